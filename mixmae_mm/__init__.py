@@ -1,0 +1,5 @@
+"""Mixing-based masked image modelling (MixMAE, MixedAE) as an OpenMMLab plugin."""
+
+from mixmae_mm.version import __version__
+
+__all__ = ['__version__']

@@ -1,0 +1,1 @@
+"""Hooks for training: reproducible randomness, progress."""

@@ -1,0 +1,1 @@
+"""Models by role, one file each."""

@@ -1,0 +1,22 @@
+"""The registries in use: children of mmengine's roots with the scope `mixmae_mm`.
+
+Because each names the modules it lives in, `type='mixmae_mm.MixMIMSwin'` builds inside mmpretrain, mmdet and mmseg
+with no `custom_imports`.
+"""
+
+from mmengine import registry as roots
+
+SCOPE = 'mixmae_mm'
+
+
+def _child(root: roots.Registry, location: str) -> roots.Registry:
+    """Make our child of one of mmengine's registries; it imports `location` on first use."""
+    return roots.Registry(root.name, parent=root, scope=SCOPE, locations=[f'{SCOPE}.{location}'])
+
+
+MODELS = _child(roots.MODELS, 'models')
+HOOKS = _child(roots.HOOKS, 'hooks')
+DATASETS = _child(roots.DATASETS, 'datasets')
+TRANSFORMS = _child(roots.TRANSFORMS, 'datasets')
+DATA_SAMPLERS = _child(roots.DATA_SAMPLERS, 'datasets')
+OPTIM_WRAPPER_CONSTRUCTORS = _child(roots.OPTIM_WRAPPER_CONSTRUCTORS, 'optim')

@@ -1,0 +1,29 @@
+"""Randomness as a pure function of one seed and a position, so that nothing has to be saved to repeat a run.
+
+Every training iteration and every sample gets random states of its own, folded from the run's seed and where it stands
+(rank and iteration; epoch and index). A resumed run, or one with another number of loader workers, then draws exactly
+what an uninterrupted one draws.
+"""
+
+import random
+
+import numpy as np
+import torch
+
+
+def fold(seed: int, *position: int) -> int:
+    """Mix a seed with a position into a new seed in [0, 2**63), unrelated for neighbouring positions.
+
+    Raises:
+        ValueError: a number is negative.
+    """
+    if min(seed, *position) < 0:
+        raise ValueError(f'seed and position must not be negative, got {(seed, *position)}')
+    return int(np.random.SeedSequence((seed, *position)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, numpy and torch (every device) with one number."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
