@@ -1,1 +1,7 @@
-"""Hooks for training: reproducible randomness, progress."""
+"""Hooks for training: reproducible randomness, progress, and no checkpoint that does not fit."""
+
+from mixmae_mm.hooks.checkpoint_guard import CheckpointGuardHook
+from mixmae_mm.hooks.progress import ProgressHook
+from mixmae_mm.hooks.seeding import IterationSeedHook
+
+__all__ = ['CheckpointGuardHook', 'IterationSeedHook', 'ProgressHook']

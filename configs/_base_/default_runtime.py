@@ -1,0 +1,36 @@
+"""Run-time settings that every config starts from."""
+
+default_scope = 'mmpretrain'
+
+# Ours stand here, not in custom_hooks, because a config that sets custom_hooks (an EMA, say) replaces the whole list.
+default_hooks = dict(
+    runtime_info=dict(type='RuntimeInfoHook'),
+    iteration_seed=dict(type='mixmae_mm.IterationSeedHook'),
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=100),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    checkpoint_guard=dict(type='mixmae_mm.CheckpointGuardHook'),
+    progress=dict(type='mixmae_mm.ProgressHook'),
+)
+
+env_cfg = dict(
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    # Where there is no GPU, tools/train.py and tools/test.py use gloo instead.
+    dist_cfg=dict(backend='nccl'),
+)
+
+# by_epoch=False in the configs of iteration-based schedules.
+log_processor = dict(by_epoch=True)
+log_level = 'INFO'
+
+vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
+visualizer = dict(type='UniversalVisualizer', vis_backends=vis_backends)
+
+# One seed for the run; ranks differ. Needed for an exact --resume (mixmae_mm/seeding.py).
+randomness = dict(seed=0, diff_rank_seed=True)
+
+load_from = None
+resume = False

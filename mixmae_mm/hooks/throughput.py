@@ -1,0 +1,39 @@
+"""Pictures per second, and the share of the time spent waiting for them."""
+
+from collections import deque
+from collections.abc import Sized
+from typing import Any
+
+
+def count_pictures(batch: Any) -> int:
+    """Tell how many pictures a collated batch holds: a dict as mmengine's collate functions make it, or a tuple."""
+    if isinstance(batch, dict):
+        samples = batch.get('data_samples')
+        batch = (samples if samples is not None else batch.get('inputs', ()),)
+    return len(batch[0]) if len(batch) and isinstance(batch[0], Sized) else 0
+
+
+class Meter:
+    """Sums over the last `window` iterations, each a triple (pictures, seconds waited for data, seconds in all)."""
+
+    def __init__(self, window: int) -> None:
+        self.laps: deque[tuple[int, float, float]] = deque(maxlen=window)
+
+    def add(self, pictures: int, waited: float, seconds: float) -> None:
+        """Count one iteration, the oldest of a full window drops out."""
+        self.laps.append((pictures, waited, seconds))
+
+    @property
+    def seconds(self) -> float:
+        """Time of all iterations in the window; never 0, to be divided by."""
+        return max(sum(seconds for _, _, seconds in self.laps), 1e-9)
+
+    @property
+    def pictures_per_second(self) -> float:
+        """Pictures by seconds, everything between two batches counted: loading, training, logging, saving."""
+        return sum(pictures for pictures, _, _ in self.laps) / self.seconds
+
+    @property
+    def data_wait(self) -> float:
+        """Share of the time, 0 to 1, in which training stood still for want of data."""
+        return sum(waited for _, waited, _ in self.laps) / self.seconds

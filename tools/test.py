@@ -1,0 +1,82 @@
+"""Test a checkpoint: python tools/test.py CONFIG CHECKPOINT [--out predictions.pkl] [--show-dir pictures]."""
+
+import argparse
+
+import mixmae_mm  # before the host packages: it mends what is known to break on import
+
+# isort: split
+import torch
+from mmengine.config import Config
+from mmengine.evaluator import DumpResults
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from mixmae_mm.failures import check_checkpoint, readable_errors
+from mixmae_mm.launching import argument_parser, join_processes, read_config
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argument_parser(f'Test a checkpoint (mixmae_mm {mixmae_mm.__version__})')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', help='file (.pkl) for the predictions')
+    parser.add_argument('--show-dir', help='folder for pictures with the predictions drawn')
+    return parser.parse_args()
+
+
+def check_testable(config: Config, out: str | None) -> None:
+    """See that there is something to test on, and that predictions can be written.
+
+    Raises:
+        ValueError: the config has no test set, or `out` is no pickle file.
+    """
+    missing = [name for name in ('test_dataloader', 'test_cfg', 'test_evaluator') if not config.get(name)]
+    if missing:
+        raise ValueError(f'this config has nothing to test: it lacks {", ".join(missing)}')
+    if out is not None and not out.endswith(('.pkl', '.pickle')):
+        raise ValueError(f'--out writes pickle files: {out} should end in .pkl')
+
+
+def draw_predictions(config: Config, folder: str) -> None:
+    """Switch on the visualization hook of the host (mmpretrain, mmdet or mmseg), each by its own name for it.
+
+    Raises:
+        ValueError: the config has no such hook.
+    """
+    hook = config.get('default_hooks', {}).get('visualization') or {}
+    kind = str(hook.get('type', '')).rpartition('.')[-1]
+    if kind == 'VisualizationHook':
+        hook.update(enable=True, out_dir=folder)
+    elif kind == 'DetVisualizationHook':
+        hook.update(draw=True, test_out_dir=folder)
+    elif kind == 'SegVisualizationHook':
+        hook.update(draw=True)
+        config.visualizer.save_dir = folder
+    else:
+        raise ValueError(
+            '--show-dir needs default_hooks.visualization to be a VisualizationHook (mmpretrain), a '
+            f'DetVisualizationHook (mmdet) or a SegVisualizationHook (mmseg); in this config it is {kind or "missing"}'
+        )
+
+
+def main() -> None:
+    """Build the runner and test."""
+    args = parse_args()
+    with readable_errors(args.debug):
+        config = read_config(args)
+        check_testable(config, args.out)
+        check_checkpoint(args.checkpoint)
+        if args.show_dir:
+            draw_predictions(config, args.show_dir)
+        join_processes(config)
+        config.resume, config.load_from = False, args.checkpoint
+        runner = RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
+        if args.out:
+            runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
+        runner.test()
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,107 @@
+"""Train a model from a config: python tools/train.py CONFIG [--resume] [--cfg-options key=value ...]."""
+
+import argparse
+from pathlib import Path
+
+import mixmae_mm  # before the host packages: it mends what is known to break on import
+
+# isort: split
+import torch
+from mmengine.config import Config
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner, find_latest_checkpoint
+
+from mixmae_mm.failures import check_checkpoint, readable_errors
+from mixmae_mm.launching import argument_parser, has_accelerator, join_processes, read_config, say
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argument_parser(f'Train a model (mixmae_mm {mixmae_mm.__version__})')
+    parser.add_argument(
+        '--resume', nargs='?', const='auto', help='go on from this checkpoint; without a value, from the last one'
+    )
+    parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 where the GPU has it)')
+    parser.add_argument('--auto-scale-lr', action='store_true', help="scale the learning rate with the job's batch")
+    return parser.parse_args()
+
+
+def set_resume(config: Config, resume: str | None) -> None:
+    """Decide where training starts: anew, from `load_from`, or where a checkpoint stopped."""
+    if resume == 'auto':
+        resume = _last_checkpoint(config.work_dir)
+        if resume is None:
+            config.resume = False
+            say(f'--resume: no checkpoint in {config.work_dir} yet, training starts anew')
+    if resume is not None:
+        config.resume, config.load_from = True, resume
+    if config.get('load_from'):
+        check_checkpoint(config.load_from)
+
+
+def _last_checkpoint(work_dir: str) -> str | None:
+    """Find the checkpoint written last, also after the work folder was moved."""
+    path = find_latest_checkpoint(work_dir) if Path(work_dir, 'last_checkpoint').is_file() else None
+    if path is None:
+        return None
+    moved = Path(work_dir, Path(path).name)
+    return path if Path(path).exists() or not moved.exists() else str(moved)
+
+
+def set_precision(config: Config, amp: bool) -> None:
+    """Turn mixed precision on if asked for, and off where there is nothing but a CPU.
+
+    Raises:
+        ValueError: it is asked for on a CPU, or the config's optimizer wrapper cannot do it.
+    """
+    wrapper = config.get('optim_wrapper', {})
+    kind = wrapper.get('type', 'OptimWrapper')
+    kind = getattr(kind, '__name__', kind).rpartition('.')[-1]
+    if amp and not has_accelerator():
+        raise ValueError("--amp needs a GPU (mmengine's AmpOptimWrapper does not run on a CPU); leave it out")
+    if amp and kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise ValueError(f'--amp works with the optimizer wrapper OptimWrapper, not with the {kind} of this config')
+    if amp:
+        modern = torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 0)
+        wrapper.setdefault('dtype', 'bfloat16' if modern else 'float16')
+        wrapper.type = 'AmpOptimWrapper'
+    elif kind == 'AmpOptimWrapper' and not has_accelerator():
+        say('no GPU here: training in single precision in place of the mixed precision of this config')
+        for name in ('dtype', 'loss_scale', 'use_fsdp'):
+            wrapper.pop(name, None)
+        wrapper.type = 'OptimWrapper'
+
+
+def set_lr_scaling(config: Config, scale: bool) -> None:
+    """Turn on mmengine's linear scaling of the learning rate.
+
+    Raises:
+        ValueError: the config does not say for which batch its learning rate is.
+    """
+    if not scale:
+        return
+    if 'base_batch_size' not in config.get('auto_scale_lr', {}):
+        raise ValueError(
+            '--auto-scale-lr needs the batch size (GPUs x batch per GPU) that the learning rate of this config is for: '
+            'add auto_scale_lr=dict(base_batch_size=...) to the config'
+        )
+    config.auto_scale_lr.enable = True
+
+
+def main() -> None:
+    """Build the runner and train."""
+    args = parse_args()
+    with readable_errors(args.debug):
+        config = read_config(args)
+        join_processes(config)
+        set_resume(config, args.resume)
+        set_precision(config, args.amp)
+        set_lr_scaling(config, args.auto_scale_lr)
+        runner = RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
+        runner.train()
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+if __name__ == '__main__':
+    main()
