@@ -1,1 +1,16 @@
 """Any folder of pictures, and loading that repeats exactly when a run is resumed."""
+
+from mixmae_mm.datasets.loading import LoadPicture, UnreadablePictureError
+from mixmae_mm.datasets.picture_folder import PictureFolder
+from mixmae_mm.datasets.samplers import SeededIndex, SeededInfiniteSampler, SeededSampler
+from mixmae_mm.datasets.seed_sample import SeedSample
+
+__all__ = [
+    'LoadPicture',
+    'PictureFolder',
+    'SeedSample',
+    'SeededIndex',
+    'SeededInfiniteSampler',
+    'SeededSampler',
+    'UnreadablePictureError',
+]

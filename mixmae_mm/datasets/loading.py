@@ -1,0 +1,74 @@
+"""Reading one picture with Pillow, whatever its file and pixel format."""
+
+import io
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmengine import fileio
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mixmae_mm.registry import TRANSFORMS
+
+
+class UnreadablePictureError(ValueError):
+    """A file that cannot be read as a picture; `PictureFolder` counts it and goes on with the next one."""
+
+
+@TRANSFORMS.register_module()
+class LoadPicture(BaseTransform):
+    """Read `img_path` into `img`: uint8 (H, W, 3), or (H, W) for a mode of one channel.
+
+    Turned upright as its EXIF data say. Every pixel format ends in the one mode asked for: grey pictures get three
+    equal channels in 'RGB', 16-bit ones keep their upper eight bits.
+
+    Args:
+        mode: Pillow's name of the pixel format to end in: 'RGB' for three channels, 'L' for one.
+        backend_args: what mmengine.fileio needs to reach the files.
+
+    Raises:
+        ValueError: the mode is not one that Pillow converts to.
+    """
+
+    def __init__(self, mode: str = 'RGB', backend_args: dict | None = None) -> None:
+        if mode not in ('RGB', 'L', 'YCbCr', 'HSV', 'LAB', 'CMYK'):
+            raise ValueError(f"mode must be 'RGB' (3 channels) or 'L' (1 channel, grey), got {mode!r}")
+        self.mode = mode
+        self.backend_args = backend_args
+
+    def transform(self, results: dict) -> dict:
+        """Read the picture and note its size as (H, W).
+
+        Raises:
+            UnreadablePictureError: the file is missing, truncated, or no picture.
+        """
+        path = results['img_path']
+        try:
+            results['img'] = self._decode(fileio.get(path, backend_args=self.backend_args))
+        except Exception as error:  # broken bytes make Pillow and its plug-ins raise nearly anything
+            raise UnreadablePictureError(f'{path}: {_reason(error)}') from error
+        results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]
+        return results
+
+    def _decode(self, content: bytes) -> np.ndarray:
+        """Turn a file's bytes into pixels."""
+        picture = _eight_bits(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
+        return np.array(picture if picture.mode == self.mode else picture.convert(self.mode))
+
+
+def _reason(error: Exception) -> str:
+    """Say in words what was wrong; Pillow names only the buffer for bytes that are no picture."""
+    no_picture = isinstance(error, UnidentifiedImageError)
+    return 'not a picture, whatever its name says' if no_picture else f'{type(error).__name__}: {error}'
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """Keep the upper half of 16-bit pixels, where Pillow's own conversion would make nearly all of them white.
+
+    Raises:
+        ValueError: pixels are floats, whose range nobody knows.
+    """
+    if picture.mode == 'F':
+        raise ValueError('pixels are floating point numbers: save the picture with 8 or 16 bits a channel')
+    if not picture.mode.startswith('I'):
+        return picture
+    return Image.fromarray((np.asarray(picture).clip(0, 2**16 - 1) >> 8).astype(np.uint8))
