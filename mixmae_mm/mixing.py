@@ -1,0 +1,178 @@
+"""How images are mixed: everything the two methods know about it is a function of the assignment map.
+
+A *group* is K images, its *sources*. An *assignment* is an integer map over a grid of *cells*: its entry names the source
+(0..K-1) that a cell of the mixture shows. Source 0 *leads* the mixture.
+
+Letters: G groups (or mixtures), K sources, N = h * w cells or tokens, C channels, H x W pixels. Where an assignment is
+written with G, a first dimension of 1 means that all mixtures share the map, and everything here broadcasts over it.
+
+Needs torch only.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class MixedImages(NamedTuple):
+    """Mixtures with what they were made of."""
+
+    mixed: Tensor
+    """The pictures that the encoder sees, (G, C, H, W)."""
+    sources: Tensor
+    """The images behind each mixture, (G, K, C, H, W), the leading one first."""
+    assignment: Tensor
+    """Which source each cell shows, int64 (G or 1, h, w)."""
+
+
+def split_cells(num_cells: int, num_sources: int, hidden_ratio: float | None = None) -> list[int]:
+    """Tell how many cells of a mixture each source gets, the leading one first.
+
+    By default the shares are equal; cells left over go one each to the first sources. With a `hidden_ratio`,
+    floor(num_cells * hidden_ratio) cells of the leading source are hidden and split equally among the others, as in the
+    official MixMIM, where ratio 0.5 hides 24 of 49 cells.
+
+    Raises:
+        ValueError: fewer cells than sources, or a ratio that leaves some source without a cell.
+    """
+    if num_sources == 1 and not hidden_ratio:
+        return [num_cells]
+    if hidden_ratio is None:
+        hidden = num_cells - math.ceil(num_cells / num_sources)
+    else:
+        hidden = math.floor(num_cells * hidden_ratio)
+    others = max(num_sources - 1, 1)
+    shares = [num_cells - hidden] + [hidden // others + (i < hidden % others) for i in range(num_sources - 1)]
+    if num_sources < 1 or min(shares) < 1 or sum(shares) != num_cells:
+        raise ValueError(
+            f'{num_cells} cells with a hidden ratio of {hidden_ratio} cannot be split among {num_sources} sources, '
+            f'each needs at least one (shares {shares}): use smaller cells, fewer sources or another hidden_ratio'
+        )
+    return shares
+
+
+def random_assignment(
+    num_groups: int,
+    cells: int | tuple[int, int],
+    num_sources: int,
+    hidden_ratio: float | None = None,
+    *,
+    device: torch.device | str | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Draw assignments in which every source gets its share of the cells (see `split_cells`): int64 (G, *cells).
+
+    `cells` is a number of tokens N, or a grid (h, w). All arrangements are equally likely.
+    """
+    grid = (cells,) if isinstance(cells, int) else tuple(cells)
+    num_cells = math.prod(grid)
+    shares = torch.tensor(split_cells(num_cells, num_sources, hidden_ratio), device=device)
+    labels = torch.arange(num_sources, device=device).repeat_interleave(shares, output_size=num_cells)
+    order = torch.rand(num_groups, num_cells, device=device, generator=generator).argsort(dim=1)
+    return labels[order].view(num_groups, *grid)
+
+
+def group_images(images: Tensor, num_sources: int) -> Tensor:
+    """Cut a batch into groups of consecutive images: (G * K, ...) -> (G, K, ...).
+
+    Raises:
+        ValueError: the batch cannot be split evenly.
+    """
+    batch = images.shape[0]
+    if batch == 0 or batch % num_sources:
+        raise ValueError(
+            f'batch of {batch} images cannot be split into groups of {num_sources}: '
+            f'make batch_size a multiple of {num_sources} and set drop_last=True in the dataloader'
+        )
+    return images.unflatten(0, (-1, num_sources))
+
+
+def take_turns(groups: Tensor) -> Tensor:
+    """Let each source of a group lead one mixture: (G, K, ...) -> (G * K, K, ...).
+
+    In turn t the sources are rolled so that source t comes first. Under one assignment for all turns, the K mixtures of
+    a group then show every cell of every source exactly once; for K = 2 they are the official pair of mixtures.
+    """
+    num_sources = groups.shape[1]
+    turns = torch.arange(num_sources, device=groups.device)
+    return groups[:, (turns[:, None] + turns) % num_sources].flatten(0, 1)
+
+
+def mix(sources: Tensor, assignment: Tensor) -> Tensor:
+    """Mix tokens: (G, K, N, C) and an assignment (G, N) -> (G, N, C)."""
+    return _choose(sources, assignment[..., None])
+
+
+def mix_images(sources: Tensor, assignment: Tensor) -> Tensor:
+    """Mix images cell by cell: (G, K, C, H, W) and an assignment (G, h, w) -> (G, C, H, W)."""
+    pixels = resize_assignment(assignment, tuple(sources.shape[-2:]))
+    return _choose(sources, pixels[:, None])
+
+
+def _choose(sources: Tensor, assignment: Tensor) -> Tensor:
+    """Take from (G, K, ...) what an assignment, broadcastable to (G, ...), names."""
+    chosen = sources[:, 0]
+    for k in range(1, sources.shape[1]):
+        chosen = torch.where(assignment == k, sources[:, k], chosen)
+    return chosen
+
+
+def resize_assignment(assignment: Tensor, size: tuple[int, int]) -> Tensor:
+    """Give the map at a finer grid: (G, h, w) -> (G, H, W), every cell becoming a block of its own value.
+
+    Raises:
+        ValueError: the new grid is no whole multiple of the old one.
+    """
+    height, width = assignment.shape[-2:]
+    if size[0] % height or size[1] % width:
+        raise ValueError(
+            f'an assignment of {height} x {width} cells does not fit a grid of {size[0]} x {size[1]}: '
+            'each side must be a whole multiple of the cells'
+        )
+    rows = assignment.repeat_interleave(size[0] // height, dim=-2)
+    return rows.repeat_interleave(size[1] // width, dim=-1)
+
+
+def visible(assignment: Tensor, num_sources: int) -> Tensor:
+    """Tell what each source still shows: (G, ...) -> bool (G, K, ...)."""
+    names = torch.arange(num_sources, device=assignment.device)
+    return assignment[:, None] == names.view(-1, *[1] * (assignment.ndim - 1))
+
+
+def unmix(tokens: Tensor, assignment: Tensor, fill: Tensor, num_sources: int) -> Tensor:
+    """Give every source its own tokens back, with `fill` (C,) where it was hidden: (G, N, C) -> (G, K, N, C)."""
+    return torch.where(visible(assignment, num_sources)[..., None], tokens[:, None], fill.to(tokens.dtype))
+
+
+def homologous(assignment: Tensor) -> Tensor:
+    """Tell which tokens come from the same source: (G, N) -> bool (G, N, N)."""
+    return assignment[:, :, None] == assignment[:, None, :]
+
+
+def cells_of(images: Tensor, cell_size: int) -> Tensor:
+    """Cut images into cells, row by row, each flattened as (row, column, channel): (..., C, H, W) -> (..., N, P)."""
+    cut = images.unflatten(-1, (-1, cell_size)).unflatten(-3, (-1, cell_size))
+    lead = tuple(range(images.ndim - 3))
+    channel, row, y, column, x = (len(lead) + i for i in range(5))
+    return cut.permute(*lead, row, column, y, x, channel).flatten(-3).flatten(-3, -2)
+
+
+def images_of(cells: Tensor, cell_size: int, grid: Sequence[int]) -> Tensor:
+    """Put cells back together, the inverse of `cells_of`: (..., N, P) -> (..., C, H, W) for a grid (h, w)."""
+    cut = cells.unflatten(-2, tuple(grid)).unflatten(-1, (cell_size, cell_size, -1))
+    lead = tuple(range(cells.ndim - 2))
+    row, column, y, x, channel = (len(lead) + i for i in range(5))
+    return cut.permute(*lead, channel, row, y, column, x).flatten(-2).flatten(-3, -2)
+
+
+def hidden_parts(sources: Tensor, assignment: Tensor) -> Tensor:
+    """Take from every cell what the mixture does not show there: (G, K, N, P) and (G, N) -> (G, K - 1, N, P).
+
+    Part r holds at each cell the source r + 1 places after the visible one, so the parts together hold every hidden
+    cell once. The sizes do not depend on the map: on a GPU nothing has to wait for it.
+    """
+    num_sources = sources.shape[1]
+    return torch.stack([mix(sources, (assignment + r) % num_sources) for r in range(1, num_sources)], dim=1)

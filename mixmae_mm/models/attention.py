@@ -1,0 +1,92 @@
+"""Attention with a bias and a map of which keys to keep, for windows and for plain sequences.
+
+Letters: B images, W windows in each, S heads, T tokens in a window, D channels of a head, C = S * D.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, keep: Tensor | None = None) -> Tensor:
+    """Softmax attention in windows: query, key, value (B, W, S, T, D) -> (B, W, S, T, D).
+
+    Args:
+        query: What looks.
+        key: What is looked at.
+        value: What is taken along.
+        bias: Added to the logits of every window, (S, T, T).
+        keep: True where a query (rows) may see a key (columns), bool (B or 1, W, T, T); None keeps all. With a first
+            dimension of 1 it is broadcast over the images, never repeated. Every query must keep a key.
+    """
+    joined = bias.to(query.dtype)
+    if keep is not None:
+        joined = joined.masked_fill(~keep[:, :, None], float('-inf'))
+    return (_fused if prefers_fused(query, joined) else _explicit)(query, key, value, joined)
+
+
+def prefers_fused(query: Tensor, joined: Tensor) -> bool:
+    """Tell which kernel to take: PyTorch's fused attention, or the three steps written out.
+
+    On the CPU the fused kernel is slow when the bias needs a gradient; measured by
+    tools/benchmarks/attention.py. A GPU keeps the logits out of its memory with the fused one.
+    """
+    return query.device.type != 'cpu' or not (torch.is_grad_enabled() and joined.requires_grad)
+
+
+def _explicit(query: Tensor, key: Tensor, value: Tensor, joined: Tensor) -> Tensor:
+    """Write the logits out; `joined` is (S, T, T) or (B or 1, W, S, T, T)."""
+    logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    logits += joined
+    return logits.softmax(dim=-1) @ value
+
+
+def _fused(query: Tensor, key: Tensor, value: Tensor, joined: Tensor) -> Tensor:
+    """Use PyTorch's kernels, which want one batch and one head dimension."""
+    if joined.ndim == 3:
+        windows = [x.flatten(0, 1) for x in (query, key, value)]
+        mixed = F.scaled_dot_product_attention(*windows, attn_mask=joined[None])
+        return mixed.unflatten(0, query.shape[:2])
+    heads = [x.flatten(1, 2) for x in (query, key, value)]
+    mixed = F.scaled_dot_product_attention(*heads, attn_mask=joined.flatten(1, 2))
+    return mixed.unflatten(1, query.shape[1:3])
+
+
+class Attention(nn.Module):
+    """Plain multi-head self-attention over a sequence, with the parameter names of timm and MAE.
+
+    Raises:
+        ValueError: the channels cannot be split among the heads.
+    """
+
+    def __init__(self, dims: int, num_heads: int) -> None:
+        super().__init__()
+        check_heads(dims, num_heads)
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(dims, 3 * dims)
+        self.proj = nn.Linear(dims, dims)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Let all tokens see each other: (B, N, C) -> (B, N, C)."""
+        query, key, value = split_heads(self.qkv(x), self.num_heads)
+        return self.proj(merge_heads(F.scaled_dot_product_attention(query, key, value)))
+
+
+def split_heads(qkv: Tensor, num_heads: int) -> tuple[Tensor, ...]:
+    """Cut projected tokens into query, key and value: (..., T, 3 * C) -> three of (..., S, T, D)."""
+    return qkv.unflatten(-1, (3, num_heads, -1)).movedim(-3, 0).transpose(-3, -2).unbind(0)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """Put heads side by side again: (..., S, T, D) -> (..., T, C)."""
+    return x.transpose(-3, -2).flatten(-2)
+
+
+def check_heads(dims: int, num_heads: int) -> None:
+    """Refuse channels that the heads cannot share.
+
+    Raises:
+        ValueError: `dims` is no multiple of `num_heads`.
+    """
+    if dims % num_heads:
+        raise ValueError(f'{dims} channels cannot be split among {num_heads} heads: make one a multiple of the other')

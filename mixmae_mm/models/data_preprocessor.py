@@ -1,0 +1,114 @@
+"""Where images get mixed: on the device, between the data loader and the model."""
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+
+from mixmae_mm.mixing import MixedImages, group_images, mix_images, random_assignment, take_turns
+from mixmae_mm.registry import MODELS
+
+
+@MODELS.register_module()
+class MixingDataPreprocessor(BaseDataPreprocessor):
+    """Normalise a batch and, in training, group and mix it.
+
+    In training `inputs` become `MixedImages`, outside training they stay plain images (B, C, H, W).
+
+    Args:
+        mean: Mean of each channel, in the units of the pictures (0 to 255 for 8 bit). Its length is the number of channels.
+        std: Standard deviation of each channel, likewise.
+        bgr_to_rgb: Reverse the channels first, for pictures read by OpenCV.
+        num_sources: Images in a mixture, K.
+        cell_size: Side of a cell in pixels; for MixMAE the encoder's last stride, for MixedAE the patch.
+        hidden_ratio: Share of the leading source's cells that others hide; None for equal shares (see `split_cells`).
+        take_turns: Make K mixtures of each group, led by each source in turn, so that there are as many mixtures as
+            images. Otherwise one mixture a group.
+        shared_assignment: One map for the whole batch, as in the official MixMIM, rather than one a group.
+        non_blocking: Copy to the device without waiting.
+
+    Raises:
+        ValueError: `mean` and `std` differ in length.
+    """
+
+    def __init__(
+        self,
+        mean: Sequence[float] = (123.675, 116.28, 103.53),
+        std: Sequence[float] = (58.395, 57.12, 57.375),
+        bgr_to_rgb: bool = False,
+        num_sources: int = 2,
+        cell_size: int = 32,
+        hidden_ratio: float | None = None,
+        take_turns: bool = True,
+        shared_assignment: bool = True,
+        non_blocking: bool = False,
+    ) -> None:
+        super().__init__(non_blocking)
+        if len(mean) != len(std):
+            raise ValueError(f'mean has {len(mean)} channels and std {len(std)}: give one number a channel to both')
+        self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
+        self.bgr_to_rgb = bgr_to_rgb
+        self.num_sources = num_sources
+        self.cell_size = cell_size
+        self.hidden_ratio = hidden_ratio
+        self.take_turns = take_turns
+        self.shared_assignment = shared_assignment
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Turn a loader's batch into what the model takes.
+
+        `data['inputs']` is a tensor (B, C, H, W) or a list of (C, H, W); everything else is moved to the device as is.
+
+        Raises:
+            ValueError: pictures of different sizes, of another number of channels, or that cannot be grouped or cut.
+        """
+        data = self.cast_data(data)
+        images = self.normalise(_stack(data['inputs']))
+        return {**data, 'inputs': self.mix(images) if training else images}
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Bring pictures (B, C, H, W) to zero mean and unit spread by the settings, as float32."""
+        if images.shape[1] != len(self.mean):
+            raise ValueError(
+                f'pictures have {images.shape[1]} channels, but mean and std are for {len(self.mean)}: '
+                f'load them with {len(self.mean)} channels or change mean and std'
+            )
+        return ((images.flip(1) if self.bgr_to_rgb else images) - self.mean) / self.std
+
+    def denormalise(self, images: Tensor) -> Tensor:
+        """Undo `normalise` for looking at: (..., C, H, W) -> uint8, RGB where there are three channels."""
+        return (images * self.std + self.mean).round().clamp(0, 255).to(torch.uint8)
+
+    def mix(self, images: Tensor) -> MixedImages:
+        """Group and mix normalised images (B, C, H, W) by a freshly drawn assignment."""
+        sources = group_images(images, self.num_sources)
+        assignment = self._draw(1 if self.shared_assignment else len(sources), tuple(images.shape[-2:]), images.device)
+        if self.take_turns:
+            sources = take_turns(sources)
+            if not self.shared_assignment:
+                assignment = assignment.repeat_interleave(self.num_sources, dim=0)
+        return MixedImages(mix_images(sources, assignment), sources, assignment)
+
+    def _draw(self, num_groups: int, size: tuple[int, int], device: torch.device) -> Tensor:
+        """Draw the assignments for pictures of `size` = (H, W)."""
+        if size[0] % self.cell_size or size[1] % self.cell_size:
+            raise ValueError(
+                f'pictures of {size[0]} x {size[1]} pixels cannot be cut into cells of {self.cell_size} x '
+                f'{self.cell_size}: make their sides multiples of {self.cell_size}, or change cell_size'
+            )
+        grid = (size[0] // self.cell_size, size[1] // self.cell_size)
+        return random_assignment(num_groups, grid, self.num_sources, self.hidden_ratio, device=device)
+
+
+def _stack(images: Tensor | Sequence[Tensor]) -> Tensor:
+    """Make one tensor (B, C, H, W) of a loader's pictures."""
+    if isinstance(images, Tensor):
+        return images
+    shapes = {tuple(image.shape) for image in images}
+    if len(shapes) > 1:
+        raise ValueError(
+            f'pictures of one batch differ in shape: {sorted(shapes)}; crop or resize them to one size in the pipeline'
+        )
+    return torch.stack(list(images))

@@ -1,0 +1,61 @@
+"""What the decoder's predictions are compared with, and how they become pictures again.
+
+Letters: G mixtures, K sources, N cells, C channels, H x W pixels, P = cell_size * cell_size * C.
+"""
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor
+from torch.nn import functional as F
+
+from mixmae_mm.mixing import MixedImages, cells_of, hidden_parts, images_of, visible
+from mixmae_mm.registry import MODELS
+
+
+@MODELS.register_module()
+class MixReconstructionHead(BaseModule):
+    """Mean squared error over the pixels of hidden cells.
+
+    Args:
+        cell_size: Pixels a side of a cell.
+        norm_pix: Compare with each cell's pixels normalised by their own mean and unbiased variance, as MAE does.
+        eps: Added to the variance.
+        init_cfg: mmengine's.
+    """
+
+    def __init__(
+        self, cell_size: int = 32, norm_pix: bool = True, eps: float = 1e-6, init_cfg: dict | None = None
+    ) -> None:
+        super().__init__(init_cfg)
+        self.cell_size = cell_size
+        self.norm_pix = norm_pix
+        self.eps = eps
+
+    def loss(self, predictions: Tensor, images: MixedImages) -> dict[str, Tensor]:
+        """Compare predictions (G, K, N, P) with what the mixtures hide; every hidden cell weighs the same."""
+        assignment = images.assignment.flatten(1)
+        targets = hidden_parts(cells_of(images.sources, self.cell_size), assignment)
+        if self.norm_pix:
+            mean, std = self._statistics(targets)
+            targets = (targets - mean) / std
+        return {'loss_reconstruction': F.mse_loss(hidden_parts(predictions, assignment).float(), targets)}
+
+    def reconstruct(self, predictions: Tensor, images: MixedImages) -> Tensor:
+        """Show the sources with their hidden cells as predicted: (G, K, N, P) -> normalised images (G, K, C, H, W).
+
+        With `norm_pix` the mean and the spread of each predicted cell are those of the original, since the decoder
+        leaves them out.
+        """
+        cells = cells_of(images.sources, self.cell_size)
+        predictions = predictions.float()
+        if self.norm_pix:
+            mean, std = self._statistics(cells)
+            predictions = predictions * std + mean
+        shown = visible(images.assignment.flatten(1), cells.shape[1])
+        grid = tuple(images.assignment.shape[-2:])
+        return images_of(torch.where(shown[..., None], cells, predictions), self.cell_size, grid)
+
+    def _statistics(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the mean and standard deviation of each cell, (..., P) -> two of (..., 1)."""
+        variance, mean = torch.var_mean(cells, dim=-1, keepdim=True)
+        return mean, (variance + self.eps).sqrt()

@@ -1,0 +1,97 @@
+"""Small layers that both encoders and the decoder share. Torch only.
+
+Letters: B images, N tokens, C channels, h x w grid of tokens.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from mixmae_mm.models.attention import Attention
+
+
+class DropPath(nn.Module):
+    """Drop the residual branch of whole samples at random (Huang et al. 2016, "Deep Networks with Stochastic Depth").
+
+    What is kept is scaled up by 1 / (1 - rate), so that the expectation stays.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zero the branch of each sample with the rate: any shape (B, ...)."""
+        if not self.training or self.rate == 0:
+            return x
+        kept = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device) >= self.rate
+        return x * kept.to(x.dtype) / (1 - self.rate)
+
+
+class Mlp(nn.Module):
+    """Two linear layers with an exact GELU between."""
+
+    def __init__(self, dims: int, hidden_dims: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dims, hidden_dims)
+        self.act = nn.GELU()
+        self.fc2 = nn.Linear(hidden_dims, dims)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Transform every token by itself: (..., C) -> (..., C)."""
+        return self.fc2(self.act(self.fc1(x)))
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block over a plain sequence, with the parameter names of timm and MAE."""
+
+    def __init__(self, dims: int, num_heads: int, mlp_ratio: float = 4.0, drop_path: float = 0.0) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dims)
+        self.attn = Attention(dims, num_heads)
+        self.norm2 = nn.LayerNorm(dims)
+        self.mlp = Mlp(dims, int(dims * mlp_ratio))
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Exchange between tokens, then transform each: (B, N, C) -> (B, N, C)."""
+        x = x + self.drop_path(self.attn(self.norm1(x)))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+class PatchEmbed(nn.Module):
+    """Cut images into patches and embed each: a convolution as wide as its stride, then LayerNorm."""
+
+    def __init__(self, patch_size: int, in_channels: int, dims: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(in_channels, dims, patch_size, stride=patch_size)
+        self.norm = nn.LayerNorm(dims)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embed images (B, C, H, W) as tokens on their grid, (B, h, w, dims)."""
+        return self.norm(self.proj(images).permute(0, 2, 3, 1))
+
+
+class PatchMerging(nn.Module):
+    """Halve the grid: put 2 x 2 neighbouring tokens side by side, LayerNorm, and reduce 4 C to 2 C channels.
+
+    The neighbours' order is timm's: (row, column) = (0, 0), (1, 0), (0, 1), (1, 1).
+    """
+
+    def __init__(self, dims: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(4 * dims)
+        self.reduction = nn.Linear(4 * dims, 2 * dims, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Merge (B, h, w, C), both sides even, into (B, h / 2, w / 2, 2 * C)."""
+        blocks = x.unflatten(2, (-1, 2)).unflatten(1, (-1, 2))
+        return self.reduction(self.norm(blocks.permute(0, 1, 3, 4, 2, 5).flatten(3)))
+
+
+def init_linear_layers(module: nn.Module) -> None:
+    """Initialise every linear layer below as the official MixMIM does: Xavier-uniform weights, zero biases."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

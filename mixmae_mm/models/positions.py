@@ -1,0 +1,86 @@
+"""Tables of positions: absolute sin-cos tables, relative bias tables, and how both are stretched to other sizes.
+
+Tables are always stretched (bicubic), never made anew, since trained weights go with the table they were trained with:
+for 56 -> 96 the two differ by up to 2.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Size = tuple[int, int]
+
+
+def pair(size: int | Size) -> Size:
+    """Read a side or (height, width) as (height, width)."""
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+
+def sin_cos_table(grid: Size, dims: int) -> Tensor:
+    """Make the fixed 2-D table of MAE and MixMIM: (1, h * w, dims), row by row.
+
+    The first half of the channels tells the column, the second the row; each as sines, then cosines, of
+    dims / 4 frequencies from 1 down to 1 / 10000.
+
+    Raises:
+        ValueError: `dims` is no multiple of 4.
+    """
+    if dims % 4:
+        raise ValueError(f'a sin-cos table needs a multiple of 4 channels, got {dims}')
+    frequencies = 10000 ** (-torch.arange(dims // 4, dtype=torch.float64) / (dims // 4))
+    rows, columns = (torch.arange(side, dtype=torch.float64)[:, None] * frequencies for side in grid)
+    waves = [torch.cat([angles.sin(), angles.cos()], dim=1) for angles in (columns, rows)]
+    table = torch.cat([waves[0].expand(grid[0], -1, -1), waves[1][:, None].expand(-1, grid[1], -1)], dim=2)
+    return table.flatten(0, 1)[None].float()
+
+
+def resize_table(table: Tensor, grid: Size, new_grid: Size) -> Tensor:
+    """Stretch a table of absolute positions, bicubic: (1, h * w, C) -> (1, new_h * new_w, C)."""
+    if grid == new_grid:
+        return table
+    maps = table.unflatten(1, grid).permute(0, 3, 1, 2)
+    return _bicubic(maps, new_grid).permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def resize_relative_table(table: Tensor, window: Size, new_window: Size) -> Tensor:
+    """Stretch a table of relative biases, bicubic: ((2 h - 1) * (2 w - 1), heads) to that of another window."""
+    if window == new_window:
+        return table
+    offsets, new_offsets = ((2 * size[0] - 1, 2 * size[1] - 1) for size in (window, new_window))
+    maps = table.transpose(0, 1).unflatten(1, offsets)[None]
+    return _bicubic(maps, new_offsets)[0].flatten(1).transpose(0, 1)
+
+
+def _bicubic(maps: Tensor, size: Size) -> Tensor:
+    """Resize (B, C, h, w), in float32 whatever the weights are stored in."""
+    return F.interpolate(maps.float(), size=size, mode='bicubic', align_corners=False).to(maps.dtype)
+
+
+def guess_grid(num_entries: int, expected: Size, what: str) -> Size:
+    """Tell the sides of a stored table from its length: the expected ones where they fit, otherwise a square.
+
+    Raises:
+        ValueError: neither fits.
+    """
+    if num_entries == expected[0] * expected[1]:
+        return expected
+    side = math.isqrt(num_entries)
+    if side * side != num_entries:
+        raise ValueError(
+            f'{what} holds {num_entries} entries: neither the {expected[0]} x {expected[1]} of this model nor a square, '
+            'so it cannot be resized; build the model with the size that the file was trained with'
+        )
+    return side, side
+
+
+def relative_index(window: Size, table_window: Size) -> Tensor:
+    """Tell where a window's pairs of tokens stand in a bias table made for `table_window`: int64 (T, T).
+
+    The table may be for a larger window, of which the offsets in the middle are taken.
+    """
+    rows, columns = torch.meshgrid(*(torch.arange(side) for side in window), indexing='ij')
+    row_offset = rows.flatten()[:, None] - rows.flatten() + table_window[0] - 1
+    column_offset = columns.flatten()[:, None] - columns.flatten() + table_window[1] - 1
+    return row_offset * (2 * table_window[1] - 1) + column_offset

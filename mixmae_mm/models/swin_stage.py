@@ -1,0 +1,122 @@
+"""Window attention, the blocks around it, and a stage of them.
+
+Letters: B images, h x w tokens, C channels, W windows in an image, T tokens in a window.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mixmae_mm.models.attention import attend, check_heads, merge_heads, split_heads
+from mixmae_mm.models.layers import DropPath, Mlp, PatchMerging
+from mixmae_mm.models.positions import Size, guess_grid, relative_index, resize_relative_table
+from mixmae_mm.models.windows import Windows
+
+
+class WindowAttention(nn.Module):
+    """Multi-head self-attention inside windows, with a learnt bias for each relative position.
+
+    Bias tables of other windows are resized when they are loaded; stored indices are ignored, since the window decides
+    them.
+
+    Args:
+        dims: Channels.
+        num_heads: Heads.
+        window: Tokens (h, w) of the window that the bias table is for.
+
+    Raises:
+        ValueError: the channels cannot be split among the heads, or a loaded table cannot be resized.
+    """
+
+    def __init__(self, dims: int, num_heads: int, window: Size) -> None:
+        super().__init__()
+        check_heads(dims, num_heads)
+        self.num_heads = num_heads
+        self.window = window
+        offsets = (2 * window[0] - 1) * (2 * window[1] - 1)
+        self.relative_position_bias_table = nn.Parameter(torch.empty(offsets, num_heads))
+        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+        self.register_buffer('relative_position_index', relative_index(window, window))
+        self.qkv = nn.Linear(dims, 3 * dims)
+        self.proj = nn.Linear(dims, dims)
+
+    def forward(self, x: Tensor, windows: Windows) -> Tensor:
+        """Let the tokens of each window see each other, as far as `windows` allows: (B, W, T, C) -> (B, W, T, C)."""
+        query, key, value = split_heads(self.qkv(x), self.num_heads)
+        return self.proj(merge_heads(attend(query, key, value, self._bias(windows.size), windows.keep)))
+
+    def _bias(self, window: Size) -> Tensor:
+        """Look the bias of every pair of tokens up: (heads, T, T)."""
+        index = self.relative_position_index
+        if window != self.window:
+            index = relative_index(window, self.window).to(index.device)
+        return self.relative_position_bias_table[index.flatten()].view(*index.shape, -1).permute(2, 0, 1)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
+        """Fit a stored bias table to this window before PyTorch copies it."""
+        name = f'{prefix}relative_position_bias_table'
+        if name in state_dict:
+            offsets = (2 * self.window[0] - 1, 2 * self.window[1] - 1)
+            stored = guess_grid(len(state_dict[name]), offsets, name)
+            stored_window = ((stored[0] + 1) // 2, (stored[1] + 1) // 2)
+            state_dict[name] = resize_relative_table(state_dict[name], stored_window, self.window)
+            state_dict[f'{prefix}relative_position_index'] = self.relative_position_index
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class SwinBlock(nn.Module):
+    """A pre-norm transformer block whose attention stays inside windows; no shift."""
+
+    def __init__(self, dims: int, num_heads: int, window: Size, mlp_ratio: float, drop_path: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dims)
+        self.attn = WindowAttention(dims, num_heads, window)
+        self.norm2 = nn.LayerNorm(dims)
+        self.mlp = Mlp(dims, int(dims * mlp_ratio))
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor, windows: Windows) -> Tensor:
+        """Exchange inside windows, then transform each token: (B, h, w, C) -> (B, h, w, C)."""
+        x = x + self.drop_path(windows.join(self.attn(windows.cut(self.norm1(x)), windows)))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+class SwinStage(nn.Module):
+    """The blocks of one resolution, and the merging that leads to the next.
+
+    Args:
+        dims: Channels.
+        num_heads: Heads.
+        window: Tokens (h, w) of a window.
+        drop_paths: The drop rate of each block; their number is the stage's depth.
+        mlp_ratio: Width of the hidden layer over the width of the tokens.
+        with_cp: Recompute each block in the backward pass rather than keep what it computed.
+        merge: Whether another stage follows.
+    """
+
+    def __init__(
+        self,
+        dims: int,
+        num_heads: int,
+        window: Size,
+        drop_paths: Sequence[float],
+        mlp_ratio: float,
+        with_cp: bool,
+        merge: bool,
+    ) -> None:
+        super().__init__()
+        self.window = window
+        self.with_cp = with_cp
+        self.blocks = nn.ModuleList(SwinBlock(dims, num_heads, window, mlp_ratio, rate) for rate in drop_paths)
+        self.downsample = PatchMerging(dims) if merge else nn.Identity()
+
+    def forward(self, x: Tensor, windows: Windows) -> Tensor:
+        """Run the blocks, without the merging: (B, h, w, C) -> (B, h, w, C)."""
+        for block in self.blocks:
+            if self.with_cp and x.requires_grad:
+                x = checkpoint(block, x, windows, use_reentrant=False)
+            else:
+                x = block(x, windows)
+        return x

@@ -1,0 +1,82 @@
+"""Windows over a grid of tokens: cut, put back, and who may see whom inside.
+
+Letters: B images, h x w grid, W windows in an image, T tokens in a window, C channels.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mixmae_mm.mixing import homologous, resize_assignment
+from mixmae_mm.models.positions import Size
+
+PADDING = -1
+"""The label of tokens that belong to no picture."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Non-overlapping windows over a grid, made once for all blocks of a stage."""
+
+    grid: Size
+    """Tokens (h, w) of the map that is cut."""
+    size: Size
+    """Tokens (h, w) of a window."""
+    keep: Tensor | None
+    """Which keys each query may see, bool (B or 1, W, T, T); None where all may."""
+
+    @property
+    def padding(self) -> Size:
+        """Rows and columns of padding that fill up the last windows."""
+        return -self.grid[0] % self.size[0], -self.grid[1] % self.size[1]
+
+    def cut(self, x: Tensor) -> Tensor:
+        """Cut a map into windows, row by row: (B, h, w, C) -> (B, W, T, C)."""
+        bottom, right = self.padding
+        if bottom or right:
+            x = F.pad(x, (0, 0, 0, right, 0, bottom))
+        x = x.unflatten(2, (-1, self.size[1])).unflatten(1, (-1, self.size[0]))
+        return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+
+    def join(self, windows: Tensor) -> Tensor:
+        """Put windows together and crop the padding, the inverse of `cut`: (B, W, T, C) -> (B, h, w, C)."""
+        bottom, right = self.padding
+        across = (self.grid[1] + right) // self.size[1]
+        x = windows.unflatten(2, self.size).unflatten(1, (-1, across)).transpose(2, 3)
+        return x.flatten(3, 4).flatten(1, 2)[:, : self.grid[0], : self.grid[1]]
+
+
+def plan_windows(grid: Size, window: Size, labels: Tensor | None, device: torch.device) -> Windows:
+    """Lay windows over a stage.
+
+    Args:
+        grid: Tokens (h, w) of the stage's map.
+        window: The window that the stage was built with; where the grid is smaller, one window takes the whole side.
+        labels: The picture that each token belongs to, int64 (B or 1, h, w): tokens see only their like. None where all
+            tokens of the map may see each other.
+        device: Where the map lives.
+    """
+    windows = Windows(grid, (min(window[0], grid[0]), min(window[1], grid[1])), None)
+    if labels is None and not any(windows.padding):
+        return windows
+    if labels is None:
+        labels = torch.zeros(1, *grid, dtype=torch.int64, device=device)
+    # cut() fills up with zeros: shifted by one while cutting, they come out as PADDING
+    inside = windows.cut(labels[..., None] - PADDING).squeeze(-1) + PADDING
+    return Windows(grid, windows.size, homologous(inside.flatten(0, 1)).unflatten(0, inside.shape[:2]))
+
+
+def picture_labels(real: Size, grid: Size, assignment: Tensor | None, device: torch.device) -> Tensor | None:
+    """Name the picture that each token of the finest grid belongs to: int64 (B or 1, h, w), None if it is all one.
+
+    `real` is the part (h, w) of the grid that pictures cover; the rest is padding, which no picture's token may see.
+    """
+    if assignment is not None:
+        return resize_assignment(assignment, grid)
+    if real == grid:
+        return None
+    labels = torch.full((1, *grid), PADDING, device=device)
+    labels[:, : real[0], : real[1]] = 0
+    return labels
