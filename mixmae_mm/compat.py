@@ -1,0 +1,79 @@
+"""Known traps of the stack that can be mended from within, and are when the package is imported, only where needed.
+
+Nothing here changes what a sound stack does, and nothing may stop an import: a missing or broken package is for
+`python -m mixmae_mm.doctor` to report.
+"""
+
+import contextlib
+import importlib.util
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+NMS_SCHEMA = '(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
+
+
+def apply() -> None:
+    """Mend what can be mended; each by itself, so that one that cannot be leaves the others alone."""
+    for mend in (define_torchvision_operators, allow_checkpoint_types):
+        with contextlib.suppress(Exception):
+            mend()
+
+
+def define_torchvision_operators() -> bool:
+    """Let torchvision be imported where its compiled part cannot load beside this torch; tell whether it was needed.
+
+    A CPU build of torch beside a CUDA build of torchvision ends in `operator torchvision::nms does not exist` as soon
+    as torchvision is imported, because it describes two operators that its compiled part was to bring. With their
+    schemas defined beforehand its transforms work; calling the operators still fails, with torchvision's own message.
+
+    Thread: pytorch/pytorch#122494, pytorch/pytorch#157648. Can go when torchvision describes its operators only after
+    loading them.
+    """
+    if 'torchvision' in sys.modules or not torchvision_is_crippled():
+        return False
+    import torch
+    for name in ('nms', 'qnms'):
+        if not hasattr(torch.ops.torchvision, name):
+            torch.library.define(f'torchvision::{name}', NMS_SCHEMA)
+    return True
+
+
+def torchvision_is_crippled() -> bool:
+    """Tell whether torchvision is there with a compiled part that is missing or does not load beside this torch."""
+    spec = importlib.util.find_spec('torchvision')
+    if spec is None or spec.origin is None:
+        return False
+    import torch
+    try:
+        torch.ops.load_library(str(next(Path(spec.origin).parent.glob('_C*.*'))))
+    except (OSError, StopIteration):
+        return True
+    return False
+
+
+def allow_checkpoint_types() -> None:
+    """Let `torch.load` read mmengine's checkpoints without trusting them, as it refuses to since torch 2.6.
+
+    Upstream mmengine calls it with the new `weights_only=True` and cannot resume; OneDL's falls back to loading
+    anything a checkpoint asks for. The types they hold are plain data, so they are allowed by name, under the names of
+    numpy 1 and of numpy 2. Checkpoints that hold anything else are refused as before.
+
+    Thread: open-mmlab/mmengine#1655, open-mmlab/mmengine#1650. Can go when no upstream mmengine has to be supported.
+    """
+    from torch import serialization
+    if hasattr(serialization, 'get_unsafe_globals_in_checkpoint'):  # since torch 2.6
+        serialization.add_safe_globals([defaultdict, *numpy_types()])
+        from mmengine.logging import HistoryBuffer
+        serialization.add_safe_globals([HistoryBuffer])
+
+
+def numpy_types() -> list[type | tuple[Callable, str]]:
+    """List what pickled arrays and numbers of numpy are made of."""
+    import numpy as np
+    core = np._core if hasattr(np, '_core') else np.core
+    functions = (core.multiarray._reconstruct, core.multiarray.scalar)
+    names = [(function, f'numpy.{place}.multiarray.{function.__name__}')
+             for function in functions for place in ('core', '_core')]
+    return [np.ndarray, np.dtype, *{type(np.dtype(code)) for code in np.typecodes['All'] if code != 'O'}, *names]
