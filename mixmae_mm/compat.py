@@ -10,6 +10,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 
 NMS_SCHEMA = '(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
 
@@ -57,8 +58,8 @@ def allow_checkpoint_types() -> None:
     """Let `torch.load` read mmengine's checkpoints without trusting them, as it refuses to since torch 2.6.
 
     Upstream mmengine calls it with the new `weights_only=True` and cannot resume; OneDL's falls back to loading
-    anything a checkpoint asks for. The types they hold are plain data, so they are allowed by name, under the names of
-    numpy 1 and of numpy 2. Checkpoints that hold anything else are refused as before.
+    anything a checkpoint asks for. What they hold beside tensors is plain data, allowed here under the names of numpy 1
+    and of numpy 2, and the log's four statistics, looked up by `log_statistic`. Anything else is refused as before.
 
     Thread: open-mmlab/mmengine#1655, open-mmlab/mmengine#1650. Can go when no upstream mmengine has to be supported.
     """
@@ -66,7 +67,20 @@ def allow_checkpoint_types() -> None:
     if hasattr(serialization, 'get_unsafe_globals_in_checkpoint'):  # since torch 2.6
         serialization.add_safe_globals([defaultdict, *numpy_types()])
         from mmengine.logging import HistoryBuffer
-        serialization.add_safe_globals([HistoryBuffer])
+        serialization.add_safe_globals([HistoryBuffer, (log_statistic, 'builtins.getattr')])
+
+
+def log_statistic(owner: type, name: str) -> Callable:
+    """Stand in for `getattr`, with which a pickled log names its statistics and a malicious file could reach anything.
+
+    Raises:
+        UnpicklingError: if it is asked for anything but a statistic of mmengine's log.
+    """
+    from mmengine.logging import HistoryBuffer
+    if owner is not HistoryBuffer or name not in ('min', 'max', 'current', 'mean'):
+        raise UnpicklingError(f'this checkpoint asks for {name!r} of {owner!r}, which no training log needs: it is '
+                              'damaged or malicious; load it only if you trust where it is from')
+    return getattr(owner, name)
 
 
 def numpy_types() -> list[type | tuple[Callable, str]]:
