@@ -39,7 +39,7 @@ GENERATOR = 1  # to be raised whenever the pictures change, so that an older set
 FINE = 4  # outlines are drawn this much finer than the picture
 MAIN_SIDE, MINOR_SIDE = (0.34, 0.50), (0.15, 0.28)  # of the square of equal area
 MAIN_CENTRE, MINOR_CENTRE = (0.30, 0.70), (0.06, 0.94)
-MIN_VISIBLE = 0.006  # of the picture; of an object that shows less, nothing is drawn
+MIN_VISIBLE, MIN_SHOWN = 0.006, 0.3  # of the picture, of the object itself: one that shows less is not drawn at all
 MAIN_VISIBLE = 0.7  # of the main object's own part of the picture, that others may not hide
 MAIN_LEAD = 1.5  # how many times the next largest visible area
 MAKING, COMPLETE = 'making.json', 'complete.json'
@@ -220,6 +220,11 @@ def _shares(things: list[Thing], fine: int) -> np.ndarray:
     return counts.ravel()[1:] / fine**2
 
 
+def _shows(thing: Thing, share: float) -> bool:
+    """Tell whether enough of an object is to be seen (not hidden, not outside) to be worth drawing."""
+    return share >= max(MIN_VISIBLE, MIN_SHOWN * abs(_moments(thing.contours)[0]))
+
+
 def _leads(things: list[Thing], main: Thing, fine: int) -> bool:
     """Tell whether the main object is hardly hidden and clearly the largest to be seen."""
     shares = _shares(things, fine)
@@ -238,7 +243,7 @@ def _arrange(rng: np.random.Generator, main: Thing, fine: int) -> list[Thing]:
         others = [_thing(rng, str(rng.choice(CLASSES)), MINOR_SIDE, MINOR_CENTRE) for _ in range(count)]
         things = others[: (place := int(rng.integers(0, count + 1)))] + [main] + others[place:]
         shares = _shares(things, fine)
-        things = [thing for thing, share in zip(things, shares, strict=True) if share >= MIN_VISIBLE or thing is main]
+        things = [thing for thing, share in zip(things, shares, strict=True) if _shows(thing, share) or thing is main]
         if _leads(things, main, fine):
             return things
     return [main]
@@ -298,9 +303,13 @@ def draw_scene(seed: int, split: int, index: int, size: int) -> Scene:
 
 
 def _index_mask(owners: np.ndarray, things: list[Thing], size: int) -> np.ndarray:
-    """Give each pixel the category that covers most of it: (size, size), 0 for background."""
+    """Give each pixel the category that covers most of it: (size, size), 0 for background.
+
+    With 16 fine pixels to one, ties are common: the one at the centre decides them, so that no side always wins.
+    """
     shown = [(owners == number).astype(np.float32) for number in range(len(things) + 1)]
     shares = np.stack([cv2.resize(one, (size, size), interpolation=cv2.INTER_AREA) for one in shown])
+    shares += 0.01 * (owners[FINE // 2 :: FINE, FINE // 2 :: FINE] == np.arange(len(shown))[:, None, None])
     categories = np.array([0] + [CLASSES.index(thing.name) + 1 for thing in things], np.uint8)
     return categories[shares.argmax(0)]
 
