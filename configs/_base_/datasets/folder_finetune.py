@@ -1,0 +1,58 @@
+"""Small pictures in one folder a class, train/ and val/, with light augmentation; for the micro models.
+
+Pictures are already of the model's size: crops are stretched back to it, and testing takes pictures as they are.
+"""
+
+data_root = 'data/shapes'
+
+train_pipeline = [
+    dict(type='mixmae_mm.SeedSample'),
+    dict(type='mmpretrain.LoadImageFromFile', imdecode_backend='pillow'),
+    dict(
+        type='mmpretrain.RandomResizedCrop',
+        scale=64,
+        crop_ratio_range=(0.3, 1.0),
+        backend='pillow',
+        interpolation='bicubic',
+    ),
+    dict(type='mmpretrain.RandomFlip', prob=0.5),
+    dict(type='mmpretrain.PackInputs'),
+]
+
+test_pipeline = [
+    dict(type='mmpretrain.LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='mmpretrain.PackInputs'),
+]
+
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=2,
+    persistent_workers=True,
+    drop_last=True,
+    sampler=dict(type='mixmae_mm.SeededSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='mmpretrain.CustomDataset',
+        data_root=data_root,
+        data_prefix='train',
+        pipeline=train_pipeline,
+    ),
+)
+
+val_dataloader = dict(
+    batch_size=128,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='mmpretrain.CustomDataset',
+        data_root=data_root,
+        data_prefix='val',
+        pipeline=test_pipeline,
+    ),
+)
+val_evaluator = dict(type='mmpretrain.Accuracy', topk=(1,))
+
+test_dataloader = val_dataloader
+test_evaluator = val_evaluator

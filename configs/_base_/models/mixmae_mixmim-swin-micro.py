@@ -1,0 +1,28 @@
+"""MixMAE with an encoder small enough to learn something on a CPU within minutes."""
+
+image_size = 64
+patch_size = 2
+cell_size = patch_size * 8
+embed_dims = 32
+
+model = dict(
+    type='mixmae_mm.MixMAE',
+    data_preprocessor=dict(type='mixmae_mm.MixingDataPreprocessor', num_sources=2, cell_size=cell_size),
+    backbone=dict(
+        type='mixmae_mm.MixMIMSwin',
+        arch=dict(embed_dims=embed_dims, depths=(1, 1, 3, 1), num_heads=(1, 2, 4, 8)),
+        img_size=image_size,
+        patch_size=patch_size,
+        window_sizes=(8, 8, 8, 4),
+    ),
+    neck=dict(
+        type='mixmae_mm.MixDecoder',
+        in_channels=embed_dims * 8,
+        grid_size=image_size // cell_size,
+        cell_size=cell_size,
+        embed_dims=128,
+        depth=2,
+        num_heads=4,
+    ),
+    head=dict(type='mixmae_mm.MixReconstructionHead', cell_size=cell_size, norm_pix=True),
+)

@@ -1,0 +1,25 @@
+"""The encoder of the micro MixMAE with mean pooling and one linear layer."""
+
+_base_ = './mixmae_mixmim-swin-micro.py'
+
+num_classes = 10
+
+model = dict(
+    _delete_=True,
+    type='mmpretrain.ImageClassifier',
+    data_preprocessor=dict(
+        type='mmpretrain.ClsDataPreprocessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        to_rgb=True,
+    ),
+    backbone=dict(_base_.model.backbone, drop_path_rate=0.05),
+    neck=dict(type='mmpretrain.GlobalAveragePooling'),
+    head=dict(
+        type='mmpretrain.LinearClsHead',
+        num_classes=num_classes,
+        in_channels=_base_.embed_dims * 8,
+        topk=(1,),
+        loss=dict(type='mmpretrain.LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
+    ),
+)

@@ -1,0 +1,24 @@
+"""The official fine-tuning schedule; the cosine ends with `max_epochs`, at 1e-6 times each layer's scale."""
+
+batch_size = 1024
+lr = 5e-4 * batch_size / 256
+warmup_epochs = 5
+
+optim_wrapper = dict(
+    type='AmpOptimWrapper',
+    dtype='float16',
+    constructor='mixmae_mm.LayerDecayOptimWrapperConstructor',
+    paramwise_cfg=dict(decay_rate=0.7, head_decay=True),
+    optimizer=dict(type='AdamW', lr=lr, betas=(0.9, 0.999), weight_decay=0.05),
+)
+
+# Linear from 0; mmengine multiplies from one iteration to the next, which 0 itself would not survive.
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-10, end=warmup_epochs, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min_ratio=1e-6 / lr, begin=warmup_epochs, convert_to_iter_based=True),
+]
+
+train_cfg = dict(by_epoch=True, max_epochs=100)
+val_cfg = dict()
+test_cfg = dict()
+auto_scale_lr = dict(base_batch_size=batch_size)

@@ -1,0 +1,21 @@
+"""The official pre-training schedule; the cosine ends with `max_epochs`, whatever that is."""
+
+batch_size = 2048
+warmup_epochs = 40
+
+optim_wrapper = dict(
+    type='AmpOptimWrapper',
+    dtype='bfloat16',
+    constructor='mixmae_mm.LayerDecayOptimWrapperConstructor',
+    paramwise_cfg=dict(decay_rate=1.0),  # one rate for all; keeps weight decay from biases and norms
+    optimizer=dict(type='AdamW', lr=1.5e-4 * batch_size / 256, betas=(0.9, 0.95), weight_decay=0.05),
+)
+
+# Linear from 0; mmengine multiplies from one iteration to the next, which 0 itself would not survive.
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-10, end=warmup_epochs, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min=0.0, begin=warmup_epochs, convert_to_iter_based=True),
+]
+
+train_cfg = dict(by_epoch=True, max_epochs=600)
+auto_scale_lr = dict(base_batch_size=batch_size)

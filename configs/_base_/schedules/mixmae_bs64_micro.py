@@ -1,0 +1,17 @@
+"""Pre-training of micro models: small batches, for many updates in little time; the cosine ends with `max_epochs`."""
+
+batch_size = 64
+warmup_epochs = 4
+
+optim_wrapper = dict(
+    type='OptimWrapper',
+    constructor='mixmae_mm.LayerDecayOptimWrapperConstructor',
+    paramwise_cfg=dict(decay_rate=1.0),
+    optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.95), weight_decay=0.05),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-10, end=warmup_epochs, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min=0.0, begin=warmup_epochs, convert_to_iter_based=True),
+]
+train_cfg = dict(by_epoch=True, max_epochs=40)
+auto_scale_lr = dict(base_batch_size=batch_size)

@@ -1,0 +1,37 @@
+"""Fine-tuning of the base encoder on iNaturalist 2018 (8142 species).
+
+    tools/dist_train.sh configs/classification/mixmim-swin-base-w14_8xb128-amp-coslr-100e_inat18.py 8 \
+        --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
+
+data/inat18 holds `train_val2018/` as published, and `train.txt` and `val.txt` with a line "file label" a picture, file
+relative to data/inat18, made of `file_name` and `category_id` in train2018.json and val2018.json.
+
+Untuned: the ImageNet recipe with this number of classes; the paper's settings and result are not at hand.
+"""
+
+_base_ = './mixmim-swin-base-w14_8xb128-amp-coslr-100e_in1k.py'
+
+num_classes = 8142
+data_root = 'data/inat18'
+
+model = dict(data_preprocessor=dict(num_classes=num_classes), head=dict(num_classes=num_classes))
+
+train_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type='mmpretrain.CustomDataset',
+        data_root=data_root,
+        ann_file='train.txt',
+        pipeline=_base_.train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type='mmpretrain.CustomDataset',
+        data_root=data_root,
+        ann_file='val.txt',
+        pipeline=_base_.test_pipeline,
+    ),
+)
+test_dataloader = val_dataloader

@@ -1,0 +1,11 @@
+"""The micro encoder on Imagenette at 96 px without pre-training: the same budget, and no layer decay.
+
+    python tools/train.py configs/classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_imagenette-96px.py
+
+TODO-measure
+"""
+
+_base_ = './mixmim-swin-micro_1xb64-coslr-10e_imagenette-96px.py'
+
+model = dict(backbone=dict(init_cfg=None))
+optim_wrapper = dict(paramwise_cfg=dict(decay_rate=1.0))

@@ -1,0 +1,26 @@
+"""Fine-tuning of the micro encoder on Imagenette at 96 px (10 classes), on a CPU.
+
+    python tools/train.py configs/classification/mixmim-swin-micro_1xb64-coslr-10e_imagenette-96px.py \
+        --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
+
+Without the option it takes what the pre-training config has written.
+
+TODO-measure
+"""
+
+_base_ = './mixmim-swin-micro_1xb64-coslr-10e_shapes-64px.py'
+
+image_size = 96
+data_root = 'data/imagenette_96'
+checkpoint = 'work_dirs/mixmae_mixmim-swin-micro_1xb64-coslr-40e_imagenette-96px/epoch_40.pth'
+
+model = dict(
+    backbone=dict(img_size=image_size, window_sizes=(12, 12, 12, 6), init_cfg=dict(checkpoint=checkpoint)),
+)
+train_pipeline = [
+    dict(step, scale=image_size) if step['type'].endswith('RandomResizedCrop') else step
+    for step in _base_.train_pipeline
+]
+train_dataloader = dict(dataset=dict(data_root=data_root, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(data_root=data_root))
+test_dataloader = val_dataloader

@@ -1,0 +1,10 @@
+"""MixMAE, huge encoder (655 M parameters), 600 epochs on ImageNet-1k; the recipe is the base model's.
+
+    tools/dist_train.sh configs/mixmae/mixmae_mixmim-swin-huge-w14_16xb128-amp-coslr-600e_in1k.py 8 --auto-scale-lr
+
+Untuned: no settings and no result for this size are at hand. Blocks are recomputed in the backward pass to save memory.
+"""
+
+_base_ = './mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-600e_in1k.py'
+
+model = dict(backbone=dict(arch='huge', with_cp=True), neck=dict(in_channels=352 * 8))
