@@ -59,7 +59,7 @@ setup(
     python_requires='>=3.10',
     packages=find_packages(include=['mixmae_mm', 'mixmae_mm.*']),
     package_data={'mixmae_mm': ['.mim/**/*.py', '.mim/**/*.sh']},
-    install_requires=['numpy', 'pillow', 'rich>=13.0'],
+    install_requires=['numpy', 'pillow', 'rich>=13.0', 'tensorboard'],
     extras_require={'torch': ['torch>=2.1', 'torchvision>=0.16'], **{name: open_ranges(name) for name in groups}},
     cmdclass={'egg_info': LinkMim},
     zip_safe=False,

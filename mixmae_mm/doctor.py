@@ -1,0 +1,60 @@
+"""Say what this environment is and what to mend: `python -m mixmae_mm.doctor`.
+
+It prints the versions of the stack, which kind of mmcv is there and each known trap found, with the command that mends
+it; it exits with 1 if pre-training could not run. Every check stands alone, so that whatever is missing or broken is
+reported and never ends the report.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+
+from mixmae_mm.traps import CHECKS, STACK, Finding, devices, installed, mmcv_kind
+
+
+def findings(checks: tuple[Callable[[], Iterator[Finding]], ...] = CHECKS) -> list[Finding]:
+    """Run all checks; one that fails is itself reported."""
+    found = []
+    for check in checks:
+        try:
+            found += check()
+        except Exception as error:
+            found.append(Finding(f'{check.__name__} could not be checked ({type(error).__name__}: {error})', '-'))
+    return found
+
+
+def versions() -> list[tuple[str, str]]:
+    """List what is installed, as pairs of name and version with its origin where there are two."""
+    rows = [('Python', sys.version.split()[0])]
+    for name, distributions in STACK.items():
+        found = [f'{version}  ({distribution})' if len(distributions) > 1 else version
+                 for distribution, version in installed(name).items()]
+        rows.append((name, ', '.join(found) or 'missing'))
+    return rows + [('mmcv is', mmcv_kind()), ('devices', devices())]
+
+
+def show(rows: list[tuple[str, str]], found: list[Finding]) -> None:
+    """Print the report: a table where rich is there, plain lines otherwise; commands unbroken, to be copied."""
+    try:
+        from rich.console import Console
+        from rich.table import Table
+        table = Table('package', 'version')
+        for row in rows:
+            table.add_row(*row)
+        Console().print(table)
+    except Exception:
+        print('\n'.join(f'{name:12} {version}' for name, version in rows))
+    for finding in found:
+        print(f'\n{"STOPS PRE-TRAINING" if finding.stops else "note"}: {finding.what}:\n    {finding.mend}')
+
+
+def main() -> int:
+    """Print the report and tell by the exit status whether pre-training can run."""
+    found = findings()
+    show(versions(), found)
+    stopped = any(finding.stops for finding in found)
+    print(f'\npre-training {"cannot run before the above is mended" if stopped else "can run here"}')
+    return int(stopped)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
