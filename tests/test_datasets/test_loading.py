@@ -1,0 +1,93 @@
+"""Reading single pictures."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mixmae_mm.datasets import LoadPicture, UnreadablePictureError
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Write an array or a Pillow image as a file, and load it."""
+
+    def read_back(picture, name='a.png', mode='RGB', **options):
+        picture = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+        picture.save(tmp_path / name, **options)
+        return LoadPicture(mode)(dict(img_path=str(tmp_path / name)))
+
+    return read_back
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+
+
+def test_pixels_and_size(read):
+    results = read(PIXELS)
+    assert np.array_equal(results['img'], PIXELS)
+    assert results['img'].flags.writeable
+    assert results['img_shape'] == results['ori_shape'] == (5, 7)
+
+
+def test_a_grey_picture_gets_three_equal_channels(read):
+    assert np.array_equal(read(PIXELS[..., 0])['img'], PIXELS[..., [0, 0, 0]])
+
+
+def test_one_channel_of_a_grey_picture(read):
+    assert np.array_equal(read(PIXELS[..., 0], mode='L')['img'], PIXELS[..., 0])
+
+
+def test_sixteen_bits_keep_the_upper_eight(read):
+    deep = PIXELS[..., 0].astype(np.uint16) * 256 + 77
+    assert np.array_equal(read(deep)['img'], PIXELS[..., [0, 0, 0]])
+
+
+def test_floats_are_refused(read):
+    with pytest.raises(UnreadablePictureError, match='floating point numbers: save the picture with 8 or 16 bits'):
+        read(PIXELS[..., 0].astype(np.float32), name='a.tif')
+
+
+def test_transparency_is_dropped(read):
+    assert np.array_equal(read(np.dstack([PIXELS, PIXELS[..., :1]]))['img'], PIXELS)
+
+
+def test_a_palette_is_looked_up(read):
+    picture = Image.fromarray(PIXELS).quantize(colors=64)
+    assert np.array_equal(read(picture)['img'], np.asarray(picture.convert('RGB')))
+
+
+def test_cameras_orientation_is_honoured(read):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    results = read(PIXELS, exif=exif)
+    assert np.array_equal(results['img'], np.rot90(PIXELS, -1))
+    assert results['img_shape'] == (7, 5)
+
+
+def test_text_is_no_picture(tmp_path):
+    path = tmp_path / 'notes.jpg'
+    path.write_text('not pixels')
+    with pytest.raises(UnreadablePictureError) as error:
+        LoadPicture()(dict(img_path=str(path)))
+    assert str(error.value) == f'{path}: not a picture, whatever its name says'
+
+
+def test_a_cut_jpeg_is_no_picture(tmp_path):
+    content = io.BytesIO()
+    Image.fromarray(np.tile(PIXELS, (20, 20, 1))).save(content, 'jpeg')
+    path = tmp_path / 'half.jpg'
+    path.write_bytes(content.getvalue()[: content.tell() // 2])
+    with pytest.raises(UnreadablePictureError, match=r'half\.jpg: OSError: image file is truncated'):
+        LoadPicture()(dict(img_path=str(path)))
+
+
+def test_a_file_that_went_away(tmp_path):
+    with pytest.raises(UnreadablePictureError, match='FileNotFoundError'):
+        LoadPicture()(dict(img_path=str(tmp_path / 'gone.jpg')))
+
+
+def test_an_unknown_mode_is_refused():
+    with pytest.raises(ValueError, match=r"^mode must be 'RGB' \(3 channels\) or 'L' \(1 channel, grey\), got 'BGR'$"):
+        LoadPicture('BGR')

@@ -1,0 +1,106 @@
+"""Samplers whose indices carry seeds, and the transform that uses them."""
+
+import itertools
+import pickle
+import random
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import ConcatDataset, RepeatDataset
+
+from mixmae_mm.datasets import PictureFolder, SeededIndex, SeededInfiniteSampler, SeededSampler, SeedSample
+from mixmae_mm.seeding import fold
+
+
+def seeds(indices):
+    return [index.seed for index in indices]
+
+
+def take(sampler, count):
+    return list(itertools.islice(iter(sampler), count))
+
+
+def stream(seed=5, size=4, rank=0, world_size=1):
+    sampler = SeededInfiniteSampler(range(size), seed=seed)
+    sampler.rank, sampler.world_size = rank, world_size
+    return sampler
+
+
+def test_an_index_is_its_number_and_keeps_its_seed_through_pickling():
+    index = pickle.loads(pickle.dumps(SeededIndex(3, seed=2**62)))
+    assert ['a', 'b', 'c', 'd'][index] == 'd'
+    assert (index, index.seed) == (3, 2**62)
+
+
+def test_arithmetic_of_dataset_wrappers_keeps_the_seed():
+    index = SeededIndex(7, seed=11)
+    assert [(int(i), i.seed) for i in (index + 2, index - 5, index % 4)] == [(9, 11), (2, 11), (3, 11)]
+
+
+def test_epochs_visit_all_in_another_order_with_other_seeds():
+    sampler = SeededSampler(range(20), shuffle=True, seed=1)
+    first = list(sampler)
+    sampler.set_epoch(1)
+    second = list(sampler)
+    assert sorted(first) == sorted(second) == list(range(20))
+    assert first != second
+    assert not set(seeds(first)) & set(seeds(second))
+
+
+def test_a_seed_depends_on_run_epoch_and_index_only():
+    sampler = SeededSampler(range(20), shuffle=True, seed=9)
+    sampler.set_epoch(4)
+    assert {int(i): i.seed for i in sampler} == {i: fold(9, 4, i) for i in range(20)}
+
+
+def test_the_stream_goes_round_with_new_seeds():
+    indices = take(stream(size=4), 12)
+    assert [sorted(indices[start : start + 4]) for start in (0, 4, 8)] == [[0, 1, 2, 3]] * 3
+    assert seeds(indices) == [fold(5, position) for position in range(12)]
+
+
+def test_skipping_is_absolute_and_ends_where_straight_reading_does():
+    straight = take(stream(), 15)
+    resumed = stream()
+    resumed.skip(3)
+    resumed.skip(9)
+    assert take(resumed, 6) == straight[9:]
+    resumed.skip(9)
+    assert seeds(take(resumed, 6)) == seeds(straight[9:])
+
+
+def test_ranks_share_one_stream():
+    whole = take(stream(), 12)
+    for rank in range(3):
+        part = stream(rank=rank, world_size=3)
+        part.skip(1)
+        indices = take(part, 3)
+        assert (indices, seeds(indices)) == (whole[rank + 3 :: 3], seeds(whole[rank + 3 :: 3]))
+
+
+def test_skipping_backwards_is_refused():
+    with pytest.raises(ValueError, match=r'^cannot skip -1 samples: the number must not be negative$'):
+        stream().skip(-1)
+
+
+def draw(index):
+    SeedSample()(dict(sample_idx=index))
+    return random.random(), np.random.rand(), torch.rand(()).item()
+
+
+def test_seeding_decides_all_three_generators():
+    assert draw(SeededIndex(0, seed=4)) == draw(SeededIndex(1, seed=4))
+    assert all(a != b for a, b in zip(draw(SeededIndex(0, seed=4)), draw(SeededIndex(0, seed=5)), strict=True))
+
+
+def test_an_index_without_seed_is_refused_with_the_way_out():
+    with pytest.raises(ValueError, match=r"needs an index with a seed, got 3: set .*mixmae_mm\.SeededSampler"):
+        SeedSample()(dict(sample_idx=3))
+
+
+@pytest.mark.parametrize('wrap', [lambda x: ConcatDataset([x, x]), lambda x: RepeatDataset(x, times=2)])
+def test_seeds_reach_a_wrapped_dataset(picture_folder, wrap):
+    folder = PictureFolder(picture_folder, pipeline=[SeedSample(), lambda results: results['sample_idx']])
+    index = wrap(folder)[SeededIndex(len(folder) + 1, seed=8)]
+    assert (index, index.seed) == (1, 8)
