@@ -45,7 +45,8 @@ def load_backbone(backbone: nn.Module, checkpoint: str, prefix: str | None = Non
         prefix = 'backbone.' if any(name.startswith('backbone.') for name in weights) else ''
     weights = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
     wanted = dict(backbone.named_parameters())
-    share = sum(wanted[name].numel() for name in wanted.keys() & weights.keys()) / sum(p.numel() for p in wanted.values())
+    found = sum(wanted[name].numel() for name in wanted.keys() & weights.keys())
+    share = found / sum(parameter.numel() for parameter in wanted.values())
     if share < ENOUGH:
         raise ValueError(
             f"{checkpoint} holds {share:.0%} of this {type(backbone).__name__}'s parameters, at least {ENOUGH:.0%} are "

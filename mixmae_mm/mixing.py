@@ -1,7 +1,7 @@
 """How images are mixed: everything the two methods know about it is a function of the assignment map.
 
-A *group* is K images, its *sources*. An *assignment* is an integer map over a grid of *cells*: its entry names the source
-(0..K-1) that a cell of the mixture shows. Source 0 *leads* the mixture.
+A *group* is K images, its *sources*. An *assignment* is an integer map over a grid of *cells*: its entry names the
+source (0..K-1) that a cell of the mixture shows. Source 0 *leads* the mixture.
 
 Letters: G groups (or mixtures), K sources, N = h * w cells or tokens, C channels, H x W pixels. Where an assignment is
 written with G, a first dimension of 1 means that all mixtures share the map, and everything here broadcasts over it.

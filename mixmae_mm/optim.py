@@ -8,11 +8,11 @@ from mixmae_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
-    """Learning rates that shrink from the head down to the patches, for the models of mmpretrain, mmdet and mmseg alike.
+    """Learning rates that shrink from the head down to the patches, for models of mmpretrain, mmdet and mmseg alike.
 
     The backbone tells its depths by `get_layer_depth`. As in the official MixMIM and MAE, parameters with one dimension
-    (biases, norms) get no weight decay; everything else does. Parameters are gathered in one group for each pair of scale
-    and decay.
+    (biases, norms) get no weight decay; everything else does. Parameters are gathered in one group for each pair of
+    scale and decay.
 
     `paramwise_cfg` takes:
         decay_rate: Factor from one layer to the layer below; 1 leaves all learning rates alone. Needed.
@@ -56,8 +56,8 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             return self.decay_rate if self.head_decay else 1.0
         if not hasattr(getattr(model, 'backbone', None), 'get_layer_depth'):
             raise ValueError(
-                f'decay_rate {self.decay_rate} needs a backbone that tells its depths by get_layer_depth(name, prefix), '
-                f'{type(model.backbone).__name__} does not: set decay_rate=1.0, or add the method'
+                f'decay_rate {self.decay_rate} needs a backbone with get_layer_depth(name, prefix), which '
+                f'{type(model.backbone).__name__} has not: set decay_rate=1.0, or add the method'
             )
         layer, num_layers = model.backbone.get_layer_depth(name, 'backbone.')
         return self.decay_rate ** (num_layers - 1 - layer)

@@ -17,7 +17,8 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
     In training `inputs` become `MixedImages`, outside training they stay plain images (B, C, H, W).
 
     Args:
-        mean: Mean of each channel, in the units of the pictures (0 to 255 for 8 bit). Its length is the number of channels.
+        mean: Mean of each channel, in the units of the pictures (0 to 255 for 8 bit). Its length is the number
+            of channels.
         std: Standard deviation of each channel, likewise.
         bgr_to_rgb: Reverse the channels first, for pictures read by OpenCV.
         num_sources: Images in a mixture, K.

@@ -1,14 +1,14 @@
 """MixMIMSwin: the hierarchical encoder of MixMAE, a Swin transformer without shifts and with large windows.
 
-One class for pre-training and transfer. Parameter names and initialisation are those of the official MixMIM, so that its
-weights load with nothing but a prefix.
+One class for pre-training and transfer. Parameter names and initialisation are those of the official MixMIM, so that
+its weights load with nothing but a prefix.
 
 Letters: B images or mixtures, C channels, H x W pixels, h x w tokens or cells.
 """
 
 from collections.abc import Sequence
+from itertools import islice
 
-import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,29 +16,22 @@ from torch.nn import functional as F
 from mixmae_mm.checkpoints import load_backbone
 from mixmae_mm.models.layers import PatchEmbed, init_linear_layers
 from mixmae_mm.models.positions import Size, guess_grid, pair, resize_table, sin_cos_table
+from mixmae_mm.models.swin_arch import read_arch
 from mixmae_mm.models.swin_stage import SwinStage
-from mixmae_mm.models.windows import picture_labels, plan_windows
+from mixmae_mm.models.windows import blank_padding, picture_labels, plan_windows
 from mixmae_mm.registry import MODELS
-
-ARCHS = {
-    'tiny': dict(embed_dims=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24)),
-    'base': dict(embed_dims=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32)),
-    'large': dict(embed_dims=192, depths=(2, 2, 18, 2), num_heads=(6, 12, 24, 48)),
-    'huge': dict(embed_dims=352, depths=(2, 2, 18, 2), num_heads=(11, 22, 44, 88)),
-}
-"""Sizes of the official MixMIM; `tiny` is Swin-T's, for small machines."""
 
 
 @MODELS.register_module()
 class MixMIMSwin(BaseModule):
     """Hierarchical vision transformer with masked window attention (MixMAE, arXiv 2205.13137).
 
-    Called with an assignment, tokens see only tokens of their own source: what the encoder says of one picture then does
-    not depend on the others in the mixture. Called without, it is the encoder for transfer, for any height and width:
-    what does not fill a window or the last stride is padded, hidden from attention, and cropped.
+    Called with an assignment, tokens see only tokens of their own source: what the encoder says of one picture then
+    does not depend on the others in the mixture. Called without, it is the encoder for transfer, for any height and
+    width: what does not fill a window or the last stride is padded, hidden from attention, and cropped.
 
     Args:
-        arch: One of `ARCHS`, or a dict with `embed_dims`, `depths` and `num_heads`, one entry a stage.
+        arch: One of `swin_arch.ARCHS`, or a dict with `embed_dims`, `depths` and `num_heads`, one entry a stage.
         img_size: Pixels, a side or (H, W), for which the position table is made. Other sizes stretch it.
         patch_size: Pixels a side of a patch; the last of four stages has 8 times this stride.
         in_channels: Channels of the pictures.
@@ -71,57 +64,67 @@ class MixMIMSwin(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        dims, depths, heads = _read_arch(arch, window_sizes, out_indices)
-        self.depths = depths
+        self.arch = read_arch(arch, window_sizes, out_indices)
         self.patch_size = patch_size
-        self.stride = patch_size * 2 ** (len(depths) - 1)
+        self.stride = patch_size * 2 ** (self.arch.num_stages - 1)
         self.out_indices = tuple(out_indices)
         self.frozen_stages = frozen_stages
-        self.num_features = [dims * 2**stage for stage in range(len(depths))]
+        self.num_features = self.arch.num_features
         self.grid = tuple(_round_up(side, self.stride) // patch_size for side in pair(img_size))
-        self.patch_embed = PatchEmbed(patch_size, in_channels, dims)
-        self.absolute_pos_embed = nn.Parameter(sin_cos_table(self.grid, dims), requires_grad=False)
-        rates = torch.linspace(0, drop_path_rate, sum(depths)).split(list(depths))
-        windows = [self._fit_window(pair(window), stage) for stage, window in enumerate(window_sizes)]
-        last = len(depths) - 1
-        self.layers = nn.ModuleList(
-            SwinStage(features, num_heads, window, stage_rates.tolist(), mlp_ratio, with_cp, merge=stage < last)
-            for stage, (features, num_heads, window, stage_rates) in enumerate(
-                zip(self.num_features, heads, windows, rates, strict=True)
-            )
-        )
-        for stage in set(self.out_indices) - {last}:
-            self.add_module(f'norm{stage}', nn.LayerNorm(self.num_features[stage]))
-        self.norm = nn.LayerNorm(self.num_features[-1])
+        self.patch_embed = PatchEmbed(patch_size, in_channels, self.num_features[0])
+        table = sin_cos_table(self.grid, self.num_features[0])
+        self.absolute_pos_embed = nn.Parameter(table, requires_grad=False)
+        self.layers = self._build_stages(window_sizes, mlp_ratio, drop_path_rate, with_cp)
+        for stage in self.out_indices:
+            self.add_module(self._norm_name(stage), nn.LayerNorm(self.num_features[stage]))
         init_linear_layers(self)
         self._freeze()
+
+    def _build_stages(
+        self, window_sizes: Sequence[int | Size], mlp_ratio: float, drop_path_rate: float, with_cp: bool
+    ) -> nn.ModuleList:
+        """Make the stages; drop path grows linearly over all blocks."""
+        arch = self.arch
+        step = drop_path_rate / max(sum(arch.depths) - 1, 1)
+        rates = (step * block for block in range(sum(arch.depths)))
+        stages = enumerate(zip(arch.num_features, arch.num_heads, arch.depths, window_sizes, strict=True))
+        return nn.ModuleList(
+            SwinStage(
+                dims,
+                num_heads,
+                window=self._fit_window(pair(window), stage),
+                drop_paths=list(islice(rates, depth)),
+                mlp_ratio=mlp_ratio,
+                with_cp=with_cp,
+                merge=stage < arch.num_stages - 1,
+            )
+            for stage, (dims, num_heads, depth, window) in stages
+        )
 
     def forward(self, images: Tensor, assignment: Tensor | None = None) -> tuple[Tensor, ...]:
         """Encode plain images, or mixtures with masked attention.
 
         Args:
             images: (B, C, H, W), any height and width.
-            assignment: Which source each cell shows, (B or 1, cells, cells); H and W must then be multiples of the stride.
+            assignment: Which source each cell shows, (B or 1, cells, cells); H and W are then multiples of the stride.
 
         Returns:
-            A map (B, C, ceil(H / stride), ceil(W / stride)) for each of `out_indices`.
+            A map (B, C, ceil(H / stride), ceil(W / stride)) for each of `out_indices`, with the stride of that stage.
         """
-        padded = F.pad(images, (0, -images.shape[-1] % self.stride, 0, -images.shape[-2] % self.stride))
-        x = self.patch_embed(padded)
+        x = self.patch_embed(F.pad(images, (0, -images.shape[-1] % self.stride, 0, -images.shape[-2] % self.stride)))
+        grid = tuple(x.shape[1:3])
         real = tuple(-(-side // self.patch_size) for side in images.shape[-2:])
-        x = x + self._positions(real, tuple(x.shape[1:3]))
-        labels = picture_labels(real, tuple(x.shape[1:3]), assignment, x.device)
+        x = x + self._positions(real, grid)
+        labels = picture_labels(real, grid, assignment, x.device)
         outputs = {}
         for index, stage in enumerate(self.layers):
-            # the first token of every merged block stands for it: cells and the pictures' edges never cut blocks unseen
-            step = 2**index
-            windows = plan_windows(
-                tuple(x.shape[1:3]), stage.window, None if labels is None else labels[:, ::step, ::step], x.device
-            )
-            x = stage(x, windows)
+            x = stage(x, plan_windows(tuple(x.shape[1:3]), stage.window, labels, x.device))
             if index in self.out_indices:
-                outputs[index] = self._norm_of(index)(x).permute(0, 3, 1, 2)
-            x = stage.downsample(x)
+                shown = x[:, : -(-real[0] // 2**index), : -(-real[1] // 2**index)]
+                outputs[index] = getattr(self, self._norm_name(index))(shown).permute(0, 3, 1, 2)
+            x = stage.downsample(x if labels is None else blank_padding(x, labels))
+            # a merged token is labelled as its first one: cells hold whole tokens, and pictures begin on even ones
+            labels = None if labels is None else labels[:, ::2, ::2]
         return tuple(outputs[index] for index in self.out_indices)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
@@ -131,14 +134,14 @@ class MixMIMSwin(BaseModule):
         stage, N for what follows. The learning rate's scale is decay ** (number of ids - 1 - id), so that even the last
         has decay ** 1.
         """
-        ids = sum(self.depths) + 2
+        ids = sum(self.arch.depths) + 2
         stage, _, rest = param_name.removeprefix(prefix).removeprefix('layers.').partition('.')
         if not param_name.startswith(prefix + 'layers.'):
             embedding = param_name.startswith((prefix + 'patch_embed', prefix + 'absolute_pos_embed'))
             return (0 if embedding else ids - 2), ids
         if rest.startswith('downsample'):
-            return sum(self.depths[: int(stage) + 1]) + 1, ids
-        return sum(self.depths[: int(stage)]) + int(rest.split('.')[1]) + 1, ids
+            return sum(self.arch.depths[: int(stage) + 1]) + 1, ids
+        return sum(self.arch.depths[: int(stage)]) + int(rest.split('.')[1]) + 1, ids
 
     def init_weights(self) -> None:
         """Load what `init_cfg` asks for; everything else was initialised at construction.
@@ -165,9 +168,9 @@ class MixMIMSwin(BaseModule):
         for module in frozen:
             module.eval().requires_grad_(False)
 
-    def _norm_of(self, stage: int) -> nn.Module:
-        """Find the LayerNorm of a stage's output; the last one's is the official `norm`."""
-        return self.norm if stage == len(self.layers) - 1 else getattr(self, f'norm{stage}')
+    def _norm_name(self, stage: int) -> str:
+        """Name the LayerNorm of a stage's output; the last one's is the official `norm`."""
+        return 'norm' if stage == self.arch.num_stages - 1 else f'norm{stage}'
 
     def _fit_window(self, window: Size, stage: int) -> Size:
         """Shrink a window that is larger than the stage's map at `img_size`."""
@@ -186,28 +189,6 @@ class MixMIMSwin(BaseModule):
             stored = guess_grid(state_dict[name].shape[1], self.grid, name)
             state_dict[name] = resize_table(state_dict[name], stored, self.grid)
         super()._load_from_state_dict(state_dict, prefix, *args)
-
-
-def _read_arch(
-    arch: str | dict, window_sizes: Sequence[int | Size], out_indices: Sequence[int]
-) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
-    """Read channels, depths and heads, and refuse settings that do not fit each other."""
-    if isinstance(arch, str) and arch not in ARCHS:
-        raise ValueError(
-            f"arch '{arch}' is unknown: take one of {', '.join(ARCHS)}, or a dict with embed_dims, depths and num_heads"
-        )
-    settings = ARCHS[arch] if isinstance(arch, str) else arch
-    if set(settings) != {'embed_dims', 'depths', 'num_heads'}:
-        raise ValueError(f'arch must hold embed_dims, depths and num_heads, got {sorted(settings)}')
-    depths, heads = tuple(settings['depths']), tuple(settings['num_heads'])
-    if not len(depths) == len(heads) == len(window_sizes):
-        raise ValueError(
-            f'one entry a stage is needed: depths has {len(depths)}, num_heads {len(heads)}, '
-            f'window_sizes {len(window_sizes)}'
-        )
-    if not out_indices or not set(out_indices) <= set(range(len(depths))):
-        raise ValueError(f'out_indices {tuple(out_indices)} must name some of the stages 0 to {len(depths) - 1}')
-    return settings['embed_dims'], depths, heads
 
 
 def _round_up(size: int, multiple: int) -> int:

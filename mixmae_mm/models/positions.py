@@ -69,8 +69,8 @@ def guess_grid(num_entries: int, expected: Size, what: str) -> Size:
     side = math.isqrt(num_entries)
     if side * side != num_entries:
         raise ValueError(
-            f'{what} holds {num_entries} entries: neither the {expected[0]} x {expected[1]} of this model nor a square, '
-            'so it cannot be resized; build the model with the size that the file was trained with'
+            f'{what} holds {num_entries} entries: neither the {expected[0]} x {expected[1]} of this model nor a '
+            'square, so it cannot be resized; build the model with the size that the file was trained with'
         )
     return side, side
 

@@ -32,7 +32,7 @@ class MixMAE(BaseModel):
 
     Args:
         data_preprocessor: Where images are mixed, a `MixingDataPreprocessor`.
-        backbone: The encoder. Any that returns a tuple of maps (B, C, h, w), the last on the grid of the cells, will do.
+        backbone: The encoder. Any will do that returns a tuple of maps (B, C, h, w), the last on the grid of the cells.
         neck: The decoder, a `MixDecoder`.
         head: The loss, a `MixReconstructionHead`.
         masked_attention: Show the encoder the assignment, so that tokens attend to their own source only. An encoder

@@ -115,7 +115,7 @@ class SwinStage(nn.Module):
     def forward(self, x: Tensor, windows: Windows) -> Tensor:
         """Run the blocks, without the merging: (B, h, w, C) -> (B, h, w, C)."""
         for block in self.blocks:
-            if self.with_cp and x.requires_grad:
+            if self.with_cp and torch.is_grad_enabled():
                 x = checkpoint(block, x, windows, use_reentrant=False)
             else:
                 x = block(x, windows)

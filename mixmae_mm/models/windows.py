@@ -80,3 +80,8 @@ def picture_labels(real: Size, grid: Size, assignment: Tensor | None, device: to
     labels = torch.full((1, *grid), PADDING, device=device)
     labels[:, : real[0], : real[1]] = 0
     return labels
+
+
+def blank_padding(x: Tensor, labels: Tensor) -> Tensor:
+    """Set tokens that belong to no picture to zero, before they are merged with some that do: (B, h, w, C)."""
+    return x.masked_fill((labels == PADDING)[..., None], 0)

@@ -1,0 +1,200 @@
+"""The mixing core, against loops written out, properties, and examples made by hand."""
+
+import pytest
+import torch
+
+from mixmae_mm.mixing import (
+    cells_of,
+    group_images,
+    hidden_parts,
+    homologous,
+    images_of,
+    mix,
+    mix_images,
+    random_assignment,
+    resize_assignment,
+    split_cells,
+    take_turns,
+    unmix,
+    visible,
+)
+
+SOURCES = [2, 3, 4, 8]
+GRIDS = [(7, 7), (5, 9), (2, 6)]
+
+
+@pytest.mark.parametrize(
+    ('cells', 'sources', 'ratio', 'shares'),
+    [
+        (49, 2, None, [25, 24]),
+        (49, 2, 0.5, [25, 24]),
+        (49, 2, 0.25, [37, 12]),
+        (49, 2, 0.4, [30, 19]),
+        (49, 2, 0.6, [20, 29]),
+        (49, 2, 0.75, [13, 36]),
+        (49, 4, None, [13, 12, 12, 12]),
+        (196, 4, None, [49, 49, 49, 49]),
+        (196, 8, None, [25, 25, 25, 25, 24, 24, 24, 24]),
+        (50, 4, None, [13, 13, 12, 12]),
+        (50, 3, 0.5, [25, 13, 12]),
+        (9, 1, None, [9]),
+    ],
+)
+def test_shares(cells, sources, ratio, shares):
+    assert split_cells(cells, sources, ratio) == shares
+
+
+@pytest.mark.parametrize(('cells', 'sources', 'ratio'), [(3, 4, None), (49, 2, 0.0), (49, 2, 1.0), (49, 1, 0.5)])
+def test_shares_that_leave_a_source_out_are_refused(cells, sources, ratio):
+    with pytest.raises(
+        ValueError, match=f'{cells} cells with a hidden ratio of {ratio} cannot be split among {sources}'
+    ):
+        split_cells(cells, sources, ratio)
+
+
+@pytest.mark.parametrize('sources', SOURCES)
+@pytest.mark.parametrize('grid', GRIDS)
+def test_every_source_gets_its_share(sources, grid):
+    assignment = random_assignment(6, grid, sources)
+    assert assignment.shape == (6, *grid)
+    counts = [torch.bincount(one.flatten(), minlength=sources).tolist() for one in assignment]
+    assert counts == [split_cells(grid[0] * grid[1], sources)] * 6
+
+
+def test_all_arrangements_are_equally_likely():
+    drawn = random_assignment(12000, 4, 2)
+    codes = torch.bincount((drawn * torch.tensor([8, 4, 2, 1])).sum(1), minlength=16)
+    seen = codes[codes > 0]
+    assert len(seen) == 6
+    # 2000 expected each, standard deviation 41
+    assert (seen - 2000).abs().max() < 200
+
+
+def test_one_seed_decides_the_map():
+    first, second = (random_assignment(3, 49, 4, generator=torch.Generator().manual_seed(5)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, random_assignment(3, 49, 4, generator=torch.Generator().manual_seed(6)))
+
+
+@pytest.mark.parametrize('sources', SOURCES)
+def test_mixing_against_loops(sources):
+    tokens, assignment = torch.randn(3, sources, 12, 5), random_assignment(3, 12, sources)
+    mixed = mix(tokens, assignment)
+    for group in range(3):
+        for cell in range(12):
+            assert torch.equal(mixed[group, cell], tokens[group, assignment[group, cell], cell])
+
+
+def test_mixing_images_is_mixing_their_cells():
+    images, assignment = torch.randn(2, 3, 4, 8, 12), random_assignment(2, (2, 3), 3)
+    mixed = mix_images(images, assignment)
+    assert torch.equal(cells_of(mixed, 4), mix(cells_of(images, 4), assignment.flatten(1)))
+
+
+def test_a_shared_map_serves_all_groups():
+    images, assignment = torch.randn(4, 2, 3, 6, 6), random_assignment(1, (3, 3), 2)
+    assert torch.equal(mix_images(images, assignment), mix_images(images, assignment.expand(4, -1, -1)))
+
+
+@pytest.mark.parametrize('sources', SOURCES)
+def test_renaming_sources_leaves_the_mixture(sources):
+    images, assignment = torch.randn(2, sources, 16, 3), random_assignment(2, 16, sources)
+    order = torch.randperm(sources)
+    assert torch.equal(mix(images[:, order], order.argsort()[assignment]), mix(images, assignment))
+
+
+@pytest.mark.parametrize('sources', SOURCES)
+def test_unmixing_gives_each_source_back_what_it_showed(sources):
+    tokens, assignment = torch.randn(3, sources, 12, 5), random_assignment(3, 12, sources)
+    fill = torch.randn(5)
+    back = unmix(mix(tokens, assignment), assignment, fill, sources)
+    for group in range(3):
+        for source in range(sources):
+            for cell in range(12):
+                shown = assignment[group, cell] == source
+                assert torch.equal(back[group, source, cell], tokens[group, source, cell] if shown else fill)
+
+
+@pytest.mark.parametrize('sources', SOURCES)
+def test_every_cell_shows_exactly_one_source(sources):
+    shown = visible(random_assignment(4, (5, 9), sources), sources)
+    assert shown.dtype == torch.bool
+    assert torch.equal(shown.sum(1), torch.ones(4, 5, 9, dtype=torch.int64))
+
+
+@pytest.mark.parametrize('sources', SOURCES)
+def test_turns_show_every_cell_of_every_source_once(sources):
+    names = torch.arange(3 * sources).view(3, sources, 1, 1).expand(-1, -1, 10, 1)
+    turns = take_turns(names)
+    mixed = mix(turns, random_assignment(1, 10, sources)).view(3, sources, 10)
+    for group in range(3):
+        for cell in range(10):
+            assert sorted(mixed[group, :, cell].tolist()) == names[group, :, 0, 0].tolist()
+
+
+def test_turns_of_two_are_the_official_pairs():
+    images = torch.randn(6, 3, 8, 8)
+    mask = torch.tensor([[[1, 0], [0, 1]]])
+    wide = resize_assignment(mask, (8, 8))[:, None]
+    official = images * (1 - wide) + images.flip(0) * wide
+    pairs = torch.stack([images[:3], images.flip(0)[:3]], dim=1)
+    ours = mix_images(take_turns(pairs), mask)
+    assert torch.equal(ours[0::2], official[:3])
+    assert torch.equal(ours[1::2], official.flip(0)[:3])
+
+
+def test_homologous_against_loops():
+    assignment = random_assignment(2, 9, 3)
+    same = homologous(assignment)
+    for group in range(2):
+        for a in range(9):
+            for b in range(9):
+                assert same[group, a, b] == (assignment[group, a] == assignment[group, b])
+
+
+def test_a_finer_map_repeats_cells_as_blocks():
+    finer = resize_assignment(torch.tensor([[[0, 1, 2], [3, 0, 1]]]), (4, 9))
+    assert finer[0].tolist() == [
+        [0, 0, 0, 1, 1, 1, 2, 2, 2],
+        [0, 0, 0, 1, 1, 1, 2, 2, 2],
+        [3, 3, 3, 0, 0, 0, 1, 1, 1],
+        [3, 3, 3, 0, 0, 0, 1, 1, 1],
+    ]
+
+
+def test_a_grid_that_cuts_cells_is_refused():
+    with pytest.raises(ValueError, match='7 x 7 cells does not fit a grid of 50 x 56'):
+        resize_assignment(random_assignment(1, (7, 7), 2), (50, 56))
+
+
+def test_groups_are_consecutive_images():
+    assert group_images(torch.arange(12), 4).tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+
+
+@pytest.mark.parametrize(('batch', 'sources'), [(7, 2), (6, 4), (0, 2)])
+def test_an_uneven_batch_is_refused(batch, sources):
+    with pytest.raises(ValueError, match=f'batch of {batch} images cannot be split into groups of {sources}'):
+        group_images(torch.zeros(batch, 3), sources)
+
+
+def test_cells_are_ordered_row_column_channel():
+    image = torch.arange(2 * 4 * 6).view(2, 4, 6)
+    cells = cells_of(image, 2)
+    assert cells.shape == (6, 8)
+    assert cells[4].tolist() == [image[c, 2 + y, 2 + x] for y in range(2) for x in range(2) for c in range(2)]
+
+
+def test_cells_round_trip():
+    images = torch.randn(2, 3, 4, 8, 12)
+    assert torch.equal(images_of(cells_of(images, 4), 4, (2, 3)), images)
+
+
+@pytest.mark.parametrize('sources', SOURCES)
+def test_hidden_parts_hold_every_hidden_cell_once(sources):
+    tokens, assignment = torch.randn(2, sources, 10, 1), random_assignment(2, 10, sources)
+    parts = hidden_parts(tokens, assignment)
+    assert parts.shape == (2, sources - 1, 10, 1)
+    for group in range(2):
+        for cell in range(10):
+            hidden = [tokens[group, k, cell].item() for k in range(sources) if k != assignment[group, cell]]
+            assert sorted(parts[group, :, cell, 0].tolist()) == sorted(hidden)

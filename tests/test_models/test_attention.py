@@ -1,0 +1,79 @@
+"""Attention in windows, both kernels, against loops written out."""
+
+import pytest
+import torch
+
+from mixmae_mm.models import attention
+from mixmae_mm.models.attention import Attention, attend
+
+SIZES = dict(images=2, windows=3, heads=2, tokens=5, dims=4)
+
+
+def draw(keep_of):
+    images, windows, heads, tokens, dims = SIZES.values()
+    query, key, value = torch.randn(3, images, windows, heads, tokens, dims, requires_grad=True).unbind(0)
+    bias = torch.randn(heads, tokens, tokens, requires_grad=True)
+    keep = (torch.rand(keep_of, windows, tokens, tokens) < 0.4) | torch.eye(tokens, dtype=torch.bool)
+    return query, key, value, bias, keep
+
+
+def by_loops(query, key, value, bias, keep):
+    out = torch.zeros_like(query)
+    for b, w, s, t in torch.cartesian_prod(*(torch.arange(n) for n in query.shape[:4])).tolist():
+        kept = keep[b if len(keep) > 1 else 0, w, t].nonzero().flatten()
+        logits = key[b, w, s, kept] @ query[b, w, s, t] * query.shape[-1] ** -0.5 + bias[s, t, kept]
+        out[b, w, s, t] = logits.softmax(0) @ value[b, w, s, kept]
+    return out
+
+
+@pytest.mark.parametrize('fused', [True, False])
+@pytest.mark.parametrize('keep_of', [1, 2], ids=['shared map', 'map for each image'])
+def test_masked_attention_and_its_gradients_against_loops(monkeypatch, fused, keep_of):
+    monkeypatch.setattr(attention, 'prefers_fused', lambda query, joined: fused)
+    query, key, value, bias, keep = draw(keep_of)
+    expected = by_loops(query, key, value, bias, keep)
+    got = attend(query, key, value, bias, keep)
+    torch.testing.assert_close(got, expected, atol=1e-6, rtol=1e-5)
+    weights = torch.randn_like(got)
+    wanted = torch.autograd.grad((expected * weights).sum(), [query, key, value, bias])
+    found = torch.autograd.grad((got * weights).sum(), [query, key, value, bias])
+    for ours, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize('fused', [True, False])
+def test_without_a_map_all_keys_are_seen(monkeypatch, fused):
+    monkeypatch.setattr(attention, 'prefers_fused', lambda query, joined: fused)
+    query, key, value, bias, keep = draw(1)
+    expected = by_loops(query, key, value, bias, torch.ones_like(keep))
+    torch.testing.assert_close(attend(query, key, value, bias), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_half_precision_keeps_masked_keys_out():
+    query, key, value, bias, keep = draw(1)
+    halves = [x.detach().bfloat16() for x in (query, key, value)]
+    other = halves[2].clone()
+    other[:, 0, :, 1:] = 100
+    keep[:, 0, 0] = torch.tensor([True, False, False, False, False])
+    first, second = (attend(*halves[:2], v, bias, keep)[:, 0, :, 0] for v in (halves[2], other))
+    assert torch.equal(first, second)
+
+
+def test_plain_attention_against_pytorch():
+    ours = Attention(12, 3)
+    theirs = torch.nn.MultiheadAttention(12, 3, batch_first=True)
+    theirs.load_state_dict(
+        {
+            'in_proj_weight': ours.qkv.weight,
+            'in_proj_bias': ours.qkv.bias,
+            'out_proj.weight': ours.proj.weight,
+            'out_proj.bias': ours.proj.bias,
+        }
+    )
+    x = torch.randn(2, 7, 12)
+    torch.testing.assert_close(ours(x), theirs(x, x, x)[0], atol=1e-6, rtol=1e-5)
+
+
+def test_heads_that_do_not_divide_the_channels_are_refused():
+    with pytest.raises(ValueError, match='10 channels cannot be split among 3 heads'):
+        Attention(10, 3)

@@ -1,0 +1,120 @@
+"""The preprocessor: numbers of a hand-made batch, who is mixed with whom, and what it refuses."""
+
+import pytest
+import torch
+
+from mixmae_mm.mixing import MixedImages, mix_images
+from mixmae_mm.models import MixingDataPreprocessor
+
+
+def named_batch(batch=8, size=64, channels=3):
+    """Pictures in which every pixel holds the picture's number."""
+    numbers = torch.arange(batch, dtype=torch.uint8).view(-1, 1, 1, 1)
+    return dict(inputs=numbers.expand(batch, channels, size, size).contiguous(), data_samples=['sample'] * batch)
+
+
+def plain(**settings):
+    """A preprocessor that leaves the pixels' values alone."""
+    return MixingDataPreprocessor(mean=[0.0] * 3, std=[1.0] * 3, **settings)
+
+
+def test_normalising_by_hand():
+    image = torch.tensor([[[[124]], [[116]], [[104]]]], dtype=torch.uint8)
+    out = MixingDataPreprocessor()(dict(inputs=image))['inputs']
+    expected = [(124 - 123.675) / 58.395, (116 - 116.28) / 57.12, (104 - 103.53) / 57.375]
+    torch.testing.assert_close(out.flatten(), torch.tensor(expected))
+
+
+def test_bgr_pictures_are_turned_first():
+    image = torch.tensor([[[[1]], [[2]], [[3]]]], dtype=torch.uint8)
+    out = MixingDataPreprocessor(mean=[10, 20, 30], std=[1, 1, 1], bgr_to_rgb=True)(dict(inputs=image))['inputs']
+    assert out.flatten().tolist() == [3 - 10, 2 - 20, 1 - 30]
+
+
+def test_denormalising_gives_the_pictures_back():
+    preprocessor = MixingDataPreprocessor()
+    pictures = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
+    assert torch.equal(preprocessor.denormalise(preprocessor.normalise(pictures)), pictures)
+    assert preprocessor.denormalise(torch.full((3, 1, 1), 99.0)).flatten().tolist() == [255, 255, 255]
+
+
+def test_outside_training_images_stay_plain():
+    out = plain()(named_batch(batch=3))
+    assert torch.equal(out['inputs'], named_batch(batch=3)['inputs'].float())
+    assert out['data_samples'] == ['sample'] * 3
+
+
+@pytest.mark.parametrize('sources', [2, 4])
+def test_every_image_leads_one_mixture_of_its_group(sources):
+    mixed = plain(num_sources=sources)(named_batch(), training=True)['inputs']
+    assert isinstance(mixed, MixedImages)
+    assert mixed.assignment.shape == (1, 2, 2)
+    names = mixed.sources[:, :, 0, 0, 0].int()
+    assert names[:, 0].tolist() == list(range(8))
+    for row in names.tolist():
+        assert sorted(row) == list(range(row[0] // sources * sources, row[0] // sources * sources + sources))
+    assert torch.equal(mixed.mixed, mix_images(mixed.sources, mixed.assignment))
+
+
+def test_without_turns_there_is_one_mixture_a_group():
+    mixed = plain(num_sources=4, take_turns=False)(named_batch(), training=True)['inputs']
+    assert mixed.sources[:, :, 0, 0, 0].int().tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert mixed.mixed.shape == (2, 3, 64, 64)
+
+
+def test_groups_may_have_maps_of_their_own():
+    mixed = plain(shared_assignment=False)(named_batch(16, size=224), training=True)['inputs']
+    assert mixed.assignment.shape == (16, 7, 7)
+    assert torch.equal(mixed.assignment[0::2], mixed.assignment[1::2])
+    assert len({tuple(one.flatten().tolist()) for one in mixed.assignment[0::2]}) == 8
+
+
+def test_the_hidden_ratio_reaches_the_map():
+    mixed = plain(hidden_ratio=0.25)(named_batch(2, size=224), training=True)['inputs']
+    assert (mixed.assignment == 1).sum() == 12
+
+
+def test_one_seed_decides_the_mixture():
+    maps = []
+    for seed in (4, 4, 5):
+        torch.manual_seed(seed)
+        maps.append(plain()(named_batch(2, size=224), training=True)['inputs'].assignment)
+    assert torch.equal(maps[0], maps[1])
+    assert not torch.equal(maps[0], maps[2])
+
+
+@pytest.mark.parametrize('channels', [1, 3, 4, 13])
+def test_any_number_of_channels(channels):
+    preprocessor = MixingDataPreprocessor(mean=range(channels), std=range(1, channels + 1))
+    out = preprocessor(named_batch(2, channels=channels), training=True)['inputs']
+    expected = [(1 - c) / (c + 1) for c in range(channels)]
+    torch.testing.assert_close(out.sources[1, 0, :, 0, 0], torch.tensor(expected))
+
+
+def test_a_list_of_pictures_is_stacked():
+    batch = dict(inputs=list(named_batch(4)['inputs']))
+    assert torch.equal(plain()(batch)['inputs'], plain()(named_batch(4))['inputs'])
+
+
+@pytest.mark.parametrize(
+    ('batch', 'settings', 'message'),
+    [
+        (named_batch(7), {}, 'batch of 7 images cannot be split into groups of 2: make batch_size a multiple of 2'),
+        (named_batch(4, size=100), {}, 'pictures of 100 x 100 pixels cannot be cut into cells of 32 x 32'),
+        (named_batch(4, channels=1), {}, 'pictures have 1 channels, but mean and std are for 3'),
+        (named_batch(4, size=32), dict(num_sources=4), '1 cells with a hidden ratio of None cannot be split among 4'),
+        (
+            dict(inputs=[torch.zeros(3, 32, 32), torch.zeros(3, 32, 64)]),
+            {},
+            r'pictures of one batch differ in shape: \[\(3, 32, 32\), \(3, 32, 64\)\]',
+        ),
+    ],
+)
+def test_what_it_refuses(batch, settings, message):
+    with pytest.raises(ValueError, match=message):
+        plain(**settings)(batch, training=True)
+
+
+def test_mean_and_std_must_agree():
+    with pytest.raises(ValueError, match='mean has 3 channels and std 1'):
+        MixingDataPreprocessor(std=[1.0])

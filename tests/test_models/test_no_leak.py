@@ -1,0 +1,78 @@
+"""With masked attention, nothing of one source reaches what the encoder says of another: exactly 0, in every stage."""
+
+import pytest
+import torch
+from references import build_encoder
+
+from mixmae_mm.mixing import mix_images, random_assignment, resize_assignment
+
+ARCH = dict(embed_dim=16, depths=[2, 2, 2, 2], num_heads=[1, 2, 4, 8], patch_size=4)
+CASES = {
+    'windows across cells': dict(ARCH, img_size=224, window_size=[14, 14, 14, 7]),
+    'windows in cells': dict(ARCH, img_size=128, window_size=[4, 4, 4, 2]),
+    'padded windows, not square': dict(ARCH, img_size=(160, 96), window_size=[14, 12, 7, 4]),
+    'picture larger than built for': dict(ARCH, img_size=96, window_size=[12, 12, 6, 3]),
+}
+
+
+def stage_outputs(encoder, sources, assignment):
+    outputs = encoder(mix_images(sources, assignment), assignment)
+    return [output.detach() for output in outputs]
+
+
+def changes(case, sources=2, masked=True, size=None):
+    """Change the last source; tell the largest change at its own cells and at the others', in each stage."""
+    size = size or (case['img_size'] if isinstance(case['img_size'], tuple) else (case['img_size'],) * 2)
+    encoder = build_encoder(case, out_indices=(0, 1, 2, 3)).eval()
+    assignment = random_assignment(1, (size[0] // 32, size[1] // 32), sources)
+    before = torch.randn(2, sources, 3, *size)
+    after = before.clone()
+    after[:, -1] = torch.randn(2, 3, *size) * 3
+    if masked:
+        pairs = [stage_outputs(encoder, x, assignment) for x in (before, after)]
+    else:
+        pairs = [[y.detach() for y in encoder(mix_images(x, assignment))] for x in (before, after)]
+    told = []
+    for one, other in zip(*pairs, strict=True):
+        own = resize_assignment(assignment, tuple(one.shape[-2:]))[0] == sources - 1
+        difference = (one - other).abs()
+        told.append((difference[..., own].max().item(), difference[..., ~own].max().item()))
+    return told
+
+
+@pytest.mark.parametrize('grad', [True, False], ids=['explicit attention', 'fused attention'])
+@pytest.mark.parametrize('sources', [2, 4])
+@pytest.mark.parametrize('case', CASES.values(), ids=CASES.keys())
+def test_no_stage_leaks(case, sources, grad):
+    size = (192, 128) if case['img_size'] == 96 else None
+    with torch.set_grad_enabled(grad):
+        for own, others in changes(case, sources, size=size):
+            assert others == 0
+            assert own > 0.1
+
+
+@pytest.mark.parametrize('name', ['windows across cells', 'padded windows, not square'])
+def test_without_the_keep_map_every_stage_leaks(name):
+    for own, others in changes(CASES[name], masked=False):
+        assert others > 1e-3
+        assert own > 0.1
+
+
+def test_a_map_of_its_own_for_each_mixture():
+    case = CASES['windows in cells']
+    encoder = build_encoder(case).eval()
+    sources, assignment = torch.randn(3, 2, 3, 128, 128), random_assignment(3, (4, 4), 2)
+    together = encoder(mix_images(sources, assignment), assignment)[0]
+    for group in range(3):
+        alone = slice(group, group + 1)
+        own = encoder(mix_images(sources[alone], assignment[alone]), assignment[alone])[0]
+        torch.testing.assert_close(together[alone], own, atol=1e-5, rtol=0)
+
+
+def test_mixing_pixels_is_mixing_embedded_tokens():
+    encoder = build_encoder(CASES['windows in cells']).eval()
+    sources, assignment = torch.randn(2, 2, 3, 128, 128), random_assignment(1, (4, 4), 2)
+    tokens = encoder.patch_embed(sources.flatten(0, 1)).unflatten(0, (2, 2))
+    shows_second = resize_assignment(assignment, (32, 32))[..., None].bool()
+    mixed_tokens = torch.where(shows_second, tokens[:, 1], tokens[:, 0])
+    assert torch.equal(encoder.patch_embed(mix_images(sources, assignment)), mixed_tokens)

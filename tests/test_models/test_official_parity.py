@@ -1,0 +1,173 @@
+"""Forward and backward passes against numbers made with the official MixMIM."""
+
+import json
+
+import pytest
+import torch
+from references import SHARED, build_encoder, build_pretrainer, load_reference, mix_officially, our_name
+
+from mixmae_mm.mixing import take_turns
+from mixmae_mm.registry import MODELS
+
+SHARED_ONLY = pytest.mark.shared
+PRETRAIN = ['micro', pytest.param('tiny', marks=SHARED_ONLY), pytest.param('tiny_224', marks=SHARED_ONLY)]
+FINETUNE = ['micro', pytest.param('tiny', marks=SHARED_ONLY), pytest.param('tiny_384w', marks=SHARED_ONLY)]
+
+
+def load_pretrainer(name):
+    reference = load_reference(f'mixmim_pretrain_{name}.pt')
+    model = build_pretrainer(reference['config'])
+    model.load_state_dict({our_name(key): value for key, value in reference['state_dict'].items()}, strict=True)
+    return model.eval(), reference
+
+
+def record_stages(backbone):
+    outputs = []
+    for stage in backbone.layers:
+        stage.downsample.register_forward_hook(lambda module, args, out: outputs.append(out.flatten(1, 2)))
+    return outputs
+
+
+@pytest.mark.parametrize('name', PRETRAIN)
+def test_pretraining(name):
+    model, reference = load_pretrainer(name)
+    images = mix_officially(reference['images'], reference['mask'])
+    stages = record_stages(model.backbone)
+    features = model.encode(images)
+    predictions = model.neck(features, images.assignment, 2)
+    loss = model.head.loss(predictions, images)['loss_reconstruction']
+    loss.backward()
+
+    for ours, official in zip(stages, reference['layer_outputs'], strict=True):
+        torch.testing.assert_close(ours, official, atol=1e-5, rtol=0)
+    torch.testing.assert_close(features[0].flatten(2).transpose(1, 2), reference['latent'], atol=1e-5, rtol=0)
+    official_order = predictions.transpose(0, 1).flatten(0, 1)
+    torch.testing.assert_close(official_order, reference['reconstruction'], atol=1e-5, rtol=0)
+    torch.testing.assert_close(loss, reference['loss'], atol=1e-5, rtol=0)
+    norms = {name: p.grad.norm() for name, p in model.named_parameters() if p.requires_grad}
+    official_norms = {our_name(key): torch.tensor(value) for key, value in reference['grad_norms'].items()}
+    assert norms.keys() == official_norms.keys()
+    for key, official in official_norms.items():
+        torch.testing.assert_close(norms[key], official, rtol=1e-4, atol=1e-8)
+
+
+@pytest.mark.parametrize('name', PRETRAIN)
+def test_taking_turns_is_the_official_pairing(name):
+    model, reference = load_pretrainer(name)
+    official = mix_officially(reference['images'], reference['mask'])
+    half = len(reference['images']) // 2
+    pairs = take_turns(official.sources[:half])
+    mixed = model.data_preprocessor.mix(reference['images'])._replace(sources=pairs, assignment=official.assignment)
+    order = torch.tensor([index for i in range(half) for index in (i, 2 * half - 1 - i)])
+    ours = mixed._replace(mixed=official.mixed[order])
+    loss = model.loss(ours)['loss_reconstruction']
+    torch.testing.assert_close(loss, reference['loss'], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize('grad', [True, False], ids=['training', 'inference'])
+@pytest.mark.parametrize('name', FINETUNE)
+def test_finetuning(name, grad):
+    reference = load_reference(f'mixmim_finetune_{name}.pt')
+    weights = dict(reference['state_dict'])
+    head_weight, head_bias = weights.pop('head.weight'), weights.pop('head.bias')
+    encoder = build_encoder(reference['config']).eval()
+    encoder.load_state_dict(weights, strict=True)
+    stages = record_stages(encoder)
+    with torch.set_grad_enabled(grad):
+        pooled = encoder(reference['images'])[0].mean(dim=(2, 3))
+    for ours, official in zip(stages, reference['layer_outputs'], strict=True):
+        torch.testing.assert_close(ours, official, atol=1e-5, rtol=0)
+    torch.testing.assert_close(pooled, reference['pooled'], atol=1e-5, rtol=0)
+    torch.testing.assert_close(pooled @ head_weight.T + head_bias, reference['logits'], atol=1e-5, rtol=0)
+
+
+def settings_of(layout):
+    size, _, resolution = layout.removeprefix('mixmim_').partition('_')
+    windows = (16, 16, 24, 12) if resolution else (14, 14, 14, 7)
+    return dict(arch=size, img_size=int(resolution or 224), window_sizes=windows)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    'layout', ['mixmim_base', 'mixmim_large', 'mixmim_huge', 'mixmim_base_384', 'mixmim_large_384']
+)
+def test_official_encoder_layouts(layout):
+    official = json.loads((SHARED / 'mixmim_official_layouts.json').read_text())[f'finetune/{layout}']
+    with torch.device('meta'):
+        encoder = MODELS.build(dict(type='mixmae_mm.MixMIMSwin', **settings_of(layout)))
+    ours = {name: list(value.shape) for name, value in encoder.state_dict().items()}
+    shapes = official['shapes']
+    head = {name: shapes.pop(name) for name in ('head.weight', 'head.bias')}
+    assert ours == shapes
+    classes, features = head['head.weight']
+    total = sum(p.numel() for p in encoder.parameters()) + classes * features + classes
+    trainable = sum(p.numel() for p in encoder.parameters() if p.requires_grad) + classes * features + classes
+    assert (total, trainable) == (official['params'], official['trainable'])
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize('size', ['base', 'large', 'huge'])
+def test_official_pretraining_layouts(size):
+    official = json.loads((SHARED / 'mixmim_official_layouts.json').read_text())[f'pretrain/mixmim_{size}']
+    with torch.device('meta'):
+        model = build_full_pretrainer(size)
+    ours = {name: list(value.shape) for name, value in model.state_dict().items()}
+    assert ours == {our_name(name): shape for name, shape in official['shapes'].items()}
+    total = sum(p.numel() for p in model.parameters())
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert (total, trainable) == (official['params'], official['trainable'])
+
+
+@pytest.mark.parametrize(
+    ('size', 'total', 'trainable'),
+    [('base', 114_665_784, 114_239_288), ('large', 223_468_244, 222_841_044), ('huge', 684_709_594, 683_580_634)],
+)
+def test_parameter_counts(size, total, trainable):
+    with torch.device('meta'):
+        model = build_full_pretrainer(size)
+    assert sum(p.numel() for p in model.parameters()) == total
+    assert sum(p.numel() for p in model.parameters() if p.requires_grad) == trainable
+    assert len(model.state_dict()) == 456
+
+
+def build_full_pretrainer(size):
+    channels = {'base': 1024, 'large': 1536, 'huge': 2816}[size]
+    return MODELS.build(
+        dict(
+            type='mixmae_mm.MixMAE',
+            data_preprocessor=dict(type='mixmae_mm.MixingDataPreprocessor'),
+            backbone=dict(type='mixmae_mm.MixMIMSwin', arch=size),
+            neck=dict(type='mixmae_mm.MixDecoder', in_channels=channels),
+            head=dict(type='mixmae_mm.MixReconstructionHead'),
+        )
+    )
+
+
+@pytest.mark.slow
+def test_multiply_adds():
+    """Official, counted by fvcore: 16.35 G to encode an image with base, 19.04 G for a pre-training forward pass."""
+    counting = pytest.importorskip('fvcore.nn', reason='counts operations')
+    model = build_full_pretrainer('base').eval()
+    image = torch.randn(2, 3, 224, 224)
+    mixed = model.data_preprocessor.mix(image)
+
+    def count(module, inputs):
+        analysis = counting.FlopCountAnalysis(module, inputs)
+        return analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total() / 1e9
+
+    # with gradients on, attention is written out, so that all of it is counted
+    encoder = count(model.backbone, (image[:1],))
+    decoder = count(Decode(model, mixed), (model.encode(mixed)[0],)) / 2
+    assert encoder == pytest.approx(16.35, rel=0.005)
+    assert encoder + decoder == pytest.approx(19.04, rel=0.005)
+
+
+class Decode(torch.nn.Module):
+    """The decoder alone, as something that fvcore can trace."""
+
+    def __init__(self, model, mixed):
+        super().__init__()
+        self.neck, self.mixed = model.neck, mixed
+
+    def forward(self, features):
+        return self.neck((features,), self.mixed.assignment, 2)
