@@ -6,6 +6,7 @@ import os
 import subprocess
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config, DictAction
@@ -20,12 +21,23 @@ VARIABLES = {
 }
 
 
+class Settings(DictAction):
+    """`key=value` pairs; one without `=` is told of as any other wrong argument is."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *args: Any) -> None:
+        """Add the pairs to those before."""
+        wrong = [value for value in values if '=' not in value]
+        if wrong:
+            parser.error(f'{args[0]} takes key=value pairs, got {wrong[0]}')
+        super().__call__(parser, namespace, values, *args)
+
+
 def argument_parser(description: str) -> argparse.ArgumentParser:
     """Make a parser of the arguments that all tools take; spellings are OpenMMLab's."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='folder for logs and checkpoints (./work_dirs/<config name>)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='config settings to override: a.b=value')
+    parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
     parser.add_argument('--launcher', choices=['none', *VARIABLES], default='none', help='what started the processes')
     parser.add_argument('--local_rank', '--local-rank', type=int, help='set by some launchers, never by hand')
     parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
@@ -33,7 +45,13 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
 
 
 def read_config(args: argparse.Namespace) -> Config:
-    """Read the config file and put the command line's settings over it."""
+    """Read the config file and put the command line's settings over it.
+
+    Raises:
+        ValueError: there is no such file.
+    """
+    if not Path(args.config).is_file():
+        raise ValueError(f'there is no config file {args.config} (looked for in {Path.cwd()})')
     if args.local_rank is not None:
         os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     config = Config.fromfile(args.config)

@@ -73,7 +73,7 @@ class ProgressHook(Hook):
         self.mark = now
         if mode == 'train':
             for name in ('pictures_per_second', 'data_wait'):
-                runner.message_hub.update_scalar(f'train/{name}', getattr(self.meter, name), resumed=False)
+                runner.message_hub.update_scalar(f'train/{name}', getattr(self.meter, name))
             done, total = runner.iter + 1, runner.max_iters
             left = (now - self.started) / (done - self.first) * (total - done)
         else:
