@@ -1,0 +1,209 @@
+"""Draw what a pre-trained model makes of pictures: originals, their mixture, and the reconstructions.
+
+    python tools/visualization/reconstructions.py CONFIG CHECKPOINT [--pictures FOLDER_OR_FILES] [--out out.png]
+
+One row a group of K pictures. Letters: G groups, K sources, C channels, H x W pixels.
+"""
+
+import argparse
+import math
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import mixmae_mm  # before the host packages: it mends what is known to break on import
+
+# isort: split
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import load_checkpoint
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+from torch import Tensor
+
+from mixmae_mm.datasets import LoadPicture, PictureFolder
+from mixmae_mm.failures import check_checkpoint, readable_errors
+from mixmae_mm.launching import Settings
+from mixmae_mm.models.pretrainers import Reconstructions
+from mixmae_mm.seeding import seed_everything
+
+GAP, HEADER, LINE = 6, 24, 18  # pixels between panels, above them, and for a line of the caption
+PANEL = 128  # the least side of a panel
+BLUE, GREY = (31, 78, 121), (90, 90, 90)
+
+
+# -- the picture ------------------------------------------------------------------------------------------------------
+
+
+def panel_titles(num_sources: int) -> list[str]:
+    """Name the panels of a row."""
+    numbers = range(1, num_sources + 1)
+    return [f'original {i}' for i in numbers] + ['mixture'] + [f'reconstruction {i}' for i in numbers]
+
+
+def panel_place(row: int, column: int, size: tuple[int, int]) -> tuple[int, int]:
+    """Give the upper left corner (x, y) of a panel of `size` = (width, height)."""
+    return GAP + column * (size[0] + GAP), HEADER + row * (size[1] + GAP)
+
+
+def _to_panel(picture: Tensor) -> Image.Image:
+    """Enlarge a picture (C, H, W) by a whole number, each pixel a block, so that it stays crisp."""
+    pixels = picture.permute(1, 2, 0).cpu().numpy()
+    factor = max(1, math.ceil(PANEL / min(pixels.shape[:2])))
+    return Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).resize(
+        (pixels.shape[1] * factor, pixels.shape[0] * factor), Image.Resampling.NEAREST
+    )
+
+
+def draw_rows(result: Reconstructions, caption: str) -> Image.Image:
+    """Draw one row a mixture: its originals, itself, the reconstructions; titles above, a caption below."""
+    parts = (result.sources, result.mixed[:, None], result.reconstructed)
+    rows = [[_to_panel(picture) for part in parts for picture in part[g]] for g in range(len(result.mixed))]
+    size, titles = rows[0][0].size, panel_titles(result.sources.shape[1])
+    width, height = panel_place(len(rows), len(titles), size)
+    lines = textwrap.wrap(caption, width // 7)
+    canvas = Image.new('RGB', (width, height + LINE * len(lines) + GAP), 'white')
+    for row, panels in enumerate(rows):
+        for column, panel in enumerate(panels):
+            canvas.paste(panel, panel_place(row, column, size))
+    _write(canvas, titles, size[0], lines, height)
+    return canvas
+
+
+def _write(canvas: Image.Image, titles: list[str], width: int, lines: list[str], bottom: int) -> None:
+    """Put the titles above the panels and the caption below them."""
+    draw = ImageDraw.Draw(canvas)
+    for column, title in enumerate(titles):
+        x = panel_place(0, column, (width, 0))[0] + width / 2
+        draw.text((x, HEADER / 2), title, BLUE, ImageFont.load_default(14), anchor='mm')
+    for number, line in enumerate(lines):
+        draw.text((GAP, bottom + LINE * number), line, GREY, ImageFont.load_default(12))
+
+
+# -- what is drawn ----------------------------------------------------------------------------------------------------
+
+
+def load_model(config: Config, checkpoint: str) -> BaseModel:
+    """Build a pre-training model and fill it from a checkpoint.
+
+    Raises:
+        ValueError: the config is of no model that mixes, or the checkpoint is of another model.
+    """
+    if 'head' not in config.model or 'num_sources' not in config.model.get('data_preprocessor', {}):
+        raise ValueError(f'{config.filename} is no pre-training config: its model mixes nothing that could be restored')
+    check_checkpoint(checkpoint)
+    init_default_scope(config.get('default_scope', 'mmpretrain'))
+    model = MODELS.build(config.model)
+    try:
+        load_checkpoint(model, checkpoint, map_location='cpu', strict=True, logger='silent')
+    except RuntimeError as error:
+        raise ValueError(f'{checkpoint} is of another model than {config.filename}: {error}') from error
+    return model.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
+
+
+def picture_size(config: Config) -> tuple[int, int]:
+    """Tell the height and width that the model is made for."""
+    side = config.model.backbone.get('img_size', config.get('image_size', 224))
+    return (side, side) if isinstance(side, int) else tuple(side)
+
+
+def find_pictures(places: Sequence[str], wanted: int, num_sources: int, seed: int) -> list[str]:
+    """List the pictures to show: those named, and those below folders; if more than wanted, a seeded choice of them.
+
+    Raises:
+        ValueError: a place does not exist, or there are fewer pictures than sources in a mixture.
+    """
+    found = [path for place in places for path in ([place] if Path(place).is_file() else _below(place))]
+    if len(found) > wanted:
+        chosen = np.random.default_rng(seed).choice(len(found), wanted, replace=False)
+        found = [found[i] for i in chosen]
+    if len(found) < num_sources:
+        raise ValueError(f'{len(found)} picture(s) cannot be mixed by {num_sources}: give {num_sources} or more')
+    return found[: len(found) // num_sources * num_sources]
+
+
+def _below(folder: str) -> list[str]:
+    """List the pictures below a folder."""
+    dataset = PictureFolder(folder)
+    return [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
+
+
+def read_pictures(paths: Sequence[str], size: tuple[int, int], channels: int) -> Tensor:
+    """Read pictures, scaled and cropped in the middle to `size` = (H, W): float (B, C, H, W), 0 to 255.
+
+    Raises:
+        ValueError: pictures cannot be read, or have other channels than grey or RGB.
+    """
+    if channels not in (1, 3):
+        raise ValueError(f'pictures of 1 or 3 channels can be drawn, this model takes {channels}')
+    load = LoadPicture('L' if channels == 1 else 'RGB')
+    images = (Image.fromarray(load.transform(dict(img_path=path))['img']) for path in paths)
+    arrays = [np.array(ImageOps.fit(image, size[::-1], Image.Resampling.BICUBIC)) for image in images]
+    return torch.from_numpy(np.stack(arrays).reshape(len(arrays), *size, channels)).permute(0, 3, 1, 2).float()
+
+
+@torch.no_grad()
+def reconstruct(model: BaseModel, pictures: Tensor, seed: int) -> Reconstructions:
+    """Mix pictures (B, C, H, W), RGB, and reconstruct them: one mixture a group, led by its first picture."""
+    seed_everything(seed)
+    preprocessor = model.data_preprocessor
+    pictures = pictures.flip(1) if preprocessor.bgr_to_rgb else pictures
+    result = model(**preprocessor({'inputs': pictures}, training=False), mode='predict')
+    turns = preprocessor.num_sources if preprocessor.take_turns else 1
+    grids = result.assignment[::turns]
+    return Reconstructions(result.sources[::turns], result.mixed[::turns], result.reconstructed[::turns], grids)
+
+
+def describe(model: BaseModel, result: Reconstructions) -> str:
+    """Say what is predicted and what is not."""
+    hidden = (result.assignment != 0).float().mean()
+    text = (
+        f'{model.data_preprocessor.num_sources} pictures a mixture, cells of {model.head.cell_size} px, '
+        f'{hidden:.0%} of those of original 1 hidden. Cells that the mixture shows are copied, hidden ones predicted.'
+    )
+    if model.head.norm_pix:
+        text += ' Predicted pixels are normalised: mean and spread of each hidden cell come from the original.'
+    return text
+
+
+# -- command line -----------------------------------------------------------------------------------------------------
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=f'Draw reconstructions (mixmae_mm {mixmae_mm.__version__})')
+    parser.add_argument('config', help='config of the pre-training')
+    parser.add_argument('checkpoint', help='checkpoint that it wrote')
+    parser.add_argument('--pictures', nargs='+', help="folders or files (the config's own training pictures)")
+    parser.add_argument('--out', type=Path, default=Path('reconstructions.png'), help='picture to write (%(default)s)')
+    parser.add_argument('--num', type=int, default=6, help='rows, a mixture each (%(default)s)')
+    parser.add_argument('--seed', type=int, default=0, help='decides pictures and mixtures (%(default)s)')
+    parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
+    parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
+    args = parser.parse_args(arguments)
+    if args.num < 1 or args.seed < 0:
+        parser.error(f'--num {args.num} --seed {args.seed}: give 1 or more rows and no negative seed')
+    return args
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Load, reconstruct, draw, write."""
+    args = parse_args(arguments)
+    with readable_errors(args.debug):
+        config = Config.fromfile(args.config)
+        config.merge_from_dict(args.cfg_options or {})
+        model = load_model(config, args.checkpoint)
+        num_sources = model.data_preprocessor.num_sources
+        places = args.pictures or [config.train_dataloader.dataset.data_root]
+        paths = find_pictures(places, args.num * num_sources, num_sources, args.seed)
+        pictures = read_pictures(paths, picture_size(config), len(model.data_preprocessor.mean))
+        result = reconstruct(model, pictures, args.seed)
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        draw_rows(result, describe(model, result)).save(args.out)
+    print(f'{args.out}: {len(result.mixed)} mixture(s) of {num_sources} pictures each')
+
+
+if __name__ == '__main__':
+    main()
