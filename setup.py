@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 from setuptools.command.egg_info import egg_info
 
 ROOT = Path(__file__).resolve().parent
@@ -23,27 +24,39 @@ def open_ranges(name: str) -> list:
     return [name + (f'>={OLDEST[name]}' if name in OLDEST else '') for name in dict.fromkeys(names)]
 
 
-class LinkMim(egg_info):
-    """Show configs and tools to openmim as `mixmae_mm/.mim`.
+class EggInfo(egg_info):
+    """Show configs and tools to openmim whichever way the package is built.
 
-    Every way to build runs egg_info, `pip install -e .` included, which passes by the develop command that OpenMMLab
-    packages hook (open-mmlab/mmpretrain#376).
+    `pip install -e .` runs this and passes by the develop command that OpenMMLab packages hook
+    (open-mmlab/mmpretrain#376).
     """
 
     def run(self) -> None:
-        """Link the folders, or copy them where the system has no links, then go on as usual."""
-        target = ROOT / 'mixmae_mm' / '.mim'
-        shutil.rmtree(target, ignore_errors=True)
-        target.mkdir()
-        for name in ('configs', 'tools'):
-            link(ROOT / name, target / name)
+        """Link, then go on as usual."""
+        link_mim()
         super().run()
 
 
+class BuildPy(build_py):
+    """Bring configs and tools into the wheel: this runs before egg_info where no front end is used."""
+
+    def run(self) -> None:
+        """Link, then go on as usual, which copies what the links show."""
+        link_mim()
+        super().run()
+
+
+def link_mim() -> None:
+    """Make `mixmae_mm/.mim`, in which openmim looks for configs and tools."""
+    target = ROOT / 'mixmae_mm' / '.mim'
+    target.mkdir(exist_ok=True)
+    for name in ('configs', 'tools'):
+        if (ROOT / name).is_dir() and not (target / name).exists():
+            link(ROOT / name, target / name)
+
+
 def link(source: Path, target: Path) -> None:
-    """Link one folder, relatively, if it is there."""
-    if not source.is_dir():
-        return
+    """Link one folder, relatively, or copy it where the system has no links."""
     try:
         target.symlink_to(Path('..', '..', source.name), target_is_directory=True)
     except OSError:
@@ -61,6 +74,6 @@ setup(
     package_data={'mixmae_mm': ['.mim/**/*.py', '.mim/**/*.sh']},
     install_requires=['numpy', 'pillow', 'rich>=13.0', 'tensorboard'],
     extras_require={'torch': ['torch>=2.1', 'torchvision>=0.16'], **{name: open_ranges(name) for name in groups}},
-    cmdclass={'egg_info': LinkMim},
+    cmdclass={'egg_info': EggInfo, 'build_py': BuildPy},
     zip_safe=False,
 )

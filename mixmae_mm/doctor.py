@@ -29,7 +29,15 @@ def versions() -> list[tuple[str, str]]:
         found = [f'{version}  ({distribution})' if len(distributions) > 1 else version
                  for distribution, version in installed(name).items()]
         rows.append((name, ', '.join(found) or 'missing'))
-    return rows + [('mmcv is', mmcv_kind()), ('devices', devices())]
+    return rows + [('mmcv is', told(mmcv_kind)), ('devices', told(devices))]
+
+
+def told(ask: Callable[[], str]) -> str:
+    """Return what a function tells, or that it failed."""
+    try:
+        return ask()
+    except Exception as error:
+        return f'could not be told ({type(error).__name__}: {error})'
 
 
 def show(rows: list[tuple[str, str]], found: list[Finding]) -> None:

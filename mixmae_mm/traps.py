@@ -30,7 +30,7 @@ PRE_TRAINING = ('torch', 'torchvision.transforms', 'numpy', 'PIL.Image', 'mmengi
                 'mmpretrain.datasets', 'tensorboard')
 KNOWN_REASONS = {"named 'ftfy'": 'install ftfy regex', "named 'regex'": 'install ftfy regex',
                  'NumPy 1.x': 'install "numpy<2"', "module 'numpy' has no attribute": 'install "numpy<2"',
-                 "named 'pkg_resources'": 'install "setuptools<81"',
+                 "named 'pkg_resources": 'install "setuptools<81"',
                  'libGL': 'install --force-reinstall --no-deps opencv-python-headless'}
 DENSE = ('mmdet.models', 'mmseg.models')
 
@@ -47,8 +47,8 @@ def installed(name: str) -> dict[str, str]:
     """Map the installed distributions that bring an import name to their versions."""
     found = {}
     for distribution in STACK[name]:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[distribution] = metadata.version(distribution)
+        with contextlib.suppress(metadata.PackageNotFoundError, KeyError):
+            found[distribution] = metadata.version(distribution) or 'half-installed'
     return found
 
 

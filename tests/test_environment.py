@@ -1,0 +1,301 @@
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+spec = importlib.util.spec_from_file_location('environment', ROOT / 'tools' / 'environment.py')
+environment = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(environment)
+
+
+@pytest.fixture
+def clone(tmp_path):
+    root = tmp_path / 'clone'
+    shutil.copytree(ROOT / 'requirements', root / 'requirements')
+    (root / 'mixmae_mm').mkdir()
+    for name in ('setup.py', 'pyproject.toml', 'mixmae_mm/version.py'):
+        shutil.copy(ROOT / name, root / name)
+    return root
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Record the commands instead of running them; a venv is made by linking this interpreter, a wheel by hand."""
+    recorded = []
+
+    def run(command, what, *_, **__):
+        words = [str(word) for word in command]
+        recorded.append(' '.join(words))
+        if 'venv' in words:
+            shutil.rmtree(words[-1], ignore_errors=True)
+            link_interpreter(Path(words[-1]))
+        if 'wheel' in words:
+            make_wheel(Path(words[words.index('-w') + 1]) / 'onedl_mmcv-2.3.6-cp311-cp311-linux_x86_64.whl')
+
+    monkeypatch.setattr(environment, 'run', run)
+    return recorded
+
+
+def link_interpreter(venv):
+    (venv / 'bin').mkdir(parents=True)
+    script = venv / 'bin' / 'python'
+    script.write_text(f'#!/bin/sh\ncase "$*" in *BUILD*|*torch.__version__*) echo cp311-torch2.13.0+cpu;; '
+                      f'*mmcv.ops*) ;; *) exec {sys.executable} "$@";; esac\n')
+    script.chmod(0o755)
+
+
+def make_wheel(path, member='mmcv/_ext.cpython-311-x86_64-linux-gnu.so'):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, 'w') as archive:
+        archive.writestr(member, os.urandom(10000))
+
+
+def made(clone):
+    return environment.Environment(clone, clone.parent / 'cache')
+
+
+def pips(calls):
+    return [call.partition(' -m pip ')[2] for call in calls if ' -m pip ' in call]
+
+
+# stamps
+
+def test_second_call_does_nothing(clone, calls, capsys):
+    made(clone).set_up('light')
+    assert len(calls) == 4  # the venv, torch, openmmlab, the project
+    calls.clear()
+    capsys.readouterr()
+    made(clone).set_up('light')
+    assert calls == []
+    assert capsys.readouterr().out == f'[environment] light: ready ({clone / ".venv"})\n'
+
+
+def test_light_after_full_does_nothing(clone, calls):
+    made(clone).set_up('full')
+    calls.clear()
+    made(clone).set_up('light')
+    assert calls == []
+
+
+@pytest.mark.parametrize(('changed', 'steps'), [
+    ('requirements/runtime.txt', ['torch', 'openmmlab', 'ops', 'dense', 'tests']),
+    ('requirements/mminstall.txt', ['openmmlab', 'ops', 'dense']),
+    ('requirements/dense.txt', ['dense']), ('requirements/tests.txt', ['tests']), ('setup.py', ['project'])])
+def test_changed_file_repeats_the_steps_that_depend_on_it(clone, calls, changed, steps):
+    made(clone).set_up('full')
+    with (clone / changed).open('a') as file:
+        file.write('# changed\n')
+    assert [step.name for step in made(clone).pending('full')] == steps
+
+
+def test_failed_step_leaves_no_stamp_and_the_next_call_goes_on_from_it(clone, calls, monkeypatch):
+    def fail(self):
+        raise environment.StepError('no network')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(environment.Environment, 'install_openmmlab', fail)
+        with pytest.raises(environment.StepError, match='no network'):
+            made(clone).set_up('light')
+    assert [step.name for step in made(clone).pending('light')] == ['openmmlab', 'project']
+    made(clone).set_up('light')
+    assert made(clone).pending('light') == []
+
+
+# what an interrupted call leaves
+
+@pytest.mark.parametrize('wreck', [
+    lambda venv: (venv / 'lib').mkdir(parents=True),
+    lambda venv: (venv / 'bin' / 'python').unlink(),
+    lambda venv: (venv / 'bin' / 'python').write_text('#!/bin/sh\nexit 1\n'),
+    lambda venv: (venv / 'bin' / 'python').chmod(0o644)], ids=['folder only', 'no python', 'no pip', 'not executable'])
+def test_half_made_venv_is_made_anew(clone, calls, wreck, capsys, request):
+    if 'folder only' not in request.node.name:
+        made(clone).set_up('light')
+    wreck(clone / '.venv')
+    capsys.readouterr()
+    made(clone).set_up('light')
+    assert 'is half-made (no working python or pip in it): making it anew' in capsys.readouterr().out
+    assert made(clone).pending('light') == []
+
+
+def package(site, name, **files):
+    info = site / f'{name}-1.0.dist-info'
+    info.mkdir(parents=True)
+    for file, text in files.items():
+        (site / f'{file}.py').write_text(text)
+    rows = [f'{file}.py,sha256=x,{len(text)}' for file, text in files.items()]
+    (info / 'RECORD').write_text('\n'.join([*rows, f'{info.name}/RECORD,,', '__pycache__/gone.pyc,,']))
+    return info
+
+
+def test_half_installed_packages_are_forgotten(tmp_path):
+    whole, lost, cut, bare = (package(tmp_path, name, **{name: 'x = 1'}) for name in ('whole', 'lost', 'cut', 'bare'))
+    (tmp_path / 'lost.py').unlink()
+    (tmp_path / 'cut.py').write_text('x')
+    (bare / 'RECORD').unlink()
+    (tmp_path / '~hole').mkdir()
+    assert sorted(environment.drop_broken_packages(tmp_path)) == ['bare-1.0', 'cut-1.0', 'lost-1.0']
+    assert [path.name for path in tmp_path.glob('*.dist-info')] == ['whole-1.0.dist-info']
+    assert whole.is_dir()
+    assert not (tmp_path / '~hole').exists()
+
+
+def test_half_installed_package_repeats_the_steps_done(clone, calls, capsys):
+    made(clone).set_up('light')
+    (package(made(clone).site(), 'torch', torch='') / 'RECORD').unlink()
+    calls.clear()
+    made(clone).set_up('full')
+    assert 'torch-1.0 is half-installed' in capsys.readouterr().out
+    assert sum('requirements/runtime.txt' in call and ' -r ' in call for call in pips(calls)) >= 1
+    assert made(clone).pending('full') == []
+
+
+# the wheel with compiled ops
+
+@pytest.fixture
+def kept(tmp_path):
+    return tmp_path / 'cache' / 'wheels' / 'onedl-mmcv-2.3.6-cp311-torch2.13.0+cpu'
+
+
+def builds(calls):
+    return [call for call in pips(calls) if call.startswith('wheel')]
+
+
+def test_wheel_is_compiled_once_for_all_clones(clone, calls, kept):
+    made(clone).set_up('full')
+    assert len(builds(calls)) == 1
+    assert '--no-build-isolation --no-deps --no-cache-dir' in builds(calls)[0]
+    assert [path.name for path in kept.iterdir()] == ['onedl_mmcv-2.3.6-cp311-cp311-linux_x86_64.whl']
+    other = clone.with_name('other')
+    shutil.copytree(clone, other, ignore=shutil.ignore_patterns('.venv'))
+    made(other).set_up('full')
+    assert len(builds(calls)) == 1
+
+
+def half(wheel):
+    wheel.write_bytes(wheel.read_bytes()[:5000])
+
+
+def flip(wheel):
+    data = bytearray(wheel.read_bytes())
+    data[3000:3010] = bytes(10)
+    wheel.write_bytes(data)
+
+
+def without_ops(wheel):
+    make_wheel(wheel, 'mmcv/__init__.py')
+
+
+@pytest.mark.parametrize('spoil', [half, flip, without_ops])
+def test_spoilt_wheel_is_compiled_anew(clone, calls, kept, spoil, capsys):
+    wheel = kept / 'onedl_mmcv-2.3.6-cp311-cp311-linux_x86_64.whl'
+    make_wheel(wheel)
+    assert environment.has_ops(wheel)
+    spoil(wheel)
+    (kept / 'building-old').mkdir()
+    made(clone).set_up('full')
+    assert 'is broken: building it anew' in capsys.readouterr().out
+    assert len(builds(calls)) == 1
+    assert list(kept.iterdir()) == [wheel]
+    assert environment.has_ops(wheel)
+
+
+def test_build_without_ops_is_never_kept(clone, calls, kept, monkeypatch):
+    monkeypatch.setitem(globals(), 'make_wheel', lambda path, make=make_wheel: make(path, 'mmcv/__init__.py'))
+    with pytest.raises(environment.StepError, match='made no wheel with compiled ops'):
+        made(clone).set_up('full')
+    assert list(kept.glob('*.whl')) == []
+
+
+def test_kept_wheel_whose_ops_do_not_load_is_compiled_anew(clone, calls, kept, monkeypatch):
+    make_wheel(kept / 'onedl_mmcv-2.3.6-cp311-cp311-linux_x86_64.whl')
+    answers = iter([False, True])
+    monkeypatch.setattr(environment.Environment, 'try_ops', lambda self, wheel: next(answers))
+    made(clone).set_up('full')
+    assert len(builds(calls)) == 1
+
+
+def test_no_compiler(clone, calls, monkeypatch):
+    monkeypatch.setenv('CXX', 'no-such-compiler')
+    with pytest.raises(environment.StepError, match=r'no C\+\+ compiler \(no-such-compiler\) found'):
+        made(clone).set_up('full')
+
+
+def test_two_calls_do_not_compile_at_once(clone, calls, kept, capsys):
+    one, order = made(clone), []
+    link_interpreter(clone / '.venv')
+
+    def slow(mmcv, folder, lock):
+        order.append('begins')
+        time.sleep(0.3)
+        make_wheel(folder / 'a.whl')
+        order.append('ends')
+        return folder / 'a.whl'
+
+    one.compile_ops = slow
+    threads = [threading.Thread(target=one.ops_wheel, args=('onedl-mmcv==2.3.6', kept)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert order == ['begins', 'ends']
+    assert 'waiting: another process is at compiling the same wheel' in capsys.readouterr().out
+
+
+# running commands
+
+def test_failure_shows_the_last_forty_lines():
+    with pytest.raises(environment.StepError) as error:
+        environment.run([sys.executable, '-c', 'for n in range(60): print("line", n)\nraise SystemExit(3)'], 'a step')
+    lines = str(error.value).splitlines()
+    assert lines[0] == 'line 20'
+    assert lines[39] == 'line 59'
+    assert 'failed (exit status 3)' in lines[-2] + lines[-1]
+
+
+def test_sign_of_life(monkeypatch, capsys):
+    monkeypatch.setattr(environment, 'HEARTBEAT', 0.1)
+    environment.run([sys.executable, '-c', 'import time; time.sleep(0.5)'], 'a long step')
+    assert capsys.readouterr().out.count('    ... ') >= 2
+
+
+def test_the_child_ends_with_us(tmp_path):
+    code = (f'import sys; sys.path.insert(0, {str(ROOT / "tools")!r}); import environment as e, signal; '
+            'signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)); '
+            f'e.run(["sh", "-c", "echo $$ > {tmp_path}/pid; exec sleep 60"], "sleeping")')
+    parent = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.DEVNULL)
+    for _ in range(100):
+        if (tmp_path / 'pid').exists() and (tmp_path / 'pid').read_text().strip():
+            break
+        time.sleep(0.1)
+    parent.send_signal(signal.SIGTERM)
+    assert parent.wait(10) == 143
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / 'pid').read_text()), 0)
+
+
+@pytest.mark.parametrize(('given', 'folder'), [
+    ({'MIXMAE_MM_CACHE': '/a'}, '/a'), ({'XDG_CACHE_HOME': '/b'}, '/b/mixmae_mm'),
+    ({'HOME': '/c'}, '/c/.cache/mixmae_mm'), ({'MIXMAE_MM_CACHE': '/a', 'XDG_CACHE_HOME': '/b'}, '/a')])
+def test_cache_folder(monkeypatch, given, folder):
+    for name in ('MIXMAE_MM_CACHE', 'XDG_CACHE_HOME'):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert str(environment.cache_folder()) == folder
+
+
+def test_unsupported_python(monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['environment.py', 'light'])
+    monkeypatch.setattr(environment, 'PYTHONS', ((9, 9),))
+    assert environment.main() == 1
+    assert 'Python 3.10, 3.11 or 3.12 is needed and this is' in capsys.readouterr().out
