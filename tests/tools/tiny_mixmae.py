@@ -1,0 +1,50 @@
+"""A MixMAE of a few thousand parameters for pictures of 32 px, and its config and checkpoint as files."""
+
+import json
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+CELL = 8
+
+
+def tiny_model(num_sources=2, norm_pix=True, **mixing):
+    return dict(
+        type='mixmae_mm.MixMAE',
+        data_preprocessor=dict(
+            type='mixmae_mm.MixingDataPreprocessor', num_sources=num_sources, cell_size=CELL, **mixing
+        ),
+        backbone=dict(
+            type='mixmae_mm.MixMIMSwin',
+            arch=dict(embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2)),
+            img_size=32,
+            patch_size=1,
+            window_sizes=(4, 4, 4, 4),
+        ),
+        neck=dict(
+            type='mixmae_mm.MixDecoder',
+            in_channels=64,
+            grid_size=4,
+            cell_size=CELL,
+            embed_dims=16,
+            depth=1,
+            num_heads=2,
+        ),
+        head=dict(type='mixmae_mm.MixReconstructionHead', cell_size=CELL, norm_pix=norm_pix),
+    )
+
+
+def build(**settings):
+    init_default_scope('mmpretrain')
+    return MODELS.build(tiny_model(**settings)).eval()
+
+
+def write_files(folder, **settings):
+    """Write config.py and checkpoint.pth, the latter with random weights, and return their paths."""
+    model = json.loads(json.dumps(tiny_model(**settings)))
+    dataset = dict(type='mixmae_mm.PictureFolder', data_root=str(folder / 'pictures'))
+    config = Config(dict(model=model, default_scope='mmpretrain', train_dataloader=dict(dataset=dataset)))
+    config.dump(folder / 'config.py')
+    torch.save(dict(state_dict=build(**settings).state_dict()), folder / 'checkpoint.pth')
+    return str(folder / 'config.py'), str(folder / 'checkpoint.pth')
