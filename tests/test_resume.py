@@ -1,6 +1,7 @@
 """An interrupted and resumed run ends exactly where an uninterrupted one ends."""
 
 import pytest
+from micro_training import finish, make_config, tool
 from training_toys import TRAINED, last_checkpoint, run_until, toy_config, trained_alike
 
 ALIKE = dict.fromkeys(TRAINED, True)
@@ -70,4 +71,23 @@ def test_accumulated_gradients_end_alike_at_the_boundary_of_a_step(tmp_path):
     straight, resumed = (
         train(tmp_path / str(stop), stop, by_epoch=False, optim_wrapper=wrapper) for stop in (None, 13)
     )
+    assert trained_alike(straight, resumed) == ALIKE
+
+
+@pytest.mark.parametrize(
+    ('by_epoch', 'signal', 'after', 'status', 'resumed_at'),
+    [(True, 'SIGKILL', 6, -9, 'epoch_1.pth'), (False, 'SIGINT', 8, 130, 'iter_5.pth')],
+)
+def test_mixmae_killed_and_resumed_ends_alike(tmp_path, by_epoch, signal, after, status, resumed_at):
+    config = make_config(tmp_path, by_epoch)
+    straight = tool('train.py', config, '--work-dir', tmp_path / 'straight')
+    here = ['--work-dir', tmp_path / 'resumed']
+    interruption = ['--cfg-options', f'custom_hooks.0.after={after}', f'custom_hooks.0.name={signal}']
+    said = finish(tool('train.py', config, *here, *interruption), status)
+    assert ('interrupted. The same command with --resume' in said[1]) == (signal == 'SIGINT')
+    said = finish(tool('train.py', config, *here, '--resume'))
+    assert f'Load checkpoint from {tmp_path / "resumed" / resumed_at}' in said[0]
+    finish(straight)
+    straight, resumed = (last_checkpoint(tmp_path / name) for name in ('straight', 'resumed'))
+    assert straight['meta']['iter'] == resumed['meta']['iter'] == 12
     assert trained_alike(straight, resumed) == ALIKE

@@ -1,0 +1,126 @@
+"""A whole MixMAE training through the tools, in processes of its own, small enough to take seconds."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+BASE = ROOT / 'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px.py'
+PICTURES = 32
+
+CONFIG = """
+_base_ = '{base}'
+
+custom_imports = dict(imports=['micro_training'], allow_failed_imports=False)
+model = dict(
+    data_preprocessor=dict(cell_size=32),
+    backbone=dict(
+        arch=dict(_delete_=True, embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2)),
+        patch_size=4, img_size=64, window_sizes=(4, 4, 4, 2), drop_path_rate=0.3),
+    neck=dict(in_channels=64, grid_size=2, cell_size=32, embed_dims=8, depth=1, num_heads=2),
+    head=dict(cell_size=32))
+train_dataloader = dict(
+    batch_size=8, num_workers=2, persistent_workers={persistent}, dataset=dict(data_root='{pictures}'))
+default_hooks = dict(logger=dict(interval=1), checkpoint=dict(by_epoch={by_epoch}, interval={interval}))
+log_processor = dict(by_epoch={by_epoch})
+custom_hooks = [dict(type='SignalHook', after=None)]
+param_scheduler = dict(_delete_=True, type='CosineAnnealingLR', T_max=12, by_epoch=False)
+"""
+EPOCHS = 'train_cfg = dict(max_epochs=3)\n'
+ITERATIONS = """
+train_cfg = dict(_delete_=True, by_epoch=False, max_iters=12)
+train_dataloader['sampler'] = dict(type='mixmae_mm.SeededInfiniteSampler', shuffle=True)
+"""
+
+
+@HOOKS.register_module()
+class SignalHook(Hook):
+    """Send this process a signal after so many iterations."""
+
+    priority = 'LOWEST'
+
+    def __init__(self, after, name='SIGKILL'):
+        self.after, self.signal = after, getattr(signal, name)
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter + 1 == self.after:
+            os.kill(os.getpid(), self.signal)
+
+
+@HOOKS.register_module()
+class RecordHook(Hook):
+    """Note for each rank what it saw and did, in `<work_dir>/rank<number>.pt`."""
+
+    def before_train(self, runner):
+        self.record = dict(pictures=[], assignments=[], local=[], synchronized=[], world_size=runner.world_size)
+        self.model = getattr(runner.model, 'module', runner.model)
+        self.local = {}
+        self.trained = {name: value for name, value in self.model.named_parameters() if value.requires_grad}
+        for name, parameter in self.trained.items():
+            # Called with this rank's own gradient, before the ranks' are averaged.
+            parameter.register_hook(lambda grad, name=name: self.local.update({name: grad.clone()}))
+        self.model.data_preprocessor.register_forward_hook(self._note_assignment)
+        runner.optim_wrapper.optimizer.register_step_pre_hook(self._note_gradients)
+
+    def _note_assignment(self, preprocessor, inputs, outputs):
+        self.record['assignments'].append(outputs['inputs'].assignment.clone())
+
+    def _note_gradients(self, *args):
+        self.record['local'].append(dict(self.local))
+        self.record['synchronized'].append({name: value.grad.clone() for name, value in self.trained.items()})
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.record['pictures'].append([Path(sample.img_path).name for sample in data_batch['data_samples']])
+
+    def after_train(self, runner):
+        self.record['weights'] = self.model.state_dict()
+        torch.save(self.record, Path(runner.work_dir, f'rank{runner.rank}.pt'))
+
+
+def make_pictures(folder):
+    """Write pictures of smooth noise."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in range(PICTURES):
+        noise = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((80, 72), Image.Resampling.BICUBIC).save(folder / f'{number:02}.jpg')
+
+
+def make_config(folder, by_epoch=True, persistent=True, interval=None):
+    """Write pictures and a config for them into a folder; the config's path."""
+    make_pictures(folder / 'pictures')
+    path = folder / 'micro.py'
+    interval = interval or (1 if by_epoch else 5)
+    values = dict(base=BASE, pictures=folder / 'pictures', by_epoch=by_epoch, interval=interval, persistent=persistent)
+    path.write_text(CONFIG.format(**values) + (EPOCHS if by_epoch else ITERATIONS))
+    return path
+
+
+def start(*command):
+    """Start a program with our folders on its path, and as few threads as can be."""
+    paths = [str(ROOT), str(ROOT / 'tests'), os.environ.get('PYTHONPATH', '')]
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join(paths), OMP_NUM_THREADS='1', PYTHON=sys.executable)
+    for name in ('FORCE_COLOR', 'RANK', 'WORLD_SIZE', 'LOCAL_RANK'):
+        env.pop(name, None)
+    command = [str(word) for word in command]
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def tool(name, *arguments):
+    """Start one of the tools."""
+    return start(sys.executable, ROOT / 'tools' / name, *arguments)
+
+
+def finish(process, status=0):
+    """Wait for a program that must end with this status; what it printed on both streams."""
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == status, f'ended with {process.returncode}\n{out[-2000:]}\n{err[-4000:]}'
+    return out, err

@@ -1,0 +1,63 @@
+"""Two processes on the CPU train one model on different pictures with different assignments."""
+
+import socket
+
+import pytest
+import torch
+from micro_training import PICTURES, ROOT, finish, make_config, start
+
+EPOCHS, ITERATIONS = 3, 2  # of 2 processes x 8 pictures
+
+
+@pytest.fixture(scope='module')
+def ranks(tmp_path_factory):
+    """Train through dist_train.sh; what each rank recorded, and what was printed."""
+    folder = tmp_path_factory.mktemp('distributed')
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    config = make_config(folder)
+    config.write_text(config.read_text().replace("dict(type='SignalHook', after=None)", "dict(type='RecordHook')"))
+    work_dir = folder / 'work'
+    out, _ = finish(start('env', f'PORT={port}', ROOT / 'tools/dist_train.sh', config, 2, '--work-dir', work_dir))
+    return [torch.load(work_dir / f'rank{rank}.pt', weights_only=False) for rank in (0, 1)], out
+
+
+def test_gradients_are_the_average_over_ranks_and_equal(ranks):
+    (one, two), _ = ranks
+    assert one['world_size'] == two['world_size'] == 2
+    assert len(one['synchronized']) == len(two['synchronized']) == EPOCHS * ITERATIONS
+    for step in range(EPOCHS * ITERATIONS):
+        assert one['synchronized'][step].keys() == one['local'][step].keys()
+        for name, gradient in one['synchronized'][step].items():
+            assert torch.equal(gradient, two['synchronized'][step][name])
+            torch.testing.assert_close(gradient, (one['local'][step][name] + two['local'][step][name]) / 2)
+        assert not any(torch.equal(gradient, two['local'][step][name]) for name, gradient in one['local'][step].items())
+
+
+def test_weights_end_equal(ranks):
+    (one, two), _ = ranks
+    assert one['weights'].keys() == two['weights'].keys()
+    assert all(torch.equal(value, two['weights'][name]) for name, value in one['weights'].items())
+
+
+def test_ranks_share_out_the_pictures_of_each_epoch(ranks):
+    (one, two), _ = ranks
+    for epoch in range(EPOCHS):
+        steps = slice(epoch * ITERATIONS, (epoch + 1) * ITERATIONS)
+        seen = [{name for batch in rank['pictures'][steps] for name in batch} for rank in (one, two)]
+        assert [len(names) for names in seen] == [PICTURES // 2, PICTURES // 2]
+        assert len(seen[0] | seen[1]) == PICTURES
+
+
+def test_ranks_draw_assignments_of_their_own(ranks):
+    (one, two), _ = ranks
+    # Of 2 x 2 cells there are 6 assignments with equal shares: six draws agree by chance once in 46,656.
+    pairs = zip(one['assignments'], two['assignments'], strict=True)
+    assert not all(torch.equal(*pair) for pair in pairs)
+    assert len({tuple(draw.flatten().tolist()) for draw in one['assignments']}) > 1
+
+
+def test_pictures_of_both_ranks_are_counted_and_one_rank_prints(ranks):
+    lines = [line for line in ranks[1].splitlines() if 'pictures_per_second' in line]
+    assert len(lines) == EPOCHS * ITERATIONS - 1  # the first line has no iteration before it
