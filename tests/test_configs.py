@@ -198,6 +198,25 @@ def test_finetuning_follows_the_official_rates_at_every_depth():
         np.testing.assert_allclose(rate, official, rtol=0, atol=2e-3 * scale / (5 * 20) * 1.01)
 
 
+def test_finetuning_mixes_and_smooths_labels_as_timm_does():
+    from mmpretrain.models.utils.batch_augments import RandomBatchAugment
+    from mmpretrain.registry import MODELS
+
+    config = Config.fromfile(ROOT / 'classification/mixmim-swin-base-w14_8xb128-amp-coslr-100e_in1k.py')
+    mixer = RandomBatchAugment(**config.model.train_cfg)
+    assert [(type(step).__name__, step.alpha) for step in mixer.augments] == [('Mixup', 0.8), ('CutMix', 1.0)]
+    assert mixer.probs is None  # always one of them, with equal chances
+    logits, share = torch.randn(1, 10), 0.3
+    smooth = torch.full((2, 10), 0.1 / 10)
+    smooth[0, 4] += 0.9
+    smooth[1, 7] += 0.9
+    official = -((share * smooth[0] + (1 - share) * smooth[1]) * logits.log_softmax(1)).sum()
+    score = torch.zeros(1, 10)
+    score[0, [4, 7]] = torch.tensor([share, 1 - share])
+    loss = MODELS.build(dict(config.model.head.loss, num_classes=10))
+    torch.testing.assert_close(loss(logits, score), official)
+
+
 @pytest.fixture(scope='module')
 def picture(tmp_path_factory):
     """Write one picture of a size."""

@@ -22,16 +22,16 @@ class LoadPicture(BaseTransform):
     equal channels in 'RGB', 16-bit ones keep their upper eight bits.
 
     Args:
-        mode: Pillow's name of the pixel format to end in: 'RGB' for three channels, 'L' for one.
+        mode: 'RGB' or 'BGR' (what mmpretrain's colour transforms work on) for three channels, 'L' for one, grey.
         backend_args: what mmengine.fileio needs to reach the files.
 
     Raises:
-        ValueError: the mode is not one that Pillow converts to.
+        ValueError: the mode is none of these.
     """
 
     def __init__(self, mode: str = 'RGB', backend_args: dict | None = None) -> None:
-        if mode not in ('RGB', 'L', 'YCbCr', 'HSV', 'LAB', 'CMYK'):
-            raise ValueError(f"mode must be 'RGB' (3 channels) or 'L' (1 channel, grey), got {mode!r}")
+        if mode not in ('RGB', 'BGR', 'L'):
+            raise ValueError(f"mode must be 'RGB' or 'BGR' (3 channels), or 'L' (1 channel, grey), got {mode!r}")
         self.mode = mode
         self.backend_args = backend_args
 
@@ -52,7 +52,8 @@ class LoadPicture(BaseTransform):
     def _decode(self, content: bytes) -> np.ndarray:
         """Turn a file's bytes into pixels."""
         picture = _eight_bits(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
-        return np.array(picture if picture.mode == self.mode else picture.convert(self.mode))
+        pixels = np.array(picture.convert('L' if self.mode == 'L' else 'RGB'))
+        return np.ascontiguousarray(pixels[..., ::-1]) if self.mode == 'BGR' else pixels
 
 
 def _reason(error: Exception) -> str:

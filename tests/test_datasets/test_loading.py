@@ -39,6 +39,10 @@ def test_one_channel_of_a_grey_picture(read):
     assert np.array_equal(read(PIXELS[..., 0], mode='L')['img'], PIXELS[..., 0])
 
 
+def test_reversed_channels(read):
+    assert np.array_equal(read(PIXELS, mode='BGR')['img'], PIXELS[..., [2, 1, 0]])
+
+
 def test_sixteen_bits_keep_the_upper_eight(read):
     deep = PIXELS[..., 0].astype(np.uint16) * 256 + 77
     assert np.array_equal(read(deep)['img'], PIXELS[..., [0, 0, 0]])
@@ -89,5 +93,6 @@ def test_a_file_that_went_away(tmp_path):
 
 
 def test_an_unknown_mode_is_refused():
-    with pytest.raises(ValueError, match=r"^mode must be 'RGB' \(3 channels\) or 'L' \(1 channel, grey\), got 'BGR'$"):
-        LoadPicture('BGR')
+    message = r"^mode must be 'RGB' or 'BGR' \(3 channels\), or 'L' \(1 channel, grey\), got 'CMYK'$"
+    with pytest.raises(ValueError, match=message):
+        LoadPicture('CMYK')

@@ -7,7 +7,7 @@ data_root = 'data/shapes'
 
 train_pipeline = [
     dict(type='mixmae_mm.SeedSample'),
-    dict(type='mmpretrain.LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='mixmae_mm.LoadPicture', mode='BGR'),
     dict(
         type='mmpretrain.RandomResizedCrop',
         scale=64,
@@ -20,7 +20,7 @@ train_pipeline = [
 ]
 
 test_pipeline = [
-    dict(type='mmpretrain.LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='mixmae_mm.LoadPicture', mode='BGR'),
     dict(type='mmpretrain.PackInputs'),
 ]
 

@@ -10,7 +10,7 @@ bgr_std = [57.375, 57.12, 58.395]
 
 train_pipeline = [
     dict(type='mixmae_mm.SeedSample'),
-    dict(type='mmpretrain.LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='mixmae_mm.LoadPicture', mode='BGR'),
     dict(type='mmpretrain.RandomResizedCrop', scale=image_size, backend='pillow', interpolation='bicubic'),
     dict(type='mmpretrain.RandomFlip', prob=0.5),
     dict(  # rand-m9-mstd0.5-inc1
@@ -34,7 +34,7 @@ train_pipeline = [
 ]
 
 test_pipeline = [
-    dict(type='mmpretrain.LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='mixmae_mm.LoadPicture', mode='BGR'),
     dict(
         type='mmpretrain.ResizeEdge',
         scale=int(image_size / 0.875),
