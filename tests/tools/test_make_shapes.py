@@ -216,7 +216,7 @@ def test_interrupted_set_is_made_anew(shapes, tmp_path, monkeypatch):
     [
         ({'train': -1}, '-1 pictures in train: give 10 or more, one a class'),
         ({'val': 9}, '9 pictures in val: give 10 or more, one a class'),
-        ({'size': -64}, 'pictures of -64 px: give a size from 32 to 2048'),
+        ({'size': -64}, 'pictures of -64 px: give a size from 32 to 1024'),
         ({'seed': -1}, 'seed -1: give 0 or more'),
     ],
 )

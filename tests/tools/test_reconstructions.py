@@ -119,6 +119,12 @@ def test_command_line_draws_the_configs_own_pictures(pictures, tmp_path, capsys)
     assert any(torch.equal(found, one) for one in pictures[1])
 
 
+def test_config_without_a_folder_asks_for_pictures(tmp_path):
+    config, checkpoint = write_files(tmp_path)
+    with pytest.raises(SystemExit, match='names no train_dataloader.dataset.data_root: give --pictures'):
+        tool.main([config, checkpoint, '--cfg-options', 'train_dataloader.dataset.data_root='])
+
+
 def test_checkpoint_of_another_model_is_refused(pictures, tmp_path):
     config, checkpoint = write_files(tmp_path)
     with pytest.raises(SystemExit, match='checkpoint.pth is of another model than .*config.py'):

@@ -391,8 +391,8 @@ class Settings:
             if getattr(self, split) < len(CLASSES):
                 given = f'{getattr(self, split)} pictures in {split}'
                 raise ValueError(f'{given}: give {len(CLASSES)} or more, one a class')
-        if not 32 <= self.size <= 2048:
-            raise ValueError(f'pictures of {self.size} px: give a size from 32 to 2048')
+        if not 32 <= self.size <= 1024:
+            raise ValueError(f'pictures of {self.size} px: give a size from 32 to 1024')
         if self.seed < 0:
             raise ValueError(f'seed {self.seed}: give 0 or more')
 

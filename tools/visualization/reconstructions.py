@@ -63,7 +63,7 @@ def draw_rows(result: Reconstructions, caption: str) -> Image.Image:
     rows = [[_to_panel(picture) for part in parts for picture in part[g]] for g in range(len(result.mixed))]
     size, titles = rows[0][0].size, panel_titles(result.sources.shape[1])
     width, height = panel_place(len(rows), len(titles), size)
-    lines = textwrap.wrap(caption, width // 7)
+    lines = textwrap.wrap(caption, width // 6)
     canvas = Image.new('RGB', (width, height + LINE * len(lines) + GAP), 'white')
     for row, panels in enumerate(rows):
         for column, panel in enumerate(panels):
@@ -107,6 +107,18 @@ def picture_size(config: Config) -> tuple[int, int]:
     """Tell the height and width that the model is made for."""
     side = config.model.backbone.get('img_size', config.get('image_size', 224))
     return (side, side) if isinstance(side, int) else tuple(side)
+
+
+def own_pictures(config: Config) -> list[str]:
+    """Name the folder that a config trains on.
+
+    Raises:
+        ValueError: it names none.
+    """
+    folder = config.get('train_dataloader', {}).get('dataset', {}).get('data_root')
+    if not folder:
+        raise ValueError(f'{config.filename} names no train_dataloader.dataset.data_root: give --pictures')
+    return [folder]
 
 
 def find_pictures(places: Sequence[str], wanted: int, num_sources: int, seed: int) -> list[str]:
@@ -196,7 +208,7 @@ def main(arguments: list[str] | None = None) -> None:
         config.merge_from_dict(args.cfg_options or {})
         model = load_model(config, args.checkpoint)
         num_sources = model.data_preprocessor.num_sources
-        places = args.pictures or [config.train_dataloader.dataset.data_root]
+        places = args.pictures or own_pictures(config)
         paths = find_pictures(places, args.num * num_sources, num_sources, args.seed)
         pictures = read_pictures(paths, picture_size(config), len(model.data_preprocessor.mean))
         result = reconstruct(model, pictures, args.seed)
