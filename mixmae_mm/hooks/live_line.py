@@ -40,13 +40,13 @@ class LiveLine:
         """Open the line, and send what `logger` says on the terminal through its console."""
         if not self.console.is_terminal or self.console.is_dumb_terminal:
             return
-        columns = (BarColumn(bar_width=20), TextColumn('{task.description}', markup=False))
+        columns = (BarColumn(bar_width=10), TextColumn('{task.description}', markup=False))
         self.progress = Progress(*columns, console=self.console, auto_refresh=False, transient=True)
         self.progress.start()
         # A killed run must not leave the user's terminal without a cursor.
         self.console.show_cursor(True)
         atexit.register(self.stop)
-        self.task = self.progress.add_task('')
+        self.task = self.progress.add_task('starting', total=None)
         self.shown_at = -self.seconds
         for handler in logger.handlers:
             if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):

@@ -88,10 +88,10 @@ class ProgressHook(Hook):
         return f'epoch {runner.epoch + 1}/{runner.max_epochs}  iter' if runner.max_epochs > 1 else 'iter'
 
     def _numbers(self, runner: Runner, left: float, mode: str) -> str:
-        """Format loss, remaining time, speed and waiting."""
+        """Format remaining time, loss, speed and waiting; a narrow terminal cuts off the end."""
         scalars = runner.message_hub.log_scalars
         loss = f'loss {scalars["train/loss"].current():.4f}  ' if mode == 'train' and 'train/loss' in scalars else ''
         return (
-            f'{loss}eta {timedelta(seconds=round(left))}  {self.meter.pictures_per_second:.1f} pictures/s  '
+            f'eta {timedelta(seconds=round(left))}  {loss}{self.meter.pictures_per_second:.1f} pictures/s  '
             f'data wait {self.meter.data_wait:.0%}'
         )

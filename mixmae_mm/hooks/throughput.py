@@ -6,11 +6,12 @@ from typing import Any
 
 
 def count_pictures(batch: Any) -> int:
-    """Tell how many pictures a collated batch holds: a dict as mmengine's collate functions make it, or a tuple."""
+    """Tell how many pictures a batch holds, a dict as mmengine's collate functions make it or a tuple; 0 of others."""
     if isinstance(batch, dict):
         samples = batch.get('data_samples')
         batch = (samples if samples is not None else batch.get('inputs', ()),)
-    return len(batch[0]) if len(batch) and isinstance(batch[0], Sized) else 0
+    first = batch[0] if isinstance(batch, list | tuple) and batch else None
+    return len(first) if isinstance(first, Sized) and getattr(first, 'ndim', 1) else 0
 
 
 class Meter:
