@@ -36,7 +36,7 @@ def check_checkpoint(path: str) -> None:
         return
     try:
         torch.load(path, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, KeyError, AttributeError) as error:
+    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, LookupError, AttributeError) as error:
         raise ValueError(
             f'{path} ({Path(path).stat().st_size} bytes) cannot be read as a PyTorch checkpoint: it is something else, '
             'or was cut off while it was written or copied; name another one'

@@ -30,7 +30,7 @@ def check_testable(config: Config, out: str | None) -> None:
     Raises:
         ValueError: the config has no test set, or `out` is no pickle file.
     """
-    missing = [name for name in ('test_dataloader', 'test_cfg', 'test_evaluator') if not config.get(name)]
+    missing = [name for name in ('test_dataloader', 'test_cfg', 'test_evaluator') if config.get(name) is None]
     if missing:
         raise ValueError(f'this config has nothing to test: it lacks {", ".join(missing)}')
     if out is not None and not out.endswith(('.pkl', '.pickle')):
@@ -46,11 +46,11 @@ def draw_predictions(config: Config, folder: str) -> None:
     hook = config.get('default_hooks', {}).get('visualization') or {}
     kind = str(hook.get('type', '')).rpartition('.')[-1]
     if kind == 'VisualizationHook':
-        hook.update(enable=True, out_dir=folder)
+        hook.update(enable=True, out_dir=folder, interval=1)
     elif kind == 'DetVisualizationHook':
         hook.update(draw=True, test_out_dir=folder)
     elif kind == 'SegVisualizationHook':
-        hook.update(draw=True)
+        hook.update(draw=True, interval=1)
         config.visualizer.save_dir = folder
     else:
         raise ValueError(

@@ -13,6 +13,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     checkpoint_guard=dict(type='mixmae_mm.CheckpointGuardHook'),
     progress=dict(type='mixmae_mm.ProgressHook'),
+    visualization=dict(type='VisualizationHook', enable=False),  # on with `tools/test.py --show-dir`
 )
 
 env_cfg = dict(

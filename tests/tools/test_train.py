@@ -1,0 +1,314 @@
+"""tools/train.py, tools/test.py and what they share: command line, processes, failures."""
+
+import os
+import pickle
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import MODELS
+from PIL import Image
+from tool_loading import TOOLS, load_tool
+
+from mixmae_mm import failures, launching
+
+FINETUNING = TOOLS.parent / 'configs/classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_shapes-64px.py'
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch):
+    for name in ('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    path = tmp_path / 'some_config.py'
+    path.write_text('a = dict(b=1)\n')
+    return path
+
+
+def arguments(monkeypatch, tool, *words):
+    monkeypatch.setattr(sys, 'argv', [tool, *map(str, words)])
+    return load_tool(tool).parse_args()
+
+
+def main_fails(monkeypatch, tool, *words):
+    """Run a tool that must give up; its message without the line on the traceback."""
+    monkeypatch.setattr(sys, 'argv', [tool, *map(str, words)])
+    with pytest.raises(SystemExit) as stopped:
+        load_tool(tool).main()
+    message, where = str(stopped.value.code).rsplit('\n', 1)
+    assert where.startswith('(traceback: ')
+    return message
+
+
+def test_command_line_goes_over_the_config(monkeypatch, config_file):
+    options = ['--cfg-options', 'a.b=2', 'c.d=[1,2]', '--cfg-options', 'e=x', '--launcher', 'slurm']
+    config = launching.read_config(arguments(monkeypatch, 'train.py', config_file, *options))
+    assert (config.a.b, config.c.d, config.e, config.launcher) == (2, [1, 2], 'x', 'slurm')
+
+
+@pytest.mark.parametrize(
+    ('in_config', 'given', 'taken'),
+    [('', [], './work_dirs/some_config'), ('here', [], 'here'), ('here', ['--work-dir', 'there'], 'there')],
+)
+def test_work_dir_is_the_command_lines_then_the_configs_then_named_after_it(
+    monkeypatch, config_file, in_config, given, taken
+):
+    config_file.write_text(f'work_dir = {in_config!r}\n' if in_config else '')
+    assert launching.read_config(arguments(monkeypatch, 'train.py', config_file, *given)).work_dir == taken
+
+
+@pytest.mark.parametrize('spelling', ['--local_rank', '--local-rank'])
+def test_both_spellings_of_local_rank_set_the_variable(monkeypatch, config_file, spelling):
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    monkeypatch.delenv('LOCAL_RANK')
+    launching.read_config(arguments(monkeypatch, 'train.py', config_file, f'{spelling}=3'))
+    assert os.environ['LOCAL_RANK'] == '3'
+
+
+def test_a_setting_without_a_value_is_a_usage_error(monkeypatch, config_file, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        arguments(monkeypatch, 'train.py', config_file, '--cfg-options', 'lr')
+    assert stopped.value.code == 2
+    assert '--cfg-options takes key=value pairs, got lr' in capsys.readouterr().err
+
+
+def test_a_missing_config(monkeypatch):
+    message = main_fails(monkeypatch, 'train.py', '/no/such.py')
+    assert message == f'error: there is no config file /no/such.py (looked for in {Path.cwd()})'
+
+
+@pytest.mark.parametrize(('launcher', 'script'), [('pytorch', 'dist'), ('mpi', 'dist'), ('slurm', 'slurm')])
+def test_a_launcher_that_did_not_start_the_process(monkeypatch, config_file, launcher, script):
+    message = main_fails(monkeypatch, 'train.py', config_file, '--launcher', launcher)
+    assert ', '.join(launching.VARIABLES[launcher]) + ' is not set: this process was not started by it' in message
+    assert f'Start with tools/{script}_train.sh' in message
+
+
+def test_a_slurm_process_on_one_machine_gets_torchs_variables(monkeypatch):
+    for name, value in zip(launching.VARIABLES['slurm'], '527', strict=True):
+        monkeypatch.setenv(name, value)
+    for name in ('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'):
+        monkeypatch.setenv(name, 'to be undone')
+        monkeypatch.delenv(name)
+    assert launching._read_variables('slurm') == 2
+    found = [os.environ[name] for name in ('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')]
+    assert found == ['5', '2', '7', '127.0.0.1', '29500']
+
+
+def resumed(work_dir, resume, load_from=None):
+    config = Config(dict(work_dir=str(work_dir), load_from=load_from, resume=False))
+    load_tool('train.py').set_resume(config, resume)
+    return config.resume, config.load_from
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    path = tmp_path / 'work' / 'epoch_3.pth'
+    path.parent.mkdir()
+    torch.save(dict(state_dict={}), path)
+    return path
+
+
+def test_resume_without_a_path_takes_the_last_checkpoint(checkpoint):
+    (checkpoint.parent / 'last_checkpoint').write_text(str(checkpoint))
+    assert resumed(checkpoint.parent, 'auto') == (True, str(checkpoint))
+    moved = checkpoint.parent.rename(checkpoint.parent.with_name('moved'))
+    assert resumed(moved, 'auto') == (True, str(moved / 'epoch_3.pth'))
+
+
+def test_resume_without_anything_to_resume_starts_anew_and_says_so(tmp_path, checkpoint, capsys):
+    assert resumed(tmp_path, 'auto', load_from=str(checkpoint)) == (False, str(checkpoint))
+    assert f'--resume: no checkpoint in {tmp_path} yet, training starts anew' in capsys.readouterr().out
+
+
+def test_resume_with_a_path_takes_it(tmp_path, checkpoint):
+    assert resumed(tmp_path, str(checkpoint), load_from='/other.pth') == (True, str(checkpoint))
+
+
+@pytest.mark.parametrize('resume', ['/no/such.pth', None])
+def test_a_missing_checkpoint(tmp_path, resume):
+    with pytest.raises(ValueError, match='there is no checkpoint /no/such.pth; checkpoints of a run are the .pth'):
+        resumed(tmp_path, resume, load_from='/no/such.pth')
+
+
+@pytest.mark.parametrize('kind', ['text', 'cut off', 'empty'])
+def test_a_file_that_is_no_checkpoint(tmp_path, checkpoint, kind):
+    content = {'text': b'a shopping list', 'cut off': checkpoint.read_bytes()[:-100], 'empty': b''}[kind]
+    checkpoint.write_bytes(content)
+    with pytest.raises(ValueError, match=rf'epoch_3.pth \({len(content)} bytes\) cannot be read as a PyTorch'):
+        resumed(tmp_path, str(checkpoint))
+
+
+def wrapper_after(monkeypatch, amp, accelerator, capability=(9, 0), **wrapper):
+    train = load_tool('train.py')
+    monkeypatch.setattr(train, 'has_accelerator', lambda: accelerator)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: accelerator)
+    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda: capability)
+    config = Config(dict(optim_wrapper=wrapper))
+    train.set_precision(config, amp)
+    return config.optim_wrapper.to_dict()
+
+
+@pytest.mark.parametrize(('capability', 'dtype'), [((9, 0), 'bfloat16'), ((7, 5), 'float16')])
+def test_amp_takes_the_best_type_of_the_gpu(monkeypatch, capability, dtype):
+    amp = dict(type='AmpOptimWrapper', dtype=dtype)
+    assert wrapper_after(monkeypatch, True, True, capability, type='OptimWrapper') == amp
+    assert wrapper_after(monkeypatch, True, True, capability) == amp
+    assert wrapper_after(monkeypatch, True, True, type='OptimWrapper', dtype='float16')['dtype'] == 'float16'
+
+
+def test_amp_on_a_cpu(monkeypatch, capsys):
+    with pytest.raises(ValueError, match='--amp needs a GPU .* leave it out'):
+        wrapper_after(monkeypatch, True, False, type='OptimWrapper')
+    config = dict(type='AmpOptimWrapper', dtype='bfloat16', loss_scale='dynamic', optimizer=dict(type='SGD'))
+    assert wrapper_after(monkeypatch, False, False, **config) == dict(type='OptimWrapper', optimizer=dict(type='SGD'))
+    assert 'no GPU here: training in single precision' in capsys.readouterr().out
+
+
+def test_amp_with_a_wrapper_that_cannot(monkeypatch):
+    with pytest.raises(ValueError, match='not with the DeepSpeedOptimWrapper of this config'):
+        wrapper_after(monkeypatch, True, True, type='DeepSpeedOptimWrapper')
+
+
+def test_auto_scale_lr_needs_the_batch_it_scales_from():
+    scale = load_tool('train.py').set_lr_scaling
+    config = Config(dict(auto_scale_lr=dict(base_batch_size=64)))
+    scale(config, True)
+    assert config.auto_scale_lr == dict(base_batch_size=64, enable=True)
+    for lacking in ({}, dict(auto_scale_lr={})):
+        with pytest.raises(ValueError, match=r'add auto_scale_lr=dict\(base_batch_size=...\) to the config'):
+            scale(Config(lacking), True)
+        scale(Config(lacking), False)
+
+
+WORKER = """Caught ValueError in DataLoader worker process 0.
+Original Traceback (most recent call last):
+  File "worker.py", line 1, in <module>
+    raise ValueError('x')
+ValueError: the picture is
+gone: really
+"""
+
+
+@pytest.mark.parametrize(
+    ('error', 'told'),
+    [
+        (ValueError('plain'), 'plain'),
+        (ValueError(WORKER), 'the picture is\ngone: really'),
+        (KeyError('Nix is not in the registry'), 'KeyError: Nix is not in the registry (raised in '),
+        (TypeError('unexpected keyword'), 'TypeError: unexpected keyword (raised in '),
+    ],
+)
+def test_failures_are_described_without_their_traceback(error, told):
+    with pytest.raises(type(error)) as raised:
+        raise error
+    assert failures.describe(raised.value).startswith(told)
+
+
+def test_the_traceback_is_kept_in_the_log(tmp_path):
+    log = tmp_path / 'run.log'
+    MMLogger.get_instance(uuid.uuid4().hex, log_file=str(log))
+    with pytest.raises(SystemExit) as stopped, failures.readable_errors(debug=False):
+        raise ValueError('seven is odd')
+    assert stopped.value.code == f'error: seven is odd\n(traceback: {log})'
+    assert "    raise ValueError('seven is odd')\nValueError: seven is odd" in log.read_text()
+
+
+@pytest.mark.parametrize(('debug', 'error'), [(True, ValueError('x')), (False, RuntimeError('x')), (False, KeyError())])
+def test_other_errors_and_debugging_keep_the_traceback(debug, error):
+    with pytest.raises(type(error)), failures.readable_errors(debug):
+        raise error
+
+
+def test_one_process_of_several_says_which(monkeypatch):
+    monkeypatch.setenv('RANK', '3')
+    monkeypatch.setenv('WORLD_SIZE', '4')
+    with pytest.raises(SystemExit, match=r'^\[rank 3\] error: gone'), failures.readable_errors(debug=False):
+        raise OSError('gone')
+
+
+@pytest.fixture
+def classifier(tmp_path):
+    """A classification config for six pictures, and a checkpoint for it."""
+    for number in range(6):
+        path = tmp_path / 'pictures' / 'val' / f'class{number % 2}' / f'{number}.jpg'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    config = Config.fromfile(FINETUNING)
+    loader = dict(batch_size=4, num_workers=0, persistent_workers=False, dataset=dict(data_root=f'{tmp_path}/pictures'))
+    config.merge_from_dict(dict(test_dataloader=loader, experiment_name=uuid.uuid4().hex))
+    config.dump(tmp_path / 'classifier.py')
+    torch.save(dict(state_dict=MODELS.build(config.model).state_dict()), tmp_path / 'weights.pth')
+    return tmp_path / 'classifier.py', tmp_path / 'weights.pth'
+
+
+def test_testing_writes_metrics_predictions_and_pictures(monkeypatch, tmp_path, classifier):
+    out, shown = tmp_path / 'predictions.pkl', tmp_path / 'shown'
+    words = [*classifier, '--work-dir', tmp_path / 'work', '--out', out, '--show-dir', shown]
+    monkeypatch.setattr(sys, 'argv', ['test.py', *map(str, words)])
+    load_tool('test.py').main()
+    predictions = pickle.loads(out.read_bytes())
+    right = [bool(prediction['pred_label'] == prediction['gt_label']) for prediction in predictions]
+    assert [int(prediction['gt_label']) for prediction in predictions] == [0, 0, 0, 1, 1, 1]
+    (metrics,) = (tmp_path / 'work').glob('*/*.json')
+    assert f'"accuracy/top1": {100 * sum(right) / 6:.4}'[:22] in metrics.read_text()
+    assert len(list(shown.rglob('*.jpg')) + list(shown.rglob('*.png'))) == 6
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--out', 'predictions.json'], '--out writes pickle files: predictions.json should end in .pkl'),
+        (['--cfg-options', 'test_dataloader=None'], 'this config has nothing to test: it lacks test_dataloader'),
+        (
+            ['--show-dir', 'x', '--cfg-options', 'default_hooks.visualization.type=Nix'],
+            'in this config it is Nix',
+        ),
+    ],
+)
+def test_what_cannot_be_tested(monkeypatch, classifier, words, message):
+    assert message in main_fails(monkeypatch, 'test.py', *classifier, *words)
+
+
+@pytest.mark.parametrize(
+    ('hook', 'changed'),
+    [
+        ('mmdet.DetVisualizationHook', dict(draw=True, test_out_dir='out')),
+        ('SegVisualizationHook', dict(draw=True, interval=1)),
+        ('VisualizationHook', dict(enable=True, out_dir='out', interval=1)),
+    ],
+)
+def test_each_hosts_pictures_are_switched_on_by_its_own_names(hook, changed):
+    config = Config(dict(default_hooks=dict(visualization=dict(type=hook)), visualizer={}))
+    load_tool('test.py').draw_predictions(config, 'out')
+    assert config.default_hooks.visualization.to_dict() == dict(type=hook, **changed)
+    assert config.visualizer.get('save_dir') == ('out' if hook.startswith('Seg') else None)
+
+
+@pytest.mark.parametrize('script', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh', 'slurm_test.sh'])
+def test_scripts_tell_their_usage(script):
+    done = subprocess.run([TOOLS / script, 'config.py'], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith('usage: ')
+
+
+def test_slurm_script_hands_on_its_settings(tmp_path):
+    srun = tmp_path / 'srun'
+    srun.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$@"\n')
+    srun.chmod(0o755)
+    settings = dict(GPUS='16', SRUN_ARGS='--exclude=a --mem=1G', PATH=f'{tmp_path}:{os.environ["PATH"]}')
+    command = [TOOLS / 'slurm_train.sh', 'part', 'job', 'a config.py', 'work', '--resume']
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ, **settings))
+    words = done.stdout.splitlines()
+    assert {'--ntasks=16', '--ntasks-per-node=8', '--gres=gpu:8', '--exclude=a', '--mem=1G'} <= set(words)
+    assert words[-6:] == ['a config.py', '--work-dir', 'work', '--launcher', 'slurm', '--resume']
