@@ -13,7 +13,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     checkpoint_guard=dict(type='mixmae_mm.CheckpointGuardHook'),
     progress=dict(type='mixmae_mm.ProgressHook'),
-    visualization=dict(type='VisualizationHook', enable=False),  # on with `tools/test.py --show-dir`
+    visualization=dict(type='VisualizationHook'),  # draws nothing but with `tools/test.py --show-dir`
 )
 
 env_cfg = dict(
