@@ -24,7 +24,7 @@ model = dict(
     data_preprocessor=dict(cell_size=32),
     backbone=dict(
         arch=dict(_delete_=True, embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2)),
-        patch_size=4, img_size=64, window_sizes=(4, 4, 4, 2), drop_path_rate=0.3),
+        patch_size=4, img_size=64, window_sizes=(4, 4, 4, 2), out_indices=(3,), drop_path_rate=0.3),
     neck=dict(in_channels=64, grid_size=2, cell_size=32, embed_dims=8, depth=1, num_heads=2),
     head=dict(cell_size=32))
 train_dataloader = dict(

@@ -5,7 +5,7 @@
 
 Without the option it takes what the pre-training config has written.
 
-TODO-measure
+Measured here: docs/results.md.
 """
 
 _base_ = [

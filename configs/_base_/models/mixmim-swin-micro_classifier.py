@@ -18,7 +18,7 @@ model = dict(
     head=dict(
         type='mmpretrain.LinearClsHead',
         num_classes=num_classes,
-        in_channels=_base_.embed_dims * 8,
+        in_channels=_base_.embed_dims * 4,
         topk=(1,),
         loss=dict(type='mmpretrain.LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
     ),

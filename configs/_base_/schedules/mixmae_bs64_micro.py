@@ -7,7 +7,7 @@ optim_wrapper = dict(
     type='OptimWrapper',
     constructor='mixmae_mm.LayerDecayOptimWrapperConstructor',
     paramwise_cfg=dict(decay_rate=1.0),
-    optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.95), weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=2e-3, betas=(0.9, 0.95), weight_decay=0.05),
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-10, end=warmup_epochs, convert_to_iter_based=True),
