@@ -44,26 +44,31 @@ def test_epoch_length_is_found_from_records_that_stop_short_of_each_epochs_end()
 
 
 def test_smoothing_by_hand():
-    assert curves.smooth([1, 3], 0.5) == [1, pytest.approx((0.5 * 1 + 3) / 1.5)]
-    assert curves.smooth([4.0] * 5, 0.9) == pytest.approx([4.0] * 5)
-    assert curves.smooth([1, 2, 3], 0) == [1, 2, 3]
+    assert curves.smooth([1, 6, 2, 4, 9], 0.2) == [1, 3, 4, 5, 9]
+    assert curves.smooth([1, 6, 2, 4, 9], 0.4) == [1, 3, pytest.approx(22 / 5), 5, 9]
+    assert curves.smooth([1, 6, 2, 4, 9], 0) == [1, 6, 2, 4, 9]
+
+
+def test_smoothing_neither_lags_nor_bends():
+    falling = [100.0 - i for i in range(50)]
+    assert curves.smooth(falling, 0.1) == pytest.approx(falling)
 
 
 def test_smoothing_leaves_out_what_is_not_finite():
     assert math.isnan(curves.smooth([math.nan, 1], 0.5)[0])
-    assert curves.smooth([2, math.nan, math.inf, 2], 0.5) == [2, 2, 2, 2]
+    assert curves.smooth([2, math.nan, 4, math.inf, 6], 0.2) == [2, 3, 4, 5, 6]
 
 
 def test_figure_holds_raw_and_smoothed_loss_and_rate_of_every_run():
-    one = [record(4, 2.0, epoch=1), record(8, 4.0, epoch=2)]
+    one = [record(4, 2.0, epoch=1), record(8, 4.0, epoch=2), record(12, 0.0, epoch=3)]
     other = [record(8, 3.0, epoch=1), record(16, 1.0, epoch=2)]
-    figure = curves.draw_runs({'one': one, 'other': other}, 0.5)
+    figure = curves.draw_runs({'one': one, 'other': other}, 0.34)
     losses, rates = figure.axes
     data = [(list(line.get_xdata()), list(line.get_ydata())) for line in losses.lines]
-    assert data[0] == ([1, 2], [2, 4])
-    assert data[1] == ([1, 2], [2, pytest.approx(10 / 3)])
+    assert data[0] == ([1, 2, 3], [2, 4, 0])
+    assert data[1] == ([1, 2, 3], [2, 2, 0])
     assert data[2] == ([1, 2], [3, 1])
-    assert [list(line.get_ydata()) for line in rates.lines] == [[0.1, 0.1]] * 2
+    assert [list(line.get_ydata()) for line in rates.lines] == [[0.1] * 3, [0.1] * 2]
     assert (rates.get_xlabel(), rates.get_ylabel(), losses.get_ylabel()) == ('epoch', 'learning rate', 'training loss')
     assert [text.get_text() for text in losses.get_legend().get_texts()] == ['one', 'other']
 
@@ -82,6 +87,6 @@ def test_folders_of_one_name_are_told_apart(tmp_path):
 def test_picture_and_summary_from_the_command_line(tmp_path, capsys):
     write_start(tmp_path / 'run', '20260101_000000', [record(20, 3.0, epoch=1), record(40, 2.0, epoch=2)])
     curves.main([str(tmp_path / 'run'), '--out', str(tmp_path / 'new/curves.png'), '--smoothing', '0'])
-    assert 'run: 2 records up to iteration 40, smoothed loss 2.0000' in capsys.readouterr().out
+    assert 'run: loss 3.0000 at iteration 20, 2.0000 at 40 (2 records)' in capsys.readouterr().out
     with Image.open(tmp_path / 'new/curves.png') as picture:
         assert picture.size == (960, 720)

@@ -67,17 +67,21 @@ def iterations_per_epoch(records: list[Record]) -> int | None:
     return math.ceil(max(ratios)) if len(ratios) == len(records) else None
 
 
-def smooth(values: Iterable[float], weight: float) -> list[float]:
-    """Average exponentially: each value before counts `weight` times the one after it. NaN and infinity are skipped."""
-    total, norm, averages = 0.0, 0.0, []
-    for value in values:
-        if math.isfinite(value):
-            total, norm = weight * total + value, weight * norm + 1
-        averages.append(total / norm if norm else math.nan)
+def smooth(values: list[float], share: float) -> list[float]:
+    """Average each value with its neighbours, up to `share` of the run on either side; NaN and infinity are skipped.
+
+    The window is symmetric, also at the ends, where it shrinks: so the curve neither lags nor bends.
+    """
+    reach = round(share * len(values))
+    averages = []
+    for i in range(len(values)):
+        near = min(reach, i, len(values) - 1 - i)
+        finite = [value for value in values[i - near : i + near + 1] if math.isfinite(value)]
+        averages.append(sum(finite) / len(finite) if finite else math.nan)
     return averages
 
 
-def draw_runs(runs: dict[str, list[Record]], weight: float) -> pyplot.Figure:
+def draw_runs(runs: dict[str, list[Record]], smoothing: float) -> pyplot.Figure:
     """Draw loss (raw faint, smoothed bold) above learning rate, a colour a run."""
     figure, (losses, rates) = pyplot.subplots(2, sharex=True, figsize=(8, 6), height_ratios=(3, 1), layout='tight')
     lengths = {name: iterations_per_epoch(records) for name, records in runs.items()}
@@ -86,7 +90,7 @@ def draw_runs(runs: dict[str, list[Record]], weight: float) -> pyplot.Figure:
         x = [record['step'] / (lengths[name] if by_epoch else 1) for record in records]
         loss = [record['loss'] for record in records]
         losses.plot(x, loss, color=f'C{number}', alpha=0.25, linewidth=1)
-        losses.plot(x, smooth(loss, weight), color=f'C{number}', linewidth=2, label=name)
+        losses.plot(x, smooth(loss, smoothing), color=f'C{number}', linewidth=2, label=name)
         rates.plot(x, [record['lr'] for record in records], color=f'C{number}', linewidth=1.5)
     losses.set(ylabel='training loss')
     rates.set(ylabel='learning rate', xlabel='epoch' if by_epoch else 'iteration', ylim=(0, None))
@@ -109,10 +113,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('work_dirs', nargs='+', type=Path, help='work folders of runs')
     parser.add_argument('--out', type=Path, default=Path('curves.png'), help='picture to write (%(default)s)')
-    parser.add_argument('--smoothing', type=float, default=0.9, help='weight of the past, 0 to below 1 (%(default)s)')
+    parser.add_argument('--smoothing', type=float, default=0.02, help='share averaged either side (%(default)s)')
     args = parser.parse_args(arguments)
-    if not 0 <= args.smoothing < 1:
-        parser.error(f'--smoothing {args.smoothing}: give a number from 0 to below 1')
+    if not 0 <= args.smoothing <= 0.5:
+        parser.error(f'--smoothing {args.smoothing}: give a number from 0 to 0.5')
     try:
         runs = {name: read_run(folder) for name, folder in name_runs(args.work_dirs).items()}
         args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -120,8 +124,9 @@ def main(arguments: list[str] | None = None) -> None:
     except (ValueError, OSError) as error:
         raise SystemExit(f'training_curves: {error}') from error
     for name, records in runs.items():
-        last = smooth((record['loss'] for record in records), args.smoothing)[-1]
-        print(f'{name}: {len(records)} records up to iteration {records[-1]["step"]}, smoothed loss {last:.4f}')
+        first, last = records[0], records[-1]
+        losses = f'loss {first["loss"]:.4f} at iteration {first["step"]}, {last["loss"]:.4f} at {last["step"]}'
+        print(f'{name}: {losses} ({len(records)} records)')
     print(args.out)
 
 
