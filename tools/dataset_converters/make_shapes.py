@@ -35,7 +35,7 @@ from rich.progress import track
 
 CLASSES = ('arrow', 'circle', 'crescent', 'cross', 'heart', 'pentagon', 'ring', 'square', 'star', 'triangle')
 SPLITS = ('train', 'val')
-GENERATOR = 1  # to be raised whenever the pictures change, so that an older set is not taken for a present one
+GENERATOR = 2  # to be raised whenever the pictures change, so that an older set is not taken for a present one
 FINE = 4  # outlines are drawn this much finer than the picture
 MAIN_SIDE, MINOR_SIDE = (0.34, 0.50), (0.15, 0.28)  # of the square of equal area
 MAIN_CENTRE, MINOR_CENTRE = (0.30, 0.70), (0.06, 0.94)
@@ -167,7 +167,7 @@ def _texture(rng: np.random.Generator, size: int, one: np.ndarray, other: np.nda
 def _background(rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[np.ndarray]]:
     """Draw a background of two colours with a slow change of light over it, and tell the colours."""
     one = _colour(rng)
-    other = one + rng.uniform(0.35, 0.9) * (_colour(rng, [one]) - one)
+    other = one + rng.uniform(0.15, 0.6) * (_colour(rng, [one]) - one)
     light = 0.8 + 0.35 * _noise(rng, size, 2)[..., None]
     return _texture(rng, size, one, other, str(rng.choice(KINDS))) * light, [one, other]
 
@@ -267,7 +267,7 @@ def _shade(picture: np.ndarray, cover: np.ndarray, strength: float) -> np.ndarra
 
 def _dress(rng: np.random.Generator, size: int, colour: np.ndarray) -> np.ndarray:
     """Draw the inside of an object: half of them plain or shaded, half patterned, in tones of one colour."""
-    tone = np.clip(colour * rng.uniform(0.6, 0.8) + rng.choice([0, 0.25]), 0, 1)
+    tone = np.clip(colour * rng.uniform(0.75, 0.9) + rng.choice([0, 0.15]), 0, 1)
     kind = 'gradient' if rng.random() < 0.5 else str(rng.choice(KINDS))
     return _texture(rng, size, colour, tone, kind)
 
