@@ -1,5 +1,8 @@
 import json
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -7,7 +10,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 from tiny_mixmae import write_files
-from tool_loading import load_tool
+from tool_loading import TOOLS, load_tool
 
 knn = load_tool('analysis/knn.py')
 
@@ -109,6 +112,14 @@ def test_command_line_tells_accuracy_and_chance(folders, tmp_path, capsys):
     assert results[2] == dict(results[0], checkpoint=checkpoint)
     knn.main([config, *folders, '--k', '5'])
     assert capsys.readouterr().out == 'kNN top-1 100.0% (chance 50.0%), untrained encoder\n'
+
+
+def test_json_is_all_that_a_process_prints_on_standard_output(folders, tmp_path):
+    config, checkpoint = write_files(tmp_path)
+    command = [sys.executable, str(TOOLS / 'analysis/knn.py'), config, checkpoint, *folders, '--k', '5', '--json']
+    environment = dict(os.environ, PYTHONPATH=str(TOOLS.parent))
+    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert json.loads(printed)['checkpoint'] == checkpoint
 
 
 def test_checkpoint_is_what_is_judged(folders, tmp_path):

@@ -92,9 +92,9 @@ def build_encoder(config: Config, checkpoint: str | None) -> nn.Module:
     settings = config.model.backbone.copy()
     if 'Pretrained' in str(settings.get('init_cfg')):
         settings.pop('init_cfg')  # weights come from the command line or not at all
+    MMLogger.get_instance('knn', log_level='WARNING')  # on standard output mmengine would log two lines a parameter
     backbone = MODELS.build(settings)
     if checkpoint is None:
-        MMLogger.get_instance('knn', log_level='WARNING')  # mmengine would log two lines a parameter
         backbone.init_weights()
     else:
         check_checkpoint(checkpoint)
