@@ -246,7 +246,8 @@ def classifier(tmp_path):
         Image.fromarray(pixels).save(path)
     config = Config.fromfile(FINETUNING)
     loader = dict(batch_size=4, num_workers=0, persistent_workers=False, dataset=dict(data_root=f'{tmp_path}/pictures'))
-    config.merge_from_dict(dict(test_dataloader=loader, experiment_name=uuid.uuid4().hex))
+    model = dict(head=dict(num_classes=2))
+    config.merge_from_dict(dict(model=model, test_dataloader=loader, experiment_name=uuid.uuid4().hex))
     config.dump(tmp_path / 'classifier.py')
     torch.save(dict(state_dict=MODELS.build(config.model).state_dict()), tmp_path / 'weights.pth')
     return tmp_path / 'classifier.py', tmp_path / 'weights.pth'
