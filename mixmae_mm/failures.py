@@ -66,16 +66,17 @@ def _keep_traceback(error: BaseException) -> str | None:
 
 
 @contextmanager
-def readable_errors(debug: bool) -> Iterator[None]:
+def readable_errors(debug: bool, after_interrupt: str = '') -> Iterator[None]:
     """End the process with one message for what a user can mend, and with the traceback kept in the log file.
 
-    With `debug` every exception goes on as it is. The exit status is 1, or 130 after Ctrl-C.
+    With `debug` every exception goes on as it is. The exit status is 1, or 130 after Ctrl-C, which is answered with
+    `after_interrupt`.
     """
     rank = f'[rank {os.environ["RANK"]}] ' if int(os.environ.get('WORLD_SIZE', 1)) > 1 else ''
     try:
         yield
     except KeyboardInterrupt:
-        print(f'{rank}interrupted. The same command with --resume goes on from the last checkpoint.', file=sys.stderr)
+        print(f'{rank}interrupted. {after_interrupt}', file=sys.stderr)
         sys.exit(INTERRUPTED)
     except EXPECTED as error:
         if debug or not str(error):

@@ -91,7 +91,7 @@ def set_lr_scaling(config: Config, scale: bool) -> None:
 def main() -> None:
     """Build the runner and train."""
     args = parse_args()
-    with readable_errors(args.debug):
+    with readable_errors(args.debug, 'The same command with --resume goes on from the last checkpoint.'):
         config = read_config(args)
         join_processes(config)
         set_resume(config, args.resume)
