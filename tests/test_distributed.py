@@ -6,6 +6,8 @@ import pytest
 import torch
 from micro_training import PICTURES, ROOT, finish, make_config, start
 
+pytestmark = pytest.mark.slow
+
 EPOCHS, ITERATIONS = 3, 2  # of 2 processes x 8 pictures
 
 

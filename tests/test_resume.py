@@ -75,6 +75,7 @@ def test_accumulated_gradients_end_alike_at_the_boundary_of_a_step(tmp_path):
     assert trained_alike(straight, resumed) == ALIKE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('by_epoch', 'signal', 'after', 'status', 'resumed_at'),
     [(True, 'SIGKILL', 6, -9, 'epoch_1.pth'), (False, 'SIGINT', 8, 130, 'iter_5.pth')],
