@@ -1,12 +1,17 @@
 """Weights in: an encoder from a file, or a clear word on why not."""
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
 
+import torch
+from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
-ENOUGH = 0.95
-"""Share of a backbone's parameters that a file must hold; below, training would start from scratch unnoticed."""
+NEW_IN_TRANSFER = re.compile(r'norm\d+\.(weight|bias)')
+"""Names that no pre-trained file need hold: the norms of intermediate outputs, which only dense tasks have."""
 
 
 def read_state_dict(checkpoint: str) -> dict[str, Tensor]:
@@ -14,9 +19,9 @@ def read_state_dict(checkpoint: str) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it holds no weights.
+        ValueError: it holds no weights, or something that only running code could read.
     """
-    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    content = _read(checkpoint)
     for container in ('state_dict', 'model'):
         if isinstance(content, Mapping) and isinstance(content.get(container), Mapping):
             content = content[container]
@@ -26,6 +31,16 @@ def read_state_dict(checkpoint: str) -> dict[str, Tensor]:
     if not weights:
         raise ValueError(f'{checkpoint} holds no weights, only {sorted(content)[:5]}: it is no checkpoint')
     return weights
+
+
+def _read(checkpoint: str) -> object:
+    """Read a file without running any code that it may hold; addresses are left to mmengine."""
+    if not Path(checkpoint).is_file():
+        return CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    try:
+        return torch.load(checkpoint, map_location='cpu', weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f'{checkpoint} cannot be read as weights without running code: {error}') from error
 
 
 def load_backbone(backbone: nn.Module, checkpoint: str, prefix: str | None = None) -> None:
@@ -38,22 +53,30 @@ def load_backbone(backbone: nn.Module, checkpoint: str, prefix: str | None = Non
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it holds less than `ENOUGH` of the backbone's parameters.
+        ValueError: it does not hold the whole encoder, or one of another size.
     """
     weights = read_state_dict(checkpoint)
     if prefix is None:
         prefix = 'backbone.' if any(name.startswith('backbone.') for name in weights) else ''
     weights = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-    wanted = dict(backbone.named_parameters())
-    found = sum(wanted[name].numel() for name in wanted.keys() & weights.keys())
-    share = found / sum(parameter.numel() for parameter in wanted.values())
-    if share < ENOUGH:
-        raise ValueError(
-            f"{checkpoint} holds {share:.0%} of this {type(backbone).__name__}'s parameters, at least {ENOUGH:.0%} are "
-            f"needed. Missing: {sorted(wanted.keys() - weights.keys())[:3]}; found under prefix '{prefix}': "
-            f'{sorted(weights)[:3]}. Check that it is a checkpoint of the same encoder, and its prefix'
-        )
+    _check_complete(backbone, weights, f"{checkpoint} (under prefix '{prefix}')")
     try:
-        backbone.load_state_dict(weights, strict=False)
+        report = backbone.load_state_dict(weights, strict=False)
     except RuntimeError as error:
         raise ValueError(f'{checkpoint} is of another size than this {type(backbone).__name__}: {error}') from error
+    loaded, fresh = len(weights) - len(report.unexpected_keys), ', '.join(report.missing_keys) or 'none'
+    message = f"loaded from {checkpoint}: {loaded} tensors under prefix '{prefix}'; starting anew: {fresh}"
+    print_log(f'{type(backbone).__name__} {message}', logger='current')
+
+
+def _check_complete(backbone: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
+    """Refuse weights that leave a part of the encoder as it was initialised."""
+    wanted = {name: p for name, p in backbone.named_parameters() if not NEW_IN_TRANSFER.fullmatch(name)}
+    missing = sorted(wanted.keys() - weights.keys())
+    if missing:
+        share = 1 - sum(wanted[name].numel() for name in missing) / sum(p.numel() for p in wanted.values())
+        raise ValueError(
+            f"{where} holds {share:.0%} of this {type(backbone).__name__}'s parameters, all are needed. Missing: "
+            f'{missing[:3]}; found: {sorted(weights)[:3]}. Check that it is a checkpoint of the same encoder, and its '
+            'prefix'
+        )

@@ -8,6 +8,7 @@ import contextlib
 import importlib.util
 import os
 import sys
+from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -69,13 +70,14 @@ def allow_checkpoint_types() -> None:
 
     Upstream mmengine calls it with the new `weights_only=True` and cannot resume; OneDL's falls back to loading
     anything a checkpoint asks for. What they hold beside tensors is plain data, allowed here under the names of numpy 1
-    and of numpy 2, and the log's four statistics, looked up by `log_statistic`. Anything else is refused as before.
+    and of numpy 2, the parsed arguments that the official MixMIM and MAE store, and the log's four statistics, looked
+    up by `log_statistic`. Anything else is refused as before.
 
     Thread: open-mmlab/mmengine#1655, open-mmlab/mmengine#1650. Can go when no upstream mmengine has to be supported.
     """
     from torch import serialization
     if hasattr(serialization, 'get_unsafe_globals_in_checkpoint'):  # since torch 2.6
-        serialization.add_safe_globals([defaultdict, *numpy_types()])
+        serialization.add_safe_globals([defaultdict, Namespace, *numpy_types()])
         from mmengine.logging import HistoryBuffer
         serialization.add_safe_globals([HistoryBuffer, (log_statistic, 'builtins.getattr')])
 

@@ -38,10 +38,8 @@ def split_cells(num_cells: int, num_sources: int, hidden_ratio: float | None = N
     Raises:
         ValueError: fewer cells than sources, or a ratio that leaves some source without a cell.
     """
-    if num_sources == 1 and not hidden_ratio:
-        return [num_cells]
     if hidden_ratio is None:
-        hidden = num_cells - math.ceil(num_cells / num_sources)
+        hidden = num_cells - math.ceil(num_cells / max(num_sources, 1))
     else:
         hidden = math.floor(num_cells * hidden_ratio)
     others = max(num_sources - 1, 1)
@@ -69,8 +67,9 @@ def random_assignment(
     """
     grid = (cells,) if isinstance(cells, int) else tuple(cells)
     num_cells = math.prod(grid)
-    shares = torch.tensor(split_cells(num_cells, num_sources, hidden_ratio), device=device)
-    labels = torch.arange(num_sources, device=device).repeat_interleave(shares, output_size=num_cells)
+    shares = split_cells(num_cells, num_sources, hidden_ratio)
+    # filled piece by piece on the device: copying a list there would make a GPU wait
+    labels = torch.cat([torch.full((share,), source, device=device) for source, share in enumerate(shares)])
     order = torch.rand(num_groups, num_cells, device=device, generator=generator).argsort(dim=1)
     return labels[order].view(num_groups, *grid)
 

@@ -31,6 +31,8 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             raise ValueError(
                 f'paramwise_cfg takes decay_rate (needed), head_decay and no_decay, got {sorted(settings) or "nothing"}'
             )
+        if isinstance(settings.get('no_decay'), str):
+            raise ValueError(f'no_decay takes a list of parts of names, got the string {settings["no_decay"]!r}')
         super().__init__(optim_wrapper_cfg, settings)
         self.decay_rate = settings['decay_rate']
         self.head_decay = settings.get('head_decay', True)

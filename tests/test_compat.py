@@ -35,13 +35,13 @@ def torchvision_at(monkeypatch, origin):
 
 # torchvision beside a foreign torch
 
-DESCRIBES_NMS = '''
+DESCRIBES_NMS = """
 import torch
 @torch.library.register_fake('torchvision::nms')
 def nms(dets, scores, iou_threshold): return dets
 @torch.library.register_fake('torchvision::qnms')
 def qnms(dets, scores, iou_threshold): return dets
-'''
+"""
 
 
 def test_torchvision_imports_after_us_where_it_does_not_alone(tmp_path):
@@ -83,11 +83,17 @@ def test_no_torchvision_is_not_a_crippled_one(monkeypatch):
 
 # checkpoints of mmengine
 
+
 @pytest.fixture
 def checkpoint(tmp_path):
     log = HistoryBuffer([0.5, 0.25], [1, 3])
-    state = dict(meta=dict(cfg='x', seed=1), message_hub=dict(log_scalars=dict(loss=log), runtime_info=dict(
-        best=np.float32(0.75), worst=np.float64(2), epoch=np.int64(3), done=np.bool_(True))))
+    state = dict(
+        meta=dict(cfg='x', seed=1),
+        message_hub=dict(
+            log_scalars=dict(loss=log),
+            runtime_info=dict(best=np.float32(0.75), worst=np.float64(2), epoch=np.int64(3), done=np.bool_(True)),
+        ),
+    )
     return state, tmp_path / 'epoch_1.pth'
 
 
@@ -134,11 +140,15 @@ class Reduces:
 
 
 @SINCE_26
-@pytest.mark.parametrize(('call', 'message'), [
-    ((os.system, ('true',)), 'posix'),
-    ((eval, ('1',)), 'eval'),
-    ((getattr, (HistoryBuffer, '__init__')), "asks for '__init__' of <class 'mmengine"),
-    ((getattr, (np.ndarray, 'mean')), "asks for 'mean' of <class 'numpy.ndarray'>")])
+@pytest.mark.parametrize(
+    ('call', 'message'),
+    [
+        ((os.system, ('true',)), 'posix'),
+        ((eval, ('1',)), 'eval'),
+        ((getattr, (HistoryBuffer, '__init__')), "asks for '__init__' of <class 'mmengine"),
+        ((getattr, (np.ndarray, 'mean')), "asks for 'mean' of <class 'numpy.ndarray'>"),
+    ],
+)
 def test_what_no_log_holds_is_refused(tmp_path, call, message):
     torch.save(Reduces(*call), tmp_path / 'evil.pth')
     with pytest.raises(UnpicklingError, match=message):
@@ -146,6 +156,7 @@ def test_what_no_log_holds_is_refused(tmp_path, call, message):
 
 
 # importing the package
+
 
 def test_import_needs_nothing_installed():
     answer = python('import mixmae_mm; print(mixmae_mm.__version__)', '-S')

@@ -21,7 +21,7 @@ def imported(path):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield node.module
+            yield node.module or '.'
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from mixmae_mm import doctor, traps
 
 ROOT = Path(__file__).parents[1]
-TORCH = '''
+TORCH = """
 __version__ = '2.13.0'
 def get_num_threads(): return 3
 class _No:
@@ -21,17 +21,44 @@ class ops:
 class serialization: pass
 def save(what, file): pass
 def load(file, weights_only): return None
-'''
+"""
 # a sound stack, as far as the doctor looks at it: modules and the distributions that bring them
-SOUND = {'torch': TORCH, 'torchvision': '', 'torchvision.transforms': '', 'numpy': '', 'PIL': '', 'PIL.Image': '',
-         'mmengine': '', 'mmengine.runner': '', 'mmengine.logging': 'def HistoryBuffer(*_): pass', 'mmcv': '',
-         'mmcv.transforms': '', 'mmcv._ext': '', 'mmpretrain': '', 'mmpretrain.datasets': '', 'mmdet': '',
-         'mmdet.models': '', 'mmseg': '', 'mmseg.models': '', 'tensorboard': '', 'pkg_resources': '', 'ftfy': '',
-         'regex': ''}
-BROUGHT = {'torch': '2.13.0', 'onedl_mmengine': '0.10.12', 'onedl_mmcv': '2.3.6', 'onedl_mmpretrain': '1.3.6',
-           'onedl_mmdetection': '3.5.1', 'onedl_mmsegmentation': '1.4.2'}
-OPS = ('python -m pip install "setuptools<81" wheel ninja && {drop}MMCV_WITH_OPS=1 python -m pip install '
-       '--no-build-isolation --no-cache-dir --no-deps --force-reinstall --no-binary {name} "{name}=={version}"')
+SOUND = {
+    'torch': TORCH,
+    'torchvision': '',
+    'torchvision.transforms': '',
+    'numpy': '',
+    'PIL': '',
+    'PIL.Image': '',
+    'mmengine': '',
+    'mmengine.runner': '',
+    'mmengine.logging': 'def HistoryBuffer(*_): pass',
+    'mmcv': '',
+    'mmcv.transforms': '',
+    'mmcv._ext': '',
+    'mmpretrain': '',
+    'mmpretrain.datasets': '',
+    'mmdet': '',
+    'mmdet.models': '',
+    'mmseg': '',
+    'mmseg.models': '',
+    'tensorboard': '',
+    'pkg_resources': '',
+    'ftfy': '',
+    'regex': '',
+}
+BROUGHT = {
+    'torch': '2.13.0',
+    'onedl_mmengine': '0.10.12',
+    'onedl_mmcv': '2.3.6',
+    'onedl_mmpretrain': '1.3.6',
+    'onedl_mmdetection': '3.5.1',
+    'onedl_mmsegmentation': '1.4.2',
+}
+OPS = (
+    'python -m pip install "setuptools<81" wheel ninja && {drop}MMCV_WITH_OPS=1 python -m pip install '
+    '--no-build-isolation --no-cache-dir --no-deps --force-reinstall --no-binary {name} "{name}=={version}"'
+)
 
 
 @pytest.fixture
@@ -100,20 +127,39 @@ def test_nothing_installed(world):
     world.remove('*.py', '*.so', 'METADATA', '*-info', '*')
     status, report = world.ask()
     assert status == 1
-    wanted = ('torch', 'torchvision', 'numpy', 'pillow', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain',
-              'tensorboard', '"setuptools<81"')
+    wanted = (
+        'torch',
+        'torchvision',
+        'numpy',
+        'pillow',
+        'onedl-mmengine',
+        'onedl-mmcv',
+        'onedl-mmpretrain',
+        'tensorboard',
+        '"setuptools<81"',
+    )
     assert commands(report) == [f'python -m pip install {name}' for name in wanted]
 
 
-@pytest.mark.parametrize(('module', 'code', 'mend'), [
-    ('mmpretrain.datasets', 'import einops', 'install einops'),
-    ('mmpretrain.datasets', 'import torchvision.io.video', 'install torchvision'),
-    ('mmpretrain.datasets', 'import sys; sys.exit("no")',
-     'install --force-reinstall --no-deps --no-cache-dir onedl-mmpretrain'),
-    ('mmcv.transforms', 'raise AttributeError("module \'numpy\' has no attribute \'bool\'")', 'install "numpy<2"'),
-    ('mmengine.runner', 'import pkg_resources.extern', 'install "setuptools<81"'),
-    ('mmpretrain', 'raise AssertionError("MMCV==2.9 is used but incompatible. Please install mmcv>=2.0, <2.2.0.")',
-     'install --no-cache-dir "mmcv>=2.0, <2.2.0"')])
+@pytest.mark.parametrize(
+    ('module', 'code', 'mend'),
+    [
+        ('mmpretrain.datasets', 'import einops', 'install einops'),
+        ('mmpretrain.datasets', 'import torchvision.io.video', 'install torchvision'),
+        (
+            'mmpretrain.datasets',
+            'import sys; sys.exit("no")',
+            'install --force-reinstall --no-deps --no-cache-dir onedl-mmpretrain',
+        ),
+        ('mmcv.transforms', "raise AttributeError(\"module 'numpy' has no attribute 'bool'\")", 'install "numpy<2"'),
+        ('mmengine.runner', 'import pkg_resources.extern', 'install "setuptools<81"'),
+        (
+            'mmpretrain',
+            'raise AssertionError("MMCV==2.9 is used but incompatible. Please install mmcv>=2.0, <2.2.0.")',
+            'install --no-cache-dir "mmcv>=2.0, <2.2.0"',
+        ),
+    ],
+)
 def test_broken_package_stops(world, module, code, mend):
     world.write(module, code)
     status, report = world.ask()
@@ -155,20 +201,27 @@ def test_torchvision_of_another_torch(world):
 
 def test_two_distributions_of_one_package(world):
     world.bring('mmengine', '0.10.7')
-    assert commands(world.ask()[1]) == ['python -m pip uninstall -y onedl-mmengine mmengine && '
-                                        'python -m pip install --no-cache-dir --no-deps onedl-mmengine==0.10.12']
+    assert commands(world.ask()[1]) == [
+        'python -m pip uninstall -y onedl-mmengine mmengine && '
+        'python -m pip install --no-cache-dir --no-deps onedl-mmengine==0.10.12'
+    ]
 
 
 def test_resume_refused(world):
-    world.write('torch', TORCH + 'serialization.get_unsafe_globals_in_checkpoint = 1\n'
-                'def load(file, weights_only): raise RuntimeError("refused")')
+    world.write(
+        'torch',
+        TORCH + 'serialization.get_unsafe_globals_in_checkpoint = 1\n'
+        'def load(file, weights_only): raise RuntimeError("refused")',
+    )
     status, report = world.ask()
     assert 'resuming would fail: torch.load refuses the log of mmengine (RuntimeError)' in report
     assert status == 0
 
 
-@pytest.mark.parametrize(('missing', 'mend'), [('ftfy', 'install ftfy regex'), ('regex', 'install ftfy regex'),
-                                               ('pkg_resources', 'install "setuptools<81"')])
+@pytest.mark.parametrize(
+    ('missing', 'mend'),
+    [('ftfy', 'install ftfy regex'), ('regex', 'install ftfy regex'), ('pkg_resources', 'install "setuptools<81"')],
+)
 def test_small_things_missing(world, missing, mend):
     world.remove(f'{missing}/*', missing)
     status, report = world.ask()
@@ -189,8 +242,7 @@ def test_openmim(world):
 
 def test_wheel_in_the_cache_of_pip(monkeypatch):
     listing = 'Cache contents:\n\n - onedl_mmcv-2.3.6-cp311-cp311-linux_x86_64.whl (32.7 MB)\n'
-    monkeypatch.setattr(traps.subprocess, 'run',
-                        lambda command, **_: subprocess.CompletedProcess(command, 0, listing))
+    monkeypatch.setattr(traps.subprocess, 'run', lambda command, **_: subprocess.CompletedProcess(command, 0, listing))
     assert [finding.mend for finding in traps.find_wheel_cache()] == ['python -m pip cache remove "*mmcv*"']
 
 
@@ -198,7 +250,8 @@ def test_gpu_that_torch_does_not_see(monkeypatch):
     monkeypatch.setattr(traps.shutil, 'which', lambda name: f'/usr/bin/{name}')
     monkeypatch.setattr(traps, 'devices', lambda: 'CPU, 2 threads')
     assert [finding.mend for finding in traps.find_gpu()] == [
-        'python -m pip install --force-reinstall torch torchvision']
+        'python -m pip install --force-reinstall torch torchvision'
+    ]
 
 
 def test_missing_mim_folder(monkeypatch, tmp_path):
@@ -215,7 +268,9 @@ def test_a_check_that_fails_is_reported_and_ends_nothing():
         yield traps.Finding('other', 'mend')
 
     assert doctor.findings((find_trouble, find_other)) == [
-        traps.Finding('find_trouble could not be checked (OSError: no disk)', '-'), traps.Finding('other', 'mend')]
+        traps.Finding('find_trouble could not be checked (OSError: no disk)', '-'),
+        traps.Finding('other', 'mend'),
+    ]
 
 
 def test_this_environment_can_pre_train():

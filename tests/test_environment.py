@@ -48,8 +48,10 @@ def calls(monkeypatch):
 def link_interpreter(venv):
     (venv / 'bin').mkdir(parents=True)
     script = venv / 'bin' / 'python'
-    script.write_text(f'#!/bin/sh\ncase "$*" in *BUILD*|*torch.__version__*) echo cp311-torch2.13.0+cpu;; '
-                      f'*mmcv.ops*) ;; *) exec {sys.executable} "$@";; esac\n')
+    script.write_text(
+        f'#!/bin/sh\ncase "$*" in *BUILD*|*torch.__version__*) echo cp311-torch2.13.0+cpu;; '
+        f'*mmcv.ops*) ;; *) exec {sys.executable} "$@";; esac\n'
+    )
     script.chmod(0o755)
 
 
@@ -69,6 +71,7 @@ def pips(calls):
 
 # stamps
 
+
 def test_second_call_does_nothing(clone, calls, capsys):
     made(clone).set_up('light')
     assert len(calls) == 4  # the venv, torch, openmmlab, the project
@@ -86,10 +89,16 @@ def test_light_after_full_does_nothing(clone, calls):
     assert calls == []
 
 
-@pytest.mark.parametrize(('changed', 'steps'), [
-    ('requirements/runtime.txt', ['torch', 'openmmlab', 'ops', 'dense', 'tests']),
-    ('requirements/mminstall.txt', ['openmmlab', 'ops', 'dense']),
-    ('requirements/dense.txt', ['dense']), ('requirements/tests.txt', ['tests']), ('setup.py', ['project'])])
+@pytest.mark.parametrize(
+    ('changed', 'steps'),
+    [
+        ('requirements/runtime.txt', ['torch', 'openmmlab', 'ops', 'dense', 'tests']),
+        ('requirements/mminstall.txt', ['openmmlab', 'ops', 'dense']),
+        ('requirements/dense.txt', ['dense']),
+        ('requirements/tests.txt', ['tests']),
+        ('setup.py', ['project']),
+    ],
+)
 def test_changed_file_repeats_the_steps_that_depend_on_it(clone, calls, changed, steps):
     made(clone).set_up('full')
     with (clone / changed).open('a') as file:
@@ -112,11 +121,17 @@ def test_failed_step_leaves_no_stamp_and_the_next_call_goes_on_from_it(clone, ca
 
 # what an interrupted call leaves
 
-@pytest.mark.parametrize('wreck', [
-    lambda venv: (venv / 'lib').mkdir(parents=True),
-    lambda venv: (venv / 'bin' / 'python').unlink(),
-    lambda venv: (venv / 'bin' / 'python').write_text('#!/bin/sh\nexit 1\n'),
-    lambda venv: (venv / 'bin' / 'python').chmod(0o644)], ids=['folder only', 'no python', 'no pip', 'not executable'])
+
+@pytest.mark.parametrize(
+    'wreck',
+    [
+        lambda venv: (venv / 'lib').mkdir(parents=True),
+        lambda venv: (venv / 'bin' / 'python').unlink(),
+        lambda venv: (venv / 'bin' / 'python').write_text('#!/bin/sh\nexit 1\n'),
+        lambda venv: (venv / 'bin' / 'python').chmod(0o644),
+    ],
+    ids=['folder only', 'no python', 'no pip', 'not executable'],
+)
 def test_half_made_venv_is_made_anew(clone, calls, wreck, capsys, request):
     if 'folder only' not in request.node.name:
         made(clone).set_up('light')
@@ -160,6 +175,7 @@ def test_half_installed_package_repeats_the_steps_done(clone, calls, capsys):
 
 
 # the wheel with compiled ops
+
 
 @pytest.fixture
 def kept(tmp_path):
@@ -253,6 +269,7 @@ def test_two_calls_do_not_compile_at_once(clone, calls, kept, capsys):
 
 # running commands
 
+
 def test_failure_shows_the_last_forty_lines():
     with pytest.raises(environment.StepError) as error:
         environment.run([sys.executable, '-c', 'for n in range(60): print("line", n)\nraise SystemExit(3)'], 'a step')
@@ -269,9 +286,11 @@ def test_sign_of_life(monkeypatch, capsys):
 
 
 def test_the_child_ends_with_us(tmp_path):
-    code = (f'import sys; sys.path.insert(0, {str(ROOT / "tools")!r}); import environment as e, signal; '
-            'signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)); '
-            f'e.run(["sh", "-c", "echo $$ > {tmp_path}/pid; exec sleep 60"], "sleeping")')
+    code = (
+        f'import sys; sys.path.insert(0, {str(ROOT / "tools")!r}); import environment as e, signal; '
+        'signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)); '
+        f'e.run(["sh", "-c", "echo $$ > {tmp_path}/pid; exec sleep 60"], "sleeping")'
+    )
     parent = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.DEVNULL)
     for _ in range(100):
         if (tmp_path / 'pid').exists() and (tmp_path / 'pid').read_text().strip():
@@ -283,9 +302,15 @@ def test_the_child_ends_with_us(tmp_path):
         os.kill(int((tmp_path / 'pid').read_text()), 0)
 
 
-@pytest.mark.parametrize(('given', 'folder'), [
-    ({'MIXMAE_MM_CACHE': '/a'}, '/a'), ({'XDG_CACHE_HOME': '/b'}, '/b/mixmae_mm'),
-    ({'HOME': '/c'}, '/c/.cache/mixmae_mm'), ({'MIXMAE_MM_CACHE': '/a', 'XDG_CACHE_HOME': '/b'}, '/a')])
+@pytest.mark.parametrize(
+    ('given', 'folder'),
+    [
+        ({'MIXMAE_MM_CACHE': '/a'}, '/a'),
+        ({'XDG_CACHE_HOME': '/b'}, '/b/mixmae_mm'),
+        ({'HOME': '/c'}, '/c/.cache/mixmae_mm'),
+        ({'MIXMAE_MM_CACHE': '/a', 'XDG_CACHE_HOME': '/b'}, '/a'),
+    ],
+)
 def test_cache_folder(monkeypatch, given, folder):
     for name in ('MIXMAE_MM_CACHE', 'XDG_CACHE_HOME'):
         monkeypatch.delenv(name, raising=False)

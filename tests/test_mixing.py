@@ -44,7 +44,9 @@ def test_shares(cells, sources, ratio, shares):
     assert split_cells(cells, sources, ratio) == shares
 
 
-@pytest.mark.parametrize(('cells', 'sources', 'ratio'), [(3, 4, None), (49, 2, 0.0), (49, 2, 1.0), (49, 1, 0.5)])
+@pytest.mark.parametrize(
+    ('cells', 'sources', 'ratio'), [(3, 4, None), (49, 2, 0.0), (49, 2, 1.0), (49, 1, 0.5), (49, 0, None)]
+)
 def test_shares_that_leave_a_source_out_are_refused(cells, sources, ratio):
     with pytest.raises(
         ValueError, match=f'{cells} cells with a hidden ratio of {ratio} cannot be split among {sources}'

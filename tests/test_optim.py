@@ -119,6 +119,11 @@ def test_a_backbone_that_does_not_tell_its_depths_is_refused():
     assert len(build_optimiser(model, decay_rate=1.0).param_groups) == 2
 
 
+def test_a_bare_string_of_names_is_refused(base):
+    with pytest.raises(ValueError, match="no_decay takes a list of parts of names, got the string 'bias'"):
+        build_optimiser(base, decay_rate=1.0, no_decay='bias')
+
+
 @pytest.mark.parametrize('paramwise', [{}, dict(decay_rate=0.7, layer_decay_rate=0.7)])
 def test_unknown_settings_are_refused(paramwise, base):
     with pytest.raises(ValueError, match=r'paramwise_cfg takes decay_rate \(needed\), head_decay and no_decay, got'):

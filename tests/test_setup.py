@@ -50,8 +50,12 @@ def test_no_range_is_closed_and_each_pin_is_in_an_extra(clone):
 def test_wheel_brings_configs_and_tools_for_mim(clone):
     set_up(clone, 'bdist_wheel', '-d', 'out')
     names = zipfile.ZipFile(next((clone / 'out').glob('*.whl'))).namelist()
-    assert {'mixmae_mm/.mim/configs/mixmae/small.py', 'mixmae_mm/.mim/tools/train.py',
-            'mixmae_mm/.mim/tools/dist_train.sh', 'mixmae_mm/version.py'} <= set(names)
+    assert {
+        'mixmae_mm/.mim/configs/mixmae/small.py',
+        'mixmae_mm/.mim/tools/train.py',
+        'mixmae_mm/.mim/tools/dist_train.sh',
+        'mixmae_mm/version.py',
+    } <= set(names)
 
 
 def test_editable_install_shows_the_folders_themselves_to_mim(clone):
@@ -78,6 +82,10 @@ def test_every_requirement_is_pinned(file):
 
 
 def test_no_requirement_is_named_twice():
-    names = [line.partition('==')[0].lower() for file in (ROOT / 'requirements').glob('*.txt')
-             for line in file.read_text().splitlines() if '==' in line]
+    names = [
+        line.partition('==')[0].lower()
+        for file in (ROOT / 'requirements').glob('*.txt')
+        for line in file.read_text().splitlines()
+        if '==' in line
+    ]
     assert sorted(set(names)) == sorted(names)

@@ -3,11 +3,12 @@
     make demo                     on the built-in pictures
     make demo DATA=/any/folder    only the pre-training and the pictures, on your own
 
-Everything goes through the same tools and configs that you would use; each command is printed before it runs. Results lie
-in work_dirs/demo. An interrupted pre-training goes on where it stopped; a finished one is made anew.
+Everything goes through the same tools and configs that you would use; each command is printed before it runs. Results
+lie in work_dirs/demo. An interrupted pre-training goes on where it stopped; a finished one is made anew.
 """
 
 import argparse
+import hashlib
 import json
 import shlex
 import shutil
@@ -45,25 +46,23 @@ def headline(text: str) -> None:
     console.rule(f'[bold]{text}[/bold]  [dim]{time.monotonic() - started:.0f} s[/dim]', align='left')
 
 
-def pretrain(work_dir: Path, data: str | None) -> Path:
+def pretrain(config: str | Path, work_dir: Path) -> Path:
     """Pre-train, or finish an interrupted pre-training; give the last checkpoint."""
     marker = ROOT / work_dir / 'finished'
     if marker.exists():
         shutil.rmtree(ROOT / work_dir)
-    options = ['--work-dir', work_dir, '--resume', 'auto']
-    if data:
-        options += ['--cfg-options', f'train_dataloader.dataset.data_root={data}']
-    run('tools/train.py', PRETRAIN, *options)
+    run('tools/train.py', config, '--work-dir', work_dir, '--resume', 'auto')
     marker.touch()
-    return Path((ROOT / work_dir / 'last_checkpoint').read_text().strip())
+    return work_dir / Path((ROOT / work_dir / 'last_checkpoint').read_text().strip()).name
 
 
-def draw(work_dir: Path, checkpoint: Path, pictures: str) -> list[Path]:
+def draw(config: str | Path, work_dir: Path, checkpoint: Path, pictures: str) -> list[Path]:
     """Draw reconstructions and training curves; give their paths."""
-    reconstructions, curves = OUT / f'{work_dir.name}_reconstructions.png', OUT / f'{work_dir.name}_curves.png'
-    run('tools/visualization/reconstructions.py', PRETRAIN, checkpoint, '--pictures', pictures, '--out', reconstructions)
-    run('tools/visualization/training_curves.py', work_dir, '--out', curves)
-    return [reconstructions, curves]
+    drawings = [OUT / f'{work_dir.name}_{what}.png' for what in ('reconstructions', 'curves')]
+    options = ['--pictures', pictures, '--out', drawings[0]]
+    run('tools/visualization/reconstructions.py', config, checkpoint, *options)
+    run('tools/visualization/training_curves.py', work_dir, '--out', drawings[1])
+    return drawings
 
 
 def neighbours(checkpoint: Path | None) -> float:
@@ -97,13 +96,23 @@ def report(rows: list[tuple[str, float, float]], pictures: list[Path]) -> None:
     console.print(f'{time.monotonic() - started:.0f} s in all, after the installation', highlight=False)
 
 
+def own_config(data: str) -> Path:
+    """Write the config for a user's folder: what inherits ours and names the folder is all it takes."""
+    name = f'own_{hashlib.sha256(data.encode()).hexdigest()[:8]}'
+    config = OUT / f'{name}.py'
+    (ROOT / OUT).mkdir(parents=True, exist_ok=True)
+    settings = f"_base_ = '../../{PRETRAIN}'\n\ntrain_dataloader = dict(dataset=dict(data_root={data!r}))\n"
+    (ROOT / config).write_text(settings)
+    return config
+
+
 def demo_on_own_pictures(data: str) -> None:
     """Pre-train on a user's folder and draw."""
     headline(f'Pre-training on {data}')
-    work_dir = OUT / 'own'
-    checkpoint = pretrain(work_dir, data)
+    config = own_config(data)
+    checkpoint = pretrain(config, OUT / config.stem)
     headline('Drawing')
-    report([], draw(work_dir, checkpoint, data))
+    report([], draw(config, OUT / config.stem, checkpoint, data))
 
 
 def demo_on_built_in_pictures() -> None:
@@ -111,9 +120,9 @@ def demo_on_built_in_pictures() -> None:
     headline('Making the built-in pictures')
     run('tools/dataset_converters/make_shapes.py', PICTURES)
     headline('Pre-training without labels')
-    checkpoint = pretrain(OUT / 'pretrain', None)
+    checkpoint = pretrain(PRETRAIN, OUT / 'pretrain')
     headline('Drawing what it reconstructs')
-    pictures = draw(OUT / 'pretrain', checkpoint, f'{PICTURES}/val')
+    pictures = draw(PRETRAIN, OUT / 'pretrain', checkpoint, f'{PICTURES}/val')
     headline('Nearest neighbours: untrained against pre-trained features')
     knn = ('20 nearest neighbours', neighbours(None), neighbours(checkpoint))
     headline('Fine-tuning: from scratch against from the pre-trained encoder, equal budgets')
@@ -128,10 +137,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', help='a folder of your own pictures, of any kind and depth')
     data = parser.parse_args().data
-    if data:
-        demo_on_own_pictures(str(Path(data).expanduser().resolve()))
-    else:
-        demo_on_built_in_pictures()
+    try:
+        if data:
+            demo_on_own_pictures(str(Path(data).expanduser().resolve()))
+        else:
+            demo_on_built_in_pictures()
+    except KeyboardInterrupt:
+        console.print('Interrupted. The same command goes on with the pre-training where it stopped.')
+        sys.exit(130)
 
 
 if __name__ == '__main__':

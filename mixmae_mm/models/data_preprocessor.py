@@ -30,7 +30,7 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         non_blocking: Copy to the device without waiting.
 
     Raises:
-        ValueError: `mean` and `std` differ in length.
+        ValueError: `mean` and `std` differ in length, or there is nothing to mix.
     """
 
     def __init__(
@@ -48,6 +48,8 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         super().__init__(non_blocking)
         if len(mean) != len(std):
             raise ValueError(f'mean has {len(mean)} channels and std {len(std)}: give one number a channel to both')
+        if num_sources < 2 or cell_size < 1:
+            raise ValueError(f'mixing takes at least 2 sources and cells of 1 pixel, got {num_sources} and {cell_size}')
         self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
         self.bgr_to_rgb = bgr_to_rgb
@@ -70,7 +72,7 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         return {**data, 'inputs': self.mix(images) if training else images}
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Bring pictures (B, C, H, W) to zero mean and unit spread by the settings, as float32."""
+        """Bring pictures (B, C, H, W) to zero mean and unit spread by the settings."""
         if images.shape[1] != len(self.mean):
             raise ValueError(
                 f'pictures have {images.shape[1]} channels, but mean and std are for {len(self.mean)}: '
@@ -110,6 +112,7 @@ def _stack(images: Tensor | Sequence[Tensor]) -> Tensor:
     shapes = {tuple(image.shape) for image in images}
     if len(shapes) > 1:
         raise ValueError(
-            f'pictures of one batch differ in shape: {sorted(shapes)}; crop or resize them to one size in the pipeline'
+            f'pictures of one batch differ in shape (C, H, W): {sorted(shapes)}; bring them to one size and one number '
+            'of channels in the pipeline'
         )
     return torch.stack(list(images))

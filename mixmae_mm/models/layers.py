@@ -13,10 +13,15 @@ class DropPath(nn.Module):
     """Drop the residual branch of whole samples at random (Huang et al. 2016, "Deep Networks with Stochastic Depth").
 
     What is kept is scaled up by 1 / (1 - rate), so that the expectation stays.
+
+    Raises:
+        ValueError: a rate outside [0, 1).
     """
 
     def __init__(self, rate: float) -> None:
         super().__init__()
+        if not 0 <= rate < 1:
+            raise ValueError(f'a drop path rate lies in [0, 1), got {rate}')
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
@@ -24,7 +29,7 @@ class DropPath(nn.Module):
         if not self.training or self.rate == 0:
             return x
         kept = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device) >= self.rate
-        return x * kept.to(x.dtype) / (1 - self.rate)
+        return x * (kept.to(x.dtype) / (1 - self.rate))
 
 
 class Mlp(nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mixmae_mm.mixing import unmix
 from mixmae_mm.models.layers import Block, init_linear_layers
-from mixmae_mm.models.positions import Size, guess_grid, pair, resize_table, sin_cos_table
+from mixmae_mm.models.positions import Size, pair, resize_table, sin_cos_table, stored_grid
 from mixmae_mm.registry import MODELS
 
 
@@ -64,8 +64,13 @@ class MixDecoder(BaseModule):
             Predicted pixels (G, K, N, P), cells row by row, in a cell (row, column, channel).
 
         Raises:
-            ValueError: the map is not on the grid of the cells.
+            ValueError: what the encoder gives is no map, or not on the grid of the cells.
         """
+        if features[-1].ndim != 4:
+            raise ValueError(
+                f'the encoder gives {tuple(features[-1].shape)}, not maps (G, C, h, w): switch its pooling off '
+                '(gap_before_final_norm=False for ConvNeXt)'
+            )
         grid = tuple(features[-1].shape[-2:])
         if grid != tuple(assignment.shape[-2:]):
             raise ValueError(
@@ -83,6 +88,6 @@ class MixDecoder(BaseModule):
         """Fit a stored position table to this grid before PyTorch copies it."""
         name = f'{prefix}decoder_pos_embed'
         if name in state_dict:
-            stored = guess_grid(state_dict[name].shape[1], self.grid, name)
+            stored = stored_grid(state_dict[name], self.grid, name)
             state_dict[name] = resize_table(state_dict[name], stored, self.grid)
         super()._load_from_state_dict(state_dict, prefix, *args)

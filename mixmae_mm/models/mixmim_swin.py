@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from mixmae_mm.checkpoints import load_backbone
 from mixmae_mm.models.layers import PatchEmbed, init_linear_layers
-from mixmae_mm.models.positions import Size, guess_grid, pair, resize_table, sin_cos_table
+from mixmae_mm.models.positions import Size, pair, resize_table, sin_cos_table, stored_grid
 from mixmae_mm.models.swin_arch import read_arch
 from mixmae_mm.models.swin_stage import SwinStage
 from mixmae_mm.models.windows import blank_padding, picture_labels, plan_windows
@@ -32,14 +32,16 @@ class MixMIMSwin(BaseModule):
 
     Args:
         arch: One of `swin_arch.ARCHS`, or a dict with `embed_dims`, `depths` and `num_heads`, one entry a stage.
-        img_size: Pixels, a side or (H, W), for which the position table is made. Other sizes stretch it.
-        patch_size: Pixels a side of a patch; the last of four stages has 8 times this stride.
+        img_size: Pixels, a side or (H, W), for which the position table is made, rounded up to the last stride. Other
+            sizes stretch it.
+        patch_size: Pixels a side of a patch, the first stage's stride; each further stage doubles it.
         in_channels: Channels of the pictures.
         window_sizes: Tokens of a window in each stage, a side or (h, w). Windows larger than the stage's map at
             `img_size` become the map.
         mlp_ratio: Width of the hidden layers over the width of the tokens.
         drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 over the blocks.
-        out_indices: The stages to return. All but the last get a LayerNorm of their own.
+        out_indices: The stages to return. All but the last get a LayerNorm of their own; stages after the last
+            returned one are neither run nor trained.
         frozen_stages: 0 freezes the patch embedding, s also the first s stages; -1 nothing.
         with_cp: Recompute blocks in the backward pass to save memory.
         init_cfg: mmengine's; `dict(type='Pretrained', checkpoint=..., prefix='backbone.')` loads weights, and raises
@@ -110,8 +112,13 @@ class MixMIMSwin(BaseModule):
 
         Returns:
             A map (B, C, ceil(H / stride), ceil(W / stride)) for each of `out_indices`, with the stride of that stage.
+
+        Raises:
+            ValueError: cells that the last stride would cut.
         """
-        x = self.patch_embed(F.pad(images, (0, -images.shape[-1] % self.stride, 0, -images.shape[-2] % self.stride)))
+        self._check_cells(images, assignment)
+        bottom, right = (-side % self.stride for side in images.shape[-2:])
+        x = self.patch_embed(F.pad(images, (0, right, 0, bottom)) if bottom or right else images)
         grid = tuple(x.shape[1:3])
         real = tuple(-(-side // self.patch_size) for side in images.shape[-2:])
         x = x + self._positions(real, grid)
@@ -122,7 +129,9 @@ class MixMIMSwin(BaseModule):
             if index in self.out_indices:
                 shown = x[:, : -(-real[0] // 2**index), : -(-real[1] // 2**index)]
                 outputs[index] = getattr(self, self._norm_name(index))(shown).permute(0, 3, 1, 2)
-            x = stage.downsample(x if labels is None else blank_padding(x, labels))
+            if index == max(self.out_indices):
+                break
+            x = stage.downsample(x if real == grid else blank_padding(x, labels))
             # a merged token is labelled as its first one: cells hold whole tokens, and pictures begin on even ones
             labels = None if labels is None else labels[:, ::2, ::2]
         return tuple(outputs[index] for index in self.out_indices)
@@ -163,10 +172,22 @@ class MixMIMSwin(BaseModule):
         return self
 
     def _freeze(self) -> None:
-        """Stop gradients and drop path in the frozen stages."""
+        """Stop gradients and drop path in the frozen stages, and gradients in what no output needs."""
         frozen = [self.patch_embed, *self.layers[: self.frozen_stages]] if self.frozen_stages >= 0 else []
         for module in frozen:
             module.eval().requires_grad_(False)
+        last = max(self.out_indices)
+        for module in (self.layers[last].downsample, *self.layers[last + 1 :]):
+            module.requires_grad_(False)
+
+    def _check_cells(self, images: Tensor, assignment: Tensor | None) -> None:
+        """Refuse an assignment whose cells are merged with others before the last stage: sources would leak."""
+        cells = () if assignment is None else tuple(assignment.shape[-2:])
+        if any(side % (number * self.stride) for side, number in zip(images.shape[-2:], cells, strict=False)):
+            raise ValueError(
+                f'pictures of {images.shape[-2]} x {images.shape[-1]} pixels with {cells[0]} x {cells[1]} cells do not '
+                f"go with the encoder's last stride: a cell's sides must be multiples of {self.stride} pixels"
+            )
 
     def _norm_name(self, stage: int) -> str:
         """Name the LayerNorm of a stage's output; the last one's is the official `norm`."""
@@ -180,13 +201,13 @@ class MixMIMSwin(BaseModule):
     def _positions(self, real: Size, grid: Size) -> Tensor:
         """Give the position table of a picture of `real` tokens, zero where the grid goes beyond: (1, h, w, C)."""
         table = resize_table(self.absolute_pos_embed, self.grid, real).unflatten(1, real)
-        return F.pad(table, (0, 0, 0, grid[1] - real[1], 0, grid[0] - real[0]))
+        return table if real == grid else F.pad(table, (0, 0, 0, grid[1] - real[1], 0, grid[0] - real[0]))
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
         """Fit a stored position table to this grid before PyTorch copies it."""
         name = f'{prefix}absolute_pos_embed'
         if name in state_dict:
-            stored = guess_grid(state_dict[name].shape[1], self.grid, name)
+            stored = stored_grid(state_dict[name], self.grid, name)
             state_dict[name] = resize_table(state_dict[name], stored, self.grid)
         super()._load_from_state_dict(state_dict, prefix, *args)
 

@@ -58,6 +58,22 @@ def _bicubic(maps: Tensor, size: Size) -> Tensor:
     return F.interpolate(maps.float(), size=size, mode='bicubic', align_corners=False).to(maps.dtype)
 
 
+def stored_grid(table: Tensor, expected: Size, what: str) -> Size:
+    """Tell the sides of a stored table of absolute positions, (1, N, C).
+
+    A sin-cos table says itself where a row ends, since the second half of its channels tells the row only; a stretched
+    one does too. A table that was trained is taken for what its length says.
+
+    Raises:
+        ValueError: the length fits neither the expected sides nor a square.
+    """
+    rows = table[0, :, table.shape[2] // 2 :].float()
+    columns = int(torch.isclose(rows, rows[0], atol=1e-2).all(dim=1).cumprod(dim=0).sum())
+    if columns > 1 and len(rows) % columns == 0:
+        return len(rows) // columns, columns
+    return guess_grid(len(rows), expected, what)
+
+
 def guess_grid(num_entries: int, expected: Size, what: str) -> Size:
     """Tell the sides of a stored table from its length: the expected ones where they fit, otherwise a square.
 
@@ -75,12 +91,12 @@ def guess_grid(num_entries: int, expected: Size, what: str) -> Size:
     return side, side
 
 
-def relative_index(window: Size, table_window: Size) -> Tensor:
+def relative_index(window: Size, table_window: Size, device: torch.device | str | None = None) -> Tensor:
     """Tell where a window's pairs of tokens stand in a bias table made for `table_window`: int64 (T, T).
 
     The table may be for a larger window, of which the offsets in the middle are taken.
     """
-    rows, columns = torch.meshgrid(*(torch.arange(side) for side in window), indexing='ij')
+    rows, columns = torch.meshgrid(*(torch.arange(side, device=device) for side in window), indexing='ij')
     row_offset = rows.flatten()[:, None] - rows.flatten() + table_window[0] - 1
     column_offset = columns.flatten()[:, None] - columns.flatten() + table_window[1] - 1
     return row_offset * (2 * table_window[1] - 1) + column_offset

@@ -51,7 +51,7 @@ class WindowAttention(nn.Module):
         """Look the bias of every pair of tokens up: (heads, T, T)."""
         index = self.relative_position_index
         if window != self.window:
-            index = relative_index(window, self.window).to(index.device)
+            index = relative_index(window, self.window, index.device)
         return self.relative_position_bias_table[index.flatten()].view(*index.shape, -1).permute(2, 0, 1)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
@@ -62,7 +62,8 @@ class WindowAttention(nn.Module):
             stored = guess_grid(len(state_dict[name]), offsets, name)
             stored_window = ((stored[0] + 1) // 2, (stored[1] + 1) // 2)
             state_dict[name] = resize_relative_table(state_dict[name], stored_window, self.window)
-            state_dict[f'{prefix}relative_position_index'] = self.relative_position_index
+            index = relative_index(self.window, self.window, state_dict[name].device)
+            state_dict[f'{prefix}relative_position_index'] = index
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 

@@ -49,7 +49,9 @@ def test_without_a_map_all_keys_are_seen(monkeypatch, fused):
     torch.testing.assert_close(attend(query, key, value, bias), expected, atol=1e-6, rtol=1e-5)
 
 
-def test_half_precision_keeps_masked_keys_out():
+@pytest.mark.parametrize('fused', [True, False])
+def test_half_precision_keeps_masked_keys_out(monkeypatch, fused):
+    monkeypatch.setattr(attention, 'prefers_fused', lambda query, joined: fused)
     query, key, value, bias, keep = draw(1)
     halves = [x.detach().bfloat16() for x in (query, key, value)]
     other = halves[2].clone()

@@ -106,13 +106,19 @@ def test_a_list_of_pictures_is_stacked():
         (
             dict(inputs=[torch.zeros(3, 32, 32), torch.zeros(3, 32, 64)]),
             {},
-            r'pictures of one batch differ in shape: \[\(3, 32, 32\), \(3, 32, 64\)\]',
+            r'pictures of one batch differ in shape \(C, H, W\): \[\(3, 32, 32\), \(3, 32, 64\)\]',
         ),
     ],
 )
 def test_what_it_refuses(batch, settings, message):
     with pytest.raises(ValueError, match=message):
         plain(**settings)(batch, training=True)
+
+
+@pytest.mark.parametrize('settings', [dict(num_sources=1), dict(num_sources=0), dict(cell_size=0)])
+def test_mixing_nothing_is_refused(settings):
+    with pytest.raises(ValueError, match='mixing takes at least 2 sources and cells of 1 pixel'):
+        plain(**settings)
 
 
 def test_mean_and_std_must_agree():

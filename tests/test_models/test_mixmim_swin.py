@@ -77,12 +77,17 @@ def test_windows_against_loops():
 
 def test_recomputing_gives_the_same_gradients():
     images = torch.randn(2, 3, 64, 64)
-    gradients = []
+    gradients, runs = [], []
     for with_cp in (False, True):
         torch.manual_seed(3)
         encoder = tiny(64, with_cp=with_cp, drop_path_rate=0.5).train()
+        runs.append([])
+        for stage in encoder.layers:
+            for block in stage.blocks:
+                block.attn.register_forward_hook(lambda *args: runs[-1].append(1))
         encoder(images)[0].square().sum().backward()
         gradients.append({name: p.grad for name, p in encoder.named_parameters() if p.requires_grad})
+    assert (len(runs[0]), len(runs[1])) == (5, 10)
     for name, gradient in gradients[0].items():
         assert torch.equal(gradient, gradients[1][name]), name
 
@@ -120,8 +125,50 @@ def test_initialisation_is_the_official_one():
 
 
 @pytest.mark.parametrize('channels', [1, 4, 13])
-def test_other_channels(channels):
-    assert tiny(64, in_channels=channels)(torch.randn(1, channels, 64, 64))[0].shape == (1, 128, 2, 2)
+def test_every_channel_is_seen(channels):
+    encoder, images = tiny(64, in_channels=channels).eval(), torch.randn(1, channels, 64, 64)
+    before = encoder(images)[0]
+    for channel in range(channels):
+        changed = images.clone()
+        changed[:, channel] += 1
+        assert not torch.equal(encoder(changed)[0], before)
+
+
+@pytest.mark.parametrize('out_indices', [(0,), (1,), (0, 2), (3,)])
+def test_what_no_output_needs_is_neither_run_nor_trained(out_indices):
+    encoder = tiny(64, out_indices=out_indices).train()
+    ran = []
+    for index, stage in enumerate(encoder.layers):
+        stage.register_forward_hook(lambda module, args, out, index=index: ran.append(index))
+    sum(output.square().sum() for output in encoder(torch.randn(2, 3, 64, 64))).backward()
+    assert ran == list(range(max(out_indices) + 1))
+    for name, parameter in encoder.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+
+
+@pytest.mark.parametrize(('size', 'cells'), [(128, 8), (100, 4), (100, 2)])
+def test_cells_that_the_last_stride_cuts_are_refused(size, cells):
+    with pytest.raises(ValueError, match=f'pictures of {size} x {size} pixels with {cells} x {cells} cells do not go'):
+        tiny()(torch.randn(1, 3, size, size), torch.zeros(1, cells, cells, dtype=torch.int64))
+
+
+def test_weights_of_another_shape_of_the_same_length_are_stretched():
+    square, wide = tiny(128), tiny((64, 256))
+    wide.load_state_dict(square.state_dict(), strict=True)
+    maps = square.absolute_pos_embed.view(1, 32, 32, 16).permute(0, 3, 1, 2)
+    expected = torch.nn.functional.interpolate(maps, (16, 64), mode='bicubic').permute(0, 2, 3, 1).flatten(1, 2)
+    assert torch.equal(wide.absolute_pos_embed, expected)
+    again = tiny((64, 256))
+    again.load_state_dict(wide.state_dict(), strict=True)
+    assert torch.equal(again.absolute_pos_embed, wide.absolute_pos_embed)
+
+
+def test_weights_can_be_assigned_to_a_model_without_memory():
+    weights = tiny(64).state_dict()
+    with torch.device('meta'):
+        empty = tiny(64)
+    empty.load_state_dict(weights, strict=True, assign=True)
+    assert not any(tensor.is_meta for tensor in empty.state_dict().values())
 
 
 def test_loading_into_other_windows_stretches_the_tables():

@@ -23,8 +23,9 @@ def load_pretrainer(name):
 
 def record_stages(backbone):
     outputs = []
-    for stage in backbone.layers:
-        stage.downsample.register_forward_hook(lambda module, args, out: outputs.append(out.flatten(1, 2)))
+    # officially merging belongs to a stage; the last has none
+    for module in (*(stage.downsample for stage in backbone.layers[:-1]), backbone.layers[-1]):
+        module.register_forward_hook(lambda module, args, out: outputs.append(out.flatten(1, 2)))
     return outputs
 
 

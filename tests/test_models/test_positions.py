@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from mixmae_mm.models.positions import guess_grid, relative_index, resize_relative_table, resize_table, sin_cos_table
+from mixmae_mm.models.positions import (
+    guess_grid,
+    relative_index,
+    resize_relative_table,
+    resize_table,
+    sin_cos_table,
+    stored_grid,
+)
 
 
 def test_official_values():
@@ -64,3 +71,15 @@ def test_sides_of_stored_tables():
     assert guess_grid(36, (5, 7), 'table') == (6, 6)
     with pytest.raises(ValueError, match='table holds 40 entries: neither the 5 x 7 of this model nor a square'):
         guess_grid(40, (5, 7), 'table')
+
+
+@pytest.mark.parametrize('grid', [(16, 16), (8, 32), (32, 8), (1, 256)])
+def test_a_sin_cos_table_tells_its_sides_itself(grid):
+    table = sin_cos_table(grid, 32)
+    assert stored_grid(table, (16, 16), 'table') == grid
+    assert stored_grid(resize_table(table, grid, (grid[0], 24)), (16, 16), 'table') == (grid[0], 24)
+    assert stored_grid(table.half(), (16, 16), 'table') == grid
+
+
+def test_a_trained_table_is_taken_for_what_its_length_says():
+    assert stored_grid(torch.randn(1, 36, 8), (5, 7), 'table') == (6, 6)

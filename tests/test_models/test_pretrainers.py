@@ -91,6 +91,45 @@ def test_decoder_refuses_maps_off_the_grid():
         decoder((torch.randn(1, 8, 4, 4),), random_assignment(1, (2, 2), 2), 2)
 
 
+def test_decoder_stretches_its_positions_to_other_grids():
+    decoder = MixDecoder(8, grid_size=2, cell_size=4, embed_dims=16, depth=1, num_heads=2).eval()
+    fitting = MixDecoder(8, grid_size=(3, 4), cell_size=4, embed_dims=16, depth=1, num_heads=2).eval()
+    fitting.load_state_dict(decoder.state_dict())
+    features, assignment = (torch.randn(2, 8, 3, 4),), random_assignment(1, (3, 4), 2)
+    assert torch.equal(decoder(features, assignment, 2), fitting(features, assignment, 2))
+    maps = decoder.decoder_pos_embed.view(1, 2, 2, 16).permute(0, 3, 1, 2)
+    expected = nn.functional.interpolate(maps, (3, 4), mode='bicubic').permute(0, 2, 3, 1).flatten(1, 2)
+    assert torch.equal(fitting.decoder_pos_embed, expected)
+
+
+def test_decoder_refuses_what_is_no_map():
+    decoder = MixDecoder(8, grid_size=2, cell_size=4, embed_dims=16, depth=1, num_heads=2)
+    with pytest.raises(ValueError, match=r'the encoder gives \(4, 8\), not maps .* switch its pooling off'):
+        decoder((torch.randn(4, 8),), random_assignment(1, (2, 2), 2), 2)
+
+
+@pytest.mark.parametrize(
+    'backbone',
+    [
+        dict(type='mmpretrain.SwinTransformer', arch='tiny', img_size=64, window_size=2),
+        dict(type='mmpretrain.ConvNeXt', arch='atto', gap_before_final_norm=False),
+        dict(type='mmpretrain.PCPVT', arch='small', out_indices=(3,), norm_after_stage=True),
+    ],
+    ids=lambda backbone: backbone['type'],
+)
+def test_stock_encoders_can_stand_in(backbone):
+    pytest.importorskip('mmpretrain', reason='named in configs, not needed by the package')
+    encoder, images = MODELS.build(backbone), draw()
+    settings = build_settings()
+    settings['neck']['in_channels'] = encoder(images.mixed)[-1].shape[1]
+    model = MixMAE(**settings, backbone=backbone, masked_attention=False).eval()
+    loss = model.loss(images)['loss_reconstruction']
+    loss.backward()
+    torch.testing.assert_close(loss, loss_by_loops(model.decode(images), images))
+    first = next(model.backbone.parameters())
+    assert first.grad.abs().sum() > 0
+
+
 def test_decoder_position_table_is_stretched_on_loading():
     small, large = (MixDecoder(8, grid_size=g, embed_dims=16, depth=1, num_heads=2) for g in (2, 4))
     large.load_state_dict(small.state_dict(), strict=True)
