@@ -174,7 +174,8 @@ def test_a_checkpoint_of_another_model_to_start_from(train, foreign):
 
 def test_a_checkpoint_of_another_model_as_the_encoder(train, foreign):
     error, _ = train(**{'model.backbone.init_cfg': dict(type='Pretrained', checkpoint=foreign, prefix='backbone.')})
-    assert error.startswith(f"error: {foreign} holds 0% of this MixMIMSwin's parameters, at least 95% are needed.")
+    where = f"{foreign} (under prefix 'backbone.')"
+    assert error.startswith(f"error: {where} holds 0% of this MixMIMSwin's parameters, all are needed.")
 
 
 def test_grey_pictures_for_a_model_of_three_channels(train, pictures, tmp_path):
