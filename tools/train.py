@@ -88,6 +88,21 @@ def set_lr_scaling(config: Config, scale: bool) -> None:
     config.auto_scale_lr.enable = True
 
 
+def check_batches(runner: Runner) -> None:
+    """Refuse pictures too few for a single batch, of which mmengine only says that an epoch has length 0.
+
+    Raises:
+        ValueError: an epoch has no batch.
+    """
+    loader = runner.train_loop.dataloader
+    if not len(loader):
+        raise ValueError(
+            f'{len(loader.dataset)} pictures do not fill one batch of {loader.batch_size} for each of '
+            f'{runner.world_size} process(es), and drop_last leaves out what is less: add pictures, or set '
+            '--cfg-options train_dataloader.batch_size=... to at most their number'
+        )
+
+
 def main() -> None:
     """Build the runner and train."""
     args = parse_args()
@@ -98,6 +113,7 @@ def main() -> None:
         set_precision(config, args.amp)
         set_lr_scaling(config, args.auto_scale_lr)
         runner = RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
+        check_batches(runner)
         runner.train()
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

@@ -193,3 +193,10 @@ def test_one_channel_for_a_model_of_three(train):
     assert error.startswith(
         'error: pictures have 1 channels, but mean and std are for 3: load them with 3 channels or change mean and std'
     )
+
+
+def test_fewer_pictures_than_a_batch(train):
+    error, _ = train(**{'train_dataloader.batch_size': 10})
+    assert error.startswith(
+        'error: 8 pictures do not fill one batch of 10 for each of 1 process(es), and drop_last leaves out what is less'
+    )
