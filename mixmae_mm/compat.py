@@ -8,6 +8,7 @@ import contextlib
 import importlib.util
 import os
 import sys
+import tempfile
 from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Callable
@@ -19,7 +20,8 @@ NMS_SCHEMA = '(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
 
 def apply() -> None:
     """Mend what can be mended; each by itself, so that one that cannot be leaves the others alone."""
-    for mend in (let_waiting_threads_sleep, define_torchvision_operators, allow_checkpoint_types):
+    mends = (let_waiting_threads_sleep, import_formatter_alone, define_torchvision_operators, allow_checkpoint_types)
+    for mend in mends:
         with contextlib.suppress(Exception):
             mend()
 
@@ -31,6 +33,20 @@ def let_waiting_threads_sleep() -> None:
     0.58 without. It is read when torch is first imported, so tools import this package before torch.
     """
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+
+
+def import_formatter_alone() -> None:
+    """Import yapf, with which mmengine prints configs, in one process of this machine after the other.
+
+    On its first import in an environment yapf writes its grammar to a cache without a lock; of two ranks that start
+    together, one then reads half a file and ends with `EOFError: Ran out of input`. Upstream mmengine imports it by
+    itself, so this comes before anything of mmengine. Can go when yapf writes its cache in one step.
+    """
+    import fcntl
+
+    with Path(tempfile.gettempdir(), f'mixmae_mm-yapf-{os.getuid()}.lock').open('w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        importlib.import_module('yapf')
 
 
 def define_torchvision_operators() -> bool:

@@ -1,5 +1,6 @@
 """A whole MixMAE training through the tools, in processes of its own, small enough to take seconds."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -111,7 +112,10 @@ def start(*command):
     for name in ('FORCE_COLOR', 'RANK', 'WORLD_SIZE', 'LOCAL_RANK'):
         env.pop(name, None)
     command = [str(word) for word in command]
-    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell's background jobs ignore Ctrl-C, and so would their children: the tests, and what they start.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=env, preexec_fn=heed, **pipes)
 
 
 def tool(name, *arguments):

@@ -173,3 +173,12 @@ def test_import_stays_cheap():
     heavy = ('torchvision', 'mmcv', 'mmpretrain', 'mmdet', 'mmseg', 'matplotlib', 'cv2')
     answer = python(f'import mixmae_mm, sys; print([name for name in {heavy} if name in sys.modules])')
     assert answer.stdout == '[]\n', answer.stderr
+
+
+def test_processes_that_start_together_do_not_read_each_others_half_written_caches(tmp_path):
+    """yapf writes its grammar without a lock: of first imports at the same time all but one may end in EOFError."""
+    env = {**os.environ, 'XDG_CACHE_HOME': str(tmp_path), 'PYTHONPATH': str(Path(__file__).parents[1])}
+    command = [sys.executable, '-c', 'import mixmae_mm, sys; print("yapf" in sys.modules)']
+    started = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [process.communicate(timeout=120)[0] for process in started] == ['True\n'] * 4
+    assert list(tmp_path.rglob('*.pickle'))

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 from references import SHARED
 from torch import nn
 
@@ -138,6 +139,15 @@ BACKBONE = dict(
 )
 
 
+@pytest.fixture
+def scope(request):
+    """Build as a runner does whose config has this default scope, whatever ran before."""
+    with DefaultScope.overwrite_default_scope(request.param):
+        yield
+
+
+@pytest.mark.parametrize('scope', ['mmpretrain'], indirect=True)
+@pytest.mark.usefixtures('scope')
 def test_inside_mmpretrain():
     pytest.importorskip('mmpretrain', reason='named in configs, not needed by the package')
     head = dict(type='mmpretrain.LinearClsHead', num_classes=3, in_channels=64)
@@ -150,6 +160,8 @@ def test_inside_mmpretrain():
 
 
 @pytest.mark.dense
+@pytest.mark.parametrize('scope', ['mmseg'], indirect=True)
+@pytest.mark.usefixtures('scope')
 def test_inside_mmseg():
     pytest.importorskip('mmseg', reason='the dense requirements are not installed')
     head = dict(type='mmseg.FCNHead', in_channels=64, in_index=3, channels=8, num_classes=2)
@@ -160,6 +172,8 @@ def test_inside_mmseg():
 
 
 @pytest.mark.dense
+@pytest.mark.parametrize('scope', ['mmdet'], indirect=True)
+@pytest.mark.usefixtures('scope')
 def test_inside_mmdet():
     pytest.importorskip('mmdet', reason='the dense requirements are not installed')
     detector = dict(
