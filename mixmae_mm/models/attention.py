@@ -28,8 +28,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, keep: Tensor
 def prefers_fused(query: Tensor, joined: Tensor) -> bool:
     """Tell which kernel to take: PyTorch's fused attention, or the three steps written out.
 
-    On the CPU the fused kernel is slow when the bias needs a gradient; measured by
-    tools/benchmarks/attention.py. A GPU keeps the logits out of its memory with the fused one.
+    On the CPU the fused kernel is slower when the bias needs a gradient and faster otherwise (docs/results.md, by
+    tools/benchmarks/attention.py). On a GPU it keeps the logits out of memory; that choice is not measured yet.
     """
     return query.device.type != 'cpu' or not (torch.is_grad_enabled() and joined.requires_grad)
 
