@@ -93,7 +93,7 @@ def report(rows: list[tuple[str, float, float]], pictures: list[Path]) -> None:
         table.add_row(name, f'{without:.1f}', f'{pretrained:.1f}')
     if rows:
         console.print(table)
-        console.print('Neighbours go by colour, which tells no shape; fine-tuning finds shapes (docs/results.md).')
+        console.print('Neighbours of mean features tell little of shapes; see docs/results.md.')
     console.print('Look at:', *(f'\n  {path}' for path in pictures), highlight=False)
     console.print(f'TensorBoard: .venv/bin/tensorboard --logdir {OUT}', highlight=False)
     console.print(f'{time.monotonic() - started:.0f} s in all, after the installation', highlight=False)
