@@ -17,7 +17,11 @@ def guard(checkpoint, least=0.5):
 
 @pytest.mark.parametrize('prefix', ['', 'module.'])
 def test_its_own_checkpoint_fits(prefix):
-    guard(dict(state_dict={prefix + name: value for name, value in model().state_dict().items()}), least=1)
+    own = {prefix + name: value for name, value in model().state_dict().items()}
+    guard(dict(state_dict=own), least=1)
+    own.popitem()
+    with pytest.raises(ValueError, match='of the 4 tensors of ModuleDict only 3 are in it'):
+        guard(dict(state_dict=own), least=1)
 
 
 def test_another_head_fits_up_to_the_share_asked_for():
