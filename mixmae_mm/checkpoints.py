@@ -7,11 +7,13 @@ from pickle import UnpicklingError
 
 import torch
 from mmengine.logging import print_log
+from mmengine.model import BaseModule
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
-NEW_IN_TRANSFER = re.compile(r'norm\d+\.(weight|bias)')
-"""Names that no pre-trained file need hold: the norms of intermediate outputs, which only dense tasks have."""
+NEW_IN_TRANSFER = re.compile(r'(norm\d+|fc_norm)\.(weight|bias)|segment_embed')
+"""Names that no file need hold: the norms of intermediate outputs and of pooled features, which only transfer has, and
+the segment embedding, which only mixtures need."""
 
 
 def read_state_dict(checkpoint: str) -> dict[str, Tensor]:
@@ -67,6 +69,20 @@ def load_backbone(backbone: nn.Module, checkpoint: str, prefix: str | None = Non
     loaded, fresh = len(weights) - len(report.unexpected_keys), ', '.join(report.missing_keys) or 'none'
     message = f"loaded from {checkpoint}: {loaded} tensors under prefix '{prefix}'; starting anew: {fresh}"
     print_log(f'{type(backbone).__name__} {message}', logger='current')
+
+
+def load_pretrained(backbone: BaseModule) -> None:
+    """Load the checkpoint that an encoder's `init_cfg` names, if it does, and strike it from there.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it does not hold the whole encoder.
+    """
+    configs = [backbone.init_cfg] if isinstance(backbone.init_cfg, dict) else backbone.init_cfg or []
+    for config in configs:
+        if config['type'] == 'Pretrained':
+            load_backbone(backbone, config['checkpoint'], config.get('prefix'))
+    backbone.init_cfg = [config for config in configs if config['type'] != 'Pretrained']
 
 
 def _check_complete(backbone: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:

@@ -1,7 +1,8 @@
 """How images are mixed: everything the two methods know about it is a function of the assignment map.
 
 A *group* is K images, its *sources*. An *assignment* is an integer map over a grid of *cells*: its entry names the
-source (0..K-1) that a cell of the mixture shows. Source 0 *leads* the mixture.
+source (0..K-1) that a cell of the mixture shows. Source 0 *leads* the mixture. A cell of `NOBODY` shows no source: with K = 1
+that is masking, and mixing and masking are one thing.
 
 Letters: G groups (or mixtures), K sources, N = h * w cells or tokens, C channels, H x W pixels. Where an assignment is
 written with G, a first dimension of 1 means that all mixtures share the map, and everything here broadcasts over it.
@@ -17,6 +18,10 @@ import torch
 from torch import Tensor
 
 
+NOBODY = -1
+"""The entry of an assignment for cells that show no source."""
+
+
 class MixedImages(NamedTuple):
     """Mixtures with what they were made of."""
 
@@ -26,30 +31,55 @@ class MixedImages(NamedTuple):
     """The images behind each mixture, (G, K, C, H, W), the leading one first."""
     assignment: Tensor
     """Which source each cell shows, int64 (G or 1, h, w)."""
+    shown: Tensor | None = None
+    """Where there are cells of nobody: the numbers of all others, in order, int64 (G or 1, n)."""
 
 
-def split_cells(num_cells: int, num_sources: int, hidden_ratio: float | None = None) -> list[int]:
-    """Tell how many cells of a mixture each source gets, the leading one first.
+def split_cells(
+    num_cells: int, num_sources: int, hidden_ratio: float | None = None, shares: Sequence[float] | None = None
+) -> list[int]:
+    """Tell how many cells of a mixture each source gets, the leading one first. Cells that remain are nobody's.
 
-    By default the shares are equal; cells left over go one each to the first sources. With a `hidden_ratio`,
+    By default all get equally many; cells left over go one each to the first sources. With a `hidden_ratio`,
     floor(num_cells * hidden_ratio) cells of the leading source are hidden and split equally among the others, as in the
-    official MixMIM, where ratio 0.5 hides 24 of 49 cells.
+    official MixMIM, where ratio 0.5 hides 24 of 49 cells; with one source they are nobody's, as in MAE. `shares` names
+    each source's part of the cells instead, rounded so that together they are as many as their sum asks for.
 
     Raises:
-        ValueError: fewer cells than sources, or a ratio that leaves some source without a cell.
+        ValueError: fewer cells than sources, or settings that leave some source without a cell.
     """
+    if shares is None:
+        counts = _split_evenly(num_cells, num_sources, hidden_ratio)
+    else:
+        counts = _split_by_shares(num_cells, shares)
+    if len(counts) != num_sources or min(counts, default=0) < 1 or sum(counts) > num_cells:
+        wish = f'a hidden ratio of {hidden_ratio}' if shares is None else f'shares {tuple(shares)}'
+        raise ValueError(
+            f'{num_cells} cells with {wish} cannot be split among {num_sources} sources, '
+            f'each needs at least one (cells {counts}): use smaller cells, fewer sources or another hidden_ratio'
+        )
+    return counts
+
+
+def _split_evenly(num_cells: int, num_sources: int, hidden_ratio: float | None) -> list[int]:
+    """Give the leading source what is not hidden, and the others equal parts of the rest."""
     if hidden_ratio is None:
         hidden = num_cells - math.ceil(num_cells / max(num_sources, 1))
     else:
         hidden = math.floor(num_cells * hidden_ratio)
     others = max(num_sources - 1, 1)
-    shares = [num_cells - hidden] + [hidden // others + (i < hidden % others) for i in range(num_sources - 1)]
-    if num_sources < 1 or min(shares) < 1 or sum(shares) != num_cells:
-        raise ValueError(
-            f'{num_cells} cells with a hidden ratio of {hidden_ratio} cannot be split among {num_sources} sources, '
-            f'each needs at least one (shares {shares}): use smaller cells, fewer sources or another hidden_ratio'
-        )
-    return shares
+    rest = [hidden // others + (i < hidden % others) for i in range(num_sources - 1)]
+    return [num_cells - hidden, *rest][: max(num_sources, 0)]
+
+
+def _split_by_shares(num_cells: int, shares: Sequence[float]) -> list[int]:
+    """Round parts of the cells to whole numbers; those with the largest remainders are rounded up."""
+    exact = [num_cells * share for share in shares]
+    counts = [math.floor(cells) for cells in exact]
+    by_remainder = sorted(range(len(exact)), key=lambda source: counts[source] - exact[source])
+    for source in by_remainder[: round(sum(exact)) - sum(counts)]:
+        counts[source] += 1
+    return counts
 
 
 def random_assignment(
@@ -57,6 +87,7 @@ def random_assignment(
     cells: int | tuple[int, int],
     num_sources: int,
     hidden_ratio: float | None = None,
+    shares: Sequence[float] | None = None,
     *,
     device: torch.device | str | None = None,
     generator: torch.Generator | None = None,
@@ -67,9 +98,10 @@ def random_assignment(
     """
     grid = (cells,) if isinstance(cells, int) else tuple(cells)
     num_cells = math.prod(grid)
-    shares = split_cells(num_cells, num_sources, hidden_ratio)
+    counts = split_cells(num_cells, num_sources, hidden_ratio, shares)
     # filled piece by piece on the device: copying a list there would make a GPU wait
-    labels = torch.cat([torch.full((share,), source, device=device) for source, share in enumerate(shares)])
+    pieces = [*enumerate(counts), (NOBODY, num_cells - sum(counts))]
+    labels = torch.cat([torch.full((count,), source, device=device) for source, count in pieces])
     order = torch.rand(num_groups, num_cells, device=device, generator=generator).argsort(dim=1)
     return labels[order].view(num_groups, *grid)
 
@@ -112,9 +144,9 @@ def mix_images(sources: Tensor, assignment: Tensor) -> Tensor:
 
 
 def _choose(sources: Tensor, assignment: Tensor) -> Tensor:
-    """Take from (G, K, ...) what an assignment, broadcastable to (G, ...), names."""
-    chosen = sources[:, 0]
-    for k in range(1, sources.shape[1]):
+    """Take from (G, K, ...) what an assignment, broadcastable to (G, ...), names; 0 where it names nobody."""
+    chosen = torch.zeros_like(sources[:, 0])
+    for k in range(sources.shape[1]):
         chosen = torch.where(assignment == k, sources[:, k], chosen)
     return chosen
 
@@ -167,11 +199,21 @@ def images_of(cells: Tensor, cell_size: int, grid: Sequence[int]) -> Tensor:
     return cut.permute(*lead, channel, row, y, column, x).flatten(-2).flatten(-3, -2)
 
 
-def hidden_parts(sources: Tensor, assignment: Tensor) -> Tensor:
-    """Take from every cell what the mixture does not show there: (G, K, N, P) and (G, N) -> (G, K - 1, N, P).
+def shown_cells(assignment: Tensor, num_shown: int) -> Tensor:
+    """List the cells that show a source: (G, N), of which `num_shown` in each row do -> int64 (G, num_shown).
 
-    Part r holds at each cell the source r + 1 places after the visible one, so the parts together hold every hidden
-    cell once. The sizes do not depend on the map: on a GPU nothing has to wait for it.
+    The number is given, so that a GPU need not wait for the map.
     """
-    num_sources = sources.shape[1]
-    return torch.stack([mix(sources, (assignment + r) % num_sources) for r in range(1, num_sources)], dim=1)
+    return (assignment == NOBODY).to(torch.uint8).argsort(dim=1, stable=True)[:, :num_shown]
+
+
+def take(tokens: Tensor, cells: Tensor) -> Tensor:
+    """Take tokens by their numbers: (G, N, C) and int64 (G or 1, n) -> (G, n, C)."""
+    index = cells.expand(len(tokens), -1)[..., None].expand(-1, -1, tokens.shape[-1])
+    return tokens.gather(1, index)
+
+
+def put_back(tokens: Tensor, cells: Tensor, num_cells: int) -> Tensor:
+    """Put tokens where `take` took them, zeros elsewhere: (G, n, C) and int64 (G or 1, n) -> (G, num_cells, C)."""
+    index = cells.expand(len(tokens), -1)[..., None].expand_as(tokens)
+    return tokens.new_zeros(len(tokens), num_cells, tokens.shape[-1]).scatter(1, index, tokens)

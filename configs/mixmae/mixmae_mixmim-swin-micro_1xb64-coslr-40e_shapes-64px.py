@@ -10,8 +10,8 @@ is an outline, and what the pooled features tell is mostly colour and texture.
 
 _base_ = [
     '../_base_/models/mixmae_mixmim-swin-micro.py',
-    '../_base_/datasets/pictures_mixmae_224.py',
-    '../_base_/schedules/mixmae_bs64_micro.py',
+    '../_base_/datasets/pictures_224.py',
+    '../_base_/schedules/pretrain_bs64_micro.py',
     '../_base_/default_runtime.py',
 ]
 

@@ -3,9 +3,14 @@
 Letters: B images, W windows in each, S heads, T tokens in a window, D channels of a head, C = S * D.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+Select = Callable[[Tensor, Tensor], Tensor]
+"""Chooses the keys of each query: query and key (B, S, T, D) -> what is kept, bool (B, S or 1, T, T)."""
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, keep: Tensor | None = None) -> Tensor:
@@ -66,10 +71,11 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(dims, 3 * dims)
         self.proj = nn.Linear(dims, dims)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Let all tokens see each other: (B, N, C) -> (B, N, C)."""
+    def forward(self, x: Tensor, select: Select | None = None) -> Tensor:
+        """Let tokens see each other, all or those that `select` keeps: (B, N, C) -> (B, N, C)."""
         query, key, value = split_heads(self.qkv(x), self.num_heads)
-        return self.proj(merge_heads(F.scaled_dot_product_attention(query, key, value)))
+        keep = None if select is None else select(query, key)
+        return self.proj(merge_heads(F.scaled_dot_product_attention(query, key, value, attn_mask=keep)))
 
 
 def split_heads(qkv: Tensor, num_heads: int) -> tuple[Tensor, ...]:

@@ -6,7 +6,15 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
-from mixmae_mm.mixing import MixedImages, group_images, mix_images, random_assignment, take_turns
+from mixmae_mm.mixing import (
+    MixedImages,
+    group_images,
+    mix_images,
+    random_assignment,
+    shown_cells,
+    split_cells,
+    take_turns,
+)
 from mixmae_mm.registry import MODELS
 
 
@@ -21,9 +29,10 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
             of channels.
         std: Standard deviation of each channel, likewise.
         bgr_to_rgb: Reverse the channels first, for pictures read by OpenCV.
-        num_sources: Images in a mixture, K.
+        num_sources: Images in a mixture, K. With 1, hidden cells show nobody: masking, as in MAE.
         cell_size: Side of a cell in pixels; for MixMAE the encoder's last stride, for MixedAE the patch.
         hidden_ratio: Share of the leading source's cells that others hide; None for equal shares (see `split_cells`).
+        shares: Each source's part of the cells, in place of `hidden_ratio`; what remains of 1 shows nobody.
         take_turns: Make K mixtures of each group, led by each source in turn, so that there are as many mixtures as
             images. Otherwise one mixture a group.
         shared_assignment: One map for the whole batch, as in the official MixMIM, rather than one a group.
@@ -41,6 +50,7 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         num_sources: int = 2,
         cell_size: int = 32,
         hidden_ratio: float | None = None,
+        shares: Sequence[float] | None = None,
         take_turns: bool = True,
         shared_assignment: bool = True,
         non_blocking: bool = False,
@@ -48,14 +58,19 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         super().__init__(non_blocking)
         if len(mean) != len(std):
             raise ValueError(f'mean has {len(mean)} channels and std {len(std)}: give one number a channel to both')
-        if num_sources < 2 or cell_size < 1:
-            raise ValueError(f'mixing takes at least 2 sources and cells of 1 pixel, got {num_sources} and {cell_size}')
+        if num_sources < 1 or cell_size < 1:
+            raise ValueError(f'mixing takes sources and cells of 1 pixel or more, got {num_sources} and {cell_size}')
+        if num_sources == 1 and not (hidden_ratio or shares):
+            raise ValueError('one source leaves nothing to reconstruct: set hidden_ratio, or num_sources to 2 or more')
+        if hidden_ratio and shares:
+            raise ValueError(f'hidden_ratio {hidden_ratio} and shares {tuple(shares)} say the same: set one of them')
         self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
         self.bgr_to_rgb = bgr_to_rgb
         self.num_sources = num_sources
         self.cell_size = cell_size
         self.hidden_ratio = hidden_ratio
+        self.shares = shares
         self.take_turns = take_turns
         self.shared_assignment = shared_assignment
 
@@ -87,22 +102,27 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
     def mix(self, images: Tensor) -> MixedImages:
         """Group and mix normalised images (B, C, H, W) by a freshly drawn assignment."""
         sources = group_images(images, self.num_sources)
-        assignment = self._draw(1 if self.shared_assignment else len(sources), tuple(images.shape[-2:]), images.device)
+        grid = self._grid(tuple(images.shape[-2:]))
+        settings = self.num_sources, self.hidden_ratio, self.shares
+        num_maps = 1 if self.shared_assignment else len(sources)
+        assignment = random_assignment(num_maps, grid, *settings, device=images.device)
         if self.take_turns:
             sources = take_turns(sources)
             if not self.shared_assignment:
                 assignment = assignment.repeat_interleave(self.num_sources, dim=0)
-        return MixedImages(mix_images(sources, assignment), sources, assignment)
+        num_cells = grid[0] * grid[1]
+        num_shown = sum(split_cells(num_cells, *settings))
+        shown = None if num_shown == num_cells else shown_cells(assignment.flatten(1), num_shown)
+        return MixedImages(mix_images(sources, assignment), sources, assignment, shown)
 
-    def _draw(self, num_groups: int, size: tuple[int, int], device: torch.device) -> Tensor:
-        """Draw the assignments for pictures of `size` = (H, W)."""
+    def _grid(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Tell the cells in pictures of `size` = (H, W)."""
         if size[0] % self.cell_size or size[1] % self.cell_size:
             raise ValueError(
                 f'pictures of {size[0]} x {size[1]} pixels cannot be cut into cells of {self.cell_size} x '
                 f'{self.cell_size}: make their sides multiples of {self.cell_size}, or change cell_size'
             )
-        grid = (size[0] // self.cell_size, size[1] // self.cell_size)
-        return random_assignment(num_groups, grid, self.num_sources, self.hidden_ratio, device=device)
+        return size[0] // self.cell_size, size[1] // self.cell_size
 
 
 def _stack(images: Tensor | Sequence[Tensor]) -> Tensor:

@@ -6,9 +6,8 @@ Letters: G mixtures, K sources, N cells, C channels, H x W pixels, P = cell_size
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor
-from torch.nn import functional as F
 
-from mixmae_mm.mixing import MixedImages, cells_of, hidden_parts, images_of, visible
+from mixmae_mm.mixing import MixedImages, cells_of, images_of, visible
 from mixmae_mm.registry import MODELS
 
 
@@ -18,27 +17,37 @@ class MixReconstructionHead(BaseModule):
 
     Args:
         cell_size: Pixels a side of a cell.
+        hidden_only: Leave out the cells that the mixture shows, as MixMIM and MAE do.
         norm_pix: Compare with each cell's pixels normalised by their own mean and unbiased variance, as MAE does.
         eps: Added to the variance.
         init_cfg: mmengine's.
     """
 
     def __init__(
-        self, cell_size: int = 32, norm_pix: bool = True, eps: float = 1e-6, init_cfg: dict | None = None
+        self,
+        cell_size: int = 32,
+        norm_pix: bool = True,
+        eps: float = 1e-6,
+        hidden_only: bool = True,
+        init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        self.hidden_only = hidden_only
         self.cell_size = cell_size
         self.norm_pix = norm_pix
         self.eps = eps
 
     def loss(self, predictions: Tensor, images: MixedImages) -> dict[str, Tensor]:
         """Compare predictions (G, K, N, P) with what the mixtures hide; every hidden cell weighs the same."""
-        assignment = images.assignment.flatten(1)
-        targets = hidden_parts(cells_of(images.sources, self.cell_size), assignment)
+        targets = cells_of(images.sources, self.cell_size)
         if self.norm_pix:
             mean, std = self._statistics(targets)
             targets = (targets - mean) / std
-        return {'loss_reconstruction': F.mse_loss(hidden_parts(predictions, assignment).float(), targets)}
+        errors = (predictions.float() - targets).square().mean(dim=-1)
+        if not self.hidden_only:
+            return {'loss_reconstruction': errors.mean()}
+        hidden = ~visible(images.assignment.flatten(1), errors.shape[1]).expand_as(errors)
+        return {'loss_reconstruction': (errors * hidden).sum() / hidden.sum()}
 
     def reconstruct(self, predictions: Tensor, images: MixedImages) -> Tensor:
         """Show the sources with their hidden cells as predicted: (G, K, N, P) -> normalised images (G, K, C, H, W).

@@ -6,7 +6,7 @@ Letters: B images, N tokens, C channels, h x w grid of tokens.
 import torch
 from torch import Tensor, nn
 
-from mixmae_mm.models.attention import Attention
+from mixmae_mm.models.attention import Attention, Select
 
 
 class DropPath(nn.Module):
@@ -49,27 +49,29 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """A pre-norm transformer block over a plain sequence, with the parameter names of timm and MAE."""
 
-    def __init__(self, dims: int, num_heads: int, mlp_ratio: float = 4.0, drop_path: float = 0.0) -> None:
+    def __init__(
+        self, dims: int, num_heads: int, mlp_ratio: float = 4.0, drop_path: float = 0.0, norm_eps: float = 1e-5
+    ) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(dims)
+        self.norm1 = nn.LayerNorm(dims, norm_eps)
         self.attn = Attention(dims, num_heads)
-        self.norm2 = nn.LayerNorm(dims)
+        self.norm2 = nn.LayerNorm(dims, norm_eps)
         self.mlp = Mlp(dims, int(dims * mlp_ratio))
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Exchange between tokens, then transform each: (B, N, C) -> (B, N, C)."""
-        x = x + self.drop_path(self.attn(self.norm1(x)))
+    def forward(self, x: Tensor, select: Select | None = None) -> Tensor:
+        """Exchange between tokens, where `select` allows it, then transform each: (B, N, C) -> (B, N, C)."""
+        x = x + self.drop_path(self.attn(self.norm1(x), select))
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
 class PatchEmbed(nn.Module):
-    """Cut images into patches and embed each: a convolution as wide as its stride, then LayerNorm."""
+    """Cut images into patches and embed each: a convolution as wide as its stride, then LayerNorm if there is one."""
 
-    def __init__(self, patch_size: int, in_channels: int, dims: int) -> None:
+    def __init__(self, patch_size: int, in_channels: int, dims: int, norm: bool = True) -> None:
         super().__init__()
         self.proj = nn.Conv2d(in_channels, dims, patch_size, stride=patch_size)
-        self.norm = nn.LayerNorm(dims)
+        self.norm = nn.LayerNorm(dims) if norm else nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed images (B, C, H, W) as tokens on their grid, (B, h, w, dims)."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mixmae_mm.mixing import unmix
 from mixmae_mm.models.layers import Block, init_linear_layers
-from mixmae_mm.models.positions import Size, pair, resize_table, sin_cos_table, stored_grid
+from mixmae_mm.models.positions import Size, fit_stored_table, pair, resize_table, token_table
 from mixmae_mm.registry import MODELS
 
 
@@ -27,6 +27,8 @@ class MixDecoder(BaseModule):
         embed_dims: Channels of the decoder.
         depth: Number of blocks.
         num_heads: Heads of each block.
+        cls_token: Take the encoder's CLS token along: each source's sequence begins with it, as in MAE.
+        norm_eps: Added to the variance in every LayerNorm; MixMIM has 1e-5, MAE 1e-6.
         init_cfg: mmengine's.
     """
 
@@ -39,26 +41,32 @@ class MixDecoder(BaseModule):
         embed_dims: int = 512,
         depth: int = 8,
         num_heads: int = 16,
+        cls_token: bool = False,
+        norm_eps: float = 1e-5,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
         self.grid = pair(grid_size)
+        self.cls_token = cls_token
         self.mask_token = nn.Parameter(torch.empty(1, 1, embed_dims))
         nn.init.trunc_normal_(self.mask_token, std=0.02)
-        self.decoder_pos_embed = nn.Parameter(sin_cos_table(self.grid, embed_dims), requires_grad=False)
+        self.decoder_pos_embed = nn.Parameter(token_table(self.grid, embed_dims, int(cls_token)), False)
         self.decoder_embed = nn.Linear(in_channels, embed_dims)
-        self.decoder_blocks = nn.ModuleList(Block(embed_dims, num_heads) for _ in range(depth))
-        self.decoder_norm = nn.LayerNorm(embed_dims)
+        self.decoder_blocks = nn.ModuleList(Block(embed_dims, num_heads, norm_eps=norm_eps) for _ in range(depth))
+        self.decoder_norm = nn.LayerNorm(embed_dims, norm_eps)
         self.decoder_pred = nn.Linear(embed_dims, cell_size**2 * image_channels)
         init_linear_layers(self)
 
-    def forward(self, features: tuple[Tensor, ...], assignment: Tensor, num_sources: int) -> Tensor:
+    def forward(
+        self, features: tuple[Tensor, ...], assignment: Tensor, num_sources: int, cls: Tensor | None = None
+    ) -> Tensor:
         """Predict every cell of every source, shown or hidden.
 
         Args:
             features: The encoder's maps; the last, (G, C, h, w), is used.
             assignment: Which source each cell shows, (G or 1, h, w).
             num_sources: K.
+            cls: The encoder's CLS token of each mixture, (G, C), where `cls_token` is set.
 
         Returns:
             Predicted pixels (G, K, N, P), cells row by row, in a cell (row, column, channel).
@@ -79,15 +87,16 @@ class MixDecoder(BaseModule):
             )
         tokens = self.decoder_embed(features[-1].flatten(2).transpose(1, 2))
         sequences = unmix(tokens, assignment.flatten(1), self.mask_token[0, 0], num_sources)
-        x = sequences.flatten(0, 1) + resize_table(self.decoder_pos_embed, self.grid, grid)
+        if self.cls_token:
+            copies = self.decoder_embed(cls)[:, None, None].expand(-1, num_sources, -1, -1)
+            sequences = torch.cat([copies, sequences], dim=2)
+        extra = int(self.cls_token)
+        x = sequences.flatten(0, 1) + resize_table(self.decoder_pos_embed, self.grid, grid, extra)
         for block in self.decoder_blocks:
             x = block(x)
-        return self.decoder_pred(self.decoder_norm(x)).unflatten(0, (-1, num_sources))
+        return self.decoder_pred(self.decoder_norm(x)[:, extra:]).unflatten(0, (-1, num_sources))
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
         """Fit a stored position table to this grid before PyTorch copies it."""
-        name = f'{prefix}decoder_pos_embed'
-        if name in state_dict:
-            stored = stored_grid(state_dict[name], self.grid, name)
-            state_dict[name] = resize_table(state_dict[name], stored, self.grid)
+        fit_stored_table(state_dict, f'{prefix}decoder_pos_embed', self.grid, int(self.cls_token))
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -13,9 +13,9 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mixmae_mm.checkpoints import load_backbone
+from mixmae_mm.checkpoints import load_pretrained
 from mixmae_mm.models.layers import PatchEmbed, init_linear_layers
-from mixmae_mm.models.positions import Size, pair, resize_table, sin_cos_table, stored_grid
+from mixmae_mm.models.positions import Size, fit_stored_table, pair, resize_table, sin_cos_table
 from mixmae_mm.models.swin_arch import read_arch
 from mixmae_mm.models.swin_stage import SwinStage
 from mixmae_mm.models.windows import blank_padding, picture_labels, plan_windows
@@ -158,11 +158,7 @@ class MixMIMSwin(BaseModule):
         Raises:
             ValueError: the file holds another model.
         """
-        configs = [self.init_cfg] if isinstance(self.init_cfg, dict) else self.init_cfg or []
-        for config in configs:
-            if config['type'] == 'Pretrained':
-                load_backbone(self, config['checkpoint'], config.get('prefix'))
-        self.init_cfg = [config for config in configs if config['type'] != 'Pretrained']
+        load_pretrained(self)
         super().init_weights()
 
     def train(self, mode: bool = True) -> 'MixMIMSwin':
@@ -205,10 +201,7 @@ class MixMIMSwin(BaseModule):
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
         """Fit a stored position table to this grid before PyTorch copies it."""
-        name = f'{prefix}absolute_pos_embed'
-        if name in state_dict:
-            stored = stored_grid(state_dict[name], self.grid, name)
-            state_dict[name] = resize_table(state_dict[name], stored, self.grid)
+        fit_stored_table(state_dict, f'{prefix}absolute_pos_embed', self.grid)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 

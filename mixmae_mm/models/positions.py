@@ -36,12 +36,31 @@ def sin_cos_table(grid: Size, dims: int) -> Tensor:
     return table.flatten(0, 1)[None].float()
 
 
-def resize_table(table: Tensor, grid: Size, new_grid: Size) -> Tensor:
-    """Stretch a table of absolute positions, bicubic: (1, h * w, C) -> (1, new_h * new_w, C)."""
+def token_table(grid: Size, dims: int, extra: int) -> Tensor:
+    """Make a sin-cos table with zeros before it for `extra` tokens without a place: (1, extra + h * w, dims)."""
+    return torch.cat([torch.zeros(1, extra, dims), sin_cos_table(grid, dims)], dim=1)
+
+
+def resize_table(table: Tensor, grid: Size, new_grid: Size, extra: int = 0) -> Tensor:
+    """Stretch a table of absolute positions, bicubic: (1, extra + h * w, C) -> (1, extra + new_h * new_w, C).
+
+    The first `extra` rows are of tokens without a place, such as CLS, and stay.
+    """
     if grid == new_grid:
         return table
-    maps = table.unflatten(1, grid).permute(0, 3, 1, 2)
-    return _bicubic(maps, new_grid).permute(0, 2, 3, 1).flatten(1, 2)
+    maps = table[:, extra:].unflatten(1, grid).permute(0, 3, 1, 2)
+    return torch.cat([table[:, :extra], _bicubic(maps, new_grid).permute(0, 2, 3, 1).flatten(1, 2)], dim=1)
+
+
+def fit_stored_table(state_dict: dict[str, Tensor], name: str, grid: Size, extra: int = 0) -> None:
+    """Stretch the table `name` among stored weights, if it is there, to a model's grid.
+
+    Raises:
+        ValueError: its length fits neither the grid nor a square.
+    """
+    if name in state_dict:
+        stored = stored_grid(state_dict[name][:, extra:], grid, name)
+        state_dict[name] = resize_table(state_dict[name], stored, grid, extra)
 
 
 def resize_relative_table(table: Tensor, window: Size, new_window: Size) -> Tensor:

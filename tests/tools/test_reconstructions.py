@@ -6,7 +6,7 @@ from tiny_mixmae import CELL, build, write_files
 from tool_loading import load_tool
 
 from mixmae_mm.mixing import resize_assignment, visible
-from mixmae_mm.models.pretrainers import Reconstructions
+from mixmae_mm.models.pretrainer import Reconstructions
 
 tool = load_tool('visualization/reconstructions.py')
 

@@ -26,7 +26,7 @@ from torch import Tensor
 from mixmae_mm.datasets import LoadPicture, PictureFolder
 from mixmae_mm.failures import check_checkpoint, readable_errors
 from mixmae_mm.launching import Settings
-from mixmae_mm.models.pretrainers import Reconstructions
+from mixmae_mm.models.pretrainer import Reconstructions
 from mixmae_mm.seeding import seed_everything
 
 GAP, HEADER, LINE = 6, 24, 18  # pixels between panels, above them, and for a line of the caption

@@ -1,9 +1,8 @@
-"""The pre-training models: wiring only.
+"""What the pre-training models share: from mixed images to losses or pictures.
 
 Letters: B images, G mixtures, K sources, C channels, H x W pixels.
 """
 
-import inspect
 from typing import NamedTuple
 
 from mmengine.model import BaseModel
@@ -26,42 +25,24 @@ class Reconstructions(NamedTuple):
     """Which source each cell showed, (G or 1, h, w)."""
 
 
-@MODELS.register_module()
-class MixMAE(BaseModel):
-    """Mix images, encode the mixtures, reconstruct every source (MixMAE, arXiv 2205.13137).
+class MixingPretrainer(BaseModel):
+    """Mix images, encode the mixtures, reconstruct every source. A method says how it encodes.
 
     Args:
         data_preprocessor: Where images are mixed, a `MixingDataPreprocessor`.
-        backbone: The encoder. Any will do that returns a tuple of maps (B, C, h, w), the last on the grid of the cells.
+        backbone: The encoder.
         neck: The decoder, a `MixDecoder`.
         head: The loss, a `MixReconstructionHead`.
-        masked_attention: Show the encoder the assignment, so that tokens attend to their own source only. An encoder
-            that takes no assignment, like the stock ones of mmpretrain, needs False.
         init_cfg: mmengine's.
-
-    Raises:
-        ValueError: `masked_attention` with an encoder that takes no assignment.
     """
 
     def __init__(
-        self,
-        data_preprocessor: dict,
-        backbone: dict,
-        neck: dict,
-        head: dict,
-        masked_attention: bool = True,
-        init_cfg: dict | None = None,
+        self, data_preprocessor: dict, backbone: dict, neck: dict, head: dict, init_cfg: dict | None = None
     ) -> None:
         super().__init__(MODELS.build(data_preprocessor), init_cfg)
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck)
         self.head = MODELS.build(head)
-        self.masked_attention = masked_attention
-        if masked_attention and 'assignment' not in inspect.signature(self.backbone.forward).parameters:
-            raise ValueError(
-                f'{type(self.backbone).__name__} takes no assignment, so its attention cannot be masked: '
-                'set masked_attention=False, or use mixmae_mm.MixMIMSwin'
-            )
 
     def forward(
         self, inputs: Tensor | MixedImages, data_samples: object = None, mode: str = 'tensor'
@@ -87,7 +68,7 @@ class MixMAE(BaseModel):
 
     def encode(self, images: MixedImages) -> tuple[Tensor, ...]:
         """Encode mixtures: maps (G, C, h, w)."""
-        return self.backbone(images.mixed, *([images.assignment] if self.masked_attention else []))
+        raise NotImplementedError
 
     def decode(self, images: MixedImages) -> Tensor:
         """Predict the pixels of every source of every mixture: (G, K, N, P)."""

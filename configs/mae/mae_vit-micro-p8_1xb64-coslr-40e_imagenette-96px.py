@@ -1,0 +1,14 @@
+"""MAE, the same micro ViT: one picture at a time, 75 % of it hidden.
+
+    python tools/train.py configs/mae/mae_vit-micro-p8_1xb64-coslr-40e_imagenette-96px.py
+
+Measured here: docs/results.md.
+"""
+
+_base_ = '../mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_imagenette-96px.py'
+
+model = dict(
+    data_preprocessor=dict(num_sources=1, hidden_ratio=0.75),
+    backbone=dict(num_sources=1, attention='global'),
+    contrast=None,
+)

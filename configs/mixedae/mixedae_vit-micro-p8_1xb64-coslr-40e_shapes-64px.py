@@ -1,0 +1,25 @@
+"""MixedAE, a micro ViT, on the built-in set of 3000 scenes at 64 px: what `make demo METHOD=mixedae` runs, on a CPU.
+
+    python tools/dataset_converters/make_shapes.py data/shapes
+    python tools/train.py configs/mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_shapes-64px.py
+"""
+
+_base_ = [
+    '../_base_/models/mixedae_vit-micro.py',
+    '../_base_/datasets/pictures_224.py',
+    '../_base_/schedules/pretrain_bs64_micro.py',
+    '../_base_/default_runtime.py',
+]
+
+train_pipeline = [
+    dict(step, scale=_base_.image_size) if step['type'].endswith('RandomResizedCrop') else step
+    for step in _base_.train_pipeline
+]
+train_dataloader = dict(
+    batch_size=_base_.batch_size,
+    num_workers=2,
+    pin_memory=False,
+    dataset=dict(data_root='data/shapes/train', pipeline=train_pipeline),
+)
+
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=10))

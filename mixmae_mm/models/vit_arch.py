@@ -1,0 +1,48 @@
+"""The sizes that MixedAEViT comes in, and what can be wrong with one's own."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+ARCHS = {
+    'small': {'embed_dims': 384, 'depth': 12, 'num_heads': 6},
+    'base': {'embed_dims': 768, 'depth': 12, 'num_heads': 12},
+    'large': {'embed_dims': 1024, 'depth': 24, 'num_heads': 16},
+    'huge': {'embed_dims': 1280, 'depth': 32, 'num_heads': 16},
+}
+"""Sizes of the ViT family; MAE's code has base, large and huge (there with patches of 14 px)."""
+
+
+@dataclass(frozen=True)
+class ViTArch:
+    """Channels, number of blocks, and heads of each block."""
+
+    embed_dims: int
+    depth: int
+    num_heads: int
+
+
+def read_arch(arch: str | dict) -> ViTArch:
+    """Look a size up by name, or read one's own.
+
+    Raises:
+        ValueError: an unknown name, or a dict with other entries.
+    """
+    if isinstance(arch, str) and arch not in ARCHS:
+        raise ValueError(
+            f"arch '{arch}' is unknown: take one of {', '.join(ARCHS)}, or a dict with embed_dims, depth and num_heads"
+        )
+    settings = ARCHS[arch] if isinstance(arch, str) else arch
+    if set(settings) != {'embed_dims', 'depth', 'num_heads'}:
+        raise ValueError(f'arch must hold embed_dims, depth and num_heads, got {sorted(settings)}')
+    return ViTArch(**settings)
+
+
+def check_blocks(blocks: Collection[int], depth: int, setting: str) -> tuple[int, ...]:
+    """Read numbers of blocks.
+
+    Raises:
+        ValueError: one of them is none of the blocks.
+    """
+    if not set(blocks) <= set(range(depth)):
+        raise ValueError(f'{setting} {tuple(blocks)} must name some of the blocks 0 to {depth - 1}')
+    return tuple(blocks)
