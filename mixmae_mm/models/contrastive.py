@@ -43,9 +43,8 @@ class HomologousContrastiveLoss(nn.Module):
             ValueError: features and labels that do not go together.
         """
         if features.ndim != 3 or labels.shape[-1:] != features.shape[1:2]:
-            raise ValueError(
-                f'features (G, N, C) and labels (G, N) are needed, got {tuple(features.shape)} and {tuple(labels.shape)}'
-            )
+            shapes = f'{tuple(features.shape)} and {tuple(labels.shape)}'
+            raise ValueError(f'features (G, N, C) and labels (G, N) are needed, got {shapes}')
         with torch.autocast(features.device.type, enabled=False):
             directions = F.normalize(features.float(), dim=-1)
             itself = torch.eye(labels.shape[1], dtype=torch.bool, device=labels.device)

@@ -5,15 +5,35 @@ A rule is made for one forward pass and called by every `Attention` that it is g
 Letters: B mixtures, S heads, T tokens, N patches among them, D channels of a head.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 
 def top_keys(logits: Tensor, num_keys: int) -> Tensor:
-    """Mark the `num_keys` largest entries of each row, exactly so many even where some are equal: (..., N) -> bool."""
+    """Mark the largest entries of each row, exactly `num_keys` even where some are equal: (..., N) -> bool (..., N)."""
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    kept = _by_threshold(logits, num_keys) if logits.device.type == 'cpu' and not traced else None
+    return _by_index(logits, num_keys) if kept is None else kept
+
+
+def _by_index(logits: Tensor, num_keys: int) -> Tensor:
+    """Mark the entries that PyTorch's own selection names."""
     best = logits.topk(num_keys, dim=-1, sorted=False).indices
     return torch.zeros_like(logits, dtype=torch.bool).scatter_(-1, best, True)
+
+
+def _by_threshold(logits: Tensor, num_keys: int) -> Tensor | None:
+    """Mark the entries that reach the row's `num_keys`-th largest; None if ties (or NaN) make that another number.
+
+    On the CPU NumPy's vectorised sort of the values alone is 8 times as fast as PyTorch's selection of indices
+    (docs/performance.md).
+    """
+    rank = logits.shape[-1] - num_keys
+    ascending = np.sort(logits.detach().numpy(), axis=-1)
+    kept = logits >= torch.from_numpy(ascending[..., rank : rank + 1])
+    return kept if np.count_nonzero(kept.numpy()) == kept.numel() // kept.shape[-1] * num_keys else None
 
 
 class TopKeys:
