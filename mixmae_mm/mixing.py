@@ -1,8 +1,8 @@
 """How images are mixed: everything the two methods know about it is a function of the assignment map.
 
 A *group* is K images, its *sources*. An *assignment* is an integer map over a grid of *cells*: its entry names the
-source (0..K-1) that a cell of the mixture shows. Source 0 *leads* the mixture. Cells of `NOBODY` show no source, so that
-masking, as in MAE, is a kind of mixing: that of one source.
+source (0..K-1) that a cell of the mixture shows. Source 0 *leads* the mixture. Cells of `NOBODY` show no source, so
+that masking, as in MAE, is a kind of mixing: that of one source.
 
 Letters: G groups (or mixtures), K sources, N = h * w cells or tokens, C channels, H x W pixels. Where an assignment is
 written with G, a first dimension of 1 means that all mixtures share the map, and everything here broadcasts over it.

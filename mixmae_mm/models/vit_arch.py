@@ -1,6 +1,6 @@
 """The sizes that MixedAEViT comes in, and what can be wrong with one's own."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 ARCHS = {
@@ -46,3 +46,14 @@ def check_blocks(blocks: Collection[int], depth: int, setting: str) -> tuple[int
     if not set(blocks) <= set(range(depth)):
         raise ValueError(f'{setting} {tuple(blocks)} must name some of the blocks 0 to {depth - 1}')
     return tuple(blocks)
+
+
+def one_of(known: Sequence[str], given: str, setting: str) -> str:
+    """Read a setting that names one of a few things.
+
+    Raises:
+        ValueError: it names none of them.
+    """
+    if given not in known:
+        raise ValueError(f"{setting} '{given}' is unknown: take one of {', '.join(known)}")
+    return given
