@@ -7,7 +7,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mixmae_mm.mixing import unmix
+from mixmae_mm.mixing import put_back, take, unmix
 from mixmae_mm.models.layers import Block, init_linear_layers
 from mixmae_mm.models.positions import Size, fit_stored_table, pair, resize_table, token_table
 from mixmae_mm.registry import MODELS
@@ -58,7 +58,12 @@ class MixDecoder(BaseModule):
         init_linear_layers(self)
 
     def forward(
-        self, features: tuple[Tensor, ...], assignment: Tensor, num_sources: int, cls: Tensor | None = None
+        self,
+        features: tuple[Tensor, ...],
+        assignment: Tensor,
+        num_sources: int,
+        cls: Tensor | None = None,
+        shown: Tensor | None = None,
     ) -> Tensor:
         """Predict every cell of every source, shown or hidden.
 
@@ -67,6 +72,7 @@ class MixDecoder(BaseModule):
             assignment: Which source each cell shows, (G or 1, h, w).
             num_sources: K.
             cls: The encoder's CLS token of each mixture, (G, C), where `cls_token` is set.
+            shown: Numbers of the cells that are not nobody's, (G or 1, n); None for all.
 
         Returns:
             Predicted pixels (G, K, N, P), cells row by row, in a cell (row, column, channel).
@@ -74,18 +80,8 @@ class MixDecoder(BaseModule):
         Raises:
             ValueError: what the encoder gives is no map, or not on the grid of the cells.
         """
-        if features[-1].ndim != 4:
-            raise ValueError(
-                f'the encoder gives {tuple(features[-1].shape)}, not maps (G, C, h, w): switch its pooling off '
-                '(gap_before_final_norm=False for ConvNeXt)'
-            )
-        grid = tuple(features[-1].shape[-2:])
-        if grid != tuple(assignment.shape[-2:]):
-            raise ValueError(
-                f"the encoder's last map is {grid[0]} x {grid[1]}, but there are {assignment.shape[-2]} x "
-                f'{assignment.shape[-1]} cells: set cell_size to the stride of the last map'
-            )
-        tokens = self.decoder_embed(features[-1].flatten(2).transpose(1, 2))
+        grid = _check_map(features[-1], assignment)
+        tokens = self._embed(features[-1].flatten(2).transpose(1, 2), shown)
         sequences = unmix(tokens, assignment.flatten(1), self.mask_token[0, 0], num_sources)
         if self.cls_token:
             copies = self.decoder_embed(cls)[:, None, None].expand(-1, num_sources, -1, -1)
@@ -96,7 +92,33 @@ class MixDecoder(BaseModule):
             x = block(x)
         return self.decoder_pred(self.decoder_norm(x)[:, extra:]).unflatten(0, (-1, num_sources))
 
+    def _embed(self, tokens: Tensor, shown: Tensor | None) -> Tensor:
+        """Bring tokens (G, N, C) to the decoder's width, or those that are shown; the others are to be filled."""
+        if shown is None:
+            return self.decoder_embed(tokens)
+        return put_back(self.decoder_embed(take(tokens, shown)), shown, tokens.shape[1])
+
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
         """Fit a stored position table to this grid before PyTorch copies it."""
         fit_stored_table(state_dict, f'{prefix}decoder_pos_embed', self.grid, int(self.cls_token))
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _check_map(features: Tensor, assignment: Tensor) -> Size:
+    """See that the encoder's features lie on the grid of the cells, and give it.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if features.ndim != 4:
+        raise ValueError(
+            f'the encoder gives {tuple(features.shape)}, not maps (G, C, h, w): switch its pooling off '
+            '(gap_before_final_norm=False for ConvNeXt)'
+        )
+    grid = tuple(features.shape[-2:])
+    if grid != tuple(assignment.shape[-2:]):
+        raise ValueError(
+            f"the encoder's last map is {grid[0]} x {grid[1]}, but there are {assignment.shape[-2]} x "
+            f'{assignment.shape[-1]} cells: set cell_size to the stride of the last map'
+        )
+    return grid

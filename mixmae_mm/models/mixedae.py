@@ -62,7 +62,7 @@ class MixedAE(MixingPretrainer):
         """Predict the pixels of every source of every mixture: (G, K, N, P)."""
         encoded = self.encode(images) if encoded is None else encoded
         cls = encoded.cls if self.neck.cls_token else None
-        return self.neck(encoded.maps, images.assignment, images.sources.shape[1], cls)
+        return self.neck(encoded.maps, images.assignment, images.sources.shape[1], cls, images.shown)
 
     def loss(self, images: MixedImages) -> dict[str, Tensor]:
         """Tell how far off predictions and features are, and how well each block guessed."""

@@ -1,0 +1,58 @@
+"""Multiply-adds of the plain encoders' pre-training, per clean picture (specification, section 6)."""
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from mixmae_mm.registry import MODELS
+
+DIMS = dict(small=384, base=768, large=1024)
+
+
+def build(arch, sources, contrast=None, **backbone):
+    preprocessor = dict(num_sources=sources, cell_size=16, take_turns=False, shared_assignment=False)
+    return MODELS.build(
+        dict(
+            type='mixmae_mm.MixedAE',
+            data_preprocessor=dict(
+                type='mixmae_mm.MixingDataPreprocessor', hidden_ratio=None if sources > 1 else 0.75, **preprocessor
+            ),
+            backbone=dict(type='mixmae_mm.MixedAEViT', arch=arch, num_sources=sources, **backbone),
+            neck=dict(type='mixmae_mm.MixDecoder', in_channels=DIMS[arch], grid_size=14, cell_size=16, cls_token=True),
+            head=dict(type='mixmae_mm.MixReconstructionHead', cell_size=16),
+            contrast=contrast,
+        )
+    )
+
+
+def attention_flops(query, key, value, *args, out_shape=None, **kwargs):
+    """Count what PyTorch's counter leaves out on the CPU: logits and the weighted sum, two operations each."""
+    batch, heads, tokens, dims = query
+    return 2 * 2 * batch * heads * tokens * key[2] * dims
+
+
+def giga_multiply_adds(model):
+    pictures = torch.zeros(4, 3, 224, 224)
+    fused = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops}
+    with FlopCounterMode(display=False, custom_mapping=fused) as counter, torch.no_grad():
+        model.eval().loss(model.data_preprocessor.mix(pictures))
+    return counter.get_total_flops() / 2 / len(pictures) / 1e9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(('arch', 'expected'), [('small', 6.51), ('base', 9.78), ('large', 20.76)])
+def test_mae(arch, expected):
+    assert giga_multiply_adds(build(arch, 1, attention='global')) == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.slow
+def test_mixing_costs_no_more_than_mae_and_recognition_less_than_one_percent():
+    mae = giga_multiply_adds(build('base', 1, attention='global'))
+    naive = giga_multiply_adds(build('base', 4, attention='global', segment_embedding=False)) / mae
+    mixedae = giga_multiply_adds(build('base', 4, dict(type='mixmae_mm.HomologousContrastiveLoss'))) / mae
+    # pixels are mixed before they are embedded: one embedding a mixture, not one a picture
+    embedding = 3 * 196 * 768 * 768 / 4 / 1e9 / mae
+    assert naive + embedding == pytest.approx(1.007, abs=0.002)
+    choice = 11 * 196 * 196 * 768 / 4 / 1e9 / mae
+    contrast = 196 * 196 * 768 / 4 / 1e9 / mae
+    assert mixedae - naive == pytest.approx(choice + contrast, abs=1e-4)
