@@ -1,6 +1,8 @@
 """Every shipped config: names, numbers, schedules, pipelines, and that what it describes can be built."""
 
 import ast
+import copy
+import functools
 import math
 import re
 from collections.abc import Mapping
@@ -11,24 +13,29 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
+from mmengine.evaluator import Evaluator
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS, init_default_scope
 from PIL import Image
 from torch import nn
 
 from mixmae_mm import registry
+from mixmae_mm.checkpoints import NEW_IN_TRANSFER
 from mixmae_mm.datasets import SeededIndex
+from mixmae_mm.launching import argument_parser, read_config
+from mixmae_mm.mixing import split_cells
+from mixmae_mm.models.vit_arch import ARCHS
 
 ROOT = Path(__file__).parents[1] / 'configs'
 FILES = sorted(path for path in ROOT.rglob('*.py') if '_base_' not in path.parts)
-OURS = [path for path in FILES if path.parent.name in ('mixmae', 'classification')]
-PRETRAINING = [path for path in OURS if path.parent.name == 'mixmae']
+OURS = [path for path in FILES if path.parent.name in ('mixmae', 'mixedae', 'mae', 'classification')]
+PRETRAINING = [path for path in OURS if path.parent.name != 'classification']
 FINETUNING = [path for path in OURS if path.parent.name == 'classification']
 MICRO = [path for path in OURS if 'micro' in path.name]
 BATCH = re.compile(r'_(?P<gpus>\d+)xb(?P<batch>\d+)(-accu(?P<accumulation>\d+))?-')
 EPOCHS = re.compile(r'-(\d+)e_')
 
-# specs/mixmae.md, section 2: measured with the official code
+# MixMIM: measured with the official code; MAE: mmpretrain's 111.9 M; MixedAE: a vector a source more; ViT: timm's
 PARAMETERS = {
     'mixmae/mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-600e_in1k': 114_665_784,
     'mixmae/mixmae_mixmim-swin-large-w14_16xb128-amp-coslr-600e_in1k': 223_468_244,
@@ -38,6 +45,17 @@ PARAMETERS = {
     'classification/mixmim-swin-large-w14_8xb128-amp-coslr-100e_in1k': 197_396_668,
     'classification/mixmim-swin-large-w16_8xb128-amp-coslr-100e_in1k-384px': 199_246_300,
     'classification/mixmim-swin-huge-w14_8xb128-amp-coslr-50e_in1k': 659_262_658,
+    'mae/mae_vit-base-p16_32xb128-amp-coslr-1600e_in1k': 111_907_840,
+    'mae/mae_vit-large-p16_32xb128-amp-coslr-1600e_in1k': 329_541_888,
+    'mixedae/mixedae_vit-base-p16_32xb128-amp-coslr-1600e_in1k': 111_907_840 + 3_072,
+    'mixedae/mixedae_vit-large-p16_32xb128-amp-coslr-1600e_in1k': 329_541_888 + 4_096,
+    'mixedae/mixedae_vit-base-p16-naive_32xb128-amp-coslr-300e_in1k': 111_907_840,
+    'mixedae/mixedae_vit-base-p16-noseg_32xb128-amp-coslr-300e_in1k': 111_907_840,
+    'mixedae/mixedae_vit-base-p16-8src_32xb128-amp-coslr-300e_in1k': 111_907_840 + 2 * 3_072,
+    'classification/vit-small-p16_8xb128-amp-coslr-100e_in1k': 22_050_664,
+    'classification/vit-base-p16_8xb128-amp-coslr-100e_in1k': 86_567_656,
+    'classification/vit-large-p16_8xb128-amp-coslr-50e_in1k': 304_326_632,
+    'classification/vit-base-p16-linear_8xb2048-amp-coslr-90e_in1k': 86_567_656,
 }
 
 
@@ -48,6 +66,16 @@ def each(paths):
 @pytest.fixture(autouse=True)
 def scope():
     init_default_scope('mmpretrain')
+
+
+@functools.cache
+def from_file(path):
+    return Config.fromfile(path)
+
+
+def read(path):
+    """Read a config, relative to their folder; what a test changes in it stays there."""
+    return copy.deepcopy(from_file(ROOT / path))
 
 
 def build_model(config, device='meta'):
@@ -100,7 +128,7 @@ def test_a_config_stands_on_this_repository_only(path):
 def test_our_types_carry_their_scope(path):
     registries = [value for value in vars(registry).values() if isinstance(value, registry.roots.Registry)]
     ours = {name for own in registries for name in registered(own)}
-    types = {node['type'] for node in settings_with('type', Config.fromfile(path).to_dict())}
+    types = {node['type'] for node in settings_with('type', read(path).to_dict())}
     assert not types & ours
     assert any(name.startswith('mixmae_mm.') for name in types)
 
@@ -112,7 +140,7 @@ def registered(own):
 
 @each(OURS)
 def test_batch_and_epochs_are_those_of_the_name(path):
-    config = Config.fromfile(path)
+    config = read(path)
     batch, epochs = BATCH.search(path.name), int(EPOCHS.search(path.name)[1])
     accumulation = int(batch['accumulation'] or 1)
     assert int(batch['batch']) == config.train_dataloader.batch_size
@@ -124,14 +152,14 @@ def test_batch_and_epochs_are_those_of_the_name(path):
 
 @each(OURS)
 def test_the_model_and_its_optimizer_can_be_built(path):
-    config = Config.fromfile(path)
+    config = read(path)
     model = build_model(config)
     count = sum(parameter.numel() for parameter in model.parameters())
     assert count == PARAMETERS.get(f'{path.parent.name}/{path.stem}', count)
     groups = build_optimizer(model, config).optimizer.param_groups
     trained = sum(parameter.requires_grad for parameter in model.parameters())
-    assert sum(len(group['params']) for group in groups) == trained
-    assert {group['weight_decay'] for group in groups} == {0.0, 0.05}
+    assert sum(weight.requires_grad for group in groups for weight in group['params']) == trained
+    assert {group['weight_decay'] for group in groups} == ({0.0} if '-linear_' in path.name else {0.0, 0.05})
 
 
 def test_the_parameter_counts_are_of_configs_that_exist():
@@ -139,7 +167,7 @@ def test_the_parameter_counts_are_of_configs_that_exist():
 
 
 def test_official_finetuning_has_fifty_groups_and_none_at_the_full_rate():
-    config = Config.fromfile(ROOT / 'classification/mixmim-swin-base-w14_8xb128-amp-coslr-100e_in1k.py')
+    config = read('classification/mixmim-swin-base-w14_8xb128-amp-coslr-100e_in1k.py')
     groups = build_optimizer(build_model(config), config).optimizer.param_groups
     assert len(groups) == 50
     assert max(group['lr'] for group in groups) == pytest.approx(2e-3 * 0.7)
@@ -173,36 +201,99 @@ def official_rates(epochs, warmup, base, floor, epoch_length):
     return np.where(epoch < warmup, base * epoch / warmup, cosine)
 
 
-@pytest.mark.parametrize('epochs', [300, 600])
-def test_pretraining_follows_the_official_rates(epochs):
-    config = Config.fromfile(ROOT / f'mixmae/mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-{epochs}e_in1k.py')
-    base = config.optim_wrapper.optimizer.lr
-    ours = rates(config, 5, [base])[:, 0]
-    assert base == pytest.approx(1.2e-3)
-    assert ours[0] == pytest.approx(0, abs=1e-12)
-    assert ours[40 * 5] == pytest.approx(1.2e-3)
-    assert ours[-1] == pytest.approx(0, abs=1e-8)  # what one iteration before the end asks for
-    one_iteration = 1.2e-3 / (40 * 5)
-    np.testing.assert_allclose(ours, official_rates(epochs, 40, 1.2e-3, 0, 5), rtol=0, atol=one_iteration * 1.01)
+@pytest.mark.parametrize(
+    ('path', 'epochs', 'warmup', 'base'),
+    [
+        ('mixmae/mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-300e_in1k.py', 300, 40, 1.2e-3),
+        ('mixmae/mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-600e_in1k.py', 600, 40, 1.2e-3),
+        ('mixedae/mixedae_vit-base-p16_32xb128-amp-coslr-300e_in1k.py', 300, 40, 2.4e-3),
+        ('mixedae/mixedae_vit-large-p16_32xb128-amp-coslr-800e_in1k.py', 800, 40, 2.4e-3),
+        ('mixedae/mixedae_vit-base-p16_1xb128-accu4-amp-coslr-300e_custom.py', 300, 40, 3e-4),
+        ('mae/mae_vit-base-p16_32xb128-amp-coslr-1600e_in1k.py', 1600, 40, 2.4e-3),
+        ('classification/vit-base-p16-linear_8xb2048-amp-coslr-90e_in1k.py', 90, 10, 6.4),
+    ],
+)
+def test_rates_are_the_official_ones_and_end_at_nothing(path, epochs, warmup, base):
+    config = read(path)
+    ours = rates(config, 5, [config.optim_wrapper.optimizer.lr])[:, 0]
+    assert config.optim_wrapper.optimizer.lr == pytest.approx(base)
+    assert ours[0] == pytest.approx(0, abs=base * 1e-9)
+    assert ours[warmup * 5] == pytest.approx(base)
+    assert ours[-1] == pytest.approx(0, abs=base * 2e-5)  # what one iteration before the end asks for
+    one_iteration = base / (warmup * 5)
+    official = official_rates(epochs, warmup, base, 0, 5)
+    np.testing.assert_allclose(ours, official, rtol=0, atol=one_iteration * 1.01)
 
 
-def test_finetuning_follows_the_official_rates_at_every_depth():
-    config = Config.fromfile(ROOT / 'classification/mixmim-swin-base-w14_8xb128-amp-coslr-100e_in1k.py')
-    scales = np.array([0.7**25, 0.7**10, 0.7])
-    assert config.optim_wrapper.optimizer.lr == pytest.approx(2e-3)
-    ours = rates(config, 20, 2e-3 * scales)
-    np.testing.assert_allclose(ours[5 * 20], 2e-3 * scales, rtol=1e-6)
-    np.testing.assert_allclose(ours[-1], 1e-6 * scales, rtol=2e-3)
+@pytest.mark.parametrize(
+    ('path', 'epochs', 'base', 'scales'),
+    [
+        ('mixmim-swin-base-w14_8xb128-amp-coslr-100e_in1k.py', 100, 2e-3, [0.7**25, 0.7**10, 0.7]),
+        ('vit-base-p16_8xb128-amp-coslr-100e_in1k.py', 100, 2e-3, [0.65**13, 0.65**6, 1]),
+        ('vit-large-p16_8xb128-amp-coslr-50e_in1k.py', 50, 4e-3, [0.75**25, 0.75**12, 1]),
+        ('vit-base-p16_1xb128-amp-coslr-100e_eleven-sets.py', 100, 2.5e-4, [0.65**13, 1]),
+    ],
+)
+def test_finetuning_follows_the_official_rates_at_every_depth(path, epochs, base, scales):
+    config = read(f'classification/{path}')
+    scales = np.array(scales)
+    assert config.optim_wrapper.optimizer.lr == pytest.approx(base)
+    ours = rates(config, 20, base * scales)
+    np.testing.assert_allclose(ours[5 * 20], base * scales, rtol=1e-6)
+    np.testing.assert_allclose(ours[-1], 1e-6 * scales, rtol=2e-2)
     for rate, scale in zip(ours.T, scales, strict=True):
-        official = official_rates(100, 5, 2e-3 * scale, 1e-6 * scale, 20)
-        np.testing.assert_allclose(rate, official, rtol=0, atol=2e-3 * scale / (5 * 20) * 1.01)
+        official = official_rates(epochs, 5, base * scale, 1e-6 * scale, 20)
+        np.testing.assert_allclose(rate, official, rtol=0, atol=base * scale / (5 * 20) * 1.01)
 
 
-def test_finetuning_mixes_and_smooths_labels_as_timm_does():
+@each([path for path in PRETRAINING if path not in MICRO])
+def test_pretraining_has_the_official_optimizer(path):
+    wrapper = read(path).optim_wrapper
+    assert (wrapper.optimizer.type, wrapper.optimizer.betas) == ('AdamW', (0.9, 0.95))
+    assert (wrapper.dtype, wrapper.paramwise_cfg) == ('bfloat16', {'decay_rate': 1.0})
+    pictures = read(path).auto_scale_lr.base_batch_size
+    assert wrapper.optimizer.lr == pytest.approx(1.5e-4 * pictures / 256)
+
+
+def official_vit_groups(model, depth, decay):
+    """MAE's rules for fine-tuning, parameter by parameter: {name: (scale of the rate, weight decay)}."""
+    groups = {}
+    for name, parameter in model.named_parameters():
+        if name in ('backbone.cls_token', 'backbone.pos_embed') or name.startswith('backbone.patch_embed'):
+            layer = 0
+        elif name.startswith('backbone.blocks.'):
+            layer = int(name.split('.')[2]) + 1
+        else:
+            layer = depth + 1
+        spared = parameter.ndim == 1 or name.endswith(('cls_token', 'pos_embed'))
+        groups[name] = (decay ** (depth + 1 - layer), 0.0 if spared else 0.05)
+    return groups
+
+
+@pytest.mark.parametrize(
+    ('path', 'depth', 'base', 'decay', 'drop_path'),
+    [
+        ('vit-base-p16_8xb128-amp-coslr-100e_in1k.py', 12, 2e-3, 0.65, 0.1),
+        ('vit-large-p16_8xb128-amp-coslr-50e_in1k.py', 24, 4e-3, 0.75, 0.2),
+    ],
+)
+def test_finetuning_of_a_vit_has_the_official_groups(path, depth, base, decay, drop_path):
+    config = read(f'classification/{path}')
+    model = build_model(config)
+    assert model.backbone.blocks[-1].drop_path.rate == pytest.approx(drop_path)
+    groups = build_optimizer(model, config).optimizer.param_groups
+    assert len(groups) == 2 * (depth + 2)
+    found = {id(weight): (group['lr'], group['weight_decay']) for group in groups for weight in group['params']}
+    for name, (scale, weight_decay) in official_vit_groups(model, depth, decay).items():
+        assert found[id(model.get_parameter(name))] == (pytest.approx(base * scale), weight_decay), name
+
+
+@pytest.mark.parametrize('encoder', ['mixmim-swin-base-w14', 'vit-base-p16'])
+def test_finetuning_mixes_and_smooths_labels_as_timm_does(encoder):
     from mmpretrain.models.utils.batch_augments import RandomBatchAugment
     from mmpretrain.registry import MODELS
 
-    config = Config.fromfile(ROOT / 'classification/mixmim-swin-base-w14_8xb128-amp-coslr-100e_in1k.py')
+    config = read(f'classification/{encoder}_8xb128-amp-coslr-100e_in1k.py')
     mixer = RandomBatchAugment(**config.model.train_cfg)
     assert [(type(step).__name__, step.alpha) for step in mixer.augments] == [('Mixup', 0.8), ('CutMix', 1.0)]
     assert mixer.probs is None  # always one of them, with equal chances
@@ -232,7 +323,7 @@ def picture(tmp_path_factory):
 
 @each(OURS)
 def test_pipelines_end_at_the_size_of_the_model(path, picture):
-    config = Config.fromfile(path)
+    config = read(path)
     size = config.model.backbone.img_size
     assert Compose(config.train_dataloader.dataset.pipeline)(picture(150, 200))['inputs'].shape == (3, size, size)
     if 'val_dataloader' in config:
@@ -242,23 +333,37 @@ def test_pipelines_end_at_the_size_of_the_model(path, picture):
 
 @each(PRETRAINING)
 def test_decoder_and_loss_are_cut_like_the_mixture(path):
-    model = Config.fromfile(path).model
+    config = read(path)
+    model, sources = config.model, config.model.data_preprocessor.num_sources
     assert model.data_preprocessor.cell_size == model.neck.cell_size == model.head.cell_size
     assert model.neck.grid_size * model.neck.cell_size == model.backbone.img_size
+    assert config.train_dataloader.batch_size % sources == 0
+    if path.parent.name != 'mixmae':
+        assert model.backbone.patch_size == model.neck.cell_size
+        assert model.backbone.num_sources == sources
+
+
+def encoder_weights(path):
+    backbone = build_model(read(path)).backbone
+    return {name: weight.shape for name, weight in backbone.named_parameters()}
 
 
 @each([path for path in FINETUNING if 'scratch' not in path.name])
 def test_finetuning_starts_where_pretraining_ends(path):
-    backbone = Config.fromfile(path).model.backbone
-    run, checkpoint = Path(backbone.init_cfg.checkpoint).parts[-2:]
-    pretraining = Config.fromfile(ROOT / f'mixmae/{run}.py')
-    assert checkpoint == f'epoch_{pretraining.train_cfg.max_epochs}.pth'
-    assert backbone.arch == pretraining.model.backbone.arch
+    config = read(path)
+    run, checkpoint = Path(config.model.backbone.init_cfg.checkpoint).parts[-2:]
+    (pretraining,) = [path for path in PRETRAINING if path.stem == run]
+    assert checkpoint == f'epoch_{read(pretraining).train_cfg.max_epochs}.pth'
+    assert config.model.backbone.arch == read(pretraining).model.backbone.arch
+    written, wanted = encoder_weights(pretraining), encoder_weights(path)
+    assert [name for name in wanted.keys() - written.keys() if not NEW_IN_TRANSFER.fullmatch(name)] == []
+    stretched = '384px' in path.name
+    assert stretched or all(wanted[name] == written[name] for name in wanted.keys() & written.keys())
 
 
 @each([path for path in FINETUNING if 'scratch' in path.name])
 def test_training_from_scratch_has_the_same_budget(path):
-    scratch, finetuning = (Config.fromfile(path.with_name(path.name.replace(part, ''))) for part in ('', '-scratch'))
+    scratch, finetuning = (read(path.with_name(path.name.replace(part, ''))) for part in ('', '-scratch'))
     assert scratch.model.backbone.init_cfg is None
     for key in ('train_dataloader', 'val_dataloader', 'train_cfg', 'param_scheduler', 'auto_scale_lr'):
         assert scratch[key] == finetuning[key]
@@ -267,7 +372,7 @@ def test_training_from_scratch_has_the_same_budget(path):
 
 @each(MICRO)
 def test_steps_lower_the_loss_of_their_batch(path):
-    config = Config.fromfile(path)
+    config = read(path)
     config.model.backbone.init_cfg = None  # the checkpoint is not there yet
     model = build_model(config, device='cpu').train()
     model.init_weights()
@@ -277,13 +382,15 @@ def test_steps_lower_the_loss_of_their_batch(path):
     for _ in range(4):
         torch.manual_seed(0)  # the same cells hidden, the same blocks dropped
         losses.append(model.train_step(dict(batch), optimizer)['loss'].item())
-    first = {'MixMAE': 1.28, 'ImageClassifier': math.log(10)}[type(model).__name__]
+    first = {'MixMAE': 1.28, 'MixedAE': 1.68, 'ImageClassifier': math.log(10)}[type(model).__name__]
+    if config.model.get('contrast'):  # features of chance: nearly as dear as equal ones
+        first += 0.1 * math.log(config.model.neck.grid_size**2 - 1)
     assert losses[0] == pytest.approx(first, rel=0.1)
     assert losses[3] < losses[0] - 0.02
 
 
 def test_a_stock_backbone_learns_with_all_its_parameters():
-    config = Config.fromfile(ROOT / 'mixmae/mixmae_swin-tiny-w7_16xb128-amp-coslr-300e_in1k.py')
+    config = read('mixmae/mixmae_swin-tiny-w7_16xb128-amp-coslr-300e_in1k.py')
     model = build_model(config).train()
     images = model.data_preprocessor(random_batch(2, 224), training=True)['inputs']
     loss = model(images, mode='loss')['loss_reconstruction']
@@ -298,3 +405,382 @@ def random_batch(batch_size, size):
 
     pictures = torch.randint(0, 256, (batch_size, 3, size, size), dtype=torch.uint8)
     return dict(inputs=pictures, data_samples=[DataSample().set_gt_label(label) for label in range(batch_size)])
+
+
+def differences(before, after, path=''):
+    """Tell what a config changes: {path: new value}."""
+    found = {}
+    for key in sorted(before.keys() | after.keys()):
+        old, new, here = before.get(key), after.get(key), f'{path}{key}'
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found |= differences(old, new, f'{here}.')
+        elif old != new or (key in before) != (key in after):
+            found[here] = new
+    return found
+
+
+def changes(path, base):
+    """Tell what a config changes of another, apart from the note of what makes MAE of a MixedAE."""
+    before, after = (read(name).to_dict() for name in (base, path))
+    return {key: value for key, value in differences(before, after).items() if not key.startswith('as_mae')}
+
+
+ABLATED = 'mixedae/mixedae_vit-base-p16_32xb128-amp-coslr-300e_in1k.py'
+NAIVE = {'model.backbone.segment_embedding': False, 'model.backbone.attention': 'global', 'model.contrast': None}
+ABLATIONS = {
+    'naive': NAIVE,
+    '2src': {'num_sources': 2, 'model.data_preprocessor.num_sources': 2, 'model.backbone.num_sources': 2},
+    '8src': {'num_sources': 8, 'model.data_preprocessor.num_sources': 8, 'model.backbone.num_sources': 8},
+    'uneven': {'model.data_preprocessor.shares': (0.4, 0.3, 0.2, 0.1)},
+    'turns': {'model.data_preprocessor.take_turns': True},
+    'noseg': {'model.backbone.segment_embedding': False},
+    'noattn': {'model.backbone.attention': 'global'},
+    'nocontrast': {'model.contrast': None},
+    'oracle': {'model.backbone.attention': 'true'},
+    'alllayers': {'model.backbone.homologous_layers': [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]},
+    'allcells': {'model.head.hidden_only': False},
+}
+MAE = {
+    'model.data_preprocessor.num_sources': 1,
+    'model.data_preprocessor.hidden_ratio': 0.75,
+    'model.backbone.num_sources': 1,
+    'model.backbone.attention': 'global',
+    'model.contrast': None,
+}
+
+
+@pytest.mark.parametrize('name', ABLATIONS)
+def test_an_ablation_changes_what_its_name_says_and_nothing_else(name):
+    assert changes(ABLATED.replace('-p16_', f'-p16-{name}_'), ABLATED) == ABLATIONS[name]
+
+
+def test_every_ablation_is_known():
+    files = [re.search(r'base-p16-(\w+)_', path.name) for path in PRETRAINING if path.parent.name == 'mixedae']
+    assert {found[1] for found in files if found} == ABLATIONS.keys()
+
+
+def test_mixtures_of_the_ablations_are_as_their_notes_say():
+    uneven = read(ABLATED.replace('-p16_', '-p16-uneven_')).model.data_preprocessor.shares
+    assert split_cells(196, 4, shares=uneven) == [78, 59, 39, 20]
+    assert sorted(split_cells(196, 8)) == [24] * 4 + [25] * 4
+
+
+def options_of(path):
+    """List the settings that the note of a config offers, as written."""
+    note = ast.get_docstring(ast.parse((ROOT / path).read_text()))
+    return re.findall(r'^ {4}(model\.\S+=\S+)', note, re.MULTILINE)
+
+
+OFFERED = {
+    'model.contrast.temperature': 0.1,
+    'model.contrast.weight': 0.05,
+    'model.projection_dims': 256,
+    'model.backbone.topk_ratio': 1 / 4 / 2,
+    'model.backbone.homologous_layers': [6, 7, 8, 9, 10, 11],
+    'model.backbone.exempt_cls': False,
+    'model.neck.cls_token': False,
+}
+
+
+def with_options(path, *options):
+    """Read a config as the tools do."""
+    return read_config(argument_parser('').parse_args([str(ROOT / path), '--cfg-options', *options]))
+
+
+@pytest.mark.parametrize('option', options_of(ABLATED))
+def test_an_offered_setting_changes_what_it_says_and_can_be_built(option):
+    config, name = with_options(ABLATED, option), option.partition('=')[0]
+    assert differences(read(ABLATED).model, config.model, 'model.') == {name: OFFERED[name]}
+    build_model(config)
+
+
+def test_every_setting_that_is_offered_is_tried():
+    assert [option.partition('=')[0] for option in options_of(ABLATED)] == list(OFFERED)
+
+
+def test_the_parts_of_mixedae_come_back_one_by_one():
+    naive = ABLATED.replace('-p16_', '-p16-naive_')
+    segments, attention = ([option] for option in options_of(naive))
+    only = {path: value for path, value in NAIVE.items() if path != 'model.contrast'}
+    assert differences(read(ABLATED).model, with_options(naive, *segments, *attention).model, 'model.') == {
+        'model.contrast': None
+    }
+    contrast = with_options(ABLATED.replace('-p16_', '-p16-noattn_'), 'model.backbone.segment_embedding=False')
+    assert differences(read(ABLATED).model, contrast.model, 'model.') == only
+
+
+@pytest.mark.parametrize('data', ['imagenette-96px', 'shapes-64px'])
+def test_micro_baselines_differ_from_mixedae_as_the_large_ones_do(data):
+    mixedae = f'mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_{data}.py'
+    assert changes(f'mae/mae_vit-micro-p8_1xb64-coslr-40e_{data}.py', mixedae) == MAE
+    assert changes(f'mixedae/mixedae_vit-micro-p8-naive_1xb64-coslr-40e_{data}.py', mixedae) == NAIVE
+
+
+@each([path for path in PRETRAINING if path.parent.name == 'mae' and path not in MICRO])
+def test_mae_is_mixedae_with_one_picture_of_which_most_is_hidden(path):
+    assert changes(f'mae/{path.name}', f'mixedae/{path.name.replace("mae_", "mixedae_")}') == MAE
+
+
+def test_micro_models_are_smaller_and_make_the_same_choices():
+    micro = read('mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_shapes-64px.py').model
+    sizes = {'data_preprocessor.cell_size', 'head.cell_size'}
+    sizes |= {f'backbone.{key}' for key in ('arch', 'img_size', 'patch_size')}
+    sizes |= {f'neck.{key}' for key in ('in_channels', 'grid_size', 'cell_size', 'embed_dims', 'depth', 'num_heads')}
+    assert differences(read(ABLATED).model, micro).keys() == sizes
+
+
+@pytest.mark.parametrize('size', ['small', 'base', 'large'])
+@pytest.mark.parametrize('epochs', [300, 800, 1600])
+def test_sizes_and_epochs_share_the_recipe(size, epochs):
+    expected = {'model.backbone.arch': size, 'model.neck.in_channels': ARCHS[size]['embed_dims']}
+    expected = {} if size == 'base' else expected
+    expected |= {} if epochs == 300 else {'train_cfg.max_epochs': epochs}
+    path = ABLATED.replace('base', size).replace('300e', f'{epochs}e')
+    assert changes(path, ABLATED) == expected
+
+
+def test_one_gpu_makes_the_same_steps():
+    small = ABLATED.replace('base', 'small')
+    assert changes(small.replace('32xb128', '1xb128-accu32'), small) == {'optim_wrapper.accumulative_counts': 32}
+
+
+def open_choices():
+    """Read the table of docs/mixedae.md: {setting: default}."""
+    choices = {}
+    for line in (ROOT.parent / 'docs/mixedae.md').read_text().splitlines():
+        settings, default = (line.split('|') + [''] * 5)[3:5]
+        settings = re.findall(r'`((?:data_preprocessor|backbone|neck|head|contrast)\.\w+|projection_dims)`', settings)
+        values = re.findall(r'`([^`]+)`', default) or re.findall(r'[\d.]+', default)
+        choices |= {setting: ast.literal_eval(value) for setting, value in zip(settings, values, strict=False)}
+    return choices
+
+
+@pytest.mark.parametrize(('setting', 'default'), open_choices().items())
+def test_an_open_choice_stands_in_the_model_file_with_its_standing(setting, default):
+    path = ROOT / '_base_/models' / ('vit-base_classifier.py' if 'fold' in setting else 'mixedae_vit-base.py')
+    part, _, key = setting.rpartition('.')
+    model = from_file(path).model
+    assert (model[part] if part else model)[key] == default
+    assert re.search(rf'^ +{key}=.*,  # .*(choice|recollection)', path.read_text(), re.MULTILINE)
+
+
+def test_no_open_choice_is_missing():
+    assert len(open_choices()) == 15
+
+
+def tiny(config):
+    """Make a classifier of a few numbers, with nothing to load."""
+    config.model.backbone.update(arch=dict(embed_dims=16, depth=2, num_heads=2), img_size=32, patch_size=8)
+    config.model.backbone.init_cfg = None
+    config.model.head.in_channels = 16
+    for neck in config.model.neck if isinstance(config.model.neck, list) else []:
+        if 'input_features' in neck:
+            neck.input_features = 16
+    model = build_model(config, device='cpu')
+    model.init_weights()
+    return model
+
+
+@pytest.mark.parametrize(
+    ('path', 'std'),
+    [
+        ('vit-base-p16_8xb128-amp-coslr-100e_in1k.py', 2e-5),
+        ('vit-base-p16-linear_8xb2048-amp-coslr-90e_in1k.py', 1e-2),
+    ],
+)
+def test_heads_begin_as_officially(path, std):
+    fc = tiny(read(f'classification/{path}')).head.fc
+    assert fc.weight.std().item() == pytest.approx(std, rel=0.1)
+    assert not fc.bias.any()
+
+
+def test_finetuning_norms_the_mean_of_the_patches():
+    model = tiny(read('classification/vit-base-p16_8xb128-amp-coslr-100e_in1k.py')).eval()
+    torch.nn.init.normal_(model.backbone.fc_norm.weight)
+    images = torch.randn(2, 3, 32, 32)
+    mean = model.backbone.run_blocks(model.backbone.embed(images)[0])[1][:, 1:].mean(dim=1)
+    weight = model.backbone.fc_norm.weight
+    expected = (mean - mean.mean(1, True)) / (mean.var(1, unbiased=False, keepdim=True) + 1e-6).sqrt() * weight
+    torch.testing.assert_close(model.extract_feat(images)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('prefix', ['', 'backbone.'])  # MAE's file, and ours
+def test_finetuning_finds_the_encoder_in_either_layout(prefix, tmp_path):
+    config = read('classification/vit-base-p16_8xb128-amp-coslr-100e_in1k.py')
+    init = config.model.backbone.init_cfg
+    written = tiny(read('classification/vit-base-p16_8xb128-amp-coslr-100e_in1k.py')).backbone
+    weights = {prefix + name: value + 1 for name, value in written.state_dict().items()}
+    torch.save({'model': weights}, tmp_path / 'file.pth')
+    model = tiny(config)
+    model.backbone.init_cfg = dict(init, checkpoint=str(tmp_path / 'file.pth'))
+    model.backbone.init_weights()
+    assert model.backbone.blocks[1].mlp.fc1.weight.equal(written.blocks[1].mlp.fc1.weight + 1)
+
+
+LINEAR = 'classification/vit-base-p16-linear_8xb2048-amp-coslr-90e_in1k.py'
+
+
+def test_linear_probing_reads_the_normalised_cls_token():
+    model = tiny(read(LINEAR)).train()
+    images = torch.randn(8, 3, 32, 32)
+    cls = model.backbone.run_blocks(model.backbone.embed(images)[0])[1][:, 0]
+    expected = (cls - cls.mean(dim=0)) / (cls.var(dim=0, unbiased=False) + 1e-6).sqrt()
+    torch.testing.assert_close(model.extract_feat(images)[0], expected)
+
+
+def test_linear_probing_trains_the_head_alone_and_scales_the_steps_of_its_weight():
+    config = read(LINEAR)
+    model = tiny(config).train()
+    assert model.data_preprocessor.batch_augments is None
+    optimizer = build_optimizer(model, config)
+    model.head.fc.bias.data.fill_(1.0)  # of some length, which LARS would scale by; the same for all classes
+    before = copy.deepcopy(dict(model.named_parameters()))
+    loss = model.train_step(random_batch(4, 32), optimizer)['loss']
+    assert loss.item() == pytest.approx(math.log(1000), rel=0.02)
+    moved = {name: weight - before[name] for name, weight in model.named_parameters() if not weight.equal(before[name])}
+    assert moved.keys() == {'head.fc.weight', 'head.fc.bias'}
+    # LARS: a thousandth of the weight's own length; plain SGD for the bias, each of 4 labels seen once
+    length = before['head.fc.weight'].norm().item()
+    assert moved['head.fc.weight'].norm().item() == pytest.approx(6.4 * 1e-3 * length, rel=1e-3)
+    assert moved['head.fc.bias'][:4].tolist() == pytest.approx([6.4 * (1 / 4 - 1 / 1000)] * 4, rel=1e-2)
+
+
+def test_linear_probing_leaves_the_whole_encoder_frozen():
+    trained = [name for name, weight in build_model(read(LINEAR)).named_parameters() if weight.requires_grad]
+    assert trained == ['head.fc.weight', 'head.fc.bias']
+
+
+def test_linear_probing_sees_crops_and_flips_only():
+    steps = [step['type'].rpartition('.')[2] for step in read(LINEAR).train_dataloader.dataset.pipeline]
+    assert steps == ['SeedSample', 'LoadPicture', 'RandomResizedCrop', 'RandomFlip', 'PackInputs']
+
+
+ELEVEN = 'classification/vit-base-p16_1xb128-amp-coslr-100e_eleven-sets.py'
+PER_CLASS, TOP_1 = 'mmpretrain.SingleLabelMetric', 'mmpretrain.Accuracy'
+# name: class of mmpretrain, classes, splits, metric
+SETS = {
+    'aircraft': ('FGVCAircraft', 100, ('trainval', 'test'), PER_CLASS),
+    'caltech101': ('Caltech101', 102, ('train', 'test'), PER_CLASS),
+    'cars': ('StanfordCars', 196, ('train', 'test'), TOP_1),
+    'cifar10': ('CIFAR10', 10, ('train', 'test'), TOP_1),
+    'cifar100': ('CIFAR100', 100, ('train', 'test'), TOP_1),
+    'dtd': ('DTD', 47, ('trainval', 'test'), TOP_1),
+    'flowers102': ('Flowers102', 102, ('trainval', 'test'), PER_CLASS),
+    'food101': ('Food101', 101, ('train', 'test'), TOP_1),
+    'pets': ('OxfordIIITPet', 37, ('trainval', 'test'), PER_CLASS),
+    'sun397': ('SUN397', 397, ('train', 'test'), TOP_1),
+    'voc2007': ('VOC', 20, ('trainval', 'test'), 'mmpretrain.VOCAveragePrecision'),
+}
+
+
+@pytest.fixture
+def one_of_eleven(monkeypatch):
+    """Read the config for one of the sets."""
+
+    def read_for(name):
+        monkeypatch.setenv('DATASET', name)
+        return Config.fromfile(ROOT / ELEVEN)
+
+    return read_for
+
+
+@pytest.mark.parametrize('name', SETS)
+def test_each_of_the_eleven_sets_can_be_built(name, one_of_eleven, tmp_path):
+    from mmpretrain.registry import DATASETS, METRICS
+
+    config = one_of_eleven(name)
+    kind, classes, splits, metric = SETS[name]
+    (tmp_path / 'cars_annos.mat').touch()  # mmpretrain looks for it at once
+    loaders = config.train_dataloader, config.test_dataloader
+    sets = [DATASETS.build(dict(loader.dataset, data_root=str(tmp_path), lazy_init=True)) for loader in loaders]
+    assert [type(one).__name__ for one in sets] == [kind, kind]
+    assert tuple(one.split for one in sets) == splits
+    assert all(len(one.CLASSES or range(102)) == classes for one in sets)  # Flowers102 has no names
+    assert not any(getattr(one, 'download', False) for one in sets)
+    assert config.val_dataloader == config.test_dataloader
+    assert [METRICS.build(one) for one in config.test_evaluator]
+    assert [one.type for one in config.test_evaluator] == [one.type for one in config.val_evaluator] == [metric]
+    assert build_model(config).head.fc.out_features == config.model.data_preprocessor.num_classes == classes
+    assert config.work_dir.endswith(f'eleven-sets/{name}')
+
+
+@pytest.mark.parametrize('name', SETS)
+def test_pictures_of_each_of_the_eleven_sets_keep_their_colours(name, one_of_eleven, tmp_path):
+    from mmpretrain.registry import MODELS
+
+    config = one_of_eleven(name)
+    pixels = np.full((32, 32, 3), (200, 100, 50), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / 'brown.png')
+    source = dict(img=pixels) if name.startswith('cifar') else dict(img_path=str(tmp_path / 'brown.png'))
+    source = dict(source, gt_label=0, sample_idx=SeededIndex(0, seed=1))
+    inputs = Compose(config.test_dataloader.dataset.pipeline)(dict(source))['inputs']
+    assert inputs.shape == (3, 224, 224)
+    red_green_blue = MODELS.build(config.model.data_preprocessor)(dict(inputs=inputs[None]))['inputs'][0, :, 100, 100]
+    imagenet = [(200 - 123.675) / 58.395, (100 - 116.28) / 57.12, (50 - 103.53) / 57.375]
+    assert red_green_blue.tolist() == pytest.approx(imagenet, abs=1e-4)
+    assert Compose(config.train_dataloader.dataset.pipeline)(source)['inputs'].shape == (3, 224, 224)
+
+
+def test_an_unknown_set_is_refused_with_the_eleven_names(one_of_eleven):
+    with pytest.raises(ValueError, match=f"^DATASET 'imagenet' is unknown: take one of {', '.join(SETS)}$"):
+        one_of_eleven('imagenet')
+
+
+def test_accuracy_is_the_mean_of_the_classes_where_that_is_usual(one_of_eleven):
+    from mmpretrain.structures import DataSample
+
+    answers = [(0, [0.9, 0.1]), (0, [0.8, 0.2]), (0, [0.3, 0.7]), (1, [0.4, 0.6])]  # class, scores
+    samples = [DataSample().set_gt_label(label).set_pred_score(torch.tensor(score)) for label, score in answers]
+    found = {}
+    for name in ('pets', 'cifar10'):
+        evaluator = Evaluator(one_of_eleven(name).test_evaluator)
+        evaluator.process(samples)
+        found |= evaluator.evaluate(4)
+    assert found == {
+        'single-label/recall': pytest.approx(100 * (2 / 3 + 1) / 2),
+        'accuracy/top1': pytest.approx(100 * 3 / 4),
+    }
+
+
+def make_voc(folder):
+    """Write three pictures: of a dog, of a dog hard to see, of a cat."""
+    for part in ('JPEGImages', 'Annotations', 'ImageSets/Main'):
+        (folder / part).mkdir(parents=True)
+    for number, (name, difficult) in enumerate([('dog', 0), ('dog', 1), ('cat', 0)]):
+        Image.fromarray(np.zeros((40, 40, 3), dtype=np.uint8)).save(folder / f'JPEGImages/{number}.jpg')
+        thing = f'<object><name>{name}</name><difficult>{difficult}</difficult></object>'
+        (folder / f'Annotations/{number}.xml').write_text(f'<annotation>{thing}</annotation>')
+    for split in ('trainval', 'test'):
+        (folder / f'ImageSets/Main/{split}.txt').write_text('0\n1\n2\n')
+
+
+def test_voc_leaves_difficult_objects_out(one_of_eleven, tmp_path):
+    from mmpretrain.registry import DATASETS
+
+    make_voc(tmp_path)
+    config = one_of_eleven('voc2007')
+    pictures = DATASETS.build(dict(config.test_dataloader.dataset, data_root=str(tmp_path)))
+    samples = [pictures[number]['data_samples'] for number in range(3)]
+    cat, dog = pictures.CLASSES.index('cat'), pictures.CLASSES.index('dog')
+    scores = torch.zeros(3, 20)
+    scores[:, dog] = torch.tensor([0.5, 0.9, 0.1])  # the dog hard to see comes first
+    scores[:, cat] = torch.tensor([0.1, 0.1, 0.9])
+    evaluator = Evaluator(config.test_evaluator)
+    evaluator.process([sample.set_pred_score(score) for sample, score in zip(samples, scores, strict=True)])
+    assert evaluator.evaluate(3) == {'multi-label/mAP': pytest.approx(100 * 2 / 20)}  # the other classes have none
+
+
+def test_voc_learns_several_classes_a_picture_and_none(one_of_eleven, tmp_path):
+    from mmpretrain.registry import DATASETS
+
+    make_voc(tmp_path)
+    config = one_of_eleven('voc2007')
+    pictures = DATASETS.build(dict(config.train_dataloader.dataset, data_root=str(tmp_path)))
+    batch = [pictures[SeededIndex(number, seed=1)] for number in range(3)]
+    assert [sample['data_samples'].gt_label.tolist() for sample in batch] == [[11], [], [7]]
+    model = tiny(config).train()
+    assert model.data_preprocessor.batch_augments is None
+    inputs = torch.stack([sample['inputs'][:, :32, :32] for sample in batch])
+    data = dict(inputs=inputs, data_samples=[sample['data_samples'] for sample in batch])
+    loss = model(**model.data_preprocessor(data, training=True), mode='loss')['loss']
+    assert loss.item() == pytest.approx(20 * math.log(2), rel=1e-3)

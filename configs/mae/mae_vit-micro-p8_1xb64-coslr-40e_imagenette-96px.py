@@ -5,10 +5,9 @@
 Measured here: docs/results.md.
 """
 
-_base_ = '../mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_imagenette-96px.py'
+_base_ = [
+    '../mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_imagenette-96px.py',
+    '../_base_/models/as_mae.py',
+]
 
-model = dict(
-    data_preprocessor=dict(num_sources=1, hidden_ratio=0.75),
-    backbone=dict(num_sources=1, attention='global'),
-    contrast=None,
-)
+model = _base_.as_mae

@@ -2,6 +2,8 @@
 
     python tools/dataset_converters/make_shapes.py data/shapes
     python tools/train.py configs/mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_shapes-64px.py
+
+Untuned: the schedule is the micro MixMAE's.
 """
 
 _base_ = [

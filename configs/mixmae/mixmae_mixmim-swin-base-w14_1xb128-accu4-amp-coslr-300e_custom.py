@@ -15,5 +15,5 @@ accumulation = 4
 batch_size = 128 * accumulation
 
 train_dataloader = dict(dataset=dict(data_root=data_root))
-optim_wrapper = dict(accumulative_counts=accumulation, optimizer=dict(lr=1.5e-4 * batch_size / 256))
+optim_wrapper = dict(accumulative_counts=accumulation, optimizer=dict(lr=_base_.base_lr * batch_size / 256))
 auto_scale_lr = dict(base_batch_size=batch_size)

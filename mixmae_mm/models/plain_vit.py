@@ -79,7 +79,7 @@ class PlainViT(BaseModule):
         self.cls_token = nn.Parameter(torch.empty(1, 1, dims).normal_(std=0.02))
         self.pos_embed = nn.Parameter(token_table(self.grid, dims, EXTRA), requires_grad=train_positions)
         self.patch_embed = PatchEmbed(patch_size, in_channels, dims, norm=False)
-        rates = torch.linspace(0, drop_path_rate, depth).tolist()
+        rates = [drop_path_rate * block / max(depth - 1, 1) for block in range(depth)]
         self.blocks = nn.ModuleList(Block(dims, self.arch.num_heads, mlp_ratio, rate, norm_eps) for rate in rates)
         if final != 'raw' and depth - 1 in self.out_indices:
             self.add_module('fc_norm' if final == 'mean' else 'norm', nn.LayerNorm(dims, norm_eps))

@@ -1,8 +1,10 @@
 """The official fine-tuning schedule; the cosine ends with `max_epochs`, at 1e-6 times each layer's scale."""
 
 batch_size = 1024
-lr = 5e-4 * batch_size / 256
+base_lr = 5e-4  # for 256 pictures
+min_lr = 1e-6
 warmup_epochs = 5
+lr = base_lr * batch_size / 256
 
 optim_wrapper = dict(
     type='AmpOptimWrapper',
@@ -15,7 +17,7 @@ optim_wrapper = dict(
 # Linear from 0; mmengine multiplies from one iteration to the next, which 0 itself would not survive.
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-10, end=warmup_epochs, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', eta_min_ratio=1e-6 / lr, begin=warmup_epochs, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min_ratio=min_lr / lr, begin=warmup_epochs, convert_to_iter_based=True),
 ]
 
 train_cfg = dict(by_epoch=True, max_epochs=100)

@@ -1,6 +1,7 @@
 """The official pre-training schedule; the cosine ends with `max_epochs`, whatever that is."""
 
 batch_size = 2048
+base_lr = 1.5e-4  # for 256 pictures
 warmup_epochs = 40
 
 optim_wrapper = dict(
@@ -8,7 +9,7 @@ optim_wrapper = dict(
     dtype='bfloat16',
     constructor='mixmae_mm.LayerDecayOptimWrapperConstructor',
     paramwise_cfg=dict(decay_rate=1.0),  # one rate for all; keeps weight decay from biases and norms
-    optimizer=dict(type='AdamW', lr=1.5e-4 * batch_size / 256, betas=(0.9, 0.95), weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=base_lr * batch_size / 256, betas=(0.9, 0.95), weight_decay=0.05),
 )
 
 # Linear from 0; mmengine multiplies from one iteration to the next, which 0 itself would not survive.

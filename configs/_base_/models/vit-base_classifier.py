@@ -1,0 +1,24 @@
+"""The base ViT as a classifier; it starts from the checkpoint that the MixedAE config of 1600 epochs writes.
+
+Pooling precedes the last norm, as in MAE's fine-tuning, so the neck has one cell to average.
+"""
+
+_base_ = './finetuned_classifier.py'
+
+model = dict(
+    backbone=dict(
+        type='mixmae_mm.MixedAEViT',
+        arch='base',
+        img_size=224,
+        patch_size=16,
+        final='mean',
+        train_positions=True,
+        drop_path_rate=0.1,
+        fold_segments=False,  # the segment embedding is dropped; choice
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='work_dirs/mixedae_vit-base-p16_32xb128-amp-coslr-1600e_in1k/epoch_1600.pth',
+        ),
+    ),
+    head=dict(in_channels=768),
+)

@@ -1,0 +1,33 @@
+"""The encoder of the micro MixedAE and MAE: mean of the patches, norm and one linear layer, as MAE's fine-tuning."""
+
+_base_ = './mixedae_vit-micro.py'
+
+num_classes = 10
+
+model = dict(
+    _delete_=True,
+    type='mmpretrain.ImageClassifier',
+    data_preprocessor=dict(
+        type='mmpretrain.ClsDataPreprocessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        to_rgb=True,
+    ),
+    backbone=dict(
+        type='mixmae_mm.MixedAEViT',
+        arch=_base_.model.backbone.arch,
+        img_size=_base_.image_size,
+        patch_size=_base_.patch_size,
+        final='mean',
+        train_positions=True,
+        drop_path_rate=0.05,
+    ),
+    neck=dict(type='mmpretrain.GlobalAveragePooling'),
+    head=dict(
+        type='mmpretrain.LinearClsHead',
+        num_classes=num_classes,
+        in_channels=_base_.embed_dims,
+        topk=(1,),
+        loss=dict(type='mmpretrain.LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
+    ),
+)

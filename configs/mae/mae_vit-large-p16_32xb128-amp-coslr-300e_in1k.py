@@ -1,0 +1,13 @@
+"""MAE, large encoder, 300 epochs on ImageNet-1k: the official recipe, for fewer epochs.
+
+    tools/dist_train.sh configs/mae/mae_vit-large-p16_32xb128-amp-coslr-300e_in1k.py 8 --auto-scale-lr
+
+Untuned: no result of 300 epochs is at hand.
+"""
+
+_base_ = [
+    '../mixedae/mixedae_vit-large-p16_32xb128-amp-coslr-300e_in1k.py',
+    '../_base_/models/as_mae.py',
+]
+
+model = _base_.as_mae

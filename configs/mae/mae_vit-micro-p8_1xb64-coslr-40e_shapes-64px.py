@@ -1,0 +1,13 @@
+"""MAE, the same micro ViT, on the built-in set: one picture at a time, 75 % of it hidden.
+
+    python tools/train.py configs/mae/mae_vit-micro-p8_1xb64-coslr-40e_shapes-64px.py
+
+Untuned: the schedule is the micro MixMAE's.
+"""
+
+_base_ = [
+    '../mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_shapes-64px.py',
+    '../_base_/models/as_mae.py',
+]
+
+model = _base_.as_mae

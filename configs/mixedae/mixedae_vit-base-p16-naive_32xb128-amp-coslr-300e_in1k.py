@@ -1,0 +1,16 @@
+"""Naive mixing beside MixedAE: no segment embedding, plain attention, no contrastive term.
+
+    tools/dist_train.sh configs/mixedae/mixedae_vit-base-p16-naive_32xb128-amp-coslr-300e_in1k.py 8 --auto-scale-lr
+
+Untuned. Reported by the paper, without a number that we could read: worse than MAE. The parts of MixedAE come back one
+by one with --cfg-options:
+
+    model.backbone.segment_embedding=True
+    model.backbone.attention=homologous
+
+and the contrastive term alone is the noattn config with `model.backbone.segment_embedding=False`.
+"""
+
+_base_ = './mixedae_vit-base-p16_32xb128-amp-coslr-300e_in1k.py'
+
+model = dict(backbone=dict(segment_embedding=False, attention='global'), contrast=None)

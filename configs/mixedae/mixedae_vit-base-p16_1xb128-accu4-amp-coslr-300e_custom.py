@@ -1,0 +1,19 @@
+"""MixedAE on your own pictures: any folder, at any depth, no classes, no annotation file. One GPU.
+
+    python tools/train.py configs/mixedae/mixedae_vit-base-p16_1xb128-accu4-amp-coslr-300e_custom.py \
+        --cfg-options train_dataloader.dataset.data_root=/your/folder
+
+Batch 512 by accumulation, and MAE's learning rate for it. Choose `max_epochs` so that 100 000 updates or more are made;
+a few thousand pictures are too few for this size (take `model.backbone.arch=small model.neck.in_channels=384`). To
+start from weights at hand, set `load_from`. Untuned.
+"""
+
+_base_ = './mixedae_vit-base-p16_32xb128-amp-coslr-300e_in1k.py'
+
+data_root = 'data/pictures'
+accumulation = 4
+batch_size = 128 * accumulation
+
+train_dataloader = dict(dataset=dict(data_root=data_root))
+optim_wrapper = dict(accumulative_counts=accumulation, optimizer=dict(lr=_base_.base_lr * batch_size / 256))
+auto_scale_lr = dict(base_batch_size=batch_size)

@@ -1,0 +1,17 @@
+"""MixedAE, huge encoder with patches of 14 px, 300 epochs on ImageNet-1k; the recipe is the base model's.
+
+    tools/dist_train.sh configs/mixedae/mixedae_vit-huge-p14_32xb128-amp-coslr-300e_in1k.py 8 --auto-scale-lr
+
+Untuned: no settings and no result for this size are at hand. Blocks are recomputed in the backward pass to save memory.
+"""
+
+_base_ = './mixedae_vit-base-p16_32xb128-amp-coslr-300e_in1k.py'
+
+patch_size = 14
+
+model = dict(
+    data_preprocessor=dict(cell_size=patch_size),
+    backbone=dict(arch='huge', patch_size=patch_size, with_cp=True),
+    neck=dict(in_channels=1280, grid_size=_base_.image_size // patch_size, cell_size=patch_size),
+    head=dict(cell_size=patch_size),
+)

@@ -1,0 +1,10 @@
+"""MixedAE, large encoder, 800 epochs on ImageNet-1k.
+
+    tools/dist_train.sh configs/mixedae/mixedae_vit-large-p16_32xb128-amp-coslr-800e_in1k.py 8 --auto-scale-lr
+
+Untuned: the recipe is MAE's, and no result of this schedule is at hand.
+"""
+
+_base_ = './mixedae_vit-large-p16_32xb128-amp-coslr-300e_in1k.py'
+
+train_cfg = dict(max_epochs=800)

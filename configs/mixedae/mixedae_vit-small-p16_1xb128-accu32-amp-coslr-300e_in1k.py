@@ -1,0 +1,11 @@
+"""MixedAE, small encoder, 300 epochs on ImageNet-1k on one GPU: MAE's batch of 4096 by accumulation.
+
+    python tools/train.py configs/mixedae/mixedae_vit-small-p16_1xb128-accu32-amp-coslr-300e_in1k.py
+
+Where more than 128 pictures fit: a larger `train_dataloader.batch_size` with a smaller
+`optim_wrapper.accumulative_counts` is faster. Untuned.
+"""
+
+_base_ = './mixedae_vit-small-p16_32xb128-amp-coslr-300e_in1k.py'
+
+optim_wrapper = dict(accumulative_counts=32)

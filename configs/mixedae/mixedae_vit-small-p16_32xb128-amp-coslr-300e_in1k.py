@@ -1,0 +1,10 @@
+"""MixedAE, small encoder, 300 epochs on ImageNet-1k; the recipe is the base model's.
+
+    tools/dist_train.sh configs/mixedae/mixedae_vit-small-p16_32xb128-amp-coslr-300e_in1k.py 8 --auto-scale-lr
+
+Untuned: neither MAE's code nor any result of MixedAE has this size.
+"""
+
+_base_ = './mixedae_vit-base-p16_32xb128-amp-coslr-300e_in1k.py'
+
+model = dict(backbone=dict(arch='small'), neck=dict(in_channels=384))
