@@ -9,8 +9,8 @@ set describes it (Caltech-101 has no official split: with the lists that mmpretr
 
 Untuned: MAE's ImageNet recipe for a smaller batch. That MixedAE was tried on these sets is a recollection, and neither
 recipe nor results are at hand: try several learning rates (`optim_wrapper.optimizer.lr`) and epochs for each. Metrics
-are the usual ones: mean per-class accuracy (`single-label/recall`), top-1, and for VOC2007 mean average precision, here
-over all points of the curve, where the official one takes 11.
+are the usual ones: mean per-class accuracy (`single-label/recall`), top-1, and for VOC2007 mean average precision over
+11 points of the curve.
 """
 
 _base_ = './vit-base-p16_8xb128-amp-coslr-100e_in1k.py'
@@ -19,7 +19,7 @@ dataset = '{{$DATASET:flowers102}}'
 
 top_1 = dict(type='mmpretrain.Accuracy', topk=(1,))
 per_class = dict(type='mmpretrain.SingleLabelMetric', items=('recall',))
-average_precision = dict(type='mmpretrain.VOCAveragePrecision')
+average_precision = dict(type='mixmae_mm.ElevenPointPrecision')
 # mmpretrain's class, folder, what to train on, number of classes, metric
 sets = dict(
     aircraft=('FGVCAircraft', 'fgvc-aircraft-2013b', 'trainval', 100, per_class),

@@ -3,8 +3,8 @@
     tools/dist_train.sh configs/classification/vit-large-p16_8xb128-amp-coslr-50e_in1k.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-Untuned for MixedAE, whose fine-tuning is not at hand. Reported by MAE's authors for MAE: 85.9 top-1 (1600 epochs of
-pre-training). Not run here.
+Untuned for MixedAE, whose fine-tuning is not at hand. Reported by mmpretrain for its own MAE: 85.7 top-1 (1600 epochs
+of pre-training). Not run here.
 """
 
 _base_ = './vit-base-p16_8xb128-amp-coslr-100e_in1k.py'
