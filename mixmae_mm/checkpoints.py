@@ -1,4 +1,4 @@
-"""Weights in: an encoder from a file, or a clear word on why not."""
+"""Weights in: an encoder, or a whole pre-training model, from a file; or a clear word on why not."""
 
 import re
 from collections.abc import Mapping
@@ -14,6 +14,10 @@ from torch import Tensor, nn
 NEW_IN_TRANSFER = re.compile(r'(norm\d+|fc_norm)\.(weight|bias)|segment_embed')
 """Names that no file need hold: the norms of intermediate outputs and of pooled features, which only transfer has, and
 the segment embedding, which only mixtures need."""
+
+ENCODER, DECODER = 'backbone.', 'neck.'  # what stands before their names in our pre-training models
+OUR_LAYOUT = "one of ours: 'backbone.' is the encoder, 'neck.' the decoder"
+OFFICIAL_LAYOUT = 'an official file: mask_token and decoder_* are the decoder, all else the encoder'
 
 
 def read_state_dict(checkpoint: str) -> dict[str, Tensor]:
@@ -59,16 +63,41 @@ def load_backbone(backbone: nn.Module, checkpoint: str, prefix: str | None = Non
     """
     weights = read_state_dict(checkpoint)
     if prefix is None:
-        prefix = 'backbone.' if any(name.startswith('backbone.') for name in weights) else ''
-    weights = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-    _check_complete(backbone, weights, f"{checkpoint} (under prefix '{prefix}')")
-    try:
-        report = backbone.load_state_dict(weights, strict=False)
-    except RuntimeError as error:
-        raise ValueError(f'{checkpoint} is of another size than this {type(backbone).__name__}: {error}') from error
-    loaded, fresh = len(weights) - len(report.unexpected_keys), ', '.join(report.missing_keys) or 'none'
-    message = f"loaded from {checkpoint}: {loaded} tensors under prefix '{prefix}'; starting anew: {fresh}"
-    print_log(f'{type(backbone).__name__} {message}', logger='current')
+        prefix = ENCODER if any(name.startswith(ENCODER) for name in weights) else ''
+    weights = _below(weights, prefix)
+    hint = 'Check that it is a checkpoint of the same encoder, and its prefix'
+    _check_complete(backbone, weights, f"{checkpoint} (under prefix '{prefix}')", hint)
+    _copy(backbone, weights, checkpoint, f"under prefix '{prefix}'")
+
+
+def load_pretrainer(model: nn.Module, checkpoint: str, prefix: str | None = None) -> None:
+    """Load a whole pre-training model, from one of our files or an official one (MAE, MixMIM).
+
+    Args:
+        model: What to fill, a `MixingPretrainer`.
+        checkpoint: The file.
+        prefix: What stands before all names in the file, if something does.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it does not hold the whole model, holds more of it, or is of another size.
+    """
+    weights = _below(read_state_dict(checkpoint), prefix or '')
+    ours = any(name.startswith(ENCODER) for name in weights)
+    layout = OUR_LAYOUT if ours else OFFICIAL_LAYOUT
+    weights = weights if ours else {our_name(name): value for name, value in weights.items()}
+    hint = (
+        'Check that it is a checkpoint of the same model, decoder and all; one of an encoder alone loads by the '
+        "backbone's init_cfg"
+    )
+    _check_complete(model, weights, f'{checkpoint} (taken for {layout})', hint)
+    _check_nothing_left(model, weights, checkpoint)
+    _copy(model, weights, checkpoint, f'taken for {layout}')
+
+
+def our_name(official: str) -> str:
+    """Name a tensor of an official pre-training file as in our models: only what stands before it differs."""
+    return (DECODER if official.startswith(('mask_token', 'decoder_')) else ENCODER) + official
 
 
 def load_pretrained(backbone: BaseModule) -> None:
@@ -78,21 +107,56 @@ def load_pretrained(backbone: BaseModule) -> None:
         FileNotFoundError: there is no such file.
         ValueError: it does not hold the whole encoder.
     """
-    configs = [backbone.init_cfg] if isinstance(backbone.init_cfg, dict) else backbone.init_cfg or []
-    for config in configs:
-        if config['type'] == 'Pretrained':
-            load_backbone(backbone, config['checkpoint'], config.get('prefix'))
-    backbone.init_cfg = [config for config in configs if config['type'] != 'Pretrained']
+    for config in take_pretrained(backbone):
+        load_backbone(backbone, config['checkpoint'], config.get('prefix'))
 
 
-def _check_complete(backbone: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
-    """Refuse weights that leave a part of the encoder as it was initialised."""
-    wanted = {name: p for name, p in backbone.named_parameters() if not NEW_IN_TRANSFER.fullmatch(name)}
+def take_pretrained(module: BaseModule) -> list[dict]:
+    """Strike `Pretrained` from an `init_cfg`, from which mmengine would load whatever happens to fit, and give it."""
+    configs = [module.init_cfg] if isinstance(module.init_cfg, dict) else module.init_cfg or []
+    module.init_cfg = [config for config in configs if config['type'] != 'Pretrained']
+    return [config for config in configs if config['type'] == 'Pretrained']
+
+
+def _below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Take the weights whose names begin with a prefix, and the prefix off."""
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+
+
+def _may_be_new(name: str) -> bool:
+    """Tell whether a parameter, of an encoder or of a model around it, may start anew."""
+    return NEW_IN_TRANSFER.fullmatch(name.removeprefix(ENCODER)) is not None
+
+
+def _check_complete(module: nn.Module, weights: Mapping[str, Tensor], where: str, hint: str) -> None:
+    """Refuse weights that leave a part of the module as it was initialised."""
+    wanted = {name: p for name, p in module.named_parameters() if not _may_be_new(name)}
     missing = sorted(wanted.keys() - weights.keys())
     if missing:
         share = 1 - sum(wanted[name].numel() for name in missing) / sum(p.numel() for p in wanted.values())
         raise ValueError(
-            f"{where} holds {share:.0%} of this {type(backbone).__name__}'s parameters, all are needed. Missing: "
-            f'{missing[:3]}; found: {sorted(weights)[:3]}. Check that it is a checkpoint of the same encoder, and its '
-            'prefix'
+            f"{where} holds {share:.0%} of this {type(module).__name__}'s parameters, all are needed. Missing: "
+            f'{missing[:3]}; found: {sorted(weights)[:3]}. {hint}'
         )
+
+
+def _check_nothing_left(model: nn.Module, weights: Mapping[str, Tensor], checkpoint: str) -> None:
+    """Refuse an encoder or decoder of which only a part would be used: a deeper one, for instance."""
+    stray = sorted(name for name in weights.keys() - model.state_dict().keys() if not _may_be_new(name))
+    stray = [name for name in stray if name.startswith((ENCODER, DECODER))]
+    if stray:
+        raise ValueError(
+            f'{checkpoint} is of another model than this {type(model).__name__}, which has no place for {len(stray)} '
+            f'of its tensors, such as {stray[:3]}: build the model with the depths that the file was trained with'
+        )
+
+
+def _copy(module: nn.Module, weights: Mapping[str, Tensor], checkpoint: str, how: str) -> None:
+    """Copy weights into a module and say what was loaded, and what was not."""
+    try:
+        report = module.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        raise ValueError(f'{checkpoint} is of another size than this {type(module).__name__}: {error}') from error
+    loaded, fresh = len(weights) - len(report.unexpected_keys), ', '.join(report.missing_keys) or 'none'
+    message = f'loaded from {checkpoint}: {loaded} tensors {how}; starting anew: {fresh}'
+    print_log(f'{type(module).__name__} {message}', logger='current')

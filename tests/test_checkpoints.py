@@ -1,4 +1,4 @@
-"""Encoders from files: what loads, and what is refused with which words."""
+"""Encoders and whole pre-training models from files: what loads, and what is refused with which words."""
 
 from argparse import Namespace
 
@@ -7,6 +7,8 @@ import torch
 from references import build_encoder, build_pretrainer, load_reference, our_name
 
 from mixmae_mm.checkpoints import load_backbone
+from mixmae_mm.mixing import MixedImages, mix_images
+from mixmae_mm.registry import MODELS
 
 REFERENCE = load_reference('mixmim_pretrain_micro.pt')
 CONFIG = REFERENCE['config']
@@ -102,3 +104,290 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
     (tmp_path / 'file.pth').write_text('not a checkpoint')
     with pytest.raises(ValueError, match='cannot be read as weights'):
         load_backbone(build_encoder(CONFIG), str(tmp_path / 'file.pth'))
+
+
+# -- plain ViTs and MAE
+
+
+def random_mae(layout='pretraining', dims=8, depth=2, decoder_depth=1, grid=4):
+    """Random weights by the official names, written out: patches of 4 px, a decoder of 8 channels, 5 classes."""
+    generator = torch.Generator().manual_seed(3)
+    shapes = {
+        'cls_token': (1, 1, dims),
+        'pos_embed': (1, grid**2 + 1, dims),
+        'patch_embed.proj.weight': (dims, 3, 4, 4),
+    }
+    shapes |= {'patch_embed.proj.bias': (dims,)}
+    pretraining = layout == 'pretraining'
+    for blocks, number, width in (('blocks', depth, dims), ('decoder_blocks', decoder_depth if pretraining else 0, 8)):
+        for index in range(number):
+            sides = dict([('attn.qkv', (3, 1)), ('attn.proj', (1, 1)), ('mlp.fc1', (4, 1)), ('mlp.fc2', (1, 4))])
+            for name, (rows, columns) in sides.items():
+                shapes[f'{blocks}.{index}.{name}.weight'] = (rows * width, columns * width)
+                shapes[f'{blocks}.{index}.{name}.bias'] = (rows * width,)
+            for kind in ('norm1.weight', 'norm1.bias', 'norm2.weight', 'norm2.bias'):
+                shapes[f'{blocks}.{index}.{kind}'] = (width,)
+    norm = 'norm' if pretraining else 'fc_norm'
+    shapes |= {f'{norm}.weight': (dims,), f'{norm}.bias': (dims,)}
+    if pretraining:
+        shapes |= {'mask_token': (1, 1, 8), 'decoder_pos_embed': (1, grid**2 + 1, 8), 'decoder_embed.weight': (8, dims)}
+        shapes |= {'decoder_embed.bias': (8,), 'decoder_norm.weight': (8,), 'decoder_norm.bias': (8,)}
+        shapes |= {'decoder_pred.weight': (48, 8), 'decoder_pred.bias': (48,)}
+    else:
+        shapes |= {'head.weight': (5, dims), 'head.bias': (5,)}
+    return {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+
+
+def vit(dims=8, depth=2, grid=4, **settings):
+    arch = dict(embed_dims=dims, depth=depth, num_heads=2)
+    return dict(type='mixmae_mm.MixedAEViT', arch=arch, img_size=4 * grid, patch_size=4, **settings)
+
+
+def build_mae(init_cfg=None, num_sources=1, grid=4, backbone_init=None):
+    hidden = dict(hidden_ratio=0.75) if num_sources == 1 else {}
+    return MODELS.build(
+        dict(
+            type='mixmae_mm.MixedAE',
+            data_preprocessor=dict(
+                type='mixmae_mm.MixingDataPreprocessor',
+                num_sources=num_sources,
+                cell_size=4,
+                take_turns=False,
+                **hidden,
+            ),
+            backbone=vit(grid=grid, num_sources=num_sources, init_cfg=backbone_init),
+            neck=dict(
+                type='mixmae_mm.MixDecoder',
+                in_channels=8,
+                grid_size=grid,
+                cell_size=4,
+                embed_dims=8,
+                depth=1,
+                num_heads=2,
+                cls_token=True,
+            ),
+            head=dict(type='mixmae_mm.MixReconstructionHead', cell_size=4),
+            init_cfg=init_cfg,
+        )
+    )
+
+
+def pretrained(tmp_path, content, **settings):
+    return dict(type='Pretrained', checkpoint=saved(tmp_path, content), **settings)
+
+
+def copied(module):
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+@pytest.mark.parametrize('content', [lambda file: file, lambda file: dict(model=file, args=Namespace(lr=1))])
+@pytest.mark.parametrize(
+    ('layout', 'final', 'fresh'),
+    [
+        ('pretraining', 'norm', set()),
+        ('pretraining', 'cls', set()),
+        ('pretraining', 'mean', {'fc_norm.weight', 'fc_norm.bias'}),
+        ('finetuning', 'mean', set()),
+    ],
+)
+def test_official_mae_files_load_into_the_vit(tmp_path, content, layout, final, fresh):
+    file = random_mae(layout)
+    encoder = MODELS.build(vit(final=final, init_cfg=pretrained(tmp_path, content(file))))
+    before = copied(encoder)
+    encoder.init_weights()
+    for name, value in encoder.state_dict().items():
+        assert torch.equal(value, before[name] if name in fresh else file[name]), name
+
+
+def test_finetuned_vit_without_the_last_norm_is_refused_where_it_is_needed(tmp_path):
+    encoder = MODELS.build(vit(init_cfg=pretrained(tmp_path, random_mae('finetuning'))))
+    with pytest.raises(ValueError, match=r"this MixedAEViT's parameters, .*Missing: \['norm.bias', 'norm.weight'\]"):
+        encoder.init_weights()
+
+
+@pytest.mark.parametrize(
+    ('file', 'message'),
+    [
+        (random_mae(dims=16), 'file.pth is of another size than this MixedAEViT'),
+        (random_mae(depth=1), r"Missing: \['blocks.1.attn.proj.bias'"),
+        (REFERENCE['state_dict'], r"Missing: \['blocks.0.attn.proj.bias'.*; found: \['absolute_pos_embed'"),
+    ],
+)
+def test_other_encoders_are_refused_by_the_vit(tmp_path, file, message):
+    with pytest.raises(ValueError, match=message):
+        MODELS.build(vit(init_cfg=pretrained(tmp_path, file))).init_weights()
+
+
+@pytest.mark.shared
+def test_official_mae_weights_load_into_the_vit(tmp_path):
+    reference = load_reference('mae_pretrain_tiny.pt')
+    config, file = reference['config'], dict(model=reference['state_dict'])
+    arch = dict(embed_dims=config['embed_dim'], depth=config['depth'], num_heads=config['num_heads'])
+    settings = dict(arch=arch, img_size=config['img_size'], patch_size=config['patch_size'])
+    init = pretrained(tmp_path, file)
+    encoder = MODELS.build(dict(type='mixmae_mm.MixedAEViT', init_cfg=init, **settings)).eval()
+    encoder.init_weights()
+    shown = (reference['mask'] == 0).nonzero()[:, 1].view(len(reference['mask']), -1)
+    latent = encoder.encode(reference['images'], shown=shown).maps[0].flatten(2).transpose(1, 2)
+    official = put_in_place(reference['latent'][:, 1:], reference['ids_restore'])
+    torch.testing.assert_close(latent, official, atol=1e-5, rtol=0)
+
+
+def put_in_place(tokens, ids_restore):
+    """Put the official tokens, which are shuffled and not all there, where they belong; zeros elsewhere."""
+    placed = torch.zeros(*ids_restore.shape, tokens.shape[2])
+    for image, order in enumerate(ids_restore.tolist()):
+        for place, rank in enumerate(order):
+            if rank < tokens.shape[1]:
+                placed[image, place] = tokens[image, rank]
+    return placed
+
+
+# -- whole pre-training models
+
+
+@pytest.mark.parametrize('content', [lambda file: file, lambda file: dict(model=file, epoch=9)])
+@pytest.mark.parametrize('method', ['mae', 'mixmim'])
+def test_official_files_fill_a_whole_pretrainer(tmp_path, content, method):
+    file = random_mae() if method == 'mae' else REFERENCE['state_dict']
+    model = build_mae() if method == 'mae' else build_pretrainer(CONFIG)
+    model.init_cfg = pretrained(tmp_path, content(file))
+    model.init_weights()
+    loaded = model.state_dict()
+    assert loaded.keys() == {our_name(name) for name in file}
+    assert all(torch.equal(loaded[our_name(name)], value) for name, value in file.items())
+    assert model.init_cfg == []  # or mmengine would load it again, its own way
+
+
+@pytest.mark.shared
+def test_official_mae_reconstructs_as_officially(tmp_path):
+    reference = load_reference('mae_pretrain_tiny.pt')
+    config, grid = reference['config'], reference['config']['img_size'] // reference['config']['patch_size']
+    model = build_mae(pretrained(tmp_path, dict(model=reference['state_dict'])))
+    arch = dict(embed_dims=config['embed_dim'], depth=config['depth'], num_heads=config['num_heads'])
+    backbone = dict(type='mixmae_mm.MixedAEViT', arch=arch, img_size=64, patch_size=16)
+    neck = dict(type='mixmae_mm.MixDecoder', in_channels=32, grid_size=grid, cell_size=16, embed_dims=24, depth=1)
+    model.backbone = MODELS.build(backbone)
+    model.neck = MODELS.build(neck | dict(num_heads=config['decoder_num_heads'], cls_token=True, norm_eps=1e-6))
+    model.eval().init_weights()
+    assignment = -reference['mask'].long().unflatten(1, (grid, grid))
+    sources = reference['images'][:, None]
+    shown = (reference['mask'] == 0).nonzero()[:, 1].view(len(sources), -1)
+    images = MixedImages(mix_images(sources, assignment), sources, assignment, shown)
+    torch.testing.assert_close(model.decode(images)[:, 0], reference['pred'], atol=1e-5, rtol=0)
+
+
+def test_our_own_files_fill_a_whole_pretrainer(tmp_path):
+    source = build_mae(num_sources=4)
+    model = build_mae(pretrained(tmp_path, dict(state_dict=source.state_dict(), meta={})), num_sources=4)
+    model.init_weights()
+    assert 'backbone.segment_embed' in model.state_dict()
+    assert all(torch.equal(value, source.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def test_what_stands_before_all_names_is_taken_off(tmp_path):
+    file = random_mae()
+    init = pretrained(tmp_path, {f'student.{name}': value for name, value in file.items()}, prefix='student.')
+    model = build_mae(init)
+    model.init_weights()
+    assert torch.equal(model.neck.mask_token, file['mask_token'])
+
+
+def test_segments_start_anew_or_stay_behind(tmp_path):
+    file = random_mae()
+    mixed = build_mae(pretrained(tmp_path, file), num_sources=4)
+    before = mixed.backbone.segment_embed.clone()
+    mixed.init_weights()
+    assert torch.equal(mixed.backbone.segment_embed, before)
+    assert torch.equal(mixed.backbone.cls_token, file['cls_token'])
+    plain = build_mae(pretrained(tmp_path, mixed.state_dict()))
+    plain.init_weights()
+    assert torch.equal(plain.backbone.cls_token, file['cls_token'])
+
+
+def test_tables_of_encoder_and_decoder_are_fitted(tmp_path):
+    file = random_mae()
+    for name in ('pos_embed', 'decoder_pos_embed'):
+        file[name] = torch.arange(17.0)[None, :, None].expand(1, 17, 8).contiguous()
+    model = build_mae(pretrained(tmp_path, file), grid=8)
+    model.init_weights()
+    for table in (model.backbone.pos_embed, model.neck.decoder_pos_embed):
+        assert table.shape == (1, 65, 8)
+        assert table[0, 0].eq(0).all()
+        assert table[0, 1:].mean().item() == pytest.approx(8.5, abs=1e-3)
+
+
+def zeroed(tmp_path):
+    """A file for the encoder alone, all zeros."""
+    torch.save({name: torch.zeros_like(value) for name, value in random_mae().items()}, tmp_path / 'part.pth')
+    return dict(type='Pretrained', checkpoint=str(tmp_path / 'part.pth'))
+
+
+def test_parts_load_their_own_files_and_the_whole_goes_over_them(tmp_path):
+    whole = random_mae()
+    alone = build_mae(backbone_init=zeroed(tmp_path))
+    alone.init_weights()
+    assert alone.backbone.norm.weight.eq(0).all()
+    model = build_mae(pretrained(tmp_path, whole), backbone_init=zeroed(tmp_path))
+    model.init_weights()
+    assert torch.equal(model.backbone.norm.weight, whole['norm.weight'])
+
+
+def test_what_only_the_other_method_had_may_stay_behind(tmp_path):
+    """The layers before the contrastive loss, for instance, when a MixedAE is gone on with as MAE."""
+    file = build_mae(num_sources=4).state_dict() | {'projection.0.weight': torch.zeros(8, 8)}
+    model = build_mae(pretrained(tmp_path, file))
+    model.init_weights()
+    assert torch.equal(model.neck.mask_token, file['neck.mask_token'])
+
+
+@pytest.mark.parametrize(
+    ('part', 'missing'),
+    [
+        (('mask_token', 'decoder_'), 'neck.decoder_blocks.0.attn.proj.bias'),
+        (('decoder_pos_embed',), 'neck.decoder_pos_embed'),
+        (('blocks.1.', 'norm.'), 'backbone.blocks.1.attn.proj.bias'),
+    ],
+)
+@pytest.mark.parametrize(
+    ('rename', 'layout'),
+    [
+        (str, 'an official file: mask_token and decoder_\\* are the decoder, all else the encoder'),
+        (our_name, "one of ours: 'backbone.' is the encoder, 'neck.' the decoder"),
+    ],
+)
+def test_a_part_of_a_pretrainer_is_refused_and_nothing_loaded(tmp_path, part, missing, rename, layout):
+    half = {rename(name): value for name, value in random_mae().items() if not name.startswith(part)}
+    model = build_mae(pretrained(tmp_path, half))
+    before = copied(model)
+    with pytest.raises(
+        ValueError, match=rf"\(taken for {layout}\) holds \d\d% of this MixedAE's parameters, .*Missing: \['{missing}'"
+    ):
+        model.init_weights()
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ('deeper', 'stray'),
+    [
+        (dict(depth=3), 'backbone.blocks.2.attn.proj.bias'),
+        (dict(decoder_depth=2), 'neck.decoder_blocks.1.attn.proj.bias'),
+    ],
+)
+def test_a_deeper_pretrainer_is_refused_and_nothing_loaded(tmp_path, deeper, stray):
+    model = build_mae(pretrained(tmp_path, random_mae(**deeper)))
+    before = copied(model)
+    with pytest.raises(
+        ValueError, match=rf"than this MixedAE, which has no place for 12 of its tensors, .*\['{stray}'"
+    ):
+        model.init_weights()
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_wider_pretrainer_and_another_method_are_refused(tmp_path):
+    with pytest.raises(ValueError, match='file.pth is of another size than this MixedAE: '):
+        build_mae(pretrained(tmp_path, random_mae(dims=16))).init_weights()
+    mixmae = build_pretrainer(CONFIG)
+    mixmae.init_cfg = pretrained(tmp_path, random_mae())
+    with pytest.raises(ValueError, match=r"% of this MixMAE's parameters, .*found: \['backbone.blocks.0"):
+        mixmae.init_weights()

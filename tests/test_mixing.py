@@ -4,16 +4,19 @@ import pytest
 import torch
 
 from mixmae_mm.mixing import (
+    NOBODY,
     cells_of,
     group_images,
-    hidden_parts,
     homologous,
     images_of,
     mix,
     mix_images,
+    put_back,
     random_assignment,
     resize_assignment,
+    shown_cells,
     split_cells,
+    take,
     take_turns,
     unmix,
     visible,
@@ -38,6 +41,7 @@ GRIDS = [(7, 7), (5, 9), (2, 6)]
         (50, 4, None, [13, 13, 12, 12]),
         (50, 3, 0.5, [25, 13, 12]),
         (9, 1, None, [9]),
+        (196, 1, 0.75, [49]),
     ],
 )
 def test_shares(cells, sources, ratio, shares):
@@ -45,7 +49,7 @@ def test_shares(cells, sources, ratio, shares):
 
 
 @pytest.mark.parametrize(
-    ('cells', 'sources', 'ratio'), [(3, 4, None), (49, 2, 0.0), (49, 2, 1.0), (49, 1, 0.5), (49, 0, None)]
+    ('cells', 'sources', 'ratio'), [(3, 4, None), (49, 2, 0.0), (49, 2, 1.0), (49, 1, 1.0), (49, 0, None)]
 )
 def test_shares_that_leave_a_source_out_are_refused(cells, sources, ratio):
     with pytest.raises(
@@ -191,12 +195,49 @@ def test_cells_round_trip():
     assert torch.equal(images_of(cells_of(images, 4), 4, (2, 3)), images)
 
 
-@pytest.mark.parametrize('sources', SOURCES)
-def test_hidden_parts_hold_every_hidden_cell_once(sources):
-    tokens, assignment = torch.randn(2, sources, 10, 1), random_assignment(2, 10, sources)
-    parts = hidden_parts(tokens, assignment)
-    assert parts.shape == (2, sources - 1, 10, 1)
-    for group in range(2):
-        for cell in range(10):
-            hidden = [tokens[group, k, cell].item() for k in range(sources) if k != assignment[group, cell]]
-            assert sorted(parts[group, :, cell, 0].tolist()) == sorted(hidden)
+@pytest.mark.parametrize(
+    ('cells', 'shares', 'counts'),
+    [
+        (196, (0.4, 0.3, 0.2, 0.1), [78, 59, 39, 20]),  # 78.4, 58.8, 39.2, 19.6
+        (16, (0.25,), [4]),
+        (10, (0.5, 0.25), [5, 3]),  # 7.5 are asked for, so 8 in all
+        (10, (1 / 3, 1 / 3, 1 / 3), [4, 3, 3]),
+    ],
+)
+def test_shares_by_name(cells, shares, counts):
+    assert split_cells(cells, len(shares), shares=shares) == counts
+
+
+@pytest.mark.parametrize('shares', [(0.95, 0.01), (0.8, 0.8), (0.5, 0.3, 0.2)])
+def test_shares_that_do_not_go_together_are_refused(shares):
+    with pytest.raises(ValueError, match='9 cells with shares .* cannot be split among 2 sources'):
+        split_cells(9, 2, shares=shares)
+
+
+def test_what_remains_is_nobodys():
+    assignment = random_assignment(50, (4, 4), 2, shares=(0.25, 0.5))
+    for source, count in ((0, 4), (1, 8), (NOBODY, 4)):
+        assert ((assignment == source).flatten(1).sum(1) == count).all()
+    assert (assignment == NOBODY).flatten(1).any(0).all()  # every place at some time
+
+
+def test_nobody_shows_nothing():
+    sources = torch.randn(2, 3, 1, 4, 4)
+    assignment = torch.tensor([[[0, NOBODY], [2, 1]]])
+    mixed = mix_images(sources, assignment)
+    assert torch.equal(mixed[:, :, :2, 2:], torch.zeros(2, 1, 2, 2))
+    assert torch.equal(mixed[:, :, 2:, :2], sources[:, 2, :, 2:, :2])
+    assert not visible(assignment, 3)[0, :, 0, 1].any()
+    filled = unmix(torch.ones(1, 4, 1), assignment.flatten(1), torch.full((1,), 7.0), 3)
+    assert filled[0, :, :, 0].tolist() == [[1, 7, 7, 7], [7, 7, 7, 1], [7, 7, 1, 7]]
+
+
+def test_shown_cells_are_taken_and_put_back():
+    assignment = random_assignment(6, 12, 1, 0.75)
+    cells = shown_cells(assignment, 3)
+    assert cells.tolist() == [[i for i in range(12) if row[i] != NOBODY] for row in assignment.tolist()]
+    tokens = torch.randn(6, 12, 5)
+    back = put_back(take(tokens, cells), cells, 12)
+    assert torch.equal(back, torch.where((assignment == NOBODY)[..., None], 0.0, tokens))
+    shared = take(tokens, cells[:1])
+    assert torch.equal(shared, tokens[:, cells[0]])

@@ -52,6 +52,6 @@ class HomologousContrastiveLoss(nn.Module):
             positive = (labels[:, :, None] == labels[:, None, :]) & ~itself
             counts = positive.sum(dim=-1)
             attraction = similarity.masked_fill(~positive, 0.0).sum(dim=-1) / counts.clamp(min=1)
-            losses = (similarity.logsumexp(dim=-1) - attraction) * (counts > 0)
-            pairs = (counts > 0).expand_as(losses).sum().clamp(min=1)
-            return self.weight * losses.sum() / pairs
+            losses = similarity.logsumexp(dim=-1) - attraction
+            anchors = (counts > 0).expand_as(losses)
+            return self.weight * losses.where(anchors, 0.0).sum() / anchors.sum().clamp(min=1)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from mmengine.model import BaseModel
 from torch import Tensor
 
+from mixmae_mm.checkpoints import load_pretrainer, take_pretrained
 from mixmae_mm.mixing import MixedImages
 from mixmae_mm.registry import MODELS
 
@@ -33,7 +34,8 @@ class MixingPretrainer(BaseModel):
         backbone: The encoder.
         neck: The decoder, a `MixDecoder`.
         head: The loss, a `MixReconstructionHead`.
-        init_cfg: mmengine's.
+        init_cfg: mmengine's; `dict(type='Pretrained', checkpoint=...)` loads encoder and decoder from a file of ours or
+            an official one (MAE, MixMIM), and raises when it does not hold all of them.
     """
 
     def __init__(
@@ -43,6 +45,17 @@ class MixingPretrainer(BaseModel):
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck)
         self.head = MODELS.build(head)
+
+    def init_weights(self) -> None:
+        """Load what `init_cfg` asks for, over whatever the parts load; all else was initialised at construction.
+
+        Raises:
+            ValueError: the file does not hold the whole model.
+        """
+        files = take_pretrained(self)
+        super().init_weights()
+        for file in files:
+            load_pretrainer(self, file['checkpoint'], file.get('prefix'))
 
     def forward(
         self, inputs: Tensor | MixedImages, data_samples: object = None, mode: str = 'tensor'

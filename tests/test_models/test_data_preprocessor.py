@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mixmae_mm.mixing import MixedImages, mix_images
+from mixmae_mm.mixing import NOBODY, MixedImages, mix_images
 from mixmae_mm.models import MixingDataPreprocessor
 
 
@@ -115,10 +115,29 @@ def test_what_it_refuses(batch, settings, message):
         plain(**settings)(batch, training=True)
 
 
-@pytest.mark.parametrize('settings', [dict(num_sources=1), dict(num_sources=0), dict(cell_size=0)])
-def test_mixing_nothing_is_refused(settings):
-    with pytest.raises(ValueError, match='mixing takes at least 2 sources and cells of 1 pixel'):
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(num_sources=1), 'one source leaves nothing to reconstruct: set hidden_ratio'),
+        (dict(num_sources=0), 'mixing takes sources and cells of 1 pixel or more, got 0 and 32'),
+        (dict(cell_size=0), 'mixing takes sources and cells of 1 pixel or more, got 2 and 0'),
+        (dict(hidden_ratio=0.5, shares=(0.5, 0.5)), r'hidden_ratio 0.5 and shares \(0.5, 0.5\) say the same'),
+    ],
+)
+def test_mixing_nothing_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
         plain(**settings)
+
+
+def test_one_source_is_masked():
+    settings = dict(num_sources=1, hidden_ratio=0.75, take_turns=False, shared_assignment=False, cell_size=16)
+    mixed = plain(**settings)(named_batch(), training=True)['inputs']
+    images = named_batch()['inputs'].float()
+    hidden = (mixed.assignment == NOBODY).repeat_interleave(16, 1).repeat_interleave(16, 2)
+    assert (hidden.flatten(1).float().mean(1) == 0.75).all()
+    assert torch.equal(mixed.mixed, images.masked_fill(hidden[:, None], 0))
+    assert mixed.shown.tolist() == [(row != NOBODY).nonzero()[:, 0].tolist() for row in mixed.assignment.flatten(1)]
+    assert (mixed.assignment[0] != mixed.assignment[1]).any()
 
 
 def test_mean_and_std_must_agree():

@@ -79,6 +79,93 @@ def test_runs_are_drawn_by_iteration_as_soon_as_one_counts_no_epochs():
     assert list(figure.axes[0].lines[0].get_xdata()) == [4, 8]
 
 
+def mixedae_records():
+    """Two blocks, the later logged first, and two parts of the loss."""
+    steps = [(10, 3.0, 2.0, 0.25, 0.5), (20, 2.0, 1.5, 0.5, 0.25), (30, 1.0, 0.5, 0.75, 0.5)]
+    return [
+        record(step, loss, loss_reconstruction=part, loss_contrastive=loss - part)
+        | {'topk_precision/block_10': late, 'topk_precision/block_9': early}
+        for step, loss, part, late, early in steps
+    ]
+
+
+def test_parts_of_a_loss_are_drawn_thin_in_the_colour_of_their_run():
+    figure = curves.draw_runs({'plain': [record(10, 9.0, loss_a=9.0)], 'mixed': mixedae_records()}, 0)
+    losses = figure.axes[0]
+    drawn = [(list(line.get_ydata()), line.get_linestyle(), line.get_color()) for line in losses.lines]
+    assert drawn == [
+        ([9], '-', 'C0'),  # its only part is the loss itself
+        ([9], '-', 'C0'),
+        ([3, 2, 1], '-', 'C1'),
+        ([3, 2, 1], '-', 'C1'),
+        ([2, 1.5, 0.5], '--', 'C1'),
+        ([1, 0.5, 0.5], ':', 'C1'),
+    ]
+    legend = losses.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ['plain', 'mixed', 'reconstruction', 'contrastive']
+    assert [line.get_linestyle() for line in legend.get_lines()] == ['-', '-', '--', ':']
+
+
+def test_precision_has_a_panel_of_its_own_with_chance():
+    runs = {'plain': [record(10), record(40)], 'mixed': mixedae_records()}
+    figure = curves.draw_runs(runs, 0, {'mixed': 0.25})
+    losses, precisions, rates = figure.axes
+    early, late, chance = precisions.lines
+    assert (list(early.get_ydata()), list(late.get_ydata())) == ([0.5, 0.25, 0.5], [0.25, 0.5, 0.75])
+    assert list(late.get_xdata()) == [10, 20, 30]
+    assert early.get_alpha() < late.get_alpha() == 1
+    assert list(chance.get_ydata()) == [0.25, 0.25]
+    assert [(text.get_text(), text.xy) for text in precisions.texts] == [
+        ('10', (30, 0.75)),
+        ('9', (30, 0.5)),
+        ('chance', (0.99, 0.25)),
+    ]
+    assert precisions.get_ylim() == (0, 1.02)
+    assert (losses.get_ylabel(), rates.get_ylabel()) == ('training loss', 'learning rate')
+    assert len(losses.lines) == 6
+
+
+def test_a_run_that_began_to_log_a_value_later_is_drawn_from_there_on():
+    figure = curves.draw_runs({'run': [record(5, 4.0), *mixedae_records()]}, 0, {'run': None})
+    assert list(figure.axes[1].lines[0].get_xdata()) == [10, 20, 30]
+    assert len(figure.axes[1].lines) == 2  # no chance, as it is not known
+
+
+def test_numbers_of_curves_that_end_elsewhere_do_not_push_each_other():
+    longer = [*mixedae_records(), record(40) | {'topk_precision/block_9': 0.5, 'topk_precision/block_10': 0.5}]
+    texts = curves.draw_runs({'one': mixedae_records(), 'two': longer}, 0).axes[1].texts
+    assert [(text.get_text(), text.xy) for text in texts] == [
+        ('10', (30, 0.75)),
+        ('9', (30, 0.5)),
+        ('9', (40, 0.5)),
+        ('10', (40, 0.5 - curves.LABEL_GAP)),
+    ]
+
+
+def test_numbers_at_the_ends_of_curves_do_not_cover_each_other():
+    assert curves.spread([0.9, 0.88, 0.85, 0.5], 0.05) == pytest.approx([0.9, 0.85, 0.8, 0.5])
+    assert curves.spread([], 0.05) == []
+
+
+@pytest.mark.parametrize(
+    ('mixing', 'chance'),
+    [
+        (dict(num_sources=4), 0.25),
+        (dict(num_sources=2, hidden_ratio=None), 0.5),
+        (dict(num_sources=2, shares=[0.6, 0.4]), None),
+        (dict(num_sources=2, hidden_ratio=0.4), None),
+        (dict(type='other'), None),
+    ],
+)
+def test_chance_is_read_from_the_config_of_the_last_start(tmp_path, mixing, chance):
+    assert curves.read_chance(tmp_path) is None
+    for timestamp, settings in (('20260101_000000', dict(num_sources=8)), ('20260102_000000', mixing)):
+        file = tmp_path / timestamp / curves.CONFIG
+        file.parent.mkdir(parents=True)
+        file.write_text(f'num_sources = 16\nmodel = dict(data_preprocessor={settings!r})\n')
+    assert curves.read_chance(tmp_path) == chance
+
+
 def test_folders_of_one_name_are_told_apart(tmp_path):
     folders = [tmp_path / 'a/run', tmp_path / 'b/run', tmp_path / 'c/other']
     assert list(curves.name_runs(folders)) == [str(folders[0]), str(folders[1]), 'other']
@@ -90,3 +177,19 @@ def test_picture_and_summary_from_the_command_line(tmp_path, capsys):
     assert 'run: loss 3.0000 at iteration 20, 2.0000 at 40 (2 records)' in capsys.readouterr().out
     with Image.open(tmp_path / 'new/curves.png') as picture:
         assert picture.size == (960, 720)
+
+
+def test_command_line_draws_precision_of_the_run_that_logs_it(tmp_path, capsys, monkeypatch):
+    figures, draw = [], curves.draw_runs
+    monkeypatch.setattr(curves, 'draw_runs', lambda *settings: figures.append(draw(*settings)) or figures[-1])
+    write_start(tmp_path / 'mixed', '20260101_000000', mixedae_records())
+    write_start(tmp_path / 'plain', '20260101_000000', [record(20, 3.0), record(40, 2.0)])
+    (tmp_path / 'mixed/20260101_000000' / curves.CONFIG).write_text(
+        'model = dict(data_preprocessor=dict(num_sources=4))'
+    )
+    (tmp_path / 'plain/20260101_000000' / curves.CONFIG).write_text('not to be read')
+    curves.main([str(tmp_path / 'plain'), str(tmp_path / 'mixed'), '--out', str(tmp_path / 'curves.png')])
+    assert 'mixed: loss 3.0000 at iteration 10, 1.0000 at 30 (3 records)' in capsys.readouterr().out
+    with Image.open(tmp_path / 'curves.png') as picture:
+        assert picture.size == (960, 1020)
+    assert list(figures[0].axes[1].lines[-1].get_ydata()) == [0.25, 0.25]

@@ -1,4 +1,4 @@
-"""A MixMAE of a few thousand parameters for pictures of 32 px, and its config and checkpoint as files."""
+"""A MixMAE and a MixedAE of a few thousand parameters for pictures of 32 px, as models and as files."""
 
 import json
 
@@ -35,16 +35,41 @@ def tiny_model(num_sources=2, norm_pix=True, **mixing):
     )
 
 
-def build(**settings):
+def tiny_mixedae(num_sources=4, norm_pix=True, **mixing):
+    """MixedAE, or with one source MAE."""
+    mixing = dict(take_turns=False, shared_assignment=False) | mixing
+    arch = dict(embed_dims=8, depth=2, num_heads=2)
+    return dict(
+        type='mixmae_mm.MixedAE',
+        data_preprocessor=dict(
+            type='mixmae_mm.MixingDataPreprocessor', num_sources=num_sources, cell_size=CELL, **mixing
+        ),
+        backbone=dict(type='mixmae_mm.MixedAEViT', arch=arch, img_size=32, patch_size=CELL, num_sources=num_sources),
+        neck=dict(
+            type='mixmae_mm.MixDecoder',
+            in_channels=8,
+            grid_size=4,
+            cell_size=CELL,
+            embed_dims=16,
+            depth=1,
+            num_heads=2,
+            cls_token=True,
+        ),
+        head=dict(type='mixmae_mm.MixReconstructionHead', cell_size=CELL, norm_pix=norm_pix),
+        contrast=None if num_sources == 1 else dict(type='mixmae_mm.HomologousContrastiveLoss'),
+    )
+
+
+def build(method=tiny_model, **settings):
     init_default_scope('mmpretrain')
-    return MODELS.build(tiny_model(**settings)).eval()
+    return MODELS.build(method(**settings)).eval()
 
 
-def write_files(folder, **settings):
+def write_files(folder, method=tiny_model, **settings):
     """Write config.py and checkpoint.pth, the latter with random weights, and return their paths."""
-    model = json.loads(json.dumps(tiny_model(**settings)))
+    model = json.loads(json.dumps(method(**settings)))
     dataset = dict(type='mixmae_mm.PictureFolder', data_root=str(folder / 'pictures'))
     config = Config(dict(model=model, default_scope='mmpretrain', train_dataloader=dict(dataset=dataset)))
     config.dump(folder / 'config.py')
-    torch.save(dict(state_dict=build(**settings).state_dict()), folder / 'checkpoint.pth')
+    torch.save(dict(state_dict=build(method, **settings).state_dict()), folder / 'checkpoint.pth')
     return str(folder / 'config.py'), str(folder / 'checkpoint.pth')

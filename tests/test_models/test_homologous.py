@@ -1,0 +1,183 @@
+"""Homologous attention, against loops written out: which keys are kept, what comes of them, and how well it guesses."""
+
+import math
+
+import pytest
+import torch
+
+from mixmae_mm.mixing import homologous, random_assignment
+from mixmae_mm.models.attention import Attention, attend_sequence
+from mixmae_mm.models.homologous import TopKeys, TrueKeys, _by_index, _by_threshold, top_keys
+from mixmae_mm.models.layers import Block
+
+EXTRA = 1
+
+
+@pytest.mark.parametrize('num_keys', [1, 3, 7, 12])
+def test_the_best_are_kept(num_keys):
+    logits = torch.randn(2, 3, 5, 12)
+    kept = top_keys(logits, num_keys)
+    for row, marks in zip(logits.view(-1, 12).tolist(), kept.view(-1, 12).tolist(), strict=True):
+        best = sorted(range(12), key=lambda i: -row[i])[:num_keys]
+        assert [i for i, mark in enumerate(marks) if mark] == sorted(best)
+
+
+@pytest.mark.parametrize('num_keys', [1, 4, 9])
+@pytest.mark.parametrize('levels', [1, 2, 3])
+def test_ties_keep_exactly_as_many(num_keys, levels):
+    logits = torch.randint(0, levels, (4, 6, 10)).float()
+    kept = top_keys(logits, num_keys)
+    assert (kept.sum(-1) == num_keys).all()
+    worst_kept = logits.masked_fill(~kept, math.inf).amin(-1)
+    best_dropped = logits.masked_fill(kept, -math.inf).amax(-1)
+    assert (worst_kept >= best_dropped).all()
+
+
+def test_both_ways_choose_the_same_and_the_fast_one_tells_of_ties():
+    logits = torch.randn(3, 4, 20, 20)
+    assert torch.equal(_by_threshold(logits, 5), _by_index(logits, 5))
+    logits[1, 2, 3] = 0.0
+    assert _by_threshold(logits, 5) is None
+    assert (top_keys(logits, 5).sum(-1) == 5).all()
+    assert _by_threshold(logits, 20).all()
+
+
+def by_loops(attention, x, ratio, extra):
+    """Attend query by query."""
+    heads, tokens = attention.num_heads, x.shape[1]
+    dims = x.shape[2] // heads
+    num_keys = max(1, round(ratio * (tokens - extra)))
+    out = torch.zeros_like(x)
+    qkv = attention.qkv(x)
+    for group in range(len(x)):
+        for head in range(heads):
+            q, k, v = (qkv[group, :, (part * heads + head) * dims :][:, :dims] for part in range(3))
+            for query in range(tokens):
+                logits = k @ q[query] / math.sqrt(dims)
+                patches = sorted(range(extra, tokens), key=lambda i: -logits[i].item())
+                kept = list(range(extra)) + patches[:num_keys] if query >= extra else list(range(tokens))
+                weights = logits[kept].softmax(0)
+                out[group, query, head * dims : (head + 1) * dims] = weights @ v[kept]
+    return attention.proj(out)
+
+
+@pytest.mark.parametrize(('ratio', 'extra'), [(0.25, 1), (0.5, 1), (0.25, 0), (0.01, 1), (1.0, 1)])
+def test_against_loops(ratio, extra):
+    attention, x = Attention(12, 3), torch.randn(2, 13, 12)
+    torch.testing.assert_close(attention(x, TopKeys(ratio, extra)), by_loops(attention, x, ratio, extra))
+
+
+def test_gradients_against_loops():
+    attention, x = Attention(8, 2), torch.randn(2, 9, 8)
+    results = []
+    for compute in (lambda y: attention(y, TopKeys(0.25, 1)), lambda y: by_loops(attention, y, 0.25, 1)):
+        y = x.clone().requires_grad_()
+        attention.zero_grad()
+        compute(y).square().sum().backward()
+        results.append([y.grad, *(p.grad.clone() for p in attention.parameters())])
+    for ours, expected in zip(*results, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_exactly_so_many_weights_and_cls_dense():
+    query, key = torch.randn(2, 3, 17, 4), torch.randn(2, 3, 17, 4)
+    keep = TopKeys(0.25, EXTRA)(query, key)
+    assert keep[..., 0, :].all()
+    assert keep[..., :, 0].all()
+    assert (keep[..., 1:, 1:].sum(-1) == 4).all()
+    counted = TopKeys(0.25, 0)(query, key)
+    assert (counted.sum(-1) == round(0.25 * 17)).all()
+
+
+def test_all_keys_are_plain_attention():
+    attention, x = Attention(12, 3), torch.randn(2, 13, 12)
+    torch.testing.assert_close(attention(x, TopKeys(1.0, 1)), attention(x), rtol=1e-6, atol=1e-6)
+
+
+def test_half_precision_chooses_by_float32_logits():
+    torch.manual_seed(0)
+    query, key = torch.randn(1, 2, 65, 16).bfloat16(), torch.randn(1, 2, 65, 16).bfloat16()
+    with torch.autocast('cpu', torch.bfloat16):
+        keep = TopKeys(0.25, 1)(query, key)
+    assert torch.equal(keep, TopKeys(0.25, 1)(query.float(), key.float()))
+    rounded = top_keys((query[:, :, 1:] @ key[:, :, 1:].transpose(-1, -2)).float(), 16)
+    assert not torch.equal(keep[..., 1:, 1:], rounded)  # rounding the logits would have chosen others
+
+
+@pytest.mark.parametrize('grad', [True, False])
+@pytest.mark.parametrize('masked', [True, False])
+def test_half_precision_attention_is_near_float32(grad, masked):
+    torch.manual_seed(0)
+    inputs = [torch.randn(2, 2, 33, 16) for _ in range(3)]
+    keep = TopKeys(0.25, 1)(*inputs[:2]) if masked else None
+    expected = attend_sequence(*inputs, keep)
+    with torch.set_grad_enabled(grad):
+        half = attend_sequence(*(x.bfloat16().requires_grad_(grad) for x in inputs), keep)
+    torch.testing.assert_close(half.float(), expected, atol=0.03, rtol=0.03)
+
+
+def test_written_out_attention_has_the_fused_gradients():
+    inputs = [torch.randn(2, 2, 17, 8, dtype=torch.float64) for _ in range(3)]
+    keep = TopKeys(0.25, 1)(*inputs[:2])
+    gradients = []
+    for dtype in (torch.float64, torch.float32):  # float64 on the CPU is written out, float32 fused
+        leaves = [x.to(dtype, copy=True).requires_grad_() for x in inputs]
+        attend_sequence(*leaves, keep).square().sum().backward()
+        gradients.append([x.grad.double() for x in leaves])
+    for written, fused in zip(*gradients, strict=True):
+        torch.testing.assert_close(written, fused, rtol=1e-3, atol=1e-4)
+
+
+def test_what_is_dropped_gets_no_gradient_and_has_no_say():
+    query, key, value = (torch.randn(1, 1, 6, 4) for _ in range(3))
+    keep = torch.eye(6, dtype=torch.bool)[None, None]
+    value.requires_grad_()
+    out = attend_sequence(query, key, value, keep)
+    assert torch.equal(out, value)
+    out[0, 0, 2].sum().backward()
+    assert value.grad[0, 0].any(1).tolist() == [False, False, True, False, False, False]
+
+
+def test_precision_by_chance():
+    torch.manual_seed(0)
+    assignment = random_assignment(8, 196, 4)
+    rule = TopKeys(0.25, 1, homologous(assignment))
+    rule(torch.randn(8, 4, 197, 16), torch.randn(8, 4, 197, 16))
+    assert rule.precision.item() == pytest.approx(0.25, abs=0.005)
+
+
+@pytest.mark.parametrize('extra', [0, 1])
+def test_precision_of_a_perfect_guess(extra):
+    assignment = random_assignment(2, 16, 4)
+    directions = torch.eye(4)[assignment][:, None]
+    tokens = torch.cat([torch.zeros(2, 1, extra, 4), directions], 2)
+    rule = TopKeys(0.25, extra, homologous(assignment))
+    keep = rule(tokens, tokens)
+    assert rule.precision.item() == 1
+    assert torch.equal(keep[:, 0, extra:, extra:], homologous(assignment))
+    wrong = TopKeys(0.25, extra, homologous((assignment + assignment.roll(1, 1)) % 4))
+    wrong(tokens, tokens)
+    assert wrong.precision.item() < 1
+
+
+def test_precision_by_hand():
+    logits = torch.tensor([[3.0, 2.0, 1.0, 0.0]] * 4)[None, None]
+    rule = TopKeys(0.5, 0, homologous(torch.tensor([[0, 0, 1, 0]])))
+    rule(torch.eye(4)[None, None], logits.transpose(-1, -2))  # every query keeps keys 0 and 1
+    assert rule.precision.item() == pytest.approx(6 / 8)  # right for queries 0, 1 and 3
+
+
+def test_true_keys_keep_sources_apart():
+    """With CLS unchanged, nothing of one source reaches another through a block."""
+    assignment = torch.arange(12)[None] % 3
+    block = Block(8, 2)
+    rule = TrueKeys(homologous(assignment), EXTRA)
+    before = torch.randn(1, 13, 8)
+    after = before.clone()
+    mine = torch.cat([torch.tensor([False]), assignment[0] == 2])
+    after[:, mine] += 1
+    change = (block(before, rule) - block(after, rule)).abs().amax(-1)[0]
+    assert not change[~mine][1:].any()
+    assert change[mine].all()
+    assert change[0] > 0  # CLS sees everything
+    assert rule(before, before).shape == (1, 1, 13, 13)

@@ -1,0 +1,131 @@
+"""MAE as a setting of MixedAE, against numbers of the official code and of a plain reference of our own."""
+
+import pytest
+import torch
+from mae_reference import reference
+from references import load_reference, our_name
+
+from mixmae_mm.mixing import NOBODY, MixedImages, mix_images, shown_cells, take
+from mixmae_mm.registry import MODELS
+
+FILES = ['micro', pytest.param('tiny', marks=pytest.mark.shared)]
+
+
+def build(config):
+    patch = config['patch_size']
+    return MODELS.build(
+        dict(
+            type='mixmae_mm.MixedAE',
+            data_preprocessor=dict(
+                type='mixmae_mm.MixingDataPreprocessor',
+                num_sources=1,
+                cell_size=patch,
+                hidden_ratio=config['mask_ratio'],
+                take_turns=False,
+                shared_assignment=False,
+            ),
+            backbone=dict(
+                type='mixmae_mm.MixedAEViT',
+                arch=dict(embed_dims=config['embed_dim'], depth=config['depth'], num_heads=config['num_heads']),
+                attention='global',
+                img_size=config['img_size'],
+                patch_size=patch,
+                norm_eps=config['norm_eps'],
+            ),
+            neck=dict(
+                type='mixmae_mm.MixDecoder',
+                in_channels=config['embed_dim'],
+                grid_size=config['img_size'] // patch,
+                cell_size=patch,
+                embed_dims=config['decoder_embed_dim'],
+                depth=config['decoder_depth'],
+                num_heads=config['decoder_num_heads'],
+                cls_token=True,
+                norm_eps=config['norm_eps'],
+            ),
+            head=dict(type='mixmae_mm.MixReconstructionHead', cell_size=patch),
+        )
+    )
+
+
+@pytest.fixture(params=FILES)
+def case(request):
+    """An official-style file, our model with its weights, and its images under its mask."""
+    stored = load_reference(f'mae_pretrain_{request.param}.pt')
+    model = build(stored['config']).eval()
+    model.load_state_dict({our_name(name): value for name, value in stored['state_dict'].items()}, strict=True)
+    side = stored['config']['img_size'] // stored['config']['patch_size']
+    assignment = torch.where(stored['mask'] == 1, NOBODY, 0).view(-1, side, side)
+    sources = stored['images'][:, None]
+    shown = shown_cells(assignment.flatten(1), int((stored['mask'][0] == 0).sum()))
+    return stored, model, MixedImages(mix_images(sources, assignment), sources, assignment, shown)
+
+
+def close(ours, expected):
+    torch.testing.assert_close(ours, expected, atol=1e-5, rtol=0)
+
+
+def kept_patches(stored):
+    """Number the kept patches in the official, shuffled order."""
+    return stored['ids_restore'].argsort(1)[:, : stored['latent'].shape[1] - 1]
+
+
+def test_the_reference_is_mae(case):
+    stored, _, _ = case
+    result = reference(stored['state_dict'], stored['config'], stored['images'], kept_patches(stored))
+    for name in ('latent', 'pred', 'loss'):
+        close(result[name], stored[name])
+
+
+def test_forward(case):
+    stored, model, images = case
+    encoded = model.encode(images)
+    close(encoded.cls, stored['latent'][:, 0])
+    close(take(encoded.maps[0].flatten(2).transpose(1, 2), kept_patches(stored)), stored['latent'][:, 1:])
+    close(model.decode(images)[:, 0], stored['pred'])
+
+
+def test_loss_and_gradients(case):
+    stored, model, images = case
+    losses = model.loss(images)
+    assert list(losses) == ['loss_reconstruction']
+    close(losses['loss_reconstruction'], stored['loss'])
+    losses['loss_reconstruction'].backward()
+    norms = {name: p.grad.norm() for name, p in model.named_parameters() if p.requires_grad}
+    expected = {our_name(name): torch.tensor(value) for name, value in stored['grad_norms'].items()}
+    assert norms.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(norms[name], value, rtol=1e-4, atol=1e-8)
+
+
+def test_hidden_patches_do_not_reach_the_encoder(case):
+    stored, model, images = case
+    changed = torch.where((images.mixed == 0) & (stored['images'] != 0), 9.0, images.mixed)
+    assert (changed != images.mixed).any()
+    assert torch.equal(model.decode(images._replace(mixed=changed)), model.decode(images))
+    pixels = images.mixed.clone().requires_grad_()
+    model.loss(images._replace(mixed=pixels))['loss_reconstruction'].backward()
+    hidden = (images.mixed == 0) & (stored['images'] != 0)
+    assert not pixels.grad[hidden].any()
+    assert pixels.grad[~hidden].any()
+
+
+def test_the_official_initialisation():
+    """Position tables exactly; weights by their spread."""
+    stored = load_reference('mae_pretrain_micro.pt')
+    model = build(stored['config'] | dict(embed_dim=64, img_size=64))
+    dims = 64
+    weight = model.backbone.patch_embed.proj.weight
+    limit = (6 / (dims + 3 * 8 * 8)) ** 0.5
+    assert weight.abs().max().item() == pytest.approx(limit, rel=0.02)
+    assert model.backbone.cls_token.std().item() == pytest.approx(0.02, rel=0.3)
+    assert not model.backbone.pos_embed[:, 0].any()
+    assert not model.neck.decoder_pos_embed[:, 0].any()
+
+
+@pytest.mark.shared
+def test_official_position_tables():
+    stored = load_reference('mae_pretrain_tiny.pt')
+    fresh = build(stored['config']).state_dict()
+    for name in ('pos_embed', 'decoder_pos_embed'):
+        torch.testing.assert_close(fresh[our_name(name)], stored['state_dict'][name], atol=1e-6, rtol=0)

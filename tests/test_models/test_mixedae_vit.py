@@ -1,0 +1,295 @@
+"""MixedAEViT: a stock ViT without an assignment, settings against references written out, loading."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from mixmae_mm.mixing import NOBODY, mix_images, random_assignment, shown_cells
+from mixmae_mm.models import MixedAEViT
+from mixmae_mm.models.positions import sin_cos_table
+
+ARCH = dict(embed_dims=16, depth=3, num_heads=2)
+
+
+def build(**settings):
+    torch.manual_seed(0)
+    return MixedAEViT(**(dict(arch=ARCH, img_size=32, patch_size=8) | settings)).eval()
+
+
+def stock_vit(vit, images):
+    """A ViT as everybody writes it, with the weights of ours: the tokens after each block."""
+    p = dict(vit.named_parameters())
+    eps = vit.norm.eps
+
+    def normalise(x, name):
+        return F.layer_norm(x, x.shape[-1:], p[f'{name}.weight'], p[f'{name}.bias'], eps)
+
+    def linear(x, name):
+        return F.linear(x, p[f'{name}.weight'], p[f'{name}.bias'])
+
+    patches = F.conv2d(images, p['patch_embed.proj.weight'], p['patch_embed.proj.bias'], stride=vit.patch_size)
+    x = patches.flatten(2).transpose(1, 2) + p['pos_embed'][:, 1:]
+    x = torch.cat([(p['cls_token'] + p['pos_embed'][:, :1]).expand(len(x), -1, -1), x], 1)
+    outputs = []
+    for block in range(vit.arch.depth):
+        name = f'blocks.{block}'
+        qkv = linear(normalise(x, f'{name}.norm1'), f'{name}.attn.qkv')
+        q, k, v = qkv.reshape(*x.shape[:2], 3, vit.arch.num_heads, -1).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
+        x = x + linear(mixed, f'{name}.attn.proj')
+        x = x + linear(F.gelu(linear(normalise(x, f'{name}.norm2'), f'{name}.mlp.fc1')), f'{name}.mlp.fc2')
+        outputs.append(x)
+    return outputs, normalise(x, 'norm')
+
+
+def to_map(tokens, side=4):
+    return tokens[:, 1:].transpose(1, 2).reshape(len(tokens), -1, side, side)
+
+
+MIXTURE_SETTINGS = [
+    dict(),
+    dict(num_sources=4),
+    dict(num_sources=4, attention='true', segment_embedding=False),
+    dict(num_sources=2, topk_ratio=0.1, homologous_layers=(0, 1, 2), exempt_cls=False),
+]
+
+
+@pytest.mark.parametrize('settings', MIXTURE_SETTINGS)
+def test_without_an_assignment_it_is_a_stock_vit_to_the_bit(settings):
+    vit, images = build(**settings), torch.randn(2, 3, 32, 32)
+    assert torch.equal(vit(images)[0], to_map(stock_vit(vit, images)[1]))
+
+
+def test_mmpretrains_vit_says_the_same():
+    from mmengine.registry import MODELS, DefaultScope
+
+    vit, images = build(), torch.randn(2, 3, 32, 32)
+    settings = dict(img_size=32, patch_size=8, out_type='featmap', norm_cfg=dict(type='LN', eps=1e-6))
+    settings['arch'] = dict(embed_dims=16, num_layers=3, num_heads=2, feedforward_channels=64)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        peer = MODELS.build(dict(type='mmpretrain.VisionTransformer', **settings))
+    names = {'patch_embed.proj': 'patch_embed.projection', 'blocks.': 'layers.', 'norm1': 'ln1', 'norm2': 'ln2'}
+    names |= {'mlp.fc1': 'ffn.layers.0.0', 'mlp.fc2': 'ffn.layers.1'}
+    weights = {}
+    for name, value in vit.state_dict().items():
+        for ours, theirs in names.items():
+            name = name.replace(ours, theirs)
+        weights['ln1' + name.removeprefix('norm') if name.startswith('norm.') else name] = value
+    peer.load_state_dict(weights, strict=True)
+    peer.eval()
+    torch.testing.assert_close(peer(images)[0], vit(images)[0], atol=1e-5, rtol=0)
+
+
+def test_one_source_and_all_keys_is_the_plain_vit():
+    vit, images = build(), torch.randn(2, 3, 32, 32)
+    assignment = torch.zeros(1, 4, 4, dtype=torch.long)
+    assert vit.topk_ratio == 1
+    torch.testing.assert_close(vit(images, assignment)[0], vit(images)[0], atol=1e-6, rtol=0)
+    plain = build(attention='global')
+    assert torch.equal(plain(images, assignment)[0], vit(images)[0])
+
+
+def test_all_keys_without_segments_is_the_plain_vit():
+    vit, images = build(num_sources=4, segment_embedding=False, topk_ratio=1.0), torch.randn(2, 3, 32, 32)
+    assignment = random_assignment(2, (4, 4), 4)
+    torch.testing.assert_close(vit(images, assignment)[0], vit(images)[0], atol=1e-6, rtol=0)
+
+
+def test_segments_are_added_by_the_assignment():
+    vit = build(num_sources=4, attention='global')
+    images, assignment = torch.randn(2, 3, 32, 32), random_assignment(2, (4, 4), 4)
+    expected, _ = vit.embed(images)
+    for group in range(2):
+        for cell in range(16):
+            expected[group, cell] += vit.segment_embed[assignment[group].flatten()[cell]]
+    seen = []
+    vit.blocks[0].register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    vit(images, assignment)
+    torch.testing.assert_close(seen[0][:, 1:], expected)
+    assert torch.equal(seen[0][:, :1], vit.cls_token.expand(2, -1, -1))  # CLS has no place and no source
+
+
+def test_which_blocks_are_homologous():
+    images, assignment = torch.randn(2, 3, 32, 32), random_assignment(2, (4, 4), 4)
+    for layers, blocks in ((None, [1, 2]), ((0, 2), [0, 2]), ((), [])):
+        encoded = build(num_sources=4, homologous_layers=layers).encode(images, assignment)
+        assert list(encoded.precision) == blocks
+        assert all(0 <= value <= 1 for value in encoded.precision.values())
+    assert build(num_sources=4, attention='true').encode(images, assignment).precision == {}
+
+
+def test_with_the_true_map_sources_meet_through_cls_only():
+    vit = build(num_sources=2, attention='true', homologous_layers=(0, 1, 2))
+    assignment = random_assignment(1, (4, 4), 2)
+    before = torch.randn(1, 2, 3, 32, 32)
+    after = before.clone()
+    after[:, 1] += 1
+    told = [vit(mix_images(x, assignment), assignment)[0] for x in (before, after)]
+    change = (told[0] - told[1]).abs().amax(1)[0]
+    assert change[assignment[0] == 1].min() > change[assignment[0] == 0].max()
+
+
+def test_a_larger_cell_than_a_patch():
+    vit, images = build(num_sources=2), torch.randn(2, 3, 32, 32)
+    coarse = random_assignment(2, (2, 2), 2)
+    fine = coarse.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    assert torch.equal(vit(images, coarse)[0], vit(images, fine)[0])
+    with pytest.raises(ValueError, match='3 x 3 cells does not fit a grid of 4 x 4'):
+        vit(images, random_assignment(2, (3, 3), 2))
+
+
+@pytest.mark.parametrize('size', [(32, 48), (20, 33), (64, 64), (8, 8)])
+def test_any_size(size):
+    vit, images = build(), torch.randn(1, 3, *size)
+    rows, columns = (-(-side // 8) for side in size)
+    padded = F.pad(images, (0, columns * 8 - size[1], 0, rows * 8 - size[0]))
+    other = build(img_size=(rows * 8, columns * 8))
+    other.load_state_dict({n: v for n, v in vit.state_dict().items() if n != 'pos_embed'}, strict=False)
+    table = sin_cos_table((4, 4), 16).view(1, 4, 4, 16).permute(0, 3, 1, 2)
+    if (rows, columns) != (4, 4):
+        table = F.interpolate(table, size=(rows, columns), mode='bicubic', align_corners=False)
+    with torch.no_grad():
+        other.pos_embed[:, 1:] = table.flatten(2).transpose(1, 2)
+    found = vit(images)[0]
+    assert found.shape == (1, 16, rows, columns)
+    torch.testing.assert_close(found, other(padded)[0])
+
+
+@pytest.mark.parametrize(('given', 'blocks'), [((0, 2), (0, 2)), ((-1,), (2,)), ((-3, 1), (0, 1)), ((2, 0), (2, 0))])
+def test_out_indices(given, blocks):
+    vit, images = build(out_indices=given), torch.randn(2, 3, 32, 32)
+    full = build()
+    outputs, last = stock_vit(full, images)
+    outputs[2] = last
+    for found, block in zip(vit(images), blocks, strict=True):
+        torch.testing.assert_close(found, to_map(outputs[block]))
+    assert any(p.requires_grad for p in vit.blocks[2].parameters()) == (2 in blocks)
+    assert hasattr(vit, 'norm') == (2 in blocks)
+
+
+def test_finals():
+    images = torch.randn(2, 3, 32, 32)
+    outputs, last = stock_vit(build(), images)
+    torch.testing.assert_close(build(final='raw')(images)[0], to_map(outputs[2]))
+    torch.testing.assert_close(build(final='cls')(images)[0], last[:, 0, :, None, None])
+    mean = build(final='mean')
+    with torch.no_grad():
+        mean.fc_norm.weight.normal_()
+        mean.fc_norm.bias.normal_()
+    pooled = F.layer_norm(outputs[2][:, 1:].mean(1), (16,), mean.fc_norm.weight, mean.fc_norm.bias, 1e-6)
+    torch.testing.assert_close(mean(images)[0], pooled[..., None, None])
+    assert 'norm.weight' not in mean.state_dict()
+
+
+def test_only_shown_patches_are_encoded():
+    vit, images = build(attention='global'), torch.randn(3, 3, 32, 32)
+    assignment = random_assignment(3, (4, 4), 1, 0.5)
+    shown = shown_cells(assignment.flatten(1), 8)
+    encoded = vit.encode(images, assignment, shown)
+    for i in range(3):
+        tokens, _ = vit.embed(images[i : i + 1])
+        alone = vit.run_blocks(tokens[:, shown[i]])[2]
+        torch.testing.assert_close(encoded.cls[i], alone[0, 0], atol=1e-5, rtol=1e-5)
+        found = encoded.maps[0][i].flatten(1)
+        torch.testing.assert_close(found[:, shown[i]].T, alone[0, 1:], atol=1e-5, rtol=1e-5)
+        assert not found[:, assignment[i].flatten() == NOBODY].any()
+
+
+@pytest.mark.parametrize('num_sources', [1, 4])
+def test_recomputing_gives_the_same_values_and_gradients(num_sources):
+    images, assignment = torch.randn(2, 3, 32, 32), random_assignment(2, (4, 4), num_sources)
+    results = []
+    for with_cp in (False, True):
+        vit = build(num_sources=num_sources, with_cp=with_cp).train()
+        out = vit(images, assignment)[0]
+        out.square().sum().backward()
+        results.append([out, *(p.grad for p in vit.parameters() if p.requires_grad)])
+    for plain, recomputed in zip(*results, strict=True):
+        assert torch.equal(plain, recomputed)
+
+
+def test_drop_path_grows_over_the_blocks():
+    assert [block.drop_path.rate for block in build(drop_path_rate=0.2).blocks] == pytest.approx([0, 0.1, 0.2])
+    vit, images = build(drop_path_rate=0.5).train(), torch.randn(2, 3, 32, 32)
+    assert not torch.equal(vit(images)[0], vit(images)[0])
+    assert torch.equal(vit.eval()(images)[0], vit(images)[0])
+
+
+@pytest.mark.parametrize(
+    ('frozen', 'names'),
+    [
+        (-1, set()),
+        (0, {'cls_token', 'patch_embed', 'segment_embed'}),
+        (2, {'cls_token', 'patch_embed', 'segment_embed', 'blocks.0', 'blocks.1'}),
+        (3, {'cls_token', 'patch_embed', 'segment_embed', 'blocks.0', 'blocks.1', 'blocks.2', 'norm'}),
+    ],
+)
+def test_what_is_frozen(frozen, names):
+    vit = build(num_sources=4, frozen_stages=frozen).train()
+    still = {n for n, p in vit.named_parameters() if not p.requires_grad}
+    found = {'.'.join(n.split('.')[: 2 if n.startswith('blocks') else 1]) for n in still}
+    assert found - {'pos_embed'} == names
+    assert 'pos_embed' in found
+    assert [block.training for block in vit.blocks] == [i >= frozen for i in range(3)]
+    assert build(train_positions=True).pos_embed.requires_grad
+
+
+def test_depths_of_parameters():
+    vit = build(num_sources=4)
+    expected = dict(cls_token=0, pos_embed=0, segment_embed=0, patch_embed=0, norm=4)
+    for name, _ in vit.named_parameters():
+        stem = name.split('.')[0]
+        layer = int(name.split('.')[1]) + 1 if stem == 'blocks' else expected[stem]
+        assert vit.get_layer_depth(f'backbone.{name}', 'backbone.') == (layer, 5)
+
+
+def test_position_tables_of_other_sizes_are_stretched_on_loading():
+    large = build(img_size=48)
+    small = build()
+    small.load_state_dict(large.state_dict())
+    table = large.pos_embed[:, 1:].view(1, 6, 6, 16).permute(0, 3, 1, 2)
+    expected = F.interpolate(table, size=(4, 4), mode='bicubic', align_corners=False).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(small.pos_embed[:, 1:], expected)
+    assert torch.equal(small.pos_embed[:, :1], large.pos_embed[:, :1])
+
+
+def test_segments_are_dropped_or_folded_on_loading():
+    mixing = build(num_sources=4)
+    weights = mixing.state_dict()
+    dropped, folded = build(), build(fold_segments=True)
+    dropped.load_state_dict(weights, strict=True)
+    folded.load_state_dict(weights, strict=True)
+    bias = weights['patch_embed.proj.bias']
+    assert torch.equal(dropped.patch_embed.proj.bias, bias)
+    torch.testing.assert_close(folded.patch_embed.proj.bias, bias + weights['segment_embed'].mean(0))
+    assert 'segment_embed' in weights
+    assert 'segment_embed' not in dropped.state_dict()
+    images = torch.randn(1, 3, 32, 32)
+    shifted, _ = mixing.embed(images)
+    torch.testing.assert_close(folded.embed(images)[0], shifted + weights['segment_embed'].mean(0))
+
+
+@pytest.mark.parametrize(('arch', 'millions'), [('small', 21.67), ('base', 85.80), ('large', 303.30), ('huge', 630.77)])
+def test_sizes(arch, millions):
+    with torch.device('meta'):
+        vit = MixedAEViT(arch, patch_size=14 if arch == 'huge' else 16)
+    assert sum(p.numel() for p in vit.parameters()) / 1e6 == pytest.approx(millions, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(arch='giant'), "arch 'giant' is unknown: take one of small, base, large, huge"),
+        (dict(arch=dict(depth=3)), r"arch must hold embed_dims, depth and num_heads, got \['depth'\]"),
+        (dict(attention='some'), "attention 'some' is unknown: take one of homologous, true, global"),
+        (dict(final='max'), "final 'max' is unknown: take one of norm, raw, mean, cls"),
+        (dict(out_indices=(3,)), r'out_indices \(3,\) must name some of the blocks 0 to 2'),
+        (dict(homologous_layers=(-1,)), r'homologous_layers \(-1,\) must name some of the blocks 0 to 2'),
+        (dict(topk_ratio=0.0), 'topk_ratio is a share of the patches, above 0 and up to 1, got 0.0'),
+        (dict(topk_ratio=1.5), 'got 1.5'),
+        (dict(arch=dict(embed_dims=16, depth=1, num_heads=3)), '16 channels cannot be split among 3 heads'),
+    ],
+)
+def test_refusals(settings, message):
+    with pytest.raises(ValueError, match=message):
+        build(**settings)
