@@ -1,13 +1,17 @@
 # What a bare machine with Python 3.10 to 3.12 needs nothing else for. `make` alone lists it.
 PYTHON ?= python3
+METHOD ?= mixmae
 DATA ?=
 ARGS ?=
+
+METHODS := mixmae mixedae
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test clean
 
 help:
 	@echo 'make demo              pre-train a micro MixMAE on built-in pictures and look at what it learnt (some minutes)'
+	@echo 'make demo METHOD=...   the same with another method: mixmae or mixedae'
 	@echo 'make demo DATA=FOLDER  the same pre-training on your own pictures'
 	@echo 'make test              the tests; the first time on a machine this compiles the ops of mmcv (7 to 13 minutes)'
 	@echo 'make test ARGS=...     the same with options of pytest, such as ARGS="-k mixing"'
@@ -15,8 +19,9 @@ help:
 	@echo 'PYTHON=python3.11      after any of these: the interpreter to make .venv with'
 
 demo:
+	@$(if $(filter $(METHODS),$(METHOD)),,$(error METHOD '$(METHOD)' is unknown: take one of $(METHODS)))
 	@$(PYTHON) tools/environment.py light
-	@.venv/bin/python tools/demo.py $(if $(DATA),--data "$(DATA)")
+	@.venv/bin/python tools/demo.py --method "$(METHOD)" $(if $(DATA),--data "$(DATA)")
 
 test:
 	@$(PYTHON) tools/environment.py full

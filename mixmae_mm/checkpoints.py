@@ -1,7 +1,7 @@
 """Weights in: an encoder, or a whole pre-training model, from a file; or a clear word on why not."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -16,8 +16,8 @@ NEW_IN_TRANSFER = re.compile(r'(norm\d+|fc_norm)\.(weight|bias)|segment_embed')
 the segment embedding, which only mixtures need."""
 
 ENCODER, DECODER = 'backbone.', 'neck.'  # what stands before their names in our pre-training models
-OUR_LAYOUT = "one of ours: 'backbone.' is the encoder, 'neck.' the decoder"
-OFFICIAL_LAYOUT = 'an official file: mask_token and decoder_* are the decoder, all else the encoder'
+OUR_LAYOUT = "our layout, where 'backbone.' is the encoder and 'neck.' the decoder"
+OFFICIAL_LAYOUT = 'the official layout, where mask_token and decoder_* are the decoder and all else is the encoder'
 
 
 def read_state_dict(checkpoint: str) -> dict[str, Tensor]:
@@ -66,7 +66,7 @@ def load_backbone(backbone: nn.Module, checkpoint: str, prefix: str | None = Non
         prefix = ENCODER if any(name.startswith(ENCODER) for name in weights) else ''
     weights = _below(weights, prefix)
     hint = 'Check that it is a checkpoint of the same encoder, and its prefix'
-    _check_complete(backbone, weights, f"{checkpoint} (under prefix '{prefix}')", hint)
+    _check_complete(backbone, weights, f"{checkpoint} (under prefix '{prefix}')", hint, found=weights)
     _copy(backbone, weights, checkpoint, f"under prefix '{prefix}'")
 
 
@@ -82,17 +82,17 @@ def load_pretrainer(model: nn.Module, checkpoint: str, prefix: str | None = None
         FileNotFoundError: there is no such file.
         ValueError: it does not hold the whole model, holds more of it, or is of another size.
     """
-    weights = _below(read_state_dict(checkpoint), prefix or '')
-    ours = any(name.startswith(ENCODER) for name in weights)
+    file = _below(read_state_dict(checkpoint), prefix or '')
+    ours = any(name.startswith(ENCODER) for name in file)
     layout = OUR_LAYOUT if ours else OFFICIAL_LAYOUT
-    weights = weights if ours else {our_name(name): value for name, value in weights.items()}
+    weights = file if ours else {our_name(name): value for name, value in file.items()}
     hint = (
         'Check that it is a checkpoint of the same model, decoder and all; one of an encoder alone loads by the '
         "backbone's init_cfg"
     )
-    _check_complete(model, weights, f'{checkpoint} (taken for {layout})', hint)
+    _check_complete(model, weights, f'{checkpoint} (taken to be in {layout})', hint, found=file)
     _check_nothing_left(model, weights, checkpoint)
-    _copy(model, weights, checkpoint, f'taken for {layout}')
+    _copy(model, weights, checkpoint, f'in {layout}')
 
 
 def our_name(official: str) -> str:
@@ -128,15 +128,17 @@ def _may_be_new(name: str) -> bool:
     return NEW_IN_TRANSFER.fullmatch(name.removeprefix(ENCODER)) is not None
 
 
-def _check_complete(module: nn.Module, weights: Mapping[str, Tensor], where: str, hint: str) -> None:
-    """Refuse weights that leave a part of the module as it was initialised."""
+def _check_complete(
+    module: nn.Module, weights: Mapping[str, Tensor], where: str, hint: str, found: Collection[str]
+) -> None:
+    """Refuse weights that leave a part of the module as it was initialised; `found` are the file's own names."""
     wanted = {name: p for name, p in module.named_parameters() if not _may_be_new(name)}
     missing = sorted(wanted.keys() - weights.keys())
     if missing:
         share = 1 - sum(wanted[name].numel() for name in missing) / sum(p.numel() for p in wanted.values())
         raise ValueError(
             f"{where} holds {share:.0%} of this {type(module).__name__}'s parameters, all are needed. Missing: "
-            f'{missing[:3]}; found: {sorted(weights)[:3]}. {hint}'
+            f'{missing[:3]}; found: {sorted(found)[:3]}. {hint}'
         )
 
 

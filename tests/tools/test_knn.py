@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from PIL import Image
-from tiny_mixmae import write_files
+from tiny_mixmae import tiny_mixedae, tiny_model, write_files
 from tool_loading import TOOLS, load_tool
 
 knn = load_tool('analysis/knn.py')
@@ -131,14 +131,15 @@ def test_checkpoint_is_what_is_judged(folders, tmp_path):
     assert not torch.equal(untrained.patch_embed.proj.weight, encoder.patch_embed.proj.weight)
 
 
-def test_features_are_the_mean_of_the_last_map_in_order(folders, tmp_path):
-    config = Config.fromfile(write_files(tmp_path)[0])
+@pytest.mark.parametrize(('method', 'dims'), [(tiny_model, 64), (tiny_mixedae, 8)])
+def test_features_are_the_mean_of_the_last_map_in_order(folders, tmp_path, method, dims):
+    config = Config.fromfile(write_files(tmp_path, method)[0])
     encoder, normalise = knn.build_encoder(config, None), knn.normaliser(config)
     dataset = knn.open_pictures(folders[1], ['blue', 'red'], (32, 32))
     features, labels = knn.extract(encoder, normalise, dataset, batch_size=5, workers=0)
     with torch.no_grad():
         alone = encoder(normalise(dataset[11][0][None].float().to(features.device)))[-1].mean((2, 3))
-    assert features.shape == (16, 64)
+    assert features.shape == (16, dims)
     assert torch.allclose(features[11], alone[0], atol=1e-5)
     assert labels.tolist() == [0] * 8 + [1] * 8
 

@@ -2,12 +2,17 @@
 
     python tools/visualization/training_curves.py WORK_DIR [WORK_DIR ...] --out curves.png
 
-A record is what mmengine logs of one interval: a dict with `loss`, `lr`, `step` (iterations so far), maybe `epoch`.
+Where a loss has parts, they are drawn too; the TopK precision of blocks, which MixedAE logs, gets a panel of its own.
+A record is what mmengine logs of one interval: a dict with `loss`, `lr`, `step` (iterations so far), maybe `epoch`,
+`loss_*` and `topk_precision/block_*`.
 """
 
 import argparse
 import json
 import math
+import re
+import runpy
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,9 +22,14 @@ matplotlib.use('Agg')
 
 # isort: split
 from matplotlib import pyplot
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 Record = dict[str, float]
-SCALARS = 'vis_data/scalars.json'
+SCALARS, CONFIG = 'vis_data/scalars.json', 'vis_data/config.py'
+PRECISION = 'topk_precision/block_'
+STYLES = ('--', ':', '-.')  # of the parts of a loss
+LABEL_GAP = 0.045  # between the numbers at the ends of precision curves
 
 
 def read_records(file: Path) -> list[Record]:
@@ -81,24 +91,121 @@ def smooth(values: list[float], share: float) -> list[float]:
     return averages
 
 
-def draw_runs(runs: dict[str, list[Record]], smoothing: float) -> pyplot.Figure:
-    """Draw loss (raw faint, smoothed bold) above learning rate, a colour a run."""
-    figure, (losses, rates) = pyplot.subplots(2, sharex=True, figsize=(8, 6), height_ratios=(3, 1), layout='tight')
-    lengths = {name: iterations_per_epoch(records) for name, records in runs.items()}
-    by_epoch = None not in lengths.values()
+def read_chance(work_dir: Path) -> float | None:
+    """Tell the TopK precision that guessing has: one over the sources, or None if they do not share equally."""
+    files = sorted(work_dir.glob(f'*/{CONFIG}')) or list(work_dir.glob(CONFIG))
+    mixing = runpy.run_path(str(files[-1]))['model']['data_preprocessor'] if files else {}
+    even = 'num_sources' in mixing and not (mixing.get('shares') or mixing.get('hidden_ratio'))
+    return 1 / mixing['num_sources'] if even else None
+
+
+def named(records: list[Record], start: str) -> list[str]:
+    """List the logged values whose names begin so, by the number at their end, else as logged."""
+    names = dict.fromkeys(name for record in records for name in record if name.startswith(start))
+    return sorted(names, key=lambda name: int((re.findall(r'\d+$', name) or [0])[0]))
+
+
+class Curves:
+    """The panels of a figure, and how far an iteration lies to the right.
+
+    Args:
+        runs: What is to be drawn.
+        smoothing: As in `smooth`.
+    """
+
+    def __init__(self, runs: dict[str, list[Record]], smoothing: float) -> None:
+        self.smoothing = smoothing
+        self.lengths = {name: iterations_per_epoch(records) for name, records in runs.items()}
+        self.by_epoch = None not in self.lengths.values()
+        precise = any(named(records, PRECISION) for records in runs.values())
+        size, heights = ((8, 8.5), (3, 2, 1)) if precise else ((8, 6), (3, 1))
+        self.figure, panels = pyplot.subplots(
+            len(heights), sharex=True, figsize=size, height_ratios=heights, layout='tight'
+        )
+        self.losses, self.rates = panels[0], panels[-1]
+        self.precisions = panels[1] if precise else None
+        for axes in panels:
+            axes.grid(alpha=0.3)
+            axes.spines[['top', 'right']].set_visible(False)
+
+    def draw(
+        self, axes: Axes, run: str, records: list[Record], value: str, raw: bool = False, **style: object
+    ) -> Line2D:
+        """Draw a logged value against epochs or iterations, smoothed unless `raw`."""
+        length = self.lengths[run] if self.by_epoch else 1
+        there = [record for record in records if value in record]
+        y = [record[value] for record in there]
+        x = [record['step'] / length for record in there]
+        return axes.plot(x, y if raw else smooth(y, self.smoothing), **style)[0]
+
+
+def draw_runs(
+    runs: dict[str, list[Record]], smoothing: float, chances: dict[str, float | None] | None = None
+) -> pyplot.Figure:
+    """Draw losses (raw faint, smoothed bold, parts thin), TopK precision if it is logged, and learning rate.
+
+    Every run has a colour. `chances` tells the precision of guessing in each run, if it is known.
+    """
+    curves = Curves(runs, smoothing)
+    parts = _draw_losses(curves, runs)
+    if curves.precisions is not None:
+        _draw_precisions(curves, runs, set((chances or {}).values()) - {None})
     for number, (name, records) in enumerate(runs.items()):
-        x = [record['step'] / (lengths[name] if by_epoch else 1) for record in records]
-        loss = [record['loss'] for record in records]
-        losses.plot(x, loss, color=f'C{number}', alpha=0.25, linewidth=1)
-        losses.plot(x, smooth(loss, smoothing), color=f'C{number}', linewidth=2, label=name)
-        rates.plot(x, [record['lr'] for record in records], color=f'C{number}', linewidth=1.5)
-    losses.set(ylabel='training loss')
-    rates.set(ylabel='learning rate', xlabel='epoch' if by_epoch else 'iteration', ylim=(0, None))
-    losses.legend(frameon=False)
-    for axes in (losses, rates):
-        axes.grid(alpha=0.3)
-        axes.spines[['top', 'right']].set_visible(False)
-    return figure
+        curves.draw(curves.rates, name, records, 'lr', raw=True, color=f'C{number}', linewidth=1.5)
+    curves.losses.set(ylabel='training loss')
+    curves.rates.set(ylabel='learning rate', xlabel='epoch' if curves.by_epoch else 'iteration', ylim=(0, None))
+    styles = [
+        Line2D([], [], color='black', linewidth=1.2, linestyle=style, label=part) for part, style in parts.items()
+    ]
+    curves.losses.legend(handles=[*curves.losses.get_legend_handles_labels()[0], *styles], frameon=False)
+    return curves.figure
+
+
+def _draw_losses(curves: Curves, runs: dict[str, list[Record]]) -> dict[str, str]:
+    """Draw the loss of each run, and its parts if it has several; give each part's line style."""
+    styles: dict[str, str] = {}
+    for number, (name, records) in enumerate(runs.items()):
+        colour = dict(color=f'C{number}')
+        curves.draw(curves.losses, name, records, 'loss', raw=True, alpha=0.25, linewidth=1, **colour)
+        curves.draw(curves.losses, name, records, 'loss', linewidth=2, label=name, **colour)
+        parts = named(records, 'loss_')
+        for part in parts if len(parts) > 1 else ():
+            style = styles.setdefault(part.removeprefix('loss_'), STYLES[len(styles) % len(STYLES)])
+            curves.draw(curves.losses, name, records, part, linewidth=1.2, linestyle=style, **colour)
+    return styles
+
+
+def _draw_precisions(curves: Curves, runs: dict[str, list[Record]], chances: set[float]) -> None:
+    """Draw a curve for each block, the later the darker, its number at the end; chance as a dashed line."""
+    axes, ends = curves.precisions, defaultdict(list)
+    for number, (name, records) in enumerate(runs.items()):
+        blocks = named(records, PRECISION)
+        for order, block in enumerate(blocks):
+            depth = dict(color=f'C{number}', alpha=0.35 + 0.65 * (order + 1) / len(blocks))
+            x, y = curves.draw(axes, name, records, block, linewidth=1.5, **depth).get_data()
+            ends[x[-1]].append((y[-1], block.removeprefix(PRECISION), f'C{number}'))
+    for x, labels in ends.items():
+        _label(axes, x, sorted(labels, reverse=True))
+    for chance in chances:
+        axes.axhline(chance, color='black', linewidth=1, linestyle='--')
+        below_right = dict(xytext=(0, -3), textcoords='offset points', ha='right', va='top', fontsize=8)
+        axes.annotate('chance', (0.99, chance), xycoords=axes.get_yaxis_transform(), **below_right)
+    axes.set(ylabel='TopK precision by block', ylim=(0, 1.02))
+
+
+def _label(axes: Axes, x: float, falling: list[tuple[float, str, str]]) -> None:
+    """Write the texts of curves that end at x, given as (y, text, colour) from the highest down."""
+    heights = spread([y for y, _, _ in falling], LABEL_GAP)
+    for y, (_, text, colour) in zip(heights, falling, strict=True):
+        axes.annotate(text, (x, y), (4, 0), textcoords='offset points', color=colour, fontsize=7, va='center')
+
+
+def spread(falling: list[float], gap: float) -> list[float]:
+    """Lower numbers, which come from the largest down, until each is a gap below the one before it."""
+    placed: list[float] = []
+    for value in falling:
+        placed.append(min(value, placed[-1] - gap) if placed else value)
+    return placed
 
 
 def name_runs(folders: list[Path]) -> dict[str, Path]:
@@ -119,8 +226,10 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f'--smoothing {args.smoothing}: give a number from 0 to 0.5')
     try:
         runs = {name: read_run(folder) for name, folder in name_runs(args.work_dirs).items()}
+        precise = [name for name, records in runs.items() if named(records, PRECISION)]
+        chances = {name: read_chance(folder) for name, folder in name_runs(args.work_dirs).items() if name in precise}
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        draw_runs(runs, args.smoothing).savefig(args.out, dpi=120)
+        draw_runs(runs, args.smoothing, chances).savefig(args.out, dpi=120)
     except (ValueError, OSError) as error:
         raise SystemExit(f'training_curves: {error}') from error
     for name, records in runs.items():
