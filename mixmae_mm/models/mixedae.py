@@ -26,7 +26,7 @@ class MixedAE(MixingPretrainer):
         contrast: A loss of features (G, N, C) and labels (G, N), such as `HomologousContrastiveLoss`; None for none.
         projection_dims: Compare the features after a hidden layer and a linear one of so many channels; None compares
             them as they are.
-        init_cfg: mmengine's.
+        init_cfg: As of `MixingPretrainer`.
 
     Raises:
         ValueError: preprocessor and encoder are for different numbers of sources.
