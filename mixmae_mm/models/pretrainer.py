@@ -65,8 +65,8 @@ class MixingPretrainer(BaseModel):
         Args:
             inputs: Normalised images (B, C, H, W), or what the preprocessor mixed of them.
             data_samples: Not used: nothing is labelled.
-            mode: 'loss' gives named losses, 'predict' `Reconstructions`, 'tensor' the encoder's maps of plain images, or
-                what `encode` gives of mixtures.
+            mode: 'loss' gives named losses, 'predict' `Reconstructions`, 'tensor' the encoder's maps of plain images;
+                of mixtures what `encode` gives of mixtures.
 
         Raises:
             ValueError: an unknown mode.
