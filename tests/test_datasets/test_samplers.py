@@ -95,7 +95,7 @@ def test_seeding_decides_all_three_generators():
 
 
 def test_an_index_without_seed_is_refused_with_the_way_out():
-    with pytest.raises(ValueError, match=r"needs an index with a seed, got 3: set .*mixmae_mm\.SeededSampler"):
+    with pytest.raises(ValueError, match=r'needs an index with a seed, got 3: set .*mixmae_mm\.SeededSampler'):
         SeedSample()(dict(sample_idx=3))
 
 

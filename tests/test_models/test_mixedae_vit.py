@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mixmae_mm.mixing import NOBODY, mix_images, random_assignment, shown_cells
+from mixmae_mm.mixing import NOBODY, homologous, mix_images, random_assignment, shown_cells
 from mixmae_mm.models import MixedAEViT
 from mixmae_mm.models.positions import sin_cos_table
 
@@ -127,6 +127,19 @@ def test_with_the_true_map_sources_meet_through_cls_only():
     told = [vit(mix_images(x, assignment), assignment)[0] for x in (before, after)]
     change = (told[0] - told[1]).abs().amax(1)[0]
     assert change[assignment[0] == 1].min() > change[assignment[0] == 0].max()
+
+
+@pytest.mark.parametrize(('exempt', 'counts'), [(True, {5}), (False, {4})])
+def test_cls_is_exempt_from_the_choice_or_one_of_the_keys(exempt, counts):
+    """Of 16 patches 4 are kept, with CLS besides or among them."""
+    vit = build(num_sources=4, exempt_cls=exempt, homologous_layers=(0,))
+    images, assignment = torch.randn(2, 3, 32, 32), random_assignment(2, (4, 4), 4)
+    rules = vit._rules(homologous(assignment.flatten(1)))
+    qkv = torch.randn(2, 2, 2, 17, 8)
+    kept = rules[0](*qkv)
+    assert set(kept[:, :, 1:].sum(-1).flatten().tolist()) == counts
+    assert kept[:, :, 0].all() == exempt
+    assert torch.isfinite(vit.encode(images, assignment).precision[0])
 
 
 def test_a_larger_cell_than_a_patch():
