@@ -8,6 +8,7 @@ from mixmae_mm.models.mixedae import MixedAE
 from mixmae_mm.models.mixedae_vit import MixedAEViT
 from mixmae_mm.models.mixmae import MixMAE
 from mixmae_mm.models.mixmim_swin import MixMIMSwin
+from mixmae_mm.models.vit_pyramid import ViTPyramid
 
 __all__ = [
     'HomologousContrastiveLoss',
@@ -18,4 +19,5 @@ __all__ = [
     'MixedAE',
     'MixedAEViT',
     'MixingDataPreprocessor',
+    'ViTPyramid',
 ]

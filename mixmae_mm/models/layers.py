@@ -6,7 +6,7 @@ Letters: B images, N tokens, C channels, h x w grid of tokens.
 import torch
 from torch import Tensor, nn
 
-from mixmae_mm.models.attention import Attention, Select
+from mixmae_mm.models.attention import Attention
 
 
 class DropPath(nn.Module):
@@ -50,18 +50,24 @@ class Block(nn.Module):
     """A pre-norm transformer block over a plain sequence, with the parameter names of timm and MAE."""
 
     def __init__(
-        self, dims: int, num_heads: int, mlp_ratio: float = 4.0, drop_path: float = 0.0, norm_eps: float = 1e-5
+        self,
+        dims: int,
+        num_heads: int,
+        mlp_ratio: float = 4.0,
+        drop_path: float = 0.0,
+        norm_eps: float = 1e-5,
+        attention: type[Attention] = Attention,
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dims, norm_eps)
-        self.attn = Attention(dims, num_heads)
+        self.attn = attention(dims, num_heads)
         self.norm2 = nn.LayerNorm(dims, norm_eps)
         self.mlp = Mlp(dims, int(dims * mlp_ratio))
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: Tensor, select: Select | None = None) -> Tensor:
-        """Exchange between tokens, where `select` allows it, then transform each: (B, N, C) -> (B, N, C)."""
-        x = x + self.drop_path(self.attn(self.norm1(x), select))
+    def forward(self, x: Tensor, rule: object = None) -> Tensor:
+        """Exchange between tokens, as far as the attention's rule allows, then transform each: (B, N, C) -> same."""
+        x = x + self.drop_path(self.attn(self.norm1(x), rule))
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 

@@ -96,7 +96,7 @@ class MixedAEViT(PlainViT):
         Raises:
             ValueError: cells that patches would cut.
         """
-        return self.encode(images, assignment).maps
+        return super().forward(images) if assignment is None else self.encode(images, assignment).maps
 
     def encode(self, images: Tensor, assignment: Tensor | None = None, shown: Tensor | None = None) -> Encoded:
         """Encode, and tell more than the maps.
@@ -106,7 +106,12 @@ class MixedAEViT(PlainViT):
             assignment: As in `forward`; entries may be `NOBODY`.
             shown: Numbers of the patches that are not nobody's, (B or 1, n): only those are encoded, as in MAE. None
                 for all.
+
+        Raises:
+            ValueError: cells that patches would cut, or a model with windows.
         """
+        if self.window is not None:
+            raise ValueError('mixtures are encoded without windows: leave window_size out for pre-training')
         tokens, grid = self.embed(images)
         sources = None if assignment is None else resize_assignment(assignment, grid).flatten(1)
         if shown is not None:
@@ -129,13 +134,13 @@ class MixedAEViT(PlainViT):
         same = same if self.exempt_cls else F.pad(same, (EXTRA, 0, EXTRA, 0), value=False)
         return {index: TopKeys(self.topk_ratio, extra, same) for index in self.homologous_layers}
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
-        """Drop or fold segments that this model has not, before PyTorch copies weights."""
+    def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> None:
+        """Fit the position table, and drop or fold segments that this model has not, in place."""
+        super().fit_stored(state_dict, prefix)
         segments = state_dict.pop(f'{prefix}segment_embed', None) if self.segment_embed is None else None
         bias = f'{prefix}patch_embed.proj.bias'
         if segments is not None and self.fold_segments and bias in state_dict:
             state_dict[bias] = state_dict[bias] + segments.mean(dim=0)
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def _check_ratio(ratio: float) -> float:

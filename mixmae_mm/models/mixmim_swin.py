@@ -9,16 +9,18 @@ Letters: B images or mixtures, C channels, H x W pixels, h x w tokens or cells.
 from collections.abc import Sequence
 from itertools import islice
 
+import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mixmae_mm.checkpoints import load_pretrained
+from mixmae_mm.mixing import resize_assignment
 from mixmae_mm.models.layers import PatchEmbed, init_linear_layers
-from mixmae_mm.models.positions import Size, fit_stored_table, pair, resize_table, sin_cos_table
-from mixmae_mm.models.swin_arch import read_arch
+from mixmae_mm.models.padding import blank_pixels, blank_tokens, count_tokens, find_pictures, picture_labels
+from mixmae_mm.models.positions import Size, fill_up, fit_stored_table, pair, resize_table, sin_cos_table
+from mixmae_mm.models.swin_arch import lay_windows, read_arch
 from mixmae_mm.models.swin_stage import SwinStage
-from mixmae_mm.models.windows import blank_padding, picture_labels, plan_windows
 from mixmae_mm.registry import MODELS
 
 
@@ -38,10 +40,15 @@ class MixMIMSwin(BaseModule):
         in_channels: Channels of the pictures.
         window_sizes: Tokens of a window in each stage, a side or (h, w). Windows larger than the stage's map at
             `img_size` become the map.
+        wide_blocks: Blocks of the last stage but one, numbered from 0, whose windows are `wide_window`: without them
+            the windows of a large picture exchange nothing before the last stage.
+        wide_window: Tokens of those windows, a side or (h, w).
         mlp_ratio: Width of the hidden layers over the width of the tokens.
         drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 over the blocks.
         out_indices: The stages to return. All but the last get a LayerNorm of their own; stages after the last
             returned one are neither run nor trained.
+        pad_value: What the host fills pictures up with to those of a batch's size, after normalising: it is hidden from
+            attention. Take a value that no pixel has in all channels. None where pictures fill their batch.
         frozen_stages: 0 freezes the patch embedding, s also the first s stages; -1 nothing.
         with_cp: Recompute blocks in the backward pass to save memory.
         init_cfg: mmengine's; `dict(type='Pretrained', checkpoint=..., prefix='backbone.')` loads weights, and raises
@@ -58,9 +65,12 @@ class MixMIMSwin(BaseModule):
         patch_size: int = 4,
         in_channels: int = 3,
         window_sizes: Sequence[int | Size] = (14, 14, 14, 7),
+        wide_blocks: Sequence[int] = (),
+        wide_window: int | Size = 32,
         mlp_ratio: float = 4.0,
         drop_path_rate: float = 0.0,
         out_indices: Sequence[int] = (3,),
+        pad_value: float | None = None,
         frozen_stages: int = -1,
         with_cp: bool = False,
         init_cfg: dict | None = None,
@@ -70,37 +80,39 @@ class MixMIMSwin(BaseModule):
         self.patch_size = patch_size
         self.stride = patch_size * 2 ** (self.arch.num_stages - 1)
         self.out_indices = tuple(out_indices)
+        self.pad_value = pad_value
         self.frozen_stages = frozen_stages
         self.num_features = self.arch.num_features
         self.grid = tuple(_round_up(side, self.stride) // patch_size for side in pair(img_size))
         self.patch_embed = PatchEmbed(patch_size, in_channels, self.num_features[0])
         table = sin_cos_table(self.grid, self.num_features[0])
         self.absolute_pos_embed = nn.Parameter(table, requires_grad=False)
-        self.layers = self._build_stages(window_sizes, mlp_ratio, drop_path_rate, with_cp)
+        windows = lay_windows(self.arch, self.grid, window_sizes, wide_blocks, wide_window)
+        self.layers = self._build_stages(windows, mlp_ratio, drop_path_rate, with_cp)
         for stage in self.out_indices:
             self.add_module(self._norm_name(stage), nn.LayerNorm(self.num_features[stage]))
         init_linear_layers(self)
         self._freeze()
 
     def _build_stages(
-        self, window_sizes: Sequence[int | Size], mlp_ratio: float, drop_path_rate: float, with_cp: bool
+        self, windows: list[list[Size]], mlp_ratio: float, drop_path_rate: float, with_cp: bool
     ) -> nn.ModuleList:
         """Make the stages; drop path grows linearly over all blocks."""
         arch = self.arch
         step = drop_path_rate / max(sum(arch.depths) - 1, 1)
         rates = (step * block for block in range(sum(arch.depths)))
-        stages = enumerate(zip(arch.num_features, arch.num_heads, arch.depths, window_sizes, strict=True))
+        stages = zip(arch.num_features, arch.num_heads, arch.depths, windows, strict=True)
         return nn.ModuleList(
             SwinStage(
                 dims,
                 num_heads,
-                window=self._fit_window(pair(window), stage),
+                windows=of_blocks,
                 drop_paths=list(islice(rates, depth)),
                 mlp_ratio=mlp_ratio,
                 with_cp=with_cp,
-                merge=stage < arch.num_stages - 1,
+                merge=of_blocks is not windows[-1],
             )
-            for stage, (dims, num_heads, depth, window) in stages
+            for dims, num_heads, depth, of_blocks in stages
         )
 
     def forward(self, images: Tensor, assignment: Tensor | None = None) -> tuple[Tensor, ...]:
@@ -117,24 +129,31 @@ class MixMIMSwin(BaseModule):
             ValueError: cells that the last stride would cut.
         """
         self._check_cells(images, assignment)
+        sizes = find_pictures(images, self.pad_value if assignment is None else None)
         bottom, right = (-side % self.stride for side in images.shape[-2:])
-        x = self.patch_embed(F.pad(images, (0, right, 0, bottom)) if bottom or right else images)
-        grid = tuple(x.shape[1:3])
-        real = tuple(-(-side // self.patch_size) for side in images.shape[-2:])
-        x = x + self._positions(real, grid)
-        labels = picture_labels(real, grid, assignment, x.device)
+        pixels = F.pad(blank_pixels(images, sizes), (0, right, 0, bottom))
+        x = self.patch_embed(pixels)
+        grid, shown = tuple(x.shape[1:3]), count_tokens(sizes, self.patch_size)
+        x = x + self._positions(shown, grid)
+        padding = picture_labels(shown, grid, x.device)
+        labels = padding if assignment is None else resize_assignment(assignment, grid)
         outputs = {}
         for index, stage in enumerate(self.layers):
-            x = stage(x, plan_windows(tuple(x.shape[1:3]), stage.window, labels, x.device))
+            x = stage(x, labels)
             if index in self.out_indices:
-                shown = x[:, : -(-real[0] // 2**index), : -(-real[1] // 2**index)]
-                outputs[index] = getattr(self, self._norm_name(index))(shown).permute(0, 3, 1, 2)
+                outputs[index] = self._to_map(x, padding, index, tuple(images.shape[-2:]))
             if index == max(self.out_indices):
                 break
-            x = stage.downsample(x if real == grid else blank_padding(x, labels))
+            x = stage.downsample(blank_tokens(x, padding))
             # a merged token is labelled as its first one: cells hold whole tokens, and pictures begin on even ones
-            labels = None if labels is None else labels[:, ::2, ::2]
+            labels, padding = (None if which is None else which[:, ::2, ::2] for which in (labels, padding))
         return tuple(outputs[index] for index in self.out_indices)
+
+    def _to_map(self, x: Tensor, padding: Tensor | None, stage: int, canvas: Size) -> Tensor:
+        """Give a stage's output for a batch of `canvas` pixels; where no picture is, it is 0."""
+        height, width = count_tokens([canvas], self.patch_size * 2**stage)[0]
+        x = blank_tokens(getattr(self, self._norm_name(stage))(x), padding)
+        return x[:, :height, :width].permute(0, 3, 1, 2)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Tell how deep a parameter stands, for layer-wise decay: its id and the number of ids.
@@ -189,19 +208,22 @@ class MixMIMSwin(BaseModule):
         """Name the LayerNorm of a stage's output; the last one's is the official `norm`."""
         return 'norm' if stage == self.arch.num_stages - 1 else f'norm{stage}'
 
-    def _fit_window(self, window: Size, stage: int) -> Size:
-        """Shrink a window that is larger than the stage's map at `img_size`."""
-        rows, columns = (side // 2**stage for side in self.grid)
-        return min(window[0], rows), min(window[1], columns)
+    def _positions(self, shown: list[Size], grid: Size) -> Tensor:
+        """Give the position table of pictures of so many tokens, zero where the grid goes beyond: (B or 1, h, w, C)."""
+        tables = {size: resize_table(self.absolute_pos_embed, self.grid, size).unflatten(1, size) for size in shown}
+        return torch.cat([fill_up(tables[size], grid) for size in shown])
 
-    def _positions(self, real: Size, grid: Size) -> Tensor:
-        """Give the position table of a picture of `real` tokens, zero where the grid goes beyond: (1, h, w, C)."""
-        table = resize_table(self.absolute_pos_embed, self.grid, real).unflatten(1, real)
-        return table if real == grid else F.pad(table, (0, 0, 0, grid[1] - real[1], 0, grid[0] - real[0]))
+    def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> None:
+        """Fit a stored position table to this grid, in place.
+
+        Raises:
+            ValueError: its length fits neither this grid nor a square.
+        """
+        fit_stored_table(state_dict, f'{prefix}absolute_pos_embed', self.grid)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
-        """Fit a stored position table to this grid before PyTorch copies it."""
-        fit_stored_table(state_dict, f'{prefix}absolute_pos_embed', self.grid)
+        """Fit what is stored before PyTorch copies it."""
+        self.fit_stored(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 

@@ -16,10 +16,13 @@ from torch.utils.checkpoint import checkpoint
 
 from mixmae_mm.checkpoints import load_pretrained
 from mixmae_mm.mixing import put_back
-from mixmae_mm.models.attention import Select
+from mixmae_mm.models.attention import Attention, Select
 from mixmae_mm.models.layers import Block, PatchEmbed, init_linear_layers
-from mixmae_mm.models.positions import Size, fit_stored_table, pair, resize_table, token_table
+from mixmae_mm.models.padding import PADDING, blank_pixels, blank_tokens, count_tokens, find_pictures, picture_labels
+from mixmae_mm.models.positions import Size, fill_up, fit_stored_table, pair, resize_table, token_table
 from mixmae_mm.models.vit_arch import check_blocks, one_of, read_arch
+from mixmae_mm.models.vit_windows import WindowedAttention, plan_blocks
+from mixmae_mm.models.windows import Windows
 
 FINALS = ('norm', 'raw', 'mean', 'cls')
 EXTRA = 1  # tokens without a place: CLS
@@ -41,6 +44,11 @@ class PlainViT(BaseModule):
             classification it is a map of one cell: 'mean' of all patches with a norm after it, as in MAE's fine-tuning
             (`fc_norm`), or 'cls', the CLS token after the final norm.
         train_positions: Train the position table, as MAE's fine-tuning does; its pre-training does not.
+        window_size: Patches of the windows, a side or (h, w), that all blocks but `global_blocks` look inside: for
+            large pictures (ViTDet, arXiv 2203.16527); CLS is left out then. None for a ViT whose blocks see all.
+        global_blocks: The blocks, from 0, that still see all.
+        pad_value: What the host fills pictures up with to those of a batch's size, after normalising: it is hidden from
+            attention. Take a value that no pixel has in all channels. None where pictures fill their batch.
         frozen_stages: 0 freezes the embeddings, s also the first s blocks, all blocks also the final norm; -1 nothing.
         norm_eps: Added to the variance in every LayerNorm.
         with_cp: Recompute blocks in the backward pass to save memory.
@@ -48,7 +56,7 @@ class PlainViT(BaseModule):
             when they are of another model.
 
     Raises:
-        ValueError: an unknown `arch` or `final`, or blocks that there are not.
+        ValueError: an unknown `arch` or `final`, blocks that there are not, or CLS asked of a ViT with windows.
     """
 
     def __init__(
@@ -62,6 +70,9 @@ class PlainViT(BaseModule):
         out_indices: Sequence[int] = (-1,),
         final: str = 'norm',
         train_positions: bool = False,
+        window_size: int | Size | None = None,
+        global_blocks: Sequence[int] = (),
+        pad_value: float | None = None,
         frozen_stages: int = -1,
         norm_eps: float = 1e-6,
         with_cp: bool = False,
@@ -74,42 +85,77 @@ class PlainViT(BaseModule):
         self.grid = tuple(-(-side // patch_size) for side in pair(img_size))
         self.out_indices = check_blocks([i + depth if i < 0 else i for i in out_indices], depth, 'out_indices')
         self.final = one_of(FINALS, final, 'final')
+        self.window = None if window_size is None else pair(window_size)
+        self.windowed = self._find_windowed(global_blocks)
+        self.pad_value = pad_value
         self.frozen_stages = frozen_stages
         self.with_cp = with_cp
         self.cls_token = nn.Parameter(torch.empty(1, 1, dims).normal_(std=0.02))
         self.pos_embed = nn.Parameter(token_table(self.grid, dims, EXTRA), requires_grad=train_positions)
         self.patch_embed = PatchEmbed(patch_size, in_channels, dims, norm=False)
         rates = [drop_path_rate * block / max(depth - 1, 1) for block in range(depth)]
-        self.blocks = nn.ModuleList(Block(dims, self.arch.num_heads, mlp_ratio, rate, norm_eps) for rate in rates)
+        kinds = [WindowedAttention if block in self.windowed else Attention for block in range(depth)]
+        self.blocks = nn.ModuleList(
+            Block(dims, self.arch.num_heads, mlp_ratio, rate, norm_eps, kind)
+            for rate, kind in zip(rates, kinds, strict=True)
+        )
         if final != 'raw' and depth - 1 in self.out_indices:
             self.add_module('fc_norm' if final == 'mean' else 'norm', nn.LayerNorm(dims, norm_eps))
         init_linear_layers(self)
         nn.init.xavier_uniform_(self.patch_embed.proj.weight.flatten(1))  # in place: as if it were a linear layer
         self._freeze()
 
+    def _find_windowed(self, global_blocks: Sequence[int]) -> tuple[int, ...]:
+        """Name the blocks that look inside windows."""
+        seeing_all = check_blocks(global_blocks, self.arch.depth, 'global_blocks')
+        if self.window is None:
+            return ()
+        if self.final == 'cls':
+            raise ValueError("with window_size there is no CLS: take 'norm', 'raw' or 'mean' for final")
+        return tuple(block for block in range(self.arch.depth) if block not in seeing_all)
+
+    @property
+    def extra(self) -> int:
+        """Count the tokens before the patches."""
+        return EXTRA if self.window is None else 0
+
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Encode pictures (B, C, H, W): a map (B, C, ceil(H / patch), ceil(W / patch)) for each of `out_indices`."""
-        tokens, grid = self.embed(images)
-        return self.lay_out(self.run_blocks(tokens), grid)
+        sizes = find_pictures(images, self.pad_value)
+        tokens, grid = self.embed(blank_pixels(images, sizes), sizes)
+        padding = picture_labels(count_tokens(sizes, self.patch_size), grid, images.device)
+        rules = plan_blocks(self.arch.depth, grid, padding, self.windowed, self.window, self.extra, images.device)
+        return self.lay_out(self.run_blocks(tokens, rules), grid, padding=padding)
 
-    def embed(self, images: Tensor) -> tuple[Tensor, Size]:
-        """Embed patches with their place: (B, N, C), and the grid (h, w)."""
+    def embed(self, images: Tensor, sizes: list[Size] | None = None) -> tuple[Tensor, Size]:
+        """Embed patches with their place in their picture: (B, N, C), and the grid (h, w).
+
+        Args:
+            images: (B, C, H, W).
+            sizes: Height and width of each of the pictures in it; None if all fill the batch.
+        """
         bottom, right = (-side % self.patch_size for side in images.shape[-2:])
         x = self.patch_embed(F.pad(images, (0, right, 0, bottom)) if bottom or right else images)
         grid = tuple(x.shape[1:3])
-        return x.flatten(1, 2) + resize_table(self.pos_embed, self.grid, grid, EXTRA)[:, EXTRA:], grid
+        shown = [grid] if sizes is None else count_tokens(sizes, self.patch_size)
+        return x.flatten(1, 2) + self._positions(shown, grid), grid
 
-    def run_blocks(self, tokens: Tensor, rules: Mapping[int, Select] | None = None) -> dict[int, Tensor]:
-        """Put CLS before tokens (B, n, C) and transform them.
+    def _positions(self, shown: list[Size], grid: Size) -> Tensor:
+        """Give the position table of pictures of so many patches, zero where the grid goes beyond: (B or 1, N, C)."""
+        tables = {size: resize_table(self.pos_embed, self.grid, size, EXTRA)[:, EXTRA:] for size in shown}
+        return torch.cat([fill_up(tables[size].unflatten(1, size), grid) for size in shown]).flatten(1, 2)
+
+    def run_blocks(self, tokens: Tensor, rules: Mapping[int, Select | Windows] | None = None) -> dict[int, Tensor]:
+        """Put CLS, if there is one, before tokens (B, n, C) and transform them.
 
         Args:
             tokens: Patches, all or some.
-            rules: Which keys to keep, for the blocks in which not all are.
+            rules: What the patches may see, for the blocks in which it is not everything.
 
         Returns:
-            For each of `out_indices` the tokens after that block, (B, 1 + n, C); after the last, as `final` says.
+            For each of `out_indices` the tokens after that block, (B, extra + n, C); after the last, as `final` says.
         """
-        cls = self.cls_token + self.pos_embed[:, :EXTRA]
+        cls = (self.cls_token + self.pos_embed[:, :EXTRA])[:, : self.extra]
         x = torch.cat([cls.expand(len(tokens), -1, -1), tokens], dim=1)
         outputs = {}
         for index, block in enumerate(self.blocks[: max(self.out_indices) + 1]):
@@ -118,28 +164,34 @@ class PlainViT(BaseModule):
                 outputs[index] = self.norm(x) if self._is_last(index) and self.final in ('norm', 'cls') else x
         return outputs
 
-    def lay_out(self, outputs: Mapping[int, Tensor], grid: Size, shown: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Make maps of what the blocks gave; patches that are not among `shown` (B or 1, n) are 0."""
-        return tuple(self._to_map(outputs[index], index, grid, shown) for index in self.out_indices)
+    def lay_out(
+        self, outputs: Mapping[int, Tensor], grid: Size, shown: Tensor | None = None, padding: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Make maps of what the blocks gave; patches not among `shown` (B or 1, n), or of `padding`, are 0."""
+        return tuple(self._to_map(outputs[index], index, grid, shown, padding) for index in self.out_indices)
 
     def _is_last(self, index: int) -> bool:
         """Tell whether a block is the last."""
         return index == self.arch.depth - 1
 
-    def _run(self, block: Block, x: Tensor, rule: Select | None) -> Tensor:
+    def _run(self, block: Block, x: Tensor, rule: Select | Windows | None) -> Tensor:
         """Run a block, or have it recomputed in the backward pass."""
         if self.with_cp and torch.is_grad_enabled():
             return checkpoint(block, x, rule, use_reentrant=False)
         return block(x, rule)
 
-    def _to_map(self, x: Tensor, index: int, grid: Size, shown: Tensor | None) -> Tensor:
-        """Lay a block's tokens (B, 1 + n, C) out on their grid, or pool the last one's to a map of one cell."""
+    def _to_map(self, x: Tensor, index: int, grid: Size, shown: Tensor | None, padding: Tensor | None) -> Tensor:
+        """Lay a block's tokens (B, extra + n, C) out on their grid, or pool the last one's to a map of one cell."""
+        patches = x[:, self.extra :]
+        if padding is not None:
+            patches = blank_tokens(patches.unflatten(1, grid), padding).flatten(1, 2)
         if self._is_last(index) and self.final == 'cls':
             return x[:, 0, :, None, None]
         if self._is_last(index) and self.final == 'mean':
-            return self.fc_norm(x[:, EXTRA:].mean(dim=1))[..., None, None]
-        tokens = x[:, EXTRA:] if shown is None else put_back(x[:, EXTRA:], shown, grid[0] * grid[1])
-        return tokens.transpose(1, 2).unflatten(2, grid)
+            share = 1 if padding is None else (padding != PADDING).flatten(1).float().mean(dim=1, keepdim=True)
+            return self.fc_norm(patches.mean(dim=1) / share)[..., None, None]
+        patches = patches if shown is None else put_back(patches, shown, grid[0] * grid[1])
+        return patches.transpose(1, 2).unflatten(2, grid)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Tell how deep a parameter stands, for layer-wise decay: its id and the number of ids.
@@ -178,8 +230,18 @@ class PlainViT(BaseModule):
                 if isinstance(frozen, nn.Module):
                     frozen.eval()
         self.blocks[max(self.out_indices) + 1 :].requires_grad_(False)
+        if not self.extra:
+            self.cls_token.requires_grad_(False)
+
+    def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> None:
+        """Fit a stored position table to this grid, in place.
+
+        Raises:
+            ValueError: its length fits neither this grid nor a square.
+        """
+        fit_stored_table(state_dict, f'{prefix}pos_embed', self.grid, EXTRA)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
-        """Fit a stored position table to this grid before PyTorch copies it."""
-        fit_stored_table(state_dict, f'{prefix}pos_embed', self.grid, EXTRA)
+        """Fit what is stored before PyTorch copies it."""
+        self.fit_stored(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -52,6 +52,11 @@ def resize_table(table: Tensor, grid: Size, new_grid: Size, extra: int = 0) -> T
     return torch.cat([table[:, :extra], _bicubic(maps, new_grid).permute(0, 2, 3, 1).flatten(1, 2)], dim=1)
 
 
+def fill_up(table: Tensor, grid: Size) -> Tensor:
+    """Put zeros below and right of a table: (1, h, w, C) -> (1, grid h, grid w, C)."""
+    return F.pad(table, (0, 0, 0, grid[1] - table.shape[2], 0, grid[0] - table.shape[1]))
+
+
 def fit_stored_table(state_dict: dict[str, Tensor], name: str, grid: Size, extra: int = 0) -> None:
     """Stretch the table `name` among stored weights, if it is there, to a model's grid.
 

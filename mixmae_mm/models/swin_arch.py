@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mixmae_mm.models.positions import Size, pair
+
 ARCHS = {
     'tiny': {'embed_dims': 96, 'depths': (2, 2, 6, 2), 'num_heads': (3, 6, 12, 24)},
     'base': {'embed_dims': 128, 'depths': (2, 2, 18, 2), 'num_heads': (4, 8, 16, 32)},
@@ -53,3 +55,38 @@ def read_arch(arch: str | dict, window_sizes: Sequence, out_indices: Sequence[in
     if not out_indices or not set(out_indices) <= set(range(read.num_stages)):
         raise ValueError(f'out_indices {tuple(out_indices)} must name some of the stages 0 to {read.num_stages - 1}')
     return read
+
+
+def lay_windows(
+    arch: SwinArch,
+    grid: Size,
+    window_sizes: Sequence[int | Size],
+    wide_blocks: Sequence[int] = (),
+    wide_window: int | Size = 32,
+) -> list[list[Size]]:
+    """Give the window of every block of every stage, none larger than the stage's map.
+
+    Args:
+        arch: Number of stages and blocks.
+        grid: Tokens (h, w) of the first stage's map.
+        window_sizes: Tokens of a window in each stage, a side or (h, w).
+        wide_blocks: Blocks of the last stage but one that have another window.
+        wide_window: That one.
+
+    Raises:
+        ValueError: wide blocks that there are not.
+    """
+    windows = [[pair(size)] * depth for size, depth in zip(window_sizes, arch.depths, strict=True)]
+    if wide_blocks and not (arch.num_stages > 1 and set(wide_blocks) <= set(range(arch.depths[-2]))):
+        raise ValueError(
+            f'wide_blocks {tuple(wide_blocks)} must name some of the blocks 0 to {arch.depths[-2] - 1} of the last '
+            'stage but one' if arch.num_stages > 1 else 'wide_blocks needs two stages or more'
+        )
+    for block in wide_blocks:
+        windows[-2][block] = pair(wide_window)
+    return [[_clip(window, grid, 2**stage) for window in of_blocks] for stage, of_blocks in enumerate(windows)]
+
+
+def _clip(window: Size, grid: Size, factor: int) -> Size:
+    """Shrink a window that is larger than a map, `factor` times as coarse as the grid."""
+    return min(window[0], grid[0] // factor), min(window[1], grid[1] // factor)

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from mixmae_mm.models.attention import attend, check_heads, merge_heads, split_heads
 from mixmae_mm.models.layers import DropPath, Mlp, PatchMerging
 from mixmae_mm.models.positions import Size, guess_grid, relative_index, resize_relative_table
-from mixmae_mm.models.windows import Windows
+from mixmae_mm.models.windows import Windows, plan_windows
 
 
 class WindowAttention(nn.Module):
@@ -54,8 +54,12 @@ class WindowAttention(nn.Module):
             index = relative_index(window, self.window, index.device)
         return self.relative_position_bias_table[index.flatten()].view(*index.shape, -1).permute(2, 0, 1)
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
-        """Fit a stored bias table to this window before PyTorch copies it."""
+    def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> None:
+        """Fit a stored bias table to this window, in place; the index is the window's own.
+
+        Raises:
+            ValueError: it is neither of this window nor of a square one.
+        """
         name = f'{prefix}relative_position_bias_table'
         if name in state_dict:
             offsets = (2 * self.window[0] - 1, 2 * self.window[1] - 1)
@@ -64,6 +68,10 @@ class WindowAttention(nn.Module):
             state_dict[name] = resize_relative_table(state_dict[name], stored_window, self.window)
             index = relative_index(self.window, self.window, state_dict[name].device)
             state_dict[f'{prefix}relative_position_index'] = index
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
+        """Fit what is stored before PyTorch copies it."""
+        self.fit_stored(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
@@ -90,8 +98,8 @@ class SwinStage(nn.Module):
     Args:
         dims: Channels.
         num_heads: Heads.
-        window: Tokens (h, w) of a window.
-        drop_paths: The drop rate of each block; their number is the stage's depth.
+        windows: Tokens (h, w) of each block's windows; their number is the stage's depth.
+        drop_paths: The drop rate of each block.
         mlp_ratio: Width of the hidden layer over the width of the tokens.
         with_cp: Recompute each block in the backward pass rather than keep what it computed.
         merge: Whether another stage follows.
@@ -101,23 +109,31 @@ class SwinStage(nn.Module):
         self,
         dims: int,
         num_heads: int,
-        window: Size,
+        windows: Sequence[Size],
         drop_paths: Sequence[float],
         mlp_ratio: float,
         with_cp: bool,
         merge: bool,
     ) -> None:
         super().__init__()
-        self.window = window
         self.with_cp = with_cp
-        self.blocks = nn.ModuleList(SwinBlock(dims, num_heads, window, mlp_ratio, rate) for rate in drop_paths)
+        blocks = zip(windows, drop_paths, strict=True)
+        self.blocks = nn.ModuleList(SwinBlock(dims, num_heads, window, mlp_ratio, rate) for window, rate in blocks)
         self.downsample = PatchMerging(dims) if merge else nn.Identity()
 
-    def forward(self, x: Tensor, windows: Windows) -> Tensor:
-        """Run the blocks, without the merging: (B, h, w, C) -> (B, h, w, C)."""
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Run the blocks, without the merging: (B, h, w, C) -> (B, h, w, C).
+
+        Args:
+            x: Tokens.
+            labels: The picture that each belongs to, int64 (B or 1, h, w): tokens see only their like. None where all
+                may see each other.
+        """
+        sizes = {block.attn.window for block in self.blocks}
+        plans = {size: plan_windows(tuple(x.shape[1:3]), size, labels, x.device) for size in sizes}
         for block in self.blocks:
             if self.with_cp and torch.is_grad_enabled():
-                x = checkpoint(block, x, windows, use_reentrant=False)
+                x = checkpoint(block, x, plans[block.attn.window], use_reentrant=False)
             else:
-                x = block(x, windows)
+                x = block(x, plans[block.attn.window])
         return x

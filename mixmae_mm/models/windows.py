@@ -9,11 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mixmae_mm.mixing import homologous, resize_assignment
+from mixmae_mm.mixing import homologous
+from mixmae_mm.models.padding import PADDING
 from mixmae_mm.models.positions import Size
-
-PADDING = -1
-"""The label of tokens that belong to no picture."""
 
 
 @dataclass(frozen=True)
@@ -66,22 +64,3 @@ def plan_windows(grid: Size, window: Size, labels: Tensor | None, device: torch.
     # cut() fills up with zeros: shifted by one while cutting, they come out as PADDING
     inside = windows.cut(labels[..., None] - PADDING).squeeze(-1) + PADDING
     return Windows(grid, windows.size, homologous(inside.flatten(0, 1)).unflatten(0, inside.shape[:2]))
-
-
-def picture_labels(real: Size, grid: Size, assignment: Tensor | None, device: torch.device) -> Tensor | None:
-    """Name the picture that each token of the finest grid belongs to: int64 (B or 1, h, w), None if it is all one.
-
-    `real` is the part (h, w) of the grid that pictures cover; the rest is padding, which no picture's token may see.
-    """
-    if assignment is not None:
-        return resize_assignment(assignment, grid)
-    if real == grid:
-        return None
-    labels = torch.full((1, *grid), PADDING, device=device)
-    labels[:, : real[0], : real[1]] = 0
-    return labels
-
-
-def blank_padding(x: Tensor, labels: Tensor) -> Tensor:
-    """Set tokens that belong to no picture to zero, before they are merged with some that do: (B, h, w, C)."""
-    return x.masked_fill((labels == PADDING)[..., None], 0)
