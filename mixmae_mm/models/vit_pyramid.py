@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mixmae_mm.registry import MODELS
 
@@ -63,18 +62,10 @@ class ViTPyramid(BaseModule):
         return tuple(level(x) for level, x in zip(self.levels, maps, strict=True))
 
 
-class HalfPool(nn.Module):
-    """Halve the sides by the largest of 2 x 2 places; an odd last row or column counts by itself."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Pool (B, C, h, w) to (B, C, ceil(h / 2), ceil(w / 2))."""
-        return F.max_pool2d(x, 2, ceil_mode=True)
-
-
 def _rescale(channels: int, scale: float, halve: bool) -> nn.Module:
     """Make what multiplies a map's sides by a scale."""
     if scale == SCALES[-1]:
-        return HalfPool()
+        return nn.MaxPool2d(2, ceil_mode=True)
     if scale == 1:
         return nn.Identity()
     half = channels // 2 if halve else channels

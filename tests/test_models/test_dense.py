@@ -1,0 +1,217 @@
+"""Encoders on large pictures and padded batches: the same features alone or padded, windows, wide windows, pyramids."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from mixmae_mm.models import MixedAEViT, MixMIMSwin, ViTPyramid
+from mixmae_mm.models.padding import blank_pixels, find_pictures
+
+PAD = -1000.0
+SIZES = [(333, 500), (800, 1333), (512, 683), (64, 64)]
+SWIN = dict(arch=dict(embed_dims=8, depths=(1, 1, 2, 1), num_heads=(1, 1, 2, 2)), img_size=256)
+VIT = dict(arch=dict(embed_dims=16, depth=3, num_heads=2), img_size=64)
+
+
+def swin(**settings):
+    torch.manual_seed(0)
+    defaults = dict(window_sizes=(8, 8, 8, 4), out_indices=(0, 1, 2, 3), pad_value=PAD)
+    return blur_norms(MixMIMSwin(**SWIN | defaults | settings))
+
+
+def vit(**settings):
+    torch.manual_seed(0)
+    return blur_norms(MixedAEViT(**VIT | dict(out_indices=(0, 2), pad_value=PAD) | settings))
+
+
+def blur_norms(encoder):
+    """Move all that starts at 0 or 1, so that nothing hides behind it."""
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    return encoder.eval()
+
+
+ENCODERS = {
+    'swin': swin,
+    'wide swin': lambda: swin(wide_blocks=(1,), wide_window=12),
+    'vit': vit,
+    'windowed vit': lambda: vit(window_size=5, global_blocks=(1,)),
+}
+
+
+def batch(pictures, canvas):
+    return torch.stack([F.pad(x, (0, canvas[1] - x.shape[2], 0, canvas[0] - x.shape[1]), value=PAD) for x in pictures])
+
+
+def check_alone_equals_padded(encoder, sizes, canvas):
+    pictures = [torch.randn(3, *size) for size in sizes]
+    with torch.no_grad():
+        together = encoder(batch(pictures, canvas))
+        for index, picture in enumerate(pictures):
+            for padded, alone in zip(together, encoder(picture[None]), strict=True):
+                height, width = alone.shape[-2:]
+                torch.testing.assert_close(padded[index, :, :height, :width], alone[0], rtol=1e-4, atol=1e-5)
+                outside = padded[index].clone()
+                outside[:, :height, :width] = 0
+                assert not outside.any()
+
+
+@pytest.mark.parametrize('name', ENCODERS)
+@pytest.mark.parametrize('canvas', [(160, 192), (176, 171)])
+def test_features_do_not_depend_on_padding(name, canvas):
+    check_alone_equals_padded(ENCODERS[name](), [(83, 125), (160, 70), (16, 16), (131, 171)], canvas)
+
+
+@pytest.mark.parametrize('name', ENCODERS)
+def test_features_of_real_sizes_do_not_depend_on_padding(name):
+    check_alone_equals_padded(ENCODERS[name](), SIZES, (800, 1344))
+
+
+def test_without_a_pad_value_padding_is_picture():
+    picture = torch.randn(3, 64, 64)
+    encoder = swin(pad_value=None)
+    with torch.no_grad():
+        padded, alone = encoder(F.pad(picture, (0, 64))[None])[0], encoder(picture[None])[0]
+    assert not torch.allclose(padded[..., :16], alone, atol=1e-3)
+
+
+def test_pooling_leaves_padding_out():
+    encoder = vit(out_indices=(2,), final='mean')
+    pictures = [torch.randn(3, 64, 40), torch.randn(3, 128, 128)]
+    with torch.no_grad():
+        together = encoder(batch(pictures, (128, 128)))[0]
+        alone = torch.cat([encoder(picture[None])[0] for picture in pictures])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_pictures_are_measured_by_their_padding():
+    images = torch.full((3, 2, 6, 8), PAD)
+    images[0, 1, :4, :5] = 1.0
+    images[1, 0, 5, 7] = PAD + 1
+    assert find_pictures(images, PAD) == [(4, 5), (6, 8), (6, 8)]  # the last holds nothing: taken for a whole one
+    assert find_pictures(images, None) == [(6, 8)]
+    assert find_pictures(torch.randn(2, 3, 6, 8), PAD) == [(6, 8)]
+    blank = blank_pixels(images[:1], [(4, 5)])
+    assert torch.equal(blank[0, 0, :4, :5], torch.full((4, 5), PAD))
+    assert blank.sum() == 20 + 20 * PAD
+
+
+def affected(encoder, size, level):
+    """Tell which places of a map change when the upper left pixel does."""
+    picture = torch.randn(1, 3, size, size)
+    other = picture.clone()
+    other[..., 0, 0] += 1
+    with torch.no_grad():
+        return (encoder(picture)[level] != encoder(other)[level]).any(dim=1)[0]
+
+
+def test_windows_keep_to_themselves_and_wide_blocks_look_further():
+    narrow = affected(swin(), 256, 2)  # a map of 16 x 16, windows of 8
+    assert narrow[:8, :8].all()
+    assert not narrow[8:].any()
+    assert not narrow[:, 8:].any()
+    wide = affected(swin(wide_blocks=(1,), wide_window=12), 256, 2)
+    assert wide[:12, :12].all()
+    assert not wide[12:].any()
+    assert not wide[:, 12:].any()
+    assert affected(swin(wide_blocks=(0,), wide_window=99), 256, 2).all()  # clipped to the map: all see all
+
+
+def test_wide_tables_are_made_for_their_window_and_loaded_from_narrow_ones():
+    encoder = swin(wide_blocks=(1,), wide_window=12)
+    tables = [block.attn.relative_position_bias_table for block in encoder.layers[2].blocks]
+    assert [len(table) for table in tables] == [15**2, 23**2]
+    encoder.load_state_dict(swin().state_dict())
+    narrow = swin().layers[2].blocks[1].attn.relative_position_bias_table
+    stretched = F.interpolate(narrow.T.reshape(1, 2, 15, 15), size=(23, 23), mode='bicubic', align_corners=False)
+    torch.testing.assert_close(tables[1], stretched[0].flatten(1).T)
+
+
+def test_wide_blocks_that_there_are_not():
+    with pytest.raises(ValueError, match=r'wide_blocks \(2,\) must name some of the blocks 0 to 1 of the last'):
+        swin(wide_blocks=(2,))
+
+
+def attend_by_hand(attention, tokens):
+    """Softmax attention over (T, C) for each head, written out."""
+    dims = tokens.shape[1] // attention.num_heads
+    query, key, value = attention.qkv(tokens).chunk(3, dim=1)
+    heads = []
+    for part in range(attention.num_heads):
+        of_head = slice(part * dims, (part + 1) * dims)
+        weights = (query[:, of_head] @ key[:, of_head].T / dims**0.5).softmax(dim=1)
+        heads.append(weights @ value[:, of_head])
+    return attention.proj(torch.cat(heads, dim=1))
+
+
+def test_a_windowed_vit_attends_window_by_window():
+    encoder = vit(window_size=(2, 3), global_blocks=(1,), out_indices=(2,), final='raw')
+    with torch.no_grad():
+        images = torch.randn(1, 3, 64, 80)  # 4 x 5 patches, of which the second column of windows lacks one
+        expected = encoder.embed(images)[0][0]
+        for index, block in enumerate(encoder.blocks):
+            x = block.norm1(expected)
+            windows = [range(20)] if index == 1 else [
+                [row * 5 + column for row in rows for column in columns]
+                for rows in ((0, 1), (2, 3)) for columns in ((0, 1, 2), (3, 4))
+            ]
+            for window in windows:
+                expected[list(window)] += attend_by_hand(block.attn, x[list(window)])
+            expected = expected + block.mlp(block.norm2(expected))
+        torch.testing.assert_close(encoder(images)[0][0].flatten(1).T, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_windowed_vit_has_no_cls_and_mixes_nothing():
+    encoder = vit(window_size=2, pad_value=None)
+    assert not encoder.cls_token.requires_grad
+    assert vit().cls_token.requires_grad
+    with pytest.raises(ValueError, match='leave window_size out for pre-training'):
+        encoder(torch.randn(1, 3, 64, 64), torch.zeros(1, 4, 4, dtype=torch.int64))
+    with pytest.raises(ValueError, match="take 'norm', 'raw' or 'mean' for final"):
+        vit(window_size=2, final='cls')
+
+
+@pytest.mark.parametrize('name', ENCODERS)
+def test_recomputing_changes_no_gradient(name):
+    pictures = batch([torch.randn(3, 83, 125), torch.randn(3, 96, 64)], (96, 128))
+    gradients = []
+    for with_cp in (False, True):
+        encoder = ENCODERS[name]()
+        for part in (encoder, *getattr(encoder, 'layers', ())):
+            part.with_cp = with_cp
+        sum(x.square().sum() for x in encoder(pictures)).backward()
+        gradients.append([p.grad for p in encoder.parameters() if p.requires_grad])
+    for plain, recomputed in zip(*gradients, strict=True):
+        torch.testing.assert_close(plain, recomputed)
+
+
+def test_a_pyramid_rescales_its_maps():
+    torch.manual_seed(0)
+    pyramid = ViTPyramid(8, halve=True)
+    x = torch.randn(2, 8, 5, 6)
+    levels = pyramid([x])
+    assert [tuple(level.shape) for level in levels] == [(2, 2, 20, 24), (2, 4, 10, 12), (2, 8, 5, 6), (2, 8, 3, 3)]
+    assert torch.equal(levels[2], x)
+    assert torch.equal(levels[3][:, :, 2, 0], x[:, :, 4, :2].amax(dim=2))
+    weight, bias = pyramid.levels[1].weight, pyramid.levels[1].bias
+    by_hand = torch.einsum('bc,cd->bd', x[:, :, 1, 2], weight[:, :, 1, 0]) + bias
+    torch.testing.assert_close(levels[1][:, :, 3, 4], by_hand)
+
+
+def test_a_pyramid_takes_a_map_for_each_scale():
+    pyramid = ViTPyramid(4, scales=(2, 1))
+    maps = [torch.randn(1, 4, 3, 3) for _ in range(2)]
+    assert torch.equal(pyramid(maps)[0], pyramid.levels[0](maps[0]))
+    assert torch.equal(pyramid(maps)[1], maps[1])
+    with pytest.raises(ValueError, match='3 maps for 2 scales: set out_indices'):
+        pyramid(maps + maps[:1])
+    with pytest.raises(ValueError, match=r'scales \(3,\) must be some of'):
+        ViTPyramid(4, scales=(3,))
+
+
+def test_a_pyramid_norm_looks_at_one_place_only():
+    norm = ViTPyramid(4).levels[0][1]
+    x = torch.randn(1, 4, 3, 3)
+    by_hand = (x[0, :, 1, 2] - x[0, :, 1, 2].mean()) / (x[0, :, 1, 2].var(unbiased=False) + 1e-5).sqrt()
+    torch.testing.assert_close(norm(x)[0, :, 1, 2], by_hand)
