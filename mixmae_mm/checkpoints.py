@@ -1,77 +1,59 @@
 """Weights in: an encoder, or a whole pre-training model, from a file; or a clear word on why not."""
 
+import logging
 import re
-from collections.abc import Collection, Mapping
-from pathlib import Path
-from pickle import UnpicklingError
+from collections.abc import Mapping
 
-import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
-from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
+from mixmae_mm.layouts import DECODER, ENCODER, Layout, find_layout, our_name, to_ours
+from mixmae_mm.load_report import LoadReport
+from mixmae_mm.weights_file import read_weights
+
+MIN_SHARE = 0.95
 NEW_IN_TRANSFER = re.compile(r'(norm\d+|fc_norm)\.(weight|bias)|segment_embed')
 """Names that no file need hold: the norms of intermediate outputs and of pooled features, which only transfer has, and
 the segment embedding, which only mixtures need."""
 
-ENCODER, DECODER = 'backbone.', 'neck.'  # what stands before their names in our pre-training models
-OUR_LAYOUT = "our layout, where 'backbone.' is the encoder and 'neck.' the decoder"
-OFFICIAL_LAYOUT = 'the official layout, where mask_token and decoder_* are the decoder and all else is the encoder'
+TABLES = re.compile(r'(.*\.)?(absolute_pos_embed|pos_embed|decoder_pos_embed)')
+"""Names that every file must hold: weights go with the table of positions that they were trained with."""
+
+INDEX = 'relative_position_index'
+WITHOUT_PLACE = {
+    re.compile(r'segment_embed'): 'only mixtures need it (dropped, or folded where fold_segments says so)',
+    re.compile(r'(norm\d*|fc_norm)\.(weight|bias)'): 'the norm of an output that this encoder does not give',
+    re.compile(r'dist_token'): 'a distillation token, with its row of the position table',
+    re.compile(r'.*\.attn_mask'): 'masks are made anew',
+}
+"""Names of an encoder that one of ours need not have, and why."""
 
 
-def read_state_dict(checkpoint: str) -> dict[str, Tensor]:
-    """Read the weights in a file: bare, or under `state_dict` (mmengine) or `model` (MixMIM, MAE).
+def load_backbone(
+    backbone: nn.Module, checkpoint: str, prefix: str | None = None, min_share: float = MIN_SHARE
+) -> LoadReport:
+    """Load an encoder from a checkpoint of any model around it, in any layout of `mixmae_mm.layouts`.
 
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it holds no weights, or something that only running code could read.
-    """
-    content = _read(checkpoint)
-    for container in ('state_dict', 'model'):
-        if isinstance(content, Mapping) and isinstance(content.get(container), Mapping):
-            content = content[container]
-    if not isinstance(content, Mapping):
-        raise ValueError(f'{checkpoint} holds a {type(content).__name__}, not weights by name: it is no checkpoint')
-    weights = {name: value for name, value in content.items() if isinstance(value, Tensor)}
-    if not weights:
-        raise ValueError(f'{checkpoint} holds no weights, only {sorted(content)[:5]}: it is no checkpoint')
-    return weights
-
-
-def _read(checkpoint: str) -> object:
-    """Read a file without running any code that it may hold; addresses are left to mmengine."""
-    if not Path(checkpoint).is_file():
-        return CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
-    try:
-        return torch.load(checkpoint, map_location='cpu', weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f'{checkpoint} cannot be read as weights without running code: {error}') from error
-
-
-def load_backbone(backbone: nn.Module, checkpoint: str, prefix: str | None = None) -> None:
-    """Load an encoder from a checkpoint of any model around it.
+    Position tables are stretched to the encoder's grid and windows. Nothing is changed unless all is well. The report
+    goes to the log.
 
     Args:
         backbone: What to fill.
-        checkpoint: The file.
-        prefix: What stands before the encoder's names in the file; None takes `backbone.` if there is such a name.
+        checkpoint: The file, .pth or .safetensors, or its address.
+        prefix: What stands before the encoder's names in the file; None finds it.
+        min_share: Parameters that the file must hold over those of the encoder.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it does not hold the whole encoder, or one of another size.
+        ValueError: it does not hold enough of the encoder, or is of another one.
     """
-    weights = read_state_dict(checkpoint)
-    if prefix is None:
-        prefix = ENCODER if any(name.startswith(ENCODER) for name in weights) else ''
-    weights = _below(weights, prefix)
     hint = 'Check that it is a checkpoint of the same encoder, and its prefix'
-    _check_complete(backbone, weights, f"{checkpoint} (under prefix '{prefix}')", hint, found=weights)
-    _copy(backbone, weights, checkpoint, f"under prefix '{prefix}'")
+    return _load(backbone, checkpoint, prefix, min_share, ENCODER, hint)
 
 
-def load_pretrainer(model: nn.Module, checkpoint: str, prefix: str | None = None) -> None:
-    """Load a whole pre-training model, from one of our files or an official one (MAE, MixMIM).
+def load_pretrainer(model: nn.Module, checkpoint: str, prefix: str | None = None) -> LoadReport:
+    """Load a whole pre-training model, from one of our files, an official one (MAE, MixMIM) or mmpretrain's.
 
     Args:
         model: What to fill, a `MixingPretrainer`.
@@ -82,22 +64,11 @@ def load_pretrainer(model: nn.Module, checkpoint: str, prefix: str | None = None
         FileNotFoundError: there is no such file.
         ValueError: it does not hold the whole model, holds more of it, or is of another size.
     """
-    file = _below(read_state_dict(checkpoint), prefix or '')
-    ours = any(name.startswith(ENCODER) for name in file)
-    layout = OUR_LAYOUT if ours else OFFICIAL_LAYOUT
-    weights = file if ours else {our_name(name): value for name, value in file.items()}
     hint = (
         'Check that it is a checkpoint of the same model, decoder and all; one of an encoder alone loads by the '
         "backbone's init_cfg"
     )
-    _check_complete(model, weights, f'{checkpoint} (taken to be in {layout})', hint, found=file)
-    _check_nothing_left(model, weights, checkpoint)
-    _copy(model, weights, checkpoint, f'in {layout}')
-
-
-def our_name(official: str) -> str:
-    """Name a tensor of an official pre-training file as in our models: only what stands before it differs."""
-    return (DECODER if official.startswith(('mask_token', 'decoder_')) else ENCODER) + official
+    return _load(model, checkpoint, prefix, 1.0, '', hint)
 
 
 def load_pretrained(backbone: BaseModule) -> None:
@@ -105,10 +76,10 @@ def load_pretrained(backbone: BaseModule) -> None:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it does not hold the whole encoder.
+        ValueError: it does not hold the encoder.
     """
     for config in take_pretrained(backbone):
-        load_backbone(backbone, config['checkpoint'], config.get('prefix'))
+        load_backbone(backbone, config['checkpoint'], config.get('prefix'), config.get('min_share', MIN_SHARE))
 
 
 def take_pretrained(module: BaseModule) -> list[dict]:
@@ -118,9 +89,87 @@ def take_pretrained(module: BaseModule) -> list[dict]:
     return [config for config in configs if config['type'] == 'Pretrained']
 
 
-def _below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Take the weights whose names begin with a prefix, and the prefix off."""
-    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+def _load(
+    module: nn.Module, checkpoint: str, prefix: str | None, min_share: float, part: str, hint: str
+) -> LoadReport:
+    """Fill a module whose names stand behind `part` among our names."""
+    file = read_weights(checkpoint)
+    try:
+        layout = find_layout(file, prefix)
+        weights = {name.removeprefix(part): x for name, x in to_ours(file, layout).items() if name.startswith(part)}
+        report = _compare(module, file, layout, weights, part)
+        _check_share(report, min_share, file)
+        _check_places(module, weights)
+        fitted = fit(module, weights)
+        _check_sizes(module, fitted)
+    except ValueError as error:
+        raise ValueError(f'{checkpoint} does not go with this {type(module).__name__}: {error}. {hint}') from error
+    report.checkpoint = checkpoint
+    _note_resized(report, file, fitted)
+    module.load_state_dict(fitted, strict=False)
+    print_log(str(report), logger='current', level=logging.WARNING if report.missing else logging.INFO)
+    return report
+
+
+def fit(module: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Have each part of a module stretch the stored tables to its own sizes; the weights given stay as they are.
+
+    Raises:
+        ValueError: a table that cannot be stretched.
+    """
+    fitted = dict(weights)
+    for name, part in module.named_modules():
+        if hasattr(part, 'fit_stored'):
+            part.fit_stored(fitted, f'{name}.' if name else '')
+    return fitted
+
+
+def _compare(
+    module: nn.Module, file: Mapping[str, Tensor], layout: Layout, weights: Mapping[str, Tensor], part: str
+) -> LoadReport:
+    """Tell by the names what of a file goes where; `weights` has the module's names."""
+    here = module.state_dict()
+    parameters = dict(module.named_parameters())
+    wanted = {name: p.numel() for name, p in parameters.items() if not _may_be_new(name)}
+    missing = sorted(wanted.keys() - weights.keys())
+    share = 1 - sum(wanted[name] for name in missing) / sum(wanted.values())
+    report = LoadReport(type(module).__name__, str(layout), share, missing=missing)
+    report.fresh = sorted(parameters.keys() - weights.keys() - wanted.keys())
+    for theirs in file:
+        ours = our_name(theirs, layout)
+        name = ours.removeprefix(part)
+        if not ours.startswith(part) or name not in here:
+            report.skipped[theirs] = _reason(ours)
+        else:
+            report.loaded[name] = theirs
+    return report
+
+
+def _note_resized(report: LoadReport, file: Mapping[str, Tensor], fitted: Mapping[str, Tensor]) -> None:
+    """Add which tables were stretched."""
+    for name, theirs in report.loaded.items():
+        before, after = file[theirs], fitted[name]
+        if before.shape != after.shape and not name.endswith(INDEX):
+            report.resized[name] = f'{_sides(before)} -> {_sides(after)}, bicubic'
+
+
+def _reason(name: str) -> str:
+    """Say why a tensor, by our name for it, is left out."""
+    if not name.startswith(ENCODER):
+        parts = {DECODER: 'decoder', 'head': 'head'}
+        return next((what for start, what in parts.items() if name.startswith(start)), 'another part of the model')
+    name = name.removeprefix(ENCODER)
+    return next((why for pattern, why in WITHOUT_PLACE.items() if pattern.fullmatch(name)), 'no place here')
+
+
+def _sides(table: Tensor) -> str:
+    """Say the size of a table of positions: entries along its longest side but the channels, as a square if it is."""
+    entries = table.shape[1] if table.ndim == 3 else table.shape[0]
+    for extra in (0, 1, 2):
+        side = round((entries - extra) ** 0.5)
+        if side * side == entries - extra:
+            return f'{extra} + {side} x {side}' if extra else f'{side} x {side}'
+    return str(entries)
 
 
 def _may_be_new(name: str) -> bool:
@@ -128,37 +177,38 @@ def _may_be_new(name: str) -> bool:
     return NEW_IN_TRANSFER.fullmatch(name.removeprefix(ENCODER)) is not None
 
 
-def _check_complete(
-    module: nn.Module, weights: Mapping[str, Tensor], where: str, hint: str, found: Collection[str]
-) -> None:
-    """Refuse weights that leave a part of the module as it was initialised; `found` are the file's own names."""
-    wanted = {name: p for name, p in module.named_parameters() if not _may_be_new(name)}
-    missing = sorted(wanted.keys() - weights.keys())
-    if missing:
-        share = 1 - sum(wanted[name].numel() for name in missing) / sum(p.numel() for p in wanted.values())
+def _check_share(report: LoadReport, min_share: float, file: Mapping[str, Tensor]) -> None:
+    """Refuse weights that leave too much of the module, or a table of positions, as it was initialised."""
+    few = report.share < min_share
+    names = report.missing if few else [name for name in report.missing if TABLES.fullmatch(name)]
+    if names:
+        needed = 'all are needed' if min_share == 1 else f'at least {min_share:.0%} are needed'
         raise ValueError(
-            f"{where} holds {share:.0%} of this {type(module).__name__}'s parameters, all are needed. Missing: "
-            f'{missing[:3]}; found: {sorted(found)[:3]}. {hint}'
+            f'taken to have {report.layout}, it holds {report.share:.0%} of the parameters, '
+            f'{needed if few else "but not all tables of positions"}. Missing: {names[:3]}; found: {sorted(file)[:3]}'
         )
 
 
-def _check_nothing_left(model: nn.Module, weights: Mapping[str, Tensor], checkpoint: str) -> None:
-    """Refuse an encoder or decoder of which only a part would be used: a deeper one, for instance."""
-    stray = sorted(name for name in weights.keys() - model.state_dict().keys() if not _may_be_new(name))
-    stray = [name for name in stray if name.startswith((ENCODER, DECODER))]
+def _check_places(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Refuse an encoder or decoder of which only a part would be used: a deeper one, or one with more in its blocks."""
+    inside = (ENCODER, DECODER) if any(name.startswith(ENCODER) for name in weights) else ''
+    stray = sorted(name for name in weights.keys() - module.state_dict().keys() if name.startswith(inside))
+    known = [*WITHOUT_PLACE, NEW_IN_TRANSFER]
+    stray = [name for name in stray if not any(pattern.fullmatch(name.removeprefix(ENCODER)) for pattern in known)]
     if stray:
         raise ValueError(
-            f'{checkpoint} is of another model than this {type(model).__name__}, which has no place for {len(stray)} '
-            f'of its tensors, such as {stray[:3]}: build the model with the depths that the file was trained with'
+            f'there is no place here for {len(stray)} of its tensors, such as {stray[:3]}: build the model as the file '
+            'was trained'
         )
 
 
-def _copy(module: nn.Module, weights: Mapping[str, Tensor], checkpoint: str, how: str) -> None:
-    """Copy weights into a module and say what was loaded, and what was not."""
-    try:
-        report = module.load_state_dict(weights, strict=False)
-    except RuntimeError as error:
-        raise ValueError(f'{checkpoint} is of another size than this {type(module).__name__}: {error}') from error
-    loaded, fresh = len(weights) - len(report.unexpected_keys), ', '.join(report.missing_keys) or 'none'
-    message = f'loaded from {checkpoint}: {loaded} tensors {how}; starting anew: {fresh}'
-    print_log(f'{type(module).__name__} {message}', logger='current')
+def _check_sizes(module: nn.Module, fitted: Mapping[str, Tensor]) -> None:
+    """Refuse weights of other shapes, before any is copied."""
+    here = module.state_dict()
+    wrong = [name for name in fitted if name in here and here[name].shape != fitted[name].shape]
+    if wrong:
+        name = wrong[0]
+        raise ValueError(
+            f'it is of another size: {name} is {tuple(fitted[name].shape)} in the file and {tuple(here[name].shape)} '
+            f'here, and {len(wrong) - 1} more differ'
+        )

@@ -47,25 +47,33 @@ def test_init_cfg_loads_into_the_encoder(tmp_path):
 
 def test_another_model_is_refused(tmp_path):
     path = saved(tmp_path, dict(state_dict={'backbone.conv1.weight': torch.zeros(4, 3, 7, 7)}))
-    with pytest.raises(
-        ValueError, match=r"prefix 'backbone.'\) holds 0% of this MixMIMSwin's .*found: \['conv1.weight'\]"
-    ):
+    message = (
+        r'file.pth does not go with this MixMIMSwin: no name ends in patch_embed.proj.weight or patch_embed.projection.'
+        r"weight, which every encoder of ours has; found: \['backbone.conv1.weight'\]"
+    )
+    with pytest.raises(ValueError, match=message):
         load_backbone(build_encoder(CONFIG), path)
 
 
-@pytest.mark.parametrize('part', ['layers.3', 'patch_embed.norm', 'absolute_pos_embed'])
-def test_a_part_of_a_model_is_refused_and_nothing_loaded(tmp_path, part):
+@pytest.mark.parametrize(
+    ('part', 'message'),
+    [
+        ('layers.3', r"holds 38% of the parameters, at least 95% are needed. Missing: \['layers.3.bl"),
+        ('absolute_pos_embed', r"97% of .*, but not all tables of positions. Missing: \['absolute_pos_embed'\]; found"),
+    ],
+)
+def test_a_part_of_a_model_is_refused_and_nothing_loaded(tmp_path, part, message):
     half = {name: value + 1 for name, value in REFERENCE['state_dict'].items() if not name.startswith(part)}
     encoder = build_encoder(CONFIG)
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
-    with pytest.raises(ValueError, match=rf'parameters, all are needed. Missing: \[.{part}'):
+    with pytest.raises(ValueError, match=message):
         load_backbone(encoder, saved(tmp_path, half))
     assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
 
 
 def test_another_size_is_refused(tmp_path):
     other = build_encoder(CONFIG | dict(embed_dim=16))
-    with pytest.raises(ValueError, match='is of another size than this MixMIMSwin'):
+    with pytest.raises(ValueError, match='not go with this MixMIMSwin: it is of another size: '):
         load_backbone(build_encoder(CONFIG), saved(tmp_path, other.state_dict()))
 
 
@@ -199,18 +207,25 @@ def test_official_mae_files_load_into_the_vit(tmp_path, content, layout, final, 
         assert torch.equal(value, before[name] if name in fresh else file[name]), name
 
 
-def test_finetuned_vit_without_the_last_norm_is_refused_where_it_is_needed(tmp_path):
-    encoder = MODELS.build(vit(init_cfg=pretrained(tmp_path, random_mae('finetuning'))))
-    with pytest.raises(ValueError, match=r"this MixedAEViT's parameters, .*Missing: \['norm.bias', 'norm.weight'\]"):
-        encoder.init_weights()
+def test_what_little_is_missing_is_reported_or_refused_as_the_user_sets(tmp_path):
+    file = saved(tmp_path, random_mae('finetuning'))
+    encoder = MODELS.build(vit())
+    report = load_backbone(encoder, file)
+    assert report.missing == ['norm.bias', 'norm.weight']
+    total = sum(p.numel() for p in encoder.parameters())
+    assert report.share == pytest.approx(1 - 16 / total)
+    assert 'MISSING, starts anew' in str(report)
+    init = dict(type='Pretrained', checkpoint=file, min_share=1)
+    with pytest.raises(ValueError, match=r"MixedAEViT: .* parameters, all are needed. Missing: \['norm.bias', 'norm.w"):
+        MODELS.build(vit(init_cfg=init)).init_weights()
 
 
 @pytest.mark.parametrize(
     ('file', 'message'),
     [
-        (random_mae(dims=16), 'file.pth is of another size than this MixedAEViT'),
+        (random_mae(dims=16), 'file.pth does not go with this MixedAEViT: it is of another size: '),
         (random_mae(depth=1), r"Missing: \['blocks.1.attn.proj.bias'"),
-        (REFERENCE['state_dict'], r"Missing: \['blocks.0.attn.proj.bias'.*; found: \['absolute_pos_embed'"),
+        (REFERENCE['state_dict'], r"the names of MixMIM, .* holds 18% of .* Missing: \['blocks.0.attn.proj.b"),
     ],
 )
 def test_other_encoders_are_refused_by_the_vit(tmp_path, file, message):
@@ -352,8 +367,8 @@ def test_what_only_the_other_method_had_may_stay_behind(tmp_path):
 @pytest.mark.parametrize(
     ('rename', 'layout'),
     [
-        (str, r'the official layout, where mask_token and decoder_\* are the decoder and all else is the encoder'),
-        (our_name, "our layout, where 'backbone.' is the encoder and 'neck.' the decoder"),
+        (str, 'the names of MAE, timm and DeiT, with nothing before them'),
+        (our_name, "the names of MAE, timm and DeiT, behind 'backbone.'"),
     ],
 )
 def test_a_part_of_a_pretrainer_is_refused_and_nothing_loaded(tmp_path, part, missing, rename, layout):
@@ -362,7 +377,7 @@ def test_a_part_of_a_pretrainer_is_refused_and_nothing_loaded(tmp_path, part, mi
     before = copied(model)
     with pytest.raises(
         ValueError,
-        match=rf"\(taken to be in {layout}\) holds \d\d% of this MixedAE's parameters, .*Missing: \['{missing}'",
+        match=rf"taken to have {layout}, it holds \d\d% of the parameters, all are needed. Missing: \['{missing}'",
     ):
         model.init_weights()
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -379,16 +394,16 @@ def test_a_deeper_pretrainer_is_refused_and_nothing_loaded(tmp_path, deeper, str
     model = build_mae(pretrained(tmp_path, random_mae(**deeper)))
     before = copied(model)
     with pytest.raises(
-        ValueError, match=rf"than this MixedAE, which has no place for 12 of its tensors, .*\['{stray}'"
+        ValueError, match=rf"this MixedAE: there is no place here for 12 of its tensors, .*\['{stray}'"
     ):
         model.init_weights()
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_a_wider_pretrainer_and_another_method_are_refused(tmp_path):
-    with pytest.raises(ValueError, match='file.pth is of another size than this MixedAE: '):
+    with pytest.raises(ValueError, match='file.pth does not go with this MixedAE: it is of another size: '):
         build_mae(pretrained(tmp_path, random_mae(dims=16))).init_weights()
     mixmae = build_pretrainer(CONFIG)
     mixmae.init_cfg = pretrained(tmp_path, random_mae())
-    with pytest.raises(ValueError, match=r"% of this MixMAE's parameters, .*found: \['blocks.0"):
+    with pytest.raises(ValueError, match=r"this MixMAE: .*% of the parameters, .*found: \['blocks.0"):
         mixmae.init_weights()

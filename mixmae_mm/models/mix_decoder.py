@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from mixmae_mm.mixing import put_back, take, unmix
 from mixmae_mm.models.layers import Block, init_linear_layers
 from mixmae_mm.models.positions import Size, fit_stored_table, pair, resize_table, token_table
+from mixmae_mm.models.stored import FitsStored
 from mixmae_mm.registry import MODELS
 
 
 @MODELS.register_module()
-class MixDecoder(BaseModule):
+class MixDecoder(FitsStored, BaseModule):
     """Un-mix the encoder's tokens, and predict the pixels of each source by plain transformer blocks.
 
     Parameter names are those of the official MixMIM (and MAE).
@@ -98,10 +99,9 @@ class MixDecoder(BaseModule):
             return self.decoder_embed(tokens)
         return put_back(self.decoder_embed(take(tokens, shown)), shown, tokens.shape[1])
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
-        """Fit a stored position table to this grid before PyTorch copies it."""
+    def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> None:
+        """Fit a stored position table to this grid, in place."""
         fit_stored_table(state_dict, f'{prefix}decoder_pos_embed', self.grid, int(self.cls_token))
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def _check_map(features: Tensor, assignment: Tensor) -> Size:

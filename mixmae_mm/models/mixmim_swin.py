@@ -19,13 +19,14 @@ from mixmae_mm.mixing import resize_assignment
 from mixmae_mm.models.layers import PatchEmbed, init_linear_layers
 from mixmae_mm.models.padding import blank_pixels, blank_tokens, count_tokens, find_pictures, picture_labels
 from mixmae_mm.models.positions import Size, fill_up, fit_stored_table, pair, resize_table, sin_cos_table
+from mixmae_mm.models.stored import FitsStored
 from mixmae_mm.models.swin_arch import lay_windows, read_arch
 from mixmae_mm.models.swin_stage import SwinStage
 from mixmae_mm.registry import MODELS
 
 
 @MODELS.register_module()
-class MixMIMSwin(BaseModule):
+class MixMIMSwin(FitsStored, BaseModule):
     """Hierarchical vision transformer with masked window attention (MixMAE, arXiv 2205.13137).
 
     Called with an assignment, tokens see only tokens of their own source: what the encoder says of one picture then
@@ -220,11 +221,6 @@ class MixMIMSwin(BaseModule):
             ValueError: its length fits neither this grid nor a square.
         """
         fit_stored_table(state_dict, f'{prefix}absolute_pos_embed', self.grid)
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
-        """Fit what is stored before PyTorch copies it."""
-        self.fit_stored(state_dict, prefix)
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def _round_up(size: int, multiple: int) -> int:

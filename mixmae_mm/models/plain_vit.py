@@ -20,6 +20,7 @@ from mixmae_mm.models.attention import Attention, Select
 from mixmae_mm.models.layers import Block, PatchEmbed, init_linear_layers
 from mixmae_mm.models.padding import PADDING, blank_pixels, blank_tokens, count_tokens, find_pictures, picture_labels
 from mixmae_mm.models.positions import Size, fill_up, fit_stored_table, pair, resize_table, token_table
+from mixmae_mm.models.stored import FitsStored
 from mixmae_mm.models.vit_arch import check_blocks, one_of, read_arch
 from mixmae_mm.models.vit_windows import WindowedAttention, plan_blocks
 from mixmae_mm.models.windows import Windows
@@ -28,7 +29,7 @@ FINALS = ('norm', 'raw', 'mean', 'cls')
 EXTRA = 1  # tokens without a place: CLS
 
 
-class PlainViT(BaseModule):
+class PlainViT(FitsStored, BaseModule):
     """Vision transformer for pictures of any size; what does not fill a patch is padded with zeros.
 
     Args:
@@ -240,8 +241,3 @@ class PlainViT(BaseModule):
             ValueError: its length fits neither this grid nor a square.
         """
         fit_stored_table(state_dict, f'{prefix}pos_embed', self.grid, EXTRA)
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
-        """Fit what is stored before PyTorch copies it."""
-        self.fit_stored(state_dict, prefix)
-        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -12,10 +12,11 @@ from torch.utils.checkpoint import checkpoint
 from mixmae_mm.models.attention import attend, check_heads, merge_heads, split_heads
 from mixmae_mm.models.layers import DropPath, Mlp, PatchMerging
 from mixmae_mm.models.positions import Size, guess_grid, relative_index, resize_relative_table
+from mixmae_mm.models.stored import FitsStored
 from mixmae_mm.models.windows import Windows, plan_windows
 
 
-class WindowAttention(nn.Module):
+class WindowAttention(FitsStored, nn.Module):
     """Multi-head self-attention inside windows, with a learnt bias for each relative position.
 
     Bias tables of other windows are resized when they are loaded; stored indices are ignored, since the window decides
@@ -68,11 +69,6 @@ class WindowAttention(nn.Module):
             state_dict[name] = resize_relative_table(state_dict[name], stored_window, self.window)
             index = relative_index(self.window, self.window, state_dict[name].device)
             state_dict[f'{prefix}relative_position_index'] = index
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
-        """Fit what is stored before PyTorch copies it."""
-        self.fit_stored(state_dict, prefix)
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 class SwinBlock(nn.Module):

@@ -18,8 +18,9 @@ import mixmae_mm  # before the host packages: it mends what is known to break on
 import torch
 from torch import Tensor
 
-from mixmae_mm.checkpoints import ENCODER, read_state_dict
 from mixmae_mm.failures import check_checkpoint, readable_errors
+from mixmae_mm.layouts import ENCODER
+from mixmae_mm.weights_file import read_weights
 
 SEGMENTS, BIAS = 'segment_embed', 'patch_embed.proj.bias'
 VIT = re.compile(
@@ -121,7 +122,7 @@ def main(arguments: list[str] | None = None) -> None:
     with readable_errors(args.debug):
         check_checkpoint(args.checkpoint)
         check_out(args.out, args.force)
-        weights = read_state_dict(args.checkpoint)
+        weights = read_weights(args.checkpoint)
         try:
             exported = export(weights, args.fold_segments)
         except ValueError as error:

@@ -1,0 +1,202 @@
+"""Known ways to name and order weights: ours, the official MixMIM's and MAE's (also timm's and DeiT's), mmpretrain's.
+
+Our names are the official ones behind `backbone.` (encoder), `neck.` (decoder) and `head.fc.` (classifier). mmpretrain
+has names of its own, and merges the four neighbours of a token in another order (specs of both: docs/weights.md).
+"""
+
+import math
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+ENCODER, DECODER, CLASSIFIER = 'backbone.', 'neck.', 'head.fc.'
+"""What stands before our names."""
+
+ANCHORS = {'patch_embed.proj.weight': 'official', 'patch_embed.projection.weight': 'mmpretrain'}
+"""The name that every encoder has, and who calls it so."""
+
+POSITIONS = ENCODER + 'pos_embed'
+OFFICIAL_DECODER = ('mask_token', 'decoder_')
+OFFICIAL_CLASSIFIER = ('head.', 'head_dist.')
+MERGED = re.compile(r'\.downsample\.(reduction\.weight|norm\.(weight|bias))$')
+"""Weights over the four merged neighbours of a token."""
+
+PARTS = [('norm1', 'ln1'), ('norm2', 'ln2'), ('mlp.fc1', 'ffn.layers.0.0'), ('mlp.fc2', 'ffn.layers.1')]
+OURS_AND_MMPRETRAINS = {
+    'swin': [(f'backbone.layers.{{}}.blocks.{{}}.{a}.', f'backbone.layers.{{}}.blocks.{{}}.{b}.') for a, b in PARTS],
+    'vit': [
+        *((f'backbone.blocks.{{}}.{a}.', f'backbone.layers.{{}}.{b}.') for a, b in [*PARTS, ('attn', 'attn')]),
+        ('backbone.norm.', 'backbone.ln1.'),
+        ('backbone.fc_norm.', 'backbone.ln2.'),
+    ],
+    'both': [
+        ('backbone.patch_embed.proj.', 'backbone.patch_embed.projection.'),
+        *((f'neck.decoder_blocks.{{}}.{a}.', f'neck.decoder_blocks.{{}}.{b}.') for a, b in PARTS),
+        ('neck.decoder_norm.', 'neck.ln1.'),
+    ],
+}
+"""How names begin, ours and mmpretrain's; {} is a number of a stage or block."""
+
+
+class Layout(NamedTuple):
+    """How a file names and orders its weights."""
+
+    naming: str
+    """'official' or 'mmpretrain'."""
+    kind: str
+    """'swin' or 'vit'."""
+    prefix: str
+    """What stands before the encoder's names."""
+
+    @property
+    def root(self) -> str:
+        """What stands before all names of the model that the encoder is a part of."""
+        return self.prefix.removesuffix(ENCODER)
+
+    @property
+    def is_bare(self) -> bool:
+        """Tell whether decoder and classifier stand beside the encoder's names rather than behind `neck.`, `head.`."""
+        return not self.prefix.endswith(ENCODER)
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        whose = {
+            ('official', 'swin'): 'MixMIM', ('official', 'vit'): 'MAE, timm and DeiT',
+            ('mmpretrain', 'swin'): "mmpretrain's MixMIM", ('mmpretrain', 'vit'): "mmpretrain's ViT",
+        }[self.naming, self.kind]  # fmt: skip
+        behind = f"behind '{self.prefix}'" if self.prefix else 'with nothing before them'
+        return f'the names of {whose}, {behind}'
+
+
+def find_layout(names: Collection[str], prefix: str | None = None) -> Layout:
+    """Recognise the layout of a file by its names.
+
+    Args:
+        names: All names in the file.
+        prefix: What stands before the encoder's names, or before all names of the model that it is a part of; None
+            finds it, where there is only one encoder.
+
+    Raises:
+        ValueError: there is no encoder of ours, none behind that prefix, or several.
+    """
+    found = {
+        name.removesuffix(anchor): naming
+        for name in names for anchor, naming in ANCHORS.items() if name.endswith(anchor)
+    }  # fmt: skip
+    if not found:
+        raise ValueError(
+            f"no name ends in {' or '.join(ANCHORS)}, which every encoder of ours has; found: {sorted(names)[:3]}"
+        )
+    if prefix is None:
+        prefix = _only(found)
+    elif prefix not in found and prefix + ENCODER in found:
+        prefix += ENCODER
+    elif prefix not in found:
+        raise ValueError(f"there is no encoder behind '{prefix}'; there is one behind {_quoted(found)}")
+    return Layout(found[prefix], _kind(names, prefix), prefix)
+
+
+def _only(prefixes: Collection[str]) -> str:
+    """Take the one prefix that there is, or the encoder of the model itself where there are copies of it."""
+    if len(prefixes) > 1 and ENCODER not in prefixes:
+        raise ValueError(f'there are {len(prefixes)} encoders, behind {_quoted(prefixes)}: name one by `prefix`')
+    return ENCODER if ENCODER in prefixes else next(iter(prefixes))
+
+
+def _quoted(prefixes: Iterable[str]) -> str:
+    """List prefixes so that an empty one is seen."""
+    return ', '.join(f"'{prefix}'" for prefix in sorted(prefixes))
+
+
+def _kind(names: Iterable[str], prefix: str) -> str:
+    """Tell stages from plain blocks."""
+    return 'swin' if any(name.startswith(f'{prefix}layers.0.blocks.') for name in names) else 'vit'
+
+
+def our_name(name: str, layout: Layout) -> str:
+    """Give our name for a tensor of a file; one of no known part of a model keeps its own."""
+    if not layout.is_bare:
+        name = name.removeprefix(layout.root)
+    elif name.startswith(layout.prefix):
+        name = _behind_part(name.removeprefix(layout.prefix))
+    if layout.naming == 'mmpretrain':
+        name = _translate(name, [(theirs, ours) for ours, theirs in _pairs(layout.kind)])
+    return name
+
+
+def _behind_part(name: str) -> str:
+    """Put the part of the model before an official name."""
+    if name.startswith(OFFICIAL_DECODER):
+        return DECODER + name
+    if name.startswith(OFFICIAL_CLASSIFIER):
+        return CLASSIFIER + name.removeprefix('head.') if name in ('head.weight', 'head.bias') else name
+    return ENCODER + name
+
+
+def _pairs(kind: str) -> list[tuple[str, str]]:
+    """Give the beginnings of names that differ, for one kind of encoder."""
+    return OURS_AND_MMPRETRAINS[kind] + OURS_AND_MMPRETRAINS['both']
+
+
+def _translate(name: str, pairs: Iterable[tuple[str, str]]) -> str:
+    """Replace the beginning of a name."""
+    for source, target in pairs:
+        found = re.match(re.escape(source).replace(r'\{\}', r'(\d+)'), name)
+        if found:
+            return target.format(*found.groups()) + name[found.end() :]
+    return name
+
+
+def to_ours(weights: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
+    """Name and order weights as ours are, and give the table of a plain ViT a row for CLS and none for other tokens."""
+    reorder = (layout.naming, layout.kind) == ('mmpretrain', 'swin')
+    ours = {
+        our_name(name, layout): _from_unfold(x) if reorder and MERGED.search(name) else x
+        for name, x in weights.items()
+    }
+    if POSITIONS in ours:
+        ours[POSITIONS] = _with_cls_alone(ours[POSITIONS], ENCODER + 'dist_token' in ours)
+    return ours
+
+
+def _with_cls_alone(table: Tensor, distilled: bool) -> Tensor:
+    """Give a table (1, N', C) as one with a row for CLS, then the patches.
+
+    DeiT's distilled models have a second row before the patches; timm's newer ones have none for CLS, which then stands
+    at no position: a row of zeros.
+    """
+    if distilled:
+        return torch.cat([table[:, :1], table[:, 2:]], dim=1)
+    without = math.isqrt(table.shape[1]) ** 2 == table.shape[1] and table[0, 0].any()
+    return torch.cat([torch.zeros_like(table[:, :1]), table], dim=1) if without else table
+
+
+def to_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Name our weights officially; what is neither encoder, decoder nor classifier is left out."""
+    parts = {ENCODER: '', DECODER: '', CLASSIFIER: 'head.'}
+    return {
+        official + name.removeprefix(ours): x
+        for name, x in weights.items() for ours, official in parts.items() if name.startswith(ours)
+    }  # fmt: skip
+
+
+def to_mmpretrain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Name and order our weights as mmpretrain's."""
+    kind = _kind(weights, ENCODER)
+    return {
+        _translate(name, _pairs(kind)): _to_unfold(x) if kind == 'swin' and MERGED.search(name) else x
+        for name, x in weights.items()
+    }
+
+
+def _from_unfold(x: Tensor) -> Tensor:
+    """Order (..., 4 * C) by neighbour (0,0), (1,0), (0,1), (1,1), then channel; it is by channel, then row by row."""
+    return x.unflatten(-1, (-1, 4)).transpose(-1, -2)[..., [0, 2, 1, 3], :].flatten(-2).contiguous()
+
+
+def _to_unfold(x: Tensor) -> Tensor:
+    """Order (..., 4 * C) by channel, then neighbour row by row: the inverse of `_from_unfold`."""
+    return x.unflatten(-1, (4, -1))[..., [0, 2, 1, 3], :].transpose(-1, -2).flatten(-2).contiguous()
