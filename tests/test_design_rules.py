@@ -13,6 +13,7 @@ from mixmae_mm import registry
 
 PACKAGE = Path(mixmae_mm.__file__).parent
 REGISTRIES = {name: value for name, value in vars(registry).items() if isinstance(value, registry.roots.Registry)}
+CORE = ('attention', 'layers', 'padding', 'positions', 'stored', 'windows')
 
 
 def imported(path):
@@ -26,15 +27,13 @@ def imported(path):
 
 @pytest.mark.parametrize(
     'file',
-    ['mixing.py', *(f'models/{name}.py' for name in ('attention', 'layers', 'positions', 'windows', 'swin_stage'))],
+    ['mixing.py', *(f'models/{name}.py' for name in (*CORE, 'swin_stage', 'vit_windows'))],
 )
 def test_the_core_needs_torch_only(file):
     allowed = {*sys.stdlib_module_names, 'torch', 'mixmae_mm'}
     assert {name.split('.')[0] for name in imported(PACKAGE / file)} <= allowed
     ours = {name for name in imported(PACKAGE / file) if name.startswith('mixmae_mm.')}
-    assert ours <= {
-        f'mixmae_mm.{n}' for n in ('mixing', *(f'models.{m}' for m in ('attention', 'layers', 'positions', 'windows')))
-    }
+    assert ours <= {f'mixmae_mm.{name}' for name in ('mixing', *(f'models.{module}' for module in CORE))}
 
 
 def test_no_host_is_imported():

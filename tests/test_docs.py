@@ -47,4 +47,4 @@ def test_the_messages_under_troubleshooting_are_ours():
     code = ''.join(path.read_text() for path in (ROOT / 'mixmae_mm').rglob('*.py'))
     assert 'images cannot be split into groups of' in code
     assert 'operator torchvision::nms does not exist' in code
-    assert "'s parameters, all are needed" in code
+    assert ' does not go with this ' in code

@@ -17,5 +17,5 @@ _base_ = [
 
 checkpoint = 'work_dirs/mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px/epoch_40.pth'
 
-model = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.')))
+model = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint)))
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(max_keep_ckpts=1))

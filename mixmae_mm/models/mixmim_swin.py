@@ -52,8 +52,9 @@ class MixMIMSwin(FitsStored, BaseModule):
             attention. Take a value that no pixel has in all channels. None where pictures fill their batch.
         frozen_stages: 0 freezes the patch embedding, s also the first s stages; -1 nothing.
         with_cp: Recompute blocks in the backward pass to save memory.
-        init_cfg: mmengine's; `dict(type='Pretrained', checkpoint=..., prefix='backbone.')` loads weights, and raises
-            when they are of another model.
+        init_cfg: mmengine's; `dict(type='Pretrained', checkpoint=...)` loads weights of any layout that
+            `mixmae_mm.checkpoints` knows, and raises when they are of another model; `prefix` and `min_share` go
+            to `load_backbone`.
 
     Raises:
         ValueError: an unknown `arch`, or settings that do not fit each other.

@@ -53,8 +53,9 @@ class PlainViT(FitsStored, BaseModule):
         frozen_stages: 0 freezes the embeddings, s also the first s blocks, all blocks also the final norm; -1 nothing.
         norm_eps: Added to the variance in every LayerNorm.
         with_cp: Recompute blocks in the backward pass to save memory.
-        init_cfg: mmengine's; `dict(type='Pretrained', checkpoint=..., prefix='backbone.')` loads weights, and raises
-            when they are of another model.
+        init_cfg: mmengine's; `dict(type='Pretrained', checkpoint=...)` loads weights of any layout that
+            `mixmae_mm.checkpoints` knows, and raises when they are of another model; `prefix` and `min_share` go
+            to `load_backbone`.
 
     Raises:
         ValueError: an unknown `arch` or `final`, blocks that there are not, or CLS asked of a ViT with windows.

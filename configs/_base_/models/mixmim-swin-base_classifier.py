@@ -12,7 +12,6 @@ model = dict(
         init_cfg=dict(
             type='Pretrained',
             checkpoint='work_dirs/mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-600e_in1k/epoch_600.pth',
-            prefix='backbone.',
         ),
     ),
     head=dict(in_channels=128 * 8),

@@ -1,0 +1,274 @@
+"""Layouts of weights: recognised, translated there and back to the bit, and the same model in each of them."""
+
+import json
+
+import pytest
+import torch
+from references import SHARED, build_encoder, build_pretrainer, load_reference, mix_officially
+from test_checkpoints import random_mae, vit
+from torch import nn
+
+from mixmae_mm.checkpoints import load_backbone, load_pretrainer
+from mixmae_mm.layouts import find_layout, our_name, to_mmpretrain, to_official, to_ours
+from mixmae_mm.registry import MODELS
+
+MICRO = load_reference('mixmim_pretrain_micro.pt')
+ANCHOR, THEIRS = 'patch_embed.proj.weight', 'patch_embed.projection.weight'
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(torch.equal(x, other[name]) for name, x in one.items())
+
+
+def mixmim_like_mmpretrain():
+    """The micro reference by mmpretrain's names and order, written out by hand rather than by our own rules."""
+    renamed = {}
+    for name, x in MICRO['state_dict'].items():
+        in_decoder = name.startswith(('mask_token', 'decoder_'))
+        name = name.replace('patch_embed.proj', 'patch_embed.projection')
+        name = name.replace('.mlp.fc1', '.ffn.layers.0.0').replace('.mlp.fc2', '.ffn.layers.1')
+        name = name.replace('.norm1.', '.ln1.').replace('.norm2.', '.ln2.').replace('decoder_norm', 'ln1')
+        if 'downsample' in name:
+            x = unfold_order(x)
+        renamed[('neck.' if in_decoder else 'backbone.') + name] = x
+    return renamed
+
+
+def unfold_order(x):
+    """Put each of the 4 * C columns where nn.Unfold has it: channel * 4 + 2 * row + column."""
+    channels = x.shape[-1] // 4
+    out = torch.empty_like(x)
+    for place, (row, column) in enumerate([(0, 0), (1, 0), (0, 1), (1, 1)]):
+        for channel in range(channels):
+            out[..., channel * 4 + 2 * row + column] = x[..., place * channels + channel]
+    return out
+
+
+@pytest.mark.parametrize(
+    ('names', 'expected'),
+    [
+        ([ANCHOR, 'layers.0.blocks.0.norm1.weight'], ('official', 'swin', '')),
+        ([f'backbone.{ANCHOR}', 'backbone.blocks.0.norm1.weight'], ('official', 'vit', 'backbone.')),
+        ([f'module.backbone.{ANCHOR}'], ('official', 'vit', 'module.backbone.')),
+        ([f'backbone.{THEIRS}', 'backbone.layers.0.ln1.weight'], ('mmpretrain', 'vit', 'backbone.')),
+        ([f'backbone.{THEIRS}', 'backbone.layers.0.blocks.0.ln1.weight'], ('mmpretrain', 'swin', 'backbone.')),
+        ([f'backbone.{ANCHOR}', f'target_net.backbone.{ANCHOR}'], ('official', 'vit', 'backbone.')),
+    ],
+)
+def test_layouts_are_recognised(names, expected):
+    assert find_layout(names) == expected
+
+
+def test_files_with_several_encoders_need_a_prefix():
+    names = [f'student.{ANCHOR}', f'teacher.{ANCHOR}']
+    with pytest.raises(ValueError, match="there are 2 encoders, behind 'student.', 'teacher.': name one by `prefix`"):
+        find_layout(names)
+    assert find_layout(names, 'teacher.').prefix == 'teacher.'
+
+
+def test_a_wrong_prefix_is_told_the_right_one():
+    with pytest.raises(ValueError, match="there is no encoder behind 'encoder.'; there is one behind ''"):
+        find_layout([ANCHOR], 'encoder.')
+    assert find_layout([f'module.backbone.{ANCHOR}'], 'module.').prefix == 'module.backbone.'
+
+
+@pytest.mark.parametrize(
+    ('theirs', 'ours'),
+    [
+        ('mask_token', 'neck.mask_token'),
+        ('decoder_blocks.0.norm1.bias', 'neck.decoder_blocks.0.norm1.bias'),
+        ('head.weight', 'head.fc.weight'),
+        ('head.0.running_mean', 'head.0.running_mean'),
+        ('norm.weight', 'backbone.norm.weight'),
+    ],
+)
+def test_official_names(theirs, ours):
+    assert our_name(theirs, find_layout([ANCHOR])) == ours
+
+
+def test_mmpretrains_mixmim_is_ours_in_another_order():
+    official, theirs = MICRO['state_dict'], mixmim_like_mmpretrain()
+    ours = to_ours(theirs, find_layout(theirs))
+    assert equal(ours, to_ours(official, find_layout(official)))
+    assert equal(to_mmpretrain(ours), theirs)
+    assert equal(to_official(ours), official)
+
+
+def mae_like_mmpretrain(file):
+    """A MAE by mmpretrain's names, written out by hand."""
+    renamed = {}
+    for name, x in file.items():
+        in_decoder = name.startswith(('mask_token', 'decoder_'))
+        name = name.replace('patch_embed.proj', 'patch_embed.projection')
+        name = name.replace('.mlp.fc1', '.ffn.layers.0.0').replace('.mlp.fc2', '.ffn.layers.1')
+        name = name.replace('.norm1.', '.ln1.').replace('.norm2.', '.ln2.').replace('decoder_norm', 'ln1')
+        if not in_decoder:
+            name = 'layers' + name.removeprefix('blocks') if name.startswith('blocks') else name
+            name = 'ln1' + name.removeprefix('norm') if name.startswith('norm') else name
+        renamed[('neck.' if in_decoder else 'backbone.') + name] = x
+    return renamed
+
+
+def test_mmpretrains_vit_is_ours_by_other_names():
+    file = random_mae()
+    theirs = mae_like_mmpretrain(file)
+    ours = to_ours(theirs, find_layout(theirs))
+    assert equal(to_official(ours), file)
+    assert equal(to_mmpretrain(ours), theirs)
+
+
+def saved(tmp_path, content):
+    torch.save(content, tmp_path / 'file.pth')
+    return str(tmp_path / 'file.pth')
+
+
+@pytest.mark.parametrize('wrap', [lambda x: x, lambda x: dict(state_dict=x, meta=dict(epoch=1))])
+def test_mmpretrains_files_fill_encoder_and_pretrainer(tmp_path, wrap):
+    path = saved(tmp_path, wrap(mixmim_like_mmpretrain()))
+    model, encoder = build_pretrainer(MICRO['config']), build_encoder(MICRO['config'])
+    report = load_backbone(encoder, path)
+    assert report.share == 1
+    assert report.layout == "the names of mmpretrain's MixMIM, behind 'backbone.'"
+    assert report.renamed['layers.0.blocks.0.norm1.bias'] == 'backbone.layers.0.blocks.0.ln1.bias'
+    assert report.skipped['neck.ln1.weight'] == 'decoder'
+    load_pretrainer(model, path)
+    assert equal(to_official(model.state_dict()), MICRO['state_dict'])
+    assert equal(model.backbone.state_dict(), encoder.state_dict())
+
+
+@pytest.mark.parametrize('prefix', ['', 'module.', 'model.encoder.'])
+def test_a_prefix_is_found(tmp_path, prefix):
+    file = random_mae()
+    encoder = MODELS.build(vit())
+    report = load_backbone(encoder, saved(tmp_path, {prefix + name: x for name, x in file.items()}))
+    assert report.share == 1
+    assert not report.renamed
+    assert torch.equal(encoder.norm.weight, file['norm.weight'])
+
+
+def deit(distilled):
+    """As DeiT names its models: a classifier's, with a distillation token or not."""
+    file = {name: x for name, x in random_mae('finetuning').items() if not name.startswith('fc_norm')}
+    file |= {'norm.weight': torch.randn(8), 'norm.bias': torch.randn(8)}
+    if distilled:
+        table = file['pos_embed']
+        file['pos_embed'] = torch.cat([table[:, :1], torch.full((1, 1, 8), 7.0), table[:, 1:]], dim=1)
+        file |= {'dist_token': torch.randn(1, 1, 8), 'head_dist.weight': torch.randn(5, 8)}
+    return file
+
+
+@pytest.mark.parametrize('distilled', [False, True])
+def test_deit(tmp_path, distilled):
+    file = deit(distilled)
+    encoder = MODELS.build(vit())
+    report = load_backbone(encoder, saved(tmp_path, dict(model=file)))
+    assert report.share == 1
+    without = file['pos_embed'][:, [0, *range(2, 18)]] if distilled else file['pos_embed']
+    assert torch.equal(encoder.pos_embed, without)
+    if distilled:
+        assert report.skipped['dist_token'] == 'a distillation token, with its row of the position table'
+        assert report.skipped['head_dist.weight'] == 'head'
+
+
+def test_tables_without_a_row_for_cls(tmp_path):
+    """As timm's newer models have them: CLS stands at no position."""
+    file = random_mae()
+    table = file['pos_embed'][:, 1:]
+    encoder = MODELS.build(vit())
+    load_backbone(encoder, saved(tmp_path, file | dict(pos_embed=table)))
+    assert torch.equal(encoder.pos_embed, torch.cat([torch.zeros(1, 1, 8), table], dim=1))
+
+
+def test_blocks_that_hold_more_are_refused(tmp_path):
+    file = random_mae() | {f'blocks.{block}.ls1.gamma': torch.ones(8) for block in range(2)}
+    encoder = MODELS.build(vit())
+    before = {name: x.clone() for name, x in encoder.state_dict().items()}
+    with pytest.raises(ValueError, match=r"no place here for 2 of its tensors, such as \['blocks.0.ls1.gamma', "):
+        load_backbone(encoder, saved(tmp_path, file))
+    assert equal(before, encoder.state_dict())
+
+
+def test_host_files_load_and_say_what_stayed_behind(tmp_path):
+    encoder = build_encoder(MICRO['config'], out_indices=(0, 1, 2, 3))
+    file = {f'backbone.{name}': torch.randn_like(x.float()) for name, x in encoder.state_dict().items()}
+    file = {name: x for name, x in file.items() if 'index' not in name} | {'rpn_head.rpn_conv.weight': torch.zeros(1)}
+    report = load_backbone(encoder, saved(tmp_path, dict(state_dict=file)))
+    assert torch.equal(encoder.norm2.weight, file['backbone.norm2.weight'])
+    assert report.skipped == {'rpn_head.rpn_conv.weight': 'another part of the model'}
+
+
+def test_the_report_names_what_was_stretched(tmp_path):
+    path = saved(tmp_path, MICRO['state_dict'])
+    encoder = build_encoder(MICRO['config'], img_size=(96, 64), window_sizes=(8, 8, 4, 2))
+    report = load_backbone(encoder, path)
+    assert report.resized == {
+        'absolute_pos_embed': '16 x 16 -> 384, bicubic',
+        'layers.0.blocks.0.attn.relative_position_bias_table': '7 x 7 -> 15 x 15, bicubic',
+        'layers.1.blocks.0.attn.relative_position_bias_table': '7 x 7 -> 15 x 15, bicubic',
+    }
+    text = str(report)
+    assert 'layers.*.blocks.*.attn.relative_position_bias_table: 7 x 7 -> 15 x 15, bicubic (2)' in text
+    assert 'decoder_blocks.*.attn.qkv.weight: decoder' in text
+
+
+def test_the_report_tells_new_norms_from_missing_ones(tmp_path):
+    report = load_backbone(MODELS.build(vit(final='mean')), saved(tmp_path, dict(model=random_mae())))
+    assert report.missing == []
+    assert report.fresh == ['fc_norm.bias', 'fc_norm.weight']
+    assert report.skipped['norm.weight'] == 'the norm of an output that this encoder does not give'
+
+
+@pytest.mark.shared
+def test_mmpretrains_own_numbers(tmp_path):
+    """A file and outputs of mmpretrain's MixMIM: the same latent, reconstruction and loss."""
+    stored = load_reference('mmpretrain_mixmim_tiny.pt')
+    config, arch = stored['config'], stored['config']['arch']
+    model = build_pretrainer(
+        dict(
+            img_size=config['img_size'], patch_size=4, embed_dim=arch['embed_dims'], depths=arch['depths'],
+            num_heads=arch['num_heads'], window_size=config['window_size'], decoder_dim=config['decoder_dim'],
+            decoder_depth=config['decoder_depth'], decoder_num_heads=config['decoder_num_heads'],
+            norm_pix_loss=config['norm_pix'], encoder_stride=32,
+        )
+    ).eval()  # fmt: skip
+    for layer in model.neck.modules():
+        if isinstance(layer, nn.LayerNorm):
+            layer.eps = 1e-6  # mmpretrain's decoder has another than the official one: `norm_eps` of MixDecoder
+    load_pretrainer(model, saved(tmp_path, dict(state_dict=stored['state_dict'])))
+    images = mix_officially(stored['images'], stored['mask'].reshape(2, 2))
+    with torch.no_grad():
+        latent = model.backbone(images.mixed, images.assignment)[-1].flatten(2).transpose(1, 2)
+        torch.testing.assert_close(latent, stored['latent'], atol=1e-5, rtol=0)
+        reconstruction = model.decode(images).transpose(0, 1).flatten(0, 1)
+        torch.testing.assert_close(reconstruction, stored['reconstruction'], atol=1e-5, rtol=0)
+        loss = model.head.loss(model.decode(images), images)
+        torch.testing.assert_close(sum(loss.values()), torch.as_tensor(stored['loss']), atol=1e-5, rtol=0)
+    assert equal(to_mmpretrain(model.state_dict()), stored['state_dict'])
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize('size', ['micro', 'tiny', 'tiny_384w'])
+def test_official_finetuned_files(tmp_path, size):
+    stored = load_reference(f'mixmim_finetune_{size}.pt')
+    encoder = build_encoder(stored['config']).eval()
+    report = load_backbone(encoder, saved(tmp_path, dict(model=stored['state_dict'])))
+    assert report.share == 1
+    assert set(report.skipped.values()) == {'head'}
+    with torch.no_grad():
+        pooled = encoder(stored['images'])[-1].mean(dim=(2, 3))
+    torch.testing.assert_close(pooled, stored['pooled'], atol=1e-5, rtol=0)
+
+
+@pytest.mark.shared
+def test_base_layouts_are_mmpretrains_and_the_official_ones():
+    config = dict(
+        img_size=224, patch_size=4, embed_dim=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32),
+        window_size=(14, 14, 14, 7), decoder_dim=512, decoder_depth=8, decoder_num_heads=16, norm_pix_loss=True,
+        encoder_stride=32,
+    )  # fmt: skip
+    with torch.device('meta'):
+        ours = build_pretrainer(config).state_dict()
+    theirs = json.loads((SHARED / 'mmpretrain_mixmim_base_layout.json').read_text())
+    assert {name: list(x.shape) for name, x in to_mmpretrain(ours).items()} == theirs
+    official = json.loads((SHARED / 'mixmim_official_layouts.json').read_text())['pretrain/mixmim_base']
+    assert {name: list(x.shape) for name, x in to_official(ours).items()} == official['shapes']
