@@ -105,14 +105,20 @@ def neighbours(config: str, checkpoint: Path | None) -> float:
     return json.loads(run('tools/analysis/knn.py', config, *given, *folders, capture=True))['top1'] * 100
 
 
+def train_anew(config: str, work_dir: Path, *settings: str) -> dict[str, float]:
+    """Train from the start; give the last value of everything that was logged."""
+    shutil.rmtree(ROOT / work_dir, ignore_errors=True)
+    options = ['--cfg-options', *settings] if settings else []
+    run('tools/train.py', config, '--work-dir', work_dir, *options)
+    logged: dict[str, float] = {}
+    for line in next((ROOT / work_dir).glob('*/vis_data/scalars.json')).read_text().splitlines():
+        logged |= json.loads(line)
+    return logged
+
+
 def finetune(config: str, epochs: int, work_dir: Path, *settings: str) -> float:
     """Fine-tune anew; give the last top-1 accuracy in percent."""
-    shutil.rmtree(ROOT / work_dir, ignore_errors=True)
-    options = ['--cfg-options', f'train_cfg.max_epochs={epochs}', *settings]
-    run('tools/train.py', config, '--work-dir', work_dir, *options)
-    scalars = next((ROOT / work_dir).glob('*/vis_data/scalars.json'))
-    values = [json.loads(line).get('accuracy/top1') for line in scalars.read_text().splitlines()]
-    return [value for value in values if value is not None][-1]
+    return train_anew(config, work_dir, f'train_cfg.max_epochs={epochs}', *settings)['accuracy/top1']
 
 
 def report(title: str, out: Path, rows: list[tuple[str, float, float]], pictures: list[Path]) -> None:

@@ -1,4 +1,4 @@
-"""Test a checkpoint: python tools/test.py CONFIG CHECKPOINT [--out predictions.pkl] [--show-dir pictures]."""
+"""Test a checkpoint: python tools/test.py CONFIG CHECKPOINT [--out predictions.pkl] [--show-dir pictures] [--tta]."""
 
 import argparse
 
@@ -21,6 +21,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--out', help='file (.pkl) for the predictions')
     parser.add_argument('--show-dir', help='folder for pictures with the predictions drawn')
+    parser.add_argument('--tta', action='store_true', help="the config's test-time augmentation: scales, flips")
     return parser.parse_args()
 
 
@@ -59,6 +60,18 @@ def draw_predictions(config: Config, folder: str) -> None:
         )
 
 
+def augment_tests(config: Config) -> None:
+    """Test each picture in the ways of the config's `tta_pipeline`, and join what comes out by its `tta_model`.
+
+    Raises:
+        ValueError: the config has none.
+    """
+    if 'tta_model' not in config or 'tta_pipeline' not in config:
+        raise ValueError('--tta needs tta_model and tta_pipeline in the config, as those for ADE20K have them')
+    config.test_dataloader.dataset.pipeline = config.tta_pipeline
+    config.model = dict(config.tta_model, module=config.model)
+
+
 def main() -> None:
     """Build the runner and test."""
     args = parse_args()
@@ -68,6 +81,8 @@ def main() -> None:
         check_checkpoint(args.checkpoint)
         if args.show_dir:
             draw_predictions(config, args.show_dir)
+        if args.tta:
+            augment_tests(config)
         join_processes(config)
         config.resume, config.load_from = False, args.checkpoint
         runner = RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)

@@ -99,6 +99,21 @@ def test_an_index_without_seed_is_refused_with_the_way_out():
         SeedSample()(dict(sample_idx=3))
 
 
+def test_a_sample_drawn_in_place_of_one_given_up_follows_from_the_first_ones_seed(picture_folder):
+    """mmengine draws another index by itself, without a seed, when a pipeline returns None."""
+    given_up = []
+
+    def choose(results):
+        given_up.append(results['sample_idx'])
+        return None if len(given_up) % 3 else (results['sample_idx'], random.random())
+
+    folder = PictureFolder(picture_folder, pipeline=[SeedSample(), choose])
+    first, random_draw = folder[SeededIndex(1, seed=8)], random.random()
+    assert len(given_up) == 3
+    assert (folder[SeededIndex(1, seed=8)], random.random()) == (first, random_draw)
+    assert folder[SeededIndex(1, seed=9)] != first
+
+
 @pytest.mark.parametrize('wrap', [lambda x: ConcatDataset([x, x]), lambda x: RepeatDataset(x, times=2)])
 def test_seeds_reach_a_wrapped_dataset(picture_folder, wrap):
     folder = PictureFolder(picture_folder, pipeline=[SeedSample(), lambda results: results['sample_idx']])
