@@ -72,7 +72,7 @@ setup(
     python_requires='>=3.10',
     packages=find_packages(include=['mixmae_mm', 'mixmae_mm.*']),
     package_data={'mixmae_mm': ['.mim/**/*.py', '.mim/**/*.sh']},
-    install_requires=['numpy', 'pillow', 'rich>=13.0', 'tensorboard'],
+    install_requires=['numpy', 'pillow', 'rich>=13.0', 'safetensors', 'tensorboard'],
     extras_require={'torch': ['torch>=2.1', 'torchvision>=0.16'], **{name: open_ranges(name) for name in groups}},
     cmdclass={'egg_info': EggInfo, 'build_py': BuildPy},
     zip_safe=False,

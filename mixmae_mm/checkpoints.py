@@ -136,6 +136,9 @@ def _compare(
     report = LoadReport(type(module).__name__, str(layout), share, missing=missing)
     report.fresh = sorted(parameters.keys() - weights.keys() - wanted.keys())
     for theirs in file:
+        if not theirs.startswith(layout.root):
+            report.skipped[theirs] = 'another model'
+            continue
         ours = our_name(theirs, layout)
         name = ours.removeprefix(part)
         if not ours.startswith(part) or name not in here:

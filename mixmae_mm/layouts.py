@@ -53,7 +53,7 @@ class Layout(NamedTuple):
 
     @property
     def root(self) -> str:
-        """What stands before all names of the model that the encoder is a part of."""
+        """What stands before all names of the model that the encoder is a part of; others are of another model."""
         return self.prefix.removesuffix(ENCODER)
 
     @property
@@ -151,12 +151,15 @@ def _translate(name: str, pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def to_ours(weights: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
-    """Name and order weights as ours are, and give the table of a plain ViT a row for CLS and none for other tokens."""
+    """Name and order the weights of the model that the layout is of as ours are.
+
+    The table of a plain ViT is given a row for CLS, and none for other tokens.
+    """
     reorder = (layout.naming, layout.kind) == ('mmpretrain', 'swin')
     ours = {
         our_name(name, layout): _from_unfold(x) if reorder and MERGED.search(name) else x
-        for name, x in weights.items()
-    }
+        for name, x in weights.items() if name.startswith(layout.root)
+    }  # fmt: skip
     if POSITIONS in ours:
         ours[POSITIONS] = _with_cls_alone(ours[POSITIONS], ENCODER + 'dist_token' in ours)
     return ours
@@ -176,7 +179,7 @@ def _with_cls_alone(table: Tensor, distilled: bool) -> Tensor:
 
 def to_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Name our weights officially; what is neither encoder, decoder nor classifier is left out."""
-    parts = {ENCODER: '', DECODER: '', CLASSIFIER: 'head.'}
+    parts = {ENCODER: '', CLASSIFIER: 'head.', **{DECODER + start: start for start in OFFICIAL_DECODER}}
     return {
         official + name.removeprefix(ours): x
         for name, x in weights.items() for ours, official in parts.items() if name.startswith(ours)

@@ -272,3 +272,21 @@ def test_base_layouts_are_mmpretrains_and_the_official_ones():
     assert {name: list(x.shape) for name, x in to_mmpretrain(ours).items()} == theirs
     official = json.loads((SHARED / 'mixmim_official_layouts.json').read_text())['pretrain/mixmim_base']
     assert {name: list(x.shape) for name, x in to_official(ours).items()} == official['shapes']
+
+
+def test_one_of_two_models_in_a_file_is_taken_alone(tmp_path):
+    """The other's names stay what they are, and must not be taken for this one's."""
+    wanted, other = random_mae(), {name: x + 1 for name, x in random_mae().items()}
+    file = {f'ema.backbone.{name}': x for name, x in wanted.items()}
+    file |= {f'backbone.{name}': x for name, x in other.items()}
+    encoder = MODELS.build(vit())
+    report = load_backbone(encoder, saved(tmp_path, file), prefix='ema.')
+    assert torch.equal(encoder.norm.weight, wanted['norm.weight'])
+    assert report.skipped['backbone.norm.weight'] == 'another model'
+    load_backbone(encoder, saved(tmp_path, file))
+    assert torch.equal(encoder.norm.weight, other['norm.weight'])
+
+
+def test_a_detectors_neck_is_no_decoder():
+    weights = {'backbone.norm.weight': torch.ones(1), 'neck.lateral_convs.0.conv.weight': torch.ones(2)}
+    assert to_official(weights).keys() == {'norm.weight'}

@@ -15,8 +15,9 @@ from pathlib import Path
 import mixmae_mm  # before the host packages: it mends what is known to break on import
 
 # isort: split
-import torch
+from heads import official_head
 from torch import Tensor
+from writing import add_options, check_out, save
 
 from mixmae_mm.failures import check_checkpoint, readable_errors
 from mixmae_mm.layouts import ENCODER
@@ -28,9 +29,6 @@ VIT = re.compile(
     r'|blocks\.\d+\.(norm1|norm2|attn\.qkv|attn\.proj|mlp\.fc1|mlp\.fc2)\.(weight|bias)'
 )
 """The official names of the encoder; fine-tuning with mean pooling has fc_norm for norm."""
-NORMALISATION = re.compile(r'neck\.(\d+\.)?bn\.')
-"""What stands before the batch norm of linear probing in mmpretrain; officially it is the first part of the head."""
-SUFFIXES = ('.pth', '.safetensors')
 
 
 def export(weights: Mapping[str, Tensor], fold_segments: bool = False) -> dict[str, Tensor]:
@@ -48,7 +46,7 @@ def export(weights: Mapping[str, Tensor], fold_segments: bool = False) -> dict[s
         if segments is None:
             raise ValueError('there is no segment embedding to fold: leave --fold-segments out')
         encoder[BIAS] = encoder[BIAS] + segments.mean(dim=0)
-    return encoder | _head(weights)
+    return encoder | official_head(weights)
 
 
 def _check_vit(encoder: Mapping[str, Tensor], found: list[str]) -> None:
@@ -61,53 +59,6 @@ def _check_vit(encoder: Mapping[str, Tensor], found: list[str]) -> None:
         raise ValueError(f'the encoder is no MixedAEViT, {what}: only plain ViTs have the layout of MAE and timm')
 
 
-def _head(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Name a linear classifier as MAE does: `head`, or behind the batch norm of linear probing `head.1`."""
-    norms = {NORMALISATION.sub('head.0.', name): x for name, x in weights.items() if NORMALISATION.match(name)}
-    name = 'head.1' if norms else 'head'
-    linear = {
-        f'{name}.{kind}': weights[f'head.fc.{kind}'] for kind in ('weight', 'bias') if f'head.fc.{kind}' in weights
-    }
-    return norms | linear
-
-
-def save(weights: Mapping[str, Tensor], out: Path) -> None:
-    """Write weights as the file's ending asks for."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in weights.items()}
-    if out.suffix == '.pth':
-        torch.save(dict(model=weights), out)
-    else:
-        _safetensors().save_file(weights, out, metadata=dict(format='pt'))
-
-
-def _safetensors() -> object:
-    """Import what only files of that kind need.
-
-    Raises:
-        ValueError: it is not installed.
-    """
-    try:
-        import safetensors.torch
-    except ImportError as error:
-        raise ValueError('.safetensors needs `pip install safetensors`; .pth does without') from error
-    return safetensors.torch
-
-
-def check_out(out: Path, force: bool) -> None:
-    """See that the file can be written, before anything is.
-
-    Raises:
-        ValueError: it is there already, or ends otherwise.
-    """
-    if out.suffix not in SUFFIXES:
-        raise ValueError(f'{out} should end in {" or ".join(SUFFIXES)}')
-    if out.suffix == '.safetensors':
-        _safetensors()
-    if out.exists() and not force:
-        raise ValueError(f'{out} is there already: give another name, or --force to overwrite it')
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Read, convert, write."""
     parser = argparse.ArgumentParser(
@@ -116,8 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('checkpoint', help='checkpoint of a pre-training or a classifier')
     parser.add_argument('out', type=Path, help='file to write: .pth or .safetensors')
     parser.add_argument('--fold-segments', action='store_true', help='add the mean segment to the patch bias')
-    parser.add_argument('--force', action='store_true', help='overwrite OUT')
-    parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
+    add_options(parser)
     args = parser.parse_args(arguments)
     with readable_errors(args.debug):
         check_checkpoint(args.checkpoint)
@@ -127,7 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
             exported = export(weights, args.fold_segments)
         except ValueError as error:
             raise ValueError(f'{args.checkpoint}: {error}') from error
-        save(exported, args.out)
+        save(exported, args.out, 'model')
     head = 'with' if any(name.startswith('head.') for name in exported) else 'without'
     print(f'{args.out}: {len(exported)} of {len(weights)} tensors, {head} a classification head')
 

@@ -1,0 +1,67 @@
+"""Cascade Mask R-CNN on four blocks of MixedAEViT-B, after iBOT's set-up: 4conv1fc heads and GIoU loss."""
+
+_base_ = './mask-rcnn.py'
+
+embed_dims = 768
+blocks = (3, 5, 7, 11)
+stages = 3
+
+_bbox_head = dict(
+    type='mmdet.ConvFCBBoxHead',
+    num_shared_convs=4,
+    num_shared_fcs=1,
+    in_channels=_base_.channels,
+    conv_out_channels=_base_.channels,
+    fc_out_channels=1024,
+    roi_feat_size=7,
+    num_classes=_base_.num_classes,
+    norm_cfg=dict(type='SyncBN'),
+    reg_class_agnostic=False,
+    reg_decoded_bbox=True,
+    loss_cls=dict(type='mmdet.CrossEntropyLoss'),
+    loss_bbox=dict(type='mmdet.GIoULoss', loss_weight=10.0),
+)
+_rcnn = _base_.model.train_cfg.rcnn
+
+model = dict(
+    type='mmdet.CascadeRCNN',
+    backbone=dict(
+        type='mixmae_mm.MixedAEViT',
+        arch='base',
+        img_size=1024,
+        out_indices=blocks,
+        final='raw',
+        train_positions=True,
+        drop_path_rate=0.2,
+        pad_value=_base_.pad_value,
+        init_cfg=dict(
+            type='Pretrained', checkpoint='work_dirs/mixedae_vit-base-p16_32xb128-amp-coslr-1600e_in1k/epoch_1600.pth'
+        ),
+    ),
+    neck=[
+        dict(type='mixmae_mm.ViTPyramid', in_channels=embed_dims),
+        dict(type='mmdet.FPN', in_channels=[embed_dims] * 4, out_channels=_base_.channels, num_outs=5),
+    ],
+    roi_head=dict(
+        type='mmdet.CascadeRoIHead',
+        num_stages=stages,
+        stage_loss_weights=[1, 0.5, 0.25],
+        bbox_head=[
+            dict(
+                _bbox_head,
+                bbox_coder=dict(type='mmdet.DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=deviations),
+            )
+            for deviations in ([0.1, 0.1, 0.2, 0.2], [0.05, 0.05, 0.1, 0.1], [0.033, 0.033, 0.067, 0.067])
+        ],
+    ),
+    train_cfg=dict(
+        rpn_proposal=dict(nms_pre=2000, max_per_img=2000),
+        rcnn=[
+            dict(
+                _rcnn,
+                assigner=dict(type='mmdet.MaxIoUAssigner', pos_iou_thr=iou, neg_iou_thr=iou, min_pos_iou=iou),
+            )
+            for iou in (0.5, 0.6, 0.7)
+        ],
+    ),
+)

@@ -1,0 +1,8 @@
+"""Run-time settings of mmseg's models."""
+
+_base_ = './default_runtime.py'
+
+default_scope = 'mmseg'
+default_hooks = dict(visualization=dict(type='mmseg.SegVisualizationHook'))
+visualizer = dict(type='mmseg.SegLocalVisualizer')
+tta_model = dict(type='mmseg.SegTTAModel')

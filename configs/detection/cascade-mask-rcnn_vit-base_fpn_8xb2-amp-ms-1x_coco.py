@@ -1,0 +1,47 @@
+"""Cascade Mask R-CNN with the plain ViT-B on COCO: 12 epochs, batch 16, after iBOT's set-up.
+
+    tools/dist_train.sh configs/detection/cascade-mask-rcnn_vit-base_fpn_8xb2-amp-ms-1x_coco.py 8 \
+        --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
+
+The detector that the reported 43.5 mask AP of MixedAE fits (a reading, not said by the paper). AP is not comparable
+between set-ups: run MAE beside it. Learning rate, decays, drop path, steps and sizes are iBOT's; of its augmentations
+the crops before resizing too. Untuned, and not run here.
+"""
+
+_base_ = [
+    '../_base_/models/cascade-mask-rcnn_vit-base.py',
+    '../_base_/datasets/coco_instance.py',
+    '../_base_/schedules/coco_1x.py',
+    '../_base_/detection_runtime.py',
+]
+
+sides = _base_.sides
+train_pipeline = [
+    dict(type='mixmae_mm.SeedSample'),
+    dict(type='LoadImageFromFile'),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
+    dict(type='mmdet.RandomFlip', prob=0.5),
+    dict(
+        type='RandomChoice',
+        transforms=[
+            [dict(type='RandomChoiceResize', scales=sides, keep_ratio=True, resize_type='mmdet.Resize')],
+            [
+                dict(
+                    type='RandomChoiceResize',
+                    scales=[(4200, 400), (4200, 500), (4200, 600)],
+                    keep_ratio=True,
+                    resize_type='mmdet.Resize',
+                ),
+                dict(
+                    type='mmdet.RandomCrop',
+                    crop_type='absolute_range',
+                    crop_size=(384, 600),
+                    allow_negative_crop=True,
+                ),
+                dict(type='RandomChoiceResize', scales=sides, keep_ratio=True, resize_type='mmdet.Resize'),
+            ],
+        ],
+    ),
+    dict(type='mmdet.PackDetInputs'),
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -1,0 +1,16 @@
+"""Mask R-CNN with MixMIMSwin-B on COCO: 12 epochs, short sides of 480 to 800 px, batch 16. The cheap one.
+
+    tools/dist_train.sh configs/detection/mask-rcnn_mixmim-swin-base_fpn_8xb2-amp-ms-1x_coco.py 8 \
+        --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
+
+mmdet's 1x schedule with AdamW and layer decay. Untuned, and not run here.
+"""
+
+_base_ = [
+    '../_base_/models/mask-rcnn_mixmim-swin-base.py',
+    '../_base_/datasets/coco_instance.py',
+    '../_base_/schedules/coco_1x.py',
+    '../_base_/detection_runtime.py',
+]
+
+optim_wrapper = dict(paramwise_cfg=dict(decay_rate=0.85))

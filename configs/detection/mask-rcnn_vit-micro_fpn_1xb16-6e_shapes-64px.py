@@ -1,0 +1,58 @@
+"""Mask R-CNN with the micro encoder on the built-in set, on a CPU: what `make demo-dense` runs.
+
+    python tools/dataset_converters/make_shapes.py data/shapes
+    python tools/train.py configs/detection/mask-rcnn_vit-micro_fpn_1xb16-6e_shapes-64px.py \
+        --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
+
+Without the option it takes what the pre-training config has written. Untuned; see docs/results.md for what it gave here.
+"""
+
+_base_ = [
+    '../_base_/models/mask-rcnn_vit-micro.py',
+    '../_base_/datasets/coco_instance_small.py',
+    '../_base_/schedules/dense_micro.py',
+    '../_base_/detection_runtime.py',
+]
+
+data_root = 'data/shapes/'
+classes = ('arrow', 'circle', 'crescent', 'cross', 'heart', 'pentagon', 'ring', 'square', 'star', 'triangle')
+crop_size, test_size = (64, 64), (64, 64)
+
+model = dict(
+    backbone=dict(
+        img_size=64,
+        init_cfg=dict(
+            type='Pretrained', checkpoint='work_dirs/mixedae_vit-micro-p8_1xb64-coslr-40e_shapes-64px/epoch_40.pth'
+        ),
+    ),
+    roi_head=dict(bbox_head=dict(num_classes=len(classes)), mask_head=dict(num_classes=len(classes))),
+)
+train_pipeline = [
+    dict(type='mixmae_mm.SeedSample'),
+    dict(type='LoadImageFromFile'),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
+    dict(type='mmdet.RandomFlip', prob=0.5),
+    dict(type='mmdet.PackDetInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
+    dict(type='mmdet.PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape')),
+]
+_set = dict(data_root=data_root, metainfo=dict(classes=classes))
+train_dataloader = dict(
+    batch_size=16,
+    dataset=dict(
+        _set,
+        ann_file='annotations/instances_train.json',
+        data_prefix=dict(img='train/'),
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=16,
+    dataset=dict(_set, ann_file='annotations/instances_val.json', data_prefix=dict(img='val/'), pipeline=test_pipeline),
+)
+test_dataloader = val_dataloader
+train_cfg = dict(max_epochs=6, val_interval=6)
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(max_keep_ckpts=1))

@@ -1,0 +1,39 @@
+"""UperNet on your own pictures and masks: copy this file, change the first lines, one GPU.
+
+    python tools/dataset_converters/check_dataset.py --config configs/segmentation/upernet_mixmim-swin-base_1xb4-amp-40k_custom.py
+    python tools/train.py configs/segmentation/upernet_mixmim-swin-base_1xb4-amp-40k_custom.py \
+        --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
+
+Masks are PNG files of one channel, named as their pictures, each pixel the number of its class, from 0 on; 255 is left out.
+Untuned.
+"""
+
+_base_ = './upernet_mixmim-swin-base_8xb2-amp-160k_ade20k-512x512.py'
+
+data_root = 'data/custom'
+classes = ('background', 'object')
+train_folders = dict(img_path='images/train', seg_map_path='masks/train')
+val_folders = dict(img_path='images/val', seg_map_path='masks/val')
+
+num_classes = len(classes)
+model = dict(decode_head=dict(num_classes=num_classes), auxiliary_head=dict(num_classes=num_classes))
+train_pipeline = _base_.train_pipeline
+train_pipeline[2].reduce_zero_label = False
+test_pipeline = _base_.test_pipeline
+test_pipeline[2].reduce_zero_label = False
+tta_pipeline = _base_.tta_pipeline
+tta_pipeline[1].transforms[2][0].reduce_zero_label = False
+_own = dict(
+    _delete_=True,
+    type='mmseg.BaseSegDataset',
+    data_root=data_root,
+    metainfo=dict(classes=classes),
+    img_suffix='.jpg',
+    seg_map_suffix='.png',
+)
+train_dataloader = dict(batch_size=4, dataset=dict(_own, data_prefix=train_folders, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(_own, data_prefix=val_folders, pipeline=test_pipeline))
+test_dataloader = val_dataloader
+train_cfg = dict(max_iters=40_000, val_interval=4000)
+auto_scale_lr = dict(base_batch_size=4)
+default_hooks = dict(checkpoint=dict(interval=4000))

@@ -1,0 +1,27 @@
+"""UperNet with the micro encoder on 367 street scenes of CamVid (11 classes), on a CPU.
+
+    python tools/train.py configs/segmentation/upernet_mixmim-swin-micro_1xb16-40e_camvid11-192px.py \
+        --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
+
+`data/camvid11_384x288` holds img_dir/ and ann_dir/, each with train, val and test; tests are on whole pictures of the test
+split. Without the option it takes what the pre-training config for Imagenette has written. Untuned; see docs/results.md
+for what it gave here.
+"""
+
+_base_ = [
+    '../_base_/models/upernet_mixmim-swin-micro.py',
+    '../_base_/datasets/masks_small.py',
+    '../_base_/schedules/dense_micro.py',
+    '../_base_/segmentation_runtime.py',
+]
+
+model = dict(
+    backbone=dict(
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='work_dirs/mixmae_mixmim-swin-micro_1xb64-coslr-40e_imagenette-96px/epoch_40.pth',
+        )
+    )
+)
+train_cfg = dict(max_epochs=40, val_interval=10)
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(max_keep_ckpts=1))

@@ -1,0 +1,47 @@
+"""UperNet with the micro encoder on the built-in set, on a CPU: what `make demo-dense` runs.
+
+    python tools/dataset_converters/make_shapes.py data/shapes
+    python tools/train.py configs/segmentation/upernet_vit-micro_1xb32-8e_shapes-64px.py \
+        --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
+
+Without the option it takes what the pre-training config has written. Untuned; see docs/results.md for what it gave here.
+"""
+
+_base_ = [
+    '../_base_/models/upernet_vit-micro.py',
+    '../_base_/datasets/masks_small.py',
+    '../_base_/schedules/dense_micro.py',
+    '../_base_/segmentation_runtime.py',
+]
+
+data_root = 'data/shapes'
+classes = [
+    'background', 'arrow', 'circle', 'crescent', 'cross', 'heart', 'pentagon', 'ring', 'square', 'star', 'triangle'
+]  # fmt: skip
+crop_size = (64, 64)
+
+model = dict(
+    data_preprocessor=dict(size=crop_size),
+    backbone=dict(
+        img_size=crop_size,
+        init_cfg=dict(
+            type='Pretrained', checkpoint='work_dirs/mixedae_vit-micro-p8_1xb64-coslr-40e_shapes-64px/epoch_40.pth'
+        ),
+    ),
+)
+train_pipeline = [
+    dict(type='mixmae_mm.SeedSample'),
+    dict(type='LoadImageFromFile'),
+    dict(type='mmseg.LoadAnnotations'),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='mmseg.PackSegInputs'),
+]
+_set = dict(data_root=data_root, metainfo=dict(classes=classes))
+train_dataloader = dict(
+    batch_size=32,
+    dataset=dict(_set, data_prefix=dict(img_path='train', seg_map_path='masks/train'), pipeline=train_pipeline),
+)
+val_dataloader = dict(batch_size=32, dataset=dict(_set, data_prefix=dict(img_path='val', seg_map_path='masks/val')))
+test_dataloader = val_dataloader
+train_cfg = dict(max_epochs=8, val_interval=8)
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(max_keep_ckpts=1))

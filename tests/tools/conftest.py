@@ -1,0 +1,7 @@
+"""Tools that share modules with their neighbours find them, as they do when they are run."""
+
+import sys
+
+from tool_loading import TOOLS
+
+sys.path.append(str(TOOLS / 'converters'))

@@ -1,0 +1,183 @@
+"""Files to give away: the weights to the bit, the name by their hash, and nothing of the machine they are from."""
+
+import hashlib
+import re
+import subprocess
+import sys
+from argparse import Namespace
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from tool_loading import load_tool
+
+from mixmae_mm.version import __version__
+
+tool = load_tool('converters/publish_model.py')
+WEIGHTS = {
+    'backbone.weight': torch.arange(6.0).view(2, 3),
+    'backbone.half': torch.tensor([float('nan'), 1.0], dtype=torch.bfloat16),
+    'bn.num_batches_tracked': torch.tensor(3),
+}
+CFG = """data_root = '/data/private/imagenet/'
+load_from = None
+model = dict(
+    backbone=dict(init_cfg=dict(checkpoint='/home/me/runs/my run/epoch_3.pth', type='Pretrained')),
+    names=['C:\\\\Users\\\\me\\\\set', '~/pictures', 'file:///mnt/x/y.json', 'a/b', '0/1 loss', '\\\\d+'],
+    hint='python /opt/tool/run.py --out=/opt/out/z work_dirs/r1/x',
+    url='https://example.org/a/b.pth')
+work_dir = '/home/me/work_dirs/run'
+"""
+CLEAN = """data_root = 'imagenet'
+load_from = None
+model = dict(
+    backbone=dict(init_cfg=dict(checkpoint='epoch_3.pth', type='Pretrained')),
+    names=['set', 'pictures', 'y.json', 'a/b', '0/1 loss', '\\\\d+'],
+    hint='python run.py --out=z work_dirs/r1/x',
+    url='https://example.org/a/b.pth')
+"""
+
+
+def trained():
+    """A checkpoint as mmengine writes it."""
+    meta = dict(
+        epoch=np.int64(3),
+        iter=30,
+        cfg=CFG,
+        seed=5,
+        experiment_name='run_of_me',
+        time='20261121',
+        mmengine_version='0.10',
+        dataset_meta=dict(
+            classes=('a', 'b'), palette=np.ones((1, 3)), odd=Namespace(x=1), sets=['/home/me/ann file.json']
+        ),
+    )
+    buffer = HistoryBuffer([1.0], [1])
+    return dict(
+        meta=meta,
+        state_dict=dict(WEIGHTS),
+        message_hub=dict(log_scalars={'train/loss': buffer}),
+        optimizer=dict(state={0: torch.zeros(100_000)}),
+        param_schedulers=[dict(last_step=3)],
+    )
+
+
+def published(tmp_path, content, *options, out='out/name.pth'):
+    torch.save(content, tmp_path / 'in.pth')
+    tool.main([str(tmp_path / 'in.pth'), str(tmp_path / out), *options])
+    (path,) = (tmp_path / out).parent.glob('name-*')
+    return path
+
+
+def same(weights):
+    pairs = [(x, WEIGHTS[name]) for name, x in weights.items()]
+    return weights.keys() == WEIGHTS.keys() and all(torch.equal(x.nan_to_num(7), y.nan_to_num(7)) for x, y in pairs)
+
+
+def test_the_name_has_the_hash_and_the_hash_is_said(tmp_path, capsys):
+    path = published(tmp_path, trained())
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert path.name == f'name-{digest[:8]}.pth'
+    assert torch.hub.HASH_REGEX.search(path.name)[1] == digest[:8]
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-2:] == [f'sha256: {digest}', f'{path}: 3 tensors, 0.0 MB']
+
+
+def test_weights_and_harmless_meta_are_kept(tmp_path):
+    path = published(tmp_path, trained())
+    content = torch.load(path, weights_only=True)
+    assert list(content) == ['state_dict', 'meta']
+    assert same(content['state_dict'])
+    assert content['meta'] == dict(
+        epoch=3,
+        iter=30,
+        cfg=CLEAN,
+        mmengine_version='0.10',
+        dataset_meta=dict(classes=('a', 'b'), palette=[[1.0, 1.0, 1.0]], odd=None, sets=['ann file.json']),
+        mixmae_mm_version=__version__,
+    )
+    assert path.stat().st_size < 10_000
+
+
+def test_nothing_of_the_machine_remains(tmp_path):
+    content = published(tmp_path, trained()).read_bytes()
+    assert not re.search(rb'/home|/mnt|/data/private|/opt|Users|run_of_me|work_dirs/run', content)
+    assert str(tmp_path).encode() not in content
+
+
+def test_what_was_taken_away_is_said(tmp_path, capsys):
+    published(tmp_path, trained())
+    assert capsys.readouterr().out.splitlines()[:-2] == [
+        'left out: message_hub, optimizer, param_schedulers, meta.seed, meta.experiment_name, meta.time',
+        "left out of cfg: work_dir = '/home/me/work_dirs/run'",
+        'shortened in cfg: /data/private/imagenet/ -> imagenet',
+        'shortened in cfg: /home/me/runs/my run/epoch_3.pth -> epoch_3.pth',
+        'shortened in cfg: C:\\\\Users\\\\me\\\\set -> set',
+        'shortened in cfg: ~/pictures -> pictures',
+        'shortened in cfg: file:///mnt/x/y.json -> y.json',
+        'shortened in cfg: /opt/tool/run.py -> run.py',
+        'shortened in cfg: /opt/out/z -> z',
+        'shortened in dataset_meta.sets: /home/me/ann file.json -> ann file.json',
+    ]
+
+
+def test_it_reads_where_only_torch_is(tmp_path):
+    """numpy's numbers, mmengine's log and parsed arguments would need to be allowed first."""
+    official = dict(model=WEIGHTS, epoch=599, args=Namespace(output_dir='/home/me'), scaler={}, optimizer={})
+    for content in (trained(), official):
+        path = published(tmp_path, content, '--force')
+        program = f'import torch; print(sorted(torch.load({str(path)!r}, weights_only=True)))'
+        done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True)
+        assert done.stdout == f'{sorted({"meta", "model" if "model" in content else "state_dict"})}\n'
+        path.unlink()
+
+
+def test_official_files_keep_their_container(tmp_path, capsys):
+    official = dict(model=WEIGHTS, epoch=599, args=Namespace(output_dir='/home/me'), optimizer={})
+    content = torch.load(published(tmp_path, official), weights_only=True)
+    assert same(content['model'])
+    assert content['meta'] == dict(epoch=599, mixmae_mm_version=__version__)
+    assert capsys.readouterr().out.splitlines()[0] == 'left out: args, optimizer'
+
+
+def test_equal_weights_have_equal_names(tmp_path, capsys):
+    first = published(tmp_path, WEIGHTS)
+    assert len(capsys.readouterr().out.splitlines()) == 2  # nothing is left out
+    again = published(tmp_path, WEIGHTS, out='other/name-b.pth')
+    assert first.read_bytes() == again.read_bytes()
+    assert again.name == first.name.replace('name', 'name-b')
+    other = published(tmp_path, WEIGHTS | {'bn.num_batches_tracked': torch.tensor(4)}, out='third/name.pth')
+    assert other.name != first.name
+
+
+def test_nothing_is_overwritten_unasked(tmp_path):
+    path = published(tmp_path, WEIGHTS)
+    path.write_text('mine')
+    with pytest.raises(SystemExit, match=f'{path.name} is there already: give another name, or --force to overwrite'):
+        published(tmp_path, WEIGHTS)
+    assert [(file.name, file.read_text()) for file in path.parent.iterdir()] == [(path.name, 'mine')]
+    assert same(torch.load(published(tmp_path, WEIGHTS, '--force'), weights_only=True)['state_dict'])
+
+
+def test_a_file_that_reads_back_differently_is_not_kept(tmp_path, monkeypatch):
+    write = tool.write_pth
+    broken = WEIGHTS | {'backbone.weight': torch.arange(6.0).view(2, 3) + 1}
+    monkeypatch.setattr(tool, 'write_pth', lambda content, file: write(content | dict(state_dict=broken), file))
+    with pytest.raises(SystemExit, match='reads back differently: the disk may be full or broken; nothing was kept'):
+        published(tmp_path, WEIGHTS)
+    assert [*(tmp_path / 'out').iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    ('content', 'out', 'message'),
+    [
+        (WEIGHTS, 'out/name.safetensors', 'out/name.safetensors should end in .pth'),
+        (dict(epoch=3), 'out/name.pth', "in.pth holds no weights, only ['epoch']: it is no checkpoint"),
+    ],
+)
+def test_wrong_names_and_files_are_refused(tmp_path, content, out, message):
+    with pytest.raises(SystemExit) as stopped:
+        published(tmp_path, content, out=out)
+    assert message in stopped.value.code
+    assert [path.name for path in tmp_path.iterdir()] == ['in.pth']

@@ -1,0 +1,162 @@
+"""The settings of an encoder, as far as its weights tell them."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from mixmae_mm.models import swin_arch, vit_arch
+from mixmae_mm.models.positions import Size, relative_index, stored_grid
+
+CHANNELS_PER_HEAD = 64
+HEADS_IN_CONFIG = re.compile(r'backbone=dict\(\s*arch=dict\([^()]*\bnum_heads=(\d+)')
+DEFAULTS = dict(in_channels=3, mlp_ratio=4.0)
+UNKNOWN = None
+"""What stands for a number that neither weights nor config tell."""
+
+
+def read_settings(encoder: Mapping[str, Tensor], kind: str, config: str = '') -> tuple[dict, list[str]]:
+    """Tell the settings of a `MixMIMSwin` ('swin') or `MixedAEViT` ('vit') that such weights are of.
+
+    Args:
+        encoder: The weights, by our names with nothing before them.
+        kind: Which of the two.
+        config: The config that they were trained with, as text, if it is known.
+
+    Returns:
+        The settings, those left out that are as in any other encoder, and remarks on what is a guess.
+
+    Raises:
+        ValueError: a tensor that every such encoder has is missing, or its sizes are of none.
+    """
+    patches = _need(encoder, 'patch_embed.proj.weight')
+    if patches.ndim != 4 or patches.shape[2] != patches.shape[3]:
+        raise ValueError(f'patch_embed.proj.weight is {tuple(patches.shape)}: patches of ours are square')
+    dims, in_channels, patch_size, _ = patches.shape
+    first = 'layers.0.blocks.0.' if kind == 'swin' else 'blocks.0.'
+    more = dict(in_channels=in_channels, mlp_ratio=len(_need(encoder, f'{first}mlp.fc1.weight')) / dims)
+    own, remarks = _swin(encoder, dims, patch_size) if kind == 'swin' else _vit(encoder, dims, patch_size, config)
+    return own | {name: x for name, x in more.items() if DEFAULTS[name] != x}, remarks
+
+
+def _swin(encoder: Mapping[str, Tensor], dims: int, patch_size: int) -> tuple[dict, list[str]]:
+    """Tell the settings of `MixMIMSwin`."""
+    depths = _depths(encoder)
+    tables = [
+        [_need(encoder, f'layers.{stage}.blocks.{i}.attn.relative_position_bias_table') for i in range(depth)]
+        for stage, depth in enumerate(depths)
+    ]
+    windows = [
+        [_window(table, encoder.get(f'layers.{stage}.blocks.{i}.attn.relative_position_index')) for i, table in rows]
+        for stage, rows in enumerate(map(enumerate, tables))
+    ]
+    arch = dict(embed_dims=dims, depths=depths, num_heads=tuple(rows[0].shape[1] for rows in tables))
+    grid = _grid(_need(encoder, 'absolute_pos_embed'), 'absolute_pos_embed')
+    settings = dict(type='mixmae_mm.MixMIMSwin', arch=_named(arch, swin_arch.ARCHS))
+    settings |= dict(img_size=_side(grid, patch_size), patch_size=patch_size)
+    settings |= dict(window_sizes=tuple(_side(_usual(sizes)) for sizes in windows)) | _wide(windows)
+    norms = tuple(stage for stage in range(len(depths) - 1) if f'norm{stage}.weight' in encoder)
+    last = (len(depths) - 1,) if 'norm.weight' in encoder or not norms else ()
+    return settings | (dict(out_indices=norms + last) if norms + last != (3,) else {}), []
+
+
+def _depths(encoder: Mapping[str, Tensor]) -> tuple[int, ...]:
+    """Count the blocks of each stage."""
+    blocks = {
+        tuple(map(int, found)) for name in encoder for found in re.findall(r'^layers\.(\d+)\.blocks\.(\d+)\.', name)
+    }
+    counts = Counter(stage for stage, _ in blocks)
+    return tuple(counts[stage] for stage in range(max(counts) + 1))
+
+
+def _window(table: Tensor, index: Tensor | None) -> Size:
+    """Tell the window of a bias table: from its index if it is stored, otherwise a square one.
+
+    Raises:
+        ValueError: the table is of no window.
+    """
+    tokens = 0 if index is None else len(index)
+    candidates = [(tokens // width, width) for width in range(1, tokens + 1) if tokens % width == 0]
+    for size in candidates:
+        if (2 * size[0] - 1) * (2 * size[1] - 1) == len(table) and torch.equal(relative_index(size, size), index):
+            return size
+    side = math.isqrt(len(table))
+    if side**2 != len(table) or side % 2 == 0:
+        raise ValueError(f'a relative_position_bias_table of {len(table)} entries is of no square window')
+    return (side + 1) // 2, (side + 1) // 2
+
+
+def _usual(sizes: list[Size]) -> Size:
+    """Give the window that most blocks of a stage have, the smaller of two."""
+    return min(sizes, key=lambda size: (-sizes.count(size), size))
+
+
+def _wide(windows: list[list[Size]]) -> dict:
+    """Tell which blocks of the last stage but one have another window."""
+    sizes = windows[-2] if len(windows) > 1 else []
+    wide = [block for block, size in enumerate(sizes) if size != _usual(sizes)]
+    return dict(wide_blocks=tuple(wide), wide_window=_side(sizes[wide[0]])) if wide else {}
+
+
+def _vit(encoder: Mapping[str, Tensor], dims: int, patch_size: int, config: str) -> tuple[dict, list[str]]:
+    """Tell the settings of `MixedAEViT`."""
+    depth = len({found for name in encoder for found in re.findall(r'^blocks\.(\d+)\.', name)})
+    heads, remark = _heads(dims, depth, config)
+    grid = _grid(_need(encoder, 'pos_embed')[:, 1:], 'pos_embed')
+    arch = _named(dict(embed_dims=dims, depth=depth, num_heads=heads), vit_arch.ARCHS)
+    settings = dict(type='mixmae_mm.MixedAEViT', arch=arch, img_size=_side(grid, patch_size), patch_size=patch_size)
+    if 'norm.weight' not in encoder:
+        settings['final'] = 'mean' if 'fc_norm.weight' in encoder else 'raw'
+    if 'segment_embed' in encoder:
+        settings['num_sources'] = len(encoder['segment_embed'])
+    return settings, [remark] if remark else []
+
+
+def _heads(dims: int, depth: int, config: str) -> tuple[int | None, str]:
+    """Tell the number of heads, of which a plain ViT's weights say nothing, and how it is known."""
+    found = HEADS_IN_CONFIG.search(config)
+    if found:
+        return int(found[1]), ''
+    for name, arch in vit_arch.ARCHS.items():
+        if (arch['embed_dims'], arch['depth']) == (dims, depth):
+            return arch['num_heads'], f"num_heads are those of '{name}': the weights of a plain ViT do not tell"
+    if dims % CHANNELS_PER_HEAD == 0:
+        return dims // CHANNELS_PER_HEAD, f'num_heads is a guess, {CHANNELS_PER_HEAD} channels each: see the training'
+    return UNKNOWN, 'num_heads is not known: neither the weights of a plain ViT nor a config in the file tell'
+
+
+def _need(encoder: Mapping[str, Tensor], name: str) -> Tensor:
+    """Give a tensor.
+
+    Raises:
+        ValueError: it is not there.
+    """
+    if name not in encoder:
+        raise ValueError(f'{name} is missing: the file holds a part of an encoder, or another kind of one')
+    return encoder[name]
+
+
+def _grid(table: Tensor, name: str) -> Size:
+    """Tell the sides of a position table.
+
+    Raises:
+        ValueError: they cannot be told.
+    """
+    try:
+        return stored_grid(table, (0, 0), name)
+    except ValueError as error:
+        raise ValueError(f'{name} holds {table.shape[1]} entries, no square, and does not tell its sides') from error
+
+
+def _side(size: Size, factor: int = 1) -> int | Size:
+    """Write a square by its side, times a factor."""
+    height, width = size[0] * factor, size[1] * factor
+    return height if height == width else (height, width)
+
+
+def _named(arch: dict, known: Mapping[str, dict]) -> str | dict:
+    """Give the name of an arch, if it has one."""
+    return next((name for name, sizes in known.items() if sizes == arch), arch)
