@@ -7,12 +7,13 @@ ARGS ?=
 METHODS := mixmae mixedae
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test clean
+.PHONY: help demo demo-dense test clean
 
 help:
 	@echo 'make demo              pre-train a micro MixMAE on built-in pictures and look at what it learnt (some minutes)'
 	@echo 'make demo METHOD=...   the same with another method: mixmae or mixedae'
 	@echo 'make demo DATA=FOLDER  the same pre-training on your own pictures'
+	@echo 'make demo-dense        Mask R-CNN and UperNet from the demo encoder and from scratch; compiles mmcv as the tests do'
 	@echo 'make test              the tests; the first time on a machine this compiles the ops of mmcv (7 to 13 minutes)'
 	@echo 'make test ARGS=...     the same with options of pytest, such as ARGS="-k mixing"'
 	@echo 'make clean             remove .venv and what builds left; data, work_dirs and compiled wheels stay'
@@ -22,6 +23,10 @@ demo:
 	@$(if $(filter $(METHODS),$(METHOD)),,$(error METHOD '$(METHOD)' is unknown: take one of $(METHODS)))
 	@$(PYTHON) tools/environment.py light
 	@.venv/bin/python tools/demo.py --method "$(METHOD)" $(if $(DATA),--data "$(DATA)")
+
+demo-dense:
+	@$(PYTHON) tools/environment.py full
+	@.venv/bin/python tools/demo_dense.py $(ARGS)
 
 test:
 	@$(PYTHON) tools/environment.py full

@@ -32,14 +32,14 @@ class Task:
 TASKS = dict(
     detection=Task(
         'Mask R-CNN',
-        'configs/detection/mask-rcnn_mixmim-swin-micro_fpn_1xb16-12e_shapes-64px.py',
-        'configs/detection/mask-rcnn_mixmim-swin-micro-scratch_fpn_1xb16-12e_shapes-64px.py',
+        'configs/detection/mask-rcnn_mixmim-swin-micro_fpn_1xb16-6e_shapes-64px.py',
+        'configs/detection/mask-rcnn_mixmim-swin-micro-scratch_fpn_1xb16-6e_shapes-64px.py',
         {'box AP': ('coco/bbox_mAP', 100), 'mask AP': ('coco/segm_mAP', 100)},
     ),
     segmentation=Task(
         'UperNet',
-        'configs/segmentation/upernet_mixmim-swin-micro_1xb16-2k_shapes-64px.py',
-        'configs/segmentation/upernet_mixmim-swin-micro-scratch_1xb16-2k_shapes-64px.py',
+        'configs/segmentation/upernet_mixmim-swin-micro_1xb32-8e_shapes-64px.py',
+        'configs/segmentation/upernet_mixmim-swin-micro-scratch_1xb32-8e_shapes-64px.py',
         {'mIoU': ('mIoU', 1), 'pixel accuracy': ('aAcc', 1)},
     ),
 )

@@ -1,0 +1,321 @@
+"""Every config of detection and segmentation: builds in its host's scope, reads data, trains, takes its encoder's file.
+
+The big ones are made small by one rule: an eighth of all sizes in pixels and tokens, and few channels.
+"""
+
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DATASETS, MODELS, PARAM_SCHEDULERS, init_default_scope
+from PIL import Image
+from test_configs import BATCH, ROOT, each, from_file, settings_with
+
+from mixmae_mm.models.swin_arch import ARCHS as SWINS
+
+pytest.importorskip('mmcv._ext', reason='needs mmcv with compiled ops')
+FILES = sorted(path for folder in ('detection', 'segmentation') for path in (ROOT / folder).glob('*.py'))
+DETECTION = [path for path in FILES if path.parent.name == 'detection']
+SEGMENTATION = [path for path in FILES if path.parent.name == 'segmentation']
+BIG = [path for path in FILES if 'micro' not in path.name]
+PIXELS = ('scale', 'crop_size', 'size', 'img_size', 'stride', 'window_size', 'wide_window', 'test_size')
+FACTOR = 8
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    yield
+    init_default_scope('mmpretrain')  # what other tests build in
+
+
+def read(path):
+    config = Config.fromstring(from_file(path).pretty_text, '.py')  # a copy, and as a run's work folder keeps it
+    init_default_scope(config.default_scope)
+    return config
+
+
+def divided(value):
+    """Divide a size, or each of a tuple or of a list of them; fewer than 8 stay."""
+    if isinstance(value, (tuple, list)):
+        return type(value)(divided(part) for part in value)
+    return value // FACTOR if isinstance(value, int) and value >= FACTOR else value
+
+
+def small(config):
+    """Make a config of a big model small, in place."""
+    for key in (*PIXELS, 'scales', 'window_sizes'):
+        for node in settings_with(key, list(config.values())):
+            if key != 'scales' or isinstance(node['scales'][0], (tuple, list)):
+                node[key] = divided(node[key])
+    backbone, swin = config.model.backbone, config.model.backbone.type.endswith('Swin')
+    widths = [8, 16, 32, 64] if swin else [16] * 4
+    if swin:
+        backbone.arch = dict(embed_dims=8, depths=(1, 1, 2, 1), num_heads=(1, 1, 2, 2))
+        backbone.wide_blocks = (1,)
+    else:
+        backbone.arch = dict(embed_dims=16, depth=max((*backbone.get('global_blocks', ()), 11)) + 1, num_heads=2)
+        backbone.arch.depth = max(backbone.arch.depth, max(backbone.get('out_indices', (0,))) + 1)
+    narrow(config, widths)
+    return config
+
+
+def narrow(config, widths):
+    """Fit what stands behind the encoder to its channels."""
+    model = config.model
+    necks = model.neck if isinstance(model.get('neck'), list) else [model.get('neck') or {}]
+    for neck in necks:
+        if neck.get('type', '').endswith('ViTPyramid'):
+            neck.in_channels = widths[-1]
+            widths = [4, 8, 16, 16] if neck.get('halve') else widths
+        elif neck:
+            neck.in_channels = widths
+    if 'decode_head' in model:
+        model.decode_head.update(in_channels=widths, channels=16)
+        model.auxiliary_head.update(in_channels=widths[model.auxiliary_head.in_index], channels=8)
+    else:
+        stages = model.train_cfg.rcnn if isinstance(model.train_cfg.rcnn, list) else [model.train_cfg.rcnn]
+        for stage in stages:
+            stage.sampler.num = 16
+        model.train_cfg.rpn_proposal.update(nms_pre=100, max_per_img=20)
+
+
+def load(path):
+    config = read(path)
+    return config if 'micro' in path.name else small(config)
+
+
+def build(config):
+    """Build on the CPU; of the encoder's file only the setting is kept."""
+    init = config.model.backbone.pop('init_cfg', None)
+    return revert_sync_batchnorm(MODELS.build(config.model)), init
+
+
+@each(FILES)
+def test_it_builds_at_full_size_with_nothing_imported(path):
+    config = read(path)
+    assert 'custom_imports' not in config
+    with torch.device('meta'):
+        model = MODELS.build(config.model)
+    arch = config.model.backbone.arch
+    if 'swin' in path.name and isinstance(arch, str):
+        assert model.backbone.num_features[0] == SWINS[arch]['embed_dims']
+        assert {block.attn.window for block in model.backbone.layers[2].blocks[5:18:6]} <= {(32, 32), (40, 40)}
+    assert ('large' in path.name) == (arch == 'large')
+
+
+@each(FILES)
+def test_padding_is_told_to_the_encoder_by_one_number(path):
+    model = read(path).model
+    preprocessor = model.data_preprocessor
+    told = preprocessor.get('pad_value', preprocessor.get('pad_val'))
+    assert model.backbone.pad_value == told == -1e3
+    assert all(augment.img_pad_value == told for augment in preprocessor.get('batch_augments') or ())
+
+
+@each(FILES)
+def test_a_batch_is_what_the_name_says(path):
+    config, (gpus, batch) = read(path), BATCH.search(path.name).group('gpus', 'batch')
+    assert config.train_dataloader.batch_size == int(batch)
+    if 'micro' not in path.name and 'custom' not in path.name:
+        assert config.auto_scale_lr.base_batch_size == int(gpus) * int(batch)
+
+
+@each(BIG)
+def test_the_schedule(path):
+    """Learning rates at the start, after warm-up, and at the end, of parameters at the top and at the bottom."""
+    config = read(path)
+    iterations = re.search(r'-(\d+)k[_.]', path.name)
+    epoch = 1 if iterations else 1200
+    model = torch.nn.Linear(1, 1)
+    wrapper = build_optim_wrapper(
+        model, dict(type='OptimWrapper', optimizer=config.optim_wrapper.optimizer)
+    )  # without layers: the schedule alone
+    ends = dict(end=config.train_cfg.get('max_iters')) if iterations else {}
+    schedulers = [
+        PARAM_SCHEDULERS.build(
+            dict(({} if 'end' in s or s.type == 'MultiStepLR' else ends) | s, optimizer=wrapper), default_args={}
+        )
+        for s in config.param_scheduler
+    ]
+    base = config.optim_wrapper.optimizer.lr
+    rates = {}
+    total = config.train_cfg.max_iters if iterations else config.train_cfg.max_epochs * epoch
+    for step in range(total):
+        rates[step] = wrapper.optimizer.param_groups[0]['lr']
+        for scheduler in schedulers:
+            if not scheduler.by_epoch or (step + 1) % epoch == 0:
+                scheduler.step()
+    assert rates[0] <= base * 1e-2
+    warm = config.param_scheduler[0].end
+    if iterations:
+        assert rates[warm] == pytest.approx(base, rel=1e-3)
+        assert rates[(total + warm) // 2] == pytest.approx(base / 2, rel=1e-2)
+        assert rates[total - 1] < base * 1e-3
+    else:
+        steps = config.param_scheduler[1].milestones
+        assert [rates[warm], rates[steps[0] * epoch], rates[total - 1]] == pytest.approx([base, base / 10, base / 100])
+        assert 0.6 < steps[0] / config.train_cfg.max_epochs < 0.9
+
+
+@each(FILES)
+def test_layers_decay_from_the_top_down(path):
+    config = read(path)
+    with torch.device('meta'):
+        model = MODELS.build(config.model)
+    wrapper = {name: x for name, x in config.optim_wrapper.items() if name != 'dtype'}
+    optimizer = build_optim_wrapper(model, dict(wrapper, type='OptimWrapper'))
+    scales = {id(p): group['lr_scale'] for group in optimizer.optimizer.param_groups for p in group['params']}
+    decay, named = config.optim_wrapper.paramwise_cfg.decay_rate, dict(model.named_parameters())
+    depth = len(model.backbone.blocks) if hasattr(model.backbone, 'blocks') else sum(model.backbone.arch.depths)
+    assert all(scales[id(p)] == 1 for name, p in named.items() if not name.startswith('backbone.') and id(p) in scales)
+    assert scales[id(named['backbone.patch_embed.proj.weight'])] == pytest.approx(decay ** (depth + 1))
+    assert (decay == 1) == ('scratch' in path.name)
+
+
+def write_coco(folder, classes):
+    """Four pictures of 96 x 80 px, each with a box-shaped object of two classes."""
+    for name in ('train2017', 'val2017', 'images', 'train', 'val', 'annotations'):
+        (folder / name).mkdir()
+    categories = [dict(id=number + 1, name=name) for number, name in enumerate(classes)]
+    images, annotations = [], []
+    for number in range(4):
+        pixels = np.random.default_rng(number).integers(0, 256, (80, 96, 3), np.uint8)
+        for name in ('train2017', 'val2017', 'images', 'train', 'val'):
+            Image.fromarray(pixels).save(folder / name / f'{number}.jpg')
+        images.append(dict(id=number, file_name=f'{number}.jpg', width=96, height=80))
+        for part in range(2):
+            left, top = 5 + 40 * part, 10
+            corners = [left, top, left + 36, top, left + 36, top + 48, left, top + 48]
+            annotations.append(
+                dict(
+                    id=2 * number + part, image_id=number, category_id=1 + part % len(classes), iscrowd=0,
+                    bbox=[left, top, 36, 48], area=36 * 48, segmentation=[corners],
+                )
+            )  # fmt: skip
+    content = json.dumps(dict(images=images, annotations=annotations, categories=categories))
+    for name in ('instances_train2017', 'instances_val2017', 'instances_train', 'instances_val'):
+        (folder / 'annotations' / f'{name}.json').write_text(content)
+    for name in ('train.json', 'val.json'):
+        (folder / name).write_text(content)
+
+
+def write_masks(folder, dataset):
+    """Four pictures of 200 x 160 px with masks of class 1 and another, and one pixel to be left out."""
+    classes = len(dataset.get('metainfo', {}).get('classes', range(150)))
+    for path in dataset.data_prefix.values():
+        (folder / path).mkdir(parents=True, exist_ok=True)
+    for number in range(4):
+        rng = np.random.default_rng(number)
+        picture = Image.fromarray(rng.integers(0, 256, (160, 200, 3), np.uint8))
+        picture.save(folder / dataset.data_prefix.img_path / f'{number}.jpg')
+        mask = np.full((160, 200), 1, np.uint8)
+        mask[:, 100:] = 2 if classes > 2 else 0
+        mask[0, 0] = 255
+        Image.fromarray(mask).save(folder / dataset.data_prefix.seg_map_path / f'{number}.png')
+
+
+def made_up(config, folder, split):
+    """Put the loader's dataset onto made-up files."""
+    dataset = config[f'{split}_dataloader'].dataset
+    if 'ann_file' in dataset:
+        from mmdet.datasets import CocoDataset
+
+        classes = dataset.get('metainfo', {}).get('classes') or CocoDataset.METAINFO['classes']
+        if not (folder / 'train').exists():
+            write_coco(folder, classes)
+    else:
+        write_masks(folder, dataset)
+    return DATASETS.build(dict(dataset, data_root=str(folder)))
+
+
+@each(FILES)
+def test_a_step_of_training_moves_the_encoder(path, tmp_path):
+    """Data from files, through pipeline, preprocessor and model, to gradients: each part takes what the last gives."""
+    config = load(path)
+    dataset = made_up(config, tmp_path, 'train')
+    for transform in config.train_dataloader.dataset.pipeline:
+        assert transform.type != 'mixmae_mm.SeedSample' or transform is config.train_dataloader.dataset.pipeline[0]
+    sampler = config.train_dataloader.sampler.type
+    infinite = config.train_cfg.get('type') == 'IterBasedTrainLoop'
+    assert sampler == ('mixmae_mm.SeededInfiniteSampler' if infinite else 'mixmae_mm.SeededSampler')
+    from mixmae_mm.datasets import SeededIndex
+
+    batch = pseudo_collate([dataset[SeededIndex(index, seed=index)] for index in range(2)])
+    model, _ = build(config)
+    model.train()
+    data = model.data_preprocessor(batch, training=True)
+    losses = model(**data, mode='loss')
+    total, _ = model.parse_losses(losses)
+    total.backward()
+    assert math.isfinite(total.item())
+    without = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert without == []
+    assert model.backbone.patch_embed.proj.weight.grad.abs().sum() > 0
+
+
+@each(FILES)
+def test_predictions_are_as_large_as_the_pictures(path, tmp_path):
+    config = load(path)
+    dataset = made_up(config, tmp_path, 'val')
+    model, _ = build(config)
+    with torch.no_grad():
+        result = model.eval().test_step(pseudo_collate([dataset[0]]))[0]
+    if path in DETECTION:
+        assert tuple(result.pred_instances.masks.shape[1:]) == (80, 96)
+        assert len(result.pred_instances) <= config.model.test_cfg.rcnn.max_per_img
+    else:
+        assert tuple(result.pred_sem_seg.data.shape) == (1, 160, 200)
+        assert tuple(result.gt_sem_seg.data.shape) == (1, 160, 200)
+        assert result.seg_logits.data.shape[0] == len(dataset.metainfo['classes'])
+        shift = int('ade20k' in path.name)  # the file's 1 is the first class there
+        assert result.gt_sem_seg.data[0, 1, 1] == 1 - shift
+
+
+@each([path for path in FILES if 'scratch' not in path.name])
+def test_its_encoder_loads_a_pretraining_checkpoint(path, tmp_path):
+    """By the config's own `init_cfg`, from what the method's pre-training writes, at 95 % or more."""
+    config = load(path)
+    model, init = build(config)
+    kind = 'mixmae_mm.MixMIMSwin' if 'swin' in path.name else 'mixmae_mm.MixedAEViT'
+    settings = dict(type=kind, arch=config.model.backbone.arch, img_size=64)
+    if 'patch_size' in config.model.backbone:
+        settings['patch_size'] = config.model.backbone.patch_size
+    if kind.endswith('Swin'):
+        stages = len(config.model.backbone.arch.depths)
+        settings |= dict(window_sizes=(8, 8, 4, 2)[:stages], out_indices=(stages - 1,))
+    else:
+        settings |= dict(num_sources=4)
+    torch.manual_seed(1)
+    source = MODELS.build(settings)
+    content = {f'backbone.{name}': x for name, x in source.state_dict().items()} | {'neck.mask_token': torch.ones(1)}
+    torch.save(dict(state_dict=content, meta={}), tmp_path / 'pretrained.pth')
+    model.backbone.init_cfg = dict(init, checkpoint=str(tmp_path / 'pretrained.pth'))
+    model.backbone.init_weights()
+    blocks = source.layers[0].blocks if kind.endswith('Swin') else source.blocks
+    ours = model.backbone.layers[0].blocks if kind.endswith('Swin') else model.backbone.blocks
+    assert torch.equal(ours[0].mlp.fc1.weight, blocks[0].mlp.fc1.weight)
+    assert re.search(r'mixmae_|mixedae_', init.checkpoint)
+    assert ('mixmae_' in init.checkpoint) == kind.endswith('Swin')
+    written = {path.stem for folder in ('mixmae', 'mixedae') for path in (ROOT / folder).glob('*.py')}
+    assert init.checkpoint.split('/')[1] in written
+
+
+@each([path for path in FILES if 'ade20k' in path.name])
+def test_several_scales_flipped(path, tmp_path):
+    """What `tools/test.py --tta` does."""
+    config = load(path)
+    config.val_dataloader.dataset.pipeline = config.tta_pipeline
+    dataset = made_up(config, tmp_path, 'val')
+    config.model.backbone.pop('init_cfg')
+    model = revert_sync_batchnorm(MODELS.build(dict(config.tta_model, module=config.model))).eval()
+    batch = pseudo_collate([dataset[0]])
+    assert len(batch['inputs']) == 12
+    with torch.no_grad():
+        assert tuple(model.test_step(batch)[0].pred_sem_seg.data.shape) == (1, 160, 200)
