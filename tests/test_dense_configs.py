@@ -270,6 +270,9 @@ def test_predictions_are_as_large_as_the_pictures(path, tmp_path):
     if path in DETECTION:
         assert tuple(result.pred_instances.masks.shape[1:]) == (80, 96)
         assert len(result.pred_instances) <= config.model.test_cfg.rcnn.max_per_img
+        told, given = config.val_evaluator.ann_file, config.val_dataloader.dataset
+        assert told == f'{given.data_root}{given.ann_file}'
+        assert config.test_evaluator.to_dict() == config.val_evaluator.to_dict()
     else:
         assert tuple(result.pred_sem_seg.data.shape) == (1, 160, 200)
         assert tuple(result.gt_sem_seg.data.shape) == (1, 160, 200)

@@ -20,3 +20,5 @@ _own = dict(data_root=data_root, metainfo=dict(classes=classes))
 train_dataloader = dict(dataset=dict(_own, ann_file=train_json, data_prefix=dict(img=train_pictures)))
 val_dataloader = dict(dataset=dict(_own, ann_file=val_json, data_prefix=dict(img=val_pictures)))
 test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=data_root + val_json)
+test_evaluator = val_evaluator

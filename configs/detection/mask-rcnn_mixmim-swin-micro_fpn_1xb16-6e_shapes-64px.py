@@ -58,5 +58,7 @@ val_dataloader = dict(
     dataset=dict(_set, ann_file='annotations/instances_val.json', data_prefix=dict(img='val/'), pipeline=test_pipeline),
 )
 test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=data_root + 'annotations/instances_val.json')
+test_evaluator = val_evaluator
 train_cfg = dict(max_epochs=6, val_interval=6)
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(max_keep_ckpts=1))

@@ -32,5 +32,7 @@ _set = dict(data_root=data_root, metainfo=dict(_delete_=True))  # the classes ar
 train_dataloader = dict(dataset=dict(_set, pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(_set, pipeline=test_pipeline))
 test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=data_root + 'val.json')
+test_evaluator = val_evaluator
 train_cfg = dict(max_epochs=6, val_interval=6)
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(max_keep_ckpts=1))

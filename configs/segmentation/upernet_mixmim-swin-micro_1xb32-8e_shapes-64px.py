@@ -32,7 +32,7 @@ model = dict(
 train_pipeline = [
     dict(type='mixmae_mm.SeedSample'),
     dict(type='LoadImageFromFile'),
-    dict(type='mmseg.LoadAnnotations'),
+    dict(type='LoadAnnotations'),
     dict(type='RandomFlip', prob=0.5),
     dict(type='mmseg.PackSegInputs'),
 ]

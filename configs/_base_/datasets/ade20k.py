@@ -1,4 +1,7 @@
-"""ADE20K (SceneParsing, 150 classes): crops of 512 px; labels are 1 to 150 in the files, and 0 is none of them."""
+"""ADE20K (SceneParsing, 150 classes): crops of 512 px; labels are 1 to 150 in the files, and 0 is none of them.
+
+`LoadAnnotations` goes without `mmseg.` before it: mmseg's inferencer looks for it by this name.
+"""
 
 data_root = 'data/ade/ADEChallengeData2016'
 crop_size = (512, 512)
@@ -7,7 +10,7 @@ scale = (2048, 512)
 train_pipeline = [
     dict(type='mixmae_mm.SeedSample'),
     dict(type='LoadImageFromFile'),
-    dict(type='mmseg.LoadAnnotations', reduce_zero_label=True),
+    dict(type='LoadAnnotations', reduce_zero_label=True),
     dict(type='RandomResize', scale=scale, ratio_range=(0.5, 2.0), keep_ratio=True, resize_type='mmseg.Resize'),
     dict(type='mmseg.RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
     dict(type='RandomFlip', prob=0.5),
@@ -17,7 +20,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='mmseg.Resize', scale=scale, keep_ratio=True),
-    dict(type='mmseg.LoadAnnotations', reduce_zero_label=True),
+    dict(type='LoadAnnotations', reduce_zero_label=True),
     dict(type='mmseg.PackSegInputs'),
 ]
 # six scales, each also flipped: python tools/test.py CONFIG CHECKPOINT --tta
@@ -31,7 +34,7 @@ tta_pipeline = [
                 for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
             ],
             [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
-            [dict(type='mmseg.LoadAnnotations', reduce_zero_label=True)],
+            [dict(type='LoadAnnotations', reduce_zero_label=True)],
             [dict(type='mmseg.PackSegInputs')],
         ],
     ),

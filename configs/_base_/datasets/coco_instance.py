@@ -48,7 +48,8 @@ val_dataloader = dict(
         pipeline=test_pipeline,
     ),
 )
-# it takes the annotations from the dataset itself
-val_evaluator = dict(type='mmdet.CocoMetric', metric=['bbox', 'segm'])
+val_evaluator = dict(
+    type='mmdet.CocoMetric', ann_file=data_root + 'annotations/instances_val2017.json', metric=['bbox', 'segm']
+)
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator

@@ -11,7 +11,7 @@ crop_size = (192, 192)
 train_pipeline = [
     dict(type='mixmae_mm.SeedSample'),
     dict(type='LoadImageFromFile'),
-    dict(type='mmseg.LoadAnnotations'),
+    dict(type='LoadAnnotations'),
     dict(type='RandomResize', scale=(384, 288), ratio_range=(0.5, 2.0), keep_ratio=True, resize_type='mmseg.Resize'),
     dict(type='mmseg.RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
     dict(type='RandomFlip', prob=0.5),
@@ -20,7 +20,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='mmseg.LoadAnnotations'),
+    dict(type='LoadAnnotations'),
     dict(type='mmseg.PackSegInputs'),
 ]
 
