@@ -8,6 +8,7 @@ import mixmae_mm  # before the host packages: it mends what is known to break on
 import torch
 from mmengine.config import Config
 from mmengine.evaluator import DumpResults
+from mmengine.hooks import PrepareTTAHook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -61,7 +62,7 @@ def draw_predictions(config: Config, folder: str) -> None:
 
 
 def augment_tests(config: Config) -> None:
-    """Test each picture in the ways of the config's `tta_pipeline`, and join what comes out by its `tta_model`.
+    """Have each picture tested in the ways of the config's `tta_pipeline`; mmengine's hook joins what comes out.
 
     Raises:
         ValueError: the config has none.
@@ -69,7 +70,6 @@ def augment_tests(config: Config) -> None:
     if 'tta_model' not in config or 'tta_pipeline' not in config:
         raise ValueError('--tta needs tta_model and tta_pipeline in the config, as those for ADE20K have them')
     config.test_dataloader.dataset.pipeline = config.tta_pipeline
-    config.model = dict(config.tta_model, module=config.model)
 
 
 def main() -> None:
@@ -86,6 +86,8 @@ def main() -> None:
         join_processes(config)
         config.resume, config.load_from = False, args.checkpoint
         runner = RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
+        if args.tta:
+            runner.register_hook(PrepareTTAHook(config.tta_model))
         if args.out:
             runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
         runner.test()

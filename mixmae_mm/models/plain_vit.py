@@ -95,17 +95,22 @@ class PlainViT(FitsStored, BaseModule):
         self.cls_token = nn.Parameter(torch.empty(1, 1, dims).normal_(std=0.02))
         self.pos_embed = nn.Parameter(token_table(self.grid, dims, EXTRA), requires_grad=train_positions)
         self.patch_embed = PatchEmbed(patch_size, in_channels, dims, norm=False)
-        rates = [drop_path_rate * block / max(depth - 1, 1) for block in range(depth)]
-        kinds = [WindowedAttention if block in self.windowed else Attention for block in range(depth)]
-        self.blocks = nn.ModuleList(
-            Block(dims, self.arch.num_heads, mlp_ratio, rate, norm_eps, kind)
-            for rate, kind in zip(rates, kinds, strict=True)
-        )
+        self.blocks = self._build_blocks(mlp_ratio, drop_path_rate, norm_eps)
         if final != 'raw' and depth - 1 in self.out_indices:
             self.add_module('fc_norm' if final == 'mean' else 'norm', nn.LayerNorm(dims, norm_eps))
         init_linear_layers(self)
         nn.init.xavier_uniform_(self.patch_embed.proj.weight.flatten(1))  # in place: as if it were a linear layer
         self._freeze()
+
+    def _build_blocks(self, mlp_ratio: float, drop_path_rate: float, norm_eps: float) -> nn.ModuleList:
+        """Make the blocks; drop path grows linearly over them."""
+        arch = self.arch
+        rates = [drop_path_rate * block / max(arch.depth - 1, 1) for block in range(arch.depth)]
+        kinds = [WindowedAttention if block in self.windowed else Attention for block in range(arch.depth)]
+        return nn.ModuleList(
+            Block(arch.embed_dims, arch.num_heads, mlp_ratio, rate, norm_eps, kind)
+            for rate, kind in zip(rates, kinds, strict=True)
+        )
 
     def _find_windowed(self, global_blocks: Sequence[int]) -> tuple[int, ...]:
         """Name the blocks that look inside windows."""

@@ -266,11 +266,43 @@ def test_testing_writes_metrics_predictions_and_pictures(monkeypatch, tmp_path, 
     assert len(list(shown.rglob('*.jpg')) + list(shown.rglob('*.png'))) == 6
 
 
+def test_testing_in_several_ways_joins_what_comes_out(monkeypatch, tmp_path, classifier):
+    """Each picture and its mirror image: the mean of their scores."""
+    config = Config.fromfile(classifier[0])
+    load, pack = config.test_dataloader.dataset.pipeline
+    flips = [dict(type='mmpretrain.RandomFlip', prob=prob) for prob in (0.0, 1.0)]
+    config.tta_pipeline = [load, dict(type='TestTimeAug', transforms=[flips, [pack]])]
+    config.tta_model = dict(type='mmpretrain.AverageClsScoreTTA')
+    config.dump(classifier[0])
+    scores = {}
+    for ways in ([], ['--tta']):
+        out = tmp_path / f'{len(ways)}.pkl'
+        words = [*classifier, '--work-dir', tmp_path / 'work', '--out', out, *ways]
+        words += ['--cfg-options', f'experiment_name={uuid.uuid4().hex}']
+        monkeypatch.setattr(sys, 'argv', ['test.py', *map(str, words)])
+        load_tool('test.py').main()
+        scores[len(ways)] = [prediction['pred_score'] for prediction in pickle.loads(out.read_bytes())]
+    assert len(scores[0]) == len(scores[1]) == 6
+    model = MODELS.build(config.model).eval()
+    model.load_state_dict(torch.load(classifier[1])['state_dict'])
+    pixels = np.asarray(Image.open(tmp_path / 'pictures/val/class0/0.jpg')).transpose(2, 0, 1).copy()
+    with torch.no_grad():
+        given = [
+            model(model.data_preprocessor(dict(inputs=[torch.from_numpy(x.copy()).flip(0)]))['inputs'], mode='tensor')
+            for x in (pixels, pixels[:, :, ::-1])
+        ]
+    one, other = (logits.softmax(dim=1)[0] for logits in given)
+    torch.testing.assert_close(scores[0][0], one, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(scores[1][0], (one + other) / 2, atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(scores[1][0], scores[0][0], atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ('words', 'message'),
     [
         (['--out', 'predictions.json'], '--out writes pickle files: predictions.json should end in .pkl'),
         (['--cfg-options', 'test_dataloader=None'], 'this config has nothing to test: it lacks test_dataloader'),
+        (['--tta'], '--tta needs tta_model and tta_pipeline in the config, as those for ADE20K have them'),
         (
             ['--show-dir', 'x', '--cfg-options', 'default_hooks.visualization.type=Nix'],
             'in this config it is Nix',
