@@ -55,7 +55,10 @@ def find_encoder() -> Path:
 
 
 def compare(name: str, encoder: Path) -> list[tuple[str, float, float]]:
-    """Train a task from scratch and from the encoder; give each metric of both in percent."""
+    """Train a task from scratch and from the encoder; give each metric of both in percent.
+
+    Where a model predicts nothing at all, its host logs nothing: that is 0.
+    """
     task = TASKS[name]
     headline(f'{task.title}: from scratch against pre-trained')
     runs = [
@@ -63,7 +66,7 @@ def compare(name: str, encoder: Path) -> list[tuple[str, float, float]]:
         train_anew(task.config, FOLDER / name / 'pretrained', f'model.backbone.init_cfg.checkpoint={encoder}'),
     ]
     return [
-        (f'{task.title}, {metric}', *(logged[key] * factor for logged in runs))
+        (f'{task.title}, {metric}', *(logged.get(key, 0.0) * factor for logged in runs))
         for metric, (key, factor) in task.metrics.items()
     ]
 

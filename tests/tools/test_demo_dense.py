@@ -78,6 +78,14 @@ def test_one_task_alone_and_its_sheet(calls, tmp_path):
     assert sheet.getpixel((10 + 520, 10)) == (1, 0, 0)
 
 
+def test_a_model_that_predicts_nothing_counts_as_zero(calls, monkeypatch):
+    monkeypatch.setattr(demo_dense, 'train_anew', lambda config, work_dir, *settings: {'loss': 3.0})
+    assert demo_dense.compare('detection', 'encoder.pth') == [
+        ('Mask R-CNN, box AP', 0, 0),
+        ('Mask R-CNN, mask AP', 0, 0),
+    ]
+
+
 @pytest.mark.parametrize('name', demo_dense.TASKS)
 def test_its_configs_differ_in_the_encoders_weights_and_decay_alone(name):
     task = demo_dense.TASKS[name]
