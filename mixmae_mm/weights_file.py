@@ -1,5 +1,6 @@
 """Weights in a file, read without running any code that it may hold."""
 
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,8 @@ from mmengine.fileio import get_local_path
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+
+from mixmae_mm.compat import allow_checkpoint_types
 
 CONTAINERS = ('state_dict', 'model', 'module')
 """Where weights stand in files that hold more: mmengine's, those of MixMIM, MAE and DeiT, DeepSpeed's."""
@@ -62,6 +65,7 @@ def _read_local(path: str, called: str) -> object:
     packed = zipfile.is_zipfile(path)
     if packed:
         _try(lambda: _check_unpacked_size(path), called)
+    allow_checkpoint_types()  # again: mmengine's own reading ends by taking some of them off the list
     # what a mapped file holds beside the weights asked for, such as an optimizer's state, is never read
     return _try(lambda: torch.load(path, map_location='cpu', weights_only=True, mmap=packed), called)
 
@@ -91,7 +95,8 @@ def _try(read: object, called: str) -> object:
     try:
         return read()
     except UNREADABLE as error:
-        reason = str(error).strip().partition('\n')[0] or type(error).__name__
+        wants = re.search(r'Unsupported \w+: GLOBAL (\S+)', str(error))
+        reason = f'it asks for {wants[1]}' if wants else str(error).strip().partition('\n')[0] or type(error).__name__
         raise ValueError(
             f'{called} cannot be read as weights without running code: {reason}. It is no checkpoint, was cut off, or '
             'holds pickled objects; if it is a checkpoint that you trust, have the program that wrote it save its '

@@ -3,6 +3,7 @@
 The big ones are made small by one rule: an eighth of all sizes in pixels and tokens, and few channels.
 """
 
+import functools
 import json
 import math
 import re
@@ -15,6 +16,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, MODELS, PARAM_SCHEDULERS, init_default_scope
+from mmengine.runner import Runner
 from PIL import Image
 from test_configs import BATCH, ROOT, each, from_file, settings_with
 
@@ -35,8 +37,13 @@ def scope():
     init_default_scope('mmpretrain')  # what other tests build in
 
 
+@functools.cache
+def written_out(path):
+    return from_file(path).pretty_text
+
+
 def read(path):
-    config = Config.fromstring(from_file(path).pretty_text, '.py')  # a copy, and as a run's work folder keeps it
+    config = Config.fromstring(written_out(path), '.py')  # a copy, and as a run's work folder keeps it
     init_default_scope(config.default_scope)
     return config
 
@@ -83,7 +90,17 @@ def narrow(config, widths):
         stages = model.train_cfg.rcnn if isinstance(model.train_cfg.rcnn, list) else [model.train_cfg.rcnn]
         for stage in stages:
             stage.sampler.num = 16
-        model.train_cfg.rpn_proposal.update(nms_pre=100, max_per_img=20)
+        for proposals in (model.train_cfg.rpn_proposal, model.test_cfg.rpn):
+            proposals.update(nms_pre=100, max_per_img=20)
+        for head in box_heads(model):
+            head.fc_out_channels = 16
+            if 'conv_out_channels' in head:
+                head.conv_out_channels = 16
+
+
+def box_heads(model):
+    heads = model.roi_head.bbox_head
+    return heads if isinstance(heads, list) else [heads]
 
 
 def load(path):
@@ -123,8 +140,94 @@ def test_padding_is_told_to_the_encoder_by_one_number(path):
 def test_a_batch_is_what_the_name_says(path):
     config, (gpus, batch) = read(path), BATCH.search(path.name).group('gpus', 'batch')
     assert config.train_dataloader.batch_size == int(batch)
-    if 'micro' not in path.name and 'custom' not in path.name:
+    if path not in DETECTION or 'custom' not in path.name:  # that one scales COCO's learning rate
         assert config.auto_scale_lr.base_batch_size == int(gpus) * int(batch)
+
+
+@each(FILES)
+def test_a_name_tells_length_size_and_precision(path):
+    config = read(path)
+    lengths = {'-1x': 12, '-3x': 36, '-100e': 100, '-160k': 160_000, '-40k': 40_000} | {
+        f'-{epochs}e_': epochs for epochs in (6, 8, 12, 40)
+    }
+    told = [length for name, length in lengths.items() if name in path.name]
+    assert told == [config.train_cfg.get('max_epochs', config.train_cfg.get('max_iters'))]
+    size, told = config.model.backbone.img_size, re.search(r'-(\d+)(px|x\d+)\.py', path.name)
+    sides = set(size) if isinstance(size, (tuple, list)) else {size}
+    assert told is None or sides == {int(told[1])}
+    if told and told[2] != 'px':
+        assert {*config.model.data_preprocessor.size, *config.model.test_cfg.get('crop_size', sides)} == sides
+    assert ('-amp-' in path.name) == (config.optim_wrapper.type == 'AmpOptimWrapper')
+
+
+# learning rate, weight decay, layer decay and drop path of detectron2's ViTDet, iBOT, mmseg's MAE and, in ranges, BEiT
+RECIPES = {
+    'mask-rcnn_mixmim-swin-base_fpn_8xb8-amp-lsj-100e_coco': (1e-4, 0.1, 0.85, 0.2),
+    'mask-rcnn_mixmim-swin-large_fpn_8xb8-amp-lsj-100e_coco': (1e-4, 0.1, 0.9, 0.3),
+    'mask-rcnn_vit-base_fpn_8xb8-amp-lsj-100e_coco': (1e-4, 0.1, 0.7, 0.1),
+    'mask-rcnn_vit-large_fpn_8xb8-amp-lsj-100e_coco': (1e-4, 0.1, 0.8, 0.4),
+    'mask-rcnn_mixmim-swin-base_fpn_8xb2-amp-ms-1x_coco': (1e-4, 0.05, 0.85, 0.2),
+    'mask-rcnn_mixmim-swin-base_fpn_8xb2-amp-ms-3x_coco': (1e-4, 0.05, 0.85, 0.2),
+    'mask-rcnn_mixmim-swin-base_fpn_1xb2-amp-ms-1x_custom': (1e-4, 0.05, 0.85, 0.2),
+    'mask-rcnn_vit-base_fpn_8xb2-amp-ms-1x_coco': (1e-4, 0.05, 0.75, 0.1),
+    'cascade-mask-rcnn_vit-base_fpn_8xb2-amp-ms-1x_coco': (1e-4, 0.05, 0.75, 0.2),
+    'cascade-mask-rcnn_vit-large_fpn_8xb2-amp-ms-1x_coco': (1e-4, 0.05, 0.8, 0.2),
+    'upernet_mixmim-swin-base_8xb2-amp-160k_ade20k-512x512': (5e-5, 0.05, 0.9, 0.1),
+    'upernet_mixmim-swin-base-whole_8xb2-amp-160k_ade20k-512x512': (5e-5, 0.05, 0.9, 0.1),
+    'upernet_mixmim-swin-base_1xb4-amp-40k_custom': (5e-5, 0.05, 0.9, 0.1),
+    'upernet_mixmim-swin-large_8xb2-amp-160k_ade20k-640x640': (5e-5, 0.05, 0.9, 0.2),
+    'upernet_vit-base_8xb2-amp-160k_ade20k-512x512': (1e-4, 0.05, 0.65, 0.1),
+    'upernet_vit-large_8xb2-amp-160k_ade20k-640x640': (1e-4, 0.05, 0.75, 0.2),
+}
+# iterations of warm-up, and after how many epochs the rate falls
+WARMUP_AND_STEPS = {'-100e': (250, [89, 96]), '-1x': (1000, [8, 11]), '-3x': (1000, [27, 33]), '0k_': (1500, None)}
+
+
+@each(BIG)
+def test_the_recipe_is_that_of_its_source(path):
+    config = read(path)
+    optimizer, decay = config.optim_wrapper.optimizer, config.optim_wrapper.paramwise_cfg.decay_rate
+    drop_path = config.model.backbone.drop_path_rate
+    assert (optimizer.lr, optimizer.weight_decay, decay, drop_path) == RECIPES[path.stem]
+    assert (optimizer.type, optimizer.betas) == ('AdamW', (0.9, 0.999))
+    warmup, falling = config.param_scheduler
+    steps = next(told for name, told in WARMUP_AND_STEPS.items() if name in path.name)
+    assert (warmup.end, falling.get('milestones')) == steps
+
+
+@each(FILES)
+def test_maps_come_from_blocks_spread_as_their_source_has_them(path):
+    backbone = read(path).model.backbone
+    large = backbone.arch == 'large'
+    if backbone.type.endswith('Swin'):
+        assert [*backbone.out_indices] == [*range(len(backbone.window_sizes))]
+        assert backbone.arch not in ('base', 'large') or backbone.wide_blocks == (5, 11, 17)
+    elif 'window_size' in backbone and backbone.arch in ('base', 'large'):
+        assert backbone.global_blocks == ((5, 11, 17, 23) if large else (2, 5, 8, 11))
+    elif 'micro' not in path.name:
+        assert backbone.out_indices == ((7, 11, 15, 23) if large else (3, 5, 7, 11))
+
+
+@each(FILES)
+def test_heads_know_the_classes_of_the_data(path):
+    config = read(path)
+    metainfo, model = config.train_dataloader.dataset.get('metainfo') or {}, config.model
+    number = len(metainfo.get('classes', range(150 if path in SEGMENTATION else 80)))
+    if path in SEGMENTATION:
+        assert {model.decode_head.num_classes, model.auxiliary_head.num_classes} == {number}
+    else:
+        assert {head.num_classes for head in (*box_heads(model), model.roi_head.mask_head)} == {number}
+    tested = [config[f'{split}_dataloader'].dataset.get('metainfo') or {} for split in ('val', 'test')]
+    assert tested == [metainfo] * 2
+
+
+@each([path for path in SEGMENTATION if 'ade20k' in path.name])
+def test_a_sliding_window_moves_by_two_thirds_of_itself(path):
+    testing, size = read(path).model.test_cfg, int(re.search(r'(\d+)x\d+\.py', path.name)[1])
+    if '-whole_' in path.name:
+        assert testing.to_dict() == dict(mode='whole')
+    else:
+        assert (testing.mode, testing.crop_size, testing.stride) == ('slide', (size, size), (size * 2 // 3,) * 2)
 
 
 @each(BIG)
@@ -239,15 +342,14 @@ def made_up(config, folder, split):
 def test_a_step_of_training_moves_the_encoder(path, tmp_path):
     """Data from files, through pipeline, preprocessor and model, to gradients: each part takes what the last gives."""
     config = load(path)
-    dataset = made_up(config, tmp_path, 'train')
     for transform in config.train_dataloader.dataset.pipeline:
         assert transform.type != 'mixmae_mm.SeedSample' or transform is config.train_dataloader.dataset.pipeline[0]
     sampler = config.train_dataloader.sampler.type
     infinite = config.train_cfg.get('type') == 'IterBasedTrainLoop'
     assert sampler == ('mixmae_mm.SeededInfiniteSampler' if infinite else 'mixmae_mm.SeededSampler')
-    from mixmae_mm.datasets import SeededIndex
-
-    batch = pseudo_collate([dataset[SeededIndex(index, seed=index)] for index in range(2)])
+    loader = dict(config.train_dataloader, batch_size=2, num_workers=0, persistent_workers=False)
+    batch = next(iter(Runner.build_dataloader(dict(loader, dataset=made_up(config, tmp_path, 'train')), seed=0)))
+    assert len(batch['inputs']) == 2
     model, _ = build(config)
     model.train()
     data = model.data_preprocessor(batch, training=True)

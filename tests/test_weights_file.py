@@ -7,6 +7,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -32,6 +33,13 @@ def test_pytorchs_files(tmp_path, container, zipped):
 def test_safetensors(tmp_path):
     save_file(WEIGHTS, tmp_path / 'file.safetensors')
     check_same(read_weights(str(tmp_path / 'file.safetensors')))
+
+
+def test_harmless_types_are_read_whatever_was_allowed_before(tmp_path):
+    """Reading within `safe_globals`, as mmengine does, takes what it names off PyTorch's list when it ends."""
+    torch.save(dict(model=WEIGHTS, epoch=np.int64(3)), tmp_path / 'file.pth')
+    torch.serialization.clear_safe_globals()
+    check_same(read_weights(str(tmp_path / 'file.pth')))
 
 
 class Attack:
@@ -87,6 +95,12 @@ def test_other_files_are_refused_at_once(tmp_path, kind):
     with pytest.raises(ValueError, match=r'file.pth cannot be read as weights without running code: .*It is no check'):
         read_file(str(path))
     assert time.perf_counter() - start < 1
+
+
+def test_what_a_file_asks_for_is_named(tmp_path):
+    torch.save(dict(model=Attack()), tmp_path / 'file.pth')
+    with pytest.raises(ValueError, match=r'without running code: it asks for exec\. It is no checkpoint'):
+        read_file(str(tmp_path / 'file.pth'))
 
 
 def test_a_bomb_is_named(tmp_path):

@@ -1,10 +1,10 @@
 """Mask R-CNN on your own data in COCO's format: copy this file, change the first three lines, one GPU.
 
-    python tools/train.py configs/detection/mask-rcnn_mixmim-swin-base_fpn_1xb2-amp-ms-1x_custom.py \
+    python tools/train.py configs/detection/mask-rcnn_mixmim-swin-base_fpn_1xb2-amp-ms-1x_custom.py --auto-scale-lr \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
 `data_root` holds pictures and the two JSON files; `classes` are the names of the categories, all of them or those wanted.
-Untuned: the learning rate is COCO's for batch 16, scaled by `--auto-scale-lr`.
+Untuned: the learning rate is COCO's for batch 16, which `--auto-scale-lr` scales to this one.
 """
 
 _base_ = './mask-rcnn_mixmim-swin-base_fpn_8xb2-amp-ms-1x_coco.py'

@@ -17,6 +17,7 @@ _base_ = [
 data_root = 'data/shapes/'
 classes = ('arrow', 'circle', 'crescent', 'cross', 'heart', 'pentagon', 'ring', 'square', 'star', 'triangle')
 crop_size, test_size = (64, 64), (64, 64)
+batch_size = 16
 
 model = dict(
     backbone=dict(
@@ -45,7 +46,7 @@ test_pipeline = _base_.test_pipeline
 test_pipeline[1].scale = test_size
 _set = dict(data_root=data_root, metainfo=dict(classes=classes))
 train_dataloader = dict(
-    batch_size=16,
+    batch_size=batch_size,
     dataset=dict(
         _set,
         ann_file='annotations/instances_train.json',
@@ -54,11 +55,12 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=16,
+    batch_size=batch_size,
     dataset=dict(_set, ann_file='annotations/instances_val.json', data_prefix=dict(img='val/'), pipeline=test_pipeline),
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'annotations/instances_val.json')
 test_evaluator = val_evaluator
 train_cfg = dict(max_epochs=6, val_interval=6)
+auto_scale_lr = dict(base_batch_size=batch_size)
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(max_keep_ckpts=1))

@@ -27,4 +27,5 @@ model = dict(
 )
 val_evaluator = dict(proposal_nums=(100, 300, 400))
 test_evaluator = val_evaluator
+auto_scale_lr = dict(base_batch_size=_base_.train_dataloader.batch_size)
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(max_keep_ckpts=1))

@@ -35,4 +35,5 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'val.json')
 test_evaluator = val_evaluator
 train_cfg = dict(max_epochs=6, val_interval=6)
+auto_scale_lr = dict(base_batch_size=_base_.train_dataloader.batch_size)
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(max_keep_ckpts=1))

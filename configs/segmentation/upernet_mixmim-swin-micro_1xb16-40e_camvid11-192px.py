@@ -24,4 +24,5 @@ model = dict(
     )
 )
 train_cfg = dict(max_epochs=40, val_interval=10)
+auto_scale_lr = dict(base_batch_size=_base_.train_dataloader.batch_size)
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(max_keep_ckpts=1))

@@ -19,6 +19,7 @@ classes = [
     'background', 'arrow', 'circle', 'crescent', 'cross', 'heart', 'pentagon', 'ring', 'square', 'star', 'triangle'
 ]  # fmt: skip
 crop_size = (64, 64)
+batch_size = 32
 
 model = dict(
     data_preprocessor=dict(size=crop_size),
@@ -38,10 +39,13 @@ train_pipeline = [
 ]
 _set = dict(data_root=data_root, metainfo=dict(classes=classes))
 train_dataloader = dict(
-    batch_size=32,
+    batch_size=batch_size,
     dataset=dict(_set, data_prefix=dict(img_path='train', seg_map_path='masks/train'), pipeline=train_pipeline),
 )
-val_dataloader = dict(batch_size=32, dataset=dict(_set, data_prefix=dict(img_path='val', seg_map_path='masks/val')))
+val_dataloader = dict(
+    batch_size=batch_size, dataset=dict(_set, data_prefix=dict(img_path='val', seg_map_path='masks/val'))
+)
 test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=8, val_interval=8)
+auto_scale_lr = dict(base_batch_size=batch_size)
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(max_keep_ckpts=1))

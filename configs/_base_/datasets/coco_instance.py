@@ -22,7 +22,6 @@ train_dataloader = dict(
     batch_size=2,
     num_workers=4,
     persistent_workers=True,
-    drop_last=True,
     sampler=dict(type='mixmae_mm.SeededSampler', shuffle=True),
     batch_sampler=dict(type='mmdet.AspectRatioBatchSampler', drop_last=True),
     dataset=dict(

@@ -28,6 +28,7 @@ train_dataloader = dict(
     batch_size=8,
     num_workers=2,
     batch_sampler=None,
+    drop_last=True,
     dataset=dict(
         data_root=data_root,
         metainfo=dict(classes=classes),
