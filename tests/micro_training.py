@@ -63,6 +63,7 @@ class RecordHook(Hook):
     def before_train(self, runner):
         self.record = dict(pictures=[], assignments=[], local=[], synchronized=[], world_size=runner.world_size)
         self.model = getattr(runner.model, 'module', runner.model)
+        self.record['begun'] = {name: value.clone() for name, value in self.model.backbone.state_dict().items()}
         self.local = {}
         self.trained = {name: value for name, value in self.model.named_parameters() if value.requires_grad}
         for name, parameter in self.trained.items():

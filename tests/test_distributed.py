@@ -5,6 +5,9 @@ import socket
 import pytest
 import torch
 from micro_training import PICTURES, ROOT, finish, make_config, start
+from mmengine.config import Config
+
+from mixmae_mm.registry import MODELS
 
 pytestmark = pytest.mark.slow
 
@@ -13,20 +16,32 @@ EPOCHS, ITERATIONS = 3, 2  # of 2 processes x 8 pictures
 
 @pytest.fixture(scope='module')
 def ranks(tmp_path_factory):
-    """Train through dist_train.sh; what each rank recorded, and what was printed."""
+    """Train through dist_train.sh from stored weights; what each rank recorded, what was printed, and those weights."""
     folder = tmp_path_factory.mktemp('distributed')
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
     config = make_config(folder)
     config.write_text(config.read_text().replace("dict(type='SignalHook', after=None)", "dict(type='RecordHook')"))
+    stored = MODELS.build(Config.fromfile(config).model.backbone).state_dict()
+    torch.save(stored, folder / 'encoder.pth')
     work_dir = folder / 'work'
-    out, _ = finish(start('env', f'PORT={port}', ROOT / 'tools/dist_train.sh', config, 2, '--work-dir', work_dir))
-    return [torch.load(work_dir / f'rank{rank}.pt', weights_only=False) for rank in (0, 1)], out
+    options = [f'model.backbone.init_cfg.{pair}' for pair in ('type=Pretrained', f'checkpoint={folder}/encoder.pth')]
+    command = [ROOT / 'tools/dist_train.sh', config, 2, '--work-dir', work_dir, '--cfg-options', *options]
+    out, _ = finish(start('env', f'PORT={port}', *command))
+    return [torch.load(work_dir / f'rank{rank}.pt', weights_only=False) for rank in (0, 1)], out, stored
+
+
+def test_both_begin_with_the_weights_of_the_file(ranks):
+    records, out, stored = ranks
+    for record in records:
+        assert record['begun'].keys() == stored.keys()
+        assert all(torch.equal(value, stored[name]) for name, value in record['begun'].items())
+    assert out.count('100.0% of the parameters') == 1
 
 
 def test_gradients_are_the_average_over_ranks_and_equal(ranks):
-    (one, two), _ = ranks
+    (one, two), *_ = ranks
     assert one['world_size'] == two['world_size'] == 2
     assert len(one['synchronized']) == len(two['synchronized']) == EPOCHS * ITERATIONS
     for step in range(EPOCHS * ITERATIONS):
@@ -38,13 +53,13 @@ def test_gradients_are_the_average_over_ranks_and_equal(ranks):
 
 
 def test_weights_end_equal(ranks):
-    (one, two), _ = ranks
+    (one, two), *_ = ranks
     assert one['weights'].keys() == two['weights'].keys()
     assert all(torch.equal(value, two['weights'][name]) for name, value in one['weights'].items())
 
 
 def test_ranks_share_out_the_pictures_of_each_epoch(ranks):
-    (one, two), _ = ranks
+    (one, two), *_ = ranks
     for epoch in range(EPOCHS):
         steps = slice(epoch * ITERATIONS, (epoch + 1) * ITERATIONS)
         seen = [{name for batch in rank['pictures'][steps] for name in batch} for rank in (one, two)]
@@ -53,7 +68,7 @@ def test_ranks_share_out_the_pictures_of_each_epoch(ranks):
 
 
 def test_ranks_draw_assignments_of_their_own(ranks):
-    (one, two), _ = ranks
+    (one, two), *_ = ranks
     # Of 2 x 2 cells there are 6 assignments with equal shares: six draws agree by chance once in 46,656.
     pairs = zip(one['assignments'], two['assignments'], strict=True)
     assert not all(torch.equal(*pair) for pair in pairs)
