@@ -1,5 +1,6 @@
 """MixMAE on your own pictures: any folder, at any depth, no classes, no annotation file. One GPU.
 
+    python tools/dataset_converters/check_dataset.py /your/folder
     python tools/train.py configs/mixmae/mixmae_mixmim-swin-base-w14_1xb128-accu4-amp-coslr-300e_custom.py \
         --cfg-options train_dataloader.dataset.data_root=/your/folder
 

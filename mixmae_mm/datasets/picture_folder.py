@@ -55,7 +55,7 @@ class PictureFolder(BaseDataset):
         """List the pictures, sorted folder by folder."""
         _check_folder(self.data_root)
         seen = Counter()
-        pictures = [dict(img_path=path) for path in _files(self.data_root, set()) if _is_picture(path, seen)]
+        pictures = [dict(img_path=path) for path in files_below(self.data_root) if _is_picture(path, seen)]
         if not pictures:
             raise ValueError(
                 f'no picture below {self.data_root!r}: it holds {_describe(seen)}; '
@@ -101,8 +101,9 @@ def _check_folder(folder: str) -> None:
         )
 
 
-def _files(folder: str, entered: set[str]) -> Iterator[str]:
+def files_below(folder: str, entered: set[str] | None = None) -> Iterator[str]:
     """Yield the files below a folder, sorted; `entered` holds the real paths met, so that links cannot loop."""
+    entered = set() if entered is None else entered
     real = os.path.realpath(folder)
     if real in entered:
         return
@@ -111,7 +112,7 @@ def _files(folder: str, entered: set[str]) -> Iterator[str]:
         names = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith('.'))
     for name, is_folder in names:
         path = os.path.join(folder, name)
-        yield from _files(path, entered) if is_folder else (path,)
+        yield from files_below(path, entered) if is_folder else (path,)
 
 
 def _is_picture(path: str, seen: Counter) -> bool:

@@ -1,0 +1,150 @@
+"""Say in plain words what is wrong with a folder of data, before hours are lost; nothing is written.
+
+    python tools/dataset_converters/check_dataset.py FOLDER [--kind imagenet|coco|ade20k|pictures] [--quick] [--json]
+    python tools/dataset_converters/check_dataset.py --config CONFIG      what the config's three loaders would read
+    python tools/dataset_converters/check_dataset.py --ann FILE --images FOLDER      COCO's JSON, wherever it lies
+
+What is looked for where no kind is given; all that is found is checked, and pictures alone where nothing else is:
+
+    imagenet   train/<class>/, val/<class>/; or meta/train.txt, meta/val.txt beside them
+    coco       annotations/instances_<split>.json, <split>.json or <split>/_annotations.coco.json
+    ade20k     pictures and index masks in images/<split> and annotations/<split> (ADE20K, unless --classes is given),
+               img_dir/<split> and ann_dir/<split>, images/<split> and masks/<split>, ...; --classes says how many
+
+The exit status is 0 if there is nothing wrong, or nothing but warnings; 1 with errors; 2 for wrong arguments.
+"""
+
+import argparse
+import json
+import os
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from time import perf_counter
+
+import mixmae_mm  # before the host packages: it mends what is known to break on import
+
+# isort: split
+from dataset_checks.coco import CocoSplit
+from dataset_checks.faults import Problem, Report
+from dataset_checks.files import start_crew
+from dataset_checks.finding import KINDS, check, find_splits
+from dataset_checks.from_config import Split, config_splits
+from mmengine.config import Config
+from rich.console import Console
+from rich.table import Table
+
+from mixmae_mm.failures import readable_errors
+from mixmae_mm.launching import Settings
+from mixmae_mm.load_report import WIDTH
+
+
+def counts_table(kind: str, splits: dict[str, dict[str, int | str]]) -> Table:
+    """Lay out what was counted, a line for each split."""
+    columns = list(dict.fromkeys(column for counts in splits.values() for column in counts))
+    table = Table('split', title={'ade20k': 'pictures and masks'}.get(kind, kind))
+    for column in columns:
+        table.add_column(column.replace('_', ' '), justify='right')
+    for name, counts in splits.items():
+        cells = (counts.get(column, '') for column in columns)
+        table.add_row(name, *(f'{cell:,}' if isinstance(cell, int) else cell for cell in cells))
+    return table
+
+
+def verdict(problems: list[Problem], quick: bool) -> str:
+    """Sum up in one line."""
+    kinds = Counter(severity for severity, _ in {(problem.severity, problem.what) for problem in problems})
+    headers = ' Headers only: pictures were not decoded, labels not looked at.' if quick else ''
+    if not kinds:
+        return f'Nothing is wrong.{headers}'
+    parts = (f'{kinds[kind]} kind{"s" * (kinds[kind] > 1)} of {kind}' for kind in ('error', 'warning') if kinds[kind])
+    return f'{", ".join(parts)}.{headers}'
+
+
+def tell(report: Report, quick: bool) -> None:
+    """Print tables, problems and the verdict."""
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    for kind, splits in report.counts.items():
+        console.print(counts_table(kind, splits))
+    problems = report.problems()
+    for problem in problems:
+        style = 'bold red' if problem.severity == 'error' else 'yellow'
+        console.print(problem.line(), style=style, soft_wrap=True)
+    console.print(verdict(problems, quick))
+
+
+def as_json(report: Report, seconds: float) -> str:
+    """Write all for other programs."""
+    problems = [asdict(problem) for problem in report.problems()]
+    return json.dumps(dict(counts=report.counts, problems=problems, seconds=round(seconds, 1)), indent=2)
+
+
+def read_arguments(arguments: list[str] | None) -> tuple[argparse.Namespace, list[Split]]:
+    """Read the command line and find what is to be checked; the process ends with status 2 where that cannot be."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f'mixmae_mm {mixmae_mm.__version__}',
+    )
+    parser.add_argument('folder', nargs='?', help='folder of a dataset')
+    parser.add_argument('--config', help='check what the loaders of this config read')
+    parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
+    parser.add_argument('--ann', help="a JSON file in COCO's format")
+    parser.add_argument('--images', help='the folder that its file names start from')
+    parser.add_argument('--kind', choices=KINDS, help='(found by itself)')
+    parser.add_argument('--classes', type=int, default=0, help='number of classes in masks, whose labels start at 0')
+    parser.add_argument('--quick', action='store_true', help='read the headers of pictures only')
+    parser.add_argument('--json', action='store_true', help='print JSON')
+    parser.add_argument('--workers', type=int, default=_cores(), help='processes (one a core)')
+    parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
+    options = parser.parse_args(arguments)
+    try:
+        return options, _asked_for(options)
+    except (ValueError, OSError, ImportError, SyntaxError) as error:
+        parser.error(str(error))
+
+
+def _asked_for(options: argparse.Namespace) -> list[Split]:
+    """Find what is to be checked.
+
+    Raises:
+        ValueError: nothing is named, several things, or something that is not there.
+    """
+    if options.workers < 1 or options.classes < 0:
+        raise ValueError(f'--workers {options.workers} --classes {options.classes}: give numbers of 1 or more')
+    if sum(map(bool, (options.folder, options.config, options.ann))) != 1 or bool(options.ann) != bool(options.images):
+        raise ValueError('give one of: a folder, --config CONFIG, or --ann FILE with --images FOLDER')
+    if options.ann:
+        return [CocoSplit(Path(options.ann).stem, options.ann, options.images)]
+    if options.folder:
+        return find_splits(options.folder, options.kind, options.classes)
+    if not os.path.isfile(options.config):
+        raise ValueError(f'there is no config file {options.config} (looked for in {Path.cwd()})')
+    config = Config.fromfile(options.config)
+    config.merge_from_dict(options.cfg_options or {})
+    return config_splits(config)
+
+
+def _cores() -> int:
+    """Count the cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Check and tell; the exit status is returned."""
+    start = perf_counter()
+    options, splits = read_arguments(arguments)
+    report = Report(options.folder or options.images or '')
+    with readable_errors(options.debug), start_crew(options.workers, options.quick) as crew:
+        check(splits, report, crew)
+    if options.json:
+        print(as_json(report, perf_counter() - start))
+    else:
+        tell(report, options.quick)
+    return report.status()
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

@@ -1,0 +1,63 @@
+"""What kind of data set lies in a folder."""
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from dataset_checks.class_folders import ClassSplit, check_classes, class_folders, find_classes
+from dataset_checks.coco import find_coco
+from dataset_checks.faults import Report
+from dataset_checks.files import Crew
+from dataset_checks.from_config import Split
+from dataset_checks.masks import find_masks
+from dataset_checks.pictures import find_pictures
+
+KINDS = ('imagenet', 'coco', 'ade20k', 'pictures')
+
+
+def find_splits(folder: str, kind: str | None, classes: int = 0) -> list[Split]:
+    """Find what lies in a folder: of one of `KINDS`, or of all.
+
+    Raises:
+        ValueError: there is no folder, nothing of that kind in it, or what there is lies one folder deeper.
+    """
+    if not os.path.isdir(folder):
+        raise ValueError(f'there is no folder {folder} (looked for {os.path.abspath(folder)})')
+    finders = dict(imagenet=find_classes, coco=find_coco, ade20k=partial(find_masks, classes=classes))
+    if not kind:
+        found = [split for find in finders.values() for split in find(folder)]
+        return found or _only_pictures(folder, finders)
+    splits = (finders | dict(pictures=find_pictures))[kind](folder)
+    if not splits:
+        raise ValueError(
+            f'{folder} is not laid out as {kind}: it holds {_contents(folder)}; see --help for the layouts'
+        )
+    return splits
+
+
+def _only_pictures(folder: str, finders: dict[str, Callable]) -> list[Split]:
+    """Take a folder for one of pictures, unless a folder in it is laid out as something else.
+
+    Raises:
+        ValueError: one is.
+    """
+    for name in class_folders(folder):
+        deeper = os.path.join(folder, name)
+        kinds = [kind for kind, find in finders.items() if find(deeper)]
+        if kinds:
+            raise ValueError(f'the data lie one folder deeper: give {deeper} ({", ".join(kinds)})')
+    return find_pictures(folder)
+
+
+def _contents(folder: str) -> str:
+    """Name the first things in a folder."""
+    names = sorted(os.listdir(folder))
+    return ', '.join(names[:5]) + (', ...' if len(names) > 5 else '') if names else 'nothing'
+
+
+def check(splits: Sequence[Split], report: Report, crew: Crew) -> None:
+    """Check everything; class folders first, since all of a set are compared."""
+    check_classes([split for split in splits if isinstance(split, ClassSplit)], report, crew)
+    for split in splits:
+        if not isinstance(split, ClassSplit):
+            split.check(report, crew)

@@ -1,0 +1,158 @@
+"""Checks of pictures beside index masks, as ADE20K and mmseg have them."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dataset_checks.faults import EMPTY, MISSING, NO_FOLDER, NO_PICTURES, Fault, Finding, Report
+from dataset_checks.files import SPLITS, Crew, look, pictures_below, reading_fault
+from dataset_checks.mask_labels import Labels, count_labels
+from mixmae_mm.datasets.picture_folder import files_below
+
+LAYOUTS = (
+    ('images/{}', 'annotations/{}'),
+    ('img_dir/{}', 'ann_dir/{}'),
+    ('images/{}', 'masks/{}'),
+    ('{}', 'masks/{}'),
+    ('{}/images', '{}/masks'),
+)
+ADE, ADE_CLASSES = {'training': 20_210, 'validation': 2_000}, 150
+
+NO_MASK = Fault('error', 'pictures without a mask', 'add the masks, or delete the pictures')
+NO_PICTURE = Fault('warning', 'masks without a picture, which are not read', 'nothing, or add the pictures')
+OTHER_ENDINGS = Fault(
+    'warning', 'pictures with another ending than img_suffix, which are not read', 'rename or convert'
+)
+LOSSY = Fault('error', 'masks are JPEG files, whose labels are blurred', 'make them again as PNG')
+NOT_INDEX = Fault(
+    'error',
+    'masks that are no index images of one channel',
+    "replace each colour by its class's number and save with one channel (Pillow modes L or P); where the three "
+    'channels are equal, keep one',
+)
+MASK_SIZE = Fault(
+    'error', 'masks of another size than their picture', 'resize them with nearest neighbours, or redo them'
+)
+
+
+@dataclass(frozen=True)
+class MaskSplit:
+    """Pictures and index masks of the same names in two folders, as mmseg's BaseSegDataset reads them."""
+
+    name: str
+    folder: str
+    masks: str
+    img_suffix: str = '.jpg'
+    mask_suffix: str = '.png'
+    labels: Labels = Labels()
+    ann_file: str = ''
+    is_ade: bool = False
+
+    def check(self, report: Report, crew: Crew) -> None:
+        """Count, then compare each picture with its mask."""
+        absent = [(NO_FOLDER, path) for path in (self.folder, self.masks) if not os.path.isdir(path)]
+        absent += [(MISSING, self.ann_file)] if self.ann_file and not os.path.isfile(self.ann_file) else []
+        report.add(self.name, absent)
+        if absent:
+            return
+        total, masks = sum(1 for _ in self.pairs()), sum(1 for _ in self.mask_files())
+        report.add(self.name, self.name_findings(total))
+        pixels = Counter()
+        work = partial(_look_at_pair, labels=self.labels, quick=crew.quick)
+        for findings, found in crew.run(work, self.pairs(), total, f'{self.name}: masks'):
+            report.add(self.name, findings)
+            pixels += found
+        report.add(self.name, self.labels.findings(pixels))
+        report.count('ade20k', self.name, pictures=total, masks=masks, **self.labels.summary(pixels))
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """Give each picture and where its mask should be."""
+        if self.ann_file:
+            names = map(str.strip, Path(self.ann_file).read_text(encoding='utf-8').split('\n'))
+            stems = (os.path.join(self.folder, name) for name in names if name)
+        else:
+            found = (path for path in files_below(self.folder) if path.endswith(self.img_suffix))
+            stems = (path.removesuffix(self.img_suffix) for path in found)
+        for stem in stems:
+            mask = os.path.join(self.masks, os.path.relpath(stem, self.folder) + self.mask_suffix)
+            yield stem + self.img_suffix, mask
+
+    def mask_files(self) -> Iterator[str]:
+        """List the masks."""
+        return (path for path in files_below(self.masks) if path.endswith(self.mask_suffix))
+
+    def name_findings(self, pictures: int) -> Iterator[Finding]:
+        """Tell what the names and numbers of files show."""
+        if not pictures:
+            yield NO_PICTURES, os.path.join(self.folder, f'*{self.img_suffix}')
+        if self.mask_suffix.lower().endswith(('.jpg', '.jpeg')):
+            yield LOSSY, ''
+        if not self.ann_file:
+            read = (self.img_suffix, self.mask_suffix) if self.masks == self.folder else self.img_suffix
+            yield from ((OTHER_ENDINGS, path) for path in pictures_below(self.folder) if not path.endswith(read))
+            yield from ((NO_PICTURE, path) for path in self.mask_files() if not os.path.isfile(self._picture(path)))
+        expected = ADE.get(os.path.basename(os.path.normpath(self.folder)), pictures)
+        if self.is_ade and pictures != expected:
+            what = f'{pictures:,} pictures, where ADE20K has {expected:,}'
+            yield Fault('error', what, 'unpack it again; for a set of your own give --classes'), ''
+
+    def _picture(self, mask: str) -> str:
+        """Tell where a mask's picture should be."""
+        stem = os.path.relpath(mask, self.masks).removesuffix(self.mask_suffix)
+        return os.path.join(self.folder, stem + self.img_suffix)
+
+
+def _look_at_pair(pair: tuple[str, str], labels: Labels, quick: bool) -> tuple[list[Finding], Counter[int]]:
+    """Open a picture and its mask: what is wrong, and how many pixels have which label."""
+    picture, mask = pair
+    size, findings = look(picture, quick)
+    if not os.path.isfile(mask):
+        return [*findings, (NO_MASK, picture)], Counter()
+    if not os.path.getsize(mask):
+        return [*findings, (EMPTY, mask)], Counter()
+    try:
+        with Image.open(mask) as opened:
+            findings += _form_findings(opened, mask, size)
+            pixels = Counter() if quick or not _is_index(opened) else count_labels(np.asarray(opened))
+    except Exception as error:  # broken bytes make Pillow and its plug-ins raise nearly anything
+        return [*findings, (reading_fault(error), f'{mask}: {error}')], Counter()
+    if strange := sorted(label for label in pixels if not labels.allows(label)):
+        findings.append((labels.fault(), f'{mask}: {", ".join(map(str, strange[:5]))}'))
+    return findings, pixels
+
+
+def _form_findings(mask: Image.Image, path: str, size: tuple[int, int] | None) -> Iterator[Finding]:
+    """Tell what is wrong with a mask's size and channels; `size` is its picture's, if that is known."""
+    if size is not None and mask.size != size:
+        yield MASK_SIZE, f'{path}: {mask.size[0]} x {mask.size[1]}, the picture {size[0]} x {size[1]}'
+    if not _is_index(mask):
+        yield NOT_INDEX, f'{path}: {mask.mode}'
+
+
+def _is_index(mask: Image.Image) -> bool:
+    """Tell whether a mask has one whole number a pixel."""
+    return len(mask.getbands()) == 1 and mask.mode != 'F'
+
+
+def find_masks(folder: str, classes: int = 0) -> list[MaskSplit]:
+    """Find pictures beside masks where they usually lie."""
+    splits = []
+    for pictures, masks in LAYOUTS:
+        for name in SPLITS:
+            paths = [os.path.join(folder, part.format(name)) for part in (pictures, masks)]
+            if all(os.path.isdir(path) and any(pictures_below(path)) for path in paths):
+                is_ade = masks == 'annotations/{}' and name in ADE and not classes
+                labels = Labels(ADE_CLASSES, zero_is_none=True) if is_ade else Labels(classes)
+                splits.append(MaskSplit(name, *paths, *map(_usual_ending, paths), labels, is_ade=is_ade))
+    return splits
+
+
+def _usual_ending(folder: str) -> str:
+    """Tell how most pictures of a folder end."""
+    return Counter(os.path.splitext(path)[1] for path in pictures_below(folder)).most_common(1)[0][0]

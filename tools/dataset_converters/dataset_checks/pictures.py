@@ -1,0 +1,45 @@
+"""Checks of a folder of pictures, all that pre-training needs."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+
+from dataset_checks.faults import NO_FOLDER, NO_PICTURES, OTHERS, Finding, Report
+from dataset_checks.files import Crew, is_picture, look, pictures_below
+from mixmae_mm.datasets.picture_folder import files_below
+
+
+@dataclass(frozen=True)
+class PictureSplit:
+    """Pictures at any depth of a folder."""
+
+    name: str
+    folder: str
+
+    def check(self, report: Report, crew: Crew) -> None:
+        """Count and open the pictures."""
+        if not os.path.isdir(self.folder):
+            report.add(self.name, [(NO_FOLDER, self.folder)])
+            return
+        total = sum(1 for _ in pictures_below(self.folder))
+        report.add(self.name, ((OTHERS, path) for path in files_below(self.folder) if not is_picture(path)))
+        report.add(self.name, [] if total else [(NO_PICTURES, self.folder)])
+        report.count('pictures', self.name, pictures=total)
+        check_pictures(pictures_below(self.folder), total, self.name, report, crew)
+
+
+def check_pictures(paths: Iterable[str], total: int, split: str, report: Report, crew: Crew) -> None:
+    """Open pictures."""
+    for findings in crew.run(partial(_look_at_picture, quick=crew.quick), paths, total, f'{split}: pictures'):
+        report.add(split, findings)
+
+
+def _look_at_picture(path: str, quick: bool) -> list[Finding]:
+    """Open a picture and tell what is wrong."""
+    return look(path, quick)[1]
+
+
+def find_pictures(folder: str) -> list[PictureSplit]:
+    """Take a folder as it is."""
+    return [PictureSplit('all', folder)]
