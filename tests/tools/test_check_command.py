@@ -200,6 +200,8 @@ WRONG = {
     'nothing': ([], 'give one of: a folder, --config CONFIG, or --ann FILE with --images FOLDER'),
     'several': (['.', '--config', 'x.py'], 'give one of: a folder'),
     'no pictures named': (['--ann', 'x.json'], 'give one of: a folder'),
+    'a kind for a config': (['--config', 'x.py', '--kind', 'coco'], '--kind and --classes go with a folder: '),
+    'settings for a folder': (['.', '--cfg-options', 'a=1'], '--cfg-options go with --config'),
     'no workers': (['.', '--workers', '0'], '--workers 0 --classes 0: give numbers of 1 or more'),
     'no config': (['--config', 'x.py'], 'there is no config file x.py (looked for in '),
     'no such kind': (['.', '--kind', 'voc'], "invalid choice: 'voc'"),

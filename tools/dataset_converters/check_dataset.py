@@ -116,6 +116,10 @@ def _asked_for(options: argparse.Namespace) -> list[Split]:
         raise ValueError(f'--workers {options.workers} --classes {options.classes}: give numbers of 1 or more')
     if sum(map(bool, (options.folder, options.config, options.ann))) != 1 or bool(options.ann) != bool(options.images):
         raise ValueError('give one of: a folder, --config CONFIG, or --ann FILE with --images FOLDER')
+    if not options.folder and (options.kind or options.classes):
+        raise ValueError('--kind and --classes go with a folder: a config or a JSON file says them itself')
+    if options.cfg_options and not options.config:
+        raise ValueError('--cfg-options go with --config')
     if options.ann:
         return [CocoSplit(Path(options.ann).stem, options.ann, options.images)]
     if options.folder:
