@@ -3,7 +3,7 @@
 Letters: B images, W windows in each, S heads, T tokens in a window, D channels of a head, C = S * D.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -40,10 +40,27 @@ def prefers_fused(query: Tensor, joined: Tensor) -> bool:
 
 
 def _explicit(query: Tensor, key: Tensor, value: Tensor, joined: Tensor) -> Tensor:
-    """Write the logits out; `joined` is (S, T, T) or (B or 1, W, S, T, T)."""
+    """Write the logits out: query, key, value (..., S, T, D), and `joined` (S, T, T) or (B or 1, W, S, T, T)."""
     logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
     logits += joined
     return logits.softmax(dim=-1) @ value
+
+
+def attend_runs(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, runs: Sequence[Tensor]) -> Tensor:
+    """Softmax attention among like tokens, which stand side by side: query, key, value (B, S, N, D) -> (B, S, N, D).
+
+    What `attend` does with a map that hides all others, without computing what is hidden.
+
+    Args:
+        query: What looks.
+        key: What is looked at.
+        value: What is taken along.
+        bias: Added to the logits of every window, (S, T, T).
+        runs: The places in their window of the tokens of each run, each (t,); together they are N.
+    """
+    bias = bias.to(query.dtype)
+    parts = zip(*(x.split([len(run) for run in runs], dim=2) for x in (query, key, value)), runs, strict=True)
+    return torch.cat([_explicit(*part, bias[:, run[:, None], run]) for *part, run in parts], dim=2)
 
 
 def _fused(query: Tensor, key: Tensor, value: Tensor, joined: Tensor) -> Tensor:

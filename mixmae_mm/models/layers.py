@@ -5,6 +5,8 @@ Letters: B images, N tokens, C channels, h x w grid of tokens.
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+from torch.nn import functional as F
 
 from mixmae_mm.models.attention import Attention
 
@@ -32,6 +34,27 @@ class DropPath(nn.Module):
         return x * (kept.to(x.dtype) / (1 - self.rate))
 
 
+class GeluLinear(torch.autograd.Function):
+    """Exact GELU, then a linear layer, which keep one tensor for the backward pass and not two.
+
+    The linear layer wants its input again, which is as large as what the GELU keeps: it is computed a second time.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Transform (..., C) to (..., D)."""
+        ctx.save_for_backward(hidden, weight)
+        return F.linear(F.gelu(hidden), weight, bias)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Give the gradients of all three."""
+        hidden, weight = ctx.saved_tensors
+        rows = grad.flatten(0, -2)
+        of_weight = rows.T @ F.gelu(hidden).flatten(0, -2)
+        return torch.ops.aten.gelu_backward(grad @ weight, hidden), of_weight, rows.sum(dim=0)
+
+
 class Mlp(nn.Module):
     """Two linear layers with an exact GELU between."""
 
@@ -43,7 +66,10 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform every token by itself: (..., C) -> (..., C)."""
-        return self.fc2(self.act(self.fc1(x)))
+        hidden = self.fc1(x)
+        if not (self.training and hidden.requires_grad):
+            return self.fc2(self.act(hidden))
+        return GeluLinear.apply(hidden, *(parameter.to(hidden.dtype) for parameter in self.fc2.parameters()))
 
 
 class Block(nn.Module):

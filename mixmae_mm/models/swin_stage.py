@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mixmae_mm.models.attention import attend, check_heads, merge_heads, split_heads
+from mixmae_mm.models.attention import attend, attend_runs, check_heads, merge_heads, split_heads
 from mixmae_mm.models.layers import DropPath, Mlp, PatchMerging
 from mixmae_mm.models.positions import Size, guess_grid, relative_index, resize_relative_table
 from mixmae_mm.models.stored import FitsStored
@@ -45,8 +45,13 @@ class WindowAttention(FitsStored, nn.Module):
 
     def forward(self, x: Tensor, windows: Windows) -> Tensor:
         """Let the tokens of each window see each other, as far as `windows` allows: (B, W, T, C) -> (B, W, T, C)."""
-        query, key, value = split_heads(self.qkv(x), self.num_heads)
-        return self.proj(merge_heads(attend(query, key, value, self._bias(windows.size), windows.keep)))
+        bias = self._bias(windows.size)
+        if windows.runs:
+            sequence = split_heads(self.qkv(x.flatten(1, 2)), self.num_heads)
+            seen = merge_heads(attend_runs(*sequence, bias, windows.runs)).view(x.shape)
+        else:
+            seen = merge_heads(attend(*split_heads(self.qkv(x), self.num_heads), bias, windows.keep))
+        return self.proj(seen)
 
     def _bias(self, window: Size) -> Tensor:
         """Look the bias of every pair of tokens up: (heads, T, T)."""
@@ -126,7 +131,9 @@ class SwinStage(nn.Module):
                 may see each other.
         """
         sizes = {block.attn.window for block in self.blocks}
-        plans = {size: plan_windows(tuple(x.shape[1:3]), size, labels, x.device) for size in sizes}
+        grid = tuple(x.shape[1:3])
+        in_runs = self.training and torch.is_grad_enabled() and not (x.is_cuda or torch.compiler.is_compiling())
+        plans = {size: plan_windows(grid, size, labels, x.device, in_runs) for size in sizes}
         for block in self.blocks:
             if self.with_cp and torch.is_grad_enabled():
                 x = checkpoint(block, x, plans[block.attn.window], use_reentrant=False)

@@ -3,7 +3,7 @@
 Letters: B images, h x w grid, W windows in an image, T tokens in a window, C channels.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -23,7 +23,11 @@ class Windows:
     size: Size
     """Tokens (h, w) of a window."""
     keep: Tensor | None
-    """Which keys each query may see, bool (B or 1, W, T, T); None where all may."""
+    """Which keys each query may see, bool (B or 1, W, T, T); None where all may, or where there are `runs`."""
+    order: Tensor | None = None
+    """Which of the tokens, window by window, comes next where each window is sorted by labels, int64 (W * T,)."""
+    runs: tuple[Tensor, ...] = ()
+    """The places in their window of tokens that see each other, each (t,), in that order; they see no others."""
 
     @property
     def padding(self) -> Size:
@@ -31,22 +35,30 @@ class Windows:
         return -self.grid[0] % self.size[0], -self.grid[1] % self.size[1]
 
     def cut(self, x: Tensor) -> Tensor:
-        """Cut a map into windows, row by row: (B, h, w, C) -> (B, W, T, C)."""
+        """Cut a map into windows, row by row, and sort each if they are to be: (B, h, w, C) -> (B, W, T, C)."""
         bottom, right = self.padding
         if bottom or right:
             x = F.pad(x, (0, 0, 0, right, 0, bottom))
         x = x.unflatten(2, (-1, self.size[1])).unflatten(1, (-1, self.size[0]))
-        return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+        return _arrange(x.transpose(2, 3).flatten(3, 4).flatten(1, 2), self.order)
 
     def join(self, windows: Tensor) -> Tensor:
         """Put windows together and crop the padding, the inverse of `cut`: (B, W, T, C) -> (B, h, w, C)."""
         bottom, right = self.padding
         across = (self.grid[1] + right) // self.size[1]
+        windows = _arrange(windows, None if self.order is None else self.order.argsort())
         x = windows.unflatten(2, self.size).unflatten(1, (-1, across)).transpose(2, 3)
         return x.flatten(3, 4).flatten(1, 2)[:, : self.grid[0], : self.grid[1]]
 
 
-def plan_windows(grid: Size, window: Size, labels: Tensor | None, device: torch.device) -> Windows:
+def _arrange(windows: Tensor, order: Tensor | None) -> Tensor:
+    """Take the tokens of all windows in another order: (B, W, T, C) -> (B, W, T, C)."""
+    return windows if order is None else windows.flatten(1, 2).index_select(1, order).view(windows.shape)
+
+
+def plan_windows(
+    grid: Size, window: Size, labels: Tensor | None, device: torch.device, in_runs: bool = False
+) -> Windows:
     """Lay windows over a stage.
 
     Args:
@@ -55,6 +67,8 @@ def plan_windows(grid: Size, window: Size, labels: Tensor | None, device: torch.
         labels: The picture that each token belongs to, int64 (B or 1, h, w): tokens see only their like. None where all
             tokens of the map may see each other.
         device: Where the map lives.
+        in_runs: Sort the tokens of each window by their labels, where the batch shares them, rather than say for each
+            pair who may see whom.
     """
     windows = Windows(grid, (min(window[0], grid[0]), min(window[1], grid[1])), None)
     if labels is None and not any(windows.padding):
@@ -63,4 +77,16 @@ def plan_windows(grid: Size, window: Size, labels: Tensor | None, device: torch.
         labels = torch.zeros(1, *grid, dtype=torch.int64, device=device)
     # cut() fills up with zeros: shifted by one while cutting, they come out as PADDING
     inside = windows.cut(labels[..., None] - PADDING).squeeze(-1) + PADDING
-    return Windows(grid, windows.size, homologous(inside.flatten(0, 1)).unflatten(0, inside.shape[:2]))
+    if in_runs and len(inside) == 1:
+        return _sort(windows, inside[0])
+    return replace(windows, keep=homologous(inside.flatten(0, 1)).unflatten(0, inside.shape[:2]))
+
+
+def _sort(windows: Windows, labels: Tensor) -> Windows:
+    """Bring like tokens together in each window: labels (W, T)."""
+    order = labels.argsort(dim=1, stable=True)
+    offsets = torch.arange(len(labels), device=labels.device)[:, None]
+    names = labels.gather(1, order) + offsets * (labels.max() - labels.min() + 1)  # no two windows share one
+    lengths = names.flatten().unique_consecutive(return_counts=True)[1]
+    runs = order.flatten().split(lengths.tolist())
+    return replace(windows, order=(order + offsets * labels.shape[1]).flatten(), runs=runs)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mixmae_mm.models import attention
-from mixmae_mm.models.attention import Attention, attend
+from mixmae_mm.models.attention import Attention, attend, attend_runs
 
 SIZES = dict(images=2, windows=3, heads=2, tokens=5, dims=4)
 
@@ -59,6 +59,26 @@ def test_half_precision_keeps_masked_keys_out(monkeypatch, fused):
     keep[:, 0, 0] = torch.tensor([True, False, False, False, False])
     first, second = (attend(*halves[:2], v, bias, keep)[:, 0, :, 0] for v in (halves[2], other))
     assert torch.equal(first, second)
+
+
+def test_runs_and_their_gradients_against_loops():
+    query, key, value, bias, _ = draw(1)
+    places = [torch.tensor(run) for run in ([0, 2, 3], [1, 4], [4], [0, 1, 2, 3], [0, 1, 2, 3, 4])]  # of 3 windows
+    windows = [0, 0, 1, 1, 2]
+    keep = torch.zeros(1, 3, 5, 5, dtype=torch.bool)
+    for window, run in zip(windows, places, strict=True):
+        keep[0, window, run[:, None], run] = True
+    expected = by_loops(query, key, value, bias, keep)
+    sorted_ = [
+        torch.cat([x[:, w, :, run] for w, run in zip(windows, places, strict=True)], 2) for x in (query, key, value)
+    ]
+    got = attend_runs(*sorted_, bias, places)
+    wanted = torch.cat([expected[:, w, :, run] for w, run in zip(windows, places, strict=True)], 2)
+    torch.testing.assert_close(got, wanted, atol=1e-6, rtol=1e-5)
+    weights = torch.randn_like(got)
+    pairs = [torch.autograd.grad((x * weights).sum(), [query, key, value, bias]) for x in (got, wanted)]
+    for ours, theirs in zip(*pairs, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
 def test_plain_attention_against_pytorch():

@@ -1,9 +1,10 @@
-"""Stochastic depth."""
+"""Stochastic depth, and the lean two-layer perceptron."""
 
 import pytest
 import torch
+from torch.nn import functional as F
 
-from mixmae_mm.models.layers import DropPath
+from mixmae_mm.models.layers import DropPath, GeluLinear, Mlp
 
 
 def test_whole_samples_are_dropped_and_the_rest_scaled_up():
@@ -23,3 +24,23 @@ def test_outside_training_nothing_is_dropped():
 def test_impossible_rates_are_refused(rate):
     with pytest.raises(ValueError, match=rf'a drop path rate lies in \[0, 1\), got {rate}'):
         DropPath(rate)
+
+
+def test_lean_gelu_and_linear_layer():
+    hidden, weight, bias = torch.randn(2, 3, 5), torch.randn(4, 5), torch.randn(4)
+    inputs = [x.double().requires_grad_() for x in (hidden, weight, bias)]
+    assert torch.equal(GeluLinear.apply(*inputs), F.linear(F.gelu(inputs[0]), *inputs[1:]))
+    assert torch.autograd.gradcheck(GeluLinear.apply, inputs)
+
+
+@pytest.mark.parametrize('half', [False, True])
+def test_an_mlp_in_training_does_as_in_evaluation(half):
+    mlp, x = Mlp(6, 10), torch.randn(3, 7, 6)
+    results = []
+    for training in (True, False):
+        with torch.autocast('cpu', torch.bfloat16, enabled=half):
+            out = mlp.train(training)(x)
+        results.append([out, *torch.autograd.grad(out.float().square().sum(), list(mlp.parameters()))])
+    for one, other in zip(*results, strict=True):
+        assert one.dtype == other.dtype
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5 if not half else 2e-2)

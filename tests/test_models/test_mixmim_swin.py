@@ -75,6 +75,31 @@ def test_windows_against_loops():
     assert last_window[0].tolist() == [True] + [False] * 5
 
 
+@pytest.mark.parametrize('grid', [(4, 6), (5, 7)], ids=['fitting', 'padded'])
+def test_sorted_windows_against_loops(grid):
+    tokens, labels = torch.randn(2, *grid, 3), torch.randint(0, 3, (1, *grid))
+    windows = plan_windows(grid, (2, 3), labels, tokens.device, in_runs=True)
+    plain = plan_windows(grid, (2, 3), labels, tokens.device)
+    assert windows.keep is None
+    assert torch.equal(windows.join(windows.cut(tokens)), tokens)
+    unsorted, arranged = plain.cut(tokens), windows.cut(tokens).flatten(1, 2)
+    start, seen = 0, torch.zeros_like(plain.keep)
+    for run in windows.runs:
+        window = start // 6
+        assert torch.equal(arranged[:, start : start + len(run)], unsorted[:, window, run])
+        seen[0, window, run[:, None], run] = True
+        start += len(run)
+    assert start == arranged.shape[1]
+    assert torch.equal(seen, plain.keep)
+
+
+def test_maps_of_their_own_are_not_sorted():
+    labels = torch.randint(0, 2, (2, 4, 4))
+    windows = plan_windows((4, 4), (2, 2), labels, labels.device, in_runs=True)
+    assert windows.runs == ()
+    assert windows.keep.shape == (2, 4, 4, 4)
+
+
 def test_recomputing_gives_the_same_gradients():
     images = torch.randn(2, 3, 64, 64)
     gradients, runs = [], []

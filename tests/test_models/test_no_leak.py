@@ -20,10 +20,10 @@ def stage_outputs(encoder, sources, assignment):
     return [output.detach() for output in outputs]
 
 
-def changes(case, sources=2, masked=True, size=None):
+def changes(case, sources=2, masked=True, size=None, training=False):
     """Change the last source; tell the largest change at its own cells and at the others', in each stage."""
     size = size or (case['img_size'] if isinstance(case['img_size'], tuple) else (case['img_size'],) * 2)
-    encoder = build_encoder(case, out_indices=(0, 1, 2, 3)).eval()
+    encoder = build_encoder(case, out_indices=(0, 1, 2, 3)).train(training)
     assignment = random_assignment(1, (size[0] // 32, size[1] // 32), sources)
     before = torch.randn(2, sources, 3, *size)
     after = before.clone()
@@ -40,13 +40,15 @@ def changes(case, sources=2, masked=True, size=None):
     return told
 
 
-@pytest.mark.parametrize('grad', [True, False], ids=['explicit attention', 'fused attention'])
+@pytest.mark.parametrize(
+    ('training', 'grad'), [(True, True), (False, True), (False, False)], ids=['runs', 'explicit map', 'fused map']
+)
 @pytest.mark.parametrize('sources', [2, 4])
 @pytest.mark.parametrize('case', CASES.values(), ids=CASES.keys())
-def test_no_stage_leaks(case, sources, grad):
+def test_no_stage_leaks(case, sources, training, grad):
     size = (192, 128) if case['img_size'] == 96 else None
     with torch.set_grad_enabled(grad):
-        for own, others in changes(case, sources, size=size):
+        for own, others in changes(case, sources, size=size, training=training):
             assert others == 0
             assert own > 0.1
 
@@ -56,6 +58,23 @@ def test_without_the_keep_map_every_stage_leaks(name):
     for own, others in changes(CASES[name], masked=False):
         assert others > 1e-3
         assert own > 0.1
+
+
+@pytest.mark.parametrize('case', CASES.values(), ids=CASES.keys())
+def test_runs_compute_what_the_map_does(case):
+    size = (192, 128) if case['img_size'] == 96 else case['img_size']
+    size = size if isinstance(size, tuple) else (size, size)
+    encoder = build_encoder(case, out_indices=(0, 1, 2, 3))
+    assignment, sources = random_assignment(1, (size[0] // 32, size[1] // 32), 3), torch.randn(2, 3, 3, *size)
+    weights = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
+    results = []
+    for training in (True, False):
+        maps = encoder.train(training)(mix_images(sources, assignment), assignment)
+        generator = torch.Generator().manual_seed(0)
+        loss = sum((x * torch.randn(x.shape, generator=generator)).mean() for x in maps)
+        results.append([*maps, *torch.autograd.grad(loss, weights)])
+    for runs, by_map in zip(*results, strict=True):
+        torch.testing.assert_close(runs, by_map, atol=1e-5, rtol=1e-4)
 
 
 def test_a_map_of_its_own_for_each_mixture():

@@ -29,9 +29,11 @@ def record_stages(backbone):
     return outputs
 
 
+@pytest.mark.parametrize('training', [True, False], ids=['in runs', 'by map'])
 @pytest.mark.parametrize('name', PRETRAIN)
-def test_pretraining(name):
+def test_pretraining(name, training):
     model, reference = load_pretrainer(name)
+    model.train(training)
     images = mix_officially(reference['images'], reference['mask'])
     stages = record_stages(model.backbone)
     features = model.encode(images)
