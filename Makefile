@@ -7,13 +7,14 @@ ARGS ?=
 METHODS := mixmae mixedae
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-dense test clean
+.PHONY: help demo demo-dense bench test clean
 
 help:
 	@echo 'make demo              pre-train a micro MixMAE on built-in pictures and look at what it learnt (some minutes)'
 	@echo 'make demo METHOD=...   the same with another method: mixmae or mixedae'
 	@echo 'make demo DATA=FOLDER  the same pre-training on your own pictures'
 	@echo 'make demo-dense        Mask R-CNN and UperNet from the demo encoder and from scratch; compiles mmcv as the tests do'
+	@echo 'make bench             speed and memory of a training step beside mmpretrain (some minutes, on an idle machine)'
 	@echo 'make test              the tests; the first time on a machine this compiles the ops of mmcv (7 to 13 minutes)'
 	@echo 'make test ARGS=...     the same with options of pytest, such as ARGS="-k mixing"'
 	@echo 'make clean             remove .venv and what builds left; data, work_dirs and compiled wheels stay'
@@ -27,6 +28,10 @@ demo:
 demo-dense:
 	@$(PYTHON) tools/environment.py full
 	@.venv/bin/python tools/demo_dense.py $(ARGS)
+
+bench:
+	@$(PYTHON) tools/environment.py light
+	@.venv/bin/python tools/benchmarks/bench.py --json work_dirs/bench.json $(ARGS)
 
 test:
 	@$(PYTHON) tools/environment.py full

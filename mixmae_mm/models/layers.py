@@ -5,7 +5,7 @@ Letters: B images, N tokens, C channels, h x w grid of tokens.
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx
+from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
 
 from mixmae_mm.models.attention import Attention
@@ -47,12 +47,15 @@ class GeluLinear(torch.autograd.Function):
         return F.linear(F.gelu(hidden), weight, bias)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Give the gradients of all three."""
+        """Give the gradients of all three, in one block of memory as large as `hidden`."""
         hidden, weight = ctx.saved_tensors
-        rows = grad.flatten(0, -2)
-        of_weight = rows.T @ F.gelu(hidden).flatten(0, -2)
-        return torch.ops.aten.gelu_backward(grad @ weight, hidden), of_weight, rows.sum(dim=0)
+        rows, block = grad.flatten(0, -2), F.gelu(hidden)
+        of_weight = rows.T @ block.flatten(0, -2)
+        torch.mm(rows, weight, out=block.flatten(0, -2))
+        torch.ops.aten.gelu_backward.grad_input(block, hidden, grad_input=block)
+        return block, of_weight, rows.sum(dim=0)
 
 
 class Mlp(nn.Module):

@@ -1,0 +1,127 @@
+"""Who runs against whom in `bench.py`: models of base size at 224 px, ours beside what a user would take instead."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from mmengine.registry import MODELS, init_default_scope
+from torch import Tensor, nn
+
+SIZE = 224
+DIMS, DEPTH, HEADS = 768, 12, 12  # of ViT-B
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model, and how its loss is had from normalised pictures (B, 3, 224, 224)."""
+
+    build: Callable[[], nn.Module]
+    loss: Callable[[nn.Module, Tensor], Tensor]
+
+
+def _build(settings: dict) -> nn.Module:
+    """Build by the host's registry, whose own short names the peers' parts have."""
+    init_default_scope('mmpretrain')
+    return MODELS.build(settings)
+
+
+def _ours(**settings: dict) -> Contender:
+    """A pre-training model of ours: pictures are mixed in the step, as in training."""
+
+    def loss(model: nn.Module, images: Tensor) -> Tensor:
+        losses = model.loss(model.data_preprocessor.mix(images))
+        return sum(value for name, value in losses.items() if name.startswith('loss'))
+
+    return Contender(lambda: _build(settings), loss)
+
+
+def _peer(**settings: dict) -> Contender:
+    """A pre-training model of mmpretrain."""
+    return Contender(lambda: _build(settings), lambda model, images: model.loss(images, [])['loss'])
+
+
+def _mixmae(**backbone: bool) -> Contender:
+    return _ours(
+        type='mixmae_mm.MixMAE',
+        data_preprocessor=dict(type='mixmae_mm.MixingDataPreprocessor'),
+        backbone=dict(type='mixmae_mm.MixMIMSwin', arch='base', img_size=SIZE, **backbone),
+        neck=dict(type='mixmae_mm.MixDecoder', in_channels=1024),
+        head=dict(type='mixmae_mm.MixReconstructionHead'),
+    )
+
+
+def _mixedae(sources: int, recognition: bool = False) -> Contender:
+    """MixedAE, naive mixing, or with one source MAE, with MAE's decoder."""
+    contrast = dict(type='mixmae_mm.HomologousContrastiveLoss') if recognition else None
+    return _ours(
+        type='mixmae_mm.MixedAE',
+        data_preprocessor=dict(
+            type='mixmae_mm.MixingDataPreprocessor',
+            num_sources=sources,
+            cell_size=16,
+            hidden_ratio=0.75 if sources == 1 else None,
+            take_turns=False,
+            shared_assignment=False,
+        ),
+        backbone=dict(
+            type='mixmae_mm.MixedAEViT',
+            arch='base',
+            num_sources=sources,
+            attention='homologous' if recognition else 'global',
+            segment_embedding=recognition,
+        ),
+        neck=dict(type='mixmae_mm.MixDecoder', in_channels=DIMS, grid_size=14, cell_size=16, cls_token=True),
+        head=dict(type='mixmae_mm.MixReconstructionHead', cell_size=16),
+        contrast=contrast,
+    )
+
+
+def _vit() -> Contender:
+    """Our plain encoder, on whole pictures."""
+    return Contender(
+        lambda: _build(dict(type='mixmae_mm.MixedAEViT', arch='base')), lambda model, x: model(x)[0].square().mean()
+    )
+
+
+def _pytorch_vit() -> Contender:
+    """PyTorch's own transformer blocks between a convolution and a LayerNorm."""
+
+    def build() -> nn.Module:
+        settings = dict(activation='gelu', batch_first=True, norm_first=True, dropout=0.0)
+        block = nn.TransformerEncoderLayer(DIMS, HEADS, 4 * DIMS, **settings)
+        blocks = nn.TransformerEncoder(block, DEPTH, norm=nn.LayerNorm(DIMS), enable_nested_tensor=False)
+        return nn.ModuleDict(dict(embed=nn.Conv2d(3, DIMS, 16, stride=16), blocks=blocks))
+
+    def loss(model: nn.Module, images: Tensor) -> Tensor:
+        tokens = model['embed'](images).flatten(2).transpose(1, 2)
+        tokens = torch.cat([tokens[:, :1], tokens], dim=1)  # as many as with a CLS token
+        return model['blocks'](tokens).square().mean()
+
+    return Contender(build, loss)
+
+
+PIXELS = dict(type='PixelReconstructionLoss', criterion='L2')
+MIXMIM = _peer(
+    type='mmpretrain.MixMIM',
+    backbone=dict(type='MixMIMPretrainTransformer', arch='B', drop_rate=0.0, drop_path_rate=0.0),
+    neck=dict(type='MixMIMPretrainDecoder', num_patches=49, encoder_stride=32, embed_dim=1024),
+    head=dict(type='MixMIMPretrainHead', norm_pix=True, loss=PIXELS),
+)
+MAE = _peer(
+    type='mmpretrain.MAE',
+    backbone=dict(type='MAEViT', arch='b', patch_size=16, mask_ratio=0.75),
+    neck=dict(type='MAEPretrainDecoder', embed_dim=DIMS),
+    head=dict(type='MAEPretrainHead', norm_pix=True, patch_size=16, loss=PIXELS),
+)
+
+SUITES = {
+    'mixmae': {
+        'MixMIM (mmpretrain)': MIXMIM,
+        'MixMAE': _mixmae(),
+        'MixMAE, checkpointing': _mixmae(with_cp=True),
+    },
+    'mae': {'MAE (mmpretrain)': MAE, 'MAE': _mixedae(1)},
+    'mixedae': {'MAE': _mixedae(1), 'naive mixing': _mixedae(4), 'MixedAE': _mixedae(4, recognition=True)},
+    'vit': {'ViT-B (PyTorch blocks)': _pytorch_vit(), 'ViT-B': _vit()},
+}
+"""What is compared; the first of each suite is what the others are measured by."""
