@@ -52,10 +52,9 @@ class TopKeys:
         self.precision: Tensor | None = None
         """Share of the keys kept in the last call that were of the query's own image."""
 
-    @torch.no_grad()
     def __call__(self, query: Tensor, key: Tensor) -> Tensor:
         """Choose keys: query and key (B, S, T, D) -> bool (B, S, T, T)."""
-        with torch.autocast(query.device.type, enabled=False):
+        with torch.no_grad(), torch.autocast(query.device.type, enabled=False):
             query, key = (x[..., self.extra :, :].detach().float() for x in (query, key))
             logits = query @ key.transpose(-1, -2)
         num_keys = max(1, round(self.ratio * key.shape[-2]))

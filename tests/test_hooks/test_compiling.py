@@ -1,0 +1,92 @@
+"""Compiled encoders: whole graphs, the same losses and gradients, the same names."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from mixmae_mm.hooks import CompileBackboneHook
+from mixmae_mm.registry import HOOKS, MODELS
+
+
+def build(method):
+    """Small models at 64 px."""
+    torch.manual_seed(0)
+    cell, dims, heads = (32, 64, 2) if method == 'MixMAE' else (8, 16, 2)
+    decoder = dict(in_channels=dims, grid_size=64 // cell, cell_size=cell, embed_dims=8, depth=1, num_heads=heads)
+    if method == 'MixMAE':
+        arch = dict(embed_dims=8, depths=(1, 1, 2, 1), num_heads=(1, 1, 2, 2))
+        backbone = dict(type='mixmae_mm.MixMIMSwin', arch=arch, img_size=64, window_sizes=(4, 4, 4, 2))
+        mixing, more = {}, {}
+    else:
+        arch = dict(embed_dims=dims, depth=2, num_heads=heads)
+        backbone = dict(type='mixmae_mm.MixedAEViT', arch=arch, img_size=64, patch_size=cell, num_sources=4)
+        mixing = dict(num_sources=4, take_turns=False, shared_assignment=False)
+        more = dict(contrast=dict(type='mixmae_mm.HomologousContrastiveLoss'))
+        decoder['cls_token'] = True
+    return MODELS.build(
+        dict(
+            type=f'mixmae_mm.{method}',
+            data_preprocessor=dict(type='mixmae_mm.MixingDataPreprocessor', cell_size=cell, **mixing),
+            backbone=backbone,
+            neck=dict(type='mixmae_mm.MixDecoder', **decoder),
+            head=dict(type='mixmae_mm.MixReconstructionHead', cell_size=cell),
+            **more,
+        )
+    ).train()
+
+
+def losses_and_gradients(model, images):
+    losses = model.loss(images)
+    sum(value for name, value in losses.items() if name.startswith('loss')).backward()
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+    model.zero_grad()
+    return losses, gradients
+
+
+@pytest.fixture(autouse=True)
+def forget_compiled():
+    yield
+    torch.compiler.reset()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('method', ['MixMAE', 'MixedAE'])
+def test_compiled_without_a_break_it_does_the_same(method):
+    model = build(method)
+    names = list(model.state_dict())
+    batches = [model.data_preprocessor.mix(torch.randn(8, 3, 64, 64)) for _ in range(2)]
+    expected = [losses_and_gradients(model, images) for images in batches]
+    graphs = []
+
+    def count(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    hook = HOOKS.build(dict(type='mixmae_mm.CompileBackboneHook', backend=count))
+    hook.before_train(SimpleNamespace(model=SimpleNamespace(module=model)))
+    for images, (losses, gradients) in zip(batches, expected, strict=True):
+        found, found_gradients = losses_and_gradients(model, images)
+        assert found.keys() == losses.keys()
+        for name, value in losses.items():
+            torch.testing.assert_close(found[name], value, atol=1e-5, rtol=1e-5)
+        assert found_gradients.keys() == gradients.keys()
+        for name, value in gradients.items():
+            torch.testing.assert_close(found_gradients[name], value, atol=1e-6, rtol=1e-4)
+    assert len(graphs) == 1  # a second mixture is served by what the first was compiled to
+    assert list(model.state_dict()) == names
+
+
+def test_a_broken_graph_is_refused():
+    class Breaking(nn.Module):
+        def forward(self, x):
+            torch._dynamo.graph_break()
+            return x
+
+    model = nn.ModuleDict(dict(backbone=Breaking()))
+    model.backbone.encode = model.backbone.forward
+    CompileBackboneHook(backend='eager').before_train(SimpleNamespace(model=SimpleNamespace(backbone=model.backbone)))
+    for name in ('forward', 'encode'):
+        with pytest.raises(torch._dynamo.exc.Unsupported):
+            getattr(model.backbone, name)(torch.ones(1))
