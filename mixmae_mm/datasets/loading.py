@@ -43,17 +43,23 @@ class LoadPicture(BaseTransform):
         """
         path = results['img_path']
         try:
-            results['img'] = self._decode(fileio.get(path, backend_args=self.backend_args))
+            content = fileio.get(path, backend_args=self.backend_args)
+            results['img'], results['ori_shape'] = self._read(content)
         except Exception as error:  # broken bytes make Pillow and its plug-ins raise nearly anything
             raise UnreadablePictureError(f'{path}: {_reason(error)}') from error
-        results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]
+        results['img_shape'] = results['img'].shape[:2]
         return results
 
-    def _decode(self, content: bytes) -> np.ndarray:
-        """Turn a file's bytes into pixels."""
-        picture = _eight_bits(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
-        pixels = np.array(picture.convert('L' if self.mode == 'L' else 'RGB'))
-        return np.ascontiguousarray(pixels[..., ::-1]) if self.mode == 'BGR' else pixels
+    def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
+        """Turn a file's bytes into pixels; give also the (height, width) of the upright picture."""
+        pixels = self._decode(Image.open(io.BytesIO(content)))
+        return (np.ascontiguousarray(pixels[..., ::-1]) if self.mode == 'BGR' else pixels), pixels.shape[:2]
+
+    def _decode(self, picture: Image.Image) -> np.ndarray:
+        """Turn an opened file into upright pixels, (H, W) if grey ones are asked for, and RGB (H, W, 3) otherwise."""
+        upright = _eight_bits(ImageOps.exif_transpose(picture))
+        mode = 'L' if self.mode == 'L' else 'RGB'
+        return np.array(upright if upright.mode == mode else upright.convert(mode))
 
 
 def _reason(error: Exception) -> str:

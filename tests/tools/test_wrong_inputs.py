@@ -128,7 +128,7 @@ def test_an_odd_last_batch_is_dropped_by_the_configs(train, tmp_path):
 
 def test_a_size_that_is_no_multiple_of_the_cell(train):
     pipeline = Config.fromfile(MICRO).train_pipeline
-    pipeline[2].scale = 72
+    pipeline[1].scale = 72
     error, _ = train(**{'train_dataloader.dataset.pipeline': pipeline})
     assert error.startswith(
         'error: pictures of 72 x 72 pixels cannot be cut into cells of 16 x 16: make their sides multiples of 16, or '

@@ -2,14 +2,7 @@
 
 train_pipeline = [
     dict(type='mixmae_mm.SeedSample'),
-    dict(type='mixmae_mm.LoadPicture'),
-    dict(
-        type='mmpretrain.RandomResizedCrop',
-        scale=224,
-        crop_ratio_range=(0.2, 1.0),
-        backend='pillow',
-        interpolation='bicubic',
-    ),
+    dict(type='mixmae_mm.LoadRandomResizedCrop', scale=224, crop_ratio_range=(0.2, 1.0)),
     dict(type='mmpretrain.RandomFlip', prob=0.5),
     dict(type='mmpretrain.PackInputs'),
 ]

@@ -1,0 +1,98 @@
+"""Reading a random part of a picture at one size: what pre-training does with every file, so it has to be fast."""
+
+import io
+
+import cv2
+import numpy as np
+import torch
+from PIL import ExifTags, Image
+from torch.nn import functional as F
+
+from mixmae_mm.datasets.loading import LoadPicture
+from mixmae_mm.registry import TRANSFORMS
+
+END_OF_JPEG = b'\xff\xd9'
+FIRST_TURNED = 5
+"""From this value of EXIF's orientation on, width and height are exchanged."""
+REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
+REDUCED[8] = cv2.IMREAD_REDUCED_COLOR_8
+
+
+@TRANSFORMS.register_module()
+class LoadRandomResizedCrop(LoadPicture):
+    """Read a random part of `img_path`, resized (bicubic, antialiased), into `img`: uint8 (h, w, 3), or (h, w) if grey.
+
+    `LoadPicture` and mmpretrain's `RandomResizedCrop` with Pillow in one: the same draws give the same part, and pixels
+    differ by 1 of 255 at most. JPEG files whose part has at least twice the height and width wanted are decoded at a
+    half, a quarter or an eighth of their size.
+
+    Args:
+        scale: Height and width, or a side, in pixels.
+        mode: As of `LoadPicture`.
+        crop_ratio_range: Least and greatest area of the part, over the picture's.
+        aspect_ratio_range: Least and greatest width of the part over its height.
+        backend_args: As of `LoadPicture`.
+
+    Raises:
+        ValueError: the mode is none of the known ones.
+    """
+
+    def __init__(
+        self,
+        scale: int | tuple[int, int],
+        mode: str = 'RGB',
+        crop_ratio_range: tuple[float, float] = (0.08, 1.0),
+        aspect_ratio_range: tuple[float, float] = (3 / 4, 4 / 3),
+        backend_args: dict | None = None,
+    ) -> None:
+        super().__init__(mode, backend_args)
+        ranges = dict(crop_ratio_range=crop_ratio_range, aspect_ratio_range=aspect_ratio_range)
+        self.crop = TRANSFORMS.build(dict(type='mmpretrain.RandomResizedCrop', scale=scale, **ranges))
+
+    def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
+        """Turn a file's bytes into the pixels of a part; give also the (height, width) of the upright picture."""
+        picture = Image.open(io.BytesIO(content))
+        shape, wanted = upright_shape(picture), tuple(self.crop.scale)
+        top, left, height, width = self.crop.rand_crop_params(np.broadcast_to(np.uint8(0), shape))
+        times, order = 1, 'RGB'
+        if self.mode != 'L' and is_plain_jpeg(picture, content):
+            times = largest_reduction(min(height // wanted[0], width // wanted[1]))
+            pixels = cv2.imdecode(np.frombuffer(content, np.uint8), REDUCED[times] | cv2.IMREAD_IGNORE_ORIENTATION)
+            order = 'BGR'
+        else:
+            pixels = self._decode(picture)
+        part = pixels[top // times : -(-(top + height) // times), left // times : -(-(left + width) // times)]
+        return resize(part, wanted, backwards=self.mode not in (order, 'L')), shape
+
+
+def upright_shape(picture: Image.Image) -> tuple[int, int]:
+    """Tell height and width once the picture is turned upright, without decoding it."""
+    width, height = picture.size
+    turned = picture.getexif().get(ExifTags.Base.Orientation, 1) >= FIRST_TURNED
+    return (width, height) if turned else (height, width)
+
+
+def is_plain_jpeg(picture: Image.Image, content: bytes) -> bool:
+    """Tell a whole, upright JPEG file of 8 bits in colour or grey, which OpenCV decodes as Pillow does, from others.
+
+    OpenCV fills up what is missing of a file that is cut off; Pillow tells.
+    """
+    plain = picture.format == 'JPEG' and picture.mode in ('RGB', 'L') and content.endswith(END_OF_JPEG)
+    return plain and picture.getexif().get(ExifTags.Base.Orientation, 1) == 1
+
+
+def largest_reduction(limit: int) -> int:
+    """Give by how much a JPEG file can be reduced in decoding, up to a limit."""
+    return max(times for times in REDUCED if times <= max(limit, 1))
+
+
+def resize(pixels: np.ndarray, size: tuple[int, int], backwards: bool = False) -> np.ndarray:
+    """Resize uint8 pixels (H, W, 3) or (H, W) to size = (h, w), the order of channels turned round if `backwards`.
+
+    PyTorch's resizing of bytes takes a third of the time of Pillow's. What comes out has one plane a channel in memory,
+    channels last by its strides: packing it as a tensor then copies nothing.
+    """
+    planes = torch.from_numpy(np.ascontiguousarray(pixels)).view(*pixels.shape[:2], -1).permute(2, 0, 1)
+    resized = F.interpolate(planes[None], size=size, mode='bicubic', antialias=True, align_corners=False)[0]
+    resized = np.ascontiguousarray(resized.numpy()[:: -1 if backwards else 1])
+    return resized[0] if pixels.ndim == 2 else resized.transpose(1, 2, 0)

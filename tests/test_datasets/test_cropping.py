@@ -1,0 +1,124 @@
+"""Reading random parts of pictures: the same as reading all and cropping, in less time."""
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import TRANSFORMS, init_default_scope
+from PIL import Image
+
+from mixmae_mm.datasets import LoadPicture, LoadRandomResizedCrop, UnreadablePictureError, cropping
+from mixmae_mm.seeding import seed_everything
+
+SIDE = 16
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    init_default_scope('mmpretrain')
+
+
+def smooth(height, width):
+    """Pixels with structure at the scale of a fifth of the picture."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8))
+    return noise.resize((width, height), Image.Resampling.BICUBIC)
+
+
+TURNED = Image.Exif()
+TURNED[0x0112] = 6
+
+FILES = {
+    'jpeg': ('a.jpg', smooth(30, 41), {}),
+    'smaller than wanted': ('a.jpg', smooth(9, 12), {}),
+    'grey jpeg': ('a.jpg', smooth(30, 41).convert('L'), {}),
+    'four inks': ('a.jpg', smooth(30, 41).convert('CMYK'), {}),
+    'turned': ('a.jpg', smooth(30, 41), dict(exif=TURNED)),
+    'progressive': ('a.jpg', smooth(30, 31), dict(progressive=True)),
+    'png': ('a.png', smooth(50, 31), {}),
+    'palette': ('a.png', smooth(30, 41).quantize(32), {}),
+    'transparent': ('a.png', smooth(30, 41).convert('RGBA'), {}),
+}
+
+
+def in_two_steps(mode, scale=SIDE):
+    crop = dict(type='mmpretrain.RandomResizedCrop', scale=scale, crop_ratio_range=(0.2, 1.0))
+    crop = TRANSFORMS.build(dict(crop, backend='pillow', interpolation='bicubic'))
+    return lambda results: crop(LoadPicture(mode)(results))
+
+
+@pytest.mark.parametrize('mode', ['RGB', 'BGR', 'L'])
+@pytest.mark.parametrize('kind', FILES)
+def test_it_is_reading_and_cropping(tmp_path, kind, mode):
+    name, picture, options = FILES[kind]
+    picture.save(tmp_path / name, **options)
+    one = LoadRandomResizedCrop((SIDE, SIDE + 4), mode, crop_ratio_range=(0.2, 1.0))
+    two = in_two_steps(mode, (SIDE, SIDE + 4))
+    for seed in range(10):
+        results = []
+        for load in (one, two):
+            seed_everything(seed)
+            results.append((load(dict(img_path=str(tmp_path / name))), np.random.rand()))
+        (ours, next_draw), (theirs, same_draw) = results
+        assert next_draw == same_draw
+        assert ours['img'].dtype == np.uint8
+        assert ours['img'].shape == theirs['img'].shape
+        assert np.abs(ours['img'].astype(int) - theirs['img']).max() <= 1
+        assert (ours['img_shape'], ours['ori_shape']) == (theirs['img_shape'][:2], theirs['ori_shape'])
+
+
+@pytest.mark.parametrize(('side', 'reduced'), [(31, 1), (32, 2), (63, 2), (64, 4), (200, 8), (4000, 8)])
+def test_large_parts_are_decoded_at_a_fraction_of_their_size(tmp_path, monkeypatch, side, reduced):
+    width = 2 * side
+    smooth(side, width).save(tmp_path / 'a.jpg', quality=95)
+    flags, decode = [], cv2.imdecode
+    monkeypatch.setattr(cropping.cv2, 'imdecode', lambda content, flag: flags.append(flag) or decode(content, flag))
+    load = LoadRandomResizedCrop(SIDE, crop_ratio_range=(1.0, 1.0), aspect_ratio_range=(2.0, 2.0))
+    ours = load(dict(img_path=str(tmp_path / 'a.jpg')))
+    expected = np.asarray(smooth(side, width).resize((SIDE, SIDE), Image.Resampling.BICUBIC)).astype(int)
+    assert flags == [cropping.REDUCED[reduced] | cv2.IMREAD_IGNORE_ORIENTATION]
+    assert np.abs(ours['img'] - expected).mean() < 3
+    assert ours['ori_shape'] == (side, width)
+
+
+def test_a_reduced_part_is_the_one_that_was_drawn(tmp_path, monkeypatch):
+    """A ramp tells from which rows and columns its pixels are."""
+    rows, columns = np.meshgrid(np.linspace(0, 255, 256), np.linspace(0, 255, 256), indexing='ij')
+    ramp = np.stack([rows, columns, np.zeros_like(rows)], axis=-1).round().astype(np.uint8)
+    Image.fromarray(ramp).save(tmp_path / 'a.jpg', quality=100, subsampling=0)
+    load = LoadRandomResizedCrop(SIDE)
+    monkeypatch.setattr(load.crop, 'rand_crop_params', lambda img: (101, 30, 130, 67))  # top, left, height, width
+    part = load(dict(img_path=str(tmp_path / 'a.jpg')))['img'].astype(float)
+    centres = (np.arange(SIDE) + 0.5) / SIDE
+    assert np.abs(part[:, 8, 0] - (101 + 130 * centres)).max() < 8  # decoded at a quarter: true to 4 pixels
+    assert np.abs(part[8, :, 1] - (30 + 67 * centres)).max() < 8
+    assert np.abs(part[1:-1, 8, 0] - (101 + 130 * centres[1:-1])).mean() < 3
+
+
+def test_a_file_that_is_cut_off_is_told(tmp_path):
+    content = io.BytesIO()
+    smooth(64, 64).save(content, 'jpeg', quality=95)
+    (tmp_path / 'a.jpg').write_bytes(content.getvalue()[: len(content.getvalue()) // 2])
+    with pytest.raises(UnreadablePictureError, match='truncated'):
+        LoadRandomResizedCrop(SIDE)(dict(img_path=str(tmp_path / 'a.jpg')))
+
+
+def test_no_picture(tmp_path):
+    (tmp_path / 'a.jpg').write_text('no picture')
+    with pytest.raises(UnreadablePictureError, match='not a picture'):
+        LoadRandomResizedCrop(SIDE)(dict(img_path=str(tmp_path / 'a.jpg')))
+
+
+def test_packing_copies_nothing(tmp_path):
+    smooth(40, 40).save(tmp_path / 'a.jpg')
+    results = LoadRandomResizedCrop(SIDE)(dict(img_path=str(tmp_path / 'a.jpg')))
+    pixels = results['img']
+    inputs = TRANSFORMS.build(dict(type='mmpretrain.PackInputs'))(results)['inputs']
+    assert torch.equal(inputs, torch.from_numpy(pixels.copy()).permute(2, 0, 1))
+    assert np.shares_memory(inputs.numpy(), pixels)
+
+
+def test_a_wrong_mode_is_refused():
+    with pytest.raises(ValueError, match="mode must be 'RGB' or 'BGR'"):
+        LoadRandomResizedCrop(SIDE, 'CMYK')
