@@ -12,8 +12,6 @@ from mixmae_mm.datasets.loading import LoadPicture
 from mixmae_mm.registry import TRANSFORMS
 
 END_OF_JPEG = b'\xff\xd9'
-FIRST_TURNED = 5
-"""From this value of EXIF's orientation on, width and height are exchanged."""
 REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
 REDUCED[8] = cv2.IMREAD_REDUCED_COLOR_8
 
@@ -23,8 +21,9 @@ class LoadRandomResizedCrop(LoadPicture):
     """Read a random part of `img_path`, resized (bicubic, antialiased), into `img`: uint8 (h, w, 3), or (h, w) if grey.
 
     `LoadPicture` and mmpretrain's `RandomResizedCrop` with Pillow in one: the same draws give the same part, and pixels
-    differ by 1 of 255 at most. JPEG files whose part has at least twice the height and width wanted are decoded at a
-    half, a quarter or an eighth of their size.
+    differ by 1 of 255 at most. But JPEG files whose part has at least twice the height and width wanted are decoded at
+    a half, a quarter or an eighth of their size, by which single pixels differ more, and the part begins and ends at
+    multiples of 2, 4 or 8 pixels.
 
     Args:
         scale: Height and width, or a side, in pixels.
@@ -51,25 +50,18 @@ class LoadRandomResizedCrop(LoadPicture):
 
     def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
         """Turn a file's bytes into the pixels of a part; give also the (height, width) of the upright picture."""
-        picture = Image.open(io.BytesIO(content))
-        shape, wanted = upright_shape(picture), tuple(self.crop.scale)
-        top, left, height, width = self.crop.rand_crop_params(np.broadcast_to(np.uint8(0), shape))
-        times, order = 1, 'RGB'
-        if self.mode != 'L' and is_plain_jpeg(picture, content):
-            times = largest_reduction(min(height // wanted[0], width // wanted[1]))
-            pixels = cv2.imdecode(np.frombuffer(content, np.uint8), REDUCED[times] | cv2.IMREAD_IGNORE_ORIENTATION)
-            order = 'BGR'
-        else:
+        picture, wanted = Image.open(io.BytesIO(content)), tuple(self.crop.scale)
+        if self.mode == 'L' or not is_plain_jpeg(picture, content):
             pixels = self._decode(picture)
+            top, left, height, width = self.crop.rand_crop_params(pixels)
+            part = pixels[top : top + height, left : left + width]
+            return resize(part, wanted, backwards=self.mode == 'BGR'), pixels.shape[:2]
+        shape = picture.size[::-1]
+        top, left, height, width = self.crop.rand_crop_params(np.broadcast_to(np.uint8(0), shape))
+        times = largest_reduction(min(height // wanted[0], width // wanted[1]))
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), REDUCED[times] | cv2.IMREAD_IGNORE_ORIENTATION)
         part = pixels[top // times : -(-(top + height) // times), left // times : -(-(left + width) // times)]
-        return resize(part, wanted, backwards=self.mode not in (order, 'L')), shape
-
-
-def upright_shape(picture: Image.Image) -> tuple[int, int]:
-    """Tell height and width once the picture is turned upright, without decoding it."""
-    width, height = picture.size
-    turned = picture.getexif().get(ExifTags.Base.Orientation, 1) >= FIRST_TURNED
-    return (width, height) if turned else (height, width)
+        return resize(part, wanted, backwards=self.mode == 'RGB'), shape
 
 
 def is_plain_jpeg(picture: Image.Image, content: bytes) -> bool:

@@ -14,6 +14,8 @@ class CompileBackboneHook(Hook):
 
         python tools/train.py CONFIG --cfg-options default_hooks.compile.type=mixmae_mm.CompileBackboneHook
 
+    For pictures that fill their batch, as in pre-training and classification.
+
     Args:
         options: Of `torch.compile`, such as `backend`, `mode` and `dynamic`; by default no graph may be broken.
     """
@@ -24,12 +26,26 @@ class CompileBackboneHook(Hook):
         self.options = dict(fullgraph=True) | options
 
     def before_train(self, runner: Runner) -> None:
-        """Compile the backbone, inside of whatever wraps the model."""
-        compile_encoder(getattr(runner.model, 'module', runner.model).backbone, **self.options)
+        """Compile what the backbone is called by: `forward`, and of a `MixedAEViT` also `encode`.
+
+        Raises:
+            ValueError: the backbone measures padded pictures, which depends on their pixels.
+        """
+        backbone = _backbone(runner)
+        if getattr(backbone, 'pad_value', None) is not None:
+            raise ValueError(
+                f'a backbone with pad_value (here {backbone.pad_value}) measures the pictures of each batch, which '
+                'cannot be compiled: leave CompileBackboneHook out, or set pad_value=None where no picture is padded'
+            )
+        backbone.compile(**self.options)
+        if hasattr(backbone, 'encode'):
+            backbone.encode = torch.compile(type(backbone).encode.__get__(backbone), **self.options)
+
+    def after_train(self, runner: Runner) -> None:
+        """Take the compiled `encode` away: a copy of the backbone would go on computing with the original's weights."""
+        vars(_backbone(runner)).pop('encode', None)
 
 
-def compile_encoder(encoder: nn.Module, **options: object) -> None:
-    """Compile, in place, what an encoder is called by: `forward`, and of a `MixedAEViT` also `encode`."""
-    for name in ('forward', 'encode'):
-        if hasattr(encoder, name):
-            setattr(encoder, name, torch.compile(getattr(encoder, name), **options))
+def _backbone(runner: Runner) -> nn.Module:
+    """Find the backbone, inside of whatever wraps the model."""
+    return getattr(runner.model, 'module', runner.model).backbone

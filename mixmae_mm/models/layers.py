@@ -5,7 +5,7 @@ Letters: B images, N tokens, C channels, h x w grid of tokens.
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
 from mixmae_mm.models.attention import Attention
@@ -37,7 +37,8 @@ class DropPath(nn.Module):
 class GeluLinear(torch.autograd.Function):
     """Exact GELU, then a linear layer, which keep one tensor for the backward pass and not two.
 
-    The linear layer wants its input again, which is as large as what the GELU keeps: it is computed a second time.
+    The linear layer wants its input again, which is as large as what the GELU keeps: it is computed a second time, in a
+    block of memory that its gradient then uses.
     """
 
     @staticmethod
@@ -47,15 +48,21 @@ class GeluLinear(torch.autograd.Function):
         return F.linear(F.gelu(hidden), weight, bias)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Give the gradients of all three, in one block of memory as large as `hidden`."""
+        """Give the gradients of all three."""
         hidden, weight = ctx.saved_tensors
         rows, block = grad.flatten(0, -2), F.gelu(hidden)
         of_weight = rows.T @ block.flatten(0, -2)
+        if torch.is_grad_enabled():  # for second derivatives nothing may be written over
+            return torch.ops.aten.gelu_backward(grad @ weight, hidden), of_weight, rows.sum(dim=0)
         torch.mm(rows, weight, out=block.flatten(0, -2))
         torch.ops.aten.gelu_backward.grad_input(block, hidden, grad_input=block)
         return block, of_weight, rows.sum(dim=0)
+
+
+def _hooks(layer: nn.Module) -> tuple[dict, ...]:
+    """Give what PyTorch would call around a layer."""
+    return layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks
 
 
 class Mlp(nn.Module):
@@ -70,9 +77,15 @@ class Mlp(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Transform every token by itself: (..., C) -> (..., C)."""
         hidden = self.fc1(x)
-        if not (self.training and hidden.requires_grad):
+        if not (self.training and hidden.requires_grad and self._is_plain()):
             return self.fc2(self.act(hidden))
-        return GeluLinear.apply(hidden, *(parameter.to(hidden.dtype) for parameter in self.fc2.parameters()))
+        return GeluLinear.apply(hidden, self.fc2.weight.to(hidden.dtype), self.fc2.bias.to(hidden.dtype))
+
+    def _is_plain(self) -> bool:
+        """Tell whether nobody has put other layers (LoRA, say), hooks or parametrisations in the place of ours."""
+        own = type(self.act) is nn.GELU and type(self.fc2) is nn.Linear and self.fc2.bias is not None
+        hooks = (layer_hooks for layer in (self.act, self.fc2) for layer_hooks in _hooks(layer))
+        return own and not any(hooks)
 
 
 class Block(nn.Module):

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from mixmae_mm.checkpoints import load_pretrained
 from mixmae_mm.mixing import resize_assignment
+from mixmae_mm.models.attention import prefers_runs
 from mixmae_mm.models.layers import PatchEmbed, init_linear_layers
 from mixmae_mm.models.padding import blank_pixels, blank_tokens, count_tokens, find_pictures, picture_labels
 from mixmae_mm.models.positions import Size, fill_up, fit_stored_table, pair, resize_table, sin_cos_table
@@ -139,9 +140,10 @@ class MixMIMSwin(FitsStored, BaseModule):
         x = x + self._positions(shown, grid)
         padding = picture_labels(shown, grid, x.device)
         labels = padding if assignment is None else resize_assignment(assignment, grid)
+        in_runs = assignment is not None and prefers_runs(x, self.training)
         outputs = {}
         for index, stage in enumerate(self.layers):
-            x = stage(x, labels)
+            x = stage(x, labels, in_runs)
             if index in self.out_indices:
                 outputs[index] = self._to_map(x, padding, index, tuple(images.shape[-2:]))
             if index == max(self.out_indices):

@@ -122,17 +122,16 @@ class SwinStage(nn.Module):
         self.blocks = nn.ModuleList(SwinBlock(dims, num_heads, window, mlp_ratio, rate) for window, rate in blocks)
         self.downsample = PatchMerging(dims) if merge else nn.Identity()
 
-    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, labels: Tensor | None = None, in_runs: bool = False) -> Tensor:
         """Run the blocks, without the merging: (B, h, w, C) -> (B, h, w, C).
 
         Args:
             x: Tokens.
             labels: The picture that each belongs to, int64 (B or 1, h, w): tokens see only their like. None where all
                 may see each other.
+            in_runs: Sort tokens by labels that the batch shares (see `prefers_runs`).
         """
-        sizes = {block.attn.window for block in self.blocks}
-        grid = tuple(x.shape[1:3])
-        in_runs = self.training and torch.is_grad_enabled() and not (x.is_cuda or torch.compiler.is_compiling())
+        sizes, grid = {block.attn.window for block in self.blocks}, tuple(x.shape[1:3])
         plans = {size: plan_windows(grid, size, labels, x.device, in_runs) for size in sizes}
         for block in self.blocks:
             if self.with_cp and torch.is_grad_enabled():

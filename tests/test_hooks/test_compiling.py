@@ -1,5 +1,6 @@
 """Compiled encoders: whole graphs, the same losses and gradients, the same names."""
 
+from copy import deepcopy
 from types import SimpleNamespace
 
 import pytest
@@ -84,9 +85,32 @@ def test_a_broken_graph_is_refused():
             torch._dynamo.graph_break()
             return x
 
-    model = nn.ModuleDict(dict(backbone=Breaking()))
-    model.backbone.encode = model.backbone.forward
-    CompileBackboneHook(backend='eager').before_train(SimpleNamespace(model=SimpleNamespace(backbone=model.backbone)))
-    for name in ('forward', 'encode'):
+        encode = forward
+
+    backbone = Breaking()
+    CompileBackboneHook(backend='eager').before_train(SimpleNamespace(model=SimpleNamespace(backbone=backbone)))
+    for call in (backbone, backbone.encode):
         with pytest.raises(torch._dynamo.exc.Unsupported):
-            getattr(model.backbone, name)(torch.ones(1))
+            call(torch.ones(1))
+
+
+def test_after_training_a_copy_has_weights_of_its_own():
+    model = build('MixedAE')
+    runner, images = SimpleNamespace(model=model), torch.randn(1, 3, 64, 64)
+    hook = CompileBackboneHook(backend='eager')
+    hook.before_train(runner)
+    model.backbone.encode(images)
+    hook.after_train(runner)
+    copy = deepcopy(model.backbone)
+    with torch.no_grad():
+        for parameter in copy.parameters():
+            parameter.zero_()
+    assert copy(images)[0].abs().max() == 0
+    assert copy.encode(images).maps[0].abs().max() == 0
+
+
+def test_padded_pictures_are_refused():
+    backbone = nn.Linear(1, 1)
+    backbone.pad_value = -1000.0
+    with pytest.raises(ValueError, match='pad_value .here -1000.0. measures'):
+        CompileBackboneHook().before_train(SimpleNamespace(model=SimpleNamespace(backbone=backbone)))

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+import torch.nn.utils.prune
+from torch import nn
 from torch.nn import functional as F
 
 from mixmae_mm.models.layers import DropPath, GeluLinear, Mlp
@@ -31,6 +33,35 @@ def test_lean_gelu_and_linear_layer():
     inputs = [x.double().requires_grad_() for x in (hidden, weight, bias)]
     assert torch.equal(GeluLinear.apply(*inputs), F.linear(F.gelu(inputs[0]), *inputs[1:]))
     assert torch.autograd.gradcheck(GeluLinear.apply, inputs)
+    assert torch.autograd.gradgradcheck(GeluLinear.apply, inputs)
+
+
+def replace_layer(mlp):
+    mlp.fc2 = nn.Sequential(nn.Linear(10, 6))
+
+
+def replace_activation(mlp):
+    mlp.act = nn.ReLU()
+
+
+def hook(mlp):
+    mlp.fc2.register_forward_hook(lambda module, args, out: out + 1)
+
+
+CHANGES = dict(
+    layer=replace_layer,
+    activation=replace_activation,
+    hook=hook,
+    norm=lambda mlp: torch.nn.utils.parametrizations.weight_norm(mlp.fc2),
+    pruning=lambda mlp: torch.nn.utils.prune.l1_unstructured(mlp.fc2, 'weight', 0.5),
+)
+
+
+@pytest.mark.parametrize('change', CHANGES.values(), ids=CHANGES.keys())
+def test_what_others_put_into_an_mlp_works_in_training_too(change):
+    mlp, x = Mlp(6, 10), torch.randn(2, 6)
+    change(mlp)
+    assert torch.equal(mlp.train()(x), mlp.eval()(x))
 
 
 @pytest.mark.parametrize('half', [False, True])
