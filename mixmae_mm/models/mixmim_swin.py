@@ -154,10 +154,13 @@ class MixMIMSwin(FitsStored, BaseModule):
         return tuple(outputs[index] for index in self.out_indices)
 
     def _to_map(self, x: Tensor, padding: Tensor | None, stage: int, canvas: Size) -> Tensor:
-        """Give a stage's output for a batch of `canvas` pixels; where no picture is, it is 0."""
+        """Give a stage's output for a batch of `canvas` pixels; where no picture is, it is 0.
+
+        Contiguous, since convolutions keep the order in memory, and RoIAlign of mmcv silently misreads any other.
+        """
         height, width = count_tokens([canvas], self.patch_size * 2**stage)[0]
         x = blank_tokens(getattr(self, self._norm_name(stage))(x), padding)
-        return x[:, :height, :width].permute(0, 3, 1, 2)
+        return x[:, :height, :width].permute(0, 3, 1, 2).contiguous()
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Tell how deep a parameter stands, for layer-wise decay: its id and the number of ids.

@@ -198,7 +198,7 @@ class PlainViT(FitsStored, BaseModule):
             share = 1 if padding is None else (padding != PADDING).flatten(1).float().mean(dim=1, keepdim=True)
             return self.fc_norm(patches.mean(dim=1) / share)[..., None, None]
         patches = patches if shown is None else put_back(patches, shown, grid[0] * grid[1])
-        return patches.transpose(1, 2).unflatten(2, grid)
+        return patches.transpose(1, 2).unflatten(2, grid).contiguous()  # RoIAlign of mmcv misreads other maps
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Tell how deep a parameter stands, for layer-wise decay: its id and the number of ids.

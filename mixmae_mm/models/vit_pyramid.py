@@ -59,7 +59,8 @@ class ViTPyramid(BaseModule):
                 'as many as there are scales'
             )
         maps = [*maps] * (len(self.levels) // len(maps))
-        return tuple(level(x) for level, x in zip(self.levels, maps, strict=True))
+        # contiguous: RoIAlign of mmcv misreads other maps
+        return tuple(level(x).contiguous() for level, x in zip(self.levels, maps, strict=True))
 
 
 def _rescale(channels: int, scale: float, halve: bool) -> nn.Module:
