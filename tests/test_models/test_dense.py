@@ -215,3 +215,22 @@ def test_a_pyramid_norm_looks_at_one_place_only():
     x = torch.randn(1, 4, 3, 3)
     by_hand = (x[0, :, 1, 2] - x[0, :, 1, 2].mean()) / (x[0, :, 1, 2].var(unbiased=False) + 1e-5).sqrt()
     torch.testing.assert_close(norm(x)[0, :, 1, 2], by_hand)
+
+
+@pytest.mark.parametrize('kind', ['Swin', 'ViT', 'pyramid'])
+def test_maps_lie_in_memory_as_mmcv_reads_them(kind):
+    """RoIAlign on the CPU reads maps whose channels come last as if they came first; convolutions keep that order."""
+    ops = pytest.importorskip('mmcv.ops', reason='needs the compiled ops of mmcv')
+    if kind == 'Swin':
+        arch = dict(embed_dims=8, depths=(1, 1), num_heads=(1, 1))
+        encoder = MixMIMSwin(arch, img_size=32, window_sizes=(4, 4), out_indices=(0, 1))
+    else:
+        arch = dict(embed_dims=8, depth=2, num_heads=1)
+        encoder = MixedAEViT(arch, img_size=32, patch_size=4, out_indices=(0, 1), final='raw')
+    maps = encoder(torch.randn(2, 3, 32, 32))
+    maps = ViTPyramid(8)(maps[-1:]) if kind == 'pyramid' else maps
+    assert all(x.is_contiguous() for x in maps)
+    lateral = torch.nn.Conv2d(maps[0].shape[1], 4, 1)(maps[0])
+    boxes = torch.tensor([[1.0, 3.0, 5.0, 20.0, 17.0]])
+    align = ops.RoIAlign(output_size=2, spatial_scale=maps[0].shape[-1] / 32, sampling_ratio=2)
+    torch.testing.assert_close(align(lateral, boxes), align(lateral.contiguous(), boxes), atol=0, rtol=0)
