@@ -60,6 +60,8 @@ class LoadRandomResizedCrop(LoadPicture):
         top, left, height, width = self.crop.rand_crop_params(np.broadcast_to(np.uint8(0), shape))
         times = largest_reduction(min(height // wanted[0], width // wanted[1]))
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), REDUCED[times] | cv2.IMREAD_IGNORE_ORIENTATION)
+        if pixels is None:
+            raise ValueError('OpenCV cannot decode it as a JPEG file')
         part = pixels[top // times : -(-(top + height) // times), left // times : -(-(left + width) // times)]
         return resize(part, wanted, backwards=self.mode == 'RGB'), shape
 

@@ -33,12 +33,12 @@ def test_contenders_take_turns_and_the_first_round_is_dropped():
     [
         ('mixmae', 'MixMAE', 19.04),
         ('mae', 'MAE', 9.78),
-        ('vit', 'ViT-B', 17.58),
-        ('vit', 'ViT-B (PyTorch blocks)', 17.58),
+        ('vit', 'ViT-B', 17.56),
+        ('vit', 'ViT-B (PyTorch blocks)', 17.56),
     ],
 )
 def test_operations_of_a_step(suite, name, giga_multiply_adds):
-    """Twice the multiply-adds, and three times that with the backward pass; of ViT-B as published for DeiT-B."""
+    """Twice the multiply-adds, and three times that with the backward pass; of ViT-B worked out by hand."""
     operations = training_operations(SUITES[suite][name])
     assert operations / 6e9 == pytest.approx(giga_multiply_adds, rel=0.01)
 
