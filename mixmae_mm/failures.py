@@ -20,15 +20,27 @@ PLAIN = (ValueError, OSError, ImportError, SyntaxError)
 INTERRUPTED = 130
 
 
-def check_checkpoint(path: str) -> None:
+def check_checkpoint(path: str, in_folder: bool = False) -> None:
     """See that a checkpoint can be read, before minutes go into building data and model.
 
-    Addresses (`https://...`) are left to mmengine.
+    Addresses (`https://...`) are left to mmengine. With `in_folder` it must be a folder, as DeepSpeed writes them.
 
     Raises:
         ValueError: there is no such file, or it is no checkpoint.
     """
     if '://' in path:
+        return
+    if in_folder and not any(Path(path).glob('*_model_states.pt')):
+        raise ValueError(
+            f'{path} is no checkpoint of DeepSpeed, which is a folder with files *_model_states.pt: name one, or leave '
+            'the strategy out of the config'
+        )
+    if Path(path).is_dir():
+        if not in_folder:
+            raise ValueError(
+                f"{path} is a folder: DeepSpeed's checkpoints go on with its strategy only. zero_to_fp32.py beside it "
+                'makes a file of its weights'
+            )
         return
     if not Path(path).is_file():
         raise ValueError(f'there is no checkpoint {path}; checkpoints of a run are the .pth files in its work folder')

@@ -6,13 +6,16 @@ import socket
 import pytest
 import torch
 from mmengine.model import MMDistributedDataParallel
+from mmengine.model.wrappers import MMFullyShardedDataParallel
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS
 from tools.tiny_mixmae import tiny_mixedae, tiny_model
 from torch import distributed
+from torch.distributed.fsdp import StateDictType
 from torch.multiprocessing import spawn
 
 from mixmae_mm.mixing import MixedImages
+from mixmae_mm.strategies import wrap_blocks
 
 STEPS, BATCH = 3, 8
 METHODS = {'MixMAE': tiny_model, 'MixedAE': tiny_mixedae, 'MAE': lambda: tiny_mixedae(num_sources=1, hidden_ratio=0.75)}
@@ -72,26 +75,39 @@ def test_accumulated_gradients_are_those_of_the_larger_batch(method):
     assert any((value - start[name]).abs().max() > 1e-3 for name, value in model.state_dict().items())
 
 
-def train_part(rank, method, folder, port):
+def whole_copies(model):
+    return MMDistributedDataParallel(model, find_unused_parameters=False)
+
+
+def shared_out(model):
+    device = torch.device('cpu')
+    model = MMFullyShardedDataParallel(model, auto_wrap_policy=wrap_blocks, device_id=device)
+    model.set_state_dict_type(model, StateDictType.FULL_STATE_DICT)
+    return model
+
+
+def train_part(rank, method, share, folder, port):
     """Train on one half of each batch, in one of two processes."""
     faulthandler.dump_traceback_later(100, exit=True)
     torch.set_num_threads(1)
     distributed.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
-    model = MMDistributedDataParallel(build(method), find_unused_parameters=False)
+    model = share(build(method))
     optimizer = wrapper(model)
     for images in mixtures(method):
         optimizer.update_params(total(model(halves(images)[rank], mode='loss')))
     distributed.barrier()
-    torch.save(model.module.state_dict(), f'{folder}/{rank}.pth')
+    weights = {name.removeprefix('module.'): value for name, value in model.state_dict().items()}
+    torch.save(weights, f'{folder}/{rank}.pth')
     distributed.destroy_process_group()
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize('share', [whole_copies, shared_out])
 @pytest.mark.parametrize('method', METHODS)
-def test_two_processes_reach_the_weights_of_one(method, tmp_path):
+def test_two_processes_reach_the_weights_of_one(method, share, tmp_path):
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    spawn(train_part, (method, str(tmp_path), port), nprocs=2)
+    spawn(train_part, (method, share, str(tmp_path), port), nprocs=2)
     for rank in (0, 1):
         check_same(torch.load(tmp_path / f'{rank}.pth'), train_whole(method))

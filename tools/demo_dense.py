@@ -38,8 +38,8 @@ TASKS = dict(
     ),
     segmentation=Task(
         'UperNet',
-        'configs/segmentation/upernet_mixmim-swin-micro_1xb32-8e_shapes-64px.py',
-        'configs/segmentation/upernet_mixmim-swin-micro-scratch_1xb32-8e_shapes-64px.py',
+        'configs/segmentation/upernet_mixmim-swin-micro_1xb16-8e_shapes-64px.py',
+        'configs/segmentation/upernet_mixmim-swin-micro-scratch_1xb16-8e_shapes-64px.py',
         {'mIoU': ('mIoU', 1), 'pixel accuracy': ('aAcc', 1)},
     ),
 )

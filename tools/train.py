@@ -13,6 +13,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 
 from mixmae_mm.failures import check_checkpoint, readable_errors
 from mixmae_mm.launching import argument_parser, has_accelerator, join_processes, read_config, say
+from mixmae_mm.strategies import fit_strategy
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,7 +37,7 @@ def set_resume(config: Config, resume: str | None) -> None:
     if resume is not None:
         config.resume, config.load_from = True, resume
     if config.get('load_from'):
-        check_checkpoint(config.load_from)
+        check_checkpoint(config.load_from, config.get('strategy', {}).get('type') == 'DeepSpeedStrategy')
 
 
 def _last_checkpoint(work_dir: str) -> str | None:
@@ -112,6 +113,7 @@ def main() -> None:
         set_resume(config, args.resume)
         set_precision(config, args.amp)
         set_lr_scaling(config, args.auto_scale_lr)
+        fit_strategy(config)
         runner = RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
         check_batches(runner)
         runner.train()

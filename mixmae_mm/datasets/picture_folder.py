@@ -2,17 +2,17 @@
 
 import logging
 import os
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
+from mixmae_mm.datasets.listing import ENDINGS, Listing, files_below, list_pictures
 from mixmae_mm.datasets.loading import UnreadablePictureError
 from mixmae_mm.registry import DATASETS
 
-ENDINGS = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
+__all__ = ['ENDINGS', 'PictureFolder', 'files_below']
 
 
 @DATASETS.register_module()
@@ -22,12 +22,17 @@ class PictureFolder(BaseDataset):
     Names that start with a dot are left out; endings may be in upper case; linked folders are followed once. A picture
     that cannot be read is replaced by the next one in order, and counted in a warning, once per file for all workers.
 
+    The pictures are held in a `Listing`, so that memory does not grow with the loader's workers, and the listing of a
+    large folder is kept in a file, so that the next start takes a second.
+
     Args:
         data_root: the folder.
         pipeline: transforms; start with `SeedSample` and `LoadPicture`.
         indices: take only the first so many pictures, or those at these positions.
         test_mode: an unreadable picture is an error, not replaced.
         max_refetch: how many unreadable pictures in a row stop the run.
+        cache: keep the listing of a large folder (10,000 pictures or more) in a file below `~/.cache`, or below the
+            folder given here, and use it while no folder has changed; False neither keeps nor looks.
 
     Raises:
         ValueError: the folder is missing, is a file, or holds no picture.
@@ -40,28 +45,30 @@ class PictureFolder(BaseDataset):
         indices: int | Sequence[int] | None = None,
         test_mode: bool = False,
         max_refetch: int = 100,
+        cache: bool | str = True,
     ) -> None:
+        self.cache = cache
         super().__init__(
             data_root=os.path.expanduser(data_root),
             pipeline=pipeline,
             indices=indices,
             test_mode=test_mode,
             max_refetch=max_refetch,
+            serialize_data=False,  # a listing is as flat, and shared by more
         )
         # One flag a file, in memory that the loader's workers share: a count without locks or lost updates.
         self.unreadable = torch.zeros(len(self), dtype=torch.bool).share_memory_()
 
-    def load_data_list(self) -> list[dict]:
+    def load_data_list(self) -> Listing:
         """List the pictures, sorted folder by folder."""
         _check_folder(self.data_root)
-        seen = Counter()
-        pictures = [dict(img_path=path) for path in files_below(self.data_root) if _is_picture(path, seen)]
-        if not pictures:
-            raise ValueError(
-                f'no picture below {self.data_root!r}: it holds {_describe(seen)}; '
-                f'pictures end in {" ".join(ENDINGS)} (in either case). Set data_root to a folder with such files.'
-            )
-        return pictures
+        return list_pictures(self.data_root, self.cache)
+
+    def _get_unserialized_subset(self, indices: int | Sequence[int]) -> Sequence[dict]:
+        """Choose pictures without making a list of dicts, as `indices`, `get_subset` and `get_subset_` ask."""
+        if isinstance(indices, Sequence) and isinstance(self.data_list, Listing):
+            return self.data_list.take(indices)
+        return super()._get_unserialized_subset(indices)
 
     def __getitem__(self, idx: int) -> dict:
         """Run the pipeline on one picture, or on the first readable one after it.
@@ -99,33 +106,6 @@ def _check_folder(folder: str) -> None:
             f'data_root {folder!r} does not exist (looked for {os.path.abspath(folder)}); '
             'set it in the config or with --cfg-options train_dataloader.dataset.data_root=/your/folder'
         )
-
-
-def files_below(folder: str, entered: set[str] | None = None) -> Iterator[str]:
-    """Yield the files below a folder, sorted; `entered` holds the real paths met, so that links cannot loop."""
-    entered = set() if entered is None else entered
-    real = os.path.realpath(folder)
-    if real in entered:
-        return
-    entered.add(real)
-    with os.scandir(folder) as entries:
-        names = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith('.'))
-    for name, is_folder in names:
-        path = os.path.join(folder, name)
-        yield from files_below(path, entered) if is_folder else (path,)
-
-
-def _is_picture(path: str, seen: Counter) -> bool:
-    """Tell by the ending, and count the ending."""
-    ending = os.path.splitext(path)[1].lower()
-    seen[ending] += 1
-    return ending in ENDINGS
-
-
-def _describe(seen: Counter) -> str:
-    """Say how many files of which endings there are."""
-    kinds = ', '.join(f'{count} {ending or "without ending"}' for ending, count in seen.most_common(5))
-    return f'{seen.total()} files ({kinds})' if seen else 'no files at all'
 
 
 def _too_many(failures: list[str], folder: str) -> str:

@@ -6,10 +6,13 @@ Loader workers are otherwise seeded anew, and alike, every epoch, and a resumed 
 import itertools
 from collections.abc import Iterator
 
+import torch
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 
 from mixmae_mm.registry import DATA_SAMPLERS
 from mixmae_mm.seeding import fold
+
+CHUNK = 65_536  # indices made into Python numbers at a time: a list of 14 million takes half a gigabyte
 
 
 class SeededIndex(int):
@@ -46,11 +49,22 @@ class SeededIndex(int):
 
 @DATA_SAMPLERS.register_module()
 class SeededSampler(DefaultSampler):
-    """mmengine's sampler for epochs, with a seed folded from the run's seed, the epoch and the index."""
+    """mmengine's sampler for epochs, with a seed folded from the run's seed, the epoch and the index.
+
+    The indices and their order are mmengine's; the epoch is held as a tensor rather than a list.
+    """
 
     def __iter__(self) -> Iterator[SeededIndex]:
         """Yield this rank's indices of the epoch."""
-        return (SeededIndex(index, fold(self.seed, self.epoch, index)) for index in super().__iter__())
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        order = _order(len(self.dataset), self.shuffle, generator)
+        return (SeededIndex(index, fold(self.seed, self.epoch, index)) for index in self._part(order))
+
+    def _part(self, order: torch.Tensor) -> Iterator[int]:
+        """Yield every so many of all indices (N,), starting over at the end until all ranks have as many."""
+        for start in range(self.rank, self.total_size, CHUNK * self.world_size):
+            end = min(start + CHUNK * self.world_size, self.total_size)
+            yield from order[torch.arange(start, end, self.world_size) % len(order)].tolist()
 
 
 @DATA_SAMPLERS.register_module()
@@ -59,6 +73,13 @@ class SeededInfiniteSampler(InfiniteSampler):
 
     Positions are counted over all ranks, from the start of the run.
     """
+
+    def _infinite_indices(self) -> Iterator[int]:
+        """Yield the indices of one epoch after the other, for all ranks."""
+        generator = torch.Generator().manual_seed(self.seed)
+        while True:
+            for part in _order(self.size, self.shuffle, generator).split(CHUNK):
+                yield from part.tolist()
 
     def _indices_of_rank(self) -> Iterator[SeededIndex]:
         """Yield this rank's part of the stream from its start."""
@@ -81,3 +102,8 @@ class SeededInfiniteSampler(InfiniteSampler):
         if num_samples < 0:
             raise ValueError(f'cannot skip {num_samples} samples: the number must not be negative')
         self.indices = self._indices_after(num_samples)
+
+
+def _order(size: int, shuffle: bool, generator: torch.Generator) -> torch.Tensor:
+    """Give the indices of an epoch (N,), int64, as mmengine orders them."""
+    return torch.randperm(size, generator=generator) if shuffle else torch.arange(size)

@@ -30,7 +30,8 @@ class CheckpointGuardHook(Hook):
             ValueError: less of the model than `least` is in the checkpoint.
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        wanted = model.state_dict()
+        # of the wrapper, which alone can gather what is shared out among processes
+        wanted = {name.removeprefix('module.'): value for name, value in runner.model.state_dict().items()}
         given = checkpoint.get('state_dict', checkpoint)
         given = {name.removeprefix('module.'): getattr(value, 'shape', None) for name, value in given.items()}
         misfits = [name for name, value in wanted.items() if given.get(name) != value.shape]

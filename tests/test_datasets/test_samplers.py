@@ -3,11 +3,12 @@
 import itertools
 import pickle
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
 import torch
-from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
+from mmengine.dataset import BaseDataset, ConcatDataset, DefaultSampler, InfiniteSampler, RepeatDataset
 
 from mixmae_mm.datasets import PictureFolder, SeededIndex, SeededInfiniteSampler, SeededSampler, SeedSample
 from mixmae_mm.seeding import fold
@@ -126,3 +127,42 @@ def test_seeds_reach_a_wrapped_dataset(picture_folder, wrap):
     folder = PictureFolder(picture_folder, pipeline=[SeedSample(), lambda results: results['sample_idx']])
     index = wrap(folder)[SeededIndex(len(folder) + 1, seed=8)]
     assert (index, index.seed) == (1, 8)
+
+
+SIZES = [1, 2, 3, 7, 10, 11, 24, 25]
+
+
+@pytest.mark.parametrize('chunk', [1, 3, 65_536])
+@pytest.mark.parametrize('shuffle', [True, False])
+@pytest.mark.parametrize('world_size', [1, 2, 3, 8])
+def test_the_order_is_mmengines_on_every_rank(monkeypatch, chunk, shuffle, world_size):
+    monkeypatch.setattr('mixmae_mm.datasets.samplers.CHUNK', chunk)
+    for size, rank, round_up, epoch in itertools.product(SIZES, range(world_size), [True, False], [0, 5]):
+        monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda rank=rank: (rank, world_size))
+        pair = [
+            kind(range(size), shuffle=shuffle, seed=3, round_up=round_up) for kind in (SeededSampler, DefaultSampler)
+        ]
+        for sampler in pair:
+            sampler.set_epoch(epoch)
+        ours, theirs = map(list, pair)
+        assert ours == theirs
+        assert len(ours) == len(pair[0])
+
+
+@pytest.mark.parametrize('chunk', [1, 3, 65_536])
+@pytest.mark.parametrize('shuffle', [True, False])
+def test_the_stream_is_mmengines_on_every_rank(monkeypatch, chunk, shuffle):
+    monkeypatch.setattr('mixmae_mm.datasets.samplers.CHUNK', chunk)
+    for size, place in itertools.product(SIZES, [(0, 1), (0, 2), (1, 2), (0, 3), (2, 3)]):
+        monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda place=place: place)
+        pair = [kind(range(size), shuffle=shuffle, seed=3) for kind in (SeededInfiniteSampler, InfiniteSampler)]
+        assert take(pair[0], 60) == take(pair[1], 60)
+
+
+def test_an_epoch_is_no_list():
+    """A tensor of a million indices takes 8 MB, outside of Python's memory; a list of them 40 MB."""
+    tracemalloc.start()
+    iterator = iter(SeededSampler(range(1_000_000), seed=3))
+    next(iterator)
+    assert tracemalloc.get_traced_memory()[1] < 5e6
+    tracemalloc.stop()

@@ -1,9 +1,12 @@
-"""Time the two ways of computing masked window attention, to choose between them (mixmae_mm/models/attention.py).
+"""Time the ways of computing masked window attention, to choose between them (mixmae_mm/models/attention.py).
 
     python tools/benchmarks/attention.py [--threads 2] [--device cpu] [--batch 8] [--repeats 7]
 
-The shapes are those of the base encoder at 224 px, with the keep map shared by the batch. Both kernels run alternately;
-medians are printed, forward with backward for training and forward alone for inference.
+The shapes are those of the base encoder at 224 px; two sources are mixed by one map for the batch. Timed is what leads
+from projected tokens to what is projected next: with the map, which is joined with the bias, or by runs, with the
+sorting of the tokens before the projection and back; gradients of all that included. What a stage plans once for its
+blocks is left out. All ways run alternately; medians are printed, forward with backward for training and forward alone
+for inference, where runs are not taken.
 """
 
 import argparse
@@ -16,46 +19,76 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from mixmae_mm.models.attention import _explicit, _fused
+from mixmae_mm.mixing import random_assignment, resize_assignment
+from mixmae_mm.models.attention import _explicit, _fused, attend_runs, merge_heads, split_heads
+from mixmae_mm.models.windows import Windows, _arrange, plan_windows
 
-# windows, heads and tokens of a window in each stage
-STAGES = {'stage 1': (16, 4, 196), 'stage 2': (4, 8, 196), 'stage 3': (1, 16, 196), 'stage 4': (1, 32, 49)}
+# tokens a side of the map and of a window, and heads, in each stage
+STAGES = {'stage 1': (56, 14, 4), 'stage 2': (28, 14, 8), 'stage 3': (14, 14, 16), 'stage 4': (7, 7, 32)}
+CELLS = 7, 7
 HEAD_DIMS = 32
 
+Shape = tuple[int, int, int]
+Way = Callable[[], tuple[Tensor, ...]]
 
-def milliseconds(function: Callable[[], None]) -> float:
-    """Time one call; a GPU is waited for."""
+
+def milliseconds(way: Way) -> float:
+    """Time one call, forward and, where gradients are wanted, backward; a GPU is waited for."""
     start = time.perf_counter()
-    function()
+    outputs = way()
+    if outputs[0].requires_grad:
+        torch.autograd.backward(outputs, [torch.ones_like(output) for output in outputs])
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return (time.perf_counter() - start) * 1e3
 
 
-def make_call(kernel: Callable, inputs: list[Tensor], keep: Tensor) -> Callable[[], None]:
-    """Bind a kernel to its inputs: query, key, value and the bias, which is joined with the map inside."""
-    query, key, value, bias = inputs
+def with_map(kernel: Callable, qkv: Tensor, bias: Tensor, windows: Windows) -> Way:
+    """Attend by a kernel that takes the bias joined with the map: projected tokens (B, W, T, 3 * C)."""
 
-    def call() -> None:
-        joined = bias.to(query.dtype).masked_fill(~keep[:, :, None], float('-inf'))
-        out = kernel(query, key, value, joined)
-        if out.requires_grad:
-            out.backward(torch.ones_like(out))
+    def way() -> tuple[Tensor, ...]:
+        joined = bias.to(qkv.dtype).masked_fill(~windows.keep[:, :, None], float('-inf'))
+        return (merge_heads(kernel(*split_heads(qkv, len(bias)), joined)),)
 
-    return call
+    return way
 
 
-def compare(shape: tuple[int, int, int], dtype: torch.dtype, training: bool, args: argparse.Namespace) -> list[float]:
-    """Give the median milliseconds of the explicit and the fused kernel."""
-    windows, heads, tokens = shape
+def by_runs(tokens: Tensor, qkv: Tensor, bias: Tensor, windows: Windows) -> Way:
+    """Sort tokens (B, W, T, C), attend among those of each run, and sort back.
+
+    The projection in between is left out, as of the other ways: `qkv` stands for the sorted tokens' own.
+    """
+
+    def way() -> tuple[Tensor, ...]:
+        arranged = _arrange(tokens, windows.order)
+        seen = merge_heads(attend_runs(*split_heads(qkv.flatten(1, 2), len(bias)), bias, windows.runs))
+        return _arrange(seen.view(tokens.shape), windows.order.argsort()), arranged
+
+    return way
+
+
+def list_ways(shape: Shape, dtype: torch.dtype, training: bool, args: argparse.Namespace) -> dict[str, Way]:
+    """List the ways to attend in a stage."""
+    (grid, window, heads), dims = shape, shape[2] * HEAD_DIMS
+    number, length = (grid // window) ** 2, window**2
     made = dict(device=args.device, requires_grad=training)
-    inputs = [torch.randn(args.batch, windows, heads, tokens, HEAD_DIMS, dtype=dtype, **made) for _ in range(3)]
-    inputs.append(torch.randn(heads, tokens, tokens, **made))
-    keep = torch.rand(1, windows, tokens, tokens, device=args.device) < 0.5
-    keep |= torch.eye(tokens, dtype=torch.bool, device=args.device)
-    calls = [make_call(kernel, inputs, keep) for kernel in (_explicit, _fused)]
-    times = [[milliseconds(call) for call in calls] for _ in range(args.repeats + 1)][1:]
-    return [statistics.median(column) for column in zip(*times, strict=True)]
+    qkv = torch.randn(args.batch, number, length, 3 * dims, dtype=dtype, **made)
+    bias = torch.randn(heads, length, length, **made)
+    labels = resize_assignment(random_assignment(1, CELLS, 2, device=args.device), (grid, grid))
+    masked, sorted_ = (
+        plan_windows((grid, grid), (window, window), labels, qkv.device, in_runs) for in_runs in (False, True)
+    )
+    ways = {'written out': with_map(_explicit, qkv, bias, masked), 'fused': with_map(_fused, qkv, bias, masked)}
+    if training:
+        tokens = torch.randn(args.batch, number, length, dims, dtype=dtype, **made)
+        ways['by runs'] = by_runs(tokens, qkv, bias, sorted_)
+    return ways
+
+
+def compare(ways: dict[str, Way], repeats: int) -> dict[str, float]:
+    """Give the median milliseconds of each way."""
+    times = [{name: milliseconds(way) for name, way in ways.items()} for _ in range(repeats + 1)][1:]
+    return {name: statistics.median(row[name] for row in times) for name in ways}
 
 
 def main() -> None:
@@ -67,15 +100,19 @@ def main() -> None:
     parser.add_argument('--repeats', type=int, default=7)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    table = Table('', 'precision', 'mode', 'explicit, ms', 'fused, ms', 'explicit / fused')
-    for name, shape in STAGES.items():
+    names = 'written out', 'fused', 'by runs'
+    headings = *(f'{name}, ms' for name in names), 'written out / fused', 'by runs / written out'
+    table = Table('', 'precision', 'mode', *headings)
+    for stage, shape in STAGES.items():
         for dtype in (torch.float32, torch.bfloat16):
             for training in (True, False):
-                explicit, fused = compare(shape, dtype, training, args)
+                times = compare(list_ways(shape, dtype, training, args), args.repeats)
+                written, fused, runs = (times.get(name) for name in names)
+                cells = [f'{written:.1f}', f'{fused:.1f}', f'{runs:.1f}' if runs else '']
+                cells += [f'{written / fused:.2f}', f'{runs / written:.2f}' if runs else '']
                 mode = 'training' if training else 'inference'
-                numbers = f'{explicit:.1f}', f'{fused:.1f}', f'{explicit / fused:.2f}'
-                table.add_row(name, str(dtype).removeprefix('torch.'), mode, *numbers)
-    Console().print(table)
+                table.add_row(stage, str(dtype).removeprefix('torch.'), mode, *cells)
+    Console(width=120).print(table)
 
 
 if __name__ == '__main__':

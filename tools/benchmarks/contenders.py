@@ -7,16 +7,21 @@ import torch
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
+from mixmae_mm.models.swin_arch import ARCHS as SWINS
+from mixmae_mm.models.vit_arch import ARCHS as VITS
+
 SIZE = 224
 DIMS, DEPTH, HEADS = 768, 12, 12  # of ViT-B
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A model, and how its loss is had from normalised pictures (B, 3, 224, 224)."""
+    """A model, and how its loss is had from normalised pictures (B, 3, H, W)."""
 
     build: Callable[[], nn.Module]
     loss: Callable[[nn.Module, Tensor], Tensor]
+    few: int = 4
+    """Pictures of a step that only warms up: one that the model can group."""
 
 
 def _build(settings: dict) -> nn.Module:
@@ -25,14 +30,14 @@ def _build(settings: dict) -> nn.Module:
     return MODELS.build(settings)
 
 
-def _ours(**settings: dict) -> Contender:
+def _ours(sources: int, **settings: dict) -> Contender:
     """A pre-training model of ours: pictures are mixed in the step, as in training."""
 
     def loss(model: nn.Module, images: Tensor) -> Tensor:
         losses = model.loss(model.data_preprocessor.mix(images))
         return sum(value for name, value in losses.items() if name.startswith('loss'))
 
-    return Contender(lambda: _build(settings), loss)
+    return Contender(lambda: _build(settings), loss, 4 if 4 % sources == 0 else sources)
 
 
 def _peer(**settings: dict) -> Contender:
@@ -40,20 +45,24 @@ def _peer(**settings: dict) -> Contender:
     return Contender(lambda: _build(settings), lambda model, images: model.loss(images, [])['loss'])
 
 
-def _mixmae(**backbone: bool) -> Contender:
+def mixmae(arch: str = 'base', size: int = SIZE, sources: int = 2, **backbone: object) -> Contender:
+    """MixMAE as pre-trained: each source leads a mixture, one map a batch."""
     return _ours(
+        sources,
         type='mixmae_mm.MixMAE',
-        data_preprocessor=dict(type='mixmae_mm.MixingDataPreprocessor'),
-        backbone=dict(type='mixmae_mm.MixMIMSwin', arch='base', img_size=SIZE, **backbone),
-        neck=dict(type='mixmae_mm.MixDecoder', in_channels=1024),
+        data_preprocessor=dict(type='mixmae_mm.MixingDataPreprocessor', num_sources=sources),
+        backbone=dict(type='mixmae_mm.MixMIMSwin', arch=arch, img_size=size, **backbone),
+        neck=dict(type='mixmae_mm.MixDecoder', in_channels=SWINS[arch]['embed_dims'] * 8, grid_size=size // 32),
         head=dict(type='mixmae_mm.MixReconstructionHead'),
     )
 
 
-def _mixedae(sources: int, recognition: bool = False) -> Contender:
+def mixedae(sources: int, recognition: bool = False, arch: str = 'base', size: int = SIZE) -> Contender:
     """MixedAE, naive mixing, or with one source MAE, with MAE's decoder."""
     contrast = dict(type='mixmae_mm.HomologousContrastiveLoss') if recognition else None
+    dims = VITS[arch]['embed_dims']
     return _ours(
+        sources,
         type='mixmae_mm.MixedAE',
         data_preprocessor=dict(
             type='mixmae_mm.MixingDataPreprocessor',
@@ -65,12 +74,13 @@ def _mixedae(sources: int, recognition: bool = False) -> Contender:
         ),
         backbone=dict(
             type='mixmae_mm.MixedAEViT',
-            arch='base',
+            arch=arch,
+            img_size=size,
             num_sources=sources,
             attention='homologous' if recognition else 'global',
             segment_embedding=recognition,
         ),
-        neck=dict(type='mixmae_mm.MixDecoder', in_channels=DIMS, grid_size=14, cell_size=16, cls_token=True),
+        neck=dict(type='mixmae_mm.MixDecoder', in_channels=dims, grid_size=size // 16, cell_size=16, cls_token=True),
         head=dict(type='mixmae_mm.MixReconstructionHead', cell_size=16),
         contrast=contrast,
     )
@@ -117,11 +127,11 @@ MAE = _peer(
 SUITES = {
     'mixmae': {
         'MixMIM (mmpretrain)': MIXMIM,
-        'MixMAE': _mixmae(),
-        'MixMAE, checkpointing': _mixmae(with_cp=True),
+        'MixMAE': mixmae(),
+        'MixMAE, checkpointing': mixmae(with_cp=True),
     },
-    'mae': {'MAE (mmpretrain)': MAE, 'MAE': _mixedae(1)},
-    'mixedae': {'MAE': _mixedae(1), 'naive mixing': _mixedae(4), 'MixedAE': _mixedae(4, recognition=True)},
+    'mae': {'MAE (mmpretrain)': MAE, 'MAE': mixedae(1)},
+    'mixedae': {'MAE': mixedae(1), 'naive mixing': mixedae(4), 'MixedAE': mixedae(4, recognition=True)},
     'vit': {'ViT-B (PyTorch blocks)': _pytorch_vit(), 'ViT-B': _vit()},
 }
 """What is compared; the first of each suite is what the others are measured by."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from contenders import Contender
+from contenders import SIZE, Contender
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -33,10 +33,10 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def in_turns(calls: dict[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
-    """Call each once to warm up, then all in turn, so that what disturbs the machine disturbs all."""
-    rounds = [{name: call() for name, call in calls.items()} for _ in range(repeats + 1)]
-    return {name: [times[name] for times in rounds[1:]] for name in calls}
+def in_turns(calls: dict[str, Callable[[], float]], repeats: int, warm_up: int = 1) -> dict[str, list[float]]:
+    """Call each to warm up, then all in turn, so that what disturbs the machine disturbs all."""
+    rounds = [{name: call() for name, call in calls.items()} for _ in range(warm_up + repeats)]
+    return {name: [times[name] for times in rounds[warm_up:]] for name in calls}
 
 
 def ratio(times: list[float], of: list[float]) -> float:
@@ -47,7 +47,7 @@ def ratio(times: list[float], of: list[float]) -> float:
 def peak_memory(contender: Contender, images: Tensor, half: bool) -> dict[str, int]:
     """Run a second step; give the bytes that it needed beyond the weights, and all that the process held at most."""
     model = contender.build().to(images.device).train()
-    step(contender, model, images[:4], half)
+    step(contender, model, images[: contender.few], half)
     if images.is_cuda:
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -68,14 +68,23 @@ def _resident(field: str) -> int:
 
 
 def training_operations(contender: Contender) -> float:
+    """Count the floating-point operations of a step at 224 px for a picture.
+
+    Without gradients our models hide what runs leave out, so that it counts here, as in the official ones.
+    """
+    with torch.no_grad():
+        return operations(contender, contender.build().train(), torch.zeros(contender.few, 3, SIZE, SIZE))
+
+
+def operations(contender: Contender, model: nn.Module, images: Tensor) -> float:
     """Count the floating-point operations of a step for a picture: three times those of the forward pass.
 
-    What is computed twice to save memory is not counted twice.
+    What is computed twice to save memory is not counted twice. The model is in training: in evaluation PyTorch fuses
+    blocks.
     """
-    images = torch.zeros(4, 3, 224, 224)
     fused = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_operations}
-    with FlopCounterMode(display=False, custom_mapping=fused) as counter, torch.no_grad():
-        contender.loss(contender.build().train(), images)  # in evaluation PyTorch fuses blocks
+    with FlopCounterMode(display=False, custom_mapping=fused) as counter:
+        contender.loss(model, images)
     return 3 * counter.get_total_flops() / len(images)
 
 

@@ -1,0 +1,299 @@
+"""The pictures below a folder: found in one order, held in one block of memory, kept in a file until the next start.
+
+A list of dicts costs about 400 bytes a picture, and again in every loader worker, as reading an entry writes its
+reference count. Here a picture costs the bytes of its path and 9 more, and workers share them.
+
+The file holds when each folder last changed (adding, removing and renaming files all count). The next start looks at
+the folders only, and lists anew unless all are as they were.
+"""
+
+import functools
+import hashlib
+import itertools
+import logging
+import operator
+import os
+import stat
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from mmengine.logging import print_log
+
+from mixmae_mm.datasets import array_file
+
+ENDINGS = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
+KEPT_FROM = 10_000  # pictures: fewer are listed faster than a file is worth
+SETTLED = 2.0  # seconds: a folder may change again within its clock's tick, and not show it
+Stamp = tuple[int, int, int]
+NO_FOLDER: Stamp = (0, 0, 0)
+UNSETTLED: Stamp = (-1, -1, -1)
+
+
+class Listing(Sequence):
+    """Paths of pictures as a sequence of `dict(img_path=...)` that takes the place of a list; it cannot be changed.
+
+    A slice or a choice of pictures shares the memory of the whole, and so do copies. Pickled, one that lies in a file
+    goes by the file's name, so that loader workers that are spawned share it too.
+
+    Args:
+        root: the folder that the paths start from.
+        paths: (B,) uint8, the paths in the bytes of the file system, each ended by a zero.
+        starts: (P + 1,) int64, where each path starts, and the end of the last.
+        positions: which of the P pictures, in which order; all of them if not given.
+        source: the file that the arrays are mapped from, and its digest.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        paths: np.ndarray,
+        starts: np.ndarray,
+        positions: Sequence[int] | np.ndarray | None = None,
+        source: tuple[str, bytes] | None = None,
+    ) -> None:
+        self.root, self.paths, self.starts, self.source = root, paths, starts, source
+        self.positions = range(len(starts) - 1) if positions is None else positions
+
+    def __len__(self) -> int:
+        """Count the pictures."""
+        return len(self.positions)
+
+    def __getitem__(self, index: int | slice) -> 'dict | Listing':
+        """Give one picture, or a part of the listing.
+
+        Raises:
+            IndexError: there are not so many pictures.
+        """
+        if isinstance(index, slice):
+            return self._at(self.positions[index])
+        if not -len(self) <= index < len(self):
+            raise IndexError(f'there is no picture {index}: the listing of {self.root!r} holds {len(self)}')
+        position = self.positions[index]
+        path = self.paths[self.starts[position] : self.starts[position + 1] - 1].tobytes()
+        return dict(img_path=os.path.join(self.root, os.fsdecode(path)))
+
+    def take(self, indices: Sequence[int]) -> 'Listing':
+        """Give the pictures at these places, in this order.
+
+        Raises:
+            IndexError: there are not so many pictures.
+        """
+        chosen = np.asarray(indices, np.int64)
+        if len(chosen) and not -len(self) <= chosen.min() <= chosen.max() < len(self):
+            raise IndexError(
+                f'pictures {chosen.min()} to {chosen.max()} were asked for: '
+                f'the listing of {self.root!r} holds {len(self)}'
+            )
+        return self._at(np.asarray(self.positions, np.int64)[chosen])
+
+    def _at(self, positions: Sequence[int] | np.ndarray) -> 'Listing':
+        """Choose other positions of the same arrays."""
+        return Listing(self.root, self.paths, self.starts, positions, self.source)
+
+    def __deepcopy__(self, memo: dict) -> 'Listing':
+        """Give itself, as nothing can change it."""
+        return self
+
+    def __reduce__(self) -> tuple:
+        """Pickle the file's name while it holds what is mapped here, and the arrays otherwise."""
+        if self.source and array_file.holds(*self.source):
+            return _reopened, (self.root, self.source, self.positions)
+        return Listing, (self.root, self.paths, self.starts, self.positions)
+
+
+def _reopened(root: str, source: tuple[str, bytes], positions: Sequence[int] | np.ndarray) -> Listing:
+    """Map the file of a pickled listing."""
+    starts, _, _, paths = array_file.read_again(*source)
+    return Listing(root, paths, starts.view('<i8'), positions, source)
+
+
+def list_pictures(root: str, cache: bool | str = True) -> Listing:
+    """List the pictures below a folder, or take the listing of an earlier start if no folder has changed since.
+
+    Args:
+        root: the folder.
+        cache: keep the listing of a large folder in a file below `~/.cache` (`$XDG_CACHE_HOME`), or below a folder
+            given here; False neither keeps nor looks.
+
+    Raises:
+        ValueError: there are no pictures.
+    """
+    file = cache_file(root, cache) if cache else None
+    listing = file and _kept(file, root)
+    if listing:
+        _log(f'{len(listing):,} pictures below {root}, from the listing cached in {file} (remove it to list anew)')
+        return listing
+    start = time.perf_counter()
+    listing, stamps = list_anew(root)
+    _log(f'{len(listing):,} pictures below {root}, listed in {time.perf_counter() - start:.1f} s')
+    return keep(listing, stamps, file) if file else listing
+
+
+def cache_file(root: str, cache: bool | str = True) -> str:
+    """Name the file for a folder's listing, after its real path and the endings."""
+    home = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
+    folder = os.path.join(home, 'mixmae_mm', 'listings') if cache is True else os.path.expanduser(cache)
+    return os.path.join(os.path.abspath(folder), f'{_key(root).hex()}.listing')
+
+
+def _key(root: str) -> bytes:
+    """Digest what a listing depends on, besides what lies in the folders."""
+    return hashlib.sha256(os.fsencode('\0'.join((os.path.realpath(root), *ENDINGS)))).digest()
+
+
+def list_anew(root: str) -> tuple[Listing, dict[str, Stamp]]:
+    """List the pictures below a folder; give also the folders met (relative) and when each last changed.
+
+    Raises:
+        ValueError: there are no pictures.
+    """
+    seen, stamps, paths = Counter(), {}, bytearray()
+    skip = len(os.path.join(root, ''))
+    for folder, names in runs_below(root, set(), stamps):
+        endings = [_ending(name) for name in names]
+        seen.update(endings)
+        lead = os.path.join(folder[skip:], '')
+        found = (f'{lead}{name}\0' for name, ending in zip(names, endings, strict=True) if ending in ENDINGS)
+        paths += os.fsencode(''.join(found))
+    if not paths:
+        raise ValueError(
+            f'no picture below {root!r}: it holds {_describe(seen)}; '
+            f'pictures end in {" ".join(ENDINGS)} (in either case). Set data_root to a folder with such files.'
+        )
+    paths = np.frombuffer(paths, np.uint8)
+    starts = np.concatenate([[0], np.flatnonzero(paths == 0) + 1])
+    return Listing(root, paths, starts), {folder[skip:]: stamp for folder, stamp in stamps.items()}
+
+
+def keep(listing: Listing, stamps: dict[str, Stamp], file: str) -> Listing:
+    """Write a listing of `list_anew` to a file, and map it from there; if it is small or cannot be, give it back."""
+    folders = np.frombuffer(os.fsencode(''.join(f'{folder}\0' for folder in stamps)), np.uint8)
+    arrays = (listing.starts.astype('<i8', copy=False), np.array(list(stamps.values()), '<i8'), folders, listing.paths)
+    try:
+        if len(listing) < KEPT_FROM:
+            _forget(file)
+            return listing
+        array_file.write(file, _key(listing.root), arrays)
+        source, (starts, _, _, paths) = _open(file, listing.root)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, 'strerror', None) or error
+        _warn_once(f'listings of folders cannot be kept in {os.path.dirname(file)} for the next start: {reason}')
+        return listing
+    return Listing(listing.root, paths, starts, source=source)
+
+
+def _forget(file: str) -> None:
+    """Remove the file of a folder that has become small."""
+    if os.path.exists(file):
+        os.remove(file)
+
+
+def _open(file: str, root: str) -> tuple[tuple[str, bytes], list[np.ndarray]]:
+    """Map a file; give its name and digest, and starts (P + 1,), stamps (F, 3), folders and paths (bytes)."""
+    digest, (starts, stamps, folders, paths) = array_file.read(file, _key(root))
+    return (file, digest), [starts.view('<i8'), stamps.view('<i8').reshape(-1, 3), folders, paths]
+
+
+def _kept(file: str, root: str) -> Listing | None:
+    """Give the listing of an earlier start, if there is one and no folder has changed; say why not."""
+    try:
+        source, (starts, stamps, folders, paths) = _open(file, root)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        _log(f'the listing of {root} cached in {file} cannot be used: {error}; listing anew')
+        return None
+    names = os.fsdecode(folders.tobytes()).split('\0')[:-1]
+    known = zip(names, map(tuple, stamps.tolist()), strict=True)
+    changed = [(name, stamp) for name, stamp in known if _stamp(os.path.join(root, name)) != stamp]
+    if not changed:
+        return Listing(root, paths, starts, source=source)
+    first, stamp = changed[0]
+    how = 'was being changed when it was listed' if stamp == UNSETTLED else 'has changed'
+    _log(
+        f'the listing of {root} cached in {file} is stale: {os.path.join(root, first)} {how} '
+        f'({len(changed):,} of {len(names):,} folders); listing anew'
+    )
+    return None
+
+
+def files_below(folder: str, entered: set[str] | None = None) -> Iterator[str]:
+    """Yield the files below a folder, sorted; `entered` holds the real paths met, so that links cannot loop."""
+    for below, names in runs_below(folder, set() if entered is None else entered, {}):
+        yield from (os.path.join(below, name) for name in names)
+
+
+def runs_below(folder: str, entered: set[str], stamps: dict[str, Stamp]) -> Iterator[tuple[str, list[str]]]:
+    """Yield folders with names of files in them, in order: one run of files up to the next folder among them.
+
+    `entered` holds the real paths met, so that links cannot loop; `stamps` gets when each folder last changed.
+    """
+    stamps[folder] = _settled(_stamp(folder))
+    real = os.path.realpath(folder)
+    if real in entered:
+        return
+    entered.add(real)
+    with os.scandir(folder) as entries:
+        names = sorted((entry.name, _is_folder(entry, stamps)) for entry in entries if not entry.name.startswith('.'))
+    for are_folders, run in itertools.groupby(names, operator.itemgetter(1)):
+        if are_folders:
+            for name, _ in run:
+                yield from runs_below(os.path.join(folder, name), entered, stamps)
+        else:
+            yield folder, [name for name, _ in run]
+
+
+def _is_folder(entry: os.DirEntry, stamps: dict[str, Stamp]) -> bool:
+    """Tell folders, linked ones too; take note of a link that is none now, but may be once a disk is mounted."""
+    is_folder = entry.is_dir()
+    if not is_folder and entry.is_symlink() and _ending(entry.name) not in ENDINGS:
+        stamps[entry.path] = NO_FOLDER
+    return is_folder
+
+
+def _stamp(folder: str) -> Stamp:
+    """Give when a folder last changed, in nanoseconds, by its clock, which programs can set, and by the kernel's.
+
+    With them a number for where a link leads: two folders can change within one tick of the clock.
+    """
+    try:
+        state = os.stat(folder)
+    except OSError:
+        return NO_FOLDER
+    target = _number(os.path.realpath(folder)) if os.path.islink(folder) else 0
+    return (state.st_mtime_ns, state.st_ctime_ns, target) if stat.S_ISDIR(state.st_mode) else NO_FOLDER
+
+
+def _number(path: str) -> int:
+    """Give a path as one of 2**63 numbers."""
+    return int.from_bytes(hashlib.sha256(os.fsencode(path)).digest()[:8], 'big') >> 1
+
+
+def _settled(stamp: Stamp) -> Stamp:
+    """Mark the stamp of a folder that changed so lately that it could change again and keep its stamp."""
+    return UNSETTLED if max(stamp[:2]) > time.time_ns() - SETTLED * 1e9 else stamp
+
+
+def _ending(name: str) -> str:
+    """Give the ending in lower case, with its dot; the name does not start with one."""
+    dot = name.rfind('.')
+    return name[dot:].lower() if dot > 0 else ''
+
+
+def _describe(seen: Counter) -> str:
+    """Say how many files of which endings there are."""
+    kinds = ', '.join(f'{count} {ending or "without ending"}' for ending, count in seen.most_common(5))
+    return f'{seen.total()} files ({kinds})' if seen else 'no files at all'
+
+
+def _log(text: str, level: int = logging.INFO) -> None:
+    """Log to the run's logger."""
+    print_log(text, logger='current', level=level)
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    """Warn, once a process for each text."""
+    _log(text, logging.WARNING)

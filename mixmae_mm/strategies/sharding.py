@@ -1,0 +1,97 @@
+"""A model shared out among processes: PyTorch's FSDP, as mmengine drives it."""
+
+from mmengine._strategy import FSDPStrategy
+from mmengine.device import get_device
+from mmengine.dist import all_gather_object
+from mmengine.optim import BaseOptimWrapper
+from torch import Tensor, device, nn
+from torch.distributed.fsdp import (
+    FullOptimStateDictConfig,
+    FullStateDictConfig,
+    FullyShardedDataParallel,
+    StateDictType,
+)
+
+from mixmae_mm.models.layers import Block
+from mixmae_mm.models.swin_stage import SwinBlock
+from mixmae_mm.registry import FUNCTIONS, STRATEGIES
+
+BLOCKS = Block, SwinBlock
+
+
+@FUNCTIONS.register_module()
+def wrap_blocks(module: nn.Module, recurse: bool, nonwrapped_numel: int) -> bool:
+    """Tell FSDP to gather each transformer block by itself, and all else with the model around."""
+    return recurse or isinstance(module, BLOCKS)
+
+
+@STRATEGIES.register_module()
+class ShardingStrategy(FSDPStrategy):
+    """mmengine's `FSDPStrategy`, also on CPUs, and with checkpoints that runs of one process share.
+
+    Checkpoints are what a run without sharding writes, so either goes on from the other, and with any number of
+    processes. mmengine's own chooses weight decay by the shapes of shards, which are flat, clips by the norms of
+    shards, stores the optimiser's parameters in an order of their own, and cannot resume with today's PyTorch.
+
+    Args:
+        model_wrapper: Of `MMFullyShardedDataParallel`, such as `auto_wrap_policy` and `sharding_strategy`.
+        kwargs: As of mmengine's `FSDPStrategy`.
+    """
+
+    def __init__(self, *, model_wrapper: dict | None = None, **kwargs: object) -> None:
+        wrapper = dict(type='MMFullyShardedDataParallel', **(model_wrapper or {}))
+        if get_device() == 'cpu':
+            wrapper['device_id'] = device('cpu')
+        super().__init__(model_wrapper=wrapper, **kwargs)
+        if get_device() == 'cpu' and self.state_dict_type == StateDictType.FULL_STATE_DICT:
+            # what lies on a CPU already would be freed there, not moved (pytorch/pytorch#188989)
+            self.state_dict_config = FullStateDictConfig(rank0_only=True)
+            self.optim_state_dict_config = FullOptimStateDictConfig(rank0_only=True)
+
+    def build_optim_wrapper(self, optim_wrapper: dict, model: nn.Module | None = None) -> BaseOptimWrapper:
+        """Build the optimiser while parameters have their own names and shapes, by which their settings are chosen."""
+        with FullyShardedDataParallel.summon_full_params(model, writeback=False):
+            built = super().build_optim_wrapper(optim_wrapper, model)
+        # the norm of the whole gradient, not of this process's shards
+        built.clip_func = lambda parameters, **settings: model.clip_grad_norm_(**settings)
+        return built
+
+    def optim_state_dict(self) -> dict:
+        """Give the optimiser's state as without sharding, on the first process; nothing elsewhere."""
+        numbers = {name: number for number, name in enumerate(self._names())}
+        ours = self.optim_wrapper.state_dict()
+        states = {}
+        for key in sorted(set().union(*all_gather_object({key for state in ours['state'].values() for key in state}))):
+            for name, state in self._gather(ours, key).items():
+                states.setdefault(numbers[name], {}).update(state)
+        return ours | {'state': states}
+
+    def _gather(self, ours: dict, key: str) -> dict[str, dict[str, Tensor]]:
+        """Gather one entry of the optimiser's state, by parameter names.
+
+        One by one, and cloned, since PyTorch gathers them all in one buffer, of which on a CPU it makes no copies.
+        """
+        only = {number: {key: state[key]} for number, state in ours['state'].items() if key in state}
+        alone = {'state': only, 'param_groups': ours['param_groups']}
+        whole = FullyShardedDataParallel.optim_state_dict(self.model, self.optim_wrapper.optimizer, alone)
+        states = whole.get('state', {})
+        return {name: {key: value.clone() for key, value in state.items()} for name, state in states.items()}
+
+    def load_optim_state_dict(self, state_dict: dict) -> None:
+        """Take an optimiser's state from any run of this model and optimiser, sharded or not."""
+        names = self._names()
+        named = {
+            'state': {names[number]: state for number, state in state_dict['state'].items()},
+            'param_groups': [
+                {**group, 'params': [names[number] for number in group['params']]}
+                for group in state_dict['param_groups']
+            ],
+        }
+        shards = FullyShardedDataParallel.optim_state_dict_to_load(self.model, self.optim_wrapper.optimizer, named)
+        self.optim_wrapper.load_state_dict(state_dict | shards)
+
+    def _names(self) -> list[str]:
+        """List the names of the optimiser's parameters in its own order, by which it numbers them."""
+        names = {id(parameter): name for name, parameter in self.model.named_parameters()}
+        ordered = [parameter for group in self.optim_wrapper.optimizer.param_groups for parameter in group['params']]
+        return [names[id(parameter)].replace('_fsdp_wrapped_module.', '') for parameter in ordered]

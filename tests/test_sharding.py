@@ -1,0 +1,141 @@
+"""Runs that share weights and optimiser out among processes end like those that do not, and go on from each other."""
+
+import importlib.util
+import re
+import shutil
+import socket
+
+import pytest
+import torch
+from micro_training import ROOT, finish, make_config, start, tool
+from mmengine.config import Config
+
+from mixmae_mm.checkpoints import load_backbone
+from mixmae_mm.registry import MODELS
+
+pytestmark = pytest.mark.slow
+
+BASE = re.compile(r"^_base_ = '(.*)'$", re.MULTILINE)
+# Adam makes much of what rounding leaves of gradients that are 0: a large eps keeps that small.
+SETTINGS = """
+optim_wrapper = dict(
+    optimizer=dict(eps=1e-2), paramwise_cfg=dict(decay_rate=0.7), clip_grad=dict(max_norm=1e-2))
+"""
+MIDDLE, LAST = 'epoch_2.pth', 'epoch_3.pth'
+
+
+def write_config(folder, strategy=None):
+    """Write a config into `folder`, which holds the pictures, with a strategy's settings."""
+    path = folder / f'{strategy or "copies"}.py'
+    text = (folder / 'micro.py').read_text() + SETTINGS
+    if strategy:
+        text = BASE.sub(rf"_base_ = ['\1', '{ROOT}/configs/_base_/strategies/{strategy}.py']", text)
+    path.write_text(text)
+    return path
+
+
+def train(folder, strategy=None, name=None, resume=None, environment=()):
+    """Train in two processes; the work folder. `resume` is a checkpoint, copied into it, to go on from."""
+    work_dir = folder / (name or strategy or 'copies')
+    work_dir.mkdir()
+    options = []
+    if resume:
+        shutil.copy(resume, work_dir)
+        options = ['--resume', work_dir / resume.name]
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    config = write_config(folder, strategy)
+    command = ROOT / 'tools/dist_train.sh', config, 2, '--work-dir', work_dir, *options
+    finish(start('env', f'PORT={port}', *environment, *command))
+    return work_dir
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('sharding')
+    make_config(folder)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def copies(folder):
+    """A run in which each process holds the whole model."""
+    return train(folder)
+
+
+@pytest.fixture(scope='module')
+def sharded(folder):
+    """The same run with the model shared out."""
+    return train(folder, 'fsdp')
+
+
+def load(path):
+    return torch.load(path, weights_only=True)
+
+
+def check_same(found, expected):
+    """Compare weights and optimisers."""
+    assert found['state_dict'].keys() == expected['state_dict'].keys()
+    for name, value in expected['state_dict'].items():
+        torch.testing.assert_close(found['state_dict'][name], value, atol=1e-5, rtol=1e-5)
+    assert settings(found['optimizer']) == settings(expected['optimizer'])
+    ours, theirs = (in_order(checkpoint['optimizer']) for checkpoint in (found, expected))
+    assert len(ours) == len(theirs) > 10
+    for one, two in zip(ours, theirs, strict=True):
+        assert one.keys() == two.keys() == {'step', 'exp_avg', 'exp_avg_sq'}
+        for key in one:
+            torch.testing.assert_close(one[key], two[key], atol=1e-5, rtol=1e-4)
+
+
+def settings(optimizer):
+    """List what an optimiser's groups have set, beside which parameters."""
+    return [{key: value for key, value in group.items() if key != 'params'} for group in optimizer['param_groups']]
+
+
+def in_order(optimizer):
+    """List the states of an optimiser's parameters as its groups do."""
+    return [optimizer['state'][key] for group in optimizer['param_groups'] for key in group['params']]
+
+
+def test_both_end_alike_and_did_train(copies, sharded):
+    last = load(sharded / LAST)
+    check_same(last, load(copies / LAST))
+    first = load(sharded / 'epoch_1.pth')['state_dict']
+    assert max((first[name] - value).abs().max() for name, value in last['state_dict'].items()) > 1e-4
+
+
+def test_a_sharded_run_goes_on_from_a_whole_one(folder, copies):
+    check_same(load(train(folder, 'fsdp', 'to_sharded', copies / MIDDLE) / LAST), load(copies / LAST))
+
+
+def test_a_whole_run_goes_on_from_a_sharded_one(folder, copies, sharded):
+    check_same(load(train(folder, None, 'to_whole', sharded / MIDDLE) / LAST), load(copies / LAST))
+
+
+def test_one_process_goes_on_from_a_sharded_run(folder, sharded):
+    work_dir = folder / 'alone'
+    out, _ = finish(tool('train.py', write_config(folder), '--work-dir', work_dir, '--resume', sharded / MIDDLE))
+    steps = [state['step'] for state in in_order(load(work_dir / LAST)['optimizer'])]
+    assert 'resumed epoch: 2, iter: 4' in out
+    assert set(map(float, steps)) == {8.0}  # 4 of the sharded run and an epoch of 4 batches of 8
+
+
+def test_an_encoder_loads_from_a_sharded_run(folder, sharded):
+    backbone = MODELS.build(Config.fromfile(folder / 'micro.py').model.backbone)
+    load_backbone(backbone, str(sharded / LAST))
+    stored = load(sharded / LAST)['state_dict']
+    for name, value in backbone.state_dict().items():
+        assert torch.equal(value, stored[f'backbone.{name}'])
+
+
+@pytest.mark.skipif(not importlib.util.find_spec('deepspeed'), reason='needs `pip install deepspeed`')
+@pytest.mark.parametrize('stage', [2, 3])
+def test_deepspeed_ends_alike(folder, copies, stage, tmp_path):
+    from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
+
+    work_dir = train(folder, f'deepspeed_zero{stage}', environment=['DS_ACCELERATOR=cpu'])
+    weights = get_fp32_state_dict_from_zero_checkpoint(str(work_dir), tag=LAST)
+    for name, value in load(copies / LAST)['state_dict'].items():
+        if name in weights:
+            torch.testing.assert_close(weights[name], value, atol=1e-5, rtol=1e-5)

@@ -1,0 +1,84 @@
+"""Configs fitted to the strategy that they name."""
+
+import pytest
+from micro_training import ROOT
+from mmengine.config import Config
+from torch import nn
+
+from mixmae_mm.failures import check_checkpoint
+from mixmae_mm.models.layers import Block
+from mixmae_mm.models.swin_stage import SwinBlock
+from mixmae_mm.strategies import fit_strategy, wrap_blocks
+
+AMP = dict(type='AmpOptimWrapper', dtype='bfloat16', optimizer=dict(type='AdamW', lr=1e-3))
+
+
+def fit(strategy='DeepSpeedStrategy', launcher='pytorch', wrapper=AMP):
+    config = Config(dict(launcher=launcher, strategy=dict(type=strategy), optim_wrapper=wrapper))
+    fit_strategy(config)
+    return config
+
+
+def test_without_a_strategy_nothing_changes():
+    config = Config(dict(launcher='none', optim_wrapper=dict(AMP)))
+    fit_strategy(config)
+    assert config.optim_wrapper.to_dict() == AMP
+
+
+@pytest.mark.parametrize('strategy', ['mixmae_mm.ShardingStrategy', 'DeepSpeedStrategy'])
+def test_a_strategy_without_a_launcher_is_refused(strategy):
+    with pytest.raises(ValueError, match=rf'{strategy} needs a launcher, even for one process: tools/dist_train.sh'):
+        fit(strategy, 'none')
+
+
+def test_deepspeed_is_told_what_the_wrapper_asks_for():
+    constructor = dict(constructor='mixmae_mm.LayerDecayOptimWrapperConstructor', paramwise_cfg=dict(decay_rate=0.7))
+    config = fit(wrapper=dict(AMP, **constructor, clip_grad=dict(max_norm=5.0), accumulative_counts=4))
+    assert config.optim_wrapper.to_dict() == dict(
+        type='DeepSpeedOptimWrapper', optimizer=AMP['optimizer'], **constructor
+    )
+    assert config.strategy.config.to_dict() == dict(
+        torch_autocast=dict(enabled=True, dtype='bfloat16'), gradient_clipping=5.0, gradient_accumulation_steps=4
+    )
+
+
+def test_deepspeed_in_single_precision():
+    config = fit(wrapper=dict(type='OptimWrapper', optimizer=AMP['optimizer']))
+    assert config.strategy.config.to_dict() == dict(gradient_accumulation_steps=1)
+
+
+@pytest.mark.parametrize(
+    ('wrapper', 'message'),
+    [
+        (dict(AMP, type='ApexOptimWrapper'), r'cannot stand in for the optimizer wrapper ApexOptimWrapper'),
+        (dict(AMP, use_fsdp=True), r"AmpOptimWrapper with \['use_fsdp'\]"),
+        (dict(AMP, clip_grad=dict(clip_value=1.0)), r"clips gradients by max_norm alone, got .*'clip_value': 1.0"),
+        (dict(AMP, clip_grad=dict(max_norm=1.0, norm_type=1)), r'clips gradients by max_norm alone'),
+    ],
+)
+def test_what_deepspeed_has_nothing_for_is_refused(wrapper, message):
+    with pytest.raises(ValueError, match=message):
+        fit(wrapper=wrapper)
+
+
+def test_blocks_are_gathered_alone():
+    blocks = Block(8, 2, mlp_ratio=2.0, drop_path=0.0), SwinBlock(8, 2, (4, 4), 2.0, 0.0)
+    assert all(wrap_blocks(block, recurse=False, nonwrapped_numel=0) for block in blocks)
+    assert not wrap_blocks(nn.Linear(8, 8), recurse=False, nonwrapped_numel=10**9)
+    assert wrap_blocks(nn.Linear(8, 8), recurse=True, nonwrapped_numel=0)
+
+
+def test_a_folder_is_a_checkpoint_of_deepspeed_only(tmp_path):
+    with pytest.raises(ValueError, match=r'is no checkpoint of DeepSpeed, which is a folder'):
+        check_checkpoint(str(tmp_path), in_folder=True)
+    (tmp_path / 'mp_rank_00_model_states.pt').touch()
+    check_checkpoint(str(tmp_path), in_folder=True)
+    with pytest.raises(ValueError, match=r"is a folder: DeepSpeed's checkpoints go on with its strategy only"):
+        check_checkpoint(str(tmp_path))
+
+
+@pytest.mark.parametrize('name', ['fsdp', 'deepspeed_zero2', 'deepspeed_zero3'])
+def test_settings_are_there_for_each(name):
+    config = Config.fromfile(ROOT / f'configs/_base_/strategies/{name}.py')
+    assert config.runner_type == 'FlexibleRunner'
+    assert config.strategy.type == ('mixmae_mm.ShardingStrategy' if name == 'fsdp' else 'DeepSpeedStrategy')
