@@ -54,7 +54,7 @@ def _explicit(query: Tensor, key: Tensor, value: Tensor, joined: Tensor) -> Tens
     return logits.softmax(dim=-1) @ value
 
 
-def attend_runs(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, runs: Sequence[Tensor]) -> Tensor:
+def attend_runs(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, runs: Sequence[int]) -> Tensor:
     """Softmax attention among like tokens, which stand side by side: query, key, value (B, S, N, D) -> (B, S, N, D).
 
     What `attend` does with a map that hides all others, without computing what is hidden.
@@ -63,11 +63,13 @@ def attend_runs(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, runs: S
         query: What looks.
         key: What is looked at.
         value: What is taken along.
-        bias: Added to the logits of every window, (S, T, T).
-        runs: The places in their window of the tokens of each run, each (t,); together they are N.
+        bias: Added to the logits, for each pair of tokens of a run, run by run: (S, sum of squared runs).
+        runs: How many tokens stand in each run; together they are N.
     """
-    parts = zip(*(x.split([len(run) for run in runs], dim=2) for x in (query, key, value)), runs, strict=True)
-    return torch.cat([_explicit(*part, bias[:, run[:, None], run].to(query.dtype)) for *part, run in parts], dim=2)
+    sequences = zip(*(x.split(list(runs), dim=2) for x in (query, key, value)), strict=True)
+    biases = bias.to(query.dtype).split([length**2 for length in runs], dim=1)
+    parts = zip(sequences, biases, runs, strict=True)
+    return torch.cat([_explicit(*part, joined.unflatten(1, (length, -1))) for part, joined, length in parts], dim=2)
 
 
 def _fused(query: Tensor, key: Tensor, value: Tensor, joined: Tensor) -> Tensor:

@@ -45,20 +45,20 @@ class WindowAttention(FitsStored, nn.Module):
 
     def forward(self, x: Tensor, windows: Windows) -> Tensor:
         """Let the tokens of each window see each other, as far as `windows` allows: (B, W, T, C) -> (B, W, T, C)."""
-        bias = self._bias(windows.size)
         if windows.runs:
             sequence = split_heads(self.qkv(x.flatten(1, 2)), self.num_heads)
-            seen = merge_heads(attend_runs(*sequence, bias, windows.runs)).view(x.shape)
+            seen = merge_heads(attend_runs(*sequence, self._bias(windows.pairs), windows.runs)).view(x.shape)
         else:
+            index = self.relative_position_index
+            if windows.size != self.window:
+                index = relative_index(windows.size, self.window, index.device)
+            bias = self._bias(index.flatten()).view(-1, *index.shape)
             seen = merge_heads(attend(*split_heads(self.qkv(x), self.num_heads), bias, windows.keep))
         return self.proj(seen)
 
-    def _bias(self, window: Size) -> Tensor:
-        """Look the bias of every pair of tokens up: (heads, T, T)."""
-        index = self.relative_position_index
-        if window != self.window:
-            index = relative_index(window, self.window, index.device)
-        return self.relative_position_bias_table[index.flatten()].view(*index.shape, -1).permute(2, 0, 1)
+    def _bias(self, index: Tensor) -> Tensor:
+        """Look biases up by their places in the table, (n,): (heads, n)."""
+        return self.relative_position_bias_table.t().index_select(1, index)
 
     def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> None:
         """Fit a stored bias table to this window, in place; the index is the window's own.

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from mixmae_mm.mixing import homologous
 from mixmae_mm.models.padding import PADDING
-from mixmae_mm.models.positions import Size
+from mixmae_mm.models.positions import Size, relative_index
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,10 @@ class Windows:
     """Which keys each query may see, bool (B or 1, W, T, T); None where all may, or where there are `runs`."""
     order: Tensor | None = None
     """Which of the tokens, window by window, comes next where each window is sorted by labels, int64 (W * T,)."""
-    runs: tuple[Tensor, ...] = ()
-    """The places in their window of tokens that see each other, each (t,), in that order; they see no others."""
+    runs: tuple[int, ...] = ()
+    """How many tokens see each other, and no others, one number after another in that order."""
+    pairs: Tensor | None = None
+    """Where the bias of each pair of tokens of a run stands in the table, run by run, int64 (sum of squared runs,)."""
 
     @property
     def padding(self) -> Size:
@@ -78,15 +80,15 @@ def plan_windows(
     # cut() fills up with zeros: shifted by one while cutting, they come out as PADDING
     inside = windows.cut(labels[..., None] - PADDING).squeeze(-1) + PADDING
     if in_runs and len(inside) == 1:
-        return _sort(windows, inside[0])
+        return _sort(windows, inside[0], relative_index(windows.size, window, device))
     return replace(windows, keep=homologous(inside.flatten(0, 1)).unflatten(0, inside.shape[:2]))
 
 
-def _sort(windows: Windows, labels: Tensor) -> Windows:
-    """Bring like tokens together in each window: labels (W, T)."""
+def _sort(windows: Windows, labels: Tensor, index: Tensor) -> Windows:
+    """Bring like tokens together in each window: labels (W, T), and where the bias of each pair stands (T, T)."""
     order = labels.argsort(dim=1, stable=True)
     offsets = torch.arange(len(labels), device=labels.device)[:, None]
     names = labels.gather(1, order) + offsets * (labels.max() - labels.min() + 1)  # no two windows share one
-    lengths = names.flatten().unique_consecutive(return_counts=True)[1]
-    runs = order.flatten().split(lengths.tolist())
-    return replace(windows, order=(order + offsets * labels.shape[1]).flatten(), runs=runs)
+    lengths = names.flatten().unique_consecutive(return_counts=True)[1].tolist()
+    pairs = torch.cat([index[places[:, None], places].flatten() for places in order.flatten().split(lengths)])
+    return replace(windows, order=(order + offsets * labels.shape[1]).flatten(), runs=tuple(lengths), pairs=pairs)

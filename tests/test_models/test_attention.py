@@ -72,7 +72,8 @@ def test_runs_and_their_gradients_against_loops():
     sorted_ = [
         torch.cat([x[:, w, :, run] for w, run in zip(windows, places, strict=True)], 2) for x in (query, key, value)
     ]
-    got = attend_runs(*sorted_, bias, places)
+    of_pairs = torch.cat([bias[:, run[:, None], run].flatten(1) for run in places], dim=1)
+    got = attend_runs(*sorted_, of_pairs, [len(run) for run in places])
     wanted = torch.cat([expected[:, w, :, run] for w, run in zip(windows, places, strict=True)], 2)
     torch.testing.assert_close(got, wanted, atol=1e-6, rtol=1e-5)
     weights = torch.randn_like(got)

@@ -5,6 +5,7 @@ import torch
 from references import build_encoder, load_reference
 
 from mixmae_mm.models import MixMIMSwin
+from mixmae_mm.models.positions import relative_index
 from mixmae_mm.models.windows import Windows, plan_windows
 
 TINY = dict(embed_dim=16, depths=[1, 1, 2, 1], num_heads=[1, 2, 4, 8], patch_size=4, window_size=[7, 7, 7, 4])
@@ -83,14 +84,16 @@ def test_sorted_windows_against_loops(grid):
     assert windows.keep is None
     assert torch.equal(windows.join(windows.cut(tokens)), tokens)
     unsorted, arranged = plain.cut(tokens), windows.cut(tokens).flatten(1, 2)
-    start, seen = 0, torch.zeros_like(plain.keep)
-    for run in windows.runs:
-        window = start // 6
-        assert torch.equal(arranged[:, start : start + len(run)], unsorted[:, window, run])
+    start, seen, pairs = 0, torch.zeros_like(plain.keep), []
+    for length in windows.runs:
+        window, run = start // 6, windows.order[start : start + length] % 6
+        assert torch.equal(arranged[:, start : start + length], unsorted[:, window, run])
         seen[0, window, run[:, None], run] = True
-        start += len(run)
+        pairs += [relative_index((2, 3), (2, 3))[query, key].item() for query in run for key in run]
+        start += length
     assert start == arranged.shape[1]
     assert torch.equal(seen, plain.keep)
+    assert windows.pairs.tolist() == pairs
 
 
 def test_maps_of_their_own_are_not_sorted():

@@ -4,7 +4,7 @@
 
 The shapes are those of the base encoder at 224 px; two sources are mixed by one map for the batch. Timed is what leads
 from projected tokens to what is projected next: with the map, which is joined with the bias, or by runs, with the
-sorting of the tokens before the projection and back; gradients of all that included. What a stage plans once for its
+sorting of the tokens before the projection and back; looking the bias up, and gradients of all that, included. What a stage plans once for its
 blocks is left out. All ways run alternately; medians are printed, forward with backward for training and forward alone
 for inference, where runs are not taken.
 """
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from mixmae_mm.mixing import random_assignment, resize_assignment
 from mixmae_mm.models.attention import _explicit, _fused, attend_runs, merge_heads, split_heads
+from mixmae_mm.models.positions import relative_index
 from mixmae_mm.models.windows import Windows, _arrange, plan_windows
 
 # tokens a side of the map and of a window, and heads, in each stage
@@ -43,17 +44,19 @@ def milliseconds(way: Way) -> float:
     return (time.perf_counter() - start) * 1e3
 
 
-def with_map(kernel: Callable, qkv: Tensor, bias: Tensor, windows: Windows) -> Way:
+def with_map(kernel: Callable, qkv: Tensor, table: Tensor, windows: Windows) -> Way:
     """Attend by a kernel that takes the bias joined with the map: projected tokens (B, W, T, 3 * C)."""
+    index = relative_index(windows.size, windows.size, qkv.device)
 
     def way() -> tuple[Tensor, ...]:
+        bias = table.index_select(1, index.flatten()).view(-1, *index.shape)
         joined = bias.to(qkv.dtype).masked_fill(~windows.keep[:, :, None], float('-inf'))
         return (merge_heads(kernel(*split_heads(qkv, len(bias)), joined)),)
 
     return way
 
 
-def by_runs(tokens: Tensor, qkv: Tensor, bias: Tensor, windows: Windows) -> Way:
+def by_runs(tokens: Tensor, qkv: Tensor, table: Tensor, windows: Windows) -> Way:
     """Sort tokens (B, W, T, C), attend among those of each run, and sort back.
 
     The projection in between is left out, as of the other ways: `qkv` stands for the sorted tokens' own.
@@ -61,6 +64,7 @@ def by_runs(tokens: Tensor, qkv: Tensor, bias: Tensor, windows: Windows) -> Way:
 
     def way() -> tuple[Tensor, ...]:
         arranged = _arrange(tokens, windows.order)
+        bias = table.index_select(1, windows.pairs)
         seen = merge_heads(attend_runs(*split_heads(qkv.flatten(1, 2), len(bias)), bias, windows.runs))
         return _arrange(seen.view(tokens.shape), windows.order.argsort()), arranged
 
@@ -73,15 +77,15 @@ def list_ways(shape: Shape, dtype: torch.dtype, training: bool, args: argparse.N
     number, length = (grid // window) ** 2, window**2
     made = dict(device=args.device, requires_grad=training)
     qkv = torch.randn(args.batch, number, length, 3 * dims, dtype=dtype, **made)
-    bias = torch.randn(heads, length, length, **made)
+    table = torch.randn(heads, (2 * window - 1) ** 2, **made)
     labels = resize_assignment(random_assignment(1, CELLS, 2, device=args.device), (grid, grid))
     masked, sorted_ = (
         plan_windows((grid, grid), (window, window), labels, qkv.device, in_runs) for in_runs in (False, True)
     )
-    ways = {'written out': with_map(_explicit, qkv, bias, masked), 'fused': with_map(_fused, qkv, bias, masked)}
+    ways = {'written out': with_map(_explicit, qkv, table, masked), 'fused': with_map(_fused, qkv, table, masked)}
     if training:
         tokens = torch.randn(args.batch, number, length, dims, dtype=dtype, **made)
-        ways['by runs'] = by_runs(tokens, qkv, bias, sorted_)
+        ways['by runs'] = by_runs(tokens, qkv, table, sorted_)
     return ways
 
 
