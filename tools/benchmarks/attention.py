@@ -4,9 +4,9 @@
 
 The shapes are those of the base encoder at 224 px; two sources are mixed by one map for the batch. Timed is what leads
 from projected tokens to what is projected next: with the map, which is joined with the bias, or by runs, with the
-sorting of the tokens before the projection and back; looking the bias up, and gradients of all that, included. What a stage plans once for its
-blocks is left out. All ways run alternately; medians are printed, forward with backward for training and forward alone
-for inference, where runs are not taken.
+sorting of the tokens before the projection and back; looking the bias up, and gradients of all that, included. What a
+stage plans once for its blocks is left out. All ways run alternately; medians are printed, forward with backward for
+training and forward alone for inference, where runs are not taken.
 """
 
 import argparse
