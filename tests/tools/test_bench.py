@@ -7,11 +7,14 @@ import sys
 
 import pytest
 import torch
-from tool_loading import TOOLS
+from mmengine.config import Config
+from tool_loading import TOOLS, load_tool
 
 sys.path.append(str(TOOLS / 'benchmarks'))
 
 from contenders import SUITES, Contender
+from growth_measuring import fit, relate
+from growth_settings import BASES, list_settings, name_base
 from measuring import ALLOCATOR, in_turns, matrix_peak, ratio, step, training_operations
 
 
@@ -73,3 +76,45 @@ def test_a_step_leaves_no_gradients_behind():
 
 def test_the_machines_best_is_a_positive_number():
     assert matrix_peak('cpu', half=False, repeats=1) > 1e9
+
+
+def test_growth_is_fitted_on_the_curve_alone():
+    rows = [
+        dict(value=2.0**power, on_curve=power < 3, of_base=dict(seconds=2.0 ** (2 * power), bytes=1.0))
+        for power in range(3)
+    ]
+    rows.append(dict(value=8.0, on_curve=False, of_base=dict(seconds=1e9, bytes=1e9)))
+    assert fit(rows) == pytest.approx(dict(seconds=2.0, bytes=0.0))
+
+
+def test_growth_is_told_by_the_medians_of_the_rounds():
+    rows = [
+        dict(all_seconds=[1.0, 1.0, 9.0], bytes=10, multiply_adds=4.0),
+        dict(all_seconds=[2.0, 3.0, 18.0], bytes=30, multiply_adds=8.0),
+    ]
+    last = relate(rows, rows[0])[1]
+    assert last['of_base'] == dict(seconds=2.0, bytes=3.0, multiply_adds=2.0)
+    assert last['time_per_multiply_add'] == 1.0
+
+
+@pytest.mark.parametrize('method', BASES)
+@pytest.mark.parametrize('factor', ['batch', 'resolution', 'sources'])
+def test_settings_of_growth_vary_one_thing(method, factor):
+    settings = list_settings(method, factor, small=False)
+    base = settings[name_base(method, factor)]
+    costly = {'batch', factor}  # a picture's cost is asked for: how many are taken at once may go with it
+    for setting in settings.values():
+        changed = {name for name, value in vars(setting).items() if value != getattr(base, name)}
+        assert changed - {'on_curve'} <= costly
+    assert len({getattr(setting, factor) for setting in settings.values()}) == len(settings) > 2
+
+
+def test_one_step_of_a_config_is_told():
+    config = TOOLS.parent / 'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px.py'
+    tool = load_tool('benchmarks/one_step.py')
+    model, optimizer = tool.build(Config.fromfile(config), 'cpu')
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    pictures = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
+    seconds = tool.one_step(model, optimizer, pictures, half=True)
+    assert seconds.keys() == {'forward', 'backward', 'optimiser'}
+    assert all(not torch.equal(before[name], value) for name, value in model.named_parameters() if value.requires_grad)

@@ -48,17 +48,21 @@ def peak_memory(contender: Contender, images: Tensor, half: bool) -> dict[str, i
     """Run a second step; give the bytes that it needed beyond the weights, and all that the process held at most."""
     model = contender.build().to(images.device).train()
     step(contender, model, images[: contender.few], half)
-    if images.is_cuda:
+    before, most = held_during(lambda: step(contender, model, images, half), images.device)
+    return dict(step=most - before, process=most)
+
+
+def held_during(call: Callable[[], object], device: torch.device) -> tuple[int, int]:
+    """Give the bytes that were held before a call, by this process or on its GPU, and the most that were during it."""
+    if device.type == 'cuda':
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        step(contender, model, images, half)
-        most = torch.cuda.max_memory_allocated()
-    else:
-        Path('/proc/self/clear_refs').write_text('5')  # sets the peak back to what is in use
-        before = _resident('VmRSS')
-        step(contender, model, images, half)
-        most = _resident('VmHWM')
-    return dict(step=most - before, process=most)
+        call()
+        return before, torch.cuda.max_memory_allocated()
+    Path('/proc/self/clear_refs').write_text('5')  # sets the peak back to what is in use
+    before = _resident('VmRSS')
+    call()
+    return before, _resident('VmHWM')
 
 
 def _resident(field: str) -> int:
