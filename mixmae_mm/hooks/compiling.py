@@ -23,10 +23,10 @@ class CompileBackboneHook(Hook):
     priority = 'LOW'
 
     def __init__(self, **options: object) -> None:
-        self.options = dict(fullgraph=True) | options
+        self.options = options
 
     def before_train(self, runner: Runner) -> None:
-        """Compile what the backbone is called by: `forward`, and of a `MixedAEViT` also `encode`.
+        """Compile the backbone: its `forward`, and of a `MixedAEViT` also `encode`.
 
         Raises:
             ValueError: the backbone measures padded pictures, which depends on their pixels.
@@ -37,13 +37,19 @@ class CompileBackboneHook(Hook):
                 f'a backbone with pad_value (here {backbone.pad_value}) measures the pictures of each batch, which '
                 'cannot be compiled: leave CompileBackboneHook out, or set pad_value=None where no picture is padded'
             )
-        backbone.compile(**self.options)
-        if hasattr(backbone, 'encode'):
-            backbone.encode = torch.compile(type(backbone).encode.__get__(backbone), **self.options)
+        compile_backbone(backbone, **self.options)
 
     def after_train(self, runner: Runner) -> None:
         """Take the compiled `encode` away: a copy of the backbone would go on computing with the original's weights."""
         vars(_backbone(runner)).pop('encode', None)
+
+
+def compile_backbone(backbone: nn.Module, **options: object) -> None:
+    """Compile what an encoder is called by, in place, as one graph if `options` of `torch.compile` say nothing else."""
+    options = dict(fullgraph=True) | options
+    backbone.compile(**options)
+    if hasattr(backbone, 'encode'):
+        backbone.encode = torch.compile(type(backbone).encode.__get__(backbone), **options)
 
 
 def _backbone(runner: Runner) -> nn.Module:

@@ -1,12 +1,13 @@
 """Who runs against whom in `bench.py`: models of base size at 224 px, ours beside what a user would take instead."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
+from mixmae_mm.hooks.compiling import compile_backbone
 from mixmae_mm.models.swin_arch import ARCHS as SWINS
 from mixmae_mm.models.vit_arch import ARCHS as VITS
 
@@ -86,6 +87,17 @@ def mixedae(sources: int, recognition: bool = False, arch: str = 'base', size: i
     )
 
 
+def _compiled(contender: Contender) -> Contender:
+    """The same with its encoder compiled, in the first step."""
+
+    def build() -> nn.Module:
+        model = contender.build()
+        compile_backbone(model.backbone)
+        return model
+
+    return replace(contender, build=build)
+
+
 def _vit() -> Contender:
     """Our plain encoder, on whole pictures."""
     return Contender(
@@ -132,6 +144,12 @@ SUITES = {
     },
     'mae': {'MAE (mmpretrain)': MAE, 'MAE': mixedae(1)},
     'mixedae': {'MAE': mixedae(1), 'naive mixing': mixedae(4), 'MixedAE': mixedae(4, recognition=True)},
+    'compiled': {
+        'MixMAE': mixmae(),
+        'MixMAE, compiled': _compiled(mixmae()),
+        'MixedAE': mixedae(4, recognition=True),
+        'MixedAE, compiled': _compiled(mixedae(4, recognition=True)),
+    },
     'vit': {'ViT-B (PyTorch blocks)': _pytorch_vit(), 'ViT-B': _vit()},
 }
 """What is compared; the first of each suite is what the others are measured by."""
