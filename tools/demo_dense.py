@@ -1,4 +1,4 @@
-"""What pre-training is worth in detection and segmentation, in some minutes on a CPU: `make demo-dense`.
+"""What pre-training is worth in detection and segmentation, in half an hour on a CPU: `make demo-dense`.
 
 Mask R-CNN and UperNet are trained on the built-in pictures, each from scratch and from the encoder that `make demo` has
 pre-trained (which is done first where it is missing). Everything goes through the same tools and configs that you would
@@ -77,7 +77,9 @@ def paint(name: str) -> Path:
     checkpoint = work_dir / Path((ROOT / work_dir / 'last_checkpoint').read_text().strip()).name
     painted = ROOT / FOLDER / name / 'painted'
     shutil.rmtree(painted, ignore_errors=True)
-    settings = ['--cfg-options', f'test_dataloader.dataset.indices={SHOWN}']
+    number = sum(1 for path in (ROOT / PICTURES / 'val').rglob('*.*') if path.is_file())
+    spread = ','.join(str(index * number // SHOWN) for index in range(SHOWN))  # they may be sorted by class
+    settings = ['--cfg-options', f'test_dataloader.dataset.indices=[{spread}]']
     folders = ['--work-dir', FOLDER / name / 'test', '--show-dir', painted]
     run('tools/test.py', task.config, checkpoint, *folders, *settings)
     return sheet(sorted(painted.rglob('*.png')) + sorted(painted.rglob('*.jpg')), ROOT / FOLDER / f'{name}.png')

@@ -44,13 +44,17 @@ def calls(tmp_path, monkeypatch):
 
 
 def test_it_goes_the_whole_way(calls, tmp_path, capsys):
+    for number in range(24):
+        path = tmp_path / 'data/shapes/val' / f'{number % 3}/{number}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     demo_dense.main([])
     kinds = [call[0] for call in calls]
     assert kinds == ['tools/dataset_converters/make_shapes.py', 'pretrain', *['train_anew'] * 4, *['tools/test.py'] * 2]
     encoder = 'model.backbone.init_cfg.checkpoint=work_dirs/demo/mixmae/pretrain/epoch_25.pth'
     assert [call[3:] for call in calls[2:6]] == [[], [encoder], [], [encoder]]
     assert calls[6][2] == 'work_dirs/demo/dense/detection/pretrained/epoch_6.pth'
-    assert calls[6][-1] == 'test_dataloader.dataset.indices=12'
+    assert calls[6][-1] == 'test_dataloader.dataset.indices=[0,2,4,6,8,10,12,14,16,18,20,22]'
     rows = [line.split('│')[1:4] for line in capsys.readouterr().out.splitlines() if line.count('│') > 3]
     assert [[cell.strip() for cell in row] for row in rows] == [
         ['Mask R-CNN, box AP', '25.0', '50.0'],

@@ -1,6 +1,6 @@
 """Speed and memory of a training step, ours beside what you would take instead: `make bench`.
 
-    python tools/benchmarks/bench.py [mixmae mae mixedae vit compiled] [--batch 8] [--repeats 5] [--threads 2] [--json F]
+    python tools/benchmarks/bench.py [mixmae mae mixedae vit compiled] [--batch 8] [--repeats 5] [--json F]
 
 Base models at 224 px, forward and backward, in float32 and under bfloat16 autocast. Those of a suite take turns in one
 process; the table has medians, and ratios to the first of the suite. Memory is the most that a process of its own held
