@@ -1,6 +1,9 @@
 """Runs that share weights and optimiser out among processes end like those that do not, and go on from each other."""
 
+import copy
+import faulthandler
 import importlib.util
+import os
 import re
 import shutil
 import socket
@@ -9,9 +12,14 @@ import pytest
 import torch
 from micro_training import ROOT, finish, make_config, start, tool
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from torch import distributed
+from torch.multiprocessing import spawn
 
 from mixmae_mm.checkpoints import load_backbone
 from mixmae_mm.registry import MODELS
+from mixmae_mm.strategies import ShardingStrategy, wrap_blocks
+from mixmae_mm.strategies.sharding import name_parameters
 
 pytestmark = pytest.mark.slow
 
@@ -121,6 +129,75 @@ def test_one_process_goes_on_from_a_sharded_run(folder, sharded):
     assert set(map(float, steps)) == {8.0}  # 4 of the sharded run and an epoch of 4 batches of 8
 
 
+CLASSIFIER = dict(
+    type='ImageClassifier',
+    backbone=dict(type='mixmae_mm.MixedAEViT', arch='micro', img_size=32, patch_size=8, num_sources=1),
+    head=dict(type='LinearClsHead', num_classes=3, in_channels=192),
+)
+OPTIMIZERS = {
+    'custom_keys': dict(
+        optimizer=dict(type='SGD', lr=1.0),
+        paramwise_cfg=dict(custom_keys={'backbone.blocks.0.attn.proj': dict(lr_mult=0.1), 'head': dict(lr_mult=3.0)}),
+    ),
+    'LARS': dict(optimizer=dict(type='LARS', lr=1.0)),
+    'Adagrad': dict(optimizer=dict(type='Adagrad', lr=1.0)),
+}
+
+
+def share_out(rank, folder, port):
+    """Build optimisers by the strategy in a process of its own; note their settings, or the error."""
+    faulthandler.dump_traceback_later(100, exit=True)
+    os.environ.update(LOCAL_RANK='0')
+    distributed.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=0, world_size=1)
+    init_default_scope('mmpretrain')
+    noted = {}
+    for name, wrapper in OPTIMIZERS.items():
+        strategy = ShardingStrategy(
+            work_dir=folder, model_wrapper=dict(auto_wrap_policy=wrap_blocks), env_kwargs=dict(launcher='none')
+        )
+        try:
+            strategy.prepare(copy.deepcopy(CLASSIFIER), optim_wrapper=copy.deepcopy(wrapper))
+        except ValueError as error:
+            noted[name] = str(error)
+            continue
+        model = strategy.model
+        assert any('_fsdp_wrapped_module.attn' in name for name, _ in model.named_parameters())
+        names = {id(parameter): name for name, parameter in name_parameters(model).items()}
+        groups = strategy.optim_wrapper.optimizer.param_groups
+        noted[name] = {names[id(parameter)]: group['lr'] for group in groups for parameter in group['params']}
+    torch.save(noted, f'{folder}/noted.pth')
+    distributed.destroy_process_group()
+
+
+@pytest.fixture(scope='module')
+def noted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('noted')
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    spawn(share_out, (str(folder), port), nprocs=1)
+    return load(folder / 'noted.pth')
+
+
+def test_settings_go_by_the_names_without_wrappers(noted):
+    rates = noted['custom_keys']
+    slow = [name for name, rate in rates.items() if rate == pytest.approx(0.1)]
+    assert slow == ['backbone.blocks.0.attn.proj.weight', 'backbone.blocks.0.attn.proj.bias']
+    assert rates['head.fc.weight'] == pytest.approx(3.0)
+    assert rates['backbone.blocks.1.attn.proj.weight'] == 1.0
+
+
+@pytest.mark.parametrize('name', ['LARS', 'Adagrad'])
+def test_optimisers_that_look_at_whole_tensors_are_refused(noted, name):
+    assert noted[name].startswith(f'{name} looks at whole tensors, of which each process has a part under FSDP')
+
+
+@pytest.mark.parametrize('settings', [dict(state_dict_cfg='local'), dict(model_wrapper=dict(use_orig_params=False))])
+def test_what_would_not_write_whole_checkpoints_is_refused(tmp_path, settings):
+    with pytest.raises(ValueError, match=r'writes whole checkpoints of parameters by name'):
+        ShardingStrategy(work_dir=str(tmp_path), env_kwargs=dict(launcher='none'), **settings)
+
+
 def test_an_encoder_loads_from_a_sharded_run(folder, sharded):
     backbone = MODELS.build(Config.fromfile(folder / 'micro.py').model.backbone)
     load_backbone(backbone, str(sharded / LAST))
@@ -136,6 +213,8 @@ def test_deepspeed_ends_alike(folder, copies, stage, tmp_path):
 
     work_dir = train(folder, f'deepspeed_zero{stage}', environment=['DS_ACCELERATOR=cpu'])
     weights = get_fp32_state_dict_from_zero_checkpoint(str(work_dir), tag=LAST)
-    for name, value in load(copies / LAST)['state_dict'].items():
-        if name in weights:
-            torch.testing.assert_close(weights[name], value, atol=1e-5, rtol=1e-5)
+    trained = dict(MODELS.build(Config.fromfile(folder / 'micro.py').model).named_parameters())
+    assert weights.keys() >= {name for name, parameter in trained.items() if parameter.requires_grad}
+    expected = load(copies / LAST)['state_dict']
+    for name, value in weights.items():
+        torch.testing.assert_close(value, expected[name], atol=1e-5, rtol=1e-5)

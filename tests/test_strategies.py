@@ -1,5 +1,7 @@
 """Configs fitted to the strategy that they name."""
 
+import json
+
 import pytest
 from micro_training import ROOT
 from mmengine.config import Config
@@ -8,13 +10,13 @@ from torch import nn
 from mixmae_mm.failures import check_checkpoint
 from mixmae_mm.models.layers import Block
 from mixmae_mm.models.swin_stage import SwinBlock
-from mixmae_mm.strategies import fit_strategy, wrap_blocks
+from mixmae_mm.strategies import find_strategy, fit_strategy, leave_strategy, wrap_blocks
 
 AMP = dict(type='AmpOptimWrapper', dtype='bfloat16', optimizer=dict(type='AdamW', lr=1e-3))
 
 
-def fit(strategy='DeepSpeedStrategy', launcher='pytorch', wrapper=AMP):
-    config = Config(dict(launcher=launcher, strategy=dict(type=strategy), optim_wrapper=wrapper))
+def fit(strategy='DeepSpeedStrategy', launcher='pytorch', wrapper=AMP, **others):
+    config = Config(dict(launcher=launcher, strategy=dict(type=strategy), optim_wrapper=wrapper, **others))
     fit_strategy(config)
     return config
 
@@ -27,7 +29,8 @@ def test_without_a_strategy_nothing_changes():
 
 @pytest.mark.parametrize('strategy', ['mixmae_mm.ShardingStrategy', 'DeepSpeedStrategy'])
 def test_a_strategy_without_a_launcher_is_refused(strategy):
-    with pytest.raises(ValueError, match=rf'{strategy} needs a launcher, even for one process: tools/dist_train.sh'):
+    name = strategy.rpartition('.')[-1]
+    with pytest.raises(ValueError, match=rf'{name} needs a launcher, even for one process: tools/dist_train.sh'):
         fit(strategy, 'none')
 
 
@@ -42,9 +45,49 @@ def test_deepspeed_is_told_what_the_wrapper_asks_for():
     )
 
 
-def test_deepspeed_in_single_precision():
-    config = fit(wrapper=dict(type='OptimWrapper', optimizer=AMP['optimizer']))
-    assert config.strategy.config.to_dict() == dict(gradient_accumulation_steps=1)
+@pytest.mark.parametrize('scope', ['', 'mmengine.'])
+def test_deepspeed_in_single_precision(scope):
+    config = fit(f'{scope}DeepSpeedStrategy', wrapper=dict(type=f'{scope}OptimWrapper', optimizer=AMP['optimizer']))
+    assert config.strategy.to_dict() == dict(type='DeepSpeedStrategy', config={})
+
+
+@pytest.mark.parametrize('as_file', [False, True])
+def test_what_deepspeed_was_told_already_stays(tmp_path, as_file):
+    told = dict(gradient_accumulation_steps=4, steps=7)
+    if as_file:
+        (tmp_path / 'ds.json').write_text(json.dumps(told))
+    strategy = dict(type='DeepSpeedStrategy', config=str(tmp_path / 'ds.json') if as_file else told)
+    config = Config(dict(launcher='pytorch', strategy=strategy, optim_wrapper=AMP))
+    fit_strategy(config)
+    assert config.strategy.config.to_dict() == told | dict(torch_autocast=dict(enabled=True, dtype='bfloat16'))
+
+
+def test_deepspeed_scales_the_rate_with_the_batch(monkeypatch):
+    monkeypatch.setenv('WORLD_SIZE', '4')
+    scaling = dict(auto_scale_lr=dict(enable=True, base_batch_size=256), train_dataloader=dict(batch_size=32))
+    assert fit(**scaling).optim_wrapper.optimizer.lr == pytest.approx(1e-3 * 4 * 32 / 256)
+    scaling['auto_scale_lr']['enable'] = False
+    assert fit(**scaling).optim_wrapper.optimizer.lr == 1e-3
+
+
+@pytest.mark.parametrize('strategy', ['mixmae_mm.ShardingStrategy', 'DeepSpeedStrategy'])
+@pytest.mark.parametrize('hook', ['EMAHook', 'mixmae_mm.CompileBackboneHook'])
+def test_hooks_that_need_the_whole_model_are_refused(strategy, hook):
+    for hooks in (dict(custom_hooks=[dict(type=hook)]), dict(default_hooks=dict(one=dict(type=hook)))):
+        with pytest.raises(ValueError, match=rf'{hook.split(".")[-1]} .*: leave the hook or the strategy'):
+            fit(strategy, **hooks)
+
+
+def test_tests_go_without_the_strategy():
+    config = Config.fromfile(ROOT / 'configs/_base_/strategies/fsdp.py')
+    leave_strategy(config)
+    assert 'runner_type' not in config
+    assert find_strategy(config) is None
+
+
+@pytest.mark.parametrize('clip', [dict(max_norm=1.0, type='norm'), dict(max_norm=1.0, norm_type=2)])
+def test_the_2_norm_is_what_deepspeed_clips_by(clip):
+    assert fit(wrapper=dict(AMP, clip_grad=clip)).strategy.config.gradient_clipping == 1.0
 
 
 @pytest.mark.parametrize(
@@ -52,8 +95,9 @@ def test_deepspeed_in_single_precision():
     [
         (dict(AMP, type='ApexOptimWrapper'), r'cannot stand in for the optimizer wrapper ApexOptimWrapper'),
         (dict(AMP, use_fsdp=True), r"AmpOptimWrapper with \['use_fsdp'\]"),
-        (dict(AMP, clip_grad=dict(clip_value=1.0)), r"clips gradients by max_norm alone, got .*'clip_value': 1.0"),
-        (dict(AMP, clip_grad=dict(max_norm=1.0, norm_type=1)), r'clips gradients by max_norm alone'),
+        (dict(AMP, loss_scale=512.0), r"AmpOptimWrapper with \['loss_scale'\]"),
+        (dict(AMP, clip_grad=dict(clip_value=1.0)), r"by their 2-norm alone .*, got .*'clip_value': 1.0"),
+        (dict(AMP, clip_grad=dict(max_norm=1.0, norm_type=1)), r'by their 2-norm alone'),
     ],
 )
 def test_what_deepspeed_has_nothing_for_is_refused(wrapper, message):

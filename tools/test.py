@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 
 from mixmae_mm.failures import check_checkpoint, readable_errors
 from mixmae_mm.launching import argument_parser, join_processes, read_config
+from mixmae_mm.strategies import leave_strategy
 
 
 def parse_args() -> argparse.Namespace:
@@ -77,6 +78,7 @@ def main() -> None:
     args = parse_args()
     with readable_errors(args.debug):
         config = read_config(args)
+        leave_strategy(config)
         check_testable(config, args.out)
         check_checkpoint(args.checkpoint)
         if args.show_dir:

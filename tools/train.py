@@ -13,7 +13,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 
 from mixmae_mm.failures import check_checkpoint, readable_errors
 from mixmae_mm.launching import argument_parser, has_accelerator, join_processes, read_config, say
-from mixmae_mm.strategies import fit_strategy
+from mixmae_mm.strategies import find_strategy, fit_strategy
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,7 +37,7 @@ def set_resume(config: Config, resume: str | None) -> None:
     if resume is not None:
         config.resume, config.load_from = True, resume
     if config.get('load_from'):
-        check_checkpoint(config.load_from, config.get('strategy', {}).get('type') == 'DeepSpeedStrategy')
+        check_checkpoint(config.load_from, in_folder=find_strategy(config) == 'DeepSpeedStrategy')
 
 
 def _last_checkpoint(work_dir: str) -> str | None:

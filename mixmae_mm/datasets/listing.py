@@ -256,19 +256,14 @@ def _is_folder(entry: os.DirEntry, stamps: dict[str, Stamp]) -> bool:
 def _stamp(folder: str) -> Stamp:
     """Give when a folder last changed, in nanoseconds, by its clock, which programs can set, and by the kernel's.
 
-    With them a number for where a link leads: two folders can change within one tick of the clock.
+    With them the folder's number on its disk: two folders can change within one tick of the clock.
     """
     try:
         state = os.stat(folder)
     except OSError:
         return NO_FOLDER
-    target = _number(os.path.realpath(folder)) if os.path.islink(folder) else 0
-    return (state.st_mtime_ns, state.st_ctime_ns, target) if stat.S_ISDIR(state.st_mode) else NO_FOLDER
-
-
-def _number(path: str) -> int:
-    """Give a path as one of 2**63 numbers."""
-    return int.from_bytes(hashlib.sha256(os.fsencode(path)).digest()[:8], 'big') >> 1
+    number = state.st_ino & (2**63 - 1)
+    return (state.st_mtime_ns, state.st_ctime_ns, number) if stat.S_ISDIR(state.st_mode) else NO_FOLDER
 
 
 def _settled(stamp: Stamp) -> Stamp:

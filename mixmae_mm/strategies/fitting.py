@@ -1,18 +1,30 @@
 """What a config must say differently for the strategy that it names."""
 
 import importlib.util
+import os
 
 import mmengine._strategy.deepspeed
 from mmengine.config import Config
+from mmengine.logging import print_log
+
+UNFIT_HOOKS = {
+    'EMAHook': 'copies the model, which cannot be copied once it is shared out',
+    'CompileBackboneHook': 'compiles the backbone as one graph, which gathering shards breaks',
+}
+
+
+def find_strategy(config: Config) -> str | None:
+    """Name a config's strategy, without its scope; None where it has none."""
+    return _plain((config.get('strategy') or {}).get('type'))
 
 
 def fit_strategy(config: Config) -> None:
     """Fit a config to the strategy that it names, if any: its optimizer wrapper becomes DeepSpeed's where that trains.
 
     Raises:
-        ValueError: no launcher, or an optimizer wrapper that DeepSpeed has nothing for.
+        ValueError: no launcher, or hooks or an optimizer wrapper that do not go with the strategy.
     """
-    kind = config.get('strategy', {}).get('type')
+    kind = find_strategy(config)
     if kind is None:
         return
     if config.launcher == 'none':
@@ -20,32 +32,62 @@ def fit_strategy(config: Config) -> None:
             f'the strategy {kind} needs a launcher, even for one process: tools/dist_train.sh CONFIG 1, or leave '
             'runner_type and strategy out of the config'
         )
+    hooks = [*(config.get('default_hooks') or {}).values(), *(config.get('custom_hooks') or [])]
+    for name in (_plain(hook.get('type')) for hook in hooks if hook):
+        if name in UNFIT_HOOKS:
+            raise ValueError(f'{name} {UNFIT_HOOKS[name]}: leave the hook or the strategy {kind} out')
+    config.optim_wrapper.type = _plain(config.optim_wrapper.get('type', 'OptimWrapper'))
     if kind == 'DeepSpeedStrategy':
         _to_deepspeed(config)
+
+
+def leave_strategy(config: Config) -> None:
+    """Have a config tested as any other is: checkpoints are read whole."""
+    config.pop('runner_type', None)
+    config.pop('strategy', None)
+
+
+def _plain(kind: str | type | None) -> str | None:
+    """Give a type's name without its scope."""
+    return None if kind is None else getattr(kind, '__name__', kind).rpartition('.')[-1]
 
 
 def _to_deepspeed(config: Config) -> None:
     """Say in DeepSpeed's words what the optimizer wrapper asks for."""
     wrapper, ours = config.optim_wrapper, dict(config.optim_wrapper)
-    settings = dict(config.strategy.get('config', {}))
-    kind = ours.pop('type', 'OptimWrapper')
-    half, clip = ours.pop('dtype', 'float16'), ours.pop('clip_grad', None)
-    known = {'optimizer', 'constructor', 'paramwise_cfg', 'accumulative_counts', 'loss_scale'}
+    config.strategy.type = 'DeepSpeedStrategy'  # mmengine's runner knows it by this name alone
+    settings = config.strategy.get('config') or {}
+    settings = mmengine.load(settings) if isinstance(settings, str) else dict(settings)
+    kind = ours.pop('type')
+    half, clip = ours.pop('dtype', 'float16'), dict(ours.pop('clip_grad', None) or {})
+    known = {'optimizer', 'constructor', 'paramwise_cfg', 'accumulative_counts'}
     if kind not in ('OptimWrapper', 'AmpOptimWrapper', 'DeepSpeedOptimWrapper') or set(ours) - known:
+        rest = f' with {sorted(set(ours) - known)}' if set(ours) - known else ''
         raise ValueError(
-            f'DeepSpeed cannot stand in for the optimizer wrapper {kind} with {sorted(set(ours) - known)}: it takes '
-            f'OptimWrapper and AmpOptimWrapper with {sorted(known | {"dtype", "clip_grad"})}'
+            f'DeepSpeed cannot stand in for the optimizer wrapper {kind}{rest}: it takes OptimWrapper and '
+            f'AmpOptimWrapper with {sorted(known | {"dtype", "clip_grad"})}'
         )
-    if clip and set(clip) - {'max_norm'}:
-        raise ValueError(f'DeepSpeed clips gradients by max_norm alone, got clip_grad={dict(clip)}')
+    norm = {'type': 'norm', 'norm_type': 2}
+    if any(clip[key] != norm.get(key) for key in clip if key != 'max_norm'):
+        raise ValueError(f'DeepSpeed clips gradients by their 2-norm alone (max_norm), got clip_grad={clip}')
     if kind == 'AmpOptimWrapper':
         settings['torch_autocast'] = dict(enabled=True, dtype=half)
     if clip:
         settings['gradient_clipping'] = clip['max_norm']
-    settings['gradient_accumulation_steps'] = ours.get('accumulative_counts', 1)
-    config.strategy.config = settings
+    if 'accumulative_counts' in ours:
+        settings['gradient_accumulation_steps'] = ours['accumulative_counts']
     kept = {key: wrapper[key] for key in ('optimizer', 'constructor', 'paramwise_cfg') if key in wrapper}
-    config.optim_wrapper = dict(type='DeepSpeedOptimWrapper', **kept)
+    config.strategy.config, config.optim_wrapper = settings, dict(type='DeepSpeedOptimWrapper', **kept)
+    _scale_rate(config)
     if importlib.util.find_spec('deepspeed') and not importlib.util.find_spec('deepspeed.runtime.fp16.onebit'):
         # mmengine would register optimisers of DeepSpeed's that are gone since 0.19; ours are torch's
         mmengine._strategy.deepspeed.register_deepspeed_optimizers = list
+
+
+def _scale_rate(config: Config) -> None:
+    """Scale the learning rate as the other strategies do where `auto_scale_lr` asks for it; DeepSpeed's does not."""
+    scaling = config.get('auto_scale_lr') or {}
+    if scaling.get('enable'):
+        batch = int(os.environ['WORLD_SIZE']) * config.train_dataloader.batch_size
+        config.optim_wrapper.optimizer.lr *= batch / scaling.base_batch_size
+        print_log(f'learning rate for batches of {batch}: {config.optim_wrapper.optimizer.lr:g}', logger='current')

@@ -11,18 +11,31 @@ from torch.distributed.fsdp import (
     FullyShardedDataParallel,
     StateDictType,
 )
+from torch.nn.utils import clip_grad_norm_
 
 from mixmae_mm.models.layers import Block
 from mixmae_mm.models.swin_stage import SwinBlock
 from mixmae_mm.registry import FUNCTIONS, STRATEGIES
 
 BLOCKS = Block, SwinBlock
+WRAPPERS = '_fsdp_wrapped_module.', '_checkpoint_wrapped_module.'
+BY_WHOLE_TENSORS = 'LARS', 'LAMB', 'LAMBMM', 'ADAFACTOR'
 
 
 @FUNCTIONS.register_module()
 def wrap_blocks(module: nn.Module, recurse: bool, nonwrapped_numel: int) -> bool:
     """Tell FSDP to gather each transformer block by itself, and all else with the model around."""
     return recurse or isinstance(module, BLOCKS)
+
+
+def name_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Give a model's parameters by the names that they have without wrappers."""
+    named = {}
+    for name, parameter in model.named_parameters():
+        for wrapper in WRAPPERS:
+            name = name.replace(wrapper, '')
+        named[name] = parameter
+    return named
 
 
 @STRATEGIES.register_module()
@@ -35,26 +48,64 @@ class ShardingStrategy(FSDPStrategy):
 
     Args:
         model_wrapper: Of `MMFullyShardedDataParallel`, such as `auto_wrap_policy` and `sharding_strategy`.
-        kwargs: As of mmengine's `FSDPStrategy`.
+        kwargs: As of mmengine's `FSDPStrategy`; `state_dict_cfg` is 'full'.
+
+    Raises:
+        ValueError: settings under which checkpoints would not be whole.
     """
 
     def __init__(self, *, model_wrapper: dict | None = None, **kwargs: object) -> None:
         wrapper = dict(type='MMFullyShardedDataParallel', **(model_wrapper or {}))
         if get_device() == 'cpu':
             wrapper['device_id'] = device('cpu')
-        super().__init__(model_wrapper=wrapper, **kwargs)
-        if get_device() == 'cpu' and self.state_dict_type == StateDictType.FULL_STATE_DICT:
+        super().__init__(model_wrapper=wrapper, **{'state_dict_cfg': 'full', **kwargs})
+        if self.state_dict_type != StateDictType.FULL_STATE_DICT or not wrapper.get('use_orig_params', True):
+            raise ValueError(
+                "ShardingStrategy writes whole checkpoints of parameters by name: leave out state_dict_cfg (got "
+                f'{kwargs.get("state_dict_cfg", "nothing")}) and use_orig_params'
+            )
+        if get_device() == 'cpu':
             # what lies on a CPU already would be freed there, not moved (pytorch/pytorch#188989)
             self.state_dict_config = FullStateDictConfig(rank0_only=True)
             self.optim_state_dict_config = FullOptimStateDictConfig(rank0_only=True)
 
+    def prepare(self, model: nn.Module | dict, *, optim_wrapper: dict | None = None, **kwargs: object) -> tuple:
+        """Prepare model, optimiser and schedulers; the optimiser is built before the model is shared out."""
+        self._wanted = optim_wrapper
+        return super().prepare(model, optim_wrapper=optim_wrapper, **kwargs)
+
+    def _wrap_model(self, model: nn.Module) -> nn.Module:
+        """Build the optimiser by the parameters' own names and shapes, then share the model out."""
+        if self._wanted is not None:
+            self._built = super().build_optim_wrapper(self._wanted, model)
+            names = {id(parameter): name for name, parameter in model.named_parameters()}
+            groups = self._built.optimizer.param_groups
+            self._groups = [[names[id(parameter)] for parameter in group['params']] for group in groups]
+        return super()._wrap_model(model)
+
     def build_optim_wrapper(self, optim_wrapper: dict, model: nn.Module | None = None) -> BaseOptimWrapper:
-        """Build the optimiser while parameters have their own names and shapes, by which their settings are chosen."""
-        with FullyShardedDataParallel.summon_full_params(model, writeback=False):
-            built = super().build_optim_wrapper(optim_wrapper, model)
-        # the norm of the whole gradient, not of this process's shards
-        built.clip_func = lambda parameters, **settings: model.clip_grad_norm_(**settings)
-        return built
+        """Give what was built, with this process's shards in the place of the parameters.
+
+        Raises:
+            ValueError: an optimiser that looks at whole tensors.
+        """
+        optimizer = self._built.optimizer
+        if optimizer.state or type(optimizer).__name__.upper() in BY_WHOLE_TENSORS:
+            raise ValueError(
+                f'{type(optimizer).__name__} looks at whole tensors, of which each process has a part under FSDP: take '
+                'an optimiser that goes element by element, such as AdamW or SGD, or train without the strategy'
+            )
+        parameters = name_parameters(model)
+        for group, names in zip(optimizer.param_groups, self._groups, strict=True):
+            group['params'] = [parameters[name] for name in names]
+        if getattr(self._built, 'clip_func', None) is clip_grad_norm_:
+            # the norm of the whole gradient, not of this process's shards
+            self._built.clip_func = lambda _, max_norm, norm_type=2.0: model.clip_grad_norm_(max_norm, norm_type)
+        return self._built
+
+    def load_checkpoint(self, filename: str, **kwargs: object) -> dict:
+        """Load on the CPU, where there is room for all of it."""
+        return super().load_checkpoint(filename, **{**kwargs, 'map_location': 'cpu'})
 
     def optim_state_dict(self) -> dict:
         """Give the optimiser's state as without sharding, on the first process; nothing elsewhere."""
@@ -92,6 +143,4 @@ class ShardingStrategy(FSDPStrategy):
 
     def _names(self) -> list[str]:
         """List the names of the optimiser's parameters in its own order, by which it numbers them."""
-        names = {id(parameter): name for name, parameter in self.model.named_parameters()}
-        ordered = [parameter for group in self.optim_wrapper.optimizer.param_groups for parameter in group['params']]
-        return [names[id(parameter)].replace('_fsdp_wrapped_module.', '') for parameter in ordered]
+        return [name for names in self._groups for name in names]
