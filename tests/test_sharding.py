@@ -131,8 +131,10 @@ def test_one_process_goes_on_from_a_sharded_run(folder, sharded):
 
 CLASSIFIER = dict(
     type='ImageClassifier',
-    backbone=dict(type='mixmae_mm.MixedAEViT', arch='micro', img_size=32, patch_size=8, num_sources=1),
-    head=dict(type='LinearClsHead', num_classes=3, in_channels=192),
+    backbone=dict(
+        type='mixmae_mm.MixedAEViT', arch=dict(embed_dims=24, depth=2, num_heads=2), img_size=32, patch_size=8
+    ),
+    head=dict(type='LinearClsHead', num_classes=3, in_channels=24),
 )
 OPTIMIZERS = {
     'custom_keys': dict(

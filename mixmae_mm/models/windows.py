@@ -3,10 +3,12 @@
 Letters: B images, h x w grid, W windows in an image, T tokens in a window, C channels.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
 from mixmae_mm.mixing import homologous
@@ -25,7 +27,9 @@ class Windows:
     keep: Tensor | None
     """Which keys each query may see, bool (B or 1, W, T, T); None where all may, or where there are `runs`."""
     order: Tensor | None = None
-    """Which of the tokens, window by window, comes next where each window is sorted by labels, int64 (W * T,)."""
+    """Which token of the map, filled up, comes next where each window is sorted by labels, int64 (W * T,)."""
+    inverse: Tensor | None = None
+    """Where each token of the map went, int64 (W * T,)."""
     runs: tuple[int, ...] = ()
     """How many tokens see each other, and no others, one number after another in that order."""
     pairs: Tensor | None = None
@@ -41,21 +45,36 @@ class Windows:
         bottom, right = self.padding
         if bottom or right:
             x = F.pad(x, (0, 0, 0, right, 0, bottom))
+        if self.order is not None:
+            return Rearrange.apply(x.flatten(1, 2), self.order, self.inverse).unflatten(1, (-1, math.prod(self.size)))
         x = x.unflatten(2, (-1, self.size[1])).unflatten(1, (-1, self.size[0]))
-        return _arrange(x.transpose(2, 3).flatten(3, 4).flatten(1, 2), self.order)
+        return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
     def join(self, windows: Tensor) -> Tensor:
         """Put windows together and crop the padding, the inverse of `cut`: (B, W, T, C) -> (B, h, w, C)."""
         bottom, right = self.padding
-        across = (self.grid[1] + right) // self.size[1]
-        windows = _arrange(windows, None if self.order is None else self.order.argsort())
-        x = windows.unflatten(2, self.size).unflatten(1, (-1, across)).transpose(2, 3)
-        return x.flatten(3, 4).flatten(1, 2)[:, : self.grid[0], : self.grid[1]]
+        height, width = self.grid[0] + bottom, self.grid[1] + right
+        if self.order is not None:
+            x = Rearrange.apply(windows.flatten(1, 2), self.inverse, self.order).unflatten(1, (height, width))
+        else:
+            x = windows.unflatten(2, self.size).unflatten(1, (-1, width // self.size[1])).transpose(2, 3)
+            x = x.flatten(3, 4).flatten(1, 2)
+        return x[:, : self.grid[0], : self.grid[1]]
 
 
-def _arrange(windows: Tensor, order: Tensor | None) -> Tensor:
-    """Take the tokens of all windows in another order: (B, W, T, C) -> (B, W, T, C)."""
-    return windows if order is None else windows.flatten(1, 2).index_select(1, order).view(windows.shape)
+class Rearrange(torch.autograd.Function):
+    """Take tokens in another order, (B, N, C), which its inverse undoes: gradients are only moved, never added up."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+        """Give the tokens at `order`, int64 (N,)."""
+        ctx.orders = inverse, order
+        return x.index_select(1, order)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        """Put the gradients where the tokens came from."""
+        return Rearrange.apply(gradient, *ctx.orders), None, None
 
 
 def plan_windows(
@@ -91,4 +110,7 @@ def _sort(windows: Windows, labels: Tensor, index: Tensor) -> Windows:
     names = labels.gather(1, order) + offsets * (labels.max() - labels.min() + 1)  # no two windows share one
     lengths = names.flatten().unique_consecutive(return_counts=True)[1].tolist()
     pairs = torch.cat([index[places[:, None], places].flatten() for places in order.flatten().split(lengths)])
-    return replace(windows, order=(order + offsets * labels.shape[1]).flatten(), runs=tuple(lengths), pairs=pairs)
+    whole = replace(windows, grid=tuple(side + more for side, more in zip(windows.grid, windows.padding, strict=True)))
+    tokens = torch.arange(labels.numel(), device=labels.device).view(1, *whole.grid, 1)
+    order = whole.cut(tokens).view(labels.shape).gather(1, order).flatten()
+    return replace(windows, order=order, inverse=order.argsort(), runs=tuple(lengths), pairs=pairs)

@@ -84,9 +84,16 @@ def test_sorted_windows_against_loops(grid):
     assert windows.keep is None
     assert torch.equal(windows.join(windows.cut(tokens)), tokens)
     unsorted, arranged = plain.cut(tokens), windows.cut(tokens).flatten(1, 2)
+    height, width = (-(-side // step) * step for side, step in zip(grid, (2, 3), strict=True))
+    places = [  # of the tokens of each window on the grid, filled up
+        [(top + row) * width + left + column for row in range(2) for column in range(3)]
+        for top in range(0, height, 2)
+        for left in range(0, width, 3)
+    ]
     start, seen, pairs = 0, torch.zeros_like(plain.keep), []
     for length in windows.runs:
-        window, run = start // 6, windows.order[start : start + length] % 6
+        window = start // 6
+        run = torch.tensor([places[window].index(token) for token in windows.order[start : start + length]])
         assert torch.equal(arranged[:, start : start + length], unsorted[:, window, run])
         seen[0, window, run[:, None], run] = True
         pairs += [relative_index((2, 3), (2, 3))[query, key].item() for query in run for key in run]

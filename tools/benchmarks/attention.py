@@ -22,7 +22,7 @@ from torch import Tensor
 from mixmae_mm.mixing import random_assignment, resize_assignment
 from mixmae_mm.models.attention import _explicit, _fused, attend_runs, merge_heads, split_heads
 from mixmae_mm.models.positions import relative_index
-from mixmae_mm.models.windows import Windows, _arrange, plan_windows
+from mixmae_mm.models.windows import Windows, plan_windows
 
 # tokens a side of the map and of a window, and heads, in each stage
 STAGES = {'stage 1': (56, 14, 4), 'stage 2': (28, 14, 8), 'stage 3': (14, 14, 16), 'stage 4': (7, 7, 32)}
@@ -57,16 +57,16 @@ def with_map(kernel: Callable, qkv: Tensor, table: Tensor, windows: Windows) -> 
 
 
 def by_runs(tokens: Tensor, qkv: Tensor, table: Tensor, windows: Windows) -> Way:
-    """Sort tokens (B, W, T, C), attend among those of each run, and sort back.
+    """Sort a map's tokens (B, h, w, C), attend among those of each run, and put them back.
 
     The projection in between is left out, as of the other ways: `qkv` stands for the sorted tokens' own.
     """
 
     def way() -> tuple[Tensor, ...]:
-        arranged = _arrange(tokens, windows.order)
+        arranged = windows.cut(tokens)
         bias = table.index_select(1, windows.pairs)
         seen = merge_heads(attend_runs(*split_heads(qkv.flatten(1, 2), len(bias)), bias, windows.runs))
-        return _arrange(seen.view(tokens.shape), windows.order.argsort()), arranged
+        return windows.join(seen.view(arranged.shape)), arranged
 
     return way
 
@@ -84,7 +84,7 @@ def list_ways(shape: Shape, dtype: torch.dtype, training: bool, args: argparse.N
     )
     ways = {'written out': with_map(_explicit, qkv, table, masked), 'fused': with_map(_fused, qkv, table, masked)}
     if training:
-        tokens = torch.randn(args.batch, number, length, dims, dtype=dtype, **made)
+        tokens = torch.randn(args.batch, grid, grid, dims, dtype=dtype, **made)
         ways['by runs'] = by_runs(tokens, qkv, table, sorted_)
     return ways
 
