@@ -1,6 +1,7 @@
 """Train a model from a config: python tools/train.py CONFIG [--resume] [--cfg-options key=value ...]."""
 
 import argparse
+import re
 from pathlib import Path
 
 import mixmae_mm  # before the host packages: it mends what is known to break on import
@@ -9,7 +10,7 @@ import mixmae_mm  # before the host packages: it mends what is known to break on
 import torch
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 
 from mixmae_mm.failures import check_checkpoint, readable_errors
 from mixmae_mm.launching import argument_parser, has_accelerator, join_processes, read_config, say
@@ -41,12 +42,14 @@ def set_resume(config: Config, resume: str | None) -> None:
 
 
 def _last_checkpoint(work_dir: str) -> str | None:
-    """Find the checkpoint written last, also after the work folder was moved."""
-    path = find_latest_checkpoint(work_dir) if Path(work_dir, 'last_checkpoint').is_file() else None
-    if path is None:
-        return None
-    moved = Path(work_dir, Path(path).name)
-    return path if Path(path).exists() or not moved.exists() else str(moved)
+    """Find the checkpoint written last, also after the work folder was moved or the pointer to it was lost."""
+    pointer = Path(work_dir, 'last_checkpoint')
+    named = Path(pointer.read_text().strip()) if pointer.is_file() else Path()
+    for path in (named, Path(work_dir, named.name)):
+        if named.name and path.exists():
+            return str(path)
+    numbered = {path: re.fullmatch(r'(?:epoch|iter)_(\d+)\.pth', path.name) for path in Path(work_dir).glob('*.pth')}
+    return max(((int(found[1]), str(path)) for path, found in numbered.items() if found), default=(0, None))[1]
 
 
 def set_precision(config: Config, amp: bool) -> None:

@@ -13,6 +13,8 @@ from contextlib import suppress
 
 import numpy as np
 
+from mixmae_mm.whole_files import write_whole
+
 MAGIC = b'mixmae_mm list 1'
 ARRAYS = 4
 HEADER = struct.Struct(f'<16s32s32s{ARRAYS}q')  # magic, digest of all that follows, key, bytes of each array
@@ -39,17 +41,9 @@ def write(file: str, key: bytes, arrays: Sequence[np.ndarray]) -> None:
         if read(file, key)[0] == digest:
             return
     os.makedirs(os.path.dirname(file), exist_ok=True)
-    temporary = f'{file}.{os.getpid()}.{secrets.token_hex(4)}'
-    try:
-        with open(temporary, 'xb') as opened:
-            for part in (MAGIC, digest, rest, *blocks):
-                opened.write(part)
-            opened.flush()
-            os.fsync(opened.fileno())
-        os.replace(temporary, file)
-    finally:
-        with suppress(OSError):
-            os.remove(temporary)
+    with write_whole(file, mark=f'.{os.getpid()}.{secrets.token_hex(4)}') as opened:
+        for part in (MAGIC, digest, rest, *blocks):
+            opened.write(part)
 
 
 def read(file: str, key: bytes) -> tuple[bytes, list[np.ndarray]]:

@@ -1,8 +1,10 @@
 """A model shared out among processes: PyTorch's FSDP, as mmengine drives it."""
 
+from pathlib import Path
+
 from mmengine._strategy import FSDPStrategy
 from mmengine.device import get_device
-from mmengine.dist import all_gather_object
+from mmengine.dist import all_gather_object, is_main_process
 from mmengine.optim import BaseOptimWrapper
 from torch import Tensor, device, nn
 from torch.distributed.fsdp import (
@@ -16,6 +18,7 @@ from torch.nn.utils import clip_grad_norm_
 from mixmae_mm.models.layers import Block
 from mixmae_mm.models.swin_stage import SwinBlock
 from mixmae_mm.registry import FUNCTIONS, STRATEGIES
+from mixmae_mm.whole_files import UNFINISHED, put_in_place
 
 BLOCKS = Block, SwinBlock
 WRAPPERS = '_fsdp_wrapped_module.', '_checkpoint_wrapped_module.'
@@ -102,6 +105,13 @@ class ShardingStrategy(FSDPStrategy):
             # the norm of the whole gradient, not of this process's shards
             self._built.clip_func = lambda _, max_norm, norm_type=2.0: model.clip_grad_norm_(max_norm, norm_type)
         return self._built
+
+    def save_checkpoint(self, filename: str, **kwargs: object) -> None:
+        """Save on the first process, a whole file or none."""
+        unfinished = filename + UNFINISHED
+        super().save_checkpoint(unfinished, **kwargs)
+        if is_main_process():
+            put_in_place(Path(unfinished), Path(filename))
 
     def load_checkpoint(self, filename: str, **kwargs: object) -> dict:
         """Load on the CPU, where there is room for all of it."""

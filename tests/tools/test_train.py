@@ -125,6 +125,17 @@ def test_resume_without_a_path_takes_the_last_checkpoint(checkpoint):
     assert resumed(moved, 'auto') == (True, str(moved / 'epoch_3.pth'))
 
 
+@pytest.mark.parametrize('pointer', [None, '', '/gone/epoch_9.pth'])
+def test_resume_without_the_pointer_takes_the_highest_number(checkpoint, pointer):
+    folder = checkpoint.parent
+    torch.save(dict(state_dict={}), folder / 'epoch_12.pth')
+    for other in ('best_accuracy.pth', 'epoch_13.pth.unfinished', 'epoch_latest.pth'):
+        (folder / other).write_bytes(b'')
+    if pointer is not None:
+        (folder / 'last_checkpoint').write_text(pointer)
+    assert resumed(folder, 'auto') == (True, str(folder / 'epoch_12.pth'))
+
+
 def test_resume_without_anything_to_resume_starts_anew_and_says_so(tmp_path, checkpoint, capsys):
     assert resumed(tmp_path, 'auto', load_from=str(checkpoint)) == (False, str(checkpoint))
     assert f'--resume: no checkpoint in {tmp_path} yet, training starts anew' in capsys.readouterr().out

@@ -20,8 +20,6 @@ import mixmae_mm  # before the host packages: it mends what is known to break on
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
-from mmengine.registry import MODELS, init_default_scope
 from PIL import Image, ImageOps
 from rich.console import Console
 from rich.progress import track
@@ -29,13 +27,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from mixmae_mm.checkpoints import load_backbone
 from mixmae_mm.datasets import LoadPicture, PictureFolder
-from mixmae_mm.failures import check_checkpoint, readable_errors
+from mixmae_mm.failures import readable_errors
+from mixmae_mm.inference.models import build_encoder, normalisation, picture_size
 from mixmae_mm.launching import Settings
 from mixmae_mm.seeding import seed_everything
-
-IMAGENET = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 
 
 def knn_accuracy(
@@ -80,32 +76,9 @@ def _vote(similarity: Tensor, labels: Tensor, k: int, temperature: float, num_cl
     return votes.scatter_add_(1, labels[which], weights).argmax(1)
 
 
-def build_encoder(config: Config, checkpoint: str | None) -> nn.Module:
-    """Build the encoder of a pre-training or transfer config, and fill it from a checkpoint if there is one.
-
-    Raises:
-        ValueError: the config's model has no backbone, or the checkpoint is of another one.
-    """
-    if 'backbone' not in config.get('model', {}):
-        raise ValueError(f'{config.filename} has no model.backbone to take features from')
-    init_default_scope(config.get('default_scope', 'mmpretrain'))
-    settings = config.model.backbone.copy()
-    if 'Pretrained' in str(settings.get('init_cfg')):
-        settings.pop('init_cfg')  # weights come from the command line or not at all
-    MMLogger.get_instance('knn', log_level='WARNING')  # on standard output mmengine would log two lines a parameter
-    backbone = MODELS.build(settings)
-    if checkpoint is None:
-        backbone.init_weights()
-    else:
-        check_checkpoint(checkpoint)
-        load_backbone(backbone, checkpoint)
-    return backbone.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
-
-
 def normaliser(config: Config) -> Callable[[Tensor], Tensor]:
     """Make the function that brings RGB pictures (B, C, H, W), 0 to 255, to what the encoder was trained with."""
-    settings = config.model.get('data_preprocessor') or config.get('data_preprocessor') or {}
-    mean, std = (torch.tensor(settings.get(name, IMAGENET[name])).view(-1, 1, 1) for name in ('mean', 'std'))
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in normalisation(config).values())
     return lambda pictures: (pictures - mean.to(pictures)) / std.to(pictures)
 
 
@@ -148,12 +121,6 @@ def extract(
         features.append(encoder(normalise(pictures.to(device).float()))[-1].mean((2, 3)))
         labels.append(label.to(device))
     return torch.cat(features), torch.cat(labels)
-
-
-def picture_size(config: Config, given: int | None) -> tuple[int, int]:
-    """Tell the height and width of the pictures: as given, or else what the encoder is made for."""
-    side = given or config.model.backbone.get('img_size', config.get('image_size', 224))
-    return (side, side) if isinstance(side, int) else tuple(side)
 
 
 def judge(args: argparse.Namespace) -> dict:

@@ -1,0 +1,60 @@
+"""Checkpoints that are whole or not there: a run may be killed, or a disk fill up, at any moment."""
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+from mixmae_mm.registry import HOOKS
+from mixmae_mm.whole_files import write_whole
+
+
+@register_backend('mixmae_mm.atomic')
+class AtomicBackend(LocalBackend):
+    """mmengine's files on this machine, each written by `write_whole`."""
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write bytes, making the folders above.
+
+        Raises:
+            OSError: as of `write_whole`.
+        """
+        Path(filepath).parent.mkdir(parents=True, exist_ok=True)
+        with write_whole(filepath) as file:
+            file.write(obj)
+
+
+@HOOKS.register_module()
+class AtomicCheckpointHook(CheckpointHook):
+    """mmengine's hook, with checkpoints that are whole or not there, and old ones removed after, not before.
+
+    Args:
+        kwargs: As of `CheckpointHook`. With an `out_dir` on another machine (`s3://...`) its own way of writing stays.
+    """
+
+    def __init__(self, *args: Any, out_dir: str | None = None, backend_args: dict | None = None, **kwargs: Any) -> None:
+        if backend_args is None and '://' not in str(out_dir or ''):
+            backend_args = dict(backend='mixmae_mm.atomic')
+        super().__init__(*args, out_dir=out_dir, backend_args=backend_args, **kwargs)
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        """Save, point to it, and then remove what is one too many."""
+        keep, surplus = self.max_keep_ckpts, None
+        if keep > 0 and step not in list(self.keep_ckpt_ids)[-1:]:
+            surplus = self.keep_ckpt_ids[0] if len(self.keep_ckpt_ids) == keep else None
+            self.keep_ckpt_ids.append(step)  # of a length that is kept to
+            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+        try:
+            self.max_keep_ckpts = -1
+            super()._save_checkpoint_with_step(runner, step, meta)
+        finally:
+            self.max_keep_ckpts = keep
+        if surplus is not None and is_main_process():
+            old = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(surplus))
+            if self.file_backend.isdir(old):  # as DeepSpeed's are
+                self.file_backend.rmtree(old)
+            elif self.file_backend.isfile(old):
+                self.file_backend.remove(old)

@@ -1,0 +1,82 @@
+"""Encoders by name or by config, with weights."""
+
+from fnmatch import fnmatch
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import MODELS, init_default_scope
+from torch import nn
+
+from mixmae_mm.checkpoints import load_backbone
+from mixmae_mm.failures import check_checkpoint
+from mixmae_mm.models import MixedAEViT, MixMIMSwin
+from mixmae_mm.models.swin_arch import ARCHS as SWINS
+from mixmae_mm.models.vit_arch import ARCHS as VITS
+
+IMAGENET = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+MODELS_BY_NAME = {
+    **{f'mixmim-swin-{arch}': (MixMIMSwin, arch) for arch in SWINS},
+    **{f'mixedae-vit-{arch}': (MixedAEViT, arch) for arch in VITS},
+}
+
+
+def list_models(pattern: str = '*') -> list[str]:
+    """List the names that `get_model` knows, those that match a pattern such as '*-base'."""
+    return [name for name in MODELS_BY_NAME if fnmatch(name, pattern)]
+
+
+def get_model(name: str, pretrained: str | None = None, **settings: object) -> nn.Module:
+    """Build an encoder, in evaluation mode.
+
+    Args:
+        name: One of `list_models()`.
+        pretrained: A checkpoint: of pre-training, fine-tuning, detection or segmentation, official, mmpretrain's,
+            timm's, .pth or .safetensors, a file or an address (see docs/weights.md); None leaves it as initialised.
+        settings: Of `MixMIMSwin` or `MixedAEViT`, such as `img_size` and `out_indices`.
+
+    Raises:
+        ValueError: an unknown name, settings that do not fit, or a file that does not hold the encoder.
+        FileNotFoundError: there is no such file.
+    """
+    if name not in MODELS_BY_NAME:
+        raise ValueError(f"there is no model '{name}': take one of {', '.join(MODELS_BY_NAME)}")
+    kind, arch = MODELS_BY_NAME[name]
+    model = kind(arch, **settings)
+    if pretrained is not None:
+        load_backbone(model, pretrained)
+    return model.eval()
+
+
+def build_encoder(config: Config, checkpoint: str | None) -> nn.Module:
+    """Build the encoder of a pre-training or transfer config, and fill it from a checkpoint if there is one.
+
+    Raises:
+        ValueError: the config's model has no backbone, or the checkpoint is of another one.
+    """
+    if 'backbone' not in config.get('model', {}):
+        raise ValueError(f'{config.filename} has no model.backbone to take features from')
+    init_default_scope(config.get('default_scope', 'mmpretrain'))
+    settings = config.model.backbone.copy()
+    if 'Pretrained' in str(settings.get('init_cfg')):
+        settings.pop('init_cfg')  # weights come from the checkpoint or not at all
+    MMLogger.get_instance('inference', log_level='WARNING')  # mmengine would log two lines a parameter
+    backbone = MODELS.build(settings)
+    if checkpoint is None:
+        backbone.init_weights()
+    else:
+        check_checkpoint(checkpoint)
+        load_backbone(backbone, checkpoint)
+    return backbone.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
+
+
+def picture_size(config: Config, given: int | None = None) -> tuple[int, int]:
+    """Tell the height and width of the pictures: as given, or else what the encoder is made for."""
+    side = given or config.model.backbone.get('img_size', config.get('image_size', 224))
+    return (side, side) if isinstance(side, int) else tuple(side)
+
+
+def normalisation(config: Config) -> dict[str, tuple[float, ...]]:
+    """Tell the mean and std, of RGB from 0 to 255, that an encoder was trained with."""
+    settings = config.model.get('data_preprocessor') or config.get('data_preprocessor') or {}
+    return {name: tuple(settings.get(name, IMAGENET[name])) for name in IMAGENET}

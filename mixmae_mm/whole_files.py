@@ -1,0 +1,48 @@
+"""Files that are whole or not there: a process may be killed, or a disk fill up, at any moment."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+UNFINISHED = '.unfinished'
+
+
+@contextmanager
+def write_whole(path: str | Path, mark: str = '') -> Iterator[BinaryIO]:
+    """Open a file to be written beside its place, into which it is put when it is on the disk.
+
+    Args:
+        path: Its place; the folder must be there.
+        mark: Put into the name of the unfinished file, where several processes may write at once.
+
+    Raises:
+        OSError: it could not be written; what was there before is as it was, and nothing is left behind.
+    """
+    path = Path(path)
+    unfinished = path.with_name(f'{path.name}{mark}{UNFINISHED}')
+    try:
+        with unfinished.open('wb') as file:
+            yield file
+        put_in_place(unfinished, path)
+    except OSError as error:
+        raise OSError(error.errno, f'{error.strerror} (what was there before is left as it was)', str(path)) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def put_in_place(unfinished: Path, path: Path) -> None:
+    """Rename a file over another, in one step, when it and then its name are on the disk."""
+    _sync(unfinished)
+    unfinished.replace(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or a folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,60 @@
+"""Checkpoints that are whole or not there, and old ones that stay until then."""
+
+import pytest
+from mmengine.fileio import LocalBackend, get_file_backend
+from training_toys import last_checkpoint, run_until, toy_config
+
+from mixmae_mm.hooks import AtomicBackend, AtomicCheckpointHook
+
+
+def names(folder):
+    return sorted(path.name for path in folder.glob('*.pth*'))
+
+
+def config_with(folder, **settings):
+    config = toy_config(folder)
+    config.default_hooks.checkpoint = dict(type='mixmae_mm.AtomicCheckpointHook', interval=1, **settings)
+    return config
+
+
+def test_checkpoints_are_written_by_the_backend(tmp_path, monkeypatch):
+    written = []
+    put = AtomicBackend.put
+    monkeypatch.setattr(AtomicBackend, 'put', lambda self, obj, path: written.append(path) or put(self, obj, path))
+    run_until(config_with(tmp_path))
+    last = last_checkpoint(tmp_path)['meta']['epoch']
+    assert written == [str(tmp_path / f'epoch_{epoch}.pth') for epoch in range(1, last + 1)]
+
+
+@pytest.mark.parametrize('keep', [1, 2])
+def test_the_oldest_goes_after_the_newest_has_come(tmp_path, monkeypatch, keep):
+    seen = []
+    put = AtomicBackend.put
+
+    def watch(self, obj, path):
+        put(self, obj, path)
+        seen.append(names(tmp_path))
+
+    monkeypatch.setattr(AtomicBackend, 'put', watch)
+    run_until(config_with(tmp_path, max_keep_ckpts=keep))
+    epochs = len(seen)
+    for epoch, there in enumerate(seen, start=1):
+        assert there == sorted(f'epoch_{number}.pth' for number in range(max(1, epoch - keep), epoch + 1))
+    assert names(tmp_path) == [f'epoch_{number}.pth' for number in range(epochs - keep + 1, epochs + 1)]
+
+
+def test_a_resumed_run_goes_on_removing(tmp_path):
+    run_until(config_with(tmp_path, max_keep_ckpts=2), 15)
+    before = names(tmp_path)
+    assert len(before) == 2
+    run_until(config_with(tmp_path, max_keep_ckpts=2), resume=True)
+    assert len(names(tmp_path)) == 2
+    assert not set(before) & set(names(tmp_path)[-1:])
+
+
+def test_files_elsewhere_are_left_to_mmengine():
+    assert AtomicCheckpointHook(out_dir='s3://bucket/folder').backend_args is None
+    assert AtomicCheckpointHook(backend_args=dict(backend='local')).backend_args == dict(backend='local')
+    backend = get_file_backend('folder', backend_args=AtomicCheckpointHook(out_dir='folder').backend_args)
+    assert isinstance(backend, AtomicBackend)
+    assert isinstance(backend, LocalBackend)

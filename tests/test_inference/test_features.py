@@ -1,0 +1,139 @@
+"""Features of pictures, whatever holds them."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from PIL import Image
+
+from mixmae_mm.inference import FeatureExtractor, get_model, list_models
+from mixmae_mm.models import MixedAEViT, MixMIMSwin
+
+ARCH = dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2))
+SETTINGS = dict(arch=ARCH, img_size=32, patch_size=4, window_sizes=(4, 4), out_indices=(1,))
+
+
+@pytest.fixture
+def encoder():
+    return MixMIMSwin(**SETTINGS).eval()
+
+
+@pytest.fixture
+def extract(encoder):
+    return FeatureExtractor(encoder, image_size=(32, 64), batch_size=2, device='cpu')
+
+
+@pytest.fixture
+def pictures():
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (5, 32, 64, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path, pictures):
+    for number, picture in enumerate(pictures):
+        path = tmp_path / 'pictures' / f'{number % 2}' / f'{number}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path)
+    return tmp_path / 'pictures'
+
+
+def by_hand(encoder, picture):
+    """Normalise and encode one picture: its last map (C, h, w)."""
+    mean, std = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
+    pixels = torch.from_numpy((picture - mean) / std).float().permute(2, 0, 1)[None]
+    with torch.no_grad():
+        return encoder(pixels)[-1][0].numpy()
+
+
+def test_arrays_against_one_by_one_by_hand(extract, encoder, pictures):
+    maps = np.stack([by_hand(encoder, picture) for picture in pictures])
+    assert maps.shape == (5, 16, 4, 8)
+    np.testing.assert_allclose(extract(pictures, 'maps'), maps, atol=1e-5)
+    np.testing.assert_allclose(extract(pictures), maps.mean((2, 3)), atol=1e-5)
+    tokens = extract(pictures, 'tokens')
+    np.testing.assert_allclose(tokens[3, 9], maps[3, :, 1, 1], atol=1e-5)  # second row, second of 8
+    assert tokens.shape == (5, 32, 16)
+
+
+def test_all_ways_to_give_a_picture_are_one(extract, folder, pictures):
+    path = folder / '0' / '2.png'
+    expected = extract(pictures[2])
+    for given in (path, str(path), Image.open(path), pictures[2:3], [path], [[pictures[2]]]):
+        assert np.array_equal(extract(given), expected)
+
+
+def test_a_picture_is_fitted_in_the_middle(extract, pictures):
+    """Of a picture twice as wide as wanted, the middle counts."""
+    wide = np.concatenate([255 - pictures[0], pictures[0], pictures[0][:, ::-1]], axis=1)
+    np.testing.assert_allclose(extract(wide), extract(pictures[0]), atol=1e-5)
+
+
+def test_a_folder_goes_by_names_and_what_is_broken_is_left_out(extract, folder, pictures, tmp_path):
+    (folder / '0' / '2.png').write_bytes(b'no picture')
+    out = extract.save(folder, tmp_path / 'new' / 'features.npz')
+    saved = np.load(out)
+    order = [0, 4, 1, 3]
+    assert saved['names'].tolist() == [str(folder / str(number % 2) / f'{number}.png') for number in order]
+    np.testing.assert_allclose(saved['features'], extract(pictures[order]), atol=1e-6)
+
+
+def test_parquet_holds_the_same(extract, folder, tmp_path):
+    parquet = pytest.importorskip('pyarrow.parquet', reason='needs pyarrow')
+    table = parquet.read_table(extract.save(folder, tmp_path / 'features.parquet')).to_pydict()
+    np.testing.assert_array_equal(np.array(table['features'], dtype=np.float32), extract(folder))
+    assert len(set(table['names'])) == 5
+
+
+def test_a_config_tells_size_and_normalisation(encoder, pictures):
+    preprocessor = dict(type='mixmae_mm.MixingDataPreprocessor', mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0])
+    model = dict(backbone=dict(type='mixmae_mm.MixMIMSwin', **SETTINGS), data_preprocessor=preprocessor)
+    extract = FeatureExtractor.from_config(Config(dict(model=model)), device='cpu')
+    assert extract.size == (32, 32)
+    assert extract.mean.flatten().tolist() == [1.0, 2.0, 3.0]
+    assert extract.std.flatten().tolist() == [4.0, 5.0, 6.0]
+
+
+def test_weights_come_from_a_file(tmp_path, encoder, pictures):
+    torch.save(
+        dict(state_dict={f'backbone.{name}': value for name, value in encoder.state_dict().items()}), tmp_path / 'a'
+    )
+    with pytest.raises(ValueError, match=r'pretrained goes with a model.s name'):
+        FeatureExtractor(encoder, str(tmp_path / 'a'))
+    with pytest.raises(ValueError, match='mixmim-swin-tiny|MixMIMSwin'):
+        get_model('mixmim-swin-tiny', str(tmp_path / 'a'))
+
+
+@pytest.mark.parametrize(
+    ('given', 'message'),
+    [
+        (np.zeros((4, 4, 3)), r'an array of float64 \(4, 4, 3\) holds no pictures: give RGB, uint8'),
+        (np.zeros((4, 4), np.uint8), r'an array of uint8 \(4, 4\) holds no pictures'),
+        ([], r'there is no picture that can be read among those given'),
+        ('no/such.png', r'there is no picture that can be read among those given'),
+    ],
+)
+def test_what_is_no_picture_is_told(extract, given, message):
+    with pytest.raises(ValueError, match=message):
+        extract(given)
+
+
+def test_settings_that_are_wrong_are_told(extract, pictures, tmp_path):
+    with pytest.raises(ValueError, match="kind 'pool' is unknown: take one of pooled, maps, tokens"):
+        extract(pictures, 'pool')
+    with pytest.raises(ValueError, match=r'features.csv for pooled features: give a name that ends in .npz'):
+        extract.save(pictures, tmp_path / 'features.csv')
+    with pytest.raises(ValueError, match=r'features.parquet for maps features'):
+        extract.save(pictures, tmp_path / 'features.parquet', 'maps')
+
+
+def test_models_by_name():
+    assert list_models('*-base') == ['mixmim-swin-base', 'mixedae-vit-base']
+    assert len(list_models()) == 8
+    with pytest.raises(ValueError, match="there is no model 'resnet': take one of mixmim-swin-tiny, "):
+        get_model('resnet')
+    model = get_model('mixmim-swin-tiny', img_size=64, out_indices=(0, 3))
+    assert isinstance(model, MixMIMSwin)
+    assert not model.training
+    assert [x.shape for x in model(torch.zeros(1, 3, 64, 64))] == [(1, 96, 16, 16), (1, 768, 2, 2)]
+    assert isinstance(get_model('mixedae-vit-small', img_size=32), MixedAEViT)

@@ -1,0 +1,84 @@
+"""Files that are whole or not there."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mixmae_mm.whole_files import write_whole
+
+
+@pytest.mark.parametrize('before', [None, b'old'])
+def test_a_file_appears_when_it_is_whole(tmp_path, before):
+    path = tmp_path / 'file'
+    if before:
+        path.write_bytes(before)
+    with write_whole(path) as file:
+        file.write(b'new, first half')
+        file.flush()
+        assert (path.read_bytes() if path.exists() else None) == before
+        file.write(b', second half')
+    assert path.read_bytes() == b'new, first half, second half'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize('error', [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), KeyError('other')])
+def test_what_was_there_stays_when_writing_fails(tmp_path, error):
+    path = tmp_path / 'file'
+    path.write_bytes(b'old')
+
+    def fail():
+        with write_whole(path) as file:
+            file.write(b'new')
+            raise error
+
+    with pytest.raises(type(error)) as caught:
+        fail()
+    assert path.read_bytes() == b'old'
+    assert list(tmp_path.iterdir()) == [path]
+    if isinstance(error, OSError):
+        assert caught.value.errno == errno.ENOSPC
+        assert caught.value.filename == str(path)
+        assert str(caught.value).startswith('[Errno 28] No space left on device (what was there before is left as it')
+
+
+FULL = """
+import resource, sys
+from mixmae_mm.hooks import AtomicBackend
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))  # writing more fails, as on a full disk
+import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+AtomicBackend().put(bytes(3_000_000), sys.argv[1])
+"""
+
+
+def test_a_checkpoint_that_does_not_fit_leaves_the_last_one(tmp_path):
+    path = tmp_path / 'folder' / 'epoch_1.pth'
+    path.parent.mkdir()
+    path.write_bytes(b'whole')
+    done = subprocess.run([sys.executable, '-c', FULL, path], capture_output=True, text=True, check=False)
+    assert 'File too large (what was there before is left as it was)' in done.stderr
+    assert path.read_bytes() == b'whole'
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_order_is_content_then_name(tmp_path, monkeypatch):
+    """What is named must be on the disk already: a power cut may come between any two calls."""
+    calls = []
+    real = os.fsync, os.replace
+
+    def fsync(descriptor):
+        calls.append(('fsync', os.path.basename(os.readlink(f'/proc/self/fd/{descriptor}'))))
+        real[0](descriptor)
+
+    def replace(source, target):
+        calls.append(('replace', os.path.basename(source), os.path.basename(target)))
+        real[1](source, target)
+
+    monkeypatch.setattr(os, 'fsync', fsync)
+    monkeypatch.setattr(os, 'replace', replace)
+    with write_whole(tmp_path / 'file') as file:
+        file.write(b'content')
+    unfinished = 'file.unfinished'
+    assert calls == [('fsync', unfinished), ('replace', unfinished, 'file'), ('fsync', tmp_path.name)]
