@@ -1,10 +1,9 @@
 """Two processes on the CPU train one model on different pictures with different assignments."""
 
-import socket
 
 import pytest
 import torch
-from micro_training import PICTURES, ROOT, finish, make_config, start
+from micro_training import PICTURES, ROOT, finish, free_port, make_config, start
 from mmengine.config import Config
 
 from mixmae_mm.registry import MODELS
@@ -18,9 +17,7 @@ EPOCHS, ITERATIONS = 3, 2  # of 2 processes x 8 pictures
 def ranks(tmp_path_factory):
     """Train through dist_train.sh from stored weights; what each rank recorded, what was printed, and those weights."""
     folder = tmp_path_factory.mktemp('distributed')
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
+    port = free_port()
     config = make_config(folder)
     config.write_text(config.read_text().replace("dict(type='SignalHook', after=None)", "dict(type='RecordHook')"))
     stored = MODELS.build(Config.fromfile(config).model.backbone).state_dict()

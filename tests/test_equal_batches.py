@@ -2,10 +2,10 @@
 
 import faulthandler
 import os
-import socket
 
 import pytest
 import torch
+from micro_training import free_port
 from mmengine.model import MMDistributedDataParallel
 from mmengine.model.wrappers import MMFullyShardedDataParallel
 from mmengine.optim import OptimWrapper
@@ -106,9 +106,7 @@ def train_part(rank, method, share, folder, port):
 @pytest.mark.parametrize('share', [whole_copies, shared_out])
 @pytest.mark.parametrize('method', METHODS)
 def test_two_processes_reach_the_weights_of_one(method, share, tmp_path):
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
+    port = free_port()
     spawn(train_part, (method, share, str(tmp_path), port), nprocs=2)
     for rank in (0, 1):
         check_same(torch.load(tmp_path / f'{rank}.pth'), train_whole(method))

@@ -6,11 +6,10 @@ import importlib.util
 import os
 import re
 import shutil
-import socket
 
 import pytest
 import torch
-from micro_training import ROOT, finish, make_config, start, tool
+from micro_training import ROOT, finish, free_port, make_config, start, tool
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import distributed
@@ -50,9 +49,7 @@ def train(folder, strategy=None, name=None, resume=None, environment=()):
     if resume:
         shutil.copy(resume, work_dir)
         options = ['--resume', work_dir / resume.name]
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
+    port = free_port()
     config = write_config(folder, strategy)
     command = ROOT / 'tools/dist_train.sh', config, 2, '--work-dir', work_dir, *options
     finish(start('env', f'PORT={port}', *environment, *command))
@@ -174,9 +171,7 @@ def share_out(rank, folder, port):
 @pytest.fixture(scope='module')
 def noted(tmp_path_factory):
     folder = tmp_path_factory.mktemp('noted')
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
+    port = free_port()
     spawn(share_out, (str(folder), port), nprocs=1)
     return load(folder / 'noted.pth')
 

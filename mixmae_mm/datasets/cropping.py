@@ -52,7 +52,7 @@ class LoadRandomResizedCrop(LoadPicture):
         """Turn a file's bytes into the pixels of a part; give also the (height, width) of the upright picture."""
         picture, wanted = Image.open(io.BytesIO(content)), tuple(self.crop.scale)
         if self.mode == 'L' or not is_plain_jpeg(picture, content):
-            pixels = self._decode(picture)
+            pixels = self.decode(picture)
             top, left, height, width = self.crop.rand_crop_params(pixels)
             part = pixels[top : top + height, left : left + width]
             return resize(part, wanted, backwards=self.mode == 'BGR'), pixels.shape[:2]

@@ -52,10 +52,10 @@ class LoadPicture(BaseTransform):
 
     def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
         """Turn a file's bytes into pixels; give also the (height, width) of the upright picture."""
-        pixels = self._decode(Image.open(io.BytesIO(content)))
+        pixels = self.decode(Image.open(io.BytesIO(content)))
         return (np.ascontiguousarray(pixels[..., ::-1]) if self.mode == 'BGR' else pixels), pixels.shape[:2]
 
-    def _decode(self, picture: Image.Image) -> np.ndarray:
+    def decode(self, picture: Image.Image) -> np.ndarray:
         """Turn an opened file into upright pixels, (H, W) if grey ones are asked for, and RGB (H, W, 3) otherwise."""
         upright = _eight_bits(ImageOps.exif_transpose(picture))
         mode = 'L' if self.mode == 'L' else 'RGB'

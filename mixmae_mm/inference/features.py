@@ -102,18 +102,19 @@ class FeatureExtractor:
 
         Raises:
             ValueError: another ending, features that are no table, or nothing that can be read.
+            ImportError: a .parquet file without pyarrow; nothing was computed yet.
         """
         out = Path(out)
         if out.suffix not in ('.npz', '.parquet') or (out.suffix == '.parquet' and kind != 'pooled'):
             raise ValueError(f'{out} for {kind} features: give a name that ends in .npz, or .parquet for pooled ones')
-        names, features = self._all(pictures, kind)
+        if out.suffix == '.parquet':
+            import pyarrow
+            import pyarrow.parquet
         out.parent.mkdir(parents=True, exist_ok=True)
+        names, features = self._all(pictures, kind)
         if out.suffix == '.npz':
             np.savez(out, features=features, names=np.array(names))
         else:
-            import pyarrow
-            import pyarrow.parquet
-
             columns = dict(
                 names=names, features=pyarrow.FixedSizeListArray.from_arrays(features.ravel(), features.shape[1])
             )
@@ -157,9 +158,9 @@ class FeatureExtractor:
             except UnreadablePictureError as error:
                 print_log(f'left out: {error}', logger='current', level=logging.WARNING)
                 return None
-        if isinstance(picture, np.ndarray):
-            picture = Image.fromarray(picture)
-        fitted = ImageOps.fit(picture.convert('RGB'), self.size[::-1], Image.Resampling.BICUBIC)
+        elif isinstance(picture, Image.Image):
+            picture = self.load.decode(picture)
+        fitted = ImageOps.fit(Image.fromarray(picture), self.size[::-1], Image.Resampling.BICUBIC)
         return name, np.asarray(fitted)
 
 

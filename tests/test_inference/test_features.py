@@ -1,5 +1,7 @@
 """Features of pictures, whatever holds them."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -137,3 +139,24 @@ def test_models_by_name():
     assert not model.training
     assert [x.shape for x in model(torch.zeros(1, 3, 64, 64))] == [(1, 96, 16, 16), (1, 768, 2, 2)]
     assert isinstance(get_model('mixedae-vit-small', img_size=32), MixedAEViT)
+
+
+@pytest.mark.parametrize('kind', ['turned', '16 bits'])
+def test_an_open_picture_counts_as_its_file(extract, tmp_path, pictures, kind):
+    path = tmp_path / 'picture.png'
+    if kind == 'turned':
+        exif = Image.Exif()
+        exif[0x0112] = 6  # to be turned to the right
+        Image.fromarray(pictures[0]).save(path, exif=exif)
+    else:
+        Image.fromarray(pictures[0, ..., 0].astype(np.uint16) * 256).save(path)
+    assert np.array_equal(extract(Image.open(path)), extract(path))
+    plain = np.rot90(pictures[0], -1) if kind == 'turned' else np.repeat(pictures[0, ..., :1], 3, axis=2)
+    np.testing.assert_allclose(extract(path), extract(np.ascontiguousarray(plain)), atol=1e-5)
+
+
+def test_without_pyarrow_nothing_is_computed(extract, pictures, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'pyarrow', None)
+    monkeypatch.setattr(extract, '_all', lambda *args: pytest.fail('computed'))
+    with pytest.raises(ImportError):
+        extract.save(pictures, tmp_path / 'features.parquet')
