@@ -45,13 +45,9 @@ class AtomicCheckpointHook(CheckpointHook):
         keep, surplus = self.max_keep_ckpts, None
         if keep > 0 and step not in list(self.keep_ckpt_ids)[-1:]:
             surplus = self.keep_ckpt_ids[0] if len(self.keep_ckpt_ids) == keep else None
-            self.keep_ckpt_ids.append(step)  # of a length that is kept to
+            self.keep_ckpt_ids.append(step)  # of a length that is kept to; mmengine removes nothing once it is there
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
-        try:
-            self.max_keep_ckpts = -1
-            super()._save_checkpoint_with_step(runner, step, meta)
-        finally:
-            self.max_keep_ckpts = keep
+        super()._save_checkpoint_with_step(runner, step, meta)
         if surplus is not None and is_main_process():
             old = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(surplus))
             if self.file_backend.isdir(old):  # as DeepSpeed's are
