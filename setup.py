@@ -64,7 +64,7 @@ def link(source: Path, target: Path) -> None:
 
 
 version = re.search(r"__version__ = '(.+)'", (ROOT / 'mixmae_mm' / 'version.py').read_text()).group(1)
-groups = ('mminstall', 'dense', 'tests', 'docs')
+groups = ('mminstall', 'dense', 'extras', 'tests', 'docs')
 setup(
     name='mixmae_mm',
     version=version,

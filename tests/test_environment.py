@@ -95,6 +95,7 @@ def test_light_after_full_does_nothing(clone, calls):
         ('requirements/runtime.txt', ['torch', 'openmmlab', 'ops', 'dense', 'tests']),
         ('requirements/mminstall.txt', ['openmmlab', 'ops', 'dense']),
         ('requirements/dense.txt', ['dense']),
+        ('requirements/extras.txt', ['tests']),
         ('requirements/tests.txt', ['tests']),
         ('setup.py', ['project']),
     ],

@@ -1,7 +1,7 @@
 """Set up `.venv` at the repository's root: `python3 tools/environment.py light|full`.
 
 light: torch, torchvision, pure-Python mmcv, mmpretrain and this package: enough for pre-training and classification.
-full: light with compiled mmcv ops, mmdet, mmseg and the test tools.
+full: light with compiled mmcv ops, mmdet, mmseg, what single features ask for, and the test tools.
 
 Each step leaves a stamp keyed by what it depends on, written only once it succeeded; so a finished set-up returns at
 once, and whatever an interrupted call left half-made is mended by the next. The compiled mmcv wheel is kept outside the
@@ -141,15 +141,15 @@ class Environment:
         self.venv = root / '.venv'
         self.python = self.venv / 'bin' / 'python'
         self.lock = None
-        need = [root / 'requirements' / f'{name}.txt' for name in ('runtime', 'mminstall', 'dense', 'tests')]
-        self.runtime, self.mminstall, self.dense, self.tests = need
+        need = [root / 'requirements' / f'{name}.txt' for name in ('runtime', 'mminstall', 'dense', 'extras', 'tests')]
+        self.runtime, self.mminstall, self.dense, self.extras, self.tests = need
         self.project_files = tuple(root / name for name in ('setup.py', 'pyproject.toml', 'mixmae_mm/version.py'))
         light = (Step('torch', (self.runtime,), self.install_torch),
                  Step('openmmlab', (self.runtime, self.mminstall), self.install_openmmlab),
                  Step('project', self.project_files, self.install_project))
         full = (Step('ops', (self.runtime, self.mminstall), self.install_ops),
                 Step('dense', (self.runtime, self.mminstall, self.dense), self.install_dense),
-                Step('tests', (self.runtime, self.tests), self.install_tests))
+                Step('tests', (self.runtime, self.extras, self.tests), self.install_tests))
         self.steps = {'light': light, 'full': light + full}
 
     def set_up(self, kind: str) -> None:
@@ -251,8 +251,9 @@ class Environment:
         self.pip('mmdet, mmseg (about 20 s)', '--no-cache-dir', '--no-deps', '-r', self.dense)
 
     def install_tests(self) -> None:
-        """Install what the tests and the linter need."""
-        self.pip('pytest, ruff, ... (about 10 s)', '-c', self.runtime, '-r', self.tests)
+        """Install what the tests and the linter need, and what single features ask for."""
+        self.pip('pytest, ruff, onnxruntime, ... (about half a minute)',
+                 '-c', self.runtime, '-r', self.tests, '-r', self.extras)
 
     def install_ops(self) -> None:
         """Replace mmcv by the one with compiled ops; a kept wheel whose ops do not load is built once more."""
