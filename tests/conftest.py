@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from PIL import Image
 from references import SHARED
 
 # small tensors: waiting for a second thread costs more than it gives, above all on a busy machine
@@ -11,6 +12,16 @@ torch.set_num_threads(1)
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def five_pictures(tmp_path):
+    """Five pictures of random pixels as files of a folder, and the pixels (5, 3, 32, 32)."""
+    (tmp_path / 'pictures').mkdir()
+    pixels = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8)
+    for number, one in enumerate(pixels):
+        Image.fromarray(one.permute(1, 2, 0).numpy()).save(tmp_path / f'pictures/{number}.png')
+    return [str(path) for path in sorted((tmp_path / 'pictures').iterdir())], pixels
 
 
 def pytest_collection_modifyitems(items):

@@ -5,7 +5,9 @@ from fnmatch import fnmatch
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
 from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import load_checkpoint
 from torch import nn
 
 from mixmae_mm.checkpoints import load_backbone
@@ -68,6 +70,24 @@ def build_encoder(config: Config, checkpoint: str | None) -> nn.Module:
         check_checkpoint(checkpoint)
         load_backbone(backbone, checkpoint)
     return backbone.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
+
+
+def build_pretrainer(config: Config, checkpoint: str) -> BaseModel:
+    """Build a pre-training model and fill it from a checkpoint.
+
+    Raises:
+        ValueError: the config is of no model that mixes, or the checkpoint is of another model.
+    """
+    if 'head' not in config.model or 'num_sources' not in config.model.get('data_preprocessor', {}):
+        raise ValueError(f'{config.filename} is no pre-training config: its model mixes nothing that could be restored')
+    check_checkpoint(checkpoint)
+    init_default_scope(config.get('default_scope', 'mmpretrain'))
+    model = MODELS.build(config.model)
+    try:
+        load_checkpoint(model, checkpoint, map_location='cpu', strict=True, logger='silent')
+    except RuntimeError as error:
+        raise ValueError(f'{checkpoint} is of another model than {config.filename}: {error}') from error
+    return model.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
 
 
 def picture_size(config: Config, given: int | None = None) -> tuple[int, int]:

@@ -1,5 +1,4 @@
 import json
-import math
 import os
 import subprocess
 import sys
@@ -11,65 +10,9 @@ from mmengine.config import Config
 from PIL import Image
 from tiny_mixmae import tiny_mixedae, tiny_model, write_files
 from tool_loading import TOOLS, load_tool
+from torch.utils.data import DataLoader
 
 knn = load_tool('analysis/knn.py')
-
-
-def brute_force(train, train_labels, val, val_labels, k, temperature, num_classes):
-    """The protocol written out: one picture, one neighbour at a time."""
-    right = 0
-    for feature, label in zip(val.tolist(), val_labels.tolist(), strict=True):
-        ranking = []
-        for other, its in zip(train.tolist(), train_labels.tolist(), strict=True):
-            product = sum(a * b for a, b in zip(feature, other, strict=True))
-            ranking.append((product / math.hypot(*feature) / math.hypot(*other), its))
-        votes = [0.0] * num_classes
-        for similarity, its in sorted(ranking, reverse=True)[:k]:
-            votes[its] += math.exp(similarity / temperature)
-        right += votes.index(max(votes)) == label
-    return right / len(val)
-
-
-@pytest.mark.parametrize(('k', 'temperature'), [(1, 0.07), (5, 0.07), (5, 10.0), (20, 0.3), (60, 0.07)])
-def test_accuracy_equals_the_loops(k, temperature):
-    generator = torch.Generator().manual_seed(k)
-    centres = torch.randn(4, 6, generator=generator, dtype=torch.float64)
-    labels = [torch.randint(0, 4, (size,), generator=generator) for size in (60, 40)]
-    spread = [torch.randn(len(y), 6, generator=generator, dtype=torch.float64) for y in labels]
-    features = [centres[y] + 1.2 * noise for y, noise in zip(labels, spread, strict=True)]
-    arguments = (features[0], labels[0], features[1], labels[1], k, temperature, 4)
-    accuracy = knn.knn_accuracy(*arguments)
-    assert accuracy == pytest.approx(brute_force(*arguments))
-    assert 0 < accuracy < 1
-
-
-def test_many_far_neighbours_outvote_a_near_one_only_when_it_is_warm():
-    angles = torch.tensor([0.1, 0.8, 0.9])
-    train = torch.stack([angles.cos(), angles.sin()], 1) * torch.tensor([[5.0], [1.0], [0.1]])
-    arguments = (train, torch.tensor([0, 1, 1]), torch.tensor([[2.0, 0.0]]), torch.tensor([0]))
-    assert knn.knn_accuracy(*arguments, k=1, temperature=0.07, num_classes=2) == 1
-    assert knn.knn_accuracy(*arguments, k=3, temperature=0.07, num_classes=2) == 1
-    assert knn.knn_accuracy(*arguments, k=3, temperature=10.0, num_classes=2) == 0
-
-
-def test_tiny_temperature_is_the_nearest_neighbour_and_does_not_overflow():
-    features, labels = torch.randn(50, 8), torch.arange(50) % 5
-    asked, truth = torch.randn(30, 8), torch.arange(30) % 5
-    nearest = knn.knn_accuracy(features, labels, asked, truth, 1, 0.07, 5)
-    assert knn.knn_accuracy(features, labels, asked, truth, 20, 1e-5, 5) == nearest
-
-
-def test_chunks_do_not_matter():
-    features, labels = torch.randn(40, 4), torch.arange(40) % 2
-    assert knn.knn_accuracy(features, labels, features.repeat(60, 1), labels.repeat(60), 1, 0.07, 2) == 1
-
-
-def test_impossible_settings_are_refused():
-    features, labels = torch.randn(4, 2), torch.zeros(4, dtype=torch.long)
-    with pytest.raises(ValueError, match='^5 neighbours of 4 training pictures: give a k from 1 to that number$'):
-        knn.knn_accuracy(features, labels, features, labels, 5, 0.07, 1)
-    with pytest.raises(ValueError, match='^temperature 0: give a positive number$'):
-        knn.knn_accuracy(features, labels, features, labels, 1, 0, 1)
 
 
 def test_pictures_are_normalised_by_the_configs_numbers_else_imagenets():
@@ -136,7 +79,7 @@ def test_features_are_the_mean_of_the_last_map_in_order(folders, tmp_path, metho
     config = Config.fromfile(write_files(tmp_path, method)[0])
     encoder, normalise = knn.build_encoder(config, None), knn.normaliser(config)
     dataset = knn.open_pictures(folders[1], ['blue', 'red'], (32, 32))
-    features, labels = knn.extract(encoder, normalise, dataset, batch_size=5, workers=0)
+    features, labels = knn.extract(encoder, normalise, DataLoader(dataset, batch_size=5))
     with torch.no_grad():
         alone = encoder(normalise(dataset[11][0][None].float().to(features.device)))[-1].mean((2, 3))
     assert features.shape == (16, dims)

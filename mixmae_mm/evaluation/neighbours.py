@@ -1,0 +1,52 @@
+"""Classification by nearest neighbours: how good features are without training anything.
+
+The protocol of Wu et al. 2018 (arXiv 1805.01978): the k nearest by cosine similarity vote, each with the weight
+exp(similarity / temperature).
+
+Letters: T training pictures, V validation pictures, D features.
+"""
+
+from torch import Tensor, zeros
+from torch.nn import functional as F
+
+
+def knn_accuracy(
+    train_features: Tensor,
+    train_labels: Tensor,
+    val_features: Tensor,
+    val_labels: Tensor,
+    k: int,
+    temperature: float,
+    num_classes: int,
+) -> float:
+    """Tell the share of validation pictures whose neighbours vote for their class.
+
+    Args:
+        train_features: (T, D), of any length: they are normalised here.
+        train_labels: (T,), below `num_classes`.
+        val_features: (V, D).
+        val_labels: (V,).
+        k: Neighbours that vote.
+        temperature: The smaller, the more the nearest ones count.
+        num_classes: Number of classes.
+
+    Raises:
+        ValueError: fewer training pictures than `k`, or a temperature that is not positive.
+    """
+    if not 1 <= k <= len(train_features):
+        raise ValueError(f'{k} neighbours of {len(train_features)} training pictures: give a k from 1 to that number')
+    if temperature <= 0:
+        raise ValueError(f'temperature {temperature}: give a positive number')
+    known = F.normalize(train_features, dim=1)
+    asked = F.normalize(val_features, dim=1)
+    chunks = zip(asked.split(1024), val_labels.split(1024), strict=True)
+    right = sum((_vote(x @ known.T, train_labels, k, temperature, num_classes) == y).sum() for x, y in chunks)
+    return float(right) / len(val_labels)
+
+
+def _vote(similarity: Tensor, labels: Tensor, k: int, temperature: float, num_classes: int) -> Tensor:
+    """Let the k nearest vote: similarities (V, T) and labels (T,) -> classes (V,)."""
+    nearest, which = similarity.topk(k, dim=1)
+    weights = ((nearest - nearest[:, :1]) / temperature).exp()  # relative to the nearest: the same vote, no overflow
+    votes = zeros(len(similarity), num_classes, dtype=weights.dtype, device=weights.device)
+    return votes.scatter_add_(1, labels[which], weights).argmax(1)

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_mixmae import build
+
+from mixmae_mm.inference import reconstructing
+from mixmae_mm.mixing import resize_assignment, visible
+
+
+def test_each_group_is_led_by_its_first_picture_and_mixed_as_the_assignment_says(five_pictures):
+    bgr, each = dict(take_turns=False, bgr_to_rgb=True), dict(shared_assignment=False)
+    for settings in (dict(), dict(num_sources=4), each, bgr):
+        model, pixels = build(**settings), five_pictures[1][:4]
+        result = reconstructing.reconstruct(model, pixels.float(), seed=1)
+        num_sources = settings.get('num_sources', 2)
+        assert torch.equal(result.sources, pixels.unflatten(0, (-1, num_sources)))
+        shown = visible(resize_assignment(result.assignment, (32, 32)), num_sources)[:, :, None]
+        assert torch.equal(result.mixed, (result.sources * shown).sum(1).to(torch.uint8))
+        assert torch.equal(result.reconstructed * shown, result.sources * shown)
+        assert not torch.equal(result.reconstructed, result.sources)
+
+
+def test_seed_decides_the_mixture(five_pictures):
+    model, pixels = build(), five_pictures[1][:4].float()
+    first, again, other = (reconstructing.reconstruct(model, pixels, seed).assignment for seed in (3, 3, 4))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_named_files_keep_their_order_and_fill_whole_groups(five_pictures):
+    paths = five_pictures[0]
+    assert reconstructing.find_pictures(paths[::-1], 6, 2, seed=0) == paths[:0:-1]
+    with pytest.raises(ValueError, match=r'^2 picture\(s\) cannot be mixed by 3: give 3 or more$'):
+        reconstructing.find_pictures(paths[:2], 6, 3, seed=0)
+
+
+def test_folder_gives_a_seeded_choice_without_repeats(five_pictures, tmp_path):
+    choices = [reconstructing.find_pictures([str(tmp_path)], 4, 2, seed) for seed in (0, 0, 1, 2, 3)]
+    assert choices[0] == choices[1]
+    assert len({tuple(choice) for choice in choices}) > 2
+    assert all(len(set(choice)) == 4 and set(choice) <= set(five_pictures[0]) for choice in choices)
+
+
+def test_pictures_of_the_right_size_are_read_as_they_are_and_others_cropped_in_the_middle(five_pictures, tmp_path):
+    paths, pixels = five_pictures
+    assert torch.equal(reconstructing.read_pictures(paths, (32, 32), 3), pixels.float())
+    wide = np.zeros((32, 96, 3), np.uint8)
+    wide[:, 32:64] = 200
+    Image.fromarray(wide).save(tmp_path / 'wide.png')
+    middle = reconstructing.read_pictures([str(tmp_path / 'wide.png')], (16, 16), 1)
+    assert (middle - 200).abs().max() < 20  # bicubic edges
+    with pytest.raises(ValueError, match='pictures of 1 or 3 channels can be drawn, this model takes 13'):
+        reconstructing.read_pictures(paths, (32, 32), 13)

@@ -1,0 +1,169 @@
+import numpy as np
+import pytest
+import torch
+from tiny_mixmae import CELL, build, tiny_mixedae
+
+from mixmae_mm.inference.reconstructing import reconstruct
+from mixmae_mm.mixing import NOBODY
+from mixmae_mm.models.pretrainer import Reconstructions
+from mixmae_mm.visualization import sheets
+
+
+def cut_panel(canvas, row, column, size):
+    x, y = sheets.panel_place(row, column, size)
+    return canvas.crop((x, y, x + size[0], y + size[1]))
+
+
+def random_result(groups=2, num_sources=2, channels=3, grid=(2, 4), least=NOBODY, maps=None):
+    """Random pictures of 4 x 8 px and random maps, of sources from `least` on."""
+    shape = (groups, num_sources, channels, 4, 8)
+    sources, reconstructed = (torch.randint(0, 256, shape, dtype=torch.uint8) for _ in range(2))
+    assignment = torch.randint(least, num_sources, (maps or groups, *grid))
+    return Reconstructions(sources, torch.randint_like(sources[:, 0], 0, 256), reconstructed, assignment)
+
+
+def shown_pixels(canvas, row, column):
+    """The pixels of a panel of 4 x 8 px, enlarged 32 times: (4, 8, 3); all of a block must be alike."""
+    blocks = np.asarray(cut_panel(canvas, row, column, (256, 128))).reshape(4, 32, 8, 32, 3)
+    assert (blocks == blocks[:, :1, :, :1]).all()
+    return blocks[:, 0, :, 0].astype(int)
+
+
+def seen_by_loops(result, row):
+    """What the encoder saw, and whose it was, pixel by pixel: two of (4, 8, 3)."""
+    grid = result.assignment[row if len(result.assignment) > 1 else 0]
+    mixed, whose = np.zeros((4, 8, 3), int), np.zeros((4, 8, 3), int)
+    for y in range(4):
+        for x in range(8):
+            owner = int(grid[y * grid.shape[0] // 4, x * grid.shape[1] // 8])
+            pixel = [int(value) for value in result.mixed[row, :, y, x]]
+            lightness = sum(pixel) / len(pixel)
+            for channel in range(3):
+                mixed[y, x, channel] = 190 if owner == NOBODY else pixel[channel % len(pixel)]
+                tinted = 0.65 * sheets.COLOURS[owner][channel] + 0.35 * lightness
+                whose[y, x, channel] = 190 if owner == NOBODY else round(tinted)
+    return mixed, whose
+
+
+def test_titles_for_any_number_of_sources():
+    titles = [[panel.title for panel in sheets.panels_of(random_result(1, k))[0]] for k in (1, 2, 3)]
+    assert titles[0] == ['original', 'encoder sees', 'reconstruction']
+    middle = ['mixture', 'whose cell']
+    assert titles[1] == ['original 1', 'original 2', *middle, 'reconstruction 1', 'reconstruction 2']
+    assert titles[2][2:6] == ['original 3', *middle, 'reconstruction 1']
+
+
+@pytest.mark.parametrize('maps', [1, 2])
+@pytest.mark.parametrize(('channels', 'num_sources'), [(3, 1), (3, 2), (3, 4), (1, 2), (1, 1)])
+def test_every_panel_holds_its_picture_enlarged_pixel_by_pixel(channels, num_sources, maps):
+    result = random_result(2, num_sources, channels, maps=maps)
+    canvas = sheets.draw_rows(result, 'caption')
+    for row in range(2):
+        originals, reconstructions = (
+            [picture.expand(3, 4, 8).permute(1, 2, 0).numpy() for picture in pictures[row]]
+            for pictures in (result.sources, result.reconstructed)
+        )
+        middle = seen_by_loops(result, row)[: 1 if num_sources == 1 else 2]
+        for column, picture in enumerate([*originals, *middle, *reconstructions]):
+            assert abs(shown_pixels(canvas, row, column) - picture).max() <= (column == num_sources + 1)  # rounding
+
+
+def test_map_of_one_mixture_by_hand():
+    white = torch.full((1, 4, 3, 2, 2), 255, dtype=torch.uint8)
+    result = Reconstructions(white, white[:, 0], white, torch.tensor([[[3, 0], [NOBODY, 2]]]))
+    whose = sheets.panels_of(result)[0][5].picture
+    assert whose[:, 0, 0].tolist() == [226, 128, 193]  # 0.65 * (210, 60, 160) + 0.35 * 255
+    assert whose[:, 0, 1].tolist() == [89, 154, 219]
+    assert whose[:, 1, 0].tolist() == [190, 190, 190]
+    assert whose[:, 1, 1].tolist() == [89, 193, 148]
+
+
+def test_originals_and_reconstructions_are_framed_in_the_colours_of_the_map():
+    canvas = sheets.draw_rows(random_result(2, 3), 'caption')
+    for row in range(2):
+        for column, source in [(0, 0), (1, 1), (2, 2), (3, None), (4, None), (5, 0), (6, 1), (7, 2)]:
+            x, y = sheets.panel_place(row, column, (256, 128))
+            around = np.asarray(canvas.crop((x - 4, y - 4, x + 256 + 4, y + 128 + 4))).astype(int)
+            for frame in (around[1:4], around[-4:-1], around[:, 1:4].swapaxes(0, 1), around[:, -4:-1].swapaxes(0, 1)):
+                expected = (255, 255, 255) if source is None else sheets.COLOURS[source]
+                assert (frame[:, 4:-4] == expected).all()
+            assert (around[[0, -1]][:, 4:-4] == 255).all()
+
+
+def test_one_source_is_not_framed():
+    canvas = np.asarray(sheets.draw_rows(random_result(1, 1), 'caption'))
+    top, bottom = sheets.HEADER, sheets.HEADER + 128
+    assert canvas.shape[1] == 3 * 256 + 4 * sheets.GAP
+    assert all((canvas[top:bottom, 256 * i + sheets.GAP * i :][:, : sheets.GAP] == 255).all() for i in range(4))
+
+
+def test_colours_stay_apart_whatever_the_lightness_of_a_picture_adds():
+    colours = torch.tensor([sheets.colour_of(source) for source in range(8)], dtype=torch.float32)
+    hues = colours - colours.mean(dim=1, keepdim=True)
+    assert torch.pdist(hues).min() > 60
+    assert torch.pdist(hues[:4]).min() > 100
+    assert hues.norm(dim=1).min() > 100  # from grey
+    assert sheets.colour_of(9) == sheets.colour_of(1)
+
+
+def test_large_pictures_are_not_enlarged_and_text_stays_outside_the_panels():
+    blank = torch.full((1, 2, 3, 160, 160), 255, dtype=torch.uint8)
+    result = Reconstructions(blank, blank[:, 0], blank, torch.zeros(1, 1, 1).long())
+    canvas = sheets.draw_rows(result, 'a caption ' * 30)
+    ink = np.asarray(canvas.convert('L')) < 250
+    top, bottom = sheets.HEADER, sheets.HEADER + 160
+    assert canvas.width == 6 * 160 + 7 * sheets.GAP
+    assert ink[: top - sheets.FRAME].any()
+    assert ink[bottom + sheets.FRAME :].any()
+    assert not ink[:, -sheets.GAP + sheets.FRAME :].any()
+    for column in (0, 1, 2, 4, 5):
+        x, y = sheets.panel_place(0, column, (160, 160))
+        assert not ink[y : y + 160, x : x + 160].any()
+
+
+def test_mae_sees_of_a_picture_what_is_not_hidden_and_the_rest_is_grey(five_pictures):
+    pixels = five_pictures[1][:2]
+    result = reconstruct(build(tiny_mixedae, num_sources=1, hidden_ratio=0.75), pixels.float(), seed=1)
+    assert torch.equal(result.sources[:, 0], pixels)
+    assert not torch.equal(*result.assignment)
+    canvas = sheets.draw_rows(result, 'caption')
+    for row in range(2):
+        seen = np.asarray(cut_panel(canvas, row, 1, (128, 128)))[::4, ::4]
+        hidden = np.repeat(np.repeat(result.assignment[row].numpy() == NOBODY, CELL, 0), CELL, 1)
+        assert hidden.sum() == 12 * CELL**2
+        assert (seen[hidden] == 190).all()
+        assert (seen[~hidden] == pixels[row].permute(1, 2, 0).numpy()[~hidden]).all()
+
+
+@pytest.mark.parametrize(
+    ('method', 'settings', 'said'),
+    [
+        (None, dict(), '2 pictures a mixture, cells of 8 px, 50% of each hidden. A'),
+        (None, dict(hidden_ratio=0.25), '2 pictures a mixture, cells of 8 px, 25%, 75% of originals 1 to 2 hidden. A'),
+        (None, dict(take_turns=False, shared_assignment=False), '2 pictures a mixture, cells of 8 px, 50% of each hid'),
+        (tiny_mixedae, dict(), '4 pictures a mixture, cells of 8 px, 75% of each hidden. A'),
+        (tiny_mixedae, dict(take_turns=True), '4 pictures a mixture, cells of 8 px, 75% of each hidden. A'),
+        (
+            tiny_mixedae,
+            dict(shares=(0.5, 0.25, 0.125, 0.125)),
+            '4 pictures a mixture, cells of 8 px, 50%, 75%, 88%, 88% of originals 1 to 4 hidden. A',
+        ),
+        (
+            tiny_mixedae,
+            dict(num_sources=2, shares=(0.25, 0.25)),
+            '2 pictures a mixture, cells of 8 px, 75% of each hidden. 50% of the cells show nobody (grey). A',
+        ),
+        (tiny_mixedae, dict(num_sources=1, hidden_ratio=0.75), 'Cells of 8 px, 75% of them hidden (grey). Rec'),
+    ],
+)
+def test_caption_says_how_much_is_hidden_of_whom(five_pictures, method, settings, said):
+    model = build(**settings) if method is None else build(method, **settings)
+    caption = sheets.describe(model, reconstruct(model, five_pictures[1][:4].float(), 0))
+    assert caption.startswith(said)
+
+
+def test_caption_says_where_mean_and_spread_come_from_only_with_norm_pix(five_pictures):
+    for norm_pix in (True, False):
+        model = build(norm_pix=norm_pix)
+        caption = sheets.describe(model, reconstruct(model, five_pictures[1][:2].float(), 0))
+        assert ('mean and spread of each hidden cell come from the original' in caption) == norm_pix
