@@ -7,7 +7,7 @@ ARGS ?=
 METHODS := mixmae mixedae
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-dense bench test clean
+.PHONY: help demo demo-dense bench test docs docs-check clean
 
 help:
 	@echo 'make demo              pre-train a micro MixMAE on built-in pictures and look at what it learnt (some minutes)'
@@ -17,6 +17,8 @@ help:
 	@echo 'make bench             speed and memory of a training step beside mmpretrain (some minutes, on an idle machine)'
 	@echo 'make test              the tests; the first time on a machine this compiles the ops of mmcv (7 to 13 minutes)'
 	@echo 'make test ARGS=...     the same with options of pytest, such as ARGS="-k mixing"'
+	@echo 'make docs              the pages of docs/ and the reference of the package as a site, in site/'
+	@echo 'make docs-check        every command of README and docs/: run, run shortened, or read by the tool it calls'
 	@echo 'make clean             remove .venv and what builds left; data, work_dirs and compiled wheels stay'
 	@echo 'PYTHON=python3.11      after any of these: the interpreter to make .venv with'
 
@@ -37,6 +39,15 @@ test:
 	@$(PYTHON) tools/environment.py full
 	@.venv/bin/python -m pytest $(ARGS)
 
+docs:
+	@$(PYTHON) tools/environment.py light
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/docs.txt
+	@.venv/bin/python -m mkdocs build --strict
+
+docs-check:
+	@$(PYTHON) tools/environment.py full
+	@.venv/bin/python tools/docs/check.py $(ARGS)
+
 clean:
-	rm -rf .venv build dist mixmae_mm.egg-info mixmae_mm/.mim .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist site mixmae_mm.egg-info mixmae_mm/.mim .pytest_cache .ruff_cache .hypothesis
 	find mixmae_mm tools tests configs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

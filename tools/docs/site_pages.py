@@ -1,0 +1,103 @@
+"""What the site has beside docs/: README as its start page, the walk-through, the reference of the package.
+
+mkdocs calls the functions that begin with `on_`, as mkdocs.yml asks for. A page of the reference is one public module or
+sub-package; which there are is read off the package. Links that leave docs/ lead to copies under `files/` in the site.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / 'docs'
+PACKAGE = ROOT / 'mixmae_mm'
+PAGES = {'README.md': 'index.md', 'CHANGELOG.md': 'changelog.md', 'CONTRIBUTING.md': 'contributing.md'}
+"""Pages that lie outside docs/, and what the site calls them."""
+LINK = re.compile(r'(?<=\]\()(?!\w+:|#)([^)#\s]+)')
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Add the reference to the navigation."""
+    config.nav.append({'Reference': [{name: f'api/{name}.md'} for name in public_modules()]})
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that are made, and what is linked beyond docs/."""
+    made = {site: relink((ROOT / own).read_text(), ROOT) for own, site in PAGES.items()}
+    made |= {f'api/{name}.md': reference(name) for name in public_modules()}
+    linked = {path for page in pages() for path in linked_files(page)}
+    for notebook in DOCS.glob('*.ipynb'):
+        pictures, made[f'{notebook.stem}.md'] = notebook_page(notebook)
+        made |= pictures
+    made |= {f'files/{path}': (ROOT / path).read_bytes() for path in sorted(linked)}
+    for name, content in made.items():
+        files.append(File.generated(config, name, content=content))
+    return files
+
+
+def on_page_markdown(markdown: str, page: object, **others: object) -> str:
+    """Point the links of a page in docs/ to where the site has their ends."""
+    return markdown if page.file.generated_by else relink(markdown, DOCS)
+
+
+def public_modules() -> list[str]:
+    """Name the modules and sub-packages of the package, without those for ourselves."""
+    entries = [*PACKAGE.glob('*.py'), *(found.parent for found in PACKAGE.glob('*/__init__.py'))]
+    return sorted(entry.stem for entry in entries if not entry.stem.startswith('_'))
+
+
+def reference(name: str) -> str:
+    """Write the page of a module, for mkdocstrings to fill."""
+    return f'# mixmae_mm.{name}\n\n::: mixmae_mm.{name}\n'
+
+
+def pages() -> Iterator[Path]:
+    """List all pages that people write."""
+    yield from (ROOT / own for own in PAGES)
+    yield from DOCS.glob('*.md')
+
+
+def linked_files(page: Path) -> Iterator[str]:
+    """Name the files beyond docs/ that a page links, from the root."""
+    for target in LINK.findall(page.read_text()):
+        path = _from_root(target, page.parent)
+        if not path.startswith('docs/') and path not in PAGES and (ROOT / path).is_file():
+            yield path
+
+
+def relink(text: str, folder: Path) -> str:
+    """Rewrite the relative links of a page that lies in `folder` for the site's top folder; to folders there are none."""
+    def moved(found: re.Match) -> str:
+        path = _from_root(found[1], folder)
+        inside = path.removeprefix('docs/').replace('.ipynb', '.md')
+        return PAGES.get(path) or (inside if path.startswith('docs/') else f'files/{path}')
+
+    return LINK.sub(moved, text)
+
+
+def _from_root(target: str, folder: Path) -> str:
+    """Name a link's end from the root."""
+    return (folder / target).resolve().relative_to(ROOT).as_posix()
+
+
+def notebook_page(notebook: Path) -> tuple[dict[str, bytes], str]:
+    """Write a notebook as a page; give its pictures by their names, and the page."""
+    pictures, parts = {}, []
+    for number, cell in enumerate(json.loads(notebook.read_text())['cells']):
+        source = ''.join(cell['source'])
+        parts.append(relink(source, DOCS) if cell['cell_type'] == 'markdown' else f'```python\n{source}\n```')
+        for place, output in enumerate(cell.get('outputs', [])):
+            data = output.get('data', {})
+            if 'image/png' in data:
+                name = f'{notebook.stem}/{number}_{place}.png'
+                pictures[name] = base64.b64decode(data['image/png'])
+                parts.append(f'![What the cell above draws]({name})')
+            else:
+                parts.append(f'```text\n{"".join(output.get("text") or data["text/plain"]).rstrip()}\n```')
+    return pictures, '\n\n'.join(parts) + '\n'
