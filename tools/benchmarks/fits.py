@@ -1,0 +1,153 @@
+"""Which batch of a pre-training config fits which GPU, computed from what a picture takes in a process here.
+
+    python tools/benchmarks/fits.py CONFIG [CONFIG ...] [--batches 4 8] [--gigabytes 8 16 24] [--json FILE]
+
+Weights, gradients and AdamW's two moments are counted from the parameters: 16 bytes each, and 2 more under autocast, for
+weights in bfloat16. What a picture takes is the slope of the most memory that forward and backward passes hold, between
+two batches. The step of this machine is what is measured: a GPU's kernels hold other tensors for attention, so the
+batches are a first guess and no promise; a tenth of the memory is left free. With and without `with_cp`.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import mixmae_mm  # before the host packages: it mends what is known to break on import
+
+# isort: split
+import torch
+from measuring import ALLOCATOR, held_during, machine
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+from mixmae_mm.failures import readable_errors
+from mixmae_mm.launching import Settings
+
+BYTES = dict(weights=4, gradients=4, moments=8)
+COPIES = 2  # of a weight in bfloat16, which autocast keeps for a pass
+USABLE = 0.9  # of a GPU: the rest is for the driver, fragments and the libraries' workspaces
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a config takes: bytes that do not depend on the batch, and those of a picture."""
+
+    config: str
+    checkpointing: bool
+    side: int
+    parameters: int
+    fixed: int
+    picture: float
+    group: int
+    """Pictures of a mixture, which a batch is a multiple of."""
+
+    def batch(self, gigabytes: float) -> int:
+        """Give the largest batch for a GPU of so many GB (1e9 bytes), 0 where none fits."""
+        pictures = int((gigabytes * 1e9 * USABLE - self.fixed) // self.picture)
+        return max(pictures // self.group * self.group, 0)
+
+
+def fixed_bytes(parameters: int, trained: int, half: bool) -> int:
+    """Count the bytes of weights, gradients and AdamW's moments, and of half-precision copies."""
+    return parameters * (BYTES['weights'] + COPIES * half) + trained * (BYTES['gradients'] + BYTES['moments'])
+
+
+def slope(small: tuple[int, int], large: tuple[int, int]) -> float:
+    """Give the bytes that one more picture takes, from two pairs of pictures and bytes.
+
+    Raises:
+        ValueError: the batches are the same, or the larger one took less.
+    """
+    if large[0] <= small[0] or large[1] <= small[1]:
+        raise ValueError(f'{small} and {large} pictures and bytes: give two batches, the larger one second')
+    return (large[1] - small[1]) / (large[0] - small[0])
+
+
+def passes(settings: dict, side: int, batch: int, half: bool, threads: int) -> int:
+    """Measure the bytes of a forward and backward pass, weights and gradients not counted, in the process of the call."""
+    torch.set_num_threads(threads)
+    init_default_scope('mmpretrain')
+    model = MODELS.build(settings).train()
+    pictures = torch.randint(0, 256, (batch, 3, side, side), dtype=torch.uint8)
+
+    def go() -> None:
+        with torch.autocast('cpu', torch.bfloat16, enabled=half):
+            loss, _ = model.parse_losses(model(**model.data_preprocessor(dict(inputs=pictures), True), mode='loss'))
+        loss.backward()
+
+    go()  # gradients are there now, and stay
+    before, most = held_during(go, pictures.device)
+    return most - before
+
+
+def needs(args: argparse.Namespace) -> Iterator[Need]:
+    """Measure each config with and without checkpointing, each pass in a process of its own."""
+    os.environ.update(ALLOCATOR)
+    context = get_context('forkserver')
+    context.set_forkserver_preload(['mixmae_mm'])
+    with context.Pool(1, maxtasksperchild=1) as pool:
+        for file in args.configs:
+            config = Config.fromfile(file)
+            config.merge_from_dict(args.cfg_options or {})
+            for checkpointing in (False, True):
+                config.model.backbone.with_cp = checkpointing
+                settings, side = config.model.to_dict(), config.model.backbone.get('img_size', 224)
+                calls = [(settings, side, batch, not args.float32, args.threads) for batch in args.batches]
+                measured = [(call[2], pool.apply(passes, call)) for call in calls]
+                yield describe(file, settings, side, slope(*measured), not args.float32)
+
+
+def describe(file: str, settings: dict, side: int, picture: float, half: bool) -> Need:
+    """Put together what was measured and what is counted."""
+    init_default_scope('mmpretrain')
+    with torch.device('meta'):
+        parameters = list(MODELS.build(settings).parameters())
+    counted, trained = (sum(p.numel() for p in parameters if p.requires_grad or every) for every in (True, False))
+    group = settings['data_preprocessor']['num_sources']
+    fixed = fixed_bytes(counted, trained, half)
+    return Need(Path(file).stem, settings['backbone']['with_cp'], side, counted, fixed, picture, group)
+
+
+def row(need: Need, gigabytes: list[float]) -> str:
+    """Write a line of a Markdown table."""
+    cells = (
+        need.config,
+        str(need.side),
+        'yes' if need.checkpointing else 'no',
+        f'{need.fixed / 1e9:.1f}',
+        f'{need.picture / 1e6:.0f}',
+        *(str(need.batch(size) or '-') for size in gigabytes),
+    )
+    return f'| {" | ".join(cells)} |'
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure and print, a line as soon as it is known."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('configs', nargs='+')
+    parser.add_argument('--batches', type=int, nargs=2, default=(4, 8), help='multiples of the pictures of a mixture')
+    parser.add_argument('--gigabytes', type=float, nargs='+', default=[8, 12, 16, 24, 40, 80])
+    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--float32', action='store_true', help='without autocast')
+    parser.add_argument('--cfg-options', nargs='+', action=Settings)
+    parser.add_argument('--json', type=Path, help='write all that was measured there')
+    parser.add_argument('--debug', action='store_true')
+    args = parser.parse_args(arguments)
+    with readable_errors(args.debug):
+        heads = ('config', 'side', '`with_cp`', 'fixed, GB', 'MB a picture', *(f'{size:g} GB' for size in args.gigabytes))
+        print(f'| {" | ".join(heads)} |\n|{"---|" * 3}{"--:|" * (len(heads) - 3)}')
+        found = []
+        for need in needs(args):
+            print(row(need, args.gigabytes), flush=True)
+            found.append(need)
+        print(f'{machine("cpu")}, torch {torch.__version__}, mixmae_mm {mixmae_mm.__version__}')
+        if args.json:
+            args.json.write_text(json.dumps([asdict(need) for need in found], indent=2))
+
+
+if __name__ == '__main__':
+    main()
