@@ -1,0 +1,40 @@
+"""CITATION.cff, CONTRIBUTING and CHANGELOG say what is true of the package."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+import mixmae_mm
+
+ROOT = Path(__file__).parents[1]
+CITATION = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
+README = ' '.join((ROOT / 'README.md').read_text().split())
+
+
+def test_the_citation_has_what_cff_asks_for():
+    assert CITATION['cff-version'] == '1.2.0'
+    assert {'message', 'title', 'authors', 'version', 'license'} <= CITATION.keys()
+    assert CITATION['type'] == 'software'
+    assert CITATION['authors'] == [{'name': 'The mixmae_mm authors'}]
+    assert CITATION['license'] == 'Apache-2.0'
+    assert 'Apache License' in (ROOT / 'LICENSE').read_text()
+
+
+def test_the_version_is_said_alike():
+    assert CITATION['version'] == mixmae_mm.__version__
+    assert re.search(rf'^## \[.*{re.escape(mixmae_mm.__version__)}', (ROOT / 'CHANGELOG.md').read_text(), re.MULTILINE)
+
+
+def test_papers_are_cited_as_in_the_readme():
+    assert len(CITATION['references']) == 2
+    for paper in CITATION['references']:
+        assert {'type', 'title', 'authors', 'year', 'identifiers'} <= paper.keys()
+        assert f'"{paper["title"]}", CVPR {paper["year"]}' in README
+        names = [f'{author["given-names"]} {author["family-names"]}' for author in paper['authors']]
+        assert f'{", ".join(names[:-1])} and {names[-1]}, "{paper["title"]}"' in README
+        assert paper['identifiers'][0]['value'].replace(':', ' ') in README
+
+
+def test_contributing_is_short():
+    assert len((ROOT / 'CONTRIBUTING.md').read_text().splitlines()) < 60
