@@ -138,7 +138,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--debug', action='store_true')
     args = parser.parse_args(arguments)
     with readable_errors(args.debug):
-        heads = ('config', 'side', '`with_cp`', 'fixed, GB', 'MB a picture', *(f'{size:g} GB' for size in args.gigabytes))
+        sizes = (f'{size:g} GB' for size in args.gigabytes)
+        heads = ('config', 'side', '`with_cp`', 'fixed, GB', 'MB a picture', *sizes)
         print(f'| {" | ".join(heads)} |\n|{"---|" * 3}{"--:|" * (len(heads) - 3)}')
         found = []
         for need in needs(args):

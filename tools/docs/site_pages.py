@@ -1,7 +1,8 @@
 """What the site has beside docs/: README as its start page, the walk-through, the reference of the package.
 
-mkdocs calls the functions that begin with `on_`, as mkdocs.yml asks for. A page of the reference is one public module or
-sub-package; which there are is read off the package. Links that leave docs/ lead to copies under `files/` in the site.
+mkdocs calls the functions that begin with `on_`, as mkdocs.yml asks for. A page of the reference is one public module
+or sub-package; which there are is read off the package. Links that leave docs/ lead to copies under `files/` in the
+site.
 """
 
 import base64
@@ -72,7 +73,7 @@ def linked_files(page: Path) -> Iterator[str]:
 
 
 def relink(text: str, folder: Path) -> str:
-    """Rewrite the relative links of a page that lies in `folder` for the site's top folder; to folders there are none."""
+    """Rewrite the relative links of a page that lies in `folder` for the top folder of the site."""
     def moved(found: re.Match) -> str:
         path = _from_root(found[1], folder)
         inside = path.removeprefix('docs/').replace('.ipynb', '.md')
