@@ -2,6 +2,7 @@
 
 from mixmae_mm.datasets.cropping import LoadRandomResizedCrop
 from mixmae_mm.datasets.loading import LoadPicture, UnreadablePictureError
+from mixmae_mm.datasets.picture_dataset import PictureDataset
 from mixmae_mm.datasets.picture_folder import PictureFolder
 from mixmae_mm.datasets.samplers import SeededIndex, SeededInfiniteSampler, SeededSampler
 from mixmae_mm.datasets.seed_sample import SeedSample
@@ -9,6 +10,7 @@ from mixmae_mm.datasets.seed_sample import SeedSample
 __all__ = [
     'LoadPicture',
     'LoadRandomResizedCrop',
+    'PictureDataset',
     'PictureFolder',
     'SeedSample',
     'SeededIndex',

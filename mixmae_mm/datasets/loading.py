@@ -11,7 +11,7 @@ from mixmae_mm.registry import TRANSFORMS
 
 
 class UnreadablePictureError(ValueError):
-    """A file that cannot be read as a picture; `PictureFolder` counts it and goes on with the next one."""
+    """A file that cannot be read as a picture; `PictureDataset` counts it and goes on with the next one."""
 
 
 @TRANSFORMS.register_module()

@@ -5,6 +5,7 @@ from mixmae_mm.hooks.checkpoint_guard import CheckpointGuardHook
 from mixmae_mm.hooks.compiling import CompileBackboneHook
 from mixmae_mm.hooks.progress import ProgressHook
 from mixmae_mm.hooks.seeding import IterationSeedHook
+from mixmae_mm.hooks.unreadable_list import UnreadableListHook
 
 __all__ = [
     'AtomicBackend',
@@ -13,4 +14,5 @@ __all__ = [
     'CompileBackboneHook',
     'IterationSeedHook',
     'ProgressHook',
+    'UnreadableListHook',
 ]

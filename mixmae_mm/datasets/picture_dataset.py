@@ -1,0 +1,115 @@
+"""What all our datasets of pictures share: broken ones are replaced, counted and listed, and too many stop a run."""
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+
+from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
+
+from mixmae_mm.datasets.listing import Listing
+from mixmae_mm.datasets.loading import UnreadablePictureError
+from mixmae_mm.datasets.unreadable import UnreadableCount
+
+FEWEST = 10  # unreadable pictures, as many as which never stop a run: in a small set one or two are a large share
+
+
+class PictureDataset(BaseDataset):
+    """Pictures without classes, of which some may be broken: a base for datasets, which say where pictures are.
+
+    A picture that cannot be read is replaced by the next one in order, and told of in a warning, once for all workers.
+    `UnreadableListHook` lists them in the work folder. More than `max_unreadable` of all pictures, and more than 10,
+    stop the run; as many as are listed count, of earlier parts of a resumed run and of other processes too.
+
+    Args:
+        data_root: Where the pictures are; their paths begin with it.
+        pipeline: Transforms; start with `SeedSample` and one that reads, such as `LoadPicture`.
+        indices: Take only the first so many pictures, or those at these positions.
+        test_mode: An unreadable picture is an error, not replaced.
+        max_refetch: How many unreadable pictures in a row stop the run.
+        max_unreadable: The share of all pictures that may be unreadable, 0 to 1.
+
+    Raises:
+        ValueError: `max_unreadable` is no share.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        pipeline: Sequence[dict | Callable] = (),
+        indices: int | Sequence[int] | None = None,
+        test_mode: bool = False,
+        max_refetch: int = 100,
+        max_unreadable: float = 0.1,
+    ) -> None:
+        if not 0 <= max_unreadable <= 1:
+            raise ValueError(f'max_unreadable is a share of the pictures, 0 to 1, got {max_unreadable}')
+        self.max_unreadable = max_unreadable
+        super().__init__(
+            data_root=os.path.expanduser(data_root),
+            pipeline=pipeline,
+            indices=indices,
+            test_mode=test_mode,
+            max_refetch=max_refetch,
+            serialize_data=False,  # what our datasets hold is as flat, and shared by more
+        )
+        self.unreadable = UnreadableCount(len(self))
+
+    def _get_unserialized_subset(self, indices: int | Sequence[int]) -> Sequence[dict]:
+        """Choose pictures without making a list of dicts, as `indices`, `get_subset` and `get_subset_` ask."""
+        if isinstance(indices, Sequence) and isinstance(self.data_list, Listing):
+            return self.data_list.take(indices)
+        return super()._get_unserialized_subset(indices)
+
+    def __getitem__(self, idx: int) -> dict:
+        """Run the pipeline on one picture, or on the first readable one after it.
+
+        Raises:
+            ValueError: too many pictures cannot be read, in a row or of all.
+        """
+        if self.test_mode:
+            return self.prepare_data(idx)
+        self.unreadable.write()
+        failures = []
+        while len(failures) < min(self.max_refetch, len(self)):
+            try:
+                return self.prepare_data(idx)
+            except UnreadablePictureError as error:
+                failures.append(str(error))
+                self._note(idx, error)
+            idx = (idx + 1) % len(self)
+        raise ValueError(_too_many_in_a_row(failures, self.data_root))
+
+    def _note(self, idx: int, error: UnreadablePictureError) -> None:
+        """Warn of a picture the first time it is met, with the number of such pictures so far.
+
+        Raises:
+            ValueError: it is one too many.
+        """
+        if self.unreadable.flags[idx]:
+            return
+        path = self.data_list[idx]['img_path']
+        count = self.unreadable.note(idx, path, str(error).removeprefix(f'{path}: '), self.data_root)
+        text = f'unreadable picture skipped ({count} so far): {error}'
+        print_log(text, logger='current', level=logging.WARNING)
+        if count > max(FEWEST, self.max_unreadable * len(self)):
+            raise ValueError(self._too_large_a_share(count, error))
+
+    def _too_large_a_share(self, count: int, error: UnreadablePictureError) -> str:
+        """Say how many pictures are broken, which, and what to do."""
+        listed = self.unreadable.listed
+        first = listed.first(self.data_root) if listed else [str(error)]
+        where = f'all are listed in {listed.file}, the first of them' if listed else 'the last of them'
+        again = ', remove the list and go on with --resume' if listed else ''
+        return (
+            f'{count:,} of {len(self):,} pictures of {self.data_root!r} ({count / len(self):.1%}) cannot be read, more '
+            f'than the {self.max_unreadable:.1%} that max_unreadable allows; {where}:'
+            + ''.join(f'\n  {line}' for line in first)
+            + f'\nMend or remove them{again}; or set max_unreadable of the dataset higher'
+        )
+
+
+def _too_many_in_a_row(failures: list[str], root: str) -> str:
+    """Say that nothing readable was met, with the first reasons."""
+    first = ''.join(f'\n  {failure}' for failure in failures[:3])
+    return f'{len(failures)} pictures in a row below {root!r} cannot be read, the first of them:{first}'

@@ -1,0 +1,131 @@
+"""Pictures that cannot be read: counted for all loader workers, and listed in a file for all processes of a run."""
+
+import fcntl
+import logging
+import os
+from contextlib import suppress
+from typing import BinaryIO
+
+import torch
+from mmengine.logging import print_log
+
+LONGEST_PATH = 4096  # bytes, of Linux
+
+
+class UnreadableList:
+    """A file with one line for each picture that cannot be read: its path, a tab, and the reason.
+
+    Any number of processes may add to it at once, and again after a resume: each reads on from where it stopped, under
+    a lock, before it adds, so that every picture stands there once.
+
+    Args:
+        file: The file; made with the first picture.
+    """
+
+    def __init__(self, file: str) -> None:
+        self.file, self.position = file, 0
+        self.paths: set[bytes] = set()
+
+    def add(self, path: str, reason: str) -> None:
+        """Add a picture, if it is not there.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        name = _in_one_line(path)
+        with open(self.file, 'ab+', buffering=0) as file:
+            with suppress(OSError):  # some network file systems have no locks: a picture may then stand there twice
+                fcntl.flock(file, fcntl.LOCK_EX)
+            torn = self._read_on(file)
+            if name not in self.paths:
+                file.write(b'\n' * torn + name + b'\t' + _in_one_line(reason) + b'\n')
+                self._read_on(file)
+
+    def _read_on(self, file: BinaryIO) -> bool:
+        """Take in what others have added; tell whether one of them was killed in the middle of a line."""
+        if os.fstat(file.fileno()).st_size < self.position:  # begun anew
+            self.position, self.paths = 0, set()
+        file.seek(self.position)
+        added = file.read()
+        whole = added[: added.rfind(b'\n') + 1]
+        self.position += len(whole)
+        self.paths.update(line.partition(b'\t')[0] for line in whole.splitlines() if b'\t' in line)
+        return len(whole) < len(added)
+
+    def count(self, root: str) -> int:
+        """Count the listed pictures below a folder (or in an archive)."""
+        start = os.path.join(_in_one_line(root), b'')
+        return sum(path.startswith(start) for path in self.paths)
+
+    def first(self, root: str, number: int = 3) -> list[str]:
+        """Give the first lines about pictures below a folder, as `path: reason`."""
+        start, found = os.path.join(_in_one_line(root), b''), []
+        with suppress(OSError), open(self.file, 'rb') as file:
+            for line in file:
+                if line.startswith(start) and b'\t' in line and len(found) < number:
+                    found.append(os.fsdecode(line.rstrip(b'\n').replace(b'\t', b': ', 1)))
+        return found
+
+
+class UnreadableCount:
+    """Which pictures of a dataset were found unreadable: known to the process and its loader workers.
+
+    The file to list them in may be told later than the workers were started: it stands in memory they share.
+
+    Args:
+        num_pictures: Pictures of the dataset.
+    """
+
+    def __init__(self, num_pictures: int) -> None:
+        # One flag a picture, in memory that the loader's workers share: a count without locks or lost updates.
+        self.flags = torch.zeros(num_pictures, dtype=torch.bool).share_memory_()
+        self.place = torch.zeros(LONGEST_PATH, dtype=torch.uint8).share_memory_()
+        self.listed: UnreadableList | None = None
+        self.waiting: list[tuple[str, str]] = []
+
+    def __deepcopy__(self, memo: dict) -> 'UnreadableCount':
+        """Begin anew, as a subset numbers its pictures anew."""
+        return UnreadableCount(len(self.flags))
+
+    def list_in(self, file: str) -> None:
+        """Tell all workers the file; called before or after they start.
+
+        Raises:
+            ValueError: the path is too long.
+        """
+        path = os.fsencode(os.path.abspath(file))
+        if len(path) >= LONGEST_PATH:
+            raise ValueError(f'a path of {len(path)} bytes is too long, {LONGEST_PATH - 1} are allowed: {file}')
+        self.place[1:] = 0
+        self.place[1 : len(path)] = torch.frombuffer(bytearray(path), dtype=torch.uint8)[1:]
+        self.place[0] = path[0]  # last: with it the path is there
+
+    @property
+    def file(self) -> str | None:
+        """Name the file of the list; None if there is none yet."""
+        return os.fsdecode(bytes(self.place.numpy()).rstrip(b'\0')) if self.place[0] else None
+
+    def note(self, index: int, path: str, reason: str, root: str) -> int:
+        """Take down a picture; give how many of those below `root` are unreadable, as far as this process knows."""
+        self.flags[index] = True
+        self.waiting.append((path, reason))
+        self.write()
+        return max(int(self.flags.sum()), self.listed.count(root) if self.listed else 0)
+
+    def write(self) -> None:
+        """Write to the list what waits for it, as soon as its place is known; a list that cannot be is no error."""
+        if not self.waiting or self.file is None:
+            return
+        self.listed = self.listed or UnreadableList(self.file)
+        try:
+            for path, reason in self.waiting:
+                self.listed.add(path, reason)
+        except OSError as error:
+            text = f'unreadable pictures cannot be listed in {self.file}: {error.strerror}'
+            print_log(text, logger='current', level=logging.WARNING)
+        self.waiting.clear()
+
+
+def _in_one_line(text: str) -> bytes:
+    r"""Give the bytes of a path or a reason, with `\n` and `\t` spelled out."""
+    return os.fsencode(text.replace('\n', r'\n').replace('\t', r'\t'))

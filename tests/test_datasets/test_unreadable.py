@@ -1,0 +1,227 @@
+"""Pictures that cannot be read: counted over workers, listed once over processes, and a share that stops the run."""
+
+import copy
+import multiprocessing
+import os
+import types
+from pathlib import Path
+
+import pytest
+from mmengine.dataset import ConcatDataset
+from mmengine.runner import Runner
+
+from mixmae_mm.datasets import LoadPicture, PictureFolder
+from mixmae_mm.datasets.unreadable import UnreadableCount, UnreadableList
+from mixmae_mm.hooks import UnreadableListHook
+
+REASON = 'not a picture, whatever its name says'
+
+
+@pytest.fixture
+def folder(tmp_path, save_picture):
+    """Make a folder of so many pictures, the first of them broken."""
+
+    def make(whole, broken, name='pictures'):
+        for number in range(whole + broken):
+            save_picture(tmp_path / name / f'{number:03}.png', seed=number, size=(2, 2))
+        for number in range(broken):
+            (tmp_path / name / f'{number:03}.png').write_text('no pixels')
+        return str(tmp_path / name)
+
+    return make
+
+
+def dataset(root, **settings):
+    return PictureFolder(root, pipeline=[LoadPicture()], **settings)
+
+
+def lines(file):
+    return Path(file).read_text().splitlines()
+
+
+def line(root, number):
+    return f'{root}/{number:03}.png\t{REASON}'
+
+
+def test_workers_list_each_picture_once(folder, tmp_path):
+    loader = Runner.build_dataloader(
+        dict(
+            batch_size=2,
+            num_workers=2,
+            persistent_workers=True,
+            sampler=dict(type='DefaultSampler', shuffle=True),
+            collate_fn=dict(type='pseudo_collate'),
+            dataset=dataset(folder(9, 5)),
+        )
+    )
+    pictures = loader.dataset
+    list(loader)  # the workers run before the file is told, and keep to themselves what they met
+    pictures.unreadable.list_in(tmp_path / 'list.txt')
+    assert not (tmp_path / 'list.txt').exists()
+    for _ in range(2):
+        list(loader)
+    assert sorted(lines(tmp_path / 'list.txt')) == [line(pictures.data_root, number) for number in range(5)]
+
+
+def add_all(file, start):
+    mine = UnreadableList(file)
+    for step in range(60):
+        mine.add(f'/root/{(start + step) % 60}', 'why')
+
+
+def test_processes_add_each_picture_once_and_whole(tmp_path):
+    file = str(tmp_path / 'list.txt')
+    writers = [multiprocessing.get_context('fork').Process(target=add_all, args=(file, n * 13)) for n in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert sorted(lines(file)) == sorted(f'/root/{number}\twhy' for number in range(60))
+
+
+def test_a_list_goes_on_where_a_killed_process_stopped(tmp_path):
+    (tmp_path / 'list').write_text('/root/a\twhy\n/root/b\twh')
+    resumed = UnreadableList(str(tmp_path / 'list'))
+    resumed.add('/root/a', 'again')
+    assert resumed.count('/root') == 1
+    resumed.add('/root/c', 'why')
+    resumed.add('/root/c', 'why')
+    assert lines(tmp_path / 'list') == ['/root/a\twhy', '/root/b\twh', '/root/c\twhy']
+    resumed.add('/rootless/d', 'why')
+    assert (resumed.count('/root'), resumed.count('/rootless'), resumed.count('/')) == (3, 1, 4)
+    assert resumed.first('/root', 2) == ['/root/a: why', '/root/b: wh']
+
+
+def test_a_list_that_is_begun_anew_is_seen_to_be(tmp_path):
+    mine = UnreadableList(str(tmp_path / 'list'))
+    mine.add('/root/a', 'why')
+    (tmp_path / 'list').unlink()
+    mine.add('/root/a', 'why')
+    assert lines(tmp_path / 'list') == ['/root/a\twhy']
+
+
+def test_any_name_takes_one_line(tmp_path):
+    odd = os.fsdecode(b'/root/\xff a\nb\tc')
+    UnreadableList(str(tmp_path / 'list')).add(odd, 'one\ntwo')
+    assert (tmp_path / 'list').read_bytes() == b'/root/\xff a\\nb\\tc\tone\\ntwo\n'
+
+
+def test_a_small_set_may_have_ten_broken_pictures(folder, tmp_path):
+    pictures = dataset(folder(3, 10), max_unreadable=0)
+    for number in range(13):
+        pictures[number]
+    assert pictures.unreadable.flags.sum() == 10
+
+
+def test_one_more_stops_the_run(folder, tmp_path):
+    pictures = dataset(folder(2, 11))
+    pictures.unreadable.list_in(tmp_path / 'list.txt')
+    root = pictures.data_root
+    with pytest.raises(ValueError, match='max_unreadable') as error:
+        pictures[0]
+    assert str(error.value).splitlines() == [
+        f'11 of 13 pictures of {root!r} (84.6%) cannot be read, more than the 10.0% that max_unreadable allows; all '
+        f'are listed in {tmp_path}/list.txt, the first of them:',
+        *(f'  {root}/{number:03}.png: {REASON}' for number in range(3)),
+        'Mend or remove them, remove the list and go on with --resume; or set max_unreadable of the dataset higher',
+    ]
+
+
+@pytest.mark.parametrize(('share', 'stops'), [(0.1, True), (0.12, False)])
+def test_the_share_is_of_all_pictures(folder, share, stops):
+    pictures = dataset(folder(88, 12), max_unreadable=share)
+    if not stops:
+        assert pictures[0]['img_path'].endswith('012.png')
+        return
+    with pytest.raises(ValueError, match=r'^11 of 100 pictures .*\(11\.0%\).*; the last of them:\n.*010\.png'):
+        pictures[0]
+
+
+def test_what_others_and_earlier_runs_listed_counts(folder, tmp_path):
+    root = folder(97, 3)
+    others = UnreadableList(str(tmp_path / 'list.txt'))
+    for number in range(8):
+        others.add(f'{root}/other/{number}', 'why')
+        others.add(f'{root}-of-another-set/{number}', 'why')
+    pictures = dataset(root)
+    pictures.unreadable.list_in(tmp_path / 'list.txt')
+    pictures[1]
+    with pytest.raises(ValueError, match='^11 of 100 pictures'):
+        pictures[0]
+
+
+def test_a_list_that_cannot_be_written_stops_nothing(folder, tmp_path, monkeypatch):
+    texts = []
+    monkeypatch.setattr('mixmae_mm.datasets.unreadable.print_log', lambda text, **_: texts.append(text))
+    pictures = dataset(folder(3, 1))
+    pictures.unreadable.list_in(tmp_path / 'missing/list.txt')
+    assert pictures[0]['img_path'].endswith('001.png')
+    assert texts == [f'unreadable pictures cannot be listed in {tmp_path}/missing/list.txt: No such file or directory']
+
+
+def test_a_subset_counts_for_itself(folder):
+    pictures = dataset(folder(3, 2))
+    pictures[0]
+    part = pictures.get_subset([1, 4])
+    assert not part.unreadable.flags.any()
+    assert part[0]['img_path'].endswith('004.png')
+    assert (part.unreadable.flags.tolist()[:2], pictures.unreadable.flags.sum()) == ([True, False], 2)
+
+
+@pytest.mark.parametrize('share', [-0.1, 1.5])
+def test_a_share_lies_between_none_and_all(folder, share):
+    with pytest.raises(ValueError, match=f'^max_unreadable is a share of the pictures, 0 to 1, got {share}$'):
+        dataset(folder(1, 0), max_unreadable=share)
+
+
+def test_a_path_that_is_too_long():
+    with pytest.raises(ValueError, match='^a path of 5001 bytes is too long, 4095 are allowed: /aaa'):
+        UnreadableCount(1).list_in('/' + 'a' * 5000)
+    count = UnreadableCount(1)
+    count.list_in('/a/longer/path')
+    count.list_in('/short')
+    assert copy.copy(count).file == '/short'
+
+
+class RepeatWhole:
+    """A wrapper as mmengine's: it holds another as `dataset`."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+
+@pytest.fixture
+def runner(folder, tmp_path):
+    """What the hook needs of a runner, with two datasets inside of others."""
+    inner = [dataset(folder(3, 1, 'one')), dataset(folder(3, 2, 'two'))]
+    loader = types.SimpleNamespace(dataset=RepeatWhole(ConcatDataset(inner)))
+    warnings = []
+    logger = types.SimpleNamespace(warning=warnings.append)
+    return types.SimpleNamespace(
+        work_dir=str(tmp_path), iter=0, train_dataloader=loader, logger=logger, inner=inner, warnings=warnings
+    )
+
+
+def test_the_hook_lists_in_the_work_folder(runner, tmp_path):
+    (tmp_path / 'unreadable.txt').write_text('/of/an/older/run\twhy\n')
+    hook = UnreadableListHook()
+    hook.before_train(runner)
+    hook.after_train(runner)
+    assert not (tmp_path / 'unreadable.txt').exists()
+    assert runner.warnings == []
+    one, two = runner.inner
+    one[0], two[0]
+    expected = [line(one.data_root, 0), line(two.data_root, 0), line(two.data_root, 1)]
+    assert lines(tmp_path / 'unreadable.txt') == expected
+    hook.after_train(runner)
+    assert runner.warnings == [f'3 unreadable pictures skipped; all are listed in {tmp_path}/unreadable.txt']
+
+
+def test_the_hook_goes_on_with_the_list_of_a_resumed_run(runner, tmp_path):
+    (tmp_path / 'unreadable.txt').write_text(f'{line(runner.inner[0].data_root, 0)}\n')
+    runner.iter = 7
+    hook = UnreadableListHook()
+    hook.before_train(runner)
+    runner.inner[0][0]
+    hook.after_train(runner)
+    assert runner.warnings == [f'1 unreadable picture skipped; all are listed in {tmp_path}/unreadable.txt']
