@@ -56,6 +56,12 @@ class Listing(Sequence):
         self.root, self.paths, self.starts, self.source = root, paths, starts, source
         self.positions = range(len(starts) - 1) if positions is None else positions
 
+    @classmethod
+    def of(cls, root: str, paths: bytes | bytearray) -> 'Listing':
+        """Make one of paths in the bytes of the file system, each ended by a zero."""
+        flat = np.frombuffer(paths, np.uint8)
+        return cls(root, flat, np.concatenate([[0], np.flatnonzero(flat == 0) + 1]))
+
     def __len__(self) -> int:
         """Count the pictures."""
         return len(self.positions)
@@ -152,19 +158,17 @@ def list_anew(root: str) -> tuple[Listing, dict[str, Stamp]]:
     seen, stamps, paths = Counter(), {}, bytearray()
     skip = len(os.path.join(root, ''))
     for folder, names in runs_below(root, set(), stamps):
-        endings = [_ending(name) for name in names]
+        endings = [ending(name) for name in names]
         seen.update(endings)
         lead = os.path.join(folder[skip:], '')
-        found = (f'{lead}{name}\0' for name, ending in zip(names, endings, strict=True) if ending in ENDINGS)
+        found = (f'{lead}{name}\0' for name, its in zip(names, endings, strict=True) if its in ENDINGS)
         paths += os.fsencode(''.join(found))
     if not paths:
         raise ValueError(
-            f'no picture below {root!r}: it holds {_describe(seen)}; '
+            f'no picture below {root!r}: it holds {describe(seen)}; '
             f'pictures end in {" ".join(ENDINGS)} (in either case). Set data_root to a folder with such files.'
         )
-    paths = np.frombuffer(paths, np.uint8)
-    starts = np.concatenate([[0], np.flatnonzero(paths == 0) + 1])
-    return Listing(root, paths, starts), {folder[skip:]: stamp for folder, stamp in stamps.items()}
+    return Listing.of(root, paths), {folder[skip:]: stamp for folder, stamp in stamps.items()}
 
 
 def keep(listing: Listing, stamps: dict[str, Stamp], file: str) -> Listing:
@@ -248,7 +252,7 @@ def runs_below(folder: str, entered: set[str], stamps: dict[str, Stamp]) -> Iter
 def _is_folder(entry: os.DirEntry, stamps: dict[str, Stamp]) -> bool:
     """Tell folders, linked ones too; take note of a link that is none now, but may be once a disk is mounted."""
     is_folder = entry.is_dir()
-    if not is_folder and entry.is_symlink() and _ending(entry.name) not in ENDINGS:
+    if not is_folder and entry.is_symlink() and ending(entry.name) not in ENDINGS:
         stamps[entry.path] = NO_FOLDER
     return is_folder
 
@@ -271,15 +275,21 @@ def _settled(stamp: Stamp) -> Stamp:
     return UNSETTLED if max(stamp[:2]) > time.time_ns() - SETTLED * 1e9 else stamp
 
 
-def _ending(name: str) -> str:
+def ending(name: str) -> str:
     """Give the ending in lower case, with its dot; the name does not start with one."""
     dot = name.rfind('.')
     return name[dot:].lower() if dot > 0 else ''
 
 
-def _describe(seen: Counter) -> str:
+def is_picture(name: str) -> bool:
+    """Tell names, with slashes, of pictures that are not hidden: no part starts with a dot."""
+    parts = name.split('/')
+    return ending(parts[-1]) in ENDINGS and not any(part.startswith('.') for part in parts)
+
+
+def describe(seen: Counter) -> str:
     """Say how many files of which endings there are."""
-    kinds = ', '.join(f'{count} {ending or "without ending"}' for ending, count in seen.most_common(5))
+    kinds = ', '.join(f'{count} {its or "without ending"}' for its, count in seen.most_common(5))
     return f'{seen.total()} files ({kinds})' if seen else 'no files at all'
 
 

@@ -18,6 +18,7 @@ class UnreadablePictureError(ValueError):
 class LoadPicture(BaseTransform):
     """Read `img_path` into `img`: uint8 (H, W, 3), or (H, W) for a mode of one channel.
 
+    Where the file's bytes are at hand as `img_bytes` (from an archive, say), they are taken, and nothing is opened.
     Turned upright as its EXIF data say. Every pixel format ends in the one mode asked for: grey pictures get three
     equal channels in 'RGB', 16-bit ones keep their upper eight bits.
 
@@ -43,7 +44,8 @@ class LoadPicture(BaseTransform):
         """
         path = results['img_path']
         try:
-            content = fileio.get(path, backend_args=self.backend_args)
+            content = results.pop('img_bytes', None)
+            content = fileio.get(path, backend_args=self.backend_args) if content is None else content
             results['img'], results['ori_shape'] = self._read(content)
         except Exception as error:  # broken bytes make Pillow and its plug-ins raise nearly anything
             raise UnreadablePictureError(f'{path}: {_reason(error)}') from error

@@ -55,6 +55,26 @@ class PictureDataset(BaseDataset):
         )
         self.unreadable = UnreadableCount(len(self))
 
+    def read(self, picture: dict) -> bytes | None:
+        """Give the bytes of a picture of `data_list`; None where it is a file that the pipeline opens.
+
+        What is raised here makes the picture an unreadable one.
+        """
+        return None
+
+    def prepare_data(self, idx: int) -> dict:
+        """Run the pipeline on one picture.
+
+        Raises:
+            UnreadablePictureError: it cannot be read.
+        """
+        picture = self.get_data_info(idx)
+        try:
+            content = self.read(picture)
+        except Exception as error:  # a damaged archive makes its reader raise nearly anything
+            raise UnreadablePictureError(f'{picture["img_path"]}: {type(error).__name__}: {error}') from error
+        return self.pipeline(picture if content is None else picture | dict(img_bytes=content))
+
     def _get_unserialized_subset(self, indices: int | Sequence[int]) -> Sequence[dict]:
         """Choose pictures without making a list of dicts, as `indices`, `get_subset` and `get_subset_` ask."""
         if isinstance(indices, Sequence) and isinstance(self.data_list, Listing):
@@ -106,6 +126,19 @@ class PictureDataset(BaseDataset):
             f'than the {self.max_unreadable:.1%} that max_unreadable allows; {where}:'
             + ''.join(f'\n  {line}' for line in first)
             + f'\nMend or remove them{again}; or set max_unreadable of the dataset higher'
+        )
+
+
+def check_exists(root: str) -> None:
+    """See that there is something at `data_root`.
+
+    Raises:
+        ValueError: there is nothing.
+    """
+    if not os.path.exists(root):
+        raise ValueError(
+            f'data_root {root!r} does not exist (looked for {os.path.abspath(root)}); '
+            'set it in the config or with --cfg-options train_dataloader.dataset.data_root=/your/folder'
         )
 
 

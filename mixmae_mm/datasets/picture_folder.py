@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from mixmae_mm.datasets.listing import ENDINGS, Listing, files_below, list_pictures
-from mixmae_mm.datasets.picture_dataset import PictureDataset
+from mixmae_mm.datasets.picture_dataset import PictureDataset, check_exists
 from mixmae_mm.registry import DATASETS
 
 __all__ = ['ENDINGS', 'PictureFolder', 'files_below']
@@ -47,8 +47,4 @@ def _check_folder(folder: str) -> None:
             f'data_root {folder!r} is a file; give the folder that holds the pictures (for a zip or tar file take '
             'mixmae_mm.PictureArchive)'
         )
-    if not os.path.isdir(folder):
-        raise ValueError(
-            f'data_root {folder!r} does not exist (looked for {os.path.abspath(folder)}); '
-            'set it in the config or with --cfg-options train_dataloader.dataset.data_root=/your/folder'
-        )
+    check_exists(folder)

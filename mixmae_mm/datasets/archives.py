@@ -1,0 +1,175 @@
+"""Zip and tar archives as pictures at offsets: listed once, in flat memory, and read without unpacking.
+
+Nothing stays open between two reads, so that loader workers, forked or spawned, have nothing to share.
+"""
+
+import os
+import tarfile
+import time
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from mmengine.logging import print_log
+
+from mixmae_mm.datasets.listing import ENDINGS, Listing, describe, ending, files_below, is_picture
+
+ARCHIVES = ('.zip', '.tar')
+LOCAL_HEADER = 30  # bytes before the name of a zip file's member
+IN_TAR = -1  # the method of a member that is there as it is
+PLACE = np.dtype(
+    [('archive', '<i4'), ('method', '<i4'), ('start', '<i8'), ('stored', '<i8'), ('size', '<i8'), ('crc', '<u4')]
+)
+Place = tuple[int, int, int, int, int]
+
+
+class ArchiveListing(Listing):
+    """Pictures in archives: a `Listing` with the place of each.
+
+    Args:
+        parts: What `Listing` takes.
+        archives: The archives' paths.
+        places: (P,) of `PLACE`: number of the archive, how the picture is stored, where it starts, bytes there, bytes
+            of the file, and its checksum.
+    """
+
+    def __init__(self, *parts: object, archives: list[str], places: np.ndarray) -> None:
+        super().__init__(*parts)
+        self.archives, self.places = archives, places
+
+    def _at(self, positions: Sequence[int] | np.ndarray) -> 'ArchiveListing':
+        """Choose other positions of the same arrays."""
+        parts = (self.root, self.paths, self.starts, positions)
+        return ArchiveListing(*parts, archives=self.archives, places=self.places)
+
+    def __getitem__(self, index: int | slice) -> 'dict | ArchiveListing':
+        """Give one picture with its archive and its place in it, or a part of the listing."""
+        found = super().__getitem__(index)
+        if isinstance(found, Listing):
+            return found
+        archive, *place = self.places[self.positions[index]].tolist()
+        return found | dict(archive=self.archives[archive], place=tuple(place))
+
+    def __reduce__(self) -> tuple:
+        """Pickle the arrays."""
+        parts = (self.root, self.paths, self.starts, self.positions)
+        return _unpickled, (parts, self.archives, self.places)
+
+
+def _unpickled(parts: tuple, archives: list[str], places: np.ndarray) -> ArchiveListing:
+    """Make a listing of what was pickled."""
+    return ArchiveListing(*parts, archives=archives, places=places)
+
+
+def list_archives(root: str) -> ArchiveListing:
+    """List the pictures in an archive, or in all archives below a folder, as folders of these names would be listed.
+
+    Raises:
+        ValueError: there is no archive or no picture, or an archive is damaged, encrypted, or compressed as a whole.
+    """
+    start = time.perf_counter()
+    archives, paths, places = _find(root), bytearray(), []
+    for number, archive in enumerate(archives):
+        lead = os.path.relpath(archive, root) + '/' if archive != root else ''
+        pictures = pictures_in(archive)
+        paths += b''.join(os.fsencode(f'{lead}{name}\0') for name in pictures)
+        places.append(np.array([(number, *place) for place in pictures.values()], PLACE))
+    if not paths:
+        raise ValueError(
+            f'no picture in the {len(archives)} archive(s) of {root!r}; pictures end in {" ".join(ENDINGS)}'
+        )
+    plain = Listing.of(root, paths)
+    seconds = time.perf_counter() - start
+    print_log(f'{len(plain):,} pictures in {len(archives)} archive(s) of {root}, listed in {seconds:.1f} s', 'current')
+    return ArchiveListing(root, plain.paths, plain.starts, archives=archives, places=np.concatenate(places))
+
+
+def _find(root: str) -> list[str]:
+    """Name the archives.
+
+    Raises:
+        ValueError: there are none.
+    """
+    files = list(files_below(root)) if os.path.isdir(root) else [root]
+    endings = [ending(os.path.basename(file)) for file in files]
+    archives = [file for file, its in zip(files, endings, strict=True) if its in ARCHIVES]
+    if not archives:
+        raise ValueError(
+            f'no archive in {root!r}: it holds {describe(Counter(endings))}; archives end in {" ".join(ARCHIVES)} (in '
+            'either case). Compressed tar files cannot be read from the middle: uncompress them (gunzip a.tar.gz), '
+            'pictures are compressed already'
+        )
+    return archives
+
+
+def pictures_in(archive: str) -> dict[str, Place]:
+    """Give the names of an archive's pictures, in the order of folders, and their places; of equal names the last.
+
+    Raises:
+        ValueError: it is damaged, or its pictures cannot be read.
+    """
+    kind = _in_zip if ending(os.path.basename(archive)) == '.zip' else _in_tar
+    try:
+        found = {os.path.normpath(name): place for name, place in kind(archive)}
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(
+            f'{archive} cannot be read ({error}): it is no {ending(archive)[1:]} file, is cut off or compressed as a '
+            'whole; copy or make it again, or take it away'
+        ) from error
+    return {name: found[name] for name in sorted(filter(is_picture, found), key=lambda name: name.split('/'))}
+
+
+def _in_zip(archive: str) -> Iterator[tuple[str, Place]]:
+    """Yield the files of a zip archive.
+
+    Raises:
+        ValueError: a file is encrypted, or compressed in an uncommon way.
+    """
+    with zipfile.ZipFile(archive) as opened:
+        for file in opened.infolist():
+            if file.flag_bits & 1 or file.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                how = 'encrypted' if file.flag_bits & 1 else f'compressed by method {file.compress_type}'
+                raise ValueError(f'{archive} is {how}: make it anew without, as by `zip -0 -r`')
+            yield file.filename, (
+                file.compress_type, file.header_offset, file.compress_size, file.file_size, file.CRC,
+            )
+
+
+def _in_tar(archive: str) -> Iterator[tuple[str, Place]]:
+    """Yield the files of a tar archive; a link within it is the file that it leads to."""
+    places: dict[str, Place] = {}
+    with tarfile.open(archive, 'r:') as opened:
+        for file in opened:
+            opened.members = []  # tarfile would keep them all
+            name = os.path.normpath(file.name)
+            if file.isreg():
+                places[name] = (IN_TAR, file.offset_data, file.size, file.size, 0)
+            elif file.islnk() or file.issym():
+                folder = os.path.dirname(name) if file.issym() else ''
+                places[name] = places.get(os.path.normpath(os.path.join(folder, file.linkname)))
+    return iter([(name, place) for name, place in places.items() if place])
+
+
+def read_member(archive: str, place: Place) -> bytes:
+    """Read one file of an archive.
+
+    Raises:
+        OSError: the archive cannot be opened.
+        ValueError: it has changed, or is damaged at that place.
+    """
+    method, start, stored, size, crc = place
+    with open(archive, 'rb', buffering=0) as opened:
+        opened.seek(start)
+        if method != IN_TAR:
+            header = opened.read(LOCAL_HEADER)
+            opened.seek(int.from_bytes(header[26:28], 'little') + int.from_bytes(header[28:30], 'little'), os.SEEK_CUR)
+        content = opened.read(stored)
+    if method == zipfile.ZIP_DEFLATED:
+        content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, size + 1)
+    if len(content) != size:
+        raise ValueError(f'{len(content)} bytes are there and not {size}: the archive is cut off or has changed')
+    if method != IN_TAR and zlib.crc32(content) != crc:
+        raise ValueError('its checksum is wrong: the archive is damaged or has changed')
+    return content

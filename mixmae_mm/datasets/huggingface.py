@@ -1,0 +1,88 @@
+"""Hugging Face datasets with a column of pictures as a dataset."""
+
+import os
+from typing import Any
+
+from mixmae_mm.datasets.listing import Listing
+from mixmae_mm.datasets.picture_dataset import PictureDataset
+from mixmae_mm.registry import DATASETS
+
+
+@DATASETS.register_module()
+class HuggingFacePictures(PictureDataset):
+    """The pictures of one split of a Hugging Face dataset, decoded by our transforms as files are.
+
+    A folder written by `save_to_disk` is mapped from where it lies; anything else goes to `datasets.load_dataset`:
+    a folder of parquet files, for one, or a name on the hub. Paths look like `data_root/train/17`, split and row.
+    Needs `pip install datasets`.
+
+    Args:
+        data_root: The folder, or a name on the hub.
+        split: Of the dataset.
+        column: Which holds the pictures; by default the only one that does.
+        name: Of the dataset's configuration, where there are several.
+        settings: Of `PictureDataset`.
+
+    Raises:
+        ValueError: there is no such split or column, several columns of pictures, or no rows.
+        ImportError: datasets is not installed.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        *args: Any,
+        split: str = 'train',
+        column: str | None = None,
+        name: str | None = None,
+        **settings: Any,
+    ) -> None:
+        self.split, self.column, self.name = split, column, name
+        super().__init__(data_root, *args, **settings)
+
+    def load_data_list(self) -> Listing:
+        """Open the dataset, find its pictures, and number its rows."""
+        try:
+            import datasets
+        except ImportError as error:
+            raise ImportError('HuggingFacePictures needs datasets: pip install datasets') from error
+        table = self._load(datasets)
+        pictures = [name for name, feature in table.features.items() if isinstance(feature, datasets.Image)]
+        wanted = pictures if self.column is None else [name for name in table.features if name == self.column]
+        if len(wanted) != 1 or not len(table):
+            raise ValueError(
+                f'{self.data_root!r} has {len(table)} rows, columns {", ".join(table.features)}, and pictures in '
+                f'{", ".join(pictures) or "none"}: name one with column=..., got {self.column}'
+            )
+        self.column = wanted[0]
+        table = table.select_columns(wanted)
+        self.table = table.cast_column(self.column, datasets.Image(decode=False)) if wanted[0] in pictures else table
+        split = os.fsencode(self.split)
+        return Listing.of(self.data_root, b''.join(b'%s/%d\0' % (split, row) for row in range(len(table))))
+
+    def _load(self, datasets: Any) -> Any:
+        """Open the split."""
+        saved = any(os.path.exists(os.path.join(self.data_root, file)) for file in ('state.json', 'dataset_dict.json'))
+        if not saved:
+            return datasets.load_dataset(self.data_root, self.name, split=self.split)
+        table = datasets.load_from_disk(self.data_root)
+        if not isinstance(table, dict):
+            return table
+        if self.split not in table:
+            raise ValueError(f'{self.data_root!r} has no split {self.split!r}: set split to one of {", ".join(table)}')
+        return table[self.split]
+
+    def read(self, picture: dict) -> bytes:
+        """Give the bytes of a row's picture, or those of the file that it names.
+
+        Raises:
+            ValueError: the row holds neither.
+        """
+        cell = self.table[int(picture['img_path'].rpartition('/')[2])][self.column]
+        content, path = (cell.get('bytes'), cell.get('path')) if isinstance(cell, dict) else (cell, None)
+        if isinstance(content, bytes):
+            return content
+        if path is None:
+            raise ValueError(f'the row holds {type(cell).__name__} in {self.column!r}, no picture')
+        with open(path, 'rb') as file:
+            return file.read()

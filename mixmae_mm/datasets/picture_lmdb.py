@@ -1,0 +1,79 @@
+"""An LMDB database of pictures as a dataset."""
+
+import os
+from typing import Any
+
+from mixmae_mm.datasets.listing import Listing, is_picture
+from mixmae_mm.datasets.picture_dataset import PictureDataset, check_exists
+from mixmae_mm.registry import DATASETS
+
+_OPENED: dict[str, tuple[int, Any]] = {}
+
+
+@DATASETS.register_module()
+class PictureLMDB(PictureDataset):
+    """The values of an LMDB database whose keys are names of pictures and whose values their files' bytes.
+
+    If no key is a name as pictures have, all values are taken for pictures. They come in the order in which
+    `PictureFolder` would list files of these names. Needs `pip install lmdb`. mmengine's own LmdbBackend takes ASCII
+    keys only, and shares a database with forked processes, which LMDB forbids.
+
+    Args:
+        data_root: The database, a folder or a file.
+        args: As all settings, of `PictureDataset`.
+
+    Raises:
+        ValueError: there is no such database, or it is empty.
+        ImportError: lmdb is not installed.
+    """
+
+    def load_data_list(self) -> Listing:
+        """List the keys."""
+        check_exists(self.data_root)
+        with _database(self.data_root).begin() as transaction:
+            keys = [os.fsdecode(key) for key in transaction.cursor().iternext(values=False)]
+        names = [key for key in keys if is_picture(key)] or keys
+        if not names:
+            raise ValueError(f'the LMDB database {self.data_root!r} is empty')
+        names.sort(key=lambda name: name.split('/'))
+        return Listing.of(self.data_root, b''.join(os.fsencode(name) + b'\0' for name in names))
+
+    def read(self, picture: dict) -> bytes:
+        """Read a picture's bytes out of the database.
+
+        Raises:
+            KeyError: the key is gone.
+        """
+        key = picture['img_path'][len(os.path.join(self.data_root, '')) :]
+        with _database(self.data_root).begin() as transaction:
+            content = transaction.get(os.fsencode(key))
+        if content is None:
+            raise KeyError(f'there is no key {key!r} any more')
+        return content
+
+
+def _database(path: str) -> Any:
+    """Give the database as this process has it open: once for all datasets, and not from before a fork."""
+    path = os.path.realpath(path)
+    process, database = _OPENED.get(path, (None, None))
+    if process != os.getpid():
+        if database is not None:
+            database.close()  # this process's copy of it
+        _OPENED[path] = os.getpid(), _open(path)
+    return _OPENED[path][1]
+
+
+def _open(path: str) -> Any:
+    """Open a database to be read.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        import lmdb
+    except ImportError as error:
+        raise ImportError('PictureLMDB needs lmdb: pip install lmdb') from error
+    try:
+        return lmdb.open(path, subdir=os.path.isdir(path), readonly=True, lock=False, readahead=False)
+    except lmdb.Error as error:
+        raise ValueError(f'{path!r} cannot be opened as an LMDB database: {error}') from error
