@@ -15,8 +15,8 @@ import torch
 from mmengine.logging import MMLogger
 
 # What our code and the hosts raise for settings, files and data that cannot work; anything else keeps its traceback.
-EXPECTED = (ValueError, OSError, KeyError, TypeError, AssertionError, ImportError, SyntaxError)
-PLAIN = (ValueError, OSError, ImportError, SyntaxError)
+EXPECTED = (ValueError, OSError, KeyError, TypeError, AssertionError, ImportError, SyntaxError, FloatingPointError)
+PLAIN = (ValueError, OSError, ImportError, SyntaxError, FloatingPointError)
 INTERRUPTED = 130
 
 

@@ -13,6 +13,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     checkpoint_guard=dict(type='mixmae_mm.CheckpointGuardHook'),
     unreadable=dict(type='mixmae_mm.UnreadableListHook'),
+    nan_guard=dict(type='mixmae_mm.NanGuardHook'),
     progress=dict(type='mixmae_mm.ProgressHook'),
     visualization=dict(type='VisualizationHook'),  # draws nothing but with `tools/test.py --show-dir`
 )

@@ -1,8 +1,9 @@
-"""Hooks for training: reproducible randomness, progress, compiling, and no checkpoint that is half or does not fit."""
+"""Hooks for training: reproducible randomness, progress, compiling, no step on NaN, no checkpoint half or unfit."""
 
 from mixmae_mm.hooks.atomic_checkpoint import AtomicBackend, AtomicCheckpointHook
 from mixmae_mm.hooks.checkpoint_guard import CheckpointGuardHook
 from mixmae_mm.hooks.compiling import CompileBackboneHook
+from mixmae_mm.hooks.nan_guard import NanGuardHook
 from mixmae_mm.hooks.progress import ProgressHook
 from mixmae_mm.hooks.seeding import IterationSeedHook
 from mixmae_mm.hooks.unreadable_list import UnreadableListHook
@@ -13,6 +14,7 @@ __all__ = [
     'CheckpointGuardHook',
     'CompileBackboneHook',
     'IterationSeedHook',
+    'NanGuardHook',
     'ProgressHook',
     'UnreadableListHook',
 ]

@@ -31,14 +31,16 @@ def wrap_blocks(module: nn.Module, recurse: bool, nonwrapped_numel: int) -> bool
     return recurse or isinstance(module, BLOCKS)
 
 
+def plain_name(name: str) -> str:
+    """Give the name of a module or parameter without wrappers."""
+    for wrapper in WRAPPERS:
+        name = name.replace(wrapper, '').removesuffix(wrapper[:-1])
+    return name.removesuffix('.')
+
+
 def name_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """Give a model's parameters by the names that they have without wrappers."""
-    named = {}
-    for name, parameter in model.named_parameters():
-        for wrapper in WRAPPERS:
-            name = name.replace(wrapper, '')
-        named[name] = parameter
-    return named
+    return {plain_name(name): parameter for name, parameter in model.named_parameters()}
 
 
 @STRATEGIES.register_module()

@@ -1,0 +1,266 @@
+"""Steps on numbers that are none are not taken, and what led to them can be run again."""
+
+import faulthandler
+import logging
+import os
+import random
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from fragile_toys import fragile_config, snapshot
+from micro_training import free_port
+from mmengine.hooks import Hook
+from mmengine.optim import BaseOptimWrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from torch import distributed
+from torch.multiprocessing import spawn
+from training_toys import last_checkpoint, run_until, same, toy_config, trained_alike
+
+from mixmae_mm.hooks import NanGuardHook
+from mixmae_mm.nonfinite import find_nonfinite, random_states
+
+FORWARD = 'first module with a non-finite output: '
+
+
+@HOOKS.register_module()
+class CompareHook(Hook):
+    """Keep weights and optimizer from after each iteration."""
+
+    priority = 'LOWEST'
+
+    def before_train(self, runner):
+        self.after = {}
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.after[runner.iter] = snapshot(runner, getattr(runner.model, 'module', runner.model))
+
+
+def hook_of(runner, kind):
+    return next(hook for hook in runner.hooks if isinstance(hook, kind))
+
+
+def train(folder, **settings):
+    """Train; the runner, and what was logged as a warning."""
+    config = fragile_config(folder, **settings)
+    config.default_hooks.compare = dict(type='CompareHook')
+    told = []
+    handler = logging.Handler()
+    handler.emit = lambda record: told.append(record.getMessage())
+    runner = Runner.from_cfg(config)
+    runner.logger.addHandler(handler)
+    runner.train()
+    return runner, [text for text in told if 'The step was skipped' in text or 'This step was skipped' in text]
+
+
+@pytest.mark.parametrize(
+    ('what', 'found'),
+    [
+        ('batch', f'{FORWARD}data_preprocessor (BaseDataPreprocessor); so is its input already'),
+        ('module', f'{FORWARD}layers.1 (Squares); its input is finite'),
+    ],
+)
+def test_a_bad_step_is_skipped_and_the_run_goes_on(tmp_path, what, found):
+    runner, told = train(tmp_path, poison=dict(at=[4, 9], what=what))
+    after = hook_of(runner, CompareHook).after
+    for bad in (4, 9):
+        assert same(after[bad], after[bad - 1])
+        assert not same(after[bad + 1], after[bad])
+    assert sorted(after) == list(range(12))
+    assert all(bool(value.isfinite().all()) for value in runner.model.state_dict().values())
+    assert [text.partition(':')[0] for text in told] == ['iteration 4', 'iteration 9']
+    for number, text in enumerate(told, start=1):
+        assert re.search(r': loss (nan|inf), non-finite gradients of layers\.0\.weight, layers.0.bias, ', text)
+        assert f'This step was skipped ({number} of 3 before the run stops). {found}. To run it again' in text
+    assert sorted(path.name for path in (tmp_path / 'nonfinite/iter_9').iterdir()) == [
+        'config.py', 'rank_0.pth', 'weights.pth'
+    ]  # fmt: skip
+
+
+def test_weights_kept_are_those_that_the_step_began_with(tmp_path):
+    runner, _ = train(tmp_path, poison=dict(at=[7]))
+    kept = torch.load(tmp_path / 'nonfinite/iter_7/weights.pth')['state_dict']
+    assert same(dict(kept), hook_of(runner, CompareHook).after[6][0])
+
+
+def test_bad_weights_are_named_and_stop_the_run(tmp_path):
+    with pytest.raises(FloatingPointError) as stopped:
+        train(tmp_path, poison=dict(at=[8], what='weights'), max_events=2)
+    text = str(stopped.value)
+    assert text.startswith('iteration 9: loss nan, ')
+    assert '(2 of 2 before the run stops)' in text
+    assert f'{FORWARD}layers.3 (Linear); its input is finite; so are its own weight.' in text
+    assert f'The last checkpoint, {tmp_path}/epoch_1.pth, is from before: go on from it with something changed' in text
+    assert {path.name for path in (tmp_path / 'nonfinite').iterdir()} == {'iter_8', 'iter_9'}
+
+
+def test_without_a_checkpoint_it_says_so(tmp_path):
+    with pytest.raises(FloatingPointError, match='There is no checkpoint yet: start with something changed'):
+        train(tmp_path, poison=dict(at=[0]), max_events=1)
+
+
+@pytest.mark.parametrize('clip', [None, dict(max_norm=1.0)])
+def test_gradients_are_seen_before_clipping_spreads_them(tmp_path, clip):
+    """From one bad gradient clipping makes all bad, by their common norm."""
+    wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=0.01), clip_grad=clip)
+    with pytest.raises(FloatingPointError) as stopped:
+        train(tmp_path, poison=dict(at=[5], what='backward'), max_events=1, optim_wrapper=wrapper)
+    named = 'non-finite gradients of layers.0.weight, layers.0.bias, layers.2.weight (6 in all). '
+    assert str(stopped.value).startswith(f'iteration 5: {named}')
+    back = 'all outputs are finite; first non-finite gradient on the way back: at the output of layers.3 (Linear). '
+    assert back in str(stopped.value)
+
+
+def test_accumulated_iterations_are_skipped_together(tmp_path):
+    wrapper = dict(type='OptimWrapper', accumulative_counts=3, optimizer=dict(type='AdamW', lr=0.01))
+    runner, told = train(tmp_path, poison=dict(at=[7], what='module'), optim_wrapper=wrapper)
+    after = hook_of(runner, CompareHook).after
+    weights = {number: {k: v for k, v in state[0].items() if 'layers.2' not in k} for number, state in after.items()}
+    assert same(weights[8], weights[5])
+    assert same(after[8], after[5])
+    assert not same(weights[11], weights[8])
+    assert [text.partition(':')[0] for text in told] == ['iteration 8']
+    assert f'{FORWARD}layers.1 (Squares)' in told[0]
+    event = torch.load(tmp_path / 'nonfinite/iter_8/rank_0.pth', weights_only=False)
+    assert [each['number'] for each in event['iterations']] == [6, 7, 8]
+
+
+def test_a_guarded_run_ends_as_an_unguarded_one(tmp_path):
+    for name in ('guarded', 'bare'):
+        config = fragile_config(tmp_path / name)
+        if name == 'bare':
+            del config.default_hooks['guard']
+        run_until(config)
+    assert all(trained_alike(*(last_checkpoint(tmp_path / name) for name in ('guarded', 'bare'))).values())
+
+
+def test_a_resumed_run_skips_what_the_other_skipped(tmp_path):
+    for name, interruption in (('straight', None), ('resumed', 9)):
+        config = fragile_config(tmp_path / name, poison=dict(at=[3, 7]))
+        run_until(config, interruption)
+        if interruption:
+            run_until(config, resume=True)
+    straight, resumed = (last_checkpoint(tmp_path / name) for name in ('straight', 'resumed'))
+    assert straight['meta']['iter'] == resumed['meta']['iter'] == 12
+    assert all(trained_alike(straight, resumed).values())
+
+
+def scaled(scale):
+    return dict(type='ScalingWrapper', scale=scale, optimizer=dict(type='AdamW', lr=0.01))
+
+
+def test_a_loss_scaler_that_overflows_is_left_alone(tmp_path):
+    runner, told = train(tmp_path, optim_wrapper=scaled(3e38))
+    assert told == []
+    assert runner.optim_wrapper.loss_scaler.get_scale() < 2e38  # it did overflow, and found its scale
+    steps = {int(entry['step']) for entry in runner.optim_wrapper.optimizer.state.values()}
+    assert steps < set(range(1, 12))
+
+
+def test_with_a_loss_scaler_the_loss_is_watched(tmp_path):
+    runner, told = train(tmp_path, poison=dict(at=[7]), optim_wrapper=scaled(1024.0))
+    assert [text.partition(',')[0] for text in told] == ['iteration 7: loss nan']
+    assert runner.optim_wrapper.loss_scaler.get_scale() == 1024.0
+
+
+def test_bad_gradients_are_no_overflow_once_the_scale_is_small(tmp_path):
+    with pytest.raises(FloatingPointError, match=r'iteration 8: non-finite gradients of layers.0.weight'):
+        train(tmp_path, poison=dict(at=[5], what='backward'), optim_wrapper=scaled(2.0), max_events=1)
+
+
+def test_looking_changes_nothing(tmp_path):
+    runner, _ = train(tmp_path)
+    model, guard = runner.model.train(), hook_of(runner, NanGuardHook)
+    batch = next(iter(runner.train_dataloader))
+    guard.before_train(runner)
+    guard.before_train_iter(runner, 0, batch)
+    before = snapshot(runner, model), random_states()
+    torch.rand(3)
+    states = random_states()
+    text, assignments = find_nonfinite(model, guard.window)
+    assert text == 'nothing non-finite when it was run once more'
+    assert assignments == [None]
+    assert same(snapshot(runner, model), before[0])
+    assert same_states(random_states(), states)
+    assert not same_states(states, before[1])
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def same_states(one, other):
+    same_arrays = np.array_equal(one['numpy'][1], other['numpy'][1]) and one['numpy'][2:] == other['numpy'][2:]
+    return one['python'] == other['python'] and same_arrays and torch.equal(one['torch'], other['torch'])
+
+
+def test_states_are_drawn_from_again(tmp_path):
+    from mixmae_mm.nonfinite import set_random_states
+
+    states = random_states()
+    draws = []
+    for _ in range(2):
+        set_random_states(states)
+        draws.append((random.random(), np.random.rand(), float(torch.rand(()))))
+    assert draws[0] == draws[1]
+
+
+def test_after_training_the_wrapper_is_itself_again(tmp_path):
+    runner, _ = train(tmp_path)
+    assert not {'step', 'backward'} & vars(runner.optim_wrapper).keys()
+
+
+def test_other_wrappers_are_left_alone():
+    class Engine(BaseOptimWrapper):
+        def __init__(self):
+            pass
+
+        update_params = backward = zero_grad = step = None
+
+    told = []
+    runner = SimpleNamespace(optim_wrapper=Engine(), iter=0, logger=SimpleNamespace(warning=told.append))
+    hook = NanGuardHook()
+    hook.before_train(runner)
+    hook.before_train_iter(runner, 0)
+    hook.after_train_iter(runner, 0)
+    hook.after_train(runner)
+    assert told == ['NanGuardHook leaves Engine alone: steps on non-finite numbers are not skipped']
+
+
+@pytest.mark.parametrize('wrong', [0, -1, 1.5, None])
+def test_a_number_of_events_that_stops_nothing_is_refused(wrong):
+    with pytest.raises(ValueError, match=f'max_events is the number of skipped steps .* 1 or more, got {wrong}'):
+        NanGuardHook(max_events=wrong)
+
+
+def train_in_two(rank, folder, port):
+    """Train as one of two processes, the second of which gets a bad batch."""
+    faulthandler.dump_traceback_later(200, exit=True)
+    distributed.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
+    wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False, device_ids=None)
+    settings = dict(launcher='pytorch', model_wrapper_cfg=wrapper)
+    config = fragile_config(folder, poison=dict(at=[4], what='module', rank=1), **settings)
+    config.default_hooks.compare = dict(type='CompareHook')
+    runner = Runner.from_cfg(config)
+    runner.train()
+    torch.save(hook_of(runner, CompareHook).after, f'{folder}/after{rank}.pt')
+    distributed.barrier()
+    os._exit(0)  # seldom, gloo waits for ever for its threads when it is taken down
+
+
+@pytest.mark.slow
+def test_processes_skip_together(tmp_path):
+    spawn(train_in_two, (str(tmp_path), free_port()), nprocs=2)
+    one, two = (torch.load(tmp_path / f'after{rank}.pt', weights_only=False) for rank in (0, 1))
+    weights = [[{k: v for k, v in state[0].items() if 'running' not in k} for state in r.values()] for r in (one, two)]
+    assert same(*weights)
+    assert same(one[4], one[3])
+    assert same(two[4], two[3])
+    assert not same(one[5], one[4])
+    kept = tmp_path / 'nonfinite/iter_4'
+    assert {path.name for path in kept.iterdir()} == {'rank_0.pth', 'rank_1.pth', 'weights.pth', 'config.py'}
+    findings = [torch.load(kept / f'rank_{rank}.pth', weights_only=False)['finding'] for rank in (0, 1)]
+    assert findings == ['nothing non-finite when it was run once more', f'{FORWARD}layers.1 (Squares); its input is finite']
+    (log,) = tmp_path.glob('*/*.log')
+    assert f'replay_nonfinite.py {kept} --rank 1' in log.read_text()

@@ -1,0 +1,130 @@
+"""Run again what a run skipped because it was not finite, and tell where that began.
+
+    python tools/analysis/replay_nonfinite.py WORK_DIR/nonfinite/iter_N [--rank R] [--device cpu]
+
+The folder, written by `NanGuardHook`, holds the config, the weights, and for each process at fault the batches as the
+data loader gave them, the random states and the assignments that were drawn. The same forward and backward pass runs,
+and every module's output and gradient is looked at.
+"""
+
+import argparse
+import contextlib
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+import mixmae_mm  # before the host packages: it mends what is known to break on import
+
+# isort: split
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS, init_default_scope
+from torch import Tensor, nn
+
+from mixmae_mm.compat import allow_checkpoint_types
+from mixmae_mm.failures import readable_errors
+from mixmae_mm.nonfinite import Finding, Iteration, find_nonfinite
+from mixmae_mm.weights_file import read_weights
+
+PLAIN_DATA = ('mixmae_mm.datasets.', 'mmengine.structures.', 'mmpretrain.structures.', 'mmdet.structures.',
+              'mmseg.structures.')  # fmt: skip
+"""Where the classes live of which batches are made; files may name these and no others."""
+
+
+def read_event(path: Path) -> dict:
+    """Read what one process kept, without running code that it may hold.
+
+    Raises:
+        ValueError: there is no such file, it is damaged, or it names other classes than those of batches.
+    """
+    if not path.is_file():
+        there = sorted(each.name for each in path.parent.glob('rank_*.pth'))
+        raise ValueError(f'there is no {path}: give a folder WORK_DIR/nonfinite/iter_N, and one of its ranks: {there}')
+    allow_checkpoint_types()
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        classes = [_find_class(name) for name in names if name.startswith(PLAIN_DATA)]
+        with torch.serialization.safe_globals(classes):
+            event = torch.load(path, weights_only=True)
+        iterations = [Iteration(**each) for each in event['iterations']]
+    except Exception as error:
+        reason = str(error).strip().partition('\n')[0] or type(error).__name__
+        raise ValueError(f'{path} is not what NanGuardHook wrote, or was damaged: {reason}') from error
+    return event | dict(iterations=iterations)
+
+
+def _find_class(name: str) -> type:
+    """Find a class by where it lives."""
+    module, _, own = name.rpartition('.')
+    found = getattr(importlib.import_module(module), own)
+    if not isinstance(found, type):
+        raise ValueError(f'{name} is no class')
+    return found
+
+
+def build_model(config: Config, weights: dict[str, Tensor], device: str) -> BaseModel:
+    """Build the model that was trained, with its weights at that step.
+
+    Raises:
+        ValueError: the weights are of another model.
+    """
+    init_default_scope(config.get('default_scope', 'mmengine'))
+    settings = config.model.to_dict()
+    if 'data_preprocessor' in config:
+        settings.setdefault('data_preprocessor', config.data_preprocessor)
+    model = MODELS.build(settings)
+    unlike = model.state_dict().keys() ^ weights.keys()
+    if unlike:
+        raise ValueError(f'the weights are not of the config beside them: they differ in {sorted(unlike)[:3]}')
+    model.load_state_dict(weights)
+    return model.to(device).train()
+
+
+def precision_of(config: Config, device: str) -> Callable[[nn.Module], contextlib.AbstractContextManager]:
+    """Give the precision that the config trains in, as a context of the forward pass."""
+    wrapper = config.optim_wrapper
+    kind = getattr(wrapper.get('type', ''), '__name__', wrapper.get('type', ''))
+    if 'Amp' not in kind:
+        return lambda model: contextlib.nullcontext()
+    dtype = wrapper.get('dtype')
+    dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+    return lambda model: torch.autocast(torch.device(device).type, dtype)
+
+
+def same_draws(finding: Finding, event: dict) -> bool | None:
+    """Tell whether the assignments drawn again are those that were drawn; None where none was."""
+    pairs = [pair for pair in zip(finding.assignments, event['assignments'], strict=False) if pair[1] is not None]
+    return all(torch.equal(now.cpu(), then.cpu()) for now, then in pairs) if pairs else None
+
+
+def replay(folder: Path, rank: int, device: str) -> str:
+    """Run an event again; what was found then and now, in words."""
+    event = read_event(folder / f'rank_{rank}.pth')
+    config = Config.fromfile(folder / 'config.py')
+    MMLogger.get_instance('replay', log_level='WARNING')
+    model = build_model(config, read_weights(str(folder / 'weights.pth')), device)
+    finding = find_nonfinite(model, event['iterations'], precision_of(config, device))
+    draws = {True: 'as then', False: 'other assignments than then: try the device of the run', None: 'none'}
+    numbers = ', '.join(str(each.number) for each in event['iterations'])
+    return (
+        f'iteration {numbers}, rank {rank}: {event["fault"]}\nthen: {event["finding"]}\nnow:  {finding.text}\n'
+        f'draws of sources: {draws[same_draws(finding, event)]}'
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Replay an event and print what comes out."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('folder', type=Path, help='what NanGuardHook wrote: WORK_DIR/nonfinite/iter_N')
+    parser.add_argument('--rank', type=int, default=0, help='the process whose batch is run (0)')
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu', help='where (a GPU if any)')
+    parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
+    args = parser.parse_args(arguments)
+    with readable_errors(args.debug):
+        print(replay(args.folder, args.rank, args.device))
+
+
+if __name__ == '__main__':
+    main()
