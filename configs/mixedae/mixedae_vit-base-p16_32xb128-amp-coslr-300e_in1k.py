@@ -22,7 +22,7 @@ _base_ = [
     '../_base_/models/mixedae_vit-base.py',
     '../_base_/datasets/pictures_224.py',
     '../_base_/schedules/mae_bs4096.py',
-    '../_base_/default_runtime.py',
+    '../_base_/pretrain_runtime.py',
 ]
 
 train_cfg = dict(max_epochs=300)

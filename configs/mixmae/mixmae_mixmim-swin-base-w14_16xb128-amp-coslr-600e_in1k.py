@@ -12,7 +12,7 @@ _base_ = [
     '../_base_/models/mixmae_mixmim-swin-base.py',
     '../_base_/datasets/pictures_224.py',
     '../_base_/schedules/mixmae_bs2048.py',
-    '../_base_/default_runtime.py',
+    '../_base_/pretrain_runtime.py',
 ]
 
 default_hooks = dict(checkpoint=dict(interval=10))

@@ -12,7 +12,7 @@ _base_ = [
     '../_base_/models/mixmae_mixmim-swin-micro.py',
     '../_base_/datasets/pictures_224.py',
     '../_base_/schedules/pretrain_bs64_micro.py',
-    '../_base_/default_runtime.py',
+    '../_base_/pretrain_runtime.py',
 ]
 
 train_pipeline = [

@@ -2,5 +2,18 @@
 
 from mixmae_mm.evaluation.labelled_pictures import class_folders, extract, open_pictures
 from mixmae_mm.evaluation.neighbours import knn_accuracy
+from mixmae_mm.evaluation.probe import probe_accuracy
+from mixmae_mm.evaluation.splits import open_splits
+from mixmae_mm.evaluation.spread import feature_spread, mean_cosine, rank_me
 
-__all__ = ['class_folders', 'extract', 'knn_accuracy', 'open_pictures']
+__all__ = [
+    'class_folders',
+    'extract',
+    'feature_spread',
+    'knn_accuracy',
+    'mean_cosine',
+    'open_pictures',
+    'open_splits',
+    'probe_accuracy',
+    'rank_me',
+]

@@ -1,6 +1,6 @@
 """Labelled pictures, a folder a class, and their features.
 
-Letters: B pictures, D features, H x W pixels.
+Letters: B pictures, C channels, D features, H x W pixels.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,8 +19,10 @@ def class_folders(folder: str) -> list[str]:
     return sorted(path.name for path in Path(folder).expanduser().glob('*') if path.is_dir())
 
 
-def open_pictures(folder: str, classes: list[str], size: tuple[int, int]) -> PictureFolder:
-    """Open a folder of class folders: samples (uint8 (3, H, W), label), cropped in the middle to `size` = (H, W).
+def open_pictures(folder: str, classes: list[str], size: tuple[int, int], channels: int = 3) -> PictureFolder:
+    """Open a folder of class folders: samples (uint8 (C, H, W), label), cropped in the middle to `size` = (H, W).
+
+    They are RGB, or grey with one channel.
 
     Raises:
         ValueError: there is no picture, or one outside the folders of `classes`.
@@ -31,9 +33,9 @@ def open_pictures(folder: str, classes: list[str], size: tuple[int, int]) -> Pic
     def prepare(results: dict) -> tuple[Tensor, int]:
         picture = ImageOps.fit(Image.fromarray(results['img']), size[::-1], Image.Resampling.BICUBIC)
         name = Path(results['img_path']).relative_to(root).parts[0]
-        return torch.from_numpy(np.array(picture)).permute(2, 0, 1), labels[name]
+        return torch.from_numpy(np.array(picture).reshape(*size, channels)).permute(2, 0, 1), labels[name]
 
-    dataset = PictureFolder(folder, [LoadPicture(), prepare])
+    dataset = PictureFolder(folder, [LoadPicture('L' if channels == 1 else 'RGB'), prepare])
     paths = (Path(dataset.get_data_info(i)['img_path']).relative_to(root) for i in range(len(dataset)))
     stray = next((path for path in paths if path.parts[0] not in labels), None)
     if stray is not None:

@@ -1,10 +1,12 @@
-"""Hooks for training: reproducible randomness, progress, compiling, no step on NaN, no checkpoint half or unfit."""
+"""Hooks for training: repeatable randomness, progress, compiling, watching, no step on NaN, whole checkpoints that fit."""
 
 from mixmae_mm.hooks.atomic_checkpoint import AtomicBackend, AtomicCheckpointHook
 from mixmae_mm.hooks.checkpoint_guard import CheckpointGuardHook
 from mixmae_mm.hooks.compiling import CompileBackboneHook
 from mixmae_mm.hooks.nan_guard import NanGuardHook
+from mixmae_mm.hooks.online_evaluation import OnlineEvaluationHook
 from mixmae_mm.hooks.progress import ProgressHook
+from mixmae_mm.hooks.reconstruction import ReconstructionHook
 from mixmae_mm.hooks.seeding import IterationSeedHook
 from mixmae_mm.hooks.unreadable_list import UnreadableListHook
 
@@ -15,6 +17,8 @@ __all__ = [
     'CompileBackboneHook',
     'IterationSeedHook',
     'NanGuardHook',
+    'OnlineEvaluationHook',
     'ProgressHook',
+    'ReconstructionHook',
     'UnreadableListHook',
 ]

@@ -91,18 +91,18 @@ def panel_place(row: int, column: int, size: tuple[int, int]) -> tuple[int, int]
 def draw_rows(result: Reconstructions, caption: str) -> Image.Image:
     """Draw one row a mixture, with titles above and a caption below."""
     rows = panels_of(result)
-    size = _to_image(rows[0][0].picture).size
+    size = to_image(rows[0][0].picture).size
     width, bottom = panel_place(len(rows), len(rows[0]), size)
     lines = textwrap.wrap(caption, width // 6)
     canvas = Image.new('RGB', (width, bottom + LINE * len(lines) + GAP), 'white')
     for row, panels in enumerate(rows):
         for column, panel in enumerate(panels):
-            _put(canvas, panel, panel_place(row, column, size))
+            put_panel(canvas, panel, panel_place(row, column, size))
     _write(canvas, [panel.title for panel in rows[0]], size[0], lines, bottom)
     return canvas
 
 
-def _to_image(picture: Tensor) -> Image.Image:
+def to_image(picture: Tensor) -> Image.Image:
     """Enlarge a picture (C, H, W) by a whole number, each pixel a block, so that it stays crisp."""
     pixels = picture.permute(1, 2, 0).cpu().numpy()
     factor = max(1, math.ceil(PANEL / min(pixels.shape[:2])))
@@ -111,9 +111,9 @@ def _to_image(picture: Tensor) -> Image.Image:
     )
 
 
-def _put(canvas: Image.Image, panel: Panel, place: tuple[int, int]) -> None:
+def put_panel(canvas: Image.Image, panel: Panel, place: tuple[int, int]) -> None:
     """Put a panel in its place, and its frame around it."""
-    image = _to_image(panel.picture)
+    image = to_image(panel.picture)
     if panel.frame is not None:
         corners = (place[0] - FRAME, place[1] - FRAME, place[0] + image.width + FRAME, place[1] + image.height + FRAME)
         canvas.paste(panel.frame, corners)

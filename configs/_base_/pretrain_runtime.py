@@ -1,0 +1,12 @@
+"""Run-time settings of pre-training: the model is looked at every 10 epochs (docs/visualise.md).
+
+--cfg-options default_hooks.online.data_root=data/imagenette_96    nearest neighbours and a probe too, with labels
+--cfg-options default_hooks.reconstruction=None                    no pictures
+"""
+
+_base_ = './default_runtime.py'
+
+default_hooks = dict(
+    reconstruction=dict(type='mixmae_mm.ReconstructionHook', interval=10),
+    online=dict(type='mixmae_mm.OnlineEvaluationHook', interval=10),
+)

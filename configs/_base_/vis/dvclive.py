@@ -1,0 +1,9 @@
+"""Loss, pictures and features in DVCLive too (`pip install dvclive`).
+
+    _base_ = ['./some_pretraining.py', '../_base_/vis/dvclive.py']
+    visualizer = dict(vis_backends=[*_base_.vis_backends, *_base_.dvclive])
+
+In files of the work folder, without an experiment in the repository's history; `save_dvc_exp=True` makes one.
+"""
+
+dvclive = [dict(type='DVCLiveVisBackend', init_kwargs=dict(save_dvc_exp=False))]

@@ -1,0 +1,59 @@
+"""How many directions features use, told without labels: collapse shows long before the loss does.
+
+Letters: N pictures, D features.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+EPSILON = 1e-7  # the paper's
+
+
+def rank_me(features: Tensor) -> float:
+    """Tell the effective rank of features (N, D), from 1 to min(N, D).
+
+    RankMe of Garrido et al. 2023 (arXiv 2210.02885): exp of the entropy of the singular values, each divided by their
+    sum. It grows with N, so only numbers of equally many pictures compare.
+
+    Raises:
+        ValueError: there is no feature other than 0, or one is not finite.
+    """
+    values = torch.linalg.svdvals(_finite(features))
+    if not values.sum() > 0:
+        raise ValueError('all features are 0, and have no rank')
+    shares = values / values.sum() + EPSILON
+    return float((-shares * shares.log()).sum().exp())
+
+
+def feature_spread(features: Tensor) -> float:
+    """Tell how widely features (N, D) of length 1 lie: 0 if all are the same, 1 if they go in all directions alike.
+
+    The standard deviation over the pictures, mean of the D features, times sqrt(D) (as in SimSiam, arXiv 2011.10566).
+    """
+    directions = F.normalize(_finite(features), dim=1)
+    return float(directions.std(dim=0, correction=0).mean() * features.shape[1] ** 0.5)
+
+
+def mean_cosine(features: Tensor) -> float:
+    """Tell the cosine between the features (N, D) of two different pictures, mean of all pairs.
+
+    Raises:
+        ValueError: less than two pictures.
+    """
+    count = len(features)
+    if count < 2:
+        raise ValueError(f'{count} picture(s) make no pair: give two or more')
+    directions = F.normalize(_finite(features), dim=1)
+    return float((directions.sum(dim=0).square().sum() - directions.square().sum()) / (count * (count - 1)))
+
+
+def _finite(features: Tensor) -> Tensor:
+    """Give features in double precision.
+
+    Raises:
+        ValueError: one is not finite.
+    """
+    if not features.isfinite().all():
+        raise ValueError('features are not finite: has the training diverged?')
+    return features.double()

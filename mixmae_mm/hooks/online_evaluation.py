@@ -1,0 +1,118 @@
+"""What the features are worth, told while a model trains.
+
+Letters: B pictures, C channels, D features, H x W pixels.
+"""
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from mixmae_mm.datasets.choosing import choose_pictures
+from mixmae_mm.evaluation import (
+    extract,
+    feature_spread,
+    knn_accuracy,
+    mean_cosine,
+    open_splits,
+    probe_accuracy,
+    rank_me,
+)
+from mixmae_mm.hooks.watching import WatchingHook
+from mixmae_mm.inference.models import picture_size
+from mixmae_mm.registry import HOOKS
+
+BATCH = 64
+Labelled = tuple[Tensor, Tensor]
+"""Pictures, uint8 (B, C, H, W), and their labels, (B,)."""
+
+
+@HOOKS.register_module()
+class OnlineEvaluationHook(WatchingHook):
+    """Measure the encoder's features every few epochs: by labels if there are any, and by how widely they spread.
+
+    Features are the mean of the last map of plain pictures. Of labelled ones `online/knn_top1` and `online/probe_top1`
+    are told, the share that nearest neighbours and a linear classifier get right; of any `online/rankme`,
+    `online/spread` and `online/cosine` (mixmae_mm/evaluation/spread.py). They go to every backend of the visualiser,
+    to the message hub, and into the log.
+
+    The pictures are the same every time and are kept in memory, 150 kB each at 224 px.
+
+    Args:
+        data_root: A folder of class folders, or one with two of these, `train` and `val`; without, there are no labels,
+            and the pictures are crops of training pictures.
+        max_pictures: How many of the training pictures are taken, or a twentieth if that is less, but 64 if there are.
+        max_labelled: How many of the labelled ones, of which three quarters are learnt from, the rest judges.
+        k: Neighbours that vote.
+        temperature: Of their votes.
+        settings: As of `WatchingHook`: `interval`, `budget`, `seed`.
+
+    Raises:
+        ValueError: too few pictures or neighbours.
+    """
+
+    def __init__(
+        self,
+        data_root: str | None = None,
+        max_pictures: int = 1024,
+        max_labelled: int = 2000,
+        k: int = 20,
+        temperature: float = 0.07,
+        **settings: float,
+    ) -> None:
+        super().__init__(**settings)
+        if min(max_pictures, max_labelled) < 2 or k < 1 or temperature <= 0:
+            raise ValueError(
+                f'max_pictures={max_pictures}, max_labelled={max_labelled}, k={k}, temperature={temperature}: give 2 '
+                'or more pictures, 1 or more neighbours and a temperature above 0'
+            )
+        self.data_root, self.max_pictures, self.max_labelled = data_root, max_pictures, max_labelled
+        self.k, self.temperature = k, temperature
+
+    def prepare(self, runner: Runner, model: BaseModel) -> None:
+        """Read the pictures that are measured every time."""
+        self.parts = self._read_labelled(runner, model) if self.data_root else self._take_training(runner)
+
+    def watch(self, runner: Runner, model: BaseModel, step: int) -> str:
+        """Measure, and tell everybody."""
+        features = [self._extract(model, *part) for part in self.parts]
+        told = dict(rankme=rank_me(features[0][0]), spread=feature_spread(features[0][0]))
+        told['cosine'] = mean_cosine(features[0][0])
+        if self.data_root:
+            told |= self._judge(*features)
+        scalars = {f'online/{name}': value for name, value in told.items()}
+        runner.visualizer.add_scalars(scalars, step)
+        for name, value in scalars.items():
+            runner.message_hub.update_scalar(name, value)
+        numbers = ', '.join(f'{name} {value:.4g}' for name, value in told.items())
+        return f'{numbers} after iteration {step}'
+
+    def _read_labelled(self, runner: Runner, model: BaseModel) -> list[Labelled]:
+        """Read the labelled pictures to learn from, and those that judge."""
+        channels = len(model.data_preprocessor.mean)
+        *opened, self.num_classes = open_splits(
+            self.data_root, picture_size(runner.cfg), channels, self.max_labelled, self.seed
+        )
+        flip = model.data_preprocessor.bgr_to_rgb
+        read = [next(iter(DataLoader(dataset, batch_size=len(dataset)))) for dataset in opened]
+        return [(pictures.flip(1) if flip else pictures, labels) for pictures, labels in read]
+
+    def _take_training(self, runner: Runner) -> list[Labelled]:
+        """Take training pictures, with labels that mean nothing."""
+        dataset = runner.train_loop.dataloader.dataset
+        # of a small set more would take too long
+        wanted = min(self.max_pictures, max(64, len(dataset) // 20)) if hasattr(dataset, '__len__') else 0
+        pictures = choose_pictures(dataset, wanted, self.seed)
+        return [(pictures, torch.zeros(len(pictures), dtype=torch.long))]
+
+    def _extract(self, model: BaseModel, pictures: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute features (B, D), with labels (B,) beside them."""
+        batches = zip(pictures.split(BATCH), labels.split(BATCH), strict=True)
+        return extract(model.backbone, model.data_preprocessor.normalise, batches)
+
+    def _judge(self, known: tuple[Tensor, Tensor], asked: tuple[Tensor, Tensor]) -> dict[str, float]:
+        """Let neighbours and a linear classifier learn from one part and answer for the other."""
+        neighbours = min(self.k, len(known[0])), self.temperature, self.num_classes
+        probe = probe_accuracy(*known, *asked, self.num_classes)
+        return dict(knn_top1=knn_accuracy(*known, *asked, *neighbours), probe_top1=probe)

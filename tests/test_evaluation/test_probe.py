@@ -1,0 +1,81 @@
+import pytest
+import torch
+
+from mixmae_mm.evaluation import probe
+from mixmae_mm.evaluation.probe import probe_accuracy
+
+
+def clusters(count, spread, classes=3, dims=5, seed=0):
+    """Points around a centre a class, with features of very different size, one of them always the same."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % classes
+    points = torch.eye(classes, dims)[labels] + spread * torch.randn(count, dims, generator=generator)
+    points = points * torch.tensor([1e-3, 1.0, 1e3, 1.0, 1.0])[:dims]
+    points[:, -1] = 7
+    return points, labels
+
+
+def test_what_a_line_parts_is_parted_and_chance_stays_chance():
+    known, asked = clusters(60, 0.05), clusters(30, 0.05, seed=1)
+    assert probe_accuracy(*known, *asked, 3) == 1
+    assert probe_accuracy(*known, asked[0], (asked[1] + 1) % 3, 3) == 0
+    noise = torch.randn(300, 5), torch.randint(0, 3, (300,))
+    assert probe_accuracy(*noise, torch.randn(600, 5), torch.arange(600) % 3, 3) == pytest.approx(1 / 3, abs=0.1)
+
+
+def test_sizes_and_offsets_of_features_do_not_matter():
+    (known, labels), (asked, truth) = clusters(60, 0.6), clusters(200, 0.6, seed=1)
+    scale, offset = torch.tensor([5.0, 0.1, 1e-2, 3.0, 1.0]), torch.tensor([1.0, -2.0, 3.0, 9.0, 0.0])
+    plain = probe_accuracy(known, labels, asked, truth, 3)
+    assert 0.4 < plain < 1
+    assert probe_accuracy(known * scale + offset, labels, asked * scale + offset, truth, 3) == plain
+
+
+def test_more_features_than_pictures_are_shrunk_and_not_learnt_by_heart():
+    generator = torch.Generator().manual_seed(0)
+    labels, truth = torch.arange(40) % 2, torch.arange(400) % 2
+    known, asked = (torch.randn(n, 200, generator=generator) for n in (40, 400))
+    for points, classes in ((known, labels), (asked, truth)):
+        points[:, 0] += 8 * classes
+    assert probe_accuracy(known, labels, asked, truth, 2) > 0.8
+
+
+def solve(features, targets, strength, left_out=None):
+    """Ridge regression with an intercept by the normal equations, without one picture; strengths count all pictures."""
+    rows = [i for i in range(len(features)) if i != left_out]
+    x, y = features[rows], targets[rows]
+    centre, mean = x.mean(0), y.mean(0)
+    x, y = x - centre, y - mean
+    penalty = strength * len(features) * torch.eye(x.shape[1], dtype=x.dtype)
+    weights = torch.linalg.solve(x.T @ x + penalty, x.T @ y)
+    return weights, mean - centre @ weights
+
+
+def test_the_strength_is_the_one_that_leaving_pictures_out_would_choose():
+    for seed in range(4):
+        generator = torch.Generator().manual_seed(seed)
+        features = torch.randn(14, 6, generator=generator).double()
+        targets = features @ torch.randn(6, 2, generator=generator).double()
+        targets = targets + 10 ** (seed - 1) * torch.randn(14, 2, generator=generator).double()
+        features, targets = features - features.mean(0), targets - targets.mean(0)
+        errors = []
+        for strength in probe.STRENGTHS:
+            error = 0.0
+            for i in range(14):
+                weights, intercept = solve(features, targets, strength, i)
+                error += (targets[i] - features[i] @ weights - intercept).square().mean()
+            errors.append(error / 14)
+        best = probe.STRENGTHS[errors.index(min(errors))]
+        torch.testing.assert_close(probe.ridge(features, targets), solve(features, targets, best)[0])
+
+
+def test_the_strengths_that_are_chosen_differ():
+    chosen = set()
+    for noise in (0.0, 1.0, 100.0):
+        features = torch.randn(30, 4, generator=torch.Generator().manual_seed(0)).double()
+        features = features - features.mean(0)
+        targets = features[:, :1] + noise * torch.randn(30, 1, generator=torch.Generator().manual_seed(1)).double()
+        weights = probe.ridge(features, targets - targets.mean(0))
+        errors = [(weights - solve(features, targets - targets.mean(0), s)[0]).abs().max() for s in probe.STRENGTHS]
+        chosen.add(errors.index(min(errors)))
+    assert len(chosen) > 1
