@@ -1,4 +1,4 @@
-"""Hooks for training: repeatable randomness, progress, compiling, watching, no step on NaN, whole checkpoints that fit."""
+"""Hooks for training: repeatable randomness, progress, watching, no step on NaN, whole checkpoints that fit."""
 
 from mixmae_mm.hooks.atomic_checkpoint import AtomicBackend, AtomicCheckpointHook
 from mixmae_mm.hooks.checkpoint_guard import CheckpointGuardHook
