@@ -26,8 +26,8 @@ class WatchingHook(Hook):
     Rounds come after the checkpoint of the same moment is saved.
 
     Args:
-        interval: Epochs between two rounds; of a run that counts iterations, as many as go through the pictures once
-            are an epoch.
+        interval: Epochs between two rounds, 0 for none at all, not even at the end; of a run that counts iterations, as
+            many as go through the pictures once are an epoch.
         budget: Share of the run's time that the hook may take, from 0 to 1.
         seed: Of all that is drawn by lot.
 
@@ -38,10 +38,10 @@ class WatchingHook(Hook):
     priority = 'VERY_LOW'
 
     def __init__(self, interval: int = 10, budget: float = 0.01, seed: int = 0) -> None:
-        if interval < 1 or not 0 < budget <= 1 or seed < 0:
+        if interval < 0 or not 0 < budget <= 1 or seed < 0:
             raise ValueError(
-                f'interval={interval}, budget={budget}, seed={seed}: give 1 or more epochs, a share of the time above '
-                '0 and up to 1, and no negative seed'
+                f'interval={interval}, budget={budget}, seed={seed}: give 1 or more epochs (0 for never), a share '
+                'of the time above 0 and up to 1, and no negative seed'
             )
         self.interval, self.budget, self.seed = interval, budget, seed
 
@@ -57,8 +57,9 @@ class WatchingHook(Hook):
         """Start the clock, and find the model that there is to look at, if any."""
         self.allowance = Allowance(self.budget)
         self.failures, self.seen_at, self.is_ready, self.has_spaced = 0, None, False, False
-        self.model = _whole(runner.model) if runner.rank == 0 else None
-        if self.model is None and runner.rank == 0:
+        looks = runner.rank == 0 and self.interval > 0
+        self.model = _whole(runner.model) if looks else None
+        if looks and self.model is None:
             self._say(runner, 'stays out: the model is shared out among processes, and one alone cannot use it')
 
     def after_train_epoch(self, runner: Runner) -> None:

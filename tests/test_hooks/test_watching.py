@@ -1,0 +1,229 @@
+"""Hooks that watch a training change nothing of it, and nothing that goes wrong in them ends it."""
+
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from mmengine.registry import MODEL_WRAPPERS
+from mmengine.runner import EpochBasedTrainLoop
+from tiny_mixmae import tiny_mixedae
+from torch import nn
+from training_toys import TRAINED, last_checkpoint, run_until, trained_alike
+from watched_training import ListBackend, make_pictures, watched_config
+
+from mixmae_mm.hooks import OnlineEvaluationHook, ReconstructionHook
+
+ALIKE = dict.fromkeys(TRAINED, True)
+DRAWING = dict(type='mixmae_mm.ReconstructionHook', interval=1, num=2, budget=1.0)
+MEASURING = dict(type='mixmae_mm.OnlineEvaluationHook', interval=1, budget=1.0)
+
+
+@pytest.fixture(autouse=True)
+def shown(monkeypatch):
+    """What a run shows."""
+    monkeypatch.setattr(ListBackend, 'shown', [])
+    return ListBackend.shown
+
+
+def train(folder, *hooks, stop=None, **settings):
+    """Train, with an interruption and a second start if told so; the last checkpoint."""
+    config = watched_config(folder, *hooks, **settings)
+    run_until(config, stop)
+    if stop:
+        run_until(config, resume=True)
+    return last_checkpoint(folder / 'work')
+
+
+@pytest.mark.parametrize('method', ['mixmae', 'mixedae'])
+def test_a_watched_run_ends_as_one_that_nobody_watches(tmp_path, shown, method):
+    settings = dict(method=tiny_mixedae) if method == 'mixedae' else {}
+    plain = train(tmp_path / 'plain', **settings)
+    assert not shown
+    make_pictures(tmp_path / 'labelled')
+    hooks = DRAWING, MEASURING, dict(MEASURING, data_root=str(tmp_path / 'labelled'))
+    watched = train(tmp_path / 'watched', *hooks, **settings)
+    assert trained_alike(plain, watched) == ALIKE
+    assert [step for name, _, step in shown if name == 'reconstructions'] == [2, 4, 6, 8]
+    assert ('homologous_map' in {name for name, *_ in shown}) == (method == 'mixedae')
+
+
+def test_a_watched_run_that_is_resumed_ends_as_one_that_nobody_watches(tmp_path):
+    plain = train(tmp_path / 'plain', seeded=True)
+    resumed = train(tmp_path / 'watched', DRAWING, MEASURING, stop=5, seeded=True)
+    assert trained_alike(plain, resumed) == ALIKE
+
+
+def test_the_same_mixtures_are_drawn_each_time_and_come_out_differently(tmp_path, shown):
+    train(tmp_path, DRAWING)
+    sheets = [sheet for name, sheet, _ in shown if name == 'reconstructions']
+    assert len(sheets) == 4
+    assert {sheet.dtype for sheet in sheets} == {np.dtype('uint8')}
+    cut = [sheet[28 : 28 + 128, 10:] for sheet in sheets]  # panels of 128 px, 10 apart
+    for panel in range(6):
+        first, last = (sheet[:, 138 * panel : 138 * panel + 128] for sheet in (cut[0], cut[-1]))
+        assert (first == last).all() == (panel < 4)  # originals, mixture, whose cell; then the reconstructions
+
+
+def test_rounds_come_every_interval_and_at_the_end(tmp_path, shown):
+    train(tmp_path, dict(DRAWING, interval=2), length=5)
+    assert [step for _, _, step in shown] == [4, 8, 10]
+
+
+def test_an_interval_of_none_looks_never(tmp_path, shown):
+    train(tmp_path, dict(DRAWING, interval=0), dict(MEASURING, interval=0), length=1)
+    assert not shown
+    assert 'Hook:' not in log_of(tmp_path)
+
+
+def test_a_run_by_iterations_takes_a_passage_through_the_pictures_for_an_epoch(tmp_path, shown):
+    train(tmp_path, dict(DRAWING, interval=2), by_epoch=False, length=9)
+    assert [step for _, _, step in shown] == [4, 8, 9]
+
+
+def test_numbers_reach_backends_and_hub_and_those_of_labels_are_right(tmp_path, shown):
+    make_pictures(tmp_path / 'labelled')  # dark and bright: any encoder tells them apart
+    config = watched_config(tmp_path, dict(MEASURING, interval=2, data_root=str(tmp_path / 'labelled')))
+    runner = run_until(config)
+    names = ['rankme', 'spread', 'cosine', 'knn_top1', 'probe_top1']
+    assert [name for name, *_ in shown] == [f'online/{name}' for name in names] * 2
+    assert [step for *_, step in shown] == [4] * 5 + [8] * 5
+    last = {name: value for name, value, _ in shown}
+    assert last['online/probe_top1'] == 1
+    assert 1 <= last['online/rankme'] <= 12  # three quarters of 16 pictures are learnt from
+    for name, value in last.items():
+        assert runner.message_hub.get_scalar(name).current() == value
+
+
+def log_of(folder):
+    """What the hooks logged."""
+    return next((folder / 'work').glob('*/*.log')).read_text()
+
+
+def test_a_backend_that_fails_ends_nothing_and_is_given_up_after_three_times(tmp_path, shown, monkeypatch):
+    plain = train(tmp_path / 'plain', length=5)
+    monkeypatch.setattr(ListBackend, 'failing', ('reconstructions',))
+    watched = train(tmp_path / 'watched', DRAWING, length=5)
+    assert trained_alike(plain, watched) == ALIKE
+    text = log_of(tmp_path / 'watched')
+    assert text.count('ReconstructionHook failed') == 3
+    assert text.count('Traceback (most recent call last)') == 1
+    assert text.count('OSError: no room for reconstructions') == 3
+    assert text.count('given up after 3 failures in a row, training goes on without') == 1
+    assert not shown
+
+
+def test_a_hook_that_recovers_goes_on(tmp_path, shown, monkeypatch):
+    rounds, whole = [], ReconstructionHook.watch
+
+    def sometimes(self, runner, model, step):
+        rounds.append(step)
+        if len(rounds) % 3:
+            raise RuntimeError('not now')
+        return whole(self, runner, model, step)
+
+    monkeypatch.setattr(ReconstructionHook, 'watch', sometimes)
+    train(tmp_path, DRAWING, length=7)
+    assert len(rounds) == 7
+    assert [step for _, _, step in shown] == [6, 12]
+
+
+@pytest.mark.parametrize(
+    ('hook', 'prepare', 'said'),
+    [
+        (dict(DRAWING, pictures='nowhere'), None, "data_root 'nowhere' does not exist"),
+        (dict(DRAWING, pictures='{}/broken'), 'broken', 'not a picture, whatever its name says'),
+        (dict(MEASURING, data_root='nowhere'), None, 'there is no folder nowhere of labelled pictures'),
+        (dict(MEASURING, data_root='{}/one'), 'one', r'holds 1 class folder\(s\): two or more are needed'),
+        (dict(DRAWING, num=20), None, None),
+    ],
+)
+def test_pictures_that_are_not_as_they_should_be_end_nothing(tmp_path, shown, hook, prepare, said):
+    if prepare == 'broken':
+        (tmp_path / 'broken').mkdir()
+        for number in range(4):
+            (tmp_path / f'broken/{number}.png').write_text('no picture')
+    if prepare == 'one':
+        make_pictures(tmp_path / 'one', ('a',))
+    hook = {key: value.format(tmp_path) if isinstance(value, str) else value for key, value in hook.items()}
+    checkpoint = train(tmp_path, hook, length=2)
+    assert checkpoint['meta']['iter'] == 4
+    text = log_of(tmp_path)
+    if said is None:  # 20 mixtures are wanted, and as many are drawn as there are pictures for
+        assert '8 reconstruction(s) drawn after iteration 4' in text
+    else:
+        assert text.count('failed (training goes on)') == 2
+        assert re.search(said, text)
+
+
+def test_an_interruption_is_the_users_and_ends_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(ReconstructionHook, 'watch', lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, DRAWING)
+
+
+class Notes(list):
+    """A logger that keeps its lines."""
+
+    info = warning = list.append
+
+
+def fake_runner(model, rank=0):
+    loop = EpochBasedTrainLoop.__new__(EpochBasedTrainLoop)
+    return SimpleNamespace(model=model, rank=rank, logger=Notes(), train_loop=loop, iter=10, epoch=9)
+
+
+@MODEL_WRAPPERS.register_module(force=True)
+class PartOfAModel(nn.Module):
+    """A wrapper of which each process has a part."""
+
+
+def test_models_shared_out_are_left_alone_and_so_are_all_in_other_processes():
+    for runner, said in ((fake_runner(PartOfAModel()), 1), (fake_runner(nn.Linear(1, 1), rank=1), 0)):
+        hook = ReconstructionHook()
+        hook.watch = hook.prepare = lambda *_: pytest.fail('looked')
+        hook.before_train(runner)
+        hook.after_train_epoch(runner)
+        hook.after_train(runner)
+        assert len(runner.logger) == said
+        assert all('stays out: the model is shared out among processes' in line for line in runner.logger)
+
+
+def test_rounds_without_time_are_left_out_said_once_and_the_last_is_not(monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr('mixmae_mm.hooks.allowance.perf_counter', lambda: clock.now)
+    hook, rounds, runner = ReconstructionHook(interval=1, budget=0.1), [], fake_runner(nn.Linear(1, 1))
+
+    def watch(runner, model, step):
+        rounds.append(step)
+        clock.now += 5
+        return 'drawn'
+
+    hook.watch, hook.prepare = watch, lambda *_: None
+    hook.before_train(runner)
+    for epoch in range(9):
+        clock.now += 20
+        runner.epoch, runner.iter = epoch, 10 * (epoch + 1)
+        hook.after_train_epoch(runner)
+    runner.iter = 95
+    hook.after_train(runner)
+    assert rounds == [10, 50, 70, 95]
+    assert sum('some are left out' in line for line in runner.logger) == 1
+    assert runner.logger[-1] == 'ReconstructionHook: 4 round(s) took 20.00 s, 10.00% of the 200 s of the run'
+
+
+@pytest.mark.parametrize(
+    ('kind', 'settings', 'said'),
+    [
+        (ReconstructionHook, dict(interval=-1), 'interval=-1, budget=0.01, seed=0'),
+        (ReconstructionHook, dict(budget=0.0), 'interval=10, budget=0.0, seed=0'),
+        (ReconstructionHook, dict(seed=-1), 'no negative seed'),
+        (ReconstructionHook, dict(num=0), '^num=0: give 1 or more rows'),
+        (OnlineEvaluationHook, dict(max_pictures=1), 'max_pictures=1, max_labelled=2000, k=20'),
+        (OnlineEvaluationHook, dict(k=0), 'k=0, temperature=0.07: give 2'),
+        (OnlineEvaluationHook, dict(temperature=0.0), 'a temperature above 0'),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_before_training(kind, settings, said):
+    with pytest.raises(ValueError, match=said):
+        kind(**settings)

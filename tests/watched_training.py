@@ -1,0 +1,87 @@
+"""A training of a MixMAE or MixedAE of a few thousand parameters, in this process, watched by hooks or not."""
+
+import numpy as np
+import torch
+from mmengine.registry import TRANSFORMS, VISBACKENDS
+from mmengine.visualization import BaseVisBackend
+from PIL import Image
+from tiny_mixmae import tiny_model
+from training_toys import toy_config
+
+PICTURES, BATCH = 16, 8
+
+
+@TRANSFORMS.register_module(force=True)
+class PackPicture:
+    """What mmpretrain's PackInputs does for a picture alone."""
+
+    def __call__(self, results):
+        return dict(inputs=torch.from_numpy(np.ascontiguousarray(results['img'].transpose(2, 0, 1))))
+
+
+@VISBACKENDS.register_module(force=True)
+class ListBackend(BaseVisBackend):
+    """Keep all that is shown; fail for names that are told to."""
+
+    shown = []
+    failing = ()
+
+    def __init__(self, save_dir=None):
+        super().__init__(save_dir)
+
+    experiment = property(lambda self: self.shown)
+
+    def add_config(self, config, **kwargs):
+        pass
+
+    def _add(self, name, value, step):
+        if name in self.failing:
+            np.random.rand(), torch.rand(())
+            raise OSError(f'no room for {name}')
+        self.shown.append((name, value, step))
+
+    def add_image(self, name, image, step=0, **kwargs):
+        self._add(name, image, step)
+
+    def add_scalar(self, name, value, step=0, **kwargs):
+        self._add(name, value, step)
+
+    def add_scalars(self, scalar_dict, step=0, file_path=None, **kwargs):
+        for name, value in scalar_dict.items():
+            self._add(name, value, step)
+
+
+def make_pictures(folder, classes=('a', 'b')):
+    """Write pictures of noise into class folders, brighter from class to class."""
+    generator = np.random.default_rng(0)
+    for number in range(PICTURES):
+        label = number % len(classes)
+        (folder / classes[label]).mkdir(parents=True, exist_ok=True)
+        noise = generator.integers(0, 100, (36, 40, 3)) + 150 * label
+        Image.fromarray(noise.astype(np.uint8)).save(folder / classes[label] / f'{number}.png')
+    return str(folder)
+
+
+def watched_config(folder, *hooks, method=tiny_model, by_epoch=True, length=4, seeded=False, **mixing):
+    """Epochs of two iterations, or as many iterations; random states as they come, unless `seeded`."""
+    pictures = folder / 'pictures'
+    if not pictures.exists():
+        make_pictures(pictures)
+    config = toy_config(folder / 'work', by_epoch, iteration_seed=seeded)
+    # seeding each sample in this process would hide what a hook has drawn
+    pipeline = [
+        *[dict(type='mixmae_mm.SeedSample')] * seeded,
+        dict(type='mixmae_mm.LoadRandomResizedCrop', scale=32, crop_ratio_range=(0.5, 1.0)),
+        dict(type='PackPicture'),
+    ]
+    config.train_dataloader.dataset = dict(type='mixmae_mm.PictureFolder', data_root=str(pictures), pipeline=pipeline)
+    config.train_dataloader.update(batch_size=BATCH, drop_last=True)
+    config.model = method(**mixing)
+    config.model.backbone.drop_path_rate = 0.5
+    config.train_cfg = dict(by_epoch=True, max_epochs=length) if by_epoch else dict(by_epoch=False, max_iters=length)
+    config.visualizer = dict(type='Visualizer', vis_backends=[dict(type='ListBackend')])
+    config.default_hooks.logger.interval = 1000
+    for number, hook in enumerate(hooks):
+        config.default_hooks[f'watching_{number}'] = hook
+    config.log_level = 'INFO'
+    return config
