@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from mmengine.model import BaseModel
 from PIL import Image, ImageOps
-from torch import Tensor
+from torch import Tensor, nn
 
 from mixmae_mm.datasets import LoadPicture, PictureFolder
+from mixmae_mm.mixing import MixedImages
 from mixmae_mm.models.pretrainer import Reconstructions
 from mixmae_mm.seeding import seed_everything
 
@@ -55,10 +56,51 @@ def read_pictures(paths: Sequence[str], size: tuple[int, int], channels: int) ->
 @torch.no_grad()
 def reconstruct(model: BaseModel, pictures: Tensor, seed: int) -> Reconstructions:
     """Mix pictures (B, C, H, W), RGB, and reconstruct them: one mixture a group, led by its first picture."""
+    return model(mix_once(model.data_preprocessor, pictures, seed), mode='predict')
+
+
+def mix_once(preprocessor: nn.Module, pictures: Tensor, seed: int) -> MixedImages:
+    """Mix pictures (B, C, H, W), RGB, 0 to 255: one mixture a group, led by its first picture, also of turns."""
     seed_everything(seed)
-    preprocessor = model.data_preprocessor
     pictures = pictures.flip(1) if preprocessor.bgr_to_rgb else pictures
-    result = model(**preprocessor({'inputs': pictures}, training=False), mode='predict')
+    images = preprocessor({'inputs': pictures}, training=True)['inputs']
     turns = preprocessor.num_sources if preprocessor.take_turns else 1
-    grids = result.assignment[::turns]
-    return Reconstructions(result.sources[::turns], result.mixed[::turns], result.reconstructed[::turns], grids)
+    return MixedImages(*(None if part is None else part[::turns] for part in images))
+
+
+def mix_otherwise(model: BaseModel, num_sources: int | None = None, hidden_ratio: float | None = None) -> None:
+    """Have a model mix other than it was trained to; another number of pictures has equal shares, unless told.
+
+    Args:
+        model: Of pre-training.
+        num_sources: Pictures in a mixture; None leaves them.
+        hidden_ratio: Share of the first picture that is hidden, above 0 and below 1; None leaves it.
+
+    Raises:
+        ValueError: a number that the encoder is not made for, or a ratio that hides nothing or all.
+    """
+    preprocessor = model.data_preprocessor
+    if num_sources not in (None, preprocessor.num_sources):
+        _check_encodes(model.backbone, num_sources)
+        preprocessor.num_sources, preprocessor.hidden_ratio, preprocessor.shares = num_sources, None, None
+    if hidden_ratio is not None:
+        if not 0 < hidden_ratio < 1:
+            raise ValueError(f'a hidden ratio of {hidden_ratio}: give a share above 0 and below 1')
+        preprocessor.hidden_ratio, preprocessor.shares = hidden_ratio, None
+    if preprocessor.num_sources == 1 and not (preprocessor.hidden_ratio or preprocessor.shares):
+        raise ValueError('one picture a mixture leaves nothing to reconstruct: give a hidden ratio too')
+
+
+def _check_encodes(encoder: nn.Module, num_sources: int) -> None:
+    """Refuse mixtures that a MixedAE cannot encode.
+
+    Raises:
+        ValueError: it has a segment embedding for another number of sources, or keeps keys for it.
+    """
+    own, segments = getattr(encoder, 'num_sources', None), getattr(encoder, 'segment_embed', None)
+    if own is None or (segments is None and encoder.attention == 'global'):
+        return
+    raise ValueError(
+        f'mixtures of {num_sources} pictures, but this encoder is for {own}: so are its segment embedding and the '
+        f'number of keys that a query keeps. Leave the number out; MixMAE and MixedAE with plain attention take any'
+    )

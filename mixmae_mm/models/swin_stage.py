@@ -49,12 +49,16 @@ class WindowAttention(FitsStored, nn.Module):
             sequence = split_heads(self.qkv(x.flatten(1, 2)), self.num_heads)
             seen = merge_heads(attend_runs(*sequence, self._bias(windows.pairs), windows.runs)).view(x.shape)
         else:
-            index = self.relative_position_index
-            if windows.size != self.window:
-                index = relative_index(windows.size, self.window, index.device)
-            bias = self._bias(index.flatten()).view(-1, *index.shape)
-            seen = merge_heads(attend(*split_heads(self.qkv(x), self.num_heads), bias, windows.keep))
+            heads = split_heads(self.qkv(x), self.num_heads)
+            seen = merge_heads(attend(*heads, self.bias_of(windows.size), windows.keep))
         return self.proj(seen)
+
+    def bias_of(self, size: Size) -> Tensor:
+        """Give the bias of each pair of tokens of a window of this size: (heads, T, T)."""
+        index = self.relative_position_index
+        if size != self.window:
+            index = relative_index(size, self.window, index.device)
+        return self._bias(index.flatten()).view(-1, *index.shape)
 
     def _bias(self, index: Tensor) -> Tensor:
         """Look biases up by their places in the table, (n,): (heads, n)."""

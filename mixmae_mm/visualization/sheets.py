@@ -6,8 +6,10 @@ Letters: G mixtures, K sources, C channels, H x W pixels.
 
 import math
 import textwrap
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from mmengine.model import BaseModel
 from PIL import Image, ImageDraw, ImageFont
@@ -19,6 +21,7 @@ from mixmae_mm.models.pretrainer import Reconstructions
 GAP, HEADER, LINE = 10, 28, 18  # pixels between panels, above them, and for a line of the caption
 FRAME = 3  # pixels of a frame, which lies around its panel
 PANEL = 128  # the least side of a panel
+MARGIN = 90  # for labels of rows
 BLUE, GREY = (31, 78, 121), (90, 90, 90)
 HIDDEN = 190  # the grey of cells that show nobody: to the model they have the mean colour, which looks like a picture's
 TINT = 0.65  # how much of a cell of the map is its source's colour; the rest is what it shows, without colours
@@ -88,8 +91,8 @@ def panel_place(row: int, column: int, size: tuple[int, int]) -> tuple[int, int]
     return GAP + column * (size[0] + GAP), HEADER + row * (size[1] + GAP)
 
 
-def draw_rows(result: Reconstructions, caption: str) -> Image.Image:
-    """Draw one row a mixture, with titles above and a caption below."""
+def draw_rows(result: Reconstructions, caption: str, labels: Sequence[str] = ()) -> Image.Image:
+    """Draw one row a mixture, with titles above and a caption below; labels, if there are any, to the left of rows."""
     rows = panels_of(result)
     size = to_image(rows[0][0].picture).size
     width, bottom = panel_place(len(rows), len(rows[0]), size)
@@ -99,16 +102,30 @@ def draw_rows(result: Reconstructions, caption: str) -> Image.Image:
         for column, panel in enumerate(panels):
             put_panel(canvas, panel, panel_place(row, column, size))
     _write(canvas, [panel.title for panel in rows[0]], size[0], lines, bottom)
-    return canvas
+    return _label(canvas, labels, size) if labels else canvas
 
 
-def to_image(picture: Tensor) -> Image.Image:
-    """Enlarge a picture (C, H, W) by a whole number, each pixel a block, so that it stays crisp."""
-    pixels = picture.permute(1, 2, 0).cpu().numpy()
+def _label(canvas: Image.Image, labels: Sequence[str], size: tuple[int, int]) -> Image.Image:
+    """Widen a sheet to the left, for a label beside each row of panels of `size`."""
+    wider = Image.new('RGB', (canvas.width + MARGIN, canvas.height), 'white')
+    wider.paste(canvas, (MARGIN, 0))
+    for row, label in enumerate(labels):
+        middle = (GAP + MARGIN / 2, panel_place(row, 0, size)[1] + size[1] / 2)
+        ImageDraw.Draw(wider).text(middle, label, BLUE, ImageFont.load_default(14), anchor='mm', align='center')
+    return wider
+
+
+def enlarge(pixels: np.ndarray) -> Image.Image:
+    """Enlarge a picture (H, W, C) by a whole number, each pixel a block, so that it stays crisp."""
     factor = max(1, math.ceil(PANEL / min(pixels.shape[:2])))
     return Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).resize(
         (pixels.shape[1] * factor, pixels.shape[0] * factor), Image.Resampling.NEAREST
     )
+
+
+def to_image(picture: Tensor) -> Image.Image:
+    """Enlarge a picture (C, H, W)."""
+    return enlarge(picture.permute(1, 2, 0).cpu().numpy())
 
 
 def put_panel(canvas: Image.Image, panel: Panel, place: tuple[int, int]) -> None:
@@ -130,12 +147,21 @@ def _write(canvas: Image.Image, titles: list[str], width: int, lines: list[str],
         draw.text((GAP, bottom + LINE * number), line, GREY, ImageFont.load_default(12))
 
 
-def describe(model: BaseModel, result: Reconstructions) -> str:
-    """Say what is predicted and what is not."""
-    text = f'{_mixture(model.head.cell_size, result)} Reconstructions copy what the encoder sees and predict the rest.'
+def describe(model: BaseModel, result: Reconstructions, labelled: bool = False) -> str:
+    """Say what is predicted and what is not; how much is hidden stands beside the rows if they are `labelled`."""
+    size = model.head.cell_size
+    mixture = f'Cells of {size} px; hidden of each picture as on the left.' if labelled else _mixture(size, result)
+    text = f'{mixture} Reconstructions copy what the encoder sees and predict the rest.'
     if model.head.norm_pix:
         text += ' Predicted pixels are normalised: mean and spread of each hidden cell come from the original.'
     return text
+
+
+def hidden_labels(result: Reconstructions) -> list[str]:
+    """Say beside each row how much is hidden of each original."""
+    num_sources = result.sources.shape[1]
+    shown = visible(result.assignment, num_sources).float().mean((2, 3)).expand(len(result.mixed), -1)
+    return ['\n'.join(['hidden', *(f'{1 - share:.0%}' for share in shares)]) for shares in shown.tolist()]
 
 
 def _mixture(cell_size: int, result: Reconstructions) -> str:

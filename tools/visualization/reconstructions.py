@@ -1,51 +1,53 @@
 """Draw what a pre-trained model makes of pictures: originals, their mixture, whose cell is whose, reconstructions.
 
     python tools/visualization/reconstructions.py CONFIG CHECKPOINT [--pictures FOLDER_OR_FILES] [--out out.png]
+    python tools/visualization/reconstructions.py CONFIG CHECKPOINT --ratios 0.25 0.5 0.75    # a row each
 
 One row a group of K pictures; for MAE one picture, what was not hidden of it, and its reconstruction.
 """
 
 import argparse
-from pathlib import Path
 
 import mixmae_mm  # before the host packages: it mends what is known to break on import
 
 # isort: split
-from mmengine.config import Config
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor
 
 from mixmae_mm.failures import readable_errors
 from mixmae_mm.inference.models import build_pretrainer, picture_size
-from mixmae_mm.inference.reconstructing import find_pictures, read_pictures, reconstruct
-from mixmae_mm.launching import Settings
-from mixmae_mm.visualization import describe, draw_rows
+from mixmae_mm.inference.reconstructing import mix_otherwise, read_pictures, reconstruct
+from mixmae_mm.models.pretrainer import Reconstructions
+from mixmae_mm.visualization import describe, draw_rows, hidden_labels
+from mixmae_mm.visualization.command_line import add_pictures, choose, counted, drawing_parser, read_config
 
 
-def own_pictures(config: Config) -> list[str]:
-    """Name the folder that a config trains on.
-
-    Raises:
-        ValueError: it names none.
-    """
-    folder = config.get('train_dataloader', {}).get('dataset', {}).get('data_root')
-    if not folder:
-        raise ValueError(f'{config.filename} names no train_dataloader.dataset.data_root: give --pictures')
-    return [folder]
+def reconstruct_at(model: BaseModel, pictures: Tensor, ratios: list[float], seed: int) -> Reconstructions:
+    """Reconstruct every group of pictures (B, C, H, W) once for each ratio, the rows of a group one after another."""
+    results = []
+    for ratio in ratios:
+        mix_otherwise(model, hidden_ratio=ratio)
+        results.append(reconstruct(model, pictures, seed))
+    groups = len(results[0].mixed)
+    parts = zip(*results, strict=True)
+    # a map that all mixtures share is repeated, as no other ratio shares it
+    return Reconstructions(
+        *(torch.stack([x.expand(groups, *x.shape[1:]) for x in part], 1).flatten(0, 1) for part in parts)
+    )
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=f'Draw reconstructions (mixmae_mm {mixmae_mm.__version__})')
-    parser.add_argument('config', help='config of the pre-training')
-    parser.add_argument('checkpoint', help='checkpoint that it wrote')
-    parser.add_argument('--pictures', nargs='+', help="folders or files (the config's own training pictures)")
-    parser.add_argument('--out', type=Path, default=Path('reconstructions.png'), help='picture to write (%(default)s)')
-    parser.add_argument('--num', type=int, default=6, help='rows, a mixture each (%(default)s)')
-    parser.add_argument('--seed', type=int, default=0, help='decides pictures and mixtures (%(default)s)')
-    parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
-    parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
+    parser = drawing_parser(f'Draw reconstructions (mixmae_mm {mixmae_mm.__version__})', 'reconstructions.png')
+    add_pictures(parser)
+    parser.add_argument('--num', type=counted, help='mixtures to draw (6, or 2 with --ratios)')
+    parser.add_argument('--num-sources', type=counted, help="pictures a mixture, in equal shares (the config's)")
+    hidden = parser.add_mutually_exclusive_group()
+    hidden.add_argument('--hidden-ratio', type=float, help="share of a mixture's first picture to hide (the config's)")
+    hidden.add_argument('--ratios', type=float, nargs='+', help='several of them, a row of each mixture for each')
     args = parser.parse_args(arguments)
-    if args.num < 1 or args.seed < 0:
-        parser.error(f'--num {args.num} --seed {args.seed}: give 1 or more rows and no negative seed')
+    args.num = args.num or (2 if args.ratios else 6)
     return args
 
 
@@ -53,18 +55,19 @@ def main(arguments: list[str] | None = None) -> None:
     """Load, reconstruct, draw, write."""
     args = parse_args(arguments)
     with readable_errors(args.debug):
-        config = Config.fromfile(args.config)
-        config.merge_from_dict(args.cfg_options or {})
+        config = read_config(args)
         model = build_pretrainer(config, args.checkpoint)
+        ratios = args.ratios or [args.hidden_ratio]
+        mix_otherwise(model, args.num_sources, ratios[0])
         num_sources = model.data_preprocessor.num_sources
-        places = args.pictures or own_pictures(config)
-        paths = find_pictures(places, args.num * num_sources, num_sources, args.seed)
+        paths = choose(args, config, num_sources)
         pictures = read_pictures(paths, picture_size(config), len(model.data_preprocessor.mean))
-        result = reconstruct(model, pictures, args.seed)
+        result = reconstruct_at(model, pictures, ratios, args.seed)
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        draw_rows(result, describe(model, result)).save(args.out)
+        labels = hidden_labels(result) if args.ratios else ()
+        draw_rows(result, describe(model, result, bool(labels)), labels).save(args.out)
     what = 'picture(s)' if num_sources == 1 else f'mixture(s) of {num_sources} pictures each'
-    print(f'{args.out}: {len(result.mixed)} {what}')
+    print(f'{args.out}: {len(paths) // num_sources} {what}')
 
 
 if __name__ == '__main__':

@@ -1,0 +1,209 @@
+import pytest
+import torch
+from tiny_mixmae import build, tiny_mixedae
+
+from mixmae_mm.inference.attended import NOWHERE, Attended
+from mixmae_mm.inference.attending import attention_of, blocks_of, last_blocks
+from mixmae_mm.inference.reconstructing import mix_once
+from mixmae_mm.mixing import resize_assignment
+from mixmae_mm.models import MixedAEViT, MixMIMSwin
+from mixmae_mm.models.attention import merge_heads
+from mixmae_mm.models.swin_stage import WindowAttention
+from mixmae_mm.models.vit_windows import WindowedAttention
+
+ARCH = dict(embed_dims=8, depths=(1, 2, 1), num_heads=(1, 2, 2))
+VIT = dict(embed_dims=8, depth=3, num_heads=2)
+
+
+def swin(**settings):
+    return MixMIMSwin(ARCH, **(dict(img_size=32, patch_size=2, window_sizes=(4, 4, 4), out_indices=(2,)) | settings))
+
+
+def vit(**settings):
+    return MixedAEViT(VIT, **(dict(img_size=32, patch_size=4) | settings))
+
+
+def sharpen(encoder):
+    """Let logits and biases matter, as random weights would hardly do."""
+    with torch.no_grad():
+        for name, parameter in encoder.named_parameters():
+            if 'qkv' in name or 'bias_table' in name:
+                parameter.normal_(std=0.3)
+    return encoder.eval()
+
+
+def listen(encoder, run):
+    """The inputs and outputs of every attention, in order, while `run` runs."""
+    heard, handles = [], []
+    for block in blocks_of(encoder).values():
+        handles.append(block.attn.register_forward_hook(lambda module, given, out: heard.append((*given[:2], out))))
+    with torch.no_grad():
+        run()
+    for handle in handles:
+        handle.remove()
+    return heard
+
+
+def put_out(attention, attended, rule):
+    """What the module must have given, from the weights."""
+    seen = attention.proj(merge_heads(attended.weights @ attended.values))
+    if isinstance(attention, WindowAttention):
+        return seen
+    if isinstance(attention, WindowedAttention):
+        return rule.join(seen).flatten(1, 2)
+    return seen[:, 0]
+
+
+def check_against_the_modules(encoder, images, run):
+    attended = attention_of(encoder, images, range(len(blocks_of(encoder))))
+    blocks, heard = blocks_of(encoder), listen(encoder, run)
+    assert list(attended) == list(blocks)
+    for (name, one), (_, rule, out) in zip(attended.items(), heard, strict=True):
+        assert torch.allclose(one.weights.sum(-1), torch.ones(1), atol=1e-5)
+        assert one.weights.min() >= 0
+        assert one.weights.std(-1).max() > 0.05
+        assert torch.allclose(put_out(blocks[name].attn, one, rule), out, atol=1e-5)
+    return attended
+
+
+@pytest.mark.parametrize(
+    ('encoder', 'size'),
+    [
+        (swin(), (32, 32)),
+        (swin(), (24, 40)),  # windows with padding, and others than the tables'
+        (swin(wide_blocks=(1,), wide_window=8), (64, 64)),
+        (vit(), (32, 32)),
+        (vit(), (28, 36)),
+        (vit(window_size=4, global_blocks=(2,)), (32, 32)),
+        (vit(window_size=3), (32, 40)),
+    ],
+)
+@torch.no_grad()
+def test_weights_and_values_give_what_the_module_gave(encoder, size):
+    images = torch.randn(2, 3, *size)
+    check_against_the_modules(sharpen(encoder), images, lambda: encoder(images))
+
+
+def mixed_by(model, count):
+    sharpen(model.backbone)
+    pictures = torch.randint(0, 256, (count, 3, 32, 32)).float()
+    return mix_once(model.data_preprocessor, pictures, seed=3)
+
+
+def test_mixmae_gives_no_weight_to_another_source():
+    model = build(shared_assignment=False, num_sources=2)
+    images = mixed_by(model, 6)
+    attended = check_against_the_modules(model.backbone, images, lambda: model.encode(images))
+    for one in attended.values():
+        owners = resize_assignment(images.assignment, one.grid).flatten(1)
+        for picture in range(3):
+            for window, places in enumerate(one.places[0]):
+                apart = owners[picture][places][:, None] != owners[picture][places][None]
+                weights = one.weights[picture, window]
+                assert (weights[:, apart] == 0).all()
+                assert (weights[:, ~apart] > 0).all()
+    assert (attended['stage 0 block 0'].weights == 0).any()
+
+
+def test_mixedae_keeps_as_many_keys_as_its_rule_says():
+    model = build(tiny_mixedae)
+    images = mixed_by(model, 8)
+    attended = check_against_the_modules(model.backbone, images, lambda: model.encode(images))
+    kept = {name: (one.weights[..., 1:, 1:] > 0).sum(-1).unique().tolist() for name, one in attended.items()}
+    assert kept == {'block 0': [16], 'block 1': [4]}
+    assert (attended['block 1'].weights[..., 0, :] > 0).all()  # CLS sees all
+
+
+def test_mae_knows_where_the_shown_patches_stand():
+    model = build(tiny_mixedae, num_sources=1, hidden_ratio=0.75, shared_assignment=False)
+    images = mixed_by(model, 2)
+    one = check_against_the_modules(model.backbone, images, lambda: model.encode(images))['block 1']
+    for picture in range(2):
+        of_cls = one.of_cls(picture)
+        assert torch.equal(~of_cls.isnan(), (images.assignment[picture] == 0).expand_as(of_cls))
+        assert torch.allclose(of_cls.nansum((1, 2)), 1 - one.weights[picture, 0, :, 0, 0], atol=1e-6)
+        assert one.equal_share(picture) == 1 / 4
+    row, column = (images.assignment[0] != 0).nonzero()[0].tolist()
+    with pytest.raises(ValueError, match=f'does not see the patch in row {row}, column {column}: it is hidden'):
+        one.of_patch(0, row, column)
+
+
+def by_hand():
+    """Two windows of 1 x 2 on a grid of 1 x 3, the last token of the second being padding; one head."""
+    first, second = [[0.25, 0.75], [0.5, 0.5]], [[1.0, 0.0], [0.0, 1.0]]
+    places = torch.tensor([[[0, 1], [2, NOWHERE]]])
+    return Attended(torch.tensor([[[first], [second]]]), torch.zeros(1, 2, 1, 2, 1), places, (1, 3), 0)
+
+
+def test_maps_by_hand():
+    attended = by_hand()
+    assert torch.equal(attended.of_patch(0, 0, 0).nan_to_num(9), torch.tensor([[[0.25, 0.75, 9]]]))
+    assert torch.equal(attended.of_patch(0, 0, 2).nan_to_num(9), torch.tensor([[[9.0, 9, 1]]]))
+    assert torch.equal(attended.received(0), torch.tensor([[[0.375, 0.625, 1]]]))
+    assert attended.equal_share(0) == 0.5
+    with pytest.raises(ValueError, match='has no CLS token'):
+        attended.of_cls(0)
+
+
+@torch.no_grad()
+def test_a_planted_key_is_where_it_was_planted():
+    """The query and key of one channel are the brightness of a patch: all look at the one bright patch."""
+    for encoder, size in ((vit(), 4), (swin(window_sizes=(16, 8, 4)), 2)):
+        encoder.eval()
+        block = next(iter(blocks_of(encoder).values()))
+        for layer in (block.attn.qkv, encoder.patch_embed.proj, block.norm1):
+            for parameter in layer.parameters():
+                parameter.zero_()
+        dims = block.norm1.weight.shape[0]
+        encoder.patch_embed.proj.weight[0] = 1
+        getattr(encoder, 'pos_embed', getattr(encoder, 'absolute_pos_embed', None)).zero_()
+        block.norm1.weight[0] = 1
+        block.attn.qkv.weight[dims, 0] = 1  # of the key
+        block.attn.qkv.bias[0] = 50  # of the query
+        if isinstance(encoder.patch_embed.norm, torch.nn.LayerNorm):
+            encoder.patch_embed.norm = torch.nn.Identity()
+        images = torch.zeros(1, 3, 32, 32)
+        images[:, :, 5 * size : 6 * size, 3 * size : 4 * size] = 1
+        one = next(iter(attention_of(encoder, images, [0]).values()))
+        for map_ in (one.of_patch(0, 1, 1), one.received(0), *([one.of_cls(0)] if one.extra else [])):
+            assert divmod(int(map_[0].argmax()), one.grid[1]) == (5, 3)
+            assert map_[0, 5, 3] > 10 * map_[0].flatten().sort().values[-2]
+
+
+def test_blocks_are_counted_over_all_stages():
+    assert list(blocks_of(swin())) == ['stage 0 block 0', 'stage 1 block 0', 'stage 1 block 1', 'stage 2 block 0']
+    assert last_blocks(swin()) == [0, 2, 3]
+    assert last_blocks(swin(out_indices=(1,))) == [0, 2]
+    assert last_blocks(vit(out_indices=(0, 1))) == [1]
+    assert list(attention_of(vit().eval(), torch.zeros(1, 3, 32, 32), [-1, 0])) == ['block 2', 'block 0']
+    assert list(attention_of(swin().eval(), torch.zeros(1, 3, 32, 32))) == [
+        'stage 0 block 0',
+        'stage 1 block 1',
+        'stage 2 block 0',
+    ]
+
+
+@pytest.mark.parametrize(
+    ('encoder', 'block', 'said'),
+    [
+        (vit(), 3, '^there is no block 3: this encoder has 3, 0 to 2$'),
+        (swin(), -5, '^there is no block -5: this encoder has 4, 0 to 3$'),
+        (vit(out_indices=(0,)), 2, r'^block 2 is not run: out_indices \(0,\) asks for earlier ones only$'),
+    ],
+)
+def test_blocks_that_there_are_not(encoder, block, said):
+    with pytest.raises(ValueError, match=said):
+        attention_of(encoder.eval(), torch.zeros(1, 3, 32, 32), [block])
+
+
+def test_another_encoder_and_one_in_training():
+    with pytest.raises(ValueError, match='the blocks of Linear are not known'):
+        attention_of(torch.nn.Linear(1, 1).eval(), torch.zeros(1, 3, 32, 32))
+    with pytest.raises(ValueError, match=r'call encoder\.eval\(\)'):
+        attention_of(vit().train(), torch.zeros(1, 3, 32, 32))
+
+
+def test_nothing_stays_behind():
+    encoder = vit().eval()
+    attention_of(encoder, torch.zeros(1, 3, 32, 32))
+    assert not any(module._forward_pre_hooks or module._forward_hooks for module in encoder.modules())
