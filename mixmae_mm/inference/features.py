@@ -90,7 +90,7 @@ class FeatureExtractor:
         Raises:
             ValueError: an unknown kind, or nothing that can be read.
         """
-        return self._all(pictures, kind)[1]
+        return self.with_names(pictures, kind)[1]
 
     def save(self, pictures: Picture | Iterable[Picture], out: str | os.PathLike, kind: str = 'pooled') -> Path:
         """Write features with the names of the files, those left out that cannot be read.
@@ -111,7 +111,7 @@ class FeatureExtractor:
             import pyarrow
             import pyarrow.parquet
         out.parent.mkdir(parents=True, exist_ok=True)
-        names, features = self._all(pictures, kind)
+        names, features = self.with_names(pictures, kind)
         if out.suffix == '.npz':
             np.savez(out, features=features, names=np.array(names))
         else:
@@ -121,8 +121,12 @@ class FeatureExtractor:
             pyarrow.parquet.write_table(pyarrow.table(columns), out)
         return out
 
-    def _all(self, pictures: Picture | Iterable[Picture], kind: str) -> tuple[list[str], np.ndarray]:
-        """Compute the features of all pictures that can be read, and tell their names."""
+    def with_names(self, pictures: Picture | Iterable[Picture], kind: str = 'pooled') -> tuple[list[str], np.ndarray]:
+        """Compute the features of all pictures that can be read, and tell whose they are.
+
+        Raises:
+            ValueError: as of `__call__`.
+        """
         if kind not in KINDS:
             raise ValueError(f"kind '{kind}' is unknown: take one of {', '.join(KINDS)}")
         names, features = [], []

@@ -157,6 +157,6 @@ def test_an_open_picture_counts_as_its_file(extract, tmp_path, pictures, kind):
 
 def test_without_pyarrow_nothing_is_computed(extract, pictures, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'pyarrow', None)
-    monkeypatch.setattr(extract, '_all', lambda *args: pytest.fail('computed'))
+    monkeypatch.setattr(extract, 'with_names', lambda *args: pytest.fail('computed'))
     with pytest.raises(ImportError):
         extract.save(pictures, tmp_path / 'features.parquet')
