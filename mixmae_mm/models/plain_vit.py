@@ -163,7 +163,7 @@ class PlainViT(FitsStored, BaseModule):
             For each of `out_indices` the tokens after that block, (B, extra + n, C); after the last, as `final` says.
         """
         cls = (self.cls_token + self.pos_embed[:, :EXTRA])[:, : self.extra]
-        x = torch.cat([cls.expand(len(tokens), -1, -1), tokens], dim=1)
+        x = torch.cat([cls.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         outputs = {}
         for index, block in enumerate(self.blocks[: max(self.out_indices) + 1]):
             x = self._run(block, x, (rules or {}).get(index))
