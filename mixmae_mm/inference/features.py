@@ -3,25 +3,19 @@
 Letters: B pictures, H x W pixels, C channels, h x w tokens.
 """
 
-import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.logging import print_log
-from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from mixmae_mm.datasets.listing import list_pictures
-from mixmae_mm.datasets.loading import LoadPicture, UnreadablePictureError
-from mixmae_mm.inference.models import IMAGENET, build_encoder, get_model, normalisation, picture_size
+from mixmae_mm.inference.encoder_file import IMAGENET, load_encoder, read_card
+from mixmae_mm.inference.models import build_encoder, get_model, normalisation, picture_size
+from mixmae_mm.inference.pictures import PictureReader, Pictures
 
-Picture = str | os.PathLike | np.ndarray | Image.Image
 KINDS = {
     'pooled': lambda maps: maps.mean((2, 3)),
     'maps': lambda maps: maps,
@@ -70,8 +64,7 @@ class FeatureExtractor:
         encoder = get_model(model, pretrained, img_size=size) if isinstance(model, str) else model
         self.encoder, self.size = encoder.to(self.device).eval(), size
         self.mean, self.std = (torch.tensor(x, device=self.device).view(-1, 1, 1) for x in (mean, std))
-        self.batch_size, self.threads = batch_size, threads
-        self.load = LoadPicture()
+        self.read = PictureReader(size, batch_size=batch_size, threads=threads)
 
     @classmethod
     def from_config(cls, config: str | Config, checkpoint: str | None = None, **settings: object) -> 'FeatureExtractor':
@@ -84,7 +77,19 @@ class FeatureExtractor:
         own = dict(image_size=picture_size(config), **normalisation(config))
         return cls(build_encoder(config, checkpoint), **(own | settings))
 
-    def __call__(self, pictures: Picture | Iterable[Picture], kind: str = 'pooled') -> np.ndarray:
+    @classmethod
+    def from_file(cls, path: str | os.PathLike, **settings: object) -> 'FeatureExtractor':
+        """Take all from a file that describes its encoder, as `save_encoder` and export_model.py write.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it does not describe its encoder.
+        """
+        card = read_card(path)
+        own = dict(image_size=card.image_size, mean=card.mean, std=card.std) | settings
+        return cls(load_encoder(path), **own)
+
+    def __call__(self, pictures: Pictures, kind: str = 'pooled') -> np.ndarray:
         """Compute features, float32: 'pooled' (B, C), 'maps' (B, C, h, w) or 'tokens' (B, h * w, C), of the last map.
 
         Raises:
@@ -92,7 +97,7 @@ class FeatureExtractor:
         """
         return self.with_names(pictures, kind)[1]
 
-    def save(self, pictures: Picture | Iterable[Picture], out: str | os.PathLike, kind: str = 'pooled') -> Path:
+    def save(self, pictures: Pictures, out: str | os.PathLike, kind: str = 'pooled') -> Path:
         """Write features with the names of the files, those left out that cannot be read.
 
         Args:
@@ -121,7 +126,7 @@ class FeatureExtractor:
             pyarrow.parquet.write_table(pyarrow.table(columns), out)
         return out
 
-    def with_names(self, pictures: Picture | Iterable[Picture], kind: str = 'pooled') -> tuple[list[str], np.ndarray]:
+    def with_names(self, pictures: Pictures, kind: str = 'pooled') -> tuple[list[str], np.ndarray]:
         """Compute the features of all pictures that can be read, and tell whose they are.
 
         Raises:
@@ -130,9 +135,10 @@ class FeatureExtractor:
         if kind not in KINDS:
             raise ValueError(f"kind '{kind}' is unknown: take one of {', '.join(KINDS)}")
         names, features = [], []
-        for of_batch, pixels in self._batches(pictures):
+        for of_batch, pixels in self.read(pictures):
             names += of_batch
-            features.append(KINDS[kind](self._encode(pixels)).float().cpu().numpy())
+            maps = self._encode(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+            features.append(KINDS[kind](maps).float().cpu().numpy())
         if not features:
             raise ValueError('there is no picture that can be read among those given')
         return names, np.concatenate(features)
@@ -141,49 +147,3 @@ class FeatureExtractor:
     def _encode(self, pixels: Tensor) -> Tensor:
         """Encode RGB pictures, uint8 (B, 3, H, W): the last map (B, C, h, w)."""
         return self.encoder((pixels.to(self.device).float() - self.mean) / self.std)[-1]
-
-    def _batches(self, pictures: Picture | Iterable[Picture]) -> Iterator[tuple[list[str], Tensor]]:
-        """Yield names and pixels, uint8 (B, 3, H, W)."""
-        listed = iter(enumerate(_list(pictures)))
-        with ThreadPoolExecutor(self.threads) as pool:
-            while chunk := list(islice(listed, self.batch_size)):
-                read = [one for one in pool.map(lambda numbered: self._read(*numbered), chunk) if one is not None]
-                if read:
-                    names, pixels = zip(*read, strict=True)
-                    yield list(names), torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
-
-    def _read(self, number: int, picture: Picture) -> tuple[str, np.ndarray] | None:
-        """Give a picture's name and its pixels, (H, W, 3); None, and a warning, if it cannot be read."""
-        name = str(number)
-        if isinstance(picture, str | os.PathLike):
-            name = os.fspath(picture)
-            try:
-                picture = self.load(dict(img_path=name))['img']
-            except UnreadablePictureError as error:
-                print_log(f'left out: {error}', logger='current', level=logging.WARNING)
-                return None
-        elif isinstance(picture, Image.Image):
-            picture = self.load.decode(picture)
-        fitted = ImageOps.fit(Image.fromarray(picture), self.size[::-1], Image.Resampling.BICUBIC)
-        return name, np.asarray(fitted)
-
-
-def _list(pictures: Picture | Iterable[Picture]) -> Iterable[Picture]:
-    """List single pictures.
-
-    Raises:
-        ValueError: a folder without pictures, or an array that holds none.
-    """
-    if isinstance(pictures, str | os.PathLike):
-        path = os.fspath(pictures)
-        return (entry['img_path'] for entry in list_pictures(path)) if os.path.isdir(path) else [path]
-    if isinstance(pictures, Image.Image):
-        return [pictures]
-    if isinstance(pictures, np.ndarray):
-        if pictures.dtype != np.uint8 or pictures.ndim not in (3, 4) or pictures.shape[-1] != 3:
-            raise ValueError(
-                f'an array of {pictures.dtype} {pictures.shape} holds no pictures: give RGB, uint8, (H, W, 3) or '
-                '(B, H, W, 3)'
-            )
-        return [pictures] if pictures.ndim == 3 else pictures
-    return (single for picture in pictures for single in _list(picture))

@@ -12,11 +12,11 @@ from torch import nn
 
 from mixmae_mm.checkpoints import load_backbone
 from mixmae_mm.failures import check_checkpoint
+from mixmae_mm.inference.encoder_file import IMAGENET, load_encoder
 from mixmae_mm.models import MixedAEViT, MixMIMSwin
 from mixmae_mm.models.swin_arch import ARCHS as SWINS
 from mixmae_mm.models.vit_arch import ARCHS as VITS
 
-IMAGENET = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 MODELS_BY_NAME = {
     **{f'mixmim-swin-{arch}': (MixMIMSwin, arch) for arch in SWINS},
     **{f'mixedae-vit-{arch}': (MixedAEViT, arch) for arch in VITS},
@@ -28,19 +28,22 @@ def list_models(pattern: str = '*') -> list[str]:
     return [name for name in MODELS_BY_NAME if fnmatch(name, pattern)]
 
 
-def get_model(name: str, pretrained: str | None = None, **settings: object) -> nn.Module:
+def get_model(name: str | None = None, pretrained: str | None = None, **settings: object) -> nn.Module:
     """Build an encoder, in evaluation mode.
 
     Args:
-        name: One of `list_models()`.
+        name: One of `list_models()`; None where the checkpoint says it, as files of `save_encoder` and
+            tools/converters/export_model.py do.
         pretrained: A checkpoint: of pre-training, fine-tuning, detection or segmentation, official, mmpretrain's,
             timm's, .pth or .safetensors, a file or an address (see docs/weights.md); None leaves it as initialised.
         settings: Of `MixMIMSwin` or `MixedAEViT`, such as `img_size` and `out_indices`.
 
     Raises:
-        ValueError: an unknown name, settings that do not fit, or a file that does not hold the encoder.
+        ValueError: an unknown name, settings that do not fit, or a file that does not hold or not describe the encoder.
         FileNotFoundError: there is no such file.
     """
+    if name is None and pretrained is not None:
+        return load_encoder(pretrained, **settings)
     if name not in MODELS_BY_NAME:
         raise ValueError(f"there is no model '{name}': take one of {', '.join(MODELS_BY_NAME)}")
     kind, arch = MODELS_BY_NAME[name]
@@ -80,6 +83,26 @@ def build_pretrainer(config: Config, checkpoint: str) -> BaseModel:
     """
     if 'head' not in config.model or 'num_sources' not in config.model.get('data_preprocessor', {}):
         raise ValueError(f'{config.filename} is no pre-training config: its model mixes nothing that could be restored')
+    return _build_whole(config, checkpoint)
+
+
+def build_classifier(config: Config, checkpoint: str) -> BaseModel:
+    """Build a classifier of mmpretrain, head and all, and fill it from a checkpoint.
+
+    Raises:
+        ValueError: the config is of no classifier, or the checkpoint is of another model.
+    """
+    if not str(config.model.get('type')).endswith('ImageClassifier') or config.model.get('head') is None:
+        raise ValueError(f'{config.filename} is of a {config.model.get("type")}, not of an ImageClassifier with a head')
+    return _build_whole(config, checkpoint)
+
+
+def _build_whole(config: Config, checkpoint: str) -> BaseModel:
+    """Build a config's model and fill all of it from a checkpoint.
+
+    Raises:
+        ValueError: the checkpoint is of another model.
+    """
     check_checkpoint(checkpoint)
     init_default_scope(config.get('default_scope', 'mmpretrain'))
     model = MODELS.build(config.model)

@@ -20,14 +20,14 @@ from mixmae_mm.models.attention import prefers_runs
 from mixmae_mm.models.layers import PatchEmbed, init_linear_layers
 from mixmae_mm.models.padding import blank_pixels, blank_tokens, count_tokens, find_pictures, picture_labels
 from mixmae_mm.models.positions import Size, fill_up, fit_stored_table, pair, resize_table, sin_cos_table
-from mixmae_mm.models.stored import FitsStored
+from mixmae_mm.models.stored import FitsStored, KeepsSettings
 from mixmae_mm.models.swin_arch import lay_windows, read_arch
 from mixmae_mm.models.swin_stage import SwinStage
 from mixmae_mm.registry import MODELS
 
 
 @MODELS.register_module()
-class MixMIMSwin(FitsStored, BaseModule):
+class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
     """Hierarchical vision transformer with masked window attention (MixMAE, arXiv 2205.13137).
 
     Called with an assignment, tokens see only tokens of their own source: what the encoder says of one picture then

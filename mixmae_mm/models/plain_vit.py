@@ -20,7 +20,7 @@ from mixmae_mm.models.attention import Attention, Select
 from mixmae_mm.models.layers import Block, PatchEmbed, init_linear_layers
 from mixmae_mm.models.padding import PADDING, blank_pixels, blank_tokens, count_tokens, find_pictures, picture_labels
 from mixmae_mm.models.positions import Size, fill_up, fit_stored_table, pair, resize_table, token_table
-from mixmae_mm.models.stored import FitsStored
+from mixmae_mm.models.stored import FitsStored, KeepsSettings
 from mixmae_mm.models.vit_arch import check_blocks, one_of, read_arch
 from mixmae_mm.models.vit_windows import WindowedAttention, plan_blocks
 from mixmae_mm.models.windows import Windows
@@ -29,7 +29,7 @@ FINALS = ('norm', 'raw', 'mean', 'cls')
 EXTRA = 1  # tokens without a place: CLS
 
 
-class PlainViT(FitsStored, BaseModule):
+class PlainViT(KeepsSettings, FitsStored, BaseModule):
     """Vision transformer for pictures of any size; what does not fill a patch is padded with zeros.
 
     Args:

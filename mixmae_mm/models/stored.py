@@ -1,6 +1,25 @@
-"""How parts of a model make stored weights fit before PyTorch copies them."""
+"""What models do to be stored: they remember what they were built with, and make stored weights fit before copying."""
+
+import inspect
+from typing import Any
 
 from torch import Tensor
+
+
+class KeepsSettings:
+    """A module that remembers its constructor's arguments, so that a file can tell them; goes first among the bases."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> 'KeepsSettings':
+        """Note the arguments; whether they are right, the constructor will say."""
+        module = super().__new__(cls)
+        module.__dict__['_built_with'] = args, kwargs
+        return module
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Give the arguments by name, without those left at their defaults."""
+        args, kwargs = self.__dict__['_built_with']
+        return inspect.signature(type(self)).bind_partial(*args).arguments | kwargs
 
 
 class FitsStored:

@@ -1,0 +1,173 @@
+"""An encoder in one file that says itself how to build it: safetensors, with a card among the metadata."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from torch import nn
+
+from mixmae_mm.checkpoints import load_backbone
+from mixmae_mm.models import MixedAEViT, MixMIMSwin
+from mixmae_mm.models.positions import Size, pair
+from mixmae_mm.version import __version__
+from mixmae_mm.whole_files import write_whole
+
+IMAGENET = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+ENCODERS = {'MixMIMSwin': MixMIMSwin, 'MixedAEViT': MixedAEViT}
+"""What a file may have built, and nothing else."""
+OF_TRAINING = ('init_cfg', 'drop_path_rate', 'frozen_stages', 'with_cp')
+"""Settings that an encoder taken away does without; the first would make a file name another one."""
+
+
+@dataclass(frozen=True)
+class EncoderCard:
+    """What must be known to use an encoder's weights."""
+
+    type: str
+    """One of `ENCODERS`."""
+    settings: dict[str, object]
+    """What it is built with, without what concerns training only."""
+    image_size: Size
+    """Height and width of the pictures that it is for."""
+    mean: tuple[float, ...]
+    """Of each channel, from 0 to 255."""
+    std: tuple[float, ...]
+    """The same."""
+    version: str = __version__
+    """Of mixmae_mm, which wrote it."""
+    source: str = ''
+    """The checkpoint's name, where it came from one."""
+    sha256: str = ''
+    """Of that checkpoint."""
+
+    def as_text(self) -> dict[str, str]:
+        """Give the card as files keep such things, text by name: what is no text as JSON."""
+        return {name: x if isinstance(x, str) else json.dumps(x) for name, x in asdict(self).items()}
+
+    @classmethod
+    def from_text(cls, text: Mapping[str, str]) -> 'EncoderCard':
+        """Read what `as_text` gave; more that stands there does not matter.
+
+        Raises:
+            ValueError: there is no card, or one of something else.
+        """
+        if text.get('type') not in ENCODERS:
+            raise ValueError(f'it does not say which encoder it holds ({", ".join(ENCODERS)}): name the model')
+        try:
+            read = {name: json.loads(text[name]) for name in ('settings', 'image_size', 'mean', 'std')}
+            settings = {name: x for name, x in dict(read.pop('settings')).items() if name not in OF_TRAINING}
+            numbers = {name: tuple(map(float, x)) for name, x in read.items()}
+            image_size = pair(numbers.pop('image_size'))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f'what it says of its encoder cannot be read ({error!r}): it is damaged') from error
+        told = {name: text.get(name, '') for name in ('version', 'source', 'sha256')}
+        return cls(text['type'], settings, image_size, **numbers, **told)
+
+    def build(self, **settings: object) -> nn.Module:
+        """Build the encoder, as yet without its weights; settings given go before the card's.
+
+        Raises:
+            ValueError: settings that do not fit each other, or that there are not.
+        """
+        try:
+            return ENCODERS[self.type](**(self.settings | settings)).eval()
+        except TypeError as error:
+            raise ValueError(f'{self.type} cannot be built with {sorted(self.settings | settings)}: {error}') from error
+
+
+def describe_encoder(
+    encoder: nn.Module,
+    image_size: int | Size | None = None,
+    mean: tuple[float, ...] = IMAGENET['mean'],
+    std: tuple[float, ...] = IMAGENET['std'],
+    checkpoint: str | None = None,
+) -> EncoderCard:
+    """Write the card of an encoder.
+
+    Args:
+        encoder: A `MixMIMSwin` or `MixedAEViT`.
+        image_size: Height and width that it is for, or one number for both; None takes what it was built for.
+        mean: Of each channel, from 0 to 255.
+        std: The same.
+        checkpoint: The file that its weights came from, if it is to be named.
+
+    Raises:
+        ValueError: another encoder.
+    """
+    kind = type(encoder).__name__
+    if type(encoder) is not ENCODERS.get(kind):
+        raise ValueError(f'a {kind} cannot be described: take a {" or ".join(ENCODERS)}')
+    settings = {name: x for name, x in encoder.settings.items() if name not in OF_TRAINING}
+    settings = json.loads(json.dumps(settings, default=dict))  # as it will be read
+    size = pair(image_size or tuple(side * encoder.patch_size for side in encoder.grid))
+    source = {} if checkpoint is None else dict(source=Path(checkpoint).name, sha256=hash_file(checkpoint))
+    return EncoderCard(kind, settings, size, tuple(map(float, mean)), tuple(map(float, std)), **source)
+
+
+def hash_file(path: str | Path) -> str:
+    """Compute the sha256 of a file; '' of one at an address."""
+    if '://' in str(path):
+        return ''
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def save_encoder(encoder: nn.Module, path: str | Path, card: EncoderCard | None = None) -> Path:
+    """Write an encoder, by the official names, and its card, to a .safetensors file; a file that is there is replaced.
+
+    Raises:
+        ValueError: another ending, or an encoder that cannot be described.
+    """
+    from safetensors.torch import save
+
+    path = Path(path)
+    if path.suffix != '.safetensors':
+        raise ValueError(f'{path} should end in .safetensors')
+    card = card or describe_encoder(encoder)
+    weights = {name: x.detach().cpu().contiguous() for name, x in encoder.state_dict().items()}
+    content = save(weights, metadata=dict(format='pt', **card.as_text()))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with write_whole(path) as file:
+        file.write(content)
+    return path
+
+
+def read_card(path: str | Path) -> EncoderCard:
+    """Read what a file says of its encoder, and none of its weights.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it says nothing, or is no .safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'there is no file {path}')
+    try:
+        with safe_open(path, framework='pt') as file:
+            return EncoderCard.from_text(file.metadata() or {})
+    except SafetensorError as error:
+        raise ValueError(f'{path} is no .safetensors file, so it cannot describe its encoder: {error}') from error
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
+
+
+def load_encoder(path: str | Path, **settings: object) -> nn.Module:
+    """Build the encoder that a file describes, and load its weights, in evaluation mode.
+
+    Args:
+        path: What `save_encoder` wrote.
+        settings: Put in the place of the file's, such as `img_size` and `out_indices`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it says nothing of its encoder, or settings do not fit it.
+    """
+    encoder = read_card(path).build(**settings)
+    load_backbone(encoder, str(path))
+    return encoder
