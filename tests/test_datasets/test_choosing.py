@@ -12,7 +12,9 @@ def pack(results):
 
 def test_a_seeded_choice_without_repeats_comes_as_training_crops_it(picture_folder):
     whole = PictureFolder(picture_folder, [LoadPicture(), pack])
-    crops = PictureFolder(picture_folder, [SeedSample(), LoadRandomResizedCrop(16, crop_ratio_range=(0.2, 0.9)), pack])
+    crops = PictureFolder(
+        picture_folder, [SeedSample(), LoadRandomResizedCrop(scale=16, crop_ratio_range=(0.2, 0.9)), pack]
+    )
     first, again, other = (choose_pictures(whole, 5, seed) for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

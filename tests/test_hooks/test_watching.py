@@ -157,9 +157,12 @@ def test_pictures_that_are_not_as_they_should_be_end_nothing(tmp_path, shown, ho
 
 
 def test_an_interruption_is_the_users_and_ends_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(ReconstructionHook, 'watch', lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, DRAWING)
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ReconstructionHook, 'watch', interrupted)
+    runner = run_until(watched_config(tmp_path, DRAWING), interrupt_after=1000)
+    assert runner.iter == 2
 
 
 class Notes(list):
