@@ -1,0 +1,98 @@
+"""Draw features of patches as colours: their three principal components as red, green and blue, and each on its own.
+
+    python tools/visualization/patch_pca.py CONFIG CHECKPOINT --pictures FOLDER_OR_FILES [--stage 1] [--size 192]
+    python tools/visualization/patch_pca.py CONFIG CHECKPOINT --foreground above    # the first component cuts it out
+
+The components are those of all pictures together: patches of like colour are alike, whichever picture they are of.
+"""
+
+import argparse
+
+import mixmae_mm  # before the host packages: it mends what is known to break on import
+
+# isort: split
+import numpy as np
+
+from mixmae_mm.failures import readable_errors
+from mixmae_mm.inference.components import Components, principal_components, scale_robustly
+from mixmae_mm.inference.patch_features import patch_extractor
+from mixmae_mm.visualization import Tile, draw_tiles
+from mixmae_mm.visualization.command_line import (
+    add_pictures,
+    add_size,
+    add_stage,
+    choose,
+    drawing_parser,
+    read_config,
+    read_pixels,
+)
+from mixmae_mm.visualization.tiles import stretch
+
+BACKGROUND = 225  # the grey of patches that are left out
+
+
+def find_foreground(features: np.ndarray, side: str, threshold: float) -> np.ndarray:
+    """Tell which patches lie above or below a threshold of the first component, scaled to 0 to 1: bool (B, h, w)."""
+    first = scale_robustly(principal_components(features).scores)[..., 0]
+    return first > threshold if side == 'above' else first < threshold
+
+
+def rows_of(pictures: np.ndarray, components: Components, among: np.ndarray | None) -> list[list[Tile]]:
+    """Make the tiles of each picture: itself, three components as a colour, each as a grey."""
+    scaled = scale_robustly(components.scores, among)
+    if among is not None:
+        scaled = np.where(among[..., None], scaled, BACKGROUND / 255)
+    levels = (255 * scaled).round().astype(np.uint8)
+    rows = []
+    for picture, level in zip(pictures, levels, strict=True):
+        colours = stretch(level, picture.shape[:2])
+        rows.append([Tile(picture), Tile(colours), *(Tile(colours[..., [i] * 3]) for i in range(3))])
+    return rows
+
+
+def describe(components: Components, pictures: int, foreground: str | None, threshold: float) -> str:
+    """Say what the sheet shows."""
+    text = (
+        f'Components of {components.scores[0, ..., 0].size} patches of each of {pictures} picture(s) together, '
+        f'each from its 2nd to its 98th percentile; the three make up {components.shares.sum():.0%} of the variance.'
+    )
+    if foreground is None:
+        return text
+    return f'{text} Only patches with a first component {foreground} {threshold:g} of its range; the others are grey.'
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = drawing_parser(f'Draw patch features as colours (mixmae_mm {mixmae_mm.__version__})', 'pca.png')
+    add_pictures(parser, 6)
+    add_size(parser)
+    add_stage(parser)
+    parser.add_argument('--foreground', choices=['above', 'below'], help='side of the threshold that is the foreground')
+    parser.add_argument('--threshold', type=float, default=0.5, help='of the first component, 0 to 1 (%(default)s)')
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Load, encode, draw, write."""
+    args = parse_args(arguments)
+    with readable_errors(args.debug):
+        config = read_config(args)
+        extract = patch_extractor(config, args.checkpoint, args.stage, args.size)
+        pictures = read_pixels(choose(args, config), extract.size)
+        features = extract(pictures, 'maps').transpose(0, 2, 3, 1)
+        among = find_foreground(features, args.foreground, args.threshold) if args.foreground else None
+        components = principal_components(features, among=among)
+        titles = [
+            'picture',
+            'colour',
+            *(f'component {i + 1}: {share:.0%}' for i, share in enumerate(components.shares)),
+        ]
+        caption = describe(components, len(pictures), args.foreground, args.threshold)
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        draw_tiles(rows_of(pictures, components, among), titles, caption).save(args.out)
+    shares = ', '.join(f'{share:.1%}' for share in components.shares)
+    print(f'{args.out}: {len(pictures)} picture(s), components with {shares} of the variance')
+
+
+if __name__ == '__main__':
+    main()
