@@ -1,0 +1,140 @@
+"""Draw the nearest neighbours of pictures among those of a folder, by the cosine of their features.
+
+    python tools/visualization/neighbours.py CONFIG CHECKPOINT --of PICTURES_OR_FOLDER --among FOLDER [--k 8]
+    python tools/visualization/neighbours.py CONFIG CHECKPOINT --of PICTURES --features features.npz
+
+One row a picture, its neighbours from the most similar down; a picture is no neighbour of itself. Beside the PNG lies
+a page with the names (.html, one file). `features.npz` is what `FeatureExtractor.save` wrote (docs/features.md).
+"""
+
+import argparse
+import os
+from typing import NamedTuple
+
+import mixmae_mm  # before the host packages: it mends what is known to break on import
+
+# isort: split
+import numpy as np
+from mmengine.config import Config
+
+from mixmae_mm.failures import readable_errors
+from mixmae_mm.inference.features import FeatureExtractor
+from mixmae_mm.inference.reconstructing import find_pictures
+from mixmae_mm.inference.saved import check_same_encoder, read_saved
+from mixmae_mm.inference.similarity import nearest, unit
+from mixmae_mm.visualization import Tile, draw_tiles
+from mixmae_mm.visualization.command_line import counted, drawing_parser, read_config, read_pixels
+from mixmae_mm.visualization.pages import Figure, page_of
+from mixmae_mm.visualization.sheets import BLUE
+
+
+class Neighbours(NamedTuple):
+    """Pictures, each with its neighbours, from the most similar down."""
+
+    asked: list[str]
+    """B files."""
+    found: list[list[str]]
+    """Up to k files for each."""
+    cosines: list[list[float]]
+    """How similar each of those is."""
+
+
+def find(asked: list[str], of_asked: np.ndarray, names: list[str], known: np.ndarray, k: int, less: bool) -> Neighbours:
+    """Find the neighbours of pictures.
+
+    Args:
+        asked: Files.
+        of_asked: Their features, (B, C).
+        names: Where neighbours are looked for.
+        known: Features of those, (N, C).
+        k: How many.
+        less: Compare features less the mean of `known`.
+    """
+    centre = known.mean(0, dtype=np.float64) if less else None
+    places = np.array([os.path.realpath(name) for name in names])
+    barred = np.stack([places == os.path.realpath(name) for name in asked])
+    order, cosines = nearest(unit(of_asked, centre), unit(known, centre), k, barred)
+    kept = [
+        [i for i, cosine in zip(*pair, strict=True) if cosine > -np.inf] for pair in zip(order, cosines, strict=True)
+    ]
+    found = [[names[i] for i in row] for row in kept]
+    return Neighbours(asked, found, [row[: len(some)].tolist() for row, some in zip(cosines, kept, strict=True)])
+
+
+def look_up(args: argparse.Namespace, config: Config) -> tuple[Neighbours, FeatureExtractor, int]:
+    """Compute or read what the command line asks for; give also among how many pictures neighbours were looked for.
+
+    Raises:
+        ValueError: places without pictures, pictures that cannot be read, or features of another encoder.
+    """
+    extract = FeatureExtractor.from_config(config, args.checkpoint)
+    asked = find_pictures(args.of, args.num, 1, args.seed)
+    of_asked = extract(read_pixels(asked, extract.size))
+    if args.features:
+        names, known = read_saved(args.features)
+        check_same_encoder(extract, names, known, args.features)
+    else:
+        names, known = extract.with_names(args.among)
+    found = find(asked, of_asked, names, known, args.k, args.centre)
+    if not all(found.found):
+        raise ValueError(f'{asked[0]} is the only picture among those given: name a folder with others')
+    return found, extract, len(names)
+
+
+def folder_of(path: str) -> str:
+    """Name the folder that a file lies in, which often is its class."""
+    return os.path.basename(os.path.dirname(os.path.abspath(path)))
+
+
+def below(path: str, cosine: float | None, several: bool) -> str:
+    """Write what stands below a picture: its similarity, and its folder where there are several."""
+    parts = [] if cosine is None else [f'{cosine:.2f}']
+    return ' '.join([*parts, *([folder_of(path)] if several else [])])
+
+
+def draw(found: Neighbours, size: tuple[int, int], title: str, caption: str) -> tuple[object, str]:
+    """Draw the sheet, and write the page."""
+    several = len({folder_of(path) for row in found.found for path in row}) > 1
+    sheet, page = [], []
+    for asked, names, cosines in zip(*found, strict=True):
+        pictures = read_pixels([asked, *names], size)
+        texts = [below(path, cosine, several) for path, cosine in zip([asked, *names], [None, *cosines], strict=True)]
+        frames = [BLUE, *[None] * len(names)]
+        sheet.append([Tile(*parts[:2], (), parts[2]) for parts in zip(pictures, texts, frames, strict=True)])
+        headings = ['asked for', *(f'{cosine:.3f}' for cosine in cosines)]
+        page.append([Figure(*parts) for parts in zip(pictures, headings, [asked, *names], strict=True)])
+    titles = ['picture', *(f'{number + 1}' for number in range(max(map(len, found.found))))]
+    return draw_tiles(sheet, titles, caption), page_of(title, caption, page)
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = drawing_parser(f'Draw nearest neighbours (mixmae_mm {mixmae_mm.__version__})', 'neighbours.png')
+    parser.add_argument('--of', nargs='+', required=True, help='pictures or folders whose neighbours are looked for')
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument('--among', nargs='+', help='folders or pictures that neighbours are looked for among')
+    where.add_argument('--features', help='their features, saved before: .npz or .parquet')
+    parser.add_argument('--num', type=counted, default=6, help='pictures to take of more (%(default)s)')
+    parser.add_argument('--k', type=counted, default=8, help='neighbours of each (%(default)s)')
+    parser.add_argument('--centre', action='store_true', help='compare features less their mean over the neighbours')
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Load, encode, find, draw, write."""
+    args = parse_args(arguments)
+    with readable_errors(args.debug):
+        found, extract, number = look_up(args, read_config(args))
+        less = ', less their mean' if args.centre else ''
+        caption = f'Nearest of {number:,} pictures, by the cosine of pooled features{less}, which stands below.'
+        sheet, page = draw(found, extract.size, f'Nearest neighbours by {args.checkpoint}', caption)
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        sheet.save(args.out)
+        args.out.with_suffix('.html').write_text(page, encoding='utf-8', errors='backslashreplace')
+    for asked, names, cosines in zip(*found, strict=True):
+        print(f'{asked}: {names[0]} ({cosines[0]:.3f})')
+    print(f'{args.out}, {args.out.with_suffix(".html")}: neighbours of {len(found.asked)} picture(s) among {number:,}')
+
+
+if __name__ == '__main__':
+    main()
