@@ -1,0 +1,167 @@
+"""Exported models against PyTorch's answers, in other sizes and batches than they were traced with."""
+
+import copy
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from mixmae_mm.inference import exporting
+from mixmae_mm.inference.portable import Portable, PortableEncoder
+from mixmae_mm.models import MixedAEViT, MixMIMSwin
+
+NORMALISATION = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+SIZES = [(32, 32), (48, 40)]
+"""The size that the encoder is built for, and one for which tables are stretched and windows padded."""
+
+
+def swin():
+    torch.manual_seed(0)
+    arch = dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2))
+    return MixMIMSwin(arch, img_size=32, patch_size=4, window_sizes=(4, 4), out_indices=(0, 1)).eval()
+
+
+@pytest.fixture(scope='module', params=SIZES, ids=str)
+def exported(request, tmp_path_factory):
+    """A portable encoder, its size, its ONNX file and its program's file."""
+    pytest.importorskip('onnxscript', reason='needs onnx and onnxscript')
+    folder, portable = tmp_path_factory.mktemp('exported'), PortableEncoder(swin())
+    program = exporting.trace(portable, request.param)
+    onnx = exporting.write_onnx(program, folder / 'swin.onnx', portable.outputs, dict(name='swin', mean='[1, 2]'))
+    return portable, request.param, onnx, exporting.write_program(program, folder / 'swin.pt2', dict(name='swin'))
+
+
+def by_hand(portable, pictures):
+    with torch.no_grad():
+        maps = portable.model(pictures)
+    return [*maps, maps[-1].flatten(2).mean(2)]
+
+
+def test_onnxruntime_gives_the_same_for_any_batch(exported):
+    onnxruntime = pytest.importorskip('onnxruntime', reason='needs onnxruntime')
+    portable, size, onnx, _ = exported
+    session = onnxruntime.InferenceSession(str(onnx), providers=['CPUExecutionProvider'])
+    for batch in (1, 3, 5):
+        pictures = torch.randn(batch, 3, *size)
+        names = ['map_0', 'map_1', 'pooled']
+        for given, expected in zip(
+            session.run(names, {'pictures': pictures.numpy()}), by_hand(portable, pictures), strict=True
+        ):
+            assert np.abs(given - expected.numpy()).max() < 1e-5 * expected.abs().max()
+    with pytest.raises(Exception, match='Got invalid dimensions for input: pictures'):
+        session.run(None, {'pictures': np.zeros((1, 3, size[0], size[1] + 1), np.float32)})
+
+
+def test_the_comparison_notices_a_changed_weight(exported):
+    pytest.importorskip('onnxruntime', reason='needs onnxruntime')
+    portable, size, onnx, _ = exported
+    differences = exporting.compare_onnx(onnx, portable, size)
+    assert list(differences) == ['map_0', 'map_1', 'pooled']
+    assert max(differences.values()) < 1e-5
+    changed = PortableEncoder(copy.deepcopy(portable.model))
+    changed.model.layers[1].blocks[0].mlp.fc2.weight.data[0, 0] += 0.1
+    differences = exporting.compare_onnx(onnx, changed, size)
+    assert differences['map_0'] < 1e-5 < 1e-3 < differences['map_1']
+    changed.model.norm.weight.data[0] = torch.nan
+    assert exporting.compare_onnx(onnx, changed, size, batches=(1,))['map_1'] == float('inf')
+
+
+def test_the_file_names_what_goes_in_and_out(exported):
+    onnx = pytest.importorskip('onnx', reason='needs onnx')
+    _, size, path, _ = exported
+    model = onnx.load(str(path))
+    pictures = model.graph.input[0]
+    sides = [side.dim_param or side.dim_value for side in pictures.type.tensor_type.shape.dim]
+    assert (pictures.name, sides) == ('pictures', ['batch', 3, *size])
+    assert {entry.key: entry.value for entry in model.metadata_props} == dict(name='swin', mean='[1, 2]')
+    assert [entry.version for entry in model.opset_import] == [exporting.OPSET]
+    assert [file.name for file in sorted(path.parent.iterdir())] == ['swin.onnx', 'swin.pt2']
+
+
+def test_a_loaded_program_gives_the_same_for_any_batch(exported):
+    portable, size, _, path = exported
+    told = {exporting.TOLD: ''}
+    program = torch.export.load(path, extra_files=told).module()
+    for batch in (1, 4):
+        pictures = torch.randn(batch, 3, *size)
+        for given, expected in zip(program(pictures), by_hand(portable, pictures), strict=True):
+            torch.testing.assert_close(given, expected, atol=1e-6, rtol=1e-6)
+    assert json.loads(told[exporting.TOLD]) == dict(name='swin')
+
+
+def test_a_plain_vit_normalises_in_the_graph():
+    arch = dict(embed_dims=8, depth=2, num_heads=2)
+    vit = MixedAEViT(arch, img_size=32, patch_size=8, out_indices=(0, 1), num_sources=4).eval()
+    portable = PortableEncoder(vit, NORMALISATION)
+    program = exporting.trace(portable, (24, 36)).module()
+    pictures = torch.randint(0, 256, (3, 3, 24, 36), dtype=torch.uint8)
+    mean, std = (torch.tensor(NORMALISATION[name])[:, None, None] for name in ('mean', 'std'))
+    for given, expected in zip(program(pictures), by_hand(portable, (pictures - mean) / std), strict=True):
+        torch.testing.assert_close(given, expected, atol=1e-6, rtol=1e-6)
+
+
+class Means(Portable):
+    """A model of one layer, quickly exported."""
+
+    outputs = ('means',)
+
+    def answer(self, pictures):
+        return (self.model(pictures).mean((2, 3)),)
+
+
+@pytest.fixture
+def means():
+    return Means(torch.nn.Conv2d(3, 4, 3), 3, NORMALISATION)
+
+
+def test_large_weights_lie_beside(means, tmp_path, monkeypatch):
+    pytest.importorskip('onnxruntime', reason='needs onnx, onnxscript and onnxruntime')
+    monkeypatch.setattr(exporting, 'LARGEST', 0)
+    path = exporting.export_onnx(means, tmp_path / 'new' / 'means.onnx', (8, 8))
+    assert sorted(file.name for file in path.parent.iterdir()) == ['means.onnx', 'means.onnx.data']
+    assert exporting.compare_onnx(path, means, (8, 8))['means'] < 1e-5
+
+
+def test_what_fails_leaves_nothing_behind(means, tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError('the disk is full')
+
+    monkeypatch.setattr(torch.export, 'save', fail)
+    (tmp_path / 'means.pt2').write_bytes(b'the old one')
+    with pytest.raises(OSError, match='the disk is full'):
+        exporting.export_program(means, tmp_path / 'means.pt2', (8, 8))
+    assert [file.name for file in tmp_path.iterdir()] == ['means.pt2']
+    assert (tmp_path / 'means.pt2').read_bytes() == b'the old one'
+
+
+def test_what_cannot_be_exported_is_told(means, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, 'trace', lambda *args: pytest.fail('traced'))
+    for export, out, ending in (
+        (exporting.export_onnx, tmp_path / 'x.pt', '.onnx'),
+        (exporting.export_program, tmp_path / 'x.pt', '.pt2'),
+    ):
+        with pytest.raises(ValueError, match=f'x.pt should end in {ending}'):
+            export(means, out, (8, 8))
+    for size in ((0, 8), (8, -1), (8,)):
+        with pytest.raises(ValueError, match=r'pictures of \(.*\) pixels: give a height and a width, 1 or more each'):
+            means.example(size)
+    with pytest.raises(ValueError, match='mean has 1 numbers, and the pictures have 3 channels'):
+        Means(torch.nn.Identity(), 3, dict(mean=(1,), std=(1,)))
+    padded = MixedAEViT(dict(embed_dims=8, depth=1, num_heads=2), img_size=32, pad_value=0.0)
+    with pytest.raises(ValueError, match='the encoder looks for padding of 0.0 in its pictures, which no graph can'):
+        PortableEncoder(padded)
+
+
+@pytest.mark.parametrize('missing', ['onnx', 'onnxscript'])
+def test_without_onnx_the_message_says_what_to_install(means, tmp_path, monkeypatch, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ImportError, match=f'export to ONNX needs {missing}: pip install onnx onnxscript onnxruntime'):
+        exporting.export_onnx(means, tmp_path / 'x.onnx', (8, 8))
+
+
+def test_without_onnxruntime_the_message_says_so(means, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    with pytest.raises(ImportError, match='to compare needs onnxruntime: pip install onnxruntime'):
+        exporting.compare_onnx(tmp_path / 'x.onnx', means, (8, 8))
