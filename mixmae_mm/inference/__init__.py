@@ -1,6 +1,19 @@
-"""Encoders by name, and features of pictures, from Python: `get_model`, `list_models`, `FeatureExtractor`."""
+"""Pre-trained models from Python: encoders by name, from files and hubs; features and reconstructions of pictures."""
 
+from mixmae_mm.inference.encoder_file import save_encoder
 from mixmae_mm.inference.features import FeatureExtractor
+from mixmae_mm.inference.hub import fetch, from_hub, push_to_hub, save_pretrained
 from mixmae_mm.inference.models import get_model, list_models
+from mixmae_mm.inference.reconstruction import ReconstructionInferencer
 
-__all__ = ['FeatureExtractor', 'get_model', 'list_models']
+__all__ = [
+    'FeatureExtractor',
+    'ReconstructionInferencer',
+    'fetch',
+    'from_hub',
+    'get_model',
+    'list_models',
+    'push_to_hub',
+    'save_encoder',
+    'save_pretrained',
+]
