@@ -1,0 +1,74 @@
+"""Time an exported encoder: onnxruntime and torch.export's program against PyTorch, on the same pictures, in turns.
+
+    python tools/benchmarks/exported.py mixmim-swin-base [--size 224 224] [--batch 8] [--repeats 7] [--threads 2]
+
+Weights are as initialised: they do not change the time. Prints medians, and how far the outputs differ.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import mixmae_mm  # before the host packages: it mends what is known to break on import
+
+# isort: split
+import onnxruntime
+import torch
+
+from mixmae_mm.inference import exporting, get_model, list_models
+from mixmae_mm.inference.portable import PortableEncoder
+
+
+def session_of(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """Open a file with so many threads."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
+
+
+def medians(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Give the median seconds of each, run in turns after one round that does not count."""
+    times = {name: [] for name in runs}
+    for _ in range(repeats + 1):
+        for name, run in runs.items():
+            begun = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - begun)
+    return {name: statistics.median(seconds[1:]) for name, seconds in times.items()}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Export, time, print."""
+    parser = argparse.ArgumentParser(description=f'Time exported encoders (mixmae_mm {mixmae_mm.__version__})')
+    parser.add_argument('model', choices=list_models(), help='name of the encoder')
+    parser.add_argument('--size', type=int, nargs=2, default=(224, 224), metavar=('H', 'W'), help='of the pictures')
+    parser.add_argument('--batch', type=int, default=8, help='pictures at a time (%(default)s)')
+    parser.add_argument('--repeats', type=int, default=7, help='rounds that count (%(default)s)')
+    parser.add_argument('--threads', type=int, default=2, help='of each (%(default)s)')
+    args = parser.parse_args(arguments)
+    torch.set_num_threads(args.threads)
+    portable, size = PortableEncoder(get_model(args.model)), tuple(args.size)
+    pictures = portable.example(size, args.batch)
+    with TemporaryDirectory() as folder, torch.no_grad():
+        program = exporting.trace(portable, size)
+        path = exporting.write_onnx(program, Path(folder, 'encoder.onnx'), portable.outputs)
+        differences = exporting.compare_onnx(path, portable, size)
+        session, traced, fed = session_of(path, args.threads), program.module(), dict(pictures=pictures.numpy())
+        runs = dict(
+            PyTorch=lambda: portable(pictures),
+            onnxruntime=lambda: session.run(None, fed),
+            program=lambda: traced(pictures),
+        )
+        times = medians(runs, args.repeats)
+    print(f'{args.model}, {size[0]} x {size[1]}, batches of {args.batch}, {args.threads} threads')
+    for name, seconds in times.items():
+        speed = f'{args.batch / seconds:6.1f} pictures/s, {times["PyTorch"] / seconds:5.2f} times PyTorch'
+        print(f'{name:12} {seconds:7.3f} s, {speed}')
+    print(f'onnxruntime differs by {max(differences.values()):.1e} of the largest value')
+
+
+if __name__ == '__main__':
+    main()

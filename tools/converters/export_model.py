@@ -1,0 +1,118 @@
+"""Write an encoder, or a whole classifier, for programs without this package, or as one file that describes itself.
+
+    python tools/converters/export_model.py CHECKPOINT OUT [--config CONFIG_OR_NAME] [--size H W] [--with-normalisation]
+
+OUT ends in .onnx, .pt2 (torch.export) or .safetensors; without an ending it is a folder as the Hugging Face Hub wants
+it. CHECKPOINT is of any layout that `mixmae_mm.layouts` knows; CONFIG_OR_NAME, a config or one of `list_models()`, says
+what it holds, and is not needed where the checkpoint is such a .safetensors itself. ONNX and .pt2 are for pictures of
+one size, in batches of any, and ONNX is run by onnxruntime and compared before it is left there.
+"""
+
+import argparse
+from pathlib import Path
+
+import mixmae_mm  # before the host packages: it mends what is known to break on import
+
+# isort: split
+from mmengine.config import Config
+from torch import nn
+from writing import add_options, check_free, megabytes
+
+from mixmae_mm.failures import check_checkpoint, readable_errors
+from mixmae_mm.inference import exporting, hub
+from mixmae_mm.inference.encoder_file import EncoderCard, describe_encoder, load_encoder, read_card, save_encoder
+from mixmae_mm.inference.models import build_classifier, build_encoder, get_model, normalisation, picture_size
+from mixmae_mm.inference.portable import PortableClassifier, PortableEncoder
+from mixmae_mm.launching import Settings
+
+TOLERANCE = 1e-4
+"""Largest difference between onnxruntime and PyTorch, over the largest value, that is taken for rounding."""
+GRAPHS = ('.onnx', '.pt2')
+
+
+def load(args: argparse.Namespace) -> tuple[nn.Module, EncoderCard]:
+    """Build what is to be exported, and describe its encoder.
+
+    Raises:
+        ValueError: it cannot be built, or the checkpoint does not go with it.
+    """
+    check_checkpoint(args.checkpoint)
+    if args.config is None:
+        encoder, card = load_encoder(args.checkpoint), read_card(args.checkpoint)
+        return encoder, describe_encoder(encoder, args.size or card.image_size, card.mean, card.std, args.checkpoint)
+    if not args.config.endswith('.py'):
+        encoder = get_model(args.config, args.checkpoint)
+        return encoder, describe_encoder(encoder, args.size, checkpoint=args.checkpoint)
+    config = Config.fromfile(args.config)
+    config.merge_from_dict(args.cfg_options or {})
+    model = (build_classifier if args.classifier else build_encoder)(config, args.checkpoint)
+    encoder = model.backbone if args.classifier else model
+    size = args.size or picture_size(config)
+    return model, describe_encoder(encoder, size, **normalisation(config), checkpoint=args.checkpoint)
+
+
+def write_graph(model: nn.Module, card: EncoderCard, args: argparse.Namespace) -> str:
+    """Write .onnx or .pt2, and say how it compares.
+
+    Raises:
+        ValueError: onnxruntime gives something else than PyTorch; nothing is left behind.
+    """
+    inside = dict(mean=card.mean, std=card.std) if args.with_normalisation else None
+    portable = (PortableClassifier if args.classifier else PortableEncoder)(model, inside)
+    told = card.as_text() | dict(normalised='in the graph' if args.with_normalisation else 'before')
+    if args.out.suffix == '.pt2':
+        exporting.export_program(portable, args.out, card.image_size, told)
+        return ''
+    exporting.export_onnx(portable, args.out, card.image_size, told, args.opset)
+    differences = exporting.compare_onnx(args.out, portable, card.image_size)
+    if max(differences.values()) > TOLERANCE:
+        args.out.unlink()
+        raise ValueError(f'onnxruntime and PyTorch differ, by {differences} of the largest value: removed {args.out}')
+    return f'; onnxruntime differs by {max(differences.values()):.1e} of the largest value'
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=f'Export a model (mixmae_mm {mixmae_mm.__version__})')
+    parser.add_argument('checkpoint', help='checkpoint of a model with an encoder of ours')
+    parser.add_argument('out', type=Path, help='.onnx, .pt2 or .safetensors, or a folder')
+    parser.add_argument('--config', help='config of the model, or a name that get_model knows')
+    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help="of the pictures, pixels (the model's)")
+    parser.add_argument('--classifier', action='store_true', help='the whole classifier of the config: its logits')
+    parser.add_argument('--with-normalisation', action='store_true', help='take RGB, uint8; normalise in the graph')
+    parser.add_argument('--opset', type=int, default=exporting.OPSET, help='of ONNX (%(default)s)')
+    parser.add_argument('--licence', help="of the weights, for a folder's model card: apache-2.0, cc-by-nc-4.0, ...")
+    parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
+    add_options(parser)
+    args = parser.parse_args(arguments)
+    if args.classifier and not (args.out.suffix in GRAPHS and str(args.config).endswith('.py')):
+        parser.error('--classifier needs --config CONFIG.py, and OUT that ends in .onnx or .pt2')
+    if args.with_normalisation and args.out.suffix not in GRAPHS:
+        parser.error('--with-normalisation is for .onnx and .pt2; the others hold mean and std beside the weights')
+    if args.out.suffix not in (*GRAPHS, '.safetensors', ''):
+        parser.error(f'{args.out} should end in .onnx, .pt2 or .safetensors, or be a folder')
+    return args
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Load, export, compare."""
+    args = parse_args(arguments)
+    compared = ''
+    with readable_errors(args.debug):
+        check_free(args.out, args.force)
+        if args.out.suffix == '.onnx':
+            exporting.import_onnx()
+        model, card = load(args)
+        if args.out.suffix in GRAPHS:
+            compared = write_graph(model, card, args)
+        elif args.out.suffix:
+            save_encoder(model, args.out, card)
+        else:
+            hub.save_pretrained(model, args.out, card, args.licence)
+    size = args.out.stat().st_size if args.out.is_file() else sum(x.stat().st_size for x in args.out.iterdir())
+    height, width = card.image_size
+    print(f'{args.out}: {card.type}, pictures of {height} x {width}, {megabytes(size)}{compared}')
+
+
+if __name__ == '__main__':
+    main()
