@@ -70,7 +70,8 @@ def build_encoder(config: Config, checkpoint: str | None) -> nn.Module:
     if checkpoint is None:
         backbone.init_weights()
     else:
-        check_checkpoint(checkpoint)
+        if not checkpoint.endswith('.safetensors'):  # which PyTorch itself does not read
+            check_checkpoint(checkpoint)
         load_backbone(backbone, checkpoint)
     return backbone.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
 

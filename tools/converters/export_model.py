@@ -18,7 +18,7 @@ from mmengine.config import Config
 from torch import nn
 from writing import add_options, check_free, megabytes
 
-from mixmae_mm.failures import check_checkpoint, readable_errors
+from mixmae_mm.failures import readable_errors
 from mixmae_mm.inference import exporting, hub
 from mixmae_mm.inference.encoder_file import EncoderCard, describe_encoder, load_encoder, read_card, save_encoder
 from mixmae_mm.inference.models import build_classifier, build_encoder, get_model, normalisation, picture_size
@@ -36,7 +36,6 @@ def load(args: argparse.Namespace) -> tuple[nn.Module, EncoderCard]:
     Raises:
         ValueError: it cannot be built, or the checkpoint does not go with it.
     """
-    check_checkpoint(args.checkpoint)
     if args.config is None:
         encoder, card = load_encoder(args.checkpoint), read_card(args.checkpoint)
         return encoder, describe_encoder(encoder, args.size or card.image_size, card.mean, card.std, args.checkpoint)
