@@ -2,7 +2,6 @@
 
 import logging
 import os
-import pickle
 import re
 import sys
 import traceback
@@ -13,6 +12,8 @@ from pathlib import Path
 
 import torch
 from mmengine.logging import MMLogger
+
+from mixmae_mm.weights_file import UNREADABLE
 
 # What our code and the hosts raise for settings, files and data that cannot work; anything else keeps its traceback.
 EXPECTED = (ValueError, OSError, KeyError, TypeError, AssertionError, ImportError, SyntaxError, FloatingPointError)
@@ -48,7 +49,7 @@ def check_checkpoint(path: str, in_folder: bool = False) -> None:
         return
     try:
         torch.load(path, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, LookupError, AttributeError) as error:
+    except UNREADABLE as error:
         raise ValueError(
             f'{path} ({Path(path).stat().st_size} bytes) cannot be read as a PyTorch checkpoint: it is something else, '
             'or was cut off while it was written or copied; name another one'

@@ -1,14 +1,12 @@
 """Reading a random part of a picture at one size: what pre-training does with every file, so it has to be fast."""
 
-import io
-
 import cv2
 import numpy as np
 import torch
 from PIL import ExifTags, Image
 from torch.nn import functional as F
 
-from mixmae_mm.datasets.loading import LoadPicture
+from mixmae_mm.datasets.loading import LoadPicture, open_picture
 from mixmae_mm.registry import TRANSFORMS
 
 END_OF_JPEG = b'\xff\xd9'
@@ -50,7 +48,7 @@ class LoadRandomResizedCrop(LoadPicture):
 
     def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
         """Turn a file's bytes into the pixels of a part; give also the (height, width) of the upright picture."""
-        picture, wanted = Image.open(io.BytesIO(content)), tuple(self.crop.scale)
+        picture, wanted = open_picture(content), tuple(self.crop.scale)
         if self.mode == 'L' or not is_plain_jpeg(picture, content):
             pixels = self.decode(picture)
             top, left, height, width = self.crop.rand_crop_params(pixels)

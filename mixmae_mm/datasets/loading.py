@@ -9,6 +9,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mixmae_mm.registry import TRANSFORMS
 
+FORMATS = ('JPEG', 'MPO', 'PNG', 'BMP', 'DIB', 'WEBP', 'TIFF', 'PPM', 'GIF', 'JPEG2000')
+"""What files may hold, whatever their names say; some others Pillow would hand to programs, such as Ghostscript."""
+
+PIXELS_A_BYTE = 1000
+"""More pixels than a byte of JPEG can hold, in which a block of 8 x 8 of one channel takes a bit at the least."""
+
 
 class UnreadablePictureError(ValueError):
     """A file that cannot be read as a picture; `PictureDataset` counts it and goes on with the next one."""
@@ -54,7 +60,7 @@ class LoadPicture(BaseTransform):
 
     def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
         """Turn a file's bytes into pixels; give also the (height, width) of the upright picture."""
-        pixels = self.decode(Image.open(io.BytesIO(content)))
+        pixels = self.decode(open_picture(content))
         return (np.ascontiguousarray(pixels[..., ::-1]) if self.mode == 'BGR' else pixels), pixels.shape[:2]
 
     def decode(self, picture: Image.Image) -> np.ndarray:
@@ -62,6 +68,21 @@ class LoadPicture(BaseTransform):
         upright = _eight_bits(ImageOps.exif_transpose(picture))
         mode = 'L' if self.mode == 'L' else 'RGB'
         return np.array(upright if upright.mode == mode else upright.convert(mode))
+
+
+def open_picture(content: bytes) -> Image.Image:
+    """Open a file's bytes, without decoding them.
+
+    Raises:
+        UnidentifiedImageError: they are of none of the `FORMATS`.
+        ValueError: the file says that it holds far more pixels than it can: its header or its end is damaged.
+        Image.DecompressionBombError: a picture of more than 179 million pixels.
+    """
+    picture = Image.open(io.BytesIO(content), formats=FORMATS)
+    width, height = picture.size
+    if picture.format == 'JPEG' and width * height > PIXELS_A_BYTE * len(content):
+        raise ValueError(f'{len(content)} bytes of JPEG cannot hold {width} x {height} pixels')
+    return picture
 
 
 def _reason(error: Exception) -> str:

@@ -58,7 +58,9 @@ class NanGuardHook(Hook):
 
     def __init__(self, max_events: int = 3) -> None:
         if not isinstance(max_events, int) or max_events < 1:
-            raise ValueError(f'max_events is the number of skipped steps that stops a run, 1 or more, got {max_events!r}')
+            raise ValueError(
+                f'max_events is the number of skipped steps that stops a run, 1 or more, got {max_events!r}'
+            )
         self.max_events = max_events
         self.events = 0
 
@@ -115,8 +117,8 @@ class NanGuardHook(Hook):
         scaler = getattr(self.wrapper, 'loss_scaler', None)
         if scaler is not None and scaler.is_enabled() and scaler.get_scale() >= 1:
             return []
-        gradients = [p.grad for group in self.wrapper.optimizer.param_groups for p in group['params'] if p.grad is not None]
-        gradients = [gradient for gradient in gradients if gradient.numel()]
+        parameters = [p for group in self.wrapper.optimizer.param_groups for p in group['params']]
+        gradients = [p.grad for p in parameters if p.grad is not None and p.grad.numel()]
         return [norm.float() for norm in torch._foreach_norm(gradients, float('inf'))] if gradients else []
 
     def _describe(self) -> str:
@@ -189,7 +191,9 @@ def _what_now(work_dir: str) -> str:
     """Say from where to go on, and what to change."""
     pointer = Path(work_dir, 'last_checkpoint')
     last = pointer.read_text().strip() if pointer.is_file() else None
-    begin = f'The last checkpoint, {last}, is from before: go on from it' if last else 'There is no checkpoint yet: start'
+    begin = 'There is no checkpoint yet: start'
+    if last:
+        begin = f'The last checkpoint, {last}, is from before: go on from it'
     return (
         f'{begin} with something changed, as the same would happen again: a smaller learning rate, clip_grad, or '
         'without the pictures at fault'

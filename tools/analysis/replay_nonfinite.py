@@ -13,7 +13,7 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 
-import mixmae_mm  # before the host packages: it mends what is known to break on import
+from mixmae_mm.compat import allow_checkpoint_types  # before the host packages: mixmae_mm mends what breaks on import
 
 # isort: split
 import torch
@@ -23,7 +23,6 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
-from mixmae_mm.compat import allow_checkpoint_types
 from mixmae_mm.failures import readable_errors
 from mixmae_mm.nonfinite import Finding, Iteration, find_nonfinite
 from mixmae_mm.weights_file import read_weights

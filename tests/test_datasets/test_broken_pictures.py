@@ -1,0 +1,150 @@
+"""Broken files end in one kind of error, or in the pixels that the whole file has; none crashes or fills up memory.
+
+`EXAMPLES=20000 pytest tests/test_datasets/test_broken_pictures.py` tries more.
+"""
+
+import io
+import os
+import resource
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFilter
+
+from mixmae_mm.datasets import LoadPicture, LoadRandomResizedCrop, UnreadablePictureError
+
+EXAMPLES = int(os.environ.get('EXAMPLES', 60))
+MANY = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 28, 3), dtype=np.uint8))
+PICTURE = NOISE.filter(ImageFilter.GaussianBlur(1))
+KINDS = {
+    'jpeg': dict(format='JPEG'),
+    'progressive': dict(format='JPEG', progressive=True),
+    'png': dict(format='PNG'),
+    'bmp': dict(format='BMP'),
+    'tiff': dict(format='TIFF'),
+    'tiff-lzw': dict(format='TIFF', compression='tiff_lzw'),
+    'webp': dict(format='WEBP'),
+    'ppm': dict(format='PPM'),
+    'gif': dict(format='GIF'),
+}
+
+
+def encode(picture=PICTURE, **options):
+    file = io.BytesIO()
+    picture.save(file, **options)
+    return file.getvalue()
+
+
+FILES = {name: encode(**options) for name, options in KINDS.items()}
+
+
+def told(error, path):
+    assert str(error).startswith(f'{path}: ')
+    assert len(str(error)) > len(f'{path}: ') + 5
+
+
+@pytest.fixture(scope='module', params=['whole', 'crop'])
+def read(request, tmp_path_factory):
+    """Read bytes by one of the loaders; pixels, or None for a file that it calls unreadable."""
+    whole = request.param == 'whole'
+    settings = dict(scale=(20, 28), crop_ratio_range=(1.0, 1.0), aspect_ratio_range=(1.4, 1.4))  # all of it
+    loader = LoadPicture() if whole else LoadRandomResizedCrop(**settings)
+    path = tmp_path_factory.mktemp('broken') / 'picture'
+
+    def read_back(content):
+        path.write_bytes(content)
+        try:
+            pixels = loader(dict(img_path=str(path)))['img']
+        except UnreadablePictureError as error:
+            return told(error, path)
+        assert pixels.dtype == np.uint8
+        assert pixels.ndim == 3
+        assert pixels.shape[2] == 3
+        assert pixels.size
+        return pixels
+
+    return read_back
+
+
+@pytest.mark.parametrize('kind', FILES)
+def test_whole_files_are_read(read, kind):
+    assert read(FILES[kind]).shape == (20, 28, 3)
+
+
+@pytest.mark.parametrize('kind', FILES)
+def test_files_cut_off_anywhere(read, kind):
+    """Only what comes after the pixels may be missing."""
+    content = FILES[kind]
+    pixels = read(content)
+    step = 1 if EXAMPLES > 1000 else 7
+    for length in (*range(0, len(content) - 40, step), *range(len(content) - 40, len(content))):
+        cut = read(content[:length])
+        assert cut is None or np.array_equal(cut, pixels), f'{length} of {len(content)} bytes'
+
+
+CHANGES = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=8)
+
+
+@MANY
+@given(st.sampled_from(list(FILES)), CHANGES)
+def test_changed_bytes(read, kind, changes):
+    content = bytearray(FILES[kind])
+    for where, byte in changes:
+        content[where % len(content)] = byte
+    read(bytes(content))
+
+
+@MANY
+@given(st.sampled_from(list(FILES)), st.integers(2, 200), st.binary(max_size=300))
+def test_anything_behind_a_header(read, kind, length, rest):
+    read(FILES[kind][:length] + rest)
+
+
+@MANY
+@given(st.binary(max_size=200))
+def test_anything_at_all(read, content):
+    assert read(content) is None or content[:1] == b'P'  # a PPM file may be as short as that
+
+
+def chunk(kind, data):
+    return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+
+
+def claim(kind, width, height):
+    """Write a file of a few hundred bytes that says it is as large as that."""
+    if kind == 'png':
+        header = chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0))
+        return b'\x89PNG\r\n\x1a\n' + header + chunk(b'IDAT', zlib.compress(bytes(1000))) + chunk(b'IEND', b'')
+    content = bytearray(FILES[kind])
+    marker = content.index(b'\xff\xc0' if kind == 'jpeg' else b'\xff\xc2')
+    content[marker + 5 : marker + 9] = struct.pack('>HH', height, width)
+    return bytes(content)
+
+
+@pytest.mark.parametrize('kind', ['png', 'jpeg', 'progressive'])
+@pytest.mark.parametrize('side', [0, 60_000, 13_000])
+def test_sizes_that_are_claimed(read, kind, side):
+    """None: nothing to see; 60,000: no memory holds it; 13,000: Pillow would do with a warning, libjpeg with grey."""
+    assert read(claim(kind, side, side)) is None
+
+
+def test_a_claim_costs_no_memory(read):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert read(claim('jpeg', 13_000, 13_000)) is None
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 100_000  # kB
+
+
+def test_plain_pictures_are_not_taken_for_claims(read):
+    for options in (dict(quality=1), dict(quality=1, progressive=True, subsampling=2)):
+        content = encode(Image.new('L', (1024, 1024), 255), format='JPEG', **options)
+        assert read(content) is not None
+
+
+def test_other_formats_are_left_alone(read):
+    """Pillow would have Ghostscript run what an EPS file holds."""
+    assert read(encode(format='EPS')) is None
