@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from metafiles import parameters
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.evaluator import Evaluator
@@ -155,7 +156,7 @@ def test_the_model_and_its_optimizer_can_be_built(path):
     config = read(path)
     model = build_model(config)
     count = sum(parameter.numel() for parameter in model.parameters())
-    assert count == PARAMETERS.get(f'{path.parent.name}/{path.stem}', count)
+    assert count == PARAMETERS.get(f'{path.parent.name}/{path.stem}', count) == parameters(path)
     groups = build_optimizer(model, config).optimizer.param_groups
     trained = sum(parameter.requires_grad for parameter in model.parameters())
     assert sum(weight.requires_grad for group in groups for weight in group['params']) == trained

@@ -11,6 +11,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from metafiles import parameters
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.model import revert_sync_batchnorm
@@ -120,6 +121,7 @@ def test_it_builds_at_full_size_with_nothing_imported(path):
     assert 'custom_imports' not in config
     with torch.device('meta'):
         model = MODELS.build(config.model)
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameters(path)
     arch = config.model.backbone.arch
     if 'swin' in path.name and isinstance(arch, str):
         assert model.backbone.num_features[0] == SWINS[arch]['embed_dims']

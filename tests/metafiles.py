@@ -1,0 +1,30 @@
+"""What the metafiles say of each config."""
+
+import functools
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+
+
+@functools.cache
+def metafiles():
+    """Read the metafiles that model-index.yml imports: {path: what it says}."""
+    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
+    return {path: yaml.safe_load((ROOT / path).read_text()) for path in index['Import']}
+
+
+def models():
+    """List the entries of all configs."""
+    return [model for metafile in metafiles().values() for model in metafile['Models']]
+
+
+def collections():
+    """List the methods: {name: entry}."""
+    return {entry['Name']: entry for metafile in metafiles().values() for entry in metafile.get('Collections', [])}
+
+
+def parameters(path):
+    """Tell how many parameters a config's model is said to have."""
+    return next(model['Metadata']['Parameters'] for model in models() if (ROOT / model['Config']) == path)

@@ -1,0 +1,116 @@
+"""model-index.yml and the metafiles: complete, true of the configs, and read by those who use them.
+
+That the parameters are those of the models is told where all models are built, by test_configs and test_dense_configs.
+"""
+
+import ast
+import inspect
+import re
+
+import modelindex
+import pytest
+import torch
+from metafiles import ROOT, collections, metafiles, models
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from test_configs import FILES
+from torch.utils.flop_counter import FlopCounterMode
+
+from mixmae_mm.models import MixedAE, MixMAE
+
+LISTED = pytest.mark.parametrize('model', models(), ids=lambda model: model['Name'])
+WITH_RESULTS = [model for model in models() if 'Results' in model]
+
+
+def read(model):
+    return Config.fromfile(ROOT / model['Config'])
+
+
+def test_every_config_is_listed_once_in_the_metafile_beside_it():
+    listed = [(metafile, model['Config']) for metafile in metafiles() for model in metafiles()[metafile]['Models']]
+    assert sorted(config for _, config in listed) == sorted(str(path.relative_to(ROOT)) for path in FILES)
+    assert all(config.rpartition('/')[0] == metafile.rpartition('/')[0] for metafile, config in listed)
+
+
+def test_every_metafile_is_imported():
+    assert {str(path.relative_to(ROOT)) for path in (ROOT / 'configs').rglob('metafile.yml')} == set(metafiles())
+
+
+def test_the_index_loads_as_mim_loads_it():
+    index = modelindex.load(str(ROOT / 'model-index.yml'))
+    assert {model.name for model in index.models} == {model['Name'] for model in models()}
+    assert {entry.name for entry in index.collections} == {'MixMAE', 'MixedAE', 'MAE'}
+    told = [error for error in index.check(silent=True) if 'README' not in error]  # those are looked for beside it
+    assert told == []
+
+
+@LISTED
+def test_an_entry_says_what_the_config_does(model):
+    config, metadata = read(model), model['Metadata']
+    assert model['Name'] == model['Name'].lower() == model['Config'].rpartition('/')[2].removesuffix('.py')
+    assert model['In Collection'] in collections()
+    lengths = {'Epochs': config.train_cfg.get('max_epochs'), 'Iterations': config.train_cfg.get('max_iters')}
+    assert {name: length for name, length in lengths.items() if length} == {
+        name: metadata[name] for name in lengths if name in metadata
+    }
+    if 'custom' not in model['Name']:  # that of detection scales COCO's learning rate
+        assert metadata['Batch Size'] == config.get('auto_scale_lr', {}).get('base_batch_size')
+    assert ('in1k' in model['Name']) == (metadata['Training Data'] == 'ImageNet-1k')
+
+
+def test_results_are_to_be_found_where_their_source_is_said_to_be():
+    told_here = (ROOT / 'docs/results.md').read_text()
+    for model in WITH_RESULTS:
+        source = model['Metadata']['Source of Results']
+        note = ast.get_docstring(ast.parse((ROOT / model['Config']).read_text()))
+        for name, value in ((n, v) for result in model['Results'] for n, v in result['Metrics'].items()):
+            assert name.startswith('Reported ') == source.endswith('; not run here'), model['Name']
+            told = told_here if source == 'docs/results.md' else note
+            assert f'{value:.1f}' in told or f'{value / 100:.3f}' in told, f'{model["Name"]}: {name} {value}'
+
+
+def test_nothing_without_a_result_has_a_source_of_one():
+    assert [m['Name'] for m in models() if ('Source of Results' in m['Metadata']) != ('Results' in m)] == []
+
+
+@pytest.mark.parametrize(('name', 'method'), [('MixMAE', MixMAE), ('MixedAE', MixedAE), ('MAE', None)])
+def test_a_collection_names_its_paper_as_we_do_elsewhere(name, method):
+    entry, number = collections()[name], collections()[name]['Paper']['URL'].removeprefix('https://arxiv.org/abs/')
+    assert re.fullmatch(r'\d{4}\.\d{5}', number)
+    recipe = (ROOT / 'configs/mae/mae_vit-base-p16_32xb128-amp-coslr-300e_in1k.py').read_text()
+    assert f'arXiv {number}' in (inspect.getdoc(method) if method else recipe)
+    assert (ROOT / entry['README']).is_file()
+    assert (ROOT / entry['Code']).is_file()
+
+
+def multiply_adds(config):
+    """Count those of a forward pass for a picture; with tensors without memory where the model can do without."""
+    config.model.backbone.pop('init_cfg', None)
+    init_default_scope('mmpretrain')
+    device = 'cpu' if config.model.backbone.get('attention', 'homologous') == 'homologous' else 'meta'
+    with torch.device(device):
+        model = MODELS.build(config.model).eval()
+        sources = config.model.get('data_preprocessor', {}).get('num_sources', 1)
+        pictures = torch.zeros(sources, 3, config.model.backbone.img_size, config.model.backbone.img_size)
+        with FlopCounterMode(display=False) as counter:  # with gradients on, attention is written out
+            if 'neck' in config.model and 'mixmae_mm' in config.model.type:
+                model.loss(model.data_preprocessor.mix(pictures))
+            else:
+                model.head(model.extract_feat(pictures))
+    return counter.get_total_flops() / 2 / sources
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'mixmae_mixmim-swin-micro_1xb64-coslr-40e_imagenette-96px',
+        'mixmae_mixmim-swin-tiny-w14_1xb128-accu16-amp-coslr-300e_in1k',
+        'mixedae_vit-micro-p8_1xb64-coslr-40e_shapes-64px',
+        'mae_vit-micro-p8_1xb64-coslr-40e_shapes-64px',
+        'mixmim-swin-micro_1xb64-coslr-10e_shapes-64px',
+        'vit-micro-p8_1xb64-coslr-10e_imagenette-96px',
+    ],
+)
+def test_multiply_adds_are_those_of_the_model(name):
+    (model,) = [model for model in models() if model['Name'] == name]
+    assert multiply_adds(read(model)) == model['Metadata']['FLOPs']
