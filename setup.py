@@ -47,20 +47,20 @@ class BuildPy(build_py):
 
 
 def link_mim() -> None:
-    """Make `mixmae_mm/.mim`, in which openmim looks for configs and tools."""
+    """Make `mixmae_mm/.mim`, in which openmim and mmengine look for configs, tools and the index of both."""
     target = ROOT / 'mixmae_mm' / '.mim'
     target.mkdir(exist_ok=True)
-    for name in ('configs', 'tools'):
-        if (ROOT / name).is_dir() and not (target / name).exists():
+    for name in ('configs', 'tools', 'model-index.yml'):
+        if (ROOT / name).exists() and not (target / name).exists():
             link(ROOT / name, target / name)
 
 
 def link(source: Path, target: Path) -> None:
-    """Link one folder, relatively, or copy it where the system has no links."""
+    """Link a folder or a file, relatively, or copy it where the system has no links."""
     try:
-        target.symlink_to(Path('..', '..', source.name), target_is_directory=True)
+        target.symlink_to(Path('..', '..', source.name), target_is_directory=source.is_dir())
     except OSError:
-        shutil.copytree(source, target)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
 
 
 version = re.search(r"__version__ = '(.+)'", (ROOT / 'mixmae_mm' / 'version.py').read_text()).group(1)
@@ -71,7 +71,7 @@ setup(
     description='Mixing-based masked image modelling (MixMAE, MixedAE) as an OpenMMLab plugin',
     python_requires='>=3.10',
     packages=find_packages(include=['mixmae_mm', 'mixmae_mm.*']),
-    package_data={'mixmae_mm': ['.mim/**/*.py', '.mim/**/*.sh']},
+    package_data={'mixmae_mm': ['.mim/*.yml', '.mim/**/*.py', '.mim/**/*.sh', '.mim/**/*.yml']},
     install_requires=['numpy', 'pillow', 'rich>=13.0', 'safetensors', 'tensorboard'],
     extras_require={'torch': ['torch>=2.1', 'torchvision>=0.16'], **{name: open_ranges(name) for name in groups}},
     cmdclass={'egg_info': EggInfo, 'build_py': BuildPy},

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+SHOWN = ('model-index.yml', 'configs/mixmae/metafile.yml', 'configs/mixmae/small.py', 'tools/train.py', 'tools/a/b.sh')
+EDITABLE = ('--ignore-installed', '--root', 'out', '-e')  # so that the environment's own stays as it is
+IN_MIM = {f'mixmae_mm/.mim/{name}' for name in SHOWN}
 
 
 @pytest.fixture
@@ -15,7 +18,7 @@ def clone(tmp_path):
     for name in ('setup.py', 'pyproject.toml', 'MANIFEST.in'):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / 'requirements', tmp_path / 'requirements')
-    for name in ('mixmae_mm/__init__.py', 'configs/mixmae/small.py', 'tools/train.py', 'tools/dist_train.sh'):
+    for name in ('mixmae_mm/__init__.py', *SHOWN):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text('# a file\n')
     shutil.copy(ROOT / 'mixmae_mm' / 'version.py', tmp_path / 'mixmae_mm')
@@ -47,22 +50,44 @@ def test_no_range_is_closed_and_each_pin_is_in_an_extra(clone):
         assert sorted(extra) == sorted(pins)
 
 
-def test_wheel_brings_configs_and_tools_for_mim(clone):
+def test_wheel_brings_configs_tools_and_index_for_mim(clone):
     set_up(clone, 'bdist_wheel', '-d', 'out')
     names = zipfile.ZipFile(next((clone / 'out').glob('*.whl'))).namelist()
-    assert {
-        'mixmae_mm/.mim/configs/mixmae/small.py',
-        'mixmae_mm/.mim/tools/train.py',
-        'mixmae_mm/.mim/tools/dist_train.sh',
-        'mixmae_mm/version.py',
-    } <= set(names)
+    assert {name for name in names if '/.mim/' in name} == IN_MIM
+    assert 'mixmae_mm/version.py' in names
+
+
+@pytest.mark.parametrize('way', [['wheel', '-w', 'out'], ['install', '--target', 'out'], ['install', *EDITABLE]])
+def test_pip_shows_the_same_whichever_way_it_installs(clone, way):
+    options = ['--quiet', '--no-deps', '--no-build-isolation', '--no-index', '--disable-pip-version-check']
+    subprocess.run([sys.executable, '-m', 'pip', *way[:1], *options, *way[1:], '.'], cwd=clone, check=True)
+    built = next((clone / 'out').glob('*.whl'), None)
+    found = set(zipfile.ZipFile(built).namelist()) if built else set()
+    package = clone / 'out' if '--target' in way else clone
+    assert {name for name in IN_MIM if name in found or (package / name).is_file()} == IN_MIM
 
 
 def test_editable_install_shows_the_folders_themselves_to_mim(clone):
     set_up(clone, 'egg_info')  # what every build runs, an editable one too
     (clone / 'configs' / 'mixmae' / 'new.py').touch()
-    assert (clone / 'mixmae_mm' / '.mim' / 'configs' / 'mixmae' / 'new.py').exists()
-    assert not (clone / 'mixmae_mm' / '.mim' / 'configs').readlink().is_absolute()
+    (clone / 'model-index.yml').write_text('changed')
+    mim = clone / 'mixmae_mm' / '.mim'
+    assert (mim / 'configs' / 'mixmae' / 'new.py').exists()
+    assert (mim / 'model-index.yml').read_text() == 'changed'
+    assert [link.name for link in mim.iterdir() if link.readlink().is_absolute()] == []
+
+
+def test_a_system_without_links_gets_copies(clone):
+    program = (
+        'import pathlib, runpy, sys\n'
+        'def refuse(*_, **__): raise OSError\n'
+        'pathlib.Path.symlink_to = refuse\n'
+        "sys.argv = ['setup.py', '-q', 'egg_info']\n"
+        "runpy.run_path('setup.py')"
+    )
+    subprocess.run([sys.executable, '-c', program], cwd=clone, check=True, capture_output=True)
+    assert all((clone / name).is_file() for name in IN_MIM)
+    assert not (clone / 'mixmae_mm' / '.mim' / 'configs').is_symlink()
 
 
 def test_source_distribution_builds(clone):
@@ -71,7 +96,7 @@ def test_source_distribution_builds(clone):
     source = next((clone / 'unpacked').iterdir())
     set_up(source, 'bdist_wheel', '-d', 'out')
     names = zipfile.ZipFile(next((source / 'out').glob('*.whl'))).namelist()
-    assert 'mixmae_mm/.mim/configs/mixmae/small.py' in names
+    assert set(names) >= IN_MIM
 
 
 @pytest.mark.parametrize('file', sorted((ROOT / 'requirements').glob('*.txt')), ids=lambda file: file.name)
