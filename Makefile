@@ -7,7 +7,7 @@ ARGS ?=
 METHODS := mixmae mixedae
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-dense bench test docs docs-check clean
+.PHONY: help demo demo-dense bench test test-upstream docs docs-check clean
 
 help:
 	@echo 'make demo              pre-train a micro MixMAE on built-in pictures and look at what it learnt (some minutes)'
@@ -19,7 +19,8 @@ help:
 	@echo 'make test ARGS=...     the same with options of pytest, such as ARGS="-k mixing"'
 	@echo 'make docs              the pages of docs/ and the reference of the package as a site, in site/'
 	@echo 'make docs-check        every command of README and docs/: run, run shortened, or read by the tool it calls'
-	@echo 'make clean             remove .venv and what builds left; data, work_dirs and compiled wheels stay'
+	@echo 'make test-upstream     the tests beside upstream OpenMMLab in place of OneDL builds, without mmdet and mmseg'
+	@echo 'make clean             remove .venv, .venv-upstream and what builds left; data, work_dirs and compiled wheels stay'
 	@echo 'PYTHON=python3.11      after any of these: the interpreter to make .venv with'
 
 demo:
@@ -48,6 +49,10 @@ docs-check:
 	@$(PYTHON) tools/environment.py full
 	@.venv/bin/python tools/docs/check.py $(ARGS)
 
+test-upstream:
+	@$(PYTHON) tools/environment.py upstream
+	@.venv-upstream/bin/python -m pytest $(ARGS)
+
 clean:
-	rm -rf .venv build dist site mixmae_mm.egg-info mixmae_mm/.mim .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-upstream build dist site mixmae_mm.egg-info mixmae_mm/.mim .pytest_cache .ruff_cache .hypothesis
 	find mixmae_mm tools tests configs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

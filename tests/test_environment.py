@@ -89,6 +89,25 @@ def test_light_after_full_does_nothing(clone, calls):
     assert calls == []
 
 
+def test_upstream_has_an_environment_of_its_own(clone, calls):
+    made(clone).set_up('full')
+    calls.clear()
+    upstream = environment.Environment(clone, clone.parent / 'cache', '.venv-upstream')
+    upstream.set_up('upstream')
+    assert upstream.pending('upstream') == made(clone).pending('full') == []
+    assert all(str(clone / '.venv-upstream') in call for call in calls)
+    assert not any('mminstall.txt' in call.partition(' -r ')[2] for call in pips(calls))
+
+
+def test_upstream_mmcv_is_built_without_ops_and_with_our_setuptools(clone, calls, monkeypatch):
+    asked = {}
+    monkeypatch.setattr(environment, 'run', lambda command, what, env, *rest: asked.update({what: (command, env)}))
+    environment.Environment(clone, clone.parent / 'cache', '.venv-upstream').install_upstream()
+    ((command, env),) = asked.values()
+    assert env == {'MMCV_WITH_OPS': '0'}
+    assert '--no-build-isolation' in command
+
+
 @pytest.mark.parametrize(
     ('changed', 'steps'),
     [

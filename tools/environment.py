@@ -1,7 +1,8 @@
-"""Set up `.venv` at the repository's root: `python3 tools/environment.py light|full`.
+"""Set up an environment at the repository's root: `python3 tools/environment.py light|full|upstream`.
 
 light: torch, torchvision, pure-Python mmcv, mmpretrain and this package: enough for pre-training and classification.
 full: light with compiled mmcv ops, mmdet, mmseg, what single features ask for, and the test tools.
+upstream: in `.venv-upstream`, as light with upstream's OpenMMLab in place of OneDL's builds, and the test tools.
 
 Each step leaves a stamp keyed by what it depends on, written only once it succeeded; so a finished set-up returns at
 once, and whatever an interrupted call left half-made is mended by the next. The compiled mmcv wheel is kept outside the
@@ -134,26 +135,28 @@ class Step(NamedTuple):
 
 
 class Environment:
-    """The virtual environment of one clone, and the steps that make it."""
+    """A virtual environment of one clone, and the steps that make it."""
 
-    def __init__(self, root: Path, cache: Path) -> None:
+    def __init__(self, root: Path, cache: Path, folder: str = '.venv') -> None:
         self.root, self.cache = root, cache
-        self.venv = root / '.venv'
+        self.venv = root / folder
         self.python = self.venv / 'bin' / 'python'
         self.lock = None
-        need = [root / 'requirements' / f'{name}.txt' for name in ('runtime', 'mminstall', 'dense', 'extras', 'tests')]
-        self.runtime, self.mminstall, self.dense, self.extras, self.tests = need
+        names = ('runtime', 'mminstall', 'upstream', 'dense', 'extras', 'tests')
+        need = [root / 'requirements' / f'{name}.txt' for name in names]
+        self.runtime, self.mminstall, self.upstream, self.dense, self.extras, self.tests = need
         self.project_files = tuple(root / name for name in ('setup.py', 'pyproject.toml', 'mixmae_mm/version.py'))
-        light = (Step('torch', (self.runtime,), self.install_torch),
-                 Step('openmmlab', (self.runtime, self.mminstall), self.install_openmmlab),
-                 Step('project', self.project_files, self.install_project))
+        torch = Step('torch', (self.runtime,), self.install_torch)
+        project = Step('project', self.project_files, self.install_project)
+        tests = Step('tests', (self.runtime, self.extras, self.tests), self.install_tests)
+        light = (torch, Step('openmmlab', (self.runtime, self.mminstall), self.install_openmmlab), project)
         full = (Step('ops', (self.runtime, self.mminstall), self.install_ops),
-                Step('dense', (self.runtime, self.mminstall, self.dense), self.install_dense),
-                Step('tests', (self.runtime, self.extras, self.tests), self.install_tests))
-        self.steps = {'light': light, 'full': light + full}
+                Step('dense', (self.runtime, self.mminstall, self.dense), self.install_dense), tests)
+        upstream = Step('upstream', (self.runtime, self.mminstall, self.upstream), self.install_upstream)
+        self.steps = {'light': light, 'full': light + full, 'upstream': (torch, upstream, project, tests)}
 
     def set_up(self, kind: str) -> None:
-        """Do what is not yet done of a kind of environment, `light` or `full`."""
+        """Do what is not yet done of a kind of environment."""
         if not self.pending(kind):
             return say(f'{kind}: ready ({self.venv})')
         start = time.monotonic()
@@ -219,7 +222,8 @@ class Environment:
         if self.venv.exists():
             say(f'{self.venv} is half-made (no working python or pip in it): making it anew')
         try:
-            run([sys.executable, '-m', 'venv', '--clear', self.venv], 'making .venv (a few seconds)', hold=self.lock)
+            run([sys.executable, '-m', 'venv', '--clear', self.venv], f'making {self.venv.name} (a few seconds)',
+                hold=self.lock)
         except StepError as error:
             raise StepError(f'{error}\nIf it is ensurepip that is missing, install your system\'s venv package, e.g.: '
                             f'apt-get install python3-venv') from error
@@ -241,6 +245,16 @@ class Environment:
         """
         self.pip('mmengine, pure-Python mmcv, mmpretrain (about 20 s)', '--no-cache-dir',
                  '-c', self.runtime, '-r', self.mminstall)
+
+    def install_upstream(self) -> None:
+        """Install upstream's mmengine, mmcv and mmpretrain.
+
+        The build of mmcv asks for pkg_resources, which an isolated build no longer has; with torch in sight, it has to
+        be told not to compile.
+        """
+        self.pip('mmengine, pure-Python mmcv, mmpretrain of upstream (about 20 s)', '--no-cache-dir',
+                 '--no-build-isolation', '-c', self.runtime, '-c', self.mminstall, '-r', self.upstream,
+                 env={'MMCV_WITH_OPS': '0'})
 
     def install_project(self) -> None:
         """Install this package in place."""
@@ -323,14 +337,14 @@ def check_compiler() -> None:
 def main() -> int:
     """Set up the kind of environment that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('kind', choices=('light', 'full'))
+    parser.add_argument('kind', choices=('light', 'full', 'upstream'))
     kind = parser.parse_args().kind
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that children end with us
     if sys.version_info[:2] not in PYTHONS:
         say(f'Python 3.10, 3.11 or 3.12 is needed and this is {sys.version.split()[0]}; e.g.: make PYTHON=python3.11')
         return 1
     try:
-        Environment(ROOT, cache_folder()).set_up(kind)
+        Environment(ROOT, cache_folder(), '.venv-upstream' if kind == 'upstream' else '.venv').set_up(kind)
     except StepError as error:
         say(f'{error}\n[environment] nothing is lost: the same command goes on from here')
         return 1
