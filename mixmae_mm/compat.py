@@ -20,7 +20,8 @@ NMS_SCHEMA = '(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
 
 def apply() -> None:
     """Mend what can be mended; each by itself, so that one that cannot be leaves the others alone."""
-    mends = (let_waiting_threads_sleep, import_formatter_alone, define_torchvision_operators, allow_checkpoint_types)
+    mends = (let_waiting_threads_sleep, import_formatter_alone, define_torchvision_operators, allow_checkpoint_types,
+             let_configs_inherit_ours)
     for mend in mends:
         with contextlib.suppress(Exception):
             mend()
@@ -97,6 +98,12 @@ def allow_checkpoint_types() -> None:
         serialization.add_safe_globals([defaultdict, Namespace, *numpy_types()])
         from mmengine.logging import HistoryBuffer
         serialization.add_safe_globals([HistoryBuffer, (log_statistic, 'builtins.getattr')])
+
+
+def let_configs_inherit_ours() -> None:
+    """Let other repositories write `_base_ = 'mixmae_mm::...'`, which mmengine allows for a fixed list of packages."""
+    from mmengine.config import utils
+    utils.MODULE2PACKAGE.setdefault('mixmae_mm', 'mixmae_mm')
 
 
 def log_statistic(owner: type, name: str) -> Callable:

@@ -15,7 +15,7 @@ default_hooks = dict(
     unreadable=dict(type='mixmae_mm.UnreadableListHook'),
     nan_guard=dict(type='mixmae_mm.NanGuardHook'),
     progress=dict(type='mixmae_mm.ProgressHook'),
-    visualization=dict(type='VisualizationHook'),  # draws nothing but with `tools/test.py --show-dir`
+    visualization=dict(type='mmpretrain.VisualizationHook'),  # draws nothing but with `tools/test.py --show-dir`
 )
 
 env_cfg = dict(
@@ -30,7 +30,7 @@ log_processor = dict(by_epoch=True)
 log_level = 'INFO'
 
 vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
-visualizer = dict(type='UniversalVisualizer', vis_backends=vis_backends)
+visualizer = dict(type='mmpretrain.UniversalVisualizer', vis_backends=vis_backends)
 
 # One seed for the run; ranks differ. Needed for an exact --resume (mixmae_mm/seeding.py).
 randomness = dict(seed=0, diff_rank_seed=True)

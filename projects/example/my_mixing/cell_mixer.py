@@ -1,0 +1,59 @@
+"""A backbone in one file: MLP-Mixer at the stride of the cells.
+
+Letters: B pictures, C channels, H x W pixels, N tokens, h x w of them in a picture.
+"""
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mixmae_mm.registry import MODELS
+
+
+def mlp(dims: int, hidden: int) -> nn.Sequential:
+    """Make the two layers that a mixer is made of."""
+    return nn.Sequential(nn.Linear(dims, hidden), nn.GELU(), nn.Linear(hidden, dims))
+
+
+class MixerBlock(nn.Module):
+    """Mix over the tokens of a channel, then over the channels of a token (MLP-Mixer, arXiv 2105.01601)."""
+
+    def __init__(self, num_tokens: int, dims: int) -> None:
+        super().__init__()
+        self.norm1, self.tokens = nn.LayerNorm(dims), mlp(num_tokens, num_tokens * 2)
+        self.norm2, self.channels = nn.LayerNorm(dims), mlp(dims, dims * 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix (B, N, C)."""
+        x = x + self.tokens(self.norm1(x).transpose(1, 2)).transpose(1, 2)
+        return x + self.channels(self.norm2(x))
+
+
+@MODELS.register_module()
+class CellMixer(BaseModule):
+    """A mixer whose patches are the cells, so that its only map is on the grid that MixMAE asks for.
+
+    It takes no assignment: set `masked_attention=False`.
+
+    Args:
+        img_size: Side of the pictures; a mixer takes one size only.
+        cell_size: Side of a cell, and of a patch.
+        embed_dims: Channels.
+        depth: Number of blocks.
+        init_cfg: mmengine's.
+    """
+
+    def __init__(
+        self, img_size: int, cell_size: int, embed_dims: int = 128, depth: int = 4, init_cfg: dict | None = None
+    ) -> None:
+        super().__init__(init_cfg)
+        self.patch_embed = nn.Conv2d(3, embed_dims, cell_size, cell_size)
+        self.blocks = nn.ModuleList(MixerBlock((img_size // cell_size) ** 2, embed_dims) for _ in range(depth))
+        self.norm = nn.LayerNorm(embed_dims)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Encode pictures (B, 3, H, W): a tuple of one map (B, C, h, w)."""
+        embedded = self.patch_embed(images)
+        x = embedded.flatten(2).transpose(1, 2)
+        for block in self.blocks:
+            x = block(x)
+        return (self.norm(x).transpose(1, 2).reshape(embedded.shape),)
