@@ -11,6 +11,7 @@ from mixmae_mm.mixing import (
     group_images,
     mix_images,
     random_assignment,
+    resize_assignment,
     shown_cells,
     split_cells,
     take_turns,
@@ -36,6 +37,8 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         take_turns: Make K mixtures of each group, led by each source in turn, so that there are as many mixtures as
             images. Otherwise one mixture a group.
         shared_assignment: One map for the whole batch, as in the official MixMIM, rather than one a group.
+        block_size: Cells a side of the blocks that are mixed as one, in place of single cells. The decoder still
+            predicts cells; 2 with cells of 16 pixels hides squares of 32.
         non_blocking: Copy to the device without waiting.
 
     Raises:
@@ -53,6 +56,7 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         shares: Sequence[float] | None = None,
         take_turns: bool = True,
         shared_assignment: bool = True,
+        block_size: int = 1,
         non_blocking: bool = False,
     ) -> None:
         super().__init__(non_blocking)
@@ -60,6 +64,8 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
             raise ValueError(f'mean has {len(mean)} channels and std {len(std)}: give one number a channel to both')
         if num_sources < 1 or cell_size < 1:
             raise ValueError(f'mixing takes sources and cells of 1 pixel or more, got {num_sources} and {cell_size}')
+        if block_size < 1:
+            raise ValueError(f'blocks that are mixed as one are of 1 cell or more a side, got block_size {block_size}')
         if num_sources == 1 and not (hidden_ratio or shares):
             raise ValueError('one source leaves nothing to reconstruct: set hidden_ratio, or num_sources to 2 or more')
         if hidden_ratio and shares:
@@ -73,6 +79,7 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         self.shares = shares
         self.take_turns = take_turns
         self.shared_assignment = shared_assignment
+        self.block_size = block_size
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Turn a loader's batch into what the model takes.
@@ -105,22 +112,25 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         grid = self._grid(tuple(images.shape[-2:]))
         settings = self.num_sources, self.hidden_ratio, self.shares
         num_maps = 1 if self.shared_assignment else len(sources)
-        assignment = random_assignment(num_maps, grid, *settings, device=images.device)
+        blocks = grid[0] // self.block_size, grid[1] // self.block_size
+        assignment = random_assignment(num_maps, blocks, *settings, device=images.device)
+        assignment = resize_assignment(assignment, grid) if self.block_size > 1 else assignment
         if self.take_turns:
             sources = take_turns(sources)
             if not self.shared_assignment:
                 assignment = assignment.repeat_interleave(self.num_sources, dim=0)
-        num_cells = grid[0] * grid[1]
-        num_shown = sum(split_cells(num_cells, *settings))
-        shown = None if num_shown == num_cells else shown_cells(assignment.flatten(1), num_shown)
+        num_shown = sum(split_cells(blocks[0] * blocks[1], *settings)) * self.block_size**2
+        shown = None if num_shown == grid[0] * grid[1] else shown_cells(assignment.flatten(1), num_shown)
         return MixedImages(mix_images(sources, assignment), sources, assignment, shown)
 
     def _grid(self, size: tuple[int, int]) -> tuple[int, int]:
         """Tell the cells in pictures of `size` = (H, W)."""
-        if size[0] % self.cell_size or size[1] % self.cell_size:
+        side = self.cell_size * self.block_size
+        if size[0] % side or size[1] % side:
+            name, setting = ('cells', 'cell_size') if self.block_size == 1 else ('blocks', 'block_size')
             raise ValueError(
-                f'pictures of {size[0]} x {size[1]} pixels cannot be cut into cells of {self.cell_size} x '
-                f'{self.cell_size}: make their sides multiples of {self.cell_size}, or change cell_size'
+                f'pictures of {size[0]} x {size[1]} pixels cannot be cut into {name} of {side} x '
+                f'{side}: make their sides multiples of {side}, or change {setting}'
             )
         return size[0] // self.cell_size, size[1] // self.cell_size
 
