@@ -1,5 +1,6 @@
 """Any pictures, in folders, archives or databases, and loading that repeats exactly when a run is resumed."""
 
+from mixmae_mm.datasets.bands import LoadBands, LoadBandsRandomResizedCrop
 from mixmae_mm.datasets.cropping import LoadRandomResizedCrop
 from mixmae_mm.datasets.huggingface import HuggingFacePictures
 from mixmae_mm.datasets.loading import LoadPicture, UnreadablePictureError
@@ -12,6 +13,8 @@ from mixmae_mm.datasets.seed_sample import SeedSample
 
 __all__ = [
     'HuggingFacePictures',
+    'LoadBands',
+    'LoadBandsRandomResizedCrop',
     'LoadPicture',
     'LoadRandomResizedCrop',
     'PictureArchive',

@@ -63,7 +63,7 @@ def _unpickled(parts: tuple, archives: list[str], places: np.ndarray) -> Archive
     return ArchiveListing(*parts, archives=archives, places=places)
 
 
-def list_archives(root: str) -> ArchiveListing:
+def list_archives(root: str, endings: Sequence[str] | None = None) -> ArchiveListing:
     """List the pictures in an archive, or in all archives below a folder, as folders of these names would be listed.
 
     Raises:
@@ -73,12 +73,12 @@ def list_archives(root: str) -> ArchiveListing:
     archives, paths, places = _find(root), bytearray(), []
     for number, archive in enumerate(archives):
         lead = os.path.relpath(archive, root) + '/' if archive != root else ''
-        pictures = pictures_in(archive)
+        pictures = pictures_in(archive, endings)
         paths += b''.join(os.fsencode(f'{lead}{name}\0') for name in pictures)
         places.append(np.array([(number, *place) for place in pictures.values()], PLACE))
     if not paths:
         raise ValueError(
-            f'no picture in the {len(archives)} archive(s) of {root!r}; pictures end in {" ".join(ENDINGS)}'
+            f'no picture in the {len(archives)} archive(s) of {root!r}; pictures end in {" ".join(endings or ENDINGS)}'
         )
     plain = Listing.of(root, paths)
     seconds = time.perf_counter() - start
@@ -104,7 +104,7 @@ def _find(root: str) -> list[str]:
     return archives
 
 
-def pictures_in(archive: str) -> dict[str, Place]:
+def pictures_in(archive: str, endings: Sequence[str] | None = None) -> dict[str, Place]:
     """Give the names of an archive's pictures, in the order of folders, and their places; of equal names the last.
 
     Raises:
@@ -118,7 +118,8 @@ def pictures_in(archive: str) -> dict[str, Place]:
             f'{archive} cannot be read ({error}): it is no {ending(archive)[1:]} file, is cut off or compressed as a '
             'whole; copy or make it again, or take it away'
         ) from error
-    return {name: found[name] for name in sorted(filter(is_picture, found), key=lambda name: name.split('/'))}
+    pictures = (name for name in found if is_picture(name, endings))
+    return {name: found[name] for name in sorted(pictures, key=lambda name: name.split('/'))}
 
 
 def _in_zip(archive: str) -> Iterator[tuple[str, Place]]:
@@ -129,6 +130,8 @@ def _in_zip(archive: str) -> Iterator[tuple[str, Place]]:
     """
     with zipfile.ZipFile(archive) as opened:
         for file in opened.infolist():
+            if file.is_dir():
+                continue
             if file.flag_bits & 1 or file.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 how = 'encrypted' if file.flag_bits & 1 else f'compressed by method {file.compress_type}'
                 raise ValueError(f'{archive} is {how}: make it anew without, as by `zip -0 -r`')

@@ -79,10 +79,11 @@ def largest_reduction(limit: int) -> int:
 
 
 def resize(pixels: np.ndarray, size: tuple[int, int], backwards: bool = False) -> np.ndarray:
-    """Resize uint8 pixels (H, W, 3) or (H, W) to size = (h, w), the order of channels turned round if `backwards`.
+    """Resize pixels (H, W, C) or (H, W), uint8 or float32, to size = (h, w).
 
-    PyTorch's resizing of bytes takes a third of the time of Pillow's. What comes out has one plane a channel in memory,
-    channels last by its strides: packing it as a tensor then copies nothing.
+    The order of channels is turned round if `backwards`. PyTorch's resizing of bytes takes a third of the time of
+    Pillow's. What comes out has one plane a channel in memory, channels last by its strides: packing it as a tensor
+    then copies nothing.
     """
     planes = torch.from_numpy(np.ascontiguousarray(pixels)).view(*pixels.shape[:2], -1).permute(2, 0, 1)
     resized = F.interpolate(planes[None], size=size, mode='bicubic', antialias=True, align_corners=False)[0]

@@ -115,58 +115,65 @@ def _reopened(root: str, source: tuple[str, bytes], positions: Sequence[int] | n
     return Listing(root, paths, starts.view('<i8'), positions, source)
 
 
-def list_pictures(root: str, cache: bool | str = True) -> Listing:
+def list_pictures(root: str, cache: bool | str = True, endings: Sequence[str] | None = None) -> Listing:
     """List the pictures below a folder, or take the listing of an earlier start if no folder has changed since.
 
     Args:
         root: the folder.
         cache: keep the listing of a large folder in a file below `~/.cache` (`$XDG_CACHE_HOME`), or below a folder
             given here; False neither keeps nor looks.
+        endings: of pictures, in lower case; `ENDINGS` if not given.
 
     Raises:
         ValueError: there are no pictures.
     """
-    file = cache_file(root, cache) if cache else None
+    file = cache_file(root, cache, endings) if cache else None
     listing = file and _kept(file, root)
     if listing:
         _log(f'{len(listing):,} pictures below {root}, from the listing cached in {file} (remove it to list anew)')
         return listing
     start = time.perf_counter()
-    listing, stamps = list_anew(root)
+    listing, stamps = list_anew(root, endings)
     _log(f'{len(listing):,} pictures below {root}, listed in {time.perf_counter() - start:.1f} s')
     return keep(listing, stamps, file) if file else listing
 
 
-def cache_file(root: str, cache: bool | str = True) -> str:
+def cache_file(root: str, cache: bool | str = True, endings: Sequence[str] | None = None) -> str:
     """Name the file for a folder's listing, after its real path and the endings."""
     home = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
     folder = os.path.join(home, 'mixmae_mm', 'listings') if cache is True else os.path.expanduser(cache)
-    return os.path.join(os.path.abspath(folder), f'{_key(root).hex()}.listing')
+    return os.path.join(os.path.abspath(folder), f'{_key(root, endings or ENDINGS).hex()}.listing')
 
 
-def _key(root: str) -> bytes:
+def _key(root: str, endings: Sequence[str]) -> bytes:
     """Digest what a listing depends on, besides what lies in the folders."""
-    return hashlib.sha256(os.fsencode('\0'.join((os.path.realpath(root), *ENDINGS)))).digest()
+    return hashlib.sha256(os.fsencode('\0'.join((os.path.realpath(root), *endings)))).digest()
 
 
-def list_anew(root: str) -> tuple[Listing, dict[str, Stamp]]:
+def _key_of(file: str) -> bytes:
+    """Give the key that a file of `cache_file` is named after."""
+    return bytes.fromhex(os.path.splitext(os.path.basename(file))[0])
+
+
+def list_anew(root: str, endings: Sequence[str] | None = None) -> tuple[Listing, dict[str, Stamp]]:
     """List the pictures below a folder; give also the folders met (relative) and when each last changed.
 
     Raises:
         ValueError: there are no pictures.
     """
-    seen, stamps, paths = Counter(), {}, bytearray()
+    seen, stamps, paths, wanted = Counter(), {}, bytearray(), frozenset(endings or ENDINGS)
     skip = len(os.path.join(root, ''))
     for folder, names in runs_below(root, set(), stamps):
-        endings = [ending(name) for name in names]
-        seen.update(endings)
+        of_names = [ending(name) for name in names]
+        seen.update(of_names)
         lead = os.path.join(folder[skip:], '')
-        found = (f'{lead}{name}\0' for name, its in zip(names, endings, strict=True) if its in ENDINGS)
+        found = (f'{lead}{name}\0' for name, its in zip(names, of_names, strict=True) if its in wanted)
         paths += os.fsencode(''.join(found))
     if not paths:
         raise ValueError(
             f'no picture below {root!r}: it holds {describe(seen)}; '
-            f'pictures end in {" ".join(ENDINGS)} (in either case). Set data_root to a folder with such files.'
+            f'pictures end in {" ".join(endings or ENDINGS)} (in either case). '
+            'Set data_root to a folder with such files.'
         )
     return Listing.of(root, paths), {folder[skip:]: stamp for folder, stamp in stamps.items()}
 
@@ -179,8 +186,8 @@ def keep(listing: Listing, stamps: dict[str, Stamp], file: str) -> Listing:
         if len(listing) < KEPT_FROM:
             _forget(file)
             return listing
-        array_file.write(file, _key(listing.root), arrays)
-        source, (starts, _, _, paths) = _open(file, listing.root)
+        array_file.write(file, _key_of(file), arrays)
+        source, (starts, _, _, paths) = _open(file)
     except (OSError, ValueError) as error:
         reason = getattr(error, 'strerror', None) or error
         _warn_once(f'listings of folders cannot be kept in {os.path.dirname(file)} for the next start: {reason}')
@@ -194,16 +201,16 @@ def _forget(file: str) -> None:
         os.remove(file)
 
 
-def _open(file: str, root: str) -> tuple[tuple[str, bytes], list[np.ndarray]]:
+def _open(file: str) -> tuple[tuple[str, bytes], list[np.ndarray]]:
     """Map a file; give its name and digest, and starts (P + 1,), stamps (F, 3), folders and paths (bytes)."""
-    digest, (starts, stamps, folders, paths) = array_file.read(file, _key(root))
+    digest, (starts, stamps, folders, paths) = array_file.read(file, _key_of(file))
     return (file, digest), [starts.view('<i8'), stamps.view('<i8').reshape(-1, 3), folders, paths]
 
 
 def _kept(file: str, root: str) -> Listing | None:
     """Give the listing of an earlier start, if there is one and no folder has changed; say why not."""
     try:
-        source, (starts, stamps, folders, paths) = _open(file, root)
+        source, (starts, stamps, folders, paths) = _open(file)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
@@ -281,10 +288,10 @@ def ending(name: str) -> str:
     return name[dot:].lower() if dot > 0 else ''
 
 
-def is_picture(name: str) -> bool:
+def is_picture(name: str, endings: Sequence[str] | None = None) -> bool:
     """Tell names, with slashes, of pictures that are not hidden: no part starts with a dot."""
     parts = name.split('/')
-    return ending(parts[-1]) in ENDINGS and not any(part.startswith('.') for part in parts)
+    return ending(parts[-1]) in (endings or ENDINGS) and not any(part.startswith('.') for part in parts)
 
 
 def describe(seen: Counter) -> str:

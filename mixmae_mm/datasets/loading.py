@@ -47,12 +47,15 @@ class LoadPicture(BaseTransform):
 
         Raises:
             UnreadablePictureError: the file is missing, truncated, or no picture.
+            ImportError: a library is missing.
         """
         path = results['img_path']
         try:
             content = results.pop('img_bytes', None)
             content = fileio.get(path, backend_args=self.backend_args) if content is None else content
             results['img'], results['ori_shape'] = self._read(content)
+        except ImportError:
+            raise  # a library is missing, not the picture's fault
         except Exception as error:  # broken bytes make Pillow and its plug-ins raise nearly anything
             raise UnreadablePictureError(f'{path}: {_reason(error)}') from error
         results['img_shape'] = results['img'].shape[:2]

@@ -24,7 +24,7 @@ class PictureArchive(PictureDataset):
     def load_data_list(self) -> ArchiveListing:
         """List the pictures of all archives."""
         check_exists(self.data_root)
-        return list_archives(self.data_root)
+        return list_archives(self.data_root, self.endings)
 
     def read(self, picture: dict) -> bytes:
         """Read a picture's bytes out of its archive."""

@@ -28,9 +28,10 @@ class PictureDataset(BaseDataset):
         test_mode: An unreadable picture is an error, not replaced.
         max_refetch: How many unreadable pictures in a row stop the run.
         max_unreadable: The share of all pictures that may be unreadable, 0 to 1.
+        endings: Of the names of pictures, `['.npy']` for one; None for those of the usual formats.
 
     Raises:
-        ValueError: `max_unreadable` is no share.
+        ValueError: `max_unreadable` is no share, or an ending has no dot.
     """
 
     def __init__(
@@ -41,10 +42,12 @@ class PictureDataset(BaseDataset):
         test_mode: bool = False,
         max_refetch: int = 100,
         max_unreadable: float = 0.1,
+        endings: Sequence[str] | None = None,
     ) -> None:
         if not 0 <= max_unreadable <= 1:
             raise ValueError(f'max_unreadable is a share of the pictures, 0 to 1, got {max_unreadable}')
         self.max_unreadable = max_unreadable
+        self.endings = _check_endings(endings)
         super().__init__(
             data_root=os.path.expanduser(data_root),
             pipeline=pipeline,
@@ -127,6 +130,19 @@ class PictureDataset(BaseDataset):
             + ''.join(f'\n  {line}' for line in first)
             + f'\nMend or remove them{again}; or set max_unreadable of the dataset higher'
         )
+
+
+def _check_endings(endings: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Bring endings to lower case.
+
+    Raises:
+        ValueError: there are none, or one that no ending can be.
+    """
+    if endings is None:
+        return None
+    if isinstance(endings, str) or not endings or not all(one.rfind('.') == 0 for one in endings):
+        raise ValueError(f"endings are a list of such as '.npy', with one dot, got {endings!r}")
+    return tuple(one.lower() for one in endings)
 
 
 def check_exists(root: str) -> None:

@@ -37,7 +37,7 @@ class PictureFolder(PictureDataset):
     def load_data_list(self) -> Listing:
         """List the pictures, sorted folder by folder."""
         _check_folder(self.data_root)
-        return list_pictures(self.data_root, self.cache)
+        return list_pictures(self.data_root, self.cache, self.endings)
 
 
 def _check_folder(folder: str) -> None:

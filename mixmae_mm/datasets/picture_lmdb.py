@@ -32,7 +32,7 @@ class PictureLMDB(PictureDataset):
         check_exists(self.data_root)
         with _database(self.data_root).begin() as transaction:
             keys = [os.fsdecode(key) for key in transaction.cursor().iternext(values=False)]
-        names = [key for key in keys if is_picture(key)] or keys
+        names = [key for key in keys if is_picture(key, self.endings)] or keys
         if not names:
             raise ValueError(f'the LMDB database {self.data_root!r} is empty')
         names.sort(key=lambda name: name.split('/'))

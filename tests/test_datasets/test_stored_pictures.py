@@ -177,6 +177,11 @@ def test_a_damaged_archive_is_told_from_its_pictures(elsewhere, files, method):
         archives.read_member(path, (method, start, stored, size, crc))
 
 
+def test_a_folder_named_as_a_picture_is_none(elsewhere):
+    path = write_zip(elsewhere / 'a.zip', {'d.jpg/': b'', 'd.jpg/x.png': b'1'})
+    assert list(archives.pictures_in(path)) == ['d.jpg/x.png']
+
+
 def cut(path, files):
     write_tar(path, files)
     path.write_bytes(path.read_bytes()[:3000])

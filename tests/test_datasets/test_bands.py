@@ -1,0 +1,160 @@
+"""Pictures of any number of bands, in TIFF and NumPy files."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import TRANSFORMS, init_default_scope
+
+from mixmae_mm.datasets import LoadBands, LoadBandsRandomResizedCrop, PictureFolder, UnreadablePictureError
+from mixmae_mm.datasets.cropping import resize
+from mixmae_mm.seeding import seed_everything
+
+KINDS = ['uint8', 'uint16', 'int16', 'float32']
+
+
+def bands(dtype, shape=(9, 12, 5)):
+    return (np.random.default_rng(0).random(shape) * 200).astype(dtype)
+
+
+def array(pixels, **settings):
+    file = io.BytesIO()
+    np.save(file, pixels, **settings)
+    return file.getvalue()
+
+
+def tiff(pixels, **settings):
+    tifffile = pytest.importorskip('tifffile', reason='needs tifffile')
+    file = io.BytesIO()
+    tifffile.imwrite(file, pixels, **settings)
+    return file.getvalue()
+
+
+def load(content, **settings):
+    results = LoadBands(**settings)(dict(img_path='x', img_bytes=content))
+    assert results['img_shape'] == results['ori_shape'] == results['img'].shape[:2]
+    return results['img']
+
+
+def planes(pixels):
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+WRITERS = {
+    'npy': (array, {}),
+    'npy, channels first': (lambda pixels: array(planes(pixels)), dict(channels_first=True)),
+    'npy, the other byte order': (lambda pixels: array(pixels.astype(pixels.dtype.newbyteorder('>'))), {}),
+    'tiff, side by side': (lambda pixels: tiff(pixels, planarconfig='contig', photometric='minisblack'), {}),
+    'tiff, one after another': (
+        lambda pixels: tiff(planes(pixels), planarconfig='separate', photometric='minisblack'), {}
+    ),
+    'tiff, pages': (lambda pixels: tiff(planes(pixels), photometric='minisblack', metadata=dict(axes='CYX')), {}),
+    'bigtiff, deflated': (lambda pixels: tiff(pixels, planarconfig='contig', photometric='minisblack',
+                                              bigtiff=True, byteorder='>', compression='zlib'), {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('dtype', KINDS)
+@pytest.mark.parametrize('kind', WRITERS)
+def test_numbers_come_as_they_are(kind, dtype):
+    write, settings = WRITERS[kind]
+    pixels = bands(dtype)
+    loaded = load(write(pixels), **settings)
+    assert (loaded.dtype, loaded.dtype.isnative, loaded.flags.c_contiguous) == (np.dtype(dtype), True, True)
+    assert np.array_equal(loaded, pixels)
+
+
+@pytest.mark.parametrize(('write', 'settings'), [(array, {}), (array, dict(channels_first=True)), (tiff, {})])
+def test_a_single_band(write, settings):
+    pixels = bands('uint16', (9, 12))
+    assert np.array_equal(load(write(pixels), **settings), pixels[..., None])
+
+
+@pytest.mark.parametrize('dtype', ['float64', 'int32', 'int64'])
+def test_long_numbers_become_float32(dtype):
+    loaded = load(array(bands(dtype)))
+    assert loaded.dtype == np.float32
+    assert np.array_equal(loaded, bands(dtype).astype(np.float32))
+
+
+def test_chosen_bands_in_the_order_asked_for():
+    assert np.array_equal(load(array(bands('uint8')), bands=[4, 0, 4]), bands('uint8')[..., [4, 0, 4]])
+
+
+def with_pixel(value, dtype='float32'):
+    pixels = bands(dtype)
+    pixels[3, 4, 1] = value
+    return pixels
+
+
+@pytest.mark.parametrize(
+    ('content', 'settings', 'message'),
+    [
+        (b'no bands', {}, 'neither a TIFF nor an .npy file, whatever its name says'),
+        (array(bands('uint8')), dict(channels=4), '5 bands, and not 4'),
+        (array(bands('uint8')), dict(bands=[5]), 'out of bounds'),
+        (array(with_pixel(np.nan)), {}, 'some pixels are not finite numbers'),
+        (array(with_pixel(-np.inf)), {}, 'some pixels are not finite numbers'),
+        (array(with_pixel(1e300, 'float64')), {}, 'some pixels are not finite numbers'),
+        (array(bands('uint8')[None]), {}, r'an array \(1, 9, 12, 5\) is no picture'),
+        (array(bands('uint8')[:0]), {}, r'an array \(0, 12, 5\) is no picture'),
+        (array(bands('complex64')), {}, 'pixels of type complex64 are no picture'),
+        (array(np.array([[{}]]), allow_pickle=True), {}, 'allow_pickle=False'),
+        (array(bands('uint8'))[:200], {}, ''),
+        (b'II*\0', {}, ''),
+    ],
+)
+def test_what_is_no_picture(content, settings, message):
+    if content.startswith(b'II'):
+        pytest.importorskip('tifffile', reason='needs tifffile')
+    with pytest.raises(UnreadablePictureError, match=f'^x: .*{message}'):
+        load(content, **settings)
+
+
+def test_pages_that_are_no_bands():
+    with pytest.raises(UnreadablePictureError, match=r'holds TCYX \(2, 3, 9, 12\), not rows, columns and bands'):
+        load(tiff(bands('uint8', (2, 3, 9, 12)), photometric='minisblack', metadata=dict(axes='TCYX')))
+
+
+def test_a_band_that_is_not_taken_may_hold_anything():
+    assert np.array_equal(load(array(with_pixel(np.nan)), bands=[0, 2]), bands('float32')[..., [0, 2]])
+
+
+def test_a_missing_library_is_no_broken_picture(monkeypatch):
+    content = tiff(bands('uint8', (9, 12)))
+    monkeypatch.setitem(__import__('sys').modules, 'tifffile', None)
+    with pytest.raises(ImportError, match='reading bands from TIFF files needs tifffile: pip install tifffile'):
+        load(content)
+
+
+@pytest.mark.parametrize(('dtype', 'result'), [('uint8', 'uint8'), ('uint16', 'float32'), ('float32', 'float32')])
+def test_the_part_is_the_one_drawn(dtype, result):
+    init_default_scope('mmpretrain')
+    pixels = bands(dtype, (40, 50, 5))
+    transform = LoadBandsRandomResizedCrop((8, 16), crop_ratio_range=(0.2, 1.0))
+    seed_everything(4)
+    results = transform(dict(img_path='x', img_bytes=array(pixels)))
+    seed_everything(4)
+    top, left, height, width = transform.crop.rand_crop_params(pixels[..., :3])
+    part = pixels[top : top + height, left : left + width]
+    assert (results['img'].dtype, results['img'].shape) == (np.dtype(result), (8, 16, 5))
+    assert (results['ori_shape'], results['img_shape']) == ((40, 50), (8, 16))
+    each = [resize(np.ascontiguousarray(part[..., i]).astype(result), (8, 16)) for i in range(5)]
+    assert np.abs(results['img'].astype(float) - np.stack(each, axis=-1)).max() <= (1 if dtype == 'uint8' else 1e-3)
+    inputs = TRANSFORMS.build(dict(type='mmpretrain.PackInputs'))(results)['inputs']
+    assert torch.equal(inputs, torch.from_numpy(results['img'].copy()).permute(2, 0, 1))
+
+
+def test_a_folder_of_arrays(tmp_path):
+    for name in ('a.NPY', 'b/c.npy'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(array(bands('uint8')))
+    (tmp_path / 'd.png').write_bytes(b'')
+    folder = PictureFolder(str(tmp_path), [LoadBands()], endings=['.npy'], cache=str(tmp_path / '.cache'))
+    assert [folder[i]['img_path'] for i in range(len(folder))] == [f'{tmp_path}/a.NPY', f'{tmp_path}/b/c.npy']
+    with pytest.raises(ValueError, match=r'pictures end in \.tiff \(in'):
+        PictureFolder(str(tmp_path), endings=['.TIFF'])
+    for wrong in ('.npy', [], ['npy'], ['.tar.gz']):
+        with pytest.raises(ValueError, match="^endings are a list of such as '.npy', with one dot, got "):
+            PictureFolder(str(tmp_path), endings=wrong)

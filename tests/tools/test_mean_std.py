@@ -1,0 +1,112 @@
+"""Mean and standard deviation of each channel, against numpy on all pixels at once."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from PIL import Image
+from tool_loading import load_tool
+
+tool = load_tool('analysis/mean_std.py')
+
+
+def photos(folder):
+    """Write pictures of several sizes; give all their pixels, (N, 3)."""
+    rng, pixels = np.random.default_rng(0), []
+    for number, size in enumerate([(5, 9), (20, 3), (1, 1), (8, 8)]):
+        pixels.append(rng.integers(0, 40 * number + 20, (*size, 3), dtype=np.uint8))
+        Image.fromarray(pixels[-1]).save(folder / f'{number}.png')
+    return np.concatenate([one.reshape(-1, 3) for one in pixels]).astype(np.float64)
+
+
+def run(capsys, *arguments):
+    tool.main([str(argument) for argument in arguments])
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_numbers_are_those_of_numpy(tmp_path, capsys, workers):
+    pixels = photos(tmp_path)
+    result = json.loads(run(capsys, tmp_path, '--json', '--workers', workers).splitlines()[-1])
+    np.testing.assert_allclose(result['mean'], pixels.mean(0), rtol=1e-13)
+    np.testing.assert_allclose(result['std'], pixels.std(0), rtol=1e-13)
+    assert (result['pictures'], result['pixels'], result['unreadable']) == (4, 170, [])
+
+
+def test_large_numbers_lose_nothing(tmp_path, capsys):
+    """Squares of numbers near 1e9 with a spread of 1 would drown in float64."""
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        np.save(tmp_path / f'{number}.npy', (rng.integers(0, 5, (6, 4, 2)) * 64 + 2.0**30).astype(np.float32))
+    pixels = np.concatenate([np.load(path).reshape(-1, 2) for path in tmp_path.iterdir()]).astype(np.float64)
+    result = json.loads(run(capsys, tmp_path, '--bands', '--json').splitlines()[-1])
+    np.testing.assert_allclose(result['std'], pixels.std(0), rtol=1e-12)
+
+
+def test_merging_is_measuring_all_at_once():
+    rng = np.random.default_rng(1)
+    parts = [rng.normal(10 * n, n + 1, (n + 2, 3, 4)) for n in range(5)]
+    merged = tool.Moments.of(parts[0])
+    for part in parts[1:]:
+        merged = merged.merge(tool.Moments.of(part))
+    whole = tool.Moments.of(np.concatenate([part.reshape(-1, 1, 4) for part in parts]))
+    assert merged.count == whole.count == sum(part.shape[0] * 3 for part in parts)
+    np.testing.assert_allclose(merged.mean, whole.mean, rtol=1e-12)
+    np.testing.assert_allclose(merged.std, whole.std, rtol=1e-12)
+
+
+def test_the_last_lines_are_a_config(tmp_path, capsys):
+    pixels = photos(tmp_path)
+    (tmp_path / 'x.png').write_text('no pixels')
+    text = run(capsys, tmp_path)
+    config = Config.fromstring(text[text.index('model = ') :], '.py').model.data_preprocessor
+    np.testing.assert_allclose(config.mean, pixels.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(config.std, pixels.std(0), rtol=1e-5)
+    assert f'1 unreadable and left out:\n  {tmp_path}/x.png: not a picture' in text
+    assert '4 pictures, 170 pixels' in text
+    assert 'says nothing' not in text
+
+
+def test_chosen_bands_and_one_that_says_nothing(tmp_path, capsys):
+    pixels = np.random.default_rng(0).integers(0, 5000, (4, 6, 5), dtype=np.uint16)
+    pixels[..., 3] = 7
+    np.save(tmp_path / 'a.npy', pixels.transpose(2, 0, 1))
+    np.save(tmp_path / 'b.npy', pixels.transpose(2, 0, 1))
+    (tmp_path / 'c.png').write_text('not asked for')
+    text = run(capsys, tmp_path, '--bands', 3, 1, '--channels-first')
+    assert '2 pictures, 48 pixels\nchannel 0: mean 7, standard deviation 0\n' in text
+    assert f'channel 1: mean {pixels[..., 1].mean():.6g}, standard deviation {pixels[..., 1].std():.6g}\n' in text
+    assert 'standard deviation 0 says nothing: leave it out with --bands' in text
+
+
+def test_some_pictures_drawn_at_random():
+    drawn = tool.choose(100, 10, seed=3)
+    assert len(set(drawn.tolist())) == 10
+    assert drawn.tolist() == sorted(drawn)
+    assert drawn.tolist() != tool.choose(100, 10, seed=4).tolist()
+    assert tool.choose(5, 10, seed=3).tolist() == tool.choose(5, None, seed=3).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_different_numbers_of_bands(tmp_path, capsys):
+    for channels in (2, 3):
+        np.save(tmp_path / f'{channels}.npy', np.zeros((4, 4, channels), np.uint8))
+    with pytest.raises(SystemExit, match='error: some pictures have 2 bands and others 3: choose those that all have'):
+        run(capsys, tmp_path, '--bands')
+
+
+def test_nothing_to_read(tmp_path, capsys):
+    (tmp_path / 'x.png').write_text('no pixels')
+    with pytest.raises(SystemExit, match=r"none of 1 pictures of '.*' can be read; the first: .*/x\.png: not a pic"):
+        run(capsys, tmp_path)
+    with pytest.raises(SystemExit):
+        run(capsys, tmp_path, '--pictures', 0)
+    assert '--pictures takes 1 or more, got 0' in capsys.readouterr().err
+
+
+def test_an_archive_is_opened_as_one(tmp_path):
+    for name in ('A.ZIP', 'b.tar'):
+        args = SimpleNamespace(folder=str(tmp_path / name), bands=None, endings=None)
+        with pytest.raises(ValueError, match=f'{name}.*does not exist'):
+            tool.open_pictures(args)

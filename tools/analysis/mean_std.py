@@ -1,0 +1,182 @@
+"""Measure the mean and the standard deviation of each channel, to normalise pictures that are not photos by.
+
+    python tools/analysis/mean_std.py FOLDER [--pictures 5000] [--workers 4] [--json]
+    python tools/analysis/mean_std.py FOLDER --bands [0 1 2] [--channels-first]      TIFF and .npy, all bands or these
+
+FOLDER may also be a zip or tar file. Every pixel counts the same, all pictures are read once, and memory holds a few
+of them. Sums are in float64, about each picture's own mean, so that large numbers lose nothing. What cannot be read is
+left out and named. At the end stand the lines for a config.
+
+Letters: H x W pixels, C channels.
+"""
+
+import argparse
+import json
+from typing import NamedTuple
+
+import mixmae_mm  # before the host packages: it mends what is known to break on import
+
+# isort: split
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from torch.utils.data import DataLoader, Dataset
+
+from mixmae_mm.datasets import LoadBands, LoadPicture, PictureArchive, PictureFolder, UnreadablePictureError
+from mixmae_mm.datasets.archives import ARCHIVES
+from mixmae_mm.failures import readable_errors
+
+BAND_ENDINGS = ('.tif', '.tiff', '.npy')
+
+
+class Moments(NamedTuple):
+    """What is known of some pixels."""
+
+    count: int
+    """Pixels."""
+    mean: np.ndarray
+    """Of each channel, (C,)."""
+    squares: np.ndarray
+    """Sum of squared distances from the mean, (C,)."""
+
+    @classmethod
+    def of(cls, pixels: np.ndarray) -> 'Moments':
+        """Measure a picture (H, W, C)."""
+        flat = pixels.reshape(-1, pixels.shape[2]).astype(np.float64)
+        mean = flat.mean(axis=0)
+        return cls(len(flat), mean, np.square(flat - mean).sum(axis=0))
+
+    def merge(self, other: 'Moments') -> 'Moments':
+        """Join two sets of pixels, without a difference of large numbers (Chan, Golub and LeVeque 1983)."""
+        count, apart = self.count + other.count, other.mean - self.mean
+        mean = self.mean + apart * (other.count / count)
+        between = np.square(apart) * (self.count * other.count / count)
+        return Moments(count, mean, self.squares + other.squares + between)
+
+    @property
+    def std(self) -> np.ndarray:
+        """Standard deviation of each channel, of all pixels as they are: (C,)."""
+        return np.sqrt(self.squares / self.count)
+
+
+class Measured(Dataset):
+    """Moments of single pictures, or why one cannot be read.
+
+    Args:
+        pictures: A dataset in `test_mode`, whose pictures end as `img`.
+        chosen: Which of them.
+    """
+
+    def __init__(self, pictures: PictureFolder | PictureArchive, chosen: np.ndarray) -> None:
+        self.pictures, self.chosen = pictures, chosen
+
+    def __len__(self) -> int:
+        """Count the chosen pictures."""
+        return len(self.chosen)
+
+    def __getitem__(self, index: int) -> Moments | str:
+        """Measure one."""
+        try:
+            return Moments.of(self.pictures[int(self.chosen[index])]['img'])
+        except UnreadablePictureError as error:
+            return str(error)
+
+
+def open_pictures(args: argparse.Namespace) -> PictureFolder | PictureArchive:
+    """List what is to be read."""
+    load, endings = LoadPicture(), args.endings
+    if args.bands is not None:
+        load = LoadBands(args.bands or None, channels_first=args.channels_first)
+        endings = endings or BAND_ENDINGS
+    kind = PictureArchive if args.folder.lower().endswith(ARCHIVES) else PictureFolder
+    return kind(args.folder, [load], test_mode=True, endings=endings)
+
+
+def choose(total: int, wanted: int | None, seed: int) -> np.ndarray:
+    """Draw so many of all pictures, in their order; all of them where not fewer are wanted."""
+    if wanted is None or wanted >= total:
+        return np.arange(total)
+    return np.sort(np.random.default_rng(seed).choice(total, wanted, replace=False))
+
+
+def measure(args: argparse.Namespace) -> dict:
+    """Go through the pictures.
+
+    Raises:
+        ValueError: nothing can be read, or pictures differ in their number of channels.
+    """
+    pictures = open_pictures(args)
+    measured = Measured(pictures, choose(len(pictures), args.pictures, args.seed))
+    loader = DataLoader(measured, batch_size=16, num_workers=args.workers, collate_fn=list)
+    total, unreadable = None, []
+    for batch in track(loader, 'measuring', console=Console(stderr=True), transient=True, disable=args.json):
+        unreadable += [one for one in batch if isinstance(one, str)]
+        for one in batch:
+            if not isinstance(one, str):
+                total = one if total is None else _checked(total, one).merge(one)
+    if total is None:
+        raise ValueError(f'none of {len(measured)} pictures of {args.folder!r} can be read; the first: {unreadable[0]}')
+    return dict(
+        mean=total.mean.tolist(), std=total.std.tolist(), pixels=total.count,
+        pictures=len(measured) - len(unreadable), unreadable=unreadable,
+    )  # fmt: skip
+
+
+def _checked(total: Moments, one: Moments) -> Moments:
+    """Give the first where both have as many channels.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if len(total.mean) != len(one.mean):
+        raise ValueError(
+            f'some pictures have {len(total.mean)} bands and others {len(one.mean)}: choose those that all have with '
+            '--bands, or measure them apart'
+        )
+    return total
+
+
+def tell(result: dict) -> None:
+    """Print the numbers, what was left out, and lines for a config."""
+    print(f'{result["pictures"]:,} pictures, {result["pixels"]:,} pixels')
+    for channel, (mean, std) in enumerate(zip(result['mean'], result['std'], strict=True)):
+        print(f'channel {channel}: mean {mean:.6g}, standard deviation {std:.6g}')
+    if result['unreadable']:
+        print(f'{len(result["unreadable"])} unreadable and left out:', *result['unreadable'][:3], sep='\n  ')
+    if min(result['std']) == 0:
+        print('a channel with standard deviation 0 says nothing: leave it out with --bands')
+    mean, std = (', '.join(f'{number:.6g}' for number in result[name]) for name in ('mean', 'std'))
+    print(f'\nmodel = dict(data_preprocessor=dict(\n    mean=[{mean}],\n    std=[{std}]))')
+
+
+def parse_args(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description='Mean and standard deviation of each channel')
+    parser.add_argument('folder', help='folder of pictures at any depth, or a zip or tar file')
+    parser.add_argument('--bands', type=int, nargs='*', help='read TIFF and .npy with all bands, or these, from 0')
+    parser.add_argument('--channels-first', action='store_true', help='.npy files hold (C, H, W)')
+    parser.add_argument('--endings', nargs='+', help='of the names of pictures, such as .npy')
+    parser.add_argument('--pictures', type=int, help='read so many, drawn at random (all)')
+    parser.add_argument('--seed', type=int, default=0, help='of that draw (%(default)s)')
+    parser.add_argument('--workers', type=int, default=0, help='processes that read pictures (%(default)s)')
+    parser.add_argument('--json', action='store_true', help='print the result as one JSON line')
+    parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
+    args = parser.parse_args(arguments)
+    if args.pictures is not None and args.pictures < 1:
+        parser.error(f'--pictures takes 1 or more, got {args.pictures}')
+    return args
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure and print."""
+    args = parse_args(arguments)
+    with readable_errors(args.debug):
+        result = measure(args)
+    if args.json:
+        print(json.dumps(dict(result, version=mixmae_mm.__version__)))
+    else:
+        tell(result)
+
+
+if __name__ == '__main__':
+    main()
