@@ -47,7 +47,7 @@ docs:
 
 docs-check:
 	@$(PYTHON) tools/environment.py full
-	@.venv/bin/python tools/docs/check.py $(ARGS)
+	@.venv/bin/python tools/docs/docs_check.py $(ARGS)
 
 test-upstream:
 	@$(PYTHON) tools/environment.py upstream

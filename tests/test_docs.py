@@ -34,15 +34,6 @@ def test_the_python_of_the_readme_prints_what_it_says(capsys):
     ]
 
 
-def test_every_option_of_our_tools_that_the_readme_names_exists():
-    commands = re.findall(r'^ {4}python (tools/\S+\.py)(.*)$', (ROOT / 'README.md').read_text(), re.MULTILINE)
-    assert commands
-    for tool, rest in commands:
-        text = (ROOT / tool).read_text() + (ROOT / 'mixmae_mm/launching.py').read_text()
-        for option in re.findall(r'--[a-z][a-z-]*', rest):
-            assert f"'{option}'" in text, f'{tool} has no {option}'
-
-
 def test_the_messages_under_troubleshooting_are_ours():
     code = ''.join(path.read_text() for path in (ROOT / 'mixmae_mm').rglob('*.py'))
     assert 'images cannot be split into groups of' in code

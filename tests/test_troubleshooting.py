@@ -1,4 +1,4 @@
-"""Every message that docs/troubleshooting.md quotes is printed by our code, or by the package that it is said to be from."""
+"""Every message that docs/troubleshooting.md quotes is printed by our code, or by the package that it is from."""
 
 import ast
 import ctypes
@@ -41,7 +41,8 @@ def source_of(module):
 
 
 def of_torch():
-    return message_of(torch.library.register_fake('torchvision_::nms'), lambda: 0).replace('torchvision_', 'torchvision')
+    told = message_of(torch.library.register_fake('torchvision_::nms'), lambda: 0)
+    return told.replace('torchvision_', 'torchvision')
 
 
 def of_import(name):

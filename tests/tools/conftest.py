@@ -4,4 +4,4 @@ import sys
 
 from tool_loading import TOOLS
 
-sys.path += [str(TOOLS / 'converters'), str(TOOLS / 'dataset_converters')]
+sys.path += [str(TOOLS / 'converters'), str(TOOLS / 'dataset_converters'), str(TOOLS / 'docs')]

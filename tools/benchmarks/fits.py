@@ -2,9 +2,9 @@
 
     python tools/benchmarks/fits.py CONFIG [CONFIG ...] [--batches 4 8] [--gigabytes 8 16 24] [--json FILE]
 
-Weights, gradients and AdamW's two moments are counted from the parameters: 16 bytes each, and 2 more under autocast, for
-weights in bfloat16. What a picture takes is the slope of the most memory that forward and backward passes hold, between
-two batches. The step of this machine is what is measured: a GPU's kernels hold other tensors for attention, so the
+Weights, gradients and AdamW's two moments are counted from the parameters: 16 bytes each, and 2 more under autocast,
+for weights in bfloat16. What a picture takes is the slope of the most memory that forward and backward passes hold,
+between two batches. The step of this machine is what is measured: a GPU's kernels hold other tensors for attention, so the
 batches are a first guess and no promise; a tenth of the memory is left free. With and without `with_cp`.
 """
 
@@ -68,7 +68,7 @@ def slope(small: tuple[int, int], large: tuple[int, int]) -> float:
 
 
 def passes(settings: dict, side: int, batch: int, half: bool, threads: int) -> int:
-    """Measure the bytes of a forward and backward pass, weights and gradients not counted, in the process of the call."""
+    """Measure the bytes of a forward and backward pass, without weights and gradients, in this process."""
     torch.set_num_threads(threads)
     init_default_scope('mmpretrain')
     model = MODELS.build(settings).train()

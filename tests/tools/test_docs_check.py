@@ -1,0 +1,104 @@
+"""Every command and all Python of README and docs/ are known and can work; the walk-through runs."""
+
+import base64
+import io
+import json
+import re
+from pathlib import Path
+
+import docs_check
+import pytest
+import run_notebook
+from command_finding import Command, commands_of, pages, python_of
+from command_reading import ReadError, read
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize('page', pages(), ids=lambda page: page.name)
+def test_every_command_is_known_and_its_options_exist(page):
+    """`make docs-check` runs them as well."""
+    rows = docs_check.check_commands(commands_of(page), None)
+    assert not [f'{command.page}:{command.line} {command.text}: {why}' for command, _, why in rows if why]
+
+
+@pytest.mark.parametrize('page', pages(), ids=lambda page: page.name)
+def test_python_of_the_pages_compiles_and_imports(page):
+    assert not list(docs_check.check_python(page))
+
+
+@pytest.mark.parametrize(
+    ('text', 'why'),
+    [
+        ('python tools/nowhere.py', 'there is no tools/nowhere.py'),
+        ('python tools/test.py CONFIG CHECKPOINT.pth --bets', 'unrecognized arguments: --bets'),
+        ('python tools/train.py configs/nowhere.py', 'there is no config configs/nowhere.py'),
+        ('python tools/train.py CONFIG --cfg-options modell.backbone.arch=tiny', 'has no modell.backbone.arch'),
+        ('python -m mixmae_mm.doktor', 'there is no module mixmae_mm.doktor'),
+        ('pip install -e .[denser]', "no extras ['denser']"),
+        ('make tests', "No rule to make target 'tests'"),
+        ('make bench ARGS="mixmae --repeat-s 7"', 'unrecognized arguments: --repeat-s'),
+        ('tools/dist_train.sh CONFIG eight', 'eight is no number of processes'),
+        ('tools/slurm_train.sh PARTITION JOB configs/nowhere.py', 'there is no config configs/nowhere.py'),
+        ('brew install it', 'no program that the check knows'),
+    ],
+)
+def test_a_command_that_cannot_work_is_told(text, why):
+    with pytest.raises(ReadError, match=re.escape(why)):
+        read(Command('page.md', 1, text))
+
+
+def test_commands_are_found_where_they_stand(tmp_path):
+    page = tmp_path / 'page.md'
+    page.write_text(
+        'Say `make test` or `make`, `config.py`.\n\n'
+        '    python tools/train.py \\\n        CONFIG  # a remark\n    error: no\n\n'
+        '```bash\n$ A=1 tools/dist_train.sh CONFIG 8\n```\n```python\nmake = 1\n```\n'
+    )
+    assert [(found.line, found.text, found.inline) for found in commands_of(page)] == [
+        (1, 'make test', True),
+        (4, 'python tools/train.py CONFIG', False),
+        (8, 'A=1 tools/dist_train.sh CONFIG 8', False),
+    ]
+    assert python_of(page) == [(11, 'make = 1\n')]
+
+
+def test_the_variant_of_the_page_is_the_config_that_it_says():
+    sources = [source for _, source in python_of(ROOT / 'docs/pretrain.md') if source.startswith(docs_check.INHERITED)]
+    config = docs_check.load_config(sources[0])
+    assert len(sources[0].splitlines()) == 5
+    assert config.model.data_preprocessor.num_sources == 4
+    assert config.train_cfg.max_epochs == 100
+    assert config.train_dataloader.dataset.data_root == 'data/my_pictures'
+
+
+NUMBER = re.compile(r'-?\d+\.?\d*')
+WALK = ROOT / 'docs/walkthrough.ipynb'
+
+
+def test_the_walk_through_runs_and_prints_what_is_stored():
+    walk = json.loads(WALK.read_text())
+    for cell, fresh in zip(run_notebook.code_cells(walk), run_notebook.run(walk), strict=True):
+        stored = cell['outputs']
+        assert [output['output_type'] for output in fresh] == [output['output_type'] for output in stored]
+        for one, other in zip(fresh, stored, strict=True):
+            texts = [''.join(of.get('text', of.get('data', {}).get('text/plain', ''))) for of in (one, other)]
+            assert NUMBER.sub('#', texts[0]) == NUMBER.sub('#', texts[1])
+            numbers = [[float(number) for number in NUMBER.findall(text)] for text in texts]
+            assert numbers[0] == pytest.approx(numbers[1], abs=0.101)
+
+
+def test_the_walk_through_is_small_and_shows_pictures():
+    assert WALK.stat().st_size < 300_000
+    outputs = [output for cell in run_notebook.code_cells(json.loads(WALK.read_text())) for output in cell['outputs']]
+    drawn = [output['data']['image/png'] for output in outputs if 'image/png' in output.get('data', {})]
+    assert len(drawn) >= 5
+    assert all(Image.open(io.BytesIO(base64.b64decode(picture))).width > 128 for picture in drawn)
+
+
+def test_a_cell_that_fails_fails_the_notebook():
+    cells = [dict(cell_type='code', source=['x = 1\n', 'x']), dict(cell_type='code', source=['assert x == 2'])]
+    assert run_notebook.run(dict(cells=cells[:1]))[0][0]['data'] == {'text/plain': ['1']}
+    with pytest.raises(AssertionError):
+        run_notebook.run(dict(cells=cells))

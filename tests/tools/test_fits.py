@@ -1,0 +1,65 @@
+"""Which batch fits: what is counted, what follows from it, and that the table of docs/recipes.md follows from the rule."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from tool_loading import load_tool
+
+ROOT = Path(__file__).parents[2]
+MICRO = ROOT / 'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px.py'
+RECIPES = (ROOT / 'docs/recipes.md').read_text()
+
+
+@pytest.fixture(scope='module')
+def fits():
+    sys.path.append(str(ROOT / 'tools/benchmarks'))
+    return load_tool('benchmarks/fits.py')
+
+
+def need(fits, fixed, picture, group=2):
+    return fits.Need('a config', False, 224, 0, fixed, picture, group)
+
+
+def test_a_trained_weight_takes_18_bytes_and_a_table_6(fits):
+    assert fits.fixed_bytes(10, 10, half=True) == 180
+    assert fits.fixed_bytes(10, 10, half=False) == 160
+    assert fits.fixed_bytes(10, 7, half=True) == 10 * 6 + 7 * 12
+
+
+def test_a_batch_fills_nine_tenths_in_whole_groups(fits):
+    # 10 GB: 9 to be used, 2 are fixed, 7 for pictures of 100 MB
+    assert need(fits, 2e9, 100e6).batch(10) == 70
+    assert need(fits, 2e9, 100e6, group=4).batch(10) == 68
+    assert need(fits, 9e9, 100e6).batch(10) == 0
+
+
+def test_the_slope_leaves_out_what_does_not_depend_on_the_batch(fits):
+    assert fits.slope((4, 500), (8, 900)) == 100
+    with pytest.raises(ValueError, match='give two batches, the larger one second'):
+        fits.slope((8, 900), (4, 500))
+
+
+def test_a_config_is_counted_without_being_built(fits):
+    settings = Config.fromfile(MICRO).model.to_dict()
+    settings['backbone']['with_cp'] = True
+    told = fits.describe(str(MICRO), settings, 64, 1e6, half=False)
+    init_default_scope('mmpretrain')
+    parameters = list(MODELS.build(settings).parameters())
+    trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    assert told.parameters == sum(parameter.numel() for parameter in parameters) > trained
+    assert told.fixed == 4 * told.parameters + 12 * trained
+    assert (told.checkpointing, told.group) == (True, 2)
+
+
+def test_the_table_of_the_page_follows_from_the_rule(fits):
+    rows = re.findall(r'^\| \w+ \| (?:yes|no) \| ([\d.]+) \| (\d+) \| ((?:\d+ \|? ?){6})', RECIPES, re.MULTILINE)
+    assert len(rows) >= 5
+    for fixed, picture, batches in rows:
+        stated = [int(batch) for batch in re.findall(r'\d+', batches)]
+        for gigabytes, batch in zip((8, 12, 16, 24, 40, 80), stated, strict=True):
+            # the page rounds the picture to whole MB, the rest to 0.1 GB
+            assert need(fits, float(fixed) * 1e9, float(picture) * 1e6).batch(gigabytes) == pytest.approx(batch, rel=0.05)
