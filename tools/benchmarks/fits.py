@@ -3,9 +3,9 @@
     python tools/benchmarks/fits.py CONFIG [CONFIG ...] [--batches 4 8] [--gigabytes 8 16 24] [--json FILE]
 
 Weights, gradients and AdamW's two moments are counted from the parameters: 16 bytes each, and 2 more under autocast,
-for weights in bfloat16. What a picture takes is the slope of the most memory that forward and backward passes hold,
-between two batches. The step of this machine is what is measured: a GPU's kernels hold other tensors for attention, so the
-batches are a first guess and no promise; a tenth of the memory is left free. With and without `with_cp`.
+for weights in bfloat16. What a picture takes is the slope, between two batches, of the most memory that forward and
+backward passes hold. It is the step of this machine that is measured: a GPU's kernels hold other tensors for attention,
+so the batches are a first guess and no promise; a tenth of the memory is left free. With and without `with_cp`.
 """
 
 import argparse

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTSIDE = (
-    *('apptainer', 'apt-get', 'conda', 'curl', 'docker', 'git', 'jupyter', 'mim', 'mkdocs', 'module', 'podman', 'sbatch'),
-    *('singularity', 'srun', 'sudo', 'tensorboard', 'torchrun', 'wget'),
+    *('apptainer', 'apt-get', 'conda', 'curl', 'docker', 'git', 'jupyter', 'mim', 'mkdocs', 'module', 'podman'),
+    *('sbatch', 'singularity', 'srun', 'sudo', 'tensorboard', 'torchrun', 'wget'),
     *('cd', 'cp', 'export', 'for', 'ls', 'mkdir', 'source', 'tar', 'ulimit'),
 )
 """Programs of others, whose command lines are theirs to judge."""
