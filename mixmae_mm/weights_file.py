@@ -1,6 +1,7 @@
 """Weights in a file, read without running any code that it may hold."""
 
 import re
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ CONTAINERS = ('state_dict', 'model', 'module')
 
 UNREADABLE = (
     UnpicklingError, EOFError, RuntimeError, ValueError, LookupError, AttributeError, TypeError, MemoryError,
-    OverflowError, SafetensorError, zipfile.BadZipFile,
+    OverflowError, SafetensorError, zipfile.BadZipFile, struct.error,
 )  # fmt: skip
 """What reading a file that is damaged, cut off or something else ends in."""
 

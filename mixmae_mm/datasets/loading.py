@@ -9,7 +9,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mixmae_mm.registry import TRANSFORMS
 
-FORMATS = ('JPEG', 'MPO', 'PNG', 'BMP', 'DIB', 'WEBP', 'TIFF', 'PPM', 'GIF', 'JPEG2000')
+FORMATS = ('JPEG', 'PNG', 'BMP', 'DIB', 'WEBP', 'TIFF', 'PPM', 'GIF', 'JPEG2000')
 """What files may hold, whatever their names say; some others Pillow would hand to programs, such as Ghostscript."""
 
 PIXELS_A_BYTE = 1000
