@@ -2,6 +2,18 @@
 
 from mixmae_mm.visualization.backends import MLflowPicturesBackend
 from mixmae_mm.visualization.homologous_sheet import draw_homologous
-from mixmae_mm.visualization.sheets import describe, draw_rows
+from mixmae_mm.visualization.sheets import describe, draw_rows, hidden_labels
+from mixmae_mm.visualization.tiles import Mark, Tile, draw_tiles, heat_map, join_marks
 
-__all__ = ['MLflowPicturesBackend', 'describe', 'draw_homologous', 'draw_rows']
+__all__ = [
+    'MLflowPicturesBackend',
+    'Mark',
+    'Tile',
+    'describe',
+    'draw_homologous',
+    'draw_rows',
+    'draw_tiles',
+    'heat_map',
+    'hidden_labels',
+    'join_marks',
+]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_mixmae import build
+from tiny_mixmae import build, tiny_mixedae
 
 from mixmae_mm.inference import reconstructing
 from mixmae_mm.mixing import resize_assignment, visible
@@ -52,3 +52,35 @@ def test_pictures_of_the_right_size_are_read_as_they_are_and_others_cropped_in_t
     assert (middle - 200).abs().max() < 20  # bicubic edges
     with pytest.raises(ValueError, match='pictures of 1 or 3 channels can be drawn, this model takes 13'):
         reconstructing.read_pictures(paths, (32, 32), 13)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'changes', 'shown'),
+    [
+        (dict(), dict(num_sources=4), [4, 4, 4, 4]),
+        (dict(hidden_ratio=0.25), dict(num_sources=4), [4, 4, 4, 4]),  # equal shares, unless told
+        (dict(), dict(hidden_ratio=0.75), [4, 12]),
+        (dict(shares=(0.25, 0.25)), dict(hidden_ratio=0.5), [8, 8]),
+        (dict(), dict(num_sources=1, hidden_ratio=0.75), [4]),
+        (dict(), dict(), [8, 8]),
+    ],
+)
+def test_mixing_otherwise(five_pictures, settings, changes, shown):
+    model = build(**settings)
+    reconstructing.mix_otherwise(model, **changes)
+    result = reconstructing.reconstruct(model, five_pictures[1][:4].float(), seed=0)
+    assert visible(result.assignment, len(shown))[0].sum((1, 2)).tolist() == shown
+    assert result.sources.shape[1] == len(shown)
+
+
+def test_mixing_that_a_model_does_not_take():
+    with pytest.raises(ValueError, match='^mixtures of 2 pictures, but this encoder is for 4: so are its segment emb'):
+        reconstructing.mix_otherwise(build(tiny_mixedae), 2)
+    reconstructing.mix_otherwise(build(tiny_mixedae), 4, 0.5)
+    for ratio in (0, 1, -0.5):
+        with pytest.raises(ValueError, match='give a share above 0 and below 1$'):
+            reconstructing.mix_otherwise(build(), hidden_ratio=ratio)
+    with pytest.raises(
+        ValueError, match='^one picture a mixture leaves nothing to reconstruct: give a hidden ratio too$'
+    ):
+        reconstructing.mix_otherwise(build(), 1)

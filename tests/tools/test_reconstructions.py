@@ -5,6 +5,7 @@ from PIL import Image
 from tiny_mixmae import tiny_mixedae, write_files
 from tool_loading import load_tool
 
+from mixmae_mm.models.pretrainer import Reconstructions
 from mixmae_mm.visualization import sheets
 
 tool = load_tool('visualization/reconstructions.py')
@@ -53,3 +54,37 @@ def test_checkpoint_of_another_model_is_refused(five_pictures, tmp_path):
         tool.main([config, str(tmp_path / 'missing.pth')])
     with pytest.raises(SystemExit, match='config.py is no pre-training config'):
         tool.main([config, checkpoint, '--cfg-options', 'model.data_preprocessor._delete_=True'])
+
+
+def test_ratios_are_rows_of_each_mixture(five_pictures, tmp_path, capsys):
+    config, checkpoint = write_files(tmp_path)
+    arguments = ['--pictures', *five_pictures[0][:4], '--ratios', '0.25', '0.75', '--out', str(tmp_path / 'out.png')]
+    tool.main([config, checkpoint, *arguments])
+    assert capsys.readouterr().out.endswith('out.png: 2 mixture(s) of 2 pictures each\n')
+    with Image.open(tmp_path / 'out.png') as canvas:
+        assert canvas.width == sheets.panel_place(0, 6, (128, 128))[0] + sheets.MARGIN
+        sheet = canvas.crop((sheets.MARGIN, 0, *canvas.size))
+        for row, lead in enumerate((0, 0, 2, 2)):
+            originals = [np.asarray(cut_panel(sheet, row, k, (128, 128)))[::4, ::4] for k in range(2)]
+            seen = np.asarray(cut_panel(sheet, row, 2, (128, 128)))[::4, ::4]
+            for k in range(2):
+                assert (originals[k] == five_pictures[1][lead + k].permute(1, 2, 0).numpy()).all()
+            shares = [(seen == original).all(-1).mean() for original in originals]
+            assert np.allclose(shares, [0.75, 0.25] if row % 2 == 0 else [0.25, 0.75], atol=0.01)
+        assert (np.asarray(canvas)[:, : sheets.MARGIN].min(2) < 200).any()
+
+
+def test_labels_say_how_much_is_hidden():
+    assignment = torch.tensor([[[0, 0], [0, 1]], [[1, 1], [1, 1]]])
+    blank = torch.zeros(2, 2, 3, 4, 4, dtype=torch.uint8)
+    result = Reconstructions(blank, blank[:, 0], blank, assignment)
+    assert sheets.hidden_labels(result) == ['hidden\n25%\n75%', 'hidden\n100%\n0%']
+
+
+def test_other_numbers_of_pictures_in_a_mixture(five_pictures, tmp_path, capsys):
+    config, checkpoint = write_files(tmp_path)
+    files = ['--pictures', *five_pictures[0][:4], '--out', str(tmp_path / 'out.png')]
+    tool.main([config, checkpoint, *files, '--num-sources', '4'])
+    assert capsys.readouterr().out.endswith('out.png: 1 mixture(s) of 4 pictures each\n')
+    with pytest.raises(SystemExit, match='error: a hidden ratio of 1.5: give a share above 0 and below 1'):
+        tool.main([config, checkpoint, *files, '--hidden-ratio', '1.5'])

@@ -5,6 +5,8 @@ import pytest
 from PIL import Image
 from tool_loading import load_tool
 
+from mixmae_mm.visualization.run_logs import CONFIG, SCALARS
+
 curves = load_tool('visualization/training_curves.py')
 
 
@@ -13,34 +15,15 @@ def record(step, loss=1.0, **others):
 
 
 def write_start(work_dir, timestamp, lines):
-    file = work_dir / timestamp / curves.SCALARS
+    file = work_dir / timestamp / SCALARS
     file.parent.mkdir(parents=True)
     file.write_text(''.join(line if isinstance(line, str) else json.dumps(line) + '\n' for line in lines))
 
 
-def test_resumed_run_goes_on_from_where_the_later_start_takes_over():
-    first = [record(10, 5), record(20, 4), record(30, 3)]
-    second = [record(25, 2), record(35, 1)]
-    joined = curves.join_starts([first, [], second])
-    assert [(one['step'], one['loss']) for one in joined] == [(10, 5), (20, 4), (25, 2), (35, 1)]
-
-
-def test_folders_of_one_run_are_read_in_order_of_time_and_foreign_lines_left_out(tmp_path):
-    write_start(tmp_path, '20260102_000000', [record(40, 2.0)])
-    write_start(tmp_path, '20260101_000000', [record(20, 3.0), {'accuracy/top1': 9.0, 'step': 1}, '{"loss": 2.5, "ste'])
-    assert [one['loss'] for one in curves.read_run(tmp_path)] == [3.0, 2.0]
-
-
 def test_folder_without_a_loss_is_named(tmp_path):
-    with pytest.raises(SystemExit, match=r'^training_curves: no training loss in .*: give the work folder of a run'):
+    with pytest.raises(SystemExit, match=r'^error: no training loss in .*: give the work folder of a run'):
         curves.main([str(tmp_path), '--out', str(tmp_path / 'curves.png')])
     assert not (tmp_path / 'curves.png').exists()
-
-
-def test_epoch_length_is_found_from_records_that_stop_short_of_each_epochs_end():
-    records = [record((epoch - 1) * 46 + inner, epoch=epoch) for epoch in range(1, 11) for inner in (20, 40)]
-    assert curves.iterations_per_epoch(records) == 46
-    assert curves.iterations_per_epoch([record(20), record(40)]) is None
 
 
 def test_smoothing_by_hand():
@@ -147,30 +130,6 @@ def test_numbers_at_the_ends_of_curves_do_not_cover_each_other():
     assert curves.spread([], 0.05) == []
 
 
-@pytest.mark.parametrize(
-    ('mixing', 'chance'),
-    [
-        (dict(num_sources=4), 0.25),
-        (dict(num_sources=2, hidden_ratio=None), 0.5),
-        (dict(num_sources=2, shares=[0.6, 0.4]), None),
-        (dict(num_sources=2, hidden_ratio=0.4), None),
-        (dict(type='other'), None),
-    ],
-)
-def test_chance_is_read_from_the_config_of_the_last_start(tmp_path, mixing, chance):
-    assert curves.read_chance(tmp_path) is None
-    for timestamp, settings in (('20260101_000000', dict(num_sources=8)), ('20260102_000000', mixing)):
-        file = tmp_path / timestamp / curves.CONFIG
-        file.parent.mkdir(parents=True)
-        file.write_text(f'num_sources = 16\nmodel = dict(data_preprocessor={settings!r})\n')
-    assert curves.read_chance(tmp_path) == chance
-
-
-def test_folders_of_one_name_are_told_apart(tmp_path):
-    folders = [tmp_path / 'a/run', tmp_path / 'b/run', tmp_path / 'c/other']
-    assert list(curves.name_runs(folders)) == [str(folders[0]), str(folders[1]), 'other']
-
-
 def test_picture_and_summary_from_the_command_line(tmp_path, capsys):
     write_start(tmp_path / 'run', '20260101_000000', [record(20, 3.0, epoch=1), record(40, 2.0, epoch=2)])
     curves.main([str(tmp_path / 'run'), '--out', str(tmp_path / 'new/curves.png'), '--smoothing', '0'])
@@ -184,12 +143,37 @@ def test_command_line_draws_precision_of_the_run_that_logs_it(tmp_path, capsys, 
     monkeypatch.setattr(curves, 'draw_runs', lambda *settings: figures.append(draw(*settings)) or figures[-1])
     write_start(tmp_path / 'mixed', '20260101_000000', mixedae_records())
     write_start(tmp_path / 'plain', '20260101_000000', [record(20, 3.0), record(40, 2.0)])
-    (tmp_path / 'mixed/20260101_000000' / curves.CONFIG).write_text(
-        'model = dict(data_preprocessor=dict(num_sources=4))'
-    )
-    (tmp_path / 'plain/20260101_000000' / curves.CONFIG).write_text('not to be read')
+    (tmp_path / 'mixed/20260101_000000' / CONFIG).write_text('model = dict(data_preprocessor=dict(num_sources=4))')
+    (tmp_path / 'plain/20260101_000000' / CONFIG).write_text('not to be read')
     curves.main([str(tmp_path / 'plain'), str(tmp_path / 'mixed'), '--out', str(tmp_path / 'curves.png')])
     assert 'mixed: loss 3.0000 at iteration 10, 1.0000 at 30 (3 records)' in capsys.readouterr().out
     with Image.open(tmp_path / 'curves.png') as picture:
         assert picture.size == (960, 1020)
     assert list(figures[0].axes[1].lines[-1].get_ydata()) == [0.25, 0.25]
+
+
+def test_every_metric_has_a_panel_with_each_run_by_epoch():
+    one = [record(4, epoch=1), dict(step=1, after=4, mIoU=5.0), record(8, epoch=2), dict(step=2, after=8, mIoU=9.0)]
+    other = [record(6, epoch=1), {'step': 6, 'after': 6, 'online/rankme': 30.0}, dict(step=1, after=6, mIoU=7.0)]
+    figure = curves.draw_runs({'one': one, 'other': other}, 0)
+    panels = {axes.get_title(loc='left'): axes for axes in figure.axes}
+    of_iou, of_rank = (
+        [(list(line.get_xdata()), list(line.get_ydata()), line.get_color()) for line in panels[name].lines]
+        for name in ('mIoU', 'online/rankme')
+    )
+    assert of_iou == [([1, 2], [5, 9], 'C0'), ([1], [7], 'C1')]
+    assert of_rank == [([], [], 'C0'), ([1], [30], 'C1')]
+    assert len(figure.axes) == 4
+    assert len(curves.draw_runs({'one': one, 'other': other}, 0, patterns=[]).axes) == 2
+
+
+def test_command_line_tells_metrics_and_refuses_unknown_ones(tmp_path, capsys):
+    lines = [record(10, epoch=1), dict(step=1, mIoU=30.0), record(20, epoch=2), dict(step=2, mIoU=25.0)]
+    write_start(tmp_path / 'run', '20260101_000000', lines)
+    curves.main([str(tmp_path / 'run'), '--out', str(tmp_path / 'curves.png')])
+    assert '    mIoU: 25 at the end, 30 at most (2 records)\n' in capsys.readouterr().out
+    with pytest.raises(
+        SystemExit, match=r'^error: no run logged anything like acc\*; what they logged: loss, lr, mIoU'
+    ):
+        curves.main([str(tmp_path / 'run'), '--out', str(tmp_path / 'other.png'), '--metrics', 'mIoU', 'acc*'])
+    assert not (tmp_path / 'other.png').exists()

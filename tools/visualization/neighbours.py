@@ -15,7 +15,6 @@ import mixmae_mm  # before the host packages: it mends what is known to break on
 
 # isort: split
 import numpy as np
-from mixmae_mm.visualization.pages import Figure, page_of
 from mmengine.config import Config
 
 from mixmae_mm.failures import readable_errors
@@ -25,6 +24,7 @@ from mixmae_mm.inference.saved import check_same_encoder, read_saved
 from mixmae_mm.inference.similarity import nearest, unit
 from mixmae_mm.visualization import Tile, draw_tiles
 from mixmae_mm.visualization.command_line import counted, drawing_parser, read_config, read_pixels
+from mixmae_mm.visualization.pages import Figure, page_of
 from mixmae_mm.visualization.sheets import BLUE
 
 

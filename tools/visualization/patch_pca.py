@@ -12,7 +12,6 @@ import mixmae_mm  # before the host packages: it mends what is known to break on
 
 # isort: split
 import numpy as np
-from mixmae_mm.visualization.tiles import stretch
 
 from mixmae_mm.failures import readable_errors
 from mixmae_mm.inference.components import Components, principal_components, scale_robustly
@@ -27,6 +26,7 @@ from mixmae_mm.visualization.command_line import (
     read_config,
     read_pixels,
 )
+from mixmae_mm.visualization.tiles import stretch
 
 BACKGROUND = 225  # the grey of patches that are left out
 

@@ -1,19 +1,16 @@
-"""Draw loss and learning rate of training runs, also of resumed ones, which log to several folders.
+"""Draw losses, learning rate and what validation found of training runs, also of resumed ones, several side by side.
 
     python tools/visualization/training_curves.py WORK_DIR [WORK_DIR ...] --out curves.png
+    python tools/visualization/training_curves.py WORK_DIR --metrics 'coco/bbox_*' 'online/*'
 
-Where a loss has parts, they are drawn too; the TopK precision of blocks, which MixedAE logs, gets a panel of its own.
-A record is what mmengine logs of one interval: a dict with `loss`, `lr`, `step` (iterations so far), maybe `epoch`,
-`loss_*` and `topk_precision/block_*`.
+Where a loss has parts, they are drawn too; the TopK precision of blocks, which MixedAE logs, gets a panel of its own,
+and so does each metric. What is read, and how: mixmae_mm/visualization/run_logs.py.
 """
 
 import argparse
-import json
 import math
-import re
-import runpy
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -25,56 +22,23 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-Record = dict[str, float]
-SCALARS, CONFIG = 'vis_data/scalars.json', 'vis_data/config.py'
+from mixmae_mm.failures import readable_errors
+from mixmae_mm.visualization.run_logs import (
+    METRICS,
+    Record,
+    is_training,
+    iterations_per_epoch,
+    metrics_of,
+    name_runs,
+    named,
+    place_in_iterations,
+    read_chance,
+    read_run,
+)
+
 PRECISION = 'topk_precision/block_'
 STYLES = ('--', ':', '-.')  # of the parts of a loss
 LABEL_GAP = 0.045  # between the numbers at the ends of precision curves
-
-
-def read_records(file: Path) -> list[Record]:
-    """Read the training records of one start of a run; lines of validation, and a last one cut off, are left out."""
-    records = []
-    for line in file.read_text().splitlines():
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if {'loss', 'lr', 'step'} <= record.keys():
-            records.append(record)
-    return records
-
-
-def join_starts(starts: Iterable[list[Record]]) -> list[Record]:
-    """Join what the starts of a run logged, first to last: from where a later one goes on, it counts."""
-    joined = []
-    for records in starts:
-        if records:
-            joined = [record for record in joined if record['step'] < records[0]['step']] + records
-    return joined
-
-
-def read_run(work_dir: Path) -> list[Record]:
-    """Read all training records of a work folder.
-
-    Raises:
-        ValueError: there are none.
-    """
-    files = sorted(work_dir.glob(f'*/{SCALARS}')) or list(work_dir.glob(SCALARS))
-    records = join_starts(read_records(file) for file in files)
-    if not records:
-        raise ValueError(f'no training loss in {work_dir}/*/{SCALARS}: give the work folder of a run that logged one')
-    return records
-
-
-def iterations_per_epoch(records: list[Record]) -> int | None:
-    """Tell how many iterations an epoch has, or None for runs that count iterations only.
-
-    Logging stops short of an epoch's end by less than an interval, so the later the epoch, the closer the ratio; it
-    never exceeds the true number.
-    """
-    ratios = [record['step'] / record['epoch'] for record in records if record.get('epoch')]
-    return math.ceil(max(ratios)) if len(ratios) == len(records) else None
 
 
 def smooth(values: list[float], share: float) -> list[float]:
@@ -91,40 +55,32 @@ def smooth(values: list[float], share: float) -> list[float]:
     return averages
 
 
-def read_chance(work_dir: Path) -> float | None:
-    """Tell the TopK precision that guessing has: one over the sources, or None if they do not share equally."""
-    files = sorted(work_dir.glob(f'*/{CONFIG}')) or list(work_dir.glob(CONFIG))
-    mixing = runpy.run_path(str(files[-1]))['model']['data_preprocessor'] if files else {}
-    even = 'num_sources' in mixing and not (mixing.get('shares') or mixing.get('hidden_ratio'))
-    return 1 / mixing['num_sources'] if even else None
-
-
-def named(records: list[Record], start: str) -> list[str]:
-    """List the logged values whose names begin so, by the number at their end, else as logged."""
-    names = dict.fromkeys(name for record in records for name in record if name.startswith(start))
-    return sorted(names, key=lambda name: int((re.findall(r'\d+$', name) or [0])[0]))
-
-
 class Curves:
     """The panels of a figure, and how far an iteration lies to the right.
 
     Args:
         runs: What is to be drawn.
         smoothing: As in `smooth`.
+        metrics: Which of what was found gets a panel, two in a row.
     """
 
-    def __init__(self, runs: dict[str, list[Record]], smoothing: float) -> None:
+    def __init__(self, runs: dict[str, list[Record]], smoothing: float, metrics: Sequence[str] = ()) -> None:
         self.smoothing = smoothing
         self.lengths = {name: iterations_per_epoch(records) for name, records in runs.items()}
         self.by_epoch = None not in self.lengths.values()
         precise = any(named(records, PRECISION) for records in runs.values())
-        size, heights = ((8, 8.5), (3, 2, 1)) if precise else ((8, 6), (3, 1))
-        self.figure, panels = pyplot.subplots(
-            len(heights), sharex=True, figsize=size, height_ratios=heights, layout='tight'
+        pairs = [[*metrics[i : i + 2], metrics[i]][:2] for i in range(0, len(metrics), 2)]
+        middle = [['precisions'] * 2, *pairs] if precise else pairs
+        heights = [3, *([2] if precise else []), *[1.5] * len(pairs), 1]
+        layout = [['losses'] * 2, *middle, ['rates'] * 2]
+        size = (8, 1 + 1.25 * sum(heights))
+        self.figure, panels = pyplot.subplot_mosaic(
+            layout, sharex=True, figsize=size, height_ratios=heights, layout='tight'
         )
-        self.losses, self.rates = panels[0], panels[-1]
-        self.precisions = panels[1] if precise else None
-        for axes in panels:
+        self.losses, self.rates = panels['losses'], panels['rates']
+        self.precisions = panels.get('precisions')
+        self.metrics = {name: panels[name] for name in metrics}
+        for axes in panels.values():
             axes.grid(alpha=0.3)
             axes.spines[['top', 'right']].set_visible(False)
 
@@ -132,26 +88,33 @@ class Curves:
         self, axes: Axes, run: str, records: list[Record], value: str, raw: bool = False, **style: object
     ) -> Line2D:
         """Draw a logged value against epochs or iterations, smoothed unless `raw`."""
-        length = self.lengths[run] if self.by_epoch else 1
+        length = self.lengths[run]
         there = [record for record in records if value in record]
         y = [record[value] for record in there]
-        x = [record['step'] / length for record in there]
+        x = [place_in_iterations(record, length) / (length if self.by_epoch else 1) for record in there]
         return axes.plot(x, y if raw else smooth(y, self.smoothing), **style)[0]
 
 
 def draw_runs(
-    runs: dict[str, list[Record]], smoothing: float, chances: dict[str, float | None] | None = None
+    runs: dict[str, list[Record]],
+    smoothing: float,
+    chances: dict[str, float | None] | None = None,
+    patterns: Sequence[str] = METRICS,
 ) -> pyplot.Figure:
-    """Draw losses (raw faint, smoothed bold, parts thin), TopK precision if it is logged, and learning rate.
+    """Draw losses (raw faint, smoothed bold, parts thin), TopK precision if it is logged, metrics, and learning rate.
 
-    Every run has a colour. `chances` tells the precision of guessing in each run, if it is known.
+    Every run has a colour. `chances` tells the precision of guessing in each run, if it is known; `patterns` which
+    metrics are drawn.
     """
-    curves = Curves(runs, smoothing)
+    curves = Curves(runs, smoothing, metrics_of([one for records in runs.values() for one in records], patterns))
     parts = _draw_losses(curves, runs)
     if curves.precisions is not None:
         _draw_precisions(curves, runs, set((chances or {}).values()) - {None})
     for number, (name, records) in enumerate(runs.items()):
         curves.draw(curves.rates, name, records, 'lr', raw=True, color=f'C{number}', linewidth=1.5)
+        for metric, axes in curves.metrics.items():
+            curves.draw(axes, name, records, metric, raw=True, color=f'C{number}', marker='.', linewidth=1.5)
+            axes.set_title(metric, fontsize=10, loc='left')
     curves.losses.set(ylabel='training loss')
     curves.rates.set(ylabel='learning rate', xlabel='epoch' if curves.by_epoch else 'iteration', ylim=(0, None))
     styles = [
@@ -208,34 +171,60 @@ def spread(falling: list[float], gap: float) -> list[float]:
     return placed
 
 
-def name_runs(folders: list[Path]) -> dict[str, Path]:
-    """Name each run by its folder, or by its whole path where two folders have one name."""
-    names = [folder.resolve().name for folder in folders]
-    pairs = zip(names, folders, strict=True)
-    return {name if names.count(name) == 1 else str(folder): folder for name, folder in pairs}
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run from the command line; a mistake in the arguments ends it with one line."""
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('work_dirs', nargs='+', type=Path, help='work folders of runs')
     parser.add_argument('--out', type=Path, default=Path('curves.png'), help='picture to write (%(default)s)')
     parser.add_argument('--smoothing', type=float, default=0.02, help='share averaged either side (%(default)s)')
+    text = f'patterns of metrics that get a panel; none for no panels ({" ".join(METRICS)})'
+    parser.add_argument('--metrics', nargs='*', default=METRICS, help=text)
+    parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
     args = parser.parse_args(arguments)
     if not 0 <= args.smoothing <= 0.5:
         parser.error(f'--smoothing {args.smoothing}: give a number from 0 to 0.5')
-    try:
-        runs = {name: read_run(folder) for name, folder in name_runs(args.work_dirs).items()}
+    return args
+
+
+def find_metrics(runs: dict[str, list[Record]], patterns: Sequence[str]) -> list[str]:
+    """List the metrics that are asked for.
+
+    Raises:
+        ValueError: a pattern of the user's that nothing matches.
+    """
+    records = [one for of_run in runs.values() for one in of_run]
+    unmet = [pattern for pattern in patterns if patterns is not METRICS and not metrics_of(records, [pattern])]
+    if unmet:
+        logged = ', '.join(metrics_of(records, ['*']))
+        raise ValueError(f'no run logged anything like {unmet[0]}; what they logged: {logged}')
+    return metrics_of(records, patterns)
+
+
+def tell(name: str, records: list[Record], metrics: Sequence[str]) -> None:
+    """Print how a run began and ended, and the last of what was found."""
+    training = [record for record in records if is_training(record)]
+    first, last = training[0], training[-1]
+    losses = f'loss {first["loss"]:.4f} at iteration {first["step"]}, {last["loss"]:.4f} at {last["step"]}'
+    print(f'{name}: {losses} ({len(training)} records)')
+    for metric in metrics:
+        values = [record[metric] for record in records if metric in record]
+        if values:
+            print(f'    {metric}: {values[-1]:.4g} at the end, {max(values):.4g} at most ({len(values)} records)')
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run from the command line; a mistake in the arguments ends it with one message."""
+    args = parse_args(arguments)
+    with readable_errors(args.debug):
+        folders = name_runs(args.work_dirs)
+        runs = {name: read_run(folder) for name, folder in folders.items()}
+        metrics = find_metrics(runs, args.metrics)
         precise = [name for name, records in runs.items() if named(records, PRECISION)]
-        chances = {name: read_chance(folder) for name, folder in name_runs(args.work_dirs).items() if name in precise}
+        chances = {name: read_chance(folders[name]) for name in precise}
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        draw_runs(runs, args.smoothing, chances).savefig(args.out, dpi=120)
-    except (ValueError, OSError) as error:
-        raise SystemExit(f'training_curves: {error}') from error
+        draw_runs(runs, args.smoothing, chances, args.metrics).savefig(args.out, dpi=120)
     for name, records in runs.items():
-        first, last = records[0], records[-1]
-        losses = f'loss {first["loss"]:.4f} at iteration {first["step"]}, {last["loss"]:.4f} at {last["step"]}'
-        print(f'{name}: {losses} ({len(records)} records)')
+        tell(name, records, metrics)
     print(args.out)
 
 
