@@ -8,13 +8,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 NAMED_PATH = re.compile(r'(?<![\w/.])((?:configs|tools|mixmae_mm|tests|docs)/[\w./*{},-]*[\w*/])')
-MADE_BY_RUNNING = ('docs/build',)
+READERS_OWN = ('configs/mixmae/mine.py',)
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
 def test_every_path_that_a_page_names_exists(page):
     named = {path for path in NAMED_PATH.findall(page.read_text()) if not set(path) & set('*{')}
-    missing = [path for path in named if not (ROOT / path).exists()]
+    missing = [path for path in named - set(READERS_OWN) if not (ROOT / path).exists()]
     assert not missing
 
 

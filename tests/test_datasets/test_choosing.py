@@ -27,5 +27,9 @@ def test_a_seeded_choice_without_repeats_comes_as_training_crops_it(picture_fold
 
 
 def test_a_stream_is_refused():
-    with pytest.raises(ValueError, match='^IterableDataset is a stream, of which no pictures can be chosen'):
-        choose_pictures(IterableDataset(), 2, 0)
+    class Stream(IterableDataset):
+        def __iter__(self):
+            return iter([])
+
+    with pytest.raises(ValueError, match='^Stream is a stream, of which no pictures can be chosen'):
+        choose_pictures(Stream(), 2, 0)

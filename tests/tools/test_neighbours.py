@@ -45,7 +45,7 @@ def test_neighbours_are_those_of_loops(files, tmp_path, capsys, centre):
     assert lines[-2] == f'{paths[1]}: {expected[0][0]} ({expected[0][1]:.3f})'
     page = (tmp_path / 'new/out.html').read_text()
     for name, cosine in expected[:3]:
-        assert f'<b>{cosine:.3f}</b><br>{name.replace("<b>&", "&lt;b&gt;&amp;")}<' in page
+        assert f'<b>{cosine:.3f}</b><br>{str(name).replace("<b>&", "&lt;b&gt;&amp;")}<' in page
     assert '<b>&' not in page
     assert page.count('<img') == 4
     with Image.open(tmp_path / 'new/out.png') as sheet:

@@ -58,12 +58,13 @@ def _blocks(text: str) -> Iterator[tuple[int, list[str]]]:
     """Yield each block that may hold commands, with the number of its first line."""
     block, fence, language = [], False, ''
     for number, line in enumerate([*text.splitlines(), ''], 1):
-        if line.lstrip().startswith('```'):
+        is_fence = line.lstrip().startswith('```')
+        if is_fence:
             fence, language = not fence, line.strip().strip('`') if not fence else ''
-            continue
-        if (fence and language in SHELLS) or (not fence and line.startswith('    ')):
+        elif (fence and language in SHELLS) or (not fence and line.startswith('    ')):
             block.append(line.strip())
-        elif block:
+            continue
+        if block:
             yield number - len(block), block
             block = []
 

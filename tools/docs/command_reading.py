@@ -116,6 +116,8 @@ def read_make(words: list[str], inline: bool) -> str:
     done = subprocess.run(['make', '-n', *words], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise ReadError(done.stderr.strip())
+    if 'Nothing to be done' in done.stdout:  # a folder of that name
+        raise ReadError(f"No rule to make target '{words[0]}'")
     for line in re.findall(r'^\.venv/bin/(python (?:tools|-m mixmae_mm).*)$', done.stdout, re.MULTILINE):
         read(Command('Makefile', 0, line))
     return 'parsed'
