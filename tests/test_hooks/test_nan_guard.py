@@ -237,6 +237,7 @@ def test_a_number_of_events_that_stops_nothing_is_refused(wrong):
 def train_in_two(rank, folder, port):
     """Train as one of two processes, the second of which gets a bad batch."""
     faulthandler.dump_traceback_later(200, exit=True)
+    os.environ['LOCAL_RANK'] = '0'
     distributed.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
     wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False, device_ids=None)
     settings = dict(launcher='pytorch', model_wrapper_cfg=wrapper)

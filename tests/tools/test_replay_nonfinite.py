@@ -87,6 +87,7 @@ def test_mixtures_are_drawn_again(tmp_path, capsys):
     config.train_dataloader.dataset = dict(type='HugePictures', pipeline=[])
     run_until(config)
     (folder,) = (tmp_path / 'nonfinite').iterdir()
+    capsys.readouterr()
     _, then, now, draws = replayed(capsys, folder, '--device', 'cpu')
     assert then.startswith(f'then: {FOUND}')
     assert now == then.replace('then: ', 'now:  ')
