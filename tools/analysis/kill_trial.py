@@ -10,6 +10,7 @@ anything differed.
 
 import argparse
 import contextlib
+import importlib
 import os
 import random
 import signal
@@ -31,6 +32,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import train
 
 TRAINED = ('state_dict', 'optimizer', 'param_schedulers')
+
+
+def load_host(scope: str) -> None:
+    """Load what trainings would spend most of their seconds on, so that kills fall into the training itself."""
+    for part in ('models', 'datasets', 'evaluation', 'visualization'):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(f'{scope}.{part}')
 
 
 def start(config: Path, work_dir: Path) -> int:
@@ -147,6 +155,7 @@ def main(arguments: list[str] | None = None) -> None:
         config.merge_from_dict(args.cfg_options or {})
         args.work_dir.mkdir(parents=True)
         config.dump(args.work_dir / 'config.py')
+        load_host(config.get('default_scope', 'mmengine'))
         if not kill_trial(args.work_dir / 'config.py', args.work_dir.absolute(), args.kills, args.seed):
             sys.exit('a resumed run did not end as the straight one')
 
