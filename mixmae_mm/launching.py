@@ -13,6 +13,8 @@ from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.logging import print_log
 
+from mixmae_mm.registry import SCOPE
+
 # Where each launcher tells a process its rank, its rank on this machine, and how many processes there are.
 VARIABLES = {
     'pytorch': ('RANK', 'LOCAL_RANK', 'WORLD_SIZE'),
@@ -55,10 +57,25 @@ def read_config(args: argparse.Namespace) -> Config:
     if args.local_rank is not None:
         os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     config = Config.fromfile(args.config)
+    _drop_scopes(config._cfg_dict)
     config.merge_from_dict(args.cfg_options or {})
     config.launcher = args.launcher
     config.work_dir = args.work_dir or config.get('work_dir') or f'./work_dirs/{Path(args.config).stem}'
     return config
+
+
+def _drop_scopes(node: Any) -> None:
+    """Take out the scope that mmengine notes in all that is inherited by `_base_ = 'mixmae_mm::...'`.
+
+    Our configs name each type with its own, and `collate_fn` would be given it as an argument.
+    """
+    if isinstance(node, dict):
+        if node.get('_scope_') == SCOPE:
+            del node['_scope_']
+        node = list(node.values())
+    if isinstance(node, list | tuple):
+        for part in node:
+            _drop_scopes(part)
 
 
 def say(message: str, level: int = logging.INFO) -> None:

@@ -115,6 +115,7 @@ def test_upstream_mmcv_is_built_without_ops_and_with_our_setuptools(clone, calls
         ('requirements/mminstall.txt', ['openmmlab', 'ops', 'dense']),
         ('requirements/dense.txt', ['dense']),
         ('requirements/extras.txt', ['tests']),
+        ('requirements/docs.txt', ['tests']),
         ('requirements/tests.txt', ['tests']),
         ('setup.py', ['project']),
     ],

@@ -39,11 +39,11 @@ def test_it_trains(tmp_path, monkeypatch, name):
     monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(EXAMPLE), os.environ.get('PYTHONPATH', '')]))
     make_pictures(tmp_path / 'pictures')
     loader = ['batch_size=16', 'num_workers=0', 'persistent_workers=False', f'dataset.data_root={tmp_path}/pictures']
-    options = [*(f'train_dataloader.{setting}' for setting in loader), 'train_cfg.max_epochs=1']
+    options = [*(f'train_dataloader.{setting}' for setting in loader), 'train_cfg.max_epochs=5']
     config = EXAMPLE / f'configs/mixmae_{name}.py'
     finish(tool('train.py', config, '--work-dir', tmp_path / 'run', '--cfg-options', *options))
-    saved = torch.load(tmp_path / 'run/epoch_1.pth', weights_only=False)
-    assert saved['meta']['iter'] == 2
+    saved = torch.load(tmp_path / 'run/epoch_5.pth', weights_only=False)
+    assert saved['meta']['iter'] == 10
     moved = [state for state in saved['optimizer']['state'].values() if state['exp_avg'].any()]
     assert len(moved) == len(saved['optimizer']['state']) > 20
     assert ('backbone.blocks.3.tokens.0.weight' in saved['state_dict']) == (name == 'cell-mixer')

@@ -142,13 +142,13 @@ class Environment:
         self.venv = root / folder
         self.python = self.venv / 'bin' / 'python'
         self.lock = None
-        names = ('runtime', 'mminstall', 'upstream', 'dense', 'extras', 'tests')
+        names = ('runtime', 'mminstall', 'upstream', 'dense', 'extras', 'docs', 'tests')
         need = [root / 'requirements' / f'{name}.txt' for name in names]
-        self.runtime, self.mminstall, self.upstream, self.dense, self.extras, self.tests = need
+        self.runtime, self.mminstall, self.upstream, self.dense, self.extras, self.docs, self.tests = need
         self.project_files = tuple(root / name for name in ('setup.py', 'pyproject.toml', 'mixmae_mm/version.py'))
         torch = Step('torch', (self.runtime,), self.install_torch)
         project = Step('project', self.project_files, self.install_project)
-        tests = Step('tests', (self.runtime, self.extras, self.tests), self.install_tests)
+        tests = Step('tests', (self.runtime, self.extras, self.docs, self.tests), self.install_tests)
         light = (torch, Step('openmmlab', (self.runtime, self.mminstall), self.install_openmmlab), project)
         full = (Step('ops', (self.runtime, self.mminstall), self.install_ops),
                 Step('dense', (self.runtime, self.mminstall, self.dense), self.install_dense), tests)
@@ -265,9 +265,9 @@ class Environment:
         self.pip('mmdet, mmseg (about 20 s)', '--no-cache-dir', '--no-deps', '-r', self.dense)
 
     def install_tests(self) -> None:
-        """Install what the tests and the linter need, and what single features ask for."""
+        """Install what the tests and the linter need, and what single features and the site of the docs ask for."""
         self.pip('pytest, ruff, onnxruntime, ... (about half a minute)',
-                 '-c', self.runtime, '-r', self.tests, '-r', self.extras)
+                 '-c', self.runtime, '-r', self.tests, '-r', self.extras, '-r', self.docs)
 
     def install_ops(self) -> None:
         """Replace mmcv by the one with compiled ops; a kept wheel whose ops do not load is built once more."""

@@ -13,9 +13,7 @@ class PictureArchive(PictureDataset):
     `shards/a.tar/dir/x.jpg`. Of WebDataset's shards the pictures are taken, and what else belongs to a sample is left
     alone. Tar files must not be compressed; zip files may be stored or deflated.
 
-    Args:
-        data_root: The archive, or a folder with archives at any depth.
-        args: As all settings, of `PictureDataset`.
+    Settings are those of `PictureDataset`; `data_root` is the archive, or a folder with archives at any depth.
 
     Raises:
         ValueError: there is no archive or no picture, or an archive is damaged, encrypted, or compressed as a whole.

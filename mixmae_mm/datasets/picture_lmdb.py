@@ -18,9 +18,7 @@ class PictureLMDB(PictureDataset):
     `PictureFolder` would list files of these names. Needs `pip install lmdb`. mmengine's own LmdbBackend takes ASCII
     keys only, and shares a database with forked processes, which LMDB forbids.
 
-    Args:
-        data_root: The database, a folder or a file.
-        args: As all settings, of `PictureDataset`.
+    Settings are those of `PictureDataset`; `data_root` is the database, a folder or a file.
 
     Raises:
         ValueError: there is no such database, or it is empty.

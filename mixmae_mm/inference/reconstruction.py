@@ -18,7 +18,7 @@ from mixmae_mm.inference.pictures import PictureReader, Pictures
 from mixmae_mm.inference.reconstructing import reconstruct
 from mixmae_mm.mixing import resize_assignment, visible
 from mixmae_mm.models.pretrainer import Reconstructions
-from mixmae_mm.visualization import describe, draw_rows
+from mixmae_mm.visualization.sheets import describe, draw_rows
 
 
 class Reconstructed(NamedTuple):

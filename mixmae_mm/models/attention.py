@@ -35,8 +35,16 @@ def prefers_fused(query: Tensor, joined: Tensor) -> bool:
 
     On the CPU the fused kernel is slower when the bias needs a gradient and faster otherwise (docs/performance.md, by
     tools/benchmarks/attention.py). On a GPU it keeps the logits out of memory; that choice is not measured yet.
+    Exported programs have it written out, since how the fused kernel lays its result out is the machine's own.
     """
+    if is_exported():
+        return False
     return query.device.type != 'cpu' or not (torch.is_grad_enabled() and joined.requires_grad)
+
+
+def is_exported() -> bool:
+    """Tell whether a program for other machines is being traced; older versions of PyTorch cannot tell."""
+    return getattr(torch.compiler, 'is_exporting', lambda: False)()
 
 
 def prefers_runs(x: Tensor, training: bool) -> bool:
@@ -86,8 +94,8 @@ def _fused(query: Tensor, key: Tensor, value: Tensor, joined: Tensor) -> Tensor:
 def attend_sequence(query: Tensor, key: Tensor, value: Tensor, keep: Tensor | None = None) -> Tensor:
     """Softmax attention over plain sequences: query, key, value (B, S, T, D) -> (B, S, T, D).
 
-    PyTorch's fused attention, but for training on a CPU in half precision: there the three steps written out take about
-    half its time (docs/performance.md). Both compute the softmax in float32.
+    PyTorch's fused attention, but for exported programs, and for training on a CPU in half precision: there the three
+    steps written out take about half its time (docs/performance.md). Both compute the softmax in float32.
 
     Args:
         query: What looks.
@@ -96,7 +104,9 @@ def attend_sequence(query: Tensor, key: Tensor, value: Tensor, keep: Tensor | No
         keep: True where a query (rows) may see a key (columns), bool (B, S or 1, T, T); None keeps all.
     """
     bias = None if keep is None else _as_bias(keep, query.dtype)
-    if query.device.type != 'cpu' or query.dtype == torch.float32 or not torch.is_grad_enabled():
+    if not is_exported() and (
+        query.device.type != 'cpu' or query.dtype == torch.float32 or not torch.is_grad_enabled()
+    ):
         return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
     logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
     if bias is not None:

@@ -127,10 +127,11 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         """Tell the cells in pictures of `size` = (H, W)."""
         side = self.cell_size * self.block_size
         if size[0] % side or size[1] % side:
-            name, setting = ('cells', 'cell_size') if self.block_size == 1 else ('blocks', 'block_size')
+            blocks = '' if self.block_size == 1 else f' in blocks of {self.block_size} x {self.block_size}'
+            setting = 'cell_size' if self.block_size == 1 else 'block_size'
             raise ValueError(
-                f'pictures of {size[0]} x {size[1]} pixels cannot be cut into {name} of {side} x '
-                f'{side}: make their sides multiples of {side}, or change {setting}'
+                f'pictures of {size[0]} x {size[1]} pixels cannot be cut into cells of {self.cell_size} x '
+                f'{self.cell_size}{blocks}: make their sides multiples of {side}, or change {setting}'
             )
         return size[0] // self.cell_size, size[1] // self.cell_size
 

@@ -10,8 +10,7 @@ from mixmae_mm.registry import VISBACKENDS
 class MLflowPicturesBackend(MLflowVisBackend):
     """mmengine's MLflow, with pictures: MLflow wants a file's ending in their names, and each step a name of its own.
 
-    Args:
-        kwargs: As of `MLflowVisBackend`.
+    Settings are those of `MLflowVisBackend`.
     """
 
     def add_image(self, name: str, image: np.ndarray, step: int = 0, **kwargs: object) -> None:

@@ -38,7 +38,7 @@ def test_rounds_space_themselves_out_to_their_share(clock):
 
 
 def test_the_first_round_is_always_granted_and_cheap_ones_always(clock):
-    given = Allowance(0.01)
+    given = Allowance(0.03)
     for _ in range(20):
         assert given.affords_another()
         with given.spending():

@@ -120,7 +120,7 @@ def test_blocks_are_cells_of_their_size(settings):
 
 def test_pictures_that_blocks_would_cut():
     preprocessor = MixingDataPreprocessor(cell_size=16, block_size=2)
-    message = '^pictures of 64 x 80 pixels cannot be cut into blocks of 32 x 32: make .* 32, or change block_size$'
+    message = '^pictures of 64 x 80 pixels cannot be cut into cells of 16 x 16 in blocks of 2 x 2: make .* 32, or '
     with pytest.raises(ValueError, match=message):
         preprocessor(dict(inputs=torch.zeros(2, 3, 64, 80)), training=True)
     with pytest.raises(ValueError, match='of 1 cell or more a side, got block_size 0$'):
