@@ -10,7 +10,7 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.model.wrappers import MMFullyShardedDataParallel
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS
-from tools.tiny_mixmae import tiny_mixedae, tiny_model
+from tiny_mixmae import tiny_mixedae, tiny_model
 from torch import distributed
 from torch.distributed.fsdp import StateDictType
 from torch.multiprocessing import spawn

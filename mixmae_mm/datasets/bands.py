@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 
-from mixmae_mm.datasets.cropping import resize
+from mixmae_mm.datasets.cropping import random_crop, resize
 from mixmae_mm.datasets.loading import LoadPicture
 from mixmae_mm.registry import TRANSFORMS
 
@@ -82,8 +82,7 @@ class LoadBandsRandomResizedCrop(LoadBands):
         **settings: object,
     ) -> None:
         super().__init__(**settings)
-        ranges = dict(crop_ratio_range=crop_ratio_range, aspect_ratio_range=aspect_ratio_range)
-        self.crop = TRANSFORMS.build(dict(type='mmpretrain.RandomResizedCrop', scale=scale, **ranges))
+        self.crop = random_crop(scale, crop_ratio_range=crop_ratio_range, aspect_ratio_range=aspect_ratio_range)
 
     def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
         """Turn a file's bytes into the pixels of a part; give also the (height, width) of the picture."""

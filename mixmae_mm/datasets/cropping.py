@@ -3,10 +3,13 @@
 import cv2
 import numpy as np
 import torch
+from mmcv.transforms import BaseTransform
 from PIL import ExifTags, Image
 from torch.nn import functional as F
 
 from mixmae_mm.datasets.loading import LoadPicture, open_picture
+from mixmae_mm.models.positions import pair
+from mixmae_mm.models.settings import check_range
 from mixmae_mm.registry import TRANSFORMS
 
 END_OF_JPEG = b'\xff\xd9'
@@ -43,8 +46,7 @@ class LoadRandomResizedCrop(LoadPicture):
         backend_args: dict | None = None,
     ) -> None:
         super().__init__(mode, backend_args)
-        ranges = dict(crop_ratio_range=crop_ratio_range, aspect_ratio_range=aspect_ratio_range)
-        self.crop = TRANSFORMS.build(dict(type='mmpretrain.RandomResizedCrop', scale=scale, **ranges))
+        self.crop = random_crop(scale, crop_ratio_range=crop_ratio_range, aspect_ratio_range=aspect_ratio_range)
 
     def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
         """Turn a file's bytes into the pixels of a part; give also the (height, width) of the upright picture."""
@@ -62,6 +64,16 @@ class LoadRandomResizedCrop(LoadPicture):
             raise ValueError('OpenCV cannot decode it as a JPEG file')
         part = pixels[top // times : -(-(top + height) // times), left // times : -(-(left + width) // times)]
         return resize(part, wanted, backwards=self.mode == 'RGB'), shape
+
+
+def random_crop(scale: int | tuple[int, int], **ranges: tuple[float, float]) -> BaseTransform:
+    """Build mmpretrain's transform, which draws the part.
+
+    Raises:
+        ValueError: sizes or ranges that are none.
+    """
+    check_range(**ranges)
+    return TRANSFORMS.build(dict(type='mmpretrain.RandomResizedCrop', scale=pair(scale), **ranges))
 
 
 def is_plain_jpeg(picture: Image.Image, content: bytes) -> bool:

@@ -58,8 +58,8 @@ class EncoderCard:
         try:
             read = {name: json.loads(text[name]) for name in ('settings', 'image_size', 'mean', 'std')}
             settings = {name: x for name, x in dict(read.pop('settings')).items() if name not in OF_TRAINING}
+            image_size = pair(read.pop('image_size'))
             numbers = {name: tuple(map(float, x)) for name, x in read.items()}
-            image_size = pair(numbers.pop('image_size'))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f'what it says of its encoder cannot be read ({error!r}): it is damaged') from error
         told = {name: text.get(name, '') for name in ('version', 'source', 'sha256')}

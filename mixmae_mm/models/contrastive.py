@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mixmae_mm.models.settings import check_positive
 from mixmae_mm.registry import MODELS
 
 
@@ -24,13 +25,12 @@ class HomologousContrastiveLoss(nn.Module):
         weight: Factor of the loss.
 
     Raises:
-        ValueError: a temperature that is not positive.
+        ValueError: a temperature or a weight that is not positive.
     """
 
     def __init__(self, temperature: float = 0.25, weight: float = 0.1) -> None:
         super().__init__()
-        if temperature <= 0:
-            raise ValueError(f'temperature {temperature}: give a positive number')
+        check_positive(temperature=temperature, weight=weight)
         self.temperature = temperature
         self.weight = weight
 

@@ -8,6 +8,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from mixmae_mm.mixing import MixedImages, cells_of, images_of, visible
+from mixmae_mm.models.settings import check_positive, check_whole
 from mixmae_mm.registry import MODELS
 
 
@@ -32,6 +33,8 @@ class MixReconstructionHead(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        check_whole(cell_size=cell_size)
+        check_positive(eps=eps)
         self.hidden_only = hidden_only
         self.cell_size = cell_size
         self.norm_pix = norm_pix
@@ -39,6 +42,7 @@ class MixReconstructionHead(BaseModule):
 
     def loss(self, predictions: Tensor, images: MixedImages) -> dict[str, Tensor]:
         """Compare predictions (G, K, N, P) with what the mixtures hide; every hidden cell weighs the same."""
+        self._check_cells(predictions, images)
         targets = cells_of(images.sources, self.cell_size)
         if self.norm_pix:
             mean, std = self._statistics(targets)
@@ -63,6 +67,22 @@ class MixReconstructionHead(BaseModule):
         shown = visible(images.assignment.flatten(1), cells.shape[1])
         grid = tuple(images.assignment.shape[-2:])
         return images_of(torch.where(shown[..., None], cells, predictions), self.cell_size, grid)
+
+    def _check_cells(self, predictions: Tensor, images: MixedImages) -> None:
+        """See that what is predicted (G, K, N, P) are this head's cells of these pictures.
+
+        Raises:
+            ValueError: they are others.
+        """
+        cells, channels = images.assignment[0].numel(), images.sources.shape[2]
+        numbers = self.cell_size**2 * channels
+        if predictions.shape[2:] != (cells, numbers) or images.sources[0, 0].numel() != cells * numbers:
+            raise ValueError(
+                f'{predictions.shape[2]} cells of {predictions.shape[3]} numbers are predicted, for pictures of '
+                f'{tuple(images.sources.shape[-2:])} pixels with {channels} channels in {cells} cells of '
+                f'{self.cell_size} x {self.cell_size}: set cell_size of data_preprocessor, neck and head to the same, '
+                "and the neck's image_channels to those of the pictures"
+            )
 
     def _statistics(self, cells: Tensor) -> tuple[Tensor, Tensor]:
         """Give the mean and standard deviation of each cell, (..., P) -> two of (..., 1)."""

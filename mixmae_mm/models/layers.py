@@ -122,7 +122,16 @@ class PatchEmbed(nn.Module):
         self.norm = nn.LayerNorm(dims) if norm else nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Embed images (B, C, H, W) as tokens on their grid, (B, h, w, dims)."""
+        """Embed images (B, C, H, W) as tokens on their grid, (B, h, w, dims).
+
+        Raises:
+            ValueError: pictures of other channels.
+        """
+        if images.shape[1] != self.proj.in_channels:
+            raise ValueError(
+                f'pictures have {images.shape[1]} channels, and the encoder is for {self.proj.in_channels}: set '
+                'in_channels of the backbone'
+            )
         return self.norm(self.proj(images).permute(0, 2, 3, 1))
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mixmae_mm.mixing import put_back, take, unmix
 from mixmae_mm.models.layers import Block, init_linear_layers
 from mixmae_mm.models.positions import Size, fit_stored_table, pair, resize_table, token_table
+from mixmae_mm.models.settings import check_flag, check_positive, check_whole
 from mixmae_mm.models.stored import FitsStored
 from mixmae_mm.registry import MODELS
 
@@ -47,6 +48,11 @@ class MixDecoder(FitsStored, BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        sizes = dict(in_channels=in_channels, cell_size=cell_size, image_channels=image_channels)
+        check_whole(**sizes, embed_dims=embed_dims, num_heads=num_heads)
+        check_whole(0, depth=depth)
+        check_positive(norm_eps=norm_eps)
+        check_flag(cls_token=cls_token)
         self.grid = pair(grid_size)
         self.cls_token = cls_token
         self.mask_token = nn.Parameter(torch.empty(1, 1, embed_dims))
@@ -79,12 +85,14 @@ class MixDecoder(FitsStored, BaseModule):
             Predicted pixels (G, K, N, P), cells row by row, in a cell (row, column, channel).
 
         Raises:
-            ValueError: what the encoder gives is no map, or not on the grid of the cells.
+            ValueError: what the encoder gives is no map, not on the grid of the cells, or lacks CLS.
         """
-        grid = _check_map(features[-1], assignment)
+        grid = _check_map(features[-1], assignment, self.decoder_embed.in_features)
         tokens = self._embed(features[-1].flatten(2).transpose(1, 2), shown)
         sequences = unmix(tokens, assignment.flatten(1), self.mask_token[0, 0], num_sources)
         if self.cls_token:
+            if cls is None:
+                raise ValueError('cls_token is set, but the encoder gives no CLS token: set cls_token=False')
             copies = self.decoder_embed(cls)[:, None, None].expand(-1, num_sources, -1, -1)
             sequences = torch.cat([copies, sequences], dim=2)
         extra = int(self.cls_token)
@@ -104,8 +112,8 @@ class MixDecoder(FitsStored, BaseModule):
         fit_stored_table(state_dict, f'{prefix}decoder_pos_embed', self.grid, int(self.cls_token))
 
 
-def _check_map(features: Tensor, assignment: Tensor) -> Size:
-    """See that the encoder's features lie on the grid of the cells, and give it.
+def _check_map(features: Tensor, assignment: Tensor, channels: int) -> Size:
+    """See that the encoder's features have these channels and lie on the grid of the cells, and give it.
 
     Raises:
         ValueError: they do not.
@@ -120,5 +128,10 @@ def _check_map(features: Tensor, assignment: Tensor) -> Size:
         raise ValueError(
             f"the encoder's last map is {grid[0]} x {grid[1]}, but there are {assignment.shape[-2]} x "
             f'{assignment.shape[-1]} cells: set cell_size to the stride of the last map'
+        )
+    if features.shape[1] != channels:
+        raise ValueError(
+            f"the encoder's last map has {features.shape[1]} channels, and the decoder is for {channels}: set "
+            'in_channels of the neck to those of the map'
         )
     return grid

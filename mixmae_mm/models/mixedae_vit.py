@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from mixmae_mm.mixing import homologous, resize_assignment, take
 from mixmae_mm.models.homologous import TopKeys, TrueKeys
 from mixmae_mm.models.plain_vit import EXTRA, PlainViT
+from mixmae_mm.models.settings import check_whole
 from mixmae_mm.models.vit_arch import check_blocks, one_of
 from mixmae_mm.registry import MODELS
 
@@ -69,6 +70,7 @@ class MixedAEViT(PlainViT):
         **settings: object,
     ) -> None:
         super().__init__(arch, **settings)
+        check_whole(num_sources=num_sources)
         depth = self.arch.depth
         self.num_sources = num_sources
         self.attention = one_of(ATTENTIONS, attention, 'attention')
@@ -121,7 +123,7 @@ class MixedAEViT(PlainViT):
             tokens = tokens + self.segment_embed[sources]
         rules = {} if sources is None else self._rules(homologous(sources))
         outputs = self.run_blocks(tokens, rules)
-        measured = {index: rule.precision for index, rule in rules.items() if isinstance(rule, TopKeys)}
+        measured = {i: rule.precision for i, rule in rules.items() if getattr(rule, 'precision', None) is not None}
         return Encoded(self.lay_out(outputs, grid, shown), outputs[self.out_indices[-1]][:, 0], measured)
 
     def _rules(self, same: Tensor) -> dict[int, TopKeys] | dict[int, TrueKeys]:

@@ -10,12 +10,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mixmae_mm.models.settings import is_whole
+
 Size = tuple[int, int]
 
 
 def pair(size: int | Size) -> Size:
-    """Read a side or (height, width) as (height, width)."""
-    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+    """Read a side or (height, width) as (height, width).
+
+    Raises:
+        ValueError: it is neither.
+    """
+    sides = (size, size) if is_whole(size) else tuple(size) if isinstance(size, list | tuple) else ()
+    if len(sides) != 2 or not all(map(is_whole, sides)):
+        raise ValueError(f'a size is a whole number, or two of them, height and width, each 1 or more; got {size!r}')
+    return int(sides[0]), int(sides[1])
 
 
 def sin_cos_table(grid: Size, dims: int) -> Tensor:

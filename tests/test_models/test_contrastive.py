@@ -121,7 +121,7 @@ def test_gradients():
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match='temperature 0: give a positive number'):
+    with pytest.raises(ValueError, match='temperature must be a positive number, got 0'):
         HomologousContrastiveLoss(0)
     with pytest.raises(ValueError, match=r'are needed, got \(2, 8\) and \(2, 8\)'):
         loss()(torch.randn(2, 8), torch.zeros(2, 8))
