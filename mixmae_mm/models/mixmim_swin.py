@@ -20,7 +20,7 @@ from mixmae_mm.models.attention import prefers_runs
 from mixmae_mm.models.layers import PatchEmbed, init_linear_layers
 from mixmae_mm.models.padding import blank_pixels, blank_tokens, count_tokens, find_pictures, picture_labels
 from mixmae_mm.models.positions import Size, fill_up, fit_stored_table, pair, resize_table, sin_cos_table
-from mixmae_mm.models.settings import check_positive, check_whole
+from mixmae_mm.models.settings import check_encoder
 from mixmae_mm.models.stored import FitsStored, KeepsSettings
 from mixmae_mm.models.swin_arch import lay_windows, read_arch
 from mixmae_mm.models.swin_stage import SwinStage
@@ -80,9 +80,7 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        check_whole(patch_size=patch_size, in_channels=in_channels)
-        check_whole(-1, frozen_stages=frozen_stages)
-        check_positive(mlp_ratio=mlp_ratio)
+        check_encoder(patch_size, in_channels, frozen_stages, mlp_ratio)
         self.arch = read_arch(arch, window_sizes, out_indices)
         self.patch_size = patch_size
         self.stride = patch_size * 2 ** (self.arch.num_stages - 1)

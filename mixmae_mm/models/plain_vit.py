@@ -20,7 +20,7 @@ from mixmae_mm.models.attention import Attention, Select
 from mixmae_mm.models.layers import Block, PatchEmbed, init_linear_layers
 from mixmae_mm.models.padding import PADDING, blank_pixels, blank_tokens, count_tokens, find_pictures, picture_labels
 from mixmae_mm.models.positions import Size, fill_up, fit_stored_table, pair, resize_table, token_table
-from mixmae_mm.models.settings import check_flag, check_positive, check_whole
+from mixmae_mm.models.settings import check_encoder, check_flag, check_positive
 from mixmae_mm.models.stored import FitsStored, KeepsSettings
 from mixmae_mm.models.vit_arch import check_blocks, one_of, read_arch
 from mixmae_mm.models.vit_windows import WindowedAttention, plan_blocks
@@ -82,9 +82,8 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        check_whole(patch_size=patch_size, in_channels=in_channels)
-        check_whole(-1, frozen_stages=frozen_stages)
-        check_positive(mlp_ratio=mlp_ratio, norm_eps=norm_eps)
+        check_encoder(patch_size, in_channels, frozen_stages, mlp_ratio)
+        check_positive(norm_eps=norm_eps)
         check_flag(train_positions=train_positions)
         self.arch = read_arch(arch)
         dims, depth = self.arch.embed_dims, self.arch.depth

@@ -21,6 +21,17 @@ def check_whole(least: int = 1, **settings: object) -> None:
             raise ValueError(f'{name} must be a whole number, {least} or more, got {value!r}')
 
 
+def check_encoder(patch_size: int, in_channels: int, frozen_stages: int, mlp_ratio: float) -> None:
+    """Refuse what no encoder can be built with.
+
+    Raises:
+        ValueError: one of them is such.
+    """
+    check_whole(patch_size=patch_size, in_channels=in_channels)
+    check_whole(-1, frozen_stages=frozen_stages)
+    check_positive(mlp_ratio=mlp_ratio)
+
+
 def check_positive(**settings: object) -> None:
     """Refuse what is no positive, finite number.
 
