@@ -16,6 +16,7 @@ PICTURES = 'data/shapes'
 TRAINING = [
     '--cfg-options',
     'train_cfg.max_epochs=1',
+    'param_scheduler=None',  # warm-up would be longer than the run
     'train_dataloader.batch_size=4',
     'train_dataloader.num_workers=0',
     'train_dataloader.persistent_workers=False',
