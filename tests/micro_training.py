@@ -31,7 +31,9 @@ model = dict(
     head=dict(cell_size=32))
 train_dataloader = dict(
     batch_size=8, num_workers=2, persistent_workers={persistent}, dataset=dict(data_root='{pictures}'))
-default_hooks = dict(logger=dict(interval=1), checkpoint=dict(by_epoch={by_epoch}, interval={interval}))
+default_hooks = dict(
+    logger=dict(interval=1), checkpoint=dict(by_epoch={by_epoch}, interval={interval}),
+    reconstruction=dict(interval=0), online=dict(interval=0))
 log_processor = dict(by_epoch={by_epoch})
 custom_hooks = [dict(type='SignalHook', after=None)]
 param_scheduler = dict(_delete_=True, type='CosineAnnealingLR', T_max=12, by_epoch=False)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,7 @@ class Scratch:
         few = ['--train', '20', '--val', '10', '--workers', '1']
         self.run(['tools/dataset_converters/make_shapes.py', PICTURES, *few])
         (folder / 'data/imagenette_96').symlink_to('shapes')
+        shutil.make_archive(str(folder / 'pictures'), 'zip', folder / PICTURES)
         for config, name in SAMPLES.items():
             save_untrained(config, folder / name)
         self.run(['tools/train.py', MICRO, '--work-dir', 'work_dirs/RUN', *TRAINING])
@@ -98,7 +100,7 @@ class Scratch:
         (self.folder / 'written').mkdir(exist_ok=True)
         fills = {r'^CONFIG(\.py)?$': placed('CONFIG', tool), r'\b(CHECKPOINT|PRETRAINED|FILE)\b(\.pth)?': checkpoint,
                  r'^OUT(\.pth)?$': f'{out}.pth', r'/(your|any)/folder|^FOLDER$': f'{PICTURES}/train',
-                 r'^FOLDER/': f'{PICTURES}/'}  # fmt: skip
+                 r'^FOLDER/': f'{PICTURES}/', r'/your/pictures\.zip': 'pictures.zip'}  # fmt: skip
         if tool.endswith('make_shapes.py'):
             fills[r'^data/'] = f'{out}/'
         filled = []
