@@ -100,7 +100,8 @@ class Scratch:
         (self.folder / 'written').mkdir(exist_ok=True)
         fills = {r'^CONFIG(\.py)?$': placed('CONFIG', tool), r'\b(CHECKPOINT|PRETRAINED|FILE)\b(\.pth)?': checkpoint,
                  r'^OUT(\.pth)?$': f'{out}.pth', r'/(your|any)/folder|^FOLDER$': f'{PICTURES}/train',
-                 r'^FOLDER/': f'{PICTURES}/', r'/your/pictures\.zip': 'pictures.zip'}  # fmt: skip
+                 r'^FOLDER/': f'{PICTURES}/', r'/your/pictures\.zip': 'pictures.zip',
+                 r'^work_dirs/(ONE|OTHER)$': 'work_dirs/RUN'}  # fmt: skip
         if tool.endswith('make_shapes.py'):
             fills[r'^data/'] = f'{out}/'
         filled = []
