@@ -90,3 +90,30 @@ def test_messages_name_setting_and_value():
         with pytest.raises(ValueError, match='^ratios must be two positive numbers, the least and the greatest, got '):
             check_range(ratios=wrong)
     check_range(ratios=[0.5, 0.5])
+
+
+@pytest.mark.parametrize(
+    ('method', 'part', 'setting', 'said'),
+    [
+        (tiny_model, 'neck', dict(in_channels=3), "^the encoder's last map has 64 channels, and the decoder is for 3: "),
+        (tiny_model, 'neck', dict(cls_token=True), '^cls_token is set, but the encoder gives no CLS token: '),
+        (tiny_model, 'neck', dict(image_channels=1), '^16 cells of 64 numbers are predicted, for pictures of '),
+        (tiny_model, 'neck', dict(grid_size=(-1, -1)), r'^a size is a whole number, .* got \(-1, -1\)$'),
+        (tiny_model, 'backbone', dict(img_size=(32, 1.5)), r'^a size is a whole number, .* got \(32, 1.5\)$'),
+        (tiny_model, 'backbone', dict(in_channels=1), '^pictures have 3 channels, and the encoder is for 1: '),
+        (tiny_mixedae, 'backbone', dict(num_sources=0), '^num_sources must be a whole number, 1 or more, got 0$'),
+    ],
+)
+def test_each_is_told_of_in_words(method, part, setting, said):
+    init_default_scope('mmpretrain')
+    config = method()
+    config[part] |= setting
+    with pytest.raises(ValueError, match=said):
+        step(config)
+
+
+def test_blocks_that_are_not_run_are_not_measured():
+    init_default_scope('mmpretrain')
+    config = tiny_mixedae()
+    config['backbone']['out_indices'] = (0,)
+    assert math.isfinite(step(config))
