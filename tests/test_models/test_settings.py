@@ -95,7 +95,7 @@ def test_messages_name_setting_and_value():
 @pytest.mark.parametrize(
     ('method', 'part', 'setting', 'said'),
     [
-        (tiny_model, 'neck', dict(in_channels=3), "^the encoder's last map has 64 channels, and the decoder is for 3: "),
+        (tiny_model, 'neck', dict(in_channels=3), "^the encoder's last map has 64 channels, and the decoder is for 3"),
         (tiny_model, 'neck', dict(cls_token=True), '^cls_token is set, but the encoder gives no CLS token: '),
         (tiny_model, 'neck', dict(image_channels=1), '^16 cells of 64 numbers are predicted, for pictures of '),
         (tiny_model, 'neck', dict(grid_size=(-1, -1)), r'^a size is a whole number, .* got \(-1, -1\)$'),
