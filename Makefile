@@ -5,6 +5,8 @@ DATA ?=
 ARGS ?=
 
 METHODS := mixmae mixedae
+# a process a core; a file stays in one, for its fixtures
+PYTEST := pytest -n auto --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-dense bench test test-upstream docs docs-check clean
@@ -38,7 +40,7 @@ bench:
 
 test:
 	@$(PYTHON) tools/environment.py full
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m $(PYTEST) $(ARGS)
 
 docs:
 	@$(PYTHON) tools/environment.py light
@@ -51,7 +53,7 @@ docs-check:
 
 test-upstream:
 	@$(PYTHON) tools/environment.py upstream
-	@.venv-upstream/bin/python -m pytest $(ARGS)
+	@.venv-upstream/bin/python -m $(PYTEST) $(ARGS)
 
 clean:
 	rm -rf .venv .venv-upstream build dist site mixmae_mm.egg-info mixmae_mm/.mim .pytest_cache .ruff_cache .hypothesis

@@ -21,7 +21,7 @@ NMS_SCHEMA = '(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
 def apply() -> None:
     """Mend what can be mended; each by itself, so that one that cannot be leaves the others alone."""
     mends = (let_waiting_threads_sleep, import_formatter_alone, define_torchvision_operators, allow_checkpoint_types,
-             let_configs_inherit_ours)
+             let_configs_inherit_ours, find_ourselves_in_place)
     for mend in mends:
         with contextlib.suppress(Exception):
             mend()
@@ -104,6 +104,23 @@ def let_configs_inherit_ours() -> None:
     """Let other repositories write `_base_ = 'mixmae_mm::...'`, which mmengine allows for a fixed list of packages."""
     from mmengine.config import utils
     utils.MODULE2PACKAGE.setdefault('mixmae_mm', 'mixmae_mm')
+
+
+def find_ourselves_in_place() -> None:
+    """Tell mmengine where this package lies, which upstream's looks for in site-packages though it is elsewhere.
+
+    It is after `pip install -e .`; `_base_ = 'mixmae_mm::...'` then ended in a `FileNotFoundError`. Can go when no
+    upstream mmengine has to be supported.
+    """
+    from mmengine import utils
+    from mmengine.config import config
+    found = config.get_installed_path
+
+    def get_installed_path(package: str) -> str:
+        """Return a package's folder: ours from here, others' from mmengine."""
+        return str(Path(__file__).parent) if package == 'mixmae_mm' else found(package)
+
+    config.get_installed_path = utils.get_installed_path = get_installed_path
 
 
 def log_statistic(owner: type, name: str) -> Callable:

@@ -9,6 +9,8 @@ from pickle import UnpicklingError
 import numpy as np
 import pytest
 import torch
+from mmengine import utils
+from mmengine.config import config
 from mmengine.logging import HistoryBuffer
 from torch import serialization
 
@@ -95,7 +97,17 @@ def checkpoint(tmp_path):
             runtime_info=dict(best=np.float32(0.75), worst=np.float64(2), epoch=np.int64(3), done=np.bool_(True)),
         ),
     )
+    compat.allow_checkpoint_types()  # mmengine's reader, used by tests before this one, takes back what it allows itself
     return state, tmp_path / 'epoch_1.pth'
+
+
+@SINCE_26
+def test_the_import_is_enough_to_load_a_checkpoint(checkpoint):
+    state, file = checkpoint
+    torch.save(state, file)
+    read = f'import torch; torch.load({str(file)!r}, weights_only=True)'
+    assert 'UnpicklingError' in python(read).stderr
+    assert python(f'import mixmae_mm; {read}').returncode == 0
 
 
 @SINCE_26
@@ -154,6 +166,19 @@ def test_what_no_log_holds_is_refused(tmp_path, call, message):
     torch.save(Reduces(*call), tmp_path / 'evil.pth')
     with pytest.raises(UnpicklingError, match=message):
         torch.load(tmp_path / 'evil.pth', weights_only=True)
+
+
+# finding this package
+
+
+def test_mmengine_finds_this_package_where_it_lies(monkeypatch):
+    """Upstream's looks in site-packages alone, where a package installed in place is not."""
+    monkeypatch.setattr(utils, 'get_installed_path', None)
+    monkeypatch.setattr(config, 'get_installed_path', lambda package: f'/site-packages/{package}')
+    compat.find_ourselves_in_place()
+    for module in (config, utils):
+        assert module.get_installed_path('mixmae_mm') == str(ROOT / 'mixmae_mm')
+        assert module.get_installed_path('mmdet') == '/site-packages/mmdet'
 
 
 # importing the package

@@ -25,6 +25,8 @@ def test_every_command_is_known_and_its_options_exist(page):
 
 @pytest.mark.parametrize('page', pages(), ids=lambda page: page.name)
 def test_python_of_the_pages_compiles_and_imports(page):
+    for package in re.findall(r'^from (mmdet|mmseg)\b', page.read_text(), re.MULTILINE):
+        pytest.importorskip(package, reason='the dense requirements are not installed')
     assert not list(docs_check.check_python(page))
 
 
