@@ -97,7 +97,7 @@ def checkpoint(tmp_path):
             runtime_info=dict(best=np.float32(0.75), worst=np.float64(2), epoch=np.int64(3), done=np.bool_(True)),
         ),
     )
-    compat.allow_checkpoint_types()  # mmengine's reader, used by tests before this one, takes back what it allows itself
+    compat.allow_checkpoint_types()  # mmengine's reader, in tests before, takes back what it allows itself
     return state, tmp_path / 'epoch_1.pth'
 
 

@@ -84,6 +84,14 @@ class PictureDataset(BaseDataset):
             return self.data_list.take(indices)
         return super()._get_unserialized_subset(indices)
 
+    def _copy_without_annotation(self, memo: dict | None = None) -> 'PictureDataset':
+        """Copy all but the pictures, for `get_subset`.
+
+        Upstream mmengine keeps one memo for all such copies, and so takes an object that is gone for a new one at its
+        address. Can go when no upstream mmengine has to be supported.
+        """
+        return super()._copy_without_annotation({} if memo is None else memo)
+
     def __getitem__(self, idx: int) -> dict:
         """Run the pipeline on one picture, or on the first readable one after it.
 

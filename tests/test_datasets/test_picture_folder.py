@@ -1,7 +1,9 @@
 """Any folder of pictures."""
 
+import gc
 import os
 import re
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -177,3 +179,11 @@ def test_workers_share_the_count_of_broken_pictures(picture_folder, tmp_path_fac
     counts = re.findall(r'skipped \((\d) so far\)', log.read_text())
     assert len(counts) == 3
     assert max(counts) == '3'
+
+
+def test_a_subset_that_is_gone_is_forgotten(picture_folder):
+    """Upstream mmengine remembers it by its address, and takes what comes to lie there for it."""
+    pictures = PictureFolder(picture_folder)
+    subset = weakref.ref(pictures.get_subset([1]))
+    gc.collect()
+    assert subset() is None

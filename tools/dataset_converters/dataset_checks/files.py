@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.pool import Pool
+from typing import BinaryIO
 
 from PIL import Image
 from rich.console import Console
@@ -65,7 +66,7 @@ def look(path: str, quick: bool) -> tuple[tuple[int, int] | None, list[Finding]]
     if not os.path.getsize(path):
         return None, [(EMPTY, path)]
     try:
-        return (_header(path) if quick else _decode(path)), []
+        return (header(path) if quick else _decode(path)), []
     except UnreadablePictureError as error:
         return None, [(reading_fault(error), str(error))]
 
@@ -81,14 +82,14 @@ def _decode(path: str) -> tuple[int, int]:
     return width, height
 
 
-def _header(path: str) -> tuple[int, int]:
-    """Read only where a picture's size stands.
+def header(path: str, file: BinaryIO | None = None) -> tuple[int, int]:
+    """Read only where a picture's size stands, in the file of that name unless one is given that is open.
 
     Raises:
         UnreadablePictureError: it stands nowhere.
     """
     try:
-        with Image.open(path) as picture:
+        with Image.open(file or path) as picture:
             # A PNG file's EXIF data may stand behind its pixels, which Pillow would then decode.
             turned = picture.format != 'PNG' and picture.getexif().get(ORIENTATION, 1) >= TURNED
             return picture.size[::-1] if turned else picture.size

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import pickle
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -17,8 +18,11 @@ from dataset_checks.coco import CocoSplit
 from dataset_checks.mask_labels import Labels
 from dataset_checks.masks import MaskSplit
 from dataset_checks.pictures import PictureSplit
+from dataset_checks.stored import StoredSplit
+from mixmae_mm.datasets import LoadBands, LoadPicture
+from mixmae_mm.registry import TRANSFORMS
 
-Split = PictureSplit | ClassSplit | CocoSplit | MaskSplit
+Split = PictureSplit | StoredSplit | ClassSplit | CocoSplit | MaskSplit
 
 
 def config_splits(config: Config) -> list[Split]:
@@ -115,9 +119,28 @@ def _classes(dataset: ConfigDict, cls: type) -> tuple[str, ...]:
     return (own,) if isinstance(own, str) else tuple(own)
 
 
-def _picture_split(dataset: ConfigDict, cls: type) -> PictureSplit:
-    """Read our PictureFolder."""
+def _picture_split(dataset: ConfigDict, cls: type) -> Split:
+    """Read our PictureFolder; files with bands, or other endings, are what only the dataset knows."""
+    reader = _whole_pictures(dataset)
+    if dataset.get('endings') or reader['type'] is not LoadPicture:
+        return _stored_split(dataset, cls)
     return PictureSplit('', _from_root(dataset, ''))
+
+
+def _stored_split(dataset: ConfigDict, cls: type) -> StoredSplit:
+    """Read our other datasets: archives, databases, tables."""
+    settings = {key: value for key, value in dataset.to_dict().items() if key not in ('type', 'pipeline', '_scope_')}
+    return StoredSplit('', pickle.dumps(settings | dict(type=cls, pipeline=[_whole_pictures(dataset)])))
+
+
+def _whole_pictures(dataset: ConfigDict) -> dict:
+    """Tell how whole pictures are read: with bands as the pipeline takes them, or as three colours."""
+    for transform in dataset.get('pipeline') or ():
+        cls = TRANSFORMS.get(transform['type']) if isinstance(transform['type'], str) else transform['type']
+        if cls is not None and issubclass(cls, LoadBands):
+            own = inspect.signature(LoadBands.__init__).parameters
+            return dict(type=LoadBands, **{key: value for key, value in transform.items() if key in own})
+    return dict(type=LoadPicture)
 
 
 def _class_split(dataset: ConfigDict, cls: type) -> Split:
@@ -160,5 +183,9 @@ def _mask_split(dataset: ConfigDict, cls: type) -> Split:
 
 
 READERS = dict(
-    PictureFolder=_picture_split, CustomDataset=_class_split, CocoDataset=_coco_split, BaseSegDataset=_mask_split
+    PictureFolder=_picture_split,
+    CustomDataset=_class_split,
+    CocoDataset=_coco_split,
+    BaseSegDataset=_mask_split,
+    PictureDataset=_stored_split,
 )

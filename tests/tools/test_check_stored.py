@@ -1,0 +1,105 @@
+"""What a config reads out of archives, databases and files with bands is checked by the dataset that reads it."""
+
+import json
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from small_datasets import cells, check, picture
+from tool_loading import TOOLS
+
+SCRIPT = str(TOOLS / 'dataset_converters/check_dataset.py')
+
+CONFIG = """
+seed = dict(type='mixmae_mm.SeedSample')
+load = dict(type='mixmae_mm.{load}', {settings})
+dataset = dict(type='mixmae_mm.{kind}', data_root={root!r}, endings={endings}, pipeline=[seed, load])
+train_dataloader = dict(dataset=dataset)
+"""
+
+
+def config(tmp_path, root, kind, load='LoadRandomResizedCrop', settings='scale=8', endings=None):
+    text = CONFIG.format(root=str(root), kind=kind, load=load, settings=settings, endings=endings)
+    (tmp_path / 'config.py').write_text(text)
+    return '--config', tmp_path / 'config.py'
+
+
+@pytest.fixture
+def contents(tmp_path):
+    """Three files: a picture, one that ends early, and one that is none."""
+    picture(tmp_path / 'a.jpg')
+    whole = (tmp_path / 'a.jpg').read_bytes()
+    return {'a.jpg': whole, 'b.jpg': whole[: len(whole) * 2 // 3], 'c.jpg': b'no picture'}
+
+
+def as_archive(folder, contents):
+    with zipfile.ZipFile(folder / 'set.zip', 'w') as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    return folder / 'set.zip'
+
+
+def as_database(folder, contents):
+    lmdb = pytest.importorskip('lmdb', reason='needs lmdb')
+    with lmdb.open(str(folder / 'set.lmdb'), map_size=2**20) as database, database.begin(write=True) as transaction:
+        for name, content in contents.items():
+            transaction.put(name.encode(), content)
+    return folder / 'set.lmdb'
+
+
+@pytest.mark.parametrize(('write', 'kind'), [(as_archive, 'PictureArchive'), (as_database, 'PictureLMDB')])
+def test_broken_pictures_are_counted_and_named(tmp_path, capsys, contents, write, kind):
+    root = write(tmp_path, contents)
+    status, problems, text = check(capsys, *config(tmp_path, root, kind))
+    assert (status, cells(text)) == (1, [['train', '3']])
+    assert [problem.partition(f' ({root}/')[0] for problem in problems] == [
+        'error: train: pictures that are cut off: 1',
+        'error: train: files that cannot be read as pictures: 1',
+    ]
+    assert [problem.partition(f' ({root}/')[2][:6] for problem in problems] == ['b.jpg:', 'c.jpg:']
+
+
+def test_headers_do_not_tell_of_a_cut_off_picture(tmp_path, capsys, contents):
+    command = config(tmp_path, as_archive(tmp_path, contents), 'PictureArchive')
+    _, problems, _ = check(capsys, *command, '--quick')
+    (problem,) = problems
+    assert '/set.zip/c.jpg: ' in problem
+
+
+def test_nothing_is_said_of_what_is_right(tmp_path, capsys, contents):
+    root = as_archive(tmp_path, {'a.jpg': contents['a.jpg'], 'note.txt': b''})
+    for options in ((), ('--quick',)):
+        assert check(capsys, *config(tmp_path, root, 'PictureArchive'), *options)[:2] == (0, [])
+
+
+def test_no_archive_no_picture(tmp_path, capsys):
+    status, problems, text = check(capsys, *config(tmp_path, tmp_path / 'gone.zip', 'PictureArchive'))
+    assert (status, cells(text)) == (1, [])
+    assert problems[0].startswith(f"error: train: cannot be opened: 1 (data_root '{tmp_path}/gone.zip' does not exist")
+
+
+@pytest.mark.parametrize('options', [(), ('--quick',)])
+def test_files_with_bands_are_read_as_the_config_does(tmp_path, capsys, options):
+    (tmp_path / 'bands').mkdir()
+    for number, bands in enumerate((5, 5, 4)):
+        np.save(tmp_path / f'bands/{number}.npy', np.zeros((8, 8, bands), np.uint16))
+    settings = 'scale=4, channels=5, bands=(0, 2)'
+    command = config(tmp_path, tmp_path / 'bands', 'PictureFolder', 'LoadBandsRandomResizedCrop', settings, ['.npy'])
+    status, problems, text = check(capsys, *command, *options)
+    assert (status, cells(text)) == (1, [['train', '3']])
+    assert problems == [
+        f'error: train: files that cannot be read as pictures: 1 ({tmp_path}/bands/2.npy: ValueError: 4 bands, and not 5)'
+    ]
+
+
+def test_several_processes_find_the_same(tmp_path, contents):
+    root = as_archive(tmp_path, contents)
+    command = [sys.executable, SCRIPT, *map(str, config(tmp_path, root, 'PictureArchive')), '--workers', '2', '--json']
+    done = subprocess.run(command, capture_output=True, text=True)
+    problems = json.loads(done.stdout)['problems']
+    assert [(problem['what'], problem['count']) for problem in problems] == [
+        ('pictures that are cut off', 1),
+        ('files that cannot be read as pictures', 1),
+    ]

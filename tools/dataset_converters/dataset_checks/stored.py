@@ -1,0 +1,57 @@
+"""Checks of pictures in archives, databases, tables and files with bands, read by the dataset that a config names."""
+
+import pickle
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from io import BytesIO
+
+from mmengine.registry import DATASETS
+
+from dataset_checks.faults import Fault, Finding, Report
+from dataset_checks.files import Crew, header, reading_fault
+from mixmae_mm.datasets import LoadBands, UnreadablePictureError
+from mixmae_mm.datasets.picture_dataset import PictureDataset
+
+NOT_OPENED = Fault('error', 'cannot be opened', 'do what it says; or correct data_root and the other settings')
+
+
+@dataclass(frozen=True)
+class StoredSplit:
+    """Pictures of one of our datasets that are not files which any viewer opens."""
+
+    name: str
+    settings: bytes
+    """Of the dataset, pickled; its pipeline is one transform, which reads whole pictures."""
+
+    def check(self, report: Report, crew: Crew) -> None:
+        """Count and open the pictures."""
+        try:
+            total = len(_open(self.settings))
+        except (ValueError, ImportError, OSError) as error:
+            report.add(self.name, [(NOT_OPENED, str(error))])
+            return
+        report.count('pictures', self.name, pictures=total)
+        look = partial(_look_at, self.settings, quick=crew.quick)
+        for findings in crew.run(look, range(total), total, f'{self.name}: pictures'):
+            report.add(self.name, findings)
+
+
+@lru_cache(maxsize=1)
+def _open(settings: bytes) -> PictureDataset:
+    """Build the dataset, once in a process."""
+    return DATASETS.build(pickle.loads(settings))
+
+
+def _look_at(settings: bytes, number: int, quick: bool) -> list[Finding]:
+    """Open the picture of this number and tell what is wrong; the header of bands does not do."""
+    dataset = _open(settings)
+    try:
+        if quick and not isinstance(dataset.pipeline.transforms[0], LoadBands):
+            picture = dataset.get_data_info(number)
+            content = dataset.read(picture)
+            header(picture['img_path'], content and BytesIO(content))
+        else:
+            dataset.prepare_data(number)
+    except UnreadablePictureError as error:
+        return [(reading_fault(error), str(error))]
+    return []
