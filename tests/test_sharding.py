@@ -23,6 +23,10 @@ from mixmae_mm.strategies.sharding import name_parameters
 pytestmark = pytest.mark.slow
 
 BASE = re.compile(r"^_base_ = '(.*)'$", re.MULTILINE)
+WATCHED = """
+default_hooks['reconstruction'] = dict(type='mixmae_mm.ReconstructionHook', interval=1, budget=1)
+default_hooks['online'] = dict(type='mixmae_mm.OnlineEvaluationHook', interval=1, budget=1)
+"""
 # Adam makes much of what rounding leaves of gradients that are 0: a large eps keeps that small.
 SETTINGS = """
 optim_wrapper = dict(
@@ -34,7 +38,7 @@ MIDDLE, LAST = 'epoch_2.pth', 'epoch_3.pth'
 def write_config(folder, strategy=None):
     """Write a config into `folder`, which holds the pictures, with a strategy's settings."""
     path = folder / f'{strategy or "copies"}.py'
-    text = (folder / 'micro.py').read_text() + SETTINGS
+    text = (folder / 'micro.py').read_text() + SETTINGS + WATCHED
     if strategy:
         text = BASE.sub(rf"_base_ = ['\1', '{ROOT}/configs/_base_/strategies/{strategy}.py']", text)
     path.write_text(text)
@@ -108,6 +112,17 @@ def test_both_end_alike_and_did_train(copies, sharded):
     check_same(last, load(copies / LAST))
     first = load(sharded / 'epoch_1.pth')['state_dict']
     assert max((first[name] - value).abs().max() for name, value in last['state_dict'].items()) > 1e-4
+
+
+def test_the_first_process_watches_whole_models_alone(copies, sharded):
+    """That it did changed nothing: the run that nobody could watch ends alike."""
+    (log,), (other,) = ([path.read_text() for path in sorted(run.glob('*/*.log'))] for run in (copies, sharded))
+    for name in ('ReconstructionHook', 'OnlineEvaluationHook'):
+        assert log.count(f'{name}: 3 round(s) took') == 1
+        assert f'{name} failed' not in log
+        assert other.count(f'{name}: stays out: the model is shared out among processes') == 1
+    assert len(list(copies.glob('*/vis_data/vis_image/*.png'))) == 3
+    assert not list(sharded.glob('*/vis_data/vis_image/*.png'))
 
 
 def test_a_sharded_run_goes_on_from_a_whole_one(folder, copies):
