@@ -60,6 +60,31 @@ class SignalHook(Hook):
 
 
 @HOOKS.register_module()
+class PoisonHook(Hook):
+    """Spoil a mixture in the second process at iteration 2; keep the weights after each, in `<work_dir>/after.pt`."""
+
+    def before_train(self, runner):
+        self.after, self.at_fault = {}, False
+        model = runner.model.module if hasattr(runner.model, 'module') else runner.model
+        model.data_preprocessor.register_forward_hook(self._spoil)
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.at_fault = (runner.iter, runner.rank) == (2, 1)
+
+    def _spoil(self, preprocessor, inputs, outputs):
+        if self.at_fault:
+            outputs['inputs'].mixed[0, 0, 0, 0] = float('nan')
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        weights = runner.model.state_dict()  # of all processes together
+        self.after[runner.iter] = {name: value.clone() for name, value in weights.items()}
+
+    def after_train(self, runner):
+        if runner.rank == 0:
+            torch.save(self.after, Path(runner.work_dir, 'after.pt'))
+
+
+@HOOKS.register_module()
 class RecordHook(Hook):
     """Note for each rank what it saw and did, in `<work_dir>/rank<number>.pt`."""
 

@@ -35,17 +35,17 @@ optim_wrapper = dict(
 MIDDLE, LAST = 'epoch_2.pth', 'epoch_3.pth'
 
 
-def write_config(folder, strategy=None):
-    """Write a config into `folder`, which holds the pictures, with a strategy's settings."""
+def write_config(folder, strategy=None, more=''):
+    """Write a config into `folder`, which holds the pictures, with a strategy's settings and more lines."""
     path = folder / f'{strategy or "copies"}.py'
-    text = (folder / 'micro.py').read_text() + SETTINGS + WATCHED
+    text = (folder / 'micro.py').read_text() + SETTINGS + WATCHED + more
     if strategy:
         text = BASE.sub(rf"_base_ = ['\1', '{ROOT}/configs/_base_/strategies/{strategy}.py']", text)
     path.write_text(text)
     return path
 
 
-def train(folder, strategy=None, name=None, resume=None, environment=()):
+def train(folder, strategy=None, name=None, resume=None, environment=(), more=''):
     """Train in two processes; the work folder. `resume` is a checkpoint, copied into it, to go on from."""
     work_dir = folder / (name or strategy or 'copies')
     work_dir.mkdir()
@@ -54,7 +54,7 @@ def train(folder, strategy=None, name=None, resume=None, environment=()):
         shutil.copy(resume, work_dir)
         options = ['--resume', work_dir / resume.name]
     port = free_port()
-    config = write_config(folder, strategy)
+    config = write_config(folder, strategy, more)
     command = ROOT / 'tools/dist_train.sh', config, 2, '--work-dir', work_dir, *options
     finish(start('env', f'PORT={port}', *environment, *command))
     return work_dir
@@ -123,6 +123,17 @@ def test_the_first_process_watches_whole_models_alone(copies, sharded):
         assert other.count(f'{name}: stays out: the model is shared out among processes') == 1
     assert len(list(copies.glob('*/vis_data/vis_image/*.png'))) == 3
     assert not list(sharded.glob('*/vis_data/vis_image/*.png'))
+
+
+def test_all_skip_a_bad_step_and_the_process_at_fault_is_named(folder):
+    run = train(folder, 'fsdp', 'poisoned', more="custom_hooks = [dict(type='PoisonHook')]\n")
+    after = load(run / 'after.pt')
+    unchanged = [all(torch.equal(x, after[step][name]) for name, x in after[step - 1].items()) for step in range(1, 6)]
+    assert unchanged == [False, True, False, False, False]
+    (log,) = (path.read_text() for path in run.glob('*/*.log'))
+    assert 'iteration 2: loss nan, non-finite gradients of' in log
+    assert f'replay_nonfinite.py {run}/nonfinite/iter_2 --rank 1\n' in log
+    assert load(run / 'nonfinite/iter_2/weights.pth')['state_dict'].keys() == after[1].keys()
 
 
 def test_a_sharded_run_goes_on_from_a_whole_one(folder, copies):

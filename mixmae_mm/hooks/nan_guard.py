@@ -1,7 +1,7 @@
 """No step on numbers that are none: what led to them is kept, and the run stops when it happens again and again."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce, is_distributed, is_main_process
@@ -25,7 +25,19 @@ from mixmae_mm.registry import HOOKS
 from mixmae_mm.whole_files import write_whole
 
 COMMAND = 'python tools/analysis/replay_nonfinite.py'
-LEFT_TO_REPLAY = 'the model is shared out among processes: the command below tells where it began'
+LEFT_TO_REPLAY = 'the model was shared out among processes, so that only running it again tells where it began'
+
+
+class Fault(NamedTuple):
+    """What one process knows of a step that was skipped."""
+
+    rank: int
+    words: str
+    """Which numbers were not finite there."""
+    bad_loss: bool
+    """A loss was, and not only gradients, which processes share."""
+    finding: str
+    """Where it began."""
 
 
 @HOOKS.register_module()
@@ -68,7 +80,7 @@ class NanGuardHook(Hook):
         """Step in front of the optimizer wrapper."""
         self.window: list[Iteration] = []
         self.losses: list[Tensor] = []
-        self.fault: str | None = None
+        self.fault: tuple[str, bool] | None = None
         self.wrapper = runner.optim_wrapper
         self.guarding = isinstance(self.wrapper, OptimWrapper)
         if not self.guarding:
@@ -121,13 +133,13 @@ class NanGuardHook(Hook):
         gradients = [p.grad for p in parameters if p.grad is not None and p.grad.numel()]
         return [norm.float() for norm in torch._foreach_norm(gradients, float('inf'))] if gradients else []
 
-    def _describe(self) -> str:
-        """Say which numbers are not finite here."""
+    def _describe(self) -> tuple[str, bool]:
+        """Say which numbers are not finite here, and whether a loss is among them."""
         losses = [f'{loss.item():g}' for loss in self.losses if not loss.isfinite()]
         names = non_finite_gradients(self.model.named_parameters())
         words = [f'loss {" and ".join(losses)}'] if losses else []
         words += [f'non-finite gradients of {", ".join(names[:3])} ({len(names)} in all)'] if names else []
-        return ', '.join(words)
+        return ', '.join(words), bool(losses)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
@@ -139,21 +151,22 @@ class NanGuardHook(Hook):
         """
         if self.fault is None:
             return
-        fault, self.fault = self.fault, None
+        (fault, bad_loss), self.fault = self.fault, None
         for statistic, value in zip(self.norms, self.kept, strict=True):
             statistic.copy_(value)
         self.events += 1
         folder = Path(runner.work_dir, 'nonfinite', f'iter_{runner.iter}')
         finding = self._find(runner)
-        rank, fault, text = _worst(all_gather_object((runner.rank, fault, finding.text)))
+        worst = _worst(all_gather_object(Fault(runner.rank, fault, bad_loss, finding.text)))
         if is_main_process() or finding.text != NOTHING:
             content = dict(fault=fault, finding=finding.text, iterations=[each._asdict() for each in self.window])
             _save(content | dict(assignments=finding.assignments), folder / f'rank_{runner.rank}.pth')
         self._keep_model(runner, folder)
         self.window.clear()
         message = (
-            f'iteration {runner.iter}: {fault}. This step was skipped ({self.events} of {self.max_events} before the '
-            f'run stops). {text}. To run it again: {COMMAND} {folder}' + (f' --rank {rank}' if rank else '')
+            f'iteration {runner.iter}: {worst.words}. This step was skipped ({self.events} of {self.max_events} before '
+            f'the run stops). {worst.finding}. To run it again: {COMMAND} {folder}'
+            + (f' --rank {worst.rank}' if worst.rank else '')
         )
         if self.events >= self.max_events:
             raise FloatingPointError(f'{message}. {_what_now(runner.work_dir)}')
@@ -175,9 +188,9 @@ class NanGuardHook(Hook):
                 file.write(runner.cfg.pretty_text.encode())
 
 
-def _worst(faults: list[tuple[int, str, str]]) -> tuple[int, str, str]:
-    """Choose the first process in which something was found."""
-    return next((fault for fault in faults if fault[2] != NOTHING), faults[0])
+def _worst(faults: list[Fault]) -> Fault:
+    """Choose the first process in which something was found, one with a bad loss before one with gradients alone."""
+    return max(faults, key=lambda fault: (fault.finding != NOTHING, fault.bad_loss))
 
 
 def _save(content: dict, path: Path) -> None:
