@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
+from PIL import Image
 
 from mixmae_mm.inference.reconstructing import find_pictures, read_pictures
 from mixmae_mm.launching import Settings
@@ -18,7 +19,7 @@ def drawing_parser(description: str, out: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('config', help='config of the pre-training, or of a transfer')
     parser.add_argument('checkpoint', help='checkpoint that it wrote')
-    parser.add_argument('--out', type=Path, default=Path(out), help='picture to write (%(default)s)')
+    parser.add_argument('--out', type=picture_file, default=Path(out), help='picture to write (%(default)s)')
     parser.add_argument('--seed', type=not_negative, default=0, help='decides what is chosen at random (%(default)s)')
     parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
     parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
@@ -42,6 +43,13 @@ def add_stage(parser: argparse.ArgumentParser) -> None:
     """Ask which features of patches are meant."""
     text = 'stage of a MixMIMSwin, or block of a ViT, from 0 or, negative, from the end (what the encoder gives last)'
     parser.add_argument('--stage', type=int, help=text)
+
+
+def picture_file(text: str) -> Path:
+    """Read the name of a picture to write."""
+    if Image.registered_extensions().get(Path(text).suffix.lower()) not in Image.SAVE:
+        raise argparse.ArgumentTypeError(f'{text}: give a name with an ending of pictures, such as .png')
+    return Path(text)
 
 
 def counted(text: str) -> int:

@@ -81,6 +81,8 @@ def test_wrong_arguments(five_pictures, tmp_path, capsys):
         (['--query', '0.5,1.5'], '0.5,1.5: both lie from 0 to 1, which is the right or lower edge'),
         (['--query', '0.5,0.5', '--received'], '--query and --received: give one of them'),
         (['--num', '0'], '0: give 1 or more'),
+        (['--out', 'maps.html'], 'maps.html: give a name with an ending of pictures, such as .png'),
+        (['--out', 'folder/maps'], 'folder/maps: give a name with an ending'),
     ):
         with pytest.raises(SystemExit):
             tool.main([config, checkpoint, *out, *arguments])

@@ -126,7 +126,7 @@ def main(arguments: list[str] | None = None) -> None:
     with readable_errors(args.debug):
         found, extract, number = look_up(args, read_config(args))
         less = ', less their mean' if args.centre else ''
-        caption = f'Nearest of {number:,} pictures, by the cosine of pooled features{less}, which stands below.'
+        caption = f'Nearest of {number:,} pictures, by the cosine (below them) of pooled features{less}.'
         sheet, page = draw(found, extract.size, f'Nearest neighbours by {args.checkpoint}', caption)
         args.out.parent.mkdir(parents=True, exist_ok=True)
         sheet.save(args.out)

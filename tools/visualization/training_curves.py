@@ -37,7 +37,7 @@ from mixmae_mm.visualization.run_logs import (
 )
 
 PRECISION = 'topk_precision/block_'
-STYLES = ('--', ':', '-.')  # of the parts of a loss
+STYLES = ('--', ':', '-.', (0, (9, 2)), (0, (1, 4)), (0, (7, 1, 1, 1, 1, 1)))  # of the parts of a loss
 LABEL_GAP = 0.045  # between the numbers at the ends of precision curves
 
 
@@ -80,6 +80,8 @@ class Curves:
         self.losses, self.rates = panels['losses'], panels['rates']
         self.precisions = panels.get('precisions')
         self.metrics = {name: panels[name] for name in metrics}
+        for axes in self.metrics.values():
+            axes.tick_params(labelbottom=True)  # where there are two, they are no continuation of what is below
         for axes in panels.values():
             axes.grid(alpha=0.3)
             axes.spines[['top', 'right']].set_visible(False)
@@ -120,7 +122,8 @@ def draw_runs(
     styles = [
         Line2D([], [], color='black', linewidth=1.2, linestyle=style, label=part) for part, style in parts.items()
     ]
-    curves.losses.legend(handles=[*curves.losses.get_legend_handles_labels()[0], *styles], frameon=False)
+    runs_named = curves.losses.get_legend_handles_labels()[0]
+    curves.losses.legend(handles=[*runs_named, *styles], frameon=False, handlelength=3)
     return curves.figure
 
 
