@@ -60,7 +60,7 @@ class SignalHook(Hook):
 
 
 @HOOKS.register_module()
-class PoisonHook(Hook):
+class SpoilHook(Hook):
     """Spoil a mixture in the second process at iteration 2; keep the weights after each, in `<work_dir>/after.pt`."""
 
     def before_train(self, runner):

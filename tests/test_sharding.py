@@ -126,7 +126,7 @@ def test_the_first_process_watches_whole_models_alone(copies, sharded):
 
 
 def test_all_skip_a_bad_step_and_the_process_at_fault_is_named(folder):
-    run = train(folder, 'fsdp', 'poisoned', more="custom_hooks = [dict(type='PoisonHook')]\n")
+    run = train(folder, 'fsdp', 'poisoned', more="custom_hooks = [dict(type='SpoilHook')]\n")
     after = load(run / 'after.pt')
     unchanged = [all(torch.equal(x, after[step][name]) for name, x in after[step - 1].items()) for step in range(1, 6)]
     assert unchanged == [False, True, False, False, False]

@@ -1,6 +1,8 @@
 """Pictures of any number of bands in TIFF and NumPy files: satellites, microscopes, sensors."""
 
+import inspect
 import io
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -8,6 +10,7 @@ from mixmae_mm.datasets.cropping import random_crop, resize
 from mixmae_mm.datasets.loading import LoadPicture
 from mixmae_mm.registry import TRANSFORMS
 
+BAND_ENDINGS = ('.tif', '.tiff', '.npy')
 TIFF = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 KINDS = 'uif'  # of numbers: unsigned, signed, floating
 
@@ -55,6 +58,14 @@ class LoadBands(LoadPicture):
             pixels = _read_array(content, self.channels_first)
         else:
             raise ValueError('neither a TIFF nor an .npy file, whatever its name says')
+        return self.choose(pixels)
+
+    def choose(self, pixels: np.ndarray) -> np.ndarray:
+        """Take the bands that are wanted of (H, W, C).
+
+        Raises:
+            ValueError: there is another number of bands, or numbers that are none.
+        """
         if self.channels not in (None, pixels.shape[2]):
             raise ValueError(f'{pixels.shape[2]} bands, and not {self.channels}')
         pixels = pixels if self.bands is None else pixels[..., self.bands]
@@ -91,6 +102,18 @@ class LoadBandsRandomResizedCrop(LoadBands):
         part = pixels[top : top + height, left : left + width]
         part = part if part.dtype == np.uint8 else part.astype(np.float32)
         return resize(part, tuple(self.crop.scale)), pixels.shape[:2]
+
+
+def whole_reader(pipeline: Sequence[dict | Callable]) -> LoadPicture:
+    """Make what reads whole pictures, where a pipeline may read parts: bands as it takes them, or else RGB."""
+    for transform in pipeline:
+        kind = transform.get('type') if isinstance(transform, dict) else type(transform)
+        kind = TRANSFORMS.get(kind) if isinstance(kind, str) else kind
+        if isinstance(kind, type) and issubclass(kind, LoadBands):
+            own = inspect.signature(LoadBands.__init__).parameters
+            settings = transform if isinstance(transform, dict) else vars(transform)
+            return LoadBands(**{name: value for name, value in settings.items() if name in own})
+    return LoadPicture()
 
 
 def _read_tiff(content: bytes) -> np.ndarray:

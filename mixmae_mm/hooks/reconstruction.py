@@ -14,9 +14,9 @@ from torch import Tensor
 from mixmae_mm.datasets.choosing import choose_pictures
 from mixmae_mm.hooks.watching import WatchingHook
 from mixmae_mm.inference.models import picture_size
+from mixmae_mm.inference.reading import read_pictures, reading_of
 from mixmae_mm.inference.recognising import recognise
-from mixmae_mm.inference.reconstructing import find_pictures, read_pictures, reconstruct
-from mixmae_mm.models.pretrainer import Reconstructions
+from mixmae_mm.inference.reconstructing import find_pictures, reconstruct
 from mixmae_mm.registry import HOOKS
 from mixmae_mm.visualization import describe, draw_homologous, draw_rows
 
@@ -52,10 +52,9 @@ class ReconstructionHook(WatchingHook):
         """Reconstruct, draw, show."""
         result = reconstruct(model, self.pictures, self.seed)
         preface = f'After iteration {step}. '
-        self._show(runner, 'reconstructions', draw_rows(_in_colours(result), preface + describe(model, result)), step)
+        self._show(runner, 'reconstructions', draw_rows(result, preface + describe(model, result)), step)
         recognition = recognise(model, self.pictures, self.seed)
         if recognition is not None:
-            recognition = recognition._replace(mixed=_three(recognition.mixed, 1))
             sheet = draw_homologous(recognition, model.data_preprocessor.num_sources, self.seed, preface)
             self._show(runner, 'homologous_map', sheet, step)
         return f'{len(result.mixed)} reconstruction(s) drawn after iteration {step}'
@@ -69,8 +68,9 @@ class ReconstructionHook(WatchingHook):
         preprocessor = model.data_preprocessor
         wanted = self.num * preprocessor.num_sources
         if self.places:
-            paths = find_pictures(self.places, wanted, preprocessor.num_sources, self.seed)
-            return read_pictures(paths, picture_size(runner.cfg), len(preprocessor.mean))
+            reading = reading_of(runner.cfg, len(preprocessor.mean))
+            paths = find_pictures(self.places, wanted, preprocessor.num_sources, self.seed, reading.endings)
+            return read_pictures(paths, picture_size(runner.cfg), reading.load)
         chosen = choose_pictures(runner.train_loop.dataloader.dataset, wanted, self.seed)
         whole = len(chosen) // preprocessor.num_sources * preprocessor.num_sources
         if not whole:
@@ -80,15 +80,3 @@ class ReconstructionHook(WatchingHook):
     def _show(self, runner: Runner, name: str, sheet: Image.Image, step: int) -> None:
         """Hand a sheet to every backend."""
         runner.visualizer.add_image(name, np.array(sheet), step)
-
-
-def _in_colours(result: Reconstructions) -> Reconstructions:
-    """Leave of pictures of other channels than grey or RGB what can be drawn."""
-    sources, reconstructed = _three(result.sources, 2), _three(result.reconstructed, 2)
-    return Reconstructions(sources, _three(result.mixed, 1), reconstructed, result.assignment)
-
-
-def _three(pictures: Tensor, channels: int) -> Tensor:
-    """Take the first three channels, which are dimension `channels`, or one where there are two."""
-    count = pictures.shape[channels]
-    return pictures if count in (1, 3) else pictures.narrow(channels, 0, 3 if count > 3 else 1)

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from mixmae_mm.inference.encoder_file import IMAGENET, load_encoder, read_card
 from mixmae_mm.inference.models import build_encoder, get_model, normalisation, picture_size
 from mixmae_mm.inference.pictures import PictureReader, Pictures
+from mixmae_mm.inference.reading import Reading, read_pictures, reading_for, reading_of
+from mixmae_mm.models.showing import first_three, is_of_photos, to_show
 
 KINDS = {
     'pooled': lambda maps: maps.mean((2, 3)),
@@ -36,11 +38,13 @@ class FeatureExtractor:
         model: An encoder, or a name for `get_model`.
         pretrained: Its checkpoint, where it is a name.
         image_size: Height and width in pixels, or one number for both.
-        mean: Of R, G and B, from 0 to 255.
+        mean: Of each channel, in the pictures' units: of R, G and B from 0 to 255.
         std: The same.
         device: Where to compute; None takes the GPU if there is one.
         batch_size: Pictures at a time.
         threads: How many read pictures.
+        reading: How files are read; by the length of `mean` unless told: 1 grey, 3 RGB, else files with so many bands
+            (TIFF, .npy).
 
     Raises:
         ValueError: as of `get_model`; a checkpoint for an encoder that is there already.
@@ -56,6 +60,7 @@ class FeatureExtractor:
         device: str | None = None,
         batch_size: int = 32,
         threads: int = 4,
+        reading: Reading | None = None,
     ) -> None:
         if pretrained is not None and not isinstance(model, str):
             raise ValueError("pretrained goes with a model's name; load an encoder of your own by load_backbone")
@@ -64,17 +69,18 @@ class FeatureExtractor:
         encoder = get_model(model, pretrained, img_size=size) if isinstance(model, str) else model
         self.encoder, self.size = encoder.to(self.device).eval(), size
         self.mean, self.std = (torch.tensor(x, device=self.device).view(-1, 1, 1) for x in (mean, std))
-        self.read = PictureReader(size, batch_size=batch_size, threads=threads)
+        self.read = PictureReader(size, reading or reading_for(len(mean)), batch_size, threads)
 
     @classmethod
     def from_config(cls, config: str | Config, checkpoint: str | None = None, **settings: object) -> 'FeatureExtractor':
-        """Take encoder, size of pictures, mean and std from a config.
+        """Take encoder, size of pictures, mean, std and how bands are read from a config.
 
         Raises:
             ValueError: as of `build_encoder`.
         """
         config = Config.fromfile(config) if isinstance(config, str) else config
         own = dict(image_size=picture_size(config), **normalisation(config))
+        own['reading'] = reading_of(config, len(own['mean']))
         return cls(build_encoder(config, checkpoint), **(own | settings))
 
     @classmethod
@@ -143,7 +149,25 @@ class FeatureExtractor:
             raise ValueError('there is no picture that can be read among those given')
         return names, np.concatenate(features)
 
+    def open(self, paths: Sequence[str]) -> np.ndarray:
+        """Read files as the encoder gets them, each of them or none: (B, H, W, C).
+
+        Raises:
+            ValueError: one cannot be read.
+        """
+        pixels = read_pictures(paths, self.size, self.read.reading.load).permute(0, 2, 3, 1).numpy()
+        return pixels.astype(np.uint8) if is_of_photos(self.mean, self.std) else pixels
+
+    def look(self, pixels: np.ndarray) -> np.ndarray:
+        """Make what was read visible, (B, H, W, C): uint8 (B, H, W, 3), of bands the first three (`to_show`)."""
+        shown = first_three(to_show(self.normalise(torch.from_numpy(pixels).movedim(-1, 1)), self.mean, self.std))
+        return shown.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy()
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Bring pixels (B, C, H, W) to what the encoder takes, on its device."""
+        return (pixels.to(self.device).float() - self.mean) / self.std
+
     @torch.no_grad()
     def _encode(self, pixels: Tensor) -> Tensor:
-        """Encode RGB pictures, uint8 (B, 3, H, W): the last map (B, C, h, w)."""
-        return self.encoder((pixels.to(self.device).float() - self.mean) / self.std)[-1]
+        """Encode pictures (B, C, H, W): the last map (B, C, h, w)."""
+        return self.encoder(self.normalise(pixels))[-1]

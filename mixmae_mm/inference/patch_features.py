@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from mixmae_mm.inference.features import FeatureExtractor
 from mixmae_mm.inference.models import build_encoder, normalisation, picture_size
+from mixmae_mm.inference.reading import reading_of
 from mixmae_mm.models import MixedAEViT, MixMIMSwin
 
 
@@ -74,4 +75,6 @@ def patch_extractor(config: Config, checkpoint: str, stage: int | None, side: in
             '--cfg-options model.backbone.final=norm'
         )
     tapped = encoder if stage is None else Tapped(encoder, stage)
-    return FeatureExtractor(tapped, image_size=picture_size(config, side), **normalisation(config))
+    own = normalisation(config)
+    reading = reading_of(config, len(own['mean']))
+    return FeatureExtractor(tapped, image_size=picture_size(config, side), reading=reading, **own)

@@ -1,6 +1,6 @@
 """Pictures from whatever holds them: files, folders, arrays, open pictures, and lists of any.
 
-Letters: B pictures, H x W pixels.
+Letters: B pictures, H x W pixels, C channels.
 """
 
 import logging
@@ -11,17 +11,19 @@ from itertools import islice
 
 import numpy as np
 from mmengine.logging import print_log
-from PIL import Image, ImageOps
+from PIL import Image
 
+from mixmae_mm.datasets.bands import LoadBands
 from mixmae_mm.datasets.listing import list_pictures
-from mixmae_mm.datasets.loading import LoadPicture, UnreadablePictureError
+from mixmae_mm.datasets.loading import UnreadablePictureError
+from mixmae_mm.inference.reading import Reading, fit, reading_for
 from mixmae_mm.models.positions import Size
 
 Picture = str | os.PathLike | np.ndarray | Image.Image
 Pictures = Picture | Iterable[Picture]
 
 
-def list_all(pictures: Pictures) -> Iterable[Picture]:
+def list_all(pictures: Pictures, reading: Reading) -> Iterable[Picture]:
     """List single pictures.
 
     Raises:
@@ -29,17 +31,29 @@ def list_all(pictures: Pictures) -> Iterable[Picture]:
     """
     if isinstance(pictures, str | os.PathLike):
         path = os.fspath(pictures)
-        return (entry['img_path'] for entry in list_pictures(path)) if os.path.isdir(path) else [path]
+        if not os.path.isdir(path):
+            return [path]
+        return (entry['img_path'] for entry in list_pictures(path, endings=reading.endings))
     if isinstance(pictures, Image.Image):
         return [pictures]
     if isinstance(pictures, np.ndarray):
-        if pictures.dtype != np.uint8 or pictures.ndim not in (3, 4) or pictures.shape[-1] != 3:
-            raise ValueError(
-                f'an array of {pictures.dtype} {pictures.shape} holds no pictures: give RGB, uint8, (H, W, 3) or '
-                '(B, H, W, 3)'
-            )
+        _check_array(pictures, isinstance(reading.load, LoadBands))
         return [pictures] if pictures.ndim == 3 else pictures
-    return (single for picture in pictures for single in list_all(picture))
+    return (single for picture in pictures for single in list_all(picture, reading))
+
+
+def _check_array(pictures: np.ndarray, of_bands: bool) -> None:
+    """Refuse an array that holds no pictures.
+
+    Raises:
+        ValueError: it holds none.
+    """
+    if of_bands and pictures.dtype.kind in 'uif' and pictures.ndim in (3, 4):
+        return
+    if not of_bands and pictures.dtype == np.uint8 and pictures.ndim in (3, 4) and pictures.shape[-1] in (1, 3):
+        return
+    wanted = 'numbers, (H, W, C) or (B, H, W, C)' if of_bands else 'RGB, uint8, (H, W, 3) or (B, H, W, 3)'
+    raise ValueError(f'an array of {pictures.dtype} {pictures.shape} holds no pictures: give {wanted}')
 
 
 class PictureReader:
@@ -47,24 +61,24 @@ class PictureReader:
 
     Args:
         size: Height and width in pixels.
-        mode: 'RGB', or 'L' for grey ones.
+        reading: How files are read; photos in RGB unless told.
         batch_size: Pictures that are read at a time.
         threads: How many read them.
     """
 
-    def __init__(self, size: Size, mode: str = 'RGB', batch_size: int = 32, threads: int = 4) -> None:
+    def __init__(self, size: Size, reading: Reading | None = None, batch_size: int = 32, threads: int = 4) -> None:
         self.size, self.batch_size, self.threads = size, batch_size, threads
-        self.load = LoadPicture(mode)
+        self.reading = reading or reading_for(3)
 
     def __call__(self, pictures: Pictures) -> Iterator[tuple[list[str], np.ndarray]]:
-        """Yield names and pixels, uint8 (B, H, W, 3 or 1), in batches; what cannot be read is left out, with a warning.
+        """Yield names and pixels, (B, H, W, C), in batches; what cannot be read is left out, with a warning.
 
         Files are named by their paths, all else by its number.
 
         Raises:
-            ValueError: as of `list_all`.
+            ValueError: as of `list_all`; an array with other bands than are read.
         """
-        listed = iter(enumerate(list_all(pictures)))
+        listed = iter(enumerate(list_all(pictures, self.reading)))
         with ThreadPoolExecutor(self.threads) as pool:
             while chunk := list(islice(listed, self.batch_size)):
                 read = [one for one in pool.map(lambda numbered: self._read(*numbered), chunk) if one is not None]
@@ -73,17 +87,22 @@ class PictureReader:
                     yield list(names), np.stack(pixels)
 
     def _read(self, number: int, picture: Picture) -> tuple[str, np.ndarray] | None:
-        """Give a picture's name and its pixels, (H, W, 3 or 1); None, and a warning, if it cannot be read."""
-        name = str(number)
-        if isinstance(picture, str | os.PathLike):
-            name = os.fspath(picture)
-            try:
-                picture = self.load(dict(img_path=name))['img']
-            except UnreadablePictureError as error:
-                print_log(f'left out: {error}', logger='current', level=logging.WARNING)
-                return None
-        else:
-            opened = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-            picture = self.load.decode(opened)
-        fitted = np.asarray(ImageOps.fit(Image.fromarray(picture), self.size[::-1], Image.Resampling.BICUBIC))
-        return name, fitted if fitted.ndim == 3 else fitted[..., None]
+        """Give a picture's name and its pixels, (H, W, C); None, and a warning, if it cannot be read."""
+        if not isinstance(picture, str | os.PathLike):
+            return str(number), fit(self._pixels(picture), self.size)
+        name = os.fspath(picture)
+        try:
+            return name, fit(self.reading.load(dict(img_path=name))['img'], self.size)
+        except UnreadablePictureError as error:
+            print_log(f'left out: {error}', logger='current', level=logging.WARNING)
+            return None
+
+    def _pixels(self, picture: np.ndarray | Image.Image) -> np.ndarray:
+        """Give the pixels of what is no file, as if it had been read from one."""
+        load = self.reading.load
+        if isinstance(load, LoadBands):
+            pixels = np.asarray(picture)
+            return load.choose(pixels if pixels.ndim == 3 else pixels[..., None])
+        if isinstance(picture, np.ndarray):
+            picture = Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture)
+        return load.decode(picture)

@@ -9,22 +9,25 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.model import BaseModel
-from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from mixmae_mm.datasets import LoadPicture, PictureFolder
+from mixmae_mm.datasets import PictureFolder
 from mixmae_mm.mixing import MixedImages
 from mixmae_mm.models.pretrainer import Reconstructions
 from mixmae_mm.seeding import seed_everything
 
 
-def find_pictures(places: Sequence[str], wanted: int, num_sources: int, seed: int) -> list[str]:
+def find_pictures(
+    places: Sequence[str], wanted: int, num_sources: int, seed: int, endings: tuple[str, ...] | None = None
+) -> list[str]:
     """List the pictures to show: those named, and those below folders; if more than wanted, a seeded choice of them.
+
+    `endings` are those of pictures' names, None for the usual ones.
 
     Raises:
         ValueError: a place does not exist, or there are fewer pictures than sources in a mixture.
     """
-    found = [path for place in places for path in ([place] if Path(place).is_file() else _below(place))]
+    found = [path for place in places for path in ([place] if Path(place).is_file() else _below(place, endings))]
     if len(found) > wanted:
         chosen = np.random.default_rng(seed).choice(len(found), wanted, replace=False)
         found = [found[i] for i in chosen]
@@ -33,24 +36,10 @@ def find_pictures(places: Sequence[str], wanted: int, num_sources: int, seed: in
     return found[: len(found) // num_sources * num_sources]
 
 
-def _below(folder: str) -> list[str]:
+def _below(folder: str, endings: tuple[str, ...] | None) -> list[str]:
     """List the pictures below a folder."""
-    dataset = PictureFolder(folder)
+    dataset = PictureFolder(folder, endings=endings)
     return [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
-
-
-def read_pictures(paths: Sequence[str], size: tuple[int, int], channels: int) -> Tensor:
-    """Read pictures, scaled and cropped in the middle to `size` = (H, W): float (B, C, H, W), 0 to 255.
-
-    Raises:
-        ValueError: pictures cannot be read, or have other channels than grey or RGB.
-    """
-    if channels not in (1, 3):
-        raise ValueError(f'pictures of 1 or 3 channels can be drawn, this model takes {channels}')
-    load = LoadPicture('L' if channels == 1 else 'RGB')
-    images = (Image.fromarray(load.transform(dict(img_path=path))['img']) for path in paths)
-    arrays = [np.array(ImageOps.fit(image, size[::-1], Image.Resampling.BICUBIC)) for image in images]
-    return torch.from_numpy(np.stack(arrays).reshape(len(arrays), *size, channels)).permute(0, 3, 1, 2).float()
 
 
 @torch.no_grad()

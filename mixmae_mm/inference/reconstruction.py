@@ -15,6 +15,7 @@ from PIL import Image
 
 from mixmae_mm.inference.models import build_pretrainer, picture_size
 from mixmae_mm.inference.pictures import PictureReader, Pictures
+from mixmae_mm.inference.reading import reading_of
 from mixmae_mm.inference.reconstructing import reconstruct
 from mixmae_mm.mixing import resize_assignment, visible
 from mixmae_mm.models.pretrainer import Reconstructions
@@ -22,7 +23,7 @@ from mixmae_mm.visualization.sheets import describe, draw_rows
 
 
 class Reconstructed(NamedTuple):
-    """What a model made of pictures; pictures are uint8, channels last."""
+    """What a model made of pictures, uint8, channels last; of bands what can be shown (mixmae_mm/models/showing.py)."""
 
     names: list[list[str]]
     """What each picture is called: its path, or its number among those given; G lists of K."""
@@ -57,8 +58,7 @@ class ReconstructionInferencer:
         threads: How many read pictures.
 
     Raises:
-        ValueError: the config mixes nothing, the checkpoint is of another model, or pictures have neither 1 nor 3
-            channels.
+        ValueError: the config mixes nothing, or the checkpoint is of another model.
     """
 
     def __init__(
@@ -72,11 +72,8 @@ class ReconstructionInferencer:
         config = Config.fromfile(config) if isinstance(config, str) else config
         self.model = build_pretrainer(config, checkpoint)
         self.model.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-        channels = len(self.model.data_preprocessor.mean)
-        if channels not in (1, 3):
-            raise ValueError(f'pictures of 1 or 3 channels can be shown, this model takes {channels}')
-        mode = 'L' if channels == 1 else 'RGB'
-        self.read = PictureReader(picture_size(config), mode, batch_size * self.num_sources, threads)
+        reading = reading_of(config, len(self.model.data_preprocessor.mean))
+        self.read = PictureReader(picture_size(config), reading, batch_size * self.num_sources, threads)
 
     @property
     def num_sources(self) -> int:

@@ -16,6 +16,7 @@ from mixmae_mm.mixing import (
     split_cells,
     take_turns,
 )
+from mixmae_mm.models.showing import to_show
 from mixmae_mm.registry import MODELS
 
 
@@ -103,8 +104,8 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         return ((images.flip(1) if self.bgr_to_rgb else images) - self.mean) / self.std
 
     def denormalise(self, images: Tensor) -> Tensor:
-        """Undo `normalise` for looking at: (..., C, H, W) -> uint8, RGB where there are three channels."""
-        return (images * self.std + self.mean).round().clamp(0, 255).to(torch.uint8)
+        """Undo `normalise` for looking at: (..., C, H, W) -> uint8, RGB where there are three channels (`to_show`)."""
+        return to_show(images, self.mean, self.std)
 
     def mix(self, images: Tensor) -> MixedImages:
         """Group and mix normalised images (B, C, H, W) by a freshly drawn assignment."""

@@ -1,16 +1,13 @@
-"""What the tools that draw ask on the command line, and the pictures that they draw.
-
-Letters: B pictures, H x W pixels.
-"""
+"""What the tools that draw ask on the command line, and the pictures that they draw."""
 
 import argparse
 from pathlib import Path
 
-import numpy as np
 from mmengine.config import Config
 from PIL import Image
 
-from mixmae_mm.inference.reconstructing import find_pictures, read_pictures
+from mixmae_mm.inference.reading import Reading
+from mixmae_mm.inference.reconstructing import find_pictures
 from mixmae_mm.launching import Settings
 
 
@@ -108,19 +105,11 @@ def own_pictures(config: Config) -> list[str]:
     return [folder]
 
 
-def choose(args: argparse.Namespace, config: Config, num_sources: int = 1) -> list[str]:
+def choose(args: argparse.Namespace, config: Config, reading: Reading, num_sources: int = 1) -> list[str]:
     """List the pictures that the command line asks for, `--num` groups of `num_sources`.
 
     Raises:
         ValueError: a place does not exist, or there are fewer pictures than in a group.
     """
-    return find_pictures(args.pictures or own_pictures(config), args.num * num_sources, num_sources, args.seed)
-
-
-def read_pixels(paths: list[str], size: tuple[int, int]) -> np.ndarray:
-    """Read pictures as encoders see them, cropped in the middle to `size` = (H, W): uint8 (B, H, W, 3).
-
-    Raises:
-        ValueError: one cannot be read.
-    """
-    return read_pictures(paths, size, 3).permute(0, 2, 3, 1).byte().numpy()
+    places = args.pictures or own_pictures(config)
+    return find_pictures(places, args.num * num_sources, num_sources, args.seed, reading.endings)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mixmae_mm.mixing import NOBODY, resize_assignment, visible
 from mixmae_mm.models.pretrainer import Reconstructions
+from mixmae_mm.models.showing import first_three
 
 GAP, HEADER, LINE = 10, 28, 18  # pixels between panels, above them, and for a line of the caption
 FRAME = 3  # pixels of a frame, which lies around its panel
@@ -124,8 +125,8 @@ def enlarge(pixels: np.ndarray) -> Image.Image:
 
 
 def to_image(picture: Tensor) -> Image.Image:
-    """Enlarge a picture (C, H, W)."""
-    return enlarge(picture.permute(1, 2, 0).cpu().numpy())
+    """Enlarge a picture (C, H, W), or the first three of its bands."""
+    return enlarge(first_three(picture).permute(1, 2, 0).cpu().numpy())
 
 
 def put_panel(canvas: Image.Image, panel: Panel, place: tuple[int, int]) -> None:

@@ -1,7 +1,5 @@
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from tiny_mixmae import build, tiny_mixedae
 
 from mixmae_mm.inference import reconstructing
@@ -40,18 +38,6 @@ def test_folder_gives_a_seeded_choice_without_repeats(five_pictures, tmp_path):
     assert choices[0] == choices[1]
     assert len({tuple(choice) for choice in choices}) > 2
     assert all(len(set(choice)) == 4 and set(choice) <= set(five_pictures[0]) for choice in choices)
-
-
-def test_pictures_of_the_right_size_are_read_as_they_are_and_others_cropped_in_the_middle(five_pictures, tmp_path):
-    paths, pixels = five_pictures
-    assert torch.equal(reconstructing.read_pictures(paths, (32, 32), 3), pixels.float())
-    wide = np.zeros((32, 96, 3), np.uint8)
-    wide[:, 32:64] = 200
-    Image.fromarray(wide).save(tmp_path / 'wide.png')
-    middle = reconstructing.read_pictures([str(tmp_path / 'wide.png')], (16, 16), 1)
-    assert (middle - 200).abs().max() < 20  # bicubic edges
-    with pytest.raises(ValueError, match='pictures of 1 or 3 channels can be drawn, this model takes 13'):
-        reconstructing.read_pictures(paths, (32, 32), 13)
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from mixmae_mm.datasets import LoadBands, LoadPicture, PictureArchive, PictureFolder, UnreadablePictureError
 from mixmae_mm.datasets.archives import ARCHIVES
+from mixmae_mm.datasets.bands import BAND_ENDINGS
 from mixmae_mm.failures import readable_errors
-
-BAND_ENDINGS = ('.tif', '.tiff', '.npy')
 
 
 class Moments(NamedTuple):

@@ -24,9 +24,11 @@ from mixmae_mm.failures import readable_errors
 from mixmae_mm.inference.attended import Attended
 from mixmae_mm.inference.attending import attention_of
 from mixmae_mm.inference.features import FeatureExtractor
-from mixmae_mm.inference.models import build_encoder, build_pretrainer, normalisation, picture_size
+from mixmae_mm.inference.models import build_pretrainer, picture_size
+from mixmae_mm.inference.reading import read_pictures, reading_of
 from mixmae_mm.inference.reconstructing import mix_once
 from mixmae_mm.mixing import NOBODY, resize_assignment
+from mixmae_mm.models.showing import first_three
 from mixmae_mm.visualization import Mark, Tile, draw_tiles, heat_map
 from mixmae_mm.visualization.command_line import (
     add_pictures,
@@ -37,7 +39,6 @@ from mixmae_mm.visualization.command_line import (
     patch_at,
     point,
     read_config,
-    read_pixels,
 )
 from mixmae_mm.visualization.sheets import HIDDEN, tint
 
@@ -58,19 +59,20 @@ class Looking(NamedTuple):
 def look_at_pictures(args: argparse.Namespace, config: Config) -> Looking:
     """Encode pictures as they are."""
     size = picture_size(config, args.size)
-    extract = FeatureExtractor(build_encoder(config, args.checkpoint), image_size=size, **normalisation(config))
+    extract = FeatureExtractor.from_config(config, args.checkpoint, image_size=size)
     _check_size(size, extract.encoder)
-    pixels = read_pixels(choose(args, config), size)
-    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(extract.device).float()
-    return Looking(pixels, None, attention_of(extract.encoder, (images - extract.mean) / extract.std, args.block))
+    pixels = extract.open(choose(args, config, extract.read.reading))
+    images = extract.normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+    return Looking(extract.look(pixels), None, attention_of(extract.encoder, images, args.block))
 
 
 def look_at_mixtures(args: argparse.Namespace, config: Config) -> Looking:
     """Encode mixtures, as the pre-training does."""
     model = build_pretrainer(config, args.checkpoint)
     size = picture_size(config, args.size)
-    pixels = read_pixels(choose(args, config, model.data_preprocessor.num_sources), size)
-    images = mix_once(model.data_preprocessor, torch.from_numpy(pixels).permute(0, 3, 1, 2).float(), args.seed)
+    reading = reading_of(config, len(model.data_preprocessor.mean))
+    pictures = read_pictures(choose(args, config, reading, model.data_preprocessor.num_sources), size, reading.load)
+    images = mix_once(model.data_preprocessor, pictures, args.seed)
     mixed = model.data_preprocessor.denormalise(images.mixed)
     owners = resize_assignment(images.assignment, size).expand(len(mixed), -1, -1)
     shown = _channels_last(torch.where(owners[:, None] == NOBODY, HIDDEN, mixed))
@@ -79,8 +81,8 @@ def look_at_mixtures(args: argparse.Namespace, config: Config) -> Looking:
 
 
 def _channels_last(pictures: Tensor) -> np.ndarray:
-    """Turn (B, C, H, W) into (B, H, W, C)."""
-    return pictures.permute(0, 2, 3, 1).cpu().numpy()
+    """Turn (B, C, H, W) into (B, H, W, 3)."""
+    return first_three(pictures).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy()
 
 
 def _check_size(size: tuple[int, int], encoder: torch.nn.Module) -> None:

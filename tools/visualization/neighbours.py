@@ -23,7 +23,7 @@ from mixmae_mm.inference.reconstructing import find_pictures
 from mixmae_mm.inference.saved import check_same_encoder, read_saved
 from mixmae_mm.inference.similarity import nearest, unit
 from mixmae_mm.visualization import Tile, draw_tiles
-from mixmae_mm.visualization.command_line import counted, drawing_parser, read_config, read_pixels
+from mixmae_mm.visualization.command_line import counted, drawing_parser, read_config
 from mixmae_mm.visualization.pages import Figure, page_of
 from mixmae_mm.visualization.sheets import BLUE
 
@@ -68,8 +68,8 @@ def look_up(args: argparse.Namespace, config: Config) -> tuple[Neighbours, Featu
         ValueError: places without pictures, pictures that cannot be read, or features of another encoder.
     """
     extract = FeatureExtractor.from_config(config, args.checkpoint)
-    asked = find_pictures(args.of, args.num, 1, args.seed)
-    of_asked = extract(read_pixels(asked, extract.size))
+    asked = find_pictures(args.of, args.num, 1, args.seed, extract.read.reading.endings)
+    of_asked = extract(extract.open(asked))
     if args.features:
         names, known = read_saved(args.features)
         check_same_encoder(extract, names, known, args.features)
@@ -92,12 +92,12 @@ def below(path: str, cosine: float | None, several: bool) -> str:
     return ' '.join([*parts, *([folder_of(path)] if several else [])])
 
 
-def draw(found: Neighbours, size: tuple[int, int], title: str, caption: str) -> tuple[object, str]:
-    """Draw the sheet, and write the page."""
+def draw(found: Neighbours, extract: FeatureExtractor, title: str, caption: str) -> tuple[object, str]:
+    """Draw the sheet, and write the page, with pictures as the extractor reads them."""
     several = len({folder_of(path) for row in found.found for path in row}) > 1
     sheet, page = [], []
     for asked, names, cosines in zip(*found, strict=True):
-        pictures = read_pixels([asked, *names], size)
+        pictures = extract.look(extract.open([asked, *names]))
         texts = [below(path, cosine, several) for path, cosine in zip([asked, *names], [None, *cosines], strict=True)]
         frames = [BLUE, *[None] * len(names)]
         sheet.append([Tile(*parts[:2], (), parts[2]) for parts in zip(pictures, texts, frames, strict=True)])
@@ -127,7 +127,7 @@ def main(arguments: list[str] | None = None) -> None:
         found, extract, number = look_up(args, read_config(args))
         less = ', less their mean' if args.centre else ''
         caption = f'Nearest of {number:,} pictures, by the cosine (below them) of pooled features{less}.'
-        sheet, page = draw(found, extract.size, f'Nearest neighbours by {args.checkpoint}', caption)
+        sheet, page = draw(found, extract, f'Nearest neighbours by {args.checkpoint}', caption)
         args.out.parent.mkdir(parents=True, exist_ok=True)
         sheet.save(args.out)
         args.out.with_suffix('.html').write_text(page, encoding='utf-8', errors='backslashreplace')

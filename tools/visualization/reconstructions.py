@@ -17,7 +17,8 @@ from torch import Tensor
 
 from mixmae_mm.failures import readable_errors
 from mixmae_mm.inference.models import build_pretrainer, picture_size
-from mixmae_mm.inference.reconstructing import mix_otherwise, read_pictures, reconstruct
+from mixmae_mm.inference.reading import read_pictures, reading_of
+from mixmae_mm.inference.reconstructing import mix_otherwise, reconstruct
 from mixmae_mm.models.pretrainer import Reconstructions
 from mixmae_mm.visualization import describe, draw_rows, hidden_labels
 from mixmae_mm.visualization.command_line import add_pictures, choose, counted, drawing_parser, read_config
@@ -60,8 +61,9 @@ def main(arguments: list[str] | None = None) -> None:
         ratios = args.ratios or [args.hidden_ratio]
         mix_otherwise(model, args.num_sources, ratios[0])
         num_sources = model.data_preprocessor.num_sources
-        paths = choose(args, config, num_sources)
-        pictures = read_pictures(paths, picture_size(config), len(model.data_preprocessor.mean))
+        reading = reading_of(config, len(model.data_preprocessor.mean))
+        paths = choose(args, config, reading, num_sources)
+        pictures = read_pictures(paths, picture_size(config), reading.load)
         result = reconstruct_at(model, pictures, ratios, args.seed)
         args.out.parent.mkdir(parents=True, exist_ok=True)
         labels = hidden_labels(result) if args.ratios else ()

@@ -19,8 +19,8 @@ from dataset_checks.mask_labels import Labels
 from dataset_checks.masks import MaskSplit
 from dataset_checks.pictures import PictureSplit
 from dataset_checks.stored import StoredSplit
-from mixmae_mm.datasets import LoadBands, LoadPicture
-from mixmae_mm.registry import TRANSFORMS
+from mixmae_mm.datasets import LoadBands
+from mixmae_mm.datasets.bands import whole_reader
 
 Split = PictureSplit | StoredSplit | ClassSplit | CocoSplit | MaskSplit
 
@@ -121,8 +121,7 @@ def _classes(dataset: ConfigDict, cls: type) -> tuple[str, ...]:
 
 def _picture_split(dataset: ConfigDict, cls: type) -> Split:
     """Read our PictureFolder; files with bands, or other endings, are what only the dataset knows."""
-    reader = _whole_pictures(dataset)
-    if dataset.get('endings') or reader['type'] is not LoadPicture:
+    if dataset.get('endings') or isinstance(whole_reader(dataset.get('pipeline') or ()), LoadBands):
         return _stored_split(dataset, cls)
     return PictureSplit('', _from_root(dataset, ''))
 
@@ -130,17 +129,8 @@ def _picture_split(dataset: ConfigDict, cls: type) -> Split:
 def _stored_split(dataset: ConfigDict, cls: type) -> StoredSplit:
     """Read our other datasets: archives, databases, tables."""
     settings = {key: value for key, value in dataset.to_dict().items() if key not in ('type', 'pipeline', '_scope_')}
-    return StoredSplit('', pickle.dumps(settings | dict(type=cls, pipeline=[_whole_pictures(dataset)])))
-
-
-def _whole_pictures(dataset: ConfigDict) -> dict:
-    """Tell how whole pictures are read: with bands as the pipeline takes them, or as three colours."""
-    for transform in dataset.get('pipeline') or ():
-        cls = TRANSFORMS.get(transform['type']) if isinstance(transform['type'], str) else transform['type']
-        if cls is not None and issubclass(cls, LoadBands):
-            own = inspect.signature(LoadBands.__init__).parameters
-            return dict(type=LoadBands, **{key: value for key, value in transform.items() if key in own})
-    return dict(type=LoadPicture)
+    settings |= dict(type=cls, pipeline=[whole_reader(dataset.get('pipeline') or ())])
+    return StoredSplit('', pickle.dumps(settings))
 
 
 def _class_split(dataset: ConfigDict, cls: type) -> Split:
