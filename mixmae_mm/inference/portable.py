@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mixmae_mm.models.positions import Size
+from mixmae_mm.models.showing import is_of_photos
 
 
 class Portable(nn.Module):
@@ -17,8 +18,9 @@ class Portable(nn.Module):
     Args:
         model: What is exported: it comes to the CPU, in evaluation mode.
         channels: Of the pictures.
-        normalisation: Mean and std of each channel, from 0 to 255, to normalise with in the graph: it then takes
-            uint8. None takes pictures that are normalised already, float32.
+        normalisation: Mean and std of each channel to normalise with in the graph: it then takes photos as uint8, and
+            bands, or anything else that is not from 0 to 255, as float32 in the units of the mean. None takes pictures
+            that are normalised already, float32.
 
     Raises:
         ValueError: mean and std are not one number a channel.
@@ -35,6 +37,7 @@ class Portable(nn.Module):
             if len(numbers) != channels:
                 raise ValueError(f'{name} has {len(numbers)} numbers, and the pictures have {channels} channels')
             self.register_buffer(name, torch.tensor(numbers, dtype=torch.float32).view(-1, 1, 1))
+        self.takes_bytes = self.normalises and is_of_photos(self.mean, self.std)
         self.eval()
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
@@ -55,7 +58,10 @@ class Portable(nn.Module):
             raise ValueError(f'pictures of {tuple(size)} pixels: give a height and a width, 1 or more each')
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randint(0, 256, (batch, self.channels, *size), dtype=torch.uint8, generator=generator)
-        return noise if self.normalises else noise / 64 - 2
+        if self.takes_bytes:
+            return noise
+        normal = noise / 64 - 2
+        return normal * self.std + self.mean if self.normalises else normal
 
 
 class PortableEncoder(Portable):

@@ -54,6 +54,23 @@ def test_onnxruntime_gives_the_same_for_any_batch(exported):
         session.run(None, {'pictures': np.zeros((1, 3, size[0], size[1] + 1), np.float32)})
 
 
+@pytest.mark.parametrize(
+    ('mean', 'std', 'kind'),
+    [(NORMALISATION['mean'], NORMALISATION['std'], torch.uint8), ((2000.0, 900.0), (400.0, 90.0), torch.float32)],
+)
+def test_the_graph_takes_photos_as_bytes_and_bands_as_they_are(mean, std, kind):
+    encoder = copy.deepcopy(swin())
+    encoder.patch_embed.proj = torch.nn.Conv2d(len(mean), 8, 4, 4)
+    portable = PortableEncoder(encoder, dict(mean=mean, std=std))
+    pictures = portable.example((32, 32), batch=64)
+    assert pictures.dtype == kind
+    normal = (pictures.float() - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1)
+    assert -2.3 < normal.min() < normal.max() < 2.8
+    with torch.no_grad():
+        for given, expected in zip(portable(pictures), by_hand(portable, normal), strict=True):
+            assert torch.allclose(given, expected, atol=1e-6)
+
+
 def test_the_comparison_notices_a_changed_weight(exported):
     pytest.importorskip('onnxruntime', reason='needs onnxruntime')
     portable, size, onnx, _ = exported

@@ -78,7 +78,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--config', help='config of the model, or a name that get_model knows')
     parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help="of the pictures, pixels (the model's)")
     parser.add_argument('--classifier', action='store_true', help='the whole classifier of the config: its logits')
-    parser.add_argument('--with-normalisation', action='store_true', help='take RGB, uint8; normalise in the graph')
+    inside = 'normalise in the graph, which takes photos in uint8, bands in float32'
+    parser.add_argument('--with-normalisation', action='store_true', help=inside)
     parser.add_argument('--opset', type=int, default=exporting.OPSET, help='of ONNX (%(default)s)')
     parser.add_argument('--licence', help="of the weights, for a folder's model card: apache-2.0, cc-by-nc-4.0, ...")
     parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
