@@ -47,6 +47,9 @@ def split_cells(
     Raises:
         ValueError: fewer cells than sources, or settings that leave some source without a cell.
     """
+    given = hidden_ratio or 0 if shares is None else sum(shares)
+    if not math.isfinite(given):
+        raise ValueError(f'parts of the cells add up to {given}: give finite numbers, hidden_ratio or shares')
     if shares is None:
         counts = _split_evenly(num_cells, num_sources, hidden_ratio)
     else:

@@ -35,7 +35,7 @@ def write_whole(path: str | Path, mark: str = '') -> Iterator[BinaryIO]:
 def put_in_place(unfinished: Path, path: Path) -> None:
     """Rename a file over another, in one step, when it and then its name are on the disk."""
     _sync(unfinished)
-    unfinished.replace(path)
+    os.replace(unfinished, path)
     _sync(path.parent)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from mixmae_mm.datasets.cropping import random_crop, resize
 from mixmae_mm.datasets.loading import LoadPicture
+from mixmae_mm.models.settings import is_whole
 from mixmae_mm.registry import TRANSFORMS
 
 BAND_ENDINGS = ('.tif', '.tiff', '.npy')
@@ -28,6 +29,9 @@ class LoadBands(LoadPicture):
         channels: How many bands a file must have; one with another number is unreadable. None for any.
         channels_first: .npy files hold (C, H, W).
         backend_args: As of `LoadPicture`.
+
+    Raises:
+        ValueError: `bands` are no such numbers.
     """
 
     def __init__(
@@ -38,7 +42,10 @@ class LoadBands(LoadPicture):
         backend_args: dict | None = None,
     ) -> None:
         super().__init__(backend_args=backend_args)
-        self.bands = None if bands is None else list(bands)
+        numbers = [] if bands is None else list(bands)
+        if (bands is not None and not numbers) or not all(is_whole(number, 0) for number in numbers):
+            raise ValueError(f'bands are numbers from 0, one at least, or None for all, got {bands!r}')
+        self.bands = numbers or None
         self.channels, self.channels_first = channels, channels_first
 
     def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:

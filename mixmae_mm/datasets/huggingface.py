@@ -24,7 +24,7 @@ class HuggingFacePictures(PictureDataset):
         settings: Of `PictureDataset`.
 
     Raises:
-        ValueError: there is no such split or column, several columns of pictures, or no rows.
+        ValueError: there is no such dataset, split or column, several columns of pictures, or no rows.
         ImportError: datasets is not installed.
     """
 
@@ -37,6 +37,8 @@ class HuggingFacePictures(PictureDataset):
         name: str | None = None,
         **settings: Any,
     ) -> None:
+        if not isinstance(split, str) or not split:
+            raise ValueError(f'split names a part of the dataset, such as "train", got {split!r}')
         self.split, self.column, self.name = split, column, name
         super().__init__(data_root, *args, **settings)
 
@@ -64,7 +66,15 @@ class HuggingFacePictures(PictureDataset):
         """Open the split."""
         saved = any(os.path.exists(os.path.join(self.data_root, file)) for file in ('state.json', 'dataset_dict.json'))
         if not saved:
-            return datasets.load_dataset(self.data_root, self.name, split=self.split)
+            try:
+                return datasets.load_dataset(self.data_root, self.name, split=self.split)
+            except ImportError:
+                raise
+            except Exception as error:  # of the library, of the network, or of whatever lies there
+                raise ValueError(
+                    f'{self.data_root!r} cannot be opened as a Hugging Face dataset: {type(error).__name__}: {error}. '
+                    'Give a folder that save_to_disk wrote, one of parquet files or pictures, or a name on the hub'
+                ) from error
         table = datasets.load_from_disk(self.data_root)
         if not isinstance(table, dict):
             return table

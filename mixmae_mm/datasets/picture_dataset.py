@@ -31,7 +31,7 @@ class PictureDataset(BaseDataset):
         endings: Of the names of pictures, `['.npy']` for one; None for those of the usual formats.
 
     Raises:
-        ValueError: `max_unreadable` is no share, or an ending has no dot.
+        ValueError: `data_root` is no path, `max_unreadable` no share, or an ending has no dot.
     """
 
     def __init__(
@@ -44,6 +44,8 @@ class PictureDataset(BaseDataset):
         max_unreadable: float = 0.1,
         endings: Sequence[str] | None = None,
     ) -> None:
+        if not isinstance(data_root, str | os.PathLike):
+            raise ValueError(f'data_root says where the pictures are: a path, got {data_root!r}')
         if not 0 <= max_unreadable <= 1:
             raise ValueError(f'max_unreadable is a share of the pictures, 0 to 1, got {max_unreadable}')
         self.max_unreadable = max_unreadable
@@ -148,7 +150,8 @@ def _check_endings(endings: Sequence[str] | None) -> tuple[str, ...] | None:
     """
     if endings is None:
         return None
-    if isinstance(endings, str) or not endings or not all(one.rfind('.') == 0 for one in endings):
+    listed = isinstance(endings, list | tuple) and all(isinstance(one, str) for one in endings)
+    if not (endings and listed and all(one.rfind('.') == 0 for one in endings)):
         raise ValueError(f"endings are a list of such as '.npy', with one dot, got {endings!r}")
     return tuple(one.lower() for one in endings)
 

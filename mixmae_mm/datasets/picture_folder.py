@@ -27,10 +27,12 @@ class PictureFolder(PictureDataset):
         settings: more of `PictureDataset`.
 
     Raises:
-        ValueError: the folder is missing, is a file, or holds no picture.
+        ValueError: `cache` is none of these; the folder is missing, is a file, or holds no picture.
     """
 
     def __init__(self, data_root: str, *args: Any, cache: bool | str = True, **settings: Any) -> None:
+        if not isinstance(cache, bool | str):
+            raise ValueError(f'cache must be True, False or a folder, got {cache!r}')
         self.cache = cache
         super().__init__(data_root, *args, **settings)
 

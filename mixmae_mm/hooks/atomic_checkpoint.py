@@ -1,5 +1,6 @@
 """Checkpoints that are whole or not there: a run may be killed, or a disk fill up, at any moment."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,21 @@ class AtomicCheckpointHook(CheckpointHook):
     """mmengine's hook, with checkpoints that are whole or not there, and old ones removed after, not before.
 
     Args:
-        kwargs: As of `CheckpointHook`. With an `out_dir` on another machine (`s3://...`) its own way of writing stays.
+        out_dir: Where checkpoints go, in a folder of the run's name; on another machine (`s3://...`) mmengine's own way
+            of writing stays. None for the work folder.
+        backend_args: What mmengine.fileio needs to reach it.
+        kwargs: More of `CheckpointHook`.
+
+    Raises:
+        ValueError: `out_dir` is no path, or `backend_args` no settings.
     """
 
     def __init__(self, *args: Any, out_dir: str | None = None, backend_args: dict | None = None, **kwargs: Any) -> None:
+        if not (out_dir is None or isinstance(out_dir, str | os.PathLike)):
+            raise ValueError(f'out_dir must be a path, or None for the work folder, got {out_dir!r}')
+        if not (backend_args is None or isinstance(backend_args, dict)):
+            raise ValueError(f"backend_args are such as dict(backend='local'), or None, got {backend_args!r}")
+        out_dir = None if out_dir is None else os.fspath(out_dir)
         if backend_args is None and '://' not in str(out_dir or ''):
             backend_args = dict(backend='mixmae_mm.atomic')
         super().__init__(*args, out_dir=out_dir, backend_args=backend_args, **kwargs)

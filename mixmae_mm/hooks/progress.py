@@ -1,5 +1,6 @@
 """How fast a run is, what it waits for, and when it will be done."""
 
+import math
 import sys
 from datetime import timedelta
 from time import perf_counter
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from mixmae_mm.hooks.live_line import LiveLine
 from mixmae_mm.hooks.throughput import Meter, count_pictures
+from mixmae_mm.models.settings import check_whole
 from mixmae_mm.registry import HOOKS
 
 
@@ -27,11 +29,19 @@ class ProgressHook(Hook):
         window: iterations to average over.
         refresh: least seconds between two redrawings of the line.
         console: where the line is drawn; by default the standard output, if that is a terminal.
+
+    Raises:
+        ValueError: no iterations, a negative time, or a console that is none of rich's.
     """
 
     priority = 'LOWEST'
 
     def __init__(self, window: int = 50, refresh: float = 0.2, console: Console | None = None) -> None:
+        check_whole(window=window)
+        if not isinstance(refresh, int | float) or not 0 <= refresh < math.inf:
+            raise ValueError(f'refresh must be a number of seconds, 0 or more, got {refresh!r}')
+        if not (console is None or isinstance(console, Console)):
+            raise ValueError(f"console must be one of rich's, or None for the standard output, got {console!r}")
         self.window = window
         # Asked of the stream itself: rich would also believe FORCE_COLOR, and draw into a log file.
         self.line = LiveLine(console or Console(force_terminal=sys.stdout.isatty()), refresh)

@@ -21,9 +21,14 @@ class UnreadableListHook(Hook):
 
     Args:
         name: The file's name in the work folder.
+
+    Raises:
+        ValueError: that is no name of a file.
     """
 
     def __init__(self, name: str = 'unreadable.txt') -> None:
+        if not isinstance(name, str) or not name or os.path.basename(name) != name:
+            raise ValueError(f'name must be that of a file in the work folder, got {name!r}')
         self.name = name
 
     def before_train(self, runner: Runner) -> None:

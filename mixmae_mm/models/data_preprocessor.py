@@ -16,6 +16,7 @@ from mixmae_mm.mixing import (
     split_cells,
     take_turns,
 )
+from mixmae_mm.models.settings import is_whole
 from mixmae_mm.models.showing import to_show
 from mixmae_mm.registry import MODELS
 
@@ -63,9 +64,9 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         super().__init__(non_blocking)
         if len(mean) != len(std):
             raise ValueError(f'mean has {len(mean)} channels and std {len(std)}: give one number a channel to both')
-        if num_sources < 1 or cell_size < 1:
+        if not (is_whole(num_sources) and is_whole(cell_size)):
             raise ValueError(f'mixing takes sources and cells of 1 pixel or more, got {num_sources} and {cell_size}')
-        if block_size < 1:
+        if not is_whole(block_size):
             raise ValueError(f'blocks that are mixed as one are of 1 cell or more a side, got block_size {block_size}')
         if num_sources == 1 and not (hidden_ratio or shares):
             raise ValueError('one source leaves nothing to reconstruct: set hidden_ratio, or num_sources to 2 or more')

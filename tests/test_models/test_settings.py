@@ -1,40 +1,23 @@
-"""Settings of every public class, drawn at random: each either works or is told of by name."""
+"""Settings of every part of a model, drawn at random: each either works or is told of by name."""
 
 import copy
-import inspect
 import math
-import traceback
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from mmengine.registry import init_default_scope
+from odd_settings import attempt, draw_odd, settings_of, told_by_us
 from tiny_mixmae import tiny_mixedae, tiny_model
 
-import mixmae_mm
 from mixmae_mm.models.settings import check_flag, check_positive, check_range, check_whole
 from mixmae_mm.registry import MODELS
 
-ODD = st.sampled_from(
-    [None, -1, 0, 1, 3, 1.5, 0.5, math.nan, math.inf, 'x', '', (), (0,), (1, 2, 3), (-1, -1), [2, 2, 2, 2], {}, True]
-)
-NOT_DRAWN = ('init_cfg', 'non_blocking', 'self')
 PARTS = [
     (method, part)
     for method in (tiny_model, tiny_mixedae)
     for part in ('data_preprocessor', 'backbone', 'neck', 'head', 'contrast')
     if method().get(part)
 ]
-
-
-def settings_of(kind):
-    """Name what a class and those it stands on can be set to."""
-    names = {}
-    for each in kind.__mro__:
-        if each.__module__.startswith('mixmae_mm') and '__init__' in vars(each):
-            names |= inspect.signature(each.__init__).parameters
-    return [name for name, kind in names.items() if name not in NOT_DRAWN and kind.kind is not kind.VAR_KEYWORD]
 
 
 def step(config):
@@ -46,35 +29,19 @@ def step(config):
     return loss.item()
 
 
-def attempt(config):
-    """Give the loss of a step, and the error of one that users expect."""
-    try:
-        return step(config), None
-    except (ValueError, TypeError, KeyError) as error:
-        return math.nan, error
-
-
-def told_by_us(error):
-    """Tell whether an error was raised in our own lines, in words."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return bool(str(error)) and last.filename.startswith(mixmae_mm.__path__[0])
-
-
 @pytest.mark.parametrize(('method', 'part'), PARTS, ids=lambda value: getattr(value, '__name__', value))
 def test_odd_settings_work_or_are_told_of(method, part):
     init_default_scope('mmpretrain')
     whole = method()
     names = settings_of(MODELS.get(whole[part]['type']))
 
-    @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-    @given(st.sampled_from(names), ODD)
-    def draw(name, value):
+    def check(name, value):
         config = copy.deepcopy(whole)
         config[part][name] = value
-        loss, error = attempt(config)
+        loss, error = attempt(step, config)
         assert math.isfinite(loss) if error is None else told_by_us(error), f'{name}={value!r}: {error!r}'
 
-    draw()
+    draw_odd(names, check)
 
 
 def test_messages_name_setting_and_value():
