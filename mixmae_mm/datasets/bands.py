@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mixmae_mm.datasets.cropping import random_crop, resize
+from mixmae_mm.datasets.cropping import LoadRandomResizedCrop, random_crop, resize
 from mixmae_mm.datasets.loading import LoadPicture
 from mixmae_mm.models.settings import is_whole
 from mixmae_mm.registry import TRANSFORMS
@@ -65,9 +65,9 @@ class LoadBands(LoadPicture):
             pixels = _read_array(content, self.channels_first)
         else:
             raise ValueError('neither a TIFF nor an .npy file, whatever its name says')
-        return self.choose(pixels)
+        return self.take_bands(pixels)
 
-    def choose(self, pixels: np.ndarray) -> np.ndarray:
+    def take_bands(self, pixels: np.ndarray) -> np.ndarray:
         """Take the bands that are wanted of (H, W, C).
 
         Raises:
@@ -111,16 +111,24 @@ class LoadBandsRandomResizedCrop(LoadBands):
         return resize(part, tuple(self.crop.scale)), pixels.shape[:2]
 
 
-def whole_reader(pipeline: Sequence[dict | Callable]) -> LoadPicture:
-    """Make what reads whole pictures, where a pipeline may read parts: bands as it takes them, or else RGB."""
+def whole_reader(pipeline: Sequence[dict | Callable]) -> LoadPicture | None:
+    """Make what reads whole pictures as a pipeline reads them, or parts of them; None where nothing of ours does."""
     for transform in pipeline:
-        kind = transform.get('type') if isinstance(transform, dict) else type(transform)
-        kind = TRANSFORMS.get(kind) if isinstance(kind, str) else kind
-        if isinstance(kind, type) and issubclass(kind, LoadBands):
-            own = inspect.signature(LoadBands.__init__).parameters
-            settings = transform if isinstance(transform, dict) else vars(transform)
-            return LoadBands(**{name: value for name, value in settings.items() if name in own})
-    return LoadPicture()
+        kind = _kind_of(transform)
+        if issubclass(kind, LoadPicture):
+            kind = {LoadBandsRandomResizedCrop: LoadBands, LoadRandomResizedCrop: LoadPicture}.get(kind, kind)
+            own = inspect.signature(kind.__init__).parameters
+            given = transform if isinstance(transform, dict) else vars(transform)
+            return kind(**{name: value for name, value in given.items() if name in own})
+    return None
+
+
+def _kind_of(transform: dict | Callable) -> type:
+    """Tell the class of a transform or of its settings; hosts, whose import takes seconds, are not asked."""
+    kind = transform.get('type') if isinstance(transform, dict) else type(transform)
+    if isinstance(kind, str):
+        kind = TRANSFORMS.get(kind) if kind.startswith('mixmae_mm.') or '.' not in kind else object
+    return kind if isinstance(kind, type) else object
 
 
 def _read_tiff(content: bytes) -> np.ndarray:
@@ -155,7 +163,15 @@ def _read_array(content: bytes, channels_first: bool) -> np.ndarray:
     Raises:
         ValueError: its shape is that of no picture, or it holds no numbers.
     """
-    pixels = np.load(io.BytesIO(content), allow_pickle=False)
+    return lay_out(np.load(io.BytesIO(content), allow_pickle=False), channels_first)
+
+
+def lay_out(pixels: np.ndarray, channels_first: bool) -> np.ndarray:
+    """Bring an array (H, W), (H, W, C), or (C, H, W) if `channels_first`, to (H, W, C).
+
+    Raises:
+        ValueError: its shape is that of no picture, or it holds no numbers.
+    """
     if pixels.ndim == 2:
         pixels = pixels[None] if channels_first else pixels[..., None]
     if pixels.ndim != 3 or not pixels.size:

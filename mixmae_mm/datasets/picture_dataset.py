@@ -67,6 +67,17 @@ class PictureDataset(BaseDataset):
         """
         return None
 
+    def bytes_of(self, picture: dict) -> bytes | None:
+        """Give what `read` gives of a picture of `data_list`, whose entry loses what says where they lie.
+
+        Raises:
+            UnreadablePictureError: it cannot be read.
+        """
+        try:
+            return self.read(picture)
+        except Exception as error:  # a damaged archive makes its reader raise nearly anything
+            raise UnreadablePictureError(f'{picture["img_path"]}: {type(error).__name__}: {error}') from error
+
     def prepare_data(self, idx: int) -> dict:
         """Run the pipeline on one picture.
 
@@ -74,10 +85,7 @@ class PictureDataset(BaseDataset):
             UnreadablePictureError: it cannot be read.
         """
         picture = self.get_data_info(idx)
-        try:
-            content = self.read(picture)
-        except Exception as error:  # a damaged archive makes its reader raise nearly anything
-            raise UnreadablePictureError(f'{picture["img_path"]}: {type(error).__name__}: {error}') from error
+        content = self.bytes_of(picture)
         return self.pipeline(picture if content is None else picture | dict(img_bytes=content))
 
     def _get_unserialized_subset(self, indices: int | Sequence[int]) -> Sequence[dict]:

@@ -68,9 +68,9 @@ class ReconstructionHook(WatchingHook):
         preprocessor = model.data_preprocessor
         wanted = self.num * preprocessor.num_sources
         if self.places:
-            reading = reading_of(runner.cfg, len(preprocessor.mean))
+            reading = reading_of(runner.cfg)
             paths = find_pictures(self.places, wanted, preprocessor.num_sources, self.seed, reading.endings)
-            return read_pictures(paths, picture_size(runner.cfg), reading.load)
+            return read_pictures(paths, picture_size(runner.cfg), reading.load).float()
         chosen = choose_pictures(runner.train_loop.dataloader.dataset, wanted, self.seed)
         whole = len(chosen) // preprocessor.num_sources * preprocessor.num_sources
         if not whole:

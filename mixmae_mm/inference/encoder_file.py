@@ -32,7 +32,7 @@ class EncoderCard:
     image_size: Size
     """Height and width of the pictures that it is for."""
     mean: tuple[float, ...]
-    """Of each channel, from 0 to 255."""
+    """Of each channel, in the pictures' units: of photos from 0 to 255."""
     std: tuple[float, ...]
     """The same."""
     version: str = __version__
@@ -89,7 +89,7 @@ def describe_encoder(
     Args:
         encoder: A `MixMIMSwin` or `MixedAEViT`.
         image_size: Height and width that it is for, or one number for both; None takes what it was built for.
-        mean: Of each channel, from 0 to 255.
+        mean: Of each channel, in the pictures' units: of photos from 0 to 255.
         std: The same.
         checkpoint: The file that its weights came from, if it is to be named.
 

@@ -16,7 +16,7 @@ from mixmae_mm.inference.encoder_file import IMAGENET, load_encoder, read_card
 from mixmae_mm.inference.models import build_encoder, get_model, normalisation, picture_size
 from mixmae_mm.inference.pictures import PictureReader, Pictures
 from mixmae_mm.inference.reading import Reading, read_pictures, reading_for, reading_of
-from mixmae_mm.models.showing import first_three, is_of_photos, to_show
+from mixmae_mm.models.showing import first_three, to_show
 
 KINDS = {
     'pooled': lambda maps: maps.mean((2, 3)),
@@ -43,8 +43,8 @@ class FeatureExtractor:
         device: Where to compute; None takes the GPU if there is one.
         batch_size: Pictures at a time.
         threads: How many read pictures.
-        reading: How files are read; by the length of `mean` unless told: 1 grey, 3 RGB, else files with so many bands
-            (TIFF, .npy).
+        reading: How files are read. Unless told, grey or RGB, where the encoder's channels, mean and std can be those
+            of photos, and else as files with so many bands (TIFF, .npy).
 
     Raises:
         ValueError: as of `get_model`; a checkpoint for an encoder that is there already.
@@ -69,7 +69,8 @@ class FeatureExtractor:
         encoder = get_model(model, pretrained, img_size=size) if isinstance(model, str) else model
         self.encoder, self.size = encoder.to(self.device).eval(), size
         self.mean, self.std = (torch.tensor(x, device=self.device).view(-1, 1, 1) for x in (mean, std))
-        self.read = PictureReader(size, reading or reading_for(len(mean)), batch_size, threads)
+        reading = reading or reading_for(_channels_of(encoder, len(mean)), mean, std)
+        self.read = PictureReader(size, reading, batch_size, threads)
 
     @classmethod
     def from_config(cls, config: str | Config, checkpoint: str | None = None, **settings: object) -> 'FeatureExtractor':
@@ -80,7 +81,7 @@ class FeatureExtractor:
         """
         config = Config.fromfile(config) if isinstance(config, str) else config
         own = dict(image_size=picture_size(config), **normalisation(config))
-        own['reading'] = reading_of(config, len(own['mean']))
+        own['reading'] = reading_of(config)
         return cls(build_encoder(config, checkpoint), **(own | settings))
 
     @classmethod
@@ -138,29 +139,36 @@ class FeatureExtractor:
         Raises:
             ValueError: as of `__call__`.
         """
-        if kind not in KINDS:
-            raise ValueError(f"kind '{kind}' is unknown: take one of {', '.join(KINDS)}")
+        _check_kind(kind)
         names, features = [], []
         for of_batch, pixels in self.read(pictures):
             names += of_batch
-            maps = self._encode(torch.from_numpy(pixels).permute(0, 3, 1, 2))
-            features.append(KINDS[kind](maps).float().cpu().numpy())
+            features.append(self.encode(torch.from_numpy(pixels).permute(0, 3, 1, 2), kind))
         if not features:
             raise ValueError('there is no picture that can be read among those given')
         return names, np.concatenate(features)
 
-    def open(self, paths: Sequence[str]) -> np.ndarray:
-        """Read files as the encoder gets them, each of them or none: (B, H, W, C).
+    def open_all(self, paths: Sequence[str]) -> Tensor:
+        """Read files as the encoder gets them, all of them or none: (B, C, H, W), in their own units.
 
         Raises:
             ValueError: one cannot be read.
         """
-        pixels = read_pictures(paths, self.size, self.read.reading.load).permute(0, 2, 3, 1).numpy()
-        return pixels.astype(np.uint8) if is_of_photos(self.mean, self.std) else pixels
+        return read_pictures(paths, self.size, self.read.reading.load)
 
-    def look(self, pixels: np.ndarray) -> np.ndarray:
-        """Make what was read visible, (B, H, W, C): uint8 (B, H, W, 3), of bands the first three (`to_show`)."""
-        shown = first_three(to_show(self.normalise(torch.from_numpy(pixels).movedim(-1, 1)), self.mean, self.std))
+    def encode(self, pixels: Tensor, kind: str = 'pooled') -> np.ndarray:
+        """Compute features of what `open_all` gives, as `__call__` does.
+
+        Raises:
+            ValueError: an unknown kind.
+        """
+        _check_kind(kind)
+        return KINDS[kind](self._encode(pixels)).float().cpu().numpy()
+
+    def as_shown(self, pixels: Tensor) -> np.ndarray:
+        """Make what was read visible, (B, C, H, W): uint8 (B, H, W, 3), of bands the first three (`to_show`)."""
+        photos = not self.read.reading.is_of_bands
+        shown = first_three(to_show(self.normalise(pixels), self.mean, self.std, photos))
         return shown.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy()
 
     def normalise(self, pixels: Tensor) -> Tensor:
@@ -171,3 +179,18 @@ class FeatureExtractor:
     def _encode(self, pixels: Tensor) -> Tensor:
         """Encode pictures (B, C, H, W): the last map (B, C, h, w)."""
         return self.encoder(self.normalise(pixels))[-1]
+
+
+def _check_kind(kind: str) -> None:
+    """Refuse features that there are not.
+
+    Raises:
+        ValueError: there are no such.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind '{kind}' is unknown: take one of {', '.join(KINDS)}")
+
+
+def _channels_of(encoder: nn.Module, told: int) -> int:
+    """Count the channels of an encoder's pictures; as told where the encoder is none of ours."""
+    return getattr(getattr(getattr(encoder, 'patch_embed', None), 'proj', None), 'in_channels', told)

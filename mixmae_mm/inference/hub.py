@@ -45,7 +45,7 @@ extract('picture.jpg')                # the mean of the last map
 encoder = from_hub('{name}')          # the encoder itself, an nn.Module
 ```
 
-It was trained with mean {mean} and std {std} (RGB, 0 to 255). {source}
+It was trained with mean {mean} and std {std} of each channel (RGB from 0 to 255 where there are three). {source}
 
 The settings that it is built with stand in `{config}` and among the metadata of `{weights}`, which holds the weights
 by their official names, and nothing that could run.

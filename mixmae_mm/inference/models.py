@@ -121,6 +121,6 @@ def picture_size(config: Config, given: int | None = None) -> tuple[int, int]:
 
 
 def normalisation(config: Config) -> dict[str, tuple[float, ...]]:
-    """Tell the mean and std, of RGB from 0 to 255, that an encoder was trained with."""
+    """Tell the mean and std that an encoder was trained with, of each channel, in the pictures' units."""
     settings = config.model.get('data_preprocessor') or config.get('data_preprocessor') or {}
     return {name: tuple(settings.get(name, IMAGENET[name])) for name in IMAGENET}

@@ -75,6 +75,5 @@ def patch_extractor(config: Config, checkpoint: str, stage: int | None, side: in
             '--cfg-options model.backbone.final=norm'
         )
     tapped = encoder if stage is None else Tapped(encoder, stage)
-    own = normalisation(config)
-    reading = reading_of(config, len(own['mean']))
-    return FeatureExtractor(tapped, image_size=picture_size(config, side), reading=reading, **own)
+    size = picture_size(config, side)
+    return FeatureExtractor(tapped, image_size=size, reading=reading_of(config), **normalisation(config))

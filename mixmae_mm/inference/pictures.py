@@ -13,10 +13,10 @@ import numpy as np
 from mmengine.logging import print_log
 from PIL import Image
 
-from mixmae_mm.datasets.bands import LoadBands
+from mixmae_mm.datasets.bands import LoadBands, lay_out
 from mixmae_mm.datasets.listing import list_pictures
-from mixmae_mm.datasets.loading import UnreadablePictureError
-from mixmae_mm.inference.reading import Reading, fit, reading_for
+from mixmae_mm.datasets.loading import LoadPicture, UnreadablePictureError
+from mixmae_mm.inference.reading import Reading, fit
 from mixmae_mm.models.positions import Size
 
 Picture = str | os.PathLike | np.ndarray | Image.Image
@@ -37,8 +37,8 @@ def list_all(pictures: Pictures, reading: Reading) -> Iterable[Picture]:
     if isinstance(pictures, Image.Image):
         return [pictures]
     if isinstance(pictures, np.ndarray):
-        _check_array(pictures, isinstance(reading.load, LoadBands))
-        return [pictures] if pictures.ndim == 3 else pictures
+        _check_array(pictures, reading.is_of_bands)
+        return pictures if pictures.ndim == 4 else [pictures]
     return (single for picture in pictures for single in list_all(picture, reading))
 
 
@@ -48,11 +48,11 @@ def _check_array(pictures: np.ndarray, of_bands: bool) -> None:
     Raises:
         ValueError: it holds none.
     """
-    if of_bands and pictures.dtype.kind in 'uif' and pictures.ndim in (3, 4):
+    if of_bands and pictures.dtype.kind in 'uif' and pictures.ndim in (2, 3, 4):
         return
     if not of_bands and pictures.dtype == np.uint8 and pictures.ndim in (3, 4) and pictures.shape[-1] in (1, 3):
         return
-    wanted = 'numbers, (H, W, C) or (B, H, W, C)' if of_bands else 'RGB, uint8, (H, W, 3) or (B, H, W, 3)'
+    wanted = 'numbers, (H, W, C) or (B, H, W, C)' if of_bands else 'RGB or grey, uint8, (H, W, 3 or 1), or many of such'
     raise ValueError(f'an array of {pictures.dtype} {pictures.shape} holds no pictures: give {wanted}')
 
 
@@ -68,7 +68,7 @@ class PictureReader:
 
     def __init__(self, size: Size, reading: Reading | None = None, batch_size: int = 32, threads: int = 4) -> None:
         self.size, self.batch_size, self.threads = size, batch_size, threads
-        self.reading = reading or reading_for(3)
+        self.reading = reading or Reading(LoadPicture())
 
     def __call__(self, pictures: Pictures) -> Iterator[tuple[list[str], np.ndarray]]:
         """Yield names and pixels, (B, H, W, C), in batches; what cannot be read is left out, with a warning.
@@ -101,8 +101,7 @@ class PictureReader:
         """Give the pixels of what is no file, as if it had been read from one."""
         load = self.reading.load
         if isinstance(load, LoadBands):
-            pixels = np.asarray(picture)
-            return load.choose(pixels if pixels.ndim == 3 else pixels[..., None])
+            return load.take_bands(lay_out(np.array(picture), load.channels_first))
         if isinstance(picture, np.ndarray):
             picture = Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture)
         return load.decode(picture)

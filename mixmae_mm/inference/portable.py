@@ -18,9 +18,9 @@ class Portable(nn.Module):
     Args:
         model: What is exported: it comes to the CPU, in evaluation mode.
         channels: Of the pictures.
-        normalisation: Mean and std of each channel to normalise with in the graph: it then takes photos as uint8, and
-            bands, or anything else that is not from 0 to 255, as float32 in the units of the mean. None takes pictures
-            that are normalised already, float32.
+        normalisation: Mean and std of each channel to normalise with in the graph: it then takes uint8, or where they
+            cannot be those of photos (`is_of_photos`), float32 in their units. None takes pictures that are normalised
+            already, float32.
 
     Raises:
         ValueError: mean and std are not one number a channel.

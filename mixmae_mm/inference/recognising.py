@@ -55,7 +55,7 @@ def last_recognising_block(backbone: nn.Module) -> int | None:
 
 @torch.no_grad()
 def recognise(model: BaseModel, pictures: Tensor, seed: int) -> Recognition | None:
-    """Mix pictures (B, C, H, W), RGB, as `reconstruct` does, and tell which keys are kept; None if none are chosen."""
+    """Mix pictures (B, C, H, W) as `reconstruct` does, and tell which keys are kept; None if none are chosen."""
     block = last_recognising_block(model.backbone)
     if block is None:
         return None

@@ -44,12 +44,12 @@ def _below(folder: str, endings: tuple[str, ...] | None) -> list[str]:
 
 @torch.no_grad()
 def reconstruct(model: BaseModel, pictures: Tensor, seed: int) -> Reconstructions:
-    """Mix pictures (B, C, H, W), RGB, and reconstruct them: one mixture a group, led by its first picture."""
+    """Mix pictures (B, C, H, W), photos in RGB, and reconstruct them: one mixture a group, led by its first picture."""
     return model(mix_once(model.data_preprocessor, pictures, seed), mode='predict')
 
 
 def mix_once(preprocessor: nn.Module, pictures: Tensor, seed: int) -> MixedImages:
-    """Mix pictures (B, C, H, W), RGB, 0 to 255: one mixture a group, led by its first picture, also of turns."""
+    """Mix pictures (B, C, H, W), photos in RGB: one mixture a group, led by its first picture, also of turns."""
     seed_everything(seed)
     pictures = pictures.flip(1) if preprocessor.bgr_to_rgb else pictures
     images = preprocessor({'inputs': pictures}, training=True)['inputs']

@@ -19,7 +19,7 @@ from mixmae_mm.inference.reading import reading_of
 from mixmae_mm.inference.reconstructing import reconstruct
 from mixmae_mm.mixing import resize_assignment, visible
 from mixmae_mm.models.pretrainer import Reconstructions
-from mixmae_mm.visualization.sheets import describe, draw_rows
+from mixmae_mm.visualization.sheets import can_be_written, describe, draw_rows
 
 
 class Reconstructed(NamedTuple):
@@ -36,7 +36,7 @@ class Reconstructed(NamedTuple):
     assignment: np.ndarray
     """Which picture each cell showed, -1 for none, int64 (G, h, w)."""
     errors: np.ndarray
-    """Root of the mean squared difference over the hidden pixels, from 0 to 255, float32 (G, K)."""
+    """Root of the mean squared difference over the hidden pixels, as they are shown, 0 to 255: float32 (G, K)."""
 
 
 class ReconstructionInferencer:
@@ -72,8 +72,7 @@ class ReconstructionInferencer:
         config = Config.fromfile(config) if isinstance(config, str) else config
         self.model = build_pretrainer(config, checkpoint)
         self.model.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-        reading = reading_of(config, len(self.model.data_preprocessor.mean))
-        self.read = PictureReader(picture_size(config), reading, batch_size * self.num_sources, threads)
+        self.read = PictureReader(picture_size(config), reading_of(config), batch_size * self.num_sources, threads)
 
     @property
     def num_sources(self) -> int:
@@ -107,7 +106,7 @@ class ReconstructionInferencer:
             ValueError: as of `__call__`; a name that ends as no picture's.
         """
         out = Path(out)
-        if out.suffix.lower() not in Image.registered_extensions():
+        if not can_be_written(out):
             raise ValueError(f'{out}: give a name that ends in .png, or as another picture')
         sheet = self.visualize(pictures, seed)
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -6,22 +6,29 @@ Letters: B pictures, C channels, H x W pixels.
 import torch
 from torch import Tensor
 
-SPREAD = 2.5  # standard deviations on either side of the mean that are shown, where the range is not 0 to 255
+SPREAD = 2.5  # standard deviations on either side of the mean that are shown, where the range is not known
 
 
-def to_show(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+def to_show(images: Tensor, mean: Tensor, std: Tensor, photos: bool | None = None) -> Tensor:
     """Undo the normalisation for looking at: (..., C, H, W) -> uint8, by mean and std (C, 1, 1).
 
-    Photos of 8 bits get their pixels back. Of all else nobody knows the range: what lies 2.5 standard deviations below
-    the mean of its channel becomes 0, what lies as far above it 255.
+    Photos get their pixels back, which lie from 0 to 255. Of all else nobody knows the range: what lies 2.5 standard
+    deviations below the mean of its channel becomes 0, what lies as far above it 255. `photos` tells which they are,
+    None to go by mean and std.
     """
-    pixels = images * std + mean if is_of_photos(mean, std) else 127.5 * (1 + images / SPREAD)
+    photos = is_of_photos(mean, std) if photos is None else photos
+    pixels = images * std + mean if photos else 127.5 * (1 + images / SPREAD)
     return pixels.round().clamp(0, 255).to(torch.uint8)
 
 
 def is_of_photos(mean: Tensor, std: Tensor) -> bool:
-    """Tell whether mean and std can be those of grey or RGB pictures from 0 to 255."""
-    return len(mean) in (1, 3) and 1 <= mean.max().item() <= 255 and std.max().item() <= 127.5
+    """Tell whether mean and std (C, 1, 1) can be those of grey or RGB pictures with pixels from 0 to 255.
+
+    Those of numbers from 0 to 1 cannot; but a mean of 0 and a std of 1 leave pixels as they are.
+    """
+    from_0_to_1 = mean.max() <= 1 and std.max() < 1
+    within = mean.min() >= 0 and mean.max() <= 255 and std.max() <= 255
+    return len(mean) in (1, 3) and bool(within and not from_0_to_1)
 
 
 def first_three(pictures: Tensor) -> Tensor:

@@ -4,11 +4,11 @@ import argparse
 from pathlib import Path
 
 from mmengine.config import Config
-from PIL import Image
 
 from mixmae_mm.inference.reading import Reading
 from mixmae_mm.inference.reconstructing import find_pictures
 from mixmae_mm.launching import Settings
+from mixmae_mm.visualization.sheets import can_be_written
 
 
 def drawing_parser(description: str, out: str) -> argparse.ArgumentParser:
@@ -44,7 +44,7 @@ def add_stage(parser: argparse.ArgumentParser) -> None:
 
 def picture_file(text: str) -> Path:
     """Read the name of a picture to write."""
-    if Image.registered_extensions().get(Path(text).suffix.lower()) not in Image.SAVE:
+    if not can_be_written(Path(text)):
         raise argparse.ArgumentTypeError(f'{text}: give a name with an ending of pictures, such as .png')
     return Path(text)
 

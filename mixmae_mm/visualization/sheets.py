@@ -7,6 +7,7 @@ Letters: G mixtures, K sources, C channels, H x W pixels.
 import math
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -114,6 +115,11 @@ def _label(canvas: Image.Image, labels: Sequence[str], size: tuple[int, int]) ->
         middle = (GAP + MARGIN / 2, panel_place(row, 0, size)[1] + size[1] / 2)
         ImageDraw.Draw(wider).text(middle, label, BLUE, ImageFont.load_default(14), anchor='mm', align='center')
     return wider
+
+
+def can_be_written(path: Path) -> bool:
+    """Tell whether a name ends as those of pictures that Pillow writes."""
+    return Image.registered_extensions().get(path.suffix.lower()) in Image.SAVE
 
 
 def enlarge(pixels: np.ndarray) -> Image.Image:

@@ -21,7 +21,8 @@ from torch.multiprocessing import spawn
 from training_toys import last_checkpoint, run_until, same, trained_alike
 
 from mixmae_mm.hooks import NanGuardHook
-from mixmae_mm.nonfinite import find_nonfinite, random_states
+from mixmae_mm.hooks.nan_guard import Fault, _worst
+from mixmae_mm.nonfinite import NOTHING, find_nonfinite, random_states
 
 FORWARD = 'first module with a non-finite output: '
 
@@ -232,6 +233,15 @@ def test_other_wrappers_are_left_alone():
 def test_a_number_of_events_that_stops_nothing_is_refused(wrong):
     with pytest.raises(ValueError, match=f'max_events is the number of skipped steps .* 1 or more, got {wrong}'):
         NanGuardHook(max_events=wrong)
+
+
+def test_the_process_where_it_began_is_named():
+    """First one whose run again found something, then one with a bad loss of its own, then the first."""
+    handed = [Fault(rank, 'gradients', False, NOTHING) for rank in range(4)]
+    assert _worst(handed).rank == 0
+    assert _worst([*handed[:2], Fault(2, 'loss nan', True, NOTHING), handed[3]]).rank == 2
+    assert _worst([Fault(0, 'loss nan', True, NOTHING), handed[1], Fault(2, 'gradients', False, 'layer 1')]).rank == 2
+    assert _worst([Fault(0, 'gradients', False, 'layer 1'), Fault(1, 'loss nan', True, 'layer 1')]).rank == 1
 
 
 def train_in_two(rank, folder, port):

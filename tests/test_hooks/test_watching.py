@@ -1,18 +1,21 @@
 """Hooks that watch a training change nothing of it, and nothing that goes wrong in them ends it."""
 
+import functools
 import re
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from five_bands import READING, colour_of, with_five_bands, write_five_bands
 from mmengine.registry import MODEL_WRAPPERS
 from mmengine.runner import EpochBasedTrainLoop
-from tiny_mixmae import tiny_mixedae
+from tiny_mixmae import tiny_mixedae, tiny_model
 from torch import nn
 from training_toys import TRAINED, last_checkpoint, run_until, trained_alike
 from watched_training import ListBackend, make_pictures, watched_config
 
 from mixmae_mm.hooks import OnlineEvaluationHook, ReconstructionHook
+from mixmae_mm.visualization.sheets import panel_place
 
 ALIKE = dict.fromkeys(TRAINED, True)
 DRAWING = dict(type='mixmae_mm.ReconstructionHook', interval=1, num=2, budget=1.0)
@@ -63,6 +66,21 @@ def test_the_same_mixtures_are_drawn_each_time_and_come_out_differently(tmp_path
     for panel in range(6):
         first, last = (sheet[:, 138 * panel : 138 * panel + 128] for sheet in (cut[0], cut[-1]))
         assert (first == last).all() == (panel < 4)  # originals, mixture, whose cell; then the reconstructions
+
+
+@pytest.mark.parametrize('method', [tiny_model, tiny_mixedae])
+@pytest.mark.parametrize('named', [False, True])
+def test_of_bands_the_first_three_are_drawn(tmp_path, shown, method, named):
+    files = write_five_bands(tmp_path / 'pictures', 16)
+    hook = dict(DRAWING, pictures=str(tmp_path / 'pictures')) if named else DRAWING
+    config = watched_config(tmp_path, hook, method=functools.partial(with_five_bands, method), length=1)
+    config.train_dataloader.dataset.update(endings=['.npy'])
+    config.train_dataloader.dataset.pipeline[0] = READING
+    run_until(config)
+    sheet = next(value for name, value, _ in shown if name == 'reconstructions')
+    x, y = panel_place(0, 0, (128, 128))
+    assert min(np.abs(sheet[y + 60, x + 60] - colour_of(file)).max() for file in files) <= 1
+    assert ('homologous_map' in [name for name, *_ in shown]) == (method is tiny_mixedae)
 
 
 def test_rounds_come_every_interval_and_at_the_end(tmp_path, shown):

@@ -109,7 +109,7 @@ def test_weights_come_from_a_file(tmp_path, encoder, pictures):
 @pytest.mark.parametrize(
     ('given', 'message'),
     [
-        (np.zeros((4, 4, 3)), r'an array of float64 \(4, 4, 3\) holds no pictures: give RGB, uint8'),
+        (np.zeros((4, 4, 3)), r'an array of float64 \(4, 4, 3\) holds no pictures: give RGB or grey, uint8'),
         (np.zeros((4, 4), np.uint8), r'an array of uint8 \(4, 4\) holds no pictures'),
         ([], r'there is no picture that can be read among those given'),
         ('no/such.png', r'there is no picture that can be read among those given'),

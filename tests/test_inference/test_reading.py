@@ -9,23 +9,25 @@ from PIL import Image
 from mixmae_mm.datasets import LoadBands, LoadBandsRandomResizedCrop, LoadPicture
 from mixmae_mm.datasets.bands import whole_reader
 from mixmae_mm.inference import FeatureExtractor
-from mixmae_mm.inference.reading import fit, read_pictures, reading_for, reading_of
+from mixmae_mm.inference.reading import Reading, fit, read_pictures, reading_for, reading_of
 from mixmae_mm.models import MixMIMSwin
 from mixmae_mm.models.showing import first_three, is_of_photos, to_show
+from mixmae_mm.registry import TRANSFORMS
 
 ARCH = dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2))
 CROP = dict(type='mixmae_mm.LoadBandsRandomResizedCrop', scale=8, channels=6, bands=(4, 0))
+TWO = dict(mean=[2000.0, 1500.0], std=[800.0, 400.0])
 
 
 def test_photos_of_the_right_size_are_read_as_they_are_and_others_cropped_in_the_middle(five_pictures, tmp_path):
     paths, pixels = five_pictures
-    assert torch.equal(read_pictures(paths, (32, 32), LoadPicture()), pixels.float())
+    assert torch.equal(read_pictures(paths, (32, 32), LoadPicture()), pixels)
     wide = np.zeros((32, 96, 3), np.uint8)
     wide[:, 32:64] = 200
     Image.fromarray(wide).save(tmp_path / 'wide.png')
     middle = read_pictures([str(tmp_path / 'wide.png')], (16, 16), LoadPicture('L'))
     assert middle.shape == (1, 1, 16, 16)
-    assert (middle - 200).abs().max() < 20  # bicubic edges
+    assert (middle.float() - 200).abs().max() < 20  # bicubic edges
 
 
 def test_bands_are_scaled_and_cropped_as_photos_are():
@@ -49,21 +51,80 @@ def test_three_bands_are_fitted_to_a_grey_level_as_pillow_fits_a_photo(size):
 
 
 def test_bands_are_read_as_the_training_reads_them():
-    for transform in (CROP, LoadBandsRandomResizedCrop(scale=8, channels=6, bands=(4, 0))):
+    settings = dict(scale=8, channels=6, bands=(4, 0), channels_first=True)
+    for transform in (CROP | settings, LoadBandsRandomResizedCrop(**settings)):
         load = whole_reader([dict(type='mixmae_mm.SeedSample'), transform])
         assert type(load) is LoadBands
-        assert (load.channels, load.bands, load.channels_first) == (6, [4, 0], False)
-    assert type(whole_reader([dict(type='mixmae_mm.LoadRandomResizedCrop', scale=8)])) is LoadPicture
+        assert (load.channels, load.bands, load.channels_first) == (6, [4, 0], True)
 
 
-def test_the_config_says_how_else_the_number_of_channels():
-    config = Config(dict(train_dataloader=dict(dataset=dict(pipeline=[CROP], endings=['.raw']))))
-    assert reading_of(config, 2).endings == ('.raw',)
-    assert reading_of(config, 2).load.bands == [4, 0]
-    assert [reading_of(Config(), channels).load.mode for channels in (1, 3)] == ['L', 'RGB']
-    assert reading_of(Config(), 3).endings is None
-    assert reading_for(5).load.channels == 5
-    assert reading_for(5).endings == ('.tif', '.tiff', '.npy')
+def test_photos_keep_mode_and_place():
+    local = dict(backend='local')
+    load = whole_reader([dict(type='mixmae_mm.LoadRandomResizedCrop', scale=8, mode='BGR', backend_args=local)])
+    assert (type(load), load.mode, load.backend_args) == (LoadPicture, 'BGR', local)
+    crop = dict(type='mixmae_mm.LoadRandomResizedCrop', scale=8, mode='BGR', backend_args=local)
+    config = config_of(crop, preprocessor=dict())
+    assert (reading_of(config).load.mode, reading_of(config).load.backend_args) == ('RGB', local)
+
+
+def test_a_reader_of_ones_own_stays_itself(monkeypatch):
+    class LoadMine(LoadBands):
+        pass
+
+    monkeypatch.setitem(TRANSFORMS._module_dict, 'LoadMine', LoadMine)
+    assert type(whole_reader([dict(type='mixmae_mm.LoadMine', channels=6)])) is LoadMine
+    assert type(whole_reader([LoadMine(channels=6)])) is LoadMine
+
+
+def test_hosts_are_not_imported_to_find_the_reader(monkeypatch):
+    monkeypatch.setattr(TRANSFORMS, 'get', lambda name: pytest.fail(f'{name} was looked up'))
+    assert whole_reader([dict(type='mmdet.PackDetInputs'), dict(type=dict), str]) is None
+
+
+def config_of(transform=CROP, wrap=lambda dataset: dataset, preprocessor=TWO, **settings):
+    loader = dict(dataset=wrap(dict(pipeline=[transform], **settings)))
+    return Config(dict(model=dict(data_preprocessor=preprocessor), train_dataloader=loader))
+
+
+@pytest.mark.parametrize(
+    'wrap',
+    [
+        lambda dataset: dataset,
+        lambda dataset: dict(type='RepeatDataset', times=2, dataset=dataset),
+        lambda dataset: dict(type='ConcatDataset', datasets=[dict(type='RepeatDataset', dataset=dataset), dataset]),
+    ],
+)
+def test_the_config_says_how(wrap):
+    reading = reading_of(config_of(wrap=wrap, endings=['.RAW']))
+    assert reading.endings == ('.raw',)
+    assert reading.load.bands == [4, 0]
+    assert reading.is_of_bands
+    photos = reading_of(config_of(dict(type='mmpretrain.LoadImageFromFile'), wrap, dict(), endings=['.jfif']))
+    assert (photos.endings, photos.load.mode, photos.is_of_bands) == (('.jfif',), 'RGB', False)
+
+
+@pytest.mark.parametrize('loader', [None, dict(), dict(dataset=None), dict(dataset=dict())])
+def test_without_pipeline_mean_and_std_say_how(loader):
+    config = Config(dict(model=dict(data_preprocessor=TWO), train_dataloader=loader))
+    assert reading_of(config).load.channels == 2
+    assert reading_of(Config(dict(model=dict(), train_dataloader=loader))).load.mode == 'RGB'
+
+
+@pytest.mark.parametrize(
+    ('channels', 'mean', 'std', 'mode'),
+    [
+        (3, [0.0], [255.0], 'RGB'),
+        (3, [123.0, 116.0, 103.0], [58.0, 57.0, 57.0], 'RGB'),
+        (1, [33.0], [78.0], 'L'),
+        (3, [2000.0, 1500.0, 900.0], [400.0, 300.0, 200.0], None),
+        (5, [100.0] * 5, [50.0] * 5, None),
+    ],
+)
+def test_by_channels_mean_and_std(channels, mean, std, mode):
+    reading = reading_for(channels, mean, std)
+    assert getattr(reading.load, 'mode', None) == (mode or 'RGB')
+    assert reading.endings == (None if mode else ('.tif', '.tiff', '.npy'))
+    assert (reading.load.channels == channels) if mode is None else not reading.is_of_bands
 
 
 @pytest.fixture
@@ -78,9 +139,8 @@ def bands(tmp_path):
 def test_features_of_bands(bands):
     folder, pixels = bands
     encoder = MixMIMSwin(ARCH, img_size=32, patch_size=4, window_sizes=(4, 4), out_indices=(1,), in_channels=2).eval()
-    config = Config(dict(train_dataloader=dict(dataset=dict(pipeline=[CROP]))))
-    mean, std = [2000.0, 1500.0], [800.0, 400.0]
-    extract = FeatureExtractor(encoder, None, 32, mean, std, 'cpu', reading=reading_of(config, 2))
+    mean, std = TWO.values()
+    extract = FeatureExtractor(encoder, None, 32, mean, std, 'cpu', reading=reading_of(config_of()))
     chosen = torch.from_numpy(pixels[..., [4, 0]].astype(np.float32)).permute(0, 3, 1, 2)
     normal = (chosen - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1)
     with torch.no_grad():
@@ -100,12 +160,46 @@ def test_bands_by_the_length_of_the_mean_alone(bands):
     encoder = MixMIMSwin(ARCH, img_size=32, patch_size=4, window_sizes=(4, 4), out_indices=(1,), in_channels=6).eval()
     extract = FeatureExtractor(encoder, image_size=32, mean=[2000.0] * 6, std=[900.0] * 6, device='cpu')
     assert np.array_equal(extract(str(folder)), extract(pixels))
-    opened = extract.open([str(folder / '1.npy')])
-    assert np.array_equal(opened[0], pixels[1].astype(np.float32))
-    look = extract.look(opened)[0]
-    assert look.shape == (32, 32, 3)
+    opened = extract.open_all([str(folder / '1.npy')])
+    assert np.array_equal(opened[0].permute(1, 2, 0), pixels[1].astype(np.float32))
+    assert np.array_equal(extract.encode(opened), extract(pixels[1]))
+    shown = extract.as_shown(opened)[0]
+    assert shown.shape == (32, 32, 3)
     by_hand = (127.5 * (1 + (pixels[1, ..., :3] - 2000.0) / 900 / 2.5)).clip(0, 255)
-    assert np.abs(look - by_hand).max() <= 0.51
+    assert np.abs(shown - by_hand).max() <= 0.51
+
+
+@pytest.mark.parametrize('channels_first', [False, True])
+def test_arrays_are_laid_out_as_files(tmp_path, channels_first):
+    encoder = MixMIMSwin(ARCH, img_size=32, patch_size=4, window_sizes=(4, 4), out_indices=(1,), in_channels=2).eval()
+    load = LoadBands(bands=(0, 1), channels_first=channels_first)
+    extract = FeatureExtractor(encoder, None, 32, **TWO, device='cpu', reading=Reading(load, ('.npy',)))
+    shape = (5, 40, 40) if channels_first else (40, 40, 5)
+    pixels = np.random.default_rng(0).integers(0, 4000, shape).astype(np.uint16)
+    np.save(tmp_path / 'a.npy', pixels)
+    assert np.array_equal(extract(str(tmp_path)), extract(pixels))
+
+
+@pytest.mark.parametrize(('kind', 'mean', 'std'), [(np.uint16, 200.0, 100.0), (np.float32, 50.0, 60.0)])
+def test_bands_whose_mean_and_std_look_like_photos_keep_their_values(tmp_path, kind, mean, std):
+    """They are told apart by how they are read."""
+    pixels = (np.random.default_rng(0).uniform(-1, 1, (32, 32, 3)) * 400 + 500).astype(kind)
+    np.save(tmp_path / 'a.npy', pixels)
+    encoder = MixMIMSwin(ARCH, img_size=32, patch_size=4, window_sizes=(4, 4), out_indices=(1,)).eval()
+    reading = Reading(LoadBands(channels=3), ('.npy',))
+    extract = FeatureExtractor(encoder, None, 32, [mean] * 3, [std] * 3, 'cpu', reading=reading)
+    opened = extract.open_all([str(tmp_path / 'a.npy')])
+    assert np.array_equal(opened[0].permute(1, 2, 0), pixels.astype(np.float32))
+    assert np.array_equal(extract.encode(opened), extract(str(tmp_path)))
+    assert extract.as_shown(torch.full((1, 3, 2, 2), mean + std)).min() in (178, 179)  # 127.5 * 1.4
+
+
+def test_one_mean_for_all_colours(five_pictures):
+    paths, _ = five_pictures
+    encoder = MixMIMSwin(ARCH, img_size=32, patch_size=4, window_sizes=(4, 4), out_indices=(1,)).eval()
+    one, three = (FeatureExtractor(encoder, None, 32, [127.5] * n, [255.0] * n, 'cpu') for n in (1, 3))
+    assert np.array_equal(one(paths), three(paths))
+    assert np.array_equal(one.as_shown(one.open_all(paths)), three.as_shown(three.open_all(paths)))
 
 
 def column(*values):
@@ -123,6 +217,9 @@ def test_photos_are_shown_with_their_pixels():
     [
         ((120.0, 110.0, 100.0), (58.0, 57.0, 56.0), True),
         ((33.0,), (78.0,), True),
+        ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0), True),
+        ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), True),
+        ((127.5,), (255.0,), True),
         ((0.48, 0.45, 0.4), (0.23, 0.22, 0.22), False),  # from 0 to 1
         ((2000.0, 1500.0, 900.0), (100.0, 90.0, 80.0), False),
         ((120.0, 110.0, 100.0), (300.0, 57.0, 56.0), False),

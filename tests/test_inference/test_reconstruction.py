@@ -7,10 +7,11 @@ from mmengine.config import Config
 from PIL import Image
 from tiny_mixmae import tiny_mixedae, tiny_model, write_files
 
+from mixmae_mm.datasets import LoadPicture
 from mixmae_mm.inference import ReconstructionInferencer
 from mixmae_mm.inference.models import build_pretrainer
 from mixmae_mm.inference.pictures import PictureReader
-from mixmae_mm.inference.reading import reading_for
+from mixmae_mm.inference.reading import Reading
 from mixmae_mm.inference.reconstructing import reconstruct
 from mixmae_mm.visualization import describe, draw_rows
 
@@ -116,7 +117,8 @@ def test_what_cannot_be_reconstructed_is_told(inferencer, files, five_pictures, 
 
 def test_grey_pictures_have_one_channel(five_pictures):
     paths, pixels = five_pictures
-    names, grey = next(PictureReader((32, 16), reading_for(1))([paths[0], pixels[1].permute(1, 2, 0).numpy()]))
+    reader = PictureReader((32, 16), Reading(LoadPicture('L')))
+    names, grey = next(reader([paths[0], pixels[1].permute(1, 2, 0).numpy()]))
     assert (names, grey.shape, grey.dtype) == ([paths[0], '1'], (2, 32, 16, 1), np.uint8)
     luma = (pixels[1].float() * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0)
     assert np.abs(grey[1, ..., 0] - luma[:, 8:24].numpy()).max() < 1.01

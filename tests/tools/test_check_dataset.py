@@ -207,7 +207,7 @@ def test_a_file_that_ends_too_early(tmp_path, capsys, build, path):
     assert f': pictures that are cut off: 1 ({path}: ' in problem
     status, problems, text = check(capsys, tmp_path, '--quick')
     assert (status, problems) == (0, [])
-    assert text.endswith('Nothing is wrong. Headers only: pictures were not decoded, labels not looked at.\n')
+    assert text.endswith('Nothing is wrong. Headers only: photos were not decoded, labels not looked at.\n')
 
 
 def test_pictures_that_are_left_out_are_not_counted(tmp_path, capsys):

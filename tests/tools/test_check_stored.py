@@ -13,9 +13,9 @@ from tool_loading import TOOLS
 SCRIPT = str(TOOLS / 'dataset_converters/check_dataset.py')
 
 CONFIG = """
-seed = dict(type='mixmae_mm.SeedSample')
+seed, pack = dict(type='mixmae_mm.SeedSample'), dict(type='mmpretrain.PackInputs')
 load = dict(type='mixmae_mm.{load}', {settings})
-dataset = dict(type='mixmae_mm.{kind}', data_root={root!r}, endings={endings}, pipeline=[seed, load])
+dataset = dict(type='mixmae_mm.{kind}', data_root={root!r}, endings={endings}, pipeline=[seed, load, pack])
 train_dataloader = dict(dataset=dataset)
 """
 
@@ -66,6 +66,25 @@ def test_headers_do_not_tell_of_a_cut_off_picture(tmp_path, capsys, contents):
     _, problems, _ = check(capsys, *command, '--quick')
     (problem,) = problems
     assert '/set.zip/c.jpg: ' in problem
+
+
+@pytest.mark.parametrize('options', [(), ('--quick',)])
+def test_damaged_and_empty_members_are_named_and_the_rest_is_checked(tmp_path, capsys, contents, options):
+    root = tmp_path / 'set.zip'
+    with zipfile.ZipFile(root, 'w') as archive:
+        for name, content in {'a.jpg': contents['a.jpg'], 'b.jpg': b'', 'c.jpg': contents['a.jpg']}.items():
+            archive.writestr(name, content)
+    damaged = bytearray(root.read_bytes())
+    damaged[damaged.index(contents['a.jpg']) + 50] ^= 255
+    root.write_bytes(damaged)
+    status, problems, text = check(capsys, *config(tmp_path, root, 'PictureArchive'), *options)
+    assert (status, cells(text)) == (1, [['train', '3']])
+    assert [problem.partition(' (')[0] for problem in problems] == [
+        'error: train: files that cannot be read as pictures: 1',
+        'error: train: empty files',
+    ]
+    assert f'{root}/a.jpg: ' in problems[0]
+    assert f'{root}/b.jpg' in problems[1]
 
 
 def test_nothing_is_said_of_what_is_right(tmp_path, capsys, contents):

@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 import pytest
+from five_bands import READING, colour_of, with_five_bands, write_five_bands
 from mmengine.config import Config
 from PIL import Image
 from tiny_mixmae import tiny_mixedae, tiny_model, write_files
@@ -12,36 +13,18 @@ from tool_loading import load_tool
 from mixmae_mm.inference import ReconstructionInferencer
 from mixmae_mm.visualization import sheets
 
-MEAN, STD = (2000.0, 1500.0, 900.0, 500.0, 100.0), (400.0, 300.0, 200.0, 100.0, 50.0)
-
-
-def with_five_bands(method, **settings):
-    model = method(mean=MEAN, std=STD, **settings)
-    model['backbone']['in_channels'] = model['neck']['image_channels'] = 5
-    return model
-
 
 @pytest.fixture(params=[tiny_model, tiny_mixedae])
 def run(request, tmp_path):
     """Config, checkpoint and folder of a run."""
-    (tmp_path / 'pictures').mkdir()
-    generator = np.random.default_rng(0)
-    for number in range(8):
-        flat = np.array(MEAN) + np.array(STD) * generator.uniform(-2, 2, 5)  # a colour a picture
-        np.save(tmp_path / f'pictures/{number}.npy', np.broadcast_to(flat, (32, 32, 5)).astype(np.uint16))
+    write_five_bands(tmp_path / 'pictures')
     config, checkpoint = write_files(tmp_path, functools.partial(with_five_bands, request.param))
     settings = Config.fromfile(config)
     dataset = settings.train_dataloader.dataset
     dataset.endings = ['.npy']
-    dataset.pipeline = [dict(type='mixmae_mm.LoadBandsRandomResizedCrop', scale=32, channels=5)]
+    dataset.pipeline = [READING]
     settings.dump(config)
     return config, checkpoint, tmp_path / 'pictures'
-
-
-def colour_of(file):
-    """What is shown of a picture: 2.5 standard deviations to either side of the mean, of the first three bands."""
-    flat = np.load(file)[0, 0].astype(float)
-    return np.round(127.5 * (1 + (flat - MEAN) / STD / 2.5)).clip(0, 255)[:3]
 
 
 def test_originals_have_the_colours_of_the_first_three_bands(run, tmp_path):
@@ -66,7 +49,7 @@ def test_originals_have_the_colours_of_the_first_three_bands(run, tmp_path):
         ('attention_maps', ['--num', '1', '--mix']),
         ('patch_pca', ['--num', '2', '--stage', '0']),
         ('patch_similarity', ['--stage', '0', '--pictures', '{0}/0.npy', '{0}/1.npy']),
-        ('neighbours', ['--of', '{0}/0.npy', '--among', '{0}']),
+        ('neighbours', ['--of', '{0}', '--among', '{0}']),
     ],
 )
 def test_the_other_tools_show_the_same(run, tmp_path, tool, options):
@@ -75,5 +58,5 @@ def test_the_other_tools_show_the_same(run, tmp_path, tool, options):
     options = [option.format(folder) for option in options]
     load_tool(f'visualization/{tool}.py').main([config, checkpoint, *options, '--out', str(out)])
     colours = {tuple(colour) for colour in np.asarray(Image.open(out).convert('RGB')).reshape(-1, 3).tolist()}
-    wanted = [colour_of(file) for file in ([folder / '0.npy'] if '--of' in options else folder.iterdir())]
+    wanted = [colour_of(file) for file in folder.iterdir()]
     assert min(np.abs(np.array(list(colours)) - one).max(1).min() for one in wanted) <= 1

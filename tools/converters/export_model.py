@@ -58,7 +58,8 @@ def write_graph(model: nn.Module, card: EncoderCard, args: argparse.Namespace) -
     """
     inside = dict(mean=card.mean, std=card.std) if args.with_normalisation else None
     portable = (PortableClassifier if args.classifier else PortableEncoder)(model, inside)
-    told = card.as_text() | dict(normalised='in the graph' if args.with_normalisation else 'before')
+    where = 'in the graph' if args.with_normalisation else 'before'
+    told = card.as_text() | dict(normalised=where, takes='uint8' if portable.takes_bytes else 'float32')
     if args.out.suffix == '.pt2':
         exporting.export_program(portable, args.out, card.image_size, told)
         return ''

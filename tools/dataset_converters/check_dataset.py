@@ -54,7 +54,7 @@ def counts_table(kind: str, splits: dict[str, dict[str, int | str]]) -> Table:
 def verdict(problems: list[Problem], quick: bool) -> str:
     """Sum up in one line."""
     kinds = Counter(severity for severity, _ in {(problem.severity, problem.what) for problem in problems})
-    headers = ' Headers only: pictures were not decoded, labels not looked at.' if quick else ''
+    headers = ' Headers only: photos were not decoded, labels not looked at.' if quick else ''
     if not kinds:
         return f'Nothing is wrong.{headers}'
     parts = (f'{kinds[kind]} kind{"s" * (kinds[kind] > 1)} of {kind}' for kind in ('error', 'warning') if kinds[kind])

@@ -61,18 +61,18 @@ def look_at_pictures(args: argparse.Namespace, config: Config) -> Looking:
     size = picture_size(config, args.size)
     extract = FeatureExtractor.from_config(config, args.checkpoint, image_size=size)
     _check_size(size, extract.encoder)
-    pixels = extract.open(choose(args, config, extract.read.reading))
-    images = extract.normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2))
-    return Looking(extract.look(pixels), None, attention_of(extract.encoder, images, args.block))
+    pixels = extract.open_all(choose(args, config, extract.read.reading))
+    images = extract.normalise(pixels)
+    return Looking(extract.as_shown(pixels), None, attention_of(extract.encoder, images, args.block))
 
 
 def look_at_mixtures(args: argparse.Namespace, config: Config) -> Looking:
     """Encode mixtures, as the pre-training does."""
     model = build_pretrainer(config, args.checkpoint)
     size = picture_size(config, args.size)
-    reading = reading_of(config, len(model.data_preprocessor.mean))
+    reading = reading_of(config)
     pictures = read_pictures(choose(args, config, reading, model.data_preprocessor.num_sources), size, reading.load)
-    images = mix_once(model.data_preprocessor, pictures, args.seed)
+    images = mix_once(model.data_preprocessor, pictures.float(), args.seed)
     mixed = model.data_preprocessor.denormalise(images.mixed)
     owners = resize_assignment(images.assignment, size).expand(len(mixed), -1, -1)
     shown = _channels_last(torch.where(owners[:, None] == NOBODY, HIDDEN, mixed))

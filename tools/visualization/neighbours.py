@@ -69,7 +69,7 @@ def look_up(args: argparse.Namespace, config: Config) -> tuple[Neighbours, Featu
     """
     extract = FeatureExtractor.from_config(config, args.checkpoint)
     asked = find_pictures(args.of, args.num, 1, args.seed, extract.read.reading.endings)
-    of_asked = extract(extract.open(asked))
+    of_asked = extract.encode(extract.open_all(asked))
     if args.features:
         names, known = read_saved(args.features)
         check_same_encoder(extract, names, known, args.features)
@@ -97,7 +97,7 @@ def draw(found: Neighbours, extract: FeatureExtractor, title: str, caption: str)
     several = len({folder_of(path) for row in found.found for path in row}) > 1
     sheet, page = [], []
     for asked, names, cosines in zip(*found, strict=True):
-        pictures = extract.look(extract.open([asked, *names]))
+        pictures = extract.as_shown(extract.open_all([asked, *names]))
         texts = [below(path, cosine, several) for path, cosine in zip([asked, *names], [None, *cosines], strict=True)]
         frames = [BLUE, *[None] * len(names)]
         sheet.append([Tile(*parts[:2], (), parts[2]) for parts in zip(pictures, texts, frames, strict=True)])

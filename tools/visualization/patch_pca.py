@@ -77,8 +77,8 @@ def main(arguments: list[str] | None = None) -> None:
     with readable_errors(args.debug):
         config = read_config(args)
         extract = patch_extractor(config, args.checkpoint, args.stage, args.size)
-        pictures = extract.open(choose(args, config, extract.read.reading))
-        features = extract(pictures, 'maps').transpose(0, 2, 3, 1)
+        pictures = extract.open_all(choose(args, config, extract.read.reading))
+        features = extract.encode(pictures, 'maps').transpose(0, 2, 3, 1)
         among = find_foreground(features, args.foreground, args.threshold) if args.foreground else None
         components = principal_components(features, among=among)
         titles = [
@@ -88,7 +88,7 @@ def main(arguments: list[str] | None = None) -> None:
         ]
         caption = describe(components, len(pictures), args.foreground, args.threshold)
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        draw_tiles(rows_of(extract.look(pictures), components, among), titles, caption).save(args.out)
+        draw_tiles(rows_of(extract.as_shown(pictures), components, among), titles, caption).save(args.out)
     shares = ', '.join(f'{share:.1%}' for share in components.shares)
     print(f'{args.out}: {len(pictures)} picture(s), components with {shares} of the variance')
 

@@ -76,12 +76,12 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
     with readable_errors(args.debug):
         extract = patch_extractor(read_config(args), args.checkpoint, args.stage, args.size)
-        pictures = extract.open(args.pictures)
-        maps = extract(pictures, 'maps').transpose(0, 2, 3, 1)
+        pictures = extract.open_all(args.pictures)
+        maps = extract.encode(pictures, 'maps').transpose(0, 2, 3, 1)
         features = unit(maps, maps.mean((0, 1, 2)) if args.centre else None)
         places = [patch_at(place, features.shape[1:3]) for place in args.points or ()]
         matches = [best_match(place, *features) for place in places] or clear_matches(*features, args.num_points)
-        rows = rows_of(extract.look(pictures), features, matches)
+        rows = rows_of(extract.as_shown(pictures), features, matches)
         less = " (less both pictures' mean)" if args.centre else ''
         caption = (
             f'Cosine of patch features{less} with the ringed patch of A: bright is alike, on one scale a row. '

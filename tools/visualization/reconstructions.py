@@ -61,9 +61,9 @@ def main(arguments: list[str] | None = None) -> None:
         ratios = args.ratios or [args.hidden_ratio]
         mix_otherwise(model, args.num_sources, ratios[0])
         num_sources = model.data_preprocessor.num_sources
-        reading = reading_of(config, len(model.data_preprocessor.mean))
+        reading = reading_of(config)
         paths = choose(args, config, reading, num_sources)
-        pictures = read_pictures(paths, picture_size(config), reading.load)
+        pictures = read_pictures(paths, picture_size(config), reading.load).float()
         result = reconstruct_at(model, pictures, ratios, args.seed)
         args.out.parent.mkdir(parents=True, exist_ok=True)
         labels = hidden_labels(result) if args.ratios else ()

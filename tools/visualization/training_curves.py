@@ -127,9 +127,9 @@ def draw_runs(
     return curves.figure
 
 
-def _draw_losses(curves: Curves, runs: dict[str, list[Record]]) -> dict[str, str]:
+def _draw_losses(curves: Curves, runs: dict[str, list[Record]]) -> dict[str, str | tuple]:
     """Draw the loss of each run, and its parts if it has several; give each part's line style."""
-    styles: dict[str, str] = {}
+    styles: dict[str, str | tuple] = {}
     for number, (name, records) in enumerate(runs.items()):
         colour = dict(color=f'C{number}')
         curves.draw(curves.losses, name, records, 'loss', raw=True, alpha=0.25, linewidth=1, **colour)

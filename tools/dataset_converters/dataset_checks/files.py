@@ -89,7 +89,7 @@ def header(path: str, file: BinaryIO | None = None) -> tuple[int, int]:
         UnreadablePictureError: it stands nowhere.
     """
     try:
-        with Image.open(file or path) as picture:
+        with Image.open(path if file is None else file) as picture:
             # A PNG file's EXIF data may stand behind its pixels, which Pillow would then decode.
             turned = picture.format != 'PNG' and picture.getexif().get(ORIENTATION, 1) >= TURNED
             return picture.size[::-1] if turned else picture.size

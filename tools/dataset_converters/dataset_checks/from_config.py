@@ -4,7 +4,6 @@ import inspect
 import os
 import pickle
 import sys
-from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
@@ -19,8 +18,9 @@ from dataset_checks.mask_labels import Labels
 from dataset_checks.masks import MaskSplit
 from dataset_checks.pictures import PictureSplit
 from dataset_checks.stored import StoredSplit
-from mixmae_mm.datasets import LoadBands
+from mixmae_mm.datasets import LoadBands, LoadPicture
 from mixmae_mm.datasets.bands import whole_reader
+from mixmae_mm.inference.reading import unwrapped
 
 Split = PictureSplit | StoredSplit | ClassSplit | CocoSplit | MaskSplit
 
@@ -34,7 +34,7 @@ def config_splits(config: Config) -> list[Split]:
     found: dict[Split, list[str]] = {}
     for name in ('train', 'val', 'test'):
         loader = config.get(f'{name}_dataloader')
-        for dataset in _unwrapped(loader['dataset']) if loader else ():
+        for dataset in unwrapped(loader['dataset']) if loader else ():
             names = found.setdefault(_read_dataset(dataset, config.get('default_scope')), [])
             names += [] if name in names else [name]
     if not found:
@@ -42,15 +42,6 @@ def config_splits(config: Config) -> list[Split]:
             f'{config.filename} has no train_dataloader, val_dataloader or test_dataloader; name a config that trains'
         )
     return [replace(split, name=', '.join(names)) for split, names in found.items()]
-
-
-def _unwrapped(dataset: ConfigDict) -> Iterator[ConfigDict]:
-    """Give the datasets inside of those that repeat, join or mix others."""
-    inner = dataset.get('datasets') or ([dataset['dataset']] if 'dataset' in dataset else [])
-    if not inner:
-        yield dataset
-    for one in inner:
-        yield from _unwrapped(one)
 
 
 def _read_dataset(dataset: ConfigDict, scope: str | None) -> Split:
@@ -129,7 +120,7 @@ def _picture_split(dataset: ConfigDict, cls: type) -> Split:
 def _stored_split(dataset: ConfigDict, cls: type) -> StoredSplit:
     """Read our other datasets: archives, databases, tables."""
     settings = {key: value for key, value in dataset.to_dict().items() if key not in ('type', 'pipeline', '_scope_')}
-    settings |= dict(type=cls, pipeline=[whole_reader(dataset.get('pipeline') or ())])
+    settings |= dict(type=cls, pipeline=[whole_reader(dataset.get('pipeline') or ()) or LoadPicture()])
     return StoredSplit('', pickle.dumps(settings))
 
 

@@ -7,7 +7,7 @@ from io import BytesIO
 
 from mmengine.registry import DATASETS
 
-from dataset_checks.faults import Fault, Finding, Report
+from dataset_checks.faults import EMPTY, Fault, Finding, Report
 from dataset_checks.files import Crew, header, reading_fault
 from mixmae_mm.datasets import LoadBands, UnreadablePictureError
 from mixmae_mm.datasets.picture_dataset import PictureDataset
@@ -45,13 +45,16 @@ def _open(settings: bytes) -> PictureDataset:
 def _look_at(settings: bytes, number: int, quick: bool) -> list[Finding]:
     """Open the picture of this number and tell what is wrong; the header of bands does not do."""
     dataset = _open(settings)
+    picture = dataset.get_data_info(number)
+    path = picture['img_path']
     try:
+        content = dataset.bytes_of(picture)
+        if content == b'':
+            return [(EMPTY, path)]
         if quick and not isinstance(dataset.pipeline.transforms[0], LoadBands):
-            picture = dataset.get_data_info(number)
-            content = dataset.read(picture)
-            header(picture['img_path'], content and BytesIO(content))
+            header(path, None if content is None else BytesIO(content))
         else:
-            dataset.prepare_data(number)
+            dataset.pipeline(picture if content is None else picture | dict(img_bytes=content))
     except UnreadablePictureError as error:
         return [(reading_fault(error), str(error))]
     return []
