@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from mmengine.logging import print_log
 
-from mixmae_mm.datasets.listing import ENDINGS, Listing, describe, ending, files_below, is_picture
+from mixmae_mm.datasets.listing import Listing
+from mixmae_mm.datasets.walking import ENDINGS, describe, ending, files_below, is_picture
 
 ARCHIVES = ('.zip', '.tar')
 LOCAL_HEADER = 30  # bytes before the name of a zip file's member

@@ -3,11 +3,9 @@
 import os
 from typing import Any
 
-from mixmae_mm.datasets.listing import ENDINGS, Listing, files_below, list_pictures
+from mixmae_mm.datasets.listing import Listing, list_pictures
 from mixmae_mm.datasets.picture_dataset import PictureDataset, check_exists
 from mixmae_mm.registry import DATASETS
-
-__all__ = ['ENDINGS', 'PictureFolder', 'files_below']
 
 
 @DATASETS.register_module()

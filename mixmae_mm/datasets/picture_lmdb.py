@@ -3,8 +3,9 @@
 import os
 from typing import Any
 
-from mixmae_mm.datasets.listing import Listing, is_picture
+from mixmae_mm.datasets.listing import Listing
 from mixmae_mm.datasets.picture_dataset import PictureDataset, check_exists
+from mixmae_mm.datasets.walking import is_picture
 from mixmae_mm.registry import DATASETS
 
 _OPENED: dict[str, tuple[int, Any]] = {}

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mixmae_mm.datasets import PictureFolder, array_file, listing
-from mixmae_mm.datasets.listing import ENDINGS, cache_file, list_anew, list_pictures
+from mixmae_mm.datasets import PictureFolder, array_file, listing, walking
+from mixmae_mm.datasets.listing import cache_file, list_anew, list_pictures
+from mixmae_mm.datasets.walking import ENDINGS
 
 TICK = 0.03  # seconds, well over a tick of the clock that folders are stamped by
 FILES = [
@@ -32,7 +33,7 @@ LEFT = '(what was there before is left as it was)'
 @pytest.fixture(autouse=True)
 def small_folders_count(monkeypatch):
     monkeypatch.setattr(listing, 'KEPT_FROM', 1)
-    monkeypatch.setattr(listing, 'SETTLED', TICK)
+    monkeypatch.setattr(walking, 'SETTLED', TICK)
     listing._warn_once.cache_clear()
 
 
@@ -190,12 +191,12 @@ def test_the_log_names_the_file_that_a_listing_was_taken_from(root, cache, log):
 def test_a_folder_that_changed_just_before_it_was_listed_is_not_believed_until_it_has_settled(
     root, cache, log, monkeypatch
 ):
-    monkeypatch.setattr(listing, 'SETTLED', 2)
+    monkeypatch.setattr(walking, 'SETTLED', 2)
     list_pictures(root, cache)
     list_pictures(root, cache)
     assert ' was being changed when it was listed (' in log[-2]
     assert state(log) == 'anew'
-    monkeypatch.setattr(listing, 'SETTLED', TICK)
+    monkeypatch.setattr(walking, 'SETTLED', TICK)
     list_pictures(root, cache)
     assert state(log) == 'anew'
     list_pictures(root, cache)

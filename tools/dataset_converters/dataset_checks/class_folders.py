@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dataset_checks.faults import MISSING, NO_FOLDER, NO_PICTURES, OTHERS, Fault, Finding, Report
 from dataset_checks.files import Crew, ending, is_picture
 from dataset_checks.pictures import check_pictures
-from mixmae_mm.datasets.picture_folder import files_below
+from mixmae_mm.datasets.walking import files_below
 
 CLASS_ENDINGS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif')  # what mmpretrain's datasets read
 IMAGENET_NAME = re.compile(r'n\d{8}')

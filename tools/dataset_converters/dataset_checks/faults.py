@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from mixmae_mm.datasets.picture_folder import ENDINGS
+from mixmae_mm.datasets.walking import ENDINGS
 
 EXAMPLES = 3
 

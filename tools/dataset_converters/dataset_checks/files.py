@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from dataset_checks.faults import BROKEN, CUT_OFF, EMPTY, MISSING, Fault, Finding
 from mixmae_mm.datasets.loading import LoadPicture, UnreadablePictureError
-from mixmae_mm.datasets.picture_folder import ENDINGS, files_below
+from mixmae_mm.datasets.walking import ENDINGS, files_below
 
 SPLITS = ('train', 'training', 'val', 'valid', 'validation', 'test', 'testing')
 ORIENTATION = 0x0112

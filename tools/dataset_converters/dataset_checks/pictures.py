@@ -7,7 +7,7 @@ from functools import partial
 
 from dataset_checks.faults import NO_FOLDER, NO_PICTURES, OTHERS, Finding, Report
 from dataset_checks.files import Crew, is_picture, look, pictures_below
-from mixmae_mm.datasets.picture_folder import files_below
+from mixmae_mm.datasets.walking import files_below
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,85 @@
+"""Files below a folder, in one order on every machine, which of them are pictures, and when folders last changed."""
+
+import itertools
+import operator
+import os
+import stat
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+ENDINGS = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
+SETTLED = 2.0  # seconds: a folder may change again within its clock's tick, and not show it
+Stamp = tuple[int, int, int]
+NO_FOLDER: Stamp = (0, 0, 0)
+UNSETTLED: Stamp = (-1, -1, -1)
+
+
+def files_below(folder: str, entered: set[str] | None = None) -> Iterator[str]:
+    """Yield the files below a folder, sorted; `entered` holds the real paths met, so that links cannot loop."""
+    for below, names in runs_below(folder, set() if entered is None else entered, {}):
+        yield from (os.path.join(below, name) for name in names)
+
+
+def runs_below(folder: str, entered: set[str], stamps: dict[str, Stamp]) -> Iterator[tuple[str, list[str]]]:
+    """Yield folders with names of files in them, in order: one run of files up to the next folder among them.
+
+    `entered` holds the real paths met, so that links cannot loop; `stamps` gets when each folder last changed.
+    """
+    stamps[folder] = _settled(stamp_of(folder))
+    real = os.path.realpath(folder)
+    if real in entered:
+        return
+    entered.add(real)
+    with os.scandir(folder) as entries:
+        names = sorted((entry.name, _is_folder(entry, stamps)) for entry in entries if not entry.name.startswith('.'))
+    for are_folders, run in itertools.groupby(names, operator.itemgetter(1)):
+        if are_folders:
+            for name, _ in run:
+                yield from runs_below(os.path.join(folder, name), entered, stamps)
+        else:
+            yield folder, [name for name, _ in run]
+
+
+def _is_folder(entry: os.DirEntry, stamps: dict[str, Stamp]) -> bool:
+    """Tell folders, linked ones too; take note of a link that is none now, but may be once a disk is mounted."""
+    is_folder = entry.is_dir()
+    if not is_folder and entry.is_symlink() and ending(entry.name) not in ENDINGS:
+        stamps[entry.path] = NO_FOLDER
+    return is_folder
+
+
+def stamp_of(folder: str) -> Stamp:
+    """Give when a folder last changed, in nanoseconds, by its clock, which programs can set, and by the kernel's.
+
+    With them the folder's number on its disk: two folders can change within one tick of the clock.
+    """
+    try:
+        state = os.stat(folder)
+    except OSError:
+        return NO_FOLDER
+    number = state.st_ino & (2**63 - 1)
+    return (state.st_mtime_ns, state.st_ctime_ns, number) if stat.S_ISDIR(state.st_mode) else NO_FOLDER
+
+
+def _settled(stamp: Stamp) -> Stamp:
+    """Mark the stamp of a folder that changed so lately that it could change again and keep its stamp."""
+    return UNSETTLED if max(stamp[:2]) > time.time_ns() - SETTLED * 1e9 else stamp
+
+
+def ending(name: str) -> str:
+    """Give the ending in lower case, with its dot; the name does not start with one."""
+    dot = name.rfind('.')
+    return name[dot:].lower() if dot > 0 else ''
+
+
+def is_picture(name: str, endings: Sequence[str] | None = None) -> bool:
+    """Tell names, with slashes, of pictures that are not hidden: no part starts with a dot."""
+    parts = name.split('/')
+    return ending(parts[-1]) in (endings or ENDINGS) and not any(part.startswith('.') for part in parts)
+
+
+def describe(seen: Counter) -> str:
+    """Say how many files of which endings there are."""
+    kinds = ', '.join(f'{count} {its or "without ending"}' for its, count in seen.most_common(5))
+    return f'{seen.total()} files ({kinds})' if seen else 'no files at all'
