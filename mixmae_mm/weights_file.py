@@ -19,8 +19,8 @@ CONTAINERS = ('state_dict', 'model', 'module')
 """Where weights stand in files that hold more: mmengine's, those of MixMIM, MAE and DeiT, DeepSpeed's."""
 
 UNREADABLE = (
-    UnpicklingError, EOFError, RuntimeError, ValueError, LookupError, AttributeError, TypeError, MemoryError,
-    OverflowError, SafetensorError, zipfile.BadZipFile, struct.error,
+    UnpicklingError, EOFError, RuntimeError, ValueError, LookupError, AttributeError, TypeError, AssertionError,
+    MemoryError, OverflowError, SafetensorError, zipfile.BadZipFile, struct.error,
 )  # fmt: skip
 """What reading a file that is damaged, cut off or something else ends in."""
 

@@ -6,6 +6,7 @@
 import io
 import json
 import os
+import re
 import struct
 
 import pytest
@@ -85,6 +86,15 @@ def test_changed_bytes(read, name, changes):
     for where, byte in changes:
         content[where % len(content)] = byte
     read(name, bytes(content))
+
+
+def test_a_storage_that_the_list_of_storages_does_not_name(read):
+    """PyTorch asserts that there is one; drawn 20,000 times, one example met it."""
+    content = FILES['legacy.pth']
+    key = re.search(rb'\d{8,}', content)[0]
+    last = content.rindex(key)  # in the list at the end
+    assert content.index(key) < last
+    assert read('legacy.pth', content[:last] + b'0' * len(key) + content[last + len(key) :]) is None
 
 
 @MANY
