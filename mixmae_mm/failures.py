@@ -45,10 +45,9 @@ def check_checkpoint(path: str, in_folder: bool = False) -> None:
         return
     if not Path(path).is_file():
         raise ValueError(f'there is no checkpoint {path}; checkpoints of a run are the .pth files in its work folder')
-    if zipfile.is_zipfile(path):
-        return
     try:
-        torch.load(path, map_location='cpu', weights_only=True)
+        if not zipfile.is_zipfile(path):  # which raises for archives on several disks
+            torch.load(path, map_location='cpu', weights_only=True)
     except UNREADABLE as error:
         raise ValueError(
             f'{path} ({Path(path).stat().st_size} bytes) cannot be read as a PyTorch checkpoint: it is something else, '

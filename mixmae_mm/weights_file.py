@@ -63,7 +63,7 @@ def _read_local(path: str, called: str) -> object:
         raise FileNotFoundError(f'there is no checkpoint {called}')
     if Path(called).suffix == '.safetensors':
         return _try(lambda: load_file(path), called)
-    packed = zipfile.is_zipfile(path)
+    packed = _try(lambda: zipfile.is_zipfile(path), called)  # raises for archives on several disks
     if packed:
         _try(lambda: _check_unpacked_size(path), called)
     allow_checkpoint_types()  # again: mmengine's own reading ends by taking some of them off the list

@@ -97,6 +97,17 @@ def test_a_storage_that_the_list_of_storages_does_not_name(read):
     assert read('legacy.pth', content[:last] + b'0' * len(key) + content[last + len(key) :]) is None
 
 
+def test_an_archive_on_several_disks(read, tmp_path):
+    """Python's zipfile raises where it is only asked whether a file is one."""
+    content = bytearray(FILES['file.pth'])
+    disks = content.rindex(b'PK\x06\x07') + 16  # of the locator of the 64-bit end record
+    content[disks] = 2
+    assert read('file.pth', bytes(content)) is None
+    (tmp_path / 'file.pth').write_bytes(content)
+    with pytest.raises(ValueError, match=r'file\.pth .* cannot be read as a PyTorch checkpoint'):
+        check_checkpoint(str(tmp_path / 'file.pth'))
+
+
 @MANY
 @given(st.sampled_from(list(FILES)), st.integers(0, 400), st.binary(max_size=300))
 def test_anything_behind_a_beginning(read, name, length, rest):
