@@ -116,7 +116,8 @@ def whole_reader(pipeline: Sequence[dict | Callable]) -> LoadPicture | None:
     for transform in pipeline:
         kind = _kind_of(transform)
         if issubclass(kind, LoadPicture):
-            kind = {LoadBandsRandomResizedCrop: LoadBands, LoadRandomResizedCrop: LoadPicture}.get(kind, kind)
+            of_parts = {LoadBandsRandomResizedCrop: LoadBands, LoadRandomResizedCrop: LoadPicture}
+            kind = next((whole for part, whole in of_parts.items() if issubclass(kind, part)), kind)
             own = inspect.signature(kind.__init__).parameters
             given = transform if isinstance(transform, dict) else vars(transform)
             return kind(**{name: value for name, value in given.items() if name in own})

@@ -71,9 +71,13 @@ def test_a_reader_of_ones_own_stays_itself(monkeypatch):
     class LoadMine(LoadBands):
         pass
 
+    class CropMine(LoadBandsRandomResizedCrop):
+        pass
+
     monkeypatch.setitem(TRANSFORMS._module_dict, 'LoadMine', LoadMine)
     assert type(whole_reader([dict(type='mixmae_mm.LoadMine', channels=6)])) is LoadMine
     assert type(whole_reader([LoadMine(channels=6)])) is LoadMine
+    assert type(whole_reader([CropMine(scale=8)])) is LoadBands  # never parts
 
 
 def test_hosts_are_not_imported_to_find_the_reader(monkeypatch):
