@@ -3,6 +3,7 @@
 from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
 
+from mixmae_mm.models.settings import check_flag, check_positive
 from mixmae_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
@@ -21,7 +22,8 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         no_decay: Parts of names whose parameters get no weight decay either, such as `relative_position_bias_table`.
 
     Raises:
-        ValueError: unknown settings, or a backbone that does not tell its depths although `decay_rate` is not 1.
+        ValueError: settings that are unknown or cannot be, or a backbone that does not tell its depths although
+            `decay_rate` is not 1.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -31,12 +33,15 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             raise ValueError(
                 f'paramwise_cfg takes decay_rate (needed), head_decay and no_decay, got {sorted(settings) or "nothing"}'
             )
-        if isinstance(settings.get('no_decay'), str):
-            raise ValueError(f'no_decay takes a list of parts of names, got the string {settings["no_decay"]!r}')
+        check_positive(decay_rate=settings['decay_rate'])
+        check_flag(head_decay=settings.get('head_decay', True))
+        parts = settings.get('no_decay', ())
+        if not isinstance(parts, list | tuple) or not all(isinstance(part, str) and part for part in parts):
+            raise ValueError(f'no_decay takes a list of parts of names, got {parts!r}')
         super().__init__(optim_wrapper_cfg, settings)
         self.decay_rate = settings['decay_rate']
         self.head_decay = settings.get('head_decay', True)
-        self.no_decay = tuple(settings.get('no_decay', ()))
+        self.no_decay = tuple(parts)
 
     def add_params(self, params: list[dict], module: nn.Module, **kwargs: object) -> None:
         """Fill `params` with the groups of a model."""

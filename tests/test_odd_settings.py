@@ -1,19 +1,22 @@
-"""Settings of hooks, transforms, samplers and datasets, drawn at random: each either works or is told of in words.
+"""Settings of hooks, transforms, samplers, datasets and layer decay, drawn at random: each works or is told of.
 
 Those of models: tests/test_models/test_settings.py. `EXAMPLES=2000 pytest tests/test_odd_settings.py` tries more.
 """
 
 import itertools
+import math
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import training_toys  # noqa: F401  registers what toy_config names
-from mmengine.registry import init_default_scope
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from odd_settings import EXAMPLES, attempt, draw_odd, settings_of, told_by_us
 from PIL import Image
+from tiny_mixmae import tiny_model
 from training_toys import toy_config
 
 import mixmae_mm.hooks  # noqa: F401  registers the hooks
@@ -92,6 +95,24 @@ def test_datasets_read_or_tell(tmp_path, kind):
 
     read({})
     check_kind(kind, read, skipped=['pipeline', 'indices'])
+
+
+def test_layer_decay_scales_or_tells():
+    init_default_scope('mmpretrain')
+    model = MODELS.build(tiny_model())
+
+    def check(name, value):
+        paramwise = dict(decay_rate=0.7) | {name: value}
+        constructor = dict(constructor='mixmae_mm.LayerDecayOptimWrapperConstructor', paramwise_cfg=paramwise)
+        settings = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05), **constructor)
+        wrapper, error = attempt(build_optim_wrapper, model, settings)
+        if error is not None:
+            assert told_by_us(error), f'{name}={value!r}: {error!r}'
+        else:
+            rates = [group['lr'] for group in wrapper.optimizer.param_groups]
+            assert all(0 < rate < math.inf for rate in rates), f'{name}={value!r}: {rates}'
+
+    draw_odd(['decay_rate', 'head_decay', 'no_decay'], check)
 
 
 def place_of(kind, folder):

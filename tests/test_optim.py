@@ -121,7 +121,7 @@ def test_a_backbone_that_does_not_tell_its_depths_is_refused():
 
 
 def test_a_bare_string_of_names_is_refused(base):
-    with pytest.raises(ValueError, match="no_decay takes a list of parts of names, got the string 'bias'"):
+    with pytest.raises(ValueError, match="no_decay takes a list of parts of names, got 'bias'"):
         build_optimiser(base, decay_rate=1.0, no_decay='bias')
 
 
