@@ -41,9 +41,13 @@ def reading_for(channels: int, mean: Sequence[float], std: Sequence[float]) -> R
 
 
 def reading_of(config: Config) -> Reading:
-    """Read files as the training of a config does, but whole; by its mean and std, if it says nothing."""
+    """Read files as the training of a config does, but whole; by its mean and std, if it says nothing.
+
+    One number of a mean stands for all channels of the backbone.
+    """
     own = normalisation(config)
-    usual = reading_for(len(own['mean']), **own)
+    channels = len(own['mean'])
+    usual = reading_for(config.model.get('backbone', {}).get('in_channels', 3) if channels == 1 else channels, **own)
     dataset = next(unwrapped((config.get('train_dataloader') or {}).get('dataset') or {}))
     load = whole_reader(dataset.get('pipeline') or ())
     if isinstance(load, LoadBands):

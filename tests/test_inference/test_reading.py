@@ -114,6 +114,12 @@ def test_without_pipeline_mean_and_std_say_how(loader):
     assert reading_of(Config(dict(model=dict(), train_dataloader=loader))).load.mode == 'RGB'
 
 
+@pytest.mark.parametrize(('backbone', 'mode'), [(dict(), 'RGB'), (dict(in_channels=1), 'L')])
+def test_one_mean_in_a_config_is_of_all_channels(backbone, mode):
+    model = dict(backbone=backbone, data_preprocessor=dict(mean=[127.5], std=[127.5]))
+    assert reading_of(Config(dict(model=model))).load.mode == mode
+
+
 @pytest.mark.parametrize(
     ('channels', 'mean', 'std', 'mode'),
     [

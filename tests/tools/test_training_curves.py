@@ -89,6 +89,16 @@ def test_parts_of_a_loss_are_drawn_thin_in_the_colour_of_their_run():
     assert [line.get_linestyle() for line in legend.get_lines()] == ['-', '-', '--', ':']
 
 
+def test_five_parts_as_detectors_have_are_told_apart_and_half_panels_have_a_scale():
+    names = ('rpn_cls', 'rpn_bbox', 'cls', 'bbox', 'mask')
+    found = {'step': 1, 'coco/bbox_mAP': 0.3, 'coco/segm_mAP': 0.2}
+    figure = curves.draw_runs({'run': [record(10, 5.0, **{f'loss_{name}': 1.0 for name in names}), found]}, 0)
+    parts = figure.axes[0].get_legend().get_lines()[1:]
+    assert len({line._unscaled_dash_pattern for line in parts}) == len(names)
+    panels = [axes for axes in figure.axes if axes.get_title(loc='left').startswith('coco/')]
+    assert [axes.xaxis.get_tick_params()['labelbottom'] for axes in panels] == [True, True]
+
+
 def test_precision_has_a_panel_of_its_own_with_chance():
     runs = {'plain': [record(10), record(40)], 'mixed': mixedae_records()}
     figure = curves.draw_runs(runs, 0, {'mixed': 0.25})
