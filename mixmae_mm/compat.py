@@ -30,11 +30,14 @@ def apply() -> None:
 def let_waiting_threads_sleep() -> None:
     """Keep torch's threads from burning the cores that loader workers need, while they wait for each other.
 
-    On two cores that other jobs kept busy a step of the micro model on Imagenette took 2.2 seconds of processor time
-    with GNU OpenMP's spinning, 0.58 without. It is read when torch is first imported, so tools import this package
-    before torch.
+    GNU OpenMP's own setting spins for long: on two busy cores that took most of a step's processor time. Sleeping at
+    once costs as much where waking is slow, as in virtual machines: a third to a fifth of a step on two idle cores. So
+    threads spin for a part of a millisecond and then sleep, which was best or near it idle and busy
+    (docs/performance.md). It is read when torch is first imported, so tools import this package before torch.
     """
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+    if 'OMP_WAIT_POLICY' not in os.environ:
+        os.environ['OMP_WAIT_POLICY'] = 'PASSIVE'
+        os.environ.setdefault('GOMP_SPINCOUNT', '10000')
 
 
 def import_formatter_alone() -> None:

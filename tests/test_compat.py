@@ -220,3 +220,20 @@ def test_yapf_is_imported_by_one_process_at_a_time(tmp_path, monkeypatch):
 def test_yapf_is_there_before_mmengine_asks_for_it():
     done = python('import mixmae_mm, sys; print("yapf" in sys.modules)')
     assert done.stdout.strip() == 'True'
+
+
+@pytest.mark.parametrize(
+    ('given', 'expected'),
+    [
+        ({}, 'PASSIVE 10000'),
+        ({'GOMP_SPINCOUNT': '7'}, 'PASSIVE 7'),
+        ({'OMP_WAIT_POLICY': 'ACTIVE'}, 'ACTIVE None'),
+    ],
+)
+def test_waiting_threads_spin_for_a_while_unless_told_otherwise(monkeypatch, given, expected):
+    for name in ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT'):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    asked = "print(os.environ.get('OMP_WAIT_POLICY'), os.environ.get('GOMP_SPINCOUNT'))"
+    assert python(f'import os, mixmae_mm; {asked}').stdout.strip() == expected

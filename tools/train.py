@@ -13,6 +13,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mixmae_mm.failures import check_checkpoint, readable_errors
+from mixmae_mm.host_memory import keep_freed_memory
 from mixmae_mm.launching import argument_parser, has_accelerator, join_processes, read_config, say
 from mixmae_mm.strategies import find_strategy, fit_strategy
 
@@ -113,6 +114,8 @@ def main() -> None:
     with readable_errors(args.debug, 'The same command with --resume goes on from the last checkpoint.'):
         config = read_config(args)
         join_processes(config)
+        if not has_accelerator():
+            keep_freed_memory()
         set_resume(config, args.resume)
         set_precision(config, args.amp)
         set_lr_scaling(config, args.auto_scale_lr)

@@ -34,7 +34,7 @@ class Recognition(NamedTuple):
         return right.sum(2) / self.kept.sum(2).clamp(min=1e-9)
 
 
-class _Recorded:
+class _Recorded(Select):
     """A rule of attention that notes what it has kept."""
 
     def __init__(self, rule: Select) -> None:

@@ -3,14 +3,11 @@
 Letters: B images, W windows in each, S heads, T tokens in a window, D channels of a head, C = S * D.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-Select = Callable[[Tensor, Tensor], Tensor]
-"""Chooses the keys of each query: query and key (B, S, T, D) -> what is kept, bool (B, S or 1, T, T)."""
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, keep: Tensor | None = None) -> Tensor:
@@ -126,6 +123,33 @@ def _as_bias(keep: Tensor, dtype: torch.dtype) -> Tensor:
     return keep.to(as_integer).sub_(1).mul_(2**fraction).view(dtype)
 
 
+class Select:
+    """A rule of which keys each query of a plain sequence keeps. Subclasses say which, and may know a faster way."""
+
+    def __call__(self, query: Tensor, key: Tensor) -> Tensor:
+        """Choose the keys of each query: query and key (B, S, T, D) -> what is kept, bool (B, S or 1, T, T)."""
+        raise NotImplementedError
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Attend to what is kept: query, key, value (B, S, T, D) -> (B, S, T, D)."""
+        return attend_sequence(query, key, value, self(query, key))
+
+
+class Told(Select):
+    """Keep what was told beforehand.
+
+    Args:
+        keep: bool (B or 1, S or 1, T or 1, T).
+    """
+
+    def __init__(self, keep: Tensor) -> None:
+        self.keep = keep
+
+    def __call__(self, query: Tensor, key: Tensor) -> Tensor:
+        """Answer with what was told."""
+        return self.keep
+
+
 class Attention(nn.Module):
     """Plain multi-head self-attention over a sequence, with the parameter names of timm and MAE.
 
@@ -142,9 +166,8 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, select: Select | None = None) -> Tensor:
         """Let tokens see each other, all or those that `select` keeps: (B, N, C) -> (B, N, C)."""
-        query, key, value = split_heads(self.qkv(x), self.num_heads)
-        keep = None if select is None else select(query, key)
-        return self.proj(merge_heads(attend_sequence(query, key, value, keep)))
+        attend = attend_sequence if select is None else select.attend
+        return self.proj(merge_heads(attend(*split_heads(self.qkv(x), self.num_heads))))
 
 
 def split_heads(qkv: Tensor, num_heads: int) -> tuple[Tensor, ...]:

@@ -5,17 +5,34 @@ A rule is made for one forward pass and called by every `Attention` that it is g
 Letters: B mixtures, S heads, T tokens, N patches among them, D channels of a head.
 """
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
+
+from mixmae_mm.models.attention import Select, Told
+
+SMALLEST = torch.finfo(torch.float32).tiny
 
 
 def top_keys(logits: Tensor, num_keys: int) -> Tensor:
     """Mark the largest entries of each row, exactly `num_keys` even where some are equal: (..., N) -> bool (..., N)."""
-    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    kept = _by_threshold(logits, num_keys) if logits.device.type == 'cpu' and not traced else None
-    return _by_index(logits, num_keys) if kept is None else kept
+    if not _is_plain_cpu(logits):
+        return _by_index(logits, num_keys)
+    logits = logits.detach()
+    weakest, unclear = _weakest_kept(logits, num_keys)
+    kept = logits >= weakest
+    if unclear is not None:
+        kept[unclear] = _by_index(logits[unclear], num_keys)
+    return kept
+
+
+def _is_plain_cpu(x: Tensor) -> bool:
+    """Tell whether NumPy may compute here: on the CPU, and nobody is recording PyTorch's operations."""
+    return x.device.type == 'cpu' and not (torch.compiler.is_compiling() or torch.jit.is_tracing())
 
 
 def _by_index(logits: Tensor, num_keys: int) -> Tensor:
@@ -24,19 +41,69 @@ def _by_index(logits: Tensor, num_keys: int) -> Tensor:
     return torch.zeros_like(logits, dtype=torch.bool).scatter_(-1, best, True)
 
 
-def _by_threshold(logits: Tensor, num_keys: int) -> Tensor | None:
-    """Mark the entries that reach the row's `num_keys`-th largest; None if ties (or NaN) make that another number.
+def _weakest_kept(logits: Tensor, num_keys: int) -> tuple[Tensor, Tensor | None]:
+    """Find the smallest entry of each row that is kept: (..., N) -> (..., 1).
 
-    On the CPU NumPy's vectorised sort of the values alone is 4 to 8 times as fast as PyTorch's selection of indices
-    (docs/performance.md).
+    Also tells the rows, bool (...), that it does not part clearly into `num_keys` and the rest, None if there are none:
+    those with ties, NaN, or a difference near nothing. On the CPU NumPy's vectorised sort of the values alone is 4 to 8
+    times as fast as PyTorch's selection of indices (docs/performance.md).
     """
-    values = logits.detach().numpy()
-    rank = values.shape[-1] - num_keys
-    kept = values >= np.sort(values, axis=-1)[..., rank : rank + 1]
-    return torch.from_numpy(kept) if np.count_nonzero(kept) == kept.size // kept.shape[-1] * num_keys else None
+    ordered = np.sort(logits.numpy(), axis=-1)  # NaN comes last
+    rank = logits.shape[-1] - num_keys
+    weakest = ordered[..., rank].copy()
+    with np.errstate(invalid='ignore'):
+        clear = ~np.isnan(ordered[..., -1])
+        if rank:
+            clear &= weakest - ordered[..., rank - 1] > SMALLEST
+    return torch.from_numpy(weakest)[..., None], None if clear.all() else torch.from_numpy(~clear)
 
 
-class TopKeys:
+def _drop_others(logits: Tensor, num_keys: int) -> None:
+    """Set all but the `num_keys` largest patches of each row to -inf, in place: (B, S, N, extra + N), extra first.
+
+    The rows are shifted until the weakest that they keep is 0, which a softmax does not see: two passes that PyTorch
+    vectorises, where filling by a mask takes ten times as long.
+    """
+    patches = logits[..., logits.shape[-1] - logits.shape[-2] :]
+    weakest, unclear = _weakest_kept(patches, num_keys)
+    rows = None if unclear is None else patches[unclear]
+    logits.sub_(weakest)
+    F.threshold_(patches, -SMALLEST, float('-inf'))
+    if rows is not None:
+        patches[unclear] = (rows - weakest[unclear]).masked_fill_(~_by_index(rows, num_keys), float('-inf'))
+
+
+class _AttendOwn(torch.autograd.Function):
+    """Attention whose logits are computed once, in float32, to choose by and to attend by.
+
+    `narrow` sets to -inf what a query is not to see. The weights there are 0, and so are the logits' gradients.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx, query: Tensor, key: Tensor, value: Tensor, narrow: Callable[[Tensor], None]
+    ) -> Tensor:
+        """Attend: query, key, value (B, S, T, D) -> (B, S, T, D)."""
+        with torch.autocast(query.device.type, enabled=False):
+            logits = (query.float() * query.shape[-1] ** -0.5) @ key.float().transpose(-1, -2)
+            narrow(logits)
+            weights = torch.softmax(logits, dim=-1, out=logits).to(value.dtype)
+            ctx.save_for_backward(query, key, value, weights)
+            return weights @ value
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        """Give the gradients of query, key and value."""
+        query, key, value, weights = ctx.saved_tensors
+        scale = query.shape[-1] ** -0.5
+        of_weights = grad @ value.transpose(-1, -2)
+        of_logits = torch.ops.aten._softmax_backward_data(of_weights, weights, -1, weights.dtype)
+        of_query, of_key = of_logits @ key, of_logits.transpose(-1, -2) @ query
+        return of_query.mul_(scale), of_key.mul_(scale), weights.transpose(-1, -2) @ grad, None
+
+
+class TopKeys(Select):
     """Let each query keep the keys that fit it best: its guess at the patches of its own image.
 
     Each head and query choose on their own, by logits in float32. No gradient flows through the choice.
@@ -44,7 +111,8 @@ class TopKeys:
     Args:
         ratio: How many patch keys are kept, over the number of patches; rounded, at least one.
         extra: Tokens at the front that are no patches (CLS): never dropped, never counted, and they see everything.
-        same: Which patches really share an image, bool (B or 1, N, N), to measure the guess by; it decides nothing.
+        same: Which tokens are patches that really share an image, bool (B or 1, T, T), to measure the guess by; it
+            decides nothing.
     """
 
     def __init__(self, ratio: float, extra: int, same: Tensor | None = None) -> None:
@@ -57,15 +125,35 @@ class TopKeys:
         with torch.no_grad(), torch.autocast(query.device.type, enabled=False):
             query, key = (x[..., self.extra :, :].detach().float() for x in (query, key))
             logits = query @ key.transpose(-1, -2)
-        num_keys = max(1, round(self.ratio * key.shape[-2]))
-        kept = top_keys(logits, num_keys)
+        kept = F.pad(top_keys(logits, self._num_keys(key.shape[-2])), (self.extra, 0, self.extra, 0), value=True)
         if self.same is not None:
-            found = torch.count_nonzero(kept & self.same[:, None])
-            self.precision = found / (kept.numel() / kept.shape[-1] * num_keys)
-        return F.pad(kept, (self.extra, 0, self.extra, 0), value=True)
+            self._measure(torch.count_nonzero(kept & self.same[:, None]), kept.shape)
+        return kept
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Attend to the chosen keys: query, key, value (B, S, T, D) -> (B, S, T, D)."""
+        if _is_plain_cpu(query) and query.dtype in (torch.float32, torch.bfloat16, torch.float16):
+            return _AttendOwn.apply(query, key, value, self._narrow)
+        return super().attend(query, key, value)
+
+    def _narrow(self, logits: Tensor) -> None:
+        """Set what is not kept to -inf, in place: (B, S, T, T)."""
+        _drop_others(logits[..., self.extra :, :], self._num_keys(logits.shape[-1] - self.extra))
+        if self.same is not None:
+            right = np.count_nonzero((logits.numpy() >= 0) & self.same[:, None].numpy())
+            self._measure(right, logits.shape)
+
+    def _num_keys(self, num_patches: int) -> int:
+        """Count the keys that each query keeps."""
+        return max(1, round(self.ratio * num_patches))
+
+    def _measure(self, right: Tensor | int, shape: Sequence[int]) -> None:
+        """Note what share of the kept keys is right, of logits (B, S, T, T)."""
+        num_patches = shape[-1] - self.extra
+        self.precision = torch.as_tensor(right) / (shape[0] * shape[1] * num_patches * self._num_keys(num_patches))
 
 
-class TrueKeys:
+class TrueKeys(Told):
     """Let each query keep exactly the patches of its own image, as told by the assignment: a control, not the method.
 
     Args:
@@ -74,8 +162,4 @@ class TrueKeys:
     """
 
     def __init__(self, same: Tensor, extra: int) -> None:
-        self.keep = F.pad(same, (extra, 0, extra, 0), value=True)[:, None]
-
-    def __call__(self, query: Tensor, key: Tensor) -> Tensor:
-        """Answer with what was told: bool (B or 1, 1, T, T)."""
-        return self.keep
+        super().__init__(F.pad(same, (extra, 0, extra, 0), value=True)[:, None])

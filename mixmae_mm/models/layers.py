@@ -10,6 +10,9 @@ from torch.nn import functional as F
 
 from mixmae_mm.models.attention import Attention
 
+RECENT = hasattr(torch, 'get_autocast_dtype')
+"""Whether PyTorch, from 2.4 on, can be asked about autocast by the name of a device."""
+
 
 class DropPath(nn.Module):
     """Drop the residual branch of whole samples at random (Huang et al. 2016, "Deep Networks with Stochastic Depth").
@@ -60,9 +63,10 @@ class GeluLinear(torch.autograd.Function):
         return block, of_weight, rows.sum(dim=0)
 
 
-def _hooks(layer: nn.Module) -> tuple[dict, ...]:
-    """Give what PyTorch would call around a layer."""
-    return layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks
+def is_plain(layer: nn.Module, kind: type[nn.Module]) -> bool:
+    """Tell whether nobody has put another layer (LoRA, say), hooks or parametrisations in the place of ours."""
+    hooks = layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks
+    return type(layer) is kind and not any(hooks)
 
 
 class Mlp(nn.Module):
@@ -82,10 +86,8 @@ class Mlp(nn.Module):
         return GeluLinear.apply(hidden, self.fc2.weight.to(hidden.dtype), self.fc2.bias.to(hidden.dtype))
 
     def _is_plain(self) -> bool:
-        """Tell whether nobody has put other layers (LoRA, say), hooks or parametrisations in the place of ours."""
-        own = type(self.act) is nn.GELU and type(self.fc2) is nn.Linear and self.fc2.bias is not None
-        hooks = (layer_hooks for layer in (self.act, self.fc2) for layer_hooks in _hooks(layer))
-        return own and not any(hooks)
+        """Tell whether both layers that would not be called are ours."""
+        return is_plain(self.act, nn.GELU) and is_plain(self.fc2, nn.Linear) and self.fc2.bias is not None
 
 
 class Block(nn.Module):
@@ -114,7 +116,11 @@ class Block(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """Cut images into patches and embed each: a convolution as wide as its stride, then LayerNorm if there is one."""
+    """Cut images into patches and embed each: a convolution as wide as its stride, then LayerNorm if there is one.
+
+    In half precision on the CPU it is computed as the linear layer of pixels that it is, which takes a third to a half
+    of the time there (docs/performance.md).
+    """
 
     def __init__(self, patch_size: int, in_channels: int, dims: int, norm: bool = True) -> None:
         super().__init__()
@@ -132,7 +138,24 @@ class PatchEmbed(nn.Module):
                 f'pictures have {images.shape[1]} channels, and the encoder is for {self.proj.in_channels}: set '
                 'in_channels of the backbone'
             )
+        if images.device.type == 'cpu' and _halves_products(images) and is_plain(self.proj, nn.Conv2d):
+            return self.norm(self._project(images))
         return self.norm(self.proj(images).permute(0, 2, 3, 1))
+
+    def _project(self, images: Tensor) -> Tensor:
+        """Do what the convolution does, patch by patch: (B, C, H, W) -> (B, h, w, dims); what is left over is cut."""
+        rows, columns = self.proj.stride
+        height, width = (side - side % step for side, step in zip(images.shape[2:], (rows, columns), strict=True))
+        cut = images[..., :height, :width].unflatten(3, (-1, columns)).unflatten(2, (-1, rows))
+        patches = cut.permute(0, 2, 4, 1, 3, 5).flatten(3)
+        return F.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
+
+
+def _halves_products(x: Tensor) -> bool:
+    """Tell whether products with a tensor on the CPU are computed in half precision: its own, or autocast's."""
+    if x.dtype in (torch.bfloat16, torch.float16):
+        return True
+    return torch.is_autocast_enabled('cpu') if RECENT else torch.is_autocast_cpu_enabled()
 
 
 class PatchMerging(nn.Module):

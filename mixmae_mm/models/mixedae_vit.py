@@ -132,8 +132,7 @@ class MixedAEViT(PlainViT):
             return {}
         if self.attention == 'true':
             return dict.fromkeys(self.homologous_layers, TrueKeys(same, EXTRA))
-        extra = EXTRA if self.exempt_cls else 0
-        same = same if self.exempt_cls else F.pad(same, (EXTRA, 0, EXTRA, 0), value=False)
+        extra, same = EXTRA if self.exempt_cls else 0, F.pad(same, (EXTRA, 0, EXTRA, 0), value=False)
         return {index: TopKeys(self.topk_ratio, extra, same) for index in self.homologous_layers}
 
     def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> None:

@@ -4,13 +4,12 @@ Letters: B images, h x w = N patches, C channels, S heads, T patches in a window
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mixmae_mm.models.attention import Attention, Select
+from mixmae_mm.models.attention import Attention, Select, Told
 from mixmae_mm.models.padding import PADDING
 from mixmae_mm.models.positions import Size
 from mixmae_mm.models.windows import Windows, plan_windows
@@ -25,20 +24,8 @@ class WindowedAttention(Attention):
         keep = windows.keep
         if keep is not None:
             keep = keep.expand(len(x), -1, -1, -1).flatten(0, 1)[:, None]
-        seen = super().forward(cut.flatten(0, 1), None if keep is None else lambda query, key: keep)
+        seen = super().forward(cut.flatten(0, 1), None if keep is None else Told(keep))
         return windows.join(seen.unflatten(0, cut.shape[:2])).flatten(1, 2)
-
-
-@dataclass(frozen=True)
-class PictureKeys:
-    """Keep the keys that belong to the picture: an attention rule for padded batches."""
-
-    keep: Tensor
-    """bool (B, 1, 1, extra + N)."""
-
-    def __call__(self, query: Tensor, key: Tensor) -> Tensor:
-        """Give the same keys to every head and query."""
-        return self.keep
 
 
 def plan_blocks(
@@ -64,7 +51,7 @@ def plan_blocks(
     rules = {}
     if padding is not None:
         shown = F.pad((padding != PADDING).flatten(1), (extra, 0), value=True)
-        rules = dict.fromkeys(range(depth), PictureKeys(shown[:, None, None]))
+        rules = dict.fromkeys(range(depth), Told(shown[:, None, None]))
     if windowed:
         rules |= dict.fromkeys(windowed, plan_windows(grid, window, padding, device))
     return rules

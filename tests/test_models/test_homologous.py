@@ -4,10 +4,12 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from mixmae_mm.mixing import homologous, random_assignment
-from mixmae_mm.models.attention import Attention, attend_sequence
-from mixmae_mm.models.homologous import TopKeys, TrueKeys, _by_index, _by_threshold, top_keys
+from mixmae_mm.models import homologous as rules
+from mixmae_mm.models.attention import Attention, Select, attend_sequence
+from mixmae_mm.models.homologous import TopKeys, TrueKeys, _by_index, top_keys
 from mixmae_mm.models.layers import Block
 
 EXTRA = 1
@@ -33,13 +35,20 @@ def test_ties_keep_exactly_as_many(num_keys, levels):
     assert (worst_kept >= best_dropped).all()
 
 
-def test_both_ways_choose_the_same_and_the_fast_one_tells_of_ties():
+def test_both_ways_choose_the_same():
     logits = torch.randn(3, 4, 20, 20)
-    assert torch.equal(_by_threshold(logits, 5), _by_index(logits, 5))
+    for num_keys in (1, 5, 20):
+        assert torch.equal(top_keys(logits, num_keys), _by_index(logits, num_keys))
+
+
+def test_only_rows_with_ties_are_chosen_by_index(monkeypatch):
+    logits = torch.randn(3, 4, 20, 20)
     logits[1, 2, 3] = 0.0
-    assert _by_threshold(logits, 5) is None
+    logits[2, 0, 7, 4] = math.nan
+    chosen = []
+    monkeypatch.setattr(rules, '_by_index', lambda rows, num_keys: (chosen.append(rows), _by_index(rows, num_keys))[1])
     assert (top_keys(logits, 5).sum(-1) == 5).all()
-    assert _by_threshold(logits, 20).all()
+    torch.testing.assert_close(chosen[0], torch.stack([logits[1, 2, 3], logits[2, 0, 7]]), equal_nan=True)
 
 
 def by_loops(attention, x, ratio, extra):
@@ -140,12 +149,24 @@ def test_what_is_dropped_gets_no_gradient_and_has_no_say():
     assert value.grad[0, 0].any(1).tolist() == [False, False, True, False, False, False]
 
 
+def told(assignment, extra):
+    """Tell which tokens share a source, CLS none."""
+    return F.pad(homologous(assignment), (extra, 0, extra, 0), value=False)
+
+
+def both_ways(rule, query, key):
+    """Give the precision by the rule's choice, and by its own way of attending."""
+    rule(query, key)
+    chosen = rule.precision.item()
+    rule.attend(query, key, torch.randn_like(key))
+    return chosen, rule.precision.item()
+
+
 def test_precision_by_chance():
     torch.manual_seed(0)
-    assignment = random_assignment(8, 196, 4)
-    rule = TopKeys(0.25, 1, homologous(assignment))
-    rule(torch.randn(8, 4, 197, 16), torch.randn(8, 4, 197, 16))
-    assert rule.precision.item() == pytest.approx(0.25, abs=0.005)
+    rule = TopKeys(0.25, 1, told(random_assignment(8, 196, 4), 1))
+    chosen, attended = both_ways(rule, *torch.randn(2, 8, 4, 197, 16))
+    assert chosen == attended == pytest.approx(0.25, abs=0.005)
 
 
 @pytest.mark.parametrize('extra', [0, 1])
@@ -153,20 +174,67 @@ def test_precision_of_a_perfect_guess(extra):
     assignment = random_assignment(2, 16, 4)
     directions = torch.eye(4)[assignment][:, None]
     tokens = torch.cat([torch.zeros(2, 1, extra, 4), directions], 2)
-    rule = TopKeys(0.25, extra, homologous(assignment))
-    keep = rule(tokens, tokens)
-    assert rule.precision.item() == 1
-    assert torch.equal(keep[:, 0, extra:, extra:], homologous(assignment))
-    wrong = TopKeys(0.25, extra, homologous((assignment + assignment.roll(1, 1)) % 4))
-    wrong(tokens, tokens)
-    assert wrong.precision.item() < 1
+    rule = TopKeys(0.25, extra, told(assignment, extra))
+    assert both_ways(rule, tokens, tokens) == (1, 1)
+    assert torch.equal(rule(tokens, tokens)[:, 0, extra:, extra:], homologous(assignment))
+    wrong = TopKeys(0.25, extra, told((assignment + assignment.roll(1, 1)) % 4, extra))
+    chosen, attended = both_ways(wrong, tokens, tokens)
+    assert chosen == attended < 1
 
 
 def test_precision_by_hand():
     logits = torch.tensor([[3.0, 2.0, 1.0, 0.0]] * 4)[None, None]
-    rule = TopKeys(0.5, 0, homologous(torch.tensor([[0, 0, 1, 0]])))
-    rule(torch.eye(4)[None, None], logits.transpose(-1, -2))  # every query keeps keys 0 and 1
-    assert rule.precision.item() == pytest.approx(6 / 8)  # right for queries 0, 1 and 3
+    rule = TopKeys(0.5, 0, told(torch.tensor([[0, 0, 1, 0]]), 0))
+    keys = logits.transpose(-1, -2)  # every query keeps keys 0 and 1: right for queries 0, 1 and 3
+    assert both_ways(rule, torch.eye(4)[None, None], keys) == pytest.approx((6 / 8, 6 / 8))
+
+
+def attended(inputs, ratio, extra, dtype=torch.float32, way=TopKeys.attend):
+    """Give what comes of homologous attention, and the gradients of query, key and value."""
+    leaves = [x.to(dtype, copy=True).requires_grad_() for x in inputs]
+    out = way(TopKeys(ratio, extra), *leaves)
+    (out.float() * torch.arange(out.numel()).view(out.shape).sin()).sum().backward()
+    return [x.float() for x in (out.detach(), *(leaf.grad for leaf in leaves))]
+
+
+@pytest.mark.parametrize('levels', [None, 3, 1])  # how many values there are: with few, nearly all rows have ties
+@pytest.mark.parametrize(('ratio', 'extra'), [(0.25, 1), (0.25, 0), (1.0, 1), (0.01, 1)])
+def test_its_own_way_is_that_by_a_mask(ratio, extra, levels):
+    torch.manual_seed(0)
+    inputs = torch.randn(3, 2, 3, 33, 16)  # 16: logits are scaled by 1 / 4 exactly, so that ties stay ties
+    if levels:
+        inputs[:2] = torch.randint(0, levels, inputs[:2].shape).float()
+    for ours, masked in zip(
+        attended(inputs, ratio, extra), attended(inputs, ratio, extra, way=Select.attend), strict=True
+    ):
+        torch.testing.assert_close(ours, masked, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_its_own_way_in_half_precision_is_near_float32(dtype):
+    torch.manual_seed(0)
+    inputs = torch.randn(3, 2, 3, 33, 8).to(dtype)  # so that both choose by the same logits
+    with torch.autocast('cpu', dtype):
+        halves = attended(inputs, 0.25, 1, dtype)
+    for half, single in zip(halves, attended(inputs, 0.25, 1), strict=True):
+        torch.testing.assert_close(half, single, rtol=0.03, atol=0.03)
+
+
+@pytest.mark.parametrize('bad', [math.nan, math.inf])
+def test_what_is_not_finite_is_not_hidden(bad):
+    query, key, value = torch.randn(3, 1, 2, 9, 4)
+    query[0, 1, 5, 2] = bad
+    lost = TopKeys(0.25, 1).attend(query, key, value).isnan().any(-1)
+    assert lost[0, 1, 5]
+    assert lost.sum() == 1
+
+
+def test_a_second_derivative_is_refused():
+    query, key, value = (torch.randn(1, 1, 5, 4, requires_grad=True) for _ in range(3))
+    out = TopKeys(0.5, 1).attend(query, key, value)
+    (grad,) = torch.autograd.grad(out.square().sum(), query, create_graph=True)
+    with pytest.raises(RuntimeError, match='once_differentiable'):
+        grad.sum().backward()
 
 
 def test_true_keys_keep_sources_apart():

@@ -6,7 +6,7 @@ import torch.nn.utils.prune
 from torch import nn
 from torch.nn import functional as F
 
-from mixmae_mm.models.layers import DropPath, GeluLinear, Mlp
+from mixmae_mm.models.layers import DropPath, GeluLinear, Mlp, PatchEmbed
 
 
 def test_whole_samples_are_dropped_and_the_rest_scaled_up():
@@ -75,3 +75,27 @@ def test_an_mlp_in_training_does_as_in_evaluation(half):
     for one, other in zip(*results, strict=True):
         assert one.dtype == other.dtype
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5 if not half else 2e-2)
+
+
+@pytest.mark.parametrize('size', [(32, 48), (35, 33)])  # of patches of 8; what is left over is cut
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_patches_are_embedded_alike_in_half_precision(size, dtype):
+    embed, images = PatchEmbed(8, 3, 16), torch.randn(2, 3, *size, requires_grad=True)
+    found = []
+    for half in (False, True):
+        with torch.autocast('cpu', dtype, enabled=half):
+            tokens = embed(images)
+        grads = torch.autograd.grad((tokens * tokens.detach().cos()).sum(), [images, *embed.parameters()])
+        found.append([tokens.detach(), *grads])
+    assert found[1][0].shape == (2, 4, size[1] // 8, 16)
+    for single, halved in zip(*found, strict=True):
+        assert (halved.float() - single).norm() < 0.02 * single.norm()
+
+
+def test_patches_in_half_precision_are_what_the_convolution_gives():
+    embed, images = PatchEmbed(8, 3, 16, norm=False).bfloat16(), torch.randn(2, 3, 32, 48).bfloat16()
+    own = embed(images)
+    called = []
+    embed.proj.register_forward_hook(lambda *_: called.append(1))  # now the convolution itself is taken
+    torch.testing.assert_close(own, embed(images), rtol=0.01, atol=0.01)
+    assert called

@@ -46,6 +46,5 @@ def test_mixing_costs_no_more_than_mae_and_recognition_less_than_one_percent():
     # pixels are mixed before they are embedded: one embedding a mixture, not one a picture
     embedding = 3 * 196 * 768 * 768 / 4 / 1e9 / mae
     assert naive + embedding == pytest.approx(1.007, abs=0.002)
-    choice = 11 * 196 * 196 * 768 / 4 / 1e9 / mae
-    contrast = 196 * 196 * 768 / 4 / 1e9 / mae
-    assert mixedae - naive == pytest.approx(choice + contrast, abs=1e-4)
+    contrast = 196 * 196 * 768 / 4 / 1e9 / mae  # keys are chosen by logits that attention has anyway
+    assert mixedae - naive == pytest.approx(contrast, abs=1e-4)

@@ -25,6 +25,8 @@ from measuring import ALLOCATOR, in_turns, machine, matrix_peak, peak_memory, ra
 from rich.console import Console
 from rich.table import Table
 
+from mixmae_mm.host_memory import keep_freed_memory
+
 COLUMNS = 'precision', 'model', 'ms a picture', 'pictures/s', 'times as fast', 'share of peak', 'MB a picture', 'memory'
 
 
@@ -114,6 +116,8 @@ def main() -> None:
         images = torch.randn(args.batch, 3, SIZE, SIZE, device=args.device)
         print(json.dumps(peak_memory(SUITES[args.suites[0]][args.only], images, args.half)))
         return
+    if args.device == 'cpu':
+        keep_freed_memory()  # as in training, for all alike
     where = f'{machine(args.device)}, torch {torch.__version__}, mixmae_mm {mixmae_mm.__version__}'
     rows = []
     for suite in args.suites:
