@@ -3,8 +3,6 @@
 Letters: B images, W windows in each, S heads, T tokens in a window, D channels of a head, C = S * D.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -44,37 +42,11 @@ def is_exported() -> bool:
     return getattr(torch.compiler, 'is_exporting', lambda: False)()
 
 
-def prefers_runs(x: Tensor, training: bool) -> bool:
-    """Tell whether to sort tokens for `attend_runs`: in training on a CPU, where it takes half the time.
-
-    Elsewhere many small products, whose sizes change with each assignment, would not pay; nor do they compile well.
-    """
-    return training and torch.is_grad_enabled() and x.device.type == 'cpu' and not torch.compiler.is_compiling()
-
-
 def _explicit(query: Tensor, key: Tensor, value: Tensor, joined: Tensor) -> Tensor:
     """Write the logits out: query, key, value (..., S, T, D), and `joined` (S, T, T) or (B or 1, W, S, T, T)."""
     logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
     logits += joined
     return logits.softmax(dim=-1) @ value
-
-
-def attend_runs(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, runs: Sequence[int]) -> Tensor:
-    """Softmax attention among like tokens, which stand side by side: query, key, value (B, S, N, D) -> (B, S, N, D).
-
-    What `attend` does with a map that hides all others, without computing what is hidden.
-
-    Args:
-        query: What looks.
-        key: What is looked at.
-        value: What is taken along.
-        bias: Added to the logits, for each pair of tokens of a run, run by run: (S, sum of squared runs).
-        runs: How many tokens stand in each run; together they are N.
-    """
-    sequences = zip(*(x.split(list(runs), dim=2) for x in (query, key, value)), strict=True)
-    biases = bias.to(query.dtype).split([length**2 for length in runs], dim=1)
-    parts = zip(sequences, biases, runs, strict=True)
-    return torch.cat([_explicit(*part, joined.unflatten(1, (length, -1))) for part, joined, length in parts], dim=2)
 
 
 def _fused(query: Tensor, key: Tensor, value: Tensor, joined: Tensor) -> Tensor:

@@ -16,10 +16,10 @@ from torch.nn import functional as F
 
 from mixmae_mm.checkpoints import load_pretrained
 from mixmae_mm.mixing import resize_assignment
-from mixmae_mm.models.attention import prefers_runs
 from mixmae_mm.models.layers import PatchEmbed, init_linear_layers
 from mixmae_mm.models.padding import blank_pixels, blank_tokens, count_tokens, find_pictures, picture_labels
 from mixmae_mm.models.positions import Size, fill_up, fit_stored_table, pair, resize_table, sin_cos_table
+from mixmae_mm.models.runs import prefers_runs
 from mixmae_mm.models.settings import check_encoder
 from mixmae_mm.models.stored import FitsStored, KeepsSettings
 from mixmae_mm.models.swin_arch import lay_windows, read_arch

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mixmae_mm.models.attention import attend, attend_runs, check_heads, merge_heads, split_heads
+from mixmae_mm.models.attention import attend, check_heads, merge_heads, split_heads
 from mixmae_mm.models.layers import DropPath, Mlp, PatchMerging
 from mixmae_mm.models.positions import Size, guess_grid, relative_index, resize_relative_table
+from mixmae_mm.models.runs import attend_runs
 from mixmae_mm.models.stored import FitsStored
 from mixmae_mm.models.windows import Windows, plan_windows
 
@@ -46,8 +47,8 @@ class WindowAttention(FitsStored, nn.Module):
     def forward(self, x: Tensor, windows: Windows) -> Tensor:
         """Let the tokens of each window see each other, as far as `windows` allows: (B, W, T, C) -> (B, W, T, C)."""
         if windows.runs:
-            sequence = split_heads(self.qkv(x.flatten(1, 2)), self.num_heads)
-            seen = merge_heads(attend_runs(*sequence, self._bias(windows.pairs), windows.runs)).view(x.shape)
+            bias = self._bias(windows.pairs)
+            seen = attend_runs(self.qkv(x.flatten(1, 2)), self.num_heads, bias, windows.runs).view(x.shape)
         else:
             heads = split_heads(self.qkv(x), self.num_heads)
             seen = merge_heads(attend(*heads, self.bias_of(windows.size), windows.keep))

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from mixmae_mm.models import attention
-from mixmae_mm.models.attention import Attention, attend, attend_runs
+from mixmae_mm.models.attention import Attention, attend
+from mixmae_mm.models.runs import attend_runs
 
 SIZES = dict(images=2, windows=3, heads=2, tokens=5, dims=4)
 
@@ -73,7 +74,9 @@ def test_runs_and_their_gradients_against_loops():
         torch.cat([x[:, w, :, run] for w, run in zip(windows, places, strict=True)], 2) for x in (query, key, value)
     ]
     of_pairs = torch.cat([bias[:, run[:, None], run].flatten(1) for run in places], dim=1)
-    got = attend_runs(*sorted_, of_pairs, [len(run) for run in places])
+    qkv = torch.stack(sorted_).permute(1, 3, 0, 2, 4).flatten(2)
+    got = attend_runs(qkv, SIZES['heads'], of_pairs, [len(run) for run in places])
+    got = got.unflatten(2, (SIZES['heads'], -1)).transpose(1, 2)
     wanted = torch.cat([expected[:, w, :, run] for w, run in zip(windows, places, strict=True)], 2)
     torch.testing.assert_close(got, wanted, atol=1e-6, rtol=1e-5)
     weights = torch.randn_like(got)

@@ -24,8 +24,9 @@ from torch import Tensor
 
 from mixmae_mm.host_memory import keep_freed_memory
 from mixmae_mm.mixing import random_assignment, resize_assignment
-from mixmae_mm.models.attention import _explicit, _fused, attend_runs, merge_heads, split_heads
+from mixmae_mm.models.attention import _explicit, _fused, merge_heads, split_heads
 from mixmae_mm.models.positions import relative_index
+from mixmae_mm.models.runs import attend_runs
 from mixmae_mm.models.windows import Windows, plan_windows
 
 # tokens a side of the map and of a window, and heads, in each stage
@@ -69,7 +70,7 @@ def by_runs(tokens: Tensor, qkv: Tensor, table: Tensor, windows: Windows) -> Way
     def way() -> tuple[Tensor, ...]:
         arranged = windows.cut(tokens)
         bias = table.index_select(1, windows.pairs)
-        seen = merge_heads(attend_runs(*split_heads(qkv.flatten(1, 2), len(bias)), bias, windows.runs))
+        seen = attend_runs(qkv.flatten(1, 2), len(bias), bias, windows.runs)
         return windows.join(seen.view(arranged.shape)), arranged
 
     return way
