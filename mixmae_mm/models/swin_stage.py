@@ -4,6 +4,7 @@ Letters: B images, h x w tokens, C channels, W windows in an image, T tokens in 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -138,9 +139,21 @@ class SwinStage(nn.Module):
         """
         sizes, grid = {block.attn.window for block in self.blocks}, tuple(x.shape[1:3])
         plans = {size: plan_windows(grid, size, labels, x.device, in_runs) for size in sizes}
+        once = _sorted_once(list(plans.values()))
+        if once is not None:
+            x, plans = once.cut(x), dict.fromkeys(sizes, replace(once, inside=True))
         for block in self.blocks:
             if self.with_cp and torch.is_grad_enabled():
                 x = checkpoint(block, x, plans[block.attn.window], use_reentrant=False)
             else:
                 x = block(x, plans[block.attn.window])
-        return x
+        return x if once is None else once.join(x)
+
+
+def _sorted_once(plans: Sequence[Windows]) -> Windows | None:
+    """Give the plan by which tokens can be sorted once for a whole stage, if there is one.
+
+    Windows that are filled up are sorted in each block: what fills them up would go through the perceptrons too.
+    """
+    alone = len(plans) == 1 and bool(plans[0].runs) and not any(plans[0].padding)
+    return plans[0] if alone else None

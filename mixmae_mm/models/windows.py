@@ -34,6 +34,8 @@ class Windows:
     """How many tokens see each other, and no others, one number after another in that order."""
     pairs: Tensor | None = None
     """Where the bias of each pair of tokens of a run stands in the table, run by run, int64 (sum of squared runs,)."""
+    inside: bool = False
+    """Whether maps come cut already, (B, W, T, C), and are to stay so."""
 
     @property
     def padding(self) -> Size:
@@ -42,6 +44,8 @@ class Windows:
 
     def cut(self, x: Tensor) -> Tensor:
         """Cut a map into windows, row by row, and sort each if they are to be: (B, h, w, C) -> (B, W, T, C)."""
+        if self.inside:
+            return x
         bottom, right = self.padding
         if bottom or right:
             x = F.pad(x, (0, 0, 0, right, 0, bottom))
@@ -52,6 +56,8 @@ class Windows:
 
     def join(self, windows: Tensor) -> Tensor:
         """Put windows together and crop the padding, the inverse of `cut`: (B, W, T, C) -> (B, h, w, C)."""
+        if self.inside:
+            return windows
         bottom, right = self.padding
         height, width = self.grid[0] + bottom, self.grid[1] + right
         if self.order is not None:

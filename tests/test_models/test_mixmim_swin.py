@@ -6,7 +6,8 @@ from references import build_encoder, load_reference
 
 from mixmae_mm.models import MixMIMSwin
 from mixmae_mm.models.positions import relative_index
-from mixmae_mm.models.windows import Windows, plan_windows
+from mixmae_mm.models.swin_stage import SwinStage
+from mixmae_mm.models.windows import Rearrange, Windows, plan_windows
 
 TINY = dict(embed_dim=16, depths=[1, 1, 2, 1], num_heads=[1, 2, 4, 8], patch_size=4, window_size=[7, 7, 7, 4])
 
@@ -246,3 +247,18 @@ def test_a_larger_picture_sees_stretched_positions():
 def test_settings_that_do_not_fit_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         MixMIMSwin(**settings)
+
+
+@pytest.mark.parametrize(('side', 'sortings'), [(8, 2), (10, 6)])  # windows of 4 fill a map of 10 up: in each block
+def test_a_stage_sorts_its_tokens_once(monkeypatch, side, sortings):
+    torch.manual_seed(0)
+    stage = SwinStage(8, 2, [(4, 4)] * 3, [0.0] * 3, 2.0, with_cp=False, merge=False)
+    x, labels = torch.randn(2, side, side, 8, requires_grad=True), torch.randint(0, 2, (1, side, side))
+    calls, own = [], Rearrange.forward
+    monkeypatch.setattr(Rearrange, 'forward', staticmethod(lambda *args: (calls.append(1), own(*args))[1]))
+    sorted_, by_map = stage(x, labels, in_runs=True), stage(x, labels)
+    assert len(calls) == sortings
+    torch.testing.assert_close(sorted_, by_map, atol=1e-6, rtol=1e-5)
+    grads = [torch.autograd.grad(out.square().sum(), [x, *stage.parameters()]) for out in (sorted_, by_map)]
+    for ours, theirs in zip(*grads, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
