@@ -1,8 +1,10 @@
 """How this process deals with the memory of its machine, for models that live there and not on a GPU."""
 
 import ctypes
+import os
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # numbers of mallopt's settings, from malloc.h
+OWN_SETTINGS = 'MALLOC_TRIM_THRESHOLD_', 'MALLOC_MMAP_THRESHOLD_', 'MALLOC_MMAP_MAX_', 'GLIBC_TUNABLES'
 LARGEST = 32 * 1024**2  # bytes, the most that glibc takes for MMAP_THRESHOLD
 
 
@@ -10,10 +12,13 @@ def keep_freed_memory() -> bool:
     """Keep what is freed for the next step, in place of giving it back to the system after each.
 
     Getting memory back costs a page fault for every 4 kB of it: 30,000 to 90,000 faults in a step of the base models
-    (docs/performance.md). Blocks above 32 MB are given back as before, and without glibc nothing happens.
+    (docs/performance.md). Blocks above 32 MB are given back as before. Nothing happens without glibc, nor where the
+    environment says how its allocator is to behave.
 
     Returns:
         Whether it could be set.
     """
+    if os.name != 'posix' or any(name in os.environ for name in OWN_SETTINGS):
+        return False
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
     return mallopt is not None and bool(mallopt(MMAP_THRESHOLD, LARGEST) and mallopt(TRIM_THRESHOLD, -1))

@@ -64,9 +64,9 @@ class GeluLinear(torch.autograd.Function):
 
 
 def is_plain(layer: nn.Module, kind: type[nn.Module]) -> bool:
-    """Tell whether nobody has put another layer (LoRA, say), hooks or parametrisations in the place of ours."""
+    """Tell whether a layer is ours: nobody has put another there (LoRA, say), hooks, parametrisations, or a `forward`."""
     hooks = layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks
-    return type(layer) is kind and not any(hooks)
+    return type(layer) is kind and not any(hooks) and 'forward' not in vars(layer)
 
 
 class Mlp(nn.Module):
@@ -138,7 +138,7 @@ class PatchEmbed(nn.Module):
                 f'pictures have {images.shape[1]} channels, and the encoder is for {self.proj.in_channels}: set '
                 'in_channels of the backbone'
             )
-        if images.device.type == 'cpu' and _halves_products(images) and is_plain(self.proj, nn.Conv2d):
+        if images.device.type == 'cpu' and _halves_products(images) and _cuts_patches(self.proj):
             return self.norm(self._project(images))
         return self.norm(self.proj(images).permute(0, 2, 3, 1))
 
@@ -149,6 +149,13 @@ class PatchEmbed(nn.Module):
         cut = images[..., :height, :width].unflatten(3, (-1, columns)).unflatten(2, (-1, rows))
         patches = cut.permute(0, 2, 4, 1, 3, 5).flatten(3)
         return F.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
+
+
+def _cuts_patches(proj: nn.Module) -> bool:
+    """Tell whether a projection is the convolution that we made, each of whose outputs sees a patch of its own."""
+    if not is_plain(proj, nn.Conv2d):
+        return False
+    return proj.kernel_size == proj.stride and proj.padding == (0, 0) and proj.dilation == (1, 1) and proj.groups == 1
 
 
 def _halves_products(x: Tensor) -> bool:

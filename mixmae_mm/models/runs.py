@@ -31,7 +31,8 @@ def attend_runs(qkv: Tensor, num_heads: int, bias: Tensor, runs: Sequence[int]) 
         bias: Added to the logits, for each pair of tokens of a run, run by run: (S, sum of squared runs).
         runs: How many tokens stand in each run; together they are N.
     """
-    return _AttendRuns.apply(qkv.unflatten(2, (3, num_heads, -1)), bias, tuple(runs)).flatten(2)
+    with torch.autocast(qkv.device.type, enabled=False):
+        return _AttendRuns.apply(qkv.unflatten(2, (3, num_heads, -1)), bias, tuple(runs)).flatten(2)
 
 
 class _AttendRuns(torch.autograd.Function):
@@ -58,22 +59,27 @@ class _AttendRuns(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         """Give the gradients of projected tokens and bias."""
-        kept, (shape, dtype) = ctx.saved_tensors, ctx.of_bias
-        of_qkv, of_bias = grad.new_empty(*grad.shape[:2], 3, *grad.shape[2:]), grad.new_empty(shape, dtype=dtype)
-        each = kept[::2], kept[1::2], grad.split(ctx.runs, dim=1), of_qkv.split(ctx.runs, dim=1)
-        for (query, key, value), weights, seen, of_tokens, of_pairs in zip(
-            *each, _cut_pairs(of_bias, ctx.runs), strict=True
-        ):
-            of_seen = _by_heads(seen).flatten(0, 1)
-            of_weights = torch.bmm(of_seen, value.transpose(1, 2))
-            of_logits = torch.ops.aten._softmax_backward_data(of_weights, weights, -1, weights.dtype)
-            of_query = torch.bmm(of_logits, key).mul_(grad.shape[-1] ** -0.5)
-            of_key = torch.bmm(of_logits.transpose(1, 2), query)
-            of_value = torch.bmm(weights.transpose(1, 2), of_seen)
-            for place, part in zip(of_tokens.unbind(2), (of_query, of_key, of_value), strict=True):
-                _by_heads(place).copy_(part.unflatten(0, (-1, shape[0])))
-            of_pairs.copy_(of_logits.view(-1, *of_pairs.shape).sum(dim=0))
-        return of_qkv, of_bias, None
+        with torch.autocast(grad.device.type, enabled=False):
+            return *_gradients(grad, ctx.saved_tensors, ctx.runs, *ctx.of_bias), None
+
+
+def _gradients(
+    grad: Tensor, kept: Sequence[Tensor], runs: tuple[int, ...], shape: torch.Size, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Give the gradients of projected tokens, and of a bias of this shape and type, from what each run has kept."""
+    of_qkv, of_bias = grad.new_empty(*grad.shape[:2], 3, *grad.shape[2:]), grad.new_empty(shape, dtype=dtype)
+    each = kept[::2], kept[1::2], grad.split(runs, dim=1), of_qkv.split(runs, dim=1), _cut_pairs(of_bias, runs)
+    for (query, key, value), weights, seen, of_tokens, of_pairs in zip(*each, strict=True):
+        of_seen = _by_heads(seen).flatten(0, 1)
+        of_weights = torch.bmm(of_seen, value.transpose(1, 2))
+        of_logits = torch.ops.aten._softmax_backward_data(of_weights, weights, -1, weights.dtype)
+        of_query = torch.bmm(of_logits, key).mul_(grad.shape[-1] ** -0.5)
+        of_key = torch.bmm(of_logits.transpose(1, 2), query)
+        of_value = torch.bmm(weights.transpose(1, 2), of_seen)
+        for place, part in zip(of_tokens.unbind(2), (of_query, of_key, of_value), strict=True):
+            _by_heads(place).copy_(part.unflatten(0, (-1, shape[0])))
+        of_pairs.copy_(of_logits.view(-1, *of_pairs.shape).sum(dim=0))
+    return of_qkv, of_bias
 
 
 def _cut_pairs(bias: Tensor, runs: tuple[int, ...]) -> tuple[Tensor, ...]:

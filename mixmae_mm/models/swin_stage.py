@@ -4,7 +4,6 @@ Letters: B images, h x w tokens, C channels, W windows in an image, T tokens in 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -94,7 +93,7 @@ class SwinBlock(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, windows: Windows) -> Tensor:
-        """Exchange inside windows, then transform each token: (B, h, w, C) -> (B, h, w, C)."""
+        """Exchange inside windows, then transform each token: (B, h, w, C), or cut already (B, W, T, C) -> same."""
         x = x + self.drop_path(windows.join(self.attn(windows.cut(self.norm1(x)), windows)))
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
@@ -141,7 +140,7 @@ class SwinStage(nn.Module):
         plans = {size: plan_windows(grid, size, labels, x.device, in_runs) for size in sizes}
         once = _sorted_once(list(plans.values()))
         if once is not None:
-            x, plans = once.cut(x), dict.fromkeys(sizes, replace(once, inside=True))
+            x, plans = once.cut(x), dict.fromkeys(sizes, once.from_inside())
         for block in self.blocks:
             if self.with_cp and torch.is_grad_enabled():
                 x = checkpoint(block, x, plans[block.attn.window], use_reentrant=False)

@@ -42,8 +42,15 @@ class Windows:
         """Rows and columns of padding that fill up the last windows."""
         return -self.grid[0] % self.size[0], -self.grid[1] % self.size[1]
 
+    def from_inside(self) -> 'Windows':
+        """Give the same for maps that come cut already and are to stay so: `cut` and `join` then change nothing."""
+        return replace(self, inside=True)
+
     def cut(self, x: Tensor) -> Tensor:
-        """Cut a map into windows, row by row, and sort each if they are to be: (B, h, w, C) -> (B, W, T, C)."""
+        """Cut a map into windows, row by row, and sort each if they are to be: (B, h, w, C) -> (B, W, T, C).
+
+        What comes from `inside` stays as it is.
+        """
         if self.inside:
             return x
         bottom, right = self.padding

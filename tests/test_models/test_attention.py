@@ -85,6 +85,39 @@ def test_runs_and_their_gradients_against_loops():
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize('runs', [[5, 3, 1], [9], [1] * 9])
+def test_runs_in_half_precision_are_near_single(runs):
+    torch.manual_seed(0)
+    qkv, bias = torch.randn(2, 9, 3 * 8), torch.randn(2, sum(length**2 for length in runs))
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        leaves = [qkv.to(dtype, copy=True).requires_grad_(), bias.clone().requires_grad_()]
+        with torch.autocast('cpu', torch.bfloat16):  # which leaves what is handed over as it is
+            out = attend_runs(leaves[0], 2, leaves[1], runs)
+            assert out.dtype == dtype
+            found.append([out, *torch.autograd.grad(out.float().square().sum(), leaves, retain_graph=True)])
+        outside = torch.autograd.grad(out.float().square().sum(), leaves)
+        for within, without in zip(found[-1][1:], outside, strict=True):
+            torch.testing.assert_close(within, without)
+    for single, half in zip(*found, strict=True):
+        assert (half.float() - single).norm() < 0.02 * single.norm() + 1e-6
+
+
+def test_what_is_attended_by_runs_is_left_as_it_was():
+    qkv = torch.randn(2, 3, 3 * 4)
+    before = qkv.clone()
+    attend_runs(qkv, 1, torch.zeros(1, 3), [1, 1, 1])
+    assert torch.equal(qkv, before)
+
+
+def test_a_second_derivative_of_runs_is_refused():
+    qkv = torch.randn(1, 3, 3 * 4, requires_grad=True)
+    out = attend_runs(qkv, 2, torch.zeros(2, 5), [2, 1])
+    (grad,) = torch.autograd.grad(out.square().sum(), qkv, create_graph=True)
+    with pytest.raises(RuntimeError, match='once_differentiable'):
+        grad.sum().backward()
+
+
 def test_plain_attention_against_pytorch():
     ours = Attention(12, 3)
     theirs = torch.nn.MultiheadAttention(12, 3, batch_first=True)

@@ -13,6 +13,7 @@ from mixmae_mm.models.homologous import TopKeys, TrueKeys, _by_index, top_keys
 from mixmae_mm.models.layers import Block
 
 EXTRA = 1
+NEEDS_HALF = pytest.mark.skipif(torch.__version__ < '2.4', reason='no products of float16 on the CPU before torch 2.4')
 
 
 @pytest.mark.parametrize('num_keys', [1, 3, 7, 12])
@@ -210,7 +211,7 @@ def test_its_own_way_is_that_by_a_mask(ratio, extra, levels):
         torch.testing.assert_close(ours, masked, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize('dtype', [torch.bfloat16, pytest.param(torch.float16, marks=NEEDS_HALF)])
 def test_its_own_way_in_half_precision_is_near_float32(dtype):
     torch.manual_seed(0)
     inputs = torch.randn(3, 2, 3, 33, 8).to(dtype)  # so that both choose by the same logits
@@ -218,6 +219,25 @@ def test_its_own_way_in_half_precision_is_near_float32(dtype):
         halves = attended(inputs, 0.25, 1, dtype)
     for half, single in zip(halves, attended(inputs, 0.25, 1), strict=True):
         torch.testing.assert_close(half, single, rtol=0.03, atol=0.03)
+
+
+@pytest.mark.parametrize('ratio', [1.0, 0.34])
+def test_logits_of_minus_infinity_are_never_seen(ratio):
+    query, key, value = torch.rand(1, 2, 9, 4), torch.randn(1, 2, 9, 4), torch.randn(1, 2, 9, 4)
+    key[0, 1, 3:8, 2] = -math.inf
+    expected = Select.attend(TopKeys(ratio, 1), query, key, value)
+    assert expected.isfinite().all()
+    torch.testing.assert_close(TopKeys(ratio, 1).attend(query, key, value), expected)
+
+
+def test_gradients_can_be_asked_for_under_autocast():
+    inputs = [torch.randn(1, 2, 9, 4, requires_grad=True) for _ in range(3)]
+    out = TopKeys(0.5, 1).attend(*inputs)
+    expected = torch.autograd.grad(out.sum(), inputs, retain_graph=True)
+    with torch.autocast('cpu', torch.bfloat16):
+        found = torch.autograd.grad(out.sum(), inputs)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize('bad', [math.nan, math.inf])

@@ -99,3 +99,12 @@ def test_patches_in_half_precision_are_what_the_convolution_gives():
     embed.proj.register_forward_hook(lambda *_: called.append(1))  # now the convolution itself is taken
     torch.testing.assert_close(own, embed(images), rtol=0.01, atol=0.01)
     assert called
+
+
+@pytest.mark.parametrize('settings', [dict(stride=4, padding=2), dict(kernel_size=7, stride=4, padding=3)])
+def test_another_convolution_in_the_place_of_ours_is_called(settings):
+    embed, images = PatchEmbed(4, 3, 8, norm=False), torch.randn(2, 3, 32, 32)
+    embed.proj = nn.Conv2d(3, 8, **{'kernel_size': 4, **settings})
+    expected = embed(images)
+    with torch.autocast('cpu', torch.bfloat16):
+        torch.testing.assert_close(embed(images).float(), expected, rtol=0.05, atol=0.05)
