@@ -64,7 +64,7 @@ class GeluLinear(torch.autograd.Function):
 
 
 def is_plain(layer: nn.Module, kind: type[nn.Module]) -> bool:
-    """Tell whether a layer is ours: nobody has put another there (LoRA, say), hooks, parametrisations, or a `forward`."""
+    """Tell whether a layer is ours: nobody put another there (LoRA, say), hooks, parametrisations, or a `forward`."""
     hooks = layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks
     return type(layer) is kind and not any(hooks) and 'forward' not in vars(layer)
 
