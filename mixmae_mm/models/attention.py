@@ -99,7 +99,10 @@ class Select:
     """A rule of which keys each query of a plain sequence keeps. Subclasses say which, and may know a faster way."""
 
     def __call__(self, query: Tensor, key: Tensor) -> Tensor:
-        """Choose the keys of each query: query and key (B, S, T, D) -> what is kept, bool (B, S or 1, T, T)."""
+        """Choose the keys of each query: query and key (B, S, T, D) -> what is kept, bool (B, S, T, T).
+
+        All but the last may be 1: the same for all.
+        """
         raise NotImplementedError
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:

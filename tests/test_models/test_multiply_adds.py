@@ -4,6 +4,7 @@ import pytest
 import torch
 from counting import multiply_adds
 
+from mixmae_mm.models import homologous
 from mixmae_mm.registry import MODELS
 
 DIMS = dict(small=384, base=768, large=1024)
@@ -39,7 +40,7 @@ def test_mae(arch, expected):
 
 
 @pytest.mark.slow
-def test_mixing_costs_no_more_than_mae_and_recognition_less_than_one_percent():
+def test_mixing_costs_no_more_than_mae_and_recognition_less_than_one_percent(monkeypatch):
     mae = giga_multiply_adds(build('base', 1, attention='global'))
     naive = giga_multiply_adds(build('base', 4, attention='global', segment_embedding=False)) / mae
     mixedae = giga_multiply_adds(build('base', 4, dict(type='mixmae_mm.HomologousContrastiveLoss'))) / mae
@@ -48,3 +49,7 @@ def test_mixing_costs_no_more_than_mae_and_recognition_less_than_one_percent():
     assert naive + embedding == pytest.approx(1.007, abs=0.002)
     contrast = 196 * 196 * 768 / 4 / 1e9 / mae  # keys are chosen by logits that attention has anyway
     assert mixedae - naive == pytest.approx(contrast, abs=1e-4)
+    monkeypatch.setattr(homologous, '_is_plain_cpu', lambda x: False)  # elsewhere by logits of their own
+    elsewhere = giga_multiply_adds(build('base', 4, dict(type='mixmae_mm.HomologousContrastiveLoss'))) / mae
+    choice = 11 * 196 * 196 * 768 / 4 / 1e9 / mae
+    assert elsewhere - mixedae == pytest.approx(choice, abs=1e-4)
