@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -55,8 +56,21 @@ def test_what_the_environment_says_is_left_alone():
     assert faults('keep', MALLOC_TRIM_THRESHOLD_='131072')[0] == 'False'
 
 
-def test_another_c_library_is_left_alone(monkeypatch):
+@pytest.fixture
+def unset(monkeypatch):
     for name in host_memory.OWN_SETTINGS:
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize('taken', [1, 0])
+def test_both_thresholds_are_set(monkeypatch, unset, taken):
+    calls = []
+    library = SimpleNamespace(mallopt=lambda *setting: (calls.append(setting), taken)[1])
+    monkeypatch.setattr(host_memory.ctypes, 'CDLL', lambda name: library)
+    assert host_memory.keep_freed_memory() is bool(taken)
+    assert calls == [(-3, 2**25), (-1, -1)][: 1 + taken]  # of malloc.h: MMAP_THRESHOLD, TRIM_THRESHOLD
+
+
+def test_another_c_library_is_left_alone(monkeypatch, unset):
     monkeypatch.setattr(host_memory.ctypes, 'CDLL', lambda name: object())
     assert host_memory.keep_freed_memory() is False

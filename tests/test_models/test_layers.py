@@ -108,3 +108,11 @@ def test_another_convolution_in_the_place_of_ours_is_called(settings):
     expected = embed(images)
     with torch.autocast('cpu', torch.bfloat16):
         torch.testing.assert_close(embed(images).float(), expected, rtol=0.05, atol=0.05)
+
+
+def test_a_way_of_its_own_that_somebody_gave_our_convolution_is_taken():
+    embed, called = PatchEmbed(4, 3, 8, norm=False).bfloat16(), []
+    own = embed.proj.forward
+    embed.proj.forward = lambda x: (called.append(1), own(x))[1]  # as libraries that move weights do
+    embed(torch.randn(1, 3, 8, 8).bfloat16())
+    assert called
