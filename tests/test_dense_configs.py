@@ -340,6 +340,19 @@ def made_up(config, folder, split):
     return DATASETS.build(dict(dataset, data_root=str(folder)))
 
 
+def a_step(config, folder, precision=None):
+    """Go from made-up files to gradients; the model, its loss and the batch."""
+    torch.manual_seed(0)
+    loader = dict(config.train_dataloader, batch_size=2, num_workers=0, persistent_workers=False)
+    batch = next(iter(Runner.build_dataloader(dict(loader, dataset=made_up(config, folder, 'train')), seed=0)))
+    model, _ = build(config)
+    model.train()
+    with torch.autocast('cpu', precision, enabled=precision is not None):
+        loss, _ = model.parse_losses(model(**model.data_preprocessor(batch, training=True), mode='loss'))
+    loss.backward()
+    return model, loss.item(), batch
+
+
 @each(FILES)
 def test_a_step_of_training_moves_the_encoder(path, tmp_path):
     """Data from files, through pipeline, preprocessor and model, to gradients: each part takes what the last gives."""
@@ -349,19 +362,42 @@ def test_a_step_of_training_moves_the_encoder(path, tmp_path):
     sampler = config.train_dataloader.sampler.type
     infinite = config.train_cfg.get('type') == 'IterBasedTrainLoop'
     assert sampler == ('mixmae_mm.SeededInfiniteSampler' if infinite else 'mixmae_mm.SeededSampler')
-    loader = dict(config.train_dataloader, batch_size=2, num_workers=0, persistent_workers=False)
-    batch = next(iter(Runner.build_dataloader(dict(loader, dataset=made_up(config, tmp_path, 'train')), seed=0)))
+    model, loss, batch = a_step(config, tmp_path)
     assert len(batch['inputs']) == 2
-    model, _ = build(config)
-    model.train()
-    data = model.data_preprocessor(batch, training=True)
-    losses = model(**data, mode='loss')
-    total, _ = model.parse_losses(losses)
-    total.backward()
-    assert math.isfinite(total.item())
+    assert math.isfinite(loss)
     without = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
     assert without == []
     assert model.backbone.patch_embed.proj.weight.grad.abs().sum() > 0
+
+
+@pytest.fixture
+def autocast_of_gpus(monkeypatch):
+    """Compute `exp` in float32, as autocast does on a GPU and not on a CPU: so boxes reach mmcv in float32."""
+    exp = torch.Tensor.exp
+    monkeypatch.setattr(torch.Tensor, 'exp', lambda x: exp(x.float()))
+
+
+@each(BIG)
+def test_detectors_train_in_float16_and_segmenters_in_bfloat16(path):
+    assert read(path).optim_wrapper.dtype == ('float16' if path in DETECTION else 'bfloat16')
+
+
+ONE_DETECTOR = ROOT / 'detection/mask-rcnn_vit-base_fpn_8xb2-amp-ms-1x_coco.py'  # a step in float16 takes a CPU seconds
+
+
+@each([*(path for path in BIG if path in SEGMENTATION), ONE_DETECTOR])
+def test_a_step_in_the_precision_of_the_config(path, tmp_path, autocast_of_gpus):
+    config = load(path)
+    _, loss, _ = a_step(config, tmp_path, getattr(torch, config.optim_wrapper.dtype))
+    _, expected, _ = a_step(load(path), tmp_path)
+    assert loss == pytest.approx(expected, rel=0.02)
+
+
+def test_mmcv_does_not_know_bfloat16(tmp_path, autocast_of_gpus):
+    """Why `mixmae_mm.precision` keeps detectors from it."""
+    config = load(next(path for path in DETECTION if 'micro' in path.name))
+    with pytest.raises(RuntimeError, match='BFloat16'):
+        a_step(config, tmp_path, torch.bfloat16)
 
 
 @each(FILES)

@@ -13,7 +13,7 @@ from mixmae_mm import registry
 
 PACKAGE = Path(mixmae_mm.__file__).parent
 REGISTRIES = {name: value for name, value in vars(registry).items() if isinstance(value, registry.roots.Registry)}
-CORE = ('attention', 'layers', 'padding', 'positions', 'runs', 'settings', 'stored', 'windows')
+CORE = ('attention', 'autocasting', 'layers', 'padding', 'positions', 'runs', 'settings', 'stored', 'windows')
 
 
 def imported(path):

@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from mixmae_mm.failures import check_checkpoint, readable_errors
 from mixmae_mm.host_memory import keep_freed_memory
 from mixmae_mm.launching import argument_parser, has_accelerator, join_processes, read_config, say
+from mixmae_mm.precision import set_precision
 from mixmae_mm.strategies import find_strategy, fit_strategy
 
 
@@ -24,7 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--resume', nargs='?', const='auto', help='go on from this checkpoint; without a value, from the last one'
     )
-    parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 where the GPU has it)')
+    parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 where the GPU or CPU has it)')
     parser.add_argument('--auto-scale-lr', action='store_true', help="scale the learning rate with the job's batch")
     return parser.parse_args()
 
@@ -51,30 +52,6 @@ def _last_checkpoint(work_dir: str) -> str | None:
             return str(path)
     numbered = {path: re.fullmatch(r'(?:epoch|iter)_(\d+)\.pth', path.name) for path in Path(work_dir).glob('*.pth')}
     return max(((int(found[1]), str(path)) for path, found in numbered.items() if found), default=(0, None))[1]
-
-
-def set_precision(config: Config, amp: bool) -> None:
-    """Turn mixed precision on if asked for, and off where there is nothing but a CPU.
-
-    Raises:
-        ValueError: it is asked for on a CPU, or the config's optimizer wrapper cannot do it.
-    """
-    wrapper = config.get('optim_wrapper', {})
-    kind = wrapper.get('type', 'OptimWrapper')
-    kind = getattr(kind, '__name__', kind).rpartition('.')[-1]
-    if amp and not has_accelerator():
-        raise ValueError("--amp needs a GPU (mmengine's AmpOptimWrapper does not run on a CPU); leave it out")
-    if amp and kind not in ('OptimWrapper', 'AmpOptimWrapper'):
-        raise ValueError(f'--amp works with the optimizer wrapper OptimWrapper, not with the {kind} of this config')
-    if amp:
-        modern = torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 0)
-        wrapper.setdefault('dtype', 'bfloat16' if modern else 'float16')
-        wrapper.type = 'AmpOptimWrapper'
-    elif kind == 'AmpOptimWrapper' and not has_accelerator():
-        say('no GPU here: training in single precision in place of the mixed precision of this config')
-        for name in ('dtype', 'loss_scale', 'use_fsdp'):
-            wrapper.pop(name, None)
-        wrapper.type = 'OptimWrapper'
 
 
 def set_lr_scaling(config: Config, scale: bool) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mixmae_mm.models.autocasting import without_autocast
 from mixmae_mm.models.settings import check_positive
 from mixmae_mm.registry import MODELS
 
@@ -45,7 +46,7 @@ class HomologousContrastiveLoss(nn.Module):
         if features.ndim != 3 or labels.shape[-1:] != features.shape[1:2]:
             shapes = f'{tuple(features.shape)} and {tuple(labels.shape)}'
             raise ValueError(f'features (G, N, C) and labels (G, N) are needed, got {shapes}')
-        with torch.autocast(features.device.type, enabled=False):
+        with without_autocast(features):
             directions = F.normalize(features.float(), dim=-1)
             itself = torch.eye(labels.shape[1], dtype=torch.bool, device=labels.device)
             similarity = (directions @ directions.transpose(1, 2) / self.temperature).masked_fill(itself, float('-inf'))

@@ -14,6 +14,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
 
 from mixmae_mm.models.attention import Select, Told
+from mixmae_mm.models.autocasting import without_autocast
 
 SMALLEST = torch.finfo(torch.float32).tiny
 
@@ -85,7 +86,7 @@ class _AttendOwn(torch.autograd.Function):
         ctx: FunctionCtx, query: Tensor, key: Tensor, value: Tensor, narrow: Callable[[Tensor], None]
     ) -> Tensor:
         """Attend: query, key, value (B, S, T, D) -> (B, S, T, D)."""
-        with torch.autocast(query.device.type, enabled=False):
+        with without_autocast(query):
             logits = (query.float() * query.shape[-1] ** -0.5) @ key.float().transpose(-1, -2)
             narrow(logits)
             weights = torch.softmax(logits, dim=-1, out=logits).to(value.dtype)
@@ -98,7 +99,7 @@ class _AttendOwn(torch.autograd.Function):
         """Give the gradients of query, key and value."""
         query, key, value, weights = ctx.saved_tensors
         scale = query.shape[-1] ** -0.5
-        with torch.autocast(grad.device.type, enabled=False):
+        with without_autocast(grad):
             of_weights = grad @ value.transpose(-1, -2)
             of_logits = torch.ops.aten._softmax_backward_data(of_weights, weights, -1, weights.dtype)
             of_query, of_key = of_logits @ key, of_logits.transpose(-1, -2) @ query
@@ -124,7 +125,7 @@ class TopKeys(Select):
 
     def __call__(self, query: Tensor, key: Tensor) -> Tensor:
         """Choose keys: query and key (B, S, T, D) -> bool (B, S, T, T)."""
-        with torch.no_grad(), torch.autocast(query.device.type, enabled=False):
+        with torch.no_grad(), without_autocast(query):
             query, key = (x[..., self.extra :, :].detach().float() for x in (query, key))
             logits = query @ key.transpose(-1, -2)
         kept = F.pad(top_keys(logits, self._num_keys(key.shape[-2])), (self.extra, 0, self.extra, 0), value=True)

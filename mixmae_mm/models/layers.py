@@ -9,9 +9,7 @@ from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
 from mixmae_mm.models.attention import Attention
-
-RECENT = hasattr(torch, 'get_autocast_dtype')
-"""Whether PyTorch, from 2.4 on, can be asked about autocast by the name of a device."""
+from mixmae_mm.models.autocasting import halves_products
 
 
 class DropPath(nn.Module):
@@ -138,7 +136,7 @@ class PatchEmbed(nn.Module):
                 f'pictures have {images.shape[1]} channels, and the encoder is for {self.proj.in_channels}: set '
                 'in_channels of the backbone'
             )
-        if images.device.type == 'cpu' and _halves_products(images) and _cuts_patches(self.proj):
+        if images.device.type == 'cpu' and halves_products(images) and _cuts_patches(self.proj):
             return self.norm(self._project(images))
         return self.norm(self.proj(images).permute(0, 2, 3, 1))
 
@@ -156,13 +154,6 @@ def _cuts_patches(proj: nn.Module) -> bool:
     if not is_plain(proj, nn.Conv2d):
         return False
     return proj.kernel_size == proj.stride and proj.padding == (0, 0) and proj.dilation == (1, 1) and proj.groups == 1
-
-
-def _halves_products(x: Tensor) -> bool:
-    """Tell whether products with a tensor on the CPU are computed in half precision: its own, or autocast's."""
-    if x.dtype in (torch.bfloat16, torch.float16):
-        return True
-    return torch.is_autocast_enabled('cpu') if RECENT else torch.is_autocast_cpu_enabled()
 
 
 class PatchMerging(nn.Module):

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from mixmae_mm.models.autocasting import without_autocast
+
 
 def prefers_runs(x: Tensor, training: bool) -> bool:
     """Tell whether to sort tokens for `attend_runs`: in training on a CPU, where it takes half the time.
@@ -31,7 +33,7 @@ def attend_runs(qkv: Tensor, num_heads: int, bias: Tensor, runs: Sequence[int]) 
         bias: Added to the logits, for each pair of tokens of a run, run by run: (S, sum of squared runs).
         runs: How many tokens stand in each run; together they are N.
     """
-    with torch.autocast(qkv.device.type, enabled=False):
+    with without_autocast(qkv):
         return _AttendRuns.apply(qkv.unflatten(2, (3, num_heads, -1)), bias, tuple(runs)).flatten(2)
 
 
@@ -59,7 +61,7 @@ class _AttendRuns(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         """Give the gradients of projected tokens and bias."""
-        with torch.autocast(grad.device.type, enabled=False):
+        with without_autocast(grad):
             return *_gradients(grad, ctx.saved_tensors, ctx.runs, *ctx.of_bias), None
 
 

@@ -159,37 +159,6 @@ def test_a_file_that_is_no_checkpoint(tmp_path, checkpoint, kind):
         resumed(tmp_path, str(checkpoint))
 
 
-def wrapper_after(monkeypatch, amp, accelerator, capability=(9, 0), **wrapper):
-    train = load_tool('train.py')
-    monkeypatch.setattr(train, 'has_accelerator', lambda: accelerator)
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: accelerator)
-    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda: capability)
-    config = Config(dict(optim_wrapper=wrapper))
-    train.set_precision(config, amp)
-    return config.optim_wrapper.to_dict()
-
-
-@pytest.mark.parametrize(('capability', 'dtype'), [((9, 0), 'bfloat16'), ((7, 5), 'float16')])
-def test_amp_takes_the_best_type_of_the_gpu(monkeypatch, capability, dtype):
-    amp = dict(type='AmpOptimWrapper', dtype=dtype)
-    assert wrapper_after(monkeypatch, True, True, capability, type='OptimWrapper') == amp
-    assert wrapper_after(monkeypatch, True, True, capability) == amp
-    assert wrapper_after(monkeypatch, True, True, type='OptimWrapper', dtype='float16')['dtype'] == 'float16'
-
-
-def test_amp_on_a_cpu(monkeypatch, capsys):
-    with pytest.raises(ValueError, match='--amp needs a GPU .* leave it out'):
-        wrapper_after(monkeypatch, True, False, type='OptimWrapper')
-    config = dict(type='AmpOptimWrapper', dtype='bfloat16', loss_scale='dynamic', optimizer=dict(type='SGD'))
-    assert wrapper_after(monkeypatch, False, False, **config) == dict(type='OptimWrapper', optimizer=dict(type='SGD'))
-    assert 'no GPU here: training in single precision' in capsys.readouterr().out
-
-
-def test_amp_with_a_wrapper_that_cannot(monkeypatch):
-    with pytest.raises(ValueError, match='not with the DeepSpeedOptimWrapper of this config'):
-        wrapper_after(monkeypatch, True, True, type='DeepSpeedOptimWrapper')
-
-
 def test_auto_scale_lr_needs_the_batch_it_scales_from():
     scale = load_tool('train.py').set_lr_scaling
     config = Config(dict(auto_scale_lr=dict(base_batch_size=64)))

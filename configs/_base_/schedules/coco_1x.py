@@ -4,7 +4,7 @@ batch_size = 16
 
 optim_wrapper = dict(
     type='AmpOptimWrapper',
-    dtype='bfloat16',
+    dtype='float16',  # mmcv's RoIAlign does not know bfloat16
     constructor='mixmae_mm.LayerDecayOptimWrapperConstructor',
     paramwise_cfg=dict(decay_rate=0.75, head_decay=False),
     optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),

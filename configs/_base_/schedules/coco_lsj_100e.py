@@ -5,7 +5,7 @@ max_epochs = 100
 
 optim_wrapper = dict(
     type='AmpOptimWrapper',
-    dtype='bfloat16',
+    dtype='float16',  # mmcv's RoIAlign does not know bfloat16
     constructor='mixmae_mm.LayerDecayOptimWrapperConstructor',
     paramwise_cfg=dict(decay_rate=0.7, head_decay=False),
     optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.1),
