@@ -33,7 +33,7 @@ def settings_of(kind):
 def told_by_us(error):
     """Tell whether an error was raised in our own lines, in words."""
     last = traceback.extract_tb(error.__traceback__)[-1]
-    return bool(str(error)) and last.filename.startswith(mixmae_mm.__path__[0])
+    return bool(str(error)) and last.filename.startswith(mixmae_mm.__path__[0]) and last.line.startswith('raise ')
 
 
 def attempt(work, *arguments):

@@ -6,7 +6,6 @@ from micro_training import finish, make_config, tool
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
-from tool_loading import load_tool
 from torch import nn
 from training_toys import TRAINED, last_checkpoint, trained_alike
 
@@ -153,9 +152,3 @@ def test_a_run_on_a_cpu_resumes_and_leaves_float32(tmp_path):
     for name, value in straight['state_dict'].items():
         assert value.dtype == single['state_dict'][name].dtype
         assert torch.allclose(value, single['state_dict'][name], atol=0.02), name
-
-
-def test_a_step_on_nan_is_run_again_in_its_precision():
-    config = Config(dict(optim_wrapper=dict(type=OURS)))
-    with load_tool('analysis/replay_nonfinite.py').precision_of(config, 'cpu')(None):
-        assert nn.Linear(2, 2)(torch.ones(1, 2)).dtype == torch.bfloat16

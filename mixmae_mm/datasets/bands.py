@@ -3,12 +3,13 @@
 import inspect
 import io
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
 from mixmae_mm.datasets.cropping import LoadRandomResizedCrop, random_crop, resize
 from mixmae_mm.datasets.loading import LoadPicture
-from mixmae_mm.models.settings import is_whole
+from mixmae_mm.models.settings import check_each, check_whole
 from mixmae_mm.registry import TRANSFORMS
 
 BAND_ENDINGS = ('.tif', '.tiff', '.npy')
@@ -42,10 +43,9 @@ class LoadBands(LoadPicture):
         backend_args: dict | None = None,
     ) -> None:
         super().__init__(backend_args=backend_args)
-        numbers = [] if bands is None else list(bands)
-        if (bands is not None and not numbers) or not all(is_whole(number, 0) for number in numbers):
-            raise ValueError(f'bands are numbers from 0, one at least, or None for all, got {bands!r}')
-        self.bands = numbers or None
+        if bands is not None:
+            check_each(partial(check_whole, 0), bands=bands)
+        self.bands = None if bands is None else list(bands)
         self.channels, self.channels_first = channels, channels_first
 
     def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:

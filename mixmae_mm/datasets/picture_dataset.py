@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from mixmae_mm.datasets.listing import Listing
 from mixmae_mm.datasets.loading import UnreadablePictureError
 from mixmae_mm.datasets.unreadable import UnreadableCount
+from mixmae_mm.models.settings import check_whole, is_number
 
 FEWEST = 10  # unreadable pictures, as many as which never stop a run: in a small set one or two are a large share
 
@@ -31,7 +32,7 @@ class PictureDataset(BaseDataset):
         endings: Of the names of pictures, `['.npy']` for one; None for those of the usual formats.
 
     Raises:
-        ValueError: `data_root` is no path, `max_unreadable` no share, or an ending has no dot.
+        ValueError: `data_root` is no path, `max_refetch` no number, `max_unreadable` no share, or an ending has no dot.
     """
 
     def __init__(
@@ -46,8 +47,9 @@ class PictureDataset(BaseDataset):
     ) -> None:
         if not isinstance(data_root, str | os.PathLike):
             raise ValueError(f'data_root says where the pictures are: a path, got {data_root!r}')
-        if not 0 <= max_unreadable <= 1:
-            raise ValueError(f'max_unreadable is a share of the pictures, 0 to 1, got {max_unreadable}')
+        check_whole(max_refetch=max_refetch)
+        if not (is_number(max_unreadable) and 0 <= max_unreadable <= 1):
+            raise ValueError(f'max_unreadable is a share of the pictures, 0 to 1, got {max_unreadable!r}')
         self.max_unreadable = max_unreadable
         self.endings = _check_endings(endings)
         super().__init__(

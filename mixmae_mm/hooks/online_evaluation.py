@@ -21,6 +21,7 @@ from mixmae_mm.evaluation import (
 )
 from mixmae_mm.hooks.watching import WatchingHook
 from mixmae_mm.inference.models import picture_size
+from mixmae_mm.models.settings import check_positive, check_whole
 from mixmae_mm.registry import HOOKS
 
 BATCH = 64
@@ -49,7 +50,7 @@ class OnlineEvaluationHook(WatchingHook):
         settings: As of `WatchingHook`: `interval`, `budget`, `seed`.
 
     Raises:
-        ValueError: too few pictures or neighbours.
+        ValueError: too few pictures or neighbours, or a temperature that is not positive.
     """
 
     def __init__(
@@ -62,11 +63,9 @@ class OnlineEvaluationHook(WatchingHook):
         **settings: float,
     ) -> None:
         super().__init__(**settings)
-        if min(max_pictures, max_labelled) < 2 or k < 1 or temperature <= 0:
-            raise ValueError(
-                f'max_pictures={max_pictures}, max_labelled={max_labelled}, k={k}, temperature={temperature}: give 2 '
-                'or more pictures, 1 or more neighbours and a temperature above 0'
-            )
+        check_whole(2, max_pictures=max_pictures, max_labelled=max_labelled)
+        check_whole(k=k)
+        check_positive(temperature=temperature)
         self.data_root, self.max_pictures, self.max_labelled = data_root, max_pictures, max_labelled
         self.k, self.temperature = k, temperature
 

@@ -17,6 +17,7 @@ from mixmae_mm.inference.models import picture_size
 from mixmae_mm.inference.reading import read_pictures, reading_of
 from mixmae_mm.inference.recognising import recognise
 from mixmae_mm.inference.reconstructing import find_pictures, reconstruct
+from mixmae_mm.models.settings import check_whole
 from mixmae_mm.registry import HOOKS
 from mixmae_mm.visualization import describe, draw_homologous, draw_rows
 
@@ -39,8 +40,7 @@ class ReconstructionHook(WatchingHook):
 
     def __init__(self, pictures: str | Sequence[str] | None = None, num: int = 4, **settings: float) -> None:
         super().__init__(**settings)
-        if num < 1:
-            raise ValueError(f'num={num}: give 1 or more rows')
+        check_whole(num=num)
         self.places = [pictures] if isinstance(pictures, str) else pictures
         self.num = num
 

@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mixmae_mm.hooks.allowance import Allowance
 from mixmae_mm.inference.undisturbed import undisturbed
+from mixmae_mm.models.settings import check_whole, is_number
 
 PATIENCE = 3  # failures in a row
 
@@ -38,11 +39,9 @@ class WatchingHook(Hook):
     priority = 'VERY_LOW'
 
     def __init__(self, interval: int = 10, budget: float = 0.01, seed: int = 0) -> None:
-        if interval < 0 or not 0 < budget <= 1 or seed < 0:
-            raise ValueError(
-                f'interval={interval}, budget={budget}, seed={seed}: give 1 or more epochs (0 for never), a share '
-                'of the time above 0 and up to 1, and no negative seed'
-            )
+        check_whole(0, interval=interval, seed=seed)
+        if not (is_number(budget) and 0 < budget <= 1):
+            raise ValueError(f'budget is a share of the time, above 0 and up to 1, got {budget!r}')
         self.interval, self.budget, self.seed = interval, budget, seed
 
     def prepare(self, runner: Runner, model: nn.Module) -> None:

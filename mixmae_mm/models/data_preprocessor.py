@@ -16,7 +16,7 @@ from mixmae_mm.mixing import (
     split_cells,
     take_turns,
 )
-from mixmae_mm.models.settings import is_whole
+from mixmae_mm.models.settings import check_each, check_number, check_positive, is_whole
 from mixmae_mm.models.showing import to_show
 from mixmae_mm.registry import MODELS
 
@@ -44,7 +44,7 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         non_blocking: Copy to the device without waiting.
 
     Raises:
-        ValueError: `mean` and `std` differ in length, or there is nothing to mix.
+        ValueError: what must be numbers is none, `mean` and `std` differ in length, or there is nothing to mix.
     """
 
     def __init__(
@@ -62,16 +62,15 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         non_blocking: bool = False,
     ) -> None:
         super().__init__(non_blocking)
+        check_each(check_number, mean=mean)
+        check_each(check_positive, std=std)
         if len(mean) != len(std):
             raise ValueError(f'mean has {len(mean)} channels and std {len(std)}: give one number a channel to both')
         if not (is_whole(num_sources) and is_whole(cell_size)):
             raise ValueError(f'mixing takes sources and cells of 1 pixel or more, got {num_sources} and {cell_size}')
         if not is_whole(block_size):
             raise ValueError(f'blocks that are mixed as one are of 1 cell or more a side, got block_size {block_size}')
-        if num_sources == 1 and not (hidden_ratio or shares):
-            raise ValueError('one source leaves nothing to reconstruct: set hidden_ratio, or num_sources to 2 or more')
-        if hidden_ratio and shares:
-            raise ValueError(f'hidden_ratio {hidden_ratio} and shares {tuple(shares)} say the same: set one of them')
+        _check_parts(num_sources, hidden_ratio, shares)
         self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
         self.bgr_to_rgb = bgr_to_rgb
@@ -136,6 +135,22 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
                 f'{self.cell_size}{blocks}: make their sides multiples of {side}, or change {setting}'
             )
         return size[0] // self.cell_size, size[1] // self.cell_size
+
+
+def _check_parts(num_sources: int, hidden_ratio: float | None, shares: Sequence[float] | None) -> None:
+    """See that what says how the cells are split can do so.
+
+    Raises:
+        ValueError: it is no numbers, says nothing of one source, or says it twice.
+    """
+    if hidden_ratio is not None:
+        check_number(hidden_ratio=hidden_ratio)
+    if shares is not None:
+        check_each(check_number, shares=shares)
+    if num_sources == 1 and not (hidden_ratio or shares):
+        raise ValueError('one source leaves nothing to reconstruct: set hidden_ratio, or num_sources to 2 or more')
+    if hidden_ratio and shares:
+        raise ValueError(f'hidden_ratio {hidden_ratio} and shares {tuple(shares)} say the same: set one of them')
 
 
 def _stack(images: Tensor | Sequence[Tensor]) -> Tensor:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from mixmae_mm.models.attention import Attention
 from mixmae_mm.models.autocasting import halves_products
+from mixmae_mm.models.settings import check_rate
 
 
 class DropPath(nn.Module):
@@ -23,8 +24,7 @@ class DropPath(nn.Module):
 
     def __init__(self, rate: float) -> None:
         super().__init__()
-        if not 0 <= rate < 1:
-            raise ValueError(f'a drop path rate lies in [0, 1), got {rate}')
+        check_rate(rate=rate)
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from mixmae_mm.mixing import MixedImages, take
 from mixmae_mm.models.mixedae_vit import Encoded
 from mixmae_mm.models.pretrainer import MixingPretrainer
+from mixmae_mm.models.settings import check_whole
 from mixmae_mm.registry import MODELS
 
 
@@ -29,7 +30,7 @@ class MixedAE(MixingPretrainer):
         init_cfg: As of `MixingPretrainer`.
 
     Raises:
-        ValueError: preprocessor and encoder are for different numbers of sources.
+        ValueError: `projection_dims` is no number, or preprocessor and encoder are for different numbers of sources.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class MixedAE(MixingPretrainer):
         dims = self.backbone.arch.embed_dims
         self.projection = nn.Identity()
         if projection_dims is not None:
+            check_whole(projection_dims=projection_dims)
             self.projection = nn.Sequential(nn.Linear(dims, dims), nn.GELU(), nn.Linear(dims, projection_dims))
         if self.backbone.num_sources != self.data_preprocessor.num_sources:
             raise ValueError(

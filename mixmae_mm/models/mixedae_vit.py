@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from mixmae_mm.mixing import homologous, resize_assignment, take
 from mixmae_mm.models.homologous import TopKeys, TrueKeys
 from mixmae_mm.models.plain_vit import EXTRA, PlainViT
-from mixmae_mm.models.settings import check_whole
+from mixmae_mm.models.settings import check_whole, is_number
 from mixmae_mm.models.vit_arch import check_blocks, one_of
 from mixmae_mm.registry import MODELS
 
@@ -148,8 +148,8 @@ def _check_ratio(ratio: float) -> float:
     """Read the share of keys to keep.
 
     Raises:
-        ValueError: it lies outside (0, 1].
+        ValueError: it is no number, or lies outside (0, 1].
     """
-    if not 0 < ratio <= 1:
-        raise ValueError(f'topk_ratio is a share of the patches, above 0 and up to 1, got {ratio}')
+    if not (is_number(ratio) and 0 < ratio <= 1):
+        raise ValueError(f'topk_ratio is a share of the patches, above 0 and up to 1, got {ratio!r}')
     return ratio

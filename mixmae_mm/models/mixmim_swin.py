@@ -80,7 +80,7 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        check_encoder(patch_size, in_channels, frozen_stages, mlp_ratio)
+        check_encoder(patch_size, in_channels, frozen_stages, mlp_ratio, drop_path_rate, pad_value)
         self.arch = read_arch(arch, window_sizes, out_indices)
         self.patch_size = patch_size
         self.stride = patch_size * 2 ** (self.arch.num_stages - 1)

@@ -7,6 +7,7 @@ Letters: B images, C channels, H x W pixels, h x w = N patches, n <= N of them e
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from mmengine.model import BaseModule
@@ -20,7 +21,7 @@ from mixmae_mm.models.attention import Attention, Select
 from mixmae_mm.models.layers import Block, PatchEmbed, init_linear_layers
 from mixmae_mm.models.padding import PADDING, blank_pixels, blank_tokens, count_tokens, find_pictures, picture_labels
 from mixmae_mm.models.positions import Size, fill_up, fit_stored_table, pair, resize_table, token_table
-from mixmae_mm.models.settings import check_encoder, check_flag, check_positive
+from mixmae_mm.models.settings import check_each, check_encoder, check_flag, check_positive, check_whole
 from mixmae_mm.models.stored import FitsStored, KeepsSettings
 from mixmae_mm.models.vit_arch import check_blocks, one_of, read_arch
 from mixmae_mm.models.vit_windows import WindowedAttention, plan_blocks
@@ -82,13 +83,14 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        check_encoder(patch_size, in_channels, frozen_stages, mlp_ratio)
+        check_encoder(patch_size, in_channels, frozen_stages, mlp_ratio, drop_path_rate, pad_value)
         check_positive(norm_eps=norm_eps)
         check_flag(train_positions=train_positions)
         self.arch = read_arch(arch)
         dims, depth = self.arch.embed_dims, self.arch.depth
         self.patch_size = patch_size
         self.grid = tuple(-(-side // patch_size) for side in pair(img_size))
+        check_each(partial(check_whole, -depth), out_indices=out_indices)
         self.out_indices = check_blocks([i + depth if i < 0 else i for i in out_indices], depth, 'out_indices')
         self.final = one_of(FINALS, final, 'final')
         self.window = None if window_size is None else pair(window_size)

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from mixmae_mm.models.positions import Size, pair
+from mixmae_mm.models.settings import check_each, check_list, check_whole, find_sizes, names_some
 
 ARCHS = {
     'tiny': {'embed_dims': 96, 'depths': (2, 2, 6, 2), 'num_heads': (3, 6, 12, 24)},
@@ -37,22 +39,20 @@ def read_arch(arch: str | dict, window_sizes: Sequence, out_indices: Sequence[in
     """Look a size up by name, or read one's own.
 
     Raises:
-        ValueError: an unknown name, or settings that do not fit each other.
+        ValueError: an unknown name, sizes that are none, or settings that do not fit each other.
     """
-    if isinstance(arch, str) and arch not in ARCHS:
-        raise ValueError(
-            f"arch '{arch}' is unknown: take one of {', '.join(ARCHS)}, or a dict with embed_dims, depths and num_heads"
-        )
-    settings = ARCHS[arch] if isinstance(arch, str) else arch
-    if set(settings) != {'embed_dims', 'depths', 'num_heads'}:
-        raise ValueError(f'arch must hold embed_dims, depths and num_heads, got {sorted(settings)}')
-    read = SwinArch(settings['embed_dims'], tuple(settings['depths']), tuple(settings['num_heads']))
+    sizes = find_sizes(arch, ARCHS)
+    check_whole(embed_dims=sizes['embed_dims'])
+    check_each(partial(check_whole, 0), depths=sizes['depths'])
+    check_each(check_whole, num_heads=sizes['num_heads'])
+    check_list(window_sizes=window_sizes, out_indices=out_indices)
+    read = SwinArch(sizes['embed_dims'], tuple(sizes['depths']), tuple(sizes['num_heads']))
     if not read.num_stages == len(read.num_heads) == len(window_sizes):
         raise ValueError(
             f'one entry a stage is needed: depths has {read.num_stages}, num_heads {len(read.num_heads)}, '
             f'window_sizes {len(window_sizes)}'
         )
-    if not out_indices or not set(out_indices) <= set(range(read.num_stages)):
+    if not names_some(out_indices, read.num_stages):
         raise ValueError(f'out_indices {tuple(out_indices)} must name some of the stages 0 to {read.num_stages - 1}')
     return read
 
@@ -76,8 +76,9 @@ def lay_windows(
     Raises:
         ValueError: wide blocks that there are not.
     """
+    check_list(0, wide_blocks=wide_blocks)
     windows = [[pair(size)] * depth for size, depth in zip(window_sizes, arch.depths, strict=True)]
-    if wide_blocks and not (arch.num_stages > 1 and set(wide_blocks) <= set(range(arch.depths[-2]))):
+    if wide_blocks and not (arch.num_stages > 1 and names_some(wide_blocks, arch.depths[-2])):
         raise ValueError(
             f'wide_blocks {tuple(wide_blocks)} must name some of the blocks 0 to {arch.depths[-2] - 1} of the last '
             'stage but one' if arch.num_stages > 1 else 'wide_blocks needs two stages or more'

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from mixmae_mm.models.settings import check_list, check_whole, find_sizes, names_some
+
 ARCHS = {
     'small': {'embed_dims': 384, 'depth': 12, 'num_heads': 6},
     'base': {'embed_dims': 768, 'depth': 12, 'num_heads': 12},
@@ -25,25 +27,21 @@ def read_arch(arch: str | dict) -> ViTArch:
     """Look a size up by name, or read one's own.
 
     Raises:
-        ValueError: an unknown name, or a dict with other entries.
+        ValueError: an unknown name, a dict with other entries, or sizes that are none.
     """
-    if isinstance(arch, str) and arch not in ARCHS:
-        raise ValueError(
-            f"arch '{arch}' is unknown: take one of {', '.join(ARCHS)}, or a dict with embed_dims, depth and num_heads"
-        )
-    settings = ARCHS[arch] if isinstance(arch, str) else arch
-    if set(settings) != {'embed_dims', 'depth', 'num_heads'}:
-        raise ValueError(f'arch must hold embed_dims, depth and num_heads, got {sorted(settings)}')
-    return ViTArch(**settings)
+    sizes = find_sizes(arch, ARCHS)
+    check_whole(**sizes)
+    return ViTArch(**sizes)
 
 
 def check_blocks(blocks: Collection[int], depth: int, setting: str) -> tuple[int, ...]:
     """Read numbers of blocks.
 
     Raises:
-        ValueError: one of them is none of the blocks.
+        ValueError: they are no list, or one of them is none of the blocks.
     """
-    if not set(blocks) <= set(range(depth)):
+    check_list(0, **{setting: blocks})
+    if not names_some(blocks, depth):
         raise ValueError(f'{setting} {tuple(blocks)} must name some of the blocks 0 to {depth - 1}')
     return tuple(blocks)
 
@@ -55,5 +53,5 @@ def one_of(known: Sequence[str], given: str, setting: str) -> str:
         ValueError: it names none of them.
     """
     if given not in known:
-        raise ValueError(f"{setting} '{given}' is unknown: take one of {', '.join(known)}")
+        raise ValueError(f'{setting} {given!r} is unknown: take one of {", ".join(known)}')
     return given

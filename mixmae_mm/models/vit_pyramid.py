@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mixmae_mm.models.settings import check_list, check_whole
 from mixmae_mm.registry import MODELS
 
 SCALES = (4, 2, 1, 0.5)
@@ -36,14 +37,16 @@ class ViTPyramid(BaseModule):
         init_cfg: mmengine's.
 
     Raises:
-        ValueError: another scale.
+        ValueError: channels that are none, or another scale.
     """
 
     def __init__(
         self, in_channels: int, scales: Sequence[float] = SCALES, halve: bool = False, init_cfg: dict | None = None
     ) -> None:
         super().__init__(init_cfg)
-        if not scales or not set(scales) <= set(SCALES):
+        check_whole(in_channels=in_channels)
+        check_list(scales=scales)
+        if not all(scale in SCALES for scale in scales):
             raise ValueError(f'scales {tuple(scales)} must be some of {SCALES}')
         self.levels = nn.ModuleList(_rescale(in_channels, scale, halve) for scale in scales)
 

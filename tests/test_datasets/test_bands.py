@@ -128,6 +128,13 @@ def test_a_missing_library_is_no_broken_picture(monkeypatch):
         load(content)
 
 
+def test_bands_that_are_no_list_of_numbers():
+    with pytest.raises(ValueError, match='^bands must be a list of 1 or more entries, got 2$'):
+        LoadBands(bands=2)
+    with pytest.raises(ValueError, match=r'^bands\[1\] must be a whole number, 0 or more, got -1$'):
+        LoadBands(bands=[0, -1])
+
+
 @pytest.mark.parametrize(('dtype', 'result'), [('uint8', 'uint8'), ('uint16', 'float32'), ('float32', 'float32')])
 def test_the_part_is_the_one_drawn(dtype, result):
     init_default_scope('mmpretrain')

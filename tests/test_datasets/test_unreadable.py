@@ -168,10 +168,15 @@ def test_a_subset_counts_for_itself(folder):
     assert (part.unreadable.flags.tolist()[:2], pictures.unreadable.flags.sum()) == ([True, False], 2)
 
 
-@pytest.mark.parametrize('share', [-0.1, 1.5])
+@pytest.mark.parametrize('share', [-0.1, 1.5, 'x'])
 def test_a_share_lies_between_none_and_all(folder, share):
-    with pytest.raises(ValueError, match=f'^max_unreadable is a share of the pictures, 0 to 1, got {share}$'):
+    with pytest.raises(ValueError, match=f'^max_unreadable is a share of the pictures, 0 to 1, got {share!r}$'):
         dataset(folder(1, 0), max_unreadable=share)
+
+
+def test_a_number_of_pictures_in_a_row(folder):
+    with pytest.raises(ValueError, match='^max_refetch must be a whole number, 1 or more, got None$'):
+        dataset(folder(1, 0), max_refetch=None)
 
 
 def test_a_path_that_is_too_long():

@@ -40,3 +40,9 @@ def test_the_same_names_in_another_size_are_another_model():
 def test_bare_weights_of_something_else_are_refused():
     with pytest.raises(ValueError, match='only 0 are in it .*the checkpoint has 1 tensors, for one: conv.weight'):
         guard({'conv.weight': torch.zeros(3)})
+
+
+@pytest.mark.parametrize('least', [-0.1, 50, None])
+def test_what_is_no_share_is_refused_at_the_start(least):
+    with pytest.raises(ValueError, match=f"^least is a share of the model's tensors, 0 to 1, got {least}$"):
+        CheckpointGuardHook(least)

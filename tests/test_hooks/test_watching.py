@@ -236,13 +236,15 @@ def test_rounds_without_time_are_left_out_said_once_and_the_last_is_not(monkeypa
 @pytest.mark.parametrize(
     ('kind', 'settings', 'said'),
     [
-        (ReconstructionHook, dict(interval=-1), 'interval=-1, budget=0.01, seed=0'),
-        (ReconstructionHook, dict(budget=0.0), 'interval=10, budget=0.0, seed=0'),
-        (ReconstructionHook, dict(seed=-1), 'no negative seed'),
-        (ReconstructionHook, dict(num=0), '^num=0: give 1 or more rows'),
-        (OnlineEvaluationHook, dict(max_pictures=1), 'max_pictures=1, max_labelled=2000, k=20'),
-        (OnlineEvaluationHook, dict(k=0), 'k=0, temperature=0.07: give 2'),
-        (OnlineEvaluationHook, dict(temperature=0.0), 'a temperature above 0'),
+        (ReconstructionHook, dict(interval=-1), '^interval must be a whole number, 0 or more, got -1$'),
+        (ReconstructionHook, dict(budget=0.0), '^budget is a share of the time, above 0 and up to 1, got 0.0$'),
+        (ReconstructionHook, dict(budget='all'), "^budget is a share of the time, above 0 and up to 1, got 'all'$"),
+        (ReconstructionHook, dict(seed=-1), '^seed must be a whole number, 0 or more, got -1$'),
+        (ReconstructionHook, dict(num=0), '^num must be a whole number, 1 or more, got 0$'),
+        (OnlineEvaluationHook, dict(max_pictures=1), '^max_pictures must be a whole number, 2 or more, got 1$'),
+        (OnlineEvaluationHook, dict(max_labelled=1), '^max_labelled must be a whole number, 2 or more, got 1$'),
+        (OnlineEvaluationHook, dict(k=0), '^k must be a whole number, 1 or more, got 0$'),
+        (OnlineEvaluationHook, dict(temperature=0.0), '^temperature must be a positive number, got 0.0$'),
     ],
 )
 def test_settings_that_cannot_be_are_refused_before_training(kind, settings, said):

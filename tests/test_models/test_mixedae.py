@@ -196,6 +196,11 @@ def test_the_contrastive_loss_is_of_the_last_norm():
     assert torch.equal(projecting.loss(images)['loss_contrastive'], expected)
 
 
+def test_projections_of_no_channels_are_refused():
+    with pytest.raises(ValueError, match='^projection_dims must be a whole number, 1 or more, got 0$'):
+        build(projection_dims=0)
+
+
 def test_taking_turns_shows_every_patch_once():
     model = build(preprocessor=dict(take_turns=True))
     images = model.data_preprocessor.mix(pictures(8))

@@ -5,6 +5,7 @@ import shutil
 import pytest
 import torch
 from fragile_toys import fragile_config
+from mmengine.config import Config
 from mmengine.registry import DATASETS
 from tiny_mixmae import tiny_model
 from tool_loading import load_tool
@@ -97,3 +98,9 @@ def test_mixtures_are_drawn_again(tmp_path, capsys):
     torch.save(content, folder / 'rank_0.pth')
     draws = replayed(capsys, folder, '--device', 'cpu')[-1]
     assert draws == 'draws of sources: other assignments than then: try the device of the run'
+
+
+def test_a_step_is_run_again_in_the_precision_of_a_cpu():
+    config = Config(dict(optim_wrapper=dict(type='mixmae_mm.CpuAmpOptimWrapper')))
+    with load_tool('analysis/replay_nonfinite.py').precision_of(config, 'cpu')(None):
+        assert torch.nn.Linear(2, 2)(torch.ones(1, 2)).dtype == torch.bfloat16
