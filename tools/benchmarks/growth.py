@@ -27,6 +27,8 @@ from growth_view import draw_growth, lay_out
 from measuring import machine
 from rich.console import Console
 
+from mixmae_mm.host_memory import keep_freed_memory
+
 
 def read_arguments() -> argparse.Namespace:
     """Read the command line."""
@@ -51,6 +53,8 @@ def main() -> None:
     where = f'{precision}, {machine(args.device)}, torch {torch.__version__}, mixmae_mm {mixmae_mm.__version__}'
     rows, exponents = [], {}
     with memory_meter(args) as memory:
+        if args.device == 'cpu':
+            keep_freed_memory()  # as in training
         for method in args.methods:
             for factor in args.factors:
                 if not list_settings(method, factor, args.small):
