@@ -19,6 +19,8 @@ from mixmae_mm.strategies import find_strategy
 
 MULTIPLY_BFLOAT16 = {'avx512_bf16', 'amx_bf16', 'bf16'}
 """What Linux calls it in a CPU's flags: the first two Intel's and AMD's, the last ARM's."""
+BFLOAT16 = ('bfloat16', torch.bfloat16)
+"""How a config may ask for it."""
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -39,15 +41,22 @@ class CpuAmpOptimWrapper(OptimWrapper):
 def set_precision(config: Config, amp: bool) -> None:
     """Fit a config's optimizer wrapper to the precision that it, or `amp`, asks for, and to what there is.
 
-    Detectors are never trained in bfloat16: mmcv's RoIAlign and NMS do not know it. On a CPU they, and what asks for
-    float16, train in single precision.
+    Models with RoIAlign never train in bfloat16: mmcv's does not know it. On a CPU they train in single precision, as
+    does, without `amp`, what asks for another type than bfloat16. Each process decides by its own machine.
 
     Raises:
-        ValueError: mixed precision is asked for by `amp` where it cannot be had, or bfloat16 for a detector.
+        ValueError: mixed precision is asked for by `amp` where it cannot be had, or bfloat16 for RoIAlign.
     """
-    wrapper = config.get('optim_wrapper', {})
+    wrapper = config.get('optim_wrapper')
+    if wrapper is None:
+        if amp:
+            raise ValueError('--amp needs an optim_wrapper in the config, which has none')
+        return
     kind = wrapper.get('type', 'OptimWrapper')
     kind = getattr(kind, '__name__', kind).rpartition('.')[-1]
+    if kind == CpuAmpOptimWrapper.__name__:  # written out by a run on a CPU
+        wrapper.update(type='AmpOptimWrapper', dtype='bfloat16')
+        kind = wrapper.type
     if amp and kind not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise ValueError(f'--amp works with the optimizer wrapper OptimWrapper, not with the {kind} of this config')
     if not amp and kind != 'AmpOptimWrapper':
@@ -57,46 +66,49 @@ def set_precision(config: Config, amp: bool) -> None:
         return
     hindrance = _hindrance(config, amp)
     if amp and hindrance:
-        raise ValueError(f'--amp cannot be had here: {hindrance}; leave it out')
+        raise ValueError(f'--amp cannot be had here: no GPU, and {hindrance}; leave it out')
     for name in ('dtype', 'loss_scale', 'use_fsdp'):
         wrapper.pop(name, None)
     wrapper.type = 'OptimWrapper' if hindrance else 'mixmae_mm.CpuAmpOptimWrapper'
     if hindrance:
-        say(f'training in single precision in place of the mixed precision of this config: {hindrance}')
+        say(f'no GPU here: training in single precision in place of the mixed precision of this config, as {hindrance}')
     else:
         say('no GPU here: mixed precision in bfloat16 on the CPU')
 
 
 def _on_gpu(config: Config, amp: bool) -> None:
     """Choose the type that the GPU, and the model's operators, multiply best; a type that the config names stays."""
-    wrapper, detects = config.optim_wrapper, _detects(config)
+    wrapper, aligns = config.optim_wrapper, _aligns(config.get('model'))
     if amp:
         modern = torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 0)
-        wrapper.setdefault('dtype', 'bfloat16' if modern and not detects else 'float16')
+        wrapper.setdefault('dtype', 'bfloat16' if modern and not aligns else 'float16')
         wrapper.type = 'AmpOptimWrapper'
-    if detects and wrapper.get('dtype') in ('bfloat16', torch.bfloat16):
+    if aligns and wrapper.get('dtype') in BFLOAT16:
         raise ValueError(
-            "detectors cannot train in bfloat16, which mmcv's RoIAlign and NMS do not know: set "
+            "models with a roi_head cannot train in bfloat16, which mmcv's RoIAlign does not know: set "
             '--cfg-options optim_wrapper.dtype=float16'
         )
 
 
 def _hindrance(config: Config, amp: bool) -> str | None:
     """Say why a config cannot train in mixed precision on this CPU; None if it can."""
-    if _detects(config):
-        return "no GPU here, and mmcv's RoIAlign and NMS do not know the bfloat16 of CPUs"
-    if find_strategy(config) is not None:
-        return 'no GPU here, which FSDP and DeepSpeed want for it'
+    strategy, dtype = find_strategy(config), config.optim_wrapper.get('dtype') or 'float16'
+    if _aligns(config.get('model')):
+        return "mmcv's RoIAlign does not know the bfloat16 of CPUs"
+    if strategy is not None:
+        return f'the strategy {strategy} wants a GPU for it'
     if not multiplies_bfloat16():
-        return 'no GPU here, and no CPU that multiplies bfloat16'
-    if not amp and config.optim_wrapper.get('dtype') in ('float16', torch.float16):
-        return 'no GPU here for its float16 (--amp trains in bfloat16 on this CPU)'
+        return 'this CPU does not multiply bfloat16'
+    if not amp and dtype not in BFLOAT16:
+        return f'CPUs do not multiply its {dtype} (--amp trains in bfloat16)'
     return None
 
 
-def _detects(config: Config) -> bool:
-    """Tell whether a model finds boxes, as mmdet's do."""
-    return not {'rpn_head', 'roi_head', 'bbox_head'}.isdisjoint(config.get('model') or {})
+def _aligns(settings: object) -> bool:
+    """Tell whether a model, or a part of it, has a head behind RoIAlign."""
+    if isinstance(settings, dict):
+        return settings.get('roi_head') is not None or any(map(_aligns, settings.values()))
+    return isinstance(settings, list | tuple) and any(map(_aligns, settings))
 
 
 def multiplies_bfloat16(cpu: str = '/proc/cpuinfo') -> bool:

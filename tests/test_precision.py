@@ -10,9 +10,10 @@ from torch import nn
 from training_toys import TRAINED, last_checkpoint, trained_alike
 
 from mixmae_mm import precision
+from mixmae_mm.launching import has_accelerator
 from mixmae_mm.precision import CpuAmpOptimWrapper, multiplies_bfloat16, set_precision
 
-DETECTOR = dict(type='mmdet.MaskRCNN', roi_head=dict())
+DETECTOR = dict(type='mmdet.MaskRCNN', rpn_head=dict(), roi_head=dict())
 OURS = 'mixmae_mm.CpuAmpOptimWrapper'
 CPUS = {
     'Zen 4': ('flags\t\t: fpu avx512_bf16 avx512_vnni', True),
@@ -55,7 +56,7 @@ def test_on_a_gpu_a_config_gets_what_it_asks_for(wrapper_on):
 def test_detectors_on_a_gpu_train_in_float16(wrapper_on):
     assert wrapper_on('GPU', True, model=DETECTOR) == dict(type='AmpOptimWrapper', dtype='float16')
     for amp, dtype in ((True, 'bfloat16'), (False, torch.bfloat16)):
-        with pytest.raises(ValueError, match='detectors cannot train in bfloat16.*optim_wrapper.dtype=float16'):
+        with pytest.raises(ValueError, match='with a roi_head cannot train in bfloat16.*optim_wrapper.dtype=float16'):
             wrapper_on('GPU', amp, model=DETECTOR, type='AmpOptimWrapper', dtype=dtype)
     assert wrapper_on('GPU', False, model=DETECTOR, type='OptimWrapper') == dict(type='OptimWrapper')
 
@@ -79,20 +80,50 @@ def test_amp_on_a_modern_cpu_wherever_nothing_speaks_against_it(wrapper_on, caps
 @pytest.mark.parametrize(
     ('device', 'settings', 'hindrance'),
     [
-        ('old CPU', dict(dtype='bfloat16'), 'no CPU that multiplies bfloat16'),
-        ('modern CPU', dict(dtype='bfloat16', model=DETECTOR), "mmcv's RoIAlign and NMS do not know the bfloat16"),
-        ('modern CPU', dict(dtype='bfloat16', strategy=dict(type='FSDPStrategy')), 'which FSDP and DeepSpeed want'),
-        ('modern CPU', dict(dtype='float16'), r'no GPU here for its float16 \(--amp trains in bfloat16'),
+        ('old CPU', dict(dtype='bfloat16'), 'this CPU does not multiply bfloat16'),
+        ('modern CPU', dict(dtype='bfloat16', model=DETECTOR), "mmcv's RoIAlign does not know the bfloat16 of CPUs"),
+        ('modern CPU', dict(dtype='bfloat16', strategy=dict(type='FSDPStrategy')), 'the strategy FSDPStrategy wants'),
+        ('modern CPU', dict(dtype='float16'), 'CPUs do not multiply its float16 (--amp trains in bfloat16)'),
+        ('modern CPU', dict(dtype=None), 'CPUs do not multiply its float16'),
+        ('modern CPU', dict(), 'CPUs do not multiply its float16'),
+        ('modern CPU', dict(dtype=torch.float32), 'CPUs do not multiply its torch.float32'),
     ],
 )
 def test_single_precision_where_mixed_cannot_be_had(wrapper_on, capsys, device, settings, hindrance):
     asked = dict(type='AmpOptimWrapper', use_fsdp=False, optimizer=dict(type='SGD')) | settings
     assert wrapper_on(device, False, **asked) == dict(type='OptimWrapper', optimizer=dict(type='SGD'))
-    said = capsys.readouterr().out
-    assert said.count('training in single precision in place of the mixed precision of this config: no GPU here') == 1
-    if settings['dtype'] == 'bfloat16':
-        with pytest.raises(ValueError, match=f'--amp cannot be had here: .*{hindrance}.*; leave it out'):
+    told = 'no GPU here: training in single precision in place of the mixed precision of this config, as '
+    assert told + hindrance in capsys.readouterr().out
+    if settings.get('dtype') == 'bfloat16':
+        with pytest.raises(ValueError, match=f'--amp cannot be had here: no GPU, and {hindrance}.*; leave it out'):
             wrapper_on(device, True, **asked)
+
+
+@pytest.mark.parametrize('amp', [False, True])
+def test_what_a_run_on_a_cpu_wrote_out_asks_for_bfloat16(wrapper_on, amp):
+    """A config in a work folder is trained again: there, on a GPU, and on a CPU that cannot."""
+    assert wrapper_on('modern CPU', amp, type=OURS) == dict(type=OURS)
+    assert wrapper_on('modern CPU', amp, type=CpuAmpOptimWrapper) == dict(type=OURS)
+    assert wrapper_on('GPU', amp, type=OURS) == dict(type='AmpOptimWrapper', dtype='bfloat16')
+    assert wrapper_on('old CPU', False, type=OURS) == dict(type='OptimWrapper')
+
+
+def test_only_roi_heads_are_kept_from_bfloat16(wrapper_on):
+    asked = dict(type='AmpOptimWrapper', dtype='bfloat16')
+    for model in (dict(bbox_head=dict()), dict(rpn_head=dict(), roi_head=None)):
+        assert wrapper_on('GPU', False, model=model, **asked) == asked
+    for model in (dict(type='mmdet.SoftTeacher', detector=DETECTOR), dict(parts=[dict(one=DETECTOR)])):
+        with pytest.raises(ValueError, match='roi_head cannot train in bfloat16'):
+            wrapper_on('GPU', False, model=model, **asked)
+
+
+@pytest.mark.parametrize('accelerator', [False, True])
+def test_a_config_without_optimizer_wrapper(monkeypatch, accelerator):
+    monkeypatch.setattr(precision, 'has_accelerator', lambda: accelerator)
+    for lacking in (dict(), dict(optim_wrapper=None)):
+        set_precision(Config(lacking), False)
+        with pytest.raises(ValueError, match='^--amp needs an optim_wrapper in the config, which has none$'):
+            set_precision(Config(lacking), True)
 
 
 def test_amp_with_a_wrapper_that_cannot(wrapper_on):
@@ -136,7 +167,7 @@ def test_a_step_on_a_cpu_is_one_under_autocast():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not multiplies_bfloat16(), reason='needs a CPU that multiplies bfloat16')
+@pytest.mark.skipif(not multiplies_bfloat16() or has_accelerator(), reason='needs no GPU and a CPU with bfloat16')
 def test_a_run_on_a_cpu_resumes_and_leaves_float32(tmp_path):
     """Killed in its second epoch and resumed, it ends with the same weights; they are not those of single precision."""
     config = make_config(tmp_path)

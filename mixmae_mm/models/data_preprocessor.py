@@ -147,9 +147,9 @@ def _check_parts(num_sources: int, hidden_ratio: float | None, shares: Sequence[
         check_number(hidden_ratio=hidden_ratio)
     if shares is not None:
         check_each(check_number, shares=shares)
-    if num_sources == 1 and not (hidden_ratio or shares):
+    if num_sources == 1 and not hidden_ratio and shares is None:
         raise ValueError('one source leaves nothing to reconstruct: set hidden_ratio, or num_sources to 2 or more')
-    if hidden_ratio and shares:
+    if hidden_ratio and shares is not None:
         raise ValueError(f'hidden_ratio {hidden_ratio} and shares {tuple(shares)} say the same: set one of them')
 
 

@@ -102,5 +102,7 @@ def test_mixtures_are_drawn_again(tmp_path, capsys):
 
 def test_a_step_is_run_again_in_the_precision_of_a_cpu():
     config = Config(dict(optim_wrapper=dict(type='mixmae_mm.CpuAmpOptimWrapper')))
-    with load_tool('analysis/replay_nonfinite.py').precision_of(config, 'cpu')(None):
+    precision = load_tool('analysis/replay_nonfinite.py').precision_of
+    with precision(config, 'cpu')(None):
         assert torch.nn.Linear(2, 2)(torch.ones(1, 2)).dtype == torch.bfloat16
+    assert precision(config, 'cuda')(None).fast_dtype == torch.bfloat16

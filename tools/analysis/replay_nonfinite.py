@@ -87,7 +87,7 @@ def precision_of(config: Config, device: str) -> Callable[[nn.Module], contextli
     kind = getattr(wrapper.get('type', ''), '__name__', wrapper.get('type', ''))
     if 'Amp' not in kind:
         return lambda model: contextlib.nullcontext()
-    dtype = wrapper.get('dtype')
+    dtype = 'bfloat16' if 'CpuAmp' in kind else wrapper.get('dtype')
     dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
     return lambda model: torch.autocast(torch.device(device).type, dtype)
 
