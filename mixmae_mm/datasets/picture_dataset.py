@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from mixmae_mm.datasets.listing import Listing
 from mixmae_mm.datasets.loading import UnreadablePictureError
 from mixmae_mm.datasets.unreadable import UnreadableCount
-from mixmae_mm.models.settings import check_whole, is_number
+from mixmae_mm.models.settings import check_share, check_whole
 
 FEWEST = 10  # unreadable pictures, as many as which never stop a run: in a small set one or two are a large share
 
@@ -48,8 +48,7 @@ class PictureDataset(BaseDataset):
         if not isinstance(data_root, str | os.PathLike):
             raise ValueError(f'data_root says where the pictures are: a path, got {data_root!r}')
         check_whole(max_refetch=max_refetch)
-        if not (is_number(max_unreadable) and 0 <= max_unreadable <= 1):
-            raise ValueError(f'max_unreadable is a share of the pictures, 0 to 1, got {max_unreadable!r}')
+        check_share('the pictures', max_unreadable=max_unreadable)
         self.max_unreadable = max_unreadable
         self.endings = _check_endings(endings)
         super().__init__(

@@ -6,7 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from mixmae_mm.models.settings import is_number
+from mixmae_mm.models.settings import check_share
 from mixmae_mm.registry import HOOKS
 
 
@@ -25,8 +25,7 @@ class CheckpointGuardHook(Hook):
     """
 
     def __init__(self, least: float = 0.5) -> None:
-        if not (is_number(least) and 0 <= least <= 1):
-            raise ValueError(f"least is a share of the model's tensors, 0 to 1, got {least!r}")
+        check_share("the model's tensors", least=least)
         self.least = least
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mixmae_mm.hooks.allowance import Allowance
 from mixmae_mm.inference.undisturbed import undisturbed
-from mixmae_mm.models.settings import check_whole, is_number
+from mixmae_mm.models.settings import check_share, check_whole
 
 PATIENCE = 3  # failures in a row
 
@@ -40,8 +40,7 @@ class WatchingHook(Hook):
 
     def __init__(self, interval: int = 10, budget: float = 0.01, seed: int = 0) -> None:
         check_whole(0, interval=interval, seed=seed)
-        if not (is_number(budget) and 0 < budget <= 1):
-            raise ValueError(f'budget is a share of the time, above 0 and up to 1, got {budget!r}')
+        check_share('the time', above_zero=True, budget=budget)
         self.interval, self.budget, self.seed = interval, budget, seed
 
     def prepare(self, runner: Runner, model: nn.Module) -> None:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from mixmae_mm.mixing import homologous, resize_assignment, take
 from mixmae_mm.models.homologous import TopKeys, TrueKeys
 from mixmae_mm.models.plain_vit import EXTRA, PlainViT
-from mixmae_mm.models.settings import check_whole, is_number
+from mixmae_mm.models.settings import check_share, check_whole
 from mixmae_mm.models.vit_arch import check_blocks, one_of
 from mixmae_mm.registry import MODELS
 
@@ -74,7 +74,8 @@ class MixedAEViT(PlainViT):
         depth = self.arch.depth
         self.num_sources = num_sources
         self.attention = one_of(ATTENTIONS, attention, 'attention')
-        self.topk_ratio = _check_ratio(1 / num_sources if topk_ratio is None else topk_ratio)
+        self.topk_ratio = 1 / num_sources if topk_ratio is None else topk_ratio
+        check_share('the patches', above_zero=True, topk_ratio=self.topk_ratio)
         layers = range(1, depth) if homologous_layers is None else homologous_layers
         self.homologous_layers = check_blocks(layers, depth, 'homologous_layers')
         self.exempt_cls = exempt_cls
@@ -142,14 +143,3 @@ class MixedAEViT(PlainViT):
         bias = f'{prefix}patch_embed.proj.bias'
         if segments is not None and self.fold_segments and bias in state_dict:
             state_dict[bias] = state_dict[bias] + segments.mean(dim=0)
-
-
-def _check_ratio(ratio: float) -> float:
-    """Read the share of keys to keep.
-
-    Raises:
-        ValueError: it is no number, or lies outside (0, 1].
-    """
-    if not (is_number(ratio) and 0 < ratio <= 1):
-        raise ValueError(f'topk_ratio is a share of the patches, above 0 and up to 1, got {ratio!r}')
-    return ratio

@@ -101,6 +101,18 @@ def check_rate(**settings: object) -> None:
             raise ValueError(f'{name} must be a number, 0 or more and below 1, got {value!r}')
 
 
+def check_share(of: str, above_zero: bool = False, **settings: object) -> None:
+    """Refuse what is no share of `of`, from 0, or from above it, to 1.
+
+    Raises:
+        ValueError: one of them is none.
+    """
+    bounds = 'above 0 and up to 1' if above_zero else '0 to 1'
+    for name, value in settings.items():
+        if not (is_number(value) and 0 <= value <= 1) or (above_zero and value == 0):
+            raise ValueError(f'{name} is a share of {of}, {bounds}, got {value!r}')
+
+
 def check_flag(**settings: object) -> None:
     """Refuse what is neither True nor False.
 
