@@ -267,6 +267,24 @@ def test_no_compiler(clone, calls, monkeypatch):
         made(clone).set_up('full')
 
 
+@pytest.mark.parametrize(
+    ('version', 'fast'),
+    [('g++ 13', True), ('Debian clang version 16', True), ('c++ 12\nFree Software Foundation', True), ('icpx', False)],
+)
+def test_gcc_and_clang_compile_with_precompiled_headers(tmp_path, monkeypatch, version, fast):
+    compiler = tmp_path / 'compiler'
+    compiler.write_text(f'#!/bin/sh\nprintf "%s" "{version}"\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv('CXX', str(compiler))
+    expected = dict(CXX=str(ROOT / 'tools/fast_cxx.py'), FAST_CXX=str(compiler), FAST_CXX_FOLDER=str(tmp_path))
+    assert environment.fast_compiler(tmp_path) == (expected if fast else {})
+
+
+def test_a_compiler_that_does_not_run_is_left_to_the_build(tmp_path, monkeypatch):
+    monkeypatch.setenv('CXX', str(tmp_path / 'none'))
+    assert environment.fast_compiler(tmp_path) == {}
+
+
 def test_two_calls_do_not_compile_at_once(clone, calls, kept, capsys):
     one, order = made(clone), []
     link_interpreter(clone / '.venv')

@@ -306,10 +306,11 @@ class Environment:
             shutil.rmtree(leftover)
         building = Path(tempfile.mkdtemp(prefix='building-', dir=folder))
         self.pip('ninja, for the compilation', '-c', self.dense, 'ninja')
-        env = {'MMCV_WITH_OPS': '1', 'MAX_JOBS': str(jobs()), 'PATH': f'{self.python.parent}:{os.environ["PATH"]}'}
+        env = {'MMCV_WITH_OPS': '1', 'MAX_JOBS': str(jobs()), 'PATH': f'{self.python.parent}:{os.environ["PATH"]}',
+               **fast_compiler(building)}
         options = ['--no-build-isolation', '--no-deps', '--no-cache-dir', '--no-binary', mmcv.partition('==')[0]]
         run([self.python, '-m', 'pip', 'wheel', *options, '-w', building, mmcv],
-            f'compiling mmcv ops: 7 to 13 minutes on two cores, once per machine ({jobs()} jobs)', env, self.root, lock)
+            f'compiling mmcv ops: about 5 minutes on two cores, once per machine ({jobs()} jobs)', env, self.root, lock)
         wheel = next(building.glob('*.whl'), None)
         if wheel is None or not has_ops(wheel):
             raise StepError(f'the build of {mmcv} made no wheel with compiled ops; is torch sound in {self.venv}?')
@@ -332,6 +333,22 @@ def check_compiler() -> None:
         raise StepError(f'no C++ compiler ({compiler}) found, which the ops of mmcv need for detection, segmentation '
                         'and the tests. Install one (e.g.: apt-get install build-essential python3-dev), or do '
                         'without: `make demo` needs none')
+
+
+def fast_compiler(folder: Path) -> dict[str, str]:
+    """Return the variables that have GCC or Clang compile with precompiled headers; none for another compiler.
+
+    On two cores that took 4 minutes where the compiler alone took 13 (`tools/fast_cxx.py`).
+    """
+    compiler, fast = os.environ.get('CXX', 'c++'), ROOT / 'tools' / 'fast_cxx.py'
+    probe = {**os.environ, 'FAST_CXX': compiler}
+    try:
+        answer = subprocess.run([fast, '--version'], capture_output=True, text=True, env=probe)
+    except OSError:  # a file system that runs no scripts
+        return {}
+    if answer.returncode or not re.search('gcc|g\\+\\+|clang|Free Software Foundation', answer.stdout):
+        return {}
+    return {'CXX': str(fast), 'FAST_CXX': compiler, 'FAST_CXX_FOLDER': str(folder)}
 
 
 def main() -> int:
