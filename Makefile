@@ -17,7 +17,7 @@ help:
 	@echo 'make demo DATA=FOLDER  the same pre-training on your own pictures'
 	@echo 'make demo-dense        Mask R-CNN and UperNet from the demo encoder and from scratch; compiles mmcv as the tests do'
 	@echo 'make bench             speed and memory of a training step beside mmpretrain (some minutes, on an idle machine)'
-	@echo 'make test              the tests; the first time on a machine this compiles the ops of mmcv (7 to 13 minutes)'
+	@echo 'make test              the tests; the first time on a machine this compiles the ops of mmcv (about 5 minutes)'
 	@echo 'make test ARGS=...     the same with options of pytest, such as ARGS="-k mixing"'
 	@echo 'make docs              the pages of docs/ and the reference of the package as a site, in site/'
 	@echo 'make docs-check        every command of README and docs/: run, run shortened, or read by the tool it calls'

@@ -1,12 +1,14 @@
 """Settings for all tests."""
 
+import os
+
 import pytest
 import torch
 from PIL import Image
 from references import SHARED
 
 # small tensors: waiting for a second thread costs more than it gives, above all on a busy machine
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ.get('TEST_THREADS', 1)))
 
 
 @pytest.fixture(autouse=True)
