@@ -52,7 +52,7 @@ def test_without_a_map_all_keys_are_seen(monkeypatch, fused):
 
 @pytest.mark.parametrize('fused', [True, False])
 def test_attention_keeps_the_type_of_the_query(monkeypatch, fused):
-    """Biases are parameters in float32: joined with the map, (B, W, S, T, T), they take twice the memory unless cast."""
+    """Biases are parameters in float32: joined with the map, (B, W, S, T, T), twice the memory unless cast."""
     types = []
     monkeypatch.setattr(attention, 'prefers_fused', lambda query, joined: types.append(joined.dtype) or fused)
     query, key, value, bias, keep = draw(1)
