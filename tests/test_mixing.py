@@ -1,5 +1,7 @@
 """The mixing core, against loops written out, properties, and examples made by hand."""
 
+import math
+
 import pytest
 import torch
 
@@ -107,6 +109,25 @@ def test_renaming_sources_leaves_the_mixture(sources):
     images, assignment = torch.randn(2, sources, 16, 3), random_assignment(2, 16, sources)
     order = torch.randperm(sources)
     assert torch.equal(mix(images[:, order], order.argsort()[assignment]), mix(images, assignment))
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float64])
+def test_unmixing_keeps_the_type_of_the_tokens(dtype):
+    """Under autocast tokens are of half precision and the mask token is not: float32 would double the memory."""
+    tokens = torch.randn(1, 4, 3).to(dtype)
+    back = unmix(tokens, torch.tensor([[0, 1, 0, 1]]), torch.full((3,), 7.0), 2)
+    assert back.dtype == dtype
+    expected = torch.full((4, 3), 7.0, dtype=dtype)
+    expected[::2] = tokens[0, ::2]
+    assert torch.equal(back[0, 0], expected)
+
+
+@pytest.mark.parametrize('given', [math.nan, math.inf, -math.inf])
+def test_ratios_that_are_not_finite_are_refused(given):
+    with pytest.raises(ValueError, match=f'add up to {given}: give finite numbers'):
+        split_cells(49, 2, given)
+    with pytest.raises(ValueError, match=f'add up to {given}: give finite numbers'):
+        split_cells(49, 2, shares=(0.5, given))
 
 
 @pytest.mark.parametrize('sources', SOURCES)

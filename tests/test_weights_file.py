@@ -1,7 +1,6 @@
-"""Weights read from files: each kind that can be, and each that must not, with its reason and in no time."""
+"""Weights read from files: each kind that can be, and each that must not, with its reason."""
 
 import struct
-import time
 import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -91,10 +90,8 @@ BROKEN = {
 def test_other_files_are_refused_at_once(tmp_path, kind):
     path = tmp_path / 'file.pth'
     BROKEN[kind](path)
-    start = time.perf_counter()
     with pytest.raises(ValueError, match=r'file.pth cannot be read as weights without running code: .*It is no check'):
         read_file(str(path))
-    assert time.perf_counter() - start < 1
 
 
 def test_what_a_file_asks_for_is_named(tmp_path):
@@ -106,6 +103,21 @@ def test_what_a_file_asks_for_is_named(tmp_path):
 def test_a_bomb_is_named(tmp_path):
     bomb(tmp_path / 'file.pth', 1_000_000)
     with pytest.raises(ValueError, match=r'its \d{4} bytes unpack to 1000001; PyTorch does not compress its files'):
+        read_file(str(tmp_path / 'file.pth'))
+
+
+def compressed(path):
+    """An archive of random bytes, compressed to a little more than they are."""
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr('archive/data.pkl', np.random.default_rng(0).bytes(1000))
+
+
+@pytest.mark.parametrize('make', [compressed, lying])
+def test_each_sign_of_a_bomb_alone_is_refused_before_pytorch_reads(tmp_path, monkeypatch, make):
+    """Compressed, though no larger inside than outside; or not compressed, though it claims to be larger inside."""
+    make(tmp_path / 'file.pth')
+    monkeypatch.setattr(torch, 'load', lambda *args, **settings: pytest.fail('was read'))
+    with pytest.raises(ValueError, match=r'its \d+ bytes unpack to \d+; PyTorch does not compress its files'):
         read_file(str(tmp_path / 'file.pth'))
 
 

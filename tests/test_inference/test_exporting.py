@@ -33,6 +33,17 @@ def exported(request, tmp_path_factory):
     return portable, request.param, onnx, exporting.write_program(program, folder / 'swin.pt2', dict(name='swin'))
 
 
+def check_rounding(found, expected):
+    """Compare float32 results whose sums may run in another order.
+
+    The rounding of one operation is 2^-24 of its largest number; these networks have about 40 operations one after the
+    other, each over up to 48 numbers whose rounding adds up like a random walk: 2^-24 * sqrt(40 * 48) is 2.6e-6 of the
+    scale, of which four times as much is allowed. A changed weight moves results by more than 1e-3.
+    """
+    scale = expected.abs().max().item()
+    torch.testing.assert_close(found, expected, rtol=0, atol=4 * 2.6e-6 * scale)
+
+
 def by_hand(portable, pictures):
     with torch.no_grad():
         maps = portable.model(pictures)
@@ -49,7 +60,7 @@ def test_onnxruntime_gives_the_same_for_any_batch(exported):
         for given, expected in zip(
             session.run(names, {'pictures': pictures.numpy()}), by_hand(portable, pictures), strict=True
         ):
-            assert np.abs(given - expected.numpy()).max() < 1e-5 * expected.abs().max()
+            check_rounding(torch.from_numpy(given), expected)
     with pytest.raises(Exception, match='Got invalid dimensions for input: pictures'):
         session.run(None, {'pictures': np.zeros((1, 3, size[0], size[1] + 1), np.float32)})
 
@@ -68,7 +79,7 @@ def test_the_graph_takes_photos_as_bytes_and_bands_as_they_are(mean, std, kind):
     assert -2.3 < normal.min() < normal.max() < 2.8
     with torch.no_grad():
         for given, expected in zip(portable(pictures), by_hand(portable, normal), strict=True):
-            assert torch.allclose(given, expected, atol=1e-6)
+            check_rounding(given, expected)
 
 
 def test_the_comparison_notices_a_changed_weight(exported):
@@ -104,7 +115,7 @@ def test_a_loaded_program_gives_the_same_for_any_batch(exported):
     for batch in (1, 4):
         pictures = torch.randn(batch, 3, *size)
         for given, expected in zip(program(pictures), by_hand(portable, pictures), strict=True):
-            torch.testing.assert_close(given, expected, atol=1e-6, rtol=1e-6)
+            check_rounding(given, expected)
     assert json.loads(told[exporting.TOLD]) == dict(name='swin')
 
 
@@ -116,7 +127,7 @@ def test_a_plain_vit_normalises_in_the_graph():
     pictures = torch.randint(0, 256, (3, 3, 24, 36), dtype=torch.uint8)
     mean, std = (torch.tensor(NORMALISATION[name])[:, None, None] for name in ('mean', 'std'))
     for given, expected in zip(program(pictures), by_hand(portable, (pictures - mean) / std), strict=True):
-        torch.testing.assert_close(given, expected, atol=1e-6, rtol=1e-6)
+        check_rounding(given, expected)
 
 
 class Means(Portable):

@@ -96,7 +96,24 @@ def test_a_config_tells_size_and_normalisation(encoder, pictures):
     assert extract.std.flatten().tolist() == [4.0, 5.0, 6.0]
 
 
+def test_a_model_in_training_mode_extracts_as_in_evaluation(encoder, pictures):
+    dropping = MixMIMSwin(**SETTINGS, drop_path_rate=0.9)
+    dropping.load_state_dict(encoder.state_dict())
+    found = FeatureExtractor(dropping.train(), image_size=(32, 64), device='cpu')(pictures)
+    np.testing.assert_allclose(found, FeatureExtractor(encoder, image_size=(32, 64), device='cpu')(pictures))
+
+
 def test_weights_come_from_a_file(tmp_path, encoder, pictures):
+    tiny = get_model('mixmim-swin-tiny', img_size=32)
+    with torch.no_grad():
+        tiny.norm.weight.normal_()
+    weights = {f'backbone.{name}': value for name, value in tiny.state_dict().items()}
+    torch.save(dict(state_dict=weights), tmp_path / 'tiny')
+    found = FeatureExtractor('mixmim-swin-tiny', str(tmp_path / 'tiny'), image_size=32, device='cpu')
+    assert all(torch.equal(value, weights[f'backbone.{name}']) for name, value in found.encoder.state_dict().items())
+
+
+def test_weights_of_another_model_are_refused(tmp_path, encoder):
     torch.save(
         dict(state_dict={f'backbone.{name}': value for name, value in encoder.state_dict().items()}), tmp_path / 'a'
     )

@@ -51,6 +51,21 @@ def test_without_a_map_all_keys_are_seen(monkeypatch, fused):
 
 
 @pytest.mark.parametrize('fused', [True, False])
+def test_attention_keeps_the_type_of_the_query(monkeypatch, fused):
+    """Biases are parameters in float32: joined with the map, (B, W, S, T, T), twice the memory unless cast."""
+    types = []
+    monkeypatch.setattr(attention, 'prefers_fused', lambda query, joined: types.append(joined.dtype) or fused)
+    query, key, value, bias, keep = draw(1)
+    query, key, value = (x.detach().bfloat16() for x in (query, key, value))
+    for kept in (keep, None):
+        out = attend(query, key, value, bias.detach(), kept)
+        assert out.dtype == types.pop() == torch.bfloat16
+        seen = torch.ones_like(keep) if kept is None else keep
+        expected = by_loops(query.float(), key.float(), value.float(), bias, seen)
+        torch.testing.assert_close(out.float(), expected, atol=0.05, rtol=0.05)
+
+
+@pytest.mark.parametrize('fused', [True, False])
 def test_half_precision_keeps_masked_keys_out(monkeypatch, fused):
     monkeypatch.setattr(attention, 'prefers_fused', lambda query, joined: fused)
     query, key, value, bias, keep = draw(1)

@@ -257,17 +257,20 @@ def test_a_second_derivative_is_refused():
         grad.sum().backward()
 
 
-def test_true_keys_keep_sources_apart():
-    """With CLS unchanged, nothing of one source reaches another through a block."""
+@pytest.mark.parametrize('masked', [True, False])
+def test_true_keys_keep_sources_apart(masked):
+    """With CLS unchanged, nothing of one source reaches another through a block; without the rule it does.
+
+    Tokens are changed at random: LayerNorm would remove a constant.
+    """
     assignment = torch.arange(12)[None] % 3
     block = Block(8, 2)
-    rule = TrueKeys(homologous(assignment), EXTRA)
+    rule = TrueKeys(homologous(assignment), EXTRA) if masked else None
     before = torch.randn(1, 13, 8)
-    after = before.clone()
     mine = torch.cat([torch.tensor([False]), assignment[0] == 2])
-    after[:, mine] += 1
+    after = torch.where(mine[:, None], torch.randn(13, 8), before)
     change = (block(before, rule) - block(after, rule)).abs().amax(-1)[0]
-    assert not change[~mine][1:].any()
-    assert change[mine].all()
-    assert change[0] > 0  # CLS sees everything
-    assert rule(before, before).shape == (1, 1, 13, 13)
+    assert (change[mine] > 0.1).all()
+    assert change[0] > 1e-3  # CLS sees everything
+    others = change[~mine][1:]
+    assert not others.any() if masked else (others > 1e-3).all()

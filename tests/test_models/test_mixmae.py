@@ -43,6 +43,17 @@ def test_loss_against_loops(sources, maps, norm_pix):
     torch.testing.assert_close(loss, loss_by_loops(predictions, images, norm_pix))
 
 
+@pytest.mark.parametrize('deviation', [0.0, 1e-4, 1e-3, 1e-2])
+def test_nearly_flat_cells_are_divided_by_the_root_of_variance_and_eps(deviation):
+    """Where the variance is about eps, sqrt(var + eps) is not sqrt(var) + eps, nor sqrt(var)."""
+    images = draw()
+    sources = 0.5 + deviation * images.sources
+    images = images._replace(sources=sources, mixed=mix_images(sources, images.assignment))
+    predictions = torch.randn(2, 2, 4, 3072)
+    loss = MixReconstructionHead().loss(predictions, images)['loss_reconstruction']
+    torch.testing.assert_close(loss, loss_by_loops(predictions, images), rtol=1e-4, atol=1e-5)
+
+
 def test_perfect_predictions_of_what_is_hidden_cost_nothing_whatever_the_rest():
     images = draw(sources=3)
     head = MixReconstructionHead(norm_pix=False)
