@@ -12,6 +12,7 @@ from pathlib import Path
 LARGEST, LONGEST = 1 << 24, 1_000_000
 """Bytes of a file, and operations of a pickle, that are looked at."""
 HARMLESS = re.compile(r'torch\.|collections\.|numpy\.|argparse\.Namespace$|mmengine\.logging\.|_codecs\.encode$')
+NAME = re.compile(r'\w+(\.\w+)+')
 START = re.compile(rb'\x80[\x02-\x05]')
 
 
@@ -26,7 +27,7 @@ def describe_demands(path: str | Path) -> str:
 def _describe(path: Path) -> str:
     """Say what would run."""
     found = dict.fromkeys(name for content in _parts(path) for name in _names(content))
-    names = [name for name in found if not HARMLESS.match(name)]
+    names = [name for name in found if NAME.fullmatch(name) and not HARMLESS.match(name)]
     if names:
         return f'it asks for {", ".join(names[:3])}'
     if zipfile.is_zipfile(path):  # TorchScript and torch.package
