@@ -14,7 +14,9 @@ from setuptools.command.egg_info import egg_info
 
 ROOT = Path(__file__).resolve().parent
 # the oldest versions that are expected to work; a name that is not here is taken in any version
-OLDEST = {'torch': '2.6', 'torchvision': '0.21', 'rich': '13.0', 'setuptools': '65'}
+OLDEST = {
+    'torch': '2.6', 'torchvision': '0.21', 'datasets': '4.0', 'pyarrow': '15.0', 'rich': '13.0', 'setuptools': '65'
+}  # fmt: skip
 
 
 def open_ranges(name: str) -> list:

@@ -1,5 +1,6 @@
 """The types that a checkpoint may name; whatever names another is refused unread."""
 
+import _codecs
 import pickle
 from argparse import Namespace
 from collections import OrderedDict, defaultdict
@@ -7,7 +8,8 @@ from collections.abc import Callable
 from pickle import UnpicklingError
 from typing import Any, BinaryIO
 
-Allowed = type | tuple[Callable, str]
+from mixmae_mm.plain_arrays import UNSPEAKABLE, numpy_types
+
 STATISTICS = ('min', 'max', 'current', 'mean')
 
 
@@ -16,7 +18,7 @@ def allow_checkpoint_types() -> None:
 
     What they hold beside tensors is plain data, allowed here under the names of numpy 1 and of numpy 2, the parsed
     arguments that the official MixMIM and MAE store, and the log's four statistics, looked up by `log_statistic`.
-    Python's own `getattr` is taken off the list, where OneDL's mmengine and much advice on the web put it.
+    Whatever we have a stand-in for is taken off the list, where OneDL's mmengine and much advice on the web put it.
 
     Thread: open-mmlab/mmengine#1655, open-mmlab/mmengine#1650.
 
@@ -27,29 +29,25 @@ def allow_checkpoint_types() -> None:
 
     if not hasattr(serialization, 'get_unsafe_globals_in_checkpoint'):
         raise ImportError('checkpoints cannot be read safely before torch 2.6: pip install "torch>=2.6"')
-    theirs = serialization.get_safe_globals()
-    if getattr in theirs:
+    ours, theirs = allowed_types(), serialization.get_safe_globals()
+    kept = [entry for entry in theirs if isinstance(entry, tuple) or ours.get(_full_name(entry), entry) is entry]
+    if len(kept) < len(theirs):
         serialization.clear_safe_globals()
-        serialization.add_safe_globals([entry for entry in theirs if entry is not getattr])
-    serialization.add_safe_globals(allowed_types())
+        serialization.add_safe_globals(kept)
+    serialization.add_safe_globals([(value, name) for name, value in ours.items()])
 
 
-def allowed_types() -> list[Allowed]:
-    """List what may be named, as `torch.serialization.add_safe_globals` takes it."""
+def allowed_types() -> dict[str, Callable]:
+    """Map the names that may be given to what they stand for."""
     from mmengine.logging import HistoryBuffer
 
-    return [defaultdict, Namespace, HistoryBuffer, (log_statistic, 'builtins.getattr'), *numpy_types()]
+    own = {_full_name(kind): kind for kind in (defaultdict, Namespace, HistoryBuffer)}
+    return own | {'builtins.getattr': log_statistic} | numpy_types()
 
 
-def numpy_types() -> list[Allowed]:
-    """List what pickled arrays and numbers of numpy are made of, arrays of objects and structures excepted."""
-    import numpy as np
-
-    core = np._core if hasattr(np, '_core') else np.core
-    functions = (core.multiarray._reconstruct, core.multiarray.scalar)
-    names = [(function, f'numpy.{place}.multiarray.{function.__name__}')
-             for function in functions for place in ('core', '_core')]
-    return [np.ndarray, np.dtype, *{type(np.dtype(code)) for code in np.typecodes['All'] if code not in 'OV'}, *names]
+def _full_name(kind: Callable) -> str:
+    """Return the name that pickles give something."""
+    return f'{kind.__module__}.{kind.__qualname__}'
 
 
 def log_statistic(owner: type, name: str) -> Callable:
@@ -70,17 +68,16 @@ class PlainUnpickler(pickle.Unpickler):
     """Reads pickles of plain data, of any protocol: for those that are not PyTorch's."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return a type on the list.
+        """Return what a name on the list stands for.
 
         Raises:
-            UnpicklingError: the pickle names another.
+            UnpicklingError: the pickle gives another.
         """
-        pairs = [entry if isinstance(entry, tuple) else (entry, f'{entry.__module__}.{entry.__qualname__}')
-                 for entry in (OrderedDict, *allowed_types())]
-        allowed = {full_name: value for value, full_name in pairs}
-        if f'{module}.{name}' not in allowed:
+        more = {'collections.OrderedDict': OrderedDict, '_codecs.encode': _codecs.encode}
+        allowed = (allowed_types() | more).get(f'{module}.{name}')
+        if allowed is None or name.endswith(UNSPEAKABLE):
             raise UnpicklingError(f'it asks for {module}.{name}')
-        return allowed[f'{module}.{name}']
+        return allowed
 
 
 def read_plain_pickle(file: BinaryIO) -> object:

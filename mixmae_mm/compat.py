@@ -16,7 +16,7 @@ from mixmae_mm.safe_loading import guard_loading
 
 FAILED: dict[str, Exception] = {}
 """What could not be mended, by the name of the function, and why."""
-TRIES, PAUSE = 50, 0.1  # s
+TRIES, PAUSE = 20, 0.1  # s
 NMS_SCHEMA = '(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
 
 

@@ -6,8 +6,10 @@ import re
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 LARGEST, LONGEST = 1 << 24, 1_000_000
 """Bytes of a file, and operations of a pickle, that are looked at."""
@@ -16,43 +18,47 @@ NAME = re.compile(r'\w+(\.\w+)+')
 START = re.compile(rb'\x80[\x02-\x05]')
 
 
-def describe_demands(path: str | Path) -> str:
+def describe_demands(file: str | Path | BinaryIO) -> str:
     """Say in a few words what would run if a file was unpickled; '' where nothing is found."""
     try:
-        return _describe(Path(path))
+        with open(file, 'rb') if isinstance(file, str | Path) else nullcontext(file) as stream:
+            return _describe(stream)
     except Exception:  # it may be damaged in any way, and was refused already
         return ''
 
 
-def _describe(path: Path) -> str:
+def _describe(file: BinaryIO) -> str:
     """Say what would run."""
-    found = dict.fromkeys(name for content in _parts(path) for name in _names(content))
+    found = dict.fromkeys(name for content in _parts(file) for name in _names(content))
     names = [name for name in found if NAME.fullmatch(name) and not HARMLESS.match(name)]
     if names:
         return f'it asks for {", ".join(names[:3])}'
-    if zipfile.is_zipfile(path):  # TorchScript and torch.package
-        with zipfile.ZipFile(path) as archive:
+    if zipfile.is_zipfile(file):  # TorchScript and torch.package
+        with zipfile.ZipFile(file) as archive:
             programs = [name for name in archive.namelist() if name.endswith('.py')]
         return f'it holds programs, {", ".join(programs[:3])}' if programs else ''
     return ''
 
 
-def _parts(path: Path) -> Iterator[bytes]:
+def _parts(file: BinaryIO) -> Iterator[bytes]:
     """Yield what may be a pickle: the entries of an archive, or the file."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
             for name in archive.namelist():
                 if name.endswith(('.pkl', '.npy')):
-                    with archive.open(name) as file:
-                        yield file.read(LARGEST)
-    elif tarfile.is_tarfile(path):
-        with tarfile.open(path) as archive:
+                    with archive.open(name) as entry:
+                        yield entry.read(LARGEST)
+        return
+    file.seek(0)
+    if tarfile.is_tarfile(file):
+        file.seek(0)
+        with tarfile.open(fileobj=file) as archive:
             for member in archive:
                 if member.isfile():
                     yield archive.extractfile(member).read(LARGEST)
-    else:
-        with path.open('rb') as file:
-            yield file.read(LARGEST)
+        return
+    file.seek(0)
+    yield file.read(LARGEST)
 
 
 def _names(content: bytes) -> Iterator[str]:

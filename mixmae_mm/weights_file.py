@@ -59,9 +59,10 @@ def read_file(checkpoint: str | BinaryIO, map_location: object = 'cpu', mmap: bo
         FileNotFoundError: there is no such file.
         ValueError: it is something else, damaged, or to be read only by running code that it holds.
     """
-    if not isinstance(checkpoint, str):
+    if hasattr(checkpoint, 'read'):
         allow_checkpoint_types()
-        return _try(lambda: torch.load(checkpoint, map_location, weights_only=True), 'this checkpoint')
+        load = partial(torch.load, checkpoint, map_location, weights_only=True)
+        return _try(load, 'this checkpoint', checkpoint)
     if '://' not in checkpoint:
         return _read_local(checkpoint, checkpoint, map_location, mmap)
     with get_local_path(checkpoint) as path:
@@ -106,7 +107,7 @@ def _check_unpacked_size(path: str) -> None:
         )
 
 
-def _try(read: Callable[[], object], called: str, path: str | None = None) -> object:
+def _try(read: Callable[[], object], called: str, file: str | BinaryIO | None = None) -> object:
     """Read, or say what a file that cannot be read may be.
 
     Raises:
@@ -116,17 +117,17 @@ def _try(read: Callable[[], object], called: str, path: str | None = None) -> ob
         return read()
     except UNREADABLE as error:
         raise ValueError(
-            f'{called} cannot be read as weights without running code: {explain(error, path)}. It is no checkpoint, '
+            f'{called} cannot be read as weights without running code: {explain(error, file)}. It is no checkpoint, '
             'was cut off, or holds pickled objects; if it is a checkpoint that you trust, have the program that wrote '
             'it save its state_dict alone: torch.save(model.state_dict(), FILE)'
         ) from error
 
 
-def explain(error: Exception, path: str | Path | None = None) -> str:
+def explain(error: Exception, file: str | Path | BinaryIO | None = None) -> str:
     """Name what a refused file asks for, or give the first line of what PyTorch says in its own words."""
     asked = re.search(r'GLOBAL (\S+)', str(error))
     if asked:
         return f'it asks for {asked[1]}'
     own = re.split(r'WeightsUnpickler error:\s*|\n\n', str(error).partition('\n\nCheck the documentation')[0])[-1]
-    found = describe_demands(path) if path else ''
+    found = describe_demands(file) if file else ''
     return found or own.strip().partition('\n')[0] or type(error).__name__
