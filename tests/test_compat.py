@@ -252,6 +252,14 @@ def test_a_cache_of_yapf_that_stays_cut_off_is_told_of(monkeypatch):
     assert 'the cache of yapf is cut off (Ran out of input)' in finding.what
 
 
+def test_whatever_else_fails_is_told_of_with_its_remedy(monkeypatch):
+    error = ImportError('checkpoints cannot be read safely: pip install "torch>=2.6"')
+    monkeypatch.setattr(compat, 'FAILED', dict(allow_checkpoint_types=error))
+    (finding,) = traps.find_unmended()
+    assert finding.what.startswith('import mixmae_mm could not allow checkpoint types (ImportError: checkpoints')
+    assert finding.mend == 'python -m pip install "torch>=2.6"'
+
+
 def test_import_waits_for_no_lock_and_needs_no_temporary_folder(tmp_path):
     """A file that others can make and hold, in a folder that all share, could stop it for ever."""
     with (tmp_path / f'mixmae_mm-yapf-{os.getuid()}.lock').open('w') as lock:

@@ -226,6 +226,19 @@ def by_folder_of_deepspeed(file):
     check_checkpoint(str(folder), in_folder=True)
 
 
+def by_inferencer(package, name):
+    """Those of docs/transfer.md."""
+
+    def infer(file):
+        if package:
+            kind = getattr(pytest.importorskip(package), name)
+        else:
+            kind = type(name, (BaseInferencer,), dict.fromkeys(('_init_pipeline', 'visualize', 'postprocess')))
+        kind(Config(dict(model=CLASSIFIER, default_scope='mmpretrain')), str(file))
+
+    return infer
+
+
 READERS = {
     'read_file': lambda file: read_file(str(file)),
     'read_weights': lambda file: read_weights(str(file)),
@@ -247,6 +260,10 @@ READERS = {
     'build_pretrainer': lambda file: build_pretrainer(PRETRAINING, str(file)),
     'get_model': lambda file: get_model('mixmim-swin-tiny', str(file), img_size=32),
     'converters': lambda file: of_tool('converters/reading.py', 'read_contents')(str(file)),
+    'mmengine, inferencer': by_inferencer(None, 'Inferencer'),
+    'mmpretrain, inferencer': by_inferencer('mmpretrain', 'ImageClassificationInferencer'),
+    'mmdet, inferencer': by_inferencer('mmdet.apis', 'DetInferencer'),
+    'mmseg, inferencer': by_inferencer('mmseg.apis', 'MMSegInferencer'),
     'DeepSpeed': by_folder_of_deepspeed,
     'replay': lambda file: of_tool('analysis/replay_nonfinite.py', 'read_event')(file),
 }
