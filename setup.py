@@ -14,7 +14,9 @@ from setuptools.command.egg_info import egg_info
 
 ROOT = Path(__file__).resolve().parent
 # the oldest versions that are expected to work; a name that is not here is taken in any version
-OLDEST = {'torch': '2.1', 'torchvision': '0.16', 'rich': '13.0', 'setuptools': '65'}
+OLDEST = {
+    'torch': '2.6', 'torchvision': '0.21', 'datasets': '4.0', 'pyarrow': '15.0', 'rich': '13.0', 'setuptools': '65'
+}  # fmt: skip
 
 
 def open_ranges(name: str) -> list:
@@ -73,7 +75,7 @@ setup(
     packages=find_packages(include=['mixmae_mm', 'mixmae_mm.*']),
     package_data={'mixmae_mm': ['.mim/*.yml', '.mim/**/*.py', '.mim/**/*.sh', '.mim/**/*.yml']},
     install_requires=['numpy', 'pillow', 'rich>=13.0', 'safetensors', 'tensorboard'],
-    extras_require={'torch': ['torch>=2.1', 'torchvision>=0.16'], **{name: open_ranges(name) for name in groups}},
+    extras_require={'torch': ['torch>=2.6', 'torchvision>=0.21'], **{name: open_ranges(name) for name in groups}},
     cmdclass={'egg_info': EggInfo, 'build_py': BuildPy},
     zip_safe=False,
 )

@@ -1,30 +1,34 @@
 """Known traps of the stack that can be mended from within, and are when the package is imported, only where needed.
 
-Nothing here changes what a sound stack does, and nothing may stop an import: a missing or broken package is for
-`python -m mixmae_mm.doctor` to report.
+Nothing here changes what a sound stack does, and nothing may stop an import: a missing or broken package, and what
+could not be mended (`FAILED`), is for `python -m mixmae_mm.doctor` to report.
 """
 
-import contextlib
 import importlib.util
 import os
 import sys
-import tempfile
-from argparse import Namespace
-from collections import defaultdict
-from collections.abc import Callable
+import time
 from pathlib import Path
 from pickle import UnpicklingError
 
+from mixmae_mm.allow_list import allow_checkpoint_types
+from mixmae_mm.safe_loading import guard_loading
+
+FAILED: dict[str, Exception] = {}
+"""What could not be mended, by the name of the function, and why."""
+TRIES, PAUSE = 20, 0.1  # s
 NMS_SCHEMA = '(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
 
 
 def apply() -> None:
     """Mend what can be mended; each by itself, so that one that cannot be leaves the others alone."""
-    mends = (let_waiting_threads_sleep, import_formatter_alone, define_torchvision_operators, allow_checkpoint_types,
-             let_configs_inherit_ours, find_ourselves_in_place)
+    mends = (let_waiting_threads_sleep, guard_loading, import_formatter, define_torchvision_operators,
+             allow_checkpoint_types, let_configs_inherit_ours, find_ourselves_in_place)
     for mend in mends:
-        with contextlib.suppress(Exception):
+        try:
             mend()
+        except Exception as error:
+            FAILED[mend.__name__] = error
 
 
 def let_waiting_threads_sleep() -> None:
@@ -40,18 +44,26 @@ def let_waiting_threads_sleep() -> None:
         os.environ.setdefault('GOMP_SPINCOUNT', '10000')
 
 
-def import_formatter_alone() -> None:
-    """Import yapf, with which mmengine prints configs, in one process of this machine after the other.
+def import_formatter() -> None:
+    """Import yapf, with which mmengine prints configs, again where another process is just writing its cache.
 
-    On its first import in an environment yapf writes its grammar to a cache without a lock; of two ranks that start
-    together, one then reads half a file and ends with `EOFError: Ran out of input`. Upstream mmengine imports it by
-    itself, so this comes before anything of mmengine. Can go when yapf writes its cache in one step.
+    On its first import in an environment yapf puts its pickled grammar in place before all of it is written; of two
+    ranks that start together, one then reads half a file and ends with `EOFError: Ran out of input`. Upstream mmengine
+    imports it by itself, so this comes before anything of mmengine. Can go when yapf closes the file first.
+
+    Raises:
+        EOFError: the cache is still cut off after some seconds, so nobody is writing it.
+        UnpicklingError: the same.
     """
-    import fcntl
-
-    with Path(tempfile.gettempdir(), f'mixmae_mm-yapf-{os.getuid()}.lock').open('w') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        importlib.import_module('yapf')
+    for left in reversed(range(TRIES)):
+        try:
+            importlib.import_module('yapf')
+        except (EOFError, UnpicklingError):
+            if not left:
+                raise
+            time.sleep(PAUSE)
+        else:
+            return
 
 
 def define_torchvision_operators() -> bool:
@@ -86,23 +98,6 @@ def torchvision_is_crippled() -> bool:
     return False
 
 
-def allow_checkpoint_types() -> None:
-    """Let `torch.load` read mmengine's checkpoints without trusting them, as it refuses to since torch 2.6.
-
-    Upstream mmengine calls it with the new `weights_only=True` and cannot resume; OneDL's falls back to loading
-    anything a checkpoint asks for. What they hold beside tensors is plain data, allowed here under the names of numpy 1
-    and of numpy 2, the parsed arguments that the official MixMIM and MAE store, and the log's four statistics, looked
-    up by `log_statistic`. Anything else is refused as before.
-
-    Thread: open-mmlab/mmengine#1655, open-mmlab/mmengine#1650. Can go when no upstream mmengine has to be supported.
-    """
-    from torch import serialization
-    if hasattr(serialization, 'get_unsafe_globals_in_checkpoint'):  # since torch 2.6
-        serialization.add_safe_globals([defaultdict, Namespace, *numpy_types()])
-        from mmengine.logging import HistoryBuffer
-        serialization.add_safe_globals([HistoryBuffer, (log_statistic, 'builtins.getattr')])
-
-
 def let_configs_inherit_ours() -> None:
     """Let other repositories write `_base_ = 'mixmae_mm::...'`, which mmengine allows for a fixed list of packages."""
     from mmengine.config import utils
@@ -124,26 +119,3 @@ def find_ourselves_in_place() -> None:
         return str(Path(__file__).parent) if package == 'mixmae_mm' else found(package)
 
     config.get_installed_path = utils.get_installed_path = get_installed_path
-
-
-def log_statistic(owner: type, name: str) -> Callable:
-    """Stand in for `getattr`, with which a pickled log names its statistics and a malicious file could reach anything.
-
-    Raises:
-        UnpicklingError: if it is asked for anything but a statistic of mmengine's log.
-    """
-    from mmengine.logging import HistoryBuffer
-    if owner is not HistoryBuffer or name not in ('min', 'max', 'current', 'mean'):
-        raise UnpicklingError(f'this checkpoint asks for {name!r} of {owner!r}, which no training log needs: it is '
-                              'damaged or malicious; load it only if you trust where it is from')
-    return getattr(owner, name)
-
-
-def numpy_types() -> list[type | tuple[Callable, str]]:
-    """List what pickled arrays and numbers of numpy are made of."""
-    import numpy as np
-    core = np._core if hasattr(np, '_core') else np.core
-    functions = (core.multiarray._reconstruct, core.multiarray.scalar)
-    names = [(function, f'numpy.{place}.multiarray.{function.__name__}')
-             for function in functions for place in ('core', '_core')]
-    return [np.ndarray, np.dtype, *{type(np.dtype(code)) for code in np.typecodes['All'] if code != 'O'}, *names]

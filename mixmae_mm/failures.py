@@ -5,15 +5,14 @@ import os
 import re
 import sys
 import traceback
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from mmengine.logging import MMLogger
 
-from mixmae_mm.weights_file import UNREADABLE
+from mixmae_mm.deepspeed_folders import check_folder
+from mixmae_mm.weights_file import read_file
 
 # What our code and the hosts raise for settings, files and data that cannot work; anything else keeps its traceback.
 EXPECTED = (ValueError, OSError, KeyError, TypeError, AssertionError, ImportError, SyntaxError, FloatingPointError)
@@ -22,12 +21,13 @@ INTERRUPTED = 130
 
 
 def check_checkpoint(path: str, in_folder: bool = False) -> None:
-    """See that a checkpoint can be read, before minutes go into building data and model.
+    """Check that a checkpoint can be read without running code, before minutes go into building data and model.
 
-    Addresses (`https://...`) are left to mmengine. With `in_folder` it must be a folder, as DeepSpeed writes them.
+    Addresses (`https://...`) are checked when they are read. With `in_folder` it must be a folder, as DeepSpeed writes
+    them.
 
     Raises:
-        ValueError: there is no such file, or it is no checkpoint.
+        ValueError: there is no such file, it is no checkpoint, or it holds something that would run.
     """
     if '://' in path:
         return
@@ -39,20 +39,14 @@ def check_checkpoint(path: str, in_folder: bool = False) -> None:
     if Path(path).is_dir():
         if not in_folder:
             raise ValueError(
-                f"{path} is a folder: DeepSpeed's checkpoints go on with its strategy only. zero_to_fp32.py beside it "
-                'makes a file of its weights'
+                f"{path} is a folder: DeepSpeed's checkpoints go on with its strategy only. Its `deepspeed.utils."
+                'zero_to_fp32` makes a file of the weights of those that you wrote yourself'
             )
-        return
-    if not Path(path).is_file():
+        check_folder(path)
+    elif not Path(path).is_file():
         raise ValueError(f'there is no checkpoint {path}; checkpoints of a run are the .pth files in its work folder')
-    try:
-        if not zipfile.is_zipfile(path):  # which raises for archives on several disks
-            torch.load(path, map_location='cpu', weights_only=True)
-    except UNREADABLE as error:
-        raise ValueError(
-            f'{path} ({Path(path).stat().st_size} bytes) cannot be read as a PyTorch checkpoint: it is something else, '
-            'or was cut off while it was written or copied; name another one'
-        ) from error
+    else:
+        read_file(path)
 
 
 def describe(error: BaseException) -> str:

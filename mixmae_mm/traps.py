@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata, util
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import NamedTuple
 
 from mixmae_mm import compat
@@ -121,6 +122,22 @@ def find_torchvision() -> Iterator[Finding]:
                       f'{PIP} install --force-reinstall --no-deps torchvision')
 
 
+def find_unmended() -> Iterator[Finding]:
+    """Report what `import mixmae_mm` could not mend although what it mends can be imported."""
+    cache = compat.FAILED.get('import_formatter')
+    if isinstance(cache, EOFError | UnpicklingError):
+        command = f"{sys.executable} -c 'import platformdirs; print(platformdirs.user_cache_dir(\"YAPF\"))'"
+        yield Finding(f'the cache of yapf is cut off ({cache}): remove the folder that this names', command)
+    if any(failure(name) for name in ('torch', 'numpy', 'mmengine.logging', 'mmengine.config')):
+        return
+    for name, error in compat.FAILED.items():
+        if error is not cache:
+            reason = f'{type(error).__name__}: {error}'.splitlines()[0][:200]
+            wanted = reason.partition('pip install ')[2]
+            mend = f'{PIP} install {wanted}' if wanted else '-'
+            yield Finding(f'import mixmae_mm could not {name.replace("_", " ")} ({reason})', mend)
+
+
 def find_resume() -> Iterator[Finding]:
     """Report a stack that cannot load mmengine's checkpoints safely even with what compat allows."""
     if failure('torch') or failure('mmengine.logging'):
@@ -197,5 +214,5 @@ def find_openmim() -> Iterator[Finding]:
                       f'{PIP} uninstall -y openmim')
 
 
-CHECKS = (find_unimportable, find_torchvision, find_resume, find_mmcv, find_twins, find_wheel_cache, find_missing,
-          find_gpu, find_openmim)
+CHECKS = (find_unimportable, find_unmended, find_torchvision, find_resume, find_mmcv, find_twins, find_wheel_cache,
+          find_missing, find_gpu, find_openmim)

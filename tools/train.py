@@ -32,6 +32,8 @@ def parse_args() -> argparse.Namespace:
 
 def set_resume(config: Config, resume: str | None) -> None:
     """Decide where training starts: anew, from `load_from`, or where a checkpoint stopped."""
+    if resume is None and config.get('resume') and not config.get('load_from'):
+        resume = 'auto'  # asked for by the config
     if resume == 'auto':
         resume = _last_checkpoint(config.work_dir)
         if resume is None:

@@ -48,6 +48,11 @@ class HuggingFacePictures(PictureDataset):
             import datasets
         except ImportError as error:
             raise ImportError('HuggingFacePictures needs datasets: pip install datasets') from error
+        if int(datasets.__version__.partition('.')[0]) < 4:
+            raise ImportError(
+                f'datasets {datasets.__version__} may run a script that lies beside the data: '
+                'pip install "datasets>=4"'
+            )
         table = self._load(datasets)
         pictures = [name for name, feature in table.features.items() if isinstance(feature, datasets.Image)]
         wanted = pictures if self.column is None else [name for name in table.features if name == self.column]

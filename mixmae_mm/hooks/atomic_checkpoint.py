@@ -52,6 +52,23 @@ class AtomicCheckpointHook(CheckpointHook):
             backend_args = dict(backend='mixmae_mm.atomic')
         super().__init__(*args, out_dir=out_dir, backend_args=backend_args, **kwargs)
 
+    def before_train(self, runner: Runner) -> None:
+        """Prepare, and forget a best checkpoint that is not one of this run's.
+
+        The checkpoint that is resumed names it, and whatever it names is removed once there is a better one.
+        """
+        super().before_train(runner)
+        if not self._is_own(getattr(self, 'best_ckpt_path', None)):
+            self.best_ckpt_path = None
+        paths = getattr(self, 'best_ckpt_path_dict', {})
+        paths.update({name: None for name, path in paths.items() if not self._is_own(path)})
+
+    def _is_own(self, path: str | None) -> bool:
+        """Tell whether a path is that of a best checkpoint in the folder of this run, or there is none."""
+        folder, name = os.path.split(str(path))
+        in_place = os.path.realpath(folder) == os.path.realpath(self.out_dir)
+        return path is None or (in_place and name.startswith('best_'))
+
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         """Save, point to it, and then remove what is one too many."""
         keep, surplus = self.max_keep_ckpts, None

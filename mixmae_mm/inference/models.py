@@ -70,8 +70,7 @@ def build_encoder(config: Config, checkpoint: str | None) -> nn.Module:
     if checkpoint is None:
         backbone.init_weights()
     else:
-        if not checkpoint.endswith('.safetensors'):  # which PyTorch itself does not read
-            check_checkpoint(checkpoint)
+        check_checkpoint(checkpoint)
         load_backbone(backbone, checkpoint)
     return backbone.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
 

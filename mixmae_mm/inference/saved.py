@@ -31,7 +31,7 @@ def read_saved(file: str | os.PathLike) -> tuple[list[str], np.ndarray]:
 def _read_arrays(path: Path) -> tuple[list[str], np.ndarray]:
     """Read an .npz file."""
     try:
-        with np.load(path) as arrays:
+        with np.load(path, allow_pickle=False) as arrays:
             return arrays['names'].tolist(), arrays['features']
     except (KeyError, ValueError, OSError, TypeError) as error:
         raise ValueError(f'{path} holds no "features" and "names", as FeatureExtractor.save writes: {error}') from error
@@ -40,9 +40,12 @@ def _read_arrays(path: Path) -> tuple[list[str], np.ndarray]:
 def _read_table(path: Path) -> tuple[list[str], np.ndarray]:
     """Read a .parquet file."""
     try:
+        import pyarrow
         from pyarrow import parquet
     except ImportError as error:
         raise ImportError(f'{path} needs pyarrow: pip install pyarrow') from error
+    if int(pyarrow.__version__.partition('.')[0]) < 15:
+        raise ImportError(f'pyarrow {pyarrow.__version__} may run what a table holds: pip install "pyarrow>=15"')
     table = parquet.read_table(path)
     if not {'names', 'features'} <= set(table.column_names):
         raise ValueError(f'{path} has the columns {table.column_names}, not "features" and "names"')

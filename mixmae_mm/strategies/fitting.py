@@ -1,7 +1,9 @@
 """What a config must say differently for the strategy that it names."""
 
 import importlib.util
+import json
 import os
+from pathlib import Path
 
 import mmengine._strategy.deepspeed
 from mmengine.config import Config
@@ -57,7 +59,7 @@ def _to_deepspeed(config: Config) -> None:
     wrapper, ours = config.optim_wrapper, dict(config.optim_wrapper)
     config.strategy.type = 'DeepSpeedStrategy'  # mmengine's runner knows it by this name alone
     settings = config.strategy.get('config') or {}
-    settings = mmengine.load(settings) if isinstance(settings, str) else dict(settings)
+    settings = json.loads(Path(settings).read_text()) if isinstance(settings, str) else dict(settings)
     kind = ours.pop('type')
     half, clip = ours.pop('dtype', 'float16'), dict(ours.pop('clip_grad', None) or {})
     known = {'optimizer', 'constructor', 'paramwise_cfg', 'accumulative_counts'}

@@ -9,9 +9,10 @@ import fnmatch
 import json
 import math
 import re
-import runpy
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from mixmae_mm.visualization.stored_config import read_setting
 
 Record = dict[str, float]
 SCALARS, CONFIG = 'vis_data/scalars.json', 'vis_data/config.py'
@@ -107,7 +108,8 @@ def named(records: Iterable[Record], start: str) -> list[str]:
 def read_chance(work_dir: Path) -> float | None:
     """Tell the TopK precision that guessing has: one over the sources, or None if they do not share equally."""
     files = sorted(work_dir.glob(f'*/{CONFIG}')) or list(work_dir.glob(CONFIG))
-    mixing = runpy.run_path(str(files[-1]))['model']['data_preprocessor'] if files else {}
+    model = read_setting(files[-1], 'model') if files else None
+    mixing = model.get('data_preprocessor') or {} if isinstance(model, dict) else {}
     even = 'num_sources' in mixing and not (mixing.get('shares') or mixing.get('hidden_ratio'))
     return 1 / mixing['num_sources'] if even else None
 

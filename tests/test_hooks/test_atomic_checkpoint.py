@@ -1,7 +1,11 @@
 """Checkpoints that are whole or not there, and old ones that stay until then."""
 
+import uuid
+from types import SimpleNamespace
+
 import pytest
 from mmengine.fileio import LocalBackend, get_file_backend
+from mmengine.logging import MessageHub, MMLogger
 from training_toys import last_checkpoint, run_until, toy_config
 
 from mixmae_mm.hooks import AtomicBackend, AtomicCheckpointHook
@@ -58,3 +62,25 @@ def test_files_elsewhere_are_left_to_mmengine():
     backend = get_file_backend('folder', backend_args=AtomicCheckpointHook(out_dir='folder').backend_args)
     assert isinstance(backend, AtomicBackend)
     assert isinstance(backend, LocalBackend)
+
+
+@pytest.mark.parametrize('save_best', [['top1'], ['top1', 'top5']])
+def test_a_checkpoint_names_no_file_elsewhere_to_be_removed(tmp_path, save_best):
+    """mmengine removes the file or folder that the checkpoint resumed from calls the best, once there is a better."""
+    (tmp_path / 'link').symlink_to(tmp_path)
+    names = {
+        str(tmp_path / 'best_top1_epoch_3.pth'): True,
+        str(tmp_path / 'link/best_top1_epoch_3.pth'): True,
+        str(tmp_path.parent / 'best_top1_epoch_3.pth'): False,
+        str(tmp_path / 'vis_data'): False,
+        str(tmp_path / '..'): False,
+    }
+    for named, is_own in names.items():
+        hub = MessageHub.get_instance(uuid.uuid4().hex)
+        for name in ('best_ckpt', 'best_ckpt_top1', 'best_ckpt_top5'):
+            hub.update_info(name, named)
+        hook = AtomicCheckpointHook(save_best=save_best, rule='greater')
+        logger = MMLogger.get_current_instance()
+        hook.before_train(SimpleNamespace(work_dir=str(tmp_path), logger=logger, message_hub=hub))
+        kept = [hook.best_ckpt_path] if len(save_best) == 1 else [*hook.best_ckpt_path_dict.values()]
+        assert kept == [named if is_own else None] * len(save_best)

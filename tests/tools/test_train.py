@@ -155,7 +155,7 @@ def test_a_missing_checkpoint(tmp_path, resume):
 def test_a_file_that_is_no_checkpoint(tmp_path, checkpoint, kind):
     content = {'text': b'a shopping list', 'cut off': checkpoint.read_bytes()[:-100], 'empty': b''}[kind]
     checkpoint.write_bytes(content)
-    with pytest.raises(ValueError, match=rf'epoch_3.pth \({len(content)} bytes\) cannot be read as a PyTorch'):
+    with pytest.raises(ValueError, match=r'epoch_3\.pth cannot be read as weights'):
         resumed(tmp_path, str(checkpoint))
 
 

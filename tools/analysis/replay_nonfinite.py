@@ -13,7 +13,7 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 
-from mixmae_mm.compat import allow_checkpoint_types  # before the host packages: mixmae_mm mends what breaks on import
+from mixmae_mm.allow_list import allow_checkpoint_types  # before the host packages: mixmae_mm mends them
 
 # isort: split
 import torch
@@ -25,10 +25,10 @@ from torch import Tensor, nn
 
 from mixmae_mm.failures import readable_errors
 from mixmae_mm.nonfinite import Finding, Iteration, find_nonfinite
-from mixmae_mm.weights_file import read_weights
+from mixmae_mm.weights_file import explain, read_weights
 
-PLAIN_DATA = ('mixmae_mm.datasets.', 'mmengine.structures.', 'mmpretrain.structures.', 'mmdet.structures.',
-              'mmseg.structures.')  # fmt: skip
+PLAIN_DATA = ('mixmae_mm.datasets.samplers.SeededIndex', 'mmengine.structures.', 'mmpretrain.structures.',
+              'mmdet.structures.', 'mmseg.structures.')  # fmt: skip
 """Where the classes live of which batches are made; files may name these and no others."""
 
 
@@ -49,8 +49,9 @@ def read_event(path: Path) -> dict:
             event = torch.load(path, weights_only=True)
         iterations = [Iteration(**each) for each in event['iterations']]
     except Exception as error:
-        reason = str(error).strip().partition('\n')[0] or type(error).__name__
-        raise ValueError(f'{path} is not what NanGuardHook wrote, or was damaged: {reason}') from error
+        raise ValueError(
+            f'{path} is not what NanGuardHook wrote, or was damaged: {explain(error, path)}'
+        ) from error
     return event | dict(iterations=iterations)
 
 
@@ -58,8 +59,8 @@ def _find_class(name: str) -> type:
     """Find a class by where it lives."""
     module, _, own = name.rpartition('.')
     found = getattr(importlib.import_module(module), own)
-    if not isinstance(found, type):
-        raise ValueError(f'{name} is no class')
+    if not isinstance(found, type) or f'{found.__module__}.{found.__qualname__}' != name:
+        raise ValueError(f'{name} is no class of batches')
     return found
 
 
