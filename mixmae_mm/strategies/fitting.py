@@ -1,16 +1,16 @@
 """What a config must say differently for the strategy that it names."""
 
 import importlib.util
-import os
 
 import mmengine._strategy.deepspeed
 from mmengine.config import Config
-from mmengine.logging import print_log
 
 UNFIT_HOOKS = {
     'EMAHook': 'copies the model, which cannot be copied once it is shared out',
     'CompileBackboneHook': 'compiles the backbone as one graph, which gathering shards breaks',
 }
+ACCUMULATION = 'gradient_accumulation_steps'
+"""What DeepSpeed calls `accumulative_counts`."""
 
 
 def find_strategy(config: Config) -> str | None:
@@ -41,6 +41,24 @@ def fit_strategy(config: Config) -> None:
         _to_deepspeed(config)
 
 
+def find_accumulation(config: Config) -> int:
+    """Return over how many iterations the gradients of one update are accumulated.
+
+    Raises:
+        ValueError: the optimizer wrapper and DeepSpeed's settings disagree.
+    """
+    told = {
+        'optim_wrapper.accumulative_counts': config.optim_wrapper.get('accumulative_counts'),
+        f'strategy.{ACCUMULATION}': (config.get('strategy') or {}).get(ACCUMULATION),
+        f'strategy.config.{ACCUMULATION}': _deepspeed_settings(config).get(ACCUMULATION),
+    }
+    numbers = {name: number for name, number in told.items() if number is not None}
+    if len(set(numbers.values())) > 1:
+        said = ' and '.join(f'{name}={number}' for name, number in numbers.items())
+        raise ValueError(f'gradients are accumulated over one number of iterations, got {said}: set one of them')
+    return next(iter(numbers.values()), 1)
+
+
 def leave_strategy(config: Config) -> None:
     """Have a config tested as any other is: checkpoints are read whole."""
     config.pop('runner_type', None)
@@ -52,13 +70,20 @@ def _plain(kind: str | type | None) -> str | None:
     return None if kind is None else getattr(kind, '__name__', kind).rpartition('.')[-1]
 
 
+def _deepspeed_settings(config: Config) -> dict:
+    """Return what a config has in DeepSpeed's own words, there or in a file."""
+    settings = (config.get('strategy') or {}).get('config') or {}
+    return mmengine.load(settings) if isinstance(settings, str) else dict(settings)
+
+
 def _to_deepspeed(config: Config) -> None:
     """Say in DeepSpeed's words what the optimizer wrapper asks for."""
     wrapper, ours = config.optim_wrapper, dict(config.optim_wrapper)
     config.strategy.type = 'DeepSpeedStrategy'  # mmengine's runner knows it by this name alone
-    settings = config.strategy.get('config') or {}
-    settings = mmengine.load(settings) if isinstance(settings, str) else dict(settings)
+    settings, accumulation = _deepspeed_settings(config), find_accumulation(config)
     kind = ours.pop('type')
+    if ours.get('loss_scale') == dict(enabled=False):  # as set_precision has it for bfloat16
+        del ours['loss_scale']
     half, clip = ours.pop('dtype', 'float16'), dict(ours.pop('clip_grad', None) or {})
     known = {'optimizer', 'constructor', 'paramwise_cfg', 'accumulative_counts'}
     if kind not in ('OptimWrapper', 'AmpOptimWrapper', 'DeepSpeedOptimWrapper') or set(ours) - known:
@@ -75,19 +100,9 @@ def _to_deepspeed(config: Config) -> None:
     if clip:
         settings['gradient_clipping'] = clip['max_norm']
     if 'accumulative_counts' in ours:
-        settings['gradient_accumulation_steps'] = ours['accumulative_counts']
+        settings[ACCUMULATION] = accumulation
     kept = {key: wrapper[key] for key in ('optimizer', 'constructor', 'paramwise_cfg') if key in wrapper}
     config.strategy.config, config.optim_wrapper = settings, dict(type='DeepSpeedOptimWrapper', **kept)
-    _scale_rate(config)
     if importlib.util.find_spec('deepspeed') and not importlib.util.find_spec('deepspeed.runtime.fp16.onebit'):
         # mmengine would register optimisers of DeepSpeed's that are gone since 0.19; ours are torch's
         mmengine._strategy.deepspeed.register_deepspeed_optimizers = list
-
-
-def _scale_rate(config: Config) -> None:
-    """Scale the learning rate as the other strategies do where `auto_scale_lr` asks for it; DeepSpeed's does not."""
-    scaling = config.get('auto_scale_lr') or {}
-    if scaling.get('enable'):
-        batch = int(os.environ['WORLD_SIZE']) * config.train_dataloader.batch_size
-        config.optim_wrapper.optimizer.lr *= batch / scaling.base_batch_size
-        print_log(f'learning rate for batches of {batch}: {config.optim_wrapper.optimizer.lr:g}', logger='current')
