@@ -82,19 +82,10 @@ def _to_deepspeed(config: Config) -> None:
     config.strategy.type = 'DeepSpeedStrategy'  # mmengine's runner knows it by this name alone
     settings, accumulation = _deepspeed_settings(config), find_accumulation(config)
     kind = ours.pop('type')
+    half, clip = ours.pop('dtype', 'float16'), dict(ours.pop('clip_grad', None) or {})
     if ours.get('loss_scale') == dict(enabled=False):  # as set_precision has it for bfloat16
         del ours['loss_scale']
-    half, clip = ours.pop('dtype', 'float16'), dict(ours.pop('clip_grad', None) or {})
-    known = {'optimizer', 'constructor', 'paramwise_cfg', 'accumulative_counts'}
-    if kind not in ('OptimWrapper', 'AmpOptimWrapper', 'DeepSpeedOptimWrapper') or set(ours) - known:
-        rest = f' with {sorted(set(ours) - known)}' if set(ours) - known else ''
-        raise ValueError(
-            f'DeepSpeed cannot stand in for the optimizer wrapper {kind}{rest}: it takes OptimWrapper and '
-            f'AmpOptimWrapper with {sorted(known | {"dtype", "clip_grad"})}'
-        )
-    norm = {'type': 'norm', 'norm_type': 2}
-    if any(clip[key] != norm.get(key) for key in clip if key != 'max_norm'):
-        raise ValueError(f'DeepSpeed clips gradients by their 2-norm alone (max_norm), got clip_grad={clip}')
+    _check_wrapper(kind, ours, clip)
     if kind == 'AmpOptimWrapper':
         settings['torch_autocast'] = dict(enabled=True, dtype=half)
     if clip:
@@ -106,3 +97,21 @@ def _to_deepspeed(config: Config) -> None:
     if importlib.util.find_spec('deepspeed') and not importlib.util.find_spec('deepspeed.runtime.fp16.onebit'):
         # mmengine would register optimisers of DeepSpeed's that are gone since 0.19; ours are torch's
         mmengine._strategy.deepspeed.register_deepspeed_optimizers = list
+
+
+def _check_wrapper(kind: str, settings: dict, clip: dict) -> None:
+    """Check that DeepSpeed can do what an optimizer wrapper does.
+
+    Raises:
+        ValueError: it has another type or other settings than DeepSpeed knows, or clips gradients otherwise.
+    """
+    known = {'optimizer', 'constructor', 'paramwise_cfg', 'accumulative_counts'}
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper', 'DeepSpeedOptimWrapper') or set(settings) - known:
+        rest = f' with {sorted(set(settings) - known)}' if set(settings) - known else ''
+        raise ValueError(
+            f'DeepSpeed cannot stand in for the optimizer wrapper {kind}{rest}: it takes OptimWrapper and '
+            f'AmpOptimWrapper with {sorted(known | {"dtype", "clip_grad"})}'
+        )
+    norm = {'type': 'norm', 'norm_type': 2}
+    if any(clip[key] != norm.get(key) for key in clip if key != 'max_norm'):
+        raise ValueError(f'DeepSpeed clips gradients by their 2-norm alone (max_norm), got clip_grad={clip}')

@@ -61,7 +61,14 @@ def test_negative_numbers_are_refused(numbers):
 
 
 def test_positions_fold_into_seeds_of_63_bits_that_differ():
-    seeds = {fold(seed, *rest) for seed in (0, 1) for rest in ((), (0,), (1,), (0, 0), (0, 1), (1, 0))}
-    assert len(seeds) == 12
+    """Of ranks and iterations, and of the same while validating."""
+    positions = [(seed, rank, *rest) for seed in (0, 1) for rank in (0, 1) for rest in ((0,), (1,), (0, 1), (1, 1))]
+    seeds = {fold(*position) for position in positions}
+    assert len(seeds) == len(positions) == 16
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert max(seeds) > 2**60
+
+
+def test_a_fold_is_what_numpy_spreads_the_numbers_into():
+    words = np.random.SeedSequence((7, 3, 5)).generate_state(2, np.uint32)
+    assert fold(7, 3, 5) == (int(words[1]) << 32 | int(words[0])) >> 1
