@@ -51,6 +51,7 @@ def test_every_generator_gets_the_seed_and_numpy_as_much_as_it_takes(seed, high)
     seed_everything(seed + high)
     assert random.random() == random.Random(seed + high).random()
     assert np.random.rand() == np.random.RandomState(seed).rand()
+    assert torch.initial_seed() == seed + high  # of which a GPU's generator takes all bits, a CPU's the lower half
     assert torch.rand(()) == torch.rand((), generator=torch.Generator().manual_seed(seed + high))
 
 
