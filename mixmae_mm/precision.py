@@ -88,6 +88,8 @@ def _on_gpu(config: Config, amp: bool) -> None:
             "models with a roi_head cannot train in bfloat16, which mmcv's RoIAlign does not know: set "
             '--cfg-options optim_wrapper.dtype=float16'
         )
+    if wrapper.get('dtype') in BFLOAT16:
+        wrapper.loss_scale = dict(enabled=False)  # the range is that of float32: nothing to scale, nor to wait for
 
 
 def _hindrance(config: Config, amp: bool) -> str | None:

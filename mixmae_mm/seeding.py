@@ -19,7 +19,7 @@ def fold(seed: int, *position: int) -> int:
     Raises:
         ValueError: a number is negative.
     """
-    if min(seed, *position) < 0:
+    if min((seed, *position)) < 0:
         raise ValueError(f'seed and position must not be negative, got {(seed, *position)}')
     return int(np.random.SeedSequence((seed, *position)).generate_state(1, np.uint64)[0] >> np.uint64(1))
 

@@ -15,6 +15,7 @@ from mixmae_mm.precision import CpuAmpOptimWrapper, multiplies_bfloat16, set_pre
 
 DETECTOR = dict(type='mmdet.MaskRCNN', rpn_head=dict(), roi_head=dict())
 OURS = 'mixmae_mm.CpuAmpOptimWrapper'
+UNSCALED = dict(type='AmpOptimWrapper', dtype='bfloat16', loss_scale=dict(enabled=False))
 CPUS = {
     'Zen 4': ('flags\t\t: fpu avx512_bf16 avx512_vnni', True),
     'Sapphire Rapids': ('flags\t\t: fpu amx_bf16 amx_tile', True),
@@ -39,18 +40,29 @@ def wrapper_on(monkeypatch):
     return wrapper_after
 
 
-@pytest.mark.parametrize(('capability', 'dtype'), [((9, 0), 'bfloat16'), ((7, 5), 'float16')])
-def test_amp_takes_the_best_type_of_the_gpu(wrapper_on, capability, dtype):
-    amp = dict(type='AmpOptimWrapper', dtype=dtype)
+@pytest.mark.parametrize(
+    ('capability', 'amp'), [((9, 0), UNSCALED), ((7, 5), dict(type='AmpOptimWrapper', dtype='float16'))]
+)
+def test_amp_takes_the_best_type_of_the_gpu(wrapper_on, capability, amp):
     assert wrapper_on('GPU', True, capability=capability, type='OptimWrapper') == amp
     assert wrapper_on('GPU', True, capability=capability) == amp
     assert wrapper_on('GPU', True, type='OptimWrapper', dtype='float16')['dtype'] == 'float16'
 
 
 def test_on_a_gpu_a_config_gets_what_it_asks_for(wrapper_on):
-    for asked in (dict(type='AmpOptimWrapper', dtype='bfloat16', loss_scale='dynamic'), dict(type='OptimWrapper')):
+    for asked in (dict(type='AmpOptimWrapper', dtype='float16', loss_scale='dynamic'), dict(type='OptimWrapper')):
         assert wrapper_on('GPU', False, **asked) == asked
     assert wrapper_on('GPU', False) == {}
+
+
+@pytest.mark.parametrize('dtype', ['bfloat16', torch.bfloat16])
+@pytest.mark.parametrize('scale', [dict(), dict(loss_scale='dynamic'), dict(loss_scale=512.0)])
+@pytest.mark.parametrize('amp', [False, True])
+@pytest.mark.parametrize('strategy', [None, dict(type='mixmae_mm.ShardingStrategy'), dict(type='DeepSpeedStrategy')])
+def test_in_bfloat16_no_loss_is_scaled(wrapper_on, dtype, scale, amp, strategy):
+    """Its range is that of float32; a scaler would cost a pass and hide bad gradients from the guard."""
+    asked = dict(type='AmpOptimWrapper', dtype=dtype)
+    assert wrapper_on('GPU', amp, strategy=strategy, **asked, **scale) == dict(asked, loss_scale=dict(enabled=False))
 
 
 def test_detectors_on_a_gpu_train_in_float16(wrapper_on):
@@ -104,14 +116,14 @@ def test_what_a_run_on_a_cpu_wrote_out_asks_for_bfloat16(wrapper_on, amp):
     """A config in a work folder is trained again: there, on a GPU, and on a CPU that cannot."""
     assert wrapper_on('modern CPU', amp, type=OURS) == dict(type=OURS)
     assert wrapper_on('modern CPU', amp, type=CpuAmpOptimWrapper) == dict(type=OURS)
-    assert wrapper_on('GPU', amp, type=OURS) == dict(type='AmpOptimWrapper', dtype='bfloat16')
+    assert wrapper_on('GPU', amp, type=OURS) == UNSCALED
     assert wrapper_on('old CPU', False, type=OURS) == dict(type='OptimWrapper')
 
 
 def test_only_roi_heads_are_kept_from_bfloat16(wrapper_on):
     asked = dict(type='AmpOptimWrapper', dtype='bfloat16')
     for model in (dict(bbox_head=dict()), dict(rpn_head=dict(), roi_head=None)):
-        assert wrapper_on('GPU', False, model=model, **asked) == asked
+        assert wrapper_on('GPU', False, model=model, **asked) == UNSCALED
     for model in (dict(type='mmdet.SoftTeacher', detector=DETECTOR), dict(parts=[dict(one=DETECTOR)])):
         with pytest.raises(ValueError, match='roi_head cannot train in bfloat16'):
             wrapper_on('GPU', False, model=model, **asked)

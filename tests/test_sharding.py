@@ -17,7 +17,7 @@ from torch.multiprocessing import spawn
 
 from mixmae_mm.checkpoints import load_backbone
 from mixmae_mm.registry import MODELS
-from mixmae_mm.strategies import ShardingStrategy, wrap_blocks
+from mixmae_mm.strategies import ShardingStrategy, fit_strategy, scale_rate, wrap_blocks
 from mixmae_mm.strategies.sharding import name_parameters
 
 pytestmark = pytest.mark.slow
@@ -167,21 +167,35 @@ OPTIMIZERS = {
     'LARS': dict(optimizer=dict(type='LARS', lr=1.0)),
     'Adagrad': dict(optimizer=dict(type='Adagrad', lr=1.0)),
 }
+SCALED = dict(
+    launcher='pytorch',
+    strategy=dict(type='mixmae_mm.ShardingStrategy'),
+    train_dataloader=dict(batch_size=8),
+    optim_wrapper=dict(optimizer=dict(type='SGD', lr=1.0), accumulative_counts=2),
+    auto_scale_lr=dict(base_batch_size=256, enable=True),
+)
 
 
 def share_out(rank, folder, port):
     """Build optimisers by the strategy in a process of its own; note their settings, or the error."""
     faulthandler.dump_traceback_later(100, exit=True)
-    os.environ.update(LOCAL_RANK='0')
+    os.environ.update(LOCAL_RANK='0', WORLD_SIZE='4')
     distributed.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=0, world_size=1)
     init_default_scope('mmpretrain')
+    config = Config(SCALED)
+    scale_rate(config)
+    fit_strategy(config)
     noted = {}
-    for name, wrapper in OPTIMIZERS.items():
+    for name, wrapper in (OPTIMIZERS | dict(scaled=config.optim_wrapper)).items():
         strategy = ShardingStrategy(
-            work_dir=folder, model_wrapper=dict(auto_wrap_policy=wrap_blocks), env_kwargs=dict(launcher='none')
+            work_dir=folder,
+            model_wrapper=dict(auto_wrap_policy=wrap_blocks),
+            env_kwargs=dict(launcher='none'),
+            auto_scale_lr=config.auto_scale_lr,
         )
+        dispatch = dict(max_iters=4, train_micro_batch_size_per_gpu=8)
         try:
-            strategy.prepare(copy.deepcopy(CLASSIFIER), optim_wrapper=copy.deepcopy(wrapper))
+            strategy.prepare(copy.deepcopy(CLASSIFIER), optim_wrapper=copy.deepcopy(wrapper), dispatch_kwargs=dispatch)
         except ValueError as error:
             noted[name] = str(error)
             continue
@@ -208,6 +222,10 @@ def test_settings_go_by_the_names_without_wrappers(noted):
     assert slow == ['backbone.blocks.0.attn.proj.weight', 'backbone.blocks.0.attn.proj.bias']
     assert rates['head.fc.weight'] == pytest.approx(3.0)
     assert rates['backbone.blocks.1.attn.proj.weight'] == 1.0
+
+
+def test_the_rate_is_scaled_once_by_processes_images_and_accumulated_iterations(noted):
+    assert set(noted['scaled'].values()) == {4 * 8 * 2 / 256}
 
 
 @pytest.mark.parametrize('name', ['LARS', 'Adagrad'])

@@ -63,14 +63,6 @@ def test_what_deepspeed_was_told_already_stays(tmp_path, as_file):
     assert config.strategy.config.to_dict() == told | dict(torch_autocast=dict(enabled=True, dtype='bfloat16'))
 
 
-def test_deepspeed_scales_the_rate_with_the_batch(monkeypatch):
-    monkeypatch.setenv('WORLD_SIZE', '4')
-    scaling = dict(auto_scale_lr=dict(enable=True, base_batch_size=256), train_dataloader=dict(batch_size=32))
-    assert fit(**scaling).optim_wrapper.optimizer.lr == pytest.approx(1e-3 * 4 * 32 / 256)
-    scaling['auto_scale_lr']['enable'] = False
-    assert fit(**scaling).optim_wrapper.optimizer.lr == 1e-3
-
-
 @pytest.mark.parametrize('strategy', ['mixmae_mm.ShardingStrategy', 'DeepSpeedStrategy'])
 @pytest.mark.parametrize('hook', ['EMAHook', 'mixmae_mm.CompileBackboneHook'])
 def test_hooks_that_need_the_whole_model_are_refused(strategy, hook):

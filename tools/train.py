@@ -16,7 +16,7 @@ from mixmae_mm.failures import check_checkpoint, readable_errors
 from mixmae_mm.host_memory import keep_freed_memory
 from mixmae_mm.launching import argument_parser, has_accelerator, join_processes, read_config, say
 from mixmae_mm.precision import set_precision
-from mixmae_mm.strategies import find_strategy, fit_strategy
+from mixmae_mm.strategies import find_strategy, fit_strategy, scale_rate
 
 
 def parse_args() -> argparse.Namespace:
@@ -57,19 +57,9 @@ def _last_checkpoint(work_dir: str) -> str | None:
 
 
 def set_lr_scaling(config: Config, scale: bool) -> None:
-    """Turn on mmengine's linear scaling of the learning rate.
-
-    Raises:
-        ValueError: the config does not say for which batch its learning rate is.
-    """
-    if not scale:
-        return
-    if 'base_batch_size' not in config.get('auto_scale_lr', {}):
-        raise ValueError(
-            '--auto-scale-lr needs the batch size (GPUs x batch per GPU) that the learning rate of this config is for: '
-            'add auto_scale_lr=dict(base_batch_size=...) to the config'
-        )
-    config.auto_scale_lr.enable = True
+    """Scale the learning rate with the job's batch if the command line or the config asks for it."""
+    if scale or (config.get('auto_scale_lr') or {}).get('enable'):
+        scale_rate(config)
 
 
 def check_batches(runner: Runner) -> None:

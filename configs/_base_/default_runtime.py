@@ -4,7 +4,7 @@ default_scope = 'mmpretrain'
 
 # Ours stand here, not in custom_hooks, because a config that sets custom_hooks (an EMA, say) replaces the whole list.
 default_hooks = dict(
-    runtime_info=dict(type='RuntimeInfoHook'),
+    runtime_info=dict(type='mixmae_mm.BaseRateHook'),
     iteration_seed=dict(type='mixmae_mm.IterationSeedHook'),
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=100),

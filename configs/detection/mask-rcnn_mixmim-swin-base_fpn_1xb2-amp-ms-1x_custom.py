@@ -1,11 +1,11 @@
 """Mask R-CNN on your own data in COCO's format: copy this file, change the first three lines, one GPU.
 
     python tools/dataset_converters/check_dataset.py --config configs/detection/mask-rcnn_mixmim-swin-base_fpn_1xb2-amp-ms-1x_custom.py
-    python tools/train.py configs/detection/mask-rcnn_mixmim-swin-base_fpn_1xb2-amp-ms-1x_custom.py --auto-scale-lr \
+    python tools/train.py configs/detection/mask-rcnn_mixmim-swin-base_fpn_1xb2-amp-ms-1x_custom.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
 `data_root` holds pictures and the two JSON files; `classes` are the names of the categories, all of them or those wanted.
-Untuned: the learning rate is COCO's for batch 16, which `--auto-scale-lr` scales to this one.
+Untuned: the learning rate is COCO's for batch 16, scaled to batch 2; for another batch add `--auto-scale-lr`.
 """
 
 _base_ = './mask-rcnn_mixmim-swin-base_fpn_8xb2-amp-ms-1x_coco.py'
@@ -22,3 +22,5 @@ val_dataloader = dict(dataset=dict(_own, ann_file=val_json, data_prefix=dict(img
 test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + val_json)
 test_evaluator = val_evaluator
+optim_wrapper = dict(optimizer=dict(lr=1e-4 * 2 / _base_.auto_scale_lr.base_batch_size))
+auto_scale_lr = dict(base_batch_size=2)

@@ -1,5 +1,6 @@
 """What the hooks share that watch a training: when they look, what it may cost, and that it harms nothing."""
 
+import math
 import traceback
 from typing import Any
 
@@ -140,8 +141,14 @@ def _counts_epochs(runner: Runner) -> bool:
 
 
 def _epoch_length(runner: Runner) -> int:
-    """Tell how many iterations go through the pictures once; all of them where that is not known."""
+    """Return how many iterations all processes together take to go through the images once; if unknown, all there are.
+
+    A sampler without end is as long as the dataset in each process, so that its loader is as long as in a single one.
+    """
+    loader = runner.train_loop.dataloader
+    sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
     try:
-        return len(runner.train_loop.dataloader)
+        sharing = runner.world_size if len(sampler) == len(loader.dataset) else 1
+        return math.ceil(len(loader) / sharing)
     except TypeError:
         return runner.max_iters

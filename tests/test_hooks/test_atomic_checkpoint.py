@@ -1,11 +1,13 @@
 """Checkpoints that are whole or not there, and old ones that stay until then."""
 
 import uuid
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.logging import MessageHub, MMLogger
+from mmengine.runner import Runner
 from training_toys import last_checkpoint, run_until, toy_config
 
 from mixmae_mm.hooks import AtomicBackend, AtomicCheckpointHook
@@ -54,6 +56,20 @@ def test_a_resumed_run_goes_on_removing(tmp_path):
     run_until(config_with(tmp_path, max_keep_ckpts=2), resume=True)
     assert len(names(tmp_path)) == 2
     assert not set(before) & set(names(tmp_path)[-1:])
+
+
+@pytest.mark.parametrize('keep', [1, 2])
+def test_checkpoints_that_are_folders_are_removed_too(tmp_path, monkeypatch, keep):
+    """As DeepSpeed's are, and whatever stands in them."""
+
+    def save(runner, out_dir, filename, *args, **kwargs):
+        (Path(out_dir, filename) / 'inside').mkdir(parents=True)
+        (Path(out_dir, filename) / 'inside/weights.pt').touch()
+
+    monkeypatch.setattr(Runner, 'save_checkpoint', save)
+    run_until(config_with(tmp_path, max_keep_ckpts=keep))
+    assert names(tmp_path) == [f'epoch_{epoch}.pth' for epoch in range(5 - keep, 5)]
+    assert all((tmp_path / name / 'inside/weights.pt').is_file() for name in names(tmp_path))
 
 
 def test_files_elsewhere_are_left_to_mmengine():

@@ -1,10 +1,14 @@
 """Steps on numbers that are none are not taken, and what led to them can be run again."""
 
+import contextlib
 import faulthandler
+import functools
+import gc
 import logging
 import os
 import random
 import re
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +17,7 @@ import torch
 from fragile_toys import fragile_config, snapshot
 from micro_training import free_port
 from mmengine.hooks import Hook
-from mmengine.optim import BaseOptimWrapper
+from mmengine.optim import BaseOptimWrapper, OptimWrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import distributed
@@ -21,7 +25,7 @@ from torch.multiprocessing import spawn
 from training_toys import last_checkpoint, run_until, same, trained_alike
 
 from mixmae_mm.hooks import NanGuardHook
-from mixmae_mm.hooks.nan_guard import Fault, _worst
+from mixmae_mm.hooks.nan_event import Fault, worst
 from mixmae_mm.nonfinite import NOTHING, find_nonfinite, random_states
 
 FORWARD = 'first module with a non-finite output: '
@@ -125,8 +129,47 @@ def test_accumulated_iterations_are_skipped_together(tmp_path):
     assert not same(weights[11], weights[8])
     assert [text.partition(':')[0] for text in told] == ['iteration 8']
     assert f'{FORWARD}layers.1 (Squares)' in told[0]
-    event = torch.load(tmp_path / 'nonfinite/iter_8/rank_0.pth', weights_only=False)
-    assert [each['number'] for each in event['iterations']] == [6, 7, 8]
+    assert kept_iterations(tmp_path / 'nonfinite/iter_8') == [7]
+
+
+def kept_iterations(folder, rank=0):
+    """List the iterations that an event holds."""
+    return [each['number'] for each in torch.load(folder / f'rank_{rank}.pth', weights_only=False)['iterations']]
+
+
+def test_after_a_skipped_step_the_next_begins_with_nothing(tmp_path):
+    """Two bad steps in a row: each keeps its own iteration, and the running statistics that it began with."""
+    runner, told = train(tmp_path, poison=dict(at=[4, 5], what='module'))
+    after = hook_of(runner, CompareHook).after
+    assert same(after[4], after[3])
+    assert same(after[5], after[3])
+    assert not same(after[6], after[5])
+    assert [text.partition(': loss')[0] for text in told] == ['iteration 4', 'iteration 5']
+    assert [kept_iterations(tmp_path / f'nonfinite/iter_{number}') for number in (4, 5)] == [[4], [5]]
+
+
+@pytest.mark.parametrize('what', ['module', 'backward'])
+def test_of_an_accumulated_step_one_batch_is_held_whichever_is_at_fault(tmp_path, what):
+    """The first of 6 iterations with a bad loss, or bad gradients alone, is found; no other batch is kept for it."""
+    held = []
+
+    @HOOKS.register_module(force=True)
+    class CountBatchesHook(Hook):
+        priority = 'LOWEST'
+
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            self.batches = [*getattr(self, 'batches', []), weakref.ref(data_batch['inputs'])]
+            gc.collect()
+            held.append(sum(batch() is not None for batch in self.batches))
+
+    wrapper = dict(type='OptimWrapper', accumulative_counts=6, optimizer=dict(type='AdamW', lr=0.01))
+    hooks = [dict(type='CountBatchesHook')]
+    _, told = train(tmp_path, poison=dict(at=[8], what=what), optim_wrapper=wrapper, custom_hooks=hooks)
+    assert len(told) == 1
+    assert told[0].startswith('iteration 11: ')
+    assert kept_iterations(tmp_path / 'nonfinite/iter_11') == [8]
+    assert FORWARD in told[0] if what == 'module' else 'on the way back: at the output of layers.3 (Linear)' in told[0]
+    assert max(held) == 2  # the batch at work, and the one at fault
 
 
 def test_a_guarded_run_ends_as_an_unguarded_one(tmp_path):
@@ -172,6 +215,96 @@ def test_bad_gradients_are_no_overflow_once_the_scale_is_small(tmp_path):
         train(tmp_path, poison=dict(at=[5], what='backward'), optim_wrapper=scaled(2.0), max_events=1)
 
 
+def test_a_step_that_the_loss_scaler_skips_is_logged(tmp_path):
+    run_until(fragile_config(tmp_path, optim_wrapper=scaled(3e38), log_level='INFO'))
+    (log,) = (path.read_text() for path in tmp_path.glob('*/*.log'))
+    falls = re.findall(r'infinite gradients: the loss scaler skipped a step \(([\d.e+]+) to ([\d.e+]+)\)', log)
+    assert len(falls) >= 1
+    scales = [3e38 / 2**number for number in range(len(falls) + 1)]
+    assert [(float(one), float(two)) for one, two in falls] == [
+        pytest.approx(pair, rel=1e-4) for pair in zip(scales, scales[1:], strict=False)
+    ]
+
+
+@pytest.fixture
+def amp(monkeypatch):
+    """Let mmengine's wrapper for GPUs be built here, with a scaler that works on a CPU."""
+    module = 'mmengine.optim.optimizer.amp_optimizer_wrapper'
+    monkeypatch.setattr(f'{module}.is_cuda_available', lambda: True)
+    monkeypatch.setattr(f'{module}.GradScaler', functools.partial(torch.amp.GradScaler, device='cpu'))
+    monkeypatch.setattr('mmengine.runner.amp.autocast', lambda **_: contextlib.nullcontext())
+    return lambda **settings: dict(type='AmpOptimWrapper', optimizer=dict(type='AdamW', lr=0.01), **settings)
+
+
+@pytest.mark.parametrize('settings', [dict(), dict(loss_scale='dynamic'), dict(clip_grad=dict(max_norm=1.0))])
+def test_in_bfloat16_bad_gradients_are_skipped_and_no_scaler_runs(tmp_path, amp, settings):
+    runner, told = train(
+        tmp_path, poison=dict(at=[5], what='backward'), max_events=100, optim_wrapper=amp(dtype='bfloat16', **settings)
+    )
+    after = hook_of(runner, CompareHook).after
+    assert told[0].startswith('iteration 5: non-finite gradients of layers.0.weight, ')
+    assert same(after[6][1], after[4][1])
+    assert not runner.optim_wrapper.loss_scaler.is_enabled()
+    assert last_checkpoint(tmp_path)['optimizer']['loss_scaler'] == {}
+
+
+def test_in_float16_bad_gradients_are_the_scalers(tmp_path, amp):
+    runner, told = train(tmp_path, poison=dict(at=[5], what='backward'), optim_wrapper=amp(dtype='float16'))
+    assert told == []
+    assert runner.optim_wrapper.loss_scaler.get_scale() == 2.0**16 / 2**7  # one half for each of the iterations 5 to 11
+    assert not any(value.isnan().any() for value in runner.model.state_dict().values())
+
+
+@pytest.mark.parametrize(('first', 'then'), [('float16', 'bfloat16'), ('bfloat16', 'float16'), ('float16', 'float16')])
+def test_a_run_resumes_with_and_without_the_state_of_a_scaler(tmp_path, amp, monkeypatch, first, then):
+    config = fragile_config(tmp_path, optim_wrapper=amp(dtype=first, loss_scale=dict(init_scale=512.0)))
+    run_until(config, 9)
+    assert last_checkpoint(tmp_path)['optimizer']['loss_scaler'].get('scale') == (512 if first == 'float16' else None)
+    config.optim_wrapper = amp(dtype=then, loss_scale=dict(init_scale=64.0))
+    runner = run_until(config, resume=True)
+    scaler = runner.optim_wrapper.loss_scaler
+    assert runner.iter == 12
+    expected = {'float16': 512.0 if first == 'float16' else 64.0, 'bfloat16': 1.0}[then]
+    assert scaler.get_scale() == expected
+
+
+def guarded(monkeypatch, *losses, model=None, verdict=None):
+    """Have a guard look at a step of these losses; whether it was taken, and what was sent to all processes."""
+    model = model or torch.nn.Linear(2, 1)
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1), accumulative_counts=len(losses))
+    hook, sent, taken = NanGuardHook(), [], []
+    hook.before_train(SimpleNamespace(optim_wrapper=wrapper, model=model, iter=0, logger=None))
+    hook.step = lambda: taken.append(True)
+
+    def all_reduce(flag, operation):
+        sent.append((int(flag), operation))
+        flag.fill_(verdict)
+
+    monkeypatch.setattr('mixmae_mm.hooks.nan_guard.is_distributed', lambda: verdict is not None)
+    monkeypatch.setattr('mixmae_mm.hooks.nan_guard.all_reduce', all_reduce)
+    for loss in losses:
+        wrapper.update_params(model(torch.ones(1, 2)).sum() * 0 + loss)
+    return bool(taken), sent
+
+
+def test_a_step_is_skipped_if_any_process_is_at_fault(monkeypatch):
+    """Also where gradients, which processes share, are finite: a loss alone may be bad."""
+    assert guarded(monkeypatch, 1.0, verdict=0) == (False, [(1, 'min')])
+    assert guarded(monkeypatch, 1.0, verdict=1) == (True, [(1, 'min')])
+    assert guarded(monkeypatch, float('nan'), verdict=0) == (False, [(0, 'min')])
+    assert guarded(monkeypatch, 1.0, float('inf'), 1.0, verdict=0) == (False, [(0, 'min')])
+    assert guarded(monkeypatch, 1.0) == (True, [])
+    assert guarded(monkeypatch, float('nan')) == (False, [])
+
+
+def test_parameters_of_which_a_process_has_nothing_are_no_fault(monkeypatch):
+    """Under FSDP a process may hold an empty shard."""
+    model = torch.nn.Linear(2, 1)
+    model.empty = torch.nn.Parameter(torch.zeros(0))
+    model.empty.grad = torch.zeros(0)
+    assert guarded(monkeypatch, 1.0, model=model) == (True, [])
+
+
 def test_looking_changes_nothing(tmp_path):
     runner, _ = train(tmp_path)
     model, guard = runner.model.train(), hook_of(runner, NanGuardHook)
@@ -181,7 +314,7 @@ def test_looking_changes_nothing(tmp_path):
     before = snapshot(runner, model), random_states()
     torch.rand(3)
     states = random_states()
-    text, assignments = find_nonfinite(model, guard.window)
+    text, assignments = find_nonfinite(model, [guard.iteration])
     assert text == 'nothing non-finite when it was run once more'
     assert assignments == [None]
     assert same(snapshot(runner, model), before[0])
@@ -238,10 +371,10 @@ def test_a_number_of_events_that_stops_nothing_is_refused(wrong):
 def test_the_process_where_it_began_is_named():
     """First one whose run again found something, then one with a bad loss of its own, then the first."""
     handed = [Fault(rank, 'gradients', False, NOTHING) for rank in range(4)]
-    assert _worst(handed).rank == 0
-    assert _worst([*handed[:2], Fault(2, 'loss nan', True, NOTHING), handed[3]]).rank == 2
-    assert _worst([Fault(0, 'loss nan', True, NOTHING), handed[1], Fault(2, 'gradients', False, 'layer 1')]).rank == 2
-    assert _worst([Fault(0, 'gradients', False, 'layer 1'), Fault(1, 'loss nan', True, 'layer 1')]).rank == 1
+    assert worst(handed).rank == 0
+    assert worst([*handed[:2], Fault(2, 'loss nan', True, NOTHING), handed[3]]).rank == 2
+    assert worst([Fault(0, 'loss nan', True, NOTHING), handed[1], Fault(2, 'gradients', False, 'layer 1')]).rank == 2
+    assert worst([Fault(0, 'gradients', False, 'layer 1'), Fault(1, 'loss nan', True, 'layer 1')]).rank == 1
 
 
 def train_in_two(rank, folder, port):

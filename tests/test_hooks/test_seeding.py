@@ -1,4 +1,5 @@
 import random
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,7 @@ from mmengine.hooks import RuntimeInfoHook
 from mmengine.runner.priority import get_priority
 
 from mixmae_mm.hooks import IterationSeedHook
+from mixmae_mm.seeding import fold, seed_everything
 
 
 def draws(iteration=3, rank=0, seed=0, batch=None, stage='train'):
@@ -40,3 +42,34 @@ def test_evaluation_draws_the_same_in_every_epoch(stage):
 
 def test_seeding_comes_before_every_other_hook():
     assert get_priority(IterationSeedHook.priority) < get_priority(RuntimeInfoHook.priority)
+
+
+@pytest.mark.parametrize('seed', [0, 7, 2**31, 2**31 + 7, 2**32 - 1])
+@pytest.mark.parametrize('high', [0, 2**32, 2**62])
+def test_every_generator_gets_the_seed_and_numpy_as_much_as_it_takes(seed, high):
+    """numpy's global generator takes 32 bits, the others all of them."""
+    seed_everything(seed + high)
+    assert random.random() == random.Random(seed + high).random()
+    assert np.random.rand() == np.random.RandomState(seed).rand()
+    assert torch.initial_seed() == seed + high  # of which a GPU's generator takes all bits, a CPU's the lower half
+    assert torch.rand(()) == torch.rand((), generator=torch.Generator().manual_seed(seed + high))
+
+
+@pytest.mark.parametrize('numbers', [(-1,), (-1, 3), (3, -1), (3, 0, -5)])
+def test_negative_numbers_are_refused(numbers):
+    with pytest.raises(ValueError, match=re.escape(f'must not be negative, got {numbers}')):
+        fold(*numbers)
+
+
+def test_positions_fold_into_seeds_of_63_bits_that_differ():
+    """Of ranks and iterations, and of the same while validating."""
+    positions = [(seed, rank, *rest) for seed in (0, 1) for rank in (0, 1) for rest in ((0,), (1,), (0, 1), (1, 1))]
+    seeds = {fold(*position) for position in positions}
+    assert len(seeds) == len(positions) == 16
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert max(seeds) > 2**60
+
+
+def test_a_fold_is_what_numpy_spreads_the_numbers_into():
+    words = np.random.SeedSequence((7, 3, 5)).generate_state(2, np.uint32)
+    assert fold(7, 3, 5) == (int(words[1]) << 32 | int(words[0])) >> 1

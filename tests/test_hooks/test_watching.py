@@ -6,11 +6,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from five_bands import READING, colour_of, with_five_bands, write_five_bands
-from mmengine.registry import MODEL_WRAPPERS
+from mmengine.registry import DATA_SAMPLERS, MODEL_WRAPPERS
 from mmengine.runner import EpochBasedTrainLoop
 from tiny_mixmae import tiny_mixedae, tiny_model
 from torch import nn
+from torch.utils.data import BatchSampler, DataLoader
 from training_toys import TRAINED, last_checkpoint, run_until, trained_alike
 from watched_training import ListBackend, make_pictures, watched_config
 
@@ -97,6 +99,24 @@ def test_an_interval_of_none_looks_never(tmp_path, shown):
 def test_a_run_by_iterations_takes_a_passage_through_the_pictures_for_an_epoch(tmp_path, shown):
     train(tmp_path, dict(DRAWING, interval=2), by_epoch=False, length=9)
     assert [step for _, _, step in shown] == [4, 8, 9]
+
+
+@pytest.mark.parametrize('sampler', ['InfiniteSampler', 'mixmae_mm.SeededInfiniteSampler', 'DefaultSampler'])
+@pytest.mark.parametrize('world', [1, 2, 3])
+def test_an_epoch_of_a_run_by_iterations_is_shared_by_all_processes(monkeypatch, sampler, world):
+    """Whether the sampler knows its part of the images or runs without end, also below a batch sampler."""
+    monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda: (0, world))
+    dataset = [torch.zeros(1)] * 48
+    sampler = DATA_SAMPLERS.build(dict(type=sampler, seed=0), default_args=dict(dataset=dataset))
+    batches = BatchSampler(sampler, 4, drop_last=False)
+    for loader in (DataLoader(dataset, 4, sampler=sampler), DataLoader(dataset, batch_sampler=batches)):
+        hook, runner, rounds = ReconstructionHook(interval=2, budget=1.0), fake_runner(nn.Linear(1, 1)), []
+        runner.train_loop, runner.world_size, runner.max_iters = SimpleNamespace(dataloader=loader), world, 100
+        hook.prepare, hook.watch = lambda *_: None, lambda runner, model, step, to=rounds: to.append(step)
+        hook.before_train(runner)
+        for runner.iter in range(50):
+            hook.after_train_iter(runner, runner.iter)
+        assert rounds == list(range(24 // world, 51, 24 // world))  # 48 images are 12 iterations of one process
 
 
 def test_numbers_reach_backends_and_hub_and_those_of_labels_are_right(tmp_path, shown):

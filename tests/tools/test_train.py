@@ -159,15 +159,23 @@ def test_a_file_that_is_no_checkpoint(tmp_path, checkpoint, kind):
         resumed(tmp_path, str(checkpoint))
 
 
-def test_auto_scale_lr_needs_the_batch_it_scales_from():
-    scale = load_tool('train.py').set_lr_scaling
-    config = Config(dict(auto_scale_lr=dict(base_batch_size=64)))
-    scale(config, True)
-    assert config.auto_scale_lr == dict(base_batch_size=64, enable=True)
-    for lacking in ({}, dict(auto_scale_lr={})):
-        with pytest.raises(ValueError, match=r'add auto_scale_lr=dict\(base_batch_size=...\) to the config'):
-            scale(Config(lacking), True)
-        scale(Config(lacking), False)
+def scaled_rate(asked, **scaling):
+    config = dict(
+        launcher='none',
+        train_dataloader=dict(batch_size=16),
+        optim_wrapper=dict(accumulative_counts=2, optimizer=dict(lr=0.1)),
+        auto_scale_lr=scaling,
+    )
+    config = Config(config)
+    load_tool('train.py').set_lr_scaling(config, asked)
+    return config.optim_wrapper.optimizer.lr
+
+
+def test_the_rate_is_scaled_where_command_line_or_config_asks_for_it():
+    assert scaled_rate(True, base_batch_size=64) == scaled_rate(False, base_batch_size=64, enable=True) == 0.05
+    assert scaled_rate(False, base_batch_size=64) == scaled_rate(False) == 0.1
+    with pytest.raises(ValueError, match=r'add auto_scale_lr=dict\(base_batch_size=...\) to the config'):
+        scaled_rate(True)
 
 
 WORKER = """Caught ValueError in DataLoader worker process 0.

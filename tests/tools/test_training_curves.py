@@ -52,8 +52,18 @@ def test_figure_holds_raw_and_smoothed_loss_and_rate_of_every_run():
     assert data[1] == ([1, 2, 3], [2, 2, 0])
     assert data[2] == ([1, 2], [3, 1])
     assert [list(line.get_ydata()) for line in rates.lines] == [[0.1] * 3, [0.1] * 2]
-    assert (rates.get_xlabel(), rates.get_ylabel(), losses.get_ylabel()) == ('epoch', 'learning rate', 'training loss')
+    assert (rates.get_xlabel(), rates.get_ylabel(), losses.get_ylabel()) == (
+        'epoch',
+        'base learning rate',
+        'training loss',
+    )
     assert [text.get_text() for text in losses.get_legend().get_texts()] == ['one', 'other']
+
+
+def test_the_base_rate_is_drawn_where_there_is_one():
+    """Of other programs' logs, in which `lr` is that of the lowest layer."""
+    figure = curves.draw_runs({'decayed': [record(4, base_lr=0.8), record(8, base_lr=0.4)], 'one': [record(4)]}, 0)
+    assert [list(line.get_ydata()) for line in figure.axes[1].lines] == [[0.8, 0.4], [0.1]]
 
 
 def test_runs_are_drawn_by_iteration_as_soon_as_one_counts_no_epochs():
@@ -114,7 +124,7 @@ def test_precision_has_a_panel_of_its_own_with_chance():
         ('chance', (0.99, 0.25)),
     ]
     assert precisions.get_ylim() == (0, 1.02)
-    assert (losses.get_ylabel(), rates.get_ylabel()) == ('training loss', 'learning rate')
+    assert (losses.get_ylabel(), rates.get_ylabel()) == ('training loss', 'base learning rate')
     assert len(losses.lines) == 6
 
 

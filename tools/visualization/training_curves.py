@@ -113,18 +113,23 @@ def draw_runs(
     if curves.precisions is not None:
         _draw_precisions(curves, runs, set((chances or {}).values()) - {None})
     for number, (name, records) in enumerate(runs.items()):
-        curves.draw(curves.rates, name, records, 'lr', raw=True, color=f'C{number}', linewidth=1.5)
+        curves.draw(curves.rates, name, records, rate_of(records), raw=True, color=f'C{number}', linewidth=1.5)
         for metric, axes in curves.metrics.items():
             curves.draw(axes, name, records, metric, raw=True, color=f'C{number}', marker='.', linewidth=1.5)
             axes.set_title(metric, fontsize=10, loc='left')
     curves.losses.set(ylabel='training loss')
-    curves.rates.set(ylabel='learning rate', xlabel='epoch' if curves.by_epoch else 'iteration', ylim=(0, None))
+    curves.rates.set(ylabel='base learning rate', xlabel='epoch' if curves.by_epoch else 'iteration', ylim=(0, None))
     styles = [
         Line2D([], [], color='black', linewidth=1.2, linestyle=style, label=part) for part, style in parts.items()
     ]
     runs_named = curves.losses.get_legend_handles_labels()[0]
     curves.losses.legend(handles=[*runs_named, *styles], frameon=False, handlelength=3)
     return curves.figure
+
+
+def rate_of(records: list[Record]) -> str:
+    """Name what holds the base rate: where mmengine logged one, its own `lr` is that of the first parameter group."""
+    return 'base_lr' if named(records, 'base_lr') else 'lr'
 
 
 def _draw_losses(curves: Curves, runs: dict[str, list[Record]]) -> dict[str, str | tuple]:
