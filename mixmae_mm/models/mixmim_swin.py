@@ -18,10 +18,10 @@ from mixmae_mm.checkpoints import load_pretrained
 from mixmae_mm.mixing import resize_assignment
 from mixmae_mm.models.layers import PatchEmbed, init_linear_layers
 from mixmae_mm.models.padding import blank_pixels, blank_tokens, count_tokens, find_pictures, picture_labels
-from mixmae_mm.models.positions import Size, fill_up, fit_stored_table, pair, resize_table, sin_cos_table
+from mixmae_mm.models.positions import Size, fill_up, pair, resize_table, sin_cos_table
 from mixmae_mm.models.runs import prefers_runs
 from mixmae_mm.models.settings import check_encoder
-from mixmae_mm.models.stored import FitsStored, KeepsSettings
+from mixmae_mm.models.stored import FitsStored, Fitted, KeepsSettings, fit_stored_table, keep_grid
 from mixmae_mm.models.swin_arch import lay_windows, read_arch
 from mixmae_mm.models.swin_stage import SwinStage
 from mixmae_mm.registry import MODELS
@@ -92,6 +92,7 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
         self.patch_embed = PatchEmbed(patch_size, in_channels, self.num_features[0])
         table = sin_cos_table(self.grid, self.num_features[0])
         self.absolute_pos_embed = nn.Parameter(table, requires_grad=False)
+        keep_grid(self, 'absolute_pos_embed', self.grid)
         windows = lay_windows(self.arch, self.grid, window_sizes, wide_blocks, wide_window)
         self.layers = self._build_stages(windows, mlp_ratio, drop_path_rate, with_cp)
         for stage in self.out_indices:
@@ -222,13 +223,13 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
         tables = {size: resize_table(self.absolute_pos_embed, self.grid, size).unflatten(1, size) for size in shown}
         return torch.cat([fill_up(tables[size], grid) for size in shown])
 
-    def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> None:
+    def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
         """Fit a stored position table to this grid, in place.
 
         Raises:
             ValueError: its length fits neither this grid nor a square.
         """
-        fit_stored_table(state_dict, f'{prefix}absolute_pos_embed', self.grid)
+        return fit_stored_table(state_dict, f'{prefix}absolute_pos_embed', self.grid)
 
 
 def _round_up(size: int, multiple: int) -> int:

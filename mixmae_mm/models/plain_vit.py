@@ -20,9 +20,9 @@ from mixmae_mm.mixing import put_back
 from mixmae_mm.models.attention import Attention, Select
 from mixmae_mm.models.layers import Block, PatchEmbed, init_linear_layers
 from mixmae_mm.models.padding import PADDING, blank_pixels, blank_tokens, count_tokens, find_pictures, picture_labels
-from mixmae_mm.models.positions import Size, fill_up, fit_stored_table, pair, resize_table, token_table
+from mixmae_mm.models.positions import Size, fill_up, pair, resize_table, token_table
 from mixmae_mm.models.settings import check_each, check_encoder, check_flag, check_positive, check_whole
-from mixmae_mm.models.stored import FitsStored, KeepsSettings
+from mixmae_mm.models.stored import FitsStored, Fitted, KeepsSettings, fit_stored_table, keep_grid
 from mixmae_mm.models.vit_arch import check_blocks, one_of, read_arch
 from mixmae_mm.models.vit_windows import WindowedAttention, plan_blocks
 from mixmae_mm.models.windows import Windows
@@ -100,6 +100,7 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
         self.with_cp = with_cp
         self.cls_token = nn.Parameter(torch.empty(1, 1, dims).normal_(std=0.02))
         self.pos_embed = nn.Parameter(token_table(self.grid, dims, EXTRA), requires_grad=train_positions)
+        keep_grid(self, 'pos_embed', self.grid)
         self.patch_embed = PatchEmbed(patch_size, in_channels, dims, norm=False)
         self.blocks = self._build_blocks(mlp_ratio, drop_path_rate, norm_eps)
         if final != 'raw' and depth - 1 in self.out_indices:
@@ -246,10 +247,10 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
         if not self.extra:
             self.cls_token.requires_grad_(False)
 
-    def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> None:
+    def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
         """Fit a stored position table to this grid, in place.
 
         Raises:
             ValueError: its length fits neither this grid nor a square.
         """
-        fit_stored_table(state_dict, f'{prefix}pos_embed', self.grid, EXTRA)
+        return fit_stored_table(state_dict, f'{prefix}pos_embed', self.grid, EXTRA)
