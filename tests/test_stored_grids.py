@@ -116,7 +116,7 @@ def test_the_first_step_of_a_training_changes_nothing(tmp_path):
     assert not report.doubtful
 
 
-@pytest.mark.parametrize(('grid', 'new'), [((8, 18), (12, 12)), ((12, 12), (8, 18)), ((2, 8), (4, 4)), ((3, 5), (4, 4))])
+@pytest.mark.parametrize(('grid', 'new'), [((8, 18), (12, 12)), ((12, 12), (8, 18)), ((2, 8), (4, 4))])
 @pytest.mark.parametrize('build', [vit, swin])
 def test_a_table_of_as_many_entries_is_stretched_and_it_is_said(tmp_path, build, grid, new):
     encoder, loaded, name = trained(build(grid)), build(new), TABLES[build]
@@ -169,7 +169,7 @@ def test_a_trained_table_that_cannot_be_known_is_refused(tmp_path):
 
 def test_sides_that_are_not_those_of_the_table_are_refused():
     weights = vit((3, 5)).state_dict() | dict(pos_embed_grid=torch.tensor((3, 6)))
-    with pytest.raises(ValueError, match=r'pos_embed holds 15 entries, and pos_embed_grid says \(3, 6\): it is damaged'):
+    with pytest.raises(ValueError, match=r'holds 15 entries, and pos_embed_grid says \(3, 6\): it is damaged'):
         fit(vit((3, 5)), weights)
 
 

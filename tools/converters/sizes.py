@@ -45,7 +45,8 @@ def read_settings(encoder: Mapping[str, Tensor], kind: str, config: str = '') ->
 def _swin(encoder: Mapping[str, Tensor], dims: int, patch_size: int) -> tuple[dict, list[str]]:
     """Tell the settings of `MixMIMSwin`."""
     depths = _depths(encoder)
-    blocks = [[f'layers.{stage}.blocks.{i}.attn.relative_position_' for i in range(n)] for stage, n in enumerate(depths)]
+    name = 'layers.{}.blocks.{}.attn.relative_position_'
+    blocks = [[name.format(stage, i) for i in range(depth)] for stage, depth in enumerate(depths)]
     windows = [[_window(encoder, block) for block in stage] for stage in blocks]
     heads = tuple(encoder[f'{stage[0]}bias_table'].shape[1] for stage in blocks)
     arch = dict(embed_dims=dims, depths=depths, num_heads=heads)
