@@ -104,8 +104,10 @@ class _AttendOwn(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor, of_weights: None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: FunctionCtx, grad: Tensor | None, of_weights: None) -> tuple[Tensor | None, ...]:
         """Give the gradients of query, key and value, of those that want one."""
+        if grad is None:
+            return None, None, None, None
         (query, key, value, weights), wanted = ctx.saved_tensors, ctx.needs_input_grad
         scale, of_query, of_key = query.shape[-1] ** -0.5, None, None
         with without_autocast(grad):

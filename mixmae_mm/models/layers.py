@@ -53,7 +53,6 @@ class GeluLinear(torch.autograd.Function):
     def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
         """Keep what goes into both."""
         ctx.save_for_backward(*inputs[:2])
-        ctx.save_for_forward(*inputs[:2])
 
     @staticmethod
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
@@ -70,14 +69,6 @@ class GeluLinear(torch.autograd.Function):
         torch.mm(rows, weight, out=block.flatten(0, -2))
         torch.ops.aten.gelu_backward.grad_input(block, hidden, grad_input=block)
         return block, of_weight, of_bias
-
-    @staticmethod
-    def jvp(ctx: FunctionCtx, hidden: Tensor | None, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-        """Return the directional derivative, from those of the inputs."""
-        x, matrix = ctx.saved_tensors
-        moved = 0 if hidden is None else F.linear(torch.ops.aten.gelu_backward(hidden, x), matrix)
-        moved = moved if weight is None else moved + F.linear(F.gelu(x), weight)
-        return moved if bias is None else (moved + bias).expand(*x.shape[:-1], -1)
 
 
 def is_plain(layer: nn.Module, kind: type[nn.Module]) -> bool:

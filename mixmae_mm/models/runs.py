@@ -67,8 +67,10 @@ class _AttendRuns(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor, *of_kept: None) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: FunctionCtx, grad: Tensor | None, *of_kept: None) -> tuple[Tensor | None, Tensor | None, None]:
         """Give the gradients of projected tokens and bias, of those that want one."""
+        if grad is None:
+            return None, None, None
         with without_autocast(grad):
             return *_gradients(grad, ctx.saved_tensors, ctx.runs, ctx.of_bias, ctx.needs_input_grad), None
 

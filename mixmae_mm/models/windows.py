@@ -89,18 +89,12 @@ class Rearrange(torch.autograd.Function):
     def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
         """Keep both orders."""
         ctx.save_for_backward(*inputs[1:])
-        ctx.save_for_forward(*inputs[1:])
 
     @staticmethod
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
         """Put the gradients where the tokens came from."""
         order, inverse = ctx.saved_tensors
         return Rearrange.apply(gradient, inverse, order), None, None
-
-    @staticmethod
-    def jvp(ctx: FunctionCtx, x: Tensor, order: None, inverse: None) -> Tensor:
-        """Move the directional derivative as the tokens."""
-        return Rearrange.apply(x, *ctx.saved_tensors)
 
 
 def plan_windows(
