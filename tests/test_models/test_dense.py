@@ -65,6 +65,22 @@ def test_features_do_not_depend_on_padding(name, canvas):
 
 
 @pytest.mark.parametrize('name', ENCODERS)
+@pytest.mark.parametrize('size', [(100, 84), (33, 65), (97, 31)])
+def test_what_a_picture_fills_in_part_has_features(name, size):
+    """Merged tokens belong to the picture if their first one does: the last row and column of every stage too."""
+    strides = (4, 8, 16, 32) if 'swin' in name else (16, 16)
+    for pad_value, canvas in ((PAD, size), (PAD, (128, 128)), (None, size)):
+        encoder = ENCODERS[name]()
+        encoder.pad_value = pad_value
+        with torch.no_grad():
+            maps = encoder(batch([torch.randn(3, *size)], canvas))
+        for found, stride in zip(maps, strides, strict=True):
+            height, width = -(-size[0] // stride), -(-size[1] // stride)
+            assert found[0, :, :height, :width].abs().sum(dim=0).gt(0).all()
+            assert canvas != size or found.shape[-2:] == (height, width)
+
+
+@pytest.mark.parametrize('name', ENCODERS)
 def test_features_of_real_sizes_do_not_depend_on_padding(name):
     check_alone_equals_padded(ENCODERS[name](), SIZES, (800, 1344))
 
