@@ -3,14 +3,18 @@
 import logging
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mixmae_mm.layouts import DECODER, ENCODER, Layout, find_layout, our_name, to_ours
+from mixmae_mm.layouts import DECODER, ENCODER, POSITIONS, Layout, find_layout, our_name, to_ours
 from mixmae_mm.load_report import LoadReport
 from mixmae_mm.weights_file import read_weights
+
+if TYPE_CHECKING:  # models import this module
+    from mixmae_mm.models.stored import Fitted
 
 MIN_SHARE = 0.95
 NEW_IN_TRANSFER = re.compile(r'(norm\d+|fc_norm)\.(weight|bias)|segment_embed')
@@ -20,12 +24,12 @@ the segment embedding, which only mixtures need."""
 TABLES = re.compile(r'(.*\.)?(absolute_pos_embed|pos_embed|decoder_pos_embed)')
 """Names that every file must hold: weights go with the table of positions that they were trained with."""
 
-INDEX = 'relative_position_index'
 WITHOUT_PLACE = {
     re.compile(r'segment_embed'): 'only mixtures need it (dropped, or folded where fold_segments says so)',
     re.compile(r'(norm\d*|fc_norm)\.(weight|bias)'): 'the norm of an output that this encoder does not give',
     re.compile(r'dist_token'): 'a distillation token, with its row of the position table',
     re.compile(r'.*\.attn_mask'): 'masks are made anew',
+    re.compile(r'(.*\.)?(\w*pos_embed|relative_position_bias_table)_grid'): 'the sides of the stored table',
 }
 """Names of an encoder that one of ours need not have, and why."""
 
@@ -96,32 +100,42 @@ def _load(
     file = read_weights(checkpoint)
     try:
         layout = find_layout(file, prefix)
-        weights = {name.removeprefix(part): x for name, x in to_ours(file, layout).items() if name.startswith(part)}
+        ours = to_ours(file, layout, _rows_for_positions(module, part))
+        weights = {name.removeprefix(part): x for name, x in ours.items() if name.startswith(part)}
         report = _compare(module, file, layout, weights, part)
         _check_share(report, min_share, file)
         _check_places(module, weights)
-        fitted = fit(module, weights)
+        fitted, tables = fit(module, weights)
         _check_sizes(module, fitted)
     except ValueError as error:
         raise ValueError(f'{checkpoint} does not go with this {type(module).__name__}: {error}. {hint}') from error
     report.checkpoint = checkpoint
-    _note_resized(report, file, fitted)
+    report.note_tables(tables)
     module.load_state_dict(fitted, strict=False)
-    print_log(str(report), logger='current', level=logging.WARNING if report.missing else logging.INFO)
+    print_log(str(report), logger='current', level=logging.WARNING if report.doubtful else logging.INFO)
     return report
 
 
-def fit(module: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _rows_for_positions(module: nn.Module, part: str) -> int | None:
+    """Count the rows of the position table of a plain ViT, that of CLS included; None where there is none."""
+    table = module.state_dict().get(POSITIONS.removeprefix(part))
+    return None if table is None else table.shape[1]
+
+
+def fit(module: nn.Module, weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], 'dict[str, Fitted]']:
     """Have each part of a module stretch the stored tables to its own sizes; the weights given stay as they are.
+
+    Returns:
+        The weights, and what became of each table, by its name.
 
     Raises:
         ValueError: a table that cannot be stretched.
     """
-    fitted = dict(weights)
+    fitted, tables = dict(weights), {}
     for name, part in module.named_modules():
         if hasattr(part, 'fit_stored'):
-            part.fit_stored(fitted, f'{name}.' if name else '')
-    return fitted
+            tables |= part.fit_stored(fitted, f'{name}.' if name else '')
+    return fitted, tables
 
 
 def _compare(
@@ -148,14 +162,6 @@ def _compare(
     return report
 
 
-def _note_resized(report: LoadReport, file: Mapping[str, Tensor], fitted: Mapping[str, Tensor]) -> None:
-    """Add which tables were stretched."""
-    for name, theirs in report.loaded.items():
-        before, after = file[theirs], fitted[name]
-        if before.shape != after.shape and not name.endswith(INDEX):
-            report.resized[name] = f'{_sides(before)} -> {_sides(after)}, bicubic'
-
-
 def _reason(name: str) -> str:
     """Say why a tensor, by our name for it, is left out."""
     if not name.startswith(ENCODER):
@@ -163,16 +169,6 @@ def _reason(name: str) -> str:
         return next((what for start, what in parts.items() if name.startswith(start)), 'another part of the model')
     name = name.removeprefix(ENCODER)
     return next((why for pattern, why in WITHOUT_PLACE.items() if pattern.fullmatch(name)), 'no place here')
-
-
-def _sides(table: Tensor) -> str:
-    """Say the size of a table of positions: entries along its longest side but the channels, as a square if it is."""
-    entries = table.shape[1] if table.ndim == 3 else table.shape[0]
-    for extra in (0, 1, 2):
-        side = round((entries - extra) ** 0.5)
-        if side * side == entries - extra:
-            return f'{extra} + {side} x {side}' if extra else f'{side} x {side}'
-    return str(entries)
 
 
 def _may_be_new(name: str) -> bool:

@@ -150,10 +150,15 @@ def _translate(name: str, pairs: Iterable[tuple[str, str]]) -> str:
     return name
 
 
-def to_ours(weights: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
+def to_ours(weights: Mapping[str, Tensor], layout: Layout, rows: int | None = None) -> dict[str, Tensor]:
     """Name and order the weights of the model that the layout is of as ours are.
 
     The table of a plain ViT is given a row for CLS, and none for other tokens.
+
+    Args:
+        weights: By the file's names.
+        layout: How the file names and orders them.
+        rows: Of the table that they are to go into, that for CLS included, if that is known.
     """
     reorder = (layout.naming, layout.kind) == ('mmpretrain', 'swin')
     ours = {
@@ -161,20 +166,35 @@ def to_ours(weights: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
         for name, x in weights.items() if name.startswith(layout.root)
     }  # fmt: skip
     if POSITIONS in ours:
-        ours[POSITIONS] = _with_cls_alone(ours[POSITIONS], ENCODER + 'dist_token' in ours)
+        ours[POSITIONS] = _with_cls_alone(ours, rows)
     return ours
 
 
-def _with_cls_alone(table: Tensor, distilled: bool) -> Tensor:
-    """Give a table (1, N', C) as one with a row for CLS, then the patches.
+def _with_cls_alone(ours: Mapping[str, Tensor], rows: int | None) -> Tensor:
+    """Return the table (1, N', C) among weights as one with a row for CLS, then the patches.
 
-    DeiT's distilled models have a second row before the patches; timm's newer ones have none for CLS, which then stands
-    at no position: a row of zeros.
+    DeiT's distilled models have a second row before the patches; a CLS that stands at no position gets a row of zeros.
     """
-    if distilled:
+    table = ours[POSITIONS]
+    if ENCODER + 'dist_token' in ours:
         return torch.cat([table[:, :1], table[:, 2:]], dim=1)
-    without = math.isqrt(table.shape[1]) ** 2 == table.shape[1] and table[0, 0].any()
-    return torch.cat([torch.zeros_like(table[:, :1]), table], dim=1) if without else table
+    return table if _has_row_for_cls(ours, rows) else torch.cat([torch.zeros_like(table[:, :1]), table], dim=1)
+
+
+def _has_row_for_cls(ours: Mapping[str, Tensor], rows: int | None) -> bool:
+    """Tell whether the first row of a table is that of CLS.
+
+    Where there is a CLS it is, but for models of timm's whose CLS stands at no position. A file of ours whose grid is
+    not square says its sides. Of others, a table as long as the model's own is taken for the same, and else one of
+    h * h rows for that of a square without a row for CLS: with it, the grid (h - 1) x (h + 1) has as many.
+    """
+    table, grid = ours[POSITIONS], ours.get(POSITIONS + '_grid')
+    if ENCODER + 'cls_token' not in ours:
+        return False
+    if grid is not None:
+        return table.shape[1] > grid.prod()
+    is_square = math.isqrt(table.shape[1]) ** 2 == table.shape[1]
+    return table.shape[1] == rows or not is_square or not table[0, 0].any()
 
 
 def to_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

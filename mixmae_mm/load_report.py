@@ -2,14 +2,18 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from io import StringIO
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from mixmae_mm.layouts import DECODER, ENCODER
+
+if TYPE_CHECKING:  # models import what imports this module
+    from mixmae_mm.models.stored import Fitted
 
 WIDTH = 120
 
@@ -30,6 +34,8 @@ class LoadReport:
     """What came from the file, and its name there."""
     resized: dict[str, str] = field(default_factory=dict)
     """Tables that were stretched: from how much to how much."""
+    assumed: dict[str, str] = field(default_factory=dict)
+    """Tables that were trained and of which the file does not say the sides: what they were taken for."""
     skipped: dict[str, str] = field(default_factory=dict)
     """Tensors of the file that were left out, and why."""
     missing: list[str] = field(default_factory=list)
@@ -43,6 +49,19 @@ class LoadReport:
         bare = ((name, name.removeprefix(ENCODER).removeprefix(DECODER)) for name in self.loaded)
         return {name: self.loaded[name] for name, rest in bare if not self.loaded[name].endswith(rest)}
 
+    def note_tables(self, tables: 'Mapping[str, Fitted]') -> None:
+        """Add what became of the tables of positions: sides of grids and windows."""
+        for name, table in tables.items():
+            if table.stored != table.here:
+                self.resized[name] = f'{_sides(table.stored)} -> {_sides(table.here)}, bicubic'
+            if not table.known:
+                self.assumed[name] = _sides(table.stored)
+
+    @property
+    def doubtful(self) -> bool:
+        """Tell whether something is missing, or a table was assumed to be of a grid or window that is not square."""
+        return bool(self.missing) or any(len(set(sides.split(' x '))) > 1 for sides in self.assumed.values())
+
     def table(self) -> Table:
         """Lay the report out; numbered names are joined, so that stages and blocks take one line together."""
         table = Table(title=f'{self.checkpoint} -> {self.module}: {self.share:.1%} of the parameters', min_width=60)
@@ -53,6 +72,7 @@ class LoadReport:
         rows = {
             'renamed': [f'{theirs} -> {ours}' for ours, theirs in self.renamed.items()],
             'resized': [f'{name}: {change}' for name, change in self.resized.items()],
+            'sides not in the file, assumed': [f'{name}: {sides}' for name, sides in self.assumed.items()],
             'skipped': [f'{name}: {why}' for name, why in self.skipped.items()],
             'MISSING, starts anew': self.missing,
             'new here': self.fresh,
@@ -67,6 +87,11 @@ class LoadReport:
         console = Console(file=StringIO(), width=WIDTH, color_system=None)
         console.print(self.table())
         return '\n' + console.file.getvalue().rstrip()
+
+
+def _sides(size: tuple[int, int]) -> str:
+    """Write height and width."""
+    return f'{size[0]} x {size[1]}'
 
 
 def joined(names: Iterable[str], most: int = 12) -> list[str]:

@@ -1,6 +1,7 @@
 """Which precision a run trains in: what its config asks for, as far as the machine and the model's operators can.
 
-Mixed precision is mmengine's `AmpOptimWrapper` on a GPU and ours below on a CPU that multiplies bfloat16.
+Mixed precision is mmengine's `AmpOptimWrapper` on a GPU that it supports and ours below on a CPU that multiplies
+bfloat16. Elsewhere, on Apple's GPUs say, training is in single precision.
 """
 
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.optim import OptimWrapper
 from mmengine.runner.amp import autocast
 from torch import nn
@@ -19,6 +21,8 @@ from mixmae_mm.strategies import find_strategy
 
 MULTIPLY_BFLOAT16 = {'avx512_bf16', 'amx_bf16', 'bf16'}
 """What Linux calls it in a CPU's flags: the first two Intel's and AMD's, the last ARM's."""
+HAVE_MIXED = ('cuda', 'npu', 'mlu', 'musa')
+"""Devices, as mmengine calls them, on which its `AmpOptimWrapper` trains; it refuses Apple's (mps) and others."""
 BFLOAT16 = ('bfloat16', torch.bfloat16)
 """How a config may ask for it."""
 
@@ -42,7 +46,8 @@ def set_precision(config: Config, amp: bool) -> None:
     """Fit a config's optimizer wrapper to the precision that it, or `amp`, asks for, and to what there is.
 
     Models with RoIAlign never train in bfloat16: mmcv's does not know it. On a CPU they train in single precision, as
-    does, without `amp`, what asks for another type than bfloat16. Each process decides by its own machine.
+    does, without `amp`, what asks for another type than bfloat16, and everything on a GPU for which mmengine has no
+    mixed precision. Each process decides by its own machine.
 
     Raises:
         ValueError: mixed precision is asked for by `amp` where it cannot be had, or bfloat16 for RoIAlign.
@@ -61,17 +66,19 @@ def set_precision(config: Config, amp: bool) -> None:
         raise ValueError(f'--amp works with the optimizer wrapper OptimWrapper, not with the {kind} of this config')
     if not amp and kind != 'AmpOptimWrapper':
         return
-    if has_accelerator():
+    unsupported = get_device() not in ('cpu', *HAVE_MIXED)
+    if has_accelerator() and not unsupported:
         _on_gpu(config, amp)
         return
-    hindrance = _hindrance(config, amp)
+    here = f'the device is {get_device()}' if unsupported else 'no GPU'
+    hindrance = 'mmengine has no mixed precision for it' if unsupported else _hindrance(config, amp)
     if amp and hindrance:
-        raise ValueError(f'--amp cannot be had here: no GPU, and {hindrance}; leave it out')
+        raise ValueError(f'--amp cannot be had here: {here}, and {hindrance}; leave it out')
     for name in ('dtype', 'loss_scale', 'use_fsdp'):
         wrapper.pop(name, None)
     wrapper.type = 'OptimWrapper' if hindrance else 'mixmae_mm.CpuAmpOptimWrapper'
     if hindrance:
-        say(f'no GPU here: training in single precision in place of the mixed precision of this config, as {hindrance}')
+        say(f'{here} here: training in single precision in place of the mixed precision of this config, as {hindrance}')
     else:
         say('no GPU here: mixed precision in bfloat16 on the CPU')
 

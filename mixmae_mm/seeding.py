@@ -32,6 +32,14 @@ def seed_everything(seed: int) -> None:
 
 
 @contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw as after `seed_everything(seed)`; afterwards the random states are what they were before."""
+    with kept_randomness():
+        seed_everything(seed)
+        yield
+
+
+@contextmanager
 def kept_randomness() -> Iterator[None]:
     """Give Python, numpy and torch (every device) the random states back that they had before."""
     ours, numpys = random.getstate(), np.random.get_state()

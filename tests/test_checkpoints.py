@@ -45,6 +45,28 @@ def test_init_cfg_loads_into_the_encoder(tmp_path):
     assert torch.equal(encoder.layers[0].blocks[0].attn.qkv.weight, stored)
 
 
+def test_init_cfg_takes_the_encoder_that_its_prefix_names(tmp_path):
+    """Without it, the file's own encoder is taken: that behind `backbone.`."""
+    student, teacher = (build_encoder(CONFIG).state_dict() for _ in range(2))
+    file = {f'backbone.{name}': x for name, x in student.items()}
+    file |= {f'teacher.backbone.{name}': x for name, x in teacher.items()}
+    for prefix, stored in [(None, student), ('backbone.', student), ('teacher.', teacher)]:
+        init = dict(type='Pretrained', checkpoint=saved(tmp_path, file), prefix=prefix)
+        encoder = build_encoder(CONFIG, init_cfg=init)
+        encoder.init_weights()
+        assert all(torch.equal(x, stored[name]) for name, x in encoder.state_dict().items()), prefix
+
+
+def test_what_is_refused_for_the_size_of_its_last_tensor_has_loaded_nothing(tmp_path):
+    encoder = build_encoder(CONFIG)
+    before = {name: x.clone() for name, x in encoder.state_dict().items()}
+    file = {name: x + 1 for name, x in before.items()}
+    file['norm.bias'] = torch.zeros(len(file['norm.bias']) + 1)
+    with pytest.raises(ValueError, match='it is of another size: norm.bias is'):
+        load_backbone(encoder, saved(tmp_path, file))
+    assert all(torch.equal(x, before[name]) for name, x in encoder.state_dict().items())
+
+
 def test_another_model_is_refused(tmp_path):
     path = saved(tmp_path, dict(state_dict={'backbone.conv1.weight': torch.zeros(4, 3, 7, 7)}))
     message = (

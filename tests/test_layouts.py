@@ -202,12 +202,12 @@ def test_the_report_names_what_was_stretched(tmp_path):
     encoder = build_encoder(MICRO['config'], img_size=(96, 64), window_sizes=(8, 8, 4, 2))
     report = load_backbone(encoder, path)
     assert report.resized == {
-        'absolute_pos_embed': '16 x 16 -> 384, bicubic',
-        'layers.0.blocks.0.attn.relative_position_bias_table': '7 x 7 -> 15 x 15, bicubic',
-        'layers.1.blocks.0.attn.relative_position_bias_table': '7 x 7 -> 15 x 15, bicubic',
+        'absolute_pos_embed': '16 x 16 -> 24 x 16, bicubic',
+        'layers.0.blocks.0.attn.relative_position_bias_table': '4 x 4 -> 8 x 8, bicubic',
+        'layers.1.blocks.0.attn.relative_position_bias_table': '4 x 4 -> 8 x 8, bicubic',
     }
     text = str(report)
-    assert 'layers.*.blocks.*.attn.relative_position_bias_table: 7 x 7 -> 15 x 15, bicubic (2)' in text
+    assert 'layers.*.blocks.*.attn.relative_position_bias_table: 4 x 4 -> 8 x 8, bicubic (2)' in text
     assert 'decoder_blocks.*.attn.qkv.weight: decoder' in text
 
 

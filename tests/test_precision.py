@@ -4,6 +4,7 @@ import pytest
 import torch
 from micro_training import finish, make_config, tool
 from mmengine.config import Config
+from mmengine.device import utils
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
@@ -71,6 +72,32 @@ def test_detectors_on_a_gpu_train_in_float16(wrapper_on):
         with pytest.raises(ValueError, match='with a roi_head cannot train in bfloat16.*optim_wrapper.dtype=float16'):
             wrapper_on('GPU', amp, model=DETECTOR, type='AmpOptimWrapper', dtype=dtype)
     assert wrapper_on('GPU', False, model=DETECTOR, type='OptimWrapper') == dict(type='OptimWrapper')
+
+
+@pytest.mark.parametrize('device', ['mps', 'dipu'])
+def test_where_mmengine_has_no_mixed_precision_training_is_single(monkeypatch, capsys, device):
+    """Apple's GPUs, for instance: its wrapper, built there, ends in an AssertionError."""
+    monkeypatch.setattr(utils, 'DEVICE', device)
+    for asked in (dict(type='AmpOptimWrapper', dtype='bfloat16'), dict(type='AmpOptimWrapper', loss_scale='dynamic')):
+        config = Config(dict(optim_wrapper=dict(optimizer=dict(type='SGD'), **asked), model=DETECTOR))
+        set_precision(config, amp=False)
+        assert config.optim_wrapper.to_dict() == dict(type='OptimWrapper', optimizer=dict(type='SGD'))
+        assert device in capsys.readouterr().out
+        with pytest.raises(ValueError, match=f'--amp cannot be had here: the device is {device}, and .*; leave it out'):
+            set_precision(Config(dict(optim_wrapper=asked)), amp=True)
+    single = dict(type='OptimWrapper', optimizer=dict(type='SGD'))
+    set_precision(config := Config(dict(optim_wrapper=single)), amp=False)
+    assert config.optim_wrapper.to_dict() == single
+
+
+@pytest.mark.parametrize('device', ['npu', 'mlu', 'musa'])
+def test_other_accelerators_get_what_mmengine_has_for_them(monkeypatch, device):
+    monkeypatch.setattr(utils, 'DEVICE', device)
+    asked = dict(type='AmpOptimWrapper', dtype='float16', loss_scale='dynamic')
+    set_precision(config := Config(dict(optim_wrapper=asked)), amp=False)
+    assert config.optim_wrapper.to_dict() == asked
+    set_precision(config := Config(dict(optim_wrapper=dict(type='OptimWrapper'))), amp=True)
+    assert config.optim_wrapper.to_dict() == dict(type='AmpOptimWrapper', dtype='float16')
 
 
 @pytest.mark.parametrize('amp', [False, True])

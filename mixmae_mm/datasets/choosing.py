@@ -9,13 +9,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mixmae_mm.datasets.samplers import SeededIndex
-from mixmae_mm.seeding import fold, seed_everything
+from mixmae_mm.seeding import fold, seeded
 
 
 def choose_pictures(dataset: Dataset, wanted: int, seed: int) -> Tensor:
     """Take pictures by lot, cropped and flipped by the dataset's own pipeline: (B, C, H, W), B up to `wanted`.
 
-    The same seed gives the same pictures. It sets the global random states, as each visit to a dataset does.
+    The same seed gives the same pictures; random states are afterwards what they were.
 
     Raises:
         ValueError: the dataset is a stream.
@@ -23,6 +23,6 @@ def choose_pictures(dataset: Dataset, wanted: int, seed: int) -> Tensor:
     if not (hasattr(dataset, '__getitem__') and hasattr(dataset, '__len__')):
         raise ValueError(f'{type(dataset).__name__} is a stream, of which no pictures can be chosen: name a folder')
     numbers = np.random.default_rng(seed).permutation(len(dataset))[:wanted]
-    seed_everything(seed)
     visits = (SeededIndex(int(number), fold(seed, int(number))) for number in numbers)
-    return torch.stack([dataset[visit]['inputs'] for visit in visits])
+    with seeded(seed):
+        return torch.stack([dataset[visit]['inputs'] for visit in visits])

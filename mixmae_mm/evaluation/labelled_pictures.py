@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from mixmae_mm.datasets import LoadPicture, PictureFolder
+from mixmae_mm.seeding import kept_randomness
 
 
 def class_folders(folder: str) -> list[str]:
@@ -43,6 +44,7 @@ def open_pictures(folder: str, classes: list[str], size: tuple[int, int], channe
     return dataset
 
 
+@kept_randomness()  # a DataLoader draws a seed for its workers
 @torch.no_grad()
 def extract(
     encoder: nn.Module, normalise: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]

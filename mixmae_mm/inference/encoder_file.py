@@ -11,6 +11,7 @@ from torch import nn
 from mixmae_mm.checkpoints import load_backbone
 from mixmae_mm.models import MixedAEViT, MixMIMSwin
 from mixmae_mm.models.positions import Size, pair
+from mixmae_mm.seeding import kept_randomness
 from mixmae_mm.version import __version__
 from mixmae_mm.whole_files import write_whole
 
@@ -41,10 +42,13 @@ class EncoderCard:
     """The checkpoint's name, where it came from one."""
     sha256: str = ''
     """Of that checkpoint."""
+    method: str = ''
+    """What it was pre-trained by, where that is known: MixMAE, MixedAE, MAE, or another."""
 
     def as_text(self) -> dict[str, str]:
         """Give the card as files keep such things, text by name: what is no text as JSON."""
-        return {name: x if isinstance(x, str) else json.dumps(x) for name, x in asdict(self).items()}
+        told = {name: x for name, x in asdict(self).items() if name != 'method' or x}
+        return {name: x if isinstance(x, str) else json.dumps(x) for name, x in told.items()}
 
     @classmethod
     def from_text(cls, text: Mapping[str, str]) -> 'EncoderCard':
@@ -62,7 +66,7 @@ class EncoderCard:
             numbers = {name: tuple(map(float, x)) for name, x in read.items()}
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f'what it says of its encoder cannot be read ({error!r}): it is damaged') from error
-        told = {name: text.get(name, '') for name in ('version', 'source', 'sha256')}
+        told = {name: text.get(name, '') for name in ('version', 'source', 'sha256', 'method')}
         return cls(text['type'], settings, image_size, **numbers, **told)
 
     def build(self, **settings: object) -> nn.Module:
@@ -83,6 +87,7 @@ def describe_encoder(
     mean: tuple[float, ...] = IMAGENET['mean'],
     std: tuple[float, ...] = IMAGENET['std'],
     checkpoint: str | None = None,
+    method: str = '',
 ) -> EncoderCard:
     """Write the card of an encoder.
 
@@ -92,6 +97,7 @@ def describe_encoder(
         mean: Of each channel, in the pictures' units: of photos from 0 to 255.
         std: The same.
         checkpoint: The file that its weights came from, if it is to be named.
+        method: What it was pre-trained by (`method_of` a config tells), '' where that is not known.
 
     Raises:
         ValueError: another encoder.
@@ -103,7 +109,22 @@ def describe_encoder(
     settings = json.loads(json.dumps(settings, default=dict))  # as it will be read
     size = pair(image_size or tuple(side * encoder.patch_size for side in encoder.grid))
     source = {} if checkpoint is None else dict(source=Path(checkpoint).name, sha256=hash_file(checkpoint))
-    return EncoderCard(kind, settings, size, tuple(map(float, mean)), tuple(map(float, std)), **source)
+    return EncoderCard(kind, settings, size, tuple(map(float, mean)), tuple(map(float, std)), **source, method=method)
+
+
+def method_of(model: Mapping) -> str:
+    """Return what a config's model is pre-trained by; '' for one that is not a pre-training of ours."""
+    kind = str(model.get('type')).rpartition('.')[2]
+    if kind != 'MixedAE':
+        return kind if kind == 'MixMAE' else ''
+    if model['data_preprocessor'].get('num_sources') == 1:
+        return 'MAE'
+    return 'naive mixing' if mixes_naively(model['backbone']) and not model.get('contrast') else 'MixedAE'
+
+
+def mixes_naively(settings: Mapping) -> bool:
+    """Tell whether a `MixedAEViT` does nothing about its pictures being mixtures."""
+    return settings.get('attention') == 'global' and not settings.get('segment_embedding', True)
 
 
 def hash_file(path: str | Path) -> str:
@@ -157,6 +178,7 @@ def read_card(path: str | Path) -> EncoderCard:
         raise ValueError(f'{path}: {error}') from error
 
 
+@kept_randomness()
 def load_encoder(path: str | Path, **settings: object) -> nn.Module:
     """Build the encoder that a file describes, and load its weights, in evaluation mode.
 

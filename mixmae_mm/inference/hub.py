@@ -5,6 +5,7 @@
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,23 +13,23 @@ from types import ModuleType
 
 from torch import nn
 
-from mixmae_mm.inference.encoder_file import EncoderCard, describe_encoder, load_encoder, save_encoder
+from mixmae_mm.inference.encoder_file import EncoderCard, describe_encoder, load_encoder, mixes_naively, save_encoder
 from mixmae_mm.whole_files import write_whole
 
 WEIGHTS, CONFIG, README = 'model.safetensors', 'config.json', 'README.md'
-METHODS = {
-    'MixMIMSwin': ('MixMAE', 'https://arxiv.org/abs/2205.13137'),
-    'MixedAEViT': ('MixedAE', 'https://arxiv.org/abs/2303.17152'),
+PAPERS = {
+    'MixMAE': 'https://arxiv.org/abs/2205.13137',
+    'MixedAE': 'https://arxiv.org/abs/2303.17152',
+    'MAE': 'https://arxiv.org/abs/2111.06377',
 }
-"""The method that an encoder belongs to, and its paper."""
+"""Methods and their papers."""
 
 MODEL_CARD = """---
 {licence}library_name: mixmae_mm
 pipeline_tag: image-feature-extraction
 tags:
 - mixmae_mm
-- {tag}
-- masked-image-modeling
+{tag}- masked-image-modeling
 - self-supervised-learning
 ---
 
@@ -52,7 +53,7 @@ by their official names, and nothing that could run.
 
 ## Citation
 
-Please cite the authors of {method}: {paper}
+Please cite {citation}
 """
 
 
@@ -87,21 +88,38 @@ def save_pretrained(
 
 def _model_card(card: EncoderCard, licence: str | None, name: str) -> str:
     """Write what people read first."""
-    method, paper = METHODS[card.type]
+    method, citation = _method(card)
     source = f'Its weights are those of `{card.source}` (sha256 {card.sha256}).' if card.source else ''
     return MODEL_CARD.format(
         licence='' if licence is None else f'license: {licence}\n',
-        tag=method.lower(),
+        tag=f'- {method.lower()}\n' if method else '',
         name=name,
         height=card.image_size[0],
         width=card.image_size[1],
         source=source,
         config=CONFIG,
         weights=WEIGHTS,
-        method=method,
-        paper=paper,
+        citation=citation,
         **{field: getattr(card, field) for field in ('type', 'version', 'mean', 'std')},
     )
+
+
+def _method(card: EncoderCard) -> tuple[str, str]:
+    """Return the method that an encoder was pre-trained by, '' if it is not known, and whom to cite."""
+    known = card.method or ('MixMAE' if card.type == 'MixMIMSwin' else _told_by_settings(card.settings))
+    authors = {name: f'the authors of {name}: {paper}' for name, paper in PAPERS.items()}
+    if known == 'naive mixing':
+        return 'MAE', f'{authors["MAE"]}, of which it is the variant that mixes images, and {authors["MixedAE"]}'
+    if known:
+        return known, authors.get(known, f'the authors of {known}')
+    return '', f'{authors["MAE"]}, whose encoder it is, and those of what it was pre-trained by, which is not said here'
+
+
+def _told_by_settings(settings: Mapping[str, object]) -> str:
+    """Return what a plain ViT was pre-trained by, as far as its settings tell: only mixtures have several sources."""
+    if settings.get('num_sources', 1) == 1:
+        return ''
+    return 'naive mixing' if mixes_naively(settings) else 'MixedAE'
 
 
 def push_to_hub(

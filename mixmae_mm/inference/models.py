@@ -4,7 +4,6 @@ from fnmatch import fnmatch
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import load_checkpoint
@@ -13,9 +12,11 @@ from torch import nn
 from mixmae_mm.checkpoints import load_backbone
 from mixmae_mm.failures import check_checkpoint
 from mixmae_mm.inference.encoder_file import IMAGENET, load_encoder
+from mixmae_mm.inference.undisturbed import quiet_log
 from mixmae_mm.models import MixedAEViT, MixMIMSwin
 from mixmae_mm.models.swin_arch import ARCHS as SWINS
 from mixmae_mm.models.vit_arch import ARCHS as VITS
+from mixmae_mm.seeding import kept_randomness
 
 MODELS_BY_NAME = {
     **{f'mixmim-swin-{arch}': (MixMIMSwin, arch) for arch in SWINS},
@@ -47,9 +48,11 @@ def get_model(name: str | None = None, pretrained: str | None = None, **settings
     if name not in MODELS_BY_NAME:
         raise ValueError(f"there is no model '{name}': take one of {', '.join(MODELS_BY_NAME)}")
     kind, arch = MODELS_BY_NAME[name]
-    model = kind(arch, **settings)
-    if pretrained is not None:
-        load_backbone(model, pretrained)
+    if pretrained is None:
+        return kind(arch, **settings).eval()
+    with kept_randomness():
+        model = kind(arch, **settings)
+    load_backbone(model, pretrained)
     return model.eval()
 
 
@@ -65,14 +68,26 @@ def build_encoder(config: Config, checkpoint: str | None) -> nn.Module:
     settings = config.model.backbone.copy()
     if 'Pretrained' in str(settings.get('init_cfg')):
         settings.pop('init_cfg')  # weights come from the checkpoint or not at all
-    MMLogger.get_instance('inference', log_level='WARNING')  # mmengine would log two lines a parameter
-    backbone = MODELS.build(settings)
-    if checkpoint is None:
-        backbone.init_weights()
-    else:
-        check_checkpoint(checkpoint)
-        load_backbone(backbone, checkpoint)
+    with quiet_log():  # mmengine would log two lines a parameter
+        if checkpoint is None:
+            backbone = MODELS.build(settings)
+            backbone.init_weights()
+        else:
+            backbone = _build_filled(settings, checkpoint)
     return backbone.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
+
+
+def _build_filled(settings: dict, checkpoint: str) -> nn.Module:
+    """Build an encoder and fill it from a checkpoint.
+
+    Raises:
+        ValueError: the checkpoint is of another one.
+    """
+    check_checkpoint(checkpoint)
+    with kept_randomness():
+        backbone = MODELS.build(settings)
+    load_backbone(backbone, checkpoint)
+    return backbone
 
 
 def build_pretrainer(config: Config, checkpoint: str) -> BaseModel:
@@ -105,7 +120,8 @@ def _build_whole(config: Config, checkpoint: str) -> BaseModel:
     """
     check_checkpoint(checkpoint)
     init_default_scope(config.get('default_scope', 'mmpretrain'))
-    model = MODELS.build(config.model)
+    with kept_randomness():
+        model = MODELS.build(config.model)
     try:
         load_checkpoint(model, checkpoint, map_location='cpu', strict=True, logger='silent')
     except RuntimeError as error:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mixmae_mm.mixing import MixedImages, homologous, put_back, resize_assignment
 from mixmae_mm.models.attention import Select
-from mixmae_mm.seeding import seed_everything
+from mixmae_mm.seeding import seeded
 
 
 class Recognition(NamedTuple):
@@ -59,10 +59,10 @@ def recognise(model: BaseModel, pictures: Tensor, seed: int) -> Recognition | No
     block = last_recognising_block(model.backbone)
     if block is None:
         return None
-    seed_everything(seed)
     preprocessor = model.data_preprocessor
     pictures = pictures.flip(1) if preprocessor.bgr_to_rgb else pictures
-    images = preprocessor({'inputs': pictures}, training=True)['inputs']
+    with seeded(seed):
+        images = preprocessor({'inputs': pictures}, training=True)['inputs']
     kept = _record(model, model.backbone.blocks[block].attn, images)
     patch = model.backbone.patch_size
     grid = images.mixed.shape[-2] // patch, images.mixed.shape[-1] // patch

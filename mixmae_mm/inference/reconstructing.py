@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mixmae_mm.datasets import PictureFolder
 from mixmae_mm.mixing import MixedImages
 from mixmae_mm.models.pretrainer import Reconstructions
-from mixmae_mm.seeding import seed_everything
+from mixmae_mm.seeding import seeded
 
 
 def find_pictures(
@@ -50,9 +50,9 @@ def reconstruct(model: BaseModel, pictures: Tensor, seed: int) -> Reconstruction
 
 def mix_once(preprocessor: nn.Module, pictures: Tensor, seed: int) -> MixedImages:
     """Mix pictures (B, C, H, W), photos in RGB: one mixture a group, led by its first picture, also of turns."""
-    seed_everything(seed)
     pictures = pictures.flip(1) if preprocessor.bgr_to_rgb else pictures
-    images = preprocessor({'inputs': pictures}, training=True)['inputs']
+    with seeded(seed):
+        images = preprocessor({'inputs': pictures}, training=True)['inputs']
     turns = preprocessor.num_sources if preprocessor.take_turns else 1
     return MixedImages(*(None if part is None else part[::turns] for part in images))
 

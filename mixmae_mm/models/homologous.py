@@ -76,34 +76,47 @@ def _drop_others(logits: Tensor, num_keys: int) -> None:
 
 
 class _AttendOwn(torch.autograd.Function):
-    """Attention whose logits are computed once, in float32, to choose by and to attend by.
+    """Attention whose logits are computed once, in float32 or more, to choose by and to attend by.
 
     `narrow` sets to -inf what a query is not to see. The weights there are 0, and so are the logits' gradients.
     """
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx, query: Tensor, key: Tensor, value: Tensor, narrow: Callable[[Tensor], None]
-    ) -> Tensor:
-        """Attend: query, key, value (B, S, T, D) -> (B, S, T, D)."""
+        query: Tensor, key: Tensor, value: Tensor, narrow: Callable[[Tensor], None]
+    ) -> tuple[Tensor, Tensor]:
+        """Attend: query, key, value (B, S, T, D) -> (B, S, T, D), and the weights."""
         with without_autocast(query):
-            logits = (query.float() * query.shape[-1] ** -0.5) @ key.float().transpose(-1, -2)
+            wide = torch.promote_types(query.dtype, torch.float32)
+            logits = (query.to(wide) * query.shape[-1] ** -0.5) @ key.to(wide).transpose(-1, -2)
             narrow(logits)
             weights = torch.softmax(logits, dim=-1, out=logits).to(value.dtype)
-            ctx.save_for_backward(query, key, value, weights)
-            return weights @ value
+            return weights @ value, weights
+
+    @staticmethod
+    def setup_context(
+        ctx: FunctionCtx, inputs: tuple[Tensor, Tensor, Tensor, object], output: tuple[Tensor, Tensor]
+    ) -> None:
+        """Keep what went in, and the weights."""
+        ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*inputs[:3], output[1])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        """Give the gradients of query, key and value."""
-        query, key, value, weights = ctx.saved_tensors
-        scale = query.shape[-1] ** -0.5
+    def backward(ctx: FunctionCtx, grad: Tensor | None, of_weights: None) -> tuple[Tensor | None, ...]:
+        """Give the gradients of query, key and value, of those that want one."""
+        if grad is None:
+            return None, None, None, None
+        (query, key, value, weights), wanted = ctx.saved_tensors, ctx.needs_input_grad
+        scale, of_query, of_key = query.shape[-1] ** -0.5, None, None
         with without_autocast(grad):
-            of_weights = grad @ value.transpose(-1, -2)
-            of_logits = torch.ops.aten._softmax_backward_data(of_weights, weights, -1, weights.dtype)
-            of_query, of_key = of_logits @ key, of_logits.transpose(-1, -2) @ query
-            return of_query.mul_(scale), of_key.mul_(scale), weights.transpose(-1, -2) @ grad, None
+            if wanted[0] or wanted[1]:
+                of_weights = grad @ value.transpose(-1, -2)
+                of_logits = torch.ops.aten._softmax_backward_data(of_weights, weights, -1, weights.dtype)
+                of_query = (of_logits @ key).mul_(scale) if wanted[0] else None
+                of_key = (of_logits.transpose(-1, -2) @ query).mul_(scale) if wanted[1] else None
+            return of_query, of_key, weights.transpose(-1, -2) @ grad if wanted[2] else None, None
 
 
 class TopKeys(Select):
@@ -136,7 +149,7 @@ class TopKeys(Select):
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Attend to the chosen keys: query, key, value (B, S, T, D) -> (B, S, T, D)."""
         if _is_plain_cpu(query) and query.dtype in (torch.float32, torch.bfloat16, torch.float16):
-            return _AttendOwn.apply(query, key, value, self._narrow)
+            return _AttendOwn.apply(query, key, value, self._narrow)[0]
         return super().attend(query, key, value)
 
     def _narrow(self, logits: Tensor) -> None:

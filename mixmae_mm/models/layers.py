@@ -39,26 +39,36 @@ class GeluLinear(torch.autograd.Function):
     """Exact GELU, then a linear layer, which keep one tensor for the backward pass and not two.
 
     The linear layer wants its input again, which is as large as what the GELU keeps: it is computed a second time, in a
-    block of memory that its gradient then uses.
+    block of memory that its gradient then uses. What is frozen costs nothing.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: FunctionCtx, hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Transform (..., C) to (..., D)."""
-        ctx.save_for_backward(hidden, weight)
         return F.linear(F.gelu(hidden), weight, bias)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Give the gradients of all three."""
-        hidden, weight = ctx.saved_tensors
-        rows, block = grad.flatten(0, -2), F.gelu(hidden)
-        of_weight = rows.T @ block.flatten(0, -2)
-        if torch.is_grad_enabled():  # for second derivatives nothing may be written over
-            return torch.ops.aten.gelu_backward(grad @ weight, hidden), of_weight, rows.sum(dim=0)
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+        """Keep what goes into both."""
+        ctx.save_for_backward(*inputs[:2])
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Return the gradients of those that want one."""
+        (hidden, weight), wanted = ctx.saved_tensors, ctx.needs_input_grad
+        rows = grad.flatten(0, -2)
+        of_bias = rows.sum(dim=0) if wanted[2] else None
+        block = F.gelu(hidden) if wanted[1] else None
+        of_weight = rows.T @ block.flatten(0, -2) if wanted[1] else None
+        if not wanted[0]:
+            return None, of_weight, of_bias
+        if block is None or torch.is_grad_enabled():  # for second derivatives nothing may be written over
+            return torch.ops.aten.gelu_backward(grad @ weight, hidden), of_weight, of_bias
         torch.mm(rows, weight, out=block.flatten(0, -2))
         torch.ops.aten.gelu_backward.grad_input(block, hidden, grad_input=block)
-        return block, of_weight, rows.sum(dim=0)
+        return block, of_weight, of_bias
 
 
 def is_plain(layer: nn.Module, kind: type[nn.Module]) -> bool:

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from mixmae_mm.mixing import put_back, take, unmix
 from mixmae_mm.models.layers import Block, init_linear_layers
-from mixmae_mm.models.positions import Size, fit_stored_table, pair, resize_table, token_table
+from mixmae_mm.models.positions import Size, pair, resize_table, token_table
 from mixmae_mm.models.settings import check_flag, check_positive, check_whole
-from mixmae_mm.models.stored import FitsStored
+from mixmae_mm.models.stored import FitsStored, Fitted, fit_stored_table, keep_grid
 from mixmae_mm.registry import MODELS
 
 
@@ -58,6 +58,7 @@ class MixDecoder(FitsStored, BaseModule):
         self.mask_token = nn.Parameter(torch.empty(1, 1, embed_dims))
         nn.init.trunc_normal_(self.mask_token, std=0.02)
         self.decoder_pos_embed = nn.Parameter(token_table(self.grid, embed_dims, int(cls_token)), False)
+        keep_grid(self, 'decoder_pos_embed', self.grid)
         self.decoder_embed = nn.Linear(in_channels, embed_dims)
         self.decoder_blocks = nn.ModuleList(Block(embed_dims, num_heads, norm_eps=norm_eps) for _ in range(depth))
         self.decoder_norm = nn.LayerNorm(embed_dims, norm_eps)
@@ -107,9 +108,9 @@ class MixDecoder(FitsStored, BaseModule):
             return self.decoder_embed(tokens)
         return put_back(self.decoder_embed(take(tokens, shown)), shown, tokens.shape[1])
 
-    def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> None:
+    def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
         """Fit a stored position table to this grid, in place."""
-        fit_stored_table(state_dict, f'{prefix}decoder_pos_embed', self.grid, int(self.cls_token))
+        return fit_stored_table(state_dict, f'{prefix}decoder_pos_embed', self.grid, int(self.cls_token))
 
 
 def _check_map(features: Tensor, assignment: Tensor, channels: int) -> Size:

@@ -16,6 +16,7 @@ from mixmae_mm.mixing import homologous, resize_assignment, take
 from mixmae_mm.models.homologous import TopKeys, TrueKeys
 from mixmae_mm.models.plain_vit import EXTRA, PlainViT
 from mixmae_mm.models.settings import check_share, check_whole
+from mixmae_mm.models.stored import Fitted
 from mixmae_mm.models.vit_arch import check_blocks, one_of
 from mixmae_mm.registry import MODELS
 
@@ -136,10 +137,11 @@ class MixedAEViT(PlainViT):
         extra, same = EXTRA if self.exempt_cls else 0, F.pad(same, (EXTRA, 0, EXTRA, 0), value=False)
         return {index: TopKeys(self.topk_ratio, extra, same) for index in self.homologous_layers}
 
-    def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> None:
+    def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
         """Fit the position table, and drop or fold segments that this model has not, in place."""
-        super().fit_stored(state_dict, prefix)
+        fitted = super().fit_stored(state_dict, prefix)
         segments = state_dict.pop(f'{prefix}segment_embed', None) if self.segment_embed is None else None
         bias = f'{prefix}patch_embed.proj.bias'
         if segments is not None and self.fold_segments and bias in state_dict:
             state_dict[bias] = state_dict[bias] + segments.mean(dim=0)
+        return fitted

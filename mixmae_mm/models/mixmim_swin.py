@@ -9,7 +9,6 @@ Letters: B images or mixtures, C channels, H x W pixels, h x w tokens or cells.
 from collections.abc import Sequence
 from itertools import islice
 
-import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,11 +16,18 @@ from torch.nn import functional as F
 from mixmae_mm.checkpoints import load_pretrained
 from mixmae_mm.mixing import resize_assignment
 from mixmae_mm.models.layers import PatchEmbed, init_linear_layers
-from mixmae_mm.models.padding import blank_pixels, blank_tokens, count_tokens, find_pictures, picture_labels
-from mixmae_mm.models.positions import Size, fill_up, fit_stored_table, pair, resize_table, sin_cos_table
+from mixmae_mm.models.padding import (
+    blank_pixels,
+    blank_tokens,
+    count_tokens,
+    find_pictures,
+    picture_labels,
+    place_table,
+)
+from mixmae_mm.models.positions import Size, pair, sin_cos_table
 from mixmae_mm.models.runs import prefers_runs
 from mixmae_mm.models.settings import check_encoder
-from mixmae_mm.models.stored import FitsStored, KeepsSettings
+from mixmae_mm.models.stored import FitsStored, Fitted, KeepsSettings, fit_stored_table, keep_grid
 from mixmae_mm.models.swin_arch import lay_windows, read_arch
 from mixmae_mm.models.swin_stage import SwinStage
 from mixmae_mm.registry import MODELS
@@ -92,6 +98,7 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
         self.patch_embed = PatchEmbed(patch_size, in_channels, self.num_features[0])
         table = sin_cos_table(self.grid, self.num_features[0])
         self.absolute_pos_embed = nn.Parameter(table, requires_grad=False)
+        keep_grid(self, 'absolute_pos_embed', self.grid)
         windows = lay_windows(self.arch, self.grid, window_sizes, wide_blocks, wide_window)
         self.layers = self._build_stages(windows, mlp_ratio, drop_path_rate, with_cp)
         for stage in self.out_indices:
@@ -139,7 +146,7 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
         pixels = F.pad(blank_pixels(images, sizes), (0, right, 0, bottom))
         x = self.patch_embed(pixels)
         grid, shown = tuple(x.shape[1:3]), count_tokens(sizes, self.patch_size)
-        x = x + self._positions(shown, grid)
+        x = x + place_table(self.absolute_pos_embed, self.grid, shown, grid)
         padding = picture_labels(shown, grid, x.device)
         labels = padding if assignment is None else resize_assignment(assignment, grid)
         in_runs = assignment is not None and prefers_runs(x, self.training)
@@ -160,7 +167,7 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
 
         Contiguous, since convolutions keep the order in memory, and RoIAlign of mmcv silently misreads any other.
         """
-        height, width = count_tokens([canvas], self.patch_size * 2**stage)[0]
+        height, width = count_tokens(canvas, self.patch_size * 2**stage)
         x = blank_tokens(getattr(self, self._norm_name(stage))(x), padding)
         return x[:, :height, :width].permute(0, 3, 1, 2).contiguous()
 
@@ -217,18 +224,13 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
         """Name the LayerNorm of a stage's output; the last one's is the official `norm`."""
         return 'norm' if stage == self.arch.num_stages - 1 else f'norm{stage}'
 
-    def _positions(self, shown: list[Size], grid: Size) -> Tensor:
-        """Give the position table of pictures of so many tokens, zero where the grid goes beyond: (B or 1, h, w, C)."""
-        tables = {size: resize_table(self.absolute_pos_embed, self.grid, size).unflatten(1, size) for size in shown}
-        return torch.cat([fill_up(tables[size], grid) for size in shown])
-
-    def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> None:
+    def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
         """Fit a stored position table to this grid, in place.
 
         Raises:
             ValueError: its length fits neither this grid nor a square.
         """
-        fit_stored_table(state_dict, f'{prefix}absolute_pos_embed', self.grid)
+        return fit_stored_table(state_dict, f'{prefix}absolute_pos_embed', self.grid)
 
 
 def _round_up(size: int, multiple: int) -> int:

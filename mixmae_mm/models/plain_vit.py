@@ -19,10 +19,18 @@ from mixmae_mm.checkpoints import load_pretrained
 from mixmae_mm.mixing import put_back
 from mixmae_mm.models.attention import Attention, Select
 from mixmae_mm.models.layers import Block, PatchEmbed, init_linear_layers
-from mixmae_mm.models.padding import PADDING, blank_pixels, blank_tokens, count_tokens, find_pictures, picture_labels
-from mixmae_mm.models.positions import Size, fill_up, fit_stored_table, pair, resize_table, token_table
+from mixmae_mm.models.padding import (
+    PADDING,
+    blank_pixels,
+    blank_tokens,
+    count_tokens,
+    find_pictures,
+    picture_labels,
+    place_table,
+)
+from mixmae_mm.models.positions import Size, pair, token_table
 from mixmae_mm.models.settings import check_each, check_encoder, check_flag, check_positive, check_whole
-from mixmae_mm.models.stored import FitsStored, KeepsSettings
+from mixmae_mm.models.stored import FitsStored, Fitted, KeepsSettings, fit_stored_table, keep_grid
 from mixmae_mm.models.vit_arch import check_blocks, one_of, read_arch
 from mixmae_mm.models.vit_windows import WindowedAttention, plan_blocks
 from mixmae_mm.models.windows import Windows
@@ -100,6 +108,7 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
         self.with_cp = with_cp
         self.cls_token = nn.Parameter(torch.empty(1, 1, dims).normal_(std=0.02))
         self.pos_embed = nn.Parameter(token_table(self.grid, dims, EXTRA), requires_grad=train_positions)
+        keep_grid(self, 'pos_embed', self.grid)
         self.patch_embed = PatchEmbed(patch_size, in_channels, dims, norm=False)
         self.blocks = self._build_blocks(mlp_ratio, drop_path_rate, norm_eps)
         if final != 'raw' and depth - 1 in self.out_indices:
@@ -140,23 +149,19 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
         rules = plan_blocks(self.arch.depth, grid, padding, self.windowed, self.window, self.extra, images.device)
         return self.lay_out(self.run_blocks(tokens, rules), grid, padding=padding)
 
-    def embed(self, images: Tensor, sizes: list[Size] | None = None) -> tuple[Tensor, Size]:
+    def embed(self, images: Tensor, sizes: Size | Tensor | None = None) -> tuple[Tensor, Size]:
         """Embed patches with their place in their picture: (B, N, C), and the grid (h, w).
 
         Args:
             images: (B, C, H, W).
-            sizes: Height and width of each of the pictures in it; None if all fill the batch.
+            sizes: Height and width of the pictures in it, as `find_pictures` gives them; None if all fill the batch.
         """
         bottom, right = (-side % self.patch_size for side in images.shape[-2:])
         x = self.patch_embed(F.pad(images, (0, right, 0, bottom)) if bottom or right else images)
         grid = tuple(x.shape[1:3])
-        shown = [grid] if sizes is None else count_tokens(sizes, self.patch_size)
-        return x.flatten(1, 2) + self._positions(shown, grid), grid
-
-    def _positions(self, shown: list[Size], grid: Size) -> Tensor:
-        """Give the position table of pictures of so many patches, zero where the grid goes beyond: (B or 1, N, C)."""
-        tables = {size: resize_table(self.pos_embed, self.grid, size, EXTRA)[:, EXTRA:] for size in shown}
-        return torch.cat([fill_up(tables[size].unflatten(1, size), grid) for size in shown]).flatten(1, 2)
+        shown = grid if sizes is None else count_tokens(sizes, self.patch_size)
+        positions = place_table(self.pos_embed[:, EXTRA:], self.grid, shown, grid)
+        return (x + positions).flatten(1, 2), grid
 
     def run_blocks(self, tokens: Tensor, rules: Mapping[int, Select | Windows] | None = None) -> dict[int, Tensor]:
         """Put CLS, if there is one, before tokens (B, n, C) and transform them.
@@ -246,10 +251,10 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
         if not self.extra:
             self.cls_token.requires_grad_(False)
 
-    def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> None:
+    def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
         """Fit a stored position table to this grid, in place.
 
         Raises:
             ValueError: its length fits neither this grid nor a square.
         """
-        fit_stored_table(state_dict, f'{prefix}pos_embed', self.grid, EXTRA)
+        return fit_stored_table(state_dict, f'{prefix}pos_embed', self.grid, EXTRA)

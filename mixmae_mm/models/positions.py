@@ -14,6 +14,9 @@ from mixmae_mm.models.settings import is_whole
 
 Size = tuple[int, int]
 
+MISFIT = 0.02
+"""Variance, where a sin-cos table should have none, from which on a table is taken for another kind."""
+
 
 def pair(size: int | Size) -> Size:
     """Read a side or (height, width) as (height, width).
@@ -66,17 +69,6 @@ def fill_up(table: Tensor, grid: Size) -> Tensor:
     return F.pad(table, (0, 0, 0, grid[1] - table.shape[2], 0, grid[0] - table.shape[1]))
 
 
-def fit_stored_table(state_dict: dict[str, Tensor], name: str, grid: Size, extra: int = 0) -> None:
-    """Stretch the table `name` among stored weights, if it is there, to a model's grid.
-
-    Raises:
-        ValueError: its length fits neither the grid nor a square.
-    """
-    if name in state_dict:
-        stored = stored_grid(state_dict[name][:, extra:], grid, name)
-        state_dict[name] = resize_table(state_dict[name], stored, grid, extra)
-
-
 def resize_relative_table(table: Tensor, window: Size, new_window: Size) -> Tensor:
     """Stretch a table of relative biases, bicubic: ((2 h - 1) * (2 w - 1), heads) to that of another window."""
     if window == new_window:
@@ -92,19 +84,37 @@ def _bicubic(maps: Tensor, size: Size) -> Tensor:
 
 
 def stored_grid(table: Tensor, expected: Size, what: str) -> Size:
-    """Tell the sides of a stored table of absolute positions, (1, N, C).
-
-    A sin-cos table says itself where a row ends, since the second half of its channels tells the row only; a stretched
-    one does too. A table that was trained is taken for what its length says.
+    """Return the sides of a stored table of absolute positions, (1, N, C): as it says itself, or as its length does.
 
     Raises:
         ValueError: the length fits neither the expected sides nor a square.
     """
-    rows = table[0, :, table.shape[2] // 2 :].float()
-    columns = int(torch.isclose(rows, rows[0], atol=1e-2).all(dim=1).cumprod(dim=0).sum())
-    if columns > 1 and len(rows) % columns == 0:
-        return len(rows) // columns, columns
-    return guess_grid(len(rows), expected, what)
+    return told_grid(table) or guess_grid(table.shape[1], expected, what)
+
+
+def told_grid(table: Tensor) -> Size | None:
+    """Return the sides that a sin-cos table (1, N, C) says itself, stretched or lightly trained too; None for others.
+
+    The first half of its channels tells the column only and the second the row only, or, as mmpretrain has it, the
+    other way round; the mean of the squares is 1 / 2. Only the right sides lay it out like that, but for tables that
+    were stretched from a single row or column.
+    """
+    entries, halves = table.shape[1], table[0].float().chunk(2, dim=1)
+    if table.shape[2] % 4 or not 0.25 < table.float().square().mean() < 0.75:
+        return None
+    sides = [(height, entries // height) for height in range(1, entries + 1) if entries % height == 0]
+    misfits = [
+        {grid: max(_varies(columns, grid, 0), _varies(rows, grid, 1)) for grid in sides}
+        for columns, rows in (halves, halves[::-1])
+    ]
+    limit = min(MISFIT, 1.1 * min(min(order.values()) for order in misfits) + 1e-4)
+    fitting = next(filter(None, ([grid for grid in sides if order[grid] < limit] for order in misfits)), ())
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _varies(half: Tensor, grid: Size, dim: int) -> float:
+    """Return how much channels (h * w, C) vary along a dimension of the grid, along which they should not."""
+    return float(half.unflatten(0, grid).var(dim, correction=0).mean())
 
 
 def guess_grid(num_entries: int, expected: Size, what: str) -> Size:

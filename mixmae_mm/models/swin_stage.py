@@ -11,17 +11,16 @@ from torch.utils.checkpoint import checkpoint
 
 from mixmae_mm.models.attention import attend, check_heads, merge_heads, split_heads
 from mixmae_mm.models.layers import DropPath, Mlp, PatchMerging
-from mixmae_mm.models.positions import Size, guess_grid, relative_index, resize_relative_table
+from mixmae_mm.models.positions import Size, relative_index
 from mixmae_mm.models.runs import attend_runs
-from mixmae_mm.models.stored import FitsStored
+from mixmae_mm.models.stored import FitsStored, Fitted, fit_stored_biases, keep_grid
 from mixmae_mm.models.windows import Windows, plan_windows
 
 
 class WindowAttention(FitsStored, nn.Module):
     """Multi-head self-attention inside windows, with a learnt bias for each relative position.
 
-    Bias tables of other windows are resized when they are loaded; stored indices are ignored, since the window decides
-    them.
+    Bias tables of other windows are resized when they are loaded; a stored index tells their window.
 
     Args:
         dims: Channels.
@@ -41,6 +40,8 @@ class WindowAttention(FitsStored, nn.Module):
         self.relative_position_bias_table = nn.Parameter(torch.empty(offsets, num_heads))
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
         self.register_buffer('relative_position_index', relative_index(window, window))
+        if 1 in window:
+            keep_grid(self, 'relative_position_bias_table', window)
         self.qkv = nn.Linear(dims, 3 * dims)
         self.proj = nn.Linear(dims, dims)
 
@@ -65,20 +66,13 @@ class WindowAttention(FitsStored, nn.Module):
         """Look biases up by their places in the table, (n,): (heads, n)."""
         return self.relative_position_bias_table.t().index_select(1, index)
 
-    def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> None:
+    def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
         """Fit a stored bias table to this window, in place; the index is the window's own.
 
         Raises:
-            ValueError: it is neither of this window nor of a square one.
+            ValueError: it is neither of the stored index's window, nor of this one, nor of a square one.
         """
-        name = f'{prefix}relative_position_bias_table'
-        if name in state_dict:
-            offsets = (2 * self.window[0] - 1, 2 * self.window[1] - 1)
-            stored = guess_grid(len(state_dict[name]), offsets, name)
-            stored_window = ((stored[0] + 1) // 2, (stored[1] + 1) // 2)
-            state_dict[name] = resize_relative_table(state_dict[name], stored_window, self.window)
-            index = relative_index(self.window, self.window, state_dict[name].device)
-            state_dict[f'{prefix}relative_position_index'] = index
+        return fit_stored_biases(state_dict, prefix, self.window)
 
 
 class SwinBlock(nn.Module):

@@ -78,16 +78,23 @@ class Windows:
 class Rearrange(torch.autograd.Function):
     """Take tokens in another order, (B, N, C), which its inverse undoes: gradients are only moved, never added up."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+    def forward(x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
         """Give the tokens at `order`, int64 (N,)."""
-        ctx.orders = inverse, order
         return x.index_select(1, order)
+
+    @staticmethod
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+        """Keep both orders."""
+        ctx.save_for_backward(*inputs[1:])
 
     @staticmethod
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
         """Put the gradients where the tokens came from."""
-        return Rearrange.apply(gradient, *ctx.orders), None, None
+        order, inverse = ctx.saved_tensors
+        return Rearrange.apply(gradient, inverse, order), None, None
 
 
 def plan_windows(

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from mixmae_mm.inference import FeatureExtractor, fetch, from_hub, push_to_hub, save_pretrained
-from mixmae_mm.inference.encoder_file import describe_encoder
-from mixmae_mm.models import MixedAEViT
+from mixmae_mm.inference.encoder_file import describe_encoder, method_of, read_card
+from mixmae_mm.models import MixedAEViT, MixMIMSwin
 
 SETTINGS = dict(arch=dict(embed_dims=8, depth=2, num_heads=2), img_size=32, patch_size=8)
 FILES = ['README.md', 'config.json', 'model.safetensors']
@@ -84,10 +85,75 @@ def test_config_and_model_card_say_what_is_there(encoder, tmp_path):
     text = (folder / 'README.md').read_text()
     assert 'pictures of 32 x 64 pixels' in text
     assert f'`epoch_300.pth` (sha256 {card.sha256})' in text
-    assert 'authors of MixedAE: https://arxiv.org/abs/2303.17152' in text
     assert '{' not in text
     imported = re.search(r'from mixmae_mm.inference import (.*)', text)[1].split(', ')
     assert set(imported) <= set(__import__('mixmae_mm.inference').inference.__all__)
+
+
+PAPERS = {'MixMAE': '2205.13137', 'MixedAE': '2303.17152', 'MAE': '2111.06377'}
+
+
+def model_card(tmp_path, encoder, **told):
+    return (save_pretrained(encoder, tmp_path / 'a', describe_encoder(encoder, **told)) / 'README.md').read_text()
+
+
+def cited(text):
+    return {name for name, paper in PAPERS.items() if paper in text}
+
+
+def tags(text):
+    return set(re.findall(r'^- (mixmae|mixedae|mae)$', text, re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ('settings', 'told', 'tag', 'papers'),
+    [
+        (dict(), '', set(), {'MAE'}),  # MAE's encoder, of whatever it was trained by
+        (dict(), 'MAE', {'mae'}, {'MAE'}),
+        (dict(), 'MixedAE', {'mixedae'}, {'MixedAE'}),  # taken out of one, for plain pictures
+        (dict(), 'DINO', set(), set()),
+        (dict(num_sources=4), '', {'mixedae'}, {'MixedAE'}),
+        (dict(num_sources=4, attention='global'), '', {'mixedae'}, {'MixedAE'}),
+        (dict(num_sources=4, attention='global', segment_embedding=False), '', {'mae'}, {'MAE', 'MixedAE'}),
+        (dict(num_sources=4), 'naive mixing', {'mae'}, {'MAE', 'MixedAE'}),
+    ],
+)
+def test_the_model_card_cites_what_a_vit_was_trained_by(tmp_path, settings, told, tag, papers):
+    text = model_card(tmp_path, MixedAEViT(**SETTINGS | settings), method=told)
+    assert (tags(text), cited(text)) == (tag, papers)
+    assert told != 'DINO' or 'cite the authors of DINO' in text
+
+
+def test_the_model_card_cites_mixmae_for_its_encoder(tmp_path):
+    arch = dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2))
+    text = model_card(tmp_path, MixMIMSwin(arch, img_size=32, window_sizes=(4, 4), out_indices=(1,)))
+    assert (tags(text), cited(text)) == ({'mixmae'}, {'MixMAE'})
+
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+
+
+@pytest.mark.parametrize(
+    ('config', 'method'),
+    [
+        ('mixmae/mixmae_mixmim-swin-base*600e_in1k.py', 'MixMAE'),
+        ('mixedae/mixedae_vit-base-p16_32*300e_in1k.py', 'MixedAE'),
+        ('mixedae/mixedae_vit-base-p16-noattn*_in1k.py', 'MixedAE'),
+        ('mixedae/mixedae_vit-base-p16-naive*_in1k.py', 'naive mixing'),
+        ('*/mae_vit-base*_in1k.py', 'MAE'),
+        ('classification/mixmim-swin-base*_in1k.py', ''),
+    ],
+)
+def test_the_method_is_what_the_config_trains_by(tmp_path, config, method):
+    paths = sorted(CONFIGS.glob(config))
+    assert paths
+    assert method_of(Config.fromfile(paths[0]).model) == method
+
+
+def test_the_method_stays_with_the_file(encoder, tmp_path):
+    folder = save_pretrained(encoder, tmp_path / 'vit', describe_encoder(encoder, method='MixedAE'))
+    assert read_card(fetch(folder)).method == 'MixedAE'
+    assert read_card(fetch(save_pretrained(encoder, tmp_path / 'other'))).method == ''
 
 
 def test_the_hub_understands_the_model_card(encoder, tmp_path):
@@ -96,7 +162,7 @@ def test_the_hub_understands_the_model_card(encoder, tmp_path):
         folder = save_pretrained(encoder, tmp_path / 'vit', licence=licence)
         data = huggingface_hub.ModelCard.load(folder / 'README.md').data
         assert (data.license, data.library_name) == (licence, 'mixmae_mm')
-        assert data.tags == ['mixmae_mm', 'mixedae', 'masked-image-modeling', 'self-supervised-learning']
+        assert data.tags == ['mixmae_mm', 'masked-image-modeling', 'self-supervised-learning']
 
 
 def test_there_and_back_through_the_hub(encoder, hub, tmp_path):

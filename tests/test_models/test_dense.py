@@ -5,7 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from mixmae_mm.models import MixedAEViT, MixMIMSwin, ViTPyramid
-from mixmae_mm.models.padding import blank_pixels, find_pictures
+from mixmae_mm.models.padding import blank_pixels, find_pictures, place_table
+from mixmae_mm.models.positions import resize_table
 
 PAD = -1000.0
 SIZES = [(333, 500), (800, 1333), (512, 683), (64, 64)]
@@ -64,6 +65,22 @@ def test_features_do_not_depend_on_padding(name, canvas):
 
 
 @pytest.mark.parametrize('name', ENCODERS)
+@pytest.mark.parametrize('size', [(100, 84), (33, 65), (97, 31)])
+def test_what_a_picture_fills_in_part_has_features(name, size):
+    """Merged tokens belong to the picture if their first one does: the last row and column of every stage too."""
+    strides = (4, 8, 16, 32) if 'swin' in name else (16, 16)
+    for pad_value, canvas in ((PAD, size), (PAD, (128, 128)), (None, size)):
+        encoder = ENCODERS[name]()
+        encoder.pad_value = pad_value
+        with torch.no_grad():
+            maps = encoder(batch([torch.randn(3, *size)], canvas))
+        for found, stride in zip(maps, strides, strict=True):
+            height, width = -(-size[0] // stride), -(-size[1] // stride)
+            assert found[0, :, :height, :width].abs().sum(dim=0).gt(0).all()
+            assert canvas != size or found.shape[-2:] == (height, width)
+
+
+@pytest.mark.parametrize('name', ENCODERS)
 def test_features_of_real_sizes_do_not_depend_on_padding(name):
     check_alone_equals_padded(ENCODERS[name](), SIZES, (800, 1344))
 
@@ -78,6 +95,7 @@ def test_without_a_pad_value_padding_is_picture():
 
 def test_pooling_leaves_padding_out():
     encoder = vit(out_indices=(2,), final='mean')
+    encoder.fc_norm = torch.nn.Identity()  # which would not see a factor
     pictures = [torch.randn(3, 64, 40), torch.randn(3, 128, 128)]
     with torch.no_grad():
         together = encoder(batch(pictures, (128, 128)))[0]
@@ -89,12 +107,37 @@ def test_pictures_are_measured_by_their_padding():
     images = torch.full((3, 2, 6, 8), PAD)
     images[0, 1, :4, :5] = 1.0
     images[1, 0, 5, 7] = PAD + 1
-    assert find_pictures(images, PAD) == [(4, 5), (6, 8), (6, 8)]  # the last holds nothing: taken for a whole one
-    assert find_pictures(images, None) == [(6, 8)]
-    assert find_pictures(torch.randn(2, 3, 6, 8), PAD) == [(6, 8)]
-    blank = blank_pixels(images[:1], [(4, 5)])
+    assert find_pictures(images, PAD).tolist() == [[4, 5], [6, 8], [6, 8]]  # the last holds nothing: taken as whole
+    assert find_pictures(images, None) == (6, 8)
+    assert find_pictures(torch.randn(2, 3, 6, 8), PAD) == (6, 8)
+    assert find_pictures(images[1:], PAD) == (6, 8)
+    blank = blank_pixels(images[:1], torch.tensor([(4, 5)]))
     assert torch.equal(blank[0, 0, :4, :5], torch.full((4, 5), PAD))
     assert blank.sum() == 20 + 20 * PAD
+
+
+def test_tables_are_stretched_on_the_device_as_by_pytorch():
+    """By the sizes (4, 6) of the table itself to the bit, and to none above or below the picture's own sides."""
+    table, sizes, canvas = torch.randn(1, 24, 8), torch.tensor([(4, 6), (1, 1), (9, 13), (3, 2), (8, 12)]), (9, 13)
+    placed = place_table(table, (4, 6), sizes, canvas)
+    assert placed.shape == (5, *canvas, 8)
+    assert torch.equal(placed[0, :4, :6], table.view(4, 6, 8))
+    for (height, width), one in zip(sizes.tolist(), placed, strict=True):
+        expected = torch.zeros(*canvas, 8)
+        expected[:height, :width] = resize_table(table, (4, 6), (height, width)).view(height, width, 8)
+        torch.testing.assert_close(one, expected, rtol=1e-5, atol=1e-5)
+    assert place_table(table.bfloat16(), (4, 6), sizes, canvas).dtype == torch.bfloat16
+
+
+def test_a_trained_table_learns_from_each_picture_what_it_learns_from_it_alone():
+    table, sizes = torch.randn(1, 24, 8, requires_grad=True), [(4, 6), (9, 13), (3, 2)]
+    weights = torch.randn(3, 9, 13, 8)
+    (together,) = torch.autograd.grad((place_table(table, (4, 6), torch.tensor(sizes), (9, 13)) * weights).sum(), table)
+    alone = sum(
+        (resize_table(table, (4, 6), (h, w)).view(h, w, 8) * weight[:h, :w]).sum()
+        for (h, w), weight in zip(sizes, weights, strict=True)
+    )
+    torch.testing.assert_close(together, torch.autograd.grad(alone, table)[0], rtol=1e-4, atol=1e-5)
 
 
 def affected(encoder, size, level):

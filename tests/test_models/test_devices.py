@@ -8,7 +8,7 @@ import torch
 from mmengine.registry import MODELS
 from tiny_mixmae import tiny_mixedae, tiny_model
 
-from mixmae_mm.models import MixedAEViT, MixMIMSwin
+from mixmae_mm.models import MixedAEViT, MixMIMSwin, ViTPyramid
 
 MODELS_HERE = {
     'MixMAE': tiny_model(),
@@ -41,3 +41,19 @@ def test_whole_pictures_stay_on_their_device(window):
     for encoder in (vit, swin):
         maps = encoder.to('meta')(torch.zeros(2, 3, 40, 24, device='meta'))
         assert {x.device.type for x in maps} == {'meta'}
+
+
+@pytest.mark.parametrize('size', [(32, 32), (40, 24), (37, 51)])
+@pytest.mark.parametrize('window', [None, 2])
+def test_padded_pictures_are_encoded_without_waiting_for_the_device(window, size):
+    """Whatever asks the device for a number (`item`, `tolist`, `nonzero`, `if tensor`) fails on `meta`."""
+    arch = dict(embed_dims=8, depth=2, num_heads=2)
+    dense = dict(pad_value=-9.0, out_indices=(0, 1))
+    vit = MixedAEViT(arch, patch_size=8, img_size=32, window_size=window, train_positions=True, **dense)
+    pooled = MixedAEViT(arch, patch_size=8, img_size=32, final='mean', pad_value=-9.0)
+    arch = dict(embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2))
+    swin = MixMIMSwin(arch, img_size=32, patch_size=1, window_sizes=(4, 4, 4, 4), **dense)
+    for encoder in (vit, pooled, swin):
+        maps = encoder.train().to('meta')(torch.zeros(3, 3, *size, device='meta'))
+        assert {x.device.type for x in ViTPyramid(8).to('meta')(maps[:1])} == {'meta'}
+        sum(x.sum() for x in maps).backward()

@@ -5,6 +5,7 @@ import torch
 from references import build_encoder, load_reference
 
 from mixmae_mm.models import MixMIMSwin
+from mixmae_mm.models.padding import place_table
 from mixmae_mm.models.positions import relative_index
 from mixmae_mm.models.swin_stage import SwinStage
 from mixmae_mm.models.windows import Rearrange, Windows, plan_windows
@@ -223,8 +224,9 @@ def test_loading_into_other_windows_stretches_the_tables():
 
 def test_a_larger_picture_sees_stretched_positions():
     encoder = tiny(64).eval()
-    torch.testing.assert_close(encoder._positions([(16, 16)], (16, 16)).flatten(1, 2), encoder.absolute_pos_embed)
-    stretched = encoder._positions([(24, 20)], (24, 24))
+    own = place_table(encoder.absolute_pos_embed, encoder.grid, (16, 16), (16, 16))
+    assert torch.equal(own.flatten(1, 2), encoder.absolute_pos_embed)
+    stretched = place_table(encoder.absolute_pos_embed, encoder.grid, (24, 20), (24, 24))
     maps = encoder.absolute_pos_embed.view(1, 16, 16, 16).permute(0, 3, 1, 2)
     expected = torch.nn.functional.interpolate(maps, (24, 20), mode='bicubic').permute(0, 2, 3, 1)
     assert torch.equal(stretched[:, :, :20], expected)

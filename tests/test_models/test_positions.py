@@ -58,6 +58,15 @@ def test_relative_tables_are_stretched_as_maps_of_each_head():
     assert torch.equal(stretched, maps.reshape(4, -1).T)
 
 
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_tables_in_half_precision_are_stretched_in_float32(dtype):
+    table, biases = torch.randn(1, 13 * 13, 64).to(dtype), torch.randn(27 * 27, 64).to(dtype)
+    stretched = resize_table(table, (13, 13), (31, 29)), resize_relative_table(biases, (14, 14), (24, 23))
+    single = resize_table(table.float(), (13, 13), (31, 29)), resize_relative_table(biases.float(), (14, 14), (24, 23))
+    for one, expected in zip(stretched, single, strict=True):
+        assert torch.equal(one, expected.to(dtype))
+
+
 def test_relative_index_against_loops():
     index = relative_index((2, 3), (4, 5))
     for a in range(6):

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 from mixmae_mm.evaluation import class_folders, extract, knn_accuracy, open_pictures
 from mixmae_mm.failures import readable_errors
 from mixmae_mm.inference.models import build_encoder, normalisation, picture_size
+from mixmae_mm.inference.undisturbed import quiet_log
 from mixmae_mm.launching import Settings
 from mixmae_mm.seeding import seed_everything
 
@@ -72,7 +73,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Judge and print."""
     args = parse_args(arguments)
-    with readable_errors(args.debug):
+    with readable_errors(args.debug), quiet_log():
         result = judge(args)
     if args.json:
         print(json.dumps(result))

@@ -20,7 +20,14 @@ from writing import add_options, check_free, megabytes
 
 from mixmae_mm.failures import readable_errors
 from mixmae_mm.inference import exporting, hub
-from mixmae_mm.inference.encoder_file import EncoderCard, describe_encoder, load_encoder, read_card, save_encoder
+from mixmae_mm.inference.encoder_file import (
+    EncoderCard,
+    describe_encoder,
+    load_encoder,
+    method_of,
+    read_card,
+    save_encoder,
+)
 from mixmae_mm.inference.models import build_classifier, build_encoder, get_model, normalisation, picture_size
 from mixmae_mm.inference.portable import PortableClassifier, PortableEncoder
 from mixmae_mm.launching import Settings
@@ -38,7 +45,8 @@ def load(args: argparse.Namespace) -> tuple[nn.Module, EncoderCard]:
     """
     if args.config is None:
         encoder, card = load_encoder(args.checkpoint), read_card(args.checkpoint)
-        return encoder, describe_encoder(encoder, args.size or card.image_size, card.mean, card.std, args.checkpoint)
+        size = args.size or card.image_size
+        return encoder, describe_encoder(encoder, size, card.mean, card.std, args.checkpoint, card.method)
     if not args.config.endswith('.py'):
         encoder = get_model(args.config, args.checkpoint)
         return encoder, describe_encoder(encoder, args.size, checkpoint=args.checkpoint)
@@ -47,7 +55,8 @@ def load(args: argparse.Namespace) -> tuple[nn.Module, EncoderCard]:
     model = (build_classifier if args.classifier else build_encoder)(config, args.checkpoint)
     encoder = model.backbone if args.classifier else model
     size = args.size or picture_size(config)
-    return model, describe_encoder(encoder, size, **normalisation(config), checkpoint=args.checkpoint)
+    told = dict(checkpoint=args.checkpoint, method=method_of(config.model))
+    return model, describe_encoder(encoder, size, **normalisation(config), **told)
 
 
 def write_graph(model: nn.Module, card: EncoderCard, args: argparse.Namespace) -> str:

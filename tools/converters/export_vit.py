@@ -41,6 +41,7 @@ def export(weights: Mapping[str, Tensor], fold_segments: bool = False) -> dict[s
     """
     encoder = {name.removeprefix(ENCODER): x for name, x in weights.items() if name.startswith(ENCODER)}
     segments = encoder.pop(SEGMENTS, None)
+    encoder.pop('pos_embed_grid', None)  # which other programs do not know
     _check_vit(encoder, sorted(weights))
     if fold_segments:
         if segments is None:

@@ -9,6 +9,7 @@ be refused, and the reason is told.
 """
 
 import argparse
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -16,7 +17,6 @@ import mixmae_mm  # before the host packages: it mends what is known to break on
 
 # isort: split
 from mmengine.config import Config, ConfigDict
-from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, init_default_scope
 from reading import PROGRESS, Contents, Model, left_out_lines, read_contents, read_model, whose
 from rich.console import Console
@@ -26,6 +26,7 @@ from torch import Tensor
 
 from mixmae_mm.checkpoints import MIN_SHARE, load_backbone
 from mixmae_mm.failures import readable_errors
+from mixmae_mm.inference.undisturbed import quiet_log
 from mixmae_mm.layouts import DECODER, ENCODER, OFFICIAL_DECODER
 from mixmae_mm.load_report import WIDTH, LoadReport, joined
 
@@ -130,8 +131,8 @@ def load_into(settings: dict, file: str, prefix: str | None, min_share: float = 
     Raises:
         ValueError: the file would be refused.
     """
-    MMLogger.get_instance('inspect', log_level='ERROR')
-    return load_backbone(MODELS.build(settings), file, prefix, min_share)
+    with quiet_log(logging.ERROR):
+        return load_backbone(MODELS.build(settings), file, prefix, min_share)
 
 
 def try_config(config: Config, file: str, prefix: str | None) -> LoadReport:

@@ -5,11 +5,11 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from mixmae_mm.models import swin_arch, vit_arch
-from mixmae_mm.models.positions import Size, relative_index, stored_grid
+from mixmae_mm.models.positions import Size, guess_grid
+from mixmae_mm.models.stored import known_grid, told_windows
 
 CHANNELS_PER_HEAD = 64
 HEADS_IN_CONFIG = re.compile(r'backbone=dict\(\s*arch=dict\([^()]*\bnum_heads=(\d+)')
@@ -45,16 +45,12 @@ def read_settings(encoder: Mapping[str, Tensor], kind: str, config: str = '') ->
 def _swin(encoder: Mapping[str, Tensor], dims: int, patch_size: int) -> tuple[dict, list[str]]:
     """Tell the settings of `MixMIMSwin`."""
     depths = _depths(encoder)
-    tables = [
-        [_need(encoder, f'layers.{stage}.blocks.{i}.attn.relative_position_bias_table') for i in range(depth)]
-        for stage, depth in enumerate(depths)
-    ]
-    windows = [
-        [_window(table, encoder.get(f'layers.{stage}.blocks.{i}.attn.relative_position_index')) for i, table in rows]
-        for stage, rows in enumerate(map(enumerate, tables))
-    ]
-    arch = dict(embed_dims=dims, depths=depths, num_heads=tuple(rows[0].shape[1] for rows in tables))
-    grid = _grid(_need(encoder, 'absolute_pos_embed'), 'absolute_pos_embed')
+    name = 'layers.{}.blocks.{}.attn.relative_position_'
+    blocks = [[name.format(stage, i) for i in range(depth)] for stage, depth in enumerate(depths)]
+    windows = [[_window(encoder, block) for block in stage] for stage in blocks]
+    heads = tuple(encoder[f'{stage[0]}bias_table'].shape[1] for stage in blocks)
+    arch = dict(embed_dims=dims, depths=depths, num_heads=heads)
+    grid = _grid(encoder, 'absolute_pos_embed', 0)
     settings = dict(type='mixmae_mm.MixMIMSwin', arch=_named(arch, swin_arch.ARCHS))
     settings |= dict(img_size=_side(grid, patch_size), patch_size=patch_size)
     settings |= dict(window_sizes=tuple(_side(_usual(sizes)) for sizes in windows)) | _wide(windows)
@@ -72,17 +68,16 @@ def _depths(encoder: Mapping[str, Tensor]) -> tuple[int, ...]:
     return tuple(counts[stage] for stage in range(max(counts) + 1))
 
 
-def _window(table: Tensor, index: Tensor | None) -> Size:
-    """Tell the window of a bias table: from its index if it is stored, otherwise a square one.
+def _window(encoder: Mapping[str, Tensor], block: str) -> Size:
+    """Tell the window of a block's bias table: what is stored with it, from its index, otherwise a square one.
 
     Raises:
         ValueError: the table is of no window.
     """
-    tokens = 0 if index is None else len(index)
-    candidates = [(tokens // width, width) for width in range(1, tokens + 1) if tokens % width == 0]
-    for size in candidates:
-        if (2 * size[0] - 1) * (2 * size[1] - 1) == len(table) and torch.equal(relative_index(size, size), index):
-            return size
+    table, sides = _need(encoder, f'{block}bias_table'), encoder.get(f'{block}bias_table_grid')
+    told = told_windows(len(table), encoder.get(f'{block}index'))
+    if told:
+        return told[0] if sides is None else tuple(sides.tolist())
     side = math.isqrt(len(table))
     if side**2 != len(table) or side % 2 == 0:
         raise ValueError(f'a relative_position_bias_table of {len(table)} entries is of no square window')
@@ -105,7 +100,7 @@ def _vit(encoder: Mapping[str, Tensor], dims: int, patch_size: int, config: str)
     """Tell the settings of `MixedAEViT`."""
     depth = len({found for name in encoder for found in re.findall(r'^blocks\.(\d+)\.', name)})
     heads, remark = _heads(dims, depth, config)
-    grid = _grid(_need(encoder, 'pos_embed')[:, 1:], 'pos_embed')
+    grid = _grid(encoder, 'pos_embed', 1)
     arch = _named(dict(embed_dims=dims, depth=depth, num_heads=heads), vit_arch.ARCHS)
     settings = dict(type='mixmae_mm.MixedAEViT', arch=arch, img_size=_side(grid, patch_size), patch_size=patch_size)
     if 'norm.weight' not in encoder:
@@ -139,16 +134,17 @@ def _need(encoder: Mapping[str, Tensor], name: str) -> Tensor:
     return encoder[name]
 
 
-def _grid(table: Tensor, name: str) -> Size:
+def _grid(encoder: Mapping[str, Tensor], name: str, extra: int) -> Size:
     """Tell the sides of a position table.
 
     Raises:
         ValueError: they cannot be told.
     """
+    entries = _need(encoder, name).shape[1] - extra
     try:
-        return stored_grid(table, (0, 0), name)
+        return known_grid(encoder, name, extra) or guess_grid(entries, (0, 0), name)
     except ValueError as error:
-        raise ValueError(f'{name} holds {table.shape[1]} entries, no square, and does not tell its sides') from error
+        raise ValueError(f'{name} holds {entries} entries, no square, and does not tell its sides') from error
 
 
 def _side(size: Size, factor: int = 1) -> int | Size:

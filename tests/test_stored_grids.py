@@ -1,0 +1,230 @@
+"""Tables of positions come out of a file as they went in, for every grid, whoever names them; or it is said."""
+
+import itertools
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_layouts import mae_like_mmpretrain
+
+from mixmae_mm.checkpoints import fit, load_backbone
+from mixmae_mm.inference.encoder_file import load_encoder, save_encoder
+from mixmae_mm.layouts import ENCODER, find_layout, to_mmpretrain, to_official, to_ours
+from mixmae_mm.models import MixDecoder, MixedAEViT, MixMIMSwin
+from mixmae_mm.models.positions import relative_index, resize_relative_table, resize_table, sin_cos_table, told_grid
+
+GRIDS = list(itertools.product(range(1, 21), repeat=2))
+TRAPS = [(1, 3), (3, 5), (5, 3), (2, 8), (4, 9), (8, 18), (4, 4), (1, 4), (6, 1), (2, 7)]
+"""With CLS, or without, as many rows as a square has; squares; rows, columns, and an ordinary one."""
+
+
+def vit(grid, **settings):
+    arch = dict(embed_dims=8, depth=1, num_heads=2)
+    size = tuple(2 * side for side in grid)
+    return MixedAEViT(arch, img_size=size, patch_size=2, train_positions=True, **settings).eval()
+
+
+def swin(grid, **settings):
+    """One stage, so that every grid is one; windows are as large as it."""
+    arch = dict(embed_dims=8, depths=(1,), num_heads=(2,))
+    return MixMIMSwin(
+        arch, img_size=grid, patch_size=1, window_sizes=((20, 20),), out_indices=(0,), **settings
+    ).eval()
+
+
+TABLES = {vit: 'pos_embed', swin: 'absolute_pos_embed'}
+
+
+def trained(encoder):
+    """Move every parameter, tables too, as far as training never would."""
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.normal_()
+    return encoder
+
+
+def pictures(grid, build):
+    return torch.randn(2, 3, *(side * (2 if build is vit else 1) for side in grid))
+
+
+def behind(prefix):
+    return lambda ours: {prefix + name.removeprefix(ENCODER): x for name, x in ours.items()}
+
+
+NAMINGS = {
+    'ours': dict,
+    'official, mae, timm': to_official,
+    'mmpretrain': to_mmpretrain,
+    'several deep': behind('module.model.backbone.'),
+    'without a prefix': behind(''),
+}
+
+
+@pytest.mark.parametrize('naming', NAMINGS.values(), ids=NAMINGS)
+@pytest.mark.parametrize('build', [vit, swin])
+def test_every_grid_comes_back_from_every_naming(build, naming):
+    name = TABLES[build]
+    like = build((2, 3)).state_dict()
+    for grid in GRIDS:
+        fixed = sin_cos_table(grid, 8)
+        for patches in (fixed, torch.randn_like(fixed)):
+            table = torch.cat([torch.randn(1, build is vit, 8), patches], dim=1)
+            sides = {} if grid[0] == grid[1] else {f'{name}_grid': torch.tensor(grid)}
+            stored = {ENCODER + key: x for key, x in like.items() if key != f'{name}_grid'}
+            stored |= {ENCODER + key: x for key, x in ({name: table} | sides).items()}
+            file = naming(stored)
+            back = {key.removeprefix(ENCODER): x for key, x in to_ours(file, find_layout(file)).items()}
+            assert torch.equal(back[name], table), grid
+            assert [*back.get(f'{name}_grid', grid)] == [*grid]
+
+
+@pytest.mark.parametrize('build', [vit, swin])
+def test_models_store_the_sides_of_every_grid(build):
+    """Squares need none, so that official weights have the official names; all else does."""
+    for grid in GRIDS[::7]:
+        encoder = trained(build(grid))
+        other = trained(build(grid))
+        other.load_state_dict(encoder.state_dict())
+        assert all(torch.equal(x, other.state_dict()[name]) for name, x in encoder.state_dict().items())
+        stored = encoder.state_dict().get(f'{TABLES[build]}_grid')
+        assert (stored is None) == (grid[0] == grid[1])
+        assert stored is None or stored.tolist() == [*grid]
+
+
+@pytest.mark.parametrize('grid', TRAPS)
+@pytest.mark.parametrize('build', [vit, swin])
+def test_features_after_a_round_trip(tmp_path, build, grid):
+    encoder, images = trained(build(grid)), pictures(grid, build)
+    path = save_encoder(encoder, tmp_path / 'encoder.safetensors')
+    assert torch.equal(load_encoder(path)(images)[0], encoder(images)[0])
+    ours = {ENCODER + name: x for name, x in encoder.state_dict().items()}
+    for naming in NAMINGS.values():
+        torch.save(dict(state_dict=naming(ours)), tmp_path / 'file.pth')
+        loaded = build(grid, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'file.pth')))
+        loaded.init_weights()
+        assert torch.equal(loaded(images)[0], encoder(images)[0])
+
+
+def test_the_first_step_of_a_training_changes_nothing(tmp_path):
+    encoder = vit((3, 5)).train()
+    encoder(pictures((3, 5), vit))[0].square().sum().backward()
+    torch.optim.SGD(encoder.parameters(), lr=1e-3).step()
+    torch.save(dict(state_dict={ENCODER + name: x for name, x in encoder.state_dict().items()}), tmp_path / 'a.pth')
+    report = load_backbone(loaded := vit((3, 5)), str(tmp_path / 'a.pth'))
+    assert torch.equal(loaded.pos_embed, encoder.pos_embed)
+    assert not report.resized
+    assert not report.doubtful
+
+
+@pytest.mark.parametrize(('grid', 'new'), [((8, 18), (12, 12)), ((12, 12), (8, 18)), ((2, 8), (4, 4))])
+@pytest.mark.parametrize('build', [vit, swin])
+def test_a_table_of_as_many_entries_is_stretched_and_it_is_said(tmp_path, build, grid, new):
+    encoder, loaded, name = trained(build(grid)), build(new), TABLES[build]
+    if (grid, new) == ((12, 12), (8, 18)):  # a square's sides are not stored: those of a fixed table it tells
+        table = sin_cos_table(grid, 8)
+        getattr(encoder, name).data = torch.cat([torch.zeros(1, build is vit, 8), table], dim=1)
+    report = load_backbone(loaded, str(save_encoder(encoder, tmp_path / 'encoder.safetensors')))
+    expected = resize_table(getattr(encoder, name), grid, new, extra=build is vit)
+    assert torch.equal(getattr(loaded, name), expected)
+    assert report.resized[name] == f'{grid[0]} x {grid[1]} -> {new[0]} x {new[1]}, bicubic'
+    assert name not in report.assumed
+
+
+def foreign(grid, cls_token=True, row=True):
+    """A trained file of other programs, which say no sides; with a CLS token, and a row of the table for it, or not."""
+    file = {name: x for name, x in trained(vit(grid)).state_dict().items() if name != 'pos_embed_grid'}
+    if not cls_token:
+        del file['cls_token']
+    return file if row else file | dict(pos_embed=file['pos_embed'][:, 1:])
+
+
+@pytest.mark.parametrize(
+    ('grid', 'made', 'assumed', 'doubtful'),
+    [
+        ((4, 4), {}, '4 x 4', False),  # official MAE, fine-tuned
+        ((4, 4), dict(row=False), '4 x 4', False),  # timm, whose CLS stands at no position
+        ((4, 4), dict(row=False, cls_token=False), '4 x 4', True),  # no CLS at all: cls_token starts anew
+        ((3, 5), {}, '3 x 5', True),
+        ((2, 8), {}, '2 x 8', True),
+        ((3, 5), dict(row=False, cls_token=False), '3 x 5', True),
+    ],
+)
+def test_sides_that_the_file_does_not_say_are_assumed_aloud(tmp_path, grid, made, assumed, doubtful):
+    file = foreign(grid, **made)
+    torch.save(file, tmp_path / 'file.pth')
+    report = load_backbone(loaded := vit(grid), str(tmp_path / 'file.pth'), min_share=0.9)
+    assert torch.equal(loaded.pos_embed[:, -grid[0] * grid[1] :], file['pos_embed'][:, -grid[0] * grid[1] :])
+    assert made.get('row', True) or loaded.pos_embed[0, 0].eq(0).all()
+    assert report.assumed == {'pos_embed': assumed}
+    assert not report.resized
+    assert report.doubtful == doubtful
+    assert f'pos_embed: {assumed}' in str(report)
+
+
+def test_a_trained_table_that_cannot_be_known_is_refused(tmp_path):
+    torch.save(foreign((3, 6)), tmp_path / 'file.pth')
+    with pytest.raises(ValueError, match=r'pos_embed holds 18 entries: neither the 4 x 4 of this model nor a square'):
+        load_backbone(vit((4, 4)), str(tmp_path / 'file.pth'))
+
+
+def test_sides_that_are_not_those_of_the_table_are_refused():
+    weights = vit((3, 5)).state_dict() | dict(pos_embed_grid=torch.tensor((3, 6)))
+    with pytest.raises(ValueError, match=r'holds 15 entries, and pos_embed_grid says \(3, 6\): it is damaged'):
+        fit(vit((3, 5)), weights)
+
+
+@pytest.mark.parametrize('window', [(5, 13), (2, 3), (1, 8), (8, 1), (8, 8)])
+def test_the_window_of_a_bias_table_is_that_of_its_index(tmp_path, window):
+    """15 x 15 offsets are those of 8 x 8 and as many as those of 5 x 13; 3 x 5 as many as 1 x 15."""
+    encoder = trained(swin(window))
+    path = save_encoder(encoder, tmp_path / 'encoder.safetensors')
+    for new in ((8, 8), (1, 8), (8, 1), (5, 13)):
+        report = load_backbone(loaded := swin(new), str(path))
+        table, name = encoder.layers[0].blocks[0].attn, 'layers.0.blocks.0.attn.relative_position_bias_table'
+        expected = resize_relative_table(table.relative_position_bias_table, window, new)
+        assert torch.equal(loaded.layers[0].blocks[0].attn.relative_position_bias_table, expected)
+        assert torch.equal(loaded.layers[0].blocks[0].attn.relative_position_index, relative_index(new, new))
+        assert (name in report.resized) == (new != window)
+        assert not report.assumed or window == (8, 8)
+
+
+@pytest.mark.parametrize('grid', [(3, 5), (8, 18), (4, 4)])
+def test_decoders_too(grid):
+    decoder, other = (MixDecoder(8, grid, 4, embed_dims=8, depth=1, num_heads=2, cls_token=True) for _ in range(2))
+    other.load_state_dict(trained(decoder).state_dict())
+    assert torch.equal(other.decoder_pos_embed, decoder.decoder_pos_embed)
+    larger = MixDecoder(8, (12, 12), 4, embed_dims=8, depth=1, num_heads=2, cls_token=True)
+    larger.load_state_dict(decoder.state_dict())
+    assert torch.equal(larger.decoder_pos_embed, resize_table(decoder.decoder_pos_embed, grid, (12, 12), extra=1))
+
+
+def test_files_of_before_that_say_no_sides_resume_as_they_are():
+    encoder = trained(vit((2, 8)))
+    other = vit((2, 8))
+    other.load_state_dict({name: x for name, x in encoder.state_dict().items() if name != 'pos_embed_grid'})
+    assert torch.equal(other.pos_embed, encoder.pos_embed)
+
+
+@pytest.mark.parametrize('dims', [8, 64])
+def test_sin_cos_tables_tell_every_grid_themselves(dims):
+    for grid in GRIDS[:: 3 if dims == 8 else 17]:
+        table = sin_cos_table(grid, dims)
+        assert told_grid(table) == grid
+        assert told_grid(table.half()) == grid
+        assert told_grid(torch.cat(table.chunk(2, dim=2)[::-1], dim=2)) in (grid, grid[::-1])  # halves as mmpretrain's
+        assert told_grid(table + 0.03 * torch.randn_like(table)) == grid
+    for other in (torch.randn(1, 64, dims), torch.zeros(1, 64, dims), torch.full((1, 64, dims), 0.7)):
+        assert told_grid(other) is None
+
+
+def test_the_file_holds_the_sides_and_no_other_name_more(tmp_path):
+    names = load_file(save_encoder(vit((3, 5)), tmp_path / 'a.safetensors')).keys()
+    assert names - load_file(save_encoder(vit((4, 4)), tmp_path / 'b.safetensors')).keys() == {'pos_embed_grid'}
+
+
+def test_mmpretrains_names_by_hand_too():
+    """Not by our own translation: what it is tested by."""
+    encoder = trained(vit((3, 5)))
+    theirs = mae_like_mmpretrain(encoder.state_dict())
+    ours = to_ours(theirs, find_layout(theirs))
+    assert all(torch.equal(ours[ENCODER + name], x) for name, x in encoder.state_dict().items())
