@@ -41,15 +41,15 @@ def claims():
     """List what the notes say of settings: path, number, setting."""
     for path in FILES:
         note = ast.get_docstring(ast.parse(path.read_text()))
-        found = [(setting, one) for words, setting in TITLES.items() if (one := re.search(words, note.partition('\n')[0]))]
-        text = ' '.join(note.split())
+        title, text = note.partition('\n')[0], ' '.join(note.split())
+        found = [(setting, one) for words, setting in TITLES.items() for one in list(re.finditer(words, title))[:1]]
         for words, setting in CLAIMS.items():
             found += [(setting, one) for one in re.finditer(words, text, re.IGNORECASE)]
         for setting, one in found:
             yield pytest.param(path, float(one[1].replace(',', '')), setting, id=f'{path.stem}: {one[0]}')
 
 
-@pytest.mark.parametrize(('path', 'said', 'setting'), claims())
+@pytest.mark.parametrize(('path', 'said', 'setting'), [*claims()])
 def test_a_note_says_what_the_config_does(path, said, setting):
     assert setting(read(path)) == pytest.approx(said)
 

@@ -36,6 +36,8 @@ MICRO = [path for path in OURS if 'micro' in path.name]
 BATCH = re.compile(r'_(?P<gpus>\d+)xb(?P<batch>\d+)(-accu(?P<accumulation>\d+))?-')
 EPOCHS = re.compile(r'-(\d+)e_')
 
+CLASSES = {'in1k': 1000, 'inat18': 8142, 'places205': 205, 'places365': 365, 'imagenette': 10, 'shapes': 10}
+
 # MixMIM: measured with the official code; MAE: mmpretrain's 111.9 M; MixedAE: a vector a source more; ViT: timm's
 PARAMETERS = {
     'mixmae/mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-600e_in1k': 114_665_784,
@@ -130,6 +132,13 @@ def test_precision_is_bfloat16_but_where_regions_are_aligned(path):
 @each(FILES)
 def test_cudnn_searches_where_batches_have_one_size(path):
     assert read(path).env_cfg.cudnn_benchmark == (path.parent.name != 'detection')
+
+
+@each([path for path in FINETUNING if 'eleven-sets' not in path.name])
+def test_head_and_preprocessor_have_the_classes_of_the_data(path):
+    model = read(path).model
+    number = CLASSES[re.search(r'_([a-z]+\d*k?)[^_]*\.py$', path.name)[1]]
+    assert {model.head.num_classes, model.data_preprocessor.get('num_classes', number)} == {number}
 
 
 @each(FILES)

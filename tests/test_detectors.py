@@ -46,7 +46,8 @@ def vitdet(width):
     norm, half, quarter = ('ChannelNorm', 256), width // 2, width // 4
     return dict(
         neck=[
-            up(width, half), ('ChannelNorm', half), up(half, quarter), conv(quarter, 256, 1), norm, conv(256, 256, 3), norm,
+            up(width, half), ('ChannelNorm', half), up(half, quarter),
+            conv(quarter, 256, 1), norm, conv(256, 256, 3), norm,
             up(width, half), conv(half, 256, 1), norm, conv(256, 256, 3), norm,
             conv(width, 256, 1), norm, conv(256, 256, 3), norm,
             conv(width, 256, 1), norm, conv(256, 256, 3), norm,
@@ -60,12 +61,10 @@ def vitdet(width):
     )  # fmt: skip
 
 
-LSJ = 'mask-rcnn_vit-{}_fpn_8xb8-amp-lsj-100e'
+LSJ, SHORT = 'mask-rcnn_vit-{}_fpn_8xb8-amp-lsj-100e', 'mask-rcnn_vit-base_fpn_8xb2-amp-ms-1x'
 
 
-@pytest.mark.parametrize(
-    ('name', 'width'), [(LSJ.format('base'), 768), (LSJ.format('large'), 1024), ('mask-rcnn_vit-base_fpn_8xb2-amp-ms-1x', 768)]
-)
+@pytest.mark.parametrize(('name', 'width'), [(LSJ.format('base'), 768), (LSJ.format('large'), 1024), (SHORT, 768)])
 def test_vitdet_layer_by_layer(name, width):
     _, model = built(name)
     parts = dict(
@@ -77,9 +76,7 @@ def test_vitdet_layer_by_layer(name, width):
     assert {layer.eps for layer in norms} == {1e-6}
 
 
-@pytest.mark.parametrize(
-    ('size', 'depth', 'see_all'), [('base', 12, (2, 5, 8, 11)), ('large', 24, (5, 11, 17, 23))]
-)
+@pytest.mark.parametrize(('size', 'depth', 'see_all'), [('base', 12, (2, 5, 8, 11)), ('large', 24, (5, 11, 17, 23))])
 def test_blocks_of_vitdet_look_inside_windows_but_for_four(size, depth, see_all):
     _, model = built(LSJ.format(size))
     windowed = [type(block.attn).__name__ == 'WindowedAttention' for block in model.backbone.blocks]

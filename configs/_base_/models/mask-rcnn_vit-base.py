@@ -35,9 +35,7 @@ model = dict(
     ),
     rpn_head=dict(num_convs=2),
     roi_head=dict(
-        bbox_head=dict(
-            type='mmdet.Shared4Conv1FCBBoxHead', conv_out_channels=_base_.channels, norm_cfg=norm_cfg
-        ),
+        bbox_head=dict(type='mmdet.Shared4Conv1FCBBoxHead', conv_out_channels=_base_.channels, norm_cfg=norm_cfg),
         mask_head=dict(norm_cfg=norm_cfg),
     ),
     train_cfg=dict(rcnn=dict(assigner=dict(match_low_quality=False))),

@@ -1,4 +1,4 @@
-"""The 1x schedule of COCO: 12 epochs of batch 16, 500 iterations of warm-up, steps after 8 and 11; layer decay by encoder."""
+"""mmdet's 1x schedule: 12 epochs of batch 16, 500 iterations of warm-up, steps after 8 and 11; layer decay by encoder."""
 
 batch_size = 16
 
