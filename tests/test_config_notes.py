@@ -19,6 +19,10 @@ def first(sizes):
     return sizes[0] if isinstance(sizes, (tuple, list)) else sizes
 
 
+def windows(backbone):
+    return backbone.get('window_sizes') or backbone.window_size
+
+
 # what a note may say, and the setting that it must be
 CLAIMS = {
     r'layer decay (\d\S*\d)': lambda config: config.optim_wrapper.paramwise_cfg.decay_rate,
@@ -28,7 +32,7 @@ CLAIMS = {
     r'batch (?:of )?(\d+)': lambda config: config.auto_scale_lr.base_batch_size,
     r'(\d+) iterations of warm-up': lambda config: config.param_scheduler[0].end,
     r'(\d+,\d+) iterations': lambda config: config.train_cfg.max_iters,
-    r'windows of (\d+)': lambda config: first(config.model.backbone.window_sizes),
+    r'windows of (\d+)': lambda config: first(windows(config.model.backbone)),
 }
 # the same, of its first line only
 TITLES = {
