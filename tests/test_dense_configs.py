@@ -214,7 +214,7 @@ def test_maps_come_from_blocks_spread_as_their_source_has_them(path):
 
 
 def sides(pipeline, key):
-    return [step[key] for step in settings_with(key, [*pipeline]) if key in step]
+    return [step[key] for step in settings_with(key, [*pipeline])]
 
 
 @each([path for path in BIG if 'custom' not in path.name])
