@@ -5,8 +5,9 @@
 
 The detector that the reported 43.5 mask AP of MixedAE fits (a reading, not said by the paper). AP is not comparable
 between set-ups: run MAE beside it. Detector, learning rate 1e-4, weight decay 0.05, layer decay 0.75, drop path 0.2,
-500 iterations of warm-up, steps and augmentation are those of iBOT's code, without clipping as there. Two things are
-not: padding is masked in attention, and position table and CLS token do not decay. Untuned, and not run here.
+500 iterations of warm-up, steps and augmentation are those of iBOT's code, without clipping as there. Not as there:
+padding is masked in attention, the position table is one of 1024 x 1024 px, and it and the CLS token do not decay.
+Untuned, and not run here.
 """
 
 _base_ = [

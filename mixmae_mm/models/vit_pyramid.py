@@ -5,7 +5,6 @@ Letters: B images, C channels, h x w patches.
 
 from collections.abc import Mapping, Sequence
 
-from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,7 +13,6 @@ from mixmae_mm.models.settings import check_list, check_whole
 from mixmae_mm.registry import MODELS
 
 SCALES = (4, 2, 1, 0.5)
-NORM = dict(type='mixmae_mm.ChannelNorm', eps=1e-6)
 
 
 @MODELS.register_module()
@@ -45,7 +43,7 @@ class ViTPyramid(BaseModule):
         init_cfg: mmengine's.
 
     Raises:
-        ValueError: channels that are none, another scale, or a norm without a type.
+        ValueError: channels that are none or too few to halve, another scale, or a norm without a type.
     """
 
     def __init__(
@@ -58,12 +56,12 @@ class ViTPyramid(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        check_whole(in_channels=in_channels, out_channels=1 if out_channels is None else out_channels)
         check_list(scales=scales)
         if not all(scale in SCALES for scale in scales):
             raise ValueError(f'scales {tuple(scales)} must be some of {SCALES}')
-        norm_cfg = NORM if norm_cfg is None else norm_cfg
-        if not isinstance(norm_cfg, Mapping) or 'type' not in norm_cfg:
+        check_whole(int(max(1, *scales)) if halve else 1, in_channels=in_channels)
+        check_whole(out_channels=1 if out_channels is None else out_channels)
+        if norm_cfg is not None and not (isinstance(norm_cfg, Mapping) and 'type' in norm_cfg):
             raise ValueError(f"norm_cfg must be a dict with a type, such as dict(type='SyncBN'), got {norm_cfg!r}")
         widths = [in_channels // int(max(scale, 1)) if halve else in_channels for scale in scales]
         self.levels = nn.ModuleList(
@@ -92,7 +90,16 @@ class ViTPyramid(BaseModule):
         return tuple(x.contiguous() for x in maps)  # RoIAlign of mmcv misreads other maps
 
 
-def _rescale(channels: int, width: int, scale: float, norm_cfg: dict) -> nn.Module:
+def _norm(channels: int, norm_cfg: dict | None) -> nn.Module:
+    """Make a norm; mmcv is imported only where it has to find one, since it warns where it has no compiled ops."""
+    if norm_cfg is None:
+        return ChannelNorm(channels, eps=1e-6)
+    from mmcv.cnn import build_norm_layer
+
+    return build_norm_layer(norm_cfg, channels)[1]
+
+
+def _rescale(channels: int, width: int, scale: float, norm_cfg: dict | None) -> nn.Module:
     """Make what multiplies a map's sides by a scale and gives it `width` channels."""
     if scale == SCALES[-1]:
         return nn.MaxPool2d(2, ceil_mode=True)
@@ -102,14 +109,14 @@ def _rescale(channels: int, width: int, scale: float, norm_cfg: dict) -> nn.Modu
         return nn.ConvTranspose2d(channels, width, 2, stride=2)
     half = channels if width == channels else channels // 2
     first, last = nn.ConvTranspose2d(channels, half, 2, stride=2), nn.ConvTranspose2d(half, width, 2, stride=2)
-    return nn.Sequential(first, build_norm_layer(norm_cfg, half)[1], nn.GELU(), last)
+    return nn.Sequential(first, _norm(half, norm_cfg), nn.GELU(), last)
 
 
-def _convolve(channels: int, width: int, norm_cfg: dict) -> nn.Module:
+def _convolve(channels: int, width: int, norm_cfg: dict | None) -> nn.Module:
     """Make the two convolutions, each with a norm, that give a map of the pyramid its channels."""
     return nn.Sequential(
         nn.Conv2d(channels, width, 1, bias=False),
-        build_norm_layer(norm_cfg, width)[1],
+        _norm(width, norm_cfg),
         nn.Conv2d(width, width, 3, padding=1, bias=False),
-        build_norm_layer(norm_cfg, width)[1],
+        _norm(width, norm_cfg),
     )

@@ -48,8 +48,10 @@ def test_there_is_no_path_from_one_map_to_another(pyramid):
         assert reached == {number}
 
 
-def test_the_norms_are_those_that_are_asked_for():
+def test_norms_are_those_that_are_asked_for_and_what_cannot_be_is_refused():
     assert isinstance(ViTPyramid(8).levels[0][1], ChannelNorm)
     assert isinstance(ViTPyramid(8, norm_cfg=dict(type='SyncBN')).levels[0][1], torch.nn.SyncBatchNorm)
+    with pytest.raises(ValueError, match='in_channels must be a whole number, 4 or more, got 3'):
+        ViTPyramid(3, halve=True)
     with pytest.raises(ValueError, match=r"norm_cfg must be a dict with a type.*got \{'eps': 1\}"):
         ViTPyramid(8, norm_cfg=dict(eps=1))
