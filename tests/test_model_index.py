@@ -74,7 +74,7 @@ def method_of(model):
     """Name the collection of an entry: whose result it has, or whose checkpoint it starts from."""
     if '-scratch' in model['Name']:
         return 'From scratch'
-    if model['Metadata'].get('Source of Results', '').startswith("MAE's"):
+    if re.search(r'(?<!Mix)MAE', model['Metadata'].get('Source of Results', '')):
         return 'MAE'
     init = read(model).model.backbone.get('init_cfg')
     run = Path(init.checkpoint).parts[1] if init else model['Name']

@@ -1,8 +1,8 @@
 """Cascade Mask R-CNN on four blocks of MixedAEViT-B, as iBOT (arXiv 2111.07832) has it.
 
 4conv1fc heads with SyncBN and GIoU loss, SyncBN in the pyramid, smooth L1 loss in the RPN, whose anchors stay inside
-the image, and no region matched below its threshold. Not as there: padding is masked in attention, and
-the position table is one of 1024 x 1024 px.
+the image, and no region matched below its threshold. Not as there: padding is masked in attention, and the position
+table is one of 1024 x 1024 px.
 """
 
 _base_ = './mask-rcnn.py'
