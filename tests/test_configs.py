@@ -36,6 +36,8 @@ MICRO = [path for path in OURS if 'micro' in path.name]
 BATCH = re.compile(r'_(?P<gpus>\d+)xb(?P<batch>\d+)(-accu(?P<accumulation>\d+))?-')
 EPOCHS = re.compile(r'-(\d+)e_')
 
+CLASSES = {'in1k': 1000, 'inat18': 8142, 'places205': 205, 'places365': 365, 'imagenette': 10, 'shapes': 10}
+
 # MixMIM: measured with the official code; MAE: mmpretrain's 111.9 M; MixedAE: a vector a source more; ViT: timm's
 PARAMETERS = {
     'mixmae/mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-600e_in1k': 114_665_784,
@@ -119,6 +121,27 @@ def test_a_config_opens_with_its_note(path):
 
 
 @each(FILES)
+def test_precision_is_bfloat16_but_where_regions_are_aligned(path):
+    """mmcv's RoIAlign does not know bfloat16."""
+    config = read(path)
+    if '-amp-' in path.name:
+        assert config.optim_wrapper.dtype == ('float16' if 'roi_head' in config.model else 'bfloat16')
+    assert config.optim_wrapper.get('loss_scale') is None
+
+
+@each(FILES)
+def test_cudnn_searches_where_batches_have_one_size(path):
+    assert read(path).env_cfg.cudnn_benchmark == (path.parent.name != 'detection')
+
+
+@each([path for path in FINETUNING if 'eleven-sets' not in path.name])
+def test_head_and_preprocessor_have_the_classes_of_the_data(path):
+    model = read(path).model
+    number = CLASSES[re.search(r'_([a-z]+\d*k?)[^_]*\.py$', path.name)[1]]
+    assert {model.head.num_classes, model.data_preprocessor.get('num_classes', number)} == {number}
+
+
+@each(FILES)
 def test_a_config_stands_on_this_repository_only(path):
     bases = [node.value for node in ast.parse(path.read_text()).body if getattr(node, 'targets', [None])[0] is not None]
     strings = [node.value for base in bases for node in ast.walk(base) if isinstance(node, ast.Constant)]
@@ -161,6 +184,25 @@ def test_the_model_and_its_optimizer_can_be_built(path):
     trained = sum(parameter.requires_grad for parameter in model.parameters())
     assert sum(weight.requires_grad for group in groups for weight in group['params']) == trained
     assert {group['weight_decay'] for group in groups} == ({0.0} if '-linear_' in path.name else {0.0, 0.05})
+
+
+def check_decay(config, model):
+    """Compare the weight decay of each parameter with MAE's rule: none for vectors, position tables and CLS tokens."""
+    groups = build_optimizer(model, config).optimizer.param_groups
+    found = {id(weight): group['weight_decay'] for group in groups for weight in group['params']}
+    trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    spared = {n for n, w in trained.items() if w.ndim <= 1 or n in ('backbone.pos_embed', 'backbone.cls_token')}
+    decay = config.optim_wrapper.optimizer.weight_decay
+    assert {name: found[id(weight)] for name, weight in trained.items()} == {
+        name: 0.0 if name in spared else decay for name in trained
+    }
+    assert ('backbone.pos_embed' in spared) == config.model.backbone.get('train_positions', False)
+
+
+@each(FINETUNING)
+def test_position_tables_and_cls_tokens_do_not_decay_in_transfer(path):
+    config = read(path)
+    check_decay(config, build_model(config))
 
 
 def test_the_parameter_counts_are_of_configs_that_exist():

@@ -6,6 +6,7 @@ That the parameters are those of the models is told where all models are built, 
 import ast
 import inspect
 import re
+from pathlib import Path
 
 import modelindex
 import pytest
@@ -39,7 +40,7 @@ def test_every_metafile_is_imported():
 def test_the_index_loads_as_mim_loads_it():
     index = modelindex.load(str(ROOT / 'model-index.yml'))
     assert {model.name for model in index.models} == {model['Name'] for model in models()}
-    assert {entry.name for entry in index.collections} == {'MixMAE', 'MixedAE', 'MAE'}
+    assert {entry.name for entry in index.collections} == {'MixMAE', 'MixedAE', 'MAE', 'From scratch'}
     told = [error for error in index.check(silent=True) if 'README' not in error]  # those are looked for beside it
     assert told == []
 
@@ -66,7 +67,23 @@ def test_results_are_to_be_found_where_their_source_is_said_to_be():
         for name, value in ((n, v) for result in model['Results'] for n, v in result['Metrics'].items()):
             assert name.startswith('Reported ') == source.endswith('; not run here'), model['Name']
             told = told_here if source == 'docs/results.md' else note
-            assert f'{value:.1f}' in told or f'{value / 100:.3f}' in told, f'{model["Name"]}: {name} {value}'
+            assert f'{value}' in told or f'{value / 100:.3f}' in told, f'{model["Name"]}: {name} {value}'
+
+
+def method_of(model):
+    """Name the collection of an entry: whose result it has, or whose checkpoint it starts from."""
+    if '-scratch' in model['Name']:
+        return 'From scratch'
+    if re.search(r'(?<!Mix)MAE', model['Metadata'].get('Source of Results', '')):
+        return 'MAE'
+    init = read(model).model.backbone.get('init_cfg')
+    run = Path(init.checkpoint).parts[1] if init else model['Name']
+    return {'mixmae': 'MixMAE', 'mixedae': 'MixedAE', 'mae': 'MAE'}[run.partition('_')[0]]
+
+
+@LISTED
+def test_an_entry_is_filed_under_the_method_that_its_result_is_of(model):
+    assert model['In Collection'] == method_of(model)
 
 
 def test_nothing_without_a_result_has_a_source_of_one():

@@ -1,9 +1,9 @@
-"""Cascade Mask R-CNN with the plain ViT-L on COCO: as the base model's, with blocks recomputed.
+"""Cascade Mask R-CNN with the plain ViT-L on COCO: as the base model's, with layer decay 0.8 and blocks recomputed.
 
     tools/dist_train.sh configs/detection/cascade-mask-rcnn_vit-large_fpn_8xb2-amp-ms-1x_coco.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-Untuned, and not run here.
+Untuned, and not run here: iBOT has no such size, so layer decay and the blocks whose maps are taken are guesses.
 """
 
 _base_ = './cascade-mask-rcnn_vit-base_fpn_8xb2-amp-ms-1x_coco.py'
@@ -18,7 +18,7 @@ model = dict(
         init_cfg=dict(checkpoint='work_dirs/mixedae_vit-large-p16_32xb128-amp-coslr-1600e_in1k/epoch_1600.pth'),
     ),
     neck=[
-        dict(type='mixmae_mm.ViTPyramid', in_channels=embed_dims),
+        dict(type='mixmae_mm.ViTPyramid', in_channels=embed_dims, norm_cfg=_base_.norm_cfg),
         dict(type='mmdet.FPN', in_channels=[embed_dims] * 4, out_channels=_base_.channels, num_outs=5),
     ],
 )

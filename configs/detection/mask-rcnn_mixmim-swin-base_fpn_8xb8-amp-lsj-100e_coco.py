@@ -1,17 +1,18 @@
-"""Mask R-CNN with MixMIMSwin-B on COCO: 1024 px with large-scale jitter, 100 epochs, batch 64.
+"""Mask R-CNN with MixMIMSwin-B on COCO: 1024 px with large-scale jitter, about 100 epochs of batch 64.
 
     tools/dist_train.sh configs/detection/mask-rcnn_mixmim-swin-base_fpn_8xb8-amp-lsj-100e_coco.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-The schedule is detectron2's for ViTDet; no recipe of MixMAE's authors could be read. Layer decay 0.85 is attributed to
-them by a third party (weak); drop path is a guess. Untuned, and not run here; no result is to be expected by number.
+184,375 iterations: the schedule is detectron2's for ViTDet; no recipe of MixMAE's authors could be read. Layer decay
+0.85 is attributed to them by a third party (weak); drop path 0.2 is a guess. Untuned, and not run here; no result is to
+be expected by number.
 """
 
 _base_ = [
     '../_base_/models/mask-rcnn_mixmim-swin-base.py',
     '../_base_/datasets/coco_instance_lsj.py',
     '../_base_/schedules/coco_lsj_100e.py',
-    '../_base_/detection_runtime.py',
+    '../_base_/detection_runtime_by_iteration.py',
 ]
 
 model = dict(

@@ -2,8 +2,8 @@
 
     python tools/train.py configs/mixmae/mixmae_mixmim-swin-tiny-w14_1xb128-accu16-amp-coslr-300e_in1k.py
 
-Where 128 pictures fit: a larger `train_dataloader.batch_size` with a smaller `optim_wrapper.accumulative_counts` is
-faster. Untuned: the paper has no tiny model.
+Where more than 128 pictures fit: a larger `train_dataloader.batch_size` with a smaller
+`optim_wrapper.accumulative_counts` is faster. Untuned: the paper has no tiny model.
 """
 
 _base_ = './mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-300e_in1k.py'

@@ -5,8 +5,8 @@
     python tools/test.py configs/segmentation/upernet_mixmim-swin-base_8xb2-amp-160k_ade20k-512x512.py CHECKPOINT.pth --tta
 
 BEiT's schedule; the recipe of MixMAE's authors could not be read. Reported for MixMIM-B, by a page of paper results:
-50.3 mIoU. Learning rate and layer decay are from the middle of what is worth a sweep (3e-5 to 1e-4, 0.7 to 0.9).
-Untuned, and not run here.
+50.3 mIoU. The learning rate 5e-5 is from the middle, the layer decay 0.9 the upper end of what is worth a sweep (3e-5
+to 1e-4, 0.7 to 0.9). Untuned, and not run here.
 """
 
 _base_ = [

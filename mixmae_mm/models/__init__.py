@@ -8,9 +8,10 @@ from mixmae_mm.models.mixedae import MixedAE
 from mixmae_mm.models.mixedae_vit import MixedAEViT
 from mixmae_mm.models.mixmae import MixMAE
 from mixmae_mm.models.mixmim_swin import MixMIMSwin
-from mixmae_mm.models.vit_pyramid import ViTPyramid
+from mixmae_mm.models.vit_pyramid import ChannelNorm, ViTPyramid
 
 __all__ = [
+    'ChannelNorm',
     'HomologousContrastiveLoss',
     'MixDecoder',
     'MixMAE',

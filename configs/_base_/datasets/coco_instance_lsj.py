@@ -30,6 +30,11 @@ test_pipeline = [
     dict(type='mmdet.PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
 ]
 
-train_dataloader = dict(batch_size=8, batch_sampler=None, drop_last=True, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(
+    batch_size=8,
+    batch_sampler=None,
+    sampler=dict(type='mixmae_mm.SeededInfiniteSampler'),
+    dataset=dict(pipeline=train_pipeline),
+)
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

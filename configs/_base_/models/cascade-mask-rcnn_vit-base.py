@@ -1,10 +1,16 @@
-"""Cascade Mask R-CNN on four blocks of MixedAEViT-B, after iBOT's set-up: 4conv1fc heads and GIoU loss."""
+"""Cascade Mask R-CNN on four blocks of MixedAEViT-B, as iBOT (arXiv 2111.07832) has it.
+
+4conv1fc heads with SyncBN and GIoU loss, SyncBN in the pyramid, smooth L1 loss in the RPN, whose anchors stay inside
+the image, and no region matched below its threshold. Not as there: padding is masked in attention, and the position
+table is one of 1024 x 1024 px.
+"""
 
 _base_ = './mask-rcnn.py'
 
 embed_dims = 768
 blocks = (3, 5, 7, 11)
 stages = 3
+norm_cfg = dict(type='SyncBN')
 
 _bbox_head = dict(
     type='mmdet.ConvFCBBoxHead',
@@ -15,7 +21,7 @@ _bbox_head = dict(
     fc_out_channels=1024,
     roi_feat_size=7,
     num_classes=_base_.num_classes,
-    norm_cfg=dict(type='SyncBN'),
+    norm_cfg=norm_cfg,
     reg_class_agnostic=False,
     reg_decoded_bbox=True,
     loss_cls=dict(type='mmdet.CrossEntropyLoss'),
@@ -39,9 +45,10 @@ model = dict(
         ),
     ),
     neck=[
-        dict(type='mixmae_mm.ViTPyramid', in_channels=embed_dims),
+        dict(type='mixmae_mm.ViTPyramid', in_channels=embed_dims, norm_cfg=norm_cfg),
         dict(type='mmdet.FPN', in_channels=[embed_dims] * 4, out_channels=_base_.channels, num_outs=5),
     ],
+    rpn_head=dict(loss_bbox=dict(type='mmdet.SmoothL1Loss', beta=1 / 9)),
     roi_head=dict(
         type='mmdet.CascadeRoIHead',
         num_stages=stages,
@@ -55,11 +62,18 @@ model = dict(
         ],
     ),
     train_cfg=dict(
+        rpn=dict(allowed_border=0),
         rpn_proposal=dict(nms_pre=2000, max_per_img=2000),
         rcnn=[
             dict(
                 _rcnn,
-                assigner=dict(type='mmdet.MaxIoUAssigner', pos_iou_thr=iou, neg_iou_thr=iou, min_pos_iou=iou),
+                assigner=dict(
+                    type='mmdet.MaxIoUAssigner',
+                    pos_iou_thr=iou,
+                    neg_iou_thr=iou,
+                    min_pos_iou=iou,
+                    match_low_quality=False,
+                ),
             )
             for iou in (0.5, 0.6, 0.7)
         ],

@@ -1,8 +1,15 @@
-"""Mask R-CNN on the last map of MixedAEViT-B, as ViTDet (Li et al. 2022): windows of 14, four blocks that see all."""
+"""Mask R-CNN with ViTDet's detector (Li et al. 2022, arXiv 2203.16527) around MixedAEViT-B.
+
+As there: windows of 14 but in four blocks, a simple feature pyramid from the last map without a top-down path, two
+convolutions in the RPN, four and one linear layer in the box head, LayerNorm over channels behind each convolution of
+the pyramid and of the box and mask heads. Not as there: no relative positions in attention, the position table is
+trained at the grid of 1024 px, and padding is masked in attention.
+"""
 
 _base_ = './mask-rcnn.py'
 
 embed_dims = 768
+norm_cfg = dict(type='mixmae_mm.ChannelNorm', eps=1e-6)
 
 model = dict(
     backbone=dict(
@@ -19,13 +26,17 @@ model = dict(
             type='Pretrained', checkpoint='work_dirs/mixedae_vit-base-p16_32xb128-amp-coslr-1600e_in1k/epoch_1600.pth'
         ),
     ),
-    neck=[
-        dict(type='mixmae_mm.ViTPyramid', in_channels=embed_dims, halve=True),
-        dict(
-            type='mmdet.FPN',
-            in_channels=[embed_dims // 4, embed_dims // 2, embed_dims, embed_dims],
-            out_channels=_base_.channels,
-            num_outs=5,
-        ),
-    ],
+    neck=dict(
+        type='mixmae_mm.ViTPyramid',
+        in_channels=embed_dims,
+        halve=True,
+        out_channels=_base_.channels,
+        norm_cfg=norm_cfg,
+    ),
+    rpn_head=dict(num_convs=2),
+    roi_head=dict(
+        bbox_head=dict(type='mmdet.Shared4Conv1FCBBoxHead', conv_out_channels=_base_.channels, norm_cfg=norm_cfg),
+        mask_head=dict(norm_cfg=norm_cfg),
+    ),
+    train_cfg=dict(rcnn=dict(assigner=dict(match_low_quality=False))),
 )

@@ -1,4 +1,4 @@
-"""UperNet on four blocks of MixedAEViT-B, rescaled to the strides 4, 8, 16 and 32, as MAE's set-up in mmseg."""
+"""UperNet on four blocks of MixedAEViT-B, rescaled to the strides 4, 8, 16 and 32, as mmseg has it for MAE."""
 
 _base_ = './upernet.py'
 
@@ -18,7 +18,7 @@ model = dict(
             type='Pretrained', checkpoint='work_dirs/mixedae_vit-base-p16_32xb128-amp-coslr-1600e_in1k/epoch_1600.pth'
         ),
     ),
-    neck=dict(type='mixmae_mm.ViTPyramid', in_channels=embed_dims),
+    neck=dict(type='mixmae_mm.ViTPyramid', in_channels=embed_dims, norm_cfg=dict(type='SyncBN')),
     decode_head=dict(in_channels=[embed_dims] * 4, channels=embed_dims),
     auxiliary_head=dict(in_channels=embed_dims),
 )

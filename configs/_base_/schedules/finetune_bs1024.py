@@ -1,4 +1,7 @@
-"""The official fine-tuning schedule; the cosine ends with `max_epochs`, at 1e-6 times each layer's scale."""
+"""The official fine-tuning schedule, which MixMAE and MAE share; the cosine ends at 1e-6 times each layer's scale.
+
+In bfloat16, where the official runs had float16: it needs no loss scale.
+"""
 
 batch_size = 1024
 base_lr = 5e-4  # for 256 pictures
@@ -8,9 +11,9 @@ lr = base_lr * batch_size / 256
 
 optim_wrapper = dict(
     type='AmpOptimWrapper',
-    dtype='float16',
+    dtype='bfloat16',
     constructor='mixmae_mm.LayerDecayOptimWrapperConstructor',
-    paramwise_cfg=dict(decay_rate=0.7, head_decay=True),
+    paramwise_cfg=dict(decay_rate=0.7, head_decay=True, no_decay=['cls_token', 'pos_embed']),
     optimizer=dict(type='AdamW', lr=lr, betas=(0.9, 0.999), weight_decay=0.05),
 )
 

@@ -5,7 +5,7 @@ warmup_epochs = 10
 
 optim_wrapper = dict(
     type='AmpOptimWrapper',
-    dtype='float16',
+    dtype='bfloat16',
     optimizer=dict(type='mmpretrain.LARS', lr=0.1 * batch_size / 256, momentum=0.9, weight_decay=0.0),
     paramwise_cfg=dict(custom_keys=dict(bias=dict(lars_exclude=True))),
 )

@@ -2,6 +2,4 @@
 
 _base_ = './finetune_bs1024.py'
 
-optim_wrapper = dict(
-    paramwise_cfg=dict(decay_rate=0.65, head_decay=False, no_decay=['cls_token', 'pos_embed']),
-)
+optim_wrapper = dict(paramwise_cfg=dict(decay_rate=0.65, head_decay=False))

@@ -1,0 +1,63 @@
+"""What the note of a config says of its settings is what the built config does."""
+
+import ast
+import re
+
+import pytest
+from test_configs import FILES, read
+
+COCO = 118_000  # training images
+
+
+def epochs(config):
+    """Count epochs, those of COCO where the schedule counts iterations."""
+    loop = config.train_cfg
+    return loop.get('max_epochs') or round(loop.max_iters * config.auto_scale_lr.base_batch_size / COCO)
+
+
+def first(sizes):
+    return sizes[0] if isinstance(sizes, (tuple, list)) else sizes
+
+
+def windows(backbone):
+    return backbone.get('window_sizes') or backbone.window_size
+
+
+# what a note may say, and the setting that it must be
+CLAIMS = {
+    r'layer decay (\d\S*\d)': lambda config: config.optim_wrapper.paramwise_cfg.decay_rate,
+    r'weight decay (\d\S*\d)': lambda config: config.optim_wrapper.optimizer.weight_decay,
+    r'drop path (\d\S*\d)': lambda config: config.model.backbone.drop_path_rate,
+    r'(?:learning rate|AdamW at) (\d\S*\d)': lambda config: config.optim_wrapper.optimizer.lr,
+    r'batch (?:of )?(\d+)': lambda config: config.auto_scale_lr.base_batch_size,
+    r'(\d+) iterations of warm-up': lambda config: config.param_scheduler[0].end,
+    r'(\d+,\d+) iterations': lambda config: config.train_cfg.max_iters,
+    r'windows of (\d+)': lambda config: first(windows(config.model.backbone)),
+}
+# the same, of its first line only
+TITLES = {
+    r'\b(\d+) epochs': epochs,
+    r'(?<!patches )(?:at|of|:) (\d+) px': lambda config: first(config.model.backbone.img_size),
+}
+
+
+def claims():
+    """List what the notes say of settings: path, number, setting."""
+    for path in FILES:
+        note = ast.get_docstring(ast.parse(path.read_text()))
+        title, text = note.partition('\n')[0], ' '.join(note.split())
+        found = [(setting, one) for words, setting in TITLES.items() for one in list(re.finditer(words, title))[:1]]
+        for words, setting in CLAIMS.items():
+            found += [(setting, one) for one in re.finditer(words, text, re.IGNORECASE)]
+        for setting, one in found:
+            yield pytest.param(path, float(one[1].replace(',', '')), setting, id=f'{path.stem}: {one[0]}')
+
+
+@pytest.mark.parametrize(('path', 'said', 'setting'), [*claims()])
+def test_a_note_says_what_the_config_does(path, said, setting):
+    assert setting(read(path)) == pytest.approx(said)
+
+
+@pytest.mark.parametrize('words', [*CLAIMS, *TITLES])
+def test_each_kind_of_claim_is_found(words):
+    assert any(re.search(words, claim.id.partition(': ')[2], re.IGNORECASE) for claim in claims())
