@@ -50,9 +50,9 @@ def main_fails(monkeypatch, tool, *words):
 
 
 def test_command_line_goes_over_the_config(monkeypatch, config_file):
-    options = ['--cfg-options', 'a.b=2', 'c.d=[1,2]', '--cfg-options', 'e=x', '--launcher', 'slurm']
+    options = ['--cfg-options', 'a.b=2', 'train_cfg.d=[1,2]', '--cfg-options', 'load_from=x', '--launcher', 'slurm']
     config = launching.read_config(arguments(monkeypatch, 'train.py', config_file, *options))
-    assert (config.a.b, config.c.d, config.e, config.launcher) == (2, [1, 2], 'x', 'slurm')
+    assert (config.a.b, config.train_cfg.d, config.load_from, config.launcher) == (2, [1, 2], 'x', 'slurm')
 
 
 @pytest.mark.parametrize(
