@@ -30,7 +30,8 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
     """Make a parser of the arguments that all tools take; spellings are OpenMMLab's."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('config', type=os.path.expanduser, help='config file')
-    parser.add_argument('--work-dir', type=os.path.expanduser, help='folder for logs and checkpoints (./work_dirs/<config name>)')
+    text = 'folder for logs and checkpoints (./work_dirs/<config name>)'
+    parser.add_argument('--work-dir', type=os.path.expanduser, help=text)
     parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
     parser.add_argument('--launcher', choices=['none', *VARIABLES], default='none', help='what started the processes')
     parser.add_argument('--local_rank', '--local-rank', type=int, help='set by some launchers, never by hand')

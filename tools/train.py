@@ -25,9 +25,8 @@ from mixmae_mm.strategies import find_strategy, fit_strategy
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argument_parser(f'Train a model (mixmae_mm {mixmae_mm.__version__})')
-    parser.add_argument(
-        '--resume', nargs='?', const='auto', type=os.path.expanduser, help='go on from this checkpoint; without a value, from the last one'
-    )
+    text = 'go on from this checkpoint; without a value, from the last one'
+    parser.add_argument('--resume', nargs='?', const='auto', type=os.path.expanduser, help=text)
     parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 where the GPU or CPU has it)')
     parser.add_argument('--auto-scale-lr', action='store_true', help="scale the learning rate with the job's batch")
     return parser.parse_args()

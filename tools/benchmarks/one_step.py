@@ -22,6 +22,8 @@ from mmengine.registry import MODELS, init_default_scope
 from rich.console import Console
 from rich.table import Table
 
+from mixmae_mm.launching import Settings, load_config
+
 
 def build(config: Config, device: str) -> tuple[BaseModel, OptimWrapper]:
     """Make a config's model and optimiser."""
