@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 IN_TEXT = re.compile(r'{{\s*_base_\.(\w+)')
 Use = tuple[str, set[str], bool]
-"""A setting such as `train_dataloader.dataset`, the variables in its expression, and whether it is one of them as is."""
+"""A setting such as `train_dataloader.dataset`, the variables in its expression, and whether it is just a variable."""
 
 
 def files_of(path: str) -> Iterator[str]:

@@ -151,7 +151,8 @@ def launched(script: str, words: list[str]) -> list[str]:
         raise ReadError(done.stderr.strip() or f'{script} ended with {done.returncode}')
     started = done.stdout.split('\0')[:-1]
     if '-m' in started:
-        with contextlib.redirect_stderr(io.StringIO()) as said:
+        one_thread = mock.patch.dict(os.environ, OMP_NUM_THREADS='1')  # else torchrun sets it, with a warning
+        with one_thread, contextlib.redirect_stderr(io.StringIO()) as said:
             try:
                 config_from_args(get_args_parser().parse_args(started[started.index('-m') + 2 :]))
             except (SystemExit, ValueError) as end:
