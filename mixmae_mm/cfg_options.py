@@ -16,7 +16,7 @@ from mmengine.logging import print_log
 
 from mixmae_mm.config_keys import check_options
 
-PATH = re.compile(r'(?:^|_)(?:root|dir|path|file|folder|checkpoint|from|prefix)s?$|^data_prefix\.')
+PATH = re.compile(r'(?:^|[_.])(?:root|dir|path|file|folder|checkpoint|from|prefix)s?$|^data_prefix\.')
 """Last parts of keys whose values are paths."""
 KEYWORDS = ('auto', 'dynamic')
 """Text that stands in configs in place of a number."""

