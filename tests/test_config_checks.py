@@ -23,7 +23,7 @@ def test_loading_in_the_main_process_leaves_out_what_is_for_workers():
 @pytest.mark.parametrize(
     ('loader', 'both'),
     [
-        (dict(shuffle=True, sampler=dict(type='DefaultSampler')), ('_dataloader.shuffle', '_dataloader.sampler.shuffle')),
+        (dict(shuffle=True, sampler=dict(type='X')), ('_dataloader.shuffle', '_dataloader.sampler.shuffle')),
         (dict(drop_last=True, batch_sampler=dict(type='X')), ('_dataloader.drop_last', '.batch_sampler.drop_last')),
     ],
 )

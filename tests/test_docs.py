@@ -15,7 +15,7 @@ READERS_OWN = ('configs/mixmae/mine.py',)
 
 @cache
 def repository():
-    """List the files and folders of the repository, without what was built in this clone; None where git cannot tell."""
+    """List the files and folders of the repository, without what was built here; None where git cannot tell."""
     listed = subprocess.run(['git', 'ls-files'], cwd=ROOT, capture_output=True, text=True)
     files = {Path(name) for name in listed.stdout.splitlines()}
     return None if listed.returncode else files | {folder for file in files for folder in file.parents}

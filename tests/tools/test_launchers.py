@@ -1,6 +1,5 @@
 """The launchers, run with stand-ins for srun and Python that write down what they are given."""
 
-import os
 import subprocess
 
 import pytest
@@ -30,13 +29,3 @@ def test_too_few_words_are_a_usage_error(script):
     done = subprocess.run(['bash', TOOLS / f'{script}.sh', *FIRST[script][:-1]], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith('usage: ')
-
-
-def test_srun_is_given_partition_job_and_gpus(tmp_path):
-    (tmp_path / 'srun').write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-    (tmp_path / 'srun').chmod(0o755)
-    env = dict(os.environ, PATH=f'{tmp_path}:{os.environ["PATH"]}', GPUS='16', SRUN_ARGS='--qos=high --mem=9G')
-    words = [TOOLS / 'slurm_train.sh', 'my part', 'job', 'C']
-    done = subprocess.run(['bash', *words], env=env, capture_output=True, text=True)
-    expected = {'--partition=my part', '--job-name=job', '--ntasks=16', '--ntasks-per-node=8', '--qos=high', '--mem=9G'}
-    assert expected <= set(done.stdout.splitlines())

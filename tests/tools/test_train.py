@@ -50,9 +50,9 @@ def main_fails(monkeypatch, tool, *words):
 
 
 def test_command_line_goes_over_the_config(monkeypatch, config_file):
-    options = ['--cfg-options', 'a.b=2', 'train_cfg.d=[1,2]', '--cfg-options', 'load_from=x', '--launcher', 'slurm']
+    options = ['--cfg-options', 'a.b=2', 'custom_hooks=[1,2]', '--cfg-options', 'load_from=x', '--launcher', 'slurm']
     config = launching.read_config(arguments(monkeypatch, 'train.py', config_file, *options))
-    assert (config.a.b, config.train_cfg.d, config.load_from, config.launcher) == (2, [1, 2], 'x', 'slurm')
+    assert (config.a.b, config.custom_hooks, config.load_from, config.launcher) == (2, [1, 2], 'x', 'slurm')
 
 
 @pytest.mark.parametrize(
@@ -331,4 +331,4 @@ def test_slurm_script_hands_on_its_settings(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ, **settings))
     words = done.stdout.splitlines()
     assert {'--ntasks=16', '--ntasks-per-node=8', '--gres=gpu:8', '--exclude=a', '--mem=1G'} <= set(words)
-    assert words[-6:] == ['a config.py', '--work-dir', 'work', '--launcher', 'slurm', '--resume']
+    assert words[-6:] == ['a config.py', '--launcher', 'slurm', '--work-dir', 'work', '--resume']
