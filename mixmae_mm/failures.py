@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mmengine.logging import MMLogger
 
+from mixmae_mm.config_keys import nearest, parameters
 from mixmae_mm.deepspeed_folders import check_folder
 from mixmae_mm.weights_file import read_file
 
@@ -57,8 +58,21 @@ def describe(error: BaseException) -> str:
         text = re.split(rf'^(?:\w+\.)*{name}: ', text, flags=re.MULTILINE)[-1].strip()
     if isinstance(error, PLAIN):
         return text
+    text += _suggestion(error, text)
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f'{name}: {text} (raised in {frame.filename}, line {frame.lineno})'
+
+
+def _suggestion(error: BaseException, text: str) -> str:
+    """Return what a class that is given an unknown setting takes in its place, or nothing."""
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", text)
+    frames = traceback.walk_tb(error.__traceback__)
+    makers = [frame.f_locals['obj_cls'] for frame, _ in frames if callable(frame.f_locals.get('obj_cls'))]
+    if not unknown or not makers:
+        return ''
+    known = parameters(makers[-1])
+    near = nearest(unknown[1], known)
+    return f' Is {near} meant?' if near else f' It takes {", ".join(sorted(known))}.'
 
 
 def _keep_traceback(error: BaseException) -> str | None:

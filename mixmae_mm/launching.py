@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import print_log
 
+from mixmae_mm.cfg_options import Settings, put_options
+from mixmae_mm.config_checks import settle_loaders
+from mixmae_mm.config_keys import check_names
 from mixmae_mm.registry import SCOPE
 
 # Where each launcher tells a process its rank, its rank on this machine, and how many processes there are.
@@ -23,22 +26,12 @@ VARIABLES = {
 }
 
 
-class Settings(DictAction):
-    """`key=value` pairs; one without `=` is told of as any other wrong argument is."""
-
-    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *args: Any) -> None:
-        """Add the pairs to those before."""
-        wrong = [value for value in values if '=' not in value]
-        if wrong:
-            parser.error(f'{args[0]} takes key=value pairs, got {wrong[0]}')
-        super().__call__(parser, namespace, values, *args)
-
-
 def argument_parser(description: str) -> argparse.ArgumentParser:
     """Make a parser of the arguments that all tools take; spellings are OpenMMLab's."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='folder for logs and checkpoints (./work_dirs/<config name>)')
+    parser.add_argument('config', type=os.path.expanduser, help='config file')
+    text = 'folder for logs and checkpoints (./work_dirs/<config name>)'
+    parser.add_argument('--work-dir', type=os.path.expanduser, help=text)
     parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
     parser.add_argument('--launcher', choices=['none', *VARIABLES], default='none', help='what started the processes')
     parser.add_argument('--local_rank', '--local-rank', type=int, help='set by some launchers, never by hand')
@@ -46,19 +39,33 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def read_config(args: argparse.Namespace) -> Config:
-    """Read the config file and put the command line's settings over it.
+def load_config(path: str | Path, options: dict[str, str] | None = None) -> Config:
+    """Load a config file and put the command line's settings over it; how every tool does it.
 
     Raises:
-        ValueError: there is no such file.
+        ValueError: there is no such file, or a setting that cannot be.
     """
-    if not Path(args.config).is_file():
-        raise ValueError(f'there is no config file {args.config} (looked for in {Path.cwd()})')
+    path = os.path.expanduser(path)
+    if not os.path.isfile(path):
+        raise ValueError(f'there is no config file {path} (looked for in {Path.cwd()})')
+    config = Config.fromfile(path)
+    _drop_scopes(config._cfg_dict)
+    put_options(config, options or {})
+    settle_loaders(config)
+    return config
+
+
+def read_config(args: argparse.Namespace) -> Config:
+    """Load the config that tools/train.py or tools/test.py is given, and check the names of its settings.
+
+    Raises:
+        ValueError: there is no such file, or a setting that cannot be, or that nothing reads.
+    """
     if args.local_rank is not None:
         os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    config = Config.fromfile(args.config)
-    _drop_scopes(config._cfg_dict)
-    config.merge_from_dict(args.cfg_options or {})
+    config = load_config(args.config, args.cfg_options)
+    for warning in check_names(config):
+        say(warning, logging.WARNING)
     config.launcher = args.launcher
     config.work_dir = args.work_dir or config.get('work_dir') or f'./work_dirs/{Path(args.config).stem}'
     return config

@@ -135,7 +135,13 @@ def test_padding_is_told_to_the_encoder_by_one_number(path):
     preprocessor = model.data_preprocessor
     told = preprocessor.get('pad_value', preprocessor.get('pad_val'))
     assert model.backbone.pad_value == told == -1e3
-    assert all(augment.img_pad_value == told for augment in preprocessor.get('batch_augments') or ())
+
+
+@each([path for path in FILES if 'lsj' in path.name])
+def test_large_scale_jitter_pads_with_that_number_too(path):
+    preprocessor = read(path).model.data_preprocessor
+    padded = [augment.img_pad_value for augment in preprocessor.batch_augments]
+    assert padded == [preprocessor.get('pad_value', preprocessor.get('pad_val'))]
 
 
 @each(FILES)

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import MODELS
+
+from mixmae_mm.config_keys import check_options
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / 'docs/troubleshooting.md').read_text()
@@ -105,8 +108,22 @@ def test_a_message_of_openmim_is_openmims():
     assert has(re.sub(r"' *\n *f?'", '', source_of('mim.commands.search')), OF_OPENMIM)
 
 
-def test_every_entry_says_what_to_do():
-    entries = re.split(r'^### ', PAGE, flags=re.MULTILINE)[1:]
-    assert len(entries) > 50
-    short = [entry.splitlines()[0] for entry in entries if len(entry.split('\n', 1)[1].split('\n## ')[0].strip()) < 60]
-    assert not short
+ENTRIES = {
+    entry.split('\n', 1)[0]: entry.split('\n', 1)[1].split('\n## ')[0]
+    for entry in re.split(r'^### ', PAGE, flags=re.MULTILINE)[1:]
+}
+SETTING = re.compile(r'`(?:--cfg-options )?((?:\w+_dataloader|model|optim_wrapper|default_hooks|train_cfg)(?:\.\w+)+)')
+
+
+def test_every_entry_names_a_command_a_setting_or_a_page():
+    assert len(ENTRIES) > 50
+    assert [title for title, text in ENTRIES.items() if not re.search(r'`[^`]+`|\]\(', text)] == []
+
+
+def test_the_settings_that_entries_name_are_read():
+    config = Config.fromfile(ROOT / 'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px.py')
+    named = SETTING.findall(PAGE)
+    assert len(named) > 5
+    assert check_options(config, named) == []
+    with pytest.raises(ValueError, match='batch_size'):
+        check_options(config, SETTING.findall('set `train_dataloader.bach_size=2`'))

@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
 # Run tools/train.py as a Slurm job, one task per GPU.
-#   tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [arguments of tools/train.py]
+#   tools/slurm_train.sh PARTITION JOB_NAME CONFIG [WORK_DIR] [arguments of tools/train.py]
 # The environment may set GPUS, GPUS_PER_NODE, CPUS_PER_TASK, SRUN_ARGS (more options of srun) and PYTHON.
 set -euo pipefail
 
-if [ $# -lt 4 ]; then
-    echo "usage: $0 PARTITION JOB_NAME CONFIG WORK_DIR [arguments of tools/train.py]" >&2
+if [ $# -lt 3 ]; then
+    echo "usage: $0 PARTITION JOB_NAME CONFIG [WORK_DIR] [arguments of tools/train.py]" >&2
     exit 2
 fi
 PARTITION=$1
 JOB_NAME=$2
 CONFIG=$3
-WORK_DIR=$4
-shift 4
+shift 3
+if [ $# -gt 0 ] && [[ $1 != -* ]]; then
+    set -- --work-dir "$@"
+fi
 GPUS=${GPUS:-8}
 GPUS_PER_NODE=${GPUS_PER_NODE:-$((GPUS < 8 ? GPUS : 8))}
 read -r -a SRUN_ARGS <<< "${SRUN_ARGS:-}"
@@ -27,4 +29,4 @@ PYTHONPATH="$TOOLS/..${PYTHONPATH:+:$PYTHONPATH}" exec srun \
     --cpus-per-task="${CPUS_PER_TASK:-8}" \
     --kill-on-bad-exit=1 \
     ${SRUN_ARGS[@]+"${SRUN_ARGS[@]}"} \
-    "${PYTHON:-python}" -u "$TOOLS/train.py" "$CONFIG" --work-dir "$WORK_DIR" --launcher slurm "$@"
+    "${PYTHON:-python}" -u "$TOOLS/train.py" "$CONFIG" --launcher slurm "$@"

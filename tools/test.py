@@ -1,6 +1,7 @@
 """Test a checkpoint: python tools/test.py CONFIG CHECKPOINT [--out predictions.pkl] [--show-dir pictures] [--tta]."""
 
 import argparse
+import os
 
 import mixmae_mm  # before the host packages: it mends what is known to break on import
 
@@ -20,9 +21,9 @@ from mixmae_mm.strategies import leave_strategy
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argument_parser(f'Test a checkpoint (mixmae_mm {mixmae_mm.__version__})')
-    parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--out', help='file (.pkl) for the predictions')
-    parser.add_argument('--show-dir', help='folder for pictures with the predictions drawn')
+    parser.add_argument('checkpoint', type=os.path.expanduser, help='checkpoint file')
+    parser.add_argument('--out', type=os.path.expanduser, help='file (.pkl) for the predictions')
+    parser.add_argument('--show-dir', type=os.path.expanduser, help='folder for pictures with the predictions drawn')
     parser.add_argument('--tta', action='store_true', help="the config's test-time augmentation: scales, flips")
     return parser.parse_args()
 

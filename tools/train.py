@@ -1,6 +1,8 @@
 """Train a model from a config: python tools/train.py CONFIG [--resume] [--cfg-options key=value ...]."""
 
 import argparse
+import logging
+import os
 import re
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mixmae_mm.config_checks import check_schedule
 from mixmae_mm.failures import check_checkpoint, readable_errors
 from mixmae_mm.host_memory import keep_freed_memory
 from mixmae_mm.launching import argument_parser, has_accelerator, join_processes, read_config, say
@@ -22,9 +25,8 @@ from mixmae_mm.strategies import find_strategy, fit_strategy, scale_rate
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argument_parser(f'Train a model (mixmae_mm {mixmae_mm.__version__})')
-    parser.add_argument(
-        '--resume', nargs='?', const='auto', help='go on from this checkpoint; without a value, from the last one'
-    )
+    text = 'go on from this checkpoint; without a value, from the last one'
+    parser.add_argument('--resume', nargs='?', const='auto', type=os.path.expanduser, help=text)
     parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 where the GPU or CPU has it)')
     parser.add_argument('--auto-scale-lr', action='store_true', help="scale the learning rate with the job's batch")
     return parser.parse_args()
@@ -62,6 +64,12 @@ def set_lr_scaling(config: Config, scale: bool) -> None:
         scale_rate(config)
 
 
+def check_settings(config: Config, epoch_length: int | None = None) -> None:
+    """Refuse a schedule that does not fit into the training, and warn of settings without effect."""
+    for warning in check_schedule(config, epoch_length):
+        say(warning, logging.WARNING)
+
+
 def check_batches(runner: Runner) -> None:
     """Refuse pictures too few for a single batch, of which mmengine only says that an epoch has length 0.
 
@@ -88,9 +96,11 @@ def main() -> None:
         set_resume(config, args.resume)
         set_precision(config, args.amp)
         set_lr_scaling(config, args.auto_scale_lr)
+        check_settings(config)
         fit_strategy(config)
         runner = RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
         check_batches(runner)
+        check_settings(config, len(runner.train_loop.dataloader))
         runner.train()
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

@@ -16,7 +16,7 @@ _base_ = [
 
 data_root = 'data/shapes/'
 classes = ('arrow', 'circle', 'crescent', 'cross', 'heart', 'pentagon', 'ring', 'square', 'star', 'triangle')
-crop_size, test_size = (64, 64), (64, 64)
+test_size = (64, 64)
 batch_size = 16
 
 model = dict(

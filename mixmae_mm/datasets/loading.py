@@ -49,6 +49,8 @@ class LoadPicture(BaseTransform):
             UnreadablePictureError: the file is missing, truncated, or no picture.
             ImportError: a library is missing.
         """
+        if 'img_path' not in results and 'img' in results:  # mmpretrain's inferencers read images themselves
+            return self._take(results)
         path = results['img_path']
         try:
             content = results.pop('img_bytes', None)
@@ -59,6 +61,15 @@ class LoadPicture(BaseTransform):
         except Exception as error:  # broken bytes make Pillow and its plug-ins raise nearly anything
             raise UnreadablePictureError(f'{path}: {_reason(error)}') from error
         results['img_shape'] = results['img'].shape[:2]
+        return results
+
+    def _take(self, results: dict) -> dict:
+        """Bring an image in memory, grey (H, W) or BGR (H, W, 3), to the mode asked for."""
+        image = results['img'] if results['img'].ndim == 3 else np.repeat(results['img'][..., None], 3, axis=2)
+        if self.mode == 'L':
+            image = np.array(Image.fromarray(np.ascontiguousarray(image[..., ::-1])).convert('L'))
+        results['img'] = np.ascontiguousarray(image[..., ::-1]) if self.mode == 'RGB' else image
+        results['ori_shape'] = results['img_shape'] = image.shape[:2]
         return results
 
     def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:

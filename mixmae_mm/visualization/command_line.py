@@ -1,21 +1,22 @@
 """What the tools that draw ask on the command line, and the pictures that they draw."""
 
 import argparse
+import os
 from pathlib import Path
 
 from mmengine.config import Config
 
 from mixmae_mm.inference.reading import Reading
 from mixmae_mm.inference.reconstructing import find_pictures
-from mixmae_mm.launching import Settings
+from mixmae_mm.launching import Settings, load_config
 from mixmae_mm.visualization.sheets import can_be_written
 
 
 def drawing_parser(description: str, out: str) -> argparse.ArgumentParser:
     """Make a parser of what every tool takes that draws what a trained model makes of pictures."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('config', help='config of the pre-training, or of a transfer')
-    parser.add_argument('checkpoint', help='checkpoint that it wrote')
+    parser.add_argument('config', type=os.path.expanduser, help='config of the pre-training, or of a transfer')
+    parser.add_argument('checkpoint', type=os.path.expanduser, help='checkpoint that it wrote')
     parser.add_argument('--out', type=picture_file, default=Path(out), help='picture to write (%(default)s)')
     parser.add_argument('--seed', type=not_negative, default=0, help='decides what is chosen at random (%(default)s)')
     parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
@@ -25,7 +26,8 @@ def drawing_parser(description: str, out: str) -> argparse.ArgumentParser:
 
 def add_pictures(parser: argparse.ArgumentParser, num: int | None = None) -> None:
     """Ask for pictures, and how many of them if the tool does not ask for that itself."""
-    parser.add_argument('--pictures', nargs='+', help="folders or files (the config's own training pictures)")
+    text = "folders or files (the config's own training pictures)"
+    parser.add_argument('--pictures', nargs='+', type=os.path.expanduser, help=text)
     if num is not None:
         parser.add_argument('--num', type=counted, default=num, help='pictures to take of more (%(default)s)')
 
@@ -88,9 +90,7 @@ def middle_of(place: tuple[int, int], grid: tuple[int, int]) -> tuple[float, flo
 
 def read_config(args: argparse.Namespace) -> Config:
     """Read the config and put the command line's settings over it."""
-    config = Config.fromfile(args.config)
-    config.merge_from_dict(args.cfg_options or {})
-    return config
+    return load_config(args.config, args.cfg_options)
 
 
 def own_pictures(config: Config) -> list[str]:

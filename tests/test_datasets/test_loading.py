@@ -96,3 +96,15 @@ def test_an_unknown_mode_is_refused():
     message = r"^mode must be 'RGB' or 'BGR' \(3 channels\), or 'L' \(1 channel, grey\), got 'CMYK'$"
     with pytest.raises(ValueError, match=message):
         LoadPicture('CMYK')
+
+
+def test_an_image_in_memory_is_taken_as_bgr():
+    """As mmpretrain's inferencers hand over both files and arrays."""
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    taken = {mode: LoadPicture(mode)(dict(img=image, img_shape=(1, 1))) for mode in ('BGR', 'RGB', 'L')}
+    assert np.array_equal(taken['BGR']['img'], image)
+    assert np.array_equal(taken['RGB']['img'], image[..., ::-1])
+    grey = image[..., 2] * 0.299 + image[..., 1] * 0.587 + image[..., 0] * 0.114
+    assert np.abs(taken['L']['img'] - grey).max() <= 1
+    assert all((of['ori_shape'], of['img_shape']) == ((5, 7), (5, 7)) for of in taken.values())
+    assert np.array_equal(LoadPicture('BGR')(dict(img=image[..., 0]))['img'], np.repeat(image[..., :1], 3, axis=2))

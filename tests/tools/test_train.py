@@ -12,7 +12,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 from tool_loading import TOOLS, load_tool
 
@@ -50,9 +50,9 @@ def main_fails(monkeypatch, tool, *words):
 
 
 def test_command_line_goes_over_the_config(monkeypatch, config_file):
-    options = ['--cfg-options', 'a.b=2', 'c.d=[1,2]', '--cfg-options', 'e=x', '--launcher', 'slurm']
+    options = ['--cfg-options', 'a.b=2', 'custom_hooks=[1,2]', '--cfg-options', 'load_from=x', '--launcher', 'slurm']
     config = launching.read_config(arguments(monkeypatch, 'train.py', config_file, *options))
-    assert (config.a.b, config.c.d, config.e, config.launcher) == (2, [1, 2], 'x', 'slurm')
+    assert (config.a.b, config.custom_hooks, config.load_from, config.launcher) == (2, [1, 2], 'x', 'slurm')
 
 
 @pytest.mark.parametrize(
@@ -202,6 +202,13 @@ def test_failures_are_described_without_their_traceback(error, told):
     assert failures.describe(raised.value).startswith(told)
 
 
+def test_an_unknown_setting_of_a_class_is_described_with_the_nearest():
+    init_default_scope('mmpretrain')
+    with pytest.raises(TypeError) as raised:
+        MODELS.build(dict(type='mixmae_mm.MixMIMSwin', in_chanels=1))
+    assert 'Is in_channels meant?' in failures.describe(raised.value)
+
+
 def test_the_traceback_is_kept_in_the_log(tmp_path):
     log = tmp_path / 'run.log'
     MMLogger.get_instance(uuid.uuid4().hex, log_file=str(log))
@@ -332,4 +339,4 @@ def test_slurm_script_hands_on_its_settings(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ, **settings))
     words = done.stdout.splitlines()
     assert {'--ntasks=16', '--ntasks-per-node=8', '--gres=gpu:8', '--exclude=a', '--mem=1G'} <= set(words)
-    assert words[-6:] == ['a config.py', '--work-dir', 'work', '--launcher', 'slurm', '--resume']
+    assert words[-6:] == ['a config.py', '--launcher', 'slurm', '--work-dir', 'work', '--resume']

@@ -22,9 +22,8 @@ from mixmae_mm.failures import readable_errors  # before the host packages: mixm
 
 # isort: split
 import torch
-from mmengine.config import Config
 
-from mixmae_mm.launching import Settings
+from mixmae_mm.launching import Settings, load_config
 from mixmae_mm.weights_file import read_file
 from mixmae_mm.whole_files import UNFINISHED
 
@@ -151,8 +150,7 @@ def main(arguments: list[str] | None = None) -> None:
     with readable_errors(args.debug):
         if args.work_dir.exists():
             raise ValueError(f'{args.work_dir} is there already: give a new folder by --work-dir, or remove it')
-        config = Config.fromfile(args.config)
-        config.merge_from_dict(args.cfg_options or {})
+        config = load_config(args.config, args.cfg_options)
         args.work_dir.mkdir(parents=True)
         config.dump(args.work_dir / 'config.py')
         load_host(config.get('default_scope', 'mmengine'))

@@ -24,7 +24,7 @@ from mixmae_mm.evaluation import class_folders, extract, knn_accuracy, open_pict
 from mixmae_mm.failures import readable_errors
 from mixmae_mm.inference.models import build_encoder, normalisation, picture_size
 from mixmae_mm.inference.undisturbed import quiet_log
-from mixmae_mm.launching import Settings
+from mixmae_mm.launching import Settings, load_config
 from mixmae_mm.seeding import seed_everything
 
 
@@ -36,8 +36,7 @@ def normaliser(config: Config) -> Callable[[Tensor], Tensor]:
 
 def judge(args: argparse.Namespace) -> dict:
     """Compute the accuracy that the command line asks for."""
-    config = Config.fromfile(args.config)
-    config.merge_from_dict(args.cfg_options or {})
+    config = load_config(args.config, args.cfg_options)
     seed_everything(args.seed)
     encoder, normalise = build_encoder(config, args.checkpoint), normaliser(config)
     size, classes = picture_size(config, args.image_size), class_folders(args.train)

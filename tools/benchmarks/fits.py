@@ -21,11 +21,10 @@ import mixmae_mm  # before the host packages: it mends what is known to break on
 # isort: split
 import torch
 from measuring import ALLOCATOR, held_during, machine
-from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from mixmae_mm.failures import readable_errors
-from mixmae_mm.launching import Settings
+from mixmae_mm.launching import Settings, load_config
 
 BYTES = dict(weights=4, gradients=4, moments=8)
 COPIES = 2  # of a weight in bfloat16, which autocast keeps for a pass
@@ -91,8 +90,7 @@ def needs(args: argparse.Namespace) -> Iterator[Need]:
     context.set_forkserver_preload(['mixmae_mm'])
     with context.Pool(1, maxtasksperchild=1) as pool:
         for file in args.configs:
-            config = Config.fromfile(file)
-            config.merge_from_dict(args.cfg_options or {})
+            config = load_config(file, args.cfg_options)
             for checkpointing in (False, True):
                 config.model.backbone.with_cp = checkpointing
                 settings, side = config.model.to_dict(), config.model.backbone.get('img_size', 224)

@@ -15,12 +15,14 @@ import mixmae_mm  # before the host packages: it mends what is known to break on
 # isort: split
 import torch
 from measuring import held_during, machine, wait
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from rich.console import Console
 from rich.table import Table
+
+from mixmae_mm.launching import Settings, load_config
 
 
 def build(config: Config, device: str) -> tuple[BaseModel, OptimWrapper]:
@@ -68,11 +70,10 @@ def main() -> None:
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--float32', action='store_true', help='without autocast')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    parser.add_argument('--cfg-options', nargs='+', action=Settings)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    config = Config.fromfile(args.config)
-    config.merge_from_dict(args.cfg_options or {})
+    config = load_config(args.config, args.cfg_options)
     model, optimizer = build(config, args.device)
     pictures = torch.randint(0, 256, (args.batch, 3, args.size, args.size), dtype=torch.uint8, device=args.device)
     for _ in range(args.steps - 1):

@@ -14,7 +14,6 @@ from pathlib import Path
 import mixmae_mm  # before the host packages: it mends what is known to break on import
 
 # isort: split
-from mmengine.config import Config
 from torch import nn
 from writing import add_options, check_free, megabytes
 
@@ -30,7 +29,7 @@ from mixmae_mm.inference.encoder_file import (
 )
 from mixmae_mm.inference.models import build_classifier, build_encoder, get_model, normalisation, picture_size
 from mixmae_mm.inference.portable import PortableClassifier, PortableEncoder
-from mixmae_mm.launching import Settings
+from mixmae_mm.launching import Settings, load_config
 
 TOLERANCE = 1e-4
 """Largest difference between onnxruntime and PyTorch, over the largest value, that is taken for rounding."""
@@ -50,8 +49,7 @@ def load(args: argparse.Namespace) -> tuple[nn.Module, EncoderCard]:
     if not args.config.endswith('.py'):
         encoder = get_model(args.config, args.checkpoint)
         return encoder, describe_encoder(encoder, args.size, checkpoint=args.checkpoint)
-    config = Config.fromfile(args.config)
-    config.merge_from_dict(args.cfg_options or {})
+    config = load_config(args.config, args.cfg_options)
     model = (build_classifier if args.classifier else build_encoder)(config, args.checkpoint)
     encoder = model.backbone if args.classifier else model
     size = args.size or picture_size(config)

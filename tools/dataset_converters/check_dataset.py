@@ -30,12 +30,11 @@ from dataset_checks.faults import Problem, Report
 from dataset_checks.files import start_crew
 from dataset_checks.finding import KINDS, check, find_splits
 from dataset_checks.from_config import Split, config_splits
-from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
 from mixmae_mm.failures import readable_errors
-from mixmae_mm.launching import Settings
+from mixmae_mm.launching import Settings, load_config
 from mixmae_mm.load_report import WIDTH
 
 
@@ -124,11 +123,7 @@ def _asked_for(options: argparse.Namespace) -> list[Split]:
         return [CocoSplit(Path(options.ann).stem, options.ann, options.images)]
     if options.folder:
         return find_splits(options.folder, options.kind, options.classes)
-    if not os.path.isfile(options.config):
-        raise ValueError(f'there is no config file {options.config} (looked for in {Path.cwd()})')
-    config = Config.fromfile(options.config)
-    config.merge_from_dict(options.cfg_options or {})
-    return config_splits(config)
+    return config_splits(load_config(options.config, options.cfg_options))
 
 
 def _cores() -> int:

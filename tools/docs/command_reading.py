@@ -6,11 +6,13 @@ Tools read their own command lines: each is loaded, and stopped once its parser 
 import argparse
 import contextlib
 import io
+import os
 import re
 import runpy
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -18,6 +20,7 @@ from unittest import mock
 
 from command_finding import OUTSIDE, ROOT, SETTING, Command
 from mmengine.config import Config
+from torch.distributed.run import config_from_args, get_args_parser
 
 MICRO = 'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px.py'
 CLASSIFIER = 'configs/classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_shapes-64px.py'
@@ -125,14 +128,37 @@ def read_make(words: list[str], inline: bool) -> str:
 
 def read_launcher(kind: str, tool: str, words: list[str], inline: bool) -> str:
     """Read the command line of a launcher as that of the tool that it starts."""
-    before = {'dist': (0, 1 if tool == 'train' else 2), 'slurm': (2, 0)}[kind]
-    kept = words[before[0] :]
-    if kind == 'dist' and len(kept) > before[1]:
-        if not kept[before[1]].isdigit() and kept[before[1]] != 'GPUS':
-            raise ReadError(f'{kept[before[1]]} is no number of processes')
-        kept = kept[: before[1]] + kept[before[1] + 1 :]
-    check_config(parse(f'tools/{tool}.py', kept, inline))
+    words = ['2' if word == 'GPUS' else word for word in words]
+    started = launched(f'tools/{kind}_{tool}.sh', words)
+    check_config(parse(f'tools/{tool}.py', started, inline))
     return {'dist': 'GPUs', 'slurm': 'Slurm'}[kind]
+
+
+def launched(script: str, words: list[str]) -> list[str]:
+    """Run a launcher with stand-ins for srun and Python; return the arguments that its tool is started with.
+
+    Raises:
+        ReadError: the launcher does not take these words, or a launcher of processes does not.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ('srun', 'python'):
+            Path(folder, name).write_text('#!/bin/sh\nprintf "%s\\0" "$@"\n')
+            Path(folder, name).chmod(0o755)
+        path = os.pathsep.join([folder, os.environ['PATH']])
+        env = dict(os.environ, PATH=path, PYTHON='python')
+        done = subprocess.run(['bash', ROOT / script, *words], env=env, capture_output=True, text=True)
+    if done.returncode:
+        raise ReadError(done.stderr.strip() or f'{script} ended with {done.returncode}')
+    started = done.stdout.split('\0')[:-1]
+    if '-m' in started:
+        one_thread = mock.patch.dict(os.environ, OMP_NUM_THREADS='1')  # else torchrun sets it, with a warning
+        with one_thread, contextlib.redirect_stderr(io.StringIO()) as said:
+            try:
+                config_from_args(get_args_parser().parse_args(started[started.index('-m') + 2 :]))
+            except (SystemExit, ValueError) as end:
+                raise ReadError(said.getvalue().strip() or str(end)) from end
+    place = next(number for number, word in enumerate(started) if word.endswith(('/train.py', '/test.py')))
+    return started[place + 1 :]
 
 
 def parse(tool: str, words: list[str], inline: bool) -> argparse.Namespace | None:

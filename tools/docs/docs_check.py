@@ -3,20 +3,18 @@
     python tools/docs/docs_check.py [--read-only] [PAGE ...]
 
 Each command is run, run shortened, or at least read: by the tool that it calls, with its config loaded. One that nobody
-knows fails. With `--read-only` nothing is run, which takes a minute. Python is compiled and its imports are done; what
-inherits a config of ours is loaded as a config.
+knows fails. With `--read-only` none is run, which takes a minute. Python is run, with small models in place of the
+reader's; configs are loaded, and their models built.
 
 run          as it stands, with small pictures and untrained models in the places of the reader's
 shortened    one epoch of eight pictures, ten scenes, three neighbours
 parsed       its tool takes the options, its config has the settings; run by the tests, or too long
-GPUs, Slurm  parsed; it needs several GPUs, or Slurm
+GPUs, Slurm  its launcher is run, with stand-ins for srun and Python, and what it starts is parsed
 installs     pip, with the extras that setup.py has
 outside      a program of others
 """
 
 import argparse
-import ast
-import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -26,14 +24,12 @@ from pathlib import Path
 import mixmae_mm  # before the host packages: it mends what is known to break on import
 
 # isort: split
-from command_finding import ROOT, Command, commands_of, pages, python_of
+from command_finding import Command, commands_of, pages
 from command_reading import ReadError, read
 from command_running import Scratch
-from mmengine.config import Config
+from python_running import run_page
 from rich.console import Console
 from rich.table import Table
-
-INHERITED = '_base_ = '
 
 
 def check_commands(found: list[Command], scratch: Scratch | None) -> Iterator[tuple[Command, str, str]]:
@@ -47,29 +43,6 @@ def check_commands(found: list[Command], scratch: Scratch | None) -> Iterator[tu
             except (ReadError, OSError, ValueError, KeyError, SyntaxError) as error:
                 known[key] = 'FAILS', str(error)
         yield command, *known[key]
-
-
-def check_python(page: Path) -> Iterator[tuple[str, str]]:
-    """Say where Python of a page does not compile, import what it imports, or load as a config."""
-    for line, source in python_of(page):
-        try:
-            tree = ast.parse(source)
-            if source.startswith(INHERITED):
-                load_config(source)
-            names: dict[str, object] = {}
-            imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-            exec(compile(ast.Module(imports, []), page.name, 'exec'), names)
-        except Exception as error:
-            yield f'{page.name}:{line}', f'{type(error).__name__}: {error}'
-
-
-def load_config(source: str) -> Config:
-    """Load a config of a page as if it stood beside ours."""
-    with tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(ROOT / 'configs', Path(folder, 'configs'))
-        path = Path(folder, 'configs/mixmae/of_a_page.py')
-        path.write_text(source)
-        return Config.fromfile(path)
 
 
 def report(rows: list[tuple[Command, str, str]]) -> int:
@@ -97,8 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         rows = list(check_commands(found, None if args.read_only else Scratch(Path(folder))))
     wrong = report(rows)
-    for where, why in (problem for page in chosen for problem in check_python(page)):
-        print(f'{where}: {why}')
+    for why in (problem for page in chosen for problem in run_page(page)):
+        print(why)
         wrong += 1
     print(f'{len(found)} commands of {len(chosen)} pages, {wrong} wrong (mixmae_mm {mixmae_mm.__version__})')
     return int(wrong > 0)

@@ -1,0 +1,98 @@
+"""Settings that exclude or outlast each other, resolved or refused before anything is built."""
+
+from collections.abc import Iterator
+
+from mmengine.config import Config
+
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+OF_WORKERS = ('persistent_workers', 'prefetch_factor', 'multiprocessing_context', 'timeout')
+OF_SAMPLERS = ('shuffle', 'drop_last')
+
+
+def settle_loaders(config: Config) -> None:
+    """Take out of each loader what it cannot have beside its other settings.
+
+    Raises:
+        ValueError: it has what belongs to its sampler.
+    """
+    for place in LOADERS:
+        loader = config.get(place)
+        if not isinstance(loader, dict):
+            continue
+        if not loader.get('num_workers'):  # loading in the main process
+            for name in OF_WORKERS:
+                loader.pop(name, None)
+        sampler = 'batch_sampler' if loader.get('batch_sampler') else 'sampler'
+        for name in OF_SAMPLERS if sampler == 'batch_sampler' else OF_SAMPLERS[:1]:
+            if loader.get(name):
+                raise ValueError(
+                    f'{place}.{name} and {place}.{sampler} exclude each other: set {place}.{name}=False and '
+                    f'{place}.{sampler}.{name}'
+                )
+
+
+def check_schedule(config: Config, epoch_length: int | None = None) -> list[str]:
+    """Check that schedules fit into the training; return warnings.
+
+    Schedules that count as the training does are checked without `epoch_length`, the others with it.
+
+    Raises:
+        ValueError: a schedule begins when training has ended, or counts epochs where training has none.
+    """
+    loop, schedulers = config.get('train_cfg') or {}, config.get('param_scheduler') or []
+    if 'type' in loop and 'by_epoch' in loop:
+        raise ValueError('train_cfg.type and train_cfg.by_epoch exclude each other: take one of them out')
+    named = {f'param_scheduler.{number}': one for number, one in enumerate(schedulers)}
+    named = named if isinstance(schedulers, list | tuple) else {'param_scheduler': schedulers}
+    unit = 'epoch' if 'max_epochs' in loop else 'iteration'
+    length = loop.get('max_epochs', loop.get('max_iters'))
+    warnings = [] if epoch_length else list(_check_hooks(config, unit, length))
+    for place, one in named.items():
+        if not isinstance(one, dict) or 'type' not in one or length is None:  # several optimizers, or a custom loop
+            continue
+        own = 'epoch' if one.get('by_epoch', True) else 'iteration'
+        if (own, unit) == ('epoch', 'iteration') and not one.get('convert_to_iter_based'):
+            raise ValueError(
+                f'{place} ({one.type}) counts epochs and the training iterations (train_cfg.max_iters={length}): it '
+                f'would change nothing. Set {place}.by_epoch=False, and its begin and end in iterations'
+            )
+        if own == unit and not epoch_length:
+            warnings += _check_scheduler(place, named, unit, length)
+        elif (own, unit) == ('iteration', 'epoch') and epoch_length:
+            warnings += _check_scheduler(place, named, own, length * epoch_length)
+    return warnings
+
+
+def _check_scheduler(place: str, named: dict[str, dict], unit: str, length: int) -> Iterator[str]:
+    """Check one schedule against a training of `length` epochs or iterations."""
+    one = named[place]
+    begin, end, what = one.get('begin', 0), one.get('end'), f'{place} ({one.type})'
+    training = f'the training of {length} {unit}s (train_cfg.{"max_epochs" if unit == "epoch" else "max_iters"})'
+    if begin >= length:
+        before = [f'{other}.end' for other, its in named.items() if its.get('end') == begin]
+        half = length // 2 or length / 2
+        settings = ' '.join(f'{setting}={half}' for setting in (*before, f'{place}.begin'))
+        raise ValueError(
+            f'{what} begins after {begin} {unit}s of warm-up, and {training} is over by then: train for longer, or '
+            f'shorten the warm-up, --cfg-options {settings}'
+        )
+    last = max(one.get('milestones', [end or begin + one.get('T_max', 0)]))
+    if last > length:
+        yield f'{what} goes on to {unit} {last}, beyond {training}: the learning rate does not reach its end'
+
+
+def _check_hooks(config: Config, unit: str, length: int | None) -> Iterator[str]:
+    """Say which hooks and settings come to nothing in a training by this unit."""
+    hooks = config.get('default_hooks') or {}
+    by_epoch = {
+        'default_hooks.checkpoint': hooks.get('checkpoint'),
+        'log_processor': config.get('log_processor'),
+    }
+    for place, settings in by_epoch.items():
+        if unit == 'iteration' and length and settings and settings.get('by_epoch', True):
+            yield f'{place} counts epochs and the training iterations: set {place}.by_epoch=False'
+    if (hooks.get('checkpoint') or {}).get('save_best') and not config.get('val_dataloader'):
+        yield 'default_hooks.checkpoint.save_best has no effect without val_dataloader, val_cfg and val_evaluator'
+    begin = (config.get('train_cfg') or {}).get('val_begin', 1)
+    if length and config.get('val_dataloader') and begin > length:
+        yield f'train_cfg.val_begin={begin} is beyond the training of {length} {unit}s: nothing is validated'

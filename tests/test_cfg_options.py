@@ -1,0 +1,119 @@
+"""Values of `--cfg-options`: text as typed where text or a path is meant, mmengine's reading elsewhere."""
+
+import os
+
+import pytest
+
+from mixmae_mm.cfg_options import read_value
+from mixmae_mm.launching import argument_parser, load_config
+
+ODD = (
+    *('/x/my images', '/x/a,b', '/x/a (copy)', '/x/[old]', '[old]', '(copy)', '2024', '007', '1e5', 'a=b', '{x}'),
+    *('"quoted"', "it's", 'nan', 'True', ' leading', "['a','b']", '/x/größe'),
+)
+CONFIG = """
+experiment_name = 'first'
+load_from = None
+train_cfg = dict(max_epochs=3, by_epoch=True)
+train_dataloader = dict(batch_size=2, num_workers=1, dataset=dict(data_root='here', data_prefix=dict(img='train/')))
+val_evaluator = dict(metric='bbox', classes=['cat', 'dog'])
+optim_wrapper = dict(
+    type='AmpOptimWrapper', loss_scale='dynamic', optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999)))
+param_scheduler = [dict(type='MultiStepLR', milestones=[8, 11])]
+"""
+
+
+@pytest.fixture
+def load(tmp_path):
+    path = tmp_path / 'my configs (1)' / 'of, mine.py'
+    path.parent.mkdir()
+    path.write_text(CONFIG)
+
+    def loaded(*options):
+        args = argument_parser('').parse_args([str(path), '--cfg-options', *options])
+        return load_config(args.config, args.cfg_options)
+
+    return loaded
+
+
+@pytest.mark.parametrize('typed', ODD)
+@pytest.mark.parametrize(
+    'key',
+    [
+        *('train_dataloader.dataset.data_root', 'train_dataloader.dataset.data_prefix.img', 'load_from', 'work_dir'),
+        *('train_dataloader.dataset.ann_file', 'model.backbone.init_cfg.checkpoint'),
+    ],
+)
+def test_a_path_reaches_the_config_as_typed(load, key, typed):
+    value = load(f'{key}={typed}')
+    for part in key.split('.'):
+        value = value[part]
+    assert value == typed
+    assert isinstance(value, str)
+
+
+@pytest.mark.parametrize('typed', ['007', '1e5', 'a,b', 'my run', 'True'])
+def test_text_stays_text_where_text_stands(load, typed):
+    assert load(f'experiment_name={typed}').experiment_name == typed
+
+
+def test_the_home_folder_is_expanded(load, monkeypatch):
+    monkeypatch.setenv('HOME', '/home/somebody')
+    config = load('train_dataloader.dataset.data_root=~/images', 'load_from=~old')
+    assert (config.train_dataloader.dataset.data_root, config.load_from) == ('/home/somebody/images', '~old')
+    args = argument_parser('').parse_args(['~/a.py', '--work-dir=~/b c'])
+    assert (args.config, args.work_dir) == ('/home/somebody/a.py', '/home/somebody/b c')
+
+
+@pytest.mark.parametrize(
+    ('key', 'text', 'old', 'expected'),
+    [
+        ('betas', '(0.9,0.95)', (0.9, 0.999), (0.9, 0.95)),
+        ('betas', '0.9,0.95', (0.9, 0.999), (0.9, 0.95)),
+        ('milestones', '[1,2]', [8, 11], [1, 2]),
+        ('milestones', '8,', [8, 11], [8]),
+        ('milestones', '[]', [8, 11], []),
+        ('classes', '[traffic light, 2024]', ['cat'], ['traffic light', '2024']),
+        ('metric', '[bbox,segm]', 'bbox', ['bbox', 'segm']),
+        ('scales', '[(1,2),[a,b c],d]', None, [(1, 2), ['a', 'b c'], 'd']),
+        ('names', 'a,b c', None, ['a', 'b c']),
+        ('names', 'x/a,b', None, 'x/a,b'),
+        ('loss_scale', '512.', 'dynamic', 512.0),
+        ('lr', '1e-4', 1, 1e-4),
+        ('with_cp', 'true', False, True),
+        ('arch', 'tiny', dict(depths=(1,)), 'tiny'),
+        ('arch', "{'depths': [1, 2]}", 'tiny', "{'depths': [1, 2]}"),
+        ('arch', "{'depths': [1, 2]}", dict(depths=(1,)), {'depths': [1, 2]}),
+        ('init_cfg', 'None', dict(type='Pretrained'), None),
+        ('data_root', 'None', 'here', None),
+        ('seed', '5', None, 5),
+    ],
+)
+def test_other_values_are_read_by_what_they_replace(key, text, old, expected):
+    value = read_value(key, text, old)
+    assert value == expected
+    assert type(value) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ('option', 'kind'), [('train_cfg.max_epochs=ten', 'a number'), ('train_cfg.by_epoch=no', 'True or False')]
+)
+def test_a_word_for_a_number_is_refused(load, option, kind):
+    with pytest.raises(ValueError, match=option.split('=')[0]) as refused:
+        load(option)
+    assert kind in str(refused.value)
+
+
+def test_entries_of_lists_are_replaced(load):
+    assert load('param_scheduler.0.milestones=4,5').param_scheduler[0].milestones == [4, 5]
+
+
+def test_options_given_twice_add_up(tmp_path):
+    given = ['x.py', '--cfg-options', 'a=1', 'b=x=y', '--cfg-options', 'a=2']
+    assert argument_parser('').parse_args(given).cfg_options == {'a': '2', 'b': 'x=y'}
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match='no config file') as refused:
+        load_config(tmp_path / 'gone.py')
+    assert os.getcwd() in str(refused.value)
