@@ -15,7 +15,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mixmae_mm.datasets.listing import Listing
-from mixmae_mm.datasets.walking import ENDINGS, describe, ending, files_below, is_picture
+from mixmae_mm.datasets.walking import EXTENSIONS, describe, ending, files_below, is_picture
 
 ARCHIVES = ('.zip', '.tar')
 LOCAL_HEADER = 30  # bytes before the name of a zip file's member
@@ -79,7 +79,7 @@ def list_archives(root: str, endings: Sequence[str] | None = None) -> ArchiveLis
         places.append(np.array([(number, *place) for place in pictures.values()], PLACE))
     if not paths:
         raise ValueError(
-            f'no picture in the {len(archives)} archive(s) of {root!r}; pictures end in {" ".join(endings or ENDINGS)}'
+            f'no picture in the {len(archives)} archive(s) of {root!r}; pictures end in {" ".join(endings or EXTENSIONS)}'
         )
     plain = Listing.of(root, paths)
     seconds = time.perf_counter() - start

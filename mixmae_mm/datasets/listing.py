@@ -19,7 +19,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mixmae_mm.datasets import array_file
-from mixmae_mm.datasets.walking import ENDINGS, UNSETTLED, Stamp, describe, ending, runs_below, stamp_of
+from mixmae_mm.datasets.walking import EXTENSIONS, UNSETTLED, Stamp, describe, ending, runs_below, stamp_of
 
 KEPT_FROM = 10_000  # pictures: fewer are listed faster than a file is worth
 
@@ -115,7 +115,7 @@ def list_pictures(root: str, cache: bool | str = True, endings: Sequence[str] | 
         root: the folder.
         cache: keep the listing of a large folder in a file below `~/.cache` (`$XDG_CACHE_HOME`), or below a folder
             given here; False neither keeps nor looks.
-        endings: of pictures, in lower case; `ENDINGS` if not given.
+        endings: of pictures, in lower case; `EXTENSIONS` if not given.
 
     Raises:
         ValueError: there are no pictures.
@@ -135,7 +135,7 @@ def cache_file(root: str, cache: bool | str = True, endings: Sequence[str] | Non
     """Name the file for a folder's listing, after its real path and the endings."""
     home = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
     folder = os.path.join(home, 'mixmae_mm', 'listings') if cache is True else os.path.expanduser(cache)
-    return os.path.join(os.path.abspath(folder), f'{_key(root, endings or ENDINGS).hex()}.listing')
+    return os.path.join(os.path.abspath(folder), f'{_key(root, endings or EXTENSIONS).hex()}.listing')
 
 
 def _key(root: str, endings: Sequence[str]) -> bytes:
@@ -154,7 +154,7 @@ def list_anew(root: str, endings: Sequence[str] | None = None) -> tuple[Listing,
     Raises:
         ValueError: there are no pictures.
     """
-    seen, stamps, paths, wanted = Counter(), {}, bytearray(), frozenset(endings or ENDINGS)
+    seen, stamps, paths, wanted = Counter(), {}, bytearray(), frozenset(endings or EXTENSIONS)
     skip = len(os.path.join(root, ''))
     for folder, names in runs_below(root, set(), stamps):
         of_names = [ending(name) for name in names]
@@ -165,7 +165,7 @@ def list_anew(root: str, endings: Sequence[str] | None = None) -> tuple[Listing,
     if not paths:
         raise ValueError(
             f'no picture below {root!r}: it holds {describe(seen)}; '
-            f'pictures end in {" ".join(endings or ENDINGS)} (in either case). '
+            f'pictures end in {" ".join(endings or EXTENSIONS)} (in either case). '
             'Set data_root to a folder with such files.'
         )
     return Listing.of(root, paths), {folder[skip:]: stamp for folder, stamp in stamps.items()}

@@ -8,7 +8,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-ENDINGS = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
+EXTENSIONS = (
+    '.avif', '.bmp', '.dib', '.gif', '.j2k', '.jfif', '.jp2', '.jpe', '.jpeg', '.jpg', '.pbm', '.pgm', '.png', '.pnm',
+    '.ppm', '.tif', '.tiff', '.webp',
+)  # fmt: skip
+"""Of images that are read, the same for pre-training, fine-tuning (configs/_base_/datasets) and all tools."""
+
 SETTLED = 2.0  # seconds: a folder may change again within its clock's tick, and not show it
 Stamp = tuple[int, int, int]
 NO_FOLDER: Stamp = (0, 0, 0)
@@ -44,7 +49,7 @@ def runs_below(folder: str, entered: set[str], stamps: dict[str, Stamp]) -> Iter
 def _is_folder(entry: os.DirEntry, stamps: dict[str, Stamp]) -> bool:
     """Tell folders, linked ones too; take note of a link that is none now, but may be once a disk is mounted."""
     is_folder = entry.is_dir()
-    if not is_folder and entry.is_symlink() and ending(entry.name) not in ENDINGS:
+    if not is_folder and entry.is_symlink() and ending(entry.name) not in EXTENSIONS:
         stamps[entry.path] = NO_FOLDER
     return is_folder
 
@@ -76,7 +81,7 @@ def ending(name: str) -> str:
 def is_picture(name: str, endings: Sequence[str] | None = None) -> bool:
     """Tell names, with slashes, of pictures that are not hidden: no part starts with a dot."""
     parts = name.split('/')
-    return ending(parts[-1]) in (endings or ENDINGS) and not any(part.startswith('.') for part in parts)
+    return ending(parts[-1]) in (endings or EXTENSIONS) and not any(part.startswith('.') for part in parts)
 
 
 def describe(seen: Counter) -> str:

@@ -17,7 +17,7 @@ import pytest
 
 from mixmae_mm.datasets import PictureFolder, array_file, listing, walking
 from mixmae_mm.datasets.listing import cache_file, list_anew, list_pictures
-from mixmae_mm.datasets.walking import ENDINGS
+from mixmae_mm.datasets.walking import EXTENSIONS
 
 TICK = 0.03  # seconds, well over a tick of the clock that folders are stamped by
 FILES = [
@@ -81,7 +81,7 @@ def plainly(folder, entered):
         path = os.path.join(folder, name)
         if os.path.isdir(path):
             found += plainly(path, entered)
-        elif os.path.splitext(path)[1].lower() in ENDINGS:
+        elif os.path.splitext(path)[1].lower() in EXTENSIONS:
             found.append(path)
     return found
 
@@ -307,7 +307,7 @@ def test_the_cache_is_off_when_asked_and_below_the_home_folder_otherwise(root, t
 
 def test_what_depends_on_the_endings_goes_by_them(root, cache, log, monkeypatch):
     list_pictures(root, cache)
-    monkeypatch.setattr(listing, 'ENDINGS', ('.md',))
+    monkeypatch.setattr(listing, 'EXTENSIONS', ('.md',))
     assert paths(list_pictures(root, cache)) == [f'{root}/d/readme.md']
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from mixmae_mm.datasets.walking import ENDINGS
+from mixmae_mm.datasets.walking import EXTENSIONS
 
 EXAMPLES = 3
 
@@ -22,7 +22,7 @@ Finding = tuple[Fault, str]
 """A fault and where it is: a file or an entry; '' where `what` has said all."""
 
 NO_FOLDER = Fault('error', 'no such folder', 'unpack the data there, or correct the path')
-NO_PICTURES = Fault('error', 'no pictures', f'put files there that end in {" ".join(ENDINGS)}')
+NO_PICTURES = Fault('error', 'no pictures', f'put files there that end in {" ".join(EXTENSIONS)}')
 MISSING = Fault(
     'error',
     'files that are missing',

@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from dataset_checks.faults import BROKEN, CUT_OFF, EMPTY, MISSING, Fault, Finding
 from mixmae_mm.datasets.loading import LoadPicture, UnreadablePictureError
-from mixmae_mm.datasets.walking import ENDINGS, files_below
+from mixmae_mm.datasets.walking import EXTENSIONS, files_below
 
 SPLITS = ('train', 'training', 'val', 'valid', 'validation', 'test', 'testing')
 ORIENTATION = 0x0112
@@ -104,7 +104,7 @@ def ending(path: str) -> str:
 
 def is_picture(path: str) -> bool:
     """Tell by the ending."""
-    return ending(path) in ENDINGS
+    return ending(path) in EXTENSIONS
 
 
 def pictures_below(folder: str) -> Iterator[str]:
