@@ -98,7 +98,7 @@ KINDS = {
     '16 bits in PGM': (b'P5 3 2 65535\n' + DEEP.astype('>u2').tobytes(), gray(DEEP // 256)),
     '32 bits in TIFF': (saved(DEEP.astype(np.int32), 'TIFF'), gray(DEEP // 256)),
     'CMYK': (saved(Image.new('CMYK', (2, 1), (255, 0, 51, 0)), 'TIFF'), np.full((1, 2, 3), [0, 255, 204])),
-    'YCbCr': (saved(Image.new('YCbCr', (2, 1), (100, 128, 128)), 'TIFF'), np.full((1, 2, 3), 100)),
+    'YCbCr': (saved(Image.new('YCbCr', (16, 16), (100, 128, 128)), 'TIFF', compression='jpeg'), np.full((16, 16, 3), 100)),
     'Lab': (saved(Image.new('LAB', (2, 1), (128, 128, 128)), 'TIFF'), np.full((1, 2, 3), 119)),
     'first of several pages': (
         saved(PIXELS, 'TIFF', save_all=True, append_images=[Image.fromarray(WHITE)]), PIXELS

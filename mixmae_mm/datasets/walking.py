@@ -8,6 +8,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from mixmae_mm.names import shown
+
 EXTENSIONS = (
     '.avif', '.bmp', '.dib', '.gif', '.j2k', '.jfif', '.jp2', '.jpe', '.jpeg', '.jpg', '.pbm', '.pgm', '.png', '.pnm',
     '.ppm', '.tif', '.tiff', '.webp',
@@ -86,5 +88,19 @@ def is_picture(name: str, endings: Sequence[str] | None = None) -> bool:
 
 def describe(seen: Counter) -> str:
     """Say how many files of which endings there are."""
-    kinds = ', '.join(f'{count} {its or "without ending"}' for its, count in seen.most_common(5))
-    return f'{seen.total()} files ({kinds})' if seen else 'no files at all'
+    return f'{seen.total()} files ({_kinds(seen)})' if seen else 'no files at all'
+
+
+def contents_of(seen: Counter, extensions: Sequence[str] | None = None) -> str:
+    """Say how many files of which extensions are read, and how many are left out."""
+    wanted = extensions or EXTENSIONS
+    read, others = Counter(), Counter()
+    for its, count in seen.items():
+        (read if its in wanted else others)[its] += count
+    return f'{_kinds(read)}; {describe(others) if others else "no files"} left out'
+
+
+def _kinds(seen: Counter) -> str:
+    """List the most frequent extensions with their numbers."""
+    kinds = ', '.join(f'{count:,} {shown(its) or "without extension"}' for its, count in seen.most_common(5))
+    return kinds + (', ...' if len(seen) > 5 else '')

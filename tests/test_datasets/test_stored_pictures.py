@@ -140,7 +140,7 @@ def test_of_equal_names_the_last_counts_and_links_lead_within(elsewhere, files):
             member = tarfile.TarInfo(f'{name}.jpg')
             member.type, member.linkname = kind, target
             archive.addfile(member)
-    found = archives.pictures_in(str(elsewhere / 'a.tar'))
+    found = archives.choose_pictures(archives.files_in(str(elsewhere / 'a.tar')))
     assert list(found) == ['d/soft.jpg', 'd/x.jpg', 'hard.jpg']
     assert {archives.read_member(str(elsewhere / 'a.tar'), place) for place in found.values()} == {b'new!'}
 
@@ -179,7 +179,7 @@ def test_a_damaged_archive_is_told_from_its_pictures(elsewhere, files, method):
 
 def test_a_folder_named_as_a_picture_is_none(elsewhere):
     path = write_zip(elsewhere / 'a.zip', {'d.jpg/': b'', 'd.jpg/x.png': b'1'})
-    assert list(archives.pictures_in(path)) == ['d.jpg/x.png']
+    assert list(archives.choose_pictures(archives.files_in(path))) == ['d.jpg/x.png']
 
 
 def cut(path, files):
