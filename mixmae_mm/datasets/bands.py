@@ -4,6 +4,7 @@ import inspect
 import io
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -146,7 +147,7 @@ def _read_tiff(content: bytes) -> np.ndarray:
         if not file.series:
             raise ValueError('the TIFF file holds no picture')
         series = file.series[0]
-        pixels, axes = series.asarray(), series.axes
+        pixels, axes = _numbers_of(series), series.axes
     keep = [axis for axis, size in zip(axes, pixels.shape, strict=True) if size > 1 or axis in 'YX']
     pixels = pixels.reshape([size for axis, size in zip(axes, pixels.shape, strict=True) if size > 1 or axis in 'YX'])
     if keep.count('Y') != 1 or keep.count('X') != 1 or len(keep) > 3:
@@ -154,6 +155,21 @@ def _read_tiff(content: bytes) -> np.ndarray:
     pixels = pixels[..., None] if len(keep) == 2 else pixels
     bands = [axis for axis in range(len(keep)) if keep[axis] not in 'YX'] or [2]
     return _check_numbers(pixels.transpose(keep.index('Y'), keep.index('X'), *bands))
+
+
+def _numbers_of(series: Any) -> np.ndarray:
+    """Decode a series of pages.
+
+    Raises:
+        ImportError: Its compression needs another library.
+    """
+    try:
+        return series.asarray()
+    except Exception as error:
+        if isinstance(error, ImportError) or 'imagecodecs' in str(error):
+            compression = series.keyframe.compression.name
+            raise ImportError(f'{compression} in TIFF files needs imagecodecs: pip install imagecodecs') from error
+        raise
 
 
 def _read_array(content: bytes, channels_first: bool) -> np.ndarray:

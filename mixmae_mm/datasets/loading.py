@@ -13,8 +13,8 @@ from mixmae_mm.models.settings import check_whole
 from mixmae_mm.names import shown
 from mixmae_mm.registry import TRANSFORMS
 
-LIBRARIES = {r'decoder \w+ not available': '--upgrade pillow', "requires the 'imagecodecs' package": 'imagecodecs'}
-"""What Pillow and tifffile say of a compression that they cannot read, and what reads it."""
+NO_CODEC = re.compile(r'decoder \w+ not available')
+"""What Pillow says of a compression that it was built without."""
 
 
 class UnreadablePictureError(ValueError):
@@ -73,14 +73,13 @@ class LoadPicture(BaseTransform):
         """Do what `_read` does, once more without metadata if that fails.
 
         Raises:
-            ImportError: The file's compression needs another library, or another build of Pillow.
+            ImportError: Pillow was built without the file's compression.
         """
         try:
             return self._read(content)
         except Exception as error:
-            for text, library in LIBRARIES.items():
-                if re.search(text, str(error)):
-                    raise ImportError(f'{error}: pip install {library}') from error
+            if NO_CODEC.search(str(error)):
+                raise ImportError(f'this Pillow lacks what a file needs ({error}): pip install --upgrade pillow') from error
             bare = without_metadata(content)
             if bare == content:
                 raise
