@@ -1,6 +1,7 @@
 """Paths as users type them, and as they can be shown: whatever bytes a name holds."""
 
 import os
+import sys
 
 
 def expand(path: str | os.PathLike) -> str:
@@ -15,6 +16,13 @@ def shown(text: str) -> str:
     What cannot be printed is spelled out: a line break as `\n`, a byte that is not UTF-8 as `\xff`.
     """
     return text if text.isprintable() else ''.join(map(_spelled_out, text))
+
+
+def print_any_name() -> None:
+    """Have what a terminal cannot show, such as accents in ASCII or bytes that are no text, spelled out, not raised."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'):
+            stream.reconfigure(errors='backslashreplace')
 
 
 def _spelled_out(character: str) -> str:

@@ -61,6 +61,7 @@ def exif(orientation):
     return dict(exif=data)
 
 
+DEEP_COLORS = struct.pack('>6H', 511, 512, 0, 65535, 1, 25700)
 DEEP = np.array([[0, 255, 256], [25700, 65279, 65535]])
 KINDS = {
     'RGB': (rgb_png(), PIXELS),
@@ -74,7 +75,7 @@ KINDS = {
     ),
     'RGB with a hidden color': (
         rgb_png(chunk(b'tRNS', struct.pack('>3H', *PIXELS[2, 3]))),
-        np.where((PIXELS == PIXELS[2, 3]).all(-1, keepdims=True), 255, PIXELS),
+        np.where((PIXELS[2, 3] == PIXELS).all(-1, keepdims=True), 255, PIXELS),
     ),
     '1 bit': (png((1, 8), 1, 0, [bytes([0b10110010])]), gray([[255, 0, 255, 255, 0, 0, 255, 0]])),
     '1 bit, black hidden': (png((1, 2), 1, 0, [bytes([0b01000000])], chunk(b'tRNS', b'\0\0')), gray([[255, 255]])),
@@ -85,10 +86,9 @@ KINDS = {
         png((2, 3), 16, 0, [row.astype('>u2').tobytes() for row in DEEP], chunk(b'tRNS', struct.pack('>H', 25700))),
         gray([[0, 0, 1], [255, 254, 255]]),
     ),
-    '16 bits, RGB': (png((1, 2), 16, 2, [struct.pack('>6H', 511, 512, 0, 65535, 1, 25700)]), [[[1, 2, 0], [255, 0, 100]]]),
+    '16 bits, RGB': (png((1, 2), 16, 2, [DEEP_COLORS]), [[[1, 2, 0], [255, 0, 100]]]),
     '16 bits, RGB, one hidden': (
-        png((1, 2), 16, 2, [struct.pack('>6H', 511, 512, 0, 65535, 1, 25700)], chunk(b'tRNS', struct.pack('>3H', 511, 512, 0))),
-        [[[255, 255, 255], [255, 0, 100]]],
+        png((1, 2), 16, 2, [DEEP_COLORS], chunk(b'tRNS', DEEP_COLORS[:6])), [[[255, 255, 255], [255, 0, 100]]]
     ),
     '16 bits, RGBA': (
         png((1, 2), 16, 6, [struct.pack('>8H', 511, 512, 0, 65535, 9999, 1, 25700, 0)]), [[[1, 2, 0], [255] * 3]]
@@ -98,7 +98,9 @@ KINDS = {
     '16 bits in PGM': (b'P5 3 2 65535\n' + DEEP.astype('>u2').tobytes(), gray(DEEP // 256)),
     '32 bits in TIFF': (saved(DEEP.astype(np.int32), 'TIFF'), gray(DEEP // 256)),
     'CMYK': (saved(Image.new('CMYK', (2, 1), (255, 0, 51, 0)), 'TIFF'), np.full((1, 2, 3), [0, 255, 204])),
-    'YCbCr': (saved(Image.new('YCbCr', (16, 16), (100, 128, 128)), 'TIFF', compression='jpeg'), np.full((16, 16, 3), 100)),
+    'YCbCr': (
+        saved(Image.new('YCbCr', (16, 16), (100, 128, 128)), 'TIFF', compression='jpeg'), np.full((16, 16, 3), 100)
+    ),
     'Lab': (saved(Image.new('LAB', (2, 1), (128, 128, 128)), 'TIFF'), np.full((1, 2, 3), 119)),
     'first of several pages': (
         saved(PIXELS, 'TIFF', save_all=True, append_images=[Image.fromarray(WHITE)]), PIXELS

@@ -82,7 +82,8 @@ def list_archives(root: str, endings: Sequence[str] | None = None) -> ArchiveLis
         places.append(np.array([(number, *place) for place in pictures.values()], PLACE))
     if not paths:
         raise ValueError(
-            f'no picture in the {len(archives)} archive(s) of {root!r}; pictures end in {" ".join(endings or EXTENSIONS)}'
+            f'no picture in the {len(archives)} archive(s) of {root!r}; pictures end in '
+            f'{" ".join(endings or EXTENSIONS)}'
         )
     plain = Listing.of(root, paths)
     listing = ArchiveListing(root, plain.paths, plain.starts, archives=archives, places=np.concatenate(places))

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError, features
@@ -32,11 +33,11 @@ KEY_SCALES = {'L;2': 85, 'L;4': 17, 'RGB;16B': 1 / 256}
 _LIMIT = threading.Lock()
 
 
-def open_image(content: bytes, max_pixels: int | None = MAX_PIXELS) -> Image.Image:
+def open_image(content: bytes | BinaryIO, max_pixels: int | None = MAX_PIXELS) -> Image.Image:
     """Open a file's bytes, without decoding them; of several images in a file the first.
 
     Args:
-        content: The file.
+        content: The file, or all that it holds.
         max_pixels: The most pixels that it may say it holds; None for any number.
 
     Raises:
@@ -44,19 +45,22 @@ def open_image(content: bytes, max_pixels: int | None = MAX_PIXELS) -> Image.Ima
         ImportError: Pillow was built without this format.
         ValueError: More pixels than allowed, or far more than so few bytes can hold: the file is corrupt.
     """
+    file = io.BytesIO(content) if isinstance(content, bytes) else content
     try:
         with _without_pillows_limit():
-            image = Image.open(io.BytesIO(content), formats=_formats())
+            image = Image.open(file, formats=_formats())
     except UnidentifiedImageError:
-        _check_build(content)
+        file.seek(0)
+        _check_build(file.read(16))
         raise
     width, height = image.size
     if max_pixels is None:
         return image
     if width * height > max_pixels:
-        raise ValueError(f'{width} x {height} pixels are more than max_pixels={max_pixels:,}: set it higher in the config')
-    if image.format == 'JPEG' and width * height > PIXELS_A_BYTE * len(content):
-        raise ValueError(f'{len(content)} bytes of JPEG cannot hold {width} x {height} pixels')
+        raise ValueError(f'{width} x {height} pixels are more than max_pixels={max_pixels:,}: set it higher, or to None')
+    size = file.seek(0, io.SEEK_END) if image.format == 'JPEG' else 0
+    if image.format == 'JPEG' and width * height > PIXELS_A_BYTE * size:
+        raise ValueError(f'{size} bytes of JPEG cannot hold {width} x {height} pixels')
     return image
 
 

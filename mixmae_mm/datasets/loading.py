@@ -79,7 +79,7 @@ class LoadPicture(BaseTransform):
             return self._read(content)
         except Exception as error:
             if NO_CODEC.search(str(error)):
-                raise ImportError(f'this Pillow lacks what a file needs ({error}): pip install --upgrade pillow') from error
+                raise ImportError(f'this Pillow cannot read {error}: pip install --upgrade pillow') from error
             bare = without_metadata(content)
             if bare == content:
                 raise

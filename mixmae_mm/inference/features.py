@@ -127,10 +127,8 @@ class FeatureExtractor:
         if out.suffix == '.npz':
             np.savez(out, features=features, names=np.array(names))
         else:
-            columns = dict(
-                names=_column(names), features=pyarrow.FixedSizeListArray.from_arrays(features.ravel(), features.shape[1])
-            )
-            parquet.write_table(pyarrow.table(columns), out)
+            rows = pyarrow.FixedSizeListArray.from_arrays(features.ravel(), features.shape[1])
+            parquet.write_table(pyarrow.table(dict(names=_column(names), features=rows)), out)
         return out
 
     def with_names(self, pictures: Pictures, kind: str = 'pooled') -> tuple[list[str], np.ndarray]:

@@ -22,7 +22,6 @@ from mixmae_mm.inference.models import normalisation
 from mixmae_mm.models.positions import Size
 from mixmae_mm.models.showing import is_of_photos
 
-
 Picture = str | os.PathLike | np.ndarray | Image.Image
 
 

@@ -40,7 +40,9 @@ def find_pictures(
 def _files(place: str, endings: tuple[str, ...] | None) -> list[str]:
     """List the images below a folder; a file is itself."""
     place = expand(place)
-    return [place] if Path(place).is_file() else [one['img_path'] for one in PictureFolder(place, endings=endings).data_list]
+    if Path(place).is_file():
+        return [place]
+    return [entry['img_path'] for entry in PictureFolder(place, endings=endings).data_list]
 
 
 @torch.no_grad()

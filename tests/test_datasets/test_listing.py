@@ -101,7 +101,7 @@ def test_the_order_and_the_names_are_those_of_plain_loops_listed_anew_kept_and_t
     assert paths(list_anew(root)[0]) == expected
     assert paths(list_pictures(root, cache)) == expected
     assert paths(list_pictures(root, cache)) == expected
-    assert [line.partition(' below')[0] for line in log] == ['14 pictures'] * 2
+    assert [line.partition(' below')[0] for line in log] == ['14 images'] * 2
     assert state(log) == 'cached'
     assert all(os.path.exists(path) for path in expected)
 
@@ -169,12 +169,12 @@ def test_the_log_says_how_many_folders_changed_and_the_first(root, cache, log):
     touch(f'{root}/d/new.jpg')
     list_pictures(root, cache)
     file = cache_file(root, cache)
-    assert re.fullmatch(rf'14 pictures below {re.escape(root)}, listed in \d+\.\d s', log[0])
+    assert re.fullmatch(rf'14 images below {re.escape(root)} \(.*\), listed in \d+\.\d s', log[0])
     count = len(list_anew(root)[1])
     assert log[1] == (
         f'the listing of {root} cached in {file} is stale: {root}/d has changed (2 of {count} folders); listing anew'
     )
-    assert log[2].startswith(f'16 pictures below {root}, listed in ')
+    assert log[2].startswith(f'16 images below {root} (')
 
 
 def test_the_log_names_the_file_that_a_listing_was_taken_from(root, cache, log):

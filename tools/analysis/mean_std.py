@@ -5,8 +5,8 @@
     python tools/analysis/mean_std.py FOLDER --config CONFIG      as this config's training reads: channels, extensions
 
 FOLDER may also be a zip or tar file. Every pixel counts the same, all pictures are read once, and memory holds a few
-of them. Sums are in float64, about each picture's own mean, so that large numbers lose nothing. What cannot be read, and
-files of other extensions, are left out and counted. At the end stand the lines for a config.
+of them. Sums are in float64, about each picture's own mean, so that large numbers lose nothing. What cannot be read,
+and files of other extensions, are left out and counted. At the end stand the lines for a config.
 
 Letters: H x W pixels, C channels.
 """

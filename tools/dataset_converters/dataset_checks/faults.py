@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from mixmae_mm.datasets.walking import EXTENSIONS
+from mixmae_mm.names import shown
 
 EXAMPLES = 3
 
@@ -68,10 +69,10 @@ class Report:
 
     def add(self, split: str, findings: Iterable[Finding]) -> None:
         """Take up what was found in a split."""
-        root = os.path.join(self.root, '') if self.root else ''
+        root = shown(os.path.join(self.root, '')) if self.root else ''
         for fault, case in findings:
             problem = self.found.setdefault((split, fault), Problem(fault.severity, split, fault.what, fault.advice))
-            problem.add(case.removeprefix(root))
+            problem.add(shown(case).removeprefix(root))
 
     def count(self, kind: str, split: str, **counts: int | str) -> None:
         """Note the numbers of a line of the table of that kind."""
