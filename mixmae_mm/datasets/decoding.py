@@ -57,7 +57,7 @@ def open_image(content: bytes | BinaryIO, max_pixels: int | None = MAX_PIXELS) -
     if max_pixels is None:
         return image
     if width * height > max_pixels:
-        raise ValueError(f'{width} x {height} pixels are more than max_pixels={max_pixels:,}: set it higher, or to None')
+        raise ValueError(f'{width} x {height} pixels are more than max_pixels={max_pixels:,}: set it higher or None')
     size = file.seek(0, io.SEEK_END) if image.format == 'JPEG' else 0
     if image.format == 'JPEG' and width * height > PIXELS_A_BYTE * size:
         raise ValueError(f'{size} bytes of JPEG cannot hold {width} x {height} pixels')

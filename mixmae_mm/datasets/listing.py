@@ -217,7 +217,7 @@ def _forget(file: str) -> None:
 
 
 def _open(file: str) -> tuple[tuple[str, bytes], list[np.ndarray]]:
-    """Map a file; give its name and digest, and starts (P + 1,), stamps (F, 3), folders and `contents`, and paths (bytes)."""
+    """Map a file; give its name and digest, and starts (P + 1,), stamps (F, 3), folders and contents, paths (bytes)."""
     digest, (starts, stamps, folders, paths) = array_file.read(file, _key_of(file))
     return (file, digest), [starts.view('<i8'), stamps.view('<i8').reshape(-1, 3), folders, paths]
 

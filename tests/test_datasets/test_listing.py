@@ -182,7 +182,8 @@ def test_the_log_names_the_file_that_a_listing_was_taken_from(root, cache, log):
     list_pictures(root, cache)
     file = cache_file(root, cache)
     assert os.path.dirname(file) == cache
-    assert log[1] == f'14 pictures below {root}, from the listing cached in {file} (remove it to list anew)'
+    assert log[1].startswith(f'14 images below {root} (')
+    assert log[1].endswith(f'), from the listing cached in {file} (remove it to list anew)')
     os.remove(file)
     list_pictures(root, cache)
     assert state(log) == 'anew'
@@ -461,3 +462,23 @@ def test_a_dataset_takes_the_listing_of_the_last_start(root, cache, log):
     assert state(log) == 'cached'
     dataset(root, cache=False)
     assert state(log) == 'anew'
+
+
+@pytest.mark.parametrize(('count', 'kept'), [(9_999, False), (10_000, True)])
+def test_listings_are_kept_from_ten_thousand_images_on(tmp_path, cache, monkeypatch, count, kept):
+    monkeypatch.undo()  # the tests before keep smaller ones
+    file = cache_file(str(tmp_path), cache)
+    listing.keep(listing.Listing.of(str(tmp_path), b'a.jpg\0' * count), {'': (1, 2, 3)}, file)
+    assert os.path.exists(file) == kept
+
+
+def test_what_is_left_out_is_counted_and_said_again_from_the_cache(root, cache, log):
+    for name in ('x.HEIC', 'y.heic', 'n.txt', 'none'):
+        touch(f'{root}/z/{name}')
+    left_out = r'; \d+ files \(.*2 \.heic.*\) left out\)'
+    for _ in range(2):
+        found = list_pictures(root, cache)
+        assert re.search(r'\d+ \.jpg.*' + left_out, log[-1])
+        assert found.contents in log[-1]
+    assert state(log) == 'cached'
+    assert list_anew(root, ['.txt', '.heic'])[0].contents.startswith('2 .heic, 1 .txt; ')
