@@ -1,6 +1,6 @@
 """What pre-trained features are worth, told without fine-tuning."""
 
-from mixmae_mm.evaluation.labelled_pictures import class_folders, extract, list_labelled, read_labelled
+from mixmae_mm.evaluation.labelled_pictures import class_folders, extract, label_by_folder, read_labelled
 from mixmae_mm.evaluation.neighbours import knn_accuracy
 from mixmae_mm.evaluation.probe import probe_accuracy
 from mixmae_mm.evaluation.splits import split_labelled
@@ -11,8 +11,8 @@ __all__ = [
     'extract',
     'feature_spread',
     'knn_accuracy',
+    'label_by_folder',
     'mean_cosine',
-    'list_labelled',
     'probe_accuracy',
     'rank_me',
     'read_labelled',

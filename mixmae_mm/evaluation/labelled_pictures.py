@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mixmae_mm.datasets import PictureFolder
+from mixmae_mm.datasets.listing import Listing
 from mixmae_mm.inference.pictures import PictureReader
 from mixmae_mm.names import expand, shown
 
@@ -22,24 +22,20 @@ def class_folders(folder: str) -> list[str]:
     return sorted(path.name for path in Path(expand(folder)).glob('[!.]*') if path.is_dir())
 
 
-def list_labelled(folder: str, classes: Sequence[str], endings: Sequence[str] | None = None) -> Labelled:
-    """List the images in a folder of class folders, with their labels.
-
-    Args:
-        folder: Where they are.
-        classes: The folders' names, in the order of labels.
-        endings: Of the images' names; None for those of the usual formats.
+def label_by_folder(listing: Listing, classes: Sequence[str]) -> Labelled:
+    """Label the images of a folder of class folders by these, whose names stand in the order of labels.
 
     Raises:
-        ValueError: There is no image, or one outside the folders of `classes`.
+        ValueError: An image lies outside the folders of `classes`.
     """
-    root, labels = Path(expand(folder)), {name: label for label, name in enumerate(classes)}
+    root, labels = Path(listing.root), {name: label for label, name in enumerate(classes)}
     found = {}
-    for entry in PictureFolder(root, endings=endings).data_list:
+    for entry in listing:
         inside = Path(entry['img_path']).relative_to(root)
         if inside.parts[0] not in labels:
             raise ValueError(
-                f'{shown(str(inside))} in {folder} is in none of the class folders {", ".join(classes[:10])}'
+                f'{shown(str(inside))} in {shown(listing.root)} is in none of the class folders '
+                f'{", ".join(classes[:10])}'
             )
         found[entry['img_path']] = labels[inside.parts[0]]
     return found

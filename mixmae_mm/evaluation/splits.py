@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mixmae_mm.evaluation.labelled_pictures import Labelled, class_folders, list_labelled
+from mixmae_mm.datasets import PictureFolder
+from mixmae_mm.evaluation.labelled_pictures import Labelled, class_folders, label_by_folder
 from mixmae_mm.names import expand
 
 JUDGED_BY = 0.25  # of the pictures
@@ -21,7 +22,7 @@ def split_labelled(
 
     Args:
         folder: Where the pictures are.
-        endings: As of `list_labelled`.
+        endings: Of the images' names; None for those of the usual formats.
         max_pictures: Of both together; if there are more, a choice by lot is taken.
         seed: Of the lots.
 
@@ -36,7 +37,8 @@ def split_labelled(
     classes = class_folders(places[0])
     if len(classes) < 2:
         raise ValueError(f'{places[0]} holds {len(classes)} class folder(s): two or more are needed to tell them apart')
-    listed = [list(list_labelled(place, classes, endings).items()) for place in places]
+    listings = [PictureFolder(place, endings=endings).data_list for place in places]
+    listed = [list(label_by_folder(listing, classes).items()) for listing in listings]
     orders = [np.random.default_rng(seed).permutation(len(images)) for images in listed]
     judges = int(max_pictures * JUDGED_BY)
     if len(listed) == 2:

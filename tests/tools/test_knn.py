@@ -12,7 +12,8 @@ from PIL import Image
 from tiny_mixmae import tiny_mixedae, tiny_model, write_files
 from tool_loading import TOOLS, load_tool
 
-from mixmae_mm.evaluation import knn_accuracy, list_labelled, read_labelled
+from mixmae_mm.datasets import PictureFolder
+from mixmae_mm.evaluation import knn_accuracy, label_by_folder, read_labelled
 from mixmae_mm.inference.models import build_encoder, normalisation
 from mixmae_mm.inference.pictures import PictureReader
 
@@ -34,13 +35,13 @@ def folders(tmp_path):
 
 
 def test_labels_are_the_class_folders(folders):
-    labelled = list_labelled(folders[1], ['blue', 'red'])
+    labelled = label_by_folder(PictureFolder(folders[1]).data_list, ['blue', 'red'])
     assert list(labelled.values()) == [0] * 8 + [1] * 8
     pixels, labels = read_labelled(labelled, PictureReader((32, 32)))
     assert labels.tolist() == [0] * 8 + [1] * 8
     assert pixels[15].float().mean((1, 2)).argmax() == 0
     with pytest.raises(ValueError, match=r'^red/0.png in .* is in none of the class folders blue$'):
-        list_labelled(folders[1], ['blue'])
+        label_by_folder(PictureFolder(folders[1]).data_list, ['blue'])
 
 
 def test_command_line_tells_accuracy_and_chance(folders, tmp_path, capsys):
@@ -88,8 +89,7 @@ def test_corrupt_images_are_left_out_and_counted(folders, tmp_path, capsys):
     knn.main([config, *folders, '--k', '15', '--json'])
     told = capsys.readouterr()
     assert json.loads(told.out)['top1'] == 1.0
-    assert '1 of 16 images are corrupt' in told.err
-    assert '1 .txt' in told.err
+    assert '1 files (1 .txt) left out; 1 of 16 images corrupt' in told.err
     with pytest.raises(SystemExit, match='16 neighbours of 15 training pictures'):
         knn.main([config, *folders, '--k', '16'])
 

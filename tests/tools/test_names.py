@@ -21,9 +21,9 @@ from mixmae_mm.names import expand, print_any_name, shown
 from mixmae_mm.visualization.pages import Figure, page_of
 
 NAMES = [
-    'a b.png', 'a,b.png', '100%s %d.png', '#1.png', '~.png', '~root.png', '7.png', '[red]x[/].png',
-    "it's.png", '(1).png',    'a\nb.png', 'tab\t.png', 'é ü 漢.png', '{x}.png', '$HOME.png', '-o.png', 'a=b.png', 'x' * 251 + '.png', '<b>&.png',
-    os.fsdecode(b'\xff\xfe.png'), os.fsdecode('é.png'.encode('latin-1')),
+    'a b.png', 'a,b.png', '100%s %d.png', '#1.png', '~.png', '~root.png', '7.png', '[red]x[:].png', "it's.png",
+    '(1).png', 'a\nb.png', 'tab\t.png', 'é ü 漢.png', '{x}.png', '$HOME.png', '-o.png', 'a=b.png', 'x' * 251 + '.png',
+    '<b>&.png', os.fsdecode(b'\xff\xfe.png'), os.fsdecode('é.png'.encode('latin-1')),
 ]  # fmt: skip
 
 
@@ -41,7 +41,7 @@ class Mean(nn.Module):
 @pytest.fixture
 def folder(tmp_path):
     """Images of one color each, which is their number in the list of `NAMES`, under odd names in an odd folder."""
-    root = tmp_path / os.fsdecode(b'~ [/] %s,\xff')
+    root = tmp_path / os.fsdecode(b'~ [red] %s,\xff')
     root.mkdir()
     for number, name in enumerate(NAMES):
         Image.new('RGB', (8, 8), (number, 0, 0)).save(root / name)

@@ -21,21 +21,23 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from mixmae_mm.evaluation import class_folders, knn_accuracy, list_labelled
+from mixmae_mm.datasets import PictureFolder
+from mixmae_mm.evaluation import class_folders, knn_accuracy, label_by_folder
 from mixmae_mm.failures import readable_errors
 from mixmae_mm.inference import FeatureExtractor
 from mixmae_mm.inference.models import picture_size
 from mixmae_mm.launching import Settings
+from mixmae_mm.names import shown
 from mixmae_mm.seeding import seed_everything
 
 
 def features_of(folder: str, classes: list[str], extract: FeatureExtractor, console: Console) -> tuple[Tensor, Tensor]:
     """Compute the features (B, D) of a folder's images, and their labels (B,); corrupt ones are left out."""
-    labels = list_labelled(folder, classes, extract.read.reading.endings)
-    shown = track(labels, 'computing features', console=console)
-    names, features = extract.with_names(shown)
-    if len(names) < len(labels):
-        console.print(f'{len(labels) - len(names):,} of {len(labels):,} images are corrupt and left out')
+    listing = PictureFolder(folder, endings=extract.read.reading.endings).data_list
+    labels = label_by_folder(listing, classes)
+    names, features = extract.with_names(track(labels, 'computing features', console=console))
+    corrupt = len(labels) - len(names)
+    print(f'{shown(folder)}: {listing.contents}; {corrupt:,} of {len(labels):,} images corrupt', file=sys.stderr)
     return torch.from_numpy(features), torch.tensor([labels[name] for name in names])
 
 
