@@ -15,7 +15,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mixmae_mm.datasets.listing import Listing
-from mixmae_mm.datasets.walking import EXTENSIONS, contents_of, describe, ending, files_below, is_picture
+from mixmae_mm.datasets.walking import EXTENSIONS, contents_of, describe, ending, files_below, is_hidden, is_picture
 from mixmae_mm.names import shown
 
 ARCHIVES = ('.zip', '.tar')
@@ -76,7 +76,7 @@ def list_archives(root: str, endings: Sequence[str] | None = None) -> ArchiveLis
     for number, archive in enumerate(archives):
         lead = os.path.relpath(archive, root) + '/' if archive != root else ''
         files = files_in(archive)
-        seen.update(ending(os.path.basename(name)) for name in files)
+        seen.update(ending(os.path.basename(name)) for name in files if not is_hidden(name))
         pictures = choose_pictures(files, endings)
         paths += b''.join(os.fsencode(f'{lead}{name}\0') for name in pictures)
         places.append(np.array([(number, *place) for place in pictures.values()], PLACE))

@@ -13,7 +13,7 @@ from mixmae_mm.models.settings import check_whole
 from mixmae_mm.names import shown
 from mixmae_mm.registry import TRANSFORMS
 
-NO_CODEC = re.compile(r'decoder \w+ not available')
+NO_CODEC = re.compile(r'(decoder \w+) not available')
 """What Pillow says of a compression that it was built without."""
 
 
@@ -78,8 +78,8 @@ class LoadPicture(BaseTransform):
         try:
             return self._read(content)
         except Exception as error:
-            if NO_CODEC.search(str(error)):
-                raise ImportError(f'this Pillow cannot read {error}: pip install --upgrade pillow') from error
+            if missing := NO_CODEC.search(str(error)):
+                raise ImportError(f'this Pillow lacks the {missing[1]}: pip install --upgrade pillow') from error
             bare = without_metadata(content)
             if bare == content:
                 raise

@@ -80,10 +80,14 @@ def ending(name: str) -> str:
     return name[dot:].lower() if dot > 0 else ''
 
 
+def is_hidden(name: str) -> bool:
+    """Tell names, with slashes, of files that are left out without a word: a part starts with a dot."""
+    return any(part.startswith('.') for part in name.split('/'))
+
+
 def is_picture(name: str, endings: Sequence[str] | None = None) -> bool:
-    """Tell names, with slashes, of pictures that are not hidden: no part starts with a dot."""
-    parts = name.split('/')
-    return ending(parts[-1]) in (endings or EXTENSIONS) and not any(part.startswith('.') for part in parts)
+    """Tell names, with slashes, of pictures that are not hidden."""
+    return ending(name.rpartition('/')[2]) in (endings or EXTENSIONS) and not is_hidden(name)
 
 
 def describe(seen: Counter) -> str:

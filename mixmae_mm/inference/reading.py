@@ -81,7 +81,7 @@ def reading_of(config: Config) -> Reading:
     if isinstance(load, LoadBands):
         usual = Reading(load, BAND_ENDINGS)
     elif load is not None:
-        load.mode = 'RGB' if load.mode == 'BGR' else load.mode
+        load.mode = 'L' if 'L' in (load.mode, usual.load.mode) else 'RGB'
         usual = Reading(load)
     endings = dataset.get('endings') or dataset.get('extensions')
     return usual._replace(endings=tuple(one.lower() for one in endings)) if endings else usual

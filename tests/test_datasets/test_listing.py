@@ -475,6 +475,7 @@ def test_listings_are_kept_from_ten_thousand_images_on(tmp_path, cache, monkeypa
 def test_what_is_left_out_is_counted_and_said_again_from_the_cache(root, cache, log):
     for name in ('x.HEIC', 'y.heic', 'n.txt', 'none'):
         touch(f'{root}/z/{name}')
+    time.sleep(2 * TICK)
     left_out = r'; \d+ files \(.*2 \.heic.*\) left out\)'
     for _ in range(2):
         found = list_pictures(root, cache)

@@ -144,9 +144,9 @@ def _checked(total: Moments, one: Moments) -> Moments:
 def tell(result: dict) -> None:
     """Print the numbers, what was left out, and lines for a config."""
     print(f'{result["pictures"]:,} pictures, {result["pixels"]:,} pixels')
-    print(f'files: {result["contents"]}')
     for channel, (mean, std) in enumerate(zip(result['mean'], result['std'], strict=True)):
         print(f'channel {channel}: mean {mean:.6g}, standard deviation {std:.6g}')
+    print(f'files: {result["contents"]}')
     if result['unreadable']:
         print(f'{len(result["unreadable"])} unreadable and left out:', *result['unreadable'][:3], sep='\n  ')
     if min(result['std']) == 0:
