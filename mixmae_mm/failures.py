@@ -13,6 +13,7 @@ from mmengine.logging import MMLogger
 
 from mixmae_mm.config_keys import nearest, parameters
 from mixmae_mm.deepspeed_folders import check_folder
+from mixmae_mm.names import print_any_name
 from mixmae_mm.weights_file import read_file
 
 # What our code and the hosts raise for settings, files and data that cannot work; anything else keeps its traceback.
@@ -92,6 +93,7 @@ def readable_errors(debug: bool, after_interrupt: str = '') -> Iterator[None]:
     With `debug` every exception goes on as it is. The exit status is 1, or 130 after Ctrl-C, which is answered with
     `after_interrupt`.
     """
+    print_any_name()
     rank = f'[rank {os.environ["RANK"]}] ' if int(os.environ.get('WORLD_SIZE', 1)) > 1 else ''
     try:
         yield

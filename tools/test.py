@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from mixmae_mm.failures import check_checkpoint, readable_errors
 from mixmae_mm.launching import argument_parser, join_processes, read_config
 from mixmae_mm.strategies import leave_strategy
+from mixmae_mm.visualization.distinct_files import keep_apart
 
 
 def parse_args() -> argparse.Namespace:
@@ -89,6 +90,7 @@ def main() -> None:
         join_processes(config)
         config.resume, config.load_from = False, args.checkpoint
         runner = RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
+        keep_apart(runner)
         if args.tta:
             runner.register_hook(PrepareTTAHook(config.tta_model))
         if args.out:

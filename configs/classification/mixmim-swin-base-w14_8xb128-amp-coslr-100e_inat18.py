@@ -22,6 +22,7 @@ train_dataloader = dict(
         type='mmpretrain.CustomDataset',
         data_root=data_root,
         ann_file='train.txt',
+        extensions=_base_.extensions,
         pipeline=_base_.train_pipeline,
     ),
 )
@@ -31,6 +32,7 @@ val_dataloader = dict(
         type='mmpretrain.CustomDataset',
         data_root=data_root,
         ann_file='val.txt',
+        extensions=_base_.extensions,
         pipeline=_base_.test_pipeline,
     ),
 )

@@ -21,6 +21,7 @@ train_dataloader = dict(
         type='mmpretrain.CustomDataset',
         data_root=data_root,
         data_prefix='train',
+        extensions=_base_.extensions,
         pipeline=_base_.train_pipeline,
     ),
 )
@@ -30,6 +31,7 @@ val_dataloader = dict(
         type='mmpretrain.CustomDataset',
         data_root=data_root,
         data_prefix='val',
+        extensions=_base_.extensions,
         pipeline=_base_.test_pipeline,
     ),
 )

@@ -10,8 +10,10 @@ from mixmae_mm.datasets.picture_folder import PictureFolder
 from mixmae_mm.datasets.picture_lmdb import PictureLMDB
 from mixmae_mm.datasets.samplers import SeededIndex, SeededInfiniteSampler, SeededSampler
 from mixmae_mm.datasets.seed_sample import SeedSample
+from mixmae_mm.datasets.walking import EXTENSIONS
 
 __all__ = [
+    'EXTENSIONS',
     'HuggingFacePictures',
     'LoadBands',
     'LoadBandsRandomResizedCrop',

@@ -15,7 +15,8 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mixmae_mm.datasets.listing import Listing
-from mixmae_mm.datasets.walking import ENDINGS, describe, ending, files_below, is_picture
+from mixmae_mm.datasets.walking import EXTENSIONS, contents_of, describe, ending, files_below, is_hidden, is_picture
+from mixmae_mm.names import shown
 
 ARCHIVES = ('.zip', '.tar')
 LOCAL_HEADER = 30  # bytes before the name of a zip file's member
@@ -71,20 +72,25 @@ def list_archives(root: str, endings: Sequence[str] | None = None) -> ArchiveLis
         ValueError: there is no archive or no picture, or an archive is damaged, encrypted, or compressed as a whole.
     """
     start = time.perf_counter()
-    archives, paths, places = _find(root), bytearray(), []
+    archives, paths, places, seen = _find(root), bytearray(), [], Counter()
     for number, archive in enumerate(archives):
         lead = os.path.relpath(archive, root) + '/' if archive != root else ''
-        pictures = pictures_in(archive, endings)
+        files = files_in(archive)
+        seen.update(ending(os.path.basename(name)) for name in files if not is_hidden(name))
+        pictures = choose_pictures(files, endings)
         paths += b''.join(os.fsencode(f'{lead}{name}\0') for name in pictures)
         places.append(np.array([(number, *place) for place in pictures.values()], PLACE))
     if not paths:
         raise ValueError(
-            f'no picture in the {len(archives)} archive(s) of {root!r}; pictures end in {" ".join(endings or ENDINGS)}'
+            f'no picture in the {len(archives)} archive(s) of {root!r}; pictures end in '
+            f'{" ".join(endings or EXTENSIONS)}'
         )
     plain = Listing.of(root, paths)
-    seconds = time.perf_counter() - start
-    print_log(f'{len(plain):,} pictures in {len(archives)} archive(s) of {root}, listed in {seconds:.1f} s', 'current')
-    return ArchiveListing(root, plain.paths, plain.starts, archives=archives, places=np.concatenate(places))
+    listing = ArchiveListing(root, plain.paths, plain.starts, archives=archives, places=np.concatenate(places))
+    listing.contents, seconds = contents_of(seen, endings), time.perf_counter() - start
+    where = f'in {len(archives)} archive(s) of {shown(root)}'
+    print_log(f'{len(plain):,} images {where} ({listing.contents}), listed in {seconds:.1f} s', 'current')
+    return listing
 
 
 def _find(root: str) -> list[str]:
@@ -105,22 +111,26 @@ def _find(root: str) -> list[str]:
     return archives
 
 
-def pictures_in(archive: str, endings: Sequence[str] | None = None) -> dict[str, Place]:
-    """Give the names of an archive's pictures, in the order of folders, and their places; of equal names the last.
+def choose_pictures(files: dict[str, Place], endings: Sequence[str] | None = None) -> dict[str, Place]:
+    """Choose the images among an archive's files, in the order of folders."""
+    pictures = (name for name in files if is_picture(name, endings))
+    return {name: files[name] for name in sorted(pictures, key=lambda name: name.split('/'))}
+
+
+def files_in(archive: str) -> dict[str, Place]:
+    """Return the names of an archive's files and their places; of equal names the last.
 
     Raises:
         ValueError: it is damaged, or its pictures cannot be read.
     """
     kind = _in_zip if ending(os.path.basename(archive)) == '.zip' else _in_tar
     try:
-        found = {os.path.normpath(name): place for name, place in kind(archive)}
+        return {os.path.normpath(name): place for name, place in kind(archive)}
     except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
         raise ValueError(
             f'{archive} cannot be read ({error}): it is no {ending(archive)[1:]} file, is cut off or compressed as a '
             'whole; copy or make it again, or take it away'
         ) from error
-    pictures = (name for name in found if is_picture(name, endings))
-    return {name: found[name] for name in sorted(pictures, key=lambda name: name.split('/'))}
 
 
 def _in_zip(archive: str) -> Iterator[tuple[str, Place]]:
@@ -164,7 +174,7 @@ def read_member(archive: str, place: Place) -> bytes:
         ValueError: it has changed, or is damaged at that place.
     """
     method, start, stored, size, crc = place
-    with open(archive, 'rb', buffering=0) as opened:
+    with open(archive, 'rb') as opened:  # buffered: a raw read may return less than was asked for
         opened.seek(start)
         if method != IN_TAR:
             header = opened.read(LOCAL_HEADER)

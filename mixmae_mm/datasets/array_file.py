@@ -15,7 +15,7 @@ import numpy as np
 
 from mixmae_mm.whole_files import write_whole
 
-MAGIC = b'mixmae_mm list 1'
+MAGIC = b'mixmae_mm list 2'
 ARRAYS = 4
 HEADER = struct.Struct(f'<16s32s32s{ARRAYS}q')  # magic, digest of all that follows, key, bytes of each array
 DIGESTED_FROM = 48

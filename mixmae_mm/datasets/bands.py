@@ -4,12 +4,14 @@ import inspect
 import io
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from mixmae_mm.datasets.cropping import LoadRandomResizedCrop, random_crop, resize
 from mixmae_mm.datasets.loading import LoadPicture
 from mixmae_mm.models.settings import check_each, check_whole
+from mixmae_mm.optional import need
 from mixmae_mm.registry import TRANSFORMS
 
 BAND_ENDINGS = ('.tif', '.tiff', '.npy')
@@ -22,8 +24,9 @@ class LoadBands(LoadPicture):
     """Read `img_path`, TIFF or .npy, into `img`: (H, W, C) in the numbers of the file.
 
     Files are told by how they begin, not by their names. Of a TIFF file the first series of pages is taken, bands
-    stored side by side or page by page; arrays are (H, W), (H, W, C), or (C, H, W) if `channels_first`. Not a number
-    and infinity make a picture an unreadable one. TIFF needs `pip install tifffile`.
+    stored side by side or page by page; arrays are (H, W), (H, W, C), or (C, H, W) if `channels_first`. All channels
+    are data, a fourth one too, and nothing is turned: alpha and orientation are of photos. Not a number and infinity
+    make a picture an unreadable one. TIFF needs `pip install tifffile`, of some compressions imagecodecs too.
 
     Args:
         bands: Which bands to take, from 0, in this order; None for all.
@@ -136,19 +139,15 @@ def _read_tiff(content: bytes) -> np.ndarray:
     """Read a TIFF file's first series as (H, W, C).
 
     Raises:
-        ImportError: tifffile is not installed.
+        ImportError: tifffile is not installed, or what it needs for the file's compression.
         ValueError: it holds more than bands of one picture, or no numbers.
     """
-    try:
-        import tifffile
-    except ImportError as error:
-        raise ImportError('reading bands from TIFF files needs tifffile: pip install tifffile') from error
-
+    tifffile = need('tifffile', 'reading bands from TIFF files')
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         if not file.series:
             raise ValueError('the TIFF file holds no picture')
         series = file.series[0]
-        pixels, axes = series.asarray(), series.axes
+        pixels, axes = _numbers_of(series), series.axes
     keep = [axis for axis, size in zip(axes, pixels.shape, strict=True) if size > 1 or axis in 'YX']
     pixels = pixels.reshape([size for axis, size in zip(axes, pixels.shape, strict=True) if size > 1 or axis in 'YX'])
     if keep.count('Y') != 1 or keep.count('X') != 1 or len(keep) > 3:
@@ -156,6 +155,21 @@ def _read_tiff(content: bytes) -> np.ndarray:
     pixels = pixels[..., None] if len(keep) == 2 else pixels
     bands = [axis for axis in range(len(keep)) if keep[axis] not in 'YX'] or [2]
     return _check_numbers(pixels.transpose(keep.index('Y'), keep.index('X'), *bands))
+
+
+def _numbers_of(series: Any) -> np.ndarray:
+    """Decode a series of pages.
+
+    Raises:
+        ImportError: Its compression needs another library.
+    """
+    try:
+        return series.asarray()
+    except Exception as error:
+        if isinstance(error, ImportError) or 'imagecodecs' in str(error):
+            compression = series.keyframe.compression.name
+            raise ImportError(f'{compression} in TIFF files needs imagecodecs: pip install imagecodecs') from error
+        raise
 
 
 def _read_array(content: bytes, channels_first: bool) -> np.ndarray:

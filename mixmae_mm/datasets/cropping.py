@@ -4,15 +4,18 @@ import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
-from PIL import ExifTags, Image
+from PIL import Image
 from torch.nn import functional as F
 
-from mixmae_mm.datasets.loading import LoadPicture, open_picture
+from mixmae_mm.datasets.decoding import MAX_PIXELS, open_image
+from mixmae_mm.datasets.loading import LoadPicture
+from mixmae_mm.datasets.metadata import orientation_of
 from mixmae_mm.models.positions import pair
 from mixmae_mm.models.settings import check_range
 from mixmae_mm.registry import TRANSFORMS
 
 END_OF_JPEG = b'\xff\xd9'
+OPENCV_MOST = 2**30  # pixels: OpenCV decodes no larger images, Pillow does
 REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
 REDUCED[8] = cv2.IMREAD_REDUCED_COLOR_8
 
@@ -32,6 +35,7 @@ class LoadRandomResizedCrop(LoadPicture):
         crop_ratio_range: Least and greatest area of the part, over the picture's.
         aspect_ratio_range: Least and greatest width of the part over its height.
         backend_args: As of `LoadPicture`.
+        max_pixels: As of `LoadPicture`.
 
     Raises:
         ValueError: the mode is none of the known ones.
@@ -44,13 +48,14 @@ class LoadRandomResizedCrop(LoadPicture):
         crop_ratio_range: tuple[float, float] = (0.08, 1.0),
         aspect_ratio_range: tuple[float, float] = (3 / 4, 4 / 3),
         backend_args: dict | None = None,
+        max_pixels: int | None = MAX_PIXELS,
     ) -> None:
-        super().__init__(mode, backend_args)
+        super().__init__(mode, backend_args, max_pixels)
         self.crop = random_crop(scale, crop_ratio_range=crop_ratio_range, aspect_ratio_range=aspect_ratio_range)
 
     def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
         """Turn a file's bytes into the pixels of a part; give also the (height, width) of the upright picture."""
-        picture, wanted = open_picture(content), tuple(self.crop.scale)
+        picture, wanted = open_image(content, self.max_pixels), tuple(self.crop.scale)
         if self.mode == 'L' or not is_plain_jpeg(picture, content):
             pixels = self.decode(picture)
             top, left, height, width = self.crop.rand_crop_params(pixels)
@@ -82,7 +87,7 @@ def is_plain_jpeg(picture: Image.Image, content: bytes) -> bool:
     OpenCV fills up what is missing of a file that is cut off; Pillow tells.
     """
     plain = picture.format == 'JPEG' and picture.mode in ('RGB', 'L') and content.endswith(END_OF_JPEG)
-    return plain and picture.getexif().get(ExifTags.Base.Orientation, 1) == 1
+    return plain and picture.width * picture.height <= OPENCV_MOST and orientation_of(picture) == 1
 
 
 def largest_reduction(limit: int) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 
 from mixmae_mm.datasets.listing import Listing
 from mixmae_mm.datasets.picture_dataset import PictureDataset
+from mixmae_mm.optional import need
 from mixmae_mm.registry import DATASETS
 
 
@@ -44,10 +45,7 @@ class HuggingFacePictures(PictureDataset):
 
     def load_data_list(self) -> Listing:
         """Open the dataset, find its pictures, and number its rows."""
-        try:
-            import datasets
-        except ImportError as error:
-            raise ImportError('HuggingFacePictures needs datasets: pip install datasets') from error
+        datasets = need('datasets', 'HuggingFacePictures')
         if int(datasets.__version__.partition('.')[0]) < 4:
             raise ImportError(
                 f'datasets {datasets.__version__} may run a script that lies beside the data: '

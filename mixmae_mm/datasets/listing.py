@@ -19,7 +19,17 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mixmae_mm.datasets import array_file
-from mixmae_mm.datasets.walking import ENDINGS, UNSETTLED, Stamp, describe, ending, runs_below, stamp_of
+from mixmae_mm.datasets.walking import (
+    EXTENSIONS,
+    UNSETTLED,
+    Stamp,
+    contents_of,
+    describe,
+    ending,
+    runs_below,
+    stamp_of,
+)
+from mixmae_mm.names import expand, shown
 
 KEPT_FROM = 10_000  # pictures: fewer are listed faster than a file is worth
 
@@ -36,6 +46,8 @@ class Listing(Sequence):
         starts: (P + 1,) int64, where each path starts, and the end of the last.
         positions: which of the P pictures, in which order; all of them if not given.
         source: the file that the arrays are mapped from, and its digest.
+
+    `contents` says how many files of which extensions it holds, and how many were left out, where that was counted.
     """
 
     def __init__(
@@ -48,6 +60,7 @@ class Listing(Sequence):
     ) -> None:
         self.root, self.paths, self.starts, self.source = root, paths, starts, source
         self.positions = range(len(starts) - 1) if positions is None else positions
+        self.contents = ''
 
     @classmethod
     def of(cls, root: str, paths: bytes | bytearray) -> 'Listing':
@@ -115,7 +128,7 @@ def list_pictures(root: str, cache: bool | str = True, endings: Sequence[str] | 
         root: the folder.
         cache: keep the listing of a large folder in a file below `~/.cache` (`$XDG_CACHE_HOME`), or below a folder
             given here; False neither keeps nor looks.
-        endings: of pictures, in lower case; `ENDINGS` if not given.
+        endings: of pictures, in lower case; `EXTENSIONS` if not given.
 
     Raises:
         ValueError: there are no pictures.
@@ -123,19 +136,24 @@ def list_pictures(root: str, cache: bool | str = True, endings: Sequence[str] | 
     file = cache_file(root, cache, endings) if cache else None
     listing = file and _kept(file, root)
     if listing:
-        _log(f'{len(listing):,} pictures below {root}, from the listing cached in {file} (remove it to list anew)')
+        _log(f'{_counted(listing)}, from the listing cached in {shown(file)} (remove it to list anew)')
         return listing
     start = time.perf_counter()
     listing, stamps = list_anew(root, endings)
-    _log(f'{len(listing):,} pictures below {root}, listed in {time.perf_counter() - start:.1f} s')
+    _log(f'{_counted(listing)}, listed in {time.perf_counter() - start:.1f} s')
     return keep(listing, stamps, file) if file else listing
+
+
+def _counted(listing: Listing) -> str:
+    """Say how many images there are, and what was left out."""
+    return f'{len(listing):,} images below {shown(listing.root)} ({listing.contents})'
 
 
 def cache_file(root: str, cache: bool | str = True, endings: Sequence[str] | None = None) -> str:
     """Name the file for a folder's listing, after its real path and the endings."""
     home = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
-    folder = os.path.join(home, 'mixmae_mm', 'listings') if cache is True else os.path.expanduser(cache)
-    return os.path.join(os.path.abspath(folder), f'{_key(root, endings or ENDINGS).hex()}.listing')
+    folder = os.path.join(home, 'mixmae_mm', 'listings') if cache is True else expand(cache)
+    return os.path.join(os.path.abspath(folder), f'{_key(root, endings or EXTENSIONS).hex()}.listing')
 
 
 def _key(root: str, endings: Sequence[str]) -> bytes:
@@ -154,7 +172,7 @@ def list_anew(root: str, endings: Sequence[str] | None = None) -> tuple[Listing,
     Raises:
         ValueError: there are no pictures.
     """
-    seen, stamps, paths, wanted = Counter(), {}, bytearray(), frozenset(endings or ENDINGS)
+    seen, stamps, paths, wanted = Counter(), {}, bytearray(), frozenset(endings or EXTENSIONS)
     skip = len(os.path.join(root, ''))
     for folder, names in runs_below(root, set(), stamps):
         of_names = [ending(name) for name in names]
@@ -165,15 +183,17 @@ def list_anew(root: str, endings: Sequence[str] | None = None) -> tuple[Listing,
     if not paths:
         raise ValueError(
             f'no picture below {root!r}: it holds {describe(seen)}; '
-            f'pictures end in {" ".join(endings or ENDINGS)} (in either case). '
+            f'pictures end in {" ".join(endings or EXTENSIONS)} (in either case). '
             'Set data_root to a folder with such files.'
         )
-    return Listing.of(root, paths), {folder[skip:]: stamp for folder, stamp in stamps.items()}
+    listing = Listing.of(root, paths)
+    listing.contents = contents_of(seen, endings)
+    return listing, {folder[skip:]: stamp for folder, stamp in stamps.items()}
 
 
 def keep(listing: Listing, stamps: dict[str, Stamp], file: str) -> Listing:
     """Write a listing of `list_anew` to a file, and map it from there; if it is small or cannot be, give it back."""
-    folders = np.frombuffer(os.fsencode(''.join(f'{folder}\0' for folder in stamps)), np.uint8)
+    folders = np.frombuffer(os.fsencode('\0'.join((*stamps, listing.contents))), np.uint8)
     arrays = (listing.starts.astype('<i8', copy=False), np.array(list(stamps.values()), '<i8'), folders, listing.paths)
     try:
         if len(listing) < KEPT_FROM:
@@ -185,7 +205,9 @@ def keep(listing: Listing, stamps: dict[str, Stamp], file: str) -> Listing:
         reason = getattr(error, 'strerror', None) or error
         _warn_once(f'listings of folders cannot be kept in {os.path.dirname(file)} for the next start: {reason}')
         return listing
-    return Listing(listing.root, paths, starts, source=source)
+    kept = Listing(listing.root, paths, starts, source=source)
+    kept.contents = listing.contents
+    return kept
 
 
 def _forget(file: str) -> None:
@@ -195,7 +217,7 @@ def _forget(file: str) -> None:
 
 
 def _open(file: str) -> tuple[tuple[str, bytes], list[np.ndarray]]:
-    """Map a file; give its name and digest, and starts (P + 1,), stamps (F, 3), folders and paths (bytes)."""
+    """Map a file; give its name and digest, and starts (P + 1,), stamps (F, 3), folders and contents, paths (bytes)."""
     digest, (starts, stamps, folders, paths) = array_file.read(file, _key_of(file))
     return (file, digest), [starts.view('<i8'), stamps.view('<i8').reshape(-1, 3), folders, paths]
 
@@ -207,17 +229,19 @@ def _kept(file: str, root: str) -> Listing | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        _log(f'the listing of {root} cached in {file} cannot be used: {error}; listing anew')
+        _log(f'the listing of {shown(root)} cached in {shown(file)} cannot be used: {error}; listing anew')
         return None
-    names = os.fsdecode(folders.tobytes()).split('\0')[:-1]
+    *names, contents = os.fsdecode(folders.tobytes()).split('\0')
     known = zip(names, map(tuple, stamps.tolist()), strict=True)
     changed = [(name, stamp) for name, stamp in known if stamp_of(os.path.join(root, name)) != stamp]
     if not changed:
-        return Listing(root, paths, starts, source=source)
+        kept = Listing(root, paths, starts, source=source)
+        kept.contents = contents
+        return kept
     first, stamp = changed[0]
     how = 'was being changed when it was listed' if stamp == UNSETTLED else 'has changed'
     _log(
-        f'the listing of {root} cached in {file} is stale: {os.path.join(root, first)} {how} '
+        f'the listing of {shown(root)} cached in {shown(file)} is stale: {shown(os.path.join(root, first))} {how} '
         f'({len(changed):,} of {len(names):,} folders); listing anew'
     )
     return None

@@ -11,6 +11,7 @@ from mixmae_mm.datasets.listing import Listing
 from mixmae_mm.datasets.loading import UnreadablePictureError
 from mixmae_mm.datasets.unreadable import UnreadableCount
 from mixmae_mm.models.settings import check_share, check_whole
+from mixmae_mm.names import expand, shown
 
 FEWEST = 10  # unreadable pictures, as many as which never stop a run: in a small set one or two are a large share
 
@@ -52,7 +53,7 @@ class PictureDataset(BaseDataset):
         self.max_unreadable = max_unreadable
         self.endings = _check_endings(endings)
         super().__init__(
-            data_root=os.path.expanduser(data_root),
+            data_root=expand(data_root),
             pipeline=pipeline,
             indices=indices,
             test_mode=test_mode,
@@ -73,11 +74,14 @@ class PictureDataset(BaseDataset):
 
         Raises:
             UnreadablePictureError: it cannot be read.
+            ImportError: a library is missing.
         """
         try:
             return self.read(picture)
+        except ImportError:
+            raise  # a library is missing, not the image's fault
         except Exception as error:  # a damaged archive makes its reader raise nearly anything
-            raise UnreadablePictureError(f'{picture["img_path"]}: {type(error).__name__}: {error}') from error
+            raise UnreadablePictureError(f'{shown(picture["img_path"])}: {type(error).__name__}: {error}') from error
 
     def prepare_data(self, idx: int) -> dict:
         """Run the pipeline on one picture.
@@ -131,7 +135,7 @@ class PictureDataset(BaseDataset):
         if self.unreadable.flags[idx]:
             return
         path = self.data_list[idx]['img_path']
-        count = self.unreadable.note(idx, path, str(error).removeprefix(f'{path}: '), self.data_root)
+        count = self.unreadable.note(idx, path, str(error).removeprefix(f'{shown(path)}: '), self.data_root)
         text = f'unreadable picture skipped ({count} so far): {error}'
         print_log(text, logger='current', level=logging.WARNING)
         if count > max(FEWEST, self.max_unreadable * len(self)):

@@ -3,9 +3,13 @@
 import os
 from typing import Any
 
+from mmengine.logging import print_log
+
 from mixmae_mm.datasets.listing import Listing
 from mixmae_mm.datasets.picture_dataset import PictureDataset, check_exists
 from mixmae_mm.datasets.walking import is_picture
+from mixmae_mm.names import shown
+from mixmae_mm.optional import need
 from mixmae_mm.registry import DATASETS
 
 _OPENED: dict[str, tuple[int, Any]] = {}
@@ -35,7 +39,10 @@ class PictureLMDB(PictureDataset):
         if not names:
             raise ValueError(f'the LMDB database {self.data_root!r} is empty')
         names.sort(key=lambda name: name.split('/'))
-        return Listing.of(self.data_root, b''.join(os.fsencode(name) + b'\0' for name in names))
+        listing = Listing.of(self.data_root, b''.join(os.fsencode(name) + b'\0' for name in names))
+        listing.contents = f'{len(keys) - len(names):,} other keys left out'
+        print_log(f'{len(names):,} images in {shown(self.data_root)} ({listing.contents})', 'current')
+        return listing
 
     def read(self, picture: dict) -> bytes:
         """Read a picture's bytes out of the database.
@@ -68,10 +75,7 @@ def _open(path: str) -> Any:
     Raises:
         ValueError: it is none.
     """
-    try:
-        import lmdb
-    except ImportError as error:
-        raise ImportError('PictureLMDB needs lmdb: pip install lmdb') from error
+    lmdb = need('lmdb', 'PictureLMDB')
     try:
         return lmdb.open(path, subdir=os.path.isdir(path), readonly=True, lock=False, readahead=False)
     except lmdb.Error as error:

@@ -25,6 +25,7 @@ class UnreadableList:
     def __init__(self, file: str) -> None:
         self.file, self.position = file, 0
         self.paths: set[bytes] = set()
+        self.counts: dict[bytes, int] = {}
 
     def add(self, path: str, reason: str) -> None:
         """Add a picture, if it is not there.
@@ -44,18 +45,23 @@ class UnreadableList:
     def _read_on(self, file: BinaryIO) -> bool:
         """Take in what others have added; tell whether one of them was killed in the middle of a line."""
         if os.fstat(file.fileno()).st_size < self.position:  # begun anew
-            self.position, self.paths = 0, set()
+            self.position, self.paths, self.counts = 0, set(), {}
         file.seek(self.position)
         added = file.read()
         whole = added[: added.rfind(b'\n') + 1]
         self.position += len(whole)
-        self.paths.update(line.partition(b'\t')[0] for line in whole.splitlines() if b'\t' in line)
+        lines = {line.partition(b'\t')[0] for line in whole.split(b'\n') if b'\t' in line} - self.paths
+        self.paths |= lines
+        for start in self.counts:
+            self.counts[start] += _below(lines, start)
         return len(whole) < len(added)
 
     def count(self, root: str) -> int:
-        """Count the listed pictures below a folder (or in an archive)."""
+        """Count the listed images below a folder (or in an archive): all when first asked, then those added."""
         start = os.path.join(_in_one_line(root), b'')
-        return sum(path.startswith(start) for path in self.paths)
+        if start not in self.counts:
+            self.counts[start] = _below(self.paths, start)
+        return self.counts[start]
 
     def first(self, root: str, number: int = 3) -> list[str]:
         """Give the first lines about pictures below a folder, as `path: reason`."""
@@ -82,6 +88,7 @@ class UnreadableCount:
         self.place = torch.zeros(LONGEST_PATH, dtype=torch.uint8).share_memory_()
         self.listed: UnreadableList | None = None
         self.waiting: list[tuple[str, str]] = []
+        self.lost = 0
 
     def __deepcopy__(self, memo: dict) -> 'UnreadableCount':
         """Begin anew, as a subset numbers its pictures anew."""
@@ -110,7 +117,7 @@ class UnreadableCount:
         self.flags[index] = True
         self.waiting.append((path, reason))
         self.write()
-        return max(int(self.flags.sum()), self.listed.count(root) if self.listed else 0)
+        return self.listed.count(root) + self.lost if self.listed else int(self.flags.sum())
 
     def write(self) -> None:
         """Write to the list what waits for it, as soon as its place is known; a list that cannot be is no error."""
@@ -121,9 +128,15 @@ class UnreadableCount:
             for path, reason in self.waiting:
                 self.listed.add(path, reason)
         except OSError as error:
+            self.lost += len(self.waiting)
             text = f'unreadable pictures cannot be listed in {self.file}: {error.strerror}'
             print_log(text, logger='current', level=logging.WARNING)
         self.waiting.clear()
+
+
+def _below(paths: set[bytes], start: bytes) -> int:
+    """Count the paths below a folder."""
+    return sum(path.startswith(start) for path in paths)
 
 
 def _in_one_line(text: str) -> bytes:

@@ -8,7 +8,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-ENDINGS = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
+from mixmae_mm.names import shown
+
+EXTENSIONS = (
+    '.avif', '.bmp', '.dib', '.gif', '.j2k', '.jfif', '.jp2', '.jpe', '.jpeg', '.jpg', '.pbm', '.pgm', '.png', '.pnm',
+    '.ppm', '.tif', '.tiff', '.webp',
+)  # fmt: skip
+"""Of images that are read, the same for pre-training, fine-tuning (configs/_base_/datasets) and all tools."""
+
 SETTLED = 2.0  # seconds: a folder may change again within its clock's tick, and not show it
 Stamp = tuple[int, int, int]
 NO_FOLDER: Stamp = (0, 0, 0)
@@ -44,7 +51,7 @@ def runs_below(folder: str, entered: set[str], stamps: dict[str, Stamp]) -> Iter
 def _is_folder(entry: os.DirEntry, stamps: dict[str, Stamp]) -> bool:
     """Tell folders, linked ones too; take note of a link that is none now, but may be once a disk is mounted."""
     is_folder = entry.is_dir()
-    if not is_folder and entry.is_symlink() and ending(entry.name) not in ENDINGS:
+    if not is_folder and entry.is_symlink() and ending(entry.name) not in EXTENSIONS:
         stamps[entry.path] = NO_FOLDER
     return is_folder
 
@@ -73,13 +80,31 @@ def ending(name: str) -> str:
     return name[dot:].lower() if dot > 0 else ''
 
 
+def is_hidden(name: str) -> bool:
+    """Tell names, with slashes, of files that are left out without a word: a part starts with a dot."""
+    return any(part.startswith('.') for part in name.split('/'))
+
+
 def is_picture(name: str, endings: Sequence[str] | None = None) -> bool:
-    """Tell names, with slashes, of pictures that are not hidden: no part starts with a dot."""
-    parts = name.split('/')
-    return ending(parts[-1]) in (endings or ENDINGS) and not any(part.startswith('.') for part in parts)
+    """Tell names, with slashes, of pictures that are not hidden."""
+    return ending(name.rpartition('/')[2]) in (endings or EXTENSIONS) and not is_hidden(name)
 
 
 def describe(seen: Counter) -> str:
     """Say how many files of which endings there are."""
-    kinds = ', '.join(f'{count} {its or "without ending"}' for its, count in seen.most_common(5))
-    return f'{seen.total()} files ({kinds})' if seen else 'no files at all'
+    return f'{seen.total()} files ({_kinds(seen)})' if seen else 'no files at all'
+
+
+def contents_of(seen: Counter, extensions: Sequence[str] | None = None) -> str:
+    """Say how many files of which extensions are read, and how many are left out."""
+    wanted = extensions or EXTENSIONS
+    read, others = Counter(), Counter()
+    for its, count in seen.items():
+        (read if its in wanted else others)[its] += count
+    return f'{_kinds(read)}; {describe(others) if others else "no files"} left out'
+
+
+def _kinds(seen: Counter) -> str:
+    """List the most frequent extensions with their numbers."""
+    kinds = ', '.join(f'{count:,} {shown(its) or "without extension"}' for its, count in seen.most_common(5))
+    return kinds + (', ...' if len(seen) > 5 else '')

@@ -1,9 +1,9 @@
 """What pre-trained features are worth, told without fine-tuning."""
 
-from mixmae_mm.evaluation.labelled_pictures import class_folders, extract, open_pictures
+from mixmae_mm.evaluation.labelled_pictures import class_folders, extract, label_by_folder, read_labelled
 from mixmae_mm.evaluation.neighbours import knn_accuracy
 from mixmae_mm.evaluation.probe import probe_accuracy
-from mixmae_mm.evaluation.splits import open_splits
+from mixmae_mm.evaluation.splits import split_labelled
 from mixmae_mm.evaluation.spread import feature_spread, mean_cosine, rank_me
 
 __all__ = [
@@ -11,9 +11,10 @@ __all__ = [
     'extract',
     'feature_spread',
     'knn_accuracy',
+    'label_by_folder',
     'mean_cosine',
-    'open_pictures',
-    'open_splits',
     'probe_accuracy',
     'rank_me',
+    'read_labelled',
+    'split_labelled',
 ]

@@ -1,47 +1,58 @@
-"""Labelled pictures, a folder a class, and their features.
+"""Labelled images, a folder a class, and their features.
 
 Letters: B pictures, C channels, D features, H x W pixels.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from mixmae_mm.datasets import LoadPicture, PictureFolder
+from mixmae_mm.datasets.listing import Listing
+from mixmae_mm.inference.pictures import PictureReader
+from mixmae_mm.names import expand, shown
 from mixmae_mm.seeding import kept_randomness
+
+Labelled = dict[str, int]
+"""Files, each with the number of its class."""
 
 
 def class_folders(folder: str) -> list[str]:
-    """List the classes that a folder has subfolders for, sorted."""
-    return sorted(path.name for path in Path(folder).expanduser().glob('*') if path.is_dir())
+    """List the classes that a folder has subfolders for, sorted; hidden folders are none."""
+    return sorted(path.name for path in Path(expand(folder)).glob('[!.]*') if path.is_dir())
 
 
-def open_pictures(folder: str, classes: list[str], size: tuple[int, int], channels: int = 3) -> PictureFolder:
-    """Open a folder of class folders: samples (uint8 (C, H, W), label), cropped in the middle to `size` = (H, W).
-
-    They are RGB, or grey with one channel.
+def label_by_folder(listing: Listing, classes: Sequence[str]) -> Labelled:
+    """Label the images of a folder of class folders by these, whose names stand in the order of labels.
 
     Raises:
-        ValueError: there is no picture, or one outside the folders of `classes`.
+        ValueError: An image lies outside the folders of `classes`.
     """
-    labels = {name: label for label, name in enumerate(classes)}
-    root = Path(folder).expanduser()
+    root, labels = Path(listing.root), {name: label for label, name in enumerate(classes)}
+    found = {}
+    for entry in listing:
+        inside = Path(entry['img_path']).relative_to(root)
+        if inside.parts[0] not in labels:
+            raise ValueError(
+                f'{shown(str(inside))} in {shown(listing.root)} is in none of the class folders '
+                f'{", ".join(classes[:10])}'
+            )
+        found[entry['img_path']] = labels[inside.parts[0]]
+    return found
 
-    def prepare(results: dict) -> tuple[Tensor, int]:
-        picture = ImageOps.fit(Image.fromarray(results['img']), size[::-1], Image.Resampling.BICUBIC)
-        name = Path(results['img_path']).relative_to(root).parts[0]
-        return torch.from_numpy(np.array(picture).reshape(*size, channels)).permute(2, 0, 1), labels[name]
 
-    dataset = PictureFolder(folder, [LoadPicture('L' if channels == 1 else 'RGB'), prepare])
-    paths = (Path(dataset.get_data_info(i)['img_path']).relative_to(root) for i in range(len(dataset)))
-    stray = next((path for path in paths if path.parts[0] not in labels), None)
-    if stray is not None:
-        raise ValueError(f'{stray} in {folder} is in none of the class folders {", ".join(classes[:10])}')
-    return dataset
+def read_labelled(labelled: Labelled, read: PictureReader) -> tuple[Tensor, Tensor]:
+    """Read images, (B, C, H, W), with their labels, (B,); corrupt ones are left out, with a warning.
+
+    Raises:
+        ValueError: None of them can be read.
+    """
+    batches = [(names, torch.from_numpy(pixels).permute(0, 3, 1, 2)) for names, pixels in read(labelled)]
+    if not batches:
+        raise ValueError(f'none of {len(labelled)} labelled images can be read, such as {shown(next(iter(labelled)))}')
+    names = [name for some, _ in batches for name in some]
+    return torch.cat([pixels for _, pixels in batches]), torch.tensor([labelled[name] for name in names])
 
 
 @kept_randomness()  # a DataLoader draws a seed for its workers

@@ -1,34 +1,35 @@
 """Some labelled pictures to learn from and others to be judged by, out of one folder."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from mixmae_mm.datasets import PictureFolder
-from mixmae_mm.evaluation.labelled_pictures import class_folders, open_pictures
+from mixmae_mm.evaluation.labelled_pictures import Labelled, class_folders, label_by_folder
+from mixmae_mm.names import expand
 
 JUDGED_BY = 0.25  # of the pictures
 
 
-def open_splits(
-    folder: str, size: tuple[int, int], channels: int, max_pictures: int, seed: int
-) -> tuple[PictureFolder, PictureFolder, int]:
-    """Open pictures to learn from, others to be judged by, and tell the number of classes.
+def split_labelled(
+    folder: str, endings: Sequence[str] | None, max_pictures: int, seed: int
+) -> tuple[Labelled, Labelled, int]:
+    """List images to learn from, others to be judged by, and tell the number of classes.
 
     Where the folder holds `train` and `val`, each with a folder a class, they are the two; a folder of class folders is
-    split by lot. Samples are those of `open_pictures`.
+    split at random.
 
     Args:
         folder: Where the pictures are.
-        size: (H, W) of the pictures that are wanted.
-        channels: 3 for RGB, 1 for grey.
+        endings: Of the images' names; None for those of the usual formats.
         max_pictures: Of both together; if there are more, a choice by lot is taken.
         seed: Of the lots.
 
     Raises:
         ValueError: there is no such folder, less than two classes, or too little to split.
     """
-    root = Path(folder).expanduser()
+    root = Path(expand(folder))
     if not root.is_dir():
         raise ValueError(f'there is no folder {folder} of labelled pictures (looked for {root.absolute()})')
     parts = [root / name for name in ('train', 'val')]
@@ -36,18 +37,17 @@ def open_splits(
     classes = class_folders(places[0])
     if len(classes) < 2:
         raise ValueError(f'{places[0]} holds {len(classes)} class folder(s): two or more are needed to tell them apart')
-    opened = [open_pictures(place, classes, size, channels) for place in places]
-    orders = [np.random.default_rng(seed).permutation(len(dataset)) for dataset in opened]
+    listings = [PictureFolder(place, endings=endings).data_list for place in places]
+    listed = [list(label_by_folder(listing, classes).items()) for listing in listings]
+    orders = [np.random.default_rng(seed).permutation(len(images)) for images in listed]
     judges = int(max_pictures * JUDGED_BY)
-    if len(opened) == 2:
+    if len(listed) == 2:
         chosen = orders[0][: max_pictures - judges], orders[1][:judges]
     else:
         drawn = orders[0][:max_pictures]
         chosen = np.split(drawn, [len(drawn) - int(len(drawn) * JUDGED_BY)])
     if not all(len(numbers) for numbers in chosen):
-        raise ValueError(f'{sum(map(len, opened))} labelled picture(s) in {folder} are too few to split')
-    known, asked = (
-        dataset.get_subset([int(number) for number in np.sort(numbers)])
-        for dataset, numbers in zip(opened if len(opened) == 2 else opened * 2, chosen, strict=True)
-    )
+        raise ValueError(f'{sum(map(len, listed))} labelled picture(s) in {folder} are too few to split')
+    pairs = zip(listed if len(listed) == 2 else listed * 2, chosen, strict=True)
+    known, asked = (dict(images[number] for number in np.sort(numbers)) for images, numbers in pairs)
     return known, asked, len(classes)

@@ -7,7 +7,6 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from mixmae_mm.datasets.choosing import choose_pictures
 from mixmae_mm.evaluation import (
@@ -15,18 +14,21 @@ from mixmae_mm.evaluation import (
     feature_spread,
     knn_accuracy,
     mean_cosine,
-    open_splits,
     probe_accuracy,
     rank_me,
+    read_labelled,
+    split_labelled,
 )
 from mixmae_mm.hooks.watching import WatchingHook
 from mixmae_mm.inference.models import picture_size
+from mixmae_mm.inference.pictures import PictureReader
+from mixmae_mm.inference.reading import reading_of
 from mixmae_mm.models.settings import check_positive, check_whole
 from mixmae_mm.registry import HOOKS
 
 BATCH = 64
 Labelled = tuple[Tensor, Tensor]
-"""Pictures, uint8 (B, C, H, W), and their labels, (B,)."""
+"""Pictures, (B, C, H, W), and their labels, (B,)."""
 
 
 @HOOKS.register_module()
@@ -89,12 +91,9 @@ class OnlineEvaluationHook(WatchingHook):
 
     def _read_labelled(self, runner: Runner, model: BaseModel) -> list[Labelled]:
         """Read the labelled pictures to learn from, and those that judge."""
-        channels = len(model.data_preprocessor.mean)
-        *opened, self.num_classes = open_splits(
-            self.data_root, picture_size(runner.cfg), channels, self.max_labelled, self.seed
-        )
-        flip = model.data_preprocessor.bgr_to_rgb
-        read = [next(iter(DataLoader(dataset, batch_size=len(dataset)))) for dataset in opened]
+        reading, flip = reading_of(runner.cfg), model.data_preprocessor.bgr_to_rgb
+        *listed, self.num_classes = split_labelled(self.data_root, reading.endings, self.max_labelled, self.seed)
+        read = [read_labelled(part, PictureReader(picture_size(runner.cfg), reading)) for part in listed]
         return [(pictures.flip(1) if flip else pictures, labels) for pictures, labels in read]
 
     def _take_training(self, runner: Runner) -> list[Labelled]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from mixmae_mm.datasets.choosing import choose_pictures
 from mixmae_mm.hooks.watching import WatchingHook
 from mixmae_mm.inference.models import picture_size
-from mixmae_mm.inference.reading import read_pictures, reading_of
+from mixmae_mm.inference.reading import reading_of
 from mixmae_mm.inference.recognising import recognise
 from mixmae_mm.inference.reconstructing import find_pictures, reconstruct
 from mixmae_mm.models.settings import check_whole
@@ -70,7 +70,7 @@ class ReconstructionHook(WatchingHook):
         if self.places:
             reading = reading_of(runner.cfg)
             paths = find_pictures(self.places, wanted, preprocessor.num_sources, self.seed, reading.endings)
-            return read_pictures(paths, picture_size(runner.cfg), reading.load).float()
+            return reading.read_all(paths, picture_size(runner.cfg)).float()
         chosen = choose_pictures(runner.train_loop.dataloader.dataset, wanted, self.seed)
         whole = len(chosen) // preprocessor.num_sources * preprocessor.num_sources
         if not whole:

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from mixmae_mm.inference.encoder_file import IMAGENET, load_encoder, read_card
 from mixmae_mm.inference.models import build_encoder, get_model, normalisation, picture_size
 from mixmae_mm.inference.pictures import PictureReader, Pictures
-from mixmae_mm.inference.reading import Reading, read_pictures, reading_for, reading_of
+from mixmae_mm.inference.reading import Reading, reading_for, reading_of
 from mixmae_mm.models.showing import first_three, to_show
+from mixmae_mm.optional import need
 
 KINDS = {
     'pooled': lambda maps: maps.mean((2, 3)),
@@ -120,17 +121,14 @@ class FeatureExtractor:
         if out.suffix not in ('.npz', '.parquet') or (out.suffix == '.parquet' and kind != 'pooled'):
             raise ValueError(f'{out} for {kind} features: give a name that ends in .npz, or .parquet for pooled ones')
         if out.suffix == '.parquet':
-            import pyarrow
-            import pyarrow.parquet
+            pyarrow, parquet = (need(name, f'{out}') for name in ('pyarrow', 'pyarrow.parquet'))
         out.parent.mkdir(parents=True, exist_ok=True)
         names, features = self.with_names(pictures, kind)
         if out.suffix == '.npz':
             np.savez(out, features=features, names=np.array(names))
         else:
-            columns = dict(
-                names=names, features=pyarrow.FixedSizeListArray.from_arrays(features.ravel(), features.shape[1])
-            )
-            pyarrow.parquet.write_table(pyarrow.table(columns), out)
+            rows = pyarrow.FixedSizeListArray.from_arrays(features.ravel(), features.shape[1])
+            parquet.write_table(pyarrow.table(dict(names=_column(names), features=rows)), out)
         return out
 
     def with_names(self, pictures: Pictures, kind: str = 'pooled') -> tuple[list[str], np.ndarray]:
@@ -154,7 +152,7 @@ class FeatureExtractor:
         Raises:
             ValueError: one cannot be read.
         """
-        return read_pictures(paths, self.size, self.read.reading.load)
+        return self.read.reading.read_all(paths, self.size)
 
     def encode(self, pixels: Tensor, kind: str = 'pooled') -> np.ndarray:
         """Compute features of what `open_all` gives, as `__call__` does.
@@ -179,6 +177,15 @@ class FeatureExtractor:
     def _encode(self, pixels: Tensor) -> Tensor:
         """Encode pictures (B, C, H, W): the last map (B, C, h, w)."""
         return self.encoder(self.normalise(pixels))[-1]
+
+
+def _column(names: list[str]) -> list[str] | list[bytes]:
+    """Return names as a table can hold them: bytes if one of them is not UTF-8."""
+    try:
+        ''.join(names).encode()
+    except UnicodeEncodeError:
+        return [os.fsencode(name) for name in names]
+    return names
 
 
 def _check_kind(kind: str) -> None:

@@ -13,13 +13,12 @@ import numpy as np
 from mmengine.logging import print_log
 from PIL import Image
 
-from mixmae_mm.datasets.bands import LoadBands, lay_out
 from mixmae_mm.datasets.listing import list_pictures
 from mixmae_mm.datasets.loading import LoadPicture, UnreadablePictureError
-from mixmae_mm.inference.reading import Reading, fit
+from mixmae_mm.inference.reading import Picture, Reading
 from mixmae_mm.models.positions import Size
+from mixmae_mm.names import expand
 
-Picture = str | os.PathLike | np.ndarray | Image.Image
 Pictures = Picture | Iterable[Picture]
 
 
@@ -30,7 +29,7 @@ def list_all(pictures: Pictures, reading: Reading) -> Iterable[Picture]:
         ValueError: a folder without pictures, or an array that holds none.
     """
     if isinstance(pictures, str | os.PathLike):
-        path = os.fspath(pictures)
+        path = expand(pictures)
         if not os.path.isdir(path):
             return [path]
         return (entry['img_path'] for entry in list_pictures(path, endings=reading.endings))
@@ -88,20 +87,9 @@ class PictureReader:
 
     def _read(self, number: int, picture: Picture) -> tuple[str, np.ndarray] | None:
         """Give a picture's name and its pixels, (H, W, C); None, and a warning, if it cannot be read."""
-        if not isinstance(picture, str | os.PathLike):
-            return str(number), fit(self._pixels(picture), self.size)
-        name = os.fspath(picture)
+        name = os.fspath(picture) if isinstance(picture, str | os.PathLike) else str(number)
         try:
-            return name, fit(self.reading.load(dict(img_path=name))['img'], self.size)
+            return name, self.reading.read(picture, self.size)
         except UnreadablePictureError as error:
             print_log(f'left out: {error}', logger='current', level=logging.WARNING)
             return None
-
-    def _pixels(self, picture: np.ndarray | Image.Image) -> np.ndarray:
-        """Give the pixels of what is no file, as if it had been read from one."""
-        load = self.reading.load
-        if isinstance(load, LoadBands):
-            return load.take_bands(lay_out(np.array(picture), load.channels_first))
-        if isinstance(picture, np.ndarray):
-            picture = Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture)
-        return load.decode(picture)

@@ -1,8 +1,11 @@
-"""How a model's pictures are read whole: photos by Pillow, files with bands as its training takes them.
+"""How a model's images are read whole, from files, arrays or open images, by evaluation, extraction and drawing alike.
+
+What reads is what the model's training reads with: photos by Pillow, files with bands in their own numbers.
 
 Letters: B pictures, C channels, H x W pixels.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -13,15 +16,17 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from mixmae_mm.datasets import LoadBands, LoadPicture
-from mixmae_mm.datasets.bands import BAND_ENDINGS, whole_reader
+from mixmae_mm.datasets.bands import BAND_ENDINGS, lay_out, whole_reader
 from mixmae_mm.datasets.cropping import resize
 from mixmae_mm.inference.models import normalisation
 from mixmae_mm.models.positions import Size
 from mixmae_mm.models.showing import is_of_photos
 
+Picture = str | os.PathLike | np.ndarray | Image.Image
+
 
 class Reading(NamedTuple):
-    """How files are read, and which of a folder."""
+    """How images are read, and which files of a folder."""
 
     load: LoadPicture
     endings: tuple[str, ...] | None = None
@@ -31,6 +36,29 @@ class Reading(NamedTuple):
     def is_of_bands(self) -> bool:
         """Tell bands in units of their own from photos, whose pixels lie from 0 to 255."""
         return isinstance(self.load, LoadBands)
+
+    def read(self, picture: Picture, size: Size) -> np.ndarray:
+        """Return an image, scaled and cropped in the middle to `size` = (h, w): (h, w, C), as `fit` gives it.
+
+        Raises:
+            UnreadablePictureError: The file is corrupt.
+            ValueError: An array with other bands than are read.
+        """
+        if isinstance(picture, str | os.PathLike):
+            return fit(self.load.transform(dict(img_path=os.fspath(picture)))['img'], size)
+        if isinstance(self.load, LoadBands):
+            return fit(self.load.take_bands(lay_out(np.array(picture), self.load.channels_first)), size)
+        if isinstance(picture, np.ndarray):
+            picture = Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture)
+        return fit(self.load.decode(picture), size)
+
+    def read_all(self, pictures: Sequence[Picture], size: Size) -> Tensor:
+        """Return images as a batch (B, C, h, w), all of them or none: bytes where files hold bytes, else float32.
+
+        Raises:
+            ValueError: As of `read`.
+        """
+        return torch.from_numpy(np.stack([self.read(one, size) for one in pictures])).permute(0, 3, 1, 2)
 
 
 def reading_for(channels: int, mean: Sequence[float], std: Sequence[float]) -> Reading:
@@ -52,9 +80,10 @@ def reading_of(config: Config) -> Reading:
     load = whole_reader(dataset.get('pipeline') or ())
     if isinstance(load, LoadBands):
         usual = Reading(load, BAND_ENDINGS)
-    elif load is not None and not usual.is_of_bands:
-        usual = Reading(LoadPicture(usual.load.mode, load.backend_args))
-    endings = dataset.get('endings')
+    elif load is not None:
+        load.mode = 'L' if 'L' in (load.mode, usual.load.mode) else 'RGB'
+        usual = Reading(load)
+    endings = dataset.get('endings') or dataset.get('extensions')
     return usual._replace(endings=tuple(one.lower() for one in endings)) if endings else usual
 
 
@@ -65,18 +94,6 @@ def unwrapped(dataset: Mapping) -> Iterator[Mapping]:
         yield dataset
     for one in inner:
         yield from unwrapped(one)
-
-
-def read_pictures(paths: Sequence[str], size: Size, load: LoadPicture) -> Tensor:
-    """Read pictures, scaled and cropped in the middle to `size` = (H, W): (B, C, H, W), in the files' units.
-
-    They are bytes where the files' pixels are, and float32 elsewhere.
-
-    Raises:
-        ValueError: pictures cannot be read.
-    """
-    arrays = [fit(load.transform(dict(img_path=path))['img'], size) for path in paths]
-    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)
 
 
 def fit(pixels: np.ndarray, size: Size) -> np.ndarray:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mixmae_mm.datasets import PictureFolder
 from mixmae_mm.mixing import MixedImages
 from mixmae_mm.models.pretrainer import Reconstructions
+from mixmae_mm.names import expand
 from mixmae_mm.seeding import seeded
 
 
@@ -27,7 +28,7 @@ def find_pictures(
     Raises:
         ValueError: a place does not exist, or there are fewer pictures than sources in a mixture.
     """
-    found = [path for place in places for path in ([place] if Path(place).is_file() else _below(place, endings))]
+    found = [path for place in places for path in _files(place, endings)]
     if len(found) > wanted:
         chosen = np.random.default_rng(seed).choice(len(found), wanted, replace=False)
         found = [found[i] for i in chosen]
@@ -36,10 +37,12 @@ def find_pictures(
     return found[: len(found) // num_sources * num_sources]
 
 
-def _below(folder: str, endings: tuple[str, ...] | None) -> list[str]:
-    """List the pictures below a folder."""
-    dataset = PictureFolder(folder, endings=endings)
-    return [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
+def _files(place: str, endings: tuple[str, ...] | None) -> list[str]:
+    """List the images below a folder; a file is itself."""
+    place = expand(place)
+    if Path(place).is_file():
+        return [place]
+    return [entry['img_path'] for entry in PictureFolder(place, endings=endings).data_list]
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mixmae_mm.inference.features import FeatureExtractor
+from mixmae_mm.optional import need
 
 LIKE = 0.99  # least cosine of a picture's features computed twice; other encoders' are far below
 
@@ -39,17 +40,13 @@ def _read_arrays(path: Path) -> tuple[list[str], np.ndarray]:
 
 def _read_table(path: Path) -> tuple[list[str], np.ndarray]:
     """Read a .parquet file."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise ImportError(f'{path} needs pyarrow: pip install pyarrow') from error
+    parquet, pyarrow = need('pyarrow.parquet', f'{path}'), need('pyarrow', f'{path}')
     if int(pyarrow.__version__.partition('.')[0]) < 15:
         raise ImportError(f'pyarrow {pyarrow.__version__} may run what a table holds: pip install "pyarrow>=15"')
     table = parquet.read_table(path)
     if not {'names', 'features'} <= set(table.column_names):
         raise ValueError(f'{path} has the columns {table.column_names}, not "features" and "names"')
-    return table['names'].to_pylist(), np.array(table['features'].to_pylist(), np.float32)
+    return list(map(os.fsdecode, table['names'].to_pylist())), np.array(table['features'].to_pylist(), np.float32)
 
 
 def check_same_encoder(extract: FeatureExtractor, names: list[str], features: np.ndarray, file: str) -> None:

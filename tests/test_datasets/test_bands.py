@@ -1,6 +1,7 @@
 """Pictures of any number of bands, in TIFF and NumPy files."""
 
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -101,8 +102,8 @@ def with_pixel(value, dtype='float32'):
         (array(bands('uint8')[:0]), {}, r'an array \(0, 12, 5\) is no picture'),
         (array(bands('complex64')), {}, 'pixels of type complex64 are no picture'),
         (array(np.array([[{}]]), allow_pickle=True), {}, 'allow_pickle=False'),
-        (array(bands('uint8'))[:200], {}, ''),
-        (b'II*\0', {}, ''),
+        (array(bands('uint8'))[:200], {}, 'cannot reshape|reshape array|expected'),
+        (b'II*\0', {}, 'TIFF|header|unpack'),
     ],
 )
 def test_what_is_no_picture(content, settings, message):
@@ -126,6 +127,26 @@ def test_a_missing_library_is_no_broken_picture(monkeypatch):
     monkeypatch.setitem(__import__('sys').modules, 'tifffile', None)
     with pytest.raises(ImportError, match='reading bands from TIFF files needs tifffile: pip install tifffile'):
         load(content)
+
+
+@pytest.mark.parametrize('compression', [5, 50000])
+def test_a_compression_that_needs_another_library_is_no_broken_picture(monkeypatch, compression):
+    """LZW and Zstandard: the number stands in the header, the pixels need not be so compressed to be refused."""
+    monkeypatch.setitem(sys.modules, 'imagecodecs', None)
+    content = bytearray(tiff(bands('uint8'), planarconfig='contig', photometric='minisblack'))
+    monkeypatch.setattr(pytest.importorskip('tifffile').tifffile, 'imagecodecs', None)
+    entry = content.index((259).to_bytes(2, 'little') + (3).to_bytes(2, 'little') + (1).to_bytes(4, 'little'))
+    content[entry + 8 : entry + 10] = compression.to_bytes(2, 'little')
+    with pytest.raises(ImportError, match='needs imagecodecs: pip install imagecodecs'):
+        load(bytes(content))
+
+
+def test_a_fourth_band_is_data_and_no_alpha():
+    pixels = bands('uint8', (3, 4, 4))
+    pixels[..., 3] = 0
+    assert np.array_equal(load(array(pixels)), pixels)
+    settings = dict(photometric='rgb', extrasamples=['unassalpha'])
+    assert np.array_equal(load(tiff(pixels, **settings)), pixels)
 
 
 def test_bands_that_are_no_list_of_numbers():

@@ -17,7 +17,7 @@ import pytest
 
 from mixmae_mm.datasets import PictureFolder, array_file, listing, walking
 from mixmae_mm.datasets.listing import cache_file, list_anew, list_pictures
-from mixmae_mm.datasets.walking import ENDINGS
+from mixmae_mm.datasets.walking import EXTENSIONS
 
 TICK = 0.03  # seconds, well over a tick of the clock that folders are stamped by
 FILES = [
@@ -81,7 +81,7 @@ def plainly(folder, entered):
         path = os.path.join(folder, name)
         if os.path.isdir(path):
             found += plainly(path, entered)
-        elif os.path.splitext(path)[1].lower() in ENDINGS:
+        elif os.path.splitext(path)[1].lower() in EXTENSIONS:
             found.append(path)
     return found
 
@@ -101,7 +101,7 @@ def test_the_order_and_the_names_are_those_of_plain_loops_listed_anew_kept_and_t
     assert paths(list_anew(root)[0]) == expected
     assert paths(list_pictures(root, cache)) == expected
     assert paths(list_pictures(root, cache)) == expected
-    assert [line.partition(' below')[0] for line in log] == ['14 pictures'] * 2
+    assert [line.partition(' below')[0] for line in log] == ['14 images'] * 2
     assert state(log) == 'cached'
     assert all(os.path.exists(path) for path in expected)
 
@@ -169,12 +169,12 @@ def test_the_log_says_how_many_folders_changed_and_the_first(root, cache, log):
     touch(f'{root}/d/new.jpg')
     list_pictures(root, cache)
     file = cache_file(root, cache)
-    assert re.fullmatch(rf'14 pictures below {re.escape(root)}, listed in \d+\.\d s', log[0])
+    assert re.fullmatch(rf'14 images below {re.escape(root)} \(.*\), listed in \d+\.\d s', log[0])
     count = len(list_anew(root)[1])
     assert log[1] == (
         f'the listing of {root} cached in {file} is stale: {root}/d has changed (2 of {count} folders); listing anew'
     )
-    assert log[2].startswith(f'16 pictures below {root}, listed in ')
+    assert log[2].startswith(f'16 images below {root} (')
 
 
 def test_the_log_names_the_file_that_a_listing_was_taken_from(root, cache, log):
@@ -182,7 +182,8 @@ def test_the_log_names_the_file_that_a_listing_was_taken_from(root, cache, log):
     list_pictures(root, cache)
     file = cache_file(root, cache)
     assert os.path.dirname(file) == cache
-    assert log[1] == f'14 pictures below {root}, from the listing cached in {file} (remove it to list anew)'
+    assert log[1].startswith(f'14 images below {root} (')
+    assert log[1].endswith(f'), from the listing cached in {file} (remove it to list anew)')
     os.remove(file)
     list_pictures(root, cache)
     assert state(log) == 'anew'
@@ -307,7 +308,7 @@ def test_the_cache_is_off_when_asked_and_below_the_home_folder_otherwise(root, t
 
 def test_what_depends_on_the_endings_goes_by_them(root, cache, log, monkeypatch):
     list_pictures(root, cache)
-    monkeypatch.setattr(listing, 'ENDINGS', ('.md',))
+    monkeypatch.setattr(listing, 'EXTENSIONS', ('.md',))
     assert paths(list_pictures(root, cache)) == [f'{root}/d/readme.md']
 
 
@@ -461,3 +462,24 @@ def test_a_dataset_takes_the_listing_of_the_last_start(root, cache, log):
     assert state(log) == 'cached'
     dataset(root, cache=False)
     assert state(log) == 'anew'
+
+
+@pytest.mark.parametrize(('count', 'kept'), [(9_999, False), (10_000, True)])
+def test_listings_are_kept_from_ten_thousand_images_on(tmp_path, cache, monkeypatch, count, kept):
+    monkeypatch.undo()  # the tests before keep smaller ones
+    file = cache_file(str(tmp_path), cache)
+    listing.keep(listing.Listing.of(str(tmp_path), b'a.jpg\0' * count), {'': (1, 2, 3)}, file)
+    assert os.path.exists(file) == kept
+
+
+def test_what_is_left_out_is_counted_and_said_again_from_the_cache(root, cache, log):
+    for name in ('x.HEIC', 'y.heic', 'n.txt', 'none'):
+        touch(f'{root}/z/{name}')
+    time.sleep(2 * TICK)
+    left_out = r'; \d+ files \(.*2 \.heic.*\) left out\)'
+    for _ in range(2):
+        found = list_pictures(root, cache)
+        assert re.search(r'\d+ \.jpg.*' + left_out, log[-1])
+        assert found.contents in log[-1]
+    assert state(log) == 'cached'
+    assert list_anew(root, ['.txt', '.heic'])[0].contents.startswith('2 .heic, 1 .txt; ')

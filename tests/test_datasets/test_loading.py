@@ -43,25 +43,6 @@ def test_reversed_channels(read):
     assert np.array_equal(read(PIXELS, mode='BGR')['img'], PIXELS[..., [2, 1, 0]])
 
 
-def test_sixteen_bits_keep_the_upper_eight(read):
-    deep = PIXELS[..., 0].astype(np.uint16) * 256 + 77
-    assert np.array_equal(read(deep)['img'], PIXELS[..., [0, 0, 0]])
-
-
-def test_floats_are_refused(read):
-    with pytest.raises(UnreadablePictureError, match='floating point numbers: save the picture with 8 or 16 bits'):
-        read(PIXELS[..., 0].astype(np.float32), name='a.tif')
-
-
-def test_transparency_is_dropped(read):
-    assert np.array_equal(read(np.dstack([PIXELS, PIXELS[..., :1]]))['img'], PIXELS)
-
-
-def test_a_palette_is_looked_up(read):
-    picture = Image.fromarray(PIXELS).quantize(colors=64)
-    assert np.array_equal(read(picture)['img'], np.asarray(picture.convert('RGB')))
-
-
 def test_cameras_orientation_is_honoured(read):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees clockwise

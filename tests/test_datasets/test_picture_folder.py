@@ -82,7 +82,7 @@ def test_an_empty_folder(tmp_path):
 def test_a_folder_of_other_files_says_which(tmp_path):
     for name in ('a.txt', 'b.TXT', 'c.gz', 'd'):
         (tmp_path / name).write_text('')
-    with pytest.raises(ValueError, match=r'it holds 4 files \(2 \.txt, 1 \.gz, 1 without ending\); pictures end in'):
+    with pytest.raises(ValueError, match=r'it holds 4 files \(2 \.txt, 1 \.gz, 1 without extension\); pictures end in'):
         PictureFolder(str(tmp_path))
 
 

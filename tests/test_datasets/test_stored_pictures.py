@@ -140,7 +140,7 @@ def test_of_equal_names_the_last_counts_and_links_lead_within(elsewhere, files):
             member = tarfile.TarInfo(f'{name}.jpg')
             member.type, member.linkname = kind, target
             archive.addfile(member)
-    found = archives.pictures_in(str(elsewhere / 'a.tar'))
+    found = archives.choose_pictures(archives.files_in(str(elsewhere / 'a.tar')))
     assert list(found) == ['d/soft.jpg', 'd/x.jpg', 'hard.jpg']
     assert {archives.read_member(str(elsewhere / 'a.tar'), place) for place in found.values()} == {b'new!'}
 
@@ -177,9 +177,33 @@ def test_a_damaged_archive_is_told_from_its_pictures(elsewhere, files, method):
         archives.read_member(path, (method, start, stored, size, crc))
 
 
+class FewBytes(io.FileIO):
+    """A file that gives three bytes at a time, as a raw read may."""
+
+    def readinto(self, buffer):
+        return super().readinto(memoryview(buffer)[:3])
+
+    def read(self, size=-1):
+        return super().read(min(size, 3) if size >= 0 else size)
+
+
+@pytest.mark.parametrize('write', [write_zip, write_tar])
+def test_members_are_read_whole_from_files_that_give_little_at_a_time(elsewhere, monkeypatch, write):
+    name = 'a.zip' if write is write_zip else 'a.tar'
+    path = write(elsewhere / name, {'b.jpg': bytes(range(256)) * 9})
+    (place,) = archives.files_in(path).values()
+
+    def opened(file, mode, buffering=-1):
+        raw = FewBytes(file, mode)
+        return raw if buffering == 0 else io.BufferedReader(raw, 64)
+
+    monkeypatch.setattr(archives, 'open', opened, raising=False)
+    assert archives.read_member(path, place) == bytes(range(256)) * 9
+
+
 def test_a_folder_named_as_a_picture_is_none(elsewhere):
     path = write_zip(elsewhere / 'a.zip', {'d.jpg/': b'', 'd.jpg/x.png': b'1'})
-    assert list(archives.pictures_in(path)) == ['d.jpg/x.png']
+    assert list(archives.choose_pictures(archives.files_in(path))) == ['d.jpg/x.png']
 
 
 def cut(path, files):
@@ -259,6 +283,29 @@ def test_a_missing_library_is_named(elsewhere, monkeypatch, module, kind, root):
     (elsewhere / root).mkdir()
     with pytest.raises(ImportError, match=f'{kind.__name__} needs {module}: pip install {module}'):
         kind(str(elsewhere / root))
+
+
+def test_a_library_that_is_missing_later_makes_no_corrupt_image(elsewhere, files, monkeypatch):
+    stored = PictureArchive(write_zip(elsewhere / 'a.zip', {'b.jpg': files['b.jpg']}), [LoadPicture()])
+
+    def missing(*_):
+        raise ImportError('needs nothing: pip install nothing')
+
+    monkeypatch.setattr('mixmae_mm.datasets.picture_archive.read_member', missing)
+    with pytest.raises(ImportError, match='pip install nothing'):
+        stored[0]
+    assert not stored.unreadable.flags.any()
+
+
+def test_what_is_left_out_of_archives_and_databases_is_counted(files, elsewhere):
+    archive = PictureArchive(write_zip(elsewhere / 'a.zip', files | {'x.HEIC': b''}))
+    read, left_out = archive.data_list.contents.split('; ')
+    assert read.startswith('2 .jpg, 1 .')
+    assert sorted(left_out.replace('(', ', ').replace(')', ',').split(', ')) == [
+        '1 .cls', '1 .csv', '1 .heic', '3 files ', 'left out',
+    ]  # fmt: skip
+    database = PictureLMDB(write_lmdb(elsewhere / 'db', files))
+    assert database.data_list.contents == '5 other keys left out'
 
 
 PIPELINE = [

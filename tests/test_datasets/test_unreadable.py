@@ -1,9 +1,11 @@
 """Pictures that cannot be read: counted over workers, listed once over processes, and a share that stops the run."""
 
 import copy
-import multiprocessing
+import fcntl
 import os
+import threading
 import types
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -63,20 +65,56 @@ def test_workers_list_each_picture_once(folder, tmp_path):
     assert sorted(lines(tmp_path / 'list.txt')) == [line(pictures.data_root, number) for number in range(5)]
 
 
-def add_all(file, start):
-    mine = UnreadableList(file)
-    for step in range(60):
-        mine.add(f'/root/{(start + step) % 60}', 'why')
+def test_adding_waits_for_who_holds_the_lock(tmp_path, monkeypatch):
+    """Another process is in the middle of a line about the same image."""
+    file, asked = tmp_path / 'list.txt', threading.Event()
+    lock = fcntl.flock
+
+    def note_and_lock(*args):
+        asked.set()
+        lock(*args)
+
+    monkeypatch.setattr('mixmae_mm.datasets.unreadable.fcntl.flock', note_and_lock)
+    with ThreadPoolExecutor(1) as pool, open(file, 'ab', buffering=0) as other:
+        lock(other, fcntl.LOCK_EX)
+        other.write(b'/root/a\tw')
+        adding = pool.submit(UnreadableList(str(file)).add, '/root/a', 'later')
+        waits = asked.wait(10)
+        other.write(b'hy\n')
+        lock(other, fcntl.LOCK_UN)
+        adding.result(10)
+    assert waits
+    assert lines(file) == ['/root/a\twhy']
 
 
-def test_processes_add_each_picture_once_and_whole(tmp_path):
-    file = str(tmp_path / 'list.txt')
-    writers = [multiprocessing.get_context('fork').Process(target=add_all, args=(file, n * 13)) for n in range(4)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-    assert sorted(lines(file)) == sorted(f'/root/{number}\twhy' for number in range(60))
+def test_each_process_adds_what_others_have_not(tmp_path):
+    one, other = (UnreadableList(str(tmp_path / 'list.txt')) for _ in range(2))
+    for number in range(6):
+        one.add(f'/root/{number}', 'why')
+        other.add(f'/root/{number + number % 2}', 'why')
+    assert sorted(lines(tmp_path / 'list.txt')) == [f'/root/{number}\twhy' for number in range(7)]
+
+
+class Counted(set):
+    """A set that counts the paths it is asked to go through."""
+
+    steps = 0
+
+    def __iter__(self):
+        Counted.steps += len(self)
+        return super().__iter__()
+
+
+@pytest.mark.parametrize('number', [50, 200])
+def test_the_time_for_a_list_grows_with_its_length_alone(tmp_path, number):
+    count = UnreadableCount(number)
+    count.list_in(str(tmp_path / 'list.txt'))
+    count.listed = UnreadableList(str(tmp_path / 'list.txt'))
+    Counted.steps, count.listed.paths = 0, Counted()
+    found = [count.note(index, f'/root/{index}', 'why', '/root') for index in range(number)]
+    assert found == list(range(1, number + 1))
+    assert isinstance(count.listed.paths, Counted)
+    assert Counted.steps <= number
 
 
 def test_a_list_goes_on_where_a_killed_process_stopped(tmp_path):
@@ -157,6 +195,7 @@ def test_a_list_that_cannot_be_written_stops_nothing(folder, tmp_path, monkeypat
     pictures.unreadable.list_in(tmp_path / 'missing/list.txt')
     assert pictures[0]['img_path'].endswith('001.png')
     assert texts == [f'unreadable pictures cannot be listed in {tmp_path}/missing/list.txt: No such file or directory']
+    assert pictures.unreadable.note(1, f'{pictures.data_root}/001.png', 'why', pictures.data_root) == 2
 
 
 def test_a_subset_counts_for_itself(folder):

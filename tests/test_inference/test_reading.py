@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from image_files import KINDS
 from mmengine.config import Config
 from PIL import Image
 
 from mixmae_mm.datasets import LoadBands, LoadBandsRandomResizedCrop, LoadPicture
 from mixmae_mm.datasets.bands import whole_reader
 from mixmae_mm.inference import FeatureExtractor
-from mixmae_mm.inference.reading import Reading, fit, read_pictures, reading_for, reading_of
+from mixmae_mm.inference.reading import Reading, fit, reading_for, reading_of
 from mixmae_mm.models import MixMIMSwin
 from mixmae_mm.models.showing import first_three, is_of_photos, to_show
 from mixmae_mm.registry import TRANSFORMS
@@ -21,11 +22,11 @@ TWO = dict(mean=[2000.0, 1500.0], std=[800.0, 400.0])
 
 def test_photos_of_the_right_size_are_read_as_they_are_and_others_cropped_in_the_middle(five_pictures, tmp_path):
     paths, pixels = five_pictures
-    assert torch.equal(read_pictures(paths, (32, 32), LoadPicture()), pixels)
+    assert torch.equal(Reading(LoadPicture()).read_all(paths, (32, 32)), pixels)
     wide = np.zeros((32, 96, 3), np.uint8)
     wide[:, 32:64] = 200
     Image.fromarray(wide).save(tmp_path / 'wide.png')
-    middle = read_pictures([str(tmp_path / 'wide.png')], (16, 16), LoadPicture('L'))
+    middle = Reading(LoadPicture('L')).read_all([str(tmp_path / 'wide.png')], (16, 16))
     assert middle.shape == (1, 1, 16, 16)
     assert (middle.float() - 200).abs().max() < 20  # bicubic edges
 
@@ -65,6 +66,23 @@ def test_photos_keep_mode_and_place():
     crop = dict(type='mixmae_mm.LoadRandomResizedCrop', scale=8, mode='BGR', backend_args=local)
     config = config_of(crop, preprocessor=dict())
     assert (reading_of(config).load.mode, reading_of(config).load.backend_args) == ('RGB', local)
+
+
+def test_what_the_pipeline_says_counts_and_limits_go_along():
+    crop = dict(type='mixmae_mm.LoadRandomResizedCrop', scale=8, mode='L', max_pixels=7)
+    one = reading_of(config_of(crop, preprocessor=dict(mean=[0.5], std=[0.2])))
+    assert (type(one.load), one.load.mode, one.load.max_pixels) == (LoadPicture, 'L', 7)
+    classes = config_of(dict(type='mixmae_mm.LoadPicture', mode='BGR'), preprocessor=dict(), extensions=['.X'])
+    assert (reading_of(classes).load.mode, reading_of(classes).endings) == ('RGB', ('.x',))
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_each_kind_of_image_is_read_alike_from_files_and_open_images(tmp_path, kind):
+    content, expected = KINDS[kind]
+    size = np.shape(expected)[:2]
+    (tmp_path / 'a').write_bytes(content)
+    for given in (str(tmp_path / 'a'), tmp_path / 'a', Image.open(tmp_path / 'a')):
+        assert np.array_equal(Reading(LoadPicture()).read(given, size), expected)
 
 
 def test_a_reader_of_ones_own_stays_itself(monkeypatch):

@@ -1,10 +1,15 @@
 """Each fault is named, alone, where one thing is broken; nothing is said of data that are right."""
 
+import importlib
 import os
 
 import pytest
 from PIL import Image
 from small_datasets import SIZE, cells, check, class_folders, coco, cut_off, mask, masks, picture
+from tool_loading import load_tool
+
+load_tool('dataset_converters/check_dataset.py')  # which puts the checks where they can be imported from
+FOR_STORED = importlib.import_module('dataset_checks.turning').FOR_STORED
 
 NO_PICTURE_TEXT = 'not a picture, whatever its name says'
 
@@ -86,10 +91,6 @@ CLASSES = {
         lambda r: picture(r / 'train/z.jpg'),
         'warning: train: pictures outside the class folders, which are not read: 1 (train/z.jpg)',
     ),
-    'an ending that mmpretrain leaves out': (
-        lambda r: picture(r / 'train/cat/z.webp'),
-        'warning: train: pictures that mmpretrain leaves out by their ending: 1 (train/cat/z.webp)',
-    ),
     'another file': (
         lambda r: text_in(r / 'train/cat/notes.txt'),
         'warning: train: files that are no pictures by their ending, and are left out: 1 (train/cat/notes.txt)',
@@ -130,7 +131,7 @@ MASKS = {
     ),
     'a picture turned by EXIF': (
         lambda r: turned(r / 'img_dir/train/a.jpg'),
-        'error: train: masks of another size than their picture: 1 (ann_dir/train/a.png: 48 x 32, the picture 32 x 48)',
+        f'error: train: {FOR_STORED.what}: 1 (img_dir/train/a.jpg: orientation 6)',
     ),
     'an RGB mask': (
         lambda r: picture(r / 'ann_dir/train/a.png'),
@@ -210,10 +211,22 @@ def test_a_file_that_ends_too_early(tmp_path, capsys, build, path):
     assert text.endswith('Nothing is wrong. Headers only: photos were not decoded, labels not looked at.\n')
 
 
-def test_pictures_that_are_left_out_are_not_counted(tmp_path, capsys):
+def test_fine_tuning_takes_the_extensions_of_pretraining(tmp_path, capsys):
     class_folders(tmp_path)
-    picture(tmp_path / 'train/cat/z.webp')
-    assert cells(check(capsys, tmp_path)[2]) == COUNTS['imagenet']
+    for extension in ('webp', 'gif', 'jp2'):
+        picture(tmp_path / f'train/cat/z.{extension}')
+    status, problems, text = check(capsys, tmp_path)
+    assert (status, problems) == (0, [])
+    assert cells(text)[0] == ['train', '2', '6', '1', '5']
+    dataset = f"dict(type='mmpretrain.CustomDataset', data_root={str(tmp_path / 'train')!r}, {{}})"
+    for extensions, count in (("extensions=['.jpg', '.webp']", '4'), ('', '3')):
+        config = f'train_dataloader = dict(dataset={dataset.format(extensions)})'
+        (tmp_path / 'config.py').write_text(config)
+        status, problems, text = check(capsys, '--config', tmp_path / 'config.py')
+        assert cells(text)[0][2] == count
+        assert [problem.partition(': 3 (')[0] for problem in problems if count == '3'] == [
+            "warning: train: pictures that the config's dataset leaves out by their extension"
+        ] * (count == '3')
 
 
 def test_headers_tell_of_turned_pictures(tmp_path, capsys):

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,17 +11,13 @@ from mmengine.config import Config
 from PIL import Image
 from tiny_mixmae import tiny_mixedae, tiny_model, write_files
 from tool_loading import TOOLS, load_tool
-from torch.utils.data import DataLoader
+
+from mixmae_mm.datasets import PictureFolder
+from mixmae_mm.evaluation import knn_accuracy, label_by_folder, read_labelled
+from mixmae_mm.inference.models import build_encoder, normalisation
+from mixmae_mm.inference.pictures import PictureReader
 
 knn = load_tool('analysis/knn.py')
-
-
-def test_pictures_are_normalised_by_the_configs_numbers_else_imagenets():
-    pictures = torch.full((1, 3, 1, 1), 100.0)
-    ours = Config(dict(model=dict(data_preprocessor=dict(mean=[100.0, 90.0, 80.0], std=[1.0, 2.0, 4.0]))))
-    assert knn.normaliser(ours)(pictures).flatten().tolist() == [0, 5, 5]
-    red = knn.normaliser(Config(dict(model=dict())))(pictures)[0, 0].item()
-    assert red == pytest.approx((100 - 123.675) / 58.395)
 
 
 @pytest.fixture
@@ -38,11 +35,13 @@ def folders(tmp_path):
 
 
 def test_labels_are_the_class_folders(folders):
-    dataset = knn.open_pictures(folders[1], ['blue', 'red'], (32, 32))
-    assert [dataset[i][1] for i in range(16)] == [0] * 8 + [1] * 8
-    assert dataset[15][0].float().mean((1, 2)).argmax() == 0
+    labelled = label_by_folder(PictureFolder(folders[1]).data_list, ['blue', 'red'])
+    assert list(labelled.values()) == [0] * 8 + [1] * 8
+    pixels, labels = read_labelled(labelled, PictureReader((32, 32)))
+    assert labels.tolist() == [0] * 8 + [1] * 8
+    assert pixels[15].float().mean((1, 2)).argmax() == 0
     with pytest.raises(ValueError, match=r'^red/0.png in .* is in none of the class folders blue$'):
-        knn.open_pictures(folders[1], ['blue'], (32, 32))
+        label_by_folder(PictureFolder(folders[1]).data_list, ['blue'])
 
 
 def test_command_line_tells_accuracy_and_chance(folders, tmp_path, capsys):
@@ -65,33 +64,65 @@ def test_json_is_all_that_a_process_prints_on_standard_output(folders, tmp_path)
     assert json.loads(printed)['checkpoint'] == checkpoint
 
 
-def test_checkpoint_is_what_is_judged(folders, tmp_path):
-    config, checkpoint = write_files(tmp_path)
-    encoder = knn.build_encoder(Config.fromfile(config), checkpoint)
-    stored = torch.load(checkpoint)['state_dict']
-    assert all(torch.equal(value.cpu(), stored[f'backbone.{name}']) for name, value in encoder.state_dict().items())
-    untrained = knn.build_encoder(Config.fromfile(config), None)
-    assert not torch.equal(untrained.patch_embed.proj.weight, encoder.patch_embed.proj.weight)
+@pytest.mark.parametrize('method', [tiny_model, tiny_mixedae])
+def test_the_accuracy_is_that_of_features_taken_one_by_one(folders, tmp_path, method, capsys):
+    config, checkpoint = write_files(tmp_path, method)
+    knn.main([config, checkpoint, *folders, '--k', '3', '--json'])
+    encoder = build_encoder(Config.fromfile(config), checkpoint)
+    mean, std = (torch.tensor(x).view(3, 1, 1) for x in normalisation(Config.fromfile(config)).values())
+    parts = []
+    for folder in (folders[1], folders[3]):
+        files = sorted(Path(folder).rglob('*.png'))
+        pixels = [torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1) for file in files]
+        with torch.no_grad():
+            features = [encoder(((one - mean) / std)[None])[-1].mean((2, 3))[0] for one in pixels]
+        parts += [torch.stack(features), torch.tensor([file.parent.name == 'red' for file in files]).long()]
+    assert json.loads(capsys.readouterr().out)['top1'] == knn_accuracy(*parts, 3, 0.07, 2)
 
 
-@pytest.mark.parametrize(('method', 'dims'), [(tiny_model, 64), (tiny_mixedae, 8)])
-def test_features_are_the_mean_of_the_last_map_in_order(folders, tmp_path, method, dims):
-    config = Config.fromfile(write_files(tmp_path, method)[0])
-    encoder, normalise = knn.build_encoder(config, None), knn.normaliser(config)
-    dataset = knn.open_pictures(folders[1], ['blue', 'red'], (32, 32))
-    features, labels = knn.extract(encoder, normalise, DataLoader(dataset, batch_size=5))
-    with torch.no_grad():
-        alone = encoder(normalise(dataset[11][0][None].float().to(features.device)))[-1].mean((2, 3))
-    assert features.shape == (16, dims)
-    assert torch.allclose(features[11], alone[0], atol=1e-5)
-    assert labels.tolist() == [0] * 8 + [1] * 8
+def test_corrupt_images_are_left_out_and_counted(folders, tmp_path, capsys):
+    config, _ = write_files(tmp_path)
+    Path(folders[1], 'blue/0.png').write_bytes(b'no image')
+    Path(folders[1], 'blue/.hidden').mkdir()
+    Path(folders[1], 'blue/notes.txt').write_text('')
+    Path(folders[1], '.ipynb_checkpoints').mkdir()
+    knn.main([config, *folders, '--k', '15', '--json'])
+    told = capsys.readouterr()
+    assert json.loads(told.out)['top1'] == 1.0
+    assert '1 files (1 .txt) left out; 1 of 16 images corrupt' in told.err
+    with pytest.raises(SystemExit, match='16 neighbours of 15 training pictures'):
+        knn.main([config, *folders, '--k', '16'])
 
 
-def test_pretrained_encoders_settings_do_not_reach_for_their_file(tmp_path):
-    config = Config.fromfile(write_files(tmp_path)[0])
-    config.model.backbone.init_cfg = dict(type='Pretrained', checkpoint='nowhere.pth', prefix='backbone.')
-    knn.build_encoder(config, None)
-    assert config.model.backbone.init_cfg.checkpoint == 'nowhere.pth'
+ONE_CHANNEL = dict(mean=[118.0], std=[58.0])
+BANDS = dict(mean=[2000.0, 1500.0, 900.0, 500.0, 100.0], std=[400.0, 300.0, 200.0, 100.0, 50.0])
+
+
+@pytest.mark.parametrize(('kind', 'channels'), [('gray', 1), ('bands', 5), ('16 bits', 3)])
+def test_images_are_read_with_the_models_channels_and_depth(tmp_path, kind, channels, capsys):
+    """Classes that differ in the last channel alone, or in bits that photos would lose."""
+    numbers = ONE_CHANNEL if kind == 'gray' else {name: values[:channels] for name, values in BANDS.items()}
+    model = tiny_model(**numbers)
+    model['backbone']['in_channels'] = model['neck']['image_channels'] = channels
+    load = dict(type='mixmae_mm.LoadPicture', mode='L') if kind == 'gray' else dict(type='mixmae_mm.LoadBands')
+    loader = dict(dataset=dict(type='mixmae_mm.PictureFolder', data_root='x', pipeline=[load]))
+    Config(dict(model=model, train_dataloader=loader)).dump(tmp_path / 'config.py')
+    noise, arguments = np.random.default_rng(0), []
+    for split in ('train', 'val'):
+        for label in range(2):
+            folder = tmp_path / split / str(label)
+            folder.mkdir(parents=True)
+            for number in range(6):
+                flat = np.array(numbers['mean']) + noise.normal(0, 2, channels)
+                flat[-1] += (2 * label - 1) * np.array(numbers['std'])[-1]
+                pixels = np.broadcast_to(flat, (32, 32, channels))
+                if kind == 'gray':
+                    Image.fromarray(pixels[..., 0].astype(np.uint8)).save(folder / f'{number}.png')
+                else:
+                    np.save(folder / f'{number}.npy', pixels.astype(np.uint16))
+        arguments += [f'--{split}', str(tmp_path / split)]
+    knn.main([str(tmp_path / 'config.py'), *arguments, '--k', '3', '--json'])
+    assert json.loads(capsys.readouterr().out)['top1'] == 1.0
 
 
 def test_wrong_inputs_end_with_one_message(folders, tmp_path):

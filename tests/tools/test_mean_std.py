@@ -105,8 +105,31 @@ def test_nothing_to_read(tmp_path, capsys):
     assert '--pictures takes 1 or more, got 0' in capsys.readouterr().err
 
 
+def test_files_that_are_left_out_are_counted(tmp_path, capsys):
+    photos(tmp_path)
+    for name in ('a.heic', 'b.HEIC', 'c.txt'):
+        (tmp_path / name).write_bytes(b'')
+    assert 'files: 4 .png; 3 files (2 .heic, 1 .txt) left out' in run(capsys, tmp_path)
+    assert json.loads(run(capsys, tmp_path, '--json'))['contents'] == '4 .png; 3 files (2 .heic, 1 .txt) left out'
+
+
+def test_images_are_read_as_a_config_reads_them(tmp_path, capsys):
+    (tmp_path / 'set').mkdir()
+    photos(tmp_path / 'set')
+    load = dict(type='mixmae_mm.LoadRandomResizedCrop', scale=8, mode='L')
+    dataset = dict(type='mixmae_mm.PictureFolder', endings=['.PNG'], pipeline=[load])
+    model = dict(backbone=dict(in_channels=1), data_preprocessor=dict(mean=[1.0], std=[2.0]))
+    Config(dict(model=model, train_dataloader=dict(dataset=dataset))).dump(tmp_path / 'config.py')
+    result = json.loads(run(capsys, tmp_path / 'set', '--config', tmp_path / 'config.py', '--json'))
+    gray = np.concatenate([np.asarray(Image.open(path).convert('L')).ravel() for path in (tmp_path / 'set').iterdir()])
+    np.testing.assert_allclose([result['mean'], result['std']], [[gray.mean()], [gray.std()]], rtol=1e-12)
+    with pytest.raises(SystemExit):
+        run(capsys, tmp_path, '--config', 'x.py', '--bands')
+    assert '--config and --bands exclude each other' in capsys.readouterr().err
+
+
 def test_an_archive_is_opened_as_one(tmp_path):
     for name in ('A.ZIP', 'b.tar'):
-        args = SimpleNamespace(folder=str(tmp_path / name), bands=None, endings=None)
+        args = SimpleNamespace(folder=str(tmp_path / name), bands=None, endings=None, config=None)
         with pytest.raises(ValueError, match=f'{name}.*does not exist'):
             tool.open_pictures(args)

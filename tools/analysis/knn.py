@@ -2,49 +2,53 @@
 
     python tools/analysis/knn.py CONFIG [CHECKPOINT] --train FOLDER --val FOLDER [--k 20] [--json]
 
-The folders hold one folder a class. Without a checkpoint the encoder is as initialised, which is what to compare with.
+The folders hold one folder a class; images are read as the config's training reads them. Without a checkpoint the
+encoder is as initialised, which is what to compare with.
 The protocol stands in mixmae_mm/evaluation/neighbours.py.
 """
 
 import argparse
 import json
-from collections.abc import Callable
+import sys
+from contextlib import redirect_stdout
 
 import mixmae_mm  # before the host packages: it mends what is known to break on import
 
 # isort: split
 import torch
-from mmengine.config import Config
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from mixmae_mm.evaluation import class_folders, extract, knn_accuracy, open_pictures
+from mixmae_mm.datasets import PictureFolder
+from mixmae_mm.evaluation import class_folders, knn_accuracy, label_by_folder
 from mixmae_mm.failures import readable_errors
-from mixmae_mm.inference.models import build_encoder, normalisation, picture_size
-from mixmae_mm.inference.undisturbed import quiet_log
+from mixmae_mm.inference import FeatureExtractor
+from mixmae_mm.inference.models import picture_size
 from mixmae_mm.launching import Settings, load_config
+from mixmae_mm.names import shown
 from mixmae_mm.seeding import seed_everything
 
 
-def normaliser(config: Config) -> Callable[[Tensor], Tensor]:
-    """Make the function that brings RGB pictures (B, C, H, W), 0 to 255, to what the encoder was trained with."""
-    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in normalisation(config).values())
-    return lambda pictures: (pictures - mean.to(pictures)) / std.to(pictures)
+def features_of(folder: str, classes: list[str], extract: FeatureExtractor, console: Console) -> tuple[Tensor, Tensor]:
+    """Compute the features (B, D) of a folder's images, and their labels (B,); corrupt ones are left out."""
+    listing = PictureFolder(folder, endings=extract.read.reading.endings).data_list
+    labels = label_by_folder(listing, classes)
+    names, features = extract.with_names(track(labels, 'computing features', console=console))
+    corrupt = len(labels) - len(names)
+    print(f'{shown(folder)}: {listing.contents}; {corrupt:,} of {len(labels):,} images corrupt', file=sys.stderr)
+    return torch.from_numpy(features), torch.tensor([labels[name] for name in names])
 
 
 def judge(args: argparse.Namespace) -> dict:
     """Compute the accuracy that the command line asks for."""
     config = load_config(args.config, args.cfg_options)
     seed_everything(args.seed)
-    encoder, normalise = build_encoder(config, args.checkpoint), normaliser(config)
     size, classes = picture_size(config, args.image_size), class_folders(args.train)
-    datasets = [open_pictures(folder, classes, size) for folder in (args.train, args.val)]
-    loaders = [DataLoader(dataset, args.batch_size, num_workers=args.workers) for dataset in datasets]
+    settings = dict(image_size=size, batch_size=args.batch_size, threads=max(1, args.workers))
+    extract = FeatureExtractor.from_config(config, args.checkpoint, **settings)
     console = Console(stderr=True)
-    shown = [track(loader, f'features of {loader.dataset.data_root}', console=console) for loader in loaders]
-    parts = [extract(encoder, normalise, batches) for batches in shown]
+    parts = [features_of(folder, classes, extract, console) for folder in (args.train, args.val)]
     accuracy = knn_accuracy(*parts[0], *parts[1], args.k, args.temperature, len(classes))
     settings = {name: getattr(args, name) for name in ('k', 'temperature', 'checkpoint')}
     return dict(top1=accuracy, chance=1 / len(classes), **settings)
@@ -61,7 +65,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--temperature', type=float, default=0.07, help='of the votes (%(default)s)')
     parser.add_argument('--image-size', type=int, help="pixels a side (the encoder's img_size)")
     parser.add_argument('--batch-size', type=int, default=64, help='pictures at a time (%(default)s)')
-    parser.add_argument('--workers', type=int, default=0, help='processes that read pictures (%(default)s)')
+    parser.add_argument('--workers', type=int, default=4, help='threads that read images (%(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='of the untrained encoder (%(default)s)')
     parser.add_argument('--json', action='store_true', help='print the result as one JSON line')
     parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
@@ -72,7 +76,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Judge and print."""
     args = parse_args(arguments)
-    with readable_errors(args.debug), quiet_log():
+    with readable_errors(args.debug), redirect_stdout(sys.stderr):  # what is logged is no result
         result = judge(args)
     if args.json:
         print(json.dumps(result))

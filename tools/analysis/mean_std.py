@@ -2,22 +2,26 @@
 
     python tools/analysis/mean_std.py FOLDER [--pictures 5000] [--workers 4] [--json]
     python tools/analysis/mean_std.py FOLDER --bands [0 1 2] [--channels-first]      TIFF and .npy, all bands or these
+    python tools/analysis/mean_std.py FOLDER --config CONFIG      as this config's training reads: channels, extensions
 
 FOLDER may also be a zip or tar file. Every pixel counts the same, all pictures are read once, and memory holds a few
-of them. Sums are in float64, about each picture's own mean, so that large numbers lose nothing. What cannot be read is
-left out and named. At the end stand the lines for a config.
+of them. Sums are in float64, about each picture's own mean, so that large numbers lose nothing. What cannot be read,
+and files of other extensions, are left out and counted. At the end stand the lines for a config.
 
 Letters: H x W pixels, C channels.
 """
 
 import argparse
 import json
+import sys
+from contextlib import redirect_stdout
 from typing import NamedTuple
 
 import mixmae_mm  # before the host packages: it mends what is known to break on import
 
 # isort: split
 import numpy as np
+from mmengine.config import Config
 from rich.console import Console
 from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
@@ -26,6 +30,7 @@ from mixmae_mm.datasets import LoadBands, LoadPicture, PictureArchive, PictureFo
 from mixmae_mm.datasets.archives import ARCHIVES
 from mixmae_mm.datasets.bands import BAND_ENDINGS
 from mixmae_mm.failures import readable_errors
+from mixmae_mm.inference.reading import Reading, reading_of
 
 
 class Moments(NamedTuple):
@@ -40,8 +45,8 @@ class Moments(NamedTuple):
 
     @classmethod
     def of(cls, pixels: np.ndarray) -> 'Moments':
-        """Measure a picture (H, W, C)."""
-        flat = pixels.reshape(-1, pixels.shape[2]).astype(np.float64)
+        """Measure a picture (H, W, C) or (H, W)."""
+        flat = pixels.reshape(-1, pixels.shape[2] if pixels.ndim == 3 else 1).astype(np.float64)
         mean = flat.mean(axis=0)
         return cls(len(flat), mean, np.square(flat - mean).sum(axis=0))
 
@@ -83,12 +88,13 @@ class Measured(Dataset):
 
 def open_pictures(args: argparse.Namespace) -> PictureFolder | PictureArchive:
     """List what is to be read."""
-    load, endings = LoadPicture(), args.endings
-    if args.bands is not None:
-        load = LoadBands(args.bands or None, channels_first=args.channels_first)
-        endings = endings or BAND_ENDINGS
+    reading = Reading(LoadPicture())
+    if args.config:
+        reading = reading_of(Config.fromfile(args.config))
+    elif args.bands is not None:
+        reading = Reading(LoadBands(args.bands or None, channels_first=args.channels_first), BAND_ENDINGS)
     kind = PictureArchive if args.folder.lower().endswith(ARCHIVES) else PictureFolder
-    return kind(args.folder, [load], test_mode=True, endings=endings)
+    return kind(args.folder, [reading.load], test_mode=True, endings=args.endings or reading.endings)
 
 
 def choose(total: int, wanted: int | None, seed: int) -> np.ndarray:
@@ -117,7 +123,7 @@ def measure(args: argparse.Namespace) -> dict:
         raise ValueError(f'none of {len(measured)} pictures of {args.folder!r} can be read; the first: {unreadable[0]}')
     return dict(
         mean=total.mean.tolist(), std=total.std.tolist(), pixels=total.count,
-        pictures=len(measured) - len(unreadable), unreadable=unreadable,
+        pictures=len(measured) - len(unreadable), unreadable=unreadable, contents=pictures.data_list.contents,
     )  # fmt: skip
 
 
@@ -140,6 +146,7 @@ def tell(result: dict) -> None:
     print(f'{result["pictures"]:,} pictures, {result["pixels"]:,} pixels')
     for channel, (mean, std) in enumerate(zip(result['mean'], result['std'], strict=True)):
         print(f'channel {channel}: mean {mean:.6g}, standard deviation {std:.6g}')
+    print(f'files: {result["contents"]}')
     if result['unreadable']:
         print(f'{len(result["unreadable"])} unreadable and left out:', *result['unreadable'][:3], sep='\n  ')
     if min(result['std']) == 0:
@@ -154,6 +161,7 @@ def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument('folder', help='folder of pictures at any depth, or a zip or tar file')
     parser.add_argument('--bands', type=int, nargs='*', help='read TIFF and .npy with all bands, or these, from 0')
     parser.add_argument('--channels-first', action='store_true', help='.npy files hold (C, H, W)')
+    parser.add_argument('--config', help="read as this config's training does")
     parser.add_argument('--endings', nargs='+', help='of the names of pictures, such as .npy')
     parser.add_argument('--pictures', type=int, help='read so many, drawn at random (all)')
     parser.add_argument('--seed', type=int, default=0, help='of that draw (%(default)s)')
@@ -163,13 +171,15 @@ def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if args.pictures is not None and args.pictures < 1:
         parser.error(f'--pictures takes 1 or more, got {args.pictures}')
+    if args.config and args.bands is not None:
+        parser.error('--config and --bands exclude each other: the config says itself which bands are read')
     return args
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure and print."""
     args = parse_args(arguments)
-    with readable_errors(args.debug):
+    with readable_errors(args.debug), redirect_stdout(sys.stderr):  # what is logged is no result
         result = measure(args)
     if args.json:
         print(json.dumps(dict(result, version=mixmae_mm.__version__)))

@@ -25,7 +25,7 @@ from mixmae_mm.inference.attended import Attended
 from mixmae_mm.inference.attending import attention_of
 from mixmae_mm.inference.features import FeatureExtractor
 from mixmae_mm.inference.models import build_pretrainer, picture_size
-from mixmae_mm.inference.reading import read_pictures, reading_of
+from mixmae_mm.inference.reading import reading_of
 from mixmae_mm.inference.reconstructing import mix_once
 from mixmae_mm.mixing import NOBODY, resize_assignment
 from mixmae_mm.models.showing import first_three
@@ -71,7 +71,7 @@ def look_at_mixtures(args: argparse.Namespace, config: Config) -> Looking:
     model = build_pretrainer(config, args.checkpoint)
     size = picture_size(config, args.size)
     reading = reading_of(config)
-    pictures = read_pictures(choose(args, config, reading, model.data_preprocessor.num_sources), size, reading.load)
+    pictures = reading.read_all(choose(args, config, reading, model.data_preprocessor.num_sources), size)
     images = mix_once(model.data_preprocessor, pictures.float(), args.seed)
     mixed = model.data_preprocessor.denormalise(images.mixed)
     owners = resize_assignment(images.assignment, size).expand(len(mixed), -1, -1)

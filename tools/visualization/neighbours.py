@@ -22,6 +22,7 @@ from mixmae_mm.inference.features import FeatureExtractor
 from mixmae_mm.inference.reconstructing import find_pictures
 from mixmae_mm.inference.saved import check_same_encoder, read_saved
 from mixmae_mm.inference.similarity import nearest, unit
+from mixmae_mm.names import shown
 from mixmae_mm.visualization import Tile, draw_tiles
 from mixmae_mm.visualization.command_line import counted, drawing_parser, read_config
 from mixmae_mm.visualization.pages import Figure, page_of
@@ -83,7 +84,7 @@ def look_up(args: argparse.Namespace, config: Config) -> tuple[Neighbours, Featu
 
 def folder_of(path: str) -> str:
     """Name the folder that a file lies in, which often is its class."""
-    return os.path.basename(os.path.dirname(os.path.abspath(path)))
+    return shown(os.path.basename(os.path.dirname(os.path.abspath(path))))
 
 
 def below(path: str, cosine: float | None, several: bool) -> str:
@@ -102,7 +103,7 @@ def draw(found: Neighbours, extract: FeatureExtractor, title: str, caption: str)
         frames = [BLUE, *[None] * len(names)]
         sheet.append([Tile(*parts[:2], (), parts[2]) for parts in zip(pictures, texts, frames, strict=True)])
         headings = ['asked for', *(f'{cosine:.3f}' for cosine in cosines)]
-        page.append([Figure(*parts) for parts in zip(pictures, headings, [asked, *names], strict=True)])
+        page.append([Figure(*parts) for parts in zip(pictures, headings, map(shown, [asked, *names]), strict=True)])
     titles = ['picture', *(f'{number + 1}' for number in range(max(map(len, found.found))))]
     return draw_tiles(sheet, titles, caption), page_of(title, caption, page)
 
@@ -132,7 +133,7 @@ def main(arguments: list[str] | None = None) -> None:
         sheet.save(args.out)
         args.out.with_suffix('.html').write_text(page, encoding='utf-8', errors='backslashreplace')
     for asked, names, cosines in zip(*found, strict=True):
-        print(f'{asked}: {names[0]} ({cosines[0]:.3f})')
+        print(f'{shown(asked)}: {shown(names[0])} ({cosines[0]:.3f})')
     print(f'{args.out}, {args.out.with_suffix(".html")}: neighbours of {len(found.asked)} picture(s) among {number:,}')
 
 

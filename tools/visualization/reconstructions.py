@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mixmae_mm.failures import readable_errors
 from mixmae_mm.inference.models import build_pretrainer, picture_size
-from mixmae_mm.inference.reading import read_pictures, reading_of
+from mixmae_mm.inference.reading import reading_of
 from mixmae_mm.inference.reconstructing import mix_otherwise, reconstruct
 from mixmae_mm.models.pretrainer import Reconstructions
 from mixmae_mm.visualization import describe, draw_rows, hidden_labels
@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
         num_sources = model.data_preprocessor.num_sources
         reading = reading_of(config)
         paths = choose(args, config, reading, num_sources)
-        pictures = read_pictures(paths, picture_size(config), reading.load).float()
+        pictures = reading.read_all(paths, picture_size(config)).float()
         result = reconstruct_at(model, pictures, ratios, args.seed)
         args.out.parent.mkdir(parents=True, exist_ok=True)
         labels = hidden_labels(result) if args.ratios else ()

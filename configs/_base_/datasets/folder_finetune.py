@@ -3,6 +3,8 @@
 Pictures are already of the model's size: crops are stretched back to it, and testing takes pictures as they are.
 """
 
+_base_ = './extensions.py'
+
 data_root = 'data/shapes'
 
 train_pipeline = [
@@ -35,6 +37,7 @@ train_dataloader = dict(
         type='mmpretrain.CustomDataset',
         data_root=data_root,
         data_prefix='train',
+        extensions=_base_.extensions,
         pipeline=train_pipeline,
     ),
 )
@@ -49,6 +52,7 @@ val_dataloader = dict(
         type='mmpretrain.CustomDataset',
         data_root=data_root,
         data_prefix='val',
+        extensions=_base_.extensions,
         pipeline=test_pipeline,
     ),
 )

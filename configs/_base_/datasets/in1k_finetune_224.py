@@ -4,6 +4,8 @@ Pillow decodes and resizes, as timm does. One thing differs from timm: the noise
 normalisation, from the pictures' mean and spread, and so ends at black and white.
 """
 
+_base_ = './extensions.py'
+
 image_size = 224
 bgr_mean = [103.53, 116.28, 123.675]
 bgr_std = [57.375, 57.12, 58.395]
@@ -58,6 +60,7 @@ train_dataloader = dict(
         type='mmpretrain.ImageNet',
         data_root='data/imagenet',
         split='train',
+        extensions=_base_.extensions,
         pipeline=train_pipeline,
     ),
 )
@@ -73,6 +76,7 @@ val_dataloader = dict(
         type='mmpretrain.ImageNet',
         data_root='data/imagenet',
         split='val',
+        extensions=_base_.extensions,
         pipeline=test_pipeline,
     ),
 )

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from dataset_checks.faults import MISSING, NO_FOLDER, NO_PICTURES, OTHERS, Fault, Finding, Report
 from dataset_checks.files import Crew, ending, is_picture
 from dataset_checks.pictures import check_pictures
-from mixmae_mm.datasets.walking import files_below
+from mixmae_mm.datasets.decoding import MAX_PIXELS
+from mixmae_mm.datasets.walking import EXTENSIONS, files_below
 
-CLASS_ENDINGS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif')  # what mmpretrain's datasets read
 IMAGENET_NAME = re.compile(r'n\d{8}')
 IMAGENET = {'train': 1_281_167, 'val': 50_000}
 IMAGENET_CLASSES, NEARLY_ALL = 1000, 900  # from so many classes on a set is taken for the whole, with some lost
@@ -25,7 +25,11 @@ NO_CLASSES = Fault(
 NO_CLASS_PICTURES = Fault('error', 'class folders without pictures', 'unpack them, or delete the folders')
 HIDDEN_CLASSES = Fault('error', 'hidden folders, which mmpretrain takes for classes', 'delete them')
 LOOSE = Fault('warning', 'pictures outside the class folders, which are not read', 'move them, or delete them')
-UNREAD = Fault('warning', 'pictures that mmpretrain leaves out by their ending', 'save them as .jpg or .png')
+UNREAD = Fault(
+    'warning',
+    "pictures that the config's dataset leaves out by their extension",
+    'add it to `extensions` of the dataset',
+)
 OTHER_CLASSES = Fault(
     'error',
     'class folders that are not in all splits',
@@ -47,13 +51,18 @@ class ClassSplit:
     ann_file: str = ''
     classes: int = 0
     """How many classes a config says there are; 0: not known."""
+    extensions: tuple[str, ...] = EXTENSIONS
+    """Of the files that are read, in lower case."""
+    max_pixels: int | None = MAX_PIXELS
+    """As of `LoadPicture`."""
 
     def check(self, report: Report, crew: Crew) -> Counter[str]:
         """Count and open the pictures; the number of pictures of each class is returned."""
         if not os.path.isdir(self.folder):
             report.add(self.name, [(NO_FOLDER, self.folder)])
             return Counter()
-        report.add(self.name, list_findings(self.ann_file) if self.ann_file else folder_findings(self.folder))
+        listed, folder = self.ann_file, (self.folder, self.extensions)
+        report.add(self.name, list_findings(listed) if listed else folder_findings(*folder))
         sizes = Counter() if self.ann_file else Counter(dict.fromkeys(class_folders(self.folder), 0))
         sizes.update(name for name, _ in self.pictures())
         smallest, largest = min(sizes.values(), default=0), max(sizes.values(), default=0)
@@ -61,7 +70,7 @@ class ClassSplit:
         report.count('imagenet', self.name, **counts)
         report.add(self.name, number_findings(self, sizes))
         report.add(self.name, imagenet_findings(self, sizes))
-        check_pictures((path for _, path in self.pictures()), sizes.total(), self.name, report, crew)
+        check_pictures((path for _, path in self.pictures()), sizes.total(), self, report, crew)
         return sizes
 
     def pictures(self) -> Iterator[tuple[str, str]]:
@@ -72,7 +81,7 @@ class ClassSplit:
             return
         for name in class_folders(self.folder):
             paths = files_below(os.path.join(self.folder, name))
-            yield from ((name, path) for path in paths if ending(path) in CLASS_ENDINGS)
+            yield from ((name, path) for path in paths if ending(path) in self.extensions)
 
 
 def class_folders(folder: str) -> list[str]:
@@ -81,7 +90,7 @@ def class_folders(folder: str) -> list[str]:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith('.'))
 
 
-def folder_findings(folder: str) -> Iterator[Finding]:
+def folder_findings(folder: str, extensions: tuple[str, ...]) -> Iterator[Finding]:
     """Tell what is wrong with how pictures lie in class folders, without opening them."""
     names = class_folders(folder)
     with os.scandir(folder) as entries:
@@ -92,14 +101,14 @@ def folder_findings(folder: str) -> Iterator[Finding]:
     yield from ((LOOSE, path) for path in loose if names)
     yield from ((HIDDEN_CLASSES, path) for path, is_folder in others if is_folder)
     for name in names:
-        yield from _class_findings(os.path.join(folder, name))
+        yield from _class_findings(os.path.join(folder, name), extensions)
 
 
-def _class_findings(folder: str) -> Iterator[Finding]:
+def _class_findings(folder: str, extensions: tuple[str, ...]) -> Iterator[Finding]:
     """Tell which files of one class will not be read."""
     read = 0
     for path in files_below(folder):
-        if ending(path) in CLASS_ENDINGS:
+        if ending(path) in extensions:
             read += 1
         else:
             yield UNREAD if is_picture(path) else OTHERS, path

@@ -14,6 +14,8 @@ from dataset_checks.coco_objects import annotation_findings, set_findings
 from dataset_checks.coco_segmentations import NO_PYCOCOTOOLS, mask_reader
 from dataset_checks.faults import MISSING, NO_FOLDER, Fault, Finding, Report
 from dataset_checks.files import SPLITS, Crew, look
+from dataset_checks.turning import size_findings
+from mixmae_mm.datasets.cropping import OPENCV_MOST
 
 COCO_NAME = re.compile(r'instances_(train|val)2017\.json')
 COCO, COCO_CATEGORIES = {'train': 118_287, 'val': 5_000}, 80
@@ -34,8 +36,7 @@ DUPLICATES = Fault('error', 'ids that are there more than once', 'number the ent
 OTHER_SIZE = Fault(
     'error',
     'pictures of another size than the JSON says',
-    'resize boxes and masks with the pictures; where only the sides are exchanged, EXIF data turn the picture: save it '
-    'upright without them',
+    'resize boxes and masks with the pictures',
 )
 NOT_THERE = Fault('error', 'classes of the config that the JSON does not have', 'spell them as in "categories"')
 NOT_ASKED = Fault('warning', 'categories that the config does not name, and that are left out', 'nothing, if so meant')
@@ -50,6 +51,8 @@ class CocoSplit:
     folder: str
     classes: tuple[str, ...] = ()
     """The names that a config asks for; () takes all."""
+    turns: bool = True
+    """Whether images are turned by their EXIF orientation when they are read."""
 
     def check(self, report: Report, crew: Crew) -> None:
         """Check the JSON, then each picture against it."""
@@ -83,7 +86,7 @@ class CocoSplit:
     def _check_pictures(self, images: list[dict], report: Report, crew: Crew) -> None:
         """Open the pictures."""
         jobs = ((os.path.join(self.folder, x['file_name']), (x['width'], x['height'])) for x in images)
-        work = partial(_look_at_listed, quick=crew.quick)
+        work = partial(_look_at_listed, quick=crew.quick, turns=self.turns)
         for findings in crew.run(work, jobs, len(images), f'{self.name}: pictures'):
             report.add(self.name, findings)
 
@@ -155,13 +158,15 @@ def category_findings(categories: Iterable[str], classes: Sequence[str]) -> Iter
     yield from ((NOT_ASKED, name) for name in categories if classes and name not in classes)
 
 
-def _look_at_listed(job: tuple[str, tuple[int, int]], quick: bool) -> list[Finding]:
+def _look_at_listed(job: tuple[str, tuple[int, int]], quick: bool, turns: bool) -> list[Finding]:
     """Open a picture of the JSON and compare its size."""
     path, said = job
-    size, findings = look(path, quick)
-    if size is None or size == said:
+    seen, findings = look(path, quick, OPENCV_MOST)
+    if seen is None:
         return findings
-    return [(OTHER_SIZE, f'{path}: {size[0]} x {size[1]}, said to be {said[0]} x {said[1]}')]
+    size = seen.upright if turns else seen.stored
+    other = OTHER_SIZE, f'{path}: {size[0]} x {size[1]}, said to be {said[0]} x {said[1]}'
+    return list(size_findings(path, seen, said, turns, other))
 
 
 def find_coco(folder: str) -> list[CocoSplit]:

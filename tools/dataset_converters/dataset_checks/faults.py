@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from mixmae_mm.datasets.walking import ENDINGS
+from mixmae_mm.datasets.walking import EXTENSIONS
+from mixmae_mm.names import shown
 
 EXAMPLES = 3
 
@@ -22,7 +23,7 @@ Finding = tuple[Fault, str]
 """A fault and where it is: a file or an entry; '' where `what` has said all."""
 
 NO_FOLDER = Fault('error', 'no such folder', 'unpack the data there, or correct the path')
-NO_PICTURES = Fault('error', 'no pictures', f'put files there that end in {" ".join(ENDINGS)}')
+NO_PICTURES = Fault('error', 'no pictures', f'put files there that end in {" ".join(EXTENSIONS)}')
 MISSING = Fault(
     'error',
     'files that are missing',
@@ -68,10 +69,10 @@ class Report:
 
     def add(self, split: str, findings: Iterable[Finding]) -> None:
         """Take up what was found in a split."""
-        root = os.path.join(self.root, '') if self.root else ''
+        root = shown(os.path.join(self.root, '')) if self.root else ''
         for fault, case in findings:
             problem = self.found.setdefault((split, fault), Problem(fault.severity, split, fault.what, fault.advice))
-            problem.add(case.removeprefix(root))
+            problem.add(shown(case).removeprefix(root))
 
     def count(self, kind: str, split: str, **counts: int | str) -> None:
         """Note the numbers of a line of the table of that kind."""

@@ -4,22 +4,34 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing.pool import Pool
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from PIL import Image
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 
 from dataset_checks.faults import BROKEN, CUT_OFF, EMPTY, MISSING, Fault, Finding
+from mixmae_mm.datasets.decoding import MAX_PIXELS, open_image
 from mixmae_mm.datasets.loading import LoadPicture, UnreadablePictureError
-from mixmae_mm.datasets.walking import ENDINGS, files_below
+from mixmae_mm.datasets.metadata import SIDEWAYS, orientation_of, upright_size, without_metadata
+from mixmae_mm.datasets.walking import EXTENSIONS, files_below
 
 SPLITS = ('train', 'training', 'val', 'valid', 'validation', 'test', 'testing')
-ORIENTATION = 0x0112
-TURNED = 5  # from this EXIF orientation on, width and height are exchanged
+
+
+class Seen(NamedTuple):
+    """What an image's header says."""
+
+    upright: tuple[int, int]
+    """(width, height) once it is turned as its EXIF data say."""
+    stored: tuple[int, int]
+    """(width, height) of the pixels in the file."""
+    orientation: int = 1
+    """Of its EXIF data, 1 to 8; 1 is upright."""
 
 
 @dataclass
@@ -34,11 +46,11 @@ class Crew:
     def run(self, work: Callable, jobs: Iterable, total: int, title: str) -> Iterator:
         """Do all jobs, in order; what comes out is given one by one, so that a million pictures need little memory."""
         results = self.pool.imap(work, jobs, chunksize=16) if self.pool else map(work, jobs)
-        yield from self.progress.track(results, total=total, description=title)
+        yield from self.progress.track(results, total=total, description=escape(title))
 
     def watch(self, things: Sequence, title: str) -> Iterator:
         """Go through things in this process."""
-        yield from self.progress.track(things, description=title)
+        yield from self.progress.track(things, description=escape(title))
 
 
 @contextmanager
@@ -59,16 +71,20 @@ def _leave_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def look(path: str, quick: bool) -> tuple[tuple[int, int] | None, list[Finding]]:
-    """Open a picture: its (width, height) as it stands upright, or None, and what is wrong."""
+def look(path: str, quick: bool, max_pixels: int | None = MAX_PIXELS) -> tuple[Seen | None, list[Finding]]:
+    """Open an image: what its header says, or None, and what is wrong."""
     if not os.path.isfile(path):
         return None, [(MISSING, path)]
     if not os.path.getsize(path):
         return None, [(EMPTY, path)]
     try:
-        return (header(path) if quick else _decode(path)), []
+        if not quick:
+            LoadPicture(max_pixels=max_pixels).transform(dict(img_path=path))
+        return header(path, whole=not quick, max_pixels=max_pixels), []
     except UnreadablePictureError as error:
         return None, [(reading_fault(error), str(error))]
+    except ImportError as error:
+        return None, [(library_fault(error), '')]
 
 
 def reading_fault(error: Exception) -> Fault:
@@ -76,25 +92,45 @@ def reading_fault(error: Exception) -> Fault:
     return CUT_OFF if 'truncated' in str(error).lower() else BROKEN
 
 
-def _decode(path: str) -> tuple[int, int]:
-    """Read a picture as our loading does."""
-    height, width = LoadPicture().transform(dict(img_path=path))['img_shape']
-    return width, height
+def library_fault(error: ImportError) -> Fault:
+    """Say which library is missing: once, whatever number of files need it."""
+    return Fault('error', f'files that were not looked at: {error}', 'install what is missing and check again')
 
 
-def header(path: str, file: BinaryIO | None = None) -> tuple[int, int]:
-    """Read only where a picture's size stands, in the file of that name unless one is given that is open.
+def header(
+    path: str, file: BinaryIO | None = None, whole: bool = False, max_pixels: int | None = MAX_PIXELS
+) -> Seen:
+    """Read only what stands beside an image's pixels, in the file of that name unless one is given that is open.
+
+    Args:
+        path: The file's name.
+        file: The file.
+        whole: Look also for EXIF data that stand behind the pixels of a PNG file, which decodes it.
+        max_pixels: As of `LoadPicture`.
 
     Raises:
-        UnreadablePictureError: it stands nowhere.
+        UnreadablePictureError: It says nothing.
+        ImportError: Pillow was built without this format.
     """
     try:
-        with Image.open(path if file is None else file) as picture:
-            # A PNG file's EXIF data may stand behind its pixels, which Pillow would then decode.
-            turned = picture.format != 'PNG' and picture.getexif().get(ORIENTATION, 1) >= TURNED
-            return picture.size[::-1] if turned else picture.size
+        with open(path, 'rb') if file is None else nullcontext(file) as opened:
+            image = _open(opened, max_pixels)
+            orientation = orientation_of(image) if whole or image.format != 'PNG' else 1
+            upright = upright_size(image, orientation)
+            return Seen(upright, upright[::-1] if orientation >= SIDEWAYS else upright, orientation)
+    except ImportError:
+        raise
     except Exception as error:  # broken bytes make Pillow and its plug-ins raise nearly anything
         raise UnreadablePictureError(f'{path}: {error}') from error
+
+
+def _open(file: BinaryIO, max_pixels: int | None) -> Image.Image:
+    """Open an image, without its metadata if they are broken."""
+    try:
+        return open_image(file, max_pixels)
+    except Exception:
+        file.seek(0)
+        return open_image(without_metadata(file.read()), max_pixels)
 
 
 def ending(path: str) -> str:
@@ -104,7 +140,7 @@ def ending(path: str) -> str:
 
 def is_picture(path: str) -> bool:
     """Tell by the ending."""
-    return ending(path) in ENDINGS
+    return ending(path) in EXTENSIONS
 
 
 def pictures_below(folder: str) -> Iterator[str]:

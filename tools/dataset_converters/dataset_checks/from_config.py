@@ -18,8 +18,10 @@ from dataset_checks.mask_labels import Labels
 from dataset_checks.masks import MaskSplit
 from dataset_checks.pictures import PictureSplit
 from dataset_checks.stored import StoredSplit
+from dataset_checks.turning import turns_images
 from mixmae_mm.datasets import LoadBands, LoadPicture
 from mixmae_mm.datasets.bands import whole_reader
+from mixmae_mm.datasets.decoding import MAX_PIXELS
 from mixmae_mm.inference.reading import unwrapped
 
 Split = PictureSplit | StoredSplit | ClassSplit | CocoSplit | MaskSplit
@@ -114,7 +116,13 @@ def _picture_split(dataset: ConfigDict, cls: type) -> Split:
     """Read our PictureFolder; files with bands, or other endings, are what only the dataset knows."""
     if dataset.get('endings') or isinstance(whole_reader(dataset.get('pipeline') or ()), LoadBands):
         return _stored_split(dataset, cls)
-    return PictureSplit('', _from_root(dataset, ''))
+    return PictureSplit('', _from_root(dataset, ''), _max_pixels(dataset))
+
+
+def _max_pixels(dataset: ConfigDict) -> int | None:
+    """Tell up to how many pixels a dataset's pipeline reads images."""
+    load = whole_reader(dataset.get('pipeline') or ())
+    return MAX_PIXELS if load is None else load.max_pixels
 
 
 def _stored_split(dataset: ConfigDict, cls: type) -> StoredSplit:
@@ -134,14 +142,17 @@ def _class_split(dataset: ConfigDict, cls: type) -> Split:
     if split and not ann_file and os.path.isfile(listed):
         ann_file = listed
     if not dataset.get('with_label', split != 'test'):
-        return PictureSplit('', folder)
+        return PictureSplit('', folder, _max_pixels(dataset))
     classes = dataset.get('classes') or _classes(dataset, cls)
-    return ClassSplit('', folder, ann_file, 0 if isinstance(classes, str) else len(classes))  # str: a file of names
+    number = 0 if isinstance(classes, str) else len(classes)  # str: a file of names
+    extensions = tuple(one.lower() for one in _setting(dataset, cls, 'extensions'))
+    return ClassSplit('', folder, ann_file, number, extensions, _max_pixels(dataset))
 
 
 def _coco_split(dataset: ConfigDict, cls: type) -> CocoSplit:
     """Read mmdet's CocoDataset."""
-    return CocoSplit('', _annotations(dataset, cls), _place(dataset, cls, 'img', 'img_path'), _classes(dataset, cls))
+    images, turns = _place(dataset, cls, 'img', 'img_path'), turns_images(dataset)
+    return CocoSplit('', _annotations(dataset, cls), images, _classes(dataset, cls), turns)
 
 
 def _mask_split(dataset: ConfigDict, cls: type) -> Split:
@@ -160,6 +171,7 @@ def _mask_split(dataset: ConfigDict, cls: type) -> Split:
         labels=Labels(len(in_files), bool(get('reduce_zero_label')), get('ignore_index')),
         ann_file=_annotations(dataset, cls),
         is_ade=cls.__name__ == 'ADE20KDataset',
+        turns=turns_images(dataset),
     )
 
 

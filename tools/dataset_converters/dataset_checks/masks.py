@@ -11,8 +11,10 @@ import numpy as np
 from PIL import Image
 
 from dataset_checks.faults import EMPTY, MISSING, NO_FOLDER, NO_PICTURES, Fault, Finding, Report
-from dataset_checks.files import SPLITS, Crew, look, pictures_below, reading_fault
+from dataset_checks.files import SPLITS, Crew, Seen, look, pictures_below, reading_fault
 from dataset_checks.mask_labels import Labels, count_labels
+from dataset_checks.turning import size_findings
+from mixmae_mm.datasets.cropping import OPENCV_MOST
 from mixmae_mm.datasets.walking import files_below
 
 LAYOUTS = (
@@ -53,6 +55,8 @@ class MaskSplit:
     labels: Labels = Labels()
     ann_file: str = ''
     is_ade: bool = False
+    turns: bool = True
+    """Whether images, but not masks, are turned by their EXIF orientation when they are read."""
 
     def check(self, report: Report, crew: Crew) -> None:
         """Count, then compare each picture with its mask."""
@@ -64,7 +68,7 @@ class MaskSplit:
         total, masks = sum(1 for _ in self.pairs()), sum(1 for _ in self.mask_files())
         report.add(self.name, self.name_findings(total))
         pixels = Counter()
-        work = partial(_look_at_pair, labels=self.labels, quick=crew.quick)
+        work = partial(_look_at_pair, labels=self.labels, quick=crew.quick, turns=self.turns)
         for findings, found in crew.run(work, self.pairs(), total, f'{self.name}: masks'):
             report.add(self.name, findings)
             pixels += found
@@ -108,17 +112,20 @@ class MaskSplit:
         return os.path.join(self.folder, stem + self.img_suffix)
 
 
-def _look_at_pair(pair: tuple[str, str], labels: Labels, quick: bool) -> tuple[list[Finding], Counter[int]]:
+def _look_at_pair(
+    pair: tuple[str, str], labels: Labels, quick: bool, turns: bool
+) -> tuple[list[Finding], Counter[int]]:
     """Open a picture and its mask: what is wrong, and how many pixels have which label."""
     picture, mask = pair
-    size, findings = look(picture, quick)
+    seen, findings = look(picture, quick, OPENCV_MOST)
     if not os.path.isfile(mask):
         return [*findings, (NO_MASK, picture)], Counter()
     if not os.path.getsize(mask):
         return [*findings, (EMPTY, mask)], Counter()
     try:
         with Image.open(mask) as opened:
-            findings += _form_findings(opened, mask, size)
+            findings += _size_findings(opened.size, pair, seen, turns) if seen else []
+            findings += [] if _is_index(opened) else [(NOT_INDEX, f'{mask}: {opened.mode}')]
             pixels = Counter() if quick or not _is_index(opened) else count_labels(np.asarray(opened))
     except Exception as error:  # broken bytes make Pillow and its plug-ins raise nearly anything
         return [*findings, (reading_fault(error), f'{mask}: {error}')], Counter()
@@ -127,12 +134,12 @@ def _look_at_pair(pair: tuple[str, str], labels: Labels, quick: bool) -> tuple[l
     return findings, pixels
 
 
-def _form_findings(mask: Image.Image, path: str, size: tuple[int, int] | None) -> Iterator[Finding]:
-    """Tell what is wrong with a mask's size and channels; `size` is its picture's, if that is known."""
-    if size is not None and mask.size != size:
-        yield MASK_SIZE, f'{path}: {mask.size[0]} x {mask.size[1]}, the picture {size[0]} x {size[1]}'
-    if not _is_index(mask):
-        yield NOT_INDEX, f'{path}: {mask.mode}'
+def _size_findings(size: tuple[int, int], pair: tuple[str, str], seen: Seen, turns: bool) -> Iterator[Finding]:
+    """Tell what is wrong with a mask's size."""
+    picture, mask = pair
+    read = seen.upright if turns else seen.stored
+    other = MASK_SIZE, f'{mask}: {size[0]} x {size[1]}, the picture {read[0]} x {read[1]}'
+    return size_findings(picture, seen, size, turns, other)
 
 
 def _is_index(mask: Image.Image) -> bool:

@@ -4,9 +4,11 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from dataset_checks.faults import NO_FOLDER, NO_PICTURES, OTHERS, Finding, Report
 from dataset_checks.files import Crew, is_picture, look, pictures_below
+from mixmae_mm.datasets.decoding import MAX_PIXELS
 from mixmae_mm.datasets.walking import files_below
 
 
@@ -16,6 +18,8 @@ class PictureSplit:
 
     name: str
     folder: str
+    max_pixels: int | None = MAX_PIXELS
+    """As of `LoadPicture`."""
 
     def check(self, report: Report, crew: Crew) -> None:
         """Count and open the pictures."""
@@ -26,18 +30,19 @@ class PictureSplit:
         report.add(self.name, ((OTHERS, path) for path in files_below(self.folder) if not is_picture(path)))
         report.add(self.name, [] if total else [(NO_PICTURES, self.folder)])
         report.count('pictures', self.name, pictures=total)
-        check_pictures(pictures_below(self.folder), total, self.name, report, crew)
+        check_pictures(pictures_below(self.folder), total, self, report, crew)
 
 
-def check_pictures(paths: Iterable[str], total: int, split: str, report: Report, crew: Crew) -> None:
-    """Open pictures."""
-    for findings in crew.run(partial(_look_at_picture, quick=crew.quick), paths, total, f'{split}: pictures'):
-        report.add(split, findings)
+def check_pictures(paths: Iterable[str], total: int, split: Any, report: Report, crew: Crew) -> None:
+    """Open the pictures of a split, which has a `name` and `max_pixels`."""
+    work = partial(_look_at_picture, quick=crew.quick, max_pixels=split.max_pixels)
+    for findings in crew.run(work, paths, total, f'{split.name}: pictures'):
+        report.add(split.name, findings)
 
 
-def _look_at_picture(path: str, quick: bool) -> list[Finding]:
+def _look_at_picture(path: str, quick: bool, max_pixels: int | None) -> list[Finding]:
     """Open a picture and tell what is wrong."""
-    return look(path, quick)[1]
+    return look(path, quick, max_pixels)[1]
 
 
 def find_pictures(folder: str) -> list[PictureSplit]:

@@ -8,7 +8,7 @@ from io import BytesIO
 from mmengine.registry import DATASETS
 
 from dataset_checks.faults import EMPTY, Fault, Finding, Report
-from dataset_checks.files import Crew, header, reading_fault
+from dataset_checks.files import Crew, header, library_fault, reading_fault
 from mixmae_mm.datasets import LoadBands, UnreadablePictureError
 from mixmae_mm.datasets.picture_dataset import PictureDataset
 
@@ -52,9 +52,12 @@ def _look_at(settings: bytes, number: int, quick: bool) -> list[Finding]:
         if content == b'':
             return [(EMPTY, path)]
         if quick and not isinstance(dataset.pipeline.transforms[0], LoadBands):
-            header(path, None if content is None else BytesIO(content))
+            limit = dataset.pipeline.transforms[0].max_pixels
+            header(path, None if content is None else BytesIO(content), max_pixels=limit)
         else:
             dataset.pipeline(picture if content is None else picture | dict(img_bytes=content))
     except UnreadablePictureError as error:
         return [(reading_fault(error), str(error))]
+    except ImportError as error:
+        return [(library_fault(error), '')]
     return []

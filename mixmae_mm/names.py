@@ -1,0 +1,34 @@
+"""Paths as users type them, and as they can be shown: whatever bytes a name holds."""
+
+import os
+import sys
+
+
+def expand(path: str | os.PathLike) -> str:
+    """Return a path with a leading `~` resolved, unless a file or folder of the name as it stands is there."""
+    path = os.fspath(path)
+    return path if os.path.lexists(path) else os.path.expanduser(path)
+
+
+def shown(text: str) -> str:
+    r"""Return a path as one line of valid Unicode, for logs, terminals and pages.
+
+    What cannot be printed is spelled out: a line break as `\n`, a byte that is not UTF-8 as `\xff`.
+    """
+    return text if text.isprintable() else ''.join(map(_spelled_out, text))
+
+
+def print_any_name() -> None:
+    """Have what a terminal cannot show, such as accents in ASCII or bytes that are no text, spelled out, not raised."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'):
+            stream.reconfigure(errors='backslashreplace')
+
+
+def _spelled_out(character: str) -> str:
+    """Return a character, or its escape if it cannot be printed."""
+    if character.isprintable():
+        return character
+    if '\udc80' <= character <= '\udcff':  # how os.fsdecode stands for a byte
+        return f'\\x{ord(character) - 0xDC00:02x}'
+    return character.encode('unicode_escape').decode()

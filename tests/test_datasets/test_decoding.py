@@ -1,0 +1,155 @@
+"""Pixels of every kind of file, by hand; the same for all our transforms."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from image_files import BROKEN, KINDS, PIXELS, chunk, exif, jpeg, png, rgb_png, saved
+from mmengine.registry import init_default_scope
+from PIL import Image, features
+
+from mixmae_mm.datasets import LoadPicture, LoadRandomResizedCrop, UnreadablePictureError, decoding
+from mixmae_mm.datasets.decoding import FORMATS
+from mixmae_mm.datasets.walking import EXTENSIONS
+
+
+def load(content, **settings):
+    return LoadPicture(**settings)(dict(img_path='x', img_bytes=content))['img']
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_each_kind_of_file_gives_the_pixels_that_are_seen(kind):
+    content, expected = KINDS[kind]
+    assert np.array_equal(load(content), expected)
+    assert np.array_equal(load(content, mode='BGR'), np.asarray(expected)[..., ::-1])
+    seen = Image.fromarray(np.asarray(expected, np.uint8)).convert('L')
+    assert np.array_equal(load(content, mode='L'), seen)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_crop_of_the_whole_image_is_the_image(kind):
+    init_default_scope('mmpretrain')
+    content, expected = KINDS[kind]
+    height, width = np.shape(expected)[:2]
+    ratio = (width / height,) * 2
+    crop = LoadRandomResizedCrop((height, width), crop_ratio_range=(1.0, 1.0), aspect_ratio_range=ratio)
+    assert np.array_equal(crop(dict(img_path='x', img_bytes=content))['img'], expected)
+
+
+def test_premultiplied_colors_are_seen_as_they_were():
+    straight = Image.fromarray(np.array([[[200, 100, 50, 255], [9, 9, 9, 0]]], np.uint8))
+    for image in (straight, straight.convert('RGBa')):
+        assert LoadPicture().decode(image).tolist() == [[[200, 100, 50], [255, 255, 255]]]
+    gray = Image.merge('LA', [Image.new('L', (1, 1), 7), Image.new('L', (1, 1), 0)])
+    for image in (gray, gray.convert('La')):
+        assert LoadPicture('L').decode(image).tolist() == [[255]]
+    table = Image.new('PA', (1, 1))
+    assert LoadPicture().decode(table).tolist() == [[[255, 255, 255]]]
+
+
+@pytest.mark.parametrize(
+    ('pixels', 'told'),
+    [(np.float32([[0.5]]), 'floating point'), (np.int32([[70_000]]), '70000'), (np.int32([[-1]]), 'from -1 to -1')],
+)
+def test_numbers_of_unknown_range_are_refused(pixels, told):
+    with pytest.raises(UnreadablePictureError, match=f'{told}.* 8 or 16 bits .*LoadBands'):
+        load(saved(pixels, 'TIFF'))
+
+
+@pytest.mark.parametrize('kind', BROKEN)
+def test_broken_metadata_is_ignored(kind):
+    content = BROKEN[kind]
+    seen = load(saved(PIXELS, 'JPEG')) if content.startswith(b'\xff\xd8') else PIXELS
+    assert np.array_equal(load(content), seen)
+    init_default_scope('mmpretrain')
+    crop = LoadRandomResizedCrop((5, 7), crop_ratio_range=(1.0, 1.0), aspect_ratio_range=(1.4, 1.4))
+    assert np.abs(crop(dict(img_path='x', img_bytes=content))['img'].astype(int) - seen).max() <= 1
+
+
+def test_a_good_orientation_beside_broken_metadata_is_honored():
+    segments = (0xE1, exif(6)['exif'].tobytes()), (0xE2, b'ICC_PROFILE\0')
+    assert np.array_equal(load(jpeg(*segments)), np.rot90(load(jpeg()), -1))
+    chunks = chunk(b'eXIf', exif(6)['exif'].tobytes()[6:]) + chunk(b'pHYs', b'12')
+    assert np.array_equal(load(rgb_png(chunks)), np.rot90(PIXELS, -1))
+
+
+def test_broken_pixels_are_not_excused():
+    whole = rgb_png(chunk(b'pHYs', b'12'))
+    damaged = whole[:-30] + bytes([whole[-30] ^ 255]) + whole[-29:]
+    for content in (damaged, whole[:-30], jpeg((0xE0, b'JFIF\0\1'))[:-40]):
+        with pytest.raises(UnreadablePictureError):
+            load(content)
+
+
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'TIFF', 'WEBP'])
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_all_orientations_come_upright(kind, orientation):
+    """As the standard says where the first row and the first column of what is stored lie."""
+    upright = {
+        1: PIXELS, 2: PIXELS[:, ::-1], 3: PIXELS[::-1, ::-1], 4: PIXELS[::-1],
+        5: PIXELS.transpose(1, 0, 2), 6: PIXELS[::-1].transpose(1, 0, 2),
+        7: PIXELS[::-1, ::-1].transpose(1, 0, 2), 8: PIXELS[:, ::-1].transpose(1, 0, 2),
+    }[orientation]  # fmt: skip
+    loss = dict(quality=100, subsampling=0) if kind == 'JPEG' else {}
+    options = exif(orientation) | loss | (dict(lossless=True) if kind == 'WEBP' else {})
+    pixels = load(saved(PIXELS, kind, **options))
+    assert pixels.shape == upright.shape
+    assert np.abs(pixels.astype(int) - upright).max() <= (4 if kind == 'JPEG' else 0)
+
+
+def test_the_most_pixels_are_a_setting(monkeypatch):
+    content, limit = png((30, 40), 1, 0, [bytes(5)] * 30), Image.MAX_IMAGE_PIXELS
+    assert load(content, max_pixels=1200).shape == (30, 40, 3)
+    with pytest.raises(UnreadablePictureError, match='40 x 30 pixels are more than max_pixels=1,199'):
+        load(content, max_pixels=1199)
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 500)  # Pillow refuses twice that
+    assert load(content).shape == (30, 40, 3)
+    assert Image.MAX_IMAGE_PIXELS == 500
+    monkeypatch.undo()
+    assert limit == Image.MAX_IMAGE_PIXELS == decoding.MAX_PIXELS // 2
+
+
+def test_none_reads_any_number_of_pixels(monkeypatch):
+    content = saved(np.zeros((64, 64), np.uint8), 'JPEG')
+    monkeypatch.setattr(decoding, 'PIXELS_A_BYTE', 4)
+    with pytest.raises(UnreadablePictureError, match='bytes of JPEG cannot hold 64 x 64 pixels'):
+        load(content)
+    assert load(content, max_pixels=None).shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize('wrong', [0, -1, 2.5, '10', True])
+def test_a_limit_that_is_none_is_refused(wrong):
+    with pytest.raises(ValueError, match='max_pixels must be a whole number, 1 or more'):
+        LoadPicture(max_pixels=wrong)
+
+
+def test_a_format_that_pillow_was_built_without_is_not_corrupt(monkeypatch):
+    content = saved(PIXELS, 'WEBP')
+    monkeypatch.setattr(decoding, '_formats', lambda: ('JPEG', 'PNG'))
+    with pytest.raises(UnreadablePictureError, match='not a picture'):
+        load(content)
+    monkeypatch.setattr(features, 'check', lambda name: False)
+    with pytest.raises(ImportError, match='WEBP.*pip install'):
+        load(content)
+
+
+def test_a_compression_that_pillow_was_built_without_is_not_corrupt(monkeypatch):
+    monkeypatch.delattr(Image.core, 'zip_decoder')
+    with pytest.raises(ImportError, match='zip.*pip install'):
+        load(rgb_png())
+
+
+def test_each_extension_is_of_a_format_that_is_read():
+    Image.init()
+    known = Image.registered_extensions()
+    assert {known[extension] for extension in EXTENSIONS} <= set(FORMATS)
+    assert list(EXTENSIONS) == sorted(set(EXTENSIONS))
+    left_out = {extension for extension, name in known.items() if name in FORMATS} - set(EXTENSIONS)
+    assert left_out == {'.avifs', '.apng', '.j2c', '.jpc', '.jpf', '.jpx', '.pfm'}
+
+
+def test_threads_leave_pillows_limit_alone():
+    before, content = Image.MAX_IMAGE_PIXELS, rgb_png()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: decoding.open_image(content), range(400)))
+    assert before == Image.MAX_IMAGE_PIXELS

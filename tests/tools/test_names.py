@@ -1,0 +1,141 @@
+"""Files with any name that a disk can hold: listed, read, logged, printed, listed as corrupt, saved and read again."""
+
+import io
+import json
+import logging
+import os
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import MMLogger
+from PIL import Image
+from tool_loading import load_tool
+from torch import nn
+
+from mixmae_mm.datasets import LoadPicture, PictureFolder
+from mixmae_mm.inference import FeatureExtractor
+from mixmae_mm.inference.saved import read_saved
+from mixmae_mm.names import expand, print_any_name, shown
+from mixmae_mm.visualization.pages import Figure, page_of
+
+NAMES = [
+    'a b.png', 'a,b.png', '100%s %d.png', '#1.png', '~.png', '~root.png', '7.png', '[red]x[:].png', "it's.png",
+    '(1).png', 'a\nb.png', 'tab\t.png', 'é ü 漢.png', '{x}.png', '$HOME.png', '-o.png', 'a=b.png', 'x' * 251 + '.png',
+    '<b>&.png', os.fsdecode(b'\xff\xfe.png'), os.fsdecode('é.png'.encode('latin-1')),
+]  # fmt: skip
+
+
+class Mean(nn.Module):
+    """An encoder whose features are the mean colors."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, images):
+        return (images.mean((2, 3), keepdim=True) * self.scale,)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Images of one color each, which is their number in the list of `NAMES`, under odd names in an odd folder."""
+    root = tmp_path / os.fsdecode(b'~ [red] %s,\xff')
+    root.mkdir()
+    for number, name in enumerate(NAMES):
+        Image.new('RGB', (8, 8), (number, 0, 0)).save(root / name)
+    return str(root)
+
+
+@pytest.mark.parametrize('kind', ['npz', 'parquet'])
+def test_features_are_saved_and_read_again_with_names(folder, tmp_path, kind):
+    if kind == 'parquet':
+        pytest.importorskip('pyarrow', reason='needs pyarrow')
+    extract = FeatureExtractor(Mean(), image_size=8, mean=[0.0] * 3, std=[1.0] * 3, device='cpu')
+    names, features = read_saved(extract.save(folder, tmp_path / f'features.{kind}'))
+    assert dict(zip(names, features[:, 0].tolist(), strict=True)) == {
+        os.path.join(folder, name): number for number, name in enumerate(NAMES)
+    }
+    assert all(os.path.isfile(name) for name in names)
+
+
+def test_each_corrupt_file_is_one_line_of_list_and_log(folder, tmp_path, capfd):
+    for name in NAMES:
+        with open(os.path.join(folder, name), 'wb') as file:
+            file.write(b'no image')
+    Image.new('RGB', (8, 8)).save(os.path.join(folder, 'z.png'))
+    log = tmp_path / 'log.txt'
+    MMLogger.get_instance('test_names', log_file=str(log))
+    pictures = PictureFolder(folder, [LoadPicture()], max_unreadable=1.0)
+    pictures.unreadable.list_in(str(tmp_path / 'corrupt.txt'))
+    for number in range(len(pictures)):
+        pictures[number]
+    logging.shutdown([])
+    listed = (tmp_path / 'corrupt.txt').read_bytes().splitlines()
+    paths = [line.partition(b'\t')[0].replace(rb'\n', b'\n').replace(rb'\t', b'\t') for line in listed]
+    assert sorted(paths) == sorted(os.fsencode(os.path.join(folder, name)) for name in NAMES)
+    told = [line for line in log.read_text('utf-8').splitlines() if 'skipped' in line]
+    assert len(told) == len(NAMES)
+    assert all(any(shown(name) in line for line in told) for name in NAMES)
+    assert 'Logging error' not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize('encoding', ['ascii', 'latin-1', 'utf-8'])
+def test_checks_print_any_name_to_any_terminal(folder, monkeypatch, encoding):
+    for name in NAMES[:-2]:
+        os.remove(os.path.join(folder, name))
+    for name in NAMES[-2:]:
+        os.truncate(os.path.join(folder, name), 0)
+    os.rename(os.path.join(folder, NAMES[-1]), os.path.join(folder, '漢.png'))
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, 'stdout', terminal)
+    status = load_tool('dataset_converters/check_dataset.py').main([folder, '--kind', 'pictures', '--workers', '1'])
+    terminal.flush()
+    printed = terminal.buffer.getvalue().decode(encoding)
+    assert status == 1
+    assert r'\xff\xfe.png' in printed
+    assert ('漢.png' if encoding == 'utf-8' else r'\u6f22.png') in printed
+
+
+def test_json_holds_names_as_they_are_shown(folder, capsys):
+    os.truncate(os.path.join(folder, NAMES[-1]), 0)
+    check = load_tool('dataset_converters/check_dataset.py')
+    check.main([folder, '--kind', 'pictures', '--workers', '1', '--json'])
+    (problem,) = json.loads(capsys.readouterr().out)['problems']
+    assert problem['cases'] == [r'\xe9.png']
+
+
+def test_pages_are_whole_with_any_name():
+    figures = [Figure(np.zeros((2, 2, 3), np.uint8), '1', shown(name)) for name in NAMES]
+    page = page_of('t', 'c', [figures]).encode()
+    assert b'&lt;b&gt;&amp;.png' in page
+    assert rb'\xff\xfe.png' in page
+    assert b'a\\nb.png' in page
+
+
+def test_a_name_that_can_be_printed_is_shown_as_it_is():
+    assert shown('é ü 漢 %s [x].png') == 'é ü 漢 %s [x].png'
+    assert shown(os.fsdecode(b'a\n\t\x1b\x7f\xff.png')) == r'a\n\t\x1b\x7f\xff.png'
+    assert shown('\u2028') == r'\u2028'
+
+
+def test_a_tilde_is_the_home_folder_unless_it_is_a_name(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', '/home/me')
+    monkeypatch.chdir(tmp_path)
+    assert expand('~/a') == '/home/me/a'
+    assert expand('a~') == 'a~'
+    (tmp_path / '~').mkdir()
+    assert expand('~') == '~'
+
+
+def test_what_a_terminal_lacks_is_spelled_out(monkeypatch):
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding='ascii') for _ in range(2)]
+    for name, stream in zip(('stdout', 'stderr'), streams, strict=True):
+        monkeypatch.setattr(sys, name, stream)
+    print_any_name()
+    for stream in streams:
+        print('é', os.fsdecode(b'\xff'), file=stream, flush=True)
+        assert stream.buffer.getvalue() == b'\\xe9 \\udcff\n'
+    monkeypatch.setattr(sys, 'stdout', io.StringIO())
+    print_any_name()  # a stream that cannot be changed is left alone
