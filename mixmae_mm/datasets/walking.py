@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 ENDINGS = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
 SETTLED = 2.0  # seconds: a folder may change again within its clock's tick, and not show it
 Stamp = tuple[int, int, int]
+HIDDEN = ('__MACOSX', '@eaDir')  # what macOS, and disks in a network, add to folders; names with a dot are hidden too
 NO_FOLDER: Stamp = (0, 0, 0)
 UNSETTLED: Stamp = (-1, -1, -1)
 
@@ -32,7 +33,7 @@ def runs_below(folder: str, entered: set[str], stamps: dict[str, Stamp]) -> Iter
         return
     entered.add(real)
     with os.scandir(folder) as entries:
-        names = sorted((entry.name, _is_folder(entry, stamps)) for entry in entries if not entry.name.startswith('.'))
+        names = sorted((entry.name, _is_folder(entry, stamps)) for entry in entries if not is_hidden(entry.name))
     for are_folders, run in itertools.groupby(names, operator.itemgetter(1)):
         if are_folders:
             for name, _ in run:
@@ -67,6 +68,20 @@ def _settled(stamp: Stamp) -> Stamp:
     return UNSETTLED if max(stamp[:2]) > time.time_ns() - SETTLED * 1e9 else stamp
 
 
+def is_hidden(name: str) -> bool:
+    """Tell names of files and folders that are left out, and are no classes: `.ipynb_checkpoints`, `__MACOSX`, ..."""
+    return name.startswith('.') or name in HIDDEN
+
+
+def class_folders(folder: str) -> list[str]:
+    """List the folders in a folder that are not hidden, sorted: the names of classes, by label."""
+    folder = os.path.expanduser(folder)
+    if not os.path.isdir(folder):
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and not is_hidden(entry.name))
+
+
 def ending(name: str) -> str:
     """Give the ending in lower case, with its dot; the name does not start with one."""
     dot = name.rfind('.')
@@ -76,7 +91,7 @@ def ending(name: str) -> str:
 def is_picture(name: str, endings: Sequence[str] | None = None) -> bool:
     """Tell names, with slashes, of pictures that are not hidden: no part starts with a dot."""
     parts = name.split('/')
-    return ending(parts[-1]) in (endings or ENDINGS) and not any(part.startswith('.') for part in parts)
+    return ending(parts[-1]) in (endings or ENDINGS) and not any(map(is_hidden, parts))
 
 
 def describe(seen: Counter) -> str:

@@ -1,6 +1,7 @@
 """What pre-trained features are worth, told without fine-tuning."""
 
-from mixmae_mm.evaluation.labelled_pictures import class_folders, extract, open_pictures
+from mixmae_mm.datasets.walking import class_folders
+from mixmae_mm.evaluation.labelled_pictures import extract, open_pictures
 from mixmae_mm.evaluation.neighbours import knn_accuracy
 from mixmae_mm.evaluation.probe import probe_accuracy
 from mixmae_mm.evaluation.splits import open_splits

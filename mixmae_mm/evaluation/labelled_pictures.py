@@ -14,11 +14,6 @@ from torch import Tensor, nn
 from mixmae_mm.datasets import LoadPicture, PictureFolder
 
 
-def class_folders(folder: str) -> list[str]:
-    """List the classes that a folder has subfolders for, sorted."""
-    return sorted(path.name for path in Path(folder).expanduser().glob('*') if path.is_dir())
-
-
 def open_pictures(folder: str, classes: list[str], size: tuple[int, int], channels: int = 3) -> PictureFolder:
     """Open a folder of class folders: samples (uint8 (C, H, W), label), cropped in the middle to `size` = (H, W).
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from mixmae_mm.datasets import PictureFolder
-from mixmae_mm.evaluation.labelled_pictures import class_folders, open_pictures
+from mixmae_mm.datasets.walking import class_folders
+from mixmae_mm.evaluation.labelled_pictures import open_pictures
 
 JUDGED_BY = 0.25  # of the pictures
 

@@ -26,7 +26,6 @@ import mixmae_mm  # before the host packages: it mends what is known to break on
 
 # isort: split
 from dataset_checks.coco import CocoSplit
-from dataset_checks.faults import Problem, Report
 from dataset_checks.files import start_crew
 from dataset_checks.finding import KINDS, check, find_splits
 from dataset_checks.from_config import Split, config_splits
@@ -34,6 +33,7 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
+from mixmae_mm.checks.report import Problem, Report
 from mixmae_mm.failures import readable_errors
 from mixmae_mm.launching import Settings
 from mixmae_mm.load_report import WIDTH

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dataset_checks.faults import MISSING, NO_FOLDER, NO_PICTURES, OTHERS, Fault, Finding, Report
+from dataset_checks.faults import MISSING, NO_FOLDER, NO_PICTURES, OTHERS
 from dataset_checks.files import Crew, ending, is_picture
 from dataset_checks.pictures import check_pictures
+from mixmae_mm.checks.report import Fault, Finding, Report
 from mixmae_mm.datasets.walking import files_below
 
 CLASS_ENDINGS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif')  # what mmpretrain's datasets read

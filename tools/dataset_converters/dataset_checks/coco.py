@@ -12,8 +12,9 @@ from typing import Any
 
 from dataset_checks.coco_objects import annotation_findings, set_findings
 from dataset_checks.coco_segmentations import NO_PYCOCOTOOLS, mask_reader
-from dataset_checks.faults import MISSING, NO_FOLDER, Fault, Finding, Report
+from dataset_checks.faults import MISSING, NO_FOLDER
 from dataset_checks.files import SPLITS, Crew, look
+from mixmae_mm.checks.report import Fault, Finding, Report
 
 COCO_NAME = re.compile(r'instances_(train|val)2017\.json')
 COCO, COCO_CATEGORIES = {'train': 118_287, 'val': 5_000}, 80

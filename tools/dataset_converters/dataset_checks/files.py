@@ -13,7 +13,8 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
 
-from dataset_checks.faults import BROKEN, CUT_OFF, EMPTY, MISSING, Fault, Finding
+from dataset_checks.faults import BROKEN, CUT_OFF, EMPTY, MISSING
+from mixmae_mm.checks.report import Fault, Finding
 from mixmae_mm.datasets.loading import LoadPicture, UnreadablePictureError
 from mixmae_mm.datasets.walking import ENDINGS, files_below
 

@@ -6,11 +6,11 @@ from functools import partial
 
 from dataset_checks.class_folders import ClassSplit, check_classes, class_folders, find_classes
 from dataset_checks.coco import find_coco
-from dataset_checks.faults import Report
 from dataset_checks.files import Crew
 from dataset_checks.from_config import Split
 from dataset_checks.masks import find_masks
 from dataset_checks.pictures import find_pictures
+from mixmae_mm.checks.report import Report
 
 KINDS = ('imagenet', 'coco', 'ade20k', 'pictures')
 

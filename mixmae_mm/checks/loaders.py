@@ -1,0 +1,113 @@
+"""The loaders of a run, opened before it starts: none may be without batches, and broken samples are skipped."""
+
+from collections.abc import Sequence
+
+from mmengine.dataset import InfiniteSampler
+from mmengine.evaluator import Evaluator
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import DataLoader, IterableDataset
+
+from mixmae_mm.checks.files import check_files, empty_reason, without_hidden_folders
+from mixmae_mm.checks.numbers import model_numbers
+from mixmae_mm.checks.sources import settings_of
+from mixmae_mm.datasets.skipping import skip_unreadable
+from mixmae_mm.evaluation.partial import PartialEvaluator
+
+
+def open_loaders(runner: Runner, *splits: str, doubts: Sequence[str] = ()) -> None:
+    """Build the loaders of a runner's splits as it would, and refuse those that give nothing, with the setting's name.
+
+    `doubts` are warnings that are to stand in the run's log.
+
+    Raises:
+        ValueError: a dataset is empty, has none of its files, or does not fill a batch.
+    """
+    for doubt in doubts:
+        runner.logger.warning(doubt)
+    num_classes = min(model_numbers(runner.cfg).values(), default=None)
+    for split in splits:
+        given = getattr(runner, f'_{split}_dataloader')
+        if given is None:
+            continue
+        loader = _build(runner, split, given)
+        check_files(f'{split}_dataloader.dataset', loader.dataset, num_classes)
+        check_batches(split, loader, runner)
+        skip_unreadable(loader.dataset, split != 'train', num_classes)
+        setattr(runner, f'_{split}_dataloader', loader)
+        if split != 'train':
+            evaluator = runner.build_evaluator(getattr(runner, f'_{split}_evaluator'))
+            kept = PartialEvaluator(evaluator.metrics) if type(evaluator) is Evaluator else evaluator
+            setattr(runner, f'_{split}_evaluator', kept)
+
+
+def _build(runner: Runner, split: str, given: DataLoader | dict) -> DataLoader:
+    """Build a loader.
+
+    Raises:
+        ValueError: its dataset is empty.
+    """
+    differ = runner._randomness_cfg.get('diff_rank_seed', False)
+    try:
+        with without_hidden_folders():
+            return runner.build_dataloader(given, seed=runner.seed, diff_rank_seed=differ)
+    except (ValueError, RuntimeError) as error:  # numpy's for nothing to concatenate, mmpretrain's for no file
+        for settings in settings_of(runner.cfg, split):
+            if reason := empty_reason(settings, runner.cfg.get('default_scope')):
+                raise ValueError(f'{split}_dataloader.dataset: {reason}') from error
+        raise
+
+
+def check_batches(split: str, loader: DataLoader, runner: Runner) -> None:
+    """Refuse a loader without batches, of which mmengine only says that an epoch has length 0.
+
+    Raises:
+        ValueError: an epoch has no batch, or one that batch norm cannot take.
+    """
+    sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
+    size = loader.batch_size or getattr(loader.batch_sampler, 'batch_size', 0)
+    if isinstance(loader.dataset, IterableDataset) or not size:
+        return
+    endless = isinstance(sampler, InfiniteSampler)
+    if not endless and not _has_batches(loader, len(sampler), size):
+        raise ValueError(
+            f'{len(loader.dataset)} pictures do not fill one batch of {size} for each of {runner.world_size} '
+            f'process(es){_buckets(loader)}, and drop_last leaves out what is less: add pictures, or set --cfg-options '
+            f'{split}_dataloader.batch_size=... to at most their number'
+        )
+    last = size if endless else len(sampler) % size or size
+    if split == 'train' and last == 1 and not _drops_last(loader, size) and needs_two_images(runner.model):
+        raise ValueError(
+            f'the last batch of {len(sampler):,} images in batches of {size} is a single one, and batch norm behind '
+            'global pooling needs two: set train_dataloader.drop_last=True, or another train_dataloader.batch_size'
+        )
+
+
+def _has_batches(loader: DataLoader, samples: int, size: int) -> bool:
+    """Tell whether there is a batch; a sampler that sorts images by their shape may find none in fewer than two."""
+    if not len(loader) or samples >= 2 * size:
+        return bool(len(loader))
+    return any(True for _ in loader.batch_sampler)
+
+
+def _buckets(loader: DataLoader) -> str:
+    """Name a sampler that makes batches of its own."""
+    kind = type(loader.batch_sampler).__name__
+    return '' if kind == 'BatchSampler' else f', sorted by batch_sampler={kind}'
+
+
+def _drops_last(loader: DataLoader, size: int) -> bool:
+    """Tell whether a batch that is not full is left out."""
+    return size > 1 and bool(getattr(loader.batch_sampler, 'drop_last', loader.drop_last))
+
+
+def needs_two_images(model: nn.Module) -> bool:
+    """Tell whether a model normalizes over a batch what it has pooled to one value for each channel."""
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm1d):
+            return True
+        pools = (one for one in part.children() if isinstance(one, nn.AdaptiveAvgPool2d))
+        if isinstance(part, nn.Sequential) and any(pool.output_size in (1, (1, 1)) for pool in pools):
+            if any(isinstance(one, nn.BatchNorm2d) for one in part.modules()):
+                return True
+    return False
