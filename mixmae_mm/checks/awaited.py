@@ -67,7 +67,8 @@ def _single_label_names(metric: Mapping) -> Sequence[str]:
 def _iou_names(metric: Mapping) -> Sequence[str]:
     """Name the results of mmseg's IoUMetric."""
     given = metric.get('iou_metrics', ['mIoU'])
-    return ['aAcc', *(name for kind in ([given] if isinstance(given, str) else given) for name in IOU_RESULTS.get(kind, ()))]
+    kinds = [given] if isinstance(given, str) else given
+    return ['aAcc', *(name for kind in kinds for name in IOU_RESULTS.get(kind, ()))]
 
 
 def _coco_names(metric: Mapping) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""Whether the classes of all places of a run agree: number, names and order; plain data, whatever library they are of."""
+"""Whether the classes of all places of a run agree, in number, names and order; plain data, of whatever library."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -39,7 +39,7 @@ class Classes(NamedTuple):
 
 
 def compare_splits(found: Sequence[Classes]) -> Iterator[Finding]:
-    """Report classes that are not in all splits, or in another order; the first split is what the others are held to."""
+    """Report classes that are not in all splits, or in another order; the others are compared with the first split."""
     names = list(dict.fromkeys(name for classes in found for name in classes.names))
     agree = all(ours == other for classes in found for ours, other in zip(found[0].names, classes.names, strict=False))
     longer = any(len(classes.names) > len(found[0].names) for classes in found)
@@ -75,7 +75,9 @@ def compare_folders(split: str, folders: Sequence[str], named: Sequence[str]) ->
         yield from compare_splits([ours, other])
 
 
-def compare_numbers(found: Sequence[Classes], numbers: Mapping[str, int], deeper: int = 0) -> Iterator[tuple[str, Fault]]:
+def compare_numbers(
+    found: Sequence[Classes], numbers: Mapping[str, int], deeper: int = 0
+) -> Iterator[tuple[str, Fault]]:
     """Compare the number of classes of each split with those of heads, preprocessor and metrics.
 
     Args:
@@ -84,9 +86,8 @@ def compare_numbers(found: Sequence[Classes], numbers: Mapping[str, int], deeper
         deeper: How many folders lie in the class folders of the first split, if they hold no images of their own.
     """
     if len(set(numbers.values())) > 1:
-        yield 'config', OTHER_NUMBERS._replace(
-            what=f'{OTHER_NUMBERS.what}: ' + ', '.join(f'{name}={number}' for name, number in numbers.items())
-        )
+        given = ', '.join(f'{name}={number}' for name, number in numbers.items())
+        yield 'config', OTHER_NUMBERS._replace(what=f'{OTHER_NUMBERS.what}: {given}')
     for classes in found:
         count = len(classes.names)
         for name, number in numbers.items():

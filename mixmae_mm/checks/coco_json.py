@@ -56,7 +56,8 @@ def _read_coco(path: str, changed: int) -> CocoFile:
     with open(path, 'rb') as file:
         data = json.load(file)
     lists = {key: data[key] for key in ALWAYS}
-    lacking = Counter((key, field) for key, fields in ALWAYS.items() for x in lists[key] for field in fields if field not in x)
+    pairs = ((key, field) for key, fields in ALWAYS.items() for field in fields)
+    lacking = Counter({(key, field): sum(field not in x for x in lists[key]) for key, field in pairs})
     annotations = lists['annotations']
     lacking['annotations', 'segmentation'] = sum(not x.get('segmentation') for x in annotations)
     lacking['annotations', 'iscrowd'] = sum('iscrowd' not in x for x in annotations)

@@ -34,42 +34,63 @@ def check_config(config: Config, splits: Sequence[str] = ALL, report: Report | N
         report: What is found is added here.
     """
     report = report or Report()
-    found, numbers = [], model_numbers(config)
-    deeper = 0
-    for split in ALL:
-        for settings in settings_of(config, split):
-            dataset = open_dataset(settings, config.get('default_scope'))
-            if dataset is None:
-                continue
-            source = Source(config, split, settings, dataset)
-            report.add(split, source.findings(numbers) if split in splits else ())
-            found += [Classes(split, source.names())] if source.names() else []
-            deeper = deeper or source.deeper()
+    found, numbers, deeper = [], model_numbers(config), 0
+    for where, settings in _distinct(config):
+        dataset = open_dataset(settings, config.get('default_scope'))
+        if dataset is None:
+            continue
+        source = Source(settings, dataset)
+        read = ', '.join(split for split in where if split in splits)
+        report.add(read, source.findings(read, numbers) if read else ())
+        found += [Classes(split, source.names()) for split in where if source.names()]
+        deeper = deeper or source.deeper()
     _compare(config, splits, found, numbers, deeper, report)
     for split in splits:
         report.add(split, metric_findings(config, split, numbers))
     return report
 
 
+def _distinct(config: Config) -> list[tuple[list[str], ConfigDict]]:
+    """Return the settings of all datasets, each once, with the splits that read it."""
+    found = []
+    for split in ALL:
+        for settings in settings_of(config, split):
+            same = next((where for where, others in found if others == settings), None)
+            if same is None:
+                found.append(([split], settings))
+            elif split not in same:
+                same.append(split)
+    return found
+
+
 def _compare(
     config: Config, splits: Sequence[str], found: list[Classes], numbers: dict[str, int], deeper: int, report: Report
 ) -> None:
     """Compare the classes of all splits, and their numbers with those that settings say."""
-    distinct = {names: [classes.split for classes in found if classes.names == names] for _, names in found}
-    joined = [Classes(', '.join(dict.fromkeys(where)), names) for names, where in distinct.items()]
-    if len(joined) > 1:
-        report.add(', '.join(classes.split for classes in joined), compare_splits(joined))
+    read = _joined([classes for classes in found if classes.split in ('train', *splits)])
+    report.add(', '.join(classes.split for classes in read), compare_splits(read))
+    for other in _joined([classes for classes in found if classes.split not in ('train', *splits)]):
+        findings = compare_splits([*read[:1], other])  # of no concern to this run, but to a later one
+        report.add(other.split, ((fault._replace(severity='warning'), case) for fault, case in findings))
     for split in splits:
         numbers = numbers | metric_numbers(config, split)
-    for where, fault in compare_numbers(joined, numbers, deeper):
+    for where, fault in compare_numbers(read, numbers, deeper):
         report.add(where, [(fault, '')])
+
+
+def _joined(found: list[Classes]) -> list[Classes]:
+    """Join the splits that have the same classes."""
+    where = {}
+    for classes in found:
+        where.setdefault(classes.names, []).append(classes.split)
+    return [Classes(', '.join(dict.fromkeys(splits)), names) for names, splits in where.items()]
 
 
 class Source:
     """A dataset that a loader of a config reads, opened without its samples."""
 
-    def __init__(self, config: Config, split: str, settings: ConfigDict, dataset: BaseDataset) -> None:
-        self.config, self.split, self.settings, self.dataset = config, split, settings, dataset
+    def __init__(self, settings: ConfigDict, dataset: BaseDataset) -> None:
+        self.settings, self.dataset = settings, dataset
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the classes, by label; () where they are not known."""
@@ -90,13 +111,13 @@ class Source:
         bare = all(inner) and all(map(os.path.isdir, (entry.path for place in places for entry in os.scandir(place))))
         return sum(inner) if bare else 0
 
-    def findings(self, numbers: dict[str, int]) -> Iterator[Finding]:
+    def findings(self, split: str, numbers: dict[str, int]) -> Iterator[Finding]:
         """Report what is wrong with the classes of this dataset."""
         named = self.dataset.metainfo.get('classes') or ()
         if isinstance(named, str):
             yield ONE_STRING, named
         elif folders := self.folders():
-            yield from compare_folders(self.split, folders, tuple(named))
+            yield from compare_folders(split, folders, tuple(named))
         elif is_a(self.dataset, 'CustomDataset') and self.dataset.ann_file and self.dataset.with_label:
             yield from self._list_findings(len(named) or min(numbers.values(), default=0))
         elif is_a(self.dataset, 'CocoDataset'):

@@ -107,7 +107,7 @@ def needs_two_images(model: nn.Module) -> bool:
         if isinstance(part, nn.BatchNorm1d):
             return True
         pools = (one for one in part.children() if isinstance(one, nn.AdaptiveAvgPool2d))
-        if isinstance(part, nn.Sequential) and any(pool.output_size in (1, (1, 1)) for pool in pools):
-            if any(isinstance(one, nn.BatchNorm2d) for one in part.modules()):
-                return True
+        to_one = isinstance(part, nn.Sequential) and any(pool.output_size in (1, (1, 1)) for pool in pools)
+        if to_one and any(isinstance(one, nn.BatchNorm2d) for one in part.modules()):
+            return True
     return False

@@ -32,7 +32,8 @@ def metric_findings(config: Config, split: str, numbers: Mapping[str, int]) -> I
         kind = str(metric.get('type', '')).rpartition('.')[2]
         yield from CHECKS.get(kind, _nothing)(config, split, metric, numbers)
         if kind in NEEDS_LABELS and any(_lacks_labels(settings) for settings in settings_of(config, split)):
-            yield _fault(split, kind, 'is given images without labels (with_label=False)', 'leave the evaluator out'), ''
+            what = 'is given images without labels (with_label=False)'
+            yield _fault(split, kind, what, 'leave the evaluator out'), ''
     if split == 'val':
         yield from awaited_findings(config)
 

@@ -1,6 +1,7 @@
 """What a config says of the number of classes: heads, preprocessor, metrics."""
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,8 +22,8 @@ def model_numbers(config: Config) -> dict[str, int]:
 
 def metric_numbers(config: Config, split: str) -> dict[str, int]:
     """Return `num_classes` of all metrics of a split that have it, by its setting."""
-    evaluator = f'{split}_evaluator'
-    return {f'{evaluator}.{m["type"]}.num_classes': m['num_classes'] for m in metrics(config, split) if m.get('num_classes')}
+    given = [metric for metric in metrics(config, split) if metric.get('num_classes')]
+    return {f'{split}_evaluator.{metric["type"]}.num_classes': metric['num_classes'] for metric in given}
 
 
 def metrics(config: Config, split: str) -> list[Mapping]:
@@ -36,7 +37,7 @@ def metrics(config: Config, split: str) -> list[Mapping]:
 def _numbers(name: str, part: Any, scope: str | None) -> Iterator[tuple[str, int]]:
     """Walk through the settings of a model."""
     if isinstance(part, Mapping):
-        if 'num_classes' in part or 'head' in name.rpartition('.')[2]:
+        if 'num_classes' in part or re.search(r'head(\.\d+)?$', name):
             yield f'{name}.num_classes', part.get('num_classes', _default(part, scope))
         inner = part.items()
     elif isinstance(part, list | tuple):
@@ -50,7 +51,7 @@ def _numbers(name: str, part: Any, scope: str | None) -> Iterator[tuple[str, int
 
 def _default(part: Mapping, scope: str | None) -> int | None:
     """Return the number of classes that a head has by itself, such as the 80 of mmdet's."""
-    cls = find_class(MODELS, part.get('type', ''), scope)
+    cls = find_class(MODELS, part['type'], scope) if 'type' in part else None
     for parent in cls.__mro__ if isinstance(cls, type) else ():
         default = inspect.signature(parent.__init__).parameters.get('num_classes')
         if default is not None:

@@ -4,11 +4,9 @@
 """
 
 import logging
-import os
 from collections.abc import Mapping
 from typing import Any
 
-from mmcv.transforms import BaseTransform
 from mmengine.dataset import BaseDataset, Compose
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
@@ -20,7 +18,9 @@ FEWEST = 10  # unreadable pictures, as many as which never stop a run: in a smal
 LARGEST = 0.1  # share of unreadable pictures that is allowed, unless a dataset says another
 
 
-def note_unreadable(unreadable: UnreadableCount, place: tuple[int, str], error: Exception, root: str, share: float) -> None:
+def note_unreadable(
+    unreadable: UnreadableCount, place: tuple[int, str], error: Exception, root: str, share: float
+) -> None:
     """Warn of a picture the first time it is met, with the number of such pictures so far, and list it.
 
     Args:

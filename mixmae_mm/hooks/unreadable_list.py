@@ -15,7 +15,9 @@ from mixmae_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class UnreadableListHook(Hook):
-    """List the images that cannot be read, in training, validation and tests, in `<work_dir>/unreadable.txt`: path, tab, reason.
+    """List the images that cannot be read in `<work_dir>/unreadable.txt`: path, tab, reason.
+
+    Those of training, validation and tests.
 
     Each stands there once, whichever process and loader worker met it. A run that starts anew begins the list anew; a
     resumed one goes on with it.

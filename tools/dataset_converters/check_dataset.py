@@ -25,14 +25,16 @@ from time import perf_counter
 import mixmae_mm  # before the host packages: it mends what is known to break on import
 
 # isort: split
+from dataset_checks.class_folders import ClassSplit, compare_classes
 from dataset_checks.coco import CocoSplit
 from dataset_checks.files import start_crew
-from dataset_checks.finding import KINDS, check, find_splits
+from dataset_checks.finding import KINDS, find_splits
 from dataset_checks.from_config import Split, config_splits
 from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
+from mixmae_mm.checks import check_config
 from mixmae_mm.checks.report import Problem, Report
 from mixmae_mm.failures import readable_errors
 from mixmae_mm.launching import Settings
@@ -128,6 +130,7 @@ def _asked_for(options: argparse.Namespace) -> list[Split]:
         raise ValueError(f'there is no config file {options.config} (looked for in {Path.cwd()})')
     config = Config.fromfile(options.config)
     config.merge_from_dict(options.cfg_options or {})
+    options.config = config
     return config_splits(config)
 
 
@@ -142,7 +145,12 @@ def main(arguments: list[str] | None = None) -> int:
     options, splits = read_arguments(arguments)
     report = Report(options.folder or options.images or '')
     with readable_errors(options.debug), start_crew(options.workers, options.quick) as crew:
-        check(splits, report, crew)
+        for split in splits:
+            split.check(report, crew)
+        if options.config:
+            check_config(options.config, report=report)
+        else:
+            compare_classes([split for split in splits if isinstance(split, ClassSplit)], report)
     if options.json:
         print(as_json(report, perf_counter() - start))
     else:

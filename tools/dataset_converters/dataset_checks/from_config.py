@@ -3,8 +3,6 @@
 import inspect
 import os
 import pickle
-import sys
-from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,6 +16,7 @@ from dataset_checks.mask_labels import Labels
 from dataset_checks.masks import MaskSplit
 from dataset_checks.pictures import PictureSplit
 from dataset_checks.stored import StoredSplit
+from mixmae_mm.checks.sources import find_class
 from mixmae_mm.datasets import LoadBands, LoadPicture
 from mixmae_mm.datasets.bands import whole_reader
 from mixmae_mm.inference.reading import unwrapped
@@ -66,10 +65,7 @@ def _dataset_class(name: str | type, scope: str | None) -> type:
     Raises:
         ValueError: there is none of that name.
     """
-    if isinstance(name, type):
-        return name
-    with redirect_stdout(sys.stderr):  # hosts print when they are imported
-        cls = DATASETS.get(name if '.' in name or not scope else f'{scope}.{name}')
+    cls = find_class(DATASETS, name, scope)
     if cls is None:
         raise ValueError(f'there is no dataset type {name}: is the package it comes from installed?')
     return cls
@@ -135,13 +131,12 @@ def _class_split(dataset: ConfigDict, cls: type) -> Split:
         ann_file = listed
     if not dataset.get('with_label', split != 'test'):
         return PictureSplit('', folder)
-    classes = dataset.get('classes') or _classes(dataset, cls)
-    return ClassSplit('', folder, ann_file, 0 if isinstance(classes, str) else len(classes))  # str: a file of names
+    return ClassSplit('', folder, ann_file)
 
 
 def _coco_split(dataset: ConfigDict, cls: type) -> CocoSplit:
     """Read mmdet's CocoDataset."""
-    return CocoSplit('', _annotations(dataset, cls), _place(dataset, cls, 'img', 'img_path'), _classes(dataset, cls))
+    return CocoSplit('', _annotations(dataset, cls), _place(dataset, cls, 'img', 'img_path'))
 
 
 def _mask_split(dataset: ConfigDict, cls: type) -> Split:
