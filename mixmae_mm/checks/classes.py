@@ -21,6 +21,9 @@ OTHER_ORDER = Fault(
 ONE_STRING = Fault(
     'error', 'classes are one string, which is taken letter by letter', "write a tuple: classes=('nucleus',)"
 )
+NO_NAMES = Fault(
+    'error', 'no classes are named, which IoUMetric counts', 'set metainfo=dict(classes=(...)) of the dataset'
+)
 OTHER_NUMBERS = Fault(
     'error', 'settings with different numbers of classes', 'give all of them the number of classes of the data set'
 )
@@ -29,6 +32,7 @@ TOO_HIGH = Fault(
     'class folders that are named like splits',
     'data_prefix (or data_root) leads one level too high: it must lead to the folder that holds the class folders',
 )
+ADD_IMAGES = 'add images of the others, or set the number of classes lower; nothing, if so meant'
 
 
 class Classes(NamedTuple):
@@ -110,3 +114,5 @@ def compare_labels(labels: Mapping[int, int], number: int) -> Iterator[Finding]:
     what = f'labels that are not from 0 to {number - 1:,}, for {number:,} classes'
     fault = Fault('error', what, "correct the list, or the config's number of classes; labels start at 0")
     yield from ((fault, f'label {label}') for label in sorted(labels) if not 0 <= label < number)
+    if labels and len(labels) < number:
+        yield Fault('warning', f'{len(labels):,} of {number:,} classes have an image', ADD_IMAGES), ''

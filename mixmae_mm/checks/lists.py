@@ -1,5 +1,6 @@
-"""Lists of images and labels, a line "name label" for each, as mmpretrain reads them."""
+"""Lists of images and labels: a line "name label" for each, as mmpretrain reads them, or JSON as mmengine does."""
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -36,3 +37,15 @@ def read_list(ann_file: str) -> tuple[Counter[int], list[Finding]]:
     if labels and 0 not in labels:
         findings.append((NOT_FROM_ZERO, ''))
     return labels, findings
+
+
+def read_labels(ann_file: str) -> tuple[Counter[int], tuple[str, ...]]:
+    """Count the labels of a JSON file as mmengine's datasets have it, and return the names of the classes."""
+    try:
+        with open(ann_file, 'rb') as file:
+            data = json.load(file)
+        given = [entry['gt_label'] for entry in data['data_list']]
+        labels = Counter(label for one in given for label in (one if isinstance(one, list) else [one]))
+        return labels, tuple(data['metainfo'].get('classes') or ())
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return Counter(), ()

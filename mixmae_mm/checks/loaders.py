@@ -76,7 +76,8 @@ def check_batches(split: str, loader: DataLoader, runner: Runner) -> None:
             f'{split}_dataloader.batch_size=... to at most their number'
         )
     last = size if endless else len(sampler) % size or size
-    if split == 'train' and last == 1 and not _drops_last(loader, size) and needs_two_images(runner.model):
+    single = split == 'train' and last == 1 and not _drops_last(loader, size)
+    if single and needs_two_images(runner.model, runner.world_size):
         raise ValueError(
             f'the last batch of {len(sampler):,} images in batches of {size} is a single one, and batch norm behind '
             'global pooling needs two: set train_dataloader.drop_last=True, or another train_dataloader.batch_size'
@@ -87,7 +88,7 @@ def _has_batches(loader: DataLoader, samples: int, size: int) -> bool:
     """Tell whether there is a batch; a sampler that sorts images by their shape may find none in fewer than two."""
     if not len(loader) or samples >= 2 * size:
         return bool(len(loader))
-    return any(True for _ in loader.batch_sampler)
+    return sum(1 for _ in loader.batch_sampler) > 0  # to the end, where it forgets what it has sorted
 
 
 def _buckets(loader: DataLoader) -> str:
@@ -101,13 +102,14 @@ def _drops_last(loader: DataLoader, size: int) -> bool:
     return size > 1 and bool(getattr(loader.batch_sampler, 'drop_last', loader.drop_last))
 
 
-def needs_two_images(model: nn.Module) -> bool:
+def needs_two_images(model: nn.Module, world_size: int = 1) -> bool:
     """Tell whether a model normalizes over a batch what it has pooled to one value for each channel."""
+    norms = (nn.BatchNorm2d, nn.SyncBatchNorm) if world_size == 1 else nn.BatchNorm2d
     for part in model.modules():
         if isinstance(part, nn.BatchNorm1d):
             return True
         pools = (one for one in part.children() if isinstance(one, nn.AdaptiveAvgPool2d))
         to_one = isinstance(part, nn.Sequential) and any(pool.output_size in (1, (1, 1)) for pool in pools)
-        if to_one and any(isinstance(one, nn.BatchNorm2d) for one in part.modules()):
+        if to_one and any(isinstance(one, norms) for one in part.modules()):
             return True
     return False

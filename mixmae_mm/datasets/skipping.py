@@ -113,19 +113,21 @@ class SkippingPipeline(Compose):
             ImportError: a library is missing.
         """
         path = data.get('img_path')
+        ignored = getattr(self.dataset, 'ignore_index', 255)
         for transform in self.transforms:
+            loads = type(transform).__name__.startswith('Load')
             try:
                 data = transform(data)
             except (ImportError, UnreadablePictureError):
                 raise
             except Exception as error:  # broken bytes make decoders raise nearly anything
-                if not type(transform).__name__.startswith('Load'):
+                if not loads:
                     raise
                 raise UnreadablePictureError(f'{path}: {type(error).__name__}: {error}') from error
             if data is None:
                 return None
-        if reason := label_fault(data, self.num_classes):
-            raise UnreadablePictureError(f'{path}: {reason}')
+            if loads and (reason := mask_fault(data, self.num_classes, ignored)):
+                raise UnreadablePictureError(f'{path}: {reason}')
         return data
 
 
@@ -141,17 +143,15 @@ def _marked(result: dict, sample: dict) -> dict:
     return result
 
 
-def label_fault(result: Mapping, num_classes: int | None) -> str:
-    """Say what is wrong with the mask of a sample; '' if nothing is."""
-    samples = result.get('data_samples') if isinstance(result, Mapping) else None
-    mask = getattr(samples, 'gt_sem_seg', None)
-    if mask is None or num_classes is None:
+def mask_fault(data: Mapping, num_classes: int | None, ignored: int) -> str:
+    """Say what is wrong with a mask that was loaded; '' if nothing is."""
+    mask, size = data.get('gt_seg_map'), data.get('ori_shape')
+    if mask is None:
         return ''
-    wrong = mask.data[(mask.data >= num_classes) & (mask.data != IGNORED)]
-    return f'the mask has label {int(wrong.max())}, the classes are 0 to {num_classes - 1}' if len(wrong) else ''
-
-
-IGNORED = 255  # of mmseg's masks
+    if size is not None and mask.shape[:2] != tuple(size[:2]):
+        return f'the mask is {mask.shape[1]} x {mask.shape[0]}, the image {size[1]} x {size[0]}'
+    wrong = mask[(mask >= num_classes) & (mask != ignored)] if num_classes else ()
+    return f'the mask has label {wrong.max()}, where classes are 0 to {num_classes - 1}' if len(wrong) else ''
 
 
 def skip_unreadable(dataset: Dataset, evaluating: bool, num_classes: int | None) -> None:

@@ -120,19 +120,30 @@ def test_class_folders_that_hold_the_classes(root):
 def test_a_list_with_labels_out_of_range_and_lines_without_one(root):
     (root / 'list.txt').write_text('cat/a.jpg 0\ncow/a.jpg 3\ndog/a.jpg\n')
     found = problems(root, **{'train_dataloader.dataset.ann_file': 'list.txt'})
-    assert {(severity, where) for severity, where, _ in found} == {('error', 'train')}
+    assert {(severity, where) for severity, where, _ in found} == {('error', 'train'), ('warning', 'train')}
     assert any('labels that are not from 0 to 2, for 3 classes: 1 (label 3)' in text for *_, text in found)
     assert any('without a label: 1 (dog/a.jpg)' in text for *_, text in found)
+    assert ('warning', 'train') == found[-1][:2]
+    assert '2 of 3 classes have an image' in found[-1][2]
+
+
+def test_labels_in_json(root):
+    data = [dict(img_path='cat/a.jpg', gt_label=label) for label in ([0, 1], [2], [3])]
+    (root / 'list.json').write_text(json.dumps(dict(metainfo=dict(classes=NAMES), data_list=data)))
+    kind = {'type': 'mmpretrain.MultiLabelDataset', 'ann_file': 'list.json'}
+    found = problems(root, **{f'{split}_dataloader.dataset.{key}': kind[key] for key in kind for split in SPLITS})
+    assert [one[:2] for one in found] == [('error', 'train'), ('error', 'val')]
+    assert 'labels that are not from 0 to 2, for 3 classes: 1 (label 3)' in found[0][2]
 
 
 @pytest.fixture
 def coco(tmp_path):
-    """Writes a JSON file of two images with a box and an outline each; changes entries as it is told."""
+    """Writes a JSON file of two images and three objects; changes entries as it is told."""
     pytest.importorskip('mmdet', reason='the dense requirements are not installed')
 
-    def write(name, categories=NAMES, drop=(), annotations=2):
+    def write(name, categories=NAMES, drop=(), annotations=3):
         objects = [
-            dict(id=i, image_id=i, category_id=1, bbox=[1, 1, 8, 8], area=64, iscrowd=0, segmentation=[OUTLINE])
+            dict(id=i, image_id=i % 2, category_id=i % 3 + 1, bbox=[1, 1, 8, 8], area=64, iscrowd=0, segmentation=[OUTLINE])
             for i in range(annotations)
         ]
         data = dict(
@@ -187,7 +198,7 @@ def test_all_heads_of_a_detector(tmp_path, coco):
 def test_annotations_that_lack_a_field(tmp_path, coco, field):
     coco('val', drop=(field,))
     texts = [text for severity, *_, text in detection(tmp_path) if severity == 'error']
-    assert any(f"'{field}' is missing in 2 of 2 annotations of {tmp_path}/val.json" in text for text in texts)
+    assert any(f"'{field}' is missing in 3 of 3 annotations of {tmp_path}/val.json" in text for text in texts)
 
 
 @pytest.mark.dense
