@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
@@ -13,6 +14,7 @@ from mixmae_mm.checks.numbers import model_numbers
 from mixmae_mm.checks.sources import settings_of
 from mixmae_mm.datasets.skipping import skip_unreadable
 from mixmae_mm.evaluation.partial import PartialEvaluator
+from mixmae_mm.mixing import group_images
 
 
 def open_loaders(runner: Runner, *splits: str, doubts: Sequence[str] = ()) -> None:
@@ -62,7 +64,7 @@ def check_batches(split: str, loader: DataLoader, runner: Runner) -> None:
     """Refuse a loader without batches, of which mmengine only says that an epoch has length 0.
 
     Raises:
-        ValueError: an epoch has no batch, or one that batch norm cannot take.
+        ValueError: an epoch has no batch, or one that cannot be mixed or that batch norm cannot take.
     """
     sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
     size = loader.batch_size or getattr(loader.batch_sampler, 'batch_size', 0)
@@ -75,12 +77,26 @@ def check_batches(split: str, loader: DataLoader, runner: Runner) -> None:
             f'process(es){_buckets(loader)}, and drop_last leaves out what is less: add pictures, or set --cfg-options '
             f'{split}_dataloader.batch_size=... to at most their number'
         )
-    last = size if endless else len(sampler) % size or size
-    single = split == 'train' and last == 1 and not _drops_last(loader, size)
-    if single and needs_two_images(runner.model, runner.world_size):
+    if split == 'train':
+        drops = getattr(loader.batch_sampler, 'drop_last', loader.drop_last)
+        last = 0 if endless or drops else len(sampler) % size
+        _check_sizes([size] * (endless or len(sampler) >= size) + [last] * (last > 0), runner)
+
+
+def _check_sizes(sizes: list[int], runner: Runner) -> None:
+    """Refuse batches that the model cannot train on.
+
+    Raises:
+        ValueError: they cannot be mixed, or batch norm cannot take them.
+    """
+    model = getattr(runner.model, 'module', runner.model)
+    for size in sizes:
+        group_images(torch.empty(size), getattr(getattr(model, 'data_preprocessor', None), 'num_sources', 1))
+    if 1 in sizes and needs_two_images(model, runner.world_size):
+        which = 'batches are of a single image' if sizes[0] == 1 else 'the last batch is a single image'
         raise ValueError(
-            f'the last batch of {len(sampler):,} images in batches of {size} is a single one, and batch norm behind '
-            'global pooling needs two: set train_dataloader.drop_last=True, or another train_dataloader.batch_size'
+            f'{which}, and batch norm behind global pooling needs two: set train_dataloader.drop_last=True, or another '
+            'train_dataloader.batch_size'
         )
 
 
@@ -95,11 +111,6 @@ def _buckets(loader: DataLoader) -> str:
     """Name a sampler that makes batches of its own."""
     kind = type(loader.batch_sampler).__name__
     return '' if kind == 'BatchSampler' else f', sorted by batch_sampler={kind}'
-
-
-def _drops_last(loader: DataLoader, size: int) -> bool:
-    """Tell whether a batch that is not full is left out."""
-    return size > 1 and bool(getattr(loader.batch_sampler, 'drop_last', loader.drop_last))
 
 
 def needs_two_images(model: nn.Module, world_size: int = 1) -> bool:

@@ -14,7 +14,7 @@ CONFIGS = Path(__file__).parents[2] / 'configs'
 CLASSIFICATION = CONFIGS / 'classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_shapes-64px.py'
 DETECTION = CONFIGS / 'detection/mask-rcnn_mixmim-swin-micro-scratch_fpn_1xb16-6e_shapes-64px.py'
 NAMES = ('cat', 'cow', 'dog')
-OUTLINE = [1, 1, 9, 1, 9, 9]
+OBJECT = dict(bbox=[1, 1, 8, 8], area=64, iscrowd=0, segmentation=[[1, 1, 9, 1, 9, 9]])
 SPLITS = ('train', 'val', 'test')
 
 
@@ -123,7 +123,7 @@ def test_a_list_with_labels_out_of_range_and_lines_without_one(root):
     assert {(severity, where) for severity, where, _ in found} == {('error', 'train'), ('warning', 'train')}
     assert any('labels that are not from 0 to 2, for 3 classes: 1 (label 3)' in text for *_, text in found)
     assert any('without a label: 1 (dog/a.jpg)' in text for *_, text in found)
-    assert ('warning', 'train') == found[-1][:2]
+    assert found[-1][:2] == ('warning', 'train')
     assert '2 of 3 classes have an image' in found[-1][2]
 
 
@@ -131,7 +131,8 @@ def test_labels_in_json(root):
     data = [dict(img_path='cat/a.jpg', gt_label=label) for label in ([0, 1], [2], [3])]
     (root / 'list.json').write_text(json.dumps(dict(metainfo=dict(classes=NAMES), data_list=data)))
     kind = {'type': 'mmpretrain.MultiLabelDataset', 'ann_file': 'list.json'}
-    found = problems(root, **{f'{split}_dataloader.dataset.{key}': kind[key] for key in kind for split in SPLITS})
+    places = [f'{split}_dataloader.dataset' for split in SPLITS]
+    found = problems(root, **{f'{place}.{key}': kind[key] for key in kind for place in places})
     assert [one[:2] for one in found] == [('error', 'train'), ('error', 'val')]
     assert 'labels that are not from 0 to 2, for 3 classes: 1 (label 3)' in found[0][2]
 
@@ -142,10 +143,7 @@ def coco(tmp_path):
     pytest.importorskip('mmdet', reason='the dense requirements are not installed')
 
     def write(name, categories=NAMES, drop=(), annotations=3):
-        objects = [
-            dict(id=i, image_id=i % 2, category_id=i % 3 + 1, bbox=[1, 1, 8, 8], area=64, iscrowd=0, segmentation=[OUTLINE])
-            for i in range(annotations)
-        ]
+        objects = [dict(OBJECT, id=i, image_id=i % 2, category_id=i % 3 + 1) for i in range(annotations)]
         data = dict(
             images=[dict(id=i, file_name=f'{name}{i}.jpg', width=64, height=64) for i in range(2)],
             categories=[dict(id=number, name=one) for number, one in enumerate(categories, 1)],

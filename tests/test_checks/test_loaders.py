@@ -170,8 +170,8 @@ EMPTY = {
     'extensions': (dict(dataset=dict(extensions=['.jpg'])), ["extensions=('.jpg',)", '8 files (8 .png)']),
     'filter': (dict(dataset=dict(indices=0)), ['none of 8 images is left by indices=0']),
     'batch': (dict(batch_size=9, drop_last=True), ['8 pictures', 'batch of 9', 'batch_size=...']),
-    'single last one': (dict(batch_size=7), ['last batch of 8 images', 'drop_last=True']),
-    'single ones': (dict(batch_size=1), ['in batches of 1', 'batch_size']),
+    'single last one': (dict(batch_size=7), ['the last batch is a single image', 'drop_last=True']),
+    'single ones': (dict(batch_size=1), ['batches are of a single image', 'batch_size']),
     'files': (dict(dataset=dict(data_prefix='other', ann_file='list.txt')), ['none of the 2 files', 'data_prefix']),
 }
 
@@ -184,7 +184,7 @@ def test_loaders_that_give_nothing_are_refused(run, folder, case, split):
     if split == 'val' and case.startswith('single'):
         run(val=settings, start=False)  # batch norm takes any batch there
         return
-    with pytest.raises(ValueError, match=f'^({split}_dataloader|8 pictures|the last batch)') as error:
+    with pytest.raises(ValueError, match=f'^({split}_dataloader|8 pictures|the last batch|batches are)') as error:
         run(**{split: settings}, start=False)
     assert all(word in str(error.value) for word in words), error.value
 
