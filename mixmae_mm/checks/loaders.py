@@ -84,15 +84,15 @@ def check_batches(split: str, loader: DataLoader, runner: Runner) -> None:
 
 
 def _check_sizes(sizes: list[int], runner: Runner) -> None:
-    """Refuse batches that the model cannot train on.
+    """Refuse batches that the model, or its config where a strategy builds it later, cannot train on.
 
     Raises:
         ValueError: they cannot be mixed, or batch norm cannot take them.
     """
-    model = getattr(runner.model, 'module', runner.model)
+    model = runner.model.module if hasattr(runner.model, 'module') else runner.model
     for size in sizes:
         group_images(torch.empty(size), getattr(getattr(model, 'data_preprocessor', None), 'num_sources', 1))
-    if 1 in sizes and needs_two_images(model, runner.world_size):
+    if 1 in sizes and isinstance(model, nn.Module) and needs_two_images(model, runner.world_size):
         which = 'batches are of a single image' if sizes[0] == 1 else 'the last batch is a single image'
         raise ValueError(
             f'{which}, and batch norm behind global pooling needs two: set train_dataloader.drop_last=True, or another '
