@@ -9,14 +9,12 @@ SPLITS = {'train', 'training', 'val', 'valid', 'validation', 'test', 'testing'}
 
 OTHER_CLASSES = Fault(
     'error',
-    'classes that are not in all splits, so that labels differ',
-    'labels are places in the list of classes (folders: in the alphabet), so each split needs the same: add or delete',
-)
-LACKING = Fault(
-    'warning', 'classes that are not in all splits, though labels agree', 'add them, or nothing, if so meant'
+    'classes that are not in all splits',
+    'classes are numbered by their place in the list, folders by the alphabet, so each split needs the same: add them '
+    '(an empty folder does), or delete them',
 )
 OTHER_ORDER = Fault(
-    'error', 'classes that stand in another order, so that labels differ', 'name them everywhere in the same order'
+    'error', 'classes that stand in another order', 'name them everywhere in the same order, which gives the labels'
 )
 ONE_STRING = Fault(
     'error', 'classes are one string, which is taken letter by letter', "write a tuple: classes=('nucleus',)"
@@ -44,16 +42,11 @@ class Classes(NamedTuple):
 
 def compare_splits(found: Sequence[Classes]) -> Iterator[Finding]:
     """Report classes that are not in all splits, or in another order; the others are compared with the first split."""
-    names = list(dict.fromkeys(name for classes in found for name in classes.names))
-    agree = all(ours == other for classes in found for ours, other in zip(found[0].names, classes.names, strict=False))
-    longer = any(len(classes.names) > len(found[0].names) for classes in found)
-    lacking = False
-    for name in sorted(names):
+    for name in sorted({name for classes in found for name in classes.names}):
         where = [classes.split for classes in found if name in classes.names]
         if len(where) < len(found):
-            lacking = True
-            yield LACKING if agree and not longer else OTHER_CLASSES, f'{name} (only in {", ".join(where)})'
-    if not agree and not lacking:
+            yield OTHER_CLASSES, f'{name} (only in {", ".join(where)})'
+    if all(set(classes.names) == set(found[0].names) for classes in found):
         yield from (case for classes in found[1:] for case in compare_order(found[0], classes))
 
 

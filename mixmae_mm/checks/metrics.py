@@ -25,7 +25,7 @@ def metric_findings(config: Config, split: str, numbers: Mapping[str, int]) -> I
     """Report metrics of a split that cannot be computed, and settings that wait for one that is not there."""
     if split != 'train':
         given = {name: config.get(f'{split}_{name}') is not None for name in ('dataloader', 'cfg', 'evaluator')}
-        if len(set(given.values())) > 1:
+        if len(set(given.values())) > 1 and (given['cfg'] or given['evaluator']):
             yield from ((HALF, f'no {split}_{name}') for name, is_there in given.items() if not is_there)
             return
     for metric in metrics(config, split):

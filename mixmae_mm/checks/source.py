@@ -57,8 +57,8 @@ class Source:
             yield from self._list_findings(len(named) or min(numbers.values(), default=0))
         elif is_a(self.dataset, 'CocoDataset'):
             yield from self._coco_findings(tuple(named))
-        elif is_a(self.dataset, 'BaseSegDataset') and not named:
-            yield (NO_NAMES, '') if split != 'train' else (NO_NAMES._replace(severity='warning'), '')
+        elif is_a(self.dataset, 'BaseSegDataset'):
+            yield from [] if named or split == 'train' else [(NO_NAMES, '')]
         elif labels := self.labels()[0]:
             yield from compare_labels(labels, len(self.names()) or min(numbers.values(), default=max(labels) + 1))
 

@@ -180,7 +180,8 @@ EMPTY = {
 @pytest.mark.parametrize('split', ['train', 'val'])
 def test_loaders_that_give_nothing_are_refused(run, folder, case, split):
     settings, words = EMPTY[case]
-    (folder / 'list.txt').write_text('no/0.png 0\nyes/0.png 1\n')
+    if case == 'files':
+        (folder / 'list.txt').write_text('no/0.png 0\nyes/0.png 1\n')
     if split == 'val' and case.startswith('single'):
         run(val=settings, start=False)  # batch norm takes any batch there
         return

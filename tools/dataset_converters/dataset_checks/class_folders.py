@@ -29,7 +29,7 @@ NO_CLASS_PICTURES = Fault('error', 'class folders without pictures', 'unpack the
 LOOSE = Fault('warning', 'pictures outside the class folders, which are not read', 'move them, or delete them')
 UNREAD = Fault('warning', 'pictures that mmpretrain leaves out by their ending', 'save them as .jpg or .png')
 HIDDEN = Fault(
-    'warning', "hidden folders, which are no classes here, but are for mmpretrain's own tools", 'delete them'
+    'warning', 'hidden folders, which are left out', "delete them, since mmpretrain's own tools take them for classes"
 )
 
 
@@ -121,6 +121,7 @@ def _are_of_imagenet(names: Sequence[str] | Counter[str]) -> bool:
 def compare_classes(splits: Sequence[ClassSplit], report: Report) -> None:
     """Compare the class folders of all splits, and look through lists, as `check_config` does for a config."""
     folders = [Classes(split.name, tuple(class_folders(split.folder))) for split in splits if not split.ann_file]
+    folders = [classes for classes in folders if classes.names]
     report.add(', '.join(classes.split for classes in folders), compare_splits(folders))
     for split in splits:
         report.add(split.name, read_list(split.ann_file)[1] if split.ann_file else ())
