@@ -7,7 +7,7 @@ from mmengine.registry import METRICS
 
 from mixmae_mm.checks.numbers import metrics
 from mixmae_mm.checks.report import Fault, Finding
-from mixmae_mm.checks.sources import find_class
+from mixmae_mm.checks.sources import known_class
 
 COCO_ITEMS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
 IOU_RESULTS = dict(mIoU=('mIoU', 'mAcc'), mDice=('mDice', 'mAcc'), mFscore=('mFscore', 'mPrecision', 'mRecall'))
@@ -40,7 +40,7 @@ def _awaited(config: Config) -> Iterator[tuple[str, str]]:
 
 def metric_names(metric: Mapping, scope: str | None) -> list[str]:
     """List the names under which a metric gives its results; one that ends in * stands for all that begin so."""
-    cls = find_class(METRICS, metric.get('type', ''), scope)
+    cls = known_class(METRICS, metric.get('type', ''), scope)
     prefix = metric.get('prefix') or getattr(cls, 'default_prefix', None)
     start = f'{prefix}/' if prefix else ''
     return [start + name for name in RESULTS.get(getattr(cls, '__name__', ''), _any_name)(metric)]

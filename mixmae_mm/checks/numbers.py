@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
-from mixmae_mm.checks.sources import find_class
+from mixmae_mm.checks.sources import known_class
 
 ELSEWHERE = ('backbone', 'neck', 'rpn', 'semantic', 'teacher')
 """Parts of a model whose classes are not those of the data set."""
@@ -51,7 +51,7 @@ def _numbers(name: str, part: Any, scope: str | None) -> Iterator[tuple[str, int
 
 def _default(part: Mapping, scope: str | None) -> int | None:
     """Return the number of classes that a head has by itself, such as the 80 of mmdet's."""
-    cls = find_class(MODELS, part['type'], scope) if 'type' in part else None
+    cls = known_class(MODELS, part['type'], scope) if 'type' in part else None
     for parent in cls.__mro__ if isinstance(cls, type) else ():
         default = inspect.signature(parent.__init__).parameters.get('num_classes')
         if default is not None:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -20,6 +20,13 @@ def find_class(registry: Registry, name: str | type, scope: str | None) -> type 
         return registry.get(name if '.' in name or not scope else f'{scope}.{name}')
 
 
+def known_class(registry: Registry, name: str | type, scope: str | None) -> type | None:
+    """Find a class as `find_class` does; None too where its library cannot be imported, which the run will say."""
+    with suppress(ImportError):
+        return find_class(registry, name, scope)
+    return None
+
+
 def settings_of(config: Config, split: str) -> Iterator[ConfigDict]:
     """Return the settings of the datasets that the loader of a split reads."""
     dataset = (config.get(f'{split}_dataloader') or {}).get('dataset')
@@ -31,7 +38,7 @@ def open_dataset(settings: ConfigDict, scope: str | None, **others: Any) -> Base
 
     What keeps it from being built is said when it is built for the run.
     """
-    cls = find_class(DATASETS, settings.get('type', ''), scope)
+    cls = known_class(DATASETS, settings.get('type', ''), scope)
     if not isinstance(cls, type) or not issubclass(cls, BaseDataset):
         return None
     settings = {key: value for key, value in settings.items() if key not in ('type', '_scope_')}
