@@ -126,7 +126,7 @@ class PictureDataset(BaseDataset):
             ValueError: it is one too many.
         """
         place = idx, self.data_list[idx]['img_path']
-        note_unreadable(self.unreadable, place, error, self.data_root, self.max_unreadable)
+        note_unreadable(self.unreadable, place, error, self.data_root, self.max_unreadable, all_below=True)
 
 
 def _check_endings(endings: Sequence[str] | None) -> tuple[str, ...] | None:

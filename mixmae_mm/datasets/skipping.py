@@ -19,7 +19,12 @@ LARGEST = 0.1  # share of unreadable pictures that is allowed, unless a dataset 
 
 
 def note_unreadable(
-    unreadable: UnreadableCount, place: tuple[int, str], error: Exception, root: str, share: float
+    unreadable: UnreadableCount,
+    place: tuple[int, str],
+    error: Exception,
+    root: str,
+    share: float = LARGEST,
+    all_below: bool = False,
 ) -> None:
     """Warn of a picture the first time it is met, with the number of such pictures so far, and list it.
 
@@ -29,6 +34,8 @@ def note_unreadable(
         error: What was raised.
         root: Where the pictures of the dataset lie.
         share: How many of all pictures may be unreadable.
+        all_below: Whether those count that other processes, or an earlier part of the run, have listed below `root`:
+            where nothing else lies there.
 
     Raises:
         ValueError: it is one too many.
@@ -36,7 +43,8 @@ def note_unreadable(
     index, path = place
     if unreadable.flags[index]:
         return
-    count = unreadable.note(index, path, str(error).removeprefix(f'{path}: '), root)
+    listed = unreadable.note(index, path, str(error).removeprefix(f'{path}: '), root)
+    count = listed if all_below else int(unreadable.flags.sum())
     text = f'unreadable picture skipped ({count} so far): {error}'
     print_log(text, logger='current', level=logging.WARNING)
     if count > max(FEWEST, share * len(unreadable.flags)):
@@ -100,7 +108,7 @@ class SkippingPipeline(Compose):
         try:
             return self._run(data)
         except UnreadablePictureError as error:
-            note_unreadable(self.unreadable, (index, path), error, self.dataset.data_root or '', LARGEST)
+            note_unreadable(self.unreadable, (index, path), error, self.dataset.data_root or '')
             if self.unreadable.flags.all():
                 raise ValueError(f'none of the {len(self.dataset):,} samples can be read, the last: {error}') from error
         return Broken
