@@ -111,3 +111,15 @@ def test_workers_of_any_kind_get_it():
     dataset = Texts(['1', '?'])
     skip_unreadable(dataset, evaluating=True, num_classes=None)
     assert pickle.loads(pickle.dumps(dataset))[1]['inputs'] == 1
+
+
+def test_what_is_broken_in_one_split_does_not_count_for_another(tmp_path):
+    train, val = Texts(['?'] * 15 + ['1'] * 185, data_root='/data'), Texts(['?', '1'] + ['1'] * 98, data_root='/data')
+    for dataset in (train, val):
+        skip_unreadable(dataset, evaluating=True, num_classes=None)
+        dataset.pipeline.unreadable.list_in(str(tmp_path / 'list.txt'))
+    assert train[0]['inputs'] == val[0]['inputs'] == 1  # 15 of 200 and 1 of 100, where 16 of 100 were too many
+    more = Texts(['?'] * 11 + ['1'] * 89, data_root='/data')
+    skip_unreadable(more, evaluating=True, num_classes=None)
+    with pytest.raises(ValueError, match=r"11 of 100 pictures of '/data' \(11.0%\) cannot be read"):
+        more[0]
