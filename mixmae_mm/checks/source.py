@@ -22,8 +22,10 @@ class Source:
         self.settings, self.dataset = settings, dataset
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of the classes, by label; () where they are not known."""
+        """Return the names of the classes, by label; () where they are not known, or there are no labels."""
         named = self.dataset.metainfo.get('classes') or ()
+        if not getattr(self.dataset, 'with_label', True):
+            return ()
         return () if isinstance(named, str) else tuple(named) or tuple(self.folders()) or self.labels()[1]
 
     def labels(self) -> tuple[Counter[int], tuple[str, ...]]:

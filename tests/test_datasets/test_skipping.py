@@ -99,12 +99,13 @@ def test_masks_with_other_labels_or_sizes_are_broken_samples():
 
 
 def test_datasets_that_are_repeated_and_joined():
-    parts = [Texts(['1', '?']), Texts(['?', '4'])]
-    dataset = ConcatDataset([RepeatDataset(parts[0], times=2), parts[1]])
-    skip_unreadable(dataset, evaluating=True, num_classes=None)
-    assert [dataset[index]['inputs'] for index in (1, 3, 4, 5)] == [1, 1, 1 / 4, 1 / 4]
-    flags = [count.flags.tolist() for count in unreadable_counts(dataset)]
-    assert flags == [[False, True], [True, False]]
+    joined, repeated = ConcatDataset([Texts(['1', '?']), Texts(['?', '4'])]), RepeatDataset(Texts(['?', '2']), times=2)
+    for dataset in (joined, repeated):
+        skip_unreadable(dataset, evaluating=True, num_classes=None)
+    assert [joined[index]['inputs'] for index in range(4)] == [1, 1, 1 / 4, 1 / 4]
+    assert [repeated[index]['inputs'] for index in range(4)] == [1 / 2] * 4
+    flags = [count.flags.tolist() for dataset in (joined, repeated) for count in unreadable_counts(dataset)]
+    assert flags == [[False, True], [True, False], [True, False]]
 
 
 def test_workers_of_any_kind_get_it():
