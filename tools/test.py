@@ -13,6 +13,7 @@ from mmengine.hooks import PrepareTTAHook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mixmae_mm.checks import check_config, open_loaders
 from mixmae_mm.failures import check_checkpoint, readable_errors
 from mixmae_mm.launching import argument_parser, join_processes, read_config
 from mixmae_mm.strategies import leave_strategy
@@ -89,8 +90,10 @@ def main() -> None:
             augment_tests(config)
         join_processes(config)
         config.resume, config.load_from = False, args.checkpoint
+        doubts = check_config(config, ('test',)).refuse()
         runner = RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
         keep_apart(runner)
+        open_loaders(runner, 'test', doubts=doubts)
         if args.tta:
             runner.register_hook(PrepareTTAHook(config.tta_model))
         if args.out:

@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mixmae_mm.checks import check_config, open_loaders
 from mixmae_mm.config_checks import check_schedule
 from mixmae_mm.failures import check_checkpoint, readable_errors
 from mixmae_mm.host_memory import keep_freed_memory
@@ -70,21 +71,6 @@ def check_settings(config: Config, epoch_length: int | None = None) -> None:
         say(warning, logging.WARNING)
 
 
-def check_batches(runner: Runner) -> None:
-    """Refuse pictures too few for a single batch, of which mmengine only says that an epoch has length 0.
-
-    Raises:
-        ValueError: an epoch has no batch.
-    """
-    loader = runner.train_loop.dataloader
-    if not len(loader):
-        raise ValueError(
-            f'{len(loader.dataset)} pictures do not fill one batch of {loader.batch_size} for each of '
-            f'{runner.world_size} process(es), and drop_last leaves out what is less: add pictures, or set '
-            '--cfg-options train_dataloader.batch_size=... to at most their number'
-        )
-
-
 def main() -> None:
     """Build the runner and train."""
     args = parse_args()
@@ -98,9 +84,10 @@ def main() -> None:
         set_lr_scaling(config, args.auto_scale_lr)
         check_settings(config)
         fit_strategy(config)
+        doubts = check_config(config, ('train', 'val')).refuse()
         runner = RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
-        check_batches(runner)
-        check_settings(config, len(runner.train_loop.dataloader))
+        open_loaders(runner, 'train', 'val', doubts=doubts)
+        check_settings(config, len(runner.train_dataloader))
         runner.train()
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

@@ -1,19 +1,16 @@
 """What all our datasets of pictures share: broken ones are replaced, counted and listed, and too many stop a run."""
 
-import logging
 import os
 from collections.abc import Callable, Sequence
 
 from mmengine.dataset import BaseDataset
-from mmengine.logging import print_log
 
 from mixmae_mm.datasets.listing import Listing
 from mixmae_mm.datasets.loading import UnreadablePictureError
+from mixmae_mm.datasets.skipping import LARGEST, note_unreadable
 from mixmae_mm.datasets.unreadable import UnreadableCount
 from mixmae_mm.models.settings import check_share, check_whole
 from mixmae_mm.names import expand, shown
-
-FEWEST = 10  # unreadable pictures, as many as which never stop a run: in a small set one or two are a large share
 
 
 class PictureDataset(BaseDataset):
@@ -43,7 +40,7 @@ class PictureDataset(BaseDataset):
         indices: int | Sequence[int] | None = None,
         test_mode: bool = False,
         max_refetch: int = 100,
-        max_unreadable: float = 0.1,
+        max_unreadable: float = LARGEST,
         endings: Sequence[str] | None = None,
     ) -> None:
         if not isinstance(data_root, str | os.PathLike):
@@ -127,32 +124,13 @@ class PictureDataset(BaseDataset):
         raise ValueError(_too_many_in_a_row(failures, self.data_root))
 
     def _note(self, idx: int, error: UnreadablePictureError) -> None:
-        """Warn of a picture the first time it is met, with the number of such pictures so far.
+        """Warn of a picture the first time it is met.
 
         Raises:
             ValueError: it is one too many.
         """
-        if self.unreadable.flags[idx]:
-            return
-        path = self.data_list[idx]['img_path']
-        count = self.unreadable.note(idx, path, str(error).removeprefix(f'{shown(path)}: '), self.data_root)
-        text = f'unreadable picture skipped ({count} so far): {error}'
-        print_log(text, logger='current', level=logging.WARNING)
-        if count > max(FEWEST, self.max_unreadable * len(self)):
-            raise ValueError(self._too_large_a_share(count, error))
-
-    def _too_large_a_share(self, count: int, error: UnreadablePictureError) -> str:
-        """Say how many pictures are broken, which, and what to do."""
-        listed = self.unreadable.listed
-        first = listed.first(self.data_root) if listed else [str(error)]
-        where = f'all are listed in {listed.file}, the first of them' if listed else 'the last of them'
-        again = ', remove the list and go on with --resume' if listed else ''
-        return (
-            f'{count:,} of {len(self):,} pictures of {self.data_root!r} ({count / len(self):.1%}) cannot be read, more '
-            f'than the {self.max_unreadable:.1%} that max_unreadable allows; {where}:'
-            + ''.join(f'\n  {line}' for line in first)
-            + f'\nMend or remove them{again}; or set max_unreadable of the dataset higher'
-        )
+        place = idx, self.data_list[idx]['img_path']
+        note_unreadable(self.unreadable, place, error, self.data_root, self.max_unreadable, all_below=True)
 
 
 def _check_endings(endings: Sequence[str] | None) -> tuple[str, ...] | None:

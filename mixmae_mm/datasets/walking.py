@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from mixmae_mm.names import shown
+from mixmae_mm.names import expand, shown
 
 EXTENSIONS = (
     '.avif', '.bmp', '.dib', '.gif', '.j2k', '.jfif', '.jp2', '.jpe', '.jpeg', '.jpg', '.pbm', '.pgm', '.png', '.pnm',
@@ -18,6 +18,7 @@ EXTENSIONS = (
 
 SETTLED = 2.0  # seconds: a folder may change again within its clock's tick, and not show it
 Stamp = tuple[int, int, int]
+HIDDEN = ('__MACOSX', '@eaDir')  # what macOS, and disks in a network, add to folders; names with a dot are hidden too
 NO_FOLDER: Stamp = (0, 0, 0)
 UNSETTLED: Stamp = (-1, -1, -1)
 
@@ -39,7 +40,7 @@ def runs_below(folder: str, entered: set[str], stamps: dict[str, Stamp]) -> Iter
         return
     entered.add(real)
     with os.scandir(folder) as entries:
-        names = sorted((entry.name, _is_folder(entry, stamps)) for entry in entries if not entry.name.startswith('.'))
+        names = sorted((entry.name, _is_folder(entry, stamps)) for entry in entries if not is_hidden(entry.name))
     for are_folders, run in itertools.groupby(names, operator.itemgetter(1)):
         if are_folders:
             for name, _ in run:
@@ -74,15 +75,24 @@ def _settled(stamp: Stamp) -> Stamp:
     return UNSETTLED if max(stamp[:2]) > time.time_ns() - SETTLED * 1e9 else stamp
 
 
+def is_hidden(name: str) -> bool:
+    """Return whether a name, with slashes, is left out and no class: a part starts with a dot or is in `HIDDEN`."""
+    return any(part.startswith('.') or part in HIDDEN for part in name.split('/'))
+
+
+def class_folders(folder: str) -> list[str]:
+    """List the folders in a folder that are not hidden, sorted: the names of classes, by label."""
+    folder = expand(folder)
+    if not os.path.isdir(folder):
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and not is_hidden(entry.name))
+
+
 def ending(name: str) -> str:
     """Give the ending in lower case, with its dot; the name does not start with one."""
     dot = name.rfind('.')
     return name[dot:].lower() if dot > 0 else ''
-
-
-def is_hidden(name: str) -> bool:
-    """Tell names, with slashes, of files that are left out without a word: a part starts with a dot."""
-    return any(part.startswith('.') for part in name.split('/'))
 
 
 def is_picture(name: str, endings: Sequence[str] | None = None) -> bool:

@@ -1,6 +1,7 @@
 """What pre-trained features are worth, told without fine-tuning."""
 
-from mixmae_mm.evaluation.labelled_pictures import class_folders, extract, label_by_folder, read_labelled
+from mixmae_mm.datasets.walking import class_folders
+from mixmae_mm.evaluation.labelled_pictures import extract, label_by_folder, read_labelled
 from mixmae_mm.evaluation.neighbours import knn_accuracy
 from mixmae_mm.evaluation.probe import probe_accuracy
 from mixmae_mm.evaluation.splits import split_labelled

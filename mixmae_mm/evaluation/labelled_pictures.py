@@ -11,16 +11,11 @@ from torch import Tensor, nn
 
 from mixmae_mm.datasets.listing import Listing
 from mixmae_mm.inference.pictures import PictureReader
-from mixmae_mm.names import expand, shown
+from mixmae_mm.names import shown
 from mixmae_mm.seeding import kept_randomness
 
 Labelled = dict[str, int]
 """Files, each with the number of its class."""
-
-
-def class_folders(folder: str) -> list[str]:
-    """List the classes that a folder has subfolders for, sorted; hidden folders are none."""
-    return sorted(path.name for path in Path(expand(folder)).glob('[!.]*') if path.is_dir())
 
 
 def label_by_folder(listing: Listing, classes: Sequence[str]) -> Labelled:

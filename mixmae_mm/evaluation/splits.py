@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from mixmae_mm.datasets import PictureFolder
-from mixmae_mm.evaluation.labelled_pictures import Labelled, class_folders, label_by_folder
+from mixmae_mm.datasets.walking import class_folders
+from mixmae_mm.evaluation.labelled_pictures import Labelled, label_by_folder
 from mixmae_mm.names import expand
 
 JUDGED_BY = 0.25  # of the pictures

@@ -8,13 +8,16 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
-from mixmae_mm.datasets.picture_dataset import PictureDataset
+from mixmae_mm.datasets.skipping import inner_datasets
+from mixmae_mm.datasets.unreadable import UnreadableCount
 from mixmae_mm.registry import HOOKS
 
 
 @HOOKS.register_module()
 class UnreadableListHook(Hook):
-    """List the training pictures that cannot be read in `<work_dir>/unreadable.txt`: path, tab, reason.
+    """List the images that cannot be read in `<work_dir>/unreadable.txt`: path, tab, reason.
+
+    Those of training, validation and tests.
 
     Each stands there once, whichever process and loader worker met it. A run that starts anew begins the list anew; a
     resumed one goes on with it.
@@ -37,8 +40,15 @@ class UnreadableListHook(Hook):
         if runner.iter == 0 and is_main_process() and os.path.exists(file):
             os.remove(file)
         barrier()  # no process adds before
-        for dataset in picture_datasets(runner.train_dataloader.dataset):
-            dataset.unreadable.list_in(file)
+        self._tell(runner, runner.train_dataloader.dataset)
+
+    def before_val(self, runner: Runner) -> None:
+        """Tell the validation datasets where the list is."""
+        self._tell(runner, runner.val_dataloader.dataset)
+
+    def before_test(self, runner: Runner) -> None:
+        """Tell the test datasets where the list is."""
+        self._tell(runner, runner.test_dataloader.dataset)
 
     def after_train(self, runner: Runner) -> None:
         """Say how many there were."""
@@ -48,15 +58,20 @@ class UnreadableListHook(Hook):
                 count = sum(b'\t' in line for line in lines)
             runner.logger.warning(f'{count:,} unreadable picture{"s" * (count > 1)} skipped; all are listed in {file}')
 
+    def _tell(self, runner: Runner, dataset: Dataset) -> None:
+        """Tell a dataset, and those in it, where the list is."""
+        for unreadable in unreadable_counts(dataset):
+            unreadable.list_in(self._file(runner))
+
     def _file(self, runner: Runner) -> str:
         """Name the list."""
         return os.path.join(runner.work_dir, self.name)
 
 
-def picture_datasets(dataset: Dataset) -> Iterator[PictureDataset]:
-    """Give our datasets among a dataset and those that it repeats or joins."""
-    if isinstance(dataset, PictureDataset):
-        yield dataset
-    inner = [dataset.dataset] if hasattr(dataset, 'dataset') else getattr(dataset, 'datasets', ())
-    for one in inner:
-        yield from picture_datasets(one)
+def unreadable_counts(dataset: Dataset) -> Iterator[UnreadableCount]:
+    """Return the counts of a dataset and of those that it repeats or joins."""
+    for owner in (dataset, getattr(dataset, 'pipeline', None)):
+        if hasattr(owner, 'unreadable'):
+            yield owner.unreadable
+    for one in inner_datasets(dataset):
+        yield from unreadable_counts(one)

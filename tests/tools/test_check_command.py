@@ -11,6 +11,7 @@ from tool_loading import TOOLS, load_tool
 
 SCRIPT = str(TOOLS / 'dataset_converters/check_dataset.py')
 DENSE = 'needs mmdet and mmseg'
+OTHER = 'classes that are not in all splits'
 CONFIGS = Path(__file__).parents[2] / 'configs'
 DETECTION = CONFIGS / 'detection/mask-rcnn_mixmim-swin-base_fpn_1xb2-amp-ms-1x_custom.py'
 SEGMENTATION = CONFIGS / 'segmentation/upernet_mixmim-swin-base_1xb4-amp-40k_custom.py'
@@ -33,7 +34,9 @@ def test_the_custom_config_of_detection(tmp_path, capsys):
         1,
         [
             'error: train: classes of the config that the JSON does not have: 1 (cow)',
+            f'error: train, val, test: {OTHER}: 2 (cow (only in train), dog (only in val, test))',
             'warning: train: categories that the config does not name, and that are left out: 1 (dog)',
+            'warning: train: 1 of 2 classes have an image',
         ],
     )
     (tmp_path / 'val.json').unlink()
@@ -68,7 +71,7 @@ def test_the_custom_config_of_segmentation(tmp_path, capsys):
 def test_a_config_of_classification(tmp_path, capsys):
     class_folders(tmp_path)
     roots = [f'{split}_dataloader.dataset.data_root={tmp_path}' for split in ('train', 'val', 'test')]
-    command = ('--config', CLASSIFICATION, '--cfg-options', *roots)
+    command = ('--config', CLASSIFICATION, '--cfg-options', *roots, 'model.head.num_classes=2')
     status, problems, text = check(capsys, *command)
     assert (status, problems) == (0, [])
     assert cells(text) == [['train', '2', '3', '1', '2'], ['val,', 'test', '2', '2', '1', '1']]
@@ -78,7 +81,8 @@ def test_a_config_of_classification(tmp_path, capsys):
         1,
         [
             f'error: val, test: class folders without pictures: 1 ({tmp_path}/val/bird)',
-            'error: train, val, test: class folders that are not in all splits: 1 (bird (only in val, test))',
+            f'error: train, val, test: {OTHER}: 1 (bird (only in val, test))',
+            'error: val, test: 3 classes, where model.head.num_classes is 2',
         ],
     )
 
@@ -98,13 +102,19 @@ def test_splits_of_imagenet(tmp_path, capsys):
     (tmp_path / 'meta/train.txt').write_text('cat/a.jpg 0\ndog/a.jpg 1\n')
     (tmp_path / 'config.py').write_text(IMAGENET.format(root=str(tmp_path)))
     status, problems, text = check(capsys, '--config', tmp_path / 'config.py')
-    assert (status, problems) == (1, ['error: val: 2 class folders, where the config has 1,000 classes'])
+    assert (status, problems) == (
+        1,
+        [
+            'error: val: 2 class folders, where the config has 1,000 classes',
+            'warning: train: 2 of 1,000 classes have an image',
+        ],
+    )
     assert cells(text) == [['train', '2', '2', '1', '1'], ['val', '2', '2', '1', '1'], ['test', '1']]
     names = [f'{split}_dataloader.dataset.metainfo.classes=("cat", "dog")' for split in ('train', 'val')]
     assert check(capsys, '--config', tmp_path / 'config.py', '--cfg-options', *names)[:2] == (0, [])
     (tmp_path / 'meta/train.txt').write_text('cat/a.jpg 0\ndog/a.jpg 2\n')
     status, problems, _ = check(capsys, '--config', tmp_path / 'config.py', '--cfg-options', *names)
-    assert problems == ["error: train: labels that are not below the config's number of classes: 1 (label 2)"]
+    assert problems == ['error: train: labels that are not from 0 to 1, for 2 classes: 1 (label 2)']
 
 
 LISTED = """

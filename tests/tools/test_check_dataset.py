@@ -77,7 +77,7 @@ CLASSES = {
     'no class folders': (heap, 'error: val: pictures lie in one heap, without class folders'),
     'a class without folder': (
         lose_class,
-        'error: train, val: class folders that are not in all splits: 1 (dog (only in train))',
+        'error: train, val: classes that are not in all splits: 1 (dog (only in train))',
     ),
     'a class without pictures': (
         lambda r: (r / 'val/dog/c.jpg').unlink(),
@@ -85,7 +85,7 @@ CLASSES = {
     ),
     'a hidden folder': (
         lambda r: (r / 'train/.ipynb_checkpoints').mkdir(),
-        'error: train: hidden folders, which mmpretrain takes for classes: 1 (train/.ipynb_checkpoints)',
+        'warning: train: hidden folders, which are left out: 1 (train/.ipynb_checkpoints)',
     ),
     'a picture outside': (
         lambda r: picture(r / 'train/z.jpg'),

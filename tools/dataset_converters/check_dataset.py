@@ -25,14 +25,16 @@ from time import perf_counter
 import mixmae_mm  # before the host packages: it mends what is known to break on import
 
 # isort: split
+from dataset_checks.class_folders import ClassSplit, compare_classes
 from dataset_checks.coco import CocoSplit
-from dataset_checks.faults import Problem, Report
 from dataset_checks.files import start_crew
-from dataset_checks.finding import KINDS, check, find_splits
+from dataset_checks.finding import KINDS, find_splits
 from dataset_checks.from_config import Split, config_splits
 from rich.console import Console
 from rich.table import Table
 
+from mixmae_mm.checks import check_config
+from mixmae_mm.checks.report import Problem, Report
 from mixmae_mm.failures import readable_errors
 from mixmae_mm.launching import Settings, load_config
 from mixmae_mm.load_report import WIDTH
@@ -123,7 +125,8 @@ def _asked_for(options: argparse.Namespace) -> list[Split]:
         return [CocoSplit(Path(options.ann).stem, options.ann, options.images)]
     if options.folder:
         return find_splits(options.folder, options.kind, options.classes)
-    return config_splits(load_config(options.config, options.cfg_options))
+    options.config = load_config(options.config, options.cfg_options)
+    return config_splits(options.config)
 
 
 def _cores() -> int:
@@ -137,7 +140,12 @@ def main(arguments: list[str] | None = None) -> int:
     options, splits = read_arguments(arguments)
     report = Report(options.folder or options.images or '')
     with readable_errors(options.debug), start_crew(options.workers, options.quick) as crew:
-        check(splits, report, crew)
+        for split in splits:
+            split.check(report, crew)
+        if options.config:
+            check_config(options.config, report=report)
+        else:
+            compare_classes([split for split in splits if isinstance(split, ClassSplit)], report)
     if options.json:
         print(as_json(report, perf_counter() - start))
     else:

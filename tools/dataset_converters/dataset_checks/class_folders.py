@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dataset_checks.faults import MISSING, NO_FOLDER, NO_PICTURES, OTHERS, Fault, Finding, Report
+from dataset_checks.faults import MISSING, NO_FOLDER, NO_PICTURES, OTHERS
 from dataset_checks.files import Crew, ending, is_picture
 from dataset_checks.pictures import check_pictures
+from mixmae_mm.checks.classes import Classes, compare_splits
+from mixmae_mm.checks.lists import is_sound, list_lines, read_list
+from mixmae_mm.checks.report import Fault, Finding, Report
 from mixmae_mm.datasets.decoding import MAX_PIXELS
-from mixmae_mm.datasets.walking import EXTENSIONS, files_below
+from mixmae_mm.datasets.walking import EXTENSIONS, class_folders, files_below
 
 IMAGENET_NAME = re.compile(r'n\d{8}')
 IMAGENET = {'train': 1_281_167, 'val': 50_000}
@@ -23,23 +26,15 @@ NO_CLASSES = Fault(
     'meta/<split>.txt beside the folder with a line "name label" for each picture',
 )
 NO_CLASS_PICTURES = Fault('error', 'class folders without pictures', 'unpack them, or delete the folders')
-HIDDEN_CLASSES = Fault('error', 'hidden folders, which mmpretrain takes for classes', 'delete them')
 LOOSE = Fault('warning', 'pictures outside the class folders, which are not read', 'move them, or delete them')
 UNREAD = Fault(
     'warning',
     "pictures that the config's dataset leaves out by their extension",
     'add it to `extensions` of the dataset',
 )
-OTHER_CLASSES = Fault(
-    'error',
-    'class folders that are not in all splits',
-    'classes are numbered by their place in the alphabet, so each split needs the same folders: add or delete',
+HIDDEN = Fault(
+    'warning', 'hidden folders, which are left out', "delete them, since mmpretrain's own tools take them for classes"
 )
-BAD_LINES = Fault('error', 'lines of the list without a label', 'write "name label", the label a number from 0 on')
-TOO_LARGE = Fault(
-    'error', "labels that are not below the config's number of classes", 'correct the list, or metainfo in the config'
-)
-NOT_FROM_ZERO = Fault('warning', 'no picture of the list has label 0', 'number the classes from 0 on, not from 1')
 
 
 @dataclass(frozen=True)
@@ -49,45 +44,41 @@ class ClassSplit:
     name: str
     folder: str
     ann_file: str = ''
-    classes: int = 0
-    """How many classes a config says there are; 0: not known."""
     extensions: tuple[str, ...] = EXTENSIONS
     """Of the files that are read, in lower case."""
     max_pixels: int | None = MAX_PIXELS
     """As of `LoadPicture`."""
 
-    def check(self, report: Report, crew: Crew) -> Counter[str]:
-        """Count and open the pictures; the number of pictures of each class is returned."""
+    def check(self, report: Report, crew: Crew) -> None:
+        """Count and open the pictures."""
         if not os.path.isdir(self.folder):
             report.add(self.name, [(NO_FOLDER, self.folder)])
-            return Counter()
-        listed, folder = self.ann_file, (self.folder, self.extensions)
-        report.add(self.name, list_findings(listed) if listed else folder_findings(*folder))
+            return
+        report.add(self.name, self._findings())
         sizes = Counter() if self.ann_file else Counter(dict.fromkeys(class_folders(self.folder), 0))
         sizes.update(name for name, _ in self.pictures())
         smallest, largest = min(sizes.values(), default=0), max(sizes.values(), default=0)
         counts = dict(classes=len(sizes), pictures=sizes.total(), smallest_class=smallest, largest_class=largest)
         report.count('imagenet', self.name, **counts)
-        report.add(self.name, number_findings(self, sizes))
         report.add(self.name, imagenet_findings(self, sizes))
         check_pictures((path for _, path in self.pictures()), sizes.total(), self, report, crew)
-        return sizes
+
+    def _findings(self) -> Iterator[Finding]:
+        """Tell what is wrong with names, without opening pictures."""
+        if not self.ann_file:
+            yield from folder_findings(self.folder, self.extensions)
+        elif not os.path.isfile(self.ann_file):
+            yield MISSING, self.ann_file
 
     def pictures(self) -> Iterator[tuple[str, str]]:
         """Give each picture after its class: the folder's name, or the label in the list."""
         if self.ann_file:
-            lines = filter(_is_sound, _list_lines(self.ann_file))
+            lines = filter(is_sound, list_lines(self.ann_file))
             yield from ((label, os.path.join(self.folder, name)) for name, label in lines)
             return
         for name in class_folders(self.folder):
             paths = files_below(os.path.join(self.folder, name))
             yield from ((name, path) for path in paths if ending(path) in self.extensions)
-
-
-def class_folders(folder: str) -> list[str]:
-    """List the names of classes."""
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith('.'))
 
 
 def folder_findings(folder: str, extensions: tuple[str, ...]) -> Iterator[Finding]:
@@ -99,7 +90,7 @@ def folder_findings(folder: str, extensions: tuple[str, ...]) -> Iterator[Findin
     if not names:
         yield (NO_CLASSES, '') if loose else (NO_PICTURES, folder)
     yield from ((LOOSE, path) for path in loose if names)
-    yield from ((HIDDEN_CLASSES, path) for path, is_folder in others if is_folder)
+    yield from ((HIDDEN, path) for path, is_folder in others if is_folder)
     for name in names:
         yield from _class_findings(os.path.join(folder, name), extensions)
 
@@ -114,41 +105,6 @@ def _class_findings(folder: str, extensions: tuple[str, ...]) -> Iterator[Findin
             yield UNREAD if is_picture(path) else OTHERS, path
     if not read:
         yield NO_CLASS_PICTURES, folder
-
-
-def _list_lines(ann_file: str) -> Iterator[tuple[str, str]]:
-    """Read names and labels from a list; nothing from one that is not there."""
-    if os.path.isfile(ann_file):
-        with open(ann_file, encoding='utf-8') as lines:
-            for line in filter(None, map(str.strip, lines)):
-                name, _, label = line.rpartition(' ')
-                yield name.strip(), label
-
-
-def _is_sound(line: tuple[str, str]) -> bool:
-    """Tell whether a line of a list has a name and a label."""
-    name, label = line
-    return bool(name) and label.isdecimal()
-
-
-def list_findings(ann_file: str) -> Iterator[Finding]:
-    """Tell what is wrong with a list of names and labels."""
-    if not os.path.isfile(ann_file):
-        yield MISSING, ann_file
-        return
-    labels = {int(line[1]) for line in _list_lines(ann_file) if _is_sound(line)}
-    yield from ((BAD_LINES, ' '.join(line).strip()) for line in _list_lines(ann_file) if not _is_sound(line))
-    if labels and 0 not in labels:
-        yield NOT_FROM_ZERO, ''
-
-
-def number_findings(split: ClassSplit, sizes: Counter[str]) -> Iterator[Finding]:
-    """Compare the classes with the number that a config says."""
-    if split.classes and split.ann_file:
-        yield from ((TOO_LARGE, f'label {label}') for label in sizes if int(label) >= split.classes)
-    elif split.classes and len(sizes) != split.classes:
-        what = f'{len(sizes):,} class folders, where the config has {split.classes:,} classes'
-        yield Fault('error', what, "unpack the rest, or correct the dataset's type or metainfo in the config"), ''
 
 
 def imagenet_findings(split: ClassSplit, sizes: Counter[str]) -> Iterator[Finding]:
@@ -170,19 +126,13 @@ def _are_of_imagenet(names: Sequence[str] | Counter[str]) -> bool:
     return bool(names) and all(map(IMAGENET_NAME.fullmatch, names))
 
 
-def check_classes(splits: Sequence[ClassSplit], report: Report, crew: Crew) -> None:
-    """Check all splits, and whether their class folders are the same."""
-    sizes = {split: split.check(report, crew) for split in splits}
-    folders = {split.name: found for split, found in sizes.items() if found and not split.ann_file}
-    report.add(', '.join(folders), compare_classes(folders))
-
-
-def compare_classes(sizes: dict[str, Counter[str]]) -> Iterator[Finding]:
-    """Tell which classes are not in all splits."""
-    for name in sorted(set().union(*sizes.values())):
-        where = [split for split, found in sizes.items() if name in found]
-        if len(where) < len(sizes):
-            yield OTHER_CLASSES, f'{name} (only in {", ".join(where)})'
+def compare_classes(splits: Sequence[ClassSplit], report: Report) -> None:
+    """Compare the class folders of all splits, and look through lists, as `check_config` does for a config."""
+    folders = [Classes(split.name, tuple(class_folders(split.folder))) for split in splits if not split.ann_file]
+    folders = [classes for classes in folders if classes.names]
+    report.add(', '.join(classes.split for classes in folders), compare_splits(folders))
+    for split in splits:
+        report.add(split.name, read_list(split.ann_file)[1] if split.ann_file else ())
 
 
 def find_classes(folder: str) -> list[ClassSplit]:

@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import Any
 
 from dataset_checks.coco_objects import annotation_findings, set_findings
 from dataset_checks.coco_segmentations import NO_PYCOCOTOOLS, mask_reader
-from dataset_checks.faults import MISSING, NO_FOLDER, Fault, Finding, Report
+from dataset_checks.faults import MISSING, NO_FOLDER
 from dataset_checks.files import SPLITS, Crew, look
 from dataset_checks.turning import size_findings
+from mixmae_mm.checks.report import Fault, Finding, Report
 from mixmae_mm.datasets.cropping import OPENCV_MOST
 
 COCO_NAME = re.compile(r'instances_(train|val)2017\.json')
@@ -38,8 +39,6 @@ OTHER_SIZE = Fault(
     'pictures of another size than the JSON says',
     'resize boxes and masks with the pictures',
 )
-NOT_THERE = Fault('error', 'classes of the config that the JSON does not have', 'spell them as in "categories"')
-NOT_ASKED = Fault('warning', 'categories that the config does not name, and that are left out', 'nothing, if so meant')
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,6 @@ class CocoSplit:
     name: str
     ann: str
     folder: str
-    classes: tuple[str, ...] = ()
-    """The names that a config asks for; () takes all."""
     turns: bool = True
     """Whether images are turned by their EXIF orientation when they are read."""
 
@@ -76,7 +73,6 @@ class CocoSplit:
         categories = {category['id']: category['name'] for category in data['categories']}
         report.add(self.name, duplicate_ids(data))
         report.add(self.name, coco_findings(self.ann, data))
-        report.add(self.name, category_findings(categories.values(), self.classes))
         report.add(self.name, set_findings(annotations))
         masks = mask_reader()
         report.add(self.name, [] if masks else [(NO_PYCOCOTOOLS, '')])
@@ -149,13 +145,6 @@ def coco_findings(ann: str, data: dict) -> Iterator[Finding]:
         if len(data[key]) != number:
             what = f'{len(data[key]):,} {key}, where COCO 2017 has {number:,} in {name[0]}'
             yield Fault('error', what, 'download the annotations again; give a set of your own another name'), ''
-
-
-def category_findings(categories: Iterable[str], classes: Sequence[str]) -> Iterator[Finding]:
-    """Compare the JSON's categories with the classes that a config asks for."""
-    categories = list(categories)
-    yield from ((NOT_THERE, name) for name in classes if name not in categories)
-    yield from ((NOT_ASKED, name) for name in categories if classes and name not in classes)
 
 
 def _look_at_listed(job: tuple[str, tuple[int, int]], quick: bool, turns: bool) -> list[Finding]:

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
-from dataset_checks.faults import BROKEN, CUT_OFF, EMPTY, MISSING, Fault, Finding
+from dataset_checks.faults import BROKEN, CUT_OFF, EMPTY, MISSING
+from mixmae_mm.checks.report import Fault, Finding
 from mixmae_mm.datasets.decoding import MAX_PIXELS, open_image
 from mixmae_mm.datasets.loading import LoadPicture, UnreadablePictureError
 from mixmae_mm.datasets.metadata import SIDEWAYS, orientation_of, upright_size, without_metadata

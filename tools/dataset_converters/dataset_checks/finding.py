@@ -1,16 +1,15 @@
 """What kind of data set lies in a folder."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
-from dataset_checks.class_folders import ClassSplit, check_classes, class_folders, find_classes
+from dataset_checks.class_folders import find_classes
 from dataset_checks.coco import find_coco
-from dataset_checks.faults import Report
-from dataset_checks.files import Crew
 from dataset_checks.from_config import Split
 from dataset_checks.masks import find_masks
 from dataset_checks.pictures import find_pictures
+from mixmae_mm.datasets.walking import class_folders
 
 KINDS = ('imagenet', 'coco', 'ade20k', 'pictures')
 
@@ -53,11 +52,3 @@ def _contents(folder: str) -> str:
     """Name the first things in a folder."""
     names = sorted(os.listdir(folder))
     return ', '.join(names[:5]) + (', ...' if len(names) > 5 else '') if names else 'nothing'
-
-
-def check(splits: Sequence[Split], report: Report, crew: Crew) -> None:
-    """Check everything; class folders first, since all of a set are compared."""
-    check_classes([split for split in splits if isinstance(split, ClassSplit)], report, crew)
-    for split in splits:
-        if not isinstance(split, ClassSplit):
-            split.check(report, crew)

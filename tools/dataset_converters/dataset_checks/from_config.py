@@ -3,8 +3,6 @@
 import inspect
 import os
 import pickle
-import sys
-from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -19,6 +17,7 @@ from dataset_checks.masks import MaskSplit
 from dataset_checks.pictures import PictureSplit
 from dataset_checks.stored import StoredSplit
 from dataset_checks.turning import turns_images
+from mixmae_mm.checks.sources import find_class
 from mixmae_mm.datasets import LoadBands, LoadPicture
 from mixmae_mm.datasets.bands import whole_reader
 from mixmae_mm.datasets.decoding import MAX_PIXELS
@@ -68,10 +67,7 @@ def _dataset_class(name: str | type, scope: str | None) -> type:
     Raises:
         ValueError: there is none of that name.
     """
-    if isinstance(name, type):
-        return name
-    with redirect_stdout(sys.stderr):  # hosts print when they are imported
-        cls = DATASETS.get(name if '.' in name or not scope else f'{scope}.{name}')
+    cls = find_class(DATASETS, name, scope)
     if cls is None:
         raise ValueError(f'there is no dataset type {name}: is the package it comes from installed?')
     return cls
@@ -143,16 +139,14 @@ def _class_split(dataset: ConfigDict, cls: type) -> Split:
         ann_file = listed
     if not dataset.get('with_label', split != 'test'):
         return PictureSplit('', folder, _max_pixels(dataset))
-    classes = dataset.get('classes') or _classes(dataset, cls)
-    number = 0 if isinstance(classes, str) else len(classes)  # str: a file of names
     extensions = tuple(one.lower() for one in _setting(dataset, cls, 'extensions'))
-    return ClassSplit('', folder, ann_file, number, extensions, _max_pixels(dataset))
+    return ClassSplit('', folder, ann_file, extensions, _max_pixels(dataset))
 
 
 def _coco_split(dataset: ConfigDict, cls: type) -> CocoSplit:
     """Read mmdet's CocoDataset."""
     images, turns = _place(dataset, cls, 'img', 'img_path'), turns_images(dataset)
-    return CocoSplit('', _annotations(dataset, cls), images, _classes(dataset, cls), turns)
+    return CocoSplit('', _annotations(dataset, cls), images, turns)
 
 
 def _mask_split(dataset: ConfigDict, cls: type) -> Split:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dataset_checks.faults import Fault, Finding
+from mixmae_mm.checks.report import Fault, Finding
 
 IGNORED = 255
 

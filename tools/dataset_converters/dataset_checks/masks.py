@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dataset_checks.faults import EMPTY, MISSING, NO_FOLDER, NO_PICTURES, Fault, Finding, Report
+from dataset_checks.faults import EMPTY, MISSING, NO_FOLDER, NO_PICTURES
 from dataset_checks.files import SPLITS, Crew, Seen, look, pictures_below, reading_fault
 from dataset_checks.mask_labels import Labels, count_labels
 from dataset_checks.turning import size_findings
+from mixmae_mm.checks.report import Fault, Finding, Report
 from mixmae_mm.datasets.cropping import OPENCV_MOST
 from mixmae_mm.datasets.walking import files_below
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from dataset_checks.faults import NO_FOLDER, NO_PICTURES, OTHERS, Finding, Report
+from dataset_checks.faults import NO_FOLDER, NO_PICTURES, OTHERS
 from dataset_checks.files import Crew, is_picture, look, pictures_below
+from mixmae_mm.checks.report import Finding, Report
 from mixmae_mm.datasets.decoding import MAX_PIXELS
 from mixmae_mm.datasets.walking import files_below
 

@@ -7,8 +7,9 @@ from io import BytesIO
 
 from mmengine.registry import DATASETS
 
-from dataset_checks.faults import EMPTY, Fault, Finding, Report
+from dataset_checks.faults import EMPTY
 from dataset_checks.files import Crew, header, library_fault, reading_fault
+from mixmae_mm.checks.report import Fault, Finding, Report
 from mixmae_mm.datasets import LoadBands, UnreadablePictureError
 from mixmae_mm.datasets.picture_dataset import PictureDataset
 

@@ -1,0 +1,45 @@
+"""Metrics over the samples that could be read."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.dist import all_gather_object
+from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.structures import BaseDataElement
+
+NAME = 'left_out'
+"""Under which the number of samples stands beside the metrics, where there are any."""
+
+
+class PartialEvaluator(Evaluator):
+    """mmengine's evaluator, which keeps samples that stand in for broken ones out of the metrics, and says how many.
+
+    Broken ones are not counted as wrong either: of a COCO metric's JSON their objects are left out too.
+    """
+
+    def __init__(self, metrics: dict | BaseMetric | Sequence) -> None:
+        super().__init__(metrics)
+        self.left_out: list[dict] = []
+
+    def process(self, data_samples: Sequence[BaseDataElement], data_batch: Any = None) -> None:
+        """Hand on what was read."""
+        self.left_out += [sample.get(NAME) for sample in data_samples if _stands_in(sample)]
+        kept = [sample for sample in data_samples if not _stands_in(sample)]
+        if kept:
+            super().process(kept, data_batch)
+
+    def evaluate(self, size: int) -> dict:
+        """Evaluate, and add the number of samples that were left out."""
+        lost = [sample for part in all_gather_object(self.left_out) for sample in part]
+        self.left_out = []
+        for metric in self.metrics:
+            if getattr(metric, '_coco_api', None) is not None:
+                gone = {sample.get('img_id') for sample in lost}
+                metric.img_ids = [number for number in metric._coco_api.getImgIds() if number not in gone]
+        results = super().evaluate(size)
+        return results | {NAME: len(lost)} if lost else results
+
+
+def _stands_in(sample: BaseDataElement) -> bool:
+    """Tell whether a sample stands in for one that could not be read."""
+    return isinstance(sample, BaseDataElement) and NAME in sample

@@ -1,0 +1,273 @@
+"""Configs against the folders, lists and JSON files that they name; nothing is opened but these."""
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mixmae_mm.checks import check_config
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+CLASSIFICATION = CONFIGS / 'classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_shapes-64px.py'
+DETECTION = CONFIGS / 'detection/mask-rcnn_mixmim-swin-micro-scratch_fpn_1xb16-6e_shapes-64px.py'
+NAMES = ('cat', 'cow', 'dog')
+OBJECT = dict(bbox=[1, 1, 8, 8], area=64, iscrowd=0, segmentation=[[1, 1, 9, 1, 9, 9]])
+SPLITS = ('train', 'val', 'test')
+
+
+@pytest.fixture
+def root(tmp_path):
+    for split in SPLITS:
+        for name in NAMES:
+            image = tmp_path / split / name / 'a.jpg'
+            image.parent.mkdir(parents=True)
+            image.touch()
+    return tmp_path
+
+
+def problems(root, *splits, config=CLASSIFICATION, **settings):
+    """The severity, split and text of what is wrong."""
+    config = Config.fromfile(config)
+    places = {f'{split}_dataloader.dataset.data_root': str(root) for split in SPLITS}
+    if config.default_scope == 'mmpretrain':
+        places |= {f'{split}_dataloader.dataset.data_prefix': split for split in SPLITS}
+        settings = {'model.head.num_classes': 3} | settings
+    config.merge_from_dict(places | settings)
+    report = check_config(config, splits or ('train', 'val'))
+    return [(problem.severity, problem.split, problem.text()) for problem in report.problems()]
+
+
+def test_a_sound_config(root):
+    assert problems(root) == problems(root, 'test') == []
+
+
+@pytest.mark.parametrize('name', ['.ipynb_checkpoints', '.DS_Store', '__MACOSX', '@eaDir'])
+def test_hidden_folders_are_no_classes(root, name):
+    (root / 'train' / name).mkdir()
+    assert problems(root) == []
+
+
+def test_a_split_without_the_first_folder_is_refused_in_training_and_in_tests(root):
+    for split in ('val', 'test'):
+        shutil.rmtree(root / split / 'cat')
+    for splits in (('train', 'val'), ('test',)):
+        (severity, where, text), *_ = problems(root, *splits)
+        assert (severity, where) == ('error', f'train, {splits[-1]}')
+        assert 'cat (only in train)' in text
+
+
+def test_a_split_that_this_run_does_not_read_is_a_warning(root):
+    shutil.rmtree(root / 'test' / 'cat')
+    assert {severity for severity, *_ in problems(root)} == {'warning'}
+    shutil.rmtree(root / 'test')
+    assert problems(root) == []
+
+
+@pytest.mark.parametrize(('number', 'severity'), [(2, 'error'), (10, 'warning')])
+def test_both_numbers_where_head_and_folders_differ(root, number, severity):
+    (problem,) = problems(root, **{'model.head.num_classes': number})
+    assert problem[:2] == (severity, 'train, val')
+    assert f'3 classes, where model.head.num_classes is {number}' in problem[2]
+
+
+def test_the_preprocessor_of_mixup_and_the_metric_have_the_heads_number(root):
+    kinds = {'model.data_preprocessor.num_classes': 5}
+    assert any('model.data_preprocessor.num_classes=5, ' in text for _, _, text in problems(root, **kinds))
+    metric = {'val_evaluator': dict(type='mmpretrain.SingleLabelMetric', num_classes=2)}
+    (problem,) = [one for one in problems(root, **metric) if one[0] == 'error' and one[1] != 'config']
+    assert '3 classes, where val_evaluator.mmpretrain.SingleLabelMetric.num_classes is 2' in problem[2]
+
+
+def test_a_head_without_a_number_has_its_librarys(root):
+    config = dict(type='mmpretrain.ConformerHead', num_classes=None, in_channels=[8, 8])
+    assert all('head' not in text for *_, text in problems(root, **{'model.head': dict(config, _delete_=True)}))
+    (problem,) = problems(root, **{'model.head': dict(_delete_=True, type='mmpretrain.LeViTClsHead')})
+    assert '3 classes, where model.head.num_classes is 1,000' in problem[2]
+
+
+def test_names_in_another_order_than_the_folders(root):
+    names = {f'{split}_dataloader.dataset.metainfo.classes': NAMES[::-1] for split in SPLITS}
+    found = problems(root, **names)
+    assert [one[:2] for one in found] == [('error', 'train'), ('error', 'val')]
+    assert 'label 0 is cat in folders of train and dog in metainfo' in found[0][2]
+
+
+def test_one_string_for_classes(root):
+    (problem,) = problems(root, **{'train_dataloader.dataset.metainfo.classes': 'cat'})
+    assert problem[0] == 'error'
+    assert "classes=('nucleus',)" in problem[2]
+
+
+def test_a_folder_too_high(root):
+    texts = [text for *_, text in problems(root, **{'train_dataloader.dataset.data_prefix': ''})]
+    assert any('named like splits: 3 (test, train, val)' in text for text in texts)
+
+
+def test_class_folders_that_hold_the_classes(root):
+    for split in SPLITS:
+        (root / split).rename(root / f'old_{split}')
+        for place in ('pets/cat', 'pets/dog', 'farm/cow'):
+            (root / split / place).mkdir(parents=True)
+            (root / split / place / 'a.jpg').touch()
+    (problem,) = problems(root)
+    assert problem[0] == 'error'
+    assert '2 classes, where model.head.num_classes is 3 (and the class folders hold 3 folders' in problem[2]
+
+
+def test_a_list_with_labels_out_of_range_and_lines_without_one(root):
+    (root / 'list.txt').write_text('cat/a.jpg 0\ncow/a.jpg 3\ndog/a.jpg\n')
+    found = problems(root, **{'train_dataloader.dataset.ann_file': 'list.txt'})
+    assert {(severity, where) for severity, where, _ in found} == {('error', 'train'), ('warning', 'train')}
+    assert any('labels that are not from 0 to 2, for 3 classes: 1 (label 3)' in text for *_, text in found)
+    assert any('without a label: 1 (dog/a.jpg)' in text for *_, text in found)
+    assert found[-1][:2] == ('warning', 'train')
+    assert '2 of 3 classes have an image' in found[-1][2]
+
+
+def test_labels_in_json(root):
+    data = [dict(img_path='cat/a.jpg', gt_label=label) for label in ([0, 1], [2], [3])]
+    (root / 'list.json').write_text(json.dumps(dict(metainfo=dict(classes=NAMES), data_list=data)))
+    kind = {'type': 'mmpretrain.MultiLabelDataset', 'ann_file': 'list.json'}
+    places = [f'{split}_dataloader.dataset' for split in SPLITS]
+    found = problems(root, **{f'{place}.{key}': kind[key] for key in kind for place in places})
+    assert [one[:2] for one in found] == [('error', 'train'), ('error', 'val')]
+    assert 'labels that are not from 0 to 2, for 3 classes: 1 (label 3)' in found[0][2]
+
+
+@pytest.fixture
+def coco(tmp_path):
+    """Writes a JSON file of two images and three objects; changes entries as it is told."""
+    pytest.importorskip('mmdet', reason='the dense requirements are not installed')
+
+    def write(name, categories=NAMES, drop=(), annotations=3):
+        objects = [dict(OBJECT, id=i, image_id=i % 2, category_id=i % 3 + 1) for i in range(annotations)]
+        data = dict(
+            images=[dict(id=i, file_name=f'{name}{i}.jpg', width=64, height=64) for i in range(2)],
+            categories=[dict(id=number, name=one) for number, one in enumerate(categories, 1)],
+            annotations=[{key: value for key, value in one.items() if key not in drop} for one in objects],
+        )
+        (tmp_path / f'{name}.json').write_text(json.dumps(data))
+
+    for name in ('train', 'val'):
+        write(name)
+    return write
+
+
+def detection(root, *splits, **settings):
+    """Problems of the detection config, for classes of its own."""
+    own = {'val_evaluator.ann_file': f'{root}/val.json', 'model.roi_head.bbox_head.num_classes': 3}
+    own['model.roi_head.mask_head.num_classes'] = 3
+    for split in SPLITS:
+        own[f'{split}_dataloader.dataset.ann_file'] = f'{"train" if split == "train" else "val"}.json'
+        own[f'{split}_dataloader.dataset.metainfo.classes'] = NAMES
+    return problems(root, *splits, config=DETECTION, **(own | settings))
+
+
+@pytest.mark.dense
+def test_categories_of_coco(tmp_path, coco):
+    assert detection(tmp_path) == []
+    coco('val', ('cat', 'cwo', 'dog'))
+    found = detection(tmp_path)
+    assert found[0][:2] == ('error', 'val')
+    assert 'that the JSON does not have: 1 (cow)' in found[0][2]
+    coco('val', ('dog', 'cow', 'cat'))
+    (problem,) = [one for one in detection(tmp_path) if one[0] == 'error']
+    assert 'label 0 is dog in the JSON and cat in the config' in problem[2]
+
+
+@pytest.mark.dense
+def test_all_heads_of_a_detector(tmp_path, coco):
+    number = {'model.roi_head.mask_head.num_classes': 80}
+    texts = [text for *_, text in detection(tmp_path, **number)]
+    both = 'model.roi_head.bbox_head.num_classes=3, model.roi_head.mask_head.num_classes=80'
+    assert any(both in text for text in texts)
+    assert not any('rpn' in text for text in texts)
+    head = dict(type='mmdet.Shared2FCBBoxHead')  # 80 by itself
+    stages = {'model.roi_head.bbox_head': [head, dict(head, num_classes=3)]}
+    texts = [text for *_, text in detection(tmp_path, **stages)]
+    assert any('model.roi_head.bbox_head.0.num_classes=80' in text for text in texts)
+
+
+@pytest.mark.dense
+@pytest.mark.parametrize('field', ['area', 'segmentation', 'iscrowd', 'category_id'])
+def test_annotations_that_lack_a_field(tmp_path, coco, field):
+    coco('val', drop=(field,))
+    texts = [text for severity, *_, text in detection(tmp_path) if severity == 'error']
+    assert any(f"'{field}' is missing in 3 of 3 annotations of {tmp_path}/val.json" in text for text in texts)
+
+
+@pytest.mark.dense
+def test_boxes_need_no_outlines(tmp_path, coco):
+    for name in ('train', 'val'):
+        coco(name, drop=('segmentation',))
+    boxes = {
+        'model.type': 'mmdet.FasterRCNN',
+        'model.roi_head.mask_head': None,
+        'val_evaluator.metric': 'bbox',
+        'train_dataloader.dataset.pipeline': [dict(type='mmdet.LoadAnnotations', with_bbox=True)],
+        'val_dataloader.dataset.pipeline': [],
+    }
+    assert detection(tmp_path, **boxes) == []
+
+
+@pytest.mark.dense
+def test_a_metrics_json_that_is_not_the_datasets(tmp_path, coco):
+    (problem,) = detection(tmp_path, **{'val_evaluator.ann_file': f'{tmp_path}/train.json'})
+    assert problem[:2] == ('error', 'val')
+    assert f'{tmp_path}/train.json' in problem[2]
+    assert f'{tmp_path}/val.json' in problem[2]
+
+
+@pytest.mark.dense
+def test_average_precision_without_objects(tmp_path, coco):
+    coco('val', annotations=0)
+    assert any('no annotations' in text for *_, text in detection(tmp_path))
+
+
+@pytest.mark.dense
+def test_masks_asked_of_a_detector_of_boxes(tmp_path, coco):
+    boxes = {'model.type': 'mmdet.FasterRCNN', 'model.roi_head.mask_head': None}
+    (problem,) = detection(tmp_path, **boxes)
+    assert "val_evaluator: CocoMetric is asked for 'segm', but the model gives boxes only" in problem[2]
+
+
+NO_VALIDATION = {f'val_{name}': None for name in ('dataloader', 'cfg', 'evaluator')}
+METRICS = {
+    'top-5 of three': ({'val_evaluator.topk': (1, 5)}, 'Accuracy is asked for top-5 of 3 classes'),
+    'best by what is not measured': (
+        {'default_hooks.checkpoint.save_best': 'accuracy/top5'},
+        "save_best waits for 'accuracy/top5', which val_evaluator does not give",
+    ),
+    'best without a prefix': ({'default_hooks.checkpoint.save_best': 'top1'}, "waits for 'top1'"),
+    'best without validation': (
+        NO_VALIDATION | {'default_hooks.checkpoint.save_best': 'auto'},
+        'nothing is validated',
+    ),
+    'early stopping': ({'custom_hooks': [dict(type='EarlyStoppingHook', monitor='loss')]}, "monitor waits for 'loss'"),
+    'no evaluator': ({'val_evaluator': None}, 'no val_evaluator'),
+    'no labels': ({'val_dataloader.dataset.with_label': False}, 'images without labels'),
+}
+
+
+@pytest.mark.parametrize('case', METRICS)
+def test_metrics_that_cannot_be_computed(root, case):
+    settings, text = METRICS[case]
+    assert [severity for severity, _, line in problems(root, **settings) if text in line] == ['error']
+
+
+@pytest.mark.parametrize('name', ['auto', 'accuracy/top1', ['accuracy/top1', 'single-label/f1-score']])
+def test_metrics_that_are_given_may_be_waited_for(root, name):
+    metrics = [dict(type='mmpretrain.Accuracy'), dict(type='mmpretrain.SingleLabelMetric')]
+    assert problems(root, **{'val_evaluator': metrics, 'default_hooks.checkpoint.save_best': name}) == []
+
+
+def test_shipped_configs_have_nothing_wrong(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # without their data
+    dense = importlib.util.find_spec('mmdet') is not None
+    folders = ['classification', *(['detection', 'segmentation'] if dense else [])]
+    for path in (path for folder in folders for path in sorted((CONFIGS / folder).glob('*.py'))):
+        found = [problem.line() for problem in check_config(Config.fromfile(path)).problems()]
+        assert found == [], path

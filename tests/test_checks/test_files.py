@@ -1,0 +1,51 @@
+"""Files and masks of datasets, looked at before a run."""
+
+import numpy as np
+import pytest
+from mmengine.config import ConfigDict
+from mmengine.registry import DATASETS, init_default_scope
+from PIL import Image
+
+from mixmae_mm.checks.files import check_files, empty_reason
+
+pytestmark = pytest.mark.dense
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """Settings of a dataset of 40 images with masks of labels 0 to 3, and 255."""
+    pytest.importorskip('mmcv._ext', reason='needs mmcv with compiled ops')
+    pytest.importorskip('mmseg', reason='the dense requirements are not installed')
+    for number in range(40):
+        for place in (f'images/{number}.png', f'masks/{number}.png'):
+            (tmp_path / place).parent.mkdir(exist_ok=True)
+            Image.fromarray(np.array([[0, 1], [3, 255]], np.uint8)).save(tmp_path / place)
+    init_default_scope('mmseg')
+    yield ConfigDict(
+        type='mmseg.BaseSegDataset',
+        data_root=str(tmp_path),
+        data_prefix=dict(img_path='images', seg_map_path='masks'),
+        img_suffix='.png',
+        metainfo=dict(classes=('a', 'b', 'c', 'd')),
+        pipeline=[dict(type='mmseg.LoadAnnotations')],
+    )
+    init_default_scope('mmengine')
+
+
+def test_masks_of_other_classes(settings, tmp_path):
+    check_files('train', DATASETS.build(settings), 4)
+    with pytest.raises(ValueError, match=r'masks/.*png has label 3, where the model has 3 classes, 0 to 2'):
+        check_files('train', DATASETS.build(settings), 3)
+    reduced = dict(settings, reduce_zero_label=True)  # 3 becomes 2
+    check_files('train', DATASETS.build(reduced), 3)
+
+
+def test_masks_with_another_suffix(settings):
+    with pytest.raises(ValueError, match=r'train: none of the 40 files looked for is there.*0_m.png.*seg_map_suffix'):
+        check_files('train', DATASETS.build(dict(settings, seg_map_suffix='_m.png')), 4)
+
+
+def test_images_with_another_suffix(settings, tmp_path):
+    reason = empty_reason(ConfigDict(settings, img_suffix='.jpg'), 'mmseg')
+    assert all(word in reason for word in ("img_suffix='.jpg'", f'{tmp_path}/images', '40 files (40 .png)'))
+    assert empty_reason(settings, 'mmseg') is None

@@ -1,0 +1,234 @@
+"""Loaders that give nothing are refused; broken images are skipped in training and left out of validation."""
+
+import uuid
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS
+from mmengine.runner import Runner
+from PIL import Image
+from torch import nn
+
+from mixmae_mm.checks import open_loaders
+from mixmae_mm.checks.loaders import needs_two_images
+
+pytest.importorskip('mmpretrain', reason='named in configs, not needed by the package')
+
+
+@MODELS.register_module()
+class Bright(BaseModel):
+    """Takes images brighter than half for class 1; its norm sees one value of each channel."""
+
+    def __init__(self, **settings):
+        super().__init__(data_preprocessor=dict(type='mmpretrain.ClsDataPreprocessor'))
+        self.norm = nn.BatchNorm1d(3)
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        means = inputs.float().mean((2, 3))
+        if mode == 'loss':
+            return dict(loss=self.norm(means).sum())
+        scores = torch.eye(2)[(means.mean(1) > 127).long()]
+        return [sample.set_pred_score(score) for sample, score in zip(data_samples, scores, strict=True)]
+
+
+def write(path, value):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((8, 8, 3), value, np.uint8)).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Eight images: of class 0 three dark and one bright, of class 1 four bright."""
+    for number, value in enumerate((0, 0, 0, 200)):
+        write(tmp_path / f'images/no/{number}.png', value)
+        write(tmp_path / f'images/yes/{number}.png', 255)
+    return tmp_path / 'images'
+
+
+def break_file(path):
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def loader(folder, batch_size, **settings):
+    pipeline = [dict(type='mixmae_mm.LoadPicture'), dict(type='mmpretrain.PackInputs')]
+    dataset = dict(type='mmpretrain.CustomDataset', data_root=str(folder), pipeline=pipeline)
+    dataset |= settings.pop('dataset', {})
+    own = dict(
+        batch_size=batch_size,
+        num_workers=0,
+        dataset=dataset,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        collate_fn=dict(type='default_collate'),
+    )
+    return own | settings
+
+
+@pytest.fixture
+def run(tmp_path, folder):
+    """Makes a runner that trains for an epoch and validates, opens its loaders, and lets it do so."""
+
+    def start(train=None, val=None, start=True):
+        config = Config(
+            dict(
+                default_scope='mmpretrain',
+                work_dir=str(tmp_path / 'work'),
+                experiment_name=uuid.uuid4().hex,
+                model=dict(type='Bright', num_classes=2),
+                train_dataloader=loader(folder, **(dict(batch_size=4) | (train or {}))),
+                val_dataloader=loader(folder, **(dict(batch_size=3) | (val or {}))),
+                val_evaluator=dict(type='Accuracy'),
+                train_cfg=dict(by_epoch=True, max_epochs=1),
+                val_cfg=dict(),
+                optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.0)),
+                default_hooks=dict(checkpoint=None, unreadable=dict(type='mixmae_mm.UnreadableListHook')),
+                log_level='WARNING',
+            )
+        )
+        runner = Runner.from_cfg(config)
+        open_loaders(runner, 'train', 'val')
+        if start:
+            runner.train()
+        return runner
+
+    return start
+
+
+def listed(tmp_path):
+    return [line.split('\t')[0] for line in (tmp_path / 'work/unreadable.txt').read_text().splitlines()]
+
+
+def metrics(runner):
+    return {key: runner.message_hub.get_scalar(f'val/{key}').current() for key in ('accuracy/top1',)}
+
+
+def test_validation_without_broken_images(run, tmp_path):
+    runner = run()
+    assert metrics(runner) == {'accuracy/top1': 100 * 7 / 8}
+    assert not (tmp_path / 'work/unreadable.txt').exists()
+
+
+@pytest.mark.parametrize(
+    ('broken', 'expected'),
+    [(['no/0'], 6 / 7), (['no/3'], 7 / 7), (['no/3', 'yes/0', 'yes/1'], 5 / 5), (['yes/3'], 6 / 7)],
+    ids=['right', 'wrong', 'a whole batch', 'the last'],
+)
+def test_broken_images_are_left_out_of_the_metric_and_counted_beside_it(run, folder, tmp_path, broken, expected):
+    for name in broken:
+        break_file(folder / f'{name}.png')
+    runner = run(train=dict(dataset=dict(indices=[1, 2, 6, 4] if 'yes/0' not in broken else [1, 2, 6, 7])))
+    assert metrics(runner)['accuracy/top1'] == pytest.approx(100 * expected)
+    assert runner.message_hub.get_scalar('val/left_out').current() == len(broken)
+    assert sorted(listed(tmp_path)) == sorted(f'{folder}/{name}.png' for name in broken)
+
+
+def test_broken_images_are_skipped_in_training(run, folder, tmp_path):
+    break_file(folder / 'no/1.png')
+    seen = []
+    runner = run(start=False, val=dict(dataset=dict(indices=[0])))
+    runner.model.register_forward_pre_hook(
+        lambda model, args, kwargs: seen.append(kwargs['inputs'].shape[0]) if kwargs['mode'] == 'loss' else None,
+        with_kwargs=True,
+    )
+    runner.train()
+    assert seen == [4, 4]
+    assert listed(tmp_path) == [f'{folder}/no/1.png']
+
+
+def test_nothing_but_broken_images(run, folder):
+    for path in folder.rglob('*.png'):
+        break_file(path)
+    with pytest.raises(ValueError, match='none of the 8 samples can be read'):
+        run()
+
+
+def test_too_many_broken_images(run, folder):
+    for number in range(30):
+        write(folder / f'no/new{number}.png', 0)
+        if number < 11:
+            break_file(folder / f'no/new{number}.png')
+    with pytest.raises(ValueError, match=r'11 of 38 pictures of .* \(28.9%\) cannot be read') as error:
+        run()
+    assert 'unreadable.txt' in str(error.value)
+
+
+def test_what_is_no_fault_of_a_file_ends_the_run(run):
+    pipeline = [dict(type='mixmae_mm.LoadPicture'), dict(type='mmpretrain.RandomCrop', crop_size=99)]
+    pipeline.append(dict(type='mmpretrain.PackInputs', meta_keys=('nothing',)))
+    with pytest.raises(Exception, match='nothing|crop|size'):
+        run(train=dict(dataset=dict(pipeline=[*pipeline[:1], dict(type='mmpretrain.Lambda', func=_fail), pipeline[2]])))
+
+
+def _fail(results):
+    raise KeyError('nothing')
+
+
+EMPTY = {
+    'extensions': (dict(dataset=dict(extensions=['.jpg'])), ["extensions=('.jpg',)", '8 files (8 .png)']),
+    'filter': (dict(dataset=dict(indices=0)), ['none of 8 images is left by indices=0']),
+    'batch': (dict(batch_size=9, drop_last=True), ['8 pictures', 'batch of 9', 'batch_size=...']),
+    'single last one': (dict(batch_size=7), ['the last batch is a single image', 'drop_last=True']),
+    'single ones': (dict(batch_size=1), ['batches are of a single image', 'batch_size']),
+    'files': (dict(dataset=dict(data_prefix='other', ann_file='list.txt')), ['none of the 2 files', 'data_prefix']),
+}
+
+
+@pytest.mark.parametrize('case', EMPTY)
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_loaders_that_give_nothing_are_refused(run, folder, case, split):
+    settings, words = EMPTY[case]
+    if case == 'files':
+        (folder / 'list.txt').write_text('no/0.png 0\nyes/0.png 1\n')
+    if split == 'val' and case.startswith('single'):
+        run(val=settings, start=False)  # batch norm takes any batch there
+        return
+    with pytest.raises(ValueError, match=f'^({split}_dataloader|8 pictures|the last batch|batches are)') as error:
+        run(**{split: settings}, start=False)
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_a_full_last_batch_is_fine(run):
+    for settings in (dict(batch_size=7, drop_last=True), dict(batch_size=2)):
+        run(train=settings, start=False)
+
+
+def test_hidden_folders_give_no_class(run, folder):
+    write(folder / '.ipynb_checkpoints/0.png', 0)
+    write(folder / '@eaDir/0.png', 0)
+    dataset = run(start=False).train_dataloader.dataset
+    assert (dataset.CLASSES, len(dataset)) == (('no', 'yes'), 8)
+
+
+class Sorted(torch.utils.data.BatchSampler):
+    """Batches of even and of odd indices, as mmdet's of wide and of high images."""
+
+    def __iter__(self):
+        for parity in (0, 1):
+            part = [index for index in self.sampler if index % 2 == parity]
+            starts = range(0, len(part) - self.batch_size + 1, self.batch_size)
+            yield from (part[start : start + self.batch_size] for start in starts)
+
+
+def test_sorted_batches_of_which_none_is_full(run, folder):
+    from mmengine.registry import DATA_SAMPLERS
+
+    DATA_SAMPLERS.register_module(module=Sorted, force=True)
+    run(train=dict(batch_sampler=dict(type='Sorted', drop_last=True)), start=False)
+    with pytest.raises(ValueError, match='do not fill one batch of 5 .* sorted by batch_sampler=Sorted'):
+        run(train=dict(batch_size=5, batch_sampler=dict(type='Sorted', drop_last=True)), start=False)
+
+
+def test_norms_that_a_single_image_does_not_do_for():
+    def pooled(size):
+        return nn.Sequential(nn.AdaptiveAvgPool2d(size), nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2)))
+
+    for model in (pooled(1), pooled((1, 1)), pooled(2), nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2))):
+        try:
+            model(torch.randn(1, 2, 4, 4))
+            fails = False
+        except ValueError:
+            fails = True
+        assert needs_two_images(model) == fails
