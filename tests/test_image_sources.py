@@ -59,6 +59,11 @@ def test_every_row_names_licences_that_let_us_publish(row):
     assert set(row[3].split(', ')) <= LICENCES
 
 
+def test_what_is_drawn_below_is_told_there():
+    commands = SOURCES.read_text().split('## The commands')[1]
+    assert all(Path(row[0]).name in commands for row in ROWS if row[4].endswith('below'))
+
+
 def test_images_are_found_without_git_wherever_they_lie(tmp_path):
     ours = ['a.PNG', 'docs/b.svg', 'tests/data/c.npy', 'book.ipynb', 'page.html']
     others = ['data/d.png', 'work_dirs/run/e.jpg', '.venv/f.gif', 'tests/__pycache__/g.png', '.git/h.png']
