@@ -1,4 +1,4 @@
-"""Every file that holds images has its row, with a licence, in docs/images/SOURCES.md, and every row its file."""
+"""Every file that holds images has its row, with a license, in docs/images/SOURCES.md, and every row its file."""
 
 import re
 import shutil
@@ -12,7 +12,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / 'docs/images/SOURCES.md'
 ROW = re.compile(r'^\| `([^`]+)` \| (.+) \| (.+) \| (.+) \| (.+) \|$', re.MULTILINE)
-LICENCES = {'Apache-2.0', 'CC0-1.0', 'public domain'}
+LICENSES = {'Apache-2.0', 'CC0-1.0', 'public domain'}
 CONTAINERS = {'.mp4', '.npy', '.npz', '.pt', '.pth', '.safetensors', '.svg', '.tar', '.zip'}
 EMBEDDED = re.compile(r'"image/[\w+.-]+": |data:image/')
 ROWS = ROW.findall(SOURCES.read_text())
@@ -55,8 +55,8 @@ def test_every_image_has_its_row_and_every_row_its_file():
 
 
 @pytest.mark.parametrize('row', ROWS, ids=lambda row: row[0])
-def test_every_row_names_licences_that_let_us_publish(row):
-    assert set(row[3].split(', ')) <= LICENCES
+def test_every_row_names_licenses_that_let_us_publish(row):
+    assert set(row[3].split(', ')) <= LICENSES
 
 
 def test_what_is_drawn_below_is_told_there():
