@@ -2,7 +2,7 @@
 
 from mixmae_mm.visualization.backends import MLflowPicturesBackend
 from mixmae_mm.visualization.homologous_sheet import draw_homologous
-from mixmae_mm.visualization.sheets import describe, draw_rows, hidden_labels
+from mixmae_mm.visualization.sheets import describe, draw_rows, flattery, hidden_labels
 from mixmae_mm.visualization.tiles import Mark, Tile, draw_tiles, heat_map, join_marks
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     'draw_homologous',
     'draw_rows',
     'draw_tiles',
+    'flattery',
     'heat_map',
     'hidden_labels',
     'join_marks',

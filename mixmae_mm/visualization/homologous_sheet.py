@@ -72,7 +72,7 @@ def draw_homologous(recognition: Recognition, num_sources: int, seed: int, prefa
         for source, query in enumerate(queries[row].tolist()):
             if query >= 0:
                 _mark(canvas, _place(row, 2 + source, size), size, query, recognition.assignment.shape[-2:])
-                _note(canvas, _place(row, 2 + source, size), size, f'{precision[row, query]:.0%} of its own picture')
+                _note(canvas, _place(row, 2 + source, size), size, f'{precision[row, query]:.0%} of its own image')
     _write(canvas, [panels[0].title for panels in columns], size, lines, bottom)
     return canvas
 
@@ -132,6 +132,6 @@ def describe_recognition(recognition: Recognition) -> str:
     precision = recognition.precision()[shown].mean()
     return (
         f'Block {recognition.block}, mean of {recognition.num_heads} heads: the keys that a query (framed) keeps, in '
-        f'the colours of the pictures that they truly are of. Of the keys kept by all patches {precision:.0%} are of '
-        f'their own picture, by chance {chance:.0%}.'
+        f'the colors of the images that they truly are of. Of the keys kept by all patches {precision:.0%} are of '
+        f'their own image, by chance {chance:.0%}.'
     )

@@ -155,31 +155,38 @@ def _write(canvas: Image.Image, titles: list[str], width: int, lines: list[str],
 
 
 def describe(model: BaseModel, result: Reconstructions, labelled: bool = False) -> str:
-    """Say what is predicted and what is not; how much is hidden stands beside the rows if they are `labelled`."""
+    """Say what is predicted and what is not; how much is masked stands beside the rows if they are `labelled`."""
     size = model.head.cell_size
-    mixture = f'Cells of {size} px; hidden of each picture as on the left.' if labelled else _mixture(size, result)
-    text = f'{mixture} Reconstructions copy what the encoder sees and predict the rest.'
-    if model.head.norm_pix:
-        text += ' Predicted pixels are normalised: mean and spread of each hidden cell come from the original.'
-    return text
+    mixture = f'Cells of {size} px; masked of each image as on the left.' if labelled else _mixture(size, result)
+    return f'{mixture} Reconstructions copy what the encoder sees and predict the rest. {flattery(model)}'.rstrip()
+
+
+def flattery(model: BaseModel) -> str:
+    """Say what reconstructions take from the originals, so that they look better than what is predicted; or nothing."""
+    if not model.head.norm_pix:
+        return ''
+    return (
+        'This flatters: predicted pixels are normalized, and each masked cell is shown with the mean and standard '
+        'deviation of its original.'
+    )
 
 
 def hidden_labels(result: Reconstructions) -> list[str]:
-    """Say beside each row how much is hidden of each original."""
+    """Say beside each row how much is masked of each original."""
     num_sources = result.sources.shape[1]
     shown = visible(result.assignment, num_sources).float().mean((2, 3)).expand(len(result.mixed), -1)
-    return ['\n'.join(['hidden', *(f'{1 - share:.0%}' for share in shares)]) for shares in shown.tolist()]
+    return ['\n'.join(['masked', *(f'{1 - share:.0%}' for share in shares)]) for shares in shown.tolist()]
 
 
 def _mixture(cell_size: int, result: Reconstructions) -> str:
-    """Say how much is hidden of whom."""
+    """Say how much is masked of whom."""
     num_sources = result.sources.shape[1]
     nobodys = (result.assignment == NOBODY).float().mean().item()
     if num_sources == 1:
-        return f'Cells of {cell_size} px, {nobodys:.0%} of them hidden (grey).'
+        return f'Cells of {cell_size} px, {nobodys:.0%} of them masked (gray).'
     shown = visible(result.assignment, num_sources).float().mean((0, 2, 3))
-    hidden = [f'{1 - share:.0%}' for share in shown.tolist()]
-    each = f'{hidden[0]} of each' if len(set(hidden)) == 1 else f'{", ".join(hidden)} of originals 1 to {num_sources}'
-    rest = f' {nobodys:.0%} of the cells show nobody (grey).' if nobodys else ''
-    text = f'{num_sources} pictures a mixture, cells of {cell_size} px, {each} hidden.{rest}'
-    return f"{text} A frame's colour tells whose a cell is."
+    masked = [f'{1 - share:.0%}' for share in shown.tolist()]
+    each = f'{masked[0]} of each' if len(set(masked)) == 1 else f'{", ".join(masked)} of originals 1 to {num_sources}'
+    rest = f' {nobodys:.0%} of the cells show nobody (gray).' if nobodys else ''
+    text = f'{num_sources} images a mixture, cells of {cell_size} px, {each} masked.{rest}'
+    return f"{text} A frame's color tells whose a cell is."

@@ -138,22 +138,22 @@ def test_mae_sees_of_a_picture_what_is_not_hidden_and_the_rest_is_grey(five_pict
 @pytest.mark.parametrize(
     ('method', 'settings', 'said'),
     [
-        (None, dict(), '2 pictures a mixture, cells of 8 px, 50% of each hidden. A'),
-        (None, dict(hidden_ratio=0.25), '2 pictures a mixture, cells of 8 px, 25%, 75% of originals 1 to 2 hidden. A'),
-        (None, dict(take_turns=False, shared_assignment=False), '2 pictures a mixture, cells of 8 px, 50% of each hid'),
-        (tiny_mixedae, dict(), '4 pictures a mixture, cells of 8 px, 75% of each hidden. A'),
-        (tiny_mixedae, dict(take_turns=True), '4 pictures a mixture, cells of 8 px, 75% of each hidden. A'),
+        (None, dict(), '2 images a mixture, cells of 8 px, 50% of each masked. A'),
+        (None, dict(hidden_ratio=0.25), '2 images a mixture, cells of 8 px, 25%, 75% of originals 1 to 2 masked. A'),
+        (None, dict(take_turns=False, shared_assignment=False), '2 images a mixture, cells of 8 px, 50% of each mas'),
+        (tiny_mixedae, dict(), '4 images a mixture, cells of 8 px, 75% of each masked. A'),
+        (tiny_mixedae, dict(take_turns=True), '4 images a mixture, cells of 8 px, 75% of each masked. A'),
         (
             tiny_mixedae,
             dict(shares=(0.5, 0.25, 0.125, 0.125)),
-            '4 pictures a mixture, cells of 8 px, 50%, 75%, 88%, 88% of originals 1 to 4 hidden. A',
+            '4 images a mixture, cells of 8 px, 50%, 75%, 88%, 88% of originals 1 to 4 masked. A',
         ),
         (
             tiny_mixedae,
             dict(num_sources=2, shares=(0.25, 0.25)),
-            '2 pictures a mixture, cells of 8 px, 75% of each hidden. 50% of the cells show nobody (grey). A',
+            '2 images a mixture, cells of 8 px, 75% of each masked. 50% of the cells show nobody (gray). A',
         ),
-        (tiny_mixedae, dict(num_sources=1, hidden_ratio=0.75), 'Cells of 8 px, 75% of them hidden (grey). Rec'),
+        (tiny_mixedae, dict(num_sources=1, hidden_ratio=0.75), 'Cells of 8 px, 75% of them masked (gray). Rec'),
     ],
 )
 def test_caption_says_how_much_is_hidden_of_whom(five_pictures, method, settings, said):
@@ -162,8 +162,8 @@ def test_caption_says_how_much_is_hidden_of_whom(five_pictures, method, settings
     assert caption.startswith(said)
 
 
-def test_caption_says_where_mean_and_spread_come_from_only_with_norm_pix(five_pictures):
+def test_caption_says_what_flatters_only_with_norm_pix(five_pictures):
     for norm_pix in (True, False):
         model = build(norm_pix=norm_pix)
         caption = sheets.describe(model, reconstruct(model, five_pictures[1][:2].float(), 0))
-        assert ('mean and spread of each hidden cell come from the original' in caption) == norm_pix
+        assert ('mean and standard deviation of its original' in caption) == norm_pix

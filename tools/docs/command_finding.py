@@ -32,7 +32,7 @@ class Command(NamedTuple):
 def pages() -> list[Path]:
     """List the pages that are looked through."""
     tops = [ROOT / name for name in ('README.md', 'CONTRIBUTING.md', 'CHANGELOG.md')]
-    return [*tops, *sorted((ROOT / 'docs').glob('*.md'))]
+    return [*tops, *sorted((ROOT / 'docs').rglob('*.md'))]
 
 
 def commands_of(page: Path) -> list[Command]:

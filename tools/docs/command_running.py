@@ -53,8 +53,9 @@ class Scratch:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.written = folder, 0
-        for name in ('configs', 'tools', 'mixmae_mm', 'docs'):
+        for name in ('configs', 'tools', 'mixmae_mm'):
             (folder / name).symlink_to(ROOT / name)
+        shutil.copytree(ROOT / 'docs', folder / 'docs')  # pages tell to draw into it
         few = ['--train', '20', '--val', '10', '--workers', '1']
         self.run(['tools/dataset_converters/make_shapes.py', PICTURES, *few])
         (folder / 'data/imagenette_96').symlink_to('shapes')

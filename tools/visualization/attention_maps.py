@@ -149,7 +149,7 @@ def describe(looking: Looking, query: tuple[float, float] | None, received: bool
     what, colours = 'What each patch receives from the patches of its window, on average', ''
     if _is_asked(attended, query, received):
         what = 'What CLS looks at' if query is None else 'What the patch in the ring looks at'
-        colours = ' Colours follow the square root of shares.'
+        colours = ' Colors follow the square root of shares.'
     return (
         f'{what}: {names}. Black: nothing; brightest: the largest share of the panel, told below in times what each '
         f'patch would have if all had as much.{colours} Pale: outside the window, or not seen by the encoder.'
@@ -178,7 +178,7 @@ def main(arguments: list[str] | None = None) -> None:
     with readable_errors(args.debug):
         looking = (look_at_mixtures if args.mix else look_at_pictures)(args, read_config(args))
         rows = list(rows_of(looking, args.query or [None], args.received))
-        first = ['picture'] if looking.beside is None else ['mixture', 'whose cell']
+        first = ['image'] if looking.beside is None else ['mixture', 'whose cell']
         titles = list(looking.blocks)
         if len(titles) == 1:
             titles = ['mean of heads', *(f'head {head}' for head in range(len(rows[0]) - len(first) - 1))]

@@ -104,7 +104,7 @@ def draw(found: Neighbours, extract: FeatureExtractor, title: str, caption: str)
         sheet.append([Tile(*parts[:2], (), parts[2]) for parts in zip(pictures, texts, frames, strict=True)])
         headings = ['asked for', *(f'{cosine:.3f}' for cosine in cosines)]
         page.append([Figure(*parts) for parts in zip(pictures, headings, map(shown, [asked, *names]), strict=True)])
-    titles = ['picture', *(f'{number + 1}' for number in range(max(map(len, found.found))))]
+    titles = ['image', *(f'{number + 1}' for number in range(max(map(len, found.found))))]
     return draw_tiles(sheet, titles, caption), page_of(title, caption, page)
 
 
@@ -127,7 +127,7 @@ def main(arguments: list[str] | None = None) -> None:
     with readable_errors(args.debug):
         found, extract, number = look_up(args, read_config(args))
         less = ', less their mean' if args.centre else ''
-        caption = f'Nearest of {number:,} pictures, by the cosine (below them) of pooled features{less}.'
+        caption = f'Nearest of {number:,} images, by the cosine (below them) of pooled features{less}.'
         sheet, page = draw(found, extract, f'Nearest neighbours by {args.checkpoint}', caption)
         args.out.parent.mkdir(parents=True, exist_ok=True)
         sheet.save(args.out)

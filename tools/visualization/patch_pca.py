@@ -52,12 +52,12 @@ def rows_of(pictures: np.ndarray, components: Components, among: np.ndarray | No
 def describe(components: Components, pictures: int, foreground: str | None, threshold: float) -> str:
     """Say what the sheet shows."""
     text = (
-        f'Components of {components.scores[0, ..., 0].size} patches of each of {pictures} picture(s) together, '
+        f'Components of {components.scores[0, ..., 0].size} patches of each of {pictures} image(s) together, '
         f'each from its 2nd to its 98th percentile; the three make up {components.shares.sum():.0%} of the variance.'
     )
     if foreground is None:
         return text
-    return f'{text} Only patches with a first component {foreground} {threshold:g} of its range; the others are grey.'
+    return f'{text} Only patches with a first component {foreground} {threshold:g} of its range; the others are gray.'
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -82,8 +82,8 @@ def main(arguments: list[str] | None = None) -> None:
         among = find_foreground(features, args.foreground, args.threshold) if args.foreground else None
         components = principal_components(features, among=among)
         titles = [
-            'picture',
-            'colour',
+            'image',
+            'color',
             *(f'component {i + 1}: {share:.0%}' for i, share in enumerate(components.shares)),
         ]
         caption = describe(components, len(pictures), args.foreground, args.threshold)

@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
         places = [patch_at(place, features.shape[1:3]) for place in args.points or ()]
         matches = [best_match(place, *features) for place in places] or clear_matches(*features, args.num_points)
         rows = rows_of(extract.as_shown(pictures), features, matches)
-        less = " (less both pictures' mean)" if args.centre else ''
+        less = " (less the mean of both images)" if args.centre else ''
         caption = (
             f'Cosine of patch features{less} with the ringed patch of A: bright is alike, on one scale a row. '
             'The ring in B is the best match.'

@@ -20,7 +20,7 @@ from mixmae_mm.inference.models import build_pretrainer, picture_size
 from mixmae_mm.inference.reading import reading_of
 from mixmae_mm.inference.reconstructing import mix_otherwise, reconstruct
 from mixmae_mm.models.pretrainer import Reconstructions
-from mixmae_mm.visualization import describe, draw_rows, hidden_labels
+from mixmae_mm.visualization import describe, draw_rows, flattery, hidden_labels
 from mixmae_mm.visualization.command_line import add_pictures, choose, counted, drawing_parser, read_config
 
 
@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
         labels = hidden_labels(result) if args.ratios else ()
         draw_rows(result, describe(model, result, bool(labels)), labels).save(args.out)
     what = 'picture(s)' if num_sources == 1 else f'mixture(s) of {num_sources} pictures each'
-    print(f'{args.out}: {len(paths) // num_sources} {what}')
+    print(f'{args.out}: {len(paths) // num_sources} {what}. {flattery(model)}'.rstrip())
 
 
 if __name__ == '__main__':

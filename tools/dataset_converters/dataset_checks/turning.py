@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from mmengine.config import ConfigDict
 
-from dataset_checks.faults import Fault, Finding
 from dataset_checks.files import Seen
+from mixmae_mm.checks.report import Fault, Finding
 
 UPRIGHT = 'save the images upright and without EXIF data, or the labels anew'
 FOR_STORED = Fault(
