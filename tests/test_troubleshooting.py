@@ -112,7 +112,7 @@ ENTRIES = {
     entry.split('\n', 1)[0]: entry.split('\n', 1)[1].split('\n## ')[0]
     for entry in re.split(r'^### ', PAGE, flags=re.MULTILINE)[1:]
 }
-SETTING = re.compile(r'`(?:--cfg-options )?((?:\w+_dataloader|model|optim_wrapper|default_hooks|train_cfg)(?:\.\w+)+)')
+SETTING = re.compile(r'`(?:--cfg-options )?((?:\w+_dataloader|model|optim_wrapper|default_hooks|train_cfg)(?:\.\w+)+)(?![\w(.])')
 
 
 def test_every_entry_names_a_command_a_setting_or_a_page():
