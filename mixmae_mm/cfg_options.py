@@ -41,10 +41,12 @@ def put_options(config: Config, options: dict[str, str]) -> None:
     Raises:
         ValueError: a setting that nothing reads, or a value of another kind than the one that it replaces.
     """
-    warnings = check_options(config, options)
-    for warning in warnings:
-        print_log(warning, level=logging.WARNING)
-    config.merge_from_dict({key: read_value(key, text, _find(config._cfg_dict, key)) for key, text in options.items()})
+    types = {key: text for key, text in options.items() if key.endswith('.type')}
+    others = {key: text for key, text in options.items() if key not in types}
+    for part in (types, others):  # what else a part of the config takes depends on its type
+        for warning in check_options(config, part):
+            print_log(warning, level=logging.WARNING)
+        config.merge_from_dict({key: read_value(key, text, _find(config._cfg_dict, key)) for key, text in part.items()})
     _expand_home(config._cfg_dict)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from mmengine import registry
 from mmengine.config import Config
+from mmengine.optim import AmpOptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, FlexibleRunner, IterBasedTrainLoop, LogProcessor, Runner
 from torch.utils.data import DataLoader
 
@@ -67,7 +68,7 @@ def known_settings(place: str, node: dict, scope: str) -> set[str] | None:
         return None
     more = {
         'train_cfg': {'by_epoch'},
-        'optim_wrapper': {'optimizer', 'constructor', 'paramwise_cfg'},
+        'optim_wrapper': parameters(AmpOptimWrapper) | {'constructor', 'paramwise_cfg'},  # it becomes one by --amp
         'param_scheduler': {'convert_to_iter_based', 'by_epoch', 'begin', 'end'},
     }
     return parameters(*makers) | more.get(place.split('.')[0], set()) | ALWAYS

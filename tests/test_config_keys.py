@@ -76,6 +76,14 @@ def test_a_setting_that_is_read_is_taken_though_the_config_lacks_it(key):
     assert list(check_options(Config.fromfile(MICRO), [key])) == []
 
 
+def test_a_type_given_beside_its_settings_is_known():
+    options = {'optim_wrapper.optimizer.momentum': '0.9', 'optim_wrapper.optimizer.type': 'SGD'}
+    optimizer = load_config(MICRO, options | {'optim_wrapper.optimizer.betas': 'None'}).optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.momentum) == ('SGD', 0.9)
+    with pytest.raises(ValueError, match='momentum'):
+        load_config(MICRO, {'optim_wrapper.optimizer.momentum': '0.9'})
+
+
 def test_what_a_variable_feeds_is_found_through_other_variables(base):
     found = {name: fed_by(str(base), name, TOP) for name in ('batch_size', 'data_root', 'side', 'nothing')}
     assert found == {

@@ -68,8 +68,10 @@ def states(text, value):
 def sections(config):
     """Join the sections of the page of results that name a config, or the one that its own from-scratch run is of."""
     parts = re.split(r'^## ', (ROOT / 'docs/results.md').read_text(), flags=re.MULTILINE)
-    name = config.rpartition('/')[2].removesuffix('.py').replace('-scratch', '')
-    return '\n'.join(part for part in parts if name in part)
+    path = config.replace('-scratch', '')
+    note, name = (ROOT / path).read_text(), path.rpartition('/')[2].removesuffix('.py')
+    demo = '`make demo-dense`'
+    return '\n'.join(part for part in parts if name in part or (demo in note and part.startswith(demo)))
 
 
 def test_a_number_is_not_found_within_another():

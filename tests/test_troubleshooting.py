@@ -112,7 +112,8 @@ ENTRIES = {
     entry.split('\n', 1)[0]: entry.split('\n', 1)[1].split('\n## ')[0]
     for entry in re.split(r'^### ', PAGE, flags=re.MULTILINE)[1:]
 }
-SETTING = re.compile(r'`(?:--cfg-options )?((?:\w+_dataloader|model|optim_wrapper|default_hooks|train_cfg)(?:\.\w+)+)')
+PARTS = r'\w+_dataloader|model|optim_wrapper|default_hooks|train_cfg'
+SETTING = re.compile(rf'`(?:--cfg-options )?((?:{PARTS})(?:\.\w+)+)(?![\w(.])')
 
 
 def test_every_entry_names_a_command_a_setting_or_a_page():
