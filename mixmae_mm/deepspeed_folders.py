@@ -12,8 +12,9 @@ TYPES = {
     'deepspeed.runtime.fp16.loss_scaler': ('LossScaler', 'DynamicLossScaler'),
     'deepspeed.runtime.zero.config': ('ZeroStageEnum',),
     'deepspeed.utils.tensor_fragment': ('fragment_address',),
+    'mmengine.config.config': ('ConfigDict',),
 }
-"""What DeepSpeed's checkpoints name beside plain data."""
+"""What DeepSpeed's checkpoints name beside plain data; the last is in the settings that mmengine gives it."""
 
 
 def check_folder(folder: str | Path) -> None:

@@ -45,7 +45,6 @@ def read_by_our_list(module: ModuleType) -> None:
             return getattr(torch, name)
 
     module.torch = Torch('torch')
-    module._safe_torch_load = read  # which OneDL's alone has
     module.load_url = read_address
 
 

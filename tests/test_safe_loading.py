@@ -10,6 +10,7 @@ import sys
 import tarfile
 import zipfile
 from argparse import Namespace
+from collections import OrderedDict
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from types import SimpleNamespace
@@ -30,7 +31,7 @@ from training_toys import run_until, same, toy_config
 
 from mixmae_mm.allow_list import read_plain_pickle
 from mixmae_mm.datasets.array_file import read as read_arrays
-from mixmae_mm.deepspeed_folders import check_before_loading
+from mixmae_mm.deepspeed_folders import check_before_loading, check_folder
 from mixmae_mm.failures import check_checkpoint
 from mixmae_mm.inference import from_hub, get_model
 from mixmae_mm.inference.models import build_classifier, build_encoder, build_pretrainer
@@ -432,6 +433,18 @@ def test_deepspeed_loads_only_what_was_checked(tmp_path, marker, method):
         load(str(tmp_path))
     assert calls == [str(tmp_path)]
     assert not marker.exists()
+
+
+def test_what_deepspeed_writes_is_read(tmp_path):
+    scalers = pytest.importorskip('deepspeed.runtime.fp16.loss_scaler')
+    from deepspeed.runtime.zero.config import ZeroStageEnum
+    from deepspeed.utils.tensor_fragment import fragment_address
+
+    state = dict(loss_scaler=scalers.LossScaler(scale=1.0), zero_stage=ZeroStageEnum.weights)
+    mappings = [OrderedDict(weight=fragment_address(1, 2))]
+    config = Config(dict(zero_optimization=dict(stage=2)))._cfg_dict  # as mmengine gives it
+    torch.save(dict(optimizer_state_dict=state, maps=mappings, ds_config=config), tmp_path / 'x_optim_states.pt')
+    check_folder(tmp_path)
 
 
 # data
