@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 import os
 import sys
 
@@ -71,7 +70,6 @@ def test_each_corrupt_file_is_one_line_of_list_and_log(folder, tmp_path, capfd):
     pictures.unreadable.list_in(str(tmp_path / 'corrupt.txt'))
     for number in range(len(pictures)):
         pictures[number]
-    logging.shutdown([])
     listed = (tmp_path / 'corrupt.txt').read_bytes().splitlines()
     paths = [line.partition(b'\t')[0].replace(rb'\n', b'\n').replace(rb'\t', b'\t') for line in listed]
     assert sorted(paths) == sorted(os.fsencode(os.path.join(folder, name)) for name in NAMES)
