@@ -148,7 +148,7 @@ def test_of_equal_names_the_last_counts_and_links_lead_within(elsewhere, files):
 @pytest.mark.parametrize('kind', ['zip', 'tar', 'lmdb', 'rows'])
 def test_a_broken_picture_is_replaced_and_named(files, elsewhere, monkeypatch, kind):
     texts = []
-    monkeypatch.setattr('mixmae_mm.datasets.picture_dataset.print_log', lambda text, **_: texts.append(text))
+    monkeypatch.setattr('mixmae_mm.datasets.skipping.print_log', lambda text, **_: texts.append(text))
     contents = {'0.jpg': b'no pixels', '1.jpg': files['b.jpg']}
     make = dict(
         zip=lambda: PictureArchive(write_zip(elsewhere / 'a.zip', contents), [LoadPicture()]),
