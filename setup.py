@@ -74,7 +74,7 @@ setup(
     python_requires='>=3.10',
     packages=find_packages(include=['mixmae_mm', 'mixmae_mm.*']),
     package_data={'mixmae_mm': ['.mim/*.yml', '.mim/**/*.py', '.mim/**/*.sh', '.mim/**/*.yml']},
-    install_requires=['numpy', 'pillow', 'rich>=13.0', 'safetensors', 'tensorboard'],
+    install_requires=['numpy', 'pillow>=10.1', 'rich>=13.0', 'safetensors', 'tensorboard'],
     extras_require={'torch': ['torch>=2.6', 'torchvision>=0.21'], **{name: open_ranges(name) for name in groups}},
     cmdclass={'egg_info': EggInfo, 'build_py': BuildPy},
     zip_safe=False,

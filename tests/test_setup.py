@@ -37,7 +37,7 @@ def requirements(clone):
 def test_installing_beside_a_stack_asks_for_no_part_of_it(clone):
     set_up(clone, 'egg_info')
     hard = [line for line in requirements(clone) if 'extra ==' not in line]
-    assert hard == ['numpy', 'pillow', 'rich>=13.0', 'safetensors', 'tensorboard']
+    assert hard == ['numpy', 'pillow>=10.1', 'rich>=13.0', 'safetensors', 'tensorboard']
 
 
 def test_no_range_is_closed_and_each_pin_is_in_an_extra(clone):
