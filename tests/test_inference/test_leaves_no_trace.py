@@ -1,6 +1,7 @@
 """Whoever uses a model finds the random states and the log of the program as they were."""
 
 import random
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -108,8 +109,9 @@ def test_the_seed_alone_decides_what_is_drawn(model):
 
 
 @pytest.mark.parametrize('with_weights', [True, False])
-def test_the_log_goes_on_as_before(files, tmp_path, with_weights):
+def test_the_log_goes_on_as_before(files, tmp_path, monkeypatch, with_weights):
     """A logger that is made becomes the current one, to which all that follows is written."""
+    monkeypatch.setattr(MMLogger, '_instance_dict', OrderedDict())  # whatever other tests have made
     log = tmp_path / 'run.log'
     logger = MMLogger.get_instance(f'test_the_log_{with_weights}', log_file=str(log), log_level='INFO')
     names, level = [*MMLogger._instance_dict], logger.level
