@@ -18,12 +18,12 @@ from mixmae_mm.allow_list import allow_checkpoint_types  # before the host packa
 # isort: split
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
 from mixmae_mm.failures import readable_errors
+from mixmae_mm.inference.undisturbed import quiet_log
 from mixmae_mm.nonfinite import Finding, Iteration, find_nonfinite
 from mixmae_mm.weights_file import explain, read_weights
 
@@ -103,9 +103,9 @@ def replay(folder: Path, rank: int, device: str) -> str:
     """Run an event again; what was found then and now, in words."""
     event = read_event(folder / f'rank_{rank}.pth')
     config = Config.fromfile(folder / 'config.py')
-    MMLogger.get_instance('replay', log_level='WARNING')
-    model = build_model(config, read_weights(str(folder / 'weights.pth')), device)
-    finding = find_nonfinite(model, event['iterations'], precision_of(config, device))
+    with quiet_log():
+        model = build_model(config, read_weights(str(folder / 'weights.pth')), device)
+        finding = find_nonfinite(model, event['iterations'], precision_of(config, device))
     draws = {True: 'as then', False: 'other assignments than then: try the device of the run', None: 'none'}
     numbers = ', '.join(str(each.number) for each in event['iterations'])
     return (
