@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from mmengine.config import Config
 
 IN_TEXT = re.compile(r'{{\s*_base_\.(\w+)')
+DEEPEST = 10
+"""Dots in a setting's name: `dataset = dict(dataset=dataset)` would lead to ever longer ones."""
 Use = tuple[str, set[str], bool]
 """A setting such as `train_dataloader.dataset`, the variables in its expression, and whether it is just a variable."""
 
@@ -49,8 +51,9 @@ def fed_by(path: str, name: str, settings: set[str]) -> list[str]:
                 rest = current.removeprefix(used) if is_alias else ''
                 if _is_within(current, used) or _is_within(used, current):
                     reached = place + rest if rest != current else place
-                    pending += [reached] if reached not in found else []
-                    found.add(reached)
+                    if reached not in found and reached.count('.') <= DEEPEST:
+                        pending.append(reached)
+                        found.add(reached)
     fed = {place for place in found if place.split('.')[0] in settings}
     return sorted(place for place in fed if not any(_is_within(other, place) for other in fed - {place}))
 

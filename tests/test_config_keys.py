@@ -94,6 +94,21 @@ def test_what_a_variable_feeds_is_found_through_other_variables(base):
     }
 
 
+@pytest.mark.parametrize(
+    'text',
+    [
+        "data = dict(type='A', root=root)\ndata = dict(type='Repeat', dataset=data)",
+        "one = dict(root=root, other=two)\ntwo = dict(x=one)\ndata = dict(dataset=dict(dataset=two))",
+    ],
+)
+def test_variables_that_contain_themselves_come_to_an_end(tmp_path, text):
+    path = tmp_path / 'config.py'
+    path.write_text(f"root = 'there'\n{text}\ntrain_dataloader = dict(dataset=data)")
+    found = fed_by(str(path), 'root', TOP)
+    assert all(place.startswith('train_dataloader.dataset') for place in found)
+    assert len(found) >= 1
+
+
 def test_what_feeds_is_followed_into_bases(base):
     child = base.with_name('child.py')
     child.write_text("_base_ = './base.py'\ntest_dataloader = dict(sampler=dict(x=_base_.train_dataloader.batch_size))")
