@@ -5,7 +5,7 @@
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
 `data_root` holds pictures and the two JSON files; `classes` are the names of the categories, all of them or those wanted.
-Untuned: the learning rate is COCO's for batch 16, scaled to batch 2; for another batch add `--auto-scale-lr`.
+Untuned: the learning rate is an eighth of COCO's, for batch 2; for another batch add `--auto-scale-lr`.
 """
 
 _base_ = './mask-rcnn_mixmim-swin-base_fpn_8xb2-amp-ms-1x_coco.py'
