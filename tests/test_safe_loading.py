@@ -462,6 +462,16 @@ def test_annotations_run_nothing(tmp_path, marker, name):
     assert not marker.exists()
 
 
+@pytest.mark.dense
+def test_proposals_run_nothing(tmp_path, marker):
+    (tmp_path / 'proposals.pkl').write_bytes(pickle.dumps({'a.jpg': Payload(marker)}))
+    (tmp_path / 'own.json').write_text('{"images": [], "annotations": [], "categories": []}')
+    kind = pytest.importorskip('mmdet.datasets').CocoDataset
+    with pytest.raises(ValueError, match=r'proposals\.pkl cannot be read as annotations without running code'):
+        kind(ann_file=str(tmp_path / 'own.json'), proposal_file=str(tmp_path / 'proposals.pkl'))
+    assert not marker.exists()
+
+
 @pytest.mark.parametrize('protocol', range(pickle.HIGHEST_PROTOCOL + 1))
 def test_plain_annotations_are_read(tmp_path, protocol):
     data = [dict(img_path='a.jpg', box=np.arange(4.0), label=np.int64(2))]
