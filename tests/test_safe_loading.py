@@ -1,24 +1,26 @@
 """No way of loading something runs what it holds: entry points x kinds of files, each of which would write a marker."""
 
 import functools
+import importlib
 import io
 import os
 import pickle
 import runpy
-import subprocess
 import sys
 import tarfile
 import zipfile
 from argparse import Namespace
 from collections import OrderedDict
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from micro_training import ROOT, finish, make_config, tool
+from micro_training import ROOT, make_config
 from mmengine._strategy import SingleDeviceStrategy
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
@@ -33,7 +35,8 @@ from mixmae_mm.allow_list import read_plain_pickle
 from mixmae_mm.datasets.array_file import read as read_arrays
 from mixmae_mm.deepspeed_folders import check_before_loading, check_folder
 from mixmae_mm.failures import check_checkpoint
-from mixmae_mm.inference import from_hub, get_model
+from mixmae_mm.import_changes import ChangeOnImport
+from mixmae_mm.inference import from_hub, get_model, models
 from mixmae_mm.inference.models import build_classifier, build_encoder, build_pretrainer
 from mixmae_mm.inference.saved import read_saved
 from mixmae_mm.visualization.run_logs import CONFIG, read_chance
@@ -171,14 +174,16 @@ def written(request, tmp_path_factory):
 # the entry points: each takes the file
 
 
-def toy_runner(folder):
-    return Runner.from_cfg(toy_config(folder))
+@functools.cache
+def shared_runner():
+    folder = TemporaryDirectory()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder.name)  # for logs
+        return Runner.from_cfg(toy_config(Path(folder.name))), folder
 
 
 def by_runner(file, load):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(file.parent)  # for logs
-        getattr(toy_runner(file.parent / 'run'), load)(str(file))
+    getattr(shared_runner()[0], load)(str(file))
 
 
 def by_flexible_runner(file):
@@ -211,7 +216,7 @@ def by_address(read):
         with pytest.MonkeyPatch.context() as patch, ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
             patch.setenv('no_proxy', '*')
             patch.setattr(torch.hub, 'get_dir', lambda: str(file.parent / 'hub'))
-            Thread(target=server.serve_forever, daemon=True).start()
+            Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
             try:
                 read(f'http://127.0.0.1:{server.server_port}/{file.name}')
             finally:
@@ -225,6 +230,14 @@ def by_folder_of_deepspeed(file):
     folder.mkdir(exist_ok=True)
     (folder / 'mp_rank_00_model_states.pt').write_bytes(file.read_bytes())
     check_checkpoint(str(folder), in_folder=True)
+
+
+def by_name(file):
+    micro = {name: value for name, value in CLASSIFIER['backbone'].items() if name not in ('type', 'arch', 'img_size')}
+    with pytest.MonkeyPatch.context() as patch:
+        arch = CLASSIFIER['backbone']['arch']
+        patch.setitem(models.MODELS_BY_NAME, 'micro', (models.MODELS_BY_NAME['mixmim-swin-tiny'][0], arch))
+        get_model('micro', str(file), img_size=32, **micro)
 
 
 def by_inferencer(package, name):
@@ -259,7 +272,7 @@ READERS = {
     'build_encoder': lambda file: build_encoder(Config(dict(model=CLASSIFIER)), str(file)),
     'build_classifier': lambda file: build_classifier(Config(dict(model=CLASSIFIER)), str(file)),
     'build_pretrainer': lambda file: build_pretrainer(PRETRAINING, str(file)),
-    'get_model': lambda file: get_model('mixmim-swin-tiny', str(file), img_size=32),
+    'get_model': by_name,
     'converters': lambda file: of_tool('converters/reading.py', 'read_contents')(str(file)),
     'mmengine, inferencer': by_inferencer(None, 'Inferencer'),
     'mmpretrain, inferencer': by_inferencer('mmpretrain', 'ImageClassificationInferencer'),
@@ -365,13 +378,28 @@ def test_torch_load_is_left_to_its_caller(tmp_path, marker):
     assert marker.exists()
 
 
-def test_mmengine_imported_before_and_told_to_trust_reads_no_more(tmp_path, marker):
+def test_mmengine_told_to_trust_reads_no_more(tmp_path, marker, monkeypatch):
     torch.save(Payload(marker), tmp_path / 'file.pth')
-    load = f'mmengine.runner.checkpoint._load_checkpoint({str(tmp_path / "file.pth")!r})'
-    env = dict(os.environ, TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD='1', PYTHONPATH=str(ROOT))
-    command = [sys.executable, '-c', f'import mmengine.runner.checkpoint, mixmae_mm; {load}']
-    assert 'it asks for posix.system' in subprocess.run(command, env=env, capture_output=True, text=True).stderr
+    monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
+    with pytest.raises(ValueError, match=r'it asks for posix\.system'):
+        checkpoint._load_checkpoint(str(tmp_path / 'file.pth'))
     assert not marker.exists()
+
+
+def test_modules_are_changed_whenever_they_are_imported(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, 'meta_path', sys.meta_path[:])
+    for name in ('before', 'after'):
+        (tmp_path / f'changed_{name}.py').write_text(f'value = "{name}"\n')
+    importlib.import_module('changed_before')
+    changed = []
+    names = ('changed_before', 'changed_after')
+    ChangeOnImport({name: lambda module: changed.append(module.value) for name in names}).install()
+    assert changed == ['before']
+    importlib.import_module('changed_after')
+    assert changed == ['before', 'after']
+    importlib.reload(sys.modules['changed_before'])
+    assert changed == ['before', 'after', 'before']
 
 
 # configs in checkpoints are programs
@@ -495,20 +523,23 @@ def test_data_runs_nothing(tmp_path, marker, kind):
     assert not marker.exists()
 
 
-# true command lines
+# command lines
 
 
-def test_tools_run_nothing(tmp_path, marker):
+def test_tools_run_nothing(tmp_path, marker, monkeypatch):
     """And write nothing before they refuse."""
     config, file, out = make_config(tmp_path), tmp_path / 'file.pth', tmp_path / 'out'
     in_part('optimizer', 'param_groups')(Payload(marker), file)
     (tmp_path / 'test.py').write_text("test_dataloader = test_cfg = test_evaluator = dict(type='x')\n")
-    started = [
-        tool('train.py', config, '--work-dir', out, '--resume', file),
-        tool('test.py', tmp_path / 'test.py', file, '--work-dir', out),
-        tool('visualization/reconstructions.py', config, file, '--out', out / 'sheet.png'),
-    ]
-    for process in started:
-        assert 'file.pth cannot be read as weights without running code: it asks for posix.s' in finish(process, 1)[1]
+    refused = r'file\.pth cannot be read as weights without running code: it asks for posix\.system'
+    for command in (
+        ['train.py', config, '--work-dir', out, '--resume', file],
+        ['train.py', config, '--work-dir', out, '--cfg-options', f'load_from={file}'],
+        ['test.py', tmp_path / 'test.py', file, '--work-dir', out],
+        ['visualization/reconstructions.py', config, file, '--out', out / 'sheet.png'],
+    ):
+        monkeypatch.setattr(sys, 'argv', [str(word) for word in command])
+        with pytest.raises(SystemExit, match=refused):
+            of_tool(command[0], 'main')()
     assert not marker.exists()
     assert not out.exists()
