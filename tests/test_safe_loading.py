@@ -27,11 +27,13 @@ from mmengine.dataset import BaseDataset
 from mmengine.infer import BaseInferencer
 from mmengine.logging import HistoryBuffer
 from mmengine.model import initialize
+from mmengine.optim import OneCycleParamScheduler
+from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner import Runner, checkpoint, load_checkpoint
 from torch import nn
 from training_toys import run_until, same, toy_config
 
-from mixmae_mm.allow_list import read_plain_pickle
+from mixmae_mm.allow_list import known_function, one_cycle, read_plain_pickle
 from mixmae_mm.datasets.array_file import read as read_arrays
 from mixmae_mm.deepspeed_folders import check_before_loading, check_folder
 from mixmae_mm.failures import check_checkpoint
@@ -49,6 +51,20 @@ CLASSIFIER = dict(
     neck=dict(type='mmpretrain.GlobalAveragePooling'),
     head=dict(type='mmpretrain.LinearClsHead', num_classes=2, in_channels=8),
 )  # fmt: skip
+
+SCHEDULES = dict(
+    ConstantLR={},
+    CosineAnnealingLR=dict(T_max=5),
+    CosineRestartLR=dict(periods=[5, 5], restart_weights=[1, 0.5], eta_min=0.0),
+    ExponentialLR=dict(gamma=0.9),
+    LinearLR={},
+    MultiStepLR=dict(milestones=[2]),
+    OneCycleLR=dict(eta_max=1.0, total_steps=10),
+    PolyLR={},
+    ReduceOnPlateauLR=dict(monitor='loss'),
+    StepLR=dict(step_size=2),
+    CosineAnnealingMomentum=dict(T_max=5),
+)
 
 
 class Payload:
@@ -317,6 +333,46 @@ def test_what_mmengine_and_the_official_code_write_is_read(tmp_path):
     assert logs[0].mean() == logs[1].mean()
 
 
+@pytest.mark.parametrize('kind', SCHEDULES)
+def test_states_of_all_schedules_are_read(tmp_path, kind):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0, momentum=0.9)
+    written = PARAM_SCHEDULERS.get(kind)(optimizer, **SCHEDULES[kind]).state_dict()
+    torch.save(written, tmp_path / 'file.pth')
+    assert checkpoint._load_checkpoint(str(tmp_path / 'file.pth')) == written
+
+
+class Called:
+    def __init__(self, *call):
+        self.call = call
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize('owner', [one_cycle, known_function(one_cycle, '_annealing_cos'), HistoryBuffer, torch])
+def test_no_other_function_is_found(owner):
+    for name in ('__init__', '__globals__', 'step', 'load', 'update'):
+        with pytest.raises(pickle.UnpicklingError, match='which no log or schedule needs'):
+            known_function(owner, name)
+
+
+@pytest.mark.parametrize(
+    'call', [(OneCycleParamScheduler, ()), (getattr, (OneCycleParamScheduler, '__init__')), (getattr, (dict, 'get'))]
+)
+def test_a_schedule_is_not_called(tmp_path, call):
+    torch.save(Called(*call), tmp_path / 'file.pth')
+    with pytest.raises(ValueError, match=r'damaged or malicious|asks for'):
+        read_file(str(tmp_path / 'file.pth'))
+
+
+@pytest.mark.parametrize('entry', [getattr, (getattr, 'builtins.getattr')])
+def test_what_others_allow_in_the_place_of_ours_is_taken_off(tmp_path, entry):
+    torch.serialization.add_safe_globals([entry])
+    torch.save(Called(getattr, (HistoryBuffer, '__init__')), tmp_path / 'file.pth')
+    with pytest.raises(ValueError, match=r'asks for __builtin__\.getattr'):
+        read_file(str(tmp_path / 'file.pth'))
+
+
 ARRAYS = dict(
     matrix=np.arange(6.0).reshape(2, 3),
     columns=np.asfortranarray(np.arange(6).reshape(2, 3)),
@@ -346,14 +402,6 @@ def test_arrays_are_read(there_and_back):
     for name, value in ARRAYS.items():
         assert (type(read[name]), read[name].dtype) == (type(value), value.dtype)
         assert np.array_equal(read[name], value)
-
-
-class Called:
-    def __init__(self, *call):
-        self.call = call
-
-    def __reduce__(self):
-        return self.call
 
 
 @pytest.mark.parametrize('there_and_back', PICKLES)
