@@ -1,6 +1,7 @@
 """The types that a checkpoint may name; whatever names another is refused unread."""
 
 import _codecs
+import importlib
 import pickle
 from argparse import Namespace
 from collections import OrderedDict, defaultdict
@@ -11,13 +12,16 @@ from typing import Any, BinaryIO
 from mixmae_mm.plain_arrays import UNSPEAKABLE, numpy_types
 
 STATISTICS = ('min', 'max', 'current', 'mean')
+ONE_CYCLE = 'mmengine.optim.scheduler.param_scheduler'
+ANNEALING = ('_annealing_cos', '_annealing_linear')
+"""What the state of a one-cycle schedule holds one of."""
 
 
 def allow_checkpoint_types() -> None:
     """Let `torch.load(weights_only=True)` read mmengine's checkpoints, which is its default since torch 2.6.
 
     What they hold beside tensors is plain data, allowed here under the names of numpy 1 and of numpy 2, the parsed
-    arguments that the official MixMIM and MAE store, and the log's four statistics, looked up by `log_statistic`.
+    arguments that the official MixMIM and MAE store, and six functions of mmengine's, looked up by `known_function`.
     Whatever we have a stand-in for is taken off the list, where OneDL's mmengine and much advice on the web put it.
 
     Thread: open-mmlab/mmengine#1655, open-mmlab/mmengine#1650.
@@ -30,7 +34,8 @@ def allow_checkpoint_types() -> None:
     if not hasattr(serialization, 'get_unsafe_globals_in_checkpoint'):
         raise ImportError('checkpoints cannot be read safely before torch 2.6: pip install "torch>=2.6"')
     ours, theirs = allowed_types(), serialization.get_safe_globals()
-    kept = [entry for entry in theirs if isinstance(entry, tuple) or ours.get(_full_name(entry), entry) is entry]
+    named = [entry if isinstance(entry, tuple) else (entry, _full_name(entry)) for entry in theirs]
+    kept = [entry for entry, (value, name) in zip(theirs, named, strict=True) if ours.get(name, value) is value]
     if len(kept) < len(theirs):
         serialization.clear_safe_globals()
         serialization.add_safe_globals(kept)
@@ -42,7 +47,8 @@ def allowed_types() -> dict[str, Callable]:
     from mmengine.logging import HistoryBuffer
 
     own = {_full_name(kind): kind for kind in (defaultdict, Namespace, HistoryBuffer)}
-    return own | {'builtins.getattr': log_statistic} | numpy_types()
+    ours = {'builtins.getattr': known_function, f'{ONE_CYCLE}.OneCycleParamScheduler': one_cycle}
+    return own | ours | numpy_types()
 
 
 def _full_name(kind: Callable) -> str:
@@ -50,18 +56,29 @@ def _full_name(kind: Callable) -> str:
     return f'{kind.__module__}.{kind.__qualname__}'
 
 
-def log_statistic(owner: type, name: str) -> Callable:
-    """Stand in for `getattr`, with which a pickled log names its statistics and a malicious file could reach anything.
+def known_function(owner: Callable, name: str) -> Callable:
+    """Stand in for `getattr`, with which pickles name functions of classes and a malicious file could reach anything.
 
     Raises:
-        UnpicklingError: if it is asked for anything but a statistic of mmengine's log.
+        UnpicklingError: It is asked for anything but a statistic of mmengine's log, or what anneals a schedule.
     """
     from mmengine.logging import HistoryBuffer
 
-    if owner is not HistoryBuffer or name not in STATISTICS:
-        raise UnpicklingError(f'this checkpoint asks for {name!r} of {owner!r}, which no training log needs: it is '
-                              'damaged or malicious; load it only if you trust where it is from')
-    return getattr(owner, name)
+    if owner is HistoryBuffer and name in STATISTICS:
+        return getattr(owner, name)
+    if owner is one_cycle and name in ANNEALING:
+        return getattr(importlib.import_module(ONE_CYCLE).OneCycleParamScheduler, name)
+    raise UnpicklingError(f'this checkpoint asks for {name!r} of {owner!r}, which no log or schedule needs: it is '
+                          'damaged or malicious; load it only if you trust where it is from')
+
+
+def one_cycle(*_: object) -> None:
+    """Stand in for mmengine's one-cycle schedule, whose functions pickles name and which they do not call.
+
+    Raises:
+        UnpicklingError: It is called.
+    """
+    raise UnpicklingError(f'it asks for {ONE_CYCLE}.OneCycleParamScheduler, called: it is damaged or malicious')
 
 
 class PlainUnpickler(pickle.Unpickler):

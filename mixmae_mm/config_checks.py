@@ -76,7 +76,7 @@ def _check_scheduler(place: str, named: dict[str, dict], unit: str, length: int)
             f'{what} begins after {begin} {unit}s of warm-up, and {training} is over by then: train for longer, or '
             f'shorten the warm-up, --cfg-options {settings}'
         )
-    last = max(one.get('milestones', [end or begin + one.get('T_max', 0)]))
+    last = max(one.get('milestones') or [end or begin + (one.get('T_max') or 0)])
     if last > length:
         yield f'{what} goes on to {unit} {last}, beyond {training}: the learning rate does not reach its end'
 

@@ -142,7 +142,7 @@ def _check_name(place: str, node: dict, name: str, scope: str) -> None:
     """Refuse a setting that a part of a config does not take."""
     known = known_settings(place, node, scope) if place else TOP | set(node)
     near = nearest(name, known or node, SUGGESTED if known else MISSPELT)
-    if name == '_delete_' or (known is None and not near) or name in (known or ()):
+    if name == '_delete_' or (known is None and not near) or name in (known or node):
         return
     where = place or 'a config'
     hint = f'the nearest that there is: {near}' if near else f'it takes {", ".join(sorted(known - ALWAYS))}'

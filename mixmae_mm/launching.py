@@ -16,6 +16,7 @@ from mmengine.logging import print_log
 from mixmae_mm.cfg_options import Settings, put_options
 from mixmae_mm.config_checks import settle_loaders
 from mixmae_mm.config_keys import check_names
+from mixmae_mm.names import expand
 from mixmae_mm.registry import SCOPE
 
 # Where each launcher tells a process its rank, its rank on this machine, and how many processes there are.
@@ -29,9 +30,9 @@ VARIABLES = {
 def argument_parser(description: str) -> argparse.ArgumentParser:
     """Make a parser of the arguments that all tools take; spellings are OpenMMLab's."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('config', type=os.path.expanduser, help='config file')
+    parser.add_argument('config', type=expand, help='config file')
     text = 'folder for logs and checkpoints (./work_dirs/<config name>)'
-    parser.add_argument('--work-dir', type=os.path.expanduser, help=text)
+    parser.add_argument('--work-dir', type=expand, help=text)
     parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
     parser.add_argument('--launcher', choices=['none', *VARIABLES], default='none', help='what started the processes')
     parser.add_argument('--local_rank', '--local-rank', type=int, help='set by some launchers, never by hand')
@@ -45,7 +46,7 @@ def load_config(path: str | Path, options: dict[str, str] | None = None) -> Conf
     Raises:
         ValueError: there is no such file, or a setting that cannot be.
     """
-    path = os.path.expanduser(path)
+    path = expand(path)
     if not os.path.isfile(path):
         raise ValueError(f'there is no config file {path} (looked for in {Path.cwd()})')
     config = Config.fromfile(path)

@@ -1,4 +1,4 @@
-"""Annotation files of mmengine's datasets, read as plain data: `.pkl` and `.yaml` may otherwise run what they hold."""
+"""Annotations of mmengine's datasets and proposals of mmdet's, read as plain data: `.pkl` and `.yaml` may run code."""
 
 import functools
 import io
@@ -12,7 +12,7 @@ from mixmae_mm.weights_file import UNREADABLE
 
 
 def read_plain_annotations(module: ModuleType) -> None:
-    """Have `mmengine.dataset.base_dataset` read pickles by our list of types, and YAML without its tags for objects."""
+    """Have a module, which calls mmengine's `load`, read pickles by our list of types, and YAML without objects."""
     load = module.load
 
     @functools.wraps(load)

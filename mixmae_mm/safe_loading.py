@@ -21,6 +21,7 @@ def guard_loading() -> None:
         'mmengine.runner.checkpoint': read_by_our_list,
         'mmengine.infer.infer': refuse_stored_configs,
         'mmengine.dataset.base_dataset': _later('plain_annotations', 'read_plain_annotations'),
+        'mmdet.datasets.base_det_dataset': _later('plain_annotations', 'read_plain_annotations'),
         'mmengine._strategy.deepspeed': _later('deepspeed_folders', 'check_before_loading'),
     }
     ChangeOnImport(changes).install()

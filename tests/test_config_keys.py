@@ -166,6 +166,13 @@ def test_what_mmengine_passes_over_in_silence_is_refused_in_a_file(tmp_path, set
         check_names(Config.fromfile(path))
 
 
+@pytest.mark.parametrize('settings', ["optimizer=dict(type='SGD', lr=1.0)", 'first=dict(), second=dict()'])
+def test_an_optim_wrapper_needs_no_type(tmp_path, settings):
+    """Mmengine takes OptimWrapper, or one for each part of a model by the part's name."""
+    (tmp_path / 'own.py').write_text(f'optim_wrapper = dict({settings})\n')
+    assert check_names(load_config(tmp_path / 'own.py')) == []
+
+
 @pytest.mark.parametrize('task', ['mixmae', 'classification', 'detection', 'segmentation'])
 def test_our_own_configs_set_nothing_in_vain(task):
     for path in sorted((CONFIGS / task).glob('*micro*.py'))[:6]:

@@ -1,39 +1,44 @@
 """No way of loading something runs what it holds: entry points x kinds of files, each of which would write a marker."""
 
 import functools
+import importlib
 import io
 import os
 import pickle
 import runpy
-import subprocess
 import sys
 import tarfile
 import zipfile
 from argparse import Namespace
 from collections import OrderedDict
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from micro_training import ROOT, finish, make_config, tool
+from micro_training import ROOT, make_config
 from mmengine._strategy import SingleDeviceStrategy
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.infer import BaseInferencer
 from mmengine.logging import HistoryBuffer
 from mmengine.model import initialize
+from mmengine.optim import OneCycleParamScheduler
+from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner import Runner, checkpoint, load_checkpoint
 from torch import nn
 from training_toys import run_until, same, toy_config
 
-from mixmae_mm.allow_list import read_plain_pickle
+from mixmae_mm.allow_list import known_function, one_cycle, read_plain_pickle
 from mixmae_mm.datasets.array_file import read as read_arrays
 from mixmae_mm.deepspeed_folders import check_before_loading, check_folder
 from mixmae_mm.failures import check_checkpoint
-from mixmae_mm.inference import from_hub, get_model
+from mixmae_mm.import_changes import ChangeOnImport
+from mixmae_mm.inference import from_hub, get_model, models
 from mixmae_mm.inference.models import build_classifier, build_encoder, build_pretrainer
 from mixmae_mm.inference.saved import read_saved
 from mixmae_mm.visualization.run_logs import CONFIG, read_chance
@@ -46,6 +51,20 @@ CLASSIFIER = dict(
     neck=dict(type='mmpretrain.GlobalAveragePooling'),
     head=dict(type='mmpretrain.LinearClsHead', num_classes=2, in_channels=8),
 )  # fmt: skip
+
+SCHEDULES = dict(
+    ConstantLR={},
+    CosineAnnealingLR=dict(T_max=5),
+    CosineRestartLR=dict(periods=[5, 5], restart_weights=[1, 0.5], eta_min=0.0),
+    ExponentialLR=dict(gamma=0.9),
+    LinearLR={},
+    MultiStepLR=dict(milestones=[2]),
+    OneCycleLR=dict(eta_max=1.0, total_steps=10),
+    PolyLR={},
+    ReduceOnPlateauLR=dict(monitor='loss'),
+    StepLR=dict(step_size=2),
+    CosineAnnealingMomentum=dict(T_max=5),
+)
 
 
 class Payload:
@@ -171,14 +190,16 @@ def written(request, tmp_path_factory):
 # the entry points: each takes the file
 
 
-def toy_runner(folder):
-    return Runner.from_cfg(toy_config(folder))
+@functools.cache
+def shared_runner():
+    folder = TemporaryDirectory()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder.name)  # for logs
+        return Runner.from_cfg(toy_config(Path(folder.name))), folder
 
 
 def by_runner(file, load):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(file.parent)  # for logs
-        getattr(toy_runner(file.parent / 'run'), load)(str(file))
+    getattr(shared_runner()[0], load)(str(file))
 
 
 def by_flexible_runner(file):
@@ -211,7 +232,7 @@ def by_address(read):
         with pytest.MonkeyPatch.context() as patch, ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
             patch.setenv('no_proxy', '*')
             patch.setattr(torch.hub, 'get_dir', lambda: str(file.parent / 'hub'))
-            Thread(target=server.serve_forever, daemon=True).start()
+            Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
             try:
                 read(f'http://127.0.0.1:{server.server_port}/{file.name}')
             finally:
@@ -225,6 +246,14 @@ def by_folder_of_deepspeed(file):
     folder.mkdir(exist_ok=True)
     (folder / 'mp_rank_00_model_states.pt').write_bytes(file.read_bytes())
     check_checkpoint(str(folder), in_folder=True)
+
+
+def by_name(file):
+    micro = {name: value for name, value in CLASSIFIER['backbone'].items() if name not in ('type', 'arch', 'img_size')}
+    with pytest.MonkeyPatch.context() as patch:
+        arch = CLASSIFIER['backbone']['arch']
+        patch.setitem(models.MODELS_BY_NAME, 'micro', (models.MODELS_BY_NAME['mixmim-swin-tiny'][0], arch))
+        get_model('micro', str(file), img_size=32, **micro)
 
 
 def by_inferencer(package, name):
@@ -259,7 +288,7 @@ READERS = {
     'build_encoder': lambda file: build_encoder(Config(dict(model=CLASSIFIER)), str(file)),
     'build_classifier': lambda file: build_classifier(Config(dict(model=CLASSIFIER)), str(file)),
     'build_pretrainer': lambda file: build_pretrainer(PRETRAINING, str(file)),
-    'get_model': lambda file: get_model('mixmim-swin-tiny', str(file), img_size=32),
+    'get_model': by_name,
     'converters': lambda file: of_tool('converters/reading.py', 'read_contents')(str(file)),
     'mmengine, inferencer': by_inferencer(None, 'Inferencer'),
     'mmpretrain, inferencer': by_inferencer('mmpretrain', 'ImageClassificationInferencer'),
@@ -304,6 +333,46 @@ def test_what_mmengine_and_the_official_code_write_is_read(tmp_path):
     assert logs[0].mean() == logs[1].mean()
 
 
+@pytest.mark.parametrize('kind', SCHEDULES)
+def test_states_of_all_schedules_are_read(tmp_path, kind):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0, momentum=0.9)
+    written = PARAM_SCHEDULERS.get(kind)(optimizer, **SCHEDULES[kind]).state_dict()
+    torch.save(written, tmp_path / 'file.pth')
+    assert checkpoint._load_checkpoint(str(tmp_path / 'file.pth')) == written
+
+
+class Called:
+    def __init__(self, *call):
+        self.call = call
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize('owner', [one_cycle, known_function(one_cycle, '_annealing_cos'), HistoryBuffer, torch])
+def test_no_other_function_is_found(owner):
+    for name in ('__init__', '__globals__', 'step', 'load', 'update'):
+        with pytest.raises(pickle.UnpicklingError, match='which no log or schedule needs'):
+            known_function(owner, name)
+
+
+@pytest.mark.parametrize(
+    'call', [(OneCycleParamScheduler, ()), (getattr, (OneCycleParamScheduler, '__init__')), (getattr, (dict, 'get'))]
+)
+def test_a_schedule_is_not_called(tmp_path, call):
+    torch.save(Called(*call), tmp_path / 'file.pth')
+    with pytest.raises(ValueError, match=r'damaged or malicious|asks for'):
+        read_file(str(tmp_path / 'file.pth'))
+
+
+@pytest.mark.parametrize('entry', [getattr, (getattr, 'builtins.getattr')])
+def test_what_others_allow_in_the_place_of_ours_is_taken_off(tmp_path, entry):
+    torch.serialization.add_safe_globals([entry])
+    torch.save(Called(getattr, (HistoryBuffer, '__init__')), tmp_path / 'file.pth')
+    with pytest.raises(ValueError, match=r'asks for __builtin__\.getattr'):
+        read_file(str(tmp_path / 'file.pth'))
+
+
 ARRAYS = dict(
     matrix=np.arange(6.0).reshape(2, 3),
     columns=np.asfortranarray(np.arange(6).reshape(2, 3)),
@@ -335,14 +404,6 @@ def test_arrays_are_read(there_and_back):
         assert np.array_equal(read[name], value)
 
 
-class Called:
-    def __init__(self, *call):
-        self.call = call
-
-    def __reduce__(self):
-        return self.call
-
-
 @pytest.mark.parametrize('there_and_back', PICKLES)
 @pytest.mark.parametrize(
     'forged',
@@ -365,13 +426,28 @@ def test_torch_load_is_left_to_its_caller(tmp_path, marker):
     assert marker.exists()
 
 
-def test_mmengine_imported_before_and_told_to_trust_reads_no_more(tmp_path, marker):
+def test_mmengine_told_to_trust_reads_no_more(tmp_path, marker, monkeypatch):
     torch.save(Payload(marker), tmp_path / 'file.pth')
-    load = f'mmengine.runner.checkpoint._load_checkpoint({str(tmp_path / "file.pth")!r})'
-    env = dict(os.environ, TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD='1', PYTHONPATH=str(ROOT))
-    command = [sys.executable, '-c', f'import mmengine.runner.checkpoint, mixmae_mm; {load}']
-    assert 'it asks for posix.system' in subprocess.run(command, env=env, capture_output=True, text=True).stderr
+    monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
+    with pytest.raises(ValueError, match=r'it asks for posix\.system'):
+        checkpoint._load_checkpoint(str(tmp_path / 'file.pth'))
     assert not marker.exists()
+
+
+def test_modules_are_changed_whenever_they_are_imported(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, 'meta_path', sys.meta_path[:])
+    for name in ('before', 'after'):
+        (tmp_path / f'changed_{name}.py').write_text(f'value = "{name}"\n')
+    importlib.import_module('changed_before')
+    changed = []
+    names = ('changed_before', 'changed_after')
+    ChangeOnImport({name: lambda module: changed.append(module.value) for name in names}).install()
+    assert changed == ['before']
+    importlib.import_module('changed_after')
+    assert changed == ['before', 'after']
+    importlib.reload(sys.modules['changed_before'])
+    assert changed == ['before', 'after', 'before']
 
 
 # configs in checkpoints are programs
@@ -462,6 +538,16 @@ def test_annotations_run_nothing(tmp_path, marker, name):
     assert not marker.exists()
 
 
+@pytest.mark.dense
+def test_proposals_run_nothing(tmp_path, marker):
+    (tmp_path / 'proposals.pkl').write_bytes(pickle.dumps({'a.jpg': Payload(marker)}))
+    (tmp_path / 'own.json').write_text('{"images": [], "annotations": [], "categories": []}')
+    kind = pytest.importorskip('mmdet.datasets').CocoDataset
+    with pytest.raises(ValueError, match=r'proposals\.pkl cannot be read as annotations without running code'):
+        kind(ann_file=str(tmp_path / 'own.json'), proposal_file=str(tmp_path / 'proposals.pkl'))
+    assert not marker.exists()
+
+
 @pytest.mark.parametrize('protocol', range(pickle.HIGHEST_PROTOCOL + 1))
 def test_plain_annotations_are_read(tmp_path, protocol):
     data = [dict(img_path='a.jpg', box=np.arange(4.0), label=np.int64(2))]
@@ -485,20 +571,23 @@ def test_data_runs_nothing(tmp_path, marker, kind):
     assert not marker.exists()
 
 
-# true command lines
+# command lines
 
 
-def test_tools_run_nothing(tmp_path, marker):
+def test_tools_run_nothing(tmp_path, marker, monkeypatch):
     """And write nothing before they refuse."""
     config, file, out = make_config(tmp_path), tmp_path / 'file.pth', tmp_path / 'out'
     in_part('optimizer', 'param_groups')(Payload(marker), file)
     (tmp_path / 'test.py').write_text("test_dataloader = test_cfg = test_evaluator = dict(type='x')\n")
-    started = [
-        tool('train.py', config, '--work-dir', out, '--resume', file),
-        tool('test.py', tmp_path / 'test.py', file, '--work-dir', out),
-        tool('visualization/reconstructions.py', config, file, '--out', out / 'sheet.png'),
-    ]
-    for process in started:
-        assert 'file.pth cannot be read as weights without running code: it asks for posix.s' in finish(process, 1)[1]
+    refused = r'file\.pth cannot be read as weights without running code: it asks for posix\.system'
+    for command in (
+        ['train.py', config, '--work-dir', out, '--resume', file],
+        ['train.py', config, '--work-dir', out, '--cfg-options', f'load_from={file}'],
+        ['test.py', tmp_path / 'test.py', file, '--work-dir', out],
+        ['visualization/reconstructions.py', config, file, '--out', out / 'sheet.png'],
+    ):
+        monkeypatch.setattr(sys, 'argv', [str(word) for word in command])
+        with pytest.raises(SystemExit, match=refused):
+            of_tool(command[0], 'main')()
     assert not marker.exists()
     assert not out.exists()

@@ -1,7 +1,6 @@
 """Test a checkpoint: python tools/test.py CONFIG CHECKPOINT [--out predictions.pkl] [--show-dir pictures] [--tta]."""
 
 import argparse
-import os
 
 import mixmae_mm  # before the host packages: it mends what is known to break on import
 
@@ -16,6 +15,7 @@ from mmengine.runner import Runner
 from mixmae_mm.checks import check_config, open_loaders
 from mixmae_mm.failures import check_checkpoint, readable_errors
 from mixmae_mm.launching import argument_parser, join_processes, read_config
+from mixmae_mm.names import expand
 from mixmae_mm.strategies import leave_strategy
 from mixmae_mm.visualization.distinct_files import keep_apart
 
@@ -23,9 +23,9 @@ from mixmae_mm.visualization.distinct_files import keep_apart
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argument_parser(f'Test a checkpoint (mixmae_mm {mixmae_mm.__version__})')
-    parser.add_argument('checkpoint', type=os.path.expanduser, help='checkpoint file')
-    parser.add_argument('--out', type=os.path.expanduser, help='file (.pkl) for the predictions')
-    parser.add_argument('--show-dir', type=os.path.expanduser, help='folder for pictures with the predictions drawn')
+    parser.add_argument('checkpoint', type=expand, help='checkpoint file')
+    parser.add_argument('--out', type=expand, help='file (.pkl) for the predictions')
+    parser.add_argument('--show-dir', type=expand, help='folder for pictures with the predictions drawn')
     parser.add_argument('--tta', action='store_true', help="the config's test-time augmentation: scales, flips")
     return parser.parse_args()
 

@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import os
 import re
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from mixmae_mm.config_checks import check_schedule
 from mixmae_mm.failures import check_checkpoint, readable_errors
 from mixmae_mm.host_memory import keep_freed_memory
 from mixmae_mm.launching import argument_parser, has_accelerator, join_processes, read_config, say
+from mixmae_mm.names import expand
 from mixmae_mm.precision import set_precision
 from mixmae_mm.strategies import find_strategy, fit_strategy, scale_rate
 
@@ -27,7 +27,7 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argument_parser(f'Train a model (mixmae_mm {mixmae_mm.__version__})')
     text = 'go on from this checkpoint; without a value, from the last one'
-    parser.add_argument('--resume', nargs='?', const='auto', type=os.path.expanduser, help=text)
+    parser.add_argument('--resume', nargs='?', const='auto', type=expand, help=text)
     parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 where the GPU or CPU has it)')
     parser.add_argument('--auto-scale-lr', action='store_true', help="scale the learning rate with the job's batch")
     return parser.parse_args()
@@ -87,7 +87,8 @@ def main() -> None:
         doubts = check_config(config, ('train', 'val')).refuse()
         runner = RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
         open_loaders(runner, 'train', 'val', doubts=doubts)
-        check_settings(config, len(runner.train_dataloader))
+        if 'max_epochs' in config.train_cfg:
+            check_settings(config, len(runner.train_dataloader))
         runner.train()
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

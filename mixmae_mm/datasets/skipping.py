@@ -166,7 +166,8 @@ def mask_fault(data: Mapping, num_classes: int | None, ignored: int) -> str:
 def skip_unreadable(dataset: Dataset, evaluating: bool, num_classes: int | None) -> None:
     """Have broken samples skipped by the datasets of mmengine among a dataset and those that it repeats or joins."""
     if isinstance(dataset, BaseDataset) and not hasattr(dataset, 'unreadable'):
-        dataset.pipeline = SkippingPipeline(dataset, evaluating, num_classes)
+        of_masks = num_classes if hasattr(dataset, 'reduce_zero_label') else None  # mmdet's may have stuff besides
+        dataset.pipeline = SkippingPipeline(dataset, evaluating, of_masks)
     for one in inner_datasets(dataset):
         skip_unreadable(one, evaluating, num_classes)
 

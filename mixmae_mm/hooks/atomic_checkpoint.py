@@ -53,10 +53,14 @@ class AtomicCheckpointHook(CheckpointHook):
         super().__init__(*args, out_dir=out_dir, backend_args=backend_args, **kwargs)
 
     def before_train(self, runner: Runner) -> None:
-        """Prepare, and forget a best checkpoint that is not one of this run's.
+        """Prepare, and forget checkpoints that are not ones of this run.
 
-        The checkpoint that is resumed names it, and whatever it names is removed once there is a better one.
+        The checkpoint that is resumed names them: the best, which is removed once there is a better, and the steps of
+        those to keep, which become parts of file names.
         """
+        steps = runner.message_hub.runtime_info.get('keep_ckpt_ids', [])
+        if any(type(step) is not int for step in steps):
+            runner.message_hub.update_info('keep_ckpt_ids', [])
         super().before_train(runner)
         if not self._is_own(getattr(self, 'best_ckpt_path', None)):
             self.best_ckpt_path = None

@@ -83,15 +83,6 @@ def _bicubic(maps: Tensor, size: Size) -> Tensor:
     return F.interpolate(maps.float(), size=size, mode='bicubic', align_corners=False).to(maps.dtype)
 
 
-def stored_grid(table: Tensor, expected: Size, what: str) -> Size:
-    """Return the sides of a stored table of absolute positions, (1, N, C): as it says itself, or as its length does.
-
-    Raises:
-        ValueError: the length fits neither the expected sides nor a square.
-    """
-    return told_grid(table) or guess_grid(table.shape[1], expected, what)
-
-
 def told_grid(table: Tensor) -> Size | None:
     """Return the sides that a sin-cos table (1, N, C) says itself, stretched or lightly trained too; None for others.
 

@@ -1,7 +1,6 @@
 """What the tools that draw ask on the command line, and the pictures that they draw."""
 
 import argparse
-import os
 from pathlib import Path
 
 from mmengine.config import Config
@@ -9,14 +8,15 @@ from mmengine.config import Config
 from mixmae_mm.inference.reading import Reading
 from mixmae_mm.inference.reconstructing import find_pictures
 from mixmae_mm.launching import Settings, load_config
+from mixmae_mm.names import expand
 from mixmae_mm.visualization.sheets import can_be_written
 
 
 def drawing_parser(description: str, out: str) -> argparse.ArgumentParser:
     """Make a parser of what every tool takes that draws what a trained model makes of pictures."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('config', type=os.path.expanduser, help='config of the pre-training, or of a transfer')
-    parser.add_argument('checkpoint', type=os.path.expanduser, help='checkpoint that it wrote')
+    parser.add_argument('config', type=expand, help='config of the pre-training, or of a transfer')
+    parser.add_argument('checkpoint', type=expand, help='checkpoint that it wrote')
     parser.add_argument('--out', type=picture_file, default=Path(out), help='picture to write (%(default)s)')
     parser.add_argument('--seed', type=not_negative, default=0, help='decides what is chosen at random (%(default)s)')
     parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
@@ -27,7 +27,7 @@ def drawing_parser(description: str, out: str) -> argparse.ArgumentParser:
 def add_pictures(parser: argparse.ArgumentParser, num: int | None = None) -> None:
     """Ask for pictures, and how many of them if the tool does not ask for that itself."""
     text = "folders or files (the config's own training pictures)"
-    parser.add_argument('--pictures', nargs='+', type=os.path.expanduser, help=text)
+    parser.add_argument('--pictures', nargs='+', type=expand, help=text)
     if num is not None:
         parser.add_argument('--num', type=counted, default=num, help='pictures to take of more (%(default)s)')
 

@@ -93,9 +93,12 @@ def test_masks_with_other_labels_or_sizes_are_broken_samples():
     assert 'label 2, where classes are 0 to 1' in mask_fault(dict(gt_seg_map=sound, ori_shape=(2, 2)), 2, 255)
     assert 'label 255' in mask_fault(dict(gt_seg_map=sound), 3, 254)
     assert 'mask is 2 x 2, the image 5 x 3' in mask_fault(dict(gt_seg_map=sound, ori_shape=(3, 5)), 3, 255)
-    dataset = Texts(['1', '2'], [sound + np.uint8(3), sound])
-    skip_unreadable(dataset, evaluating=True, num_classes=3)
-    assert [dataset[index]['inputs'] for index in (0, 1)] == [1 / 2, 1 / 2]
+    for of_mmseg, expected in ((True, [1 / 2, 1 / 2]), (False, [1, 1 / 2])):  # mmdet's masks may have stuff besides
+        dataset = Texts(['1', '2'], [sound + np.uint8(3), sound])
+        if of_mmseg:
+            dataset.reduce_zero_label = False
+        skip_unreadable(dataset, evaluating=True, num_classes=3)
+        assert [dataset[index]['inputs'] for index in (0, 1)] == expected
 
 
 def test_datasets_that_are_repeated_and_joined():

@@ -100,3 +100,18 @@ def test_a_checkpoint_names_no_file_elsewhere_to_be_removed(tmp_path, save_best)
         hook.before_train(SimpleNamespace(work_dir=str(tmp_path), logger=logger, message_hub=hub))
         kept = [hook.best_ckpt_path] if len(save_best) == 1 else [*hook.best_ckpt_path_dict.values()]
         assert kept == [named if is_own else None] * len(save_best)
+
+
+@pytest.mark.parametrize('steps', [['1.pth/../../other'], [1, '1.pth/../../other'], [1, 2]])
+def test_a_checkpoint_names_no_step_that_is_a_path(tmp_path, steps):
+    """mmengine removes the checkpoints of all steps but the last few that the one resumed from lists."""
+    (tmp_path / 'run/epoch_1.pth').mkdir(parents=True)  # as DeepSpeed's are
+    (tmp_path / 'other.pth').touch()
+    hub = MessageHub.get_instance(uuid.uuid4().hex)
+    hub.update_info('keep_ckpt_ids', [*steps, 3])
+    hook = AtomicCheckpointHook(max_keep_ckpts=1)
+    logger = MMLogger.get_current_instance()
+    hook.before_train(SimpleNamespace(work_dir=str(tmp_path / 'run'), logger=logger, message_hub=hub))
+    assert (tmp_path / 'other.pth').exists()
+    assert list(hook.keep_ckpt_ids) == ([3] if steps == [1, 2] else [])
+    assert (tmp_path / 'run/epoch_1.pth').exists() == (steps != [1, 2])

@@ -21,7 +21,6 @@ import mixmae_mm  # before the host packages: it mends what is known to break on
 
 # isort: split
 import numpy as np
-from mmengine.config import Config
 from rich.console import Console
 from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
@@ -31,6 +30,7 @@ from mixmae_mm.datasets.archives import ARCHIVES
 from mixmae_mm.datasets.bands import BAND_ENDINGS
 from mixmae_mm.failures import readable_errors
 from mixmae_mm.inference.reading import Reading, reading_of
+from mixmae_mm.launching import load_config
 
 
 class Moments(NamedTuple):
@@ -90,7 +90,7 @@ def open_pictures(args: argparse.Namespace) -> PictureFolder | PictureArchive:
     """List what is to be read."""
     reading = Reading(LoadPicture())
     if args.config:
-        reading = reading_of(Config.fromfile(args.config))
+        reading = reading_of(load_config(args.config))
     elif args.bands is not None:
         reading = Reading(LoadBands(args.bands or None, channels_first=args.channels_first), BAND_ENDINGS)
     kind = PictureArchive if args.folder.lower().endswith(ARCHIVES) else PictureFolder

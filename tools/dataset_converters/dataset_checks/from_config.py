@@ -86,7 +86,7 @@ def _setting(dataset: ConfigDict, cls: type, name: str) -> Any:
 
 def _from_root(dataset: ConfigDict, path: str) -> str:
     """Tell where a path of a dataset's settings leads to."""
-    return os.path.expanduser(os.path.join(dataset.get('data_root') or '', path))
+    return os.path.join(dataset.get('data_root') or '', path)
 
 
 def _place(dataset: ConfigDict, cls: type, *keys: str) -> str:
