@@ -67,7 +67,7 @@ def known_settings(place: str, node: dict, scope: str) -> set[str] | None:
     if not makers or last in ('norm_cfg', 'conv_cfg', 'act_cfg', 'upsample_cfg'):  # mmcv takes some of these away
         return None
     more = {
-        'train_cfg': {'by_epoch'},
+        'train_cfg': {'by_epoch', 'max_epochs', 'max_iters'},  # check_schedule says which of them
         'optim_wrapper': parameters(AmpOptimWrapper) | {'constructor', 'paramwise_cfg'},  # it becomes one by --amp
         'param_scheduler': {'convert_to_iter_based', 'by_epoch', 'begin', 'end'},
     }
@@ -106,9 +106,10 @@ def _check_option(config: Config, key: str) -> Iterator[str]:
         return
     for part in key.split('.'):
         if isinstance(node, list | tuple):
-            node = node[int(part)] if part.isdigit() and int(part) < len(node) else None
+            _check_index('.'.join(place), node, part)
+            node = node[int(part)]
         elif not isinstance(node, dict):
-            return
+            _refuse_inner('.'.join(place), node, key)
         elif part not in node:
             if not place and part not in TOP:
                 _check_variable(config, part, key)
@@ -117,6 +118,20 @@ def _check_option(config: Config, key: str) -> Iterator[str]:
         else:
             node = node[part]
         place.append(part)
+
+
+def _check_index(place: str, node: list | tuple, part: str) -> None:
+    """Refuse what is no entry of a list."""
+    if not part.isdigit() or int(part) >= len(node):
+        raise ValueError(f'{place}.{part} is none of the {len(node)} entries of {place}, which count from 0')
+
+
+def _refuse_inner(place: str, value: object, key: str) -> None:
+    """Refuse a setting within a value that holds none."""
+    raise ValueError(
+        f'{key} cannot be set, as {place} is {value!r} in the config: set {place}=..., all of it, such as '
+        f'{place}="{{\'type\': \'...\'}}"'
+    )
 
 
 def _check_variable(config: Config, name: str, key: str) -> None:

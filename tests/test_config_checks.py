@@ -117,3 +117,18 @@ def test_configs_without_schedule_or_with_loops_of_others_pass():
     assert check(dict(type='SomeLoop', length=3), [WARM_UP]) == []
     assert check(dict(max_epochs=3), None) == []
     assert check(dict(max_epochs=3), dict(generator=[COSINE], critic=[COSINE])) == []
+
+
+@pytest.mark.parametrize(
+    ('loop', 'advised'),
+    [
+        (dict(max_epochs=3, max_iters=7), 'train_cfg.by_epoch=False train_cfg.max_iters=7'),
+        (dict(max_epochs=3, by_epoch=False), 'train_cfg.by_epoch=True train_cfg.max_epochs=3'),
+        (dict(max_epochs=0), 'max_epochs=0'),
+        (dict(by_epoch=False, max_iters=-1), 'max_iters=-1'),
+    ],
+)
+def test_a_training_that_counts_two_things_or_nothing_is_refused(loop, advised):
+    with pytest.raises(ValueError) as error:
+        check(loop, [])
+    assert advised in str(error.value)
