@@ -51,10 +51,12 @@ def check_schedule(config: Config, epoch_length: int | None = None) -> list[str]
         if not isinstance(one, dict) or 'type' not in one or length is None:  # several optimizers, or a custom loop
             continue
         own = 'epoch' if one.get('by_epoch', True) else 'iteration'
-        if (own, unit) == ('epoch', 'iteration') and not one.get('convert_to_iter_based'):
+        converted = one.get('convert_to_iter_based')
+        if (own, unit) == ('epoch', 'iteration') and not (converted and one.get('end')):
+            what = 'end after one epoch' if converted else 'change nothing'  # mmengine's end, where none is set
             raise ValueError(
                 f'{place} ({one.type}) counts epochs and the training iterations (train_cfg.max_iters={length}): it '
-                f'would change nothing. Set {place}.by_epoch=False, and its begin and end in iterations'
+                f'would {what}. Set {place}.by_epoch=False, no convert_to_iter_based, and begin and end in iterations'
             )
         if own == unit and not epoch_length:
             warnings += _check_scheduler(place, named, unit, length)

@@ -88,6 +88,31 @@ def nearest(name: str, known: Iterable[str], cutoff: float = SUGGESTED) -> str |
     return next(iter(difflib.get_close_matches(name, sorted(known), 1, cutoff)), None)
 
 
+def nearest_type(name: str, kind: str) -> str | None:
+    """Return the type that is most like one that a registry of this kind, `'optimizer'` for one, does not have."""
+    known = set()
+    for root in REGISTRIES:
+        for one in (root, *root.children.values()) if root.name == kind else ():
+            known |= {f'{one.scope}.{own}' if '.' in name else own for own in one.module_dict}
+    return nearest(name, known)
+
+
+def check_optimizer(config: Config) -> None:
+    """Check that the type of the optimizer is known, of which mmengine only says that None cannot be called.
+
+    Raises:
+        ValueError: it is not.
+    """
+    settings = (config.get('optim_wrapper') or {}).get('optimizer')
+    kind = settings.get('type') if isinstance(settings, dict) else None
+    if isinstance(kind, str) and not _makers(kind, config.get('default_scope', 'mmengine')):
+        near = nearest_type(kind, 'optimizer')
+        raise ValueError(
+            f'optim_wrapper.optimizer.type: there is no optimizer {kind}; '
+            + (f'the nearest that there is: {near}' if near else 'import the module that registers it: custom_imports')
+        )
+
+
 def check_options(config: Config, options: Iterable[str]) -> list[str]:
     """Check that each setting of the command line is one that something reads; return warnings.
 
@@ -156,7 +181,7 @@ def _ending_in(name: str, node: object, place: str = '') -> Iterator[str]:
 def _check_name(place: str, node: dict, name: str, scope: str) -> None:
     """Refuse a setting that a part of a config does not take."""
     known = known_settings(place, node, scope) if place else TOP | set(node)
-    near = nearest(name, known or node, SUGGESTED if known else MISSPELT)
+    near = nearest(name, known or set(node) - {name}, SUGGESTED if known else MISSPELT)
     if name == '_delete_' or (known is None and not near) or name in (known or ()):
         return
     where = place or 'a config'
@@ -170,12 +195,14 @@ def check_names(config: Config) -> list[str]:
     Raises:
         ValueError: a part that mmengine looks into has a setting that it does not read.
     """
+    check_optimizer(config)
     top, scope = config._cfg_dict, config.get('default_scope', 'mmengine')
     for place in ('train_dataloader', 'val_dataloader', 'test_dataloader', 'train_cfg', 'optim_wrapper', *INSIDE):
         node = config
         for part in place.split('.'):
             node = node.get(part) or {}
-        for name in node:
+        known = known_settings(place, node, scope)
+        for name in node if known else ():
             _check_name(place, node, name, scope)
     near = {name: nearest(name, TOP - set(top), MISSPELT) for name in set(top) - TOP}
     warnings = [

@@ -120,18 +120,17 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('key', 'parts'),
+    ('key', 'told'),
     [
-        ('param_scheduler.7.gamma=1', ('param_scheduler.7', '1 entries')),
-        ('param_scheduler.gamma=1', ('param_scheduler.gamma', '1 entries')),
-        ('train_cfg.max_epochs.end=1', ('train_cfg.max_epochs is 3',)),
-        ('load_from.checkpoint=x', ('load_from is None',)),
+        ('param_scheduler.7.gamma=1', 'param_scheduler.7 .*1 entries'),
+        ('param_scheduler.gamma=1', 'param_scheduler.gamma .*1 entries'),
+        ('train_cfg.max_epochs.end=1', 'train_cfg.max_epochs is 3'),
+        ('load_from.checkpoint=x', 'load_from is None'),
     ],
 )
-def test_a_setting_that_leads_nowhere_is_refused(load, key, parts):
-    with pytest.raises(ValueError) as error:
+def test_a_setting_that_leads_nowhere_is_refused(load, key, told):
+    with pytest.raises(ValueError, match=told):
         load(key)
-    assert all(part in str(error.value) for part in parts)
 
 
 def test_what_is_replaced_whole_keeps_what_is_given_beside(load):
