@@ -87,6 +87,21 @@ def _is_short(outline: Any) -> bool:
     return isinstance(outline, list) and bool(outline) and isinstance(outline[0], list) and len(outline[0]) < 6
 
 
+def not_coco(path: str) -> Iterator[Finding]:
+    """Report a file that is there, and that pycocotools cannot read; files without annotations it can."""
+    if not os.path.isfile(path):
+        return
+    try:
+        with open(path, 'rb') as file:
+            kind = type(json.load(file))
+    except ValueError as error:
+        yield Fault('error', f'{path} is no valid JSON: {error}', 'copy or write it again'), ''
+    else:
+        if kind is not dict:
+            what = f"{path} holds a {kind.__name__}, where COCO's format has images, annotations and categories"
+            yield Fault('error', what, 'convert it'), ''
+
+
 def missing_fields(file: CocoFile, fields: Sequence[str]) -> Iterator[Finding]:
     """Report fields that entries lack: those always needed, and these of annotations."""
     needed = [(key, field) for key, always in ALWAYS.items() for field in always]

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from json import JSONDecodeError
 
 import torch
 from mmengine.dataset import InfiniteSampler
@@ -59,6 +60,9 @@ def _build(runner: Runner, split: str, given: DataLoader | dict) -> DataLoader:
             f'{split}_dataloader.dataset: there is no {error.filename} (looked for {os.path.abspath(error.filename)}): '
             f'correct {split}_dataloader.dataset.data_root, data_prefix or ann_file'
         ) from error
+    except (JSONDecodeError, UnicodeDecodeError) as error:
+        files = ' or '.join(str(settings.get('ann_file')) for settings in settings_of(runner.cfg, split))
+        raise ValueError(f'{split}_dataloader.dataset: ann_file={files} is no valid JSON: {error}') from error
     except (ValueError, RuntimeError) as error:  # numpy's for nothing to concatenate, mmpretrain's for no file
         for settings in settings_of(runner.cfg, split):
             if reason := empty_reason(settings, runner.cfg.get('default_scope')):

@@ -303,3 +303,11 @@ def test_annotations_that_are_left_out_or_stop_evaluation(tmp_path, coco, change
     path.write_text(json.dumps(data))
     found = detection(tmp_path)
     assert any(one[:2] == (severity, 'val') and re.search(told, one[2]) for one in found), found
+
+
+@pytest.mark.dense
+@pytest.mark.parametrize(('text', 'told'), [('{"images": [', 'no valid JSON'), ('', 'no valid JSON'), ('[]', 'a list')])
+def test_json_that_is_not_cocos(tmp_path, coco, text, told):
+    (tmp_path / 'train.json').write_text(text)
+    texts = [text for severity, *_, text in detection(tmp_path) if severity == 'error']
+    assert any(f'{tmp_path}/train.json' in text and told in text for text in texts)

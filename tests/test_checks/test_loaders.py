@@ -198,6 +198,13 @@ def test_a_folder_or_list_that_is_not_there(run, split, setting):
         run(**{split: dict(dataset=setting)}, start=False)
 
 
+def test_a_torn_list_is_named(run, folder):
+    (folder / 'torn.json').write_text('{"metainfo": {}, "data_list": [')
+    dataset = dict(type='mmengine.BaseDataset', data_root=str(folder), ann_file='torn.json', pipeline=[])
+    with pytest.raises(ValueError, match='^train_dataloader.dataset: ann_file=.*torn.json is no valid JSON'):
+        run(train=dict(dataset=dataset), start=False)
+
+
 def test_a_full_last_batch_is_fine(run):
     for settings in (dict(batch_size=7, drop_last=True), dict(batch_size=2)):
         run(train=settings, start=False)
