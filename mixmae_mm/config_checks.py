@@ -81,9 +81,10 @@ def _check_loop(loop: dict) -> None:
             f'{right}; or, to count the other way, train_cfg._delete_=True train_cfg.by_epoch={not by_epoch} '
             f'train_cfg.{wrong}={loop[wrong]}'
         )
-    for name in ('max_epochs', 'max_iters'):
+    for name in ('max_epochs', 'max_iters', 'val_interval'):
         if name in loop and loop[name] < 1:
-            raise ValueError(f'train_cfg.{name}={loop[name]} trains nothing: set 1 or more')
+            hint = '; without validation, val_dataloader, val_cfg and val_evaluator are None' * name.startswith('val')
+            raise ValueError(f'train_cfg.{name}={loop[name]}: set 1 or more{hint}')
 
 
 def _check_scheduler(place: str, named: dict[str, dict], unit: str, length: int) -> Iterator[str]:

@@ -133,6 +133,7 @@ def test_configs_without_schedule_or_with_loops_of_others_pass():
         (dict(max_epochs=3, by_epoch=False), 'train_cfg.by_epoch=True train_cfg.max_epochs=3'),
         (dict(max_epochs=0), 'max_epochs=0'),
         (dict(by_epoch=False, max_iters=-1), 'max_iters=-1'),
+        (dict(max_epochs=3, val_interval=0), 'val_interval=0'),
     ],
 )
 def test_a_training_that_counts_two_things_or_nothing_is_refused(loop, advised):

@@ -103,8 +103,9 @@ def check_size(place: str, dataset: BaseDataset, sample: dict) -> None:
     except Exception:  # a broken file, which is skipped when its turn comes
         return
     if (height, width) != noted:
+        turned = ' (its EXIF orientation may turn it: check_dataset.py says what to do)' * ((width, height) == noted)
         raise ValueError(
-            f'{place}: {sample["img_path"]} has {width} x {height} pixels, and {noted[1]} x {noted[0]} in '
+            f'{place}: {sample["img_path"]} has {width} x {height} pixels{turned}, and {noted[1]} x {noted[0]} in '
             f'{dataset.ann_file}: correct the sizes there, or unpack the images that the annotations were made for'
         )
 
