@@ -18,6 +18,8 @@ from mixmae_mm.config_keys import check_options
 
 PATH = re.compile(r'(?:^|[_.])(?:root|dir|path|file|folder|checkpoint|from|prefix)s?$|^data_prefix\.')
 """Last parts of keys whose values are paths."""
+DECIDING = ('.type', '._delete_', 'train_cfg.by_epoch')
+"""Last parts of keys that decide which settings there may be beside them."""
 KEYWORDS = ('auto', 'dynamic')
 """Text that stands in configs in place of a number."""
 CONSTANTS = {'true': True, 'false': False, 'none': None}
@@ -41,7 +43,7 @@ def put_options(config: Config, options: dict[str, str]) -> None:
     Raises:
         ValueError: a setting that nothing reads, or a value of another kind than the one that it replaces.
     """
-    types = {key: text for key, text in options.items() if key.endswith('.type')}
+    types = {key: text for key, text in options.items() if key.endswith(DECIDING)}
     others = {key: text for key, text in options.items() if key not in types}
     for part in (types, others):  # what else a part of the config takes depends on its type
         for warning in check_options(config, part):

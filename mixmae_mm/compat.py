@@ -12,6 +12,8 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 from mixmae_mm.allow_list import allow_checkpoint_types
+from mixmae_mm.import_changes import ChangeOnImport
+from mixmae_mm.names import draw_any_name
 from mixmae_mm.safe_loading import guard_loading
 
 FAILED: dict[str, Exception] = {}
@@ -23,7 +25,7 @@ NMS_SCHEMA = '(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
 def apply() -> None:
     """Mend what can be mended; each by itself, so that one that cannot be leaves the others alone."""
     mends = (let_waiting_threads_sleep, guard_loading, import_formatter, define_torchvision_operators,
-             allow_checkpoint_types, let_configs_inherit_ours, find_ourselves_in_place)
+             allow_checkpoint_types, let_configs_inherit_ours, find_ourselves_in_place, draw_names)
     for mend in mends:
         try:
             mend()
@@ -119,3 +121,8 @@ def find_ourselves_in_place() -> None:
         return str(Path(__file__).parent) if package == 'mixmae_mm' else found(package)
 
     config.get_installed_path = utils.get_installed_path = get_installed_path
+
+
+def draw_names() -> None:
+    """Let classes have any name where downstream libraries draw what they predict."""
+    ChangeOnImport({'mmengine.visualization.visualizer': draw_any_name}).install()

@@ -37,11 +37,11 @@ def check_schedule(config: Config, epoch_length: int | None = None) -> list[str]
     Schedules that count as the training does are checked without `epoch_length`, the others with it.
 
     Raises:
-        ValueError: a schedule begins when training has ended, or counts epochs where training has none.
+        ValueError: a schedule begins when training has ended, or counts epochs where training has none; or `train_cfg`
+            is at odds with itself.
     """
     loop, schedulers = config.get('train_cfg') or {}, config.get('param_scheduler') or []
-    if 'type' in loop and 'by_epoch' in loop:
-        raise ValueError('train_cfg.type and train_cfg.by_epoch exclude each other: take one of them out')
+    _check_loop(loop)
     named = {f'param_scheduler.{number}': one for number, one in enumerate(schedulers)}
     named = named if isinstance(schedulers, list | tuple) else {'param_scheduler': schedulers}
     unit = 'epoch' if 'max_epochs' in loop else 'iteration'
@@ -51,16 +51,40 @@ def check_schedule(config: Config, epoch_length: int | None = None) -> list[str]
         if not isinstance(one, dict) or 'type' not in one or length is None:  # several optimizers, or a custom loop
             continue
         own = 'epoch' if one.get('by_epoch', True) else 'iteration'
-        if (own, unit) == ('epoch', 'iteration') and not one.get('convert_to_iter_based'):
+        converted = one.get('convert_to_iter_based')
+        if (own, unit) == ('epoch', 'iteration') and not (converted and one.get('end')):
+            what = 'end after one epoch' if converted else 'change nothing'  # mmengine's end, where none is set
             raise ValueError(
                 f'{place} ({one.type}) counts epochs and the training iterations (train_cfg.max_iters={length}): it '
-                f'would change nothing. Set {place}.by_epoch=False, and its begin and end in iterations'
+                f'would {what}. Set {place}.by_epoch=False, no convert_to_iter_based, and begin and end in iterations'
             )
         if own == unit and not epoch_length:
             warnings += _check_scheduler(place, named, unit, length)
         elif (own, unit) == ('iteration', 'epoch') and epoch_length:
             warnings += _check_scheduler(place, named, own, length * epoch_length)
     return warnings
+
+
+def _check_loop(loop: dict) -> None:
+    """Check that the training counts epochs or iterations, and has some.
+
+    Raises:
+        ValueError: it counts both or neither, or there are none.
+    """
+    if 'type' in loop and 'by_epoch' in loop:
+        raise ValueError('train_cfg.type and train_cfg.by_epoch exclude each other: take one of them out')
+    by_epoch = loop.get('by_epoch', True)
+    right, wrong = ('max_epochs', 'max_iters') if by_epoch else ('max_iters', 'max_epochs')
+    if 'type' not in loop and wrong in loop:
+        raise ValueError(
+            f'train_cfg.{wrong}={loop[wrong]} and train_cfg.by_epoch={by_epoch} exclude each other: set train_cfg.'
+            f'{right}; or, to count the other way, train_cfg._delete_=True train_cfg.by_epoch={not by_epoch} '
+            f'train_cfg.{wrong}={loop[wrong]}'
+        )
+    for name in ('max_epochs', 'max_iters', 'val_interval'):
+        if name in loop and loop[name] < 1:
+            hint = '; without validation, val_dataloader, val_cfg and val_evaluator are None' * name.startswith('val')
+            raise ValueError(f'train_cfg.{name}={loop[name]}: set 1 or more{hint}')
 
 
 def _check_scheduler(place: str, named: dict[str, dict], unit: str, length: int) -> Iterator[str]:

@@ -67,7 +67,7 @@ def known_settings(place: str, node: dict, scope: str) -> set[str] | None:
     if not makers or last in ('norm_cfg', 'conv_cfg', 'act_cfg', 'upsample_cfg'):  # mmcv takes some of these away
         return None
     more = {
-        'train_cfg': {'by_epoch'},
+        'train_cfg': {'by_epoch', 'max_epochs', 'max_iters'},  # check_schedule says which of them
         'optim_wrapper': parameters(AmpOptimWrapper) | {'constructor', 'paramwise_cfg'},  # it becomes one by --amp
         'param_scheduler': {'convert_to_iter_based', 'by_epoch', 'begin', 'end'},
     }
@@ -88,6 +88,31 @@ def nearest(name: str, known: Iterable[str], cutoff: float = SUGGESTED) -> str |
     return next(iter(difflib.get_close_matches(name, sorted(known), 1, cutoff)), None)
 
 
+def nearest_type(name: str, kind: str) -> str | None:
+    """Return the type that is most like one that a registry of this kind, `'optimizer'` for one, does not have."""
+    known = set()
+    for root in REGISTRIES:
+        for one in (root, *root.children.values()) if root.name == kind else ():
+            known |= {f'{one.scope}.{own}' if '.' in name else own for own in one.module_dict}
+    return nearest(name, known)
+
+
+def check_optimizer(config: Config) -> None:
+    """Check that the type of the optimizer is known, of which mmengine only says that None cannot be called.
+
+    Raises:
+        ValueError: it is not.
+    """
+    settings = (config.get('optim_wrapper') or {}).get('optimizer')
+    kind = settings.get('type') if isinstance(settings, dict) else None
+    if isinstance(kind, str) and not _makers(kind, config.get('default_scope', 'mmengine')):
+        near = nearest_type(kind, 'optimizer')
+        raise ValueError(
+            f'optim_wrapper.optimizer.type: there is no optimizer {kind}; '
+            + (f'the nearest that there is: {near}' if near else 'import the module that registers it: custom_imports')
+        )
+
+
 def check_options(config: Config, options: Iterable[str]) -> list[str]:
     """Check that each setting of the command line is one that something reads; return warnings.
 
@@ -106,9 +131,10 @@ def _check_option(config: Config, key: str) -> Iterator[str]:
         return
     for part in key.split('.'):
         if isinstance(node, list | tuple):
-            node = node[int(part)] if part.isdigit() and int(part) < len(node) else None
+            _check_index('.'.join(place), node, part)
+            node = node[int(part)]
         elif not isinstance(node, dict):
-            return
+            _refuse_inner('.'.join(place), node, key)
         elif part not in node:
             if not place and part not in TOP:
                 _check_variable(config, part, key)
@@ -117,6 +143,20 @@ def _check_option(config: Config, key: str) -> Iterator[str]:
         else:
             node = node[part]
         place.append(part)
+
+
+def _check_index(place: str, node: list | tuple, part: str) -> None:
+    """Refuse what is no entry of a list."""
+    if not part.isdigit() or int(part) >= len(node):
+        raise ValueError(f'{place}.{part} is none of the {len(node)} entries of {place}, which count from 0')
+
+
+def _refuse_inner(place: str, value: object, key: str) -> None:
+    """Refuse a setting within a value that holds none."""
+    raise ValueError(
+        f'{key} cannot be set, as {place} is {value!r} in the config: set {place}=..., all of it, such as '
+        f'{place}="{{\'type\': \'...\'}}"'
+    )
 
 
 def _check_variable(config: Config, name: str, key: str) -> None:
@@ -141,7 +181,7 @@ def _ending_in(name: str, node: object, place: str = '') -> Iterator[str]:
 def _check_name(place: str, node: dict, name: str, scope: str) -> None:
     """Refuse a setting that a part of a config does not take."""
     known = known_settings(place, node, scope) if place else TOP | set(node)
-    near = nearest(name, known or node, SUGGESTED if known else MISSPELT)
+    near = nearest(name, known or set(node) - {name}, SUGGESTED if known else MISSPELT)
     if name == '_delete_' or (known is None and not near) or name in (known or node):
         return
     where = place or 'a config'
@@ -155,12 +195,14 @@ def check_names(config: Config) -> list[str]:
     Raises:
         ValueError: a part that mmengine looks into has a setting that it does not read.
     """
+    check_optimizer(config)
     top, scope = config._cfg_dict, config.get('default_scope', 'mmengine')
     for place in ('train_dataloader', 'val_dataloader', 'test_dataloader', 'train_cfg', 'optim_wrapper', *INSIDE):
         node = config
         for part in place.split('.'):
             node = node.get(part) or {}
-        for name in node:
+        known = known_settings(place, node, scope)
+        for name in node if known else ():
             _check_name(place, node, name, scope)
     near = {name: nearest(name, TOP - set(top), MISSPELT) for name in set(top) - TOP}
     warnings = [

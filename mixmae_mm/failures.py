@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mmengine.logging import MMLogger
 
-from mixmae_mm.config_keys import nearest, parameters
+from mixmae_mm.config_keys import nearest, nearest_type, parameters
 from mixmae_mm.deepspeed_folders import check_folder
 from mixmae_mm.names import print_any_name
 from mixmae_mm.weights_file import read_file
@@ -65,7 +65,10 @@ def describe(error: BaseException) -> str:
 
 
 def _suggestion(error: BaseException, text: str) -> str:
-    """Return what a class that is given an unknown setting takes in its place, or nothing."""
+    """Return what a class takes in place of an unknown setting, or the type nearest to an unknown one."""
+    if missing := re.match(r'(\S+) is not in the (?:\w+::)?(.+?) registry', text):
+        near = nearest_type(missing[1], missing[2])
+        return f' Is {near} meant?' if near else ''
     unknown = re.search(r"unexpected keyword argument '(\w+)'", text)
     frames = traceback.walk_tb(error.__traceback__)
     makers = [frame.f_locals['obj_cls'] for frame, _ in frames if callable(frame.f_locals.get('obj_cls'))]

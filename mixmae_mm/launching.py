@@ -49,7 +49,10 @@ def load_config(path: str | Path, options: dict[str, str] | None = None) -> Conf
     path = expand(path)
     if not os.path.isfile(path):
         raise ValueError(f'there is no config file {path} (looked for in {Path.cwd()})')
-    config = Config.fromfile(path)
+    try:
+        config = Config.fromfile(path)
+    except SyntaxError as error:
+        raise ValueError(f'{path}, or a file that it inherits from, is not valid Python: {error}') from error
     _drop_scopes(config._cfg_dict)
     put_options(config, options or {})
     settle_loaders(config)
@@ -68,8 +71,20 @@ def read_config(args: argparse.Namespace) -> Config:
     for warning in check_names(config):
         say(warning, logging.WARNING)
     config.launcher = args.launcher
-    config.work_dir = args.work_dir or config.get('work_dir') or f'./work_dirs/{Path(args.config).stem}'
+    config.work_dir = _check_folder(args.work_dir or config.get('work_dir') or f'./work_dirs/{Path(args.config).stem}')
     return config
+
+
+def _check_folder(path: str) -> str:
+    """Return the path of a folder that is there or can be made.
+
+    Raises:
+        ValueError: it, or where it is to lie, is a file.
+    """
+    for place in (Path(path), *Path(path).parents):
+        if place.exists() and not place.is_dir():
+            raise ValueError(f'work_dir {path} cannot be a folder: {place} is a file. Name another with --work-dir')
+    return path
 
 
 def _drop_scopes(node: Any) -> None:

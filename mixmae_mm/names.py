@@ -1,7 +1,9 @@
 """Paths as users type them, and as they can be shown: whatever bytes a name holds."""
 
+import functools
 import os
 import sys
+from types import ModuleType
 
 
 def expand(path: str | os.PathLike) -> str:
@@ -23,6 +25,26 @@ def print_any_name() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):
             stream.reconfigure(errors='backslashreplace')
+
+
+def draw_any_name(module: ModuleType) -> None:
+    """Have `mmengine.visualization.visualizer` draw names as they can be shown: matplotlib refuses bytes that are no
+    text, and takes what stands between two dollar signs for a formula.
+    """
+    draw = module.Visualizer.draw_texts
+
+    @functools.wraps(draw)
+    def draw_texts(self: object, texts: str | list[str], *args: object, **settings: object) -> object:
+        """Draw texts, any."""
+        drawn = [texts] if isinstance(texts, str) else texts
+        return draw(self, [_drawable(text) for text in drawn], *args, **settings)
+
+    module.Visualizer.draw_texts = draw_texts
+
+
+def _drawable(text: str) -> str:
+    """Return a text of lines that matplotlib draws as they are."""
+    return '\n'.join(map(shown, text.split('\n'))).replace('$', r'\$')
 
 
 def _spelled_out(character: str) -> str:

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from mixmae_mm.cfg_options import read_value
-from mixmae_mm.launching import argument_parser, load_config
+from mixmae_mm.launching import argument_parser, load_config, read_config
 
 ODD = (
     *('/x/my images', '/x/a,b', '/x/a (copy)', '/x/[old]', '[old]', '(copy)', '2024', '007', '1e5', 'a=b', '{x}'),
@@ -117,3 +117,40 @@ def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ValueError, match='no config file') as refused:
         load_config(tmp_path / 'gone.py')
     assert os.getcwd() in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ('key', 'told'),
+    [
+        ('param_scheduler.7.gamma=1', 'param_scheduler.7 .*1 entries'),
+        ('param_scheduler.gamma=1', 'param_scheduler.gamma .*1 entries'),
+        ('train_cfg.max_epochs.end=1', 'train_cfg.max_epochs is 3'),
+        ('load_from.checkpoint=x', 'load_from is None'),
+    ],
+)
+def test_a_setting_that_leads_nowhere_is_refused(load, key, told):
+    with pytest.raises(ValueError, match=told):
+        load(key)
+
+
+def test_what_is_replaced_whole_keeps_what_is_given_beside(load):
+    options = ('param_scheduler.0.gamma=0.5', 'train_cfg.max_iters=5', 'train_cfg.by_epoch=False')
+    config = load(*options, 'train_cfg._delete_=True')
+    assert config.train_cfg == dict(by_epoch=False, max_iters=5)
+    assert config.param_scheduler[0].gamma == 0.5
+
+
+def test_a_config_that_is_not_python_is_named(tmp_path):
+    path = tmp_path / 'torn.py'
+    path.write_text('model = dict(')
+    with pytest.raises(ValueError, match='torn.py'):
+        load_config(path)
+
+
+@pytest.mark.parametrize('place', ['taken', 'taken/below'])
+def test_a_work_dir_that_is_a_file_is_refused(tmp_path, place):
+    (tmp_path / 'taken').touch()
+    (tmp_path / 'config.py').write_text(CONFIG)
+    arguments = [str(tmp_path / 'config.py'), '--work-dir', str(tmp_path / place)]
+    with pytest.raises(ValueError, match=f'{tmp_path / "taken"} is a file'):
+        read_config(argument_parser('').parse_args(arguments))

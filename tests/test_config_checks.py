@@ -91,6 +91,13 @@ def test_schedules_in_epochs_are_refused_where_training_counts_iterations():
     assert check(loop, [dict(type='MultiStepLR', milestones=[8], by_epoch=False)]) == []
 
 
+def test_schedules_converted_from_epochs_need_an_end_where_training_counts_iterations():
+    loop = dict(by_epoch=False, max_iters=1000)
+    with pytest.raises(ValueError, match=r'param_scheduler.0 .*max_iters=1000.*after one epoch.*by_epoch=False'):
+        check(loop, [COSINE])
+    assert check(loop, [dict(COSINE, end=20)]) == []
+
+
 def test_two_kinds_of_loop_at_once_are_refused():
     with pytest.raises(ValueError, match='train_cfg.type and train_cfg.by_epoch'):
         check(dict(type='IterBasedTrainLoop', by_epoch=True, max_epochs=3), [])
@@ -117,3 +124,18 @@ def test_configs_without_schedule_or_with_loops_of_others_pass():
     assert check(dict(type='SomeLoop', length=3), [WARM_UP]) == []
     assert check(dict(max_epochs=3), None) == []
     assert check(dict(max_epochs=3), dict(generator=[COSINE], critic=[COSINE])) == []
+
+
+@pytest.mark.parametrize(
+    ('loop', 'advised'),
+    [
+        (dict(max_epochs=3, max_iters=7), 'train_cfg.by_epoch=False train_cfg.max_iters=7'),
+        (dict(max_epochs=3, by_epoch=False), 'train_cfg.by_epoch=True train_cfg.max_epochs=3'),
+        (dict(max_epochs=0), 'max_epochs=0'),
+        (dict(by_epoch=False, max_iters=-1), 'max_iters=-1'),
+        (dict(max_epochs=3, val_interval=0), 'val_interval=0'),
+    ],
+)
+def test_a_training_that_counts_two_things_or_nothing_is_refused(loop, advised):
+    with pytest.raises(ValueError, match=advised):
+        check(loop, [])

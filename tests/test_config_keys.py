@@ -76,6 +76,16 @@ def test_a_setting_that_is_read_is_taken_though_the_config_lacks_it(key):
     assert list(check_options(Config.fromfile(MICRO), [key])) == []
 
 
+def test_a_misspelt_optimizer_is_refused_with_the_nearest():
+    options = {'optim_wrapper.optimizer.type': 'AdamWW'}
+    with pytest.raises(ValueError, match='no optimizer AdamWW.*: AdamW$'):
+        check_names(load_config(CLASSIFIER, options))
+
+
+def test_a_wrapper_of_an_unknown_type_is_left_to_mmengine():
+    assert check_names(load_config(CLASSIFIER, {'optim_wrapper.type': 'OptimWraper'})) == []
+
+
 def test_a_type_given_beside_its_settings_is_known():
     options = {'optim_wrapper.optimizer.momentum': '0.9', 'optim_wrapper.optimizer.type': 'SGD'}
     optimizer = load_config(MICRO, options | {'optim_wrapper.optimizer.betas': 'None'}).optim_wrapper.optimizer

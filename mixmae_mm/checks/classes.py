@@ -73,7 +73,7 @@ def compare_folders(split: str, folders: Sequence[str], named: Sequence[str]) ->
 
 
 def compare_numbers(
-    found: Sequence[Classes], numbers: Mapping[str, int], deeper: int = 0
+    found: Sequence[Classes], numbers: Mapping[str, int], deeper: int = 0, exact: bool = False
 ) -> Iterator[tuple[str, Fault]]:
     """Compare the number of classes of each split with those of heads, preprocessor and metrics.
 
@@ -81,6 +81,7 @@ def compare_numbers(
         found: The classes of each split.
         numbers: Numbers of classes by the setting that says them.
         deeper: How many folders lie in the class folders of the first split, if they hold no images of their own.
+        exact: Whether a metric is used that has no place for predictions of other classes.
     """
     if len(set(numbers.values())) > 1:
         given = ', '.join(f'{name}={number}' for name, number in numbers.items())
@@ -89,12 +90,12 @@ def compare_numbers(
         count = len(classes.names)
         for name, number in numbers.items():
             if count and count != number:
-                yield classes.split, _number_fault(count, name, number, deeper)
+                yield classes.split, _number_fault(count, name, number, deeper, exact)
 
 
-def _number_fault(count: int, name: str, number: int, deeper: int) -> Fault:
+def _number_fault(count: int, name: str, number: int, deeper: int, exact: bool) -> Fault:
     """Name both numbers, and what to do; more classes than outputs end training, fewer only waste some."""
-    surplus = count > number or deeper == number
+    surplus = count > number or deeper == number or exact
     what = f'{count:,} classes, where {name} is {number:,}'
     if deeper:
         what += f' (and the class folders hold {deeper:,} folders: only the first level is taken for classes)'

@@ -40,6 +40,10 @@ class CocoFile(NamedTuple):
     lacking: Counter[tuple[str, str]]
     """How many entries of a list lack a field."""
     total: dict[str, int]
+    unmatched: dict[str, int]
+    """How many annotations name an image or a category that is not in the file."""
+    short: int
+    """How many annotations begin with a polygon of less than three corners."""
 
 
 def read_coco(path: str) -> CocoFile | None:
@@ -62,14 +66,40 @@ def _read_coco(path: str, changed: int) -> CocoFile:
     lacking['annotations', 'segmentation'] = sum(not x.get('segmentation') for x in annotations)
     lacking['annotations', 'iscrowd'] = sum('iscrowd' not in x for x in annotations)
     names = {x.get('id'): x.get('name') for x in lists['categories']}
+    images = {x.get('id'): x.get('file_name') for x in lists['images']}
     return CocoFile(
         path,
         tuple(names.values()),
-        {x.get('id'): x.get('file_name') for x in lists['images']},
+        images,
         Counter(names.get(x.get('category_id')) for x in annotations),
         lacking,
         {key: len(entries) for key, entries in lists.items()},
+        {
+            key: sum(x[key] not in known for x in annotations if key in x)
+            for key, known in dict(image_id=images, category_id=names).items()
+        },
+        sum(_is_short(x.get('segmentation')) for x in annotations),
     )
+
+
+def _is_short(outline: Any) -> bool:
+    """Tell whether an outline begins with a polygon of less than three corners."""
+    return isinstance(outline, list) and bool(outline) and isinstance(outline[0], list) and len(outline[0]) < 6
+
+
+def not_coco(path: str) -> Iterator[Finding]:
+    """Report a file that is there, and that pycocotools cannot read; files without annotations it can."""
+    if not os.path.isfile(path):
+        return
+    try:
+        with open(path, 'rb') as file:
+            kind = type(json.load(file))
+    except ValueError as error:
+        yield Fault('error', f'{path} is no valid JSON: {error}', 'copy or write it again'), ''
+    else:
+        if kind is not dict:
+            what = f"{path} holds a {kind.__name__}, where COCO's format has images, annotations and categories"
+            yield Fault('error', what, 'convert it'), ''
 
 
 def missing_fields(file: CocoFile, fields: Sequence[str]) -> Iterator[Finding]:
@@ -79,6 +109,21 @@ def missing_fields(file: CocoFile, fields: Sequence[str]) -> Iterator[Finding]:
         if count := file.lacking[key, field]:
             what = f"'{field}' is missing in {count:,} of {file.total[key]:,} {key} of {file.path}"
             yield Fault('error', what, ADVICE.get(field, f'add it to the entries of "{key}"')), ''
+
+
+def unmatched_annotations(file: CocoFile) -> Iterator[Finding]:
+    """Report annotations that mmdet leaves out in silence, as it does not find what they name."""
+    for key, count in file.unmatched.items():
+        if count:
+            what = f'{count:,} of {file.total["annotations"]:,} annotations of {file.path} have an unknown {key}'
+            yield Fault('warning', f'{what}, and are left out', 'correct it, or delete them'), ''
+
+
+def short_polygons(file: CocoFile) -> Iterator[Finding]:
+    """Report polygons that training leaves out, and that evaluation cannot read."""
+    if file.short:
+        what = f'{file.short:,} annotations of {file.path} have a polygon of less than three corners'
+        yield Fault('error', what, 'delete them, or draw them again: pycocotools cannot compare with them'), ''
 
 
 def compare_categories(categories: Sequence[str], classes: Sequence[str]) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from mmengine.config import Config, ConfigDict
 
 from mixmae_mm.checks.classes import Classes, compare_numbers, compare_splits
 from mixmae_mm.checks.metrics import metric_findings
-from mixmae_mm.checks.numbers import metric_numbers, model_numbers
+from mixmae_mm.checks.numbers import metric_numbers, metrics, model_numbers
 from mixmae_mm.checks.report import Report
 from mixmae_mm.checks.source import Source
 from mixmae_mm.checks.sources import open_dataset, settings_of
@@ -63,7 +63,8 @@ def _compare(
         report.add(other.split, ((fault._replace(severity='warning'), case) for fault, case in findings))
     for split in splits:
         numbers = numbers | metric_numbers(config, split)
-    for where, fault in compare_numbers(read, numbers, deeper):
+    exact = any(str(one.get('type')).endswith('CocoMetric') for split in splits for one in metrics(config, split))
+    for where, fault in compare_numbers(read, numbers, deeper, exact):
         report.add(where, [(fault, '')])
 
 

@@ -66,10 +66,10 @@ def _nothing_matches(dataset: BaseDataset) -> str:
 
 
 def check_files(place: str, dataset: Dataset, num_classes: int | None) -> None:
-    """Check that files of a dataset are there, and that some of its masks have labels of its classes only.
+    """Check that files of a dataset are there, some of its images of the sizes noted, and labels of masks its classes.
 
     Raises:
-        ValueError: none of its files is there, or a mask has other labels.
+        ValueError: none of its files is there, an image has another size, or a mask other labels.
     """
     if isinstance(dataset, BaseDataset) and not hasattr(dataset, 'unreadable'):
         samples = [dataset.get_data_info(index) for index in range(0, len(dataset), max(1, len(dataset) // TRIED))]
@@ -77,13 +77,37 @@ def check_files(place: str, dataset: Dataset, num_classes: int | None) -> None:
             paths = [sample[key] for sample in samples if isinstance(sample.get(key), str) and '://' not in sample[key]]
             if paths and not any(map(os.path.exists, paths)):
                 raise ValueError(
-                    f'{place}: none of the {len(paths):,} files looked for is there, such as {paths[0]}: correct '
+                    f'{place}: none of the {len(paths):,} files looked for is there, such as {paths[0]!r}: correct '
                     f'data_root, {setting}, or unpack the data'
                 )
-        for sample in samples[:: max(1, len(samples) // OPENED)] if num_classes else ():
-            check_mask(place, dataset, sample, num_classes)
+        for sample in samples[:: max(1, len(samples) // OPENED)]:
+            check_size(place, dataset, sample)
+            if num_classes:
+                check_mask(place, dataset, sample, num_classes)
     for one in inner_datasets(dataset):
         check_files(place, one, num_classes)
+
+
+def check_size(place: str, dataset: BaseDataset, sample: dict) -> None:
+    """Check that an image has the size that the annotations note, as the dataset's own transform reads it.
+
+    Raises:
+        ValueError: it has another.
+    """
+    loads = [step for step in dataset.pipeline.transforms if type(step).__name__.startswith('LoadImage')]
+    noted = sample.get('height'), sample.get('width')
+    if None in noted or not loads:
+        return
+    try:
+        height, width = loads[0](dict(sample))['img'].shape[:2]
+    except Exception:  # a broken file, which is skipped when its turn comes
+        return
+    if (height, width) != noted:
+        turned = ' (its EXIF orientation may turn it: check_dataset.py says what to do)' * ((width, height) == noted)
+        raise ValueError(
+            f'{place}: {sample["img_path"]} has {width} x {height} pixels{turned}, and {noted[1]} x {noted[0]} in '
+            f'{dataset.ann_file}: correct the sizes there, or unpack the images that the annotations were made for'
+        )
 
 
 def check_mask(place: str, dataset: BaseDataset, sample: dict, num_classes: int) -> None:

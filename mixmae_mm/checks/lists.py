@@ -7,7 +7,11 @@ from collections.abc import Iterator
 
 from mixmae_mm.checks.report import Fault, Finding
 
-BAD_LINES = Fault('error', 'lines of the list without a label', 'write "name label", the label a number from 0 on')
+BAD_LINES = Fault(
+    'error',
+    'lines of the list that lack a name, a blank or a label',
+    'write "name label", the label a number from 0 on, without blank lines or a byte order mark',
+)
 NOT_FROM_ZERO = Fault('warning', 'no picture of the list has label 0', 'number the classes from 0 on, not from 1')
 
 
@@ -15,15 +19,15 @@ def list_lines(ann_file: str) -> Iterator[tuple[str, str]]:
     """Read names and labels from a list; nothing from one that is not there."""
     if os.path.isfile(ann_file):
         with open(ann_file, encoding='utf-8') as lines:
-            for line in filter(None, map(str.strip, lines)):
-                name, _, label = line.rpartition(' ')
-                yield name.strip(), label
+            for line in lines:
+                name, _, label = line.strip().rpartition(' ')
+                yield name, label
 
 
 def is_sound(line: tuple[str, str]) -> bool:
     """Tell whether a line of a list has a name and a label."""
     name, label = line
-    return bool(name) and label.isdecimal()
+    return bool(name) and name == name.strip('\ufeff \t') and label.isdecimal()
 
 
 def read_list(ann_file: str) -> tuple[Counter[int], list[Finding]]:
@@ -33,7 +37,7 @@ def read_list(ann_file: str) -> tuple[Counter[int], list[Finding]]:
         if is_sound(line):
             labels[int(line[1])] += 1
         else:
-            findings.append((BAD_LINES, ' '.join(line).strip()))
+            findings.append((BAD_LINES, ' '.join(line).lstrip() or 'a blank line'))
     if labels and 0 not in labels:
         findings.append((NOT_FROM_ZERO, ''))
     return labels, findings

@@ -1,6 +1,8 @@
 """The loaders of a run, opened before it starts: none may be without batches, and broken samples are skipped."""
 
+import os
 from collections.abc import Sequence
+from json import JSONDecodeError
 
 import torch
 from mmengine.dataset import InfiniteSampler
@@ -47,12 +49,20 @@ def _build(runner: Runner, split: str, given: DataLoader | dict) -> DataLoader:
     """Build a loader.
 
     Raises:
-        ValueError: its dataset is empty.
+        ValueError: its dataset is empty, or not there.
     """
     differ = runner._randomness_cfg.get('diff_rank_seed', False)
     try:
         with without_hidden_folders():
             return runner.build_dataloader(given, seed=runner.seed, diff_rank_seed=differ)
+    except FileNotFoundError as error:
+        raise ValueError(
+            f'{split}_dataloader.dataset: there is no {error.filename} (looked for {os.path.abspath(error.filename)}): '
+            f'correct {split}_dataloader.dataset.data_root, data_prefix or ann_file'
+        ) from error
+    except (JSONDecodeError, UnicodeDecodeError) as error:
+        files = ' or '.join(str(settings.get('ann_file')) for settings in settings_of(runner.cfg, split))
+        raise ValueError(f'{split}_dataloader.dataset: ann_file={files} is no valid JSON: {error}') from error
     except (ValueError, RuntimeError) as error:  # numpy's for nothing to concatenate, mmpretrain's for no file
         for settings in settings_of(runner.cfg, split):
             if reason := empty_reason(settings, runner.cfg.get('default_scope')):

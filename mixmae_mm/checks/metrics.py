@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mixmae_mm.checks.awaited import COCO_ITEMS, IOU_RESULTS, awaited_findings
-from mixmae_mm.checks.coco_json import CocoFile, missing_fields, read_coco
+from mixmae_mm.checks.coco_json import CocoFile, missing_fields, read_coco, short_polygons
 from mixmae_mm.checks.numbers import metrics
 from mixmae_mm.checks.report import Fault, Finding
 from mixmae_mm.checks.sources import settings_of
@@ -89,6 +89,7 @@ def _coco(config: Config, split: str, metric: Mapping, numbers: Mapping[str, int
     file = read_coco(metric['ann_file']) if metric.get('ann_file') else None
     if file is not None:
         yield from missing_fields(file, ['iscrowd', *(['segmentation'] if 'segm' in measured else [])])
+        yield from short_polygons(file) if 'segm' in measured else ()
         yield from _same_file_findings(config, split, file)
 
 

@@ -8,7 +8,7 @@ from mmengine.config import ConfigDict
 from mmengine.dataset import BaseDataset
 
 from mixmae_mm.checks.classes import NO_NAMES, ONE_STRING, compare_folders, compare_labels
-from mixmae_mm.checks.coco_json import compare_categories, missing_fields, read_coco
+from mixmae_mm.checks.coco_json import compare_categories, missing_fields, not_coco, read_coco, unmatched_annotations
 from mixmae_mm.checks.lists import read_labels, read_list
 from mixmae_mm.checks.report import Finding
 from mixmae_mm.checks.sources import is_a
@@ -75,10 +75,12 @@ class Source:
         """Check the categories and fields of a JSON file."""
         file = read_coco(self.dataset.ann_file)
         if file is None:
+            yield from not_coco(self.dataset.ann_file)
             return
         steps = [step for step in self.settings.get('pipeline') or () if isinstance(step, dict)]
         masks = any(step.get('with_mask') for step in steps)
         yield from missing_fields(file, ['segmentation'] if masks else [])
+        yield from unmatched_annotations(file)
         yield from compare_categories(file.categories, named)
         used = Counter({label: file.annotations[name] for label, name in enumerate(named) if file.annotations[name]})
         yield from compare_labels(used, len(named))

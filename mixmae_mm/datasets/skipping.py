@@ -24,7 +24,7 @@ def note_unreadable(
     place: tuple[int, str],
     error: Exception,
     root: str,
-    share: float = LARGEST,
+    share: float | None = None,
     all_below: bool = False,
 ) -> None:
     """Warn of a picture the first time it is met, with the number of such pictures so far, and list it.
@@ -34,7 +34,7 @@ def note_unreadable(
         place: The picture's index in the dataset, and its path.
         error: What was raised.
         root: Where the pictures of the dataset lie.
-        share: How many of all pictures may be unreadable.
+        share: How many of all images may be corrupt, as the dataset's `max_unreadable` says; None if it has none.
         all_below: Whether those count that other processes, or an earlier part of the run, have listed below `root`:
             where nothing else lies there.
 
@@ -48,21 +48,25 @@ def note_unreadable(
     count = listed if all_below else int(unreadable.flags.sum())
     text = f'unreadable picture skipped ({count} so far): {error}'
     print_log(text, logger='current', level=logging.WARNING)
-    if count > max(FEWEST, share * len(unreadable.flags)):
+    if count > max(FEWEST, (LARGEST if share is None else share) * len(unreadable.flags)):
         raise ValueError(_too_large_a_share(unreadable, count, error, root, share))
 
 
-def _too_large_a_share(unreadable: UnreadableCount, count: int, error: Exception, root: str, share: float) -> str:
+def _too_large_a_share(
+    unreadable: UnreadableCount, count: int, error: Exception, root: str, share: float | None
+) -> str:
     """Say how many pictures are broken, which, and what to do."""
     listed, total = unreadable.listed, len(unreadable.flags)
     first = listed.first(root) if listed else [str(error)]
     where = f'all are listed in {listed.file}, the first of them' if listed else 'the last of them'
+    allowed = 'are allowed' if share is None else 'max_unreadable allows'
+    higher = '' if share is None else '; or set max_unreadable of the dataset higher'
     again = ', remove the list and go on with --resume' if listed else ''
     return (
         f'{count:,} of {total:,} pictures of {root!r} ({count / total:.1%}) cannot be read, more '
-        f'than the {share:.1%} that max_unreadable allows; {where}:'
+        f'than the {LARGEST if share is None else share:.1%} that {allowed}; {where}:'
         + ''.join(f'\n  {line}' for line in first)
-        + f'\nMend or remove them{again}; or set max_unreadable of the dataset higher'
+        + f'\nFix or remove them{again}{higher}'
     )
 
 

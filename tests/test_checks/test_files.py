@@ -1,5 +1,7 @@
 """Files and masks of datasets, looked at before a run."""
 
+import json
+
 import numpy as np
 import pytest
 from mmengine.config import ConfigDict
@@ -49,3 +51,28 @@ def test_images_with_another_suffix(settings, tmp_path):
     reason = empty_reason(ConfigDict(settings, img_suffix='.jpg'), 'mmseg')
     assert all(word in reason for word in ("img_suffix='.jpg'", f'{tmp_path}/images', '40 files (40 .png)'))
     assert empty_reason(settings, 'mmseg') is None
+
+
+@pytest.mark.parametrize(('noted', 'fits'), [((9, 6), True), ((6, 9), False), ((18, 12), False)])
+def test_sizes_in_json_are_those_of_the_images(tmp_path, noted, fits):
+    pytest.importorskip('mmdet', reason='the dense requirements are not installed')
+    Image.fromarray(np.zeros((6, 9, 3), np.uint8)).save(tmp_path / '0.png')
+    image = dict(id=0, file_name='0.png', width=noted[0], height=noted[1])
+    (tmp_path / 'all.json').write_text(json.dumps(dict(images=[image], annotations=[], categories=[])))
+    init_default_scope('mmdet')
+    try:
+        dataset = DATASETS.build(
+            dict(
+                type='mmdet.CocoDataset',
+                ann_file=str(tmp_path / 'all.json'),
+                data_prefix=dict(img=f'{tmp_path}/'),
+                pipeline=[dict(type='LoadImageFromFile')],
+            )
+        )
+        if fits:
+            check_files('train', dataset, None)
+        else:
+            with pytest.raises(ValueError, match=f'0.png has 9 x 6 pixels.*, and {noted[0]} x {noted[1]} in '):
+                check_files('train', dataset, None)
+    finally:
+        init_default_scope('mmengine')

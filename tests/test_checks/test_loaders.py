@@ -153,6 +153,7 @@ def test_too_many_broken_images(run, folder):
     with pytest.raises(ValueError, match=r'11 of 38 pictures of .* \(28.9%\) cannot be read') as error:
         run()
     assert 'unreadable.txt' in str(error.value)
+    assert 'max_unreadable' not in str(error.value)  # which mmpretrain's dataset does not have
 
 
 def test_what_is_no_fault_of_a_file_ends_the_run(run):
@@ -188,6 +189,20 @@ def test_loaders_that_give_nothing_are_refused(run, folder, case, split):
     with pytest.raises(ValueError, match=f'^({split}_dataloader|8 pictures|the last batch|batches are)') as error:
         run(**{split: settings}, start=False)
     assert all(word in str(error.value) for word in words), error.value
+
+
+@pytest.mark.parametrize('setting', [dict(data_root='/nowhere'), dict(ann_file='nowhere.txt', data_prefix='')])
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_a_folder_or_list_that_is_not_there(run, split, setting):
+    with pytest.raises(ValueError, match=f'^{split}_dataloader.dataset: there is no .*nowhere.*data_root'):
+        run(**{split: dict(dataset=setting)}, start=False)
+
+
+def test_a_torn_list_is_named(run, folder):
+    (folder / 'torn.json').write_text('{"metainfo": {}, "data_list": [')
+    dataset = dict(type='mmengine.BaseDataset', data_root=str(folder), ann_file='torn.json', pipeline=[])
+    with pytest.raises(ValueError, match='^train_dataloader.dataset: ann_file=.*torn.json is no valid JSON'):
+        run(train=dict(dataset=dataset), start=False)
 
 
 def test_a_full_last_batch_is_fine(run):

@@ -101,7 +101,7 @@ CLASSES = {
     ),
     'a list with a line without label': (
         lambda r: as_list(r, 'cat/a.jpg 0\ndog/a.jpg\n\ndog/a.jpg one\ncat/deeper/b.jpg -1\n'),
-        'error: train: lines of the list without a label: 3 (dog/a.jpg, dog/a.jpg one, cat/deeper/b.jpg -1)',
+        'or a label: 4 (dog/a.jpg, a blank line, dog/a.jpg one, ...)',
     ),
     'a list from 1 on': (
         lambda r: as_list(r, 'cat/a.jpg 1\ndog/a.jpg 2\n'),

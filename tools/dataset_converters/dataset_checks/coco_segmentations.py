@@ -12,7 +12,11 @@ FAR = 10  # sides of the picture: a polygon that goes so far is no polygon
 LARGEST = 2**28  # pixels: a run-length code that claims more is not unfolded
 
 BAD_POLYGON = Fault('error', 'polygons that cannot be read', 'write x, y, x, y, ... in pixels, three corners or more')
-SMALL_POLYGON = Fault('warning', 'polygons of less than three corners', 'nothing: mmdet leaves them out')
+SMALL_POLYGON = Fault(
+    'warning',
+    'polygons of less than three corners',
+    'delete them: training leaves them out, and evaluation of masks may stop at them',
+)
 BAD_CODE = Fault('error', 'run-length codes that cannot be read', "encode the masks again with pycocotools' encode")
 OTHER_CODE = Fault(
     'error', 'run-length codes of another size than their picture', 'encode the masks again at that size'

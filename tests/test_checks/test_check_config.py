@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -121,11 +122,11 @@ def test_class_folders_that_hold_the_classes(root):
 
 
 def test_a_list_with_labels_out_of_range_and_lines_without_one(root):
-    (root / 'list.txt').write_text('cat/a.jpg 0\ncow/a.jpg 3\ndog/a.jpg\n')
+    (root / 'list.txt').write_text('cat/a.jpg 0\ncow/a.jpg 3\ndog/a.jpg\n\ncat/a.jpg  1\n')
     found = problems(root, **{'train_dataloader.dataset.ann_file': 'list.txt'})
     assert {(severity, where) for severity, where, _ in found} == {('error', 'train'), ('warning', 'train')}
     assert any('labels that are not from 0 to 2, for 3 classes: 1 (label 3)' in text for *_, text in found)
-    assert any('without a label: 1 (dog/a.jpg)' in text for *_, text in found)
+    assert any('or a label: 3 (dog/a.jpg, a blank line, cat/a.jpg  1)' in text for *_, text in found)
     assert found[-1][:2] == ('warning', 'train')
     assert '2 of 3 classes have an image' in found[-1][2]
 
@@ -193,6 +194,15 @@ def test_all_heads_of_a_detector(tmp_path, coco):
     stages = {'model.roi_head.bbox_head': [head, dict(head, num_classes=3)]}
     texts = [text for *_, text in detection(tmp_path, **stages)]
     assert any('model.roi_head.bbox_head.0.num_classes=80' in text for text in texts)
+
+
+@pytest.mark.dense
+def test_more_outputs_than_classes_where_coco_is_measured(tmp_path, coco):
+    """Of a class that is not in the JSON the metric looks for the category, after an epoch of training."""
+    heads = {f'model.roi_head.{name}_head.num_classes': 80 for name in ('bbox', 'mask')}
+    text = '3 classes, where model.roi_head.bbox_head.num_classes is 80'
+    assert any(one[0] == 'error' and text in one[2] for one in detection(tmp_path, **heads))
+    assert {one[0] for one in detection(tmp_path, 'train', **heads) if text in one[2]} == {'warning'}
 
 
 @pytest.mark.dense
@@ -275,3 +285,29 @@ def test_shipped_configs_have_nothing_wrong(monkeypatch, tmp_path):
     for path in (path for folder in folders for path in sorted((CONFIGS / folder).glob('*.py'))):
         found = [problem.line() for problem in check_config(Config.fromfile(path)).problems()]
         assert found == [], path
+
+
+@pytest.mark.dense
+@pytest.mark.parametrize(
+    ('changed', 'severity', 'told'),
+    [
+        (dict(category_id=9), 'warning', '2 of 3 annotations of .*/val.json have an unknown category_id'),
+        (dict(image_id=9), 'warning', '2 of 3 annotations of .*/val.json have an unknown image_id'),
+        (dict(segmentation=[[1, 1, 9, 9]]), 'error', '2 annotations of .*/val.json .*less than three corners'),
+    ],
+)
+def test_annotations_that_are_left_out_or_stop_evaluation(tmp_path, coco, changed, severity, told):
+    path = tmp_path / 'val.json'
+    data = json.loads(path.read_text())
+    data['annotations'][1:] = [one | changed for one in data['annotations'][1:]]
+    path.write_text(json.dumps(data))
+    found = detection(tmp_path)
+    assert any(one[:2] == (severity, 'val') and re.search(told, one[2]) for one in found), found
+
+
+@pytest.mark.dense
+@pytest.mark.parametrize(('text', 'told'), [('{"images": [', 'no valid JSON'), ('', 'no valid JSON'), ('[]', 'a list')])
+def test_json_that_is_not_cocos(tmp_path, coco, text, told):
+    (tmp_path / 'train.json').write_text(text)
+    texts = [text for severity, *_, text in detection(tmp_path) if severity == 'error']
+    assert any(f'{tmp_path}/train.json' in text and told in text for text in texts)
