@@ -31,15 +31,17 @@ def draw_any_name(module: ModuleType) -> None:
     """Have `mmengine.visualization.visualizer` draw names as they can be shown: matplotlib refuses bytes that are no
     text, and takes what stands between two dollar signs for a formula.
     """
-    draw = module.Visualizer.draw_texts
+    prepare = module.Visualizer._initialize_fig
 
-    @functools.wraps(draw)
-    def draw_texts(self: object, texts: str | list[str], *args: object, **settings: object) -> object:
-        """Draw texts, any."""
-        drawn = [texts] if isinstance(texts, str) else texts
-        return draw(self, [_drawable(text) for text in drawn], *args, **settings)
+    @functools.wraps(prepare)
+    def prepare_for_any_name(self: object, settings: dict) -> tuple:
+        """Prepare a figure on which mmengine and mmpretrain write."""
+        *others, axes = prepare(self, settings)
+        write = axes.text
+        axes.text = lambda x, y, text, *args, **more: write(x, y, _drawable(text), *args, **more)
+        return (*others, axes)
 
-    module.Visualizer.draw_texts = draw_texts
+    module.Visualizer._initialize_fig = prepare_for_any_name
 
 
 def _drawable(text: str) -> str:

@@ -9,8 +9,8 @@ from mixmae_mm.checks.report import Fault, Finding
 
 BAD_LINES = Fault(
     'error',
-    'lines of the list that lack a name, a blank or a label',
-    'write "name label", the label a number from 0 on, without blank lines or a byte order mark',
+    'lines of the list that are not "name label"',
+    'write a name, one blank and a label, which is a number from 0 on, without blank lines or a byte order mark',
 )
 NOT_FROM_ZERO = Fault('warning', 'no picture of the list has label 0', 'number the classes from 0 on, not from 1')
 

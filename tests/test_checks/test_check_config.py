@@ -126,7 +126,7 @@ def test_a_list_with_labels_out_of_range_and_lines_without_one(root):
     found = problems(root, **{'train_dataloader.dataset.ann_file': 'list.txt'})
     assert {(severity, where) for severity, where, _ in found} == {('error', 'train'), ('warning', 'train')}
     assert any('labels that are not from 0 to 2, for 3 classes: 1 (label 3)' in text for *_, text in found)
-    assert any('or a label: 3 (dog/a.jpg, a blank line, cat/a.jpg  1)' in text for *_, text in found)
+    assert any('"name label": 3 (dog/a.jpg, a blank line, cat/a.jpg  1)' in text for *_, text in found)
     assert found[-1][:2] == ('warning', 'train')
     assert '2 of 3 classes have an image' in found[-1][2]
 

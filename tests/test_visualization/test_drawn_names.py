@@ -1,6 +1,8 @@
 """Names of any bytes, where downstream libraries draw them."""
 
 import numpy as np
+import pytest
+import torch
 from mmengine.visualization import Visualizer
 
 
@@ -23,3 +25,16 @@ def test_lines_stay_lines():
 def test_dollar_signs_are_no_formula():
     assert drawn('$x_{$').any()  # as a formula it is an error
     assert drawn('$a$').any((0, 2)).sum() > drawn('a').any((0, 2)).sum()
+
+
+def test_what_mmpretrain_writes_by_itself():
+    pytest.importorskip('mmpretrain', reason='named in configs, not needed by the package')
+    from mmpretrain.structures import DataSample
+    from mmpretrain.visualization import UniversalVisualizer
+
+    sample = DataSample().set_pred_label(0).set_pred_score(torch.ones(1))
+    drawn = [
+        UniversalVisualizer().visualize_cls(np.zeros((64, 64, 3), np.uint8), sample, classes=[name])
+        for name in ('a\udcff', r'a\xff')
+    ]
+    np.testing.assert_array_equal(*drawn)

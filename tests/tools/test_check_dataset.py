@@ -101,7 +101,7 @@ CLASSES = {
     ),
     'a list with a line without label': (
         lambda r: as_list(r, 'cat/a.jpg 0\ndog/a.jpg\n\ndog/a.jpg one\ncat/deeper/b.jpg -1\n'),
-        'or a label: 4 (dog/a.jpg, a blank line, dog/a.jpg one, ...)',
+        'error: train: lines of the list that are not "name label": 4 (dog/a.jpg, a blank line, dog/a.jpg one, ...)',
     ),
     'a list from 1 on': (
         lambda r: as_list(r, 'cat/a.jpg 1\ndog/a.jpg 2\n'),
