@@ -26,11 +26,14 @@ class ChangeOnImport(MetaPathFinder):
         sys.meta_path.insert(0, self)
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Find a module as the other finders do, and have it changed once it is there."""
+        """Find a module as the finders after this one do, and have it changed once it is there.
+
+        Those before have been asked; among them may be another of these, which asks this one.
+        """
         if name not in self.changes:
             return None
-        others = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
-        spec = next(filter(None, others), None)
+        later = sys.meta_path[sys.meta_path.index(self) + 1 :]
+        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in later)), None)
         if spec is not None:
             spec.loader.exec_module = _and_then(spec.loader.exec_module, self.changes[name])
         return spec

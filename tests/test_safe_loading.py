@@ -450,6 +450,16 @@ def test_modules_are_changed_whenever_they_are_imported(tmp_path, monkeypatch):
     assert changed == ['before', 'after', 'before']
 
 
+def test_a_module_can_be_changed_by_two(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, 'meta_path', sys.meta_path[:])
+    (tmp_path / 'changed_twice.py').write_text('value = 1\n')
+    for number in (10, 20):
+        ChangeOnImport({'changed_twice': lambda module, more=number: setattr(module, f'v{more}', module.value)}).install()
+    module = importlib.import_module('changed_twice')
+    assert (module.v10, module.v20) == (1, 1)
+
+
 # configs in checkpoints are programs
 
 
