@@ -454,10 +454,10 @@ def test_a_module_can_be_changed_by_two(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, 'meta_path', sys.meta_path[:])
     (tmp_path / 'changed_twice.py').write_text('value = 1\n')
-    for number in (10, 20):
-        ChangeOnImport({'changed_twice': lambda module, more=number: setattr(module, f'v{more}', module.value)}).install()
+    for name in ('one', 'other'):
+        ChangeOnImport({'changed_twice': lambda module, name=name: setattr(module, name, module.value)}).install()
     module = importlib.import_module('changed_twice')
-    assert (module.v10, module.v20) == (1, 1)
+    assert (module.one, module.other) == (1, 1)
 
 
 # configs in checkpoints are programs
