@@ -95,8 +95,9 @@ def narrow(config, widths):
             proposals.update(nms_pre=100, max_per_img=20)
         for head in box_heads(model):
             head.fc_out_channels = 16
-            if 'conv_out_channels' in head:
-                head.conv_out_channels = 16
+        for key in ('in_channels', 'out_channels', 'feat_channels', 'conv_out_channels'):
+            for node in settings_with(key, [model]):
+                node[key] = 16 if node[key] == 256 else node[key]
 
 
 def box_heads(model):
