@@ -338,7 +338,7 @@ def check_compiler() -> None:
 def fast_compiler(folder: Path) -> dict[str, str]:
     """Return the variables that have GCC or Clang compile with precompiled headers; none for another compiler.
 
-    On two idle cores that took 5 minutes; the compiler alone had taken 7 to 32 (`tools/fast_cxx.py`).
+    On two idle cores that took 301 s (`tools/fast_cxx.py`).
     """
     compiler, fast = os.environ.get('CXX', 'c++'), ROOT / 'tools' / 'fast_cxx.py'
     probe = {**os.environ, 'FAST_CXX': compiler}
