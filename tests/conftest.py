@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import quick_runs  # noqa: F401
 import torch
 from PIL import Image
 from references import SHARED

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from forked import Program
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from PIL import Image
@@ -156,7 +157,14 @@ def free_port():
 
 def tool(name, *arguments):
     """Start one of the tools."""
-    return start(sys.executable, ROOT / 'tools' / name, *arguments)
+    return Program(ROOT / 'tools' / name, *arguments)
+
+
+def in_two(name, *arguments, **environment):
+    """Start one of the tools in two processes that train together, as `dist_train.sh` does."""
+    job = dict(WORLD_SIZE=2, LOCAL_WORLD_SIZE=2, MASTER_ADDR='127.0.0.1', MASTER_PORT=free_port(), **environment)
+    words = (ROOT / 'tools' / name, *arguments, '--launcher', 'pytorch')
+    return [Program(*words, RANK=rank, LOCAL_RANK=rank, **job) for rank in (0, 1)]
 
 
 def finish(process, status=0):

@@ -5,6 +5,7 @@ import os
 
 import pytest
 import torch
+from forked import spawn
 from micro_training import free_port
 from mmengine.model import MMDistributedDataParallel
 from mmengine.model.wrappers import MMFullyShardedDataParallel
@@ -13,7 +14,6 @@ from mmengine.registry import MODELS
 from tiny_mixmae import tiny_mixedae, tiny_model
 from torch import distributed
 from torch.distributed.fsdp import StateDictType
-from torch.multiprocessing import spawn
 
 from mixmae_mm.mixing import MixedImages
 from mixmae_mm.strategies import wrap_blocks
@@ -107,6 +107,6 @@ def train_part(rank, method, share, folder, port):
 @pytest.mark.parametrize('method', METHODS)
 def test_two_processes_reach_the_weights_of_one(method, share, tmp_path):
     port = free_port()
-    spawn(train_part, (method, share, str(tmp_path), port), nprocs=2)
+    spawn(train_part, (method, share, str(tmp_path), port), processes=2)
     for rank in (0, 1):
         check_same(torch.load(tmp_path / f'{rank}.pth'), train_whole(method))

@@ -9,11 +9,11 @@ import shutil
 
 import pytest
 import torch
-from micro_training import ROOT, finish, free_port, make_config, start, tool
+from forked import spawn
+from micro_training import ROOT, finish, free_port, in_two, make_config, tool
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import distributed
-from torch.multiprocessing import spawn
 
 from mixmae_mm.checkpoints import load_backbone
 from mixmae_mm.registry import MODELS
@@ -45,7 +45,7 @@ def write_config(folder, strategy=None, more=''):
     return path
 
 
-def train(folder, strategy=None, name=None, resume=None, environment=(), more=''):
+def train(folder, strategy=None, name=None, resume=None, more='', **environment):
     """Train in two processes; the work folder. `resume` is a checkpoint, copied into it, to go on from."""
     work_dir = folder / (name or strategy or 'copies')
     work_dir.mkdir()
@@ -53,10 +53,9 @@ def train(folder, strategy=None, name=None, resume=None, environment=(), more=''
     if resume:
         shutil.copy(resume, work_dir)
         options = ['--resume', work_dir / resume.name]
-    port = free_port()
-    config = write_config(folder, strategy, more)
-    command = ROOT / 'tools/dist_train.sh', config, 2, '--work-dir', work_dir, *options
-    finish(start('env', f'PORT={port}', *environment, *command))
+    command = 'train.py', write_config(folder, strategy, more), '--work-dir', work_dir, *options
+    for process in in_two(*command, **environment):
+        finish(process)
     return work_dir
 
 
@@ -211,8 +210,7 @@ def share_out(rank, folder, port):
 @pytest.fixture(scope='module')
 def noted(tmp_path_factory):
     folder = tmp_path_factory.mktemp('noted')
-    port = free_port()
-    spawn(share_out, (str(folder), port), nprocs=1)
+    spawn(share_out, (str(folder), free_port()), processes=1)
     return load(folder / 'noted.pth')
 
 
@@ -252,7 +250,7 @@ def test_an_encoder_loads_from_a_sharded_run(folder, sharded):
 def test_deepspeed_ends_alike(folder, copies, stage, tmp_path):
     from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 
-    work_dir = train(folder, f'deepspeed_zero{stage}', environment=['DS_ACCELERATOR=cpu'])
+    work_dir = train(folder, f'deepspeed_zero{stage}', DS_ACCELERATOR='cpu')
     weights = get_fp32_state_dict_from_zero_checkpoint(str(work_dir), tag=LAST)
     trained = dict(MODELS.build(Config.fromfile(folder / 'micro.py').model).named_parameters())
     assert weights.keys() >= {name for name, parameter in trained.items() if parameter.requires_grad}

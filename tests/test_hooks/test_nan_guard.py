@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from forked import spawn
 from fragile_toys import fragile_config, snapshot
 from micro_training import free_port
 from mmengine.hooks import Hook
@@ -21,7 +22,6 @@ from mmengine.optim import BaseOptimWrapper, OptimWrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import distributed
-from torch.multiprocessing import spawn
 from training_toys import last_checkpoint, run_until, same, trained_alike
 
 from mixmae_mm.hooks import NanGuardHook
@@ -399,7 +399,7 @@ def train_in_two(rank, folder, port):
 
 @pytest.mark.slow
 def test_processes_skip_together(tmp_path):
-    spawn(train_in_two, (str(tmp_path), free_port()), nprocs=2)
+    spawn(train_in_two, (str(tmp_path), free_port()), processes=2)
     one, two = (torch.load(tmp_path / f'after{rank}.pt', weights_only=False) for rank in (0, 1))
     weights = [[{k: v for k, v in state[0].items() if 'running' not in k} for state in r.values()] for r in (one, two)]
     assert same(*weights)

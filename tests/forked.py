@@ -1,0 +1,70 @@
+"""Processes that begin with everything imported: copies of a server, which saves each its seven seconds of imports.
+
+What starts the programs themselves, as users do, is in test_train.py, test_distributed.py and test_kill_trial.py.
+"""
+
+import os
+import runpy
+import signal
+import sys
+import tempfile
+from multiprocessing import forkserver, get_context
+from pathlib import Path
+
+from torch.multiprocessing import start_processes
+
+CONTEXT = get_context('forkserver')
+CONTEXT.set_forkserver_preload(['preloaded'])
+
+
+def ensure_server():
+    """Start the server, with our folders on its path, unless it runs."""
+    ours = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])
+    before = os.environ.get('PYTHONPATH')
+    os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, [ours, before]))
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.environ.pop('PYTHONPATH') if before is None else os.environ.update(PYTHONPATH=before)
+
+
+def spawn(function, arguments, processes):
+    """Call `function(rank, *arguments)` in so many processes; raise what one of them raises."""
+    ensure_server()
+    start_processes(function, arguments, processes, start_method='forkserver')
+
+
+class Program:
+    """A Python program run in a process of its own, with the interface of `subprocess.Popen` that `finish` needs."""
+
+    def __init__(self, path, *arguments, **environment):
+        ensure_server()
+        self.folder = tempfile.TemporaryDirectory()
+        words = [str(path), *map(str, arguments)]
+        self.process = CONTEXT.Process(target=_run, args=(words, self.folder.name, os.getcwd(), environment))
+        self.process.start()
+
+    def communicate(self, timeout):
+        """Wait for the end; what was printed on both streams."""
+        self.process.join(timeout)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        with self.folder as folder:
+            return tuple(Path(folder, name).read_text() for name in ('out', 'err'))
+
+    @property
+    def returncode(self):
+        return self.process.exitcode
+
+
+def _run(words, folder, cwd, environment):
+    """Run a program in this process as `python PROGRAM ...` does."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.update({name: str(value) for name, value in environment.items()})
+    os.chdir(cwd)
+    for stream, name in ((1, 'out'), (2, 'err')):
+        os.dup2(os.open(Path(folder, name), os.O_WRONLY | os.O_CREAT), stream)
+    sys.argv = words
+    sys.path[:0] = [os.path.dirname(words[0]), *filter(None, environment.get('PYTHONPATH', '').split(os.pathsep))]
+    runpy.run_path(words[0], run_name='__main__')
