@@ -3,6 +3,7 @@
 The big ones are made small by one rule: an eighth of all sizes in pixels and tokens, and few channels.
 """
 
+import copy
 import functools
 import json
 import math
@@ -40,11 +41,11 @@ def scope():
 
 @functools.cache
 def written_out(path):
-    return from_file(path).pretty_text
+    return Config.fromstring(from_file(path).pretty_text, '.py')  # as a run's work folder keeps it
 
 
 def read(path):
-    config = Config.fromstring(written_out(path), '.py')  # a copy, and as a run's work folder keeps it
+    config = copy.deepcopy(written_out(path))
     init_default_scope(config.default_scope)
     return config
 
