@@ -10,6 +10,14 @@ def attention_flops(query, key, value, *args, out_shape=None, **kwargs):
     return 2 * 2 * batch * heads * tokens * key[2] * dims
 
 
+def set_zero(model):
+    """Give a model of the `meta` device weights, all 0: drawing those of large models takes longer than counting."""
+    model.to_empty(device='cpu')
+    for value in (*model.parameters(), *model.buffers()):
+        value.detach().zero_()
+    return model
+
+
 def multiply_adds(forward):
     """Count those of a call."""
     fused = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops}

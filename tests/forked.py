@@ -41,6 +41,7 @@ class Program:
         ensure_server()
         self.folder = tempfile.TemporaryDirectory()
         words = [str(path), *map(str, arguments)]
+        environment = os.environ | {name: str(value) for name, value in environment.items()}
         self.process = CONTEXT.Process(target=_run, args=(words, self.folder.name, os.getcwd(), environment))
         self.process.start()
 
@@ -61,7 +62,8 @@ class Program:
 def _run(words, folder, cwd, environment):
     """Run a program in this process as `python PROGRAM ...` does."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.environ.update({name: str(value) for name, value in environment.items()})
+    os.environ.clear()
+    os.environ.update(environment)
     os.chdir(cwd)
     for stream, name in ((1, 'out'), (2, 'err')):
         os.dup2(os.open(Path(folder, name), os.O_WRONLY | os.O_CREAT), stream)

@@ -13,9 +13,8 @@ import pytest
 import torch
 from counting import multiply_adds
 from metafiles import ROOT, collections, metafiles, models
-from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
-from test_configs import FILES
+from test_configs import FILES, from_file
 
 from mixmae_mm.models import MixedAE, MixMAE, homologous
 
@@ -24,7 +23,7 @@ WITH_RESULTS = [model for model in models() if 'Results' in model]
 
 
 def read(model):
-    return Config.fromfile(ROOT / model['Config'])
+    return from_file(ROOT / model['Config'])
 
 
 def test_every_config_is_listed_once_in_the_metafile_beside_it():

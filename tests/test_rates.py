@@ -9,10 +9,10 @@ from micro_training import ROOT
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
 from mmengine.runner import FlexibleRunner, Runner
+from test_configs import read
 from torch import nn
 from training_toys import ToyModel, toy_config
 
-from mixmae_mm.launching import argument_parser, read_config
 from mixmae_mm.strategies import fit_strategy, scale_rate
 
 CONFIGS = sorted(path for path in ROOT.glob('configs/*/*.py') if path.parent.name != '_base_')
@@ -212,7 +212,8 @@ def test_two_numbers_of_accumulated_iterations_are_refused(tmp_path, environment
 def test_for_the_job_that_its_name_tells_a_config_has_the_rate_already(path, environment):
     processes = re.search(r'_(\d+)xb\d+', path.name)[1]
     environment.setenv('WORLD_SIZE', processes)
-    config = read_config(argument_parser('').parse_args([str(path), '--launcher', 'pytorch']))
+    config = read(path)
+    config.launcher = 'pytorch'
     rate, base = config.optim_wrapper.optimizer.lr, config.auto_scale_lr.base_batch_size
     scale_rate(config)
     assert config.optim_wrapper.optimizer.lr == rate

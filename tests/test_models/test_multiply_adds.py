@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from counting import multiply_adds
+from counting import multiply_adds, set_zero
 
 from mixmae_mm.models import homologous
 from mixmae_mm.registry import MODELS
@@ -12,23 +12,24 @@ DIMS = dict(small=384, base=768, large=1024)
 
 def build(arch, sources, contrast=None, **backbone):
     preprocessor = dict(num_sources=sources, cell_size=16, take_turns=False, shared_assignment=False)
-    return MODELS.build(
-        dict(
-            type='mixmae_mm.MixedAE',
-            data_preprocessor=dict(
-                type='mixmae_mm.MixingDataPreprocessor', hidden_ratio=None if sources > 1 else 0.75, **preprocessor
-            ),
-            backbone=dict(type='mixmae_mm.MixedAEViT', arch=arch, num_sources=sources, **backbone),
-            neck=dict(type='mixmae_mm.MixDecoder', in_channels=DIMS[arch], grid_size=14, cell_size=16, cls_token=True),
-            head=dict(type='mixmae_mm.MixReconstructionHead', cell_size=16),
-            contrast=contrast,
-        )
+    config = dict(
+        type='mixmae_mm.MixedAE',
+        data_preprocessor=dict(
+            type='mixmae_mm.MixingDataPreprocessor', hidden_ratio=None if sources > 1 else 0.75, **preprocessor
+        ),
+        backbone=dict(type='mixmae_mm.MixedAEViT', arch=arch, num_sources=sources, **backbone),
+        neck=dict(type='mixmae_mm.MixDecoder', in_channels=DIMS[arch], grid_size=14, cell_size=16, cls_token=True),
+        head=dict(type='mixmae_mm.MixReconstructionHead', cell_size=16),
+        contrast=contrast,
     )
+    with torch.device('meta'):
+        model = MODELS.build(config)
+    return set_zero(model)
 
 
 @torch.no_grad()
 def giga_multiply_adds(model):
-    pictures = torch.zeros(4, 3, 224, 224)
+    pictures = torch.zeros(model.data_preprocessor.num_sources, 3, 224, 224)
     mixed = model.eval().data_preprocessor.mix(pictures)
     return multiply_adds(lambda: model.loss(mixed)) / len(pictures) / 1e9
 

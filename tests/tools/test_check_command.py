@@ -1,11 +1,11 @@
 """The command line: what the loaders of our configs would read, JSON, wrong arguments."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forked import Program
+from micro_training import finish
 from small_datasets import cells, check, class_folders, coco_data, mask, masks, picture
 from tool_loading import TOOLS, load_tool
 
@@ -232,10 +232,9 @@ def test_wrong_arguments(tmp_path, capsys, monkeypatch, case):
 def test_as_a_script_with_two_processes(tmp_path):
     class_folders(tmp_path)
     (tmp_path / 'train/cat/a.jpg').write_text('not found')
-    done = subprocess.run([sys.executable, SCRIPT, tmp_path, '--workers', '2'], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert cells(done.stdout) == [['train', '2', '3', '1', '2'], ['val', '2', '2', '1', '1']]
+    out, _ = finish(Program(SCRIPT, tmp_path, '--workers', '2'), status=1)
+    assert cells(out) == [['train', '2', '3', '1', '2'], ['val', '2', '2', '1', '1']]
     assert (
         '1 (train/cat/a.jpg: not a picture, whatever its name says). What to do: copy them again, or delete them.'
-        in done.stdout
+        in out
     )

@@ -2,11 +2,11 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 import torch
+from forked import Program
+from micro_training import finish
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from references import SHARED, backbone_settings, build_encoder, build_pretrainer, load_reference, our_name
@@ -289,10 +289,9 @@ def test_encoders_of_the_config_s_own_host(tmp_path):
 def test_the_report_is_printed_once(tmp_path):
     torch.save(random_mae('finetuning'), tmp_path / 'file.pth')
     script = TOOLS / 'converters/inspect_checkpoint.py'
-    command = [sys.executable, script, tmp_path / 'file.pth', *config_of(tmp_path, vit())]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.count('MISSING, starts anew') == 1
-    assert 'MISSING' not in done.stderr
+    out, err = finish(Program(script, tmp_path / 'file.pth', *config_of(tmp_path, vit())))
+    assert out.count('MISSING, starts anew') == 1
+    assert 'MISSING' not in err
 
 
 def test_another_encoder_is_refused(tmp_path):

@@ -1,16 +1,14 @@
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from micro_training import finish, tool
 from mmengine.config import Config
 from PIL import Image
 from tiny_mixmae import tiny_mixedae, tiny_model, write_files
-from tool_loading import TOOLS, load_tool
+from tool_loading import load_tool
 
 from mixmae_mm.datasets import PictureFolder
 from mixmae_mm.evaluation import knn_accuracy, label_by_folder, read_labelled
@@ -58,9 +56,7 @@ def test_command_line_tells_accuracy_and_chance(folders, tmp_path, capsys):
 
 def test_json_is_all_that_a_process_prints_on_standard_output(folders, tmp_path):
     config, checkpoint = write_files(tmp_path)
-    command = [sys.executable, str(TOOLS / 'analysis/knn.py'), config, checkpoint, *folders, '--k', '5', '--json']
-    environment = dict(os.environ, PYTHONPATH=str(TOOLS.parent))
-    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    printed, _ = finish(tool('analysis/knn.py', config, checkpoint, *folders, '--k', '5', '--json'))
     assert json.loads(printed)['checkpoint'] == checkpoint
 
 

@@ -129,6 +129,8 @@ def write_files(folder: Path, text: str) -> dict:
 
 def save_encoders(folder: Path, text: str) -> None:
     """Write the encoder in the formats that a page names."""
+    if not any(name in text for name in ('pretrained.pth', 'encoder.')):
+        return
     encoder = get_model('mixmim-swin-base')
     torch.save(encoder.state_dict(), folder / 'pretrained.pth')
     save_encoder(encoder, folder / 'encoder.safetensors')
