@@ -15,7 +15,7 @@ torch.set_num_threads(int(os.environ.get('TEST_THREADS', 1)))
 
 @pytest.fixture(autouse=True)
 def seeded():
-    torch.manual_seed(0)
+    torch.manual_seed(0) if torch.cuda.is_available() else torch.default_generator.manual_seed(0)
 
 
 @pytest.fixture(autouse=True, scope='module')

@@ -17,6 +17,7 @@ from mmengine.dataset import Compose
 from mmengine.evaluator import Evaluator
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS, init_default_scope
+from on_meta import on_meta
 from PIL import Image
 from torch import nn
 
@@ -85,7 +86,8 @@ def build_model(config, device='meta'):
     from mmpretrain.registry import MODELS
 
     stock = not config.model.backbone.type.startswith('mixmae_mm.')
-    with torch.device('cpu' if stock else device):  # mmpretrain's backbones look at numbers while they are built
+    # mmpretrain's backbones look at numbers while they are built
+    with on_meta() if device == 'meta' and not stock else torch.device('cpu'):
         return MODELS.build(config.model)
 
 

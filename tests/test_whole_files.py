@@ -2,10 +2,10 @@
 
 import errno
 import os
-import subprocess
-import sys
 
 import pytest
+from forked import Program
+from micro_training import finish
 
 from mixmae_mm.whole_files import write_whole
 
@@ -57,8 +57,9 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_last_one(tmp_path):
     path = tmp_path / 'folder' / 'epoch_1.pth'
     path.parent.mkdir()
     path.write_bytes(b'whole')
-    done = subprocess.run([sys.executable, '-c', FULL, path], capture_output=True, text=True, check=False)
-    assert 'File too large (what was there before is left as it was)' in done.stderr
+    (tmp_path / 'full.py').write_text(FULL)
+    _, err = finish(Program(tmp_path / 'full.py', path), status=1)
+    assert 'File too large (what was there before is left as it was)' in err
     assert path.read_bytes() == b'whole'
     assert list(path.parent.iterdir()) == [path]
 

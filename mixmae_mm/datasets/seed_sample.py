@@ -4,7 +4,7 @@ from mmcv.transforms import BaseTransform
 
 from mixmae_mm.datasets.samplers import SeededIndex
 from mixmae_mm.registry import TRANSFORMS
-from mixmae_mm.seeding import seed_everything
+from mixmae_mm.seeding import seed_cpu
 
 
 @TRANSFORMS.register_module()
@@ -35,6 +35,6 @@ class SeedSample(BaseTransform):
                 "dict(type='mixmae_mm.SeededSampler', shuffle=True), or to mixmae_mm.SeededInfiniteSampler "
                 'for a loop over iterations, or take SeedSample out of its pipeline'
             )
-        seed_everything(index.seed)
+        seed_cpu(index.seed)
         self.has_seeded = True
         return results

@@ -7,13 +7,13 @@ import pickle
 import random
 import re
 import shutil
-import subprocess
-import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import CONTEXT, ensure_server
 
 from mixmae_mm.datasets import PictureFolder, array_file, listing, walking
 from mixmae_mm.datasets.listing import cache_file, list_anew, list_pictures
@@ -377,12 +377,9 @@ def test_a_pickle_names_the_file_only_while_it_is_the_same(root, cache, log):
 
 def test_a_process_of_its_own_reads_the_pickle(root, cache):
     found = list_pictures(root, cache)
-    program = (
-        'import pickle, sys; found = pickle.load(sys.stdin.buffer); '
-        'sys.stdout.buffer.write(pickle.dumps(([p["img_path"] for p in found], type(found.paths.base).__name__)))'
-    )
-    done = subprocess.run([sys.executable, '-c', program], input=pickle.dumps(found), capture_output=True, check=True)
-    assert pickle.loads(done.stdout[done.stdout.index(b'\x80') :])[0] == plainly(root, [])
+    ensure_server()
+    with ProcessPoolExecutor(1, CONTEXT) as pool:
+        assert pool.submit(paths, found).result() == plainly(root, [])
 
 
 def write_in_turns(file, key, contents):

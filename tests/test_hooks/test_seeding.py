@@ -9,7 +9,7 @@ from mmengine.hooks import RuntimeInfoHook
 from mmengine.runner.priority import get_priority
 
 from mixmae_mm.hooks import IterationSeedHook
-from mixmae_mm.seeding import fold, seed_everything
+from mixmae_mm.seeding import fold, seed_cpu, seed_everything
 
 
 def draws(iteration=3, rank=0, seed=0, batch=None, stage='train'):
@@ -46,9 +46,10 @@ def test_seeding_comes_before_every_other_hook():
 
 @pytest.mark.parametrize('seed', [0, 7, 2**31, 2**31 + 7, 2**32 - 1])
 @pytest.mark.parametrize('high', [0, 2**32, 2**62])
-def test_every_generator_gets_the_seed_and_numpy_as_much_as_it_takes(seed, high):
+@pytest.mark.parametrize('give', [seed_everything, seed_cpu])
+def test_every_generator_gets_the_seed_and_numpy_as_much_as_it_takes(give, seed, high):
     """numpy's global generator takes 32 bits, the others all of them."""
-    seed_everything(seed + high)
+    give(seed + high)
     assert random.random() == random.Random(seed + high).random()
     assert np.random.rand() == np.random.RandomState(seed).rand()
     assert torch.initial_seed() == seed + high  # of which a GPU's generator takes all bits, a CPU's the lower half

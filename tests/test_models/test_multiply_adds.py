@@ -3,6 +3,7 @@
 import pytest
 import torch
 from counting import multiply_adds, set_zero
+from on_meta import on_meta
 
 from mixmae_mm.models import homologous
 from mixmae_mm.registry import MODELS
@@ -22,7 +23,7 @@ def build(arch, sources, contrast=None, **backbone):
         head=dict(type='mixmae_mm.MixReconstructionHead', cell_size=16),
         contrast=contrast,
     )
-    with torch.device('meta'):
+    with on_meta():
         model = MODELS.build(config)
     return set_zero(model)
 

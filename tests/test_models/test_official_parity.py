@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from counting import set_zero
+from on_meta import on_meta
 from references import SHARED, build_encoder, build_pretrainer, load_reference, mix_officially, our_name
 
 from mixmae_mm.mixing import take_turns
@@ -97,7 +98,7 @@ def settings_of(layout):
 )
 def test_official_encoder_layouts(layout):
     official = json.loads((SHARED / 'mixmim_official_layouts.json').read_text())[f'finetune/{layout}']
-    with torch.device('meta'):
+    with on_meta():
         encoder = MODELS.build(dict(type='mixmae_mm.MixMIMSwin', **settings_of(layout)))
     ours = {name: list(value.shape) for name, value in encoder.state_dict().items()}
     shapes = official['shapes']
@@ -113,7 +114,7 @@ def test_official_encoder_layouts(layout):
 @pytest.mark.parametrize('size', ['base', 'large', 'huge'])
 def test_official_pretraining_layouts(size):
     official = json.loads((SHARED / 'mixmim_official_layouts.json').read_text())[f'pretrain/mixmim_{size}']
-    with torch.device('meta'):
+    with on_meta():
         model = build_full_pretrainer(size)
     ours = {name: list(value.shape) for name, value in model.state_dict().items()}
     assert ours == {our_name(name): shape for name, shape in official['shapes'].items()}
@@ -127,7 +128,7 @@ def test_official_pretraining_layouts(size):
     [('base', 114_665_784, 114_239_288), ('large', 223_468_244, 222_841_044), ('huge', 684_709_594, 683_580_634)],
 )
 def test_parameter_counts(size, total, trainable):
-    with torch.device('meta'):
+    with on_meta():
         model = build_full_pretrainer(size)
     assert sum(p.numel() for p in model.parameters()) == total
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == trainable
@@ -151,7 +152,7 @@ def build_full_pretrainer(size):
 def test_multiply_adds():
     """Official, counted by fvcore: 16.35 G to encode an image with base, 19.04 G for a pre-training forward pass."""
     counting = pytest.importorskip('fvcore.nn', reason='counts operations')
-    with torch.device('meta'):
+    with on_meta():
         model = build_full_pretrainer('base').eval()
     set_zero(model)
     image = torch.randn(2, 3, 224, 224)
