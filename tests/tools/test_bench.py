@@ -1,5 +1,6 @@
 """The benchmark's yardsticks; nothing is timed against a limit here."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -7,7 +8,9 @@ import sys
 
 import pytest
 import torch
+from counting import set_zero
 from mmengine.config import Config
+from on_meta import on_meta
 from tool_loading import TOOLS, load_tool
 
 sys.path.append(str(TOOLS / 'benchmarks'))
@@ -42,8 +45,16 @@ def test_contenders_take_turns_and_the_first_round_is_dropped():
 )
 def test_operations_of_a_step(suite, name, giga_multiply_adds):
     """Twice the multiply-adds, and three times that with the backward pass; of ViT-B worked out by hand."""
-    operations = training_operations(SUITES[suite][name])
+    contender = SUITES[suite][name]
+    if suite != 'vit':  # mmpretrain's encoder looks at numbers while it is built
+        contender = dataclasses.replace(contender, build=lambda: _without_drawing(SUITES[suite][name].build))
+    operations = training_operations(contender)
     assert operations / 6e9 == pytest.approx(giga_multiply_adds, rel=0.01)
+
+
+def _without_drawing(build):
+    with on_meta():
+        return set_zero(build())
 
 
 KEEPING = """

@@ -1,11 +1,11 @@
 """Weights translated between layouts: there and back to the bit, and the same model in mmpretrain's own classes."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
+from forked import Program
+from micro_training import finish
 from mmengine.registry import MODELS, init_default_scope
 from references import SHARED, backbone_settings, build_pretrainer, load_reference, mix_officially
 from safetensors.torch import load_file, save_file
@@ -236,10 +236,9 @@ def test_a_disk_that_is_full_leaves_no_half_file(tmp_path, monkeypatch):
 
 
 def test_it_runs_as_a_script(tmp_path):
-    command = [sys.executable, TOOLS / 'converters/convert_weights.py', tmp_path / 'no.pth', 'x.pth', '--to', 'ours']
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 1
-    assert done.stderr.startswith(f'error: there is no checkpoint {tmp_path}/no.pth\n')
+    command = TOOLS / 'converters/convert_weights.py', tmp_path / 'no.pth', tmp_path / 'x.pth', '--to', 'ours'
+    _, err = finish(Program(*command), status=1)
+    assert err.startswith(f'error: there is no checkpoint {tmp_path}/no.pth\n')
 
 
 # -- mmpretrain's own models

@@ -1,10 +1,9 @@
 """Trainings killed at random moments end as those that were not; the trial itself notices what does not."""
 
-import sys
-
 import pytest
 import torch
-from micro_training import ROOT, finish, make_config, start
+from forked import Program
+from micro_training import ROOT, finish, make_config
 from tool_loading import load_tool
 
 
@@ -12,7 +11,7 @@ from tool_loading import load_tool
 def test_two_kills(tmp_path):
     config, work_dir = make_config(tmp_path), tmp_path / 'trial'
     tool = ROOT / 'tools/analysis/kill_trial.py'
-    out, _ = finish(start(sys.executable, tool, config, '--kills', 2, '--seed', 1, '--work-dir', work_dir))
+    out, _ = finish(Program(tool, config, '--kills', 2, '--seed', 1, '--work-dir', work_dir))
     lines = out.splitlines()
     assert sum(line.startswith('straight run: iteration 12 after ') for line in lines) == 1
     assert sum(line.startswith('kill ') for line in lines) == 2

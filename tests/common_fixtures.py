@@ -1,0 +1,44 @@
+"""Settings and fixtures for all tests."""
+
+import gc
+import os
+
+import pytest
+import quick_runs  # noqa: F401
+import torch
+from PIL import Image
+from references import SHARED
+
+# small tensors: waiting for a second thread costs more than it gives, above all on a busy machine
+torch.set_num_threads(int(os.environ.get('TEST_THREADS', 1)))
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0) if torch.cuda.is_available() else torch.default_generator.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope='module')
+def little_to_collect():
+    """Spare the collector what is imported by now: mmengine's datasets let it go through everything, half a second."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def five_pictures(tmp_path):
+    """Five pictures of random pixels as files of a folder, and the pixels (5, 3, 32, 32)."""
+    (tmp_path / 'pictures').mkdir()
+    pixels = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8)
+    for number, one in enumerate(pixels):
+        Image.fromarray(one.permute(1, 2, 0).numpy()).save(tmp_path / f'pictures/{number}.png')
+    return [str(path) for path in sorted((tmp_path / 'pictures').iterdir())], pixels
+
+
+def pytest_collection_modifyitems(items):
+    """Skip, with the reason, what this machine lacks."""
+    for item in items:
+        if 'shared' in item.keywords and not SHARED.exists():
+            item.add_marker(pytest.mark.skip(reason='the larger references are not part of the repository'))
+        if 'gpu' in item.keywords and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason='needs a GPU'))
