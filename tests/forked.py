@@ -8,7 +8,7 @@ import runpy
 import signal
 import sys
 import tempfile
-from multiprocessing import forkserver, get_context
+from multiprocessing import forkserver, get_context, set_start_method
 from pathlib import Path
 
 from torch.multiprocessing import start_processes
@@ -61,6 +61,7 @@ class Program:
 
 def _run(words, folder, cwd, environment):
     """Run a program in this process as `python PROGRAM ...` does."""
+    set_start_method('fork', force=True)  # as in a program of its own, not by a server again
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(environment)

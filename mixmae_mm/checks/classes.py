@@ -107,6 +107,7 @@ def compare_labels(labels: Mapping[int, int], number: int) -> Iterator[Finding]:
     """Report labels, with how often they occur, that are not from 0 up to the number of classes."""
     what = f'labels that are not from 0 to {number - 1:,}, for {number:,} classes'
     fault = Fault('error', what, "correct the list, or the config's number of classes; labels start at 0")
-    yield from ((fault, f'label {label}') for label in sorted(labels) if not 0 <= label < number)
+    wrong = [label for label in labels if not (isinstance(label, int) and 0 <= label < number)]
+    yield from ((fault, f'label {label!r}') for label in sorted(wrong, key=str))
     if labels and len(labels) < number:
         yield Fault('warning', f'{len(labels):,} of {number:,} classes have an image', ADD_IMAGES), ''

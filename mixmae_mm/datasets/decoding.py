@@ -1,6 +1,7 @@
 """From a file's bytes to upright pixels of 8 bits, by Pillow: the one way in which photos are decoded here."""
 
 import io
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ KEY_SCALES = {'L;2': 85, 'L;4': 17, 'RGB;16B': 1 / 256}
 """PNG files name their transparent color in bits of their own, and Pillow leaves it at that."""
 
 _LIMIT = threading.Lock()
+# a process forked while another thread holds it would wait for ever
+os.register_at_fork(before=_LIMIT.acquire, after_in_parent=_LIMIT.release, after_in_child=_LIMIT.release)
 
 
 def open_image(content: bytes | BinaryIO, max_pixels: int | None = MAX_PIXELS) -> Image.Image:

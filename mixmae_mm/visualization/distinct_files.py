@@ -21,7 +21,9 @@ class DistinctFiles:
         self.owners: dict[str, str] = {}
 
     def __getattr__(self, name: str) -> object:
-        """Give all else that the visualizer has."""
+        """Return all else that the visualizer has."""
+        if name == 'visualizer':  # not there yet while a copy is made
+            raise AttributeError(name)
         return getattr(self.visualizer, name)
 
     def add_datasample(self, name: str, *images: object, data_sample: BaseDataElement, **settings: object) -> None:

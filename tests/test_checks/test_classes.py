@@ -74,6 +74,9 @@ def test_folders_in_class_folders_that_the_head_was_made_for():
 
 def test_labels_out_of_range():
     assert [case for _, case in compare_labels({0: 1, 3: 5, 4: 1, 9: 2}, 4)] == ['label 4', 'label 9']
+    assert [case for _, case in compare_labels({'cat': 1, 0: 5, None: 1, 1.5: 1}, 2)] == [
+        'label 1.5', 'label None', "label 'cat'"
+    ]  # fmt: skip
     assert list(compare_labels({0: 1, 1: 5}, 2)) == []
     (fault,) = [fault for fault, _ in compare_labels({0: 1, 2: 5}, 5)]
     assert (fault.severity, fault.what) == ('warning', '2 of 5 classes have an image')

@@ -1,12 +1,14 @@
 """Pixels of every kind of file, by hand; the same for all our transforms."""
 
+import multiprocessing
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from image_files import BROKEN, KINDS, PIXELS, chunk, exif, jpeg, png, rgb_png, saved
 from mmengine.registry import init_default_scope
-from PIL import Image, features
+from PIL import Image, UnidentifiedImageError, features
 
 from mixmae_mm.datasets import LoadPicture, LoadRandomResizedCrop, UnreadablePictureError, decoding
 from mixmae_mm.datasets.decoding import FORMATS
@@ -153,3 +155,28 @@ def test_threads_leave_pillows_limit_alone():
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: decoding.open_image(content), range(400)))
     assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_a_process_forked_while_another_thread_opens_an_image_does_not_wait(monkeypatch):
+    """The limit of pixels that Pillow has for the whole process is lifted under a lock, which the fork would copy."""
+    opening, forked = threading.Event(), threading.Event()
+
+    def open_slowly(*args, **settings):
+        opening.set()
+        forked.wait(0.5)
+        raise UnidentifiedImageError
+
+    def read():
+        with pytest.raises(UnidentifiedImageError):
+            decoding.open_image(b'nothing')
+
+    monkeypatch.setattr(Image, 'open', open_slowly)
+    thread = threading.Thread(target=read)
+    thread.start()
+    opening.wait()
+    child = multiprocessing.get_context('fork').Process(target=read, daemon=True)
+    child.start()
+    forked.set()
+    thread.join()
+    child.join(20)
+    assert child.exitcode == 0

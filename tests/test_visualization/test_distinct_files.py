@@ -1,11 +1,12 @@
 """Drawings of images of equal names, as the hooks of downstream libraries ask for them."""
 
+import copy
 from types import SimpleNamespace
 
 import pytest
 from mmengine.structures import BaseDataElement
 
-from mixmae_mm.visualization.distinct_files import keep_apart
+from mixmae_mm.visualization.distinct_files import DistinctFiles, keep_apart
 
 
 @pytest.mark.parametrize(
@@ -30,3 +31,7 @@ def test_drawings_of_equal_names_do_not_replace_each_other(ask):
         ask(runner.hooks[0]._visualizer, sample)
     assert drawn == ['1.png', '1-2.png', '1.png', '1-3.png']
     assert runner.hooks[0]._visualizer.close == 'kept'
+
+
+def test_it_can_be_copied():
+    assert copy.deepcopy(DistinctFiles(SimpleNamespace(close='kept'))).close == 'kept'

@@ -1,12 +1,12 @@
 """What a config reads out of archives, databases and files with bands is checked by the dataset that reads it."""
 
 import json
-import subprocess
-import sys
 import zipfile
 
 import numpy as np
 import pytest
+from forked import Program
+from micro_training import finish
 from small_datasets import cells, check, picture
 from tool_loading import TOOLS
 
@@ -114,9 +114,9 @@ def test_files_with_bands_are_read_as_the_config_does(tmp_path, capsys, options)
 
 def test_several_processes_find_the_same(tmp_path, contents):
     root = as_archive(tmp_path, contents)
-    command = [sys.executable, SCRIPT, *map(str, config(tmp_path, root, 'PictureArchive')), '--workers', '2', '--json']
-    done = subprocess.run(command, capture_output=True, text=True)
-    problems = json.loads(done.stdout)['problems']
+    command = [*config(tmp_path, root, 'PictureArchive'), '--workers', '2', '--json']
+    out, _ = finish(Program(SCRIPT, *command), status=1)
+    problems = json.loads(out)['problems']
     assert [(problem['what'], problem['count']) for problem in problems] == [
         ('pictures that are cut off', 1),
         ('files that cannot be read as pictures', 1),
