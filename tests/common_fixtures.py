@@ -4,11 +4,12 @@ import gc
 import os
 
 import pytest
-import quick_runs  # noqa: F401
 import torch
 from PIL import Image
+from quick_runs import make_runs_quick
 from references import SHARED
 
+make_runs_quick()
 # small tensors: waiting for a second thread costs more than it gives, above all on a busy machine
 torch.set_num_threads(int(os.environ.get('TEST_THREADS', 1)))
 

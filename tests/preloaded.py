@@ -1,13 +1,15 @@
 """What the fork server imports once, so that each process of a test begins with it."""
 
-import quick_runs  # noqa: F401  before the others: it imports mixmae_mm
+from quick_runs import make_runs_quick  # before the others: it imports mixmae_mm
 
 # isort: split
-import mmpretrain.models  # noqa: F401
+import mmpretrain.models
 import torch
 
 import mixmae_mm.datasets
 import mixmae_mm.hooks
-import mixmae_mm.strategies  # noqa: F401
+import mixmae_mm.strategies
 
+PACKAGES = mmpretrain.models, mixmae_mm.datasets, mixmae_mm.hooks, mixmae_mm.strategies
+make_runs_quick()
 torch.set_num_threads(1)

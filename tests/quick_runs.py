@@ -1,11 +1,8 @@
-"""What mmengine does beside every run, cut short: laying out the config for each log and checkpoint, asking compilers.
-
-Either takes longer than a tiny run does. A config is written as it is without yapf, which stays Python.
-"""
+"""What mmengine does beside every run, cut short: laying out configs for logs and checkpoints, asking compilers."""
 
 import functools
 
-import mixmae_mm  # noqa: F401  before mmengine
+from mixmae_mm import __version__  # before mmengine
 
 # isort: split
 import mmengine.runner.runner
@@ -17,5 +14,8 @@ def as_it_is(text, **settings):
     return text, False
 
 
-yapf_api.FormatCode = as_it_is
-mmengine.runner.runner.collect_env = functools.cache(mmengine.runner.runner.collect_env)
+def make_runs_quick():
+    """Spare tiny runs what takes longer than they do. A config is written as it is without yapf, which stays Python."""
+    assert __version__
+    yapf_api.FormatCode = as_it_is
+    mmengine.runner.runner.collect_env = functools.cache(mmengine.runner.runner.collect_env)
