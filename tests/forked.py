@@ -1,6 +1,6 @@
 """Processes that begin with everything imported: copies of a server, which saves each its seven seconds of imports.
 
-What starts the programs themselves, as users do, is in test_train.py, test_distributed.py and test_kill_trial.py.
+How launchers start them is in test_launchers.py.
 """
 
 import os
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from torch.multiprocessing import start_processes
 
+ALONE = ('FORCE_COLOR', 'RANK', 'WORLD_SIZE', 'LOCAL_RANK')
 CONTEXT = get_context('forkserver')
 CONTEXT.set_forkserver_preload(['preloaded'])
 
@@ -41,7 +42,8 @@ class Program:
         ensure_server()
         self.folder = tempfile.TemporaryDirectory()
         words = [str(path), *map(str, arguments)]
-        environment = os.environ | {name: str(value) for name, value in environment.items()}
+        inherited = {name: value for name, value in os.environ.items() if name not in ALONE}
+        environment = inherited | {name: str(value) for name, value in environment.items()}
         self.process = CONTEXT.Process(target=_run, args=(words, self.folder.name, os.getcwd(), environment))
         self.process.start()
 

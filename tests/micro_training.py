@@ -1,11 +1,8 @@
 """A whole MixMAE training through the tools, in processes of its own, small enough to take seconds."""
 
-import functools
 import os
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -135,19 +132,6 @@ def make_config(folder, by_epoch=True, persistent=True, interval=None):
     return path
 
 
-def start(*command):
-    """Start a program with our folders on its path, and as few threads as can be."""
-    paths = [str(ROOT), str(ROOT / 'tests'), os.environ.get('PYTHONPATH', '')]
-    env = dict(os.environ, PYTHONPATH=os.pathsep.join(paths), OMP_NUM_THREADS='1', PYTHON=sys.executable)
-    for name in ('FORCE_COLOR', 'RANK', 'WORLD_SIZE', 'LOCAL_RANK'):
-        env.pop(name, None)
-    command = [str(word) for word in command]
-    # A shell's background jobs ignore Ctrl-C, and so would their children: the tests, and what they start.
-    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    return subprocess.Popen(command, env=env, preexec_fn=heed, **pipes)
-
-
 def free_port():
     """Find a port of this machine that nobody listens at."""
     with socket.socket() as free:
@@ -163,7 +147,7 @@ def tool(name, *arguments):
 def in_two(name, *arguments, **environment):
     """Start one of the tools in two processes that train together, as `dist_train.sh` does."""
     job = dict(WORLD_SIZE=2, LOCAL_WORLD_SIZE=2, MASTER_ADDR='127.0.0.1', MASTER_PORT=free_port(), **environment)
-    words = (ROOT / 'tools' / name, *arguments, '--launcher', 'pytorch')
+    words = (ROOT / 'tools' / name, arguments[0], '--launcher', 'pytorch', *arguments[1:])
     return [Program(*words, RANK=rank, LOCAL_RANK=rank, **job) for rank in (0, 1)]
 
 

@@ -3,7 +3,7 @@
 
 import pytest
 import torch
-from micro_training import PICTURES, ROOT, finish, free_port, make_config, start
+from micro_training import PICTURES, finish, in_two, make_config
 from mmengine.config import Config
 
 from mixmae_mm.registry import MODELS
@@ -15,17 +15,16 @@ EPOCHS, ITERATIONS = 3, 2  # of 2 processes x 8 pictures
 
 @pytest.fixture(scope='module')
 def ranks(tmp_path_factory):
-    """Train through dist_train.sh from stored weights; what each rank recorded, what was printed, and those weights."""
+    """Train in two processes from stored weights; what each rank recorded, what was printed, and those weights."""
     folder = tmp_path_factory.mktemp('distributed')
-    port = free_port()
     config = make_config(folder)
     config.write_text(config.read_text().replace("dict(type='SignalHook', after=None)", "dict(type='RecordHook')"))
     stored = MODELS.build(Config.fromfile(config).model.backbone).state_dict()
     torch.save(stored, folder / 'encoder.pth')
     work_dir = folder / 'work'
     options = [f'model.backbone.init_cfg.{pair}' for pair in ('type=Pretrained', f'checkpoint={folder}/encoder.pth')]
-    command = [ROOT / 'tools/dist_train.sh', config, 2, '--work-dir', work_dir, '--cfg-options', *options]
-    out, _ = finish(start('env', f'PORT={port}', *command))
+    processes = in_two('train.py', config, '--work-dir', work_dir, '--cfg-options', *options)
+    out, _ = (''.join(streams) for streams in zip(*map(finish, processes), strict=True))
     return [torch.load(work_dir / f'rank{rank}.pt', weights_only=False) for rank in (0, 1)], out, stored
 
 

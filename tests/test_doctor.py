@@ -26,6 +26,8 @@ def load(file, weights_only): return None
 """
 # a sound stack, as far as the doctor looks at it: modules and the distributions that bring them
 SOUND = {
+    'pip': '',
+    'pip.__main__': 'raise SystemExit(1)',  # an empty cache; the real one takes longer than all the rest
     'torch': TORCH,
     'torchvision': '',
     'torchvision.transforms': '',
