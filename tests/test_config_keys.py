@@ -187,3 +187,10 @@ def test_an_optim_wrapper_needs_no_type(tmp_path, settings):
 def test_our_own_configs_set_nothing_in_vain(task):
     for path in sorted((CONFIGS / task).glob('*micro*.py'))[:6]:
         assert check_names(Config.fromfile(path)) == [], path
+
+
+def test_a_part_of_a_variable_feeds_what_is_made_of_it_and_nothing_else(tmp_path):
+    path, settings = tmp_path / 'parts.py', {'model', 'val_cfg'}
+    path.write_text("sizes = dict(a=1, b=2)\nmodel = dict(backbone=sizes['a'])\nval_cfg = sizes['b']\n")
+    assert fed_by(str(path), 'sizes', settings) == ['model.backbone', 'val_cfg']
+    assert fed_by(str(path), 'sizes.a', settings) == ['model.backbone']

@@ -4,9 +4,12 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from mmengine.config import ConfigDict
+from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
+from torch.utils.data import TensorDataset
 
 from mixmae_mm.checks.files import check_files, empty_reason
 
@@ -76,3 +79,19 @@ def test_sizes_in_json_are_those_of_the_images(tmp_path, noted, fits):
                 check_files('train', dataset, None)
     finally:
         init_default_scope('mmengine')
+
+
+class Skipping(BaseDataset):
+    """As ours, which count what cannot be read while they read it."""
+
+    unreadable = ()
+
+    def load_data_list(self):
+        return [dict(img_path='gone.png')]
+
+
+def test_only_datasets_of_others_with_a_list_are_looked_at():
+    check_files('train', Skipping(), None)
+    check_files('train', TensorDataset(torch.ones(2)), None)
+    with pytest.raises(ValueError, match=r"train: none of the 1 files looked for is there, such as 'gone.png'"):
+        check_files('train', type('Plain', (BaseDataset,), dict(load_data_list=Skipping.load_data_list))(), None)
