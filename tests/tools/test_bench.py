@@ -45,7 +45,7 @@ def test_contenders_take_turns_and_the_first_round_is_dropped():
 )
 def test_operations_of_a_step(suite, name, giga_multiply_adds):
     """Twice the multiply-adds, and three times that with the backward pass; of ViT-B worked out by hand."""
-    contender = SUITES[suite][name]
+    contender = dataclasses.replace(SUITES[suite][name], few=2 if name == 'MixMAE' else 1)
     if suite != 'vit':  # mmpretrain's encoder looks at numbers while it is built
         contender = dataclasses.replace(contender, build=lambda: _without_drawing(SUITES[suite][name].build))
     operations = training_operations(contender)

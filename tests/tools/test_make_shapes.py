@@ -92,7 +92,7 @@ def test_scene_depends_on_its_numbers_alone():
 
 
 def test_main_object_is_clearly_the_largest_and_names_the_scene():
-    for index, scene in enumerate(scenes(300, 32)):
+    for index, scene in enumerate(scenes(150, 32)):
         areas = sorted(((one['area'], CLASSES[one['category_id'] - 1]) for one in scene.objects), reverse=True)
         assert scene.main == areas[0][1] == CLASSES[index % 10]
         assert len(areas) == 1 or areas[0][0] > 1.4 * areas[1][0]
@@ -120,7 +120,7 @@ def test_scenes_have_one_to_five_objects_and_some_are_partly_hidden():
 
 @pytest.mark.parametrize('size', [64, 160])
 def test_polygons_agree_with_the_index_masks(size):
-    for scene in scenes(30 if size < 100 else 8, size):
+    for scene in scenes(15 if size < 100 else 4, size):
         for category in np.unique(scene.mask)[1:]:
             own = [one['segmentation'] for one in scene.objects if one['category_id'] == category]
             drawn, masked = rasterise(sum(own, []), size), scene.mask == category
