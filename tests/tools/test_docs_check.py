@@ -121,3 +121,9 @@ def test_a_cell_that_fails_fails_the_notebook():
     assert run_notebook.run(dict(cells=cells[:1]))[0][0]['data'] == {'text/plain': ['1']}
     with pytest.raises(AssertionError):
         run_notebook.run(dict(cells=cells))
+
+
+def test_a_make_that_runs_the_tests_does_not_give_its_variables_to_those_that_are_read(monkeypatch):
+    monkeypatch.setenv('MAKEFLAGS', ' -- ARGS=--nonsense')
+    monkeypatch.setenv('ARGS', '--nonsense')
+    assert not [why for _, _, why in docs_check.check_commands(commands_of(ROOT / 'README.md'), None) if why]

@@ -116,7 +116,9 @@ def read_make(words: list[str], inline: bool) -> str:
     """Have make say what it would do, and read that."""
     if inline and any('...' in word for word in words):
         return 'parsed'
-    done = subprocess.run(['make', '-n', *words], cwd=ROOT, capture_output=True, text=True)
+    # a make that runs this hands its own variables on
+    env = {name: value for name, value in os.environ.items() if name not in ('MAKEFLAGS', 'MAKEOVERRIDES', 'ARGS')}
+    done = subprocess.run(['make', '-n', *words], cwd=ROOT, capture_output=True, text=True, env=env)
     if done.returncode:
         raise ReadError(done.stderr.strip())
     if 'Nothing to be done' in done.stdout:  # a folder of that name
