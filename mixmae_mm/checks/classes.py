@@ -1,6 +1,7 @@
 """Whether the classes of all places of a run agree, in number, names and order; plain data, of whatever library."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral
 from typing import NamedTuple
 
 from mixmae_mm.checks.report import Fault, Finding
@@ -103,11 +104,11 @@ def _number_fault(count: int, name: str, number: int, deeper: int, exact: bool) 
     return Fault('error' if surplus else 'warning', what, advice)
 
 
-def compare_labels(labels: Mapping[int, int], number: int) -> Iterator[Finding]:
+def compare_labels(labels: Mapping[object, int], number: int) -> Iterator[Finding]:
     """Report labels, with how often they occur, that are not from 0 up to the number of classes."""
     what = f'labels that are not from 0 to {number - 1:,}, for {number:,} classes'
     fault = Fault('error', what, "correct the list, or the config's number of classes; labels start at 0")
-    wrong = [label for label in labels if not (isinstance(label, int) and 0 <= label < number)]
+    wrong = [label for label in labels if not (isinstance(label, Integral) and 0 <= label < number)]
     yield from ((fault, f'label {label!r}') for label in sorted(wrong, key=str))
     if labels and len(labels) < number:
         yield Fault('warning', f'{len(labels):,} of {number:,} classes have an image', ADD_IMAGES), ''

@@ -2,6 +2,8 @@
 
 import itertools
 
+import numpy as np
+
 from mixmae_mm.checks.classes import (
     OTHER_CLASSES,
     OTHER_ORDER,
@@ -77,6 +79,6 @@ def test_labels_out_of_range():
     assert [case for _, case in compare_labels({'cat': 1, 0: 5, None: 1, 1.5: 1}, 2)] == [
         'label 1.5', 'label None', "label 'cat'"
     ]  # fmt: skip
-    assert list(compare_labels({0: 1, 1: 5}, 2)) == []
+    assert list(compare_labels({0: 1, 1: 5}, 2)) == list(compare_labels({np.int64(0): 1, np.int64(1): 5}, 2)) == []
     (fault,) = [fault for fault, _ in compare_labels({0: 1, 2: 5}, 5)]
     assert (fault.severity, fault.what) == ('warning', '2 of 5 classes have an image')

@@ -211,8 +211,8 @@ def test_a_torn_list_is_named(run, folder):
 
 
 def test_a_full_last_batch_is_fine(run):
-    for settings in (dict(batch_size=7, drop_last=True), dict(batch_size=2)):
-        run(train=settings, start=False)
+    for settings, batches in ((dict(batch_size=7, drop_last=True), 1), (dict(batch_size=2), 4)):
+        assert len(run(train=settings, start=False).train_dataloader) == batches
 
 
 def test_hidden_folders_give_no_class(run, folder):
