@@ -7,6 +7,8 @@ ARGS ?=
 METHODS := mixmae mixedae
 # a process a core; a file stays in one, for its fixtures
 PYTEST := pytest -n auto --maxprocesses 8 --dist loadfile
+# written where PYTHONDONTWRITEBYTECODE is set, too: without it every process compiles all tests anew
+BYTECODE := PYTHONDONTWRITEBYTECODE=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-dense bench test test-upstream docs docs-check clean
@@ -40,7 +42,7 @@ bench:
 
 test:
 	@$(PYTHON) tools/environment.py full
-	@.venv/bin/python -m $(PYTEST) $(ARGS)
+	@$(BYTECODE) .venv/bin/python -m $(PYTEST) $(ARGS)
 
 docs:
 	@$(PYTHON) tools/environment.py light
@@ -53,7 +55,7 @@ docs-check:
 
 test-upstream:
 	@$(PYTHON) tools/environment.py upstream
-	@.venv-upstream/bin/python -m $(PYTEST) $(ARGS)
+	@$(BYTECODE) .venv-upstream/bin/python -m $(PYTEST) $(ARGS)
 
 clean:
 	rm -rf .venv .venv-upstream build dist site mixmae_mm.egg-info mixmae_mm/.mim .pytest_cache .ruff_cache .hypothesis
