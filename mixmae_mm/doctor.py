@@ -8,7 +8,7 @@ reported and never ends the report.
 import sys
 from collections.abc import Callable, Iterator
 
-from mixmae_mm.traps import CHECKS, STACK, Finding, devices, installed, mmcv_kind
+from mixmae_mm.utils.known_issues import CHECKS, STACK, Finding, devices, installed, mmcv_kind
 
 
 def findings(checks: tuple[Callable[[], Iterator[Finding]], ...] = CHECKS) -> list[Finding]:

@@ -7,9 +7,9 @@ import mmpretrain.models
 import torch
 
 import mixmae_mm.datasets
-import mixmae_mm.hooks
-import mixmae_mm.strategies
+import mixmae_mm.engine.hooks
+import mixmae_mm.engine.strategies
 
-PACKAGES = mmpretrain.models, mixmae_mm.datasets, mixmae_mm.hooks, mixmae_mm.strategies
+PACKAGES = mmpretrain.models, mixmae_mm.datasets, mixmae_mm.engine.hooks, mixmae_mm.engine.strategies
 make_runs_quick()
 torch.set_num_threads(1)

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from mixmae_mm.failures import check_checkpoint
-from mixmae_mm.weights_file import read_weights
+from mixmae_mm.utils.errors import check_checkpoint
+from mixmae_mm.utils.safe_io.weights_file import read_weights
 
 EXAMPLES = int(os.environ.get('EXAMPLES', 60))
 MANY = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from mixmae_mm.cfg_options import read_value
-from mixmae_mm.launching import argument_parser, load_config, read_config
+from mixmae_mm.utils.cfg_options import read_value
+from mixmae_mm.utils.launching import argument_parser, load_config, read_config
 
 ODD = (
     *('/x/my images', '/x/a,b', '/x/a (copy)', '/x/[old]', '[old]', '(copy)', '2024', '007', '1e5', 'a=b', '{x}'),

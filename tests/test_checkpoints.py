@@ -6,7 +6,7 @@ import pytest
 import torch
 from references import build_encoder, build_pretrainer, load_reference, our_name
 
-from mixmae_mm.checkpoints import load_backbone
+from mixmae_mm.checkpoint.loading import load_backbone
 from mixmae_mm.mixing import MixedImages, mix_images
 from mixmae_mm.registry import MODELS
 

@@ -14,7 +14,7 @@ from mmengine.config import config
 from mmengine.logging import HistoryBuffer
 from torch import serialization
 
-from mixmae_mm import compat, traps
+from mixmae_mm.utils import compat, known_issues
 
 ROOT = Path(__file__).parents[1]
 
@@ -242,14 +242,14 @@ def test_a_cache_of_yapf_that_stays_cut_off_is_told_of(monkeypatch):
     compat.apply()
     assert len(calls) == compat.TRIES
     assert 'Ran out of input' in str(compat.FAILED['import_formatter'])
-    (finding,) = traps.find_unmended()
+    (finding,) = known_issues.find_unmended()
     assert 'the cache of yapf is cut off (Ran out of input)' in finding.what
 
 
 def test_whatever_else_fails_is_told_of_with_its_remedy(monkeypatch):
     error = ImportError('checkpoints cannot be read safely: pip install "torch>=2.6"')
     monkeypatch.setattr(compat, 'FAILED', dict(allow_checkpoint_types=error))
-    (finding,) = traps.find_unmended()
+    (finding,) = known_issues.find_unmended()
     assert finding.what.startswith('import mixmae_mm could not allow checkpoint types (ImportError: checkpoints')
     assert finding.mend == 'python -m pip install "torch>=2.6"'
 

@@ -3,7 +3,7 @@
 import pytest
 from mmengine.config import Config
 
-from mixmae_mm.config_checks import check_schedule, settle_loaders
+from mixmae_mm.utils.config_checks import check_schedule, settle_loaders
 
 
 def settled(**loader):

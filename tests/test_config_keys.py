@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mixmae_mm.config_keys import TOP, check_names, check_options
-from mixmae_mm.config_sources import fed_by, set_in_vain
-from mixmae_mm.launching import load_config
+from mixmae_mm.utils.config_keys import TOP, check_names, check_options
+from mixmae_mm.utils.config_sources import fed_by, set_in_vain
+from mixmae_mm.utils.launching import load_config
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 MICRO = CONFIGS / 'mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px.py'

@@ -22,11 +22,11 @@ from PIL import Image
 from torch import nn
 
 from mixmae_mm import registry
-from mixmae_mm.checkpoints import NEW_IN_TRANSFER
+from mixmae_mm.checkpoint.loading import NEW_IN_TRANSFER
 from mixmae_mm.datasets import SeededIndex
-from mixmae_mm.launching import argument_parser, read_config
 from mixmae_mm.mixing import split_cells
-from mixmae_mm.models.vit_arch import ARCHS
+from mixmae_mm.models.backbones.vit_archs import ARCHS
+from mixmae_mm.utils.launching import argument_parser, read_config
 
 ROOT = Path(__file__).parents[1] / 'configs'
 FILES = sorted(path for path in ROOT.rglob('*.py') if '_base_' not in path.parts)

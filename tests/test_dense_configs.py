@@ -23,7 +23,7 @@ from on_meta import on_meta
 from PIL import Image
 from test_configs import BATCH, ROOT, check_decay, each, from_file, settings_with
 
-from mixmae_mm.models.swin_arch import ARCHS as SWINS
+from mixmae_mm.models.backbones.swin_archs import ARCHS as SWINS
 
 pytest.importorskip('mmcv._ext', reason='needs mmcv with compiled ops')
 FILES = sorted(path for folder in ('detection', 'segmentation') for path in (ROOT / folder).glob('*.py'))
@@ -433,7 +433,7 @@ def test_a_step_in_the_precision_of_the_config(path, tmp_path, autocast_of_gpus)
 
 
 def test_mmcv_does_not_know_bfloat16(tmp_path, autocast_of_gpus):
-    """Why `mixmae_mm.precision` keeps detectors from it."""
+    """Why `mixmae_mm.engine.optimizers.precision` keeps detectors from it."""
     config = load(next(path for path in DETECTION if 'micro' in path.name))
     with pytest.raises(RuntimeError, match='BFloat16'):
         a_step(config, tmp_path, torch.bfloat16)

@@ -8,7 +8,8 @@ import pytest
 from forked import Program
 from micro_training import finish
 
-from mixmae_mm import doctor, traps
+from mixmae_mm import doctor
+from mixmae_mm.utils import known_issues
 
 ROOT = Path(__file__).parents[1]
 TORCH = """
@@ -111,7 +112,7 @@ def commands(report):
 @pytest.fixture(autouse=True)
 def mim_folder():
     """Leave the note about `.mim` to its own test."""
-    folder = Path(traps.__file__).parent / '.mim'
+    folder = Path(known_issues.__file__).parents[1] / '.mim'
     made = not folder.exists()
     folder.mkdir(exist_ok=True)
     yield
@@ -246,21 +247,22 @@ def test_openmim(world):
 
 def test_wheel_in_the_cache_of_pip(monkeypatch):
     listing = 'Cache contents:\n\n - onedl_mmcv-2.3.6-cp311-cp311-linux_x86_64.whl (32.7 MB)\n'
-    monkeypatch.setattr(traps.subprocess, 'run', lambda command, **_: subprocess.CompletedProcess(command, 0, listing))
-    assert [finding.mend for finding in traps.find_wheel_cache()] == ['python -m pip cache remove "*mmcv*"']
+    answer = subprocess.CompletedProcess([], 0, listing)
+    monkeypatch.setattr(known_issues.subprocess, 'run', lambda command, **_: answer)
+    assert [finding.mend for finding in known_issues.find_wheel_cache()] == ['python -m pip cache remove "*mmcv*"']
 
 
 def test_gpu_that_torch_does_not_see(monkeypatch):
-    monkeypatch.setattr(traps.shutil, 'which', lambda name: f'/usr/bin/{name}')
-    monkeypatch.setattr(traps, 'devices', lambda: 'CPU, 2 threads')
-    assert [finding.mend for finding in traps.find_gpu()] == [
+    monkeypatch.setattr(known_issues.shutil, 'which', lambda name: f'/usr/bin/{name}')
+    monkeypatch.setattr(known_issues, 'devices', lambda: 'CPU, 2 threads')
+    assert [finding.mend for finding in known_issues.find_gpu()] == [
         'python -m pip install --force-reinstall torch torchvision'
     ]
 
 
 def test_missing_mim_folder(monkeypatch, tmp_path):
-    monkeypatch.setattr(traps, '__file__', str(tmp_path / 'traps.py'))
-    assert 'python -m pip install --no-deps -e .' in [finding.mend for finding in traps.find_missing()]
+    monkeypatch.setattr(known_issues, '__file__', str(tmp_path / 'traps.py'))
+    assert 'python -m pip install --no-deps -e .' in [finding.mend for finding in known_issues.find_missing()]
 
 
 def test_a_check_that_fails_is_reported_and_ends_nothing():
@@ -269,11 +271,11 @@ def test_a_check_that_fails_is_reported_and_ends_nothing():
         yield
 
     def find_other():
-        yield traps.Finding('other', 'mend')
+        yield known_issues.Finding('other', 'mend')
 
     assert doctor.findings((find_trouble, find_other)) == [
-        traps.Finding('find_trouble could not be checked (OSError: no disk)', '-'),
-        traps.Finding('other', 'mend'),
+        known_issues.Finding('find_trouble could not be checked (OSError: no disk)', '-'),
+        known_issues.Finding('other', 'mend'),
     ]
 
 

@@ -15,8 +15,8 @@ from tiny_mixmae import tiny_mixedae, tiny_model
 from torch import distributed
 from torch.distributed.fsdp import StateDictType
 
+from mixmae_mm.engine.strategies import wrap_blocks
 from mixmae_mm.mixing import MixedImages
-from mixmae_mm.strategies import wrap_blocks
 
 STEPS, BATCH = 3, 8
 METHODS = {'MixMAE': tiny_model, 'MixedAE': tiny_mixedae, 'MAE': lambda: tiny_mixedae(num_sources=1, hidden_ratio=0.75)}

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from mixmae_mm import host_memory
+from mixmae_mm.utils import malloc as host_memory
 
-KEEP = 'from mixmae_mm.host_memory import keep_freed_memory; print(keep_freed_memory())'
+KEEP = 'from mixmae_mm.utils.malloc import keep_freed_memory; print(keep_freed_memory())'
 GLIBC = pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='the C library is not glibc')
 
 

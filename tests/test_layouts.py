@@ -8,8 +8,8 @@ from references import SHARED, build_encoder, build_pretrainer, load_reference, 
 from test_checkpoints import random_mae, vit
 from torch import nn
 
-from mixmae_mm.checkpoints import load_backbone, load_pretrainer
-from mixmae_mm.layouts import find_layout, our_name, to_mmpretrain, to_official, to_ours
+from mixmae_mm.checkpoint.key_mapping import find_layout, our_name, to_mmpretrain, to_official, to_ours
+from mixmae_mm.checkpoint.loading import load_backbone, load_pretrainer
 from mixmae_mm.registry import MODELS
 
 MICRO = load_reference('mixmim_pretrain_micro.pt')

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mixmae_mm.metrics import ElevenPointPrecision, eleven_point_precision
+from mixmae_mm.evaluation.metrics.voc07_map import ElevenPointPrecision, eleven_point_precision
 
 
 def test_by_hand():

@@ -16,7 +16,8 @@ from metafiles import ROOT, collections, metafiles, models
 from mmengine.registry import MODELS, init_default_scope
 from test_configs import FILES, from_file
 
-from mixmae_mm.models import MixedAE, MixMAE, homologous
+from mixmae_mm.models import MixedAE, MixMAE
+from mixmae_mm.models.utils import homologous_attention
 
 LISTED = pytest.mark.parametrize('model', models(), ids=lambda model: model['Name'])
 WITH_RESULTS = [model for model in models() if 'Results' in model]
@@ -144,6 +145,6 @@ def of_a_picture(config):
 )
 def test_multiply_adds_are_those_of_the_model(name, monkeypatch):
     # as on a GPU, where the logits that MixedAE chooses keys by are computed for that alone
-    monkeypatch.setattr(homologous, '_is_plain_cpu', lambda x: False)
+    monkeypatch.setattr(homologous_attention, '_is_plain_cpu', lambda x: False)
     (model,) = [model for model in models() if model['Name'] == name]
     assert of_a_picture(read(model)) == model['Metadata']['FLOPs']

@@ -19,7 +19,7 @@ from PIL import Image
 from tiny_mixmae import tiny_model
 from training_toys import toy_config
 
-import mixmae_mm.hooks  # noqa: F401  registers the hooks
+import mixmae_mm.engine.hooks  # noqa: F401  registers the hooks
 from mixmae_mm import datasets
 from mixmae_mm.registry import DATA_SAMPLERS, DATASETS, HOOKS, TRANSFORMS
 

@@ -10,9 +10,9 @@ from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 from training_toys import TRAINED, last_checkpoint, trained_alike
 
-from mixmae_mm import precision
-from mixmae_mm.launching import has_accelerator
-from mixmae_mm.precision import CpuAmpOptimWrapper, multiplies_bfloat16, set_precision
+from mixmae_mm.engine.optimizers import precision
+from mixmae_mm.engine.optimizers.precision import CpuAmpOptimWrapper, multiplies_bfloat16, set_precision
+from mixmae_mm.utils.launching import has_accelerator
 
 DETECTOR = dict(type='mmdet.MaskRCNN', rpn_head=dict(), roi_head=dict())
 OURS = 'mixmae_mm.CpuAmpOptimWrapper'

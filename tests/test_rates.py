@@ -13,7 +13,7 @@ from test_configs import read
 from torch import nn
 from training_toys import ToyModel, toy_config
 
-from mixmae_mm.strategies import fit_strategy, scale_rate
+from mixmae_mm.engine.strategies import fit_strategy, scale_rate
 
 CONFIGS = sorted(path for path in ROOT.glob('configs/*/*.py') if path.parent.name != '_base_')
 RATE, BASE = 0.012, 64

@@ -33,16 +33,17 @@ from mmengine.runner import Runner, checkpoint, load_checkpoint
 from torch import nn
 from training_toys import run_until, same, toy_config
 
-from mixmae_mm.allow_list import known_function, one_cycle, read_plain_pickle
+from mixmae_mm.apis import from_hub, get_model
+from mixmae_mm.apis import model as models
+from mixmae_mm.apis.model import build_classifier, build_encoder, build_pretrainer
+from mixmae_mm.apis.saved import read_saved
 from mixmae_mm.datasets.array_file import read as read_arrays
-from mixmae_mm.deepspeed_folders import check_before_loading, check_folder
-from mixmae_mm.failures import check_checkpoint
-from mixmae_mm.import_changes import ChangeOnImport
-from mixmae_mm.inference import from_hub, get_model, models
-from mixmae_mm.inference.models import build_classifier, build_encoder, build_pretrainer
-from mixmae_mm.inference.saved import read_saved
+from mixmae_mm.utils.errors import check_checkpoint
+from mixmae_mm.utils.import_changes import ChangeOnImport
+from mixmae_mm.utils.safe_io.allow_list import known_function, one_cycle, read_plain_pickle
+from mixmae_mm.utils.safe_io.deepspeed_folders import check_before_loading, check_folder
+from mixmae_mm.utils.safe_io.weights_file import read_file, read_weights
 from mixmae_mm.visualization.run_logs import CONFIG, read_chance
-from mixmae_mm.weights_file import read_file, read_weights
 
 CLASSIFIER = dict(
     type='mmpretrain.ImageClassifier',

@@ -15,10 +15,10 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import distributed
 
-from mixmae_mm.checkpoints import load_backbone
+from mixmae_mm.checkpoint.loading import load_backbone
+from mixmae_mm.engine.strategies import ShardingStrategy, fit_strategy, scale_rate, wrap_blocks
+from mixmae_mm.engine.strategies.fsdp import name_parameters
 from mixmae_mm.registry import MODELS
-from mixmae_mm.strategies import ShardingStrategy, fit_strategy, scale_rate, wrap_blocks
-from mixmae_mm.strategies.sharding import name_parameters
 
 pytestmark = pytest.mark.slow
 

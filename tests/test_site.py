@@ -73,7 +73,7 @@ def test_every_public_module_has_its_page_with_its_functions(site):
     modules |= {path.parent.name for path in (ROOT / 'mixmae_mm').glob('*/__init__.py')}
     assert {Path(page).stem for page in pages if page.startswith('api/')} == modules
     assert 'mixmae_mm.mixing.unmix' in pages['api/mixing.html'].anchors
-    assert 'mixmae_mm.models.mix_decoder.MixDecoder.forward' in pages['api/models.html'].anchors
+    assert 'mixmae_mm.models.necks.mix_decoder.MixDecoder.forward' in pages['api/models.html'].anchors
     assert 'mixmae_mm.mixing._choose' not in pages['api/mixing.html'].anchors
 
 

@@ -7,11 +7,17 @@ import torch
 from safetensors.torch import load_file
 from test_layouts import mae_like_mmpretrain
 
-from mixmae_mm.checkpoints import fit, load_backbone
-from mixmae_mm.inference.encoder_file import load_encoder, save_encoder
-from mixmae_mm.layouts import ENCODER, find_layout, to_mmpretrain, to_official, to_ours
+from mixmae_mm.apis.encoder_file import load_encoder, save_encoder
+from mixmae_mm.checkpoint.key_mapping import ENCODER, find_layout, to_mmpretrain, to_official, to_ours
+from mixmae_mm.checkpoint.loading import fit, load_backbone
 from mixmae_mm.models import MixDecoder, MixedAEViT, MixMIMSwin
-from mixmae_mm.models.positions import relative_index, resize_relative_table, resize_table, sin_cos_table, told_grid
+from mixmae_mm.models.utils.pos_embed import (
+    relative_index,
+    resize_relative_table,
+    resize_table,
+    sin_cos_table,
+    told_grid,
+)
 
 GRIDS = list(itertools.product(range(1, 21), repeat=2))
 TRAPS = [(1, 3), (3, 5), (5, 3), (2, 8), (4, 9), (8, 18), (4, 4), (1, 4), (6, 1), (2, 7)]

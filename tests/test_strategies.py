@@ -8,10 +8,10 @@ from micro_training import ROOT
 from mmengine.config import Config
 from torch import nn
 
-from mixmae_mm.failures import check_checkpoint
-from mixmae_mm.models.layers import Block
-from mixmae_mm.models.swin_stage import SwinBlock
-from mixmae_mm.strategies import find_strategy, fit_strategy, leave_strategy, wrap_blocks
+from mixmae_mm.engine.strategies import find_strategy, fit_strategy, leave_strategy, wrap_blocks
+from mixmae_mm.models.utils.layers import Block
+from mixmae_mm.models.utils.swin_layers import SwinBlock
+from mixmae_mm.utils.errors import check_checkpoint
 
 AMP = dict(type='AmpOptimWrapper', dtype='bfloat16', optimizer=dict(type='AdamW', lr=1e-3))
 

@@ -15,7 +15,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
-from mixmae_mm.config_keys import check_options
+from mixmae_mm.utils.config_keys import check_options
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / 'docs/troubleshooting.md').read_text()

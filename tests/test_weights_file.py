@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mixmae_mm.weights_file import read_file, read_weights
+from mixmae_mm.utils.safe_io.weights_file import read_file, read_weights
 
 WEIGHTS = {'a.weight': torch.arange(6.0).view(2, 3), 'b': torch.ones(2)}
 

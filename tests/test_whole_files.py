@@ -7,7 +7,7 @@ import pytest
 from forked import Program
 from micro_training import finish
 
-from mixmae_mm.whole_files import write_whole
+from mixmae_mm.utils.atomic_write import write_whole
 
 
 @pytest.mark.parametrize('before', [None, b'old'])
@@ -46,7 +46,7 @@ def test_what_was_there_stays_when_writing_fails(tmp_path, error):
 
 FULL = """
 import resource, sys
-from mixmae_mm.hooks import AtomicBackend
+from mixmae_mm.engine.hooks import AtomicBackend
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))  # writing more fails, as on a full disk
 import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 AtomicBackend().put(bytes(3_000_000), sys.argv[1])

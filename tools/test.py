@@ -12,11 +12,11 @@ from mmengine.hooks import PrepareTTAHook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from mixmae_mm.checks import check_config, open_loaders
-from mixmae_mm.failures import check_checkpoint, readable_errors
-from mixmae_mm.launching import argument_parser, join_processes, read_config
-from mixmae_mm.names import expand
-from mixmae_mm.strategies import leave_strategy
+from mixmae_mm.engine.checks import check_config, open_loaders
+from mixmae_mm.engine.strategies import leave_strategy
+from mixmae_mm.utils.errors import check_checkpoint, readable_errors
+from mixmae_mm.utils.launching import argument_parser, join_processes, read_config
+from mixmae_mm.utils.names import expand
 from mixmae_mm.visualization.distinct_files import keep_apart
 
 

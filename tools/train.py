@@ -13,14 +13,14 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from mixmae_mm.checks import check_config, open_loaders
-from mixmae_mm.config_checks import check_schedule
-from mixmae_mm.failures import check_checkpoint, readable_errors
-from mixmae_mm.host_memory import keep_freed_memory
-from mixmae_mm.launching import argument_parser, has_accelerator, join_processes, read_config, say
-from mixmae_mm.names import expand
-from mixmae_mm.precision import set_precision
-from mixmae_mm.strategies import find_strategy, fit_strategy, scale_rate
+from mixmae_mm.engine.checks import check_config, open_loaders
+from mixmae_mm.engine.optimizers.precision import set_precision
+from mixmae_mm.engine.strategies import find_strategy, fit_strategy, scale_rate
+from mixmae_mm.utils.config_checks import check_schedule
+from mixmae_mm.utils.errors import check_checkpoint, readable_errors
+from mixmae_mm.utils.launching import argument_parser, has_accelerator, join_processes, read_config, say
+from mixmae_mm.utils.malloc import keep_freed_memory
+from mixmae_mm.utils.names import expand
 
 
 def parse_args() -> argparse.Namespace:

@@ -32,7 +32,7 @@ log_level = 'INFO'
 vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
 visualizer = dict(type='mmpretrain.UniversalVisualizer', vis_backends=vis_backends)
 
-# One seed for the run; ranks differ. Needed for an exact --resume (mixmae_mm/seeding.py).
+# One seed for the run; ranks differ. Needed for an exact --resume (mixmae_mm/utils/seed.py).
 randomness = dict(seed=0, diff_rank_seed=True)
 
 load_from = None

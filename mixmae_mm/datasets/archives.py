@@ -14,9 +14,17 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from mmengine.logging import print_log
 
-from mixmae_mm.datasets.listing import Listing
-from mixmae_mm.datasets.walking import EXTENSIONS, contents_of, describe, ending, files_below, is_hidden, is_picture
-from mixmae_mm.names import shown
+from mixmae_mm.datasets.directory_walk import (
+    EXTENSIONS,
+    contents_of,
+    describe,
+    ending,
+    files_below,
+    is_hidden,
+    is_picture,
+)
+from mixmae_mm.datasets.file_list import Listing
+from mixmae_mm.utils.names import shown
 
 ARCHIVES = ('.zip', '.tar')
 LOCAL_HEADER = 30  # bytes before the name of a zip file's member

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from mixmae_mm.whole_files import write_whole
+from mixmae_mm.utils.atomic_write import write_whole
 
 MAGIC = b'mixmae_mm list 2'
 ARRAYS = 4

@@ -3,10 +3,10 @@
 import os
 from typing import Any
 
-from mixmae_mm.datasets.listing import Listing
-from mixmae_mm.datasets.picture_dataset import PictureDataset
-from mixmae_mm.optional import need
+from mixmae_mm.datasets.file_list import Listing
+from mixmae_mm.datasets.image_dataset import PictureDataset
 from mixmae_mm.registry import DATASETS
+from mixmae_mm.utils.optional import need
 
 
 @DATASETS.register_module()

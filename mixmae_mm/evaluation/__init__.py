@@ -1,11 +1,11 @@
 """What pre-trained features are worth, told without fine-tuning."""
 
-from mixmae_mm.datasets.walking import class_folders
-from mixmae_mm.evaluation.labelled_pictures import extract, label_by_folder, read_labelled
-from mixmae_mm.evaluation.neighbours import knn_accuracy
-from mixmae_mm.evaluation.probe import probe_accuracy
-from mixmae_mm.evaluation.splits import split_labelled
-from mixmae_mm.evaluation.spread import feature_spread, mean_cosine, rank_me
+from mixmae_mm.datasets.directory_walk import class_folders
+from mixmae_mm.evaluation.functional.feature_stats import feature_spread, mean_cosine, rank_me
+from mixmae_mm.evaluation.functional.knn import knn_accuracy
+from mixmae_mm.evaluation.functional.linear_probe import probe_accuracy
+from mixmae_mm.evaluation.functional.splits import split_labelled
+from mixmae_mm.evaluation.labeled_images import extract, label_by_folder, read_labelled
 
 __all__ = [
     'class_folders',

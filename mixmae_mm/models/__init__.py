@@ -1,14 +1,14 @@
 """Models by role, one file each."""
 
-from mixmae_mm.models.contrastive import HomologousContrastiveLoss
-from mixmae_mm.models.data_preprocessor import MixingDataPreprocessor
-from mixmae_mm.models.heads import MixReconstructionHead
-from mixmae_mm.models.mix_decoder import MixDecoder
-from mixmae_mm.models.mixedae import MixedAE
-from mixmae_mm.models.mixedae_vit import MixedAEViT
-from mixmae_mm.models.mixmae import MixMAE
-from mixmae_mm.models.mixmim_swin import MixMIMSwin
-from mixmae_mm.models.vit_pyramid import ChannelNorm, ViTPyramid
+from mixmae_mm.models.backbones.mixedae_vit import MixedAEViT
+from mixmae_mm.models.backbones.mixmim_swin import MixMIMSwin
+from mixmae_mm.models.heads.mix_reconstruction_head import MixReconstructionHead
+from mixmae_mm.models.losses.homologous_contrastive_loss import HomologousContrastiveLoss
+from mixmae_mm.models.necks.mix_decoder import MixDecoder
+from mixmae_mm.models.necks.vit_pyramid import ChannelNorm, ViTPyramid
+from mixmae_mm.models.selfsup.mixedae import MixedAE
+from mixmae_mm.models.selfsup.mixmae import MixMAE
+from mixmae_mm.models.utils.data_preprocessor import MixingDataPreprocessor
 
 __all__ = [
     'ChannelNorm',

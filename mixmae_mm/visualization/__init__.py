@@ -1,8 +1,8 @@
 """Drawing what models do, for tools and hooks alike."""
 
 from mixmae_mm.visualization.backends import MLflowPicturesBackend
-from mixmae_mm.visualization.homologous_sheet import draw_homologous
-from mixmae_mm.visualization.sheets import describe, draw_rows, flattery, hidden_labels
+from mixmae_mm.visualization.homologous_grid import draw_homologous
+from mixmae_mm.visualization.image_grid import describe, draw_rows, flattery, hidden_labels
 from mixmae_mm.visualization.tiles import Mark, Tile, draw_tiles, heat_map, join_marks
 
 __all__ = [

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mixmae_mm.visualization.stored_config import read_setting
+from mixmae_mm.utils.stored_config import read_setting
 
 Record = dict[str, float]
 SCALARS, CONFIG = 'vis_data/scalars.json', 'vis_data/config.py'

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
 
-from mixmae_mm.visualization.sheets import BLUE, FRAME, GAP, GREY, HEADER, LINE, Colour, enlarge
+from mixmae_mm.visualization.image_grid import BLUE, FRAME, GAP, GREY, HEADER, LINE, Colour, enlarge
 
 HEAT = 0.7  # share of the colour in a heat map; the rest is the picture, without colours
 FADED = 0.6  # share of white where a heat map has no value

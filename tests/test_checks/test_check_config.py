@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mixmae_mm.checks import check_config
+from mixmae_mm.engine.checks import check_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 CLASSIFICATION = CONFIGS / 'classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_shapes-64px.py'

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from mixmae_mm.checks.classes import (
+from mixmae_mm.engine.checks.classes import (
     OTHER_CLASSES,
     OTHER_ORDER,
     TOO_HIGH,

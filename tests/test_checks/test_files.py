@@ -11,7 +11,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
 from torch.utils.data import TensorDataset
 
-from mixmae_mm.checks.files import check_files, empty_reason
+from mixmae_mm.engine.checks.files import check_files, empty_reason
 
 pytestmark = pytest.mark.dense
 

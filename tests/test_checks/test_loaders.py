@@ -13,8 +13,8 @@ from mmengine.runner import Runner
 from PIL import Image
 from torch import nn
 
-from mixmae_mm.checks import open_loaders
-from mixmae_mm.checks.loaders import needs_two_images
+from mixmae_mm.engine.checks import open_loaders
+from mixmae_mm.engine.checks.loaders import needs_two_images
 
 pytest.importorskip('mmpretrain', reason='named in configs, not needed by the package')
 

@@ -9,8 +9,8 @@ import torch
 from mmengine.registry import TRANSFORMS, init_default_scope
 
 from mixmae_mm.datasets import LoadBands, LoadBandsRandomResizedCrop, PictureFolder, UnreadablePictureError
-from mixmae_mm.datasets.cropping import resize
-from mixmae_mm.seeding import seed_everything
+from mixmae_mm.datasets.transforms.random_resized_crop import resize
+from mixmae_mm.utils.seed import seed_everything
 
 KINDS = ['uint8', 'uint16', 'int16', 'float32']
 

@@ -3,7 +3,7 @@ import torch
 from torch.utils.data import IterableDataset
 
 from mixmae_mm.datasets import LoadPicture, LoadRandomResizedCrop, PictureFolder, SeedSample
-from mixmae_mm.datasets.choosing import choose_pictures
+from mixmae_mm.datasets.sampled_images import choose_pictures
 
 
 def pack(results):

@@ -1,4 +1,4 @@
-"""Reading random parts of pictures: the same as reading all and cropping, in less time."""
+"""Reading random parts of pictures: the same as reading all and random_resized_crop, in less time."""
 
 import io
 
@@ -9,8 +9,9 @@ import torch
 from mmengine.registry import TRANSFORMS, init_default_scope
 from PIL import Image
 
-from mixmae_mm.datasets import LoadPicture, LoadRandomResizedCrop, UnreadablePictureError, cropping
-from mixmae_mm.seeding import seed_everything
+from mixmae_mm.datasets import LoadPicture, LoadRandomResizedCrop, UnreadablePictureError
+from mixmae_mm.datasets.transforms import random_resized_crop
+from mixmae_mm.utils.seed import seed_everything
 
 SIDE = 16
 
@@ -81,11 +82,11 @@ def test_large_parts_are_decoded_at_a_fraction_of_their_size(tmp_path, monkeypat
     width = 2 * side
     smooth(side, width).save(tmp_path / 'a.jpg', quality=95)
     flags, decode = [], cv2.imdecode
-    monkeypatch.setattr(cropping.cv2, 'imdecode', lambda content, flag: flags.append(flag) or decode(content, flag))
+    monkeypatch.setattr(random_resized_crop.cv2, 'imdecode', lambda *args: flags.append(args[1]) or decode(*args))
     load = LoadRandomResizedCrop(SIDE, crop_ratio_range=(1.0, 1.0), aspect_ratio_range=(2.0, 2.0))
     ours = load(dict(img_path=str(tmp_path / 'a.jpg')))
     expected = np.asarray(smooth(side, width).resize((SIDE, SIDE), Image.Resampling.BICUBIC)).astype(int)
-    assert flags == [cropping.REDUCED[reduced] | cv2.IMREAD_IGNORE_ORIENTATION]
+    assert flags == [random_resized_crop.REDUCED[reduced] | cv2.IMREAD_IGNORE_ORIENTATION]
     assert np.abs(ours['img'] - expected).mean() < 3
     assert np.abs(ours['img'] - expected).max() < 40
     assert ours['ori_shape'] == (side, width)

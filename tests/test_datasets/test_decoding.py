@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError, features
 
 from mixmae_mm.datasets import LoadPicture, LoadRandomResizedCrop, UnreadablePictureError, decoding
 from mixmae_mm.datasets.decoding import FORMATS
-from mixmae_mm.datasets.walking import EXTENSIONS
+from mixmae_mm.datasets.directory_walk import EXTENSIONS
 
 
 def load(content, **settings):

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from forked import CONTEXT, ensure_server
 
-from mixmae_mm.datasets import PictureFolder, array_file, listing, walking
-from mixmae_mm.datasets.listing import cache_file, list_anew, list_pictures
-from mixmae_mm.datasets.walking import EXTENSIONS
+from mixmae_mm.datasets import PictureFolder, array_file, directory_walk, file_list
+from mixmae_mm.datasets.directory_walk import EXTENSIONS
+from mixmae_mm.datasets.file_list import cache_file, list_anew, list_pictures
 
 TICK = 0.03  # seconds, well over a tick of the clock that folders are stamped by
 FILES = [
@@ -32,15 +32,15 @@ LEFT = '(what was there before is left as it was)'
 
 @pytest.fixture(autouse=True)
 def small_folders_count(monkeypatch):
-    monkeypatch.setattr(listing, 'KEPT_FROM', 1)
-    monkeypatch.setattr(walking, 'SETTLED', TICK)
-    listing._warn_once.cache_clear()
+    monkeypatch.setattr(file_list, 'KEPT_FROM', 1)
+    monkeypatch.setattr(directory_walk, 'SETTLED', TICK)
+    file_list._warn_once.cache_clear()
 
 
 @pytest.fixture
 def log(monkeypatch):
     texts = []
-    monkeypatch.setattr(listing, 'print_log', lambda text, **_: texts.append(text))
+    monkeypatch.setattr(file_list, 'print_log', lambda text, **_: texts.append(text))
     return texts
 
 
@@ -192,12 +192,12 @@ def test_the_log_names_the_file_that_a_listing_was_taken_from(root, cache, log):
 def test_a_folder_that_changed_just_before_it_was_listed_is_not_believed_until_it_has_settled(
     root, cache, log, monkeypatch
 ):
-    monkeypatch.setattr(walking, 'SETTLED', 2)
+    monkeypatch.setattr(directory_walk, 'SETTLED', 2)
     list_pictures(root, cache)
     list_pictures(root, cache)
     assert ' was being changed when it was listed (' in log[-2]
     assert state(log) == 'anew'
-    monkeypatch.setattr(walking, 'SETTLED', TICK)
+    monkeypatch.setattr(directory_walk, 'SETTLED', TICK)
     list_pictures(root, cache)
     assert state(log) == 'anew'
     list_pictures(root, cache)
@@ -281,7 +281,7 @@ def test_a_full_disk_leaves_nothing_behind(root, cache, log, monkeypatch):
 
 
 def test_nothing_is_kept_of_small_folders(root, cache, log, monkeypatch):
-    monkeypatch.setattr(listing, 'KEPT_FROM', 15)
+    monkeypatch.setattr(file_list, 'KEPT_FROM', 15)
     list_pictures(root, cache)
     assert not os.path.exists(cache)
     touch(f'{root}/new.jpg')
@@ -308,7 +308,7 @@ def test_the_cache_is_off_when_asked_and_below_the_home_folder_otherwise(root, t
 
 def test_what_depends_on_the_endings_goes_by_them(root, cache, log, monkeypatch):
     list_pictures(root, cache)
-    monkeypatch.setattr(listing, 'EXTENSIONS', ('.md',))
+    monkeypatch.setattr(file_list, 'EXTENSIONS', ('.md',))
     assert paths(list_pictures(root, cache)) == [f'{root}/d/readme.md']
 
 
@@ -409,7 +409,7 @@ def test_a_file_that_is_right_already_is_not_replaced(root, cache):
     file = cache_file(root, cache)
     first = list_pictures(root, cache)
     before = os.stat(file).st_ino
-    assert listing.keep(*list_anew(root), file).source == first.source
+    assert file_list.keep(*list_anew(root), file).source == first.source
     assert os.stat(file).st_ino == before
 
 
@@ -433,7 +433,7 @@ def test_a_dataset_of_a_listing_is_one_of_a_list(root, cache, indices):
     part = whole if indices is None else whole.get_subset(indices)
     for same in (part, dataset(root, cache, indices=indices), copy.deepcopy(part), pickle.loads(pickle.dumps(part))):
         assert infos(same) == expected
-        assert isinstance(same.data_list, listing.Listing)
+        assert isinstance(same.data_list, file_list.Listing)
     assert len(infos(whole)) == 14
     if indices is not None:
         whole.get_subset_(indices)
@@ -465,7 +465,7 @@ def test_a_dataset_takes_the_listing_of_the_last_start(root, cache, log):
 def test_listings_are_kept_from_ten_thousand_images_on(tmp_path, cache, monkeypatch, count, kept):
     monkeypatch.undo()  # the tests before keep smaller ones
     file = cache_file(str(tmp_path), cache)
-    listing.keep(listing.Listing.of(str(tmp_path), b'a.jpg\0' * count), {'': (1, 2, 3)}, file)
+    file_list.keep(file_list.Listing.of(str(tmp_path), b'a.jpg\0' * count), {'': (1, 2, 3)}, file)
     assert os.path.exists(file) == kept
 
 

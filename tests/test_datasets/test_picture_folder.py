@@ -26,7 +26,7 @@ def names(dataset):
 def warnings(monkeypatch):
     """Collect what is logged as a warning."""
     texts = []
-    monkeypatch.setattr('mixmae_mm.datasets.skipping.print_log', lambda text, **_: texts.append(text))
+    monkeypatch.setattr('mixmae_mm.datasets.skip_corrupt.print_log', lambda text, **_: texts.append(text))
     return texts
 
 

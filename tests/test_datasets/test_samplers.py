@@ -11,7 +11,7 @@ import torch
 from mmengine.dataset import BaseDataset, ConcatDataset, DefaultSampler, InfiniteSampler, RepeatDataset
 
 from mixmae_mm.datasets import PictureFolder, SeededIndex, SeededInfiniteSampler, SeededSampler, SeedSample
-from mixmae_mm.seeding import fold
+from mixmae_mm.utils.seed import fold
 
 
 def seeds(indices):
@@ -136,7 +136,7 @@ SIZES = [1, 2, 3, 7, 10, 11, 24, 25]
 @pytest.mark.parametrize('shuffle', [True, False])
 @pytest.mark.parametrize('world_size', [1, 2, 3, 8])
 def test_the_order_is_mmengines_on_every_rank(monkeypatch, chunk, shuffle, world_size):
-    monkeypatch.setattr('mixmae_mm.datasets.samplers.CHUNK', chunk)
+    monkeypatch.setattr('mixmae_mm.datasets.samplers.seeded.CHUNK', chunk)
     for size, rank, round_up, epoch in itertools.product(SIZES, range(world_size), [True, False], [0, 5]):
         monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda rank=rank: (rank, world_size))
         pair = [
@@ -152,7 +152,7 @@ def test_the_order_is_mmengines_on_every_rank(monkeypatch, chunk, shuffle, world
 @pytest.mark.parametrize('chunk', [1, 3, 65_536])
 @pytest.mark.parametrize('shuffle', [True, False])
 def test_the_stream_is_mmengines_on_every_rank(monkeypatch, chunk, shuffle):
-    monkeypatch.setattr('mixmae_mm.datasets.samplers.CHUNK', chunk)
+    monkeypatch.setattr('mixmae_mm.datasets.samplers.seeded.CHUNK', chunk)
     for size, place in itertools.product(SIZES, [(0, 1), (0, 2), (1, 2), (0, 3), (2, 3)]):
         monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda place=place: place)
         pair = [kind(range(size), shuffle=shuffle, seed=3) for kind in (SeededInfiniteSampler, InfiniteSampler)]

@@ -7,8 +7,8 @@ import pytest
 from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
 from mmengine.structures import BaseDataElement
 
-from mixmae_mm.datasets.skipping import mask_fault, skip_unreadable
-from mixmae_mm.hooks.unreadable_list import unreadable_counts
+from mixmae_mm.datasets.skip_corrupt import mask_fault, skip_unreadable
+from mixmae_mm.engine.hooks.corrupt_images import unreadable_counts
 
 
 class LoadNumber:

@@ -148,7 +148,7 @@ def test_of_equal_names_the_last_counts_and_links_lead_within(elsewhere, files):
 @pytest.mark.parametrize('kind', ['zip', 'tar', 'lmdb', 'rows'])
 def test_a_broken_picture_is_replaced_and_named(files, elsewhere, monkeypatch, kind):
     texts = []
-    monkeypatch.setattr('mixmae_mm.datasets.skipping.print_log', lambda text, **_: texts.append(text))
+    monkeypatch.setattr('mixmae_mm.datasets.skip_corrupt.print_log', lambda text, **_: texts.append(text))
     contents = {'0.jpg': b'no pixels', '1.jpg': files['b.jpg']}
     make = dict(
         zip=lambda: PictureArchive(write_zip(elsewhere / 'a.zip', contents), [LoadPicture()]),
@@ -291,7 +291,7 @@ def test_a_library_that_is_missing_later_makes_no_corrupt_image(elsewhere, files
     def missing(*_):
         raise ImportError('needs nothing: pip install nothing')
 
-    monkeypatch.setattr('mixmae_mm.datasets.picture_archive.read_member', missing)
+    monkeypatch.setattr('mixmae_mm.datasets.image_archive.read_member', missing)
     with pytest.raises(ImportError, match='pip install nothing'):
         stored[0]
     assert not stored.unreadable.flags.any()

@@ -13,8 +13,8 @@ from mmengine.dataset import ConcatDataset
 from mmengine.runner import Runner
 
 from mixmae_mm.datasets import LoadPicture, PictureFolder
-from mixmae_mm.datasets.unreadable import UnreadableCount, UnreadableList
-from mixmae_mm.hooks import UnreadableListHook
+from mixmae_mm.datasets.corrupt_images import UnreadableCount, UnreadableList
+from mixmae_mm.engine.hooks import UnreadableListHook
 
 REASON = 'not a picture, whatever its name says'
 
@@ -74,7 +74,7 @@ def test_adding_waits_for_who_holds_the_lock(tmp_path, monkeypatch):
         asked.set()
         lock(*args)
 
-    monkeypatch.setattr('mixmae_mm.datasets.unreadable.fcntl.flock', note_and_lock)
+    monkeypatch.setattr('mixmae_mm.datasets.corrupt_images.fcntl.flock', note_and_lock)
     with ThreadPoolExecutor(1) as pool, open(file, 'ab', buffering=0) as other:
         lock(other, fcntl.LOCK_EX)
         other.write(b'/root/a\tw')
@@ -190,7 +190,7 @@ def test_what_others_and_earlier_runs_listed_counts(folder, tmp_path):
 
 def test_a_list_that_cannot_be_written_stops_nothing(folder, tmp_path, monkeypatch):
     texts = []
-    monkeypatch.setattr('mixmae_mm.datasets.unreadable.print_log', lambda text, **_: texts.append(text))
+    monkeypatch.setattr('mixmae_mm.datasets.corrupt_images.print_log', lambda text, **_: texts.append(text))
     pictures = dataset(folder(3, 1))
     pictures.unreadable.list_in(tmp_path / 'missing/list.txt')
     assert pictures[0]['img_path'].endswith('001.png')

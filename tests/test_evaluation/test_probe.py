@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from mixmae_mm.evaluation import probe
-from mixmae_mm.evaluation.probe import probe_accuracy
+from mixmae_mm.evaluation.functional import linear_probe
+from mixmae_mm.evaluation.functional.linear_probe import probe_accuracy
 
 
 def clusters(count, spread, classes=3, dims=5, seed=0):
@@ -59,14 +59,14 @@ def test_the_strength_is_the_one_that_leaving_pictures_out_would_choose():
         targets = targets + 10 ** (seed - 1) * torch.randn(14, 2, generator=generator).double()
         features, targets = features - features.mean(0), targets - targets.mean(0)
         errors = []
-        for strength in probe.STRENGTHS:
+        for strength in linear_probe.STRENGTHS:
             error = 0.0
             for i in range(14):
                 weights, intercept = solve(features, targets, strength, i)
                 error += (targets[i] - features[i] @ weights - intercept).square().mean()
             errors.append(error / 14)
-        best = probe.STRENGTHS[errors.index(min(errors))]
-        torch.testing.assert_close(probe.ridge(features, targets), solve(features, targets, best)[0])
+        best = linear_probe.STRENGTHS[errors.index(min(errors))]
+        torch.testing.assert_close(linear_probe.ridge(features, targets), solve(features, targets, best)[0])
 
 
 def test_the_strengths_that_are_chosen_differ():
@@ -75,7 +75,8 @@ def test_the_strengths_that_are_chosen_differ():
         features = torch.randn(30, 4, generator=torch.Generator().manual_seed(0)).double()
         features = features - features.mean(0)
         targets = features[:, :1] + noise * torch.randn(30, 1, generator=torch.Generator().manual_seed(1)).double()
-        weights = probe.ridge(features, targets - targets.mean(0))
-        errors = [(weights - solve(features, targets - targets.mean(0), s)[0]).abs().max() for s in probe.STRENGTHS]
+        weights = linear_probe.ridge(features, targets - targets.mean(0))
+        solutions = [solve(features, targets - targets.mean(0), s)[0] for s in linear_probe.STRENGTHS]
+        errors = [(weights - solution).abs().max() for solution in solutions]
         chosen.add(errors.index(min(errors)))
     assert len(chosen) > 1

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mixmae_mm.datasets.image_reader import PictureReader
 from mixmae_mm.evaluation import read_labelled, split_labelled
-from mixmae_mm.inference.pictures import PictureReader
 
 
 def write(folder, classes, count, brightness=0):

@@ -1,7 +1,7 @@
 import pytest
 
-from mixmae_mm.hooks import allowance
-from mixmae_mm.hooks.allowance import Allowance
+from mixmae_mm.engine.hooks import time_budget
+from mixmae_mm.engine.hooks.time_budget import Allowance
 
 
 class Clock:
@@ -19,7 +19,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(allowance, 'perf_counter', clock)
+    monkeypatch.setattr(time_budget, 'perf_counter', clock)
     return clock
 
 

@@ -10,7 +10,7 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.runner import Runner
 from training_toys import last_checkpoint, run_until, toy_config
 
-from mixmae_mm.hooks import AtomicBackend, AtomicCheckpointHook
+from mixmae_mm.engine.hooks import AtomicBackend, AtomicCheckpointHook
 
 
 def names(folder):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mixmae_mm.hooks import CheckpointGuardHook
+from mixmae_mm.engine.hooks import CheckpointGuardHook
 
 
 def model(width=4, classes=2):

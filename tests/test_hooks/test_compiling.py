@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from mixmae_mm.hooks import CompileBackboneHook
+from mixmae_mm.engine.hooks import CompileBackboneHook
 from mixmae_mm.registry import HOOKS, MODELS
 
 

@@ -24,9 +24,9 @@ from mmengine.runner import Runner
 from torch import distributed
 from training_toys import last_checkpoint, run_until, same, trained_alike
 
-from mixmae_mm.hooks import NanGuardHook
-from mixmae_mm.hooks.nan_event import Fault, worst
-from mixmae_mm.nonfinite import NOTHING, find_nonfinite, random_states
+from mixmae_mm.engine.hooks import NanGuardHook
+from mixmae_mm.engine.hooks.nan_event import Fault, worst
+from mixmae_mm.engine.hooks.nonfinite import NOTHING, find_nonfinite, random_states
 
 FORWARD = 'first module with a non-finite output: '
 
@@ -284,8 +284,8 @@ def guarded(monkeypatch, *losses, model=None, verdict=None):
         sent.append((int(flag), operation))
         flag.fill_(verdict)
 
-    monkeypatch.setattr('mixmae_mm.hooks.nan_guard.is_distributed', lambda: verdict is not None)
-    monkeypatch.setattr('mixmae_mm.hooks.nan_guard.all_reduce', all_reduce)
+    monkeypatch.setattr('mixmae_mm.engine.hooks.nan_guard.is_distributed', lambda: verdict is not None)
+    monkeypatch.setattr('mixmae_mm.engine.hooks.nan_guard.all_reduce', all_reduce)
     for loss in losses:
         wrapper.update_params(model(torch.ones(1, 2)).sum() * 0 + loss)
     return bool(taken), sent
@@ -334,7 +334,7 @@ def same_states(one, other):
 
 
 def test_states_are_drawn_from_again(tmp_path):
-    from mixmae_mm.nonfinite import set_random_states
+    from mixmae_mm.engine.hooks.nonfinite import set_random_states
 
     states = random_states()
     draws = []

@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from rich.console import Console
 from training_toys import toy_config
 
-from mixmae_mm.hooks import ProgressHook, live_line, progress
+from mixmae_mm.engine.hooks import ProgressHook, live_line, progress
 
 
 class Clock:

@@ -8,8 +8,8 @@ import torch
 from mmengine.hooks import RuntimeInfoHook
 from mmengine.runner.priority import get_priority
 
-from mixmae_mm.hooks import IterationSeedHook
-from mixmae_mm.seeding import fold, seed_cpu, seed_everything
+from mixmae_mm.engine.hooks import IterationSeedHook
+from mixmae_mm.utils.seed import fold, seed_cpu, seed_everything
 
 
 def draws(iteration=3, rank=0, seed=0, batch=None, stage='train'):

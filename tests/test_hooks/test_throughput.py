@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mixmae_mm.hooks.throughput import Meter, count_pictures
+from mixmae_mm.engine.hooks.throughput import Meter, count_pictures
 
 
 def test_meter_divides_sums_over_its_window():

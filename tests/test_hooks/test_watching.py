@@ -16,8 +16,8 @@ from torch.utils.data import BatchSampler, DataLoader
 from training_toys import TRAINED, last_checkpoint, run_until, trained_alike
 from watched_training import ListBackend, make_pictures, watched_config
 
-from mixmae_mm.hooks import OnlineEvaluationHook, ReconstructionHook
-from mixmae_mm.visualization.sheets import panel_place
+from mixmae_mm.engine.hooks import OnlineEvaluationHook, ReconstructionHook
+from mixmae_mm.visualization.image_grid import panel_place
 
 ALIKE = dict.fromkeys(TRAINED, True)
 DRAWING = dict(type='mixmae_mm.ReconstructionHook', interval=1, num=2, budget=1.0)
@@ -232,7 +232,7 @@ def test_models_shared_out_are_left_alone_and_so_are_all_in_other_processes():
 
 def test_rounds_without_time_are_left_out_said_once_and_the_last_is_not(monkeypatch):
     clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr('mixmae_mm.hooks.allowance.perf_counter', lambda: clock.now)
+    monkeypatch.setattr('mixmae_mm.engine.hooks.time_budget.perf_counter', lambda: clock.now)
     hook, rounds, runner = ReconstructionHook(interval=1, budget=0.1), [], fake_runner(nn.Linear(1, 1))
 
     def watch(runner, model, step):

@@ -2,14 +2,14 @@ import pytest
 import torch
 from tiny_mixmae import build, tiny_mixedae
 
-from mixmae_mm.inference.attended import NOWHERE, Attended
-from mixmae_mm.inference.attending import attention_of, blocks_of, last_blocks
-from mixmae_mm.inference.reconstructing import mix_once
+from mixmae_mm.apis.attended import NOWHERE, Attended
+from mixmae_mm.apis.attention_maps import attention_of, blocks_of, last_blocks
+from mixmae_mm.apis.reconstruction import mix_once
 from mixmae_mm.mixing import resize_assignment
 from mixmae_mm.models import MixedAEViT, MixMIMSwin
-from mixmae_mm.models.attention import merge_heads
-from mixmae_mm.models.swin_stage import WindowAttention
-from mixmae_mm.models.vit_windows import WindowedAttention
+from mixmae_mm.models.utils.attention import merge_heads
+from mixmae_mm.models.utils.swin_layers import WindowAttention
+from mixmae_mm.models.utils.vit_windows import WindowedAttention
 
 ARCH = dict(embed_dims=8, depths=(1, 2, 1), num_heads=(1, 2, 2))
 VIT = dict(embed_dims=8, depth=3, num_heads=2)

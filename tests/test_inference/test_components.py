@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mixmae_mm.inference.components import principal_components, scale_robustly
+from mixmae_mm.apis.patch_pca import principal_components, scale_robustly
 
 
 def features(seed=0, shape=(2, 3, 4, 6)):

@@ -12,8 +12,8 @@ import torch
 from mmengine.registry import MODELS
 from safetensors.torch import load_file, safe_open, save_file
 
-from mixmae_mm.inference import FeatureExtractor, get_model, save_encoder
-from mixmae_mm.inference.encoder_file import describe_encoder, load_encoder, read_card
+from mixmae_mm.apis import FeatureExtractor, get_model, save_encoder
+from mixmae_mm.apis.encoder_file import describe_encoder, load_encoder, read_card
 from mixmae_mm.models import MixedAEViT, MixMIMSwin
 from mixmae_mm.version import __version__
 

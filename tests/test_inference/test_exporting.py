@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from mixmae_mm.inference import exporting
-from mixmae_mm.inference.portable import Portable, PortableEncoder
+from mixmae_mm.apis import export as exporting
+from mixmae_mm.apis.portable import Portable, PortableEncoder
 from mixmae_mm.models import MixedAEViT, MixMIMSwin
 
 NORMALISATION = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))

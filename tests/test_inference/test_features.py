@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from mixmae_mm.inference import FeatureExtractor, get_model, list_models
+from mixmae_mm.apis import FeatureExtractor, get_model, list_models
 from mixmae_mm.models import MixedAEViT, MixMIMSwin
 
 ARCH = dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2))

@@ -11,8 +11,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mixmae_mm.inference import FeatureExtractor, fetch, from_hub, push_to_hub, save_pretrained
-from mixmae_mm.inference.encoder_file import describe_encoder, method_of, read_card
+from mixmae_mm.apis import FeatureExtractor, fetch, from_hub, push_to_hub, save_pretrained
+from mixmae_mm.apis.encoder_file import describe_encoder, method_of, read_card
 from mixmae_mm.models import MixedAEViT, MixMIMSwin
 
 SETTINGS = dict(arch=dict(embed_dims=8, depth=2, num_heads=2), img_size=32, patch_size=8)
@@ -86,8 +86,8 @@ def test_config_and_model_card_say_what_is_there(encoder, tmp_path):
     assert 'pictures of 32 x 64 pixels' in text
     assert f'`epoch_300.pth` (sha256 {card.sha256})' in text
     assert '{' not in text
-    imported = re.search(r'from mixmae_mm.inference import (.*)', text)[1].split(', ')
-    assert set(imported) <= set(__import__('mixmae_mm.inference').inference.__all__)
+    imported = re.search(r'from mixmae_mm.apis import (.*)', text)[1].split(', ')
+    assert set(imported) <= set(__import__('mixmae_mm.apis').apis.__all__)
 
 
 PAPERS = {'MixMAE': '2205.13137', 'MixedAE': '2303.17152', 'MAE': '2111.06377'}

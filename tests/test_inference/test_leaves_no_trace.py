@@ -11,17 +11,17 @@ from mmengine.logging import MMLogger, print_log
 from tiny_mixmae import build, tiny_mixedae, write_files
 from torch.utils.data import DataLoader, TensorDataset
 
-from mixmae_mm.datasets.choosing import choose_pictures
-from mixmae_mm.evaluation.labelled_pictures import extract
-from mixmae_mm.inference import FeatureExtractor, ReconstructionInferencer, from_hub, get_model, save_pretrained
-from mixmae_mm.inference.attending import attention_of
-from mixmae_mm.inference.models import build_encoder, build_pretrainer
-from mixmae_mm.inference.patch_features import patch_extractor
-from mixmae_mm.inference.portable import PortableEncoder
-from mixmae_mm.inference.recognising import recognise
-from mixmae_mm.inference.reconstructing import mix_once, reconstruct
+from mixmae_mm.apis import FeatureExtractor, ReconstructionInferencer, from_hub, get_model, save_pretrained
+from mixmae_mm.apis.attention_maps import attention_of
+from mixmae_mm.apis.homologous_maps import recognise
+from mixmae_mm.apis.model import build_encoder, build_pretrainer
+from mixmae_mm.apis.patch_features import patch_extractor
+from mixmae_mm.apis.portable import PortableEncoder
+from mixmae_mm.apis.reconstruction import mix_once, reconstruct
+from mixmae_mm.datasets.sampled_images import choose_pictures
+from mixmae_mm.evaluation.labeled_images import extract
 from mixmae_mm.visualization import describe, draw_rows
-from mixmae_mm.visualization.homologous_sheet import draw_homologous
+from mixmae_mm.visualization.homologous_grid import draw_homologous
 
 
 def states():

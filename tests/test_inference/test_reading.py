@@ -7,13 +7,13 @@ from image_files import KINDS
 from mmengine.config import Config
 from PIL import Image
 
+from mixmae_mm.apis import FeatureExtractor
 from mixmae_mm.datasets import LoadBands, LoadBandsRandomResizedCrop, LoadPicture
-from mixmae_mm.datasets.bands import whole_reader
-from mixmae_mm.inference import FeatureExtractor
-from mixmae_mm.inference.reading import Reading, fit, reading_for, reading_of
+from mixmae_mm.datasets.read_images import Reading, fit, reading_for, reading_of
+from mixmae_mm.datasets.transforms.multispectral import whole_reader
 from mixmae_mm.models import MixMIMSwin
-from mixmae_mm.models.showing import first_three, is_of_photos, to_show
 from mixmae_mm.registry import TRANSFORMS
+from mixmae_mm.utils.denormalize import first_three, is_of_photos, to_show
 
 ARCH = dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2))
 CROP = dict(type='mixmae_mm.LoadBandsRandomResizedCrop', scale=8, channels=6, bands=(4, 0))

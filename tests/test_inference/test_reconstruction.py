@@ -7,12 +7,12 @@ from mmengine.config import Config
 from PIL import Image
 from tiny_mixmae import tiny_mixedae, tiny_model, write_files
 
+from mixmae_mm.apis import ReconstructionInferencer
+from mixmae_mm.apis.model import build_pretrainer
+from mixmae_mm.apis.reconstruction import reconstruct
 from mixmae_mm.datasets import LoadPicture
-from mixmae_mm.inference import ReconstructionInferencer
-from mixmae_mm.inference.models import build_pretrainer
-from mixmae_mm.inference.pictures import PictureReader
-from mixmae_mm.inference.reading import Reading
-from mixmae_mm.inference.reconstructing import reconstruct
+from mixmae_mm.datasets.image_reader import PictureReader
+from mixmae_mm.datasets.read_images import Reading
 from mixmae_mm.visualization import describe, draw_rows
 
 CELL = 8

@@ -1,6 +1,6 @@
 import numpy as np
 
-from mixmae_mm.inference.similarity import best_match, clear_matches, nearest, unit
+from mixmae_mm.apis.patch_similarity import best_match, clear_matches, nearest, unit
 
 
 def cosine(one, other):

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mixmae_mm.inference.undisturbed import undisturbed
+from mixmae_mm.apis.undisturbed import undisturbed
 
 
 def states():

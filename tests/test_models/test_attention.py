@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from mixmae_mm.models import attention
-from mixmae_mm.models.attention import Attention, attend
-from mixmae_mm.models.runs import attend_runs
+from mixmae_mm.models.utils import attention
+from mixmae_mm.models.utils.attention import Attention, attend
+from mixmae_mm.models.utils.varlen_attention import attend_runs
 
 SIZES = dict(images=2, windows=3, heads=2, tokens=5, dims=4)
 

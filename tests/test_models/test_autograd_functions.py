@@ -13,10 +13,10 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import mixmae_mm.models
-from mixmae_mm.models.homologous import _AttendOwn
-from mixmae_mm.models.layers import GeluLinear, Mlp
-from mixmae_mm.models.runs import _AttendRuns
-from mixmae_mm.models.windows import Rearrange
+from mixmae_mm.models.utils.homologous_attention import _AttendOwn
+from mixmae_mm.models.utils.layers import GeluLinear, Mlp
+from mixmae_mm.models.utils.varlen_attention import _AttendRuns
+from mixmae_mm.models.utils.windows import Rearrange
 
 RUNS = (3, 1, 4)
 PRODUCTS = {'mm', 'addmm', 'bmm', 'baddbmm', 'matmul'}

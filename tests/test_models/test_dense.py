@@ -5,8 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from mixmae_mm.models import MixedAEViT, MixMIMSwin, ViTPyramid
-from mixmae_mm.models.padding import blank_pixels, find_pictures, place_table
-from mixmae_mm.models.positions import resize_table
+from mixmae_mm.models.utils.padding import blank_pixels, find_pictures, place_table
+from mixmae_mm.models.utils.pos_embed import resize_table
 
 PAD = -1000.0
 SIZES = [(333, 500), (800, 1333), (512, 683), (64, 64)]

@@ -7,10 +7,10 @@ import torch
 from torch.nn import functional as F
 
 from mixmae_mm.mixing import homologous, random_assignment
-from mixmae_mm.models import homologous as rules
-from mixmae_mm.models.attention import Attention, Select, attend_sequence
-from mixmae_mm.models.homologous import TopKeys, TrueKeys, _by_index, top_keys
-from mixmae_mm.models.layers import Block
+from mixmae_mm.models.utils import homologous_attention as rules
+from mixmae_mm.models.utils.attention import Attention, Select, attend_sequence
+from mixmae_mm.models.utils.homologous_attention import TopKeys, TrueKeys, _by_index, top_keys
+from mixmae_mm.models.utils.layers import Block
 
 EXTRA = 1
 NEEDS_HALF = pytest.mark.skipif(torch.__version__ < '2.4', reason='no products of float16 on the CPU before torch 2.4')

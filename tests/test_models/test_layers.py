@@ -6,7 +6,7 @@ import torch.nn.utils.prune
 from torch import nn
 from torch.nn import functional as F
 
-from mixmae_mm.models.layers import DropPath, GeluLinear, Mlp, PatchEmbed
+from mixmae_mm.models.utils.layers import DropPath, GeluLinear, Mlp, PatchEmbed
 
 
 def test_whole_samples_are_dropped_and_the_rest_scaled_up():

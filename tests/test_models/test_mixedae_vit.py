@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from mixmae_mm.mixing import NOBODY, homologous, mix_images, random_assignment, shown_cells
 from mixmae_mm.models import MixedAEViT
-from mixmae_mm.models.positions import sin_cos_table
+from mixmae_mm.models.utils.pos_embed import sin_cos_table
 
 ARCH = dict(embed_dims=16, depth=3, num_heads=2)
 

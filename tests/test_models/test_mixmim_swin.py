@@ -5,10 +5,10 @@ import torch
 from references import build_encoder, load_reference
 
 from mixmae_mm.models import MixMIMSwin
-from mixmae_mm.models.padding import place_table
-from mixmae_mm.models.positions import relative_index
-from mixmae_mm.models.swin_stage import SwinStage
-from mixmae_mm.models.windows import Rearrange, Windows, plan_windows
+from mixmae_mm.models.utils.padding import place_table
+from mixmae_mm.models.utils.pos_embed import relative_index
+from mixmae_mm.models.utils.swin_layers import SwinStage
+from mixmae_mm.models.utils.windows import Rearrange, Windows, plan_windows
 
 TINY = dict(embed_dim=16, depths=[1, 1, 2, 1], num_heads=[1, 2, 4, 8], patch_size=4, window_size=[7, 7, 7, 4])
 

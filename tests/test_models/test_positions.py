@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mixmae_mm.models.positions import (
+from mixmae_mm.models.utils.pos_embed import (
     guess_grid,
     relative_index,
     resize_relative_table,

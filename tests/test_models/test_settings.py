@@ -13,7 +13,8 @@ from odd_settings import attempt, draw_odd, settings_of, told_by_us
 from tiny_mixmae import tiny_mixedae, tiny_model
 
 from mixmae_mm.models import MixedAEViT, MixMIMSwin, ViTPyramid
-from mixmae_mm.models.settings import (
+from mixmae_mm.registry import MODELS
+from mixmae_mm.utils.validation import (
     check_each,
     check_flag,
     check_list,
@@ -23,7 +24,6 @@ from mixmae_mm.models.settings import (
     check_rate,
     check_whole,
 )
-from mixmae_mm.registry import MODELS
 
 LIST = 'must be a list of 1 or more entries, got'
 PARTS = [

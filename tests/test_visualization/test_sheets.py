@@ -3,14 +3,14 @@ import pytest
 import torch
 from tiny_mixmae import CELL, build, tiny_mixedae
 
-from mixmae_mm.inference.reconstructing import reconstruct
+from mixmae_mm.apis.reconstruction import reconstruct
 from mixmae_mm.mixing import NOBODY
-from mixmae_mm.models.pretrainer import Reconstructions
-from mixmae_mm.visualization import sheets
+from mixmae_mm.models.selfsup.base import Reconstructions
+from mixmae_mm.visualization import image_grid
 
 
 def cut_panel(canvas, row, column, size):
-    x, y = sheets.panel_place(row, column, size)
+    x, y = image_grid.panel_place(row, column, size)
     return canvas.crop((x, y, x + size[0], y + size[1]))
 
 
@@ -40,13 +40,13 @@ def seen_by_loops(result, row):
             lightness = sum(pixel) / len(pixel)
             for channel in range(3):
                 mixed[y, x, channel] = 190 if owner == NOBODY else pixel[channel % len(pixel)]
-                tinted = 0.65 * sheets.COLOURS[owner][channel] + 0.35 * lightness
+                tinted = 0.65 * image_grid.COLOURS[owner][channel] + 0.35 * lightness
                 whose[y, x, channel] = 190 if owner == NOBODY else round(tinted)
     return mixed, whose
 
 
 def test_titles_for_any_number_of_sources():
-    titles = [[panel.title for panel in sheets.panels_of(random_result(1, k))[0]] for k in (1, 2, 3)]
+    titles = [[panel.title for panel in image_grid.panels_of(random_result(1, k))[0]] for k in (1, 2, 3)]
     assert titles[0] == ['original', 'encoder sees', 'reconstruction']
     middle = ['mixture', 'whose cell']
     assert titles[1] == ['original 1', 'original 2', *middle, 'reconstruction 1', 'reconstruction 2']
@@ -57,7 +57,7 @@ def test_titles_for_any_number_of_sources():
 @pytest.mark.parametrize(('channels', 'num_sources'), [(3, 1), (3, 2), (3, 4), (1, 2), (1, 1)])
 def test_every_panel_holds_its_picture_enlarged_pixel_by_pixel(channels, num_sources, maps):
     result = random_result(2, num_sources, channels, maps=maps)
-    canvas = sheets.draw_rows(result, 'caption')
+    canvas = image_grid.draw_rows(result, 'caption')
     for row in range(2):
         originals, reconstructions = (
             [picture.expand(3, 4, 8).permute(1, 2, 0).numpy() for picture in pictures[row]]
@@ -71,7 +71,7 @@ def test_every_panel_holds_its_picture_enlarged_pixel_by_pixel(channels, num_sou
 def test_map_of_one_mixture_by_hand():
     white = torch.full((1, 4, 3, 2, 2), 255, dtype=torch.uint8)
     result = Reconstructions(white, white[:, 0], white, torch.tensor([[[3, 0], [NOBODY, 2]]]))
-    whose = sheets.panels_of(result)[0][5].picture
+    whose = image_grid.panels_of(result)[0][5].picture
     assert whose[:, 0, 0].tolist() == [226, 128, 193]  # 0.65 * (210, 60, 160) + 0.35 * 255
     assert whose[:, 0, 1].tolist() == [89, 154, 219]
     assert whose[:, 1, 0].tolist() == [190, 190, 190]
@@ -79,45 +79,45 @@ def test_map_of_one_mixture_by_hand():
 
 
 def test_originals_and_reconstructions_are_framed_in_the_colours_of_the_map():
-    canvas = sheets.draw_rows(random_result(2, 3), 'caption')
+    canvas = image_grid.draw_rows(random_result(2, 3), 'caption')
     for row in range(2):
         for column, source in [(0, 0), (1, 1), (2, 2), (3, None), (4, None), (5, 0), (6, 1), (7, 2)]:
-            x, y = sheets.panel_place(row, column, (256, 128))
+            x, y = image_grid.panel_place(row, column, (256, 128))
             around = np.asarray(canvas.crop((x - 4, y - 4, x + 256 + 4, y + 128 + 4))).astype(int)
             for frame in (around[1:4], around[-4:-1], around[:, 1:4].swapaxes(0, 1), around[:, -4:-1].swapaxes(0, 1)):
-                expected = (255, 255, 255) if source is None else sheets.COLOURS[source]
+                expected = (255, 255, 255) if source is None else image_grid.COLOURS[source]
                 assert (frame[:, 4:-4] == expected).all()
             assert (around[[0, -1]][:, 4:-4] == 255).all()
 
 
 def test_one_source_is_not_framed():
-    canvas = np.asarray(sheets.draw_rows(random_result(1, 1), 'caption'))
-    top, bottom = sheets.HEADER, sheets.HEADER + 128
-    assert canvas.shape[1] == 3 * 256 + 4 * sheets.GAP
-    assert all((canvas[top:bottom, 256 * i + sheets.GAP * i :][:, : sheets.GAP] == 255).all() for i in range(4))
+    canvas = np.asarray(image_grid.draw_rows(random_result(1, 1), 'caption'))
+    top, bottom = image_grid.HEADER, image_grid.HEADER + 128
+    assert canvas.shape[1] == 3 * 256 + 4 * image_grid.GAP
+    assert all((canvas[top:bottom, 256 * i + image_grid.GAP * i :][:, : image_grid.GAP] == 255).all() for i in range(4))
 
 
 def test_colours_stay_apart_whatever_the_lightness_of_a_picture_adds():
-    colours = torch.tensor([sheets.colour_of(source) for source in range(8)], dtype=torch.float32)
+    colours = torch.tensor([image_grid.colour_of(source) for source in range(8)], dtype=torch.float32)
     hues = colours - colours.mean(dim=1, keepdim=True)
     assert torch.pdist(hues).min() > 60
     assert torch.pdist(hues[:4]).min() > 100
     assert hues.norm(dim=1).min() > 100  # from grey
-    assert sheets.colour_of(9) == sheets.colour_of(1)
+    assert image_grid.colour_of(9) == image_grid.colour_of(1)
 
 
 def test_large_pictures_are_not_enlarged_and_text_stays_outside_the_panels():
     blank = torch.full((1, 2, 3, 160, 160), 255, dtype=torch.uint8)
     result = Reconstructions(blank, blank[:, 0], blank, torch.zeros(1, 1, 1).long())
-    canvas = sheets.draw_rows(result, 'a caption ' * 30)
+    canvas = image_grid.draw_rows(result, 'a caption ' * 30)
     ink = np.asarray(canvas.convert('L')) < 250
-    top, bottom = sheets.HEADER, sheets.HEADER + 160
-    assert canvas.width == 6 * 160 + 7 * sheets.GAP
-    assert ink[: top - sheets.FRAME].any()
-    assert ink[bottom + sheets.FRAME :].any()
-    assert not ink[:, -sheets.GAP + sheets.FRAME :].any()
+    top, bottom = image_grid.HEADER, image_grid.HEADER + 160
+    assert canvas.width == 6 * 160 + 7 * image_grid.GAP
+    assert ink[: top - image_grid.FRAME].any()
+    assert ink[bottom + image_grid.FRAME :].any()
+    assert not ink[:, -image_grid.GAP + image_grid.FRAME :].any()
     for column in (0, 1, 2, 4, 5):
-        x, y = sheets.panel_place(0, column, (160, 160))
+        x, y = image_grid.panel_place(0, column, (160, 160))
         assert not ink[y : y + 160, x : x + 160].any()
 
 
@@ -126,7 +126,7 @@ def test_mae_sees_of_a_picture_what_is_not_hidden_and_the_rest_is_grey(five_pict
     result = reconstruct(build(tiny_mixedae, num_sources=1, hidden_ratio=0.75), pixels.float(), seed=1)
     assert torch.equal(result.sources[:, 0], pixels)
     assert not torch.equal(*result.assignment)
-    canvas = sheets.draw_rows(result, 'caption')
+    canvas = image_grid.draw_rows(result, 'caption')
     for row in range(2):
         seen = np.asarray(cut_panel(canvas, row, 1, (128, 128)))[::4, ::4]
         hidden = np.repeat(np.repeat(result.assignment[row].numpy() == NOBODY, CELL, 0), CELL, 1)
@@ -158,12 +158,12 @@ def test_mae_sees_of_a_picture_what_is_not_hidden_and_the_rest_is_grey(five_pict
 )
 def test_caption_says_how_much_is_hidden_of_whom(five_pictures, method, settings, said):
     model = build(**settings) if method is None else build(method, **settings)
-    caption = sheets.describe(model, reconstruct(model, five_pictures[1][:4].float(), 0))
+    caption = image_grid.describe(model, reconstruct(model, five_pictures[1][:4].float(), 0))
     assert caption.startswith(said)
 
 
 def test_caption_says_what_flatters_only_with_norm_pix(five_pictures):
     for norm_pix in (True, False):
         model = build(norm_pix=norm_pix)
-        caption = sheets.describe(model, reconstruct(model, five_pictures[1][:2].float(), 0))
+        caption = image_grid.describe(model, reconstruct(model, five_pictures[1][:2].float(), 0))
         assert ('mean and standard deviation of its original' in caption) == norm_pix

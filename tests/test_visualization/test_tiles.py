@@ -3,7 +3,7 @@ from matplotlib import colormaps
 from PIL import ImageFont
 
 from mixmae_mm.visualization import tiles
-from mixmae_mm.visualization.sheets import FRAME, GAP, HEADER, LINE
+from mixmae_mm.visualization.image_grid import FRAME, GAP, HEADER, LINE
 
 
 def picture(value, size=(128, 128)):

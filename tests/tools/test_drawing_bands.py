@@ -10,8 +10,8 @@ from PIL import Image
 from tiny_mixmae import tiny_mixedae, tiny_model, write_files
 from tool_loading import load_tool
 
-from mixmae_mm.inference import ReconstructionInferencer
-from mixmae_mm.visualization import sheets
+from mixmae_mm.apis import ReconstructionInferencer
+from mixmae_mm.visualization import image_grid
 
 
 @pytest.fixture(params=[tiny_model, tiny_mixedae])
@@ -34,7 +34,7 @@ def test_originals_have_the_colours_of_the_first_three_bands(run, tmp_path):
     load_tool('visualization/reconstructions.py').main([config, checkpoint, '--pictures', *files, '--out', out])
     drawn = Image.open(out)
     for column in range(2):
-        x, y = sheets.panel_place(0, column, (128, 128))
+        x, y = image_grid.panel_place(0, column, (128, 128))
         assert np.abs(np.array(drawn.getpixel((x + 60, y + 60))) - colour_of(files[column])).max() <= 1
     result = ReconstructionInferencer(config, checkpoint, device='cpu')(files)
     assert result.sources.shape[-1] == result.reconstructed.shape[-1] == 5

@@ -8,7 +8,7 @@ from test_checkpoints import build_mae, random_mae, vit
 from test_layouts import mixmim_like_mmpretrain
 from tool_loading import load_tool
 
-from mixmae_mm.checkpoints import load_backbone
+from mixmae_mm.checkpoint.loading import load_backbone
 from mixmae_mm.registry import MODELS
 from mixmae_mm.version import __version__
 

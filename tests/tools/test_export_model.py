@@ -10,9 +10,9 @@ from mmengine.registry import MODELS, init_default_scope
 from tiny_mixmae import tiny_mixedae, write_files
 from tool_loading import load_tool
 
-from mixmae_mm.inference import get_model
-from mixmae_mm.inference.encoder_file import read_card
-from mixmae_mm.inference.models import build_encoder
+from mixmae_mm.apis import get_model
+from mixmae_mm.apis.encoder_file import read_card
+from mixmae_mm.apis.model import build_encoder
 
 tool = load_tool('converters/export_model.py')
 

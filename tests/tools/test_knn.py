@@ -10,10 +10,11 @@ from PIL import Image
 from tiny_mixmae import tiny_mixedae, tiny_model, write_files
 from tool_loading import load_tool
 
+from mixmae_mm.apis.model import build_encoder
 from mixmae_mm.datasets import PictureFolder
+from mixmae_mm.datasets.image_reader import PictureReader
+from mixmae_mm.datasets.read_images import normalisation
 from mixmae_mm.evaluation import knn_accuracy, label_by_folder, read_labelled
-from mixmae_mm.inference.models import build_encoder, normalisation
-from mixmae_mm.inference.pictures import PictureReader
 
 knn = load_tool('analysis/knn.py')
 

@@ -13,10 +13,10 @@ from PIL import Image
 from tool_loading import load_tool
 from torch import nn
 
+from mixmae_mm.apis import FeatureExtractor
+from mixmae_mm.apis.saved import read_saved
 from mixmae_mm.datasets import LoadPicture, PictureFolder
-from mixmae_mm.inference import FeatureExtractor
-from mixmae_mm.inference.saved import read_saved
-from mixmae_mm.names import expand, print_any_name, shown
+from mixmae_mm.utils.names import expand, print_any_name, shown
 from mixmae_mm.visualization.pages import Figure, page_of
 
 NAMES = [

@@ -6,7 +6,7 @@ from PIL import Image
 from tiny_mixmae import tiny_mixedae, write_files
 from tool_loading import load_tool
 
-from mixmae_mm.inference import FeatureExtractor
+from mixmae_mm.apis import FeatureExtractor
 
 tool = load_tool('visualization/neighbours.py')
 

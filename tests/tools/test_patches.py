@@ -8,9 +8,9 @@ from PIL import Image
 from tiny_mixmae import tiny_mixedae, write_files
 from tool_loading import load_tool
 
-from mixmae_mm.inference.components import principal_components
-from mixmae_mm.inference.patch_features import Tapped, patch_extractor
-from mixmae_mm.inference.similarity import best_match, unit
+from mixmae_mm.apis.patch_features import Tapped, patch_extractor
+from mixmae_mm.apis.patch_pca import principal_components
+from mixmae_mm.apis.patch_similarity import best_match, unit
 from mixmae_mm.models import MixedAEViT, MixMIMSwin
 
 pca = load_tool('visualization/patch_pca.py')

@@ -5,14 +5,14 @@ from PIL import Image
 from tiny_mixmae import tiny_mixedae, write_files
 from tool_loading import load_tool
 
-from mixmae_mm.models.pretrainer import Reconstructions
-from mixmae_mm.visualization import sheets
+from mixmae_mm.models.selfsup.base import Reconstructions
+from mixmae_mm.visualization import image_grid
 
 tool = load_tool('visualization/reconstructions.py')
 
 
 def cut_panel(canvas, row, column, size):
-    x, y = sheets.panel_place(row, column, size)
+    x, y = image_grid.panel_place(row, column, size)
     return canvas.crop((x, y, x + size[0], y + size[1]))
 
 
@@ -62,8 +62,8 @@ def test_ratios_are_rows_of_each_mixture(five_pictures, tmp_path, capsys):
     tool.main([config, checkpoint, *arguments])
     assert 'out.png: 2 mixture(s) of 2 pictures each' in capsys.readouterr().out
     with Image.open(tmp_path / 'out.png') as canvas:
-        assert canvas.width == sheets.panel_place(0, 6, (128, 128))[0] + sheets.MARGIN
-        sheet = canvas.crop((sheets.MARGIN, 0, *canvas.size))
+        assert canvas.width == image_grid.panel_place(0, 6, (128, 128))[0] + image_grid.MARGIN
+        sheet = canvas.crop((image_grid.MARGIN, 0, *canvas.size))
         for row, lead in enumerate((0, 0, 2, 2)):
             originals = [np.asarray(cut_panel(sheet, row, k, (128, 128)))[::4, ::4] for k in range(2)]
             seen = np.asarray(cut_panel(sheet, row, 2, (128, 128)))[::4, ::4]
@@ -71,14 +71,14 @@ def test_ratios_are_rows_of_each_mixture(five_pictures, tmp_path, capsys):
                 assert (originals[k] == five_pictures[1][lead + k].permute(1, 2, 0).numpy()).all()
             shares = [(seen == original).all(-1).mean() for original in originals]
             assert np.allclose(shares, [0.75, 0.25] if row % 2 == 0 else [0.25, 0.75], atol=0.01)
-        assert (np.asarray(canvas)[:, : sheets.MARGIN].min(2) < 200).any()
+        assert (np.asarray(canvas)[:, : image_grid.MARGIN].min(2) < 200).any()
 
 
 def test_labels_say_how_much_is_hidden():
     assignment = torch.tensor([[[0, 0], [0, 1]], [[1, 1], [1, 1]]])
     blank = torch.zeros(2, 2, 3, 4, 4, dtype=torch.uint8)
     result = Reconstructions(blank, blank[:, 0], blank, assignment)
-    assert sheets.hidden_labels(result) == ['masked\n25%\n75%', 'masked\n100%\n0%']
+    assert image_grid.hidden_labels(result) == ['masked\n25%\n75%', 'masked\n100%\n0%']
 
 
 def test_other_numbers_of_pictures_in_a_mixture(five_pictures, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""tools/train.py, tools/test.py and what they share: command line, processes, failures."""
+"""tools/train.py, tools/test.py and what they share: command line, processes, errors."""
 
 import os
 import pickle
@@ -16,7 +16,7 @@ from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 from tool_loading import TOOLS, load_tool
 
-from mixmae_mm import failures, launching
+from mixmae_mm.utils import errors, launching
 
 FINETUNING = TOOLS.parent / 'configs/classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_shapes-64px.py'
 
@@ -200,20 +200,20 @@ gone: really
 def test_failures_are_described_without_their_traceback(error, told):
     with pytest.raises(type(error)) as raised:
         raise error
-    assert failures.describe(raised.value).startswith(told)
+    assert errors.describe(raised.value).startswith(told)
 
 
 def test_an_unknown_setting_of_a_class_is_described_with_the_nearest():
     init_default_scope('mmpretrain')
     with pytest.raises(TypeError) as raised:
         MODELS.build(dict(type='mixmae_mm.MixMIMSwin', in_chanels=1))
-    assert 'Is in_channels meant?' in failures.describe(raised.value)
+    assert 'Is in_channels meant?' in errors.describe(raised.value)
 
 
 def test_the_traceback_is_kept_in_the_log(tmp_path):
     log = tmp_path / 'run.log'
     MMLogger.get_instance(uuid.uuid4().hex, log_file=str(log))
-    with pytest.raises(SystemExit) as stopped, failures.readable_errors(debug=False):
+    with pytest.raises(SystemExit) as stopped, errors.readable_errors(debug=False):
         raise ValueError('seven is odd')
     assert stopped.value.code == f'error: seven is odd\n(traceback: {log})'
     assert "    raise ValueError('seven is odd')\nValueError: seven is odd" in log.read_text()
@@ -221,14 +221,14 @@ def test_the_traceback_is_kept_in_the_log(tmp_path):
 
 @pytest.mark.parametrize(('debug', 'error'), [(True, ValueError('x')), (False, RuntimeError('x')), (False, KeyError())])
 def test_other_errors_and_debugging_keep_the_traceback(debug, error):
-    with pytest.raises(type(error)), failures.readable_errors(debug):
+    with pytest.raises(type(error)), errors.readable_errors(debug):
         raise error
 
 
 def test_one_process_of_several_says_which(monkeypatch):
     monkeypatch.setenv('RANK', '3')
     monkeypatch.setenv('WORLD_SIZE', '4')
-    with pytest.raises(SystemExit, match=r'^\[rank 3\] error: gone'), failures.readable_errors(debug=False):
+    with pytest.raises(SystemExit, match=r'^\[rank 3\] error: gone'), errors.readable_errors(debug=False):
         raise OSError('gone')
 
 

@@ -4,7 +4,7 @@
 
 The folders hold one folder a class; images are read as the config's training reads them. Without a checkpoint the
 encoder is as initialised, which is what to compare with.
-The protocol stands in mixmae_mm/evaluation/neighbours.py.
+The protocol stands in mixmae_mm/evaluation/functional/knn.py.
 """
 
 import argparse
@@ -20,14 +20,14 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
+from mixmae_mm.apis import FeatureExtractor
+from mixmae_mm.apis.model import picture_size
 from mixmae_mm.datasets import PictureFolder
 from mixmae_mm.evaluation import class_folders, knn_accuracy, label_by_folder
-from mixmae_mm.failures import readable_errors
-from mixmae_mm.inference import FeatureExtractor
-from mixmae_mm.inference.models import picture_size
-from mixmae_mm.launching import Settings, load_config
-from mixmae_mm.names import shown
-from mixmae_mm.seeding import seed_everything
+from mixmae_mm.utils.errors import readable_errors
+from mixmae_mm.utils.launching import Settings, load_config
+from mixmae_mm.utils.names import shown
+from mixmae_mm.utils.seed import seed_everything
 
 
 def features_of(folder: str, classes: list[str], extract: FeatureExtractor, console: Console) -> tuple[Tensor, Tensor]:

@@ -27,10 +27,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from mixmae_mm.datasets import LoadBands, LoadPicture, PictureArchive, PictureFolder, UnreadablePictureError
 from mixmae_mm.datasets.archives import ARCHIVES
-from mixmae_mm.datasets.bands import BAND_ENDINGS
-from mixmae_mm.failures import readable_errors
-from mixmae_mm.inference.reading import Reading, reading_of
-from mixmae_mm.launching import load_config
+from mixmae_mm.datasets.read_images import Reading, reading_of
+from mixmae_mm.datasets.transforms.multispectral import BAND_ENDINGS
+from mixmae_mm.utils.errors import readable_errors
+from mixmae_mm.utils.launching import load_config
 
 
 class Moments(NamedTuple):

@@ -13,7 +13,7 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 
-from mixmae_mm.allow_list import allow_checkpoint_types  # before the host packages: mixmae_mm mends them
+from mixmae_mm.utils.safe_io.allow_list import allow_checkpoint_types  # before the host packages: mixmae_mm mends them
 
 # isort: split
 import torch
@@ -22,12 +22,12 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
-from mixmae_mm.failures import readable_errors
-from mixmae_mm.inference.undisturbed import quiet_log
-from mixmae_mm.nonfinite import Finding, Iteration, find_nonfinite
-from mixmae_mm.weights_file import explain, read_weights
+from mixmae_mm.apis.undisturbed import quiet_log
+from mixmae_mm.engine.hooks.nonfinite import Finding, Iteration, find_nonfinite
+from mixmae_mm.utils.errors import readable_errors
+from mixmae_mm.utils.safe_io.weights_file import explain, read_weights
 
-PLAIN_DATA = ('mixmae_mm.datasets.samplers.SeededIndex', 'mmengine.structures.', 'mmpretrain.structures.',
+PLAIN_DATA = ('mixmae_mm.datasets.samplers.seeded.SeededIndex', 'mmengine.structures.', 'mmpretrain.structures.',
               'mmdet.structures.', 'mmseg.structures.')  # fmt: skip
 """Where the classes live of which batches are made; files may name these and no others."""
 

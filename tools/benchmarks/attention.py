@@ -1,4 +1,4 @@
-"""Time the ways of computing masked window attention, to choose between them (mixmae_mm/models/attention.py).
+"""Time the ways of computing masked window attention, to choose between them (mixmae_mm/models/utils/attention.py).
 
     python tools/benchmarks/attention.py [--threads 2] [--device cpu] [--batch 8] [--repeats 7]
 
@@ -22,12 +22,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from mixmae_mm.host_memory import keep_freed_memory
 from mixmae_mm.mixing import random_assignment, resize_assignment
-from mixmae_mm.models.attention import _explicit, _fused, merge_heads, split_heads
-from mixmae_mm.models.positions import relative_index
-from mixmae_mm.models.runs import attend_runs
-from mixmae_mm.models.windows import Windows, plan_windows
+from mixmae_mm.models.utils.attention import _explicit, _fused, merge_heads, split_heads
+from mixmae_mm.models.utils.pos_embed import relative_index
+from mixmae_mm.models.utils.varlen_attention import attend_runs
+from mixmae_mm.models.utils.windows import Windows, plan_windows
+from mixmae_mm.utils.malloc import keep_freed_memory
 
 # tokens a side of the map and of a window, and heads, in each stage
 STAGES = {'stage 1': (56, 14, 4), 'stage 2': (28, 14, 8), 'stage 3': (14, 14, 16), 'stage 4': (7, 7, 32)}

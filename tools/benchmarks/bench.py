@@ -25,7 +25,7 @@ from measuring import ALLOCATOR, in_turns, machine, matrix_peak, peak_memory, ra
 from rich.console import Console
 from rich.table import Table
 
-from mixmae_mm.host_memory import keep_freed_memory
+from mixmae_mm.utils.malloc import keep_freed_memory
 
 COLUMNS = 'precision', 'model', 'ms a picture', 'pictures/s', 'times as fast', 'share of peak', 'MB a picture', 'memory'
 

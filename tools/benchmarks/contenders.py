@@ -7,9 +7,9 @@ import torch
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
-from mixmae_mm.hooks.compiling import compile_backbone
-from mixmae_mm.models.swin_arch import ARCHS as SWINS
-from mixmae_mm.models.vit_arch import ARCHS as VITS
+from mixmae_mm.engine.hooks.compile_backbone import compile_backbone
+from mixmae_mm.models.backbones.swin_archs import ARCHS as SWINS
+from mixmae_mm.models.backbones.vit_archs import ARCHS as VITS
 
 SIZE = 224
 DIMS, DEPTH, HEADS = 768, 12, 12  # of ViT-B

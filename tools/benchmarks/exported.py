@@ -18,8 +18,8 @@ import mixmae_mm  # before the host packages: it mends what is known to break on
 import onnxruntime
 import torch
 
-from mixmae_mm.inference import exporting, get_model, list_models
-from mixmae_mm.inference.portable import PortableEncoder
+from mixmae_mm.apis import export, get_model, list_models
+from mixmae_mm.apis.portable import PortableEncoder
 
 
 def session_of(path: Path, threads: int) -> onnxruntime.InferenceSession:
@@ -53,9 +53,9 @@ def main(arguments: list[str] | None = None) -> None:
     portable, size = PortableEncoder(get_model(args.model)), tuple(args.size)
     pictures = portable.example(size, args.batch)
     with TemporaryDirectory() as folder, torch.no_grad():
-        program = exporting.trace(portable, size)
-        path = exporting.write_onnx(program, Path(folder, 'encoder.onnx'), portable.outputs)
-        differences = exporting.compare_onnx(path, portable, size)
+        program = export.trace(portable, size)
+        path = export.write_onnx(program, Path(folder, 'encoder.onnx'), portable.outputs)
+        differences = export.compare_onnx(path, portable, size)
         session, traced, fed = session_of(path, args.threads), program.module(), dict(pictures=pictures.numpy())
         runs = dict(
             PyTorch=lambda: portable(pictures),

@@ -23,8 +23,8 @@ import torch
 from measuring import ALLOCATOR, held_during, machine
 from mmengine.registry import MODELS, init_default_scope
 
-from mixmae_mm.failures import readable_errors
-from mixmae_mm.launching import Settings, load_config
+from mixmae_mm.utils.errors import readable_errors
+from mixmae_mm.utils.launching import Settings, load_config
 
 BYTES = dict(weights=4, gradients=4, moments=8)
 COPIES = 2  # of a weight in bfloat16, which autocast keeps for a pass

@@ -27,7 +27,7 @@ from growth_view import draw_growth, lay_out
 from measuring import machine
 from rich.console import Console
 
-from mixmae_mm.host_memory import keep_freed_memory
+from mixmae_mm.utils.malloc import keep_freed_memory
 
 
 def read_arguments() -> argparse.Namespace:

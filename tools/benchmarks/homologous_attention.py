@@ -19,9 +19,9 @@ from rich.table import Table
 from torch import Tensor
 from torch.nn import functional as F
 
-from mixmae_mm.host_memory import keep_freed_memory
-from mixmae_mm.models.attention import attend_sequence
-from mixmae_mm.models.homologous import TopKeys, _by_index, top_keys
+from mixmae_mm.models.utils.attention import attend_sequence
+from mixmae_mm.models.utils.homologous_attention import TopKeys, _by_index, top_keys
+from mixmae_mm.utils.malloc import keep_freed_memory
 
 HEADS, TOKENS, HEAD_DIMS, RATIO = 12, 197, 64, 0.25
 NUM_KEYS = round(RATIO * (TOKENS - 1))

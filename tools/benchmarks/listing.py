@@ -35,7 +35,7 @@ from rich.table import Table
 from torch.utils.data import DataLoader, Dataset
 
 from mixmae_mm.datasets import PictureFolder
-from mixmae_mm.datasets.listing import Listing, cache_file, keep, list_anew
+from mixmae_mm.datasets.file_list import Listing, cache_file, keep, list_anew
 
 ITEMS = 20  # that a worker makes, each from many entries
 

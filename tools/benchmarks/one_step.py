@@ -22,7 +22,7 @@ from mmengine.registry import MODELS, init_default_scope
 from rich.console import Console
 from rich.table import Table
 
-from mixmae_mm.launching import Settings, load_config
+from mixmae_mm.utils.launching import Settings, load_config
 
 
 def build(config: Config, device: str) -> tuple[BaseModel, OptimWrapper]:

@@ -21,8 +21,8 @@ from reading import Contents, Model, left_out_lines, read_contents, read_model, 
 from torch import Tensor
 from writing import add_options, check_out, save
 
-from mixmae_mm.failures import readable_errors
-from mixmae_mm.layouts import DECODER, ENCODER, OFFICIAL_DECODER, to_mmpretrain, to_official
+from mixmae_mm.checkpoint.key_mapping import DECODER, ENCODER, OFFICIAL_DECODER, to_mmpretrain, to_official
+from mixmae_mm.utils.errors import readable_errors
 
 LAYOUTS = dict(ours='ours', official='the official layout', mmpretrain="mmpretrain's")
 OURS_ALONE = {

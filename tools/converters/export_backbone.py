@@ -3,8 +3,8 @@
     python tools/converters/export_backbone.py CHECKPOINT OUT [--prefix P] [--bare] [--force]
 
 CHECKPOINT is of a pre-training, a classifier, a detector, a segmentor or an encoder alone, in any layout that
-`mixmae_mm.layouts` knows. OUT ends in .pth (the weights under `state_dict`) or in .safetensors; every config loads it
-by the backbone's `init_cfg`.
+`mixmae_mm.checkpoint.key_mapping` knows. OUT ends in .pth (the weights under `state_dict`) or in .safetensors; every
+config loads it by the backbone's `init_cfg`.
 """
 
 import argparse
@@ -18,8 +18,8 @@ from reading import Model, read_contents, read_model, short_meta, whose
 from torch import Tensor
 from writing import add_options, check_out, megabytes, save
 
-from mixmae_mm.failures import readable_errors
-from mixmae_mm.layouts import ENCODER
+from mixmae_mm.checkpoint.key_mapping import ENCODER
+from mixmae_mm.utils.errors import readable_errors
 
 
 def take_encoder(file: Mapping[str, Tensor], prefix: str | None = None, bare: bool = False) -> Model:

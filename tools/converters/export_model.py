@@ -3,9 +3,9 @@
     python tools/converters/export_model.py CHECKPOINT OUT [--config CONFIG_OR_NAME] [--size H W] [--with-normalisation]
 
 OUT ends in .onnx, .pt2 (torch.export) or .safetensors; without an ending it is a folder as the Hugging Face Hub wants
-it. CHECKPOINT is of any layout that `mixmae_mm.layouts` knows; CONFIG_OR_NAME, a config or one of `list_models()`, says
-what it holds, and is not needed where the checkpoint is such a .safetensors itself. ONNX and .pt2 are for pictures of
-one size, in batches of any, and ONNX is run by onnxruntime and compared before it is left there.
+it. CHECKPOINT is of any layout that `mixmae_mm.checkpoint.key_mapping` knows; CONFIG_OR_NAME, a config or one of
+`list_models()`, says what it holds, and is not needed where the checkpoint is such a .safetensors itself. ONNX and .pt2
+are for pictures of one size, in batches of any, and ONNX is run by onnxruntime and compared before it is left there.
 """
 
 import argparse
@@ -17,9 +17,9 @@ import mixmae_mm  # before the host packages: it mends what is known to break on
 from torch import nn
 from writing import add_options, check_free, megabytes
 
-from mixmae_mm.failures import readable_errors
-from mixmae_mm.inference import exporting, hub
-from mixmae_mm.inference.encoder_file import (
+from mixmae_mm.apis import export as exporting
+from mixmae_mm.apis import hub
+from mixmae_mm.apis.encoder_file import (
     EncoderCard,
     describe_encoder,
     load_encoder,
@@ -27,9 +27,11 @@ from mixmae_mm.inference.encoder_file import (
     read_card,
     save_encoder,
 )
-from mixmae_mm.inference.models import build_classifier, build_encoder, get_model, normalisation, picture_size
-from mixmae_mm.inference.portable import PortableClassifier, PortableEncoder
-from mixmae_mm.launching import Settings, load_config
+from mixmae_mm.apis.model import build_classifier, build_encoder, get_model, picture_size
+from mixmae_mm.apis.portable import PortableClassifier, PortableEncoder
+from mixmae_mm.datasets.read_images import normalisation
+from mixmae_mm.utils.errors import readable_errors
+from mixmae_mm.utils.launching import Settings, load_config
 
 TOLERANCE = 1e-4
 """Largest difference between onnxruntime and PyTorch, over the largest value, that is taken for rounding."""

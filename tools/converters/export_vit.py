@@ -19,9 +19,9 @@ from heads import official_head
 from torch import Tensor
 from writing import add_options, check_out, save
 
-from mixmae_mm.failures import check_checkpoint, readable_errors
-from mixmae_mm.layouts import ENCODER
-from mixmae_mm.weights_file import read_weights
+from mixmae_mm.checkpoint.key_mapping import ENCODER
+from mixmae_mm.utils.errors import check_checkpoint, readable_errors
+from mixmae_mm.utils.safe_io.weights_file import read_weights
 
 SEGMENTS, BIAS = 'segment_embed', 'patch_embed.proj.bias'
 VIT = re.compile(

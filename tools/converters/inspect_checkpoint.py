@@ -24,11 +24,11 @@ from rich.table import Table
 from sizes import UNKNOWN, read_settings
 from torch import Tensor
 
-from mixmae_mm.checkpoints import MIN_SHARE, load_backbone
-from mixmae_mm.failures import readable_errors
-from mixmae_mm.inference.undisturbed import quiet_log
-from mixmae_mm.layouts import DECODER, ENCODER, OFFICIAL_DECODER
-from mixmae_mm.load_report import WIDTH, LoadReport, joined
+from mixmae_mm.apis.undisturbed import quiet_log
+from mixmae_mm.checkpoint.key_mapping import DECODER, ENCODER, OFFICIAL_DECODER
+from mixmae_mm.checkpoint.loading import MIN_SHARE, load_backbone
+from mixmae_mm.checkpoint.report import WIDTH, LoadReport, joined
+from mixmae_mm.utils.errors import readable_errors
 
 TOLD = (*PROGRESS, 'time', 'experiment_name', 'mmengine_version', 'mixmae_mm_version')
 STATISTICS = ('running_mean', 'running_var')

@@ -22,7 +22,7 @@ from reading import PROGRESS, Contents, plain, read_contents
 from torch import Tensor
 from writing import add_options, check_free, copied, megabytes, scratch, write_pth
 
-from mixmae_mm.failures import readable_errors
+from mixmae_mm.utils.errors import readable_errors
 
 DIGITS = 8
 KEPT = re.compile(rf'{"|".join(PROGRESS)}|dataset_meta|cfg|\w*version')

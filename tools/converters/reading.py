@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from mixmae_mm.layouts import ENCODER, Layout, find_layout, to_ours
-from mixmae_mm.load_report import joined
+from mixmae_mm.checkpoint.key_mapping import ENCODER, Layout, find_layout, to_ours
+from mixmae_mm.checkpoint.report import joined
+from mixmae_mm.utils.safe_io.weights_file import CONTAINERS, read_file, read_weights
 from mixmae_mm.version import __version__
-from mixmae_mm.weights_file import CONTAINERS, read_file, read_weights
 
 PROGRESS = ('epoch', 'iter')
 DISTILLATION = (ENCODER + 'dist_token', 'head_dist.')

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from mixmae_mm.models import swin_arch, vit_arch
-from mixmae_mm.models.positions import Size, guess_grid
-from mixmae_mm.models.stored import known_grid, told_windows
+from mixmae_mm.models.backbones import swin_archs, vit_archs
+from mixmae_mm.models.utils.mixins import known_grid, told_windows
+from mixmae_mm.models.utils.pos_embed import Size, guess_grid
 
 CHANNELS_PER_HEAD = 64
 HEADS_IN_CONFIG = re.compile(r'backbone=dict\(\s*arch=dict\([^()]*\bnum_heads=(\d+)')
@@ -51,7 +51,7 @@ def _swin(encoder: Mapping[str, Tensor], dims: int, patch_size: int) -> tuple[di
     heads = tuple(encoder[f'{stage[0]}bias_table'].shape[1] for stage in blocks)
     arch = dict(embed_dims=dims, depths=depths, num_heads=heads)
     grid = _grid(encoder, 'absolute_pos_embed', 0)
-    settings = dict(type='mixmae_mm.MixMIMSwin', arch=_named(arch, swin_arch.ARCHS))
+    settings = dict(type='mixmae_mm.MixMIMSwin', arch=_named(arch, swin_archs.ARCHS))
     settings |= dict(img_size=_side(grid, patch_size), patch_size=patch_size)
     settings |= dict(window_sizes=tuple(_side(_usual(sizes)) for sizes in windows)) | _wide(windows)
     norms = tuple(stage for stage in range(len(depths) - 1) if f'norm{stage}.weight' in encoder)
@@ -101,7 +101,7 @@ def _vit(encoder: Mapping[str, Tensor], dims: int, patch_size: int, config: str)
     depth = len({found for name in encoder for found in re.findall(r'^blocks\.(\d+)\.', name)})
     heads, remark = _heads(dims, depth, config)
     grid = _grid(encoder, 'pos_embed', 1)
-    arch = _named(dict(embed_dims=dims, depth=depth, num_heads=heads), vit_arch.ARCHS)
+    arch = _named(dict(embed_dims=dims, depth=depth, num_heads=heads), vit_archs.ARCHS)
     settings = dict(type='mixmae_mm.MixedAEViT', arch=arch, img_size=_side(grid, patch_size), patch_size=patch_size)
     if 'norm.weight' not in encoder:
         settings['final'] = 'mean' if 'fc_norm.weight' in encoder else 'raw'
@@ -115,7 +115,7 @@ def _heads(dims: int, depth: int, config: str) -> tuple[int | None, str]:
     found = HEADS_IN_CONFIG.search(config)
     if found:
         return int(found[1]), ''
-    for name, arch in vit_arch.ARCHS.items():
+    for name, arch in vit_archs.ARCHS.items():
         if (arch['embed_dims'], arch['depth']) == (dims, depth):
             return arch['num_heads'], f"num_heads are those of '{name}': the weights of a plain ViT do not tell"
     if dims % CHANNELS_PER_HEAD == 0:

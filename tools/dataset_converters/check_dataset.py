@@ -33,11 +33,11 @@ from dataset_checks.from_config import Split, config_splits
 from rich.console import Console
 from rich.table import Table
 
-from mixmae_mm.checks import check_config
-from mixmae_mm.checks.report import Problem, Report
-from mixmae_mm.failures import readable_errors
-from mixmae_mm.launching import Settings, load_config
-from mixmae_mm.load_report import WIDTH
+from mixmae_mm.checkpoint.report import WIDTH
+from mixmae_mm.engine.checks import check_config
+from mixmae_mm.engine.checks.report import Problem, Report
+from mixmae_mm.utils.errors import readable_errors
+from mixmae_mm.utils.launching import Settings, load_config
 
 
 def counts_table(kind: str, splits: dict[str, dict[str, int | str]]) -> Table:

@@ -23,11 +23,11 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, TRANSFORMS, init_default_scope
 from PIL import Image
 
-from mixmae_mm.config_keys import TOP, check_names
-from mixmae_mm.inference import exporting, get_model, save_encoder
-from mixmae_mm.inference.models import MODELS_BY_NAME
-from mixmae_mm.inference.portable import PortableEncoder
+from mixmae_mm.apis import export, get_model, save_encoder
+from mixmae_mm.apis.model import MODELS_BY_NAME
+from mixmae_mm.apis.portable import PortableEncoder
 from mixmae_mm.models import MixMIMSwin
+from mixmae_mm.utils.config_keys import TOP, check_names
 
 SMALL = dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2))
 """What stands in for the arch of the encoder that pages name."""
@@ -136,6 +136,6 @@ def save_encoders(folder: Path, text: str) -> None:
     save_encoder(encoder, folder / 'encoder.safetensors')
     if 'encoder.onnx' in text:
         portable = PortableEncoder(encoder)
-        program = exporting.trace(portable, (224, 224))
-        exporting.write_onnx(program, folder / 'encoder.onnx', portable.outputs, {})
-        exporting.write_program(program, folder / 'encoder.pt2', {})
+        program = export.trace(portable, (224, 224))
+        export.write_onnx(program, folder / 'encoder.onnx', portable.outputs, {})
+        export.write_program(program, folder / 'encoder.pt2', {})

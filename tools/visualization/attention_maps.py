@@ -20,17 +20,9 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from mixmae_mm.failures import readable_errors
-from mixmae_mm.inference.attended import Attended
-from mixmae_mm.inference.attending import attention_of
-from mixmae_mm.inference.features import FeatureExtractor
-from mixmae_mm.inference.models import build_pretrainer, picture_size
-from mixmae_mm.inference.reading import reading_of
-from mixmae_mm.inference.reconstructing import mix_once
-from mixmae_mm.mixing import NOBODY, resize_assignment
-from mixmae_mm.models.showing import first_three
-from mixmae_mm.visualization import Mark, Tile, draw_tiles, heat_map
-from mixmae_mm.visualization.command_line import (
+from mixmae_mm.apis.attended import Attended
+from mixmae_mm.apis.attention_maps import attention_of
+from mixmae_mm.apis.drawing_options import (
     add_pictures,
     add_size,
     choose,
@@ -40,7 +32,15 @@ from mixmae_mm.visualization.command_line import (
     point,
     read_config,
 )
-from mixmae_mm.visualization.sheets import HIDDEN, tint
+from mixmae_mm.apis.feature_extractor import FeatureExtractor
+from mixmae_mm.apis.model import build_pretrainer, picture_size
+from mixmae_mm.apis.reconstruction import mix_once
+from mixmae_mm.datasets.read_images import reading_of
+from mixmae_mm.mixing import NOBODY, resize_assignment
+from mixmae_mm.utils.denormalize import first_three
+from mixmae_mm.utils.errors import readable_errors
+from mixmae_mm.visualization import Mark, Tile, draw_tiles, heat_map
+from mixmae_mm.visualization.image_grid import HIDDEN, tint
 
 QUERY = (0, 230, 255)  # the colour of the ring
 

@@ -23,10 +23,10 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor
 
-from mixmae_mm.checkpoints import load_pretrainer
-from mixmae_mm.failures import check_checkpoint, readable_errors
+from mixmae_mm.checkpoint.loading import load_pretrainer
 from mixmae_mm.mixing import MixedImages, homologous, mix_images, random_assignment, resize_assignment, visible
-from mixmae_mm.models.attention import split_heads
+from mixmae_mm.models.utils.attention import split_heads
+from mixmae_mm.utils.errors import check_checkpoint, readable_errors
 
 matplotlib.use('Agg')
 

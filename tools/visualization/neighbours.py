@@ -17,16 +17,16 @@ import mixmae_mm  # before the host packages: it mends what is known to break on
 import numpy as np
 from mmengine.config import Config
 
-from mixmae_mm.failures import readable_errors
-from mixmae_mm.inference.features import FeatureExtractor
-from mixmae_mm.inference.reconstructing import find_pictures
-from mixmae_mm.inference.saved import check_same_encoder, read_saved
-from mixmae_mm.inference.similarity import nearest, unit
-from mixmae_mm.names import shown
+from mixmae_mm.apis.drawing_options import counted, drawing_parser, read_config
+from mixmae_mm.apis.feature_extractor import FeatureExtractor
+from mixmae_mm.apis.patch_similarity import nearest, unit
+from mixmae_mm.apis.reconstruction import find_pictures
+from mixmae_mm.apis.saved import check_same_encoder, read_saved
+from mixmae_mm.utils.errors import readable_errors
+from mixmae_mm.utils.names import shown
 from mixmae_mm.visualization import Tile, draw_tiles
-from mixmae_mm.visualization.command_line import counted, drawing_parser, read_config
+from mixmae_mm.visualization.image_grid import BLUE
 from mixmae_mm.visualization.pages import Figure, page_of
-from mixmae_mm.visualization.sheets import BLUE
 
 
 class Neighbours(NamedTuple):

@@ -13,11 +13,7 @@ import mixmae_mm  # before the host packages: it mends what is known to break on
 # isort: split
 import numpy as np
 
-from mixmae_mm.failures import readable_errors
-from mixmae_mm.inference.components import Components, principal_components, scale_robustly
-from mixmae_mm.inference.patch_features import patch_extractor
-from mixmae_mm.visualization import Tile, draw_tiles
-from mixmae_mm.visualization.command_line import (
+from mixmae_mm.apis.drawing_options import (
     add_pictures,
     add_size,
     add_stage,
@@ -25,6 +21,10 @@ from mixmae_mm.visualization.command_line import (
     drawing_parser,
     read_config,
 )
+from mixmae_mm.apis.patch_features import patch_extractor
+from mixmae_mm.apis.patch_pca import Components, principal_components, scale_robustly
+from mixmae_mm.utils.errors import readable_errors
+from mixmae_mm.visualization import Tile, draw_tiles
 from mixmae_mm.visualization.tiles import stretch
 
 BACKGROUND = 225  # the grey of patches that are left out

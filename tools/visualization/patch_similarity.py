@@ -13,11 +13,7 @@ import mixmae_mm  # before the host packages: it mends what is known to break on
 # isort: split
 import numpy as np
 
-from mixmae_mm.failures import readable_errors
-from mixmae_mm.inference.patch_features import patch_extractor
-from mixmae_mm.inference.similarity import Match, best_match, clear_matches, unit
-from mixmae_mm.visualization import Mark, Tile, draw_tiles, heat_map, join_marks
-from mixmae_mm.visualization.command_line import (
+from mixmae_mm.apis.drawing_options import (
     add_size,
     add_stage,
     counted,
@@ -27,7 +23,11 @@ from mixmae_mm.visualization.command_line import (
     point,
     read_config,
 )
-from mixmae_mm.visualization.sheets import colour_of
+from mixmae_mm.apis.patch_features import patch_extractor
+from mixmae_mm.apis.patch_similarity import Match, best_match, clear_matches, unit
+from mixmae_mm.utils.errors import readable_errors
+from mixmae_mm.visualization import Mark, Tile, draw_tiles, heat_map, join_marks
+from mixmae_mm.visualization.image_grid import colour_of
 
 
 def marks_of(matches: Sequence[Match], grid: tuple[int, int], first: int = 0) -> tuple[list[Mark], list[Mark]]:

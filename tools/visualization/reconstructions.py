@@ -15,13 +15,13 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from mixmae_mm.failures import readable_errors
-from mixmae_mm.inference.models import build_pretrainer, picture_size
-from mixmae_mm.inference.reading import reading_of
-from mixmae_mm.inference.reconstructing import mix_otherwise, reconstruct
-from mixmae_mm.models.pretrainer import Reconstructions
+from mixmae_mm.apis.drawing_options import add_pictures, choose, counted, drawing_parser, read_config
+from mixmae_mm.apis.model import build_pretrainer, picture_size
+from mixmae_mm.apis.reconstruction import mix_otherwise, reconstruct
+from mixmae_mm.datasets.read_images import reading_of
+from mixmae_mm.models.selfsup.base import Reconstructions
+from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.visualization import describe, draw_rows, flattery, hidden_labels
-from mixmae_mm.visualization.command_line import add_pictures, choose, counted, drawing_parser, read_config
 
 
 def reconstruct_at(model: BaseModel, pictures: Tensor, ratios: list[float], seed: int) -> Reconstructions:

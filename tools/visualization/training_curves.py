@@ -22,7 +22,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from mixmae_mm.failures import readable_errors
+from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.visualization.run_logs import (
     METRICS,
     Record,

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from dataset_checks.faults import MISSING, NO_FOLDER, NO_PICTURES, OTHERS
 from dataset_checks.files import Crew, ending, is_picture
 from dataset_checks.pictures import check_pictures
-from mixmae_mm.checks.classes import Classes, compare_splits
-from mixmae_mm.checks.lists import is_sound, list_lines, read_list
-from mixmae_mm.checks.report import Fault, Finding, Report
 from mixmae_mm.datasets.decoding import MAX_PIXELS
-from mixmae_mm.datasets.walking import EXTENSIONS, class_folders, files_below
+from mixmae_mm.datasets.directory_walk import EXTENSIONS, class_folders, files_below
+from mixmae_mm.engine.checks.classes import Classes, compare_splits
+from mixmae_mm.engine.checks.lists import is_sound, list_lines, read_list
+from mixmae_mm.engine.checks.report import Fault, Finding, Report
 
 IMAGENET_NAME = re.compile(r'n\d{8}')
 IMAGENET = {'train': 1_281_167, 'val': 50_000}

@@ -15,8 +15,8 @@ from dataset_checks.coco_segmentations import NO_PYCOCOTOOLS, mask_reader
 from dataset_checks.faults import MISSING, NO_FOLDER
 from dataset_checks.files import SPLITS, Crew, look
 from dataset_checks.turning import size_findings
-from mixmae_mm.checks.report import Fault, Finding, Report
-from mixmae_mm.datasets.cropping import OPENCV_MOST
+from mixmae_mm.datasets.transforms.random_resized_crop import OPENCV_MOST
+from mixmae_mm.engine.checks.report import Fault, Finding, Report
 
 COCO_NAME = re.compile(r'instances_(train|val)2017\.json')
 COCO, COCO_CATEGORIES = {'train': 118_287, 'val': 5_000}, 80

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from dataset_checks.coco_segmentations import segmentation_findings
-from mixmae_mm.checks.report import Fault, Finding
+from mixmae_mm.engine.checks.report import Fault, Finding
 
 NO_OBJECTS = Fault('error', 'no annotations at all', 'see whether this is the right file')
 NO_IMAGE = Fault('error', 'annotations of pictures that the JSON does not name', 'delete them, or add the pictures')

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mixmae_mm.checks.report import Fault, Finding
+from mixmae_mm.engine.checks.report import Fault, Finding
 
 FAR = 10  # sides of the picture: a polygon that goes so far is no polygon
 LARGEST = 2**28  # pixels: a run-length code that claims more is not unfolded

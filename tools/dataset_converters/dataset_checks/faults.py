@@ -1,7 +1,7 @@
 """What can be wrong with any folder of pictures."""
 
-from mixmae_mm.checks.report import Fault
-from mixmae_mm.datasets.walking import EXTENSIONS
+from mixmae_mm.datasets.directory_walk import EXTENSIONS
+from mixmae_mm.engine.checks.report import Fault
 
 NO_FOLDER = Fault('error', 'no such folder', 'unpack the data there, or correct the path')
 NO_PICTURES = Fault('error', 'no pictures', f'put files there that end in {" ".join(EXTENSIONS)}')

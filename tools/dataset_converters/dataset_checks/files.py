@@ -15,11 +15,11 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from dataset_checks.faults import BROKEN, CUT_OFF, EMPTY, MISSING
-from mixmae_mm.checks.report import Fault, Finding
 from mixmae_mm.datasets.decoding import MAX_PIXELS, open_image
-from mixmae_mm.datasets.loading import LoadPicture, UnreadablePictureError
+from mixmae_mm.datasets.directory_walk import EXTENSIONS, files_below
 from mixmae_mm.datasets.metadata import SIDEWAYS, orientation_of, upright_size, without_metadata
-from mixmae_mm.datasets.walking import EXTENSIONS, files_below
+from mixmae_mm.datasets.transforms.load_image import LoadPicture, UnreadablePictureError
+from mixmae_mm.engine.checks.report import Fault, Finding
 
 SPLITS = ('train', 'training', 'val', 'valid', 'validation', 'test', 'testing')
 

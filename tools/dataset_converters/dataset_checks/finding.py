@@ -9,7 +9,7 @@ from dataset_checks.coco import find_coco
 from dataset_checks.from_config import Split
 from dataset_checks.masks import find_masks
 from dataset_checks.pictures import find_pictures
-from mixmae_mm.datasets.walking import class_folders
+from mixmae_mm.datasets.directory_walk import class_folders
 
 KINDS = ('imagenet', 'coco', 'ade20k', 'pictures')
 

@@ -17,11 +17,11 @@ from dataset_checks.masks import MaskSplit
 from dataset_checks.pictures import PictureSplit
 from dataset_checks.stored import StoredSplit
 from dataset_checks.turning import turns_images
-from mixmae_mm.checks.sources import find_class
 from mixmae_mm.datasets import LoadBands, LoadPicture
-from mixmae_mm.datasets.bands import whole_reader
 from mixmae_mm.datasets.decoding import MAX_PIXELS
-from mixmae_mm.inference.reading import unwrapped
+from mixmae_mm.datasets.read_images import unwrapped
+from mixmae_mm.datasets.transforms.multispectral import whole_reader
+from mixmae_mm.engine.checks.sources import find_class
 
 Split = PictureSplit | StoredSplit | ClassSplit | CocoSplit | MaskSplit
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixmae_mm.checks.report import Fault, Finding
+from mixmae_mm.engine.checks.report import Fault, Finding
 
 IGNORED = 255
 

@@ -14,9 +14,9 @@ from dataset_checks.faults import EMPTY, MISSING, NO_FOLDER, NO_PICTURES
 from dataset_checks.files import SPLITS, Crew, Seen, look, pictures_below, reading_fault
 from dataset_checks.mask_labels import Labels, count_labels
 from dataset_checks.turning import size_findings
-from mixmae_mm.checks.report import Fault, Finding, Report
-from mixmae_mm.datasets.cropping import OPENCV_MOST
-from mixmae_mm.datasets.walking import files_below
+from mixmae_mm.datasets.directory_walk import files_below
+from mixmae_mm.datasets.transforms.random_resized_crop import OPENCV_MOST
+from mixmae_mm.engine.checks.report import Fault, Finding, Report
 
 LAYOUTS = (
     ('images/{}', 'annotations/{}'),

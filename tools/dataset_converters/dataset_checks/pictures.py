@@ -8,9 +8,9 @@ from typing import Any
 
 from dataset_checks.faults import NO_FOLDER, NO_PICTURES, OTHERS
 from dataset_checks.files import Crew, is_picture, look, pictures_below
-from mixmae_mm.checks.report import Finding, Report
 from mixmae_mm.datasets.decoding import MAX_PIXELS
-from mixmae_mm.datasets.walking import files_below
+from mixmae_mm.datasets.directory_walk import files_below
+from mixmae_mm.engine.checks.report import Finding, Report
 
 
 @dataclass(frozen=True)

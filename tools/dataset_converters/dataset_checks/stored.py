@@ -9,9 +9,9 @@ from mmengine.registry import DATASETS
 
 from dataset_checks.faults import EMPTY
 from dataset_checks.files import Crew, header, library_fault, reading_fault
-from mixmae_mm.checks.report import Fault, Finding, Report
 from mixmae_mm.datasets import LoadBands, UnreadablePictureError
-from mixmae_mm.datasets.picture_dataset import PictureDataset
+from mixmae_mm.datasets.image_dataset import PictureDataset
+from mixmae_mm.engine.checks.report import Fault, Finding, Report
 
 NOT_OPENED = Fault('error', 'cannot be opened', 'do what it says; or correct data_root and the other settings')
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mmengine.config import ConfigDict
 
 from dataset_checks.files import Seen
-from mixmae_mm.checks.report import Fault, Finding
+from mixmae_mm.engine.checks.report import Fault, Finding
 
 UPRIGHT = 'save the images upright and without EXIF data, or the labels anew'
 FOR_STORED = Fault(

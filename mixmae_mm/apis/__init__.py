@@ -1,0 +1,19 @@
+"""Pre-trained models from Python: encoders by name, from files and hubs; features and reconstructions of pictures."""
+
+from mixmae_mm.apis.encoder_file import save_encoder
+from mixmae_mm.apis.feature_extractor import FeatureExtractor
+from mixmae_mm.apis.hub import fetch, from_hub, push_to_hub, save_pretrained
+from mixmae_mm.apis.model import get_model, list_models
+from mixmae_mm.apis.reconstruction_inferencer import ReconstructionInferencer
+
+__all__ = [
+    'FeatureExtractor',
+    'ReconstructionInferencer',
+    'fetch',
+    'from_hub',
+    'get_model',
+    'list_models',
+    'push_to_hub',
+    'save_encoder',
+    'save_pretrained',
+]

@@ -1,0 +1,150 @@
+"""The attention weights of a forward pass, recomputed beside it: the fast kernels never hold them.
+
+Letters: B pictures or mixtures, W windows, S heads, T tokens in a window, h x w tokens of a picture.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from mixmae_mm.apis.attended import NOWHERE, Attended
+from mixmae_mm.mixing import MixedImages
+from mixmae_mm.models import MixedAEViT, MixMIMSwin
+from mixmae_mm.models.utils.attention import Attention, split_heads
+from mixmae_mm.models.utils.pos_embed import Size
+from mixmae_mm.models.utils.swin_layers import WindowAttention
+from mixmae_mm.models.utils.vit_windows import WindowedAttention
+from mixmae_mm.models.utils.windows import Windows
+
+
+def blocks_of(encoder: nn.Module) -> dict[str, nn.Module]:
+    """Name the transformer blocks of an encoder, first to last.
+
+    Raises:
+        ValueError: an encoder that is none of ours.
+    """
+    if isinstance(encoder, MixMIMSwin):
+        stages = enumerate(encoder.layers)
+        return {f'stage {s} block {b}': block for s, stage in stages for b, block in enumerate(stage.blocks)}
+    if isinstance(encoder, MixedAEViT):
+        return {f'block {b}': block for b, block in enumerate(encoder.blocks)}
+    raise ValueError(f'the blocks of {type(encoder).__name__} are not known: take MixMIMSwin or MixedAEViT')
+
+
+def last_blocks(encoder: nn.Module) -> list[int]:
+    """Number the blocks to look at first: the last of each stage that runs, counted over all stages."""
+    if not isinstance(encoder, MixMIMSwin):
+        return [max(encoder.out_indices)]
+    depths = encoder.arch.depths[: max(encoder.out_indices) + 1]
+    return [sum(depths[: stage + 1]) - 1 for stage in range(len(depths))]
+
+
+@torch.no_grad()
+def attention_of(
+    encoder: nn.Module, images: Tensor | MixedImages, blocks: Sequence[int] | None = None
+) -> dict[str, Attended]:
+    """Encode normalised pictures (B, C, H, W), or mixtures, and tell who looked at whom in the chosen blocks.
+
+    Args:
+        encoder: A `MixMIMSwin` or a `MixedAEViT`, in evaluation mode.
+        images: Pictures, or what a `MixingDataPreprocessor` made of them.
+        blocks: Their numbers, counted over all stages from 0 or, negative, from the end; None for `last_blocks`.
+
+    Returns:
+        What happened in each block, by its name.
+
+    Raises:
+        ValueError: blocks that there are not or that are not run, another encoder, or one that is being trained.
+    """
+    if encoder.training:
+        raise ValueError('attention is looked at in evaluation mode: call encoder.eval()')
+    named = list(blocks_of(encoder).items())
+    chosen = last_blocks(encoder) if blocks is None else blocks
+    wrong = [number for number in chosen if not -len(named) <= number < len(named)]
+    if wrong:
+        raise ValueError(f'there is no block {wrong[0]}: this encoder has {len(named)}, 0 to {len(named) - 1}')
+    wanted = dict(named[number] for number in chosen)
+    with _listening(wanted) as seen:
+        grid, shown = _encode(encoder, images)
+    if len(seen) < len(wanted):
+        unseen = ', '.join(wanted.keys() - seen.keys())
+        raise ValueError(f'{unseen} is not run: out_indices {encoder.out_indices} asks for earlier ones only')
+    return {name: _attended(wanted[name].attn, *seen[name], grid, shown) for name in wanted}
+
+
+def _encode(encoder: nn.Module, images: Tensor | MixedImages) -> tuple[Size, Tensor | None]:
+    """Encode; give the patches (h, w) of a picture, and the numbers of those encoded if not all are."""
+    mixed = isinstance(images, MixedImages)
+    pixels = images.mixed if mixed else images
+    grid = tuple(-(-side // encoder.patch_size) for side in pixels.shape[-2:])
+    if mixed and isinstance(encoder, MixedAEViT):
+        encoder.encode(pixels, images.assignment, images.shown)
+        return grid, images.shown
+    encoder(pixels, *([images.assignment] if mixed else []))
+    return grid, None
+
+
+@contextmanager
+def _listening(blocks: dict[str, nn.Module]) -> Iterator[dict[str, tuple[Tensor, object]]]:
+    """Note what the attention of each block is called with: tokens and rule, by the block's name."""
+    heard: dict[str, tuple[Tensor, object]] = {}
+
+    def note(name: str) -> object:
+        return lambda module, inputs: heard.update({name: (inputs[0], inputs[1] if len(inputs) > 1 else None)})
+
+    handles = [block.attn.register_forward_pre_hook(note(name)) for name, block in blocks.items()]
+    try:
+        yield heard
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _attended(attention: nn.Module, x: Tensor, rule: object, grid: Size, shown: Tensor | None) -> Attended:
+    """Compute the weights of one attention from what it was called with."""
+    if isinstance(attention, WindowAttention):
+        return _in_windows(attention, x, attention.bias_of(rule.size), rule)
+    if isinstance(attention, WindowedAttention):
+        return _in_windows(attention, rule.cut(x.unflatten(1, rule.grid)), 0, rule)
+    return _among_all(attention, x, rule, grid, shown)
+
+
+def _in_windows(attention: nn.Module, x: Tensor, bias: Tensor | int, windows: Windows) -> Attended:
+    """Compute the weights inside windows: tokens (B, W, T, C)."""
+    weights, values = _weigh(attention, x, bias, None if windows.keep is None else windows.keep[:, :, None])
+    return Attended(weights, values, _places(windows, x.device), windows.grid, 0)
+
+
+def _among_all(attention: Attention, x: Tensor, rule: object, grid: Size, shown: Tensor | None) -> Attended:
+    """Compute the weights of an attention over the whole sequence, which is one window."""
+    patches = torch.arange(grid[0] * grid[1], device=x.device)[None] if shown is None else shown
+    extra = x.shape[1] - patches.shape[1]
+    query, key, _ = split_heads(attention.qkv(x), attention.num_heads)
+    keep = None if rule is None else rule(query, key)[:, None]
+    weights, values = _weigh(attention, x[:, None], 0, keep)
+    places = nn.functional.pad(patches, (extra, 0), value=NOWHERE)[:, None]
+    return Attended(weights, values, places, grid, extra)
+
+
+def _weigh(attention: nn.Module, x: Tensor, bias: Tensor | int, keep: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Write softmax attention out: tokens (B, W, T, C) -> weights (B, W, S, T, T) and values (B, W, S, T, D).
+
+    Args:
+        attention: Whose projection and heads are meant.
+        x: Tokens.
+        bias: Added to the logits, (S, T, T).
+        keep: Which keys a query may see, bool and broadcastable to the weights; None for all.
+    """
+    query, key, value = split_heads(attention.qkv(x), attention.num_heads)
+    logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2) + bias
+    if keep is not None:
+        logits = logits.masked_fill(~keep, float('-inf'))
+    return logits.softmax(dim=-1), value
+
+
+def _places(windows: Windows, device: torch.device) -> Tensor:
+    """Number the patches that stand in each window, `NOWHERE` for padding: int64 (1, W, T)."""
+    numbers = torch.arange(windows.grid[0] * windows.grid[1], device=device).view(1, *windows.grid, 1)
+    return windows.cut(numbers - NOWHERE)[..., 0] + NOWHERE  # cut() fills up with zeros

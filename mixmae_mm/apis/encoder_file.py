@@ -1,0 +1,195 @@
+"""An encoder in one file that says itself how to build it: safetensors, with a card among the metadata."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from torch import nn
+
+from mixmae_mm.checkpoint.loading import load_backbone
+from mixmae_mm.datasets.read_images import IMAGENET
+from mixmae_mm.models import MixedAEViT, MixMIMSwin
+from mixmae_mm.models.utils.pos_embed import Size, pair
+from mixmae_mm.utils.atomic_write import write_whole
+from mixmae_mm.utils.seed import kept_randomness
+from mixmae_mm.version import __version__
+
+ENCODERS = {'MixMIMSwin': MixMIMSwin, 'MixedAEViT': MixedAEViT}
+"""What a file may have built, and nothing else."""
+OF_TRAINING = ('init_cfg', 'drop_path_rate', 'frozen_stages', 'with_cp')
+"""Settings that an encoder taken away does without; the first would make a file name another one."""
+
+
+@dataclass(frozen=True)
+class EncoderCard:
+    """What must be known to use an encoder's weights."""
+
+    type: str
+    """One of `ENCODERS`."""
+    settings: dict[str, object]
+    """What it is built with, without what concerns training only."""
+    image_size: Size
+    """Height and width of the pictures that it is for."""
+    mean: tuple[float, ...]
+    """Of each channel, in the pictures' units: of photos from 0 to 255."""
+    std: tuple[float, ...]
+    """The same."""
+    version: str = __version__
+    """Of mixmae_mm, which wrote it."""
+    source: str = ''
+    """The checkpoint's name, where it came from one."""
+    sha256: str = ''
+    """Of that checkpoint."""
+    method: str = ''
+    """What it was pre-trained by, where that is known: MixMAE, MixedAE, MAE, or another."""
+
+    def as_text(self) -> dict[str, str]:
+        """Give the card as files keep such things, text by name: what is no text as JSON."""
+        told = {name: x for name, x in asdict(self).items() if name != 'method' or x}
+        return {name: x if isinstance(x, str) else json.dumps(x) for name, x in told.items()}
+
+    @classmethod
+    def from_text(cls, text: Mapping[str, str]) -> 'EncoderCard':
+        """Read what `as_text` gave; more that stands there does not matter.
+
+        Raises:
+            ValueError: there is no card, or one of something else.
+        """
+        if text.get('type') not in ENCODERS:
+            raise ValueError(f'it does not say which encoder it holds ({", ".join(ENCODERS)}): name the model')
+        try:
+            read = {name: json.loads(text[name]) for name in ('settings', 'image_size', 'mean', 'std')}
+            settings = {name: x for name, x in dict(read.pop('settings')).items() if name not in OF_TRAINING}
+            image_size = pair(read.pop('image_size'))
+            numbers = {name: tuple(map(float, x)) for name, x in read.items()}
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f'what it says of its encoder cannot be read ({error!r}): it is damaged') from error
+        told = {name: text.get(name, '') for name in ('version', 'source', 'sha256', 'method')}
+        return cls(text['type'], settings, image_size, **numbers, **told)
+
+    def build(self, **settings: object) -> nn.Module:
+        """Build the encoder, as yet without its weights; settings given go before the card's.
+
+        Raises:
+            ValueError: settings that do not fit each other, or that there are not.
+        """
+        try:
+            return ENCODERS[self.type](**(self.settings | settings)).eval()
+        except TypeError as error:
+            raise ValueError(f'{self.type} cannot be built with {sorted(self.settings | settings)}: {error}') from error
+
+
+def describe_encoder(
+    encoder: nn.Module,
+    image_size: int | Size | None = None,
+    mean: tuple[float, ...] = IMAGENET['mean'],
+    std: tuple[float, ...] = IMAGENET['std'],
+    checkpoint: str | None = None,
+    method: str = '',
+) -> EncoderCard:
+    """Write the card of an encoder.
+
+    Args:
+        encoder: A `MixMIMSwin` or `MixedAEViT`.
+        image_size: Height and width that it is for, or one number for both; None takes what it was built for.
+        mean: Of each channel, in the pictures' units: of photos from 0 to 255.
+        std: The same.
+        checkpoint: The file that its weights came from, if it is to be named.
+        method: What it was pre-trained by (`method_of` a config tells), '' where that is not known.
+
+    Raises:
+        ValueError: another encoder.
+    """
+    kind = type(encoder).__name__
+    if type(encoder) is not ENCODERS.get(kind):
+        raise ValueError(f'a {kind} cannot be described: take a {" or ".join(ENCODERS)}')
+    settings = {name: x for name, x in encoder.settings.items() if name not in OF_TRAINING}
+    settings = json.loads(json.dumps(settings, default=dict))  # as it will be read
+    size = pair(image_size or tuple(side * encoder.patch_size for side in encoder.grid))
+    source = {} if checkpoint is None else dict(source=Path(checkpoint).name, sha256=hash_file(checkpoint))
+    return EncoderCard(kind, settings, size, tuple(map(float, mean)), tuple(map(float, std)), **source, method=method)
+
+
+def method_of(model: Mapping) -> str:
+    """Return what a config's model is pre-trained by; '' for one that is not a pre-training of ours."""
+    kind = str(model.get('type')).rpartition('.')[2]
+    if kind != 'MixedAE':
+        return kind if kind == 'MixMAE' else ''
+    if model['data_preprocessor'].get('num_sources') == 1:
+        return 'MAE'
+    return 'naive mixing' if mixes_naively(model['backbone']) and not model.get('contrast') else 'MixedAE'
+
+
+def mixes_naively(settings: Mapping) -> bool:
+    """Tell whether a `MixedAEViT` does nothing about its pictures being mixtures."""
+    return settings.get('attention') == 'global' and not settings.get('segment_embedding', True)
+
+
+def hash_file(path: str | Path) -> str:
+    """Compute the sha256 of a file; '' of one at an address."""
+    if '://' in str(path):
+        return ''
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def save_encoder(encoder: nn.Module, path: str | Path, card: EncoderCard | None = None) -> Path:
+    """Write an encoder, by the official names, and its card, to a .safetensors file; a file that is there is replaced.
+
+    Raises:
+        ValueError: another ending, or an encoder that cannot be described.
+    """
+    from safetensors.torch import save
+
+    path = Path(path)
+    if path.suffix != '.safetensors':
+        raise ValueError(f'{path} should end in .safetensors')
+    card = card or describe_encoder(encoder)
+    weights = {name: x.detach().cpu().contiguous() for name, x in encoder.state_dict().items()}
+    content = save(weights, metadata=dict(format='pt', **card.as_text()))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with write_whole(path) as file:
+        file.write(content)
+    return path
+
+
+def read_card(path: str | Path) -> EncoderCard:
+    """Read what a file says of its encoder, and none of its weights.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it says nothing, or is no .safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'there is no file {path}')
+    try:
+        with safe_open(path, framework='pt') as file:
+            return EncoderCard.from_text(file.metadata() or {})
+    except SafetensorError as error:
+        raise ValueError(f'{path} is no .safetensors file, so it cannot describe its encoder: {error}') from error
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
+
+
+@kept_randomness()
+def load_encoder(path: str | Path, **settings: object) -> nn.Module:
+    """Build the encoder that a file describes, and load its weights, in evaluation mode.
+
+    Args:
+        path: What `save_encoder` wrote.
+        settings: Put in the place of the file's, such as `img_size` and `out_indices`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it says nothing of its encoder, or settings do not fit it.
+    """
+    encoder = read_card(path).build(**settings)
+    load_backbone(encoder, str(path))
+    return encoder

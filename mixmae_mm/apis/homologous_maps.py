@@ -1,0 +1,98 @@
+"""Which patches of a mixture a MixedAE takes for patches of the same picture.
+
+Letters: B pictures, G mixtures, C channels, H x W pixels, N patches, S heads.
+"""
+
+from typing import NamedTuple
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from mixmae_mm.mixing import MixedImages, homologous, put_back, resize_assignment
+from mixmae_mm.models.utils.attention import Select
+from mixmae_mm.utils.seed import seeded
+
+
+class Recognition(NamedTuple):
+    """What a block made of mixtures."""
+
+    mixed: Tensor
+    """The mixtures as pictures, uint8 (G, C, H, W)."""
+    assignment: Tensor
+    """Which source each patch shows, (G, h, w)."""
+    kept: Tensor
+    """Share of the heads with which a query (rows) keeps a key (columns), (G, N, N); 0 for patches of nobody."""
+    block: int
+    """The block, from 0."""
+    num_heads: int
+    """S."""
+
+    def precision(self) -> Tensor:
+        """Tell what share of the keys that a query keeps are of its own source: (G, N)."""
+        right = self.kept * homologous(self.assignment.flatten(1))
+        return right.sum(2) / self.kept.sum(2).clamp(min=1e-9)
+
+
+class _Recorded(Select):
+    """A rule of attention that notes what it has kept."""
+
+    def __init__(self, rule: Select) -> None:
+        self.rule = rule
+
+    def __call__(self, query: Tensor, key: Tensor) -> Tensor:
+        """Choose as the rule does."""
+        self.kept = self.rule(query, key)
+        return self.kept
+
+
+def last_recognising_block(backbone: nn.Module) -> int | None:
+    """Name the last block whose queries choose keys; None if the encoder has none."""
+    if getattr(backbone, 'attention', None) != 'homologous' or backbone.num_sources < 2:
+        return None
+    return max((block for block in backbone.homologous_layers if block <= max(backbone.out_indices)), default=None)
+
+
+@torch.no_grad()
+def recognise(model: BaseModel, pictures: Tensor, seed: int) -> Recognition | None:
+    """Mix pictures (B, C, H, W) as `reconstruct` does, and tell which keys are kept; None if none are chosen."""
+    block = last_recognising_block(model.backbone)
+    if block is None:
+        return None
+    preprocessor = model.data_preprocessor
+    pictures = pictures.flip(1) if preprocessor.bgr_to_rgb else pictures
+    with seeded(seed):
+        images = preprocessor({'inputs': pictures}, training=True)['inputs']
+    kept = _record(model, model.backbone.blocks[block].attn, images)
+    patch = model.backbone.patch_size
+    grid = images.mixed.shape[-2] // patch, images.mixed.shape[-1] // patch
+    shares = _lay_out(kept.float().mean(1), images.shown, grid[0] * grid[1])
+    turns = preprocessor.num_sources if preprocessor.take_turns else 1
+    owners = resize_assignment(images.assignment, grid).expand(len(images.mixed), -1, -1)
+    mixed = preprocessor.denormalise(images.mixed)
+    return Recognition(mixed[::turns], owners[::turns], shares[::turns], block, kept.shape[1])
+
+
+def _lay_out(shares: Tensor, shown: Tensor | None, num_patches: int) -> Tensor:
+    """Leave CLS out, and give patches that were not encoded zeros: (G, T, T) -> (G, N, N)."""
+    if shown is None:
+        return shares[:, -num_patches:, -num_patches:]
+    encoded = shares[:, -shown.shape[1] :, -shown.shape[1] :]
+    by_column = put_back(encoded.transpose(1, 2), shown, num_patches)
+    return put_back(by_column.transpose(1, 2), shown, num_patches)
+
+
+def _record(model: BaseModel, attention: nn.Module, images: MixedImages) -> Tensor:
+    """Encode mixtures, and give what an attention's rule kept, (G, S, T, T)."""
+    rules = []
+
+    def put_between(_: nn.Module, inputs: tuple) -> tuple:
+        rules.append(_Recorded(inputs[1]))
+        return inputs[0], rules[0]
+
+    handle = attention.register_forward_pre_hook(put_between)
+    try:
+        model.encode(images)
+    finally:
+        handle.remove()
+    return rules[0].kept

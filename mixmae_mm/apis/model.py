@@ -1,0 +1,135 @@
+"""Encoders by name or by config, with weights."""
+
+from fnmatch import fnmatch
+
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import load_checkpoint
+from torch import nn
+
+from mixmae_mm.apis.encoder_file import load_encoder
+from mixmae_mm.apis.undisturbed import quiet_log
+from mixmae_mm.checkpoint.loading import load_backbone
+from mixmae_mm.models import MixedAEViT, MixMIMSwin
+from mixmae_mm.models.backbones.swin_archs import ARCHS as SWINS
+from mixmae_mm.models.backbones.vit_archs import ARCHS as VITS
+from mixmae_mm.utils.errors import check_checkpoint
+from mixmae_mm.utils.seed import kept_randomness
+
+MODELS_BY_NAME = {
+    **{f'mixmim-swin-{arch}': (MixMIMSwin, arch) for arch in SWINS},
+    **{f'mixedae-vit-{arch}': (MixedAEViT, arch) for arch in VITS},
+}
+
+
+def list_models(pattern: str = '*') -> list[str]:
+    """List the names that `get_model` knows, those that match a pattern such as '*-base'."""
+    return [name for name in MODELS_BY_NAME if fnmatch(name, pattern)]
+
+
+def get_model(name: str | None = None, pretrained: str | None = None, **settings: object) -> nn.Module:
+    """Build an encoder, in evaluation mode.
+
+    Args:
+        name: One of `list_models()`; None where the checkpoint says it, as files of `save_encoder` and
+            tools/converters/export_model.py do.
+        pretrained: A checkpoint: of pre-training, fine-tuning, detection or segmentation, official, mmpretrain's,
+            timm's, .pth or .safetensors, a file or an address (see docs/weights.md); None leaves it as initialised.
+        settings: Of `MixMIMSwin` or `MixedAEViT`, such as `img_size` and `out_indices`.
+
+    Raises:
+        ValueError: an unknown name, settings that do not fit, or a file that does not hold or not describe the encoder.
+        FileNotFoundError: there is no such file.
+    """
+    if name is None and pretrained is not None:
+        return load_encoder(pretrained, **settings)
+    if name not in MODELS_BY_NAME:
+        raise ValueError(f"there is no model '{name}': take one of {', '.join(MODELS_BY_NAME)}")
+    kind, arch = MODELS_BY_NAME[name]
+    if pretrained is None:
+        return kind(arch, **settings).eval()
+    with kept_randomness():
+        model = kind(arch, **settings)
+    load_backbone(model, pretrained)
+    return model.eval()
+
+
+def build_encoder(config: Config, checkpoint: str | None) -> nn.Module:
+    """Build the encoder of a pre-training or transfer config, and fill it from a checkpoint if there is one.
+
+    Raises:
+        ValueError: the config's model has no backbone, or the checkpoint is of another one.
+    """
+    if 'backbone' not in config.get('model', {}):
+        raise ValueError(f'{config.filename} has no model.backbone to take features from')
+    init_default_scope(config.get('default_scope', 'mmpretrain'))
+    settings = config.model.backbone.copy()
+    if 'Pretrained' in str(settings.get('init_cfg')):
+        settings.pop('init_cfg')  # weights come from the checkpoint or not at all
+    with quiet_log():  # mmengine would log two lines a parameter
+        if checkpoint is None:
+            backbone = MODELS.build(settings)
+            backbone.init_weights()
+        else:
+            backbone = _build_filled(settings, checkpoint)
+    return backbone.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
+
+
+def _build_filled(settings: dict, checkpoint: str) -> nn.Module:
+    """Build an encoder and fill it from a checkpoint.
+
+    Raises:
+        ValueError: the checkpoint is of another one.
+    """
+    check_checkpoint(checkpoint)
+    with kept_randomness():
+        backbone = MODELS.build(settings)
+    load_backbone(backbone, checkpoint)
+    return backbone
+
+
+def build_pretrainer(config: Config, checkpoint: str) -> BaseModel:
+    """Build a pre-training model and fill it from a checkpoint.
+
+    Raises:
+        ValueError: the config is of no model that mixes, or the checkpoint is of another model.
+    """
+    if 'head' not in config.model or 'num_sources' not in config.model.get('data_preprocessor', {}):
+        raise ValueError(f'{config.filename} is no pre-training config: its model mixes nothing that could be restored')
+    return _build_whole(config, checkpoint)
+
+
+def build_classifier(config: Config, checkpoint: str) -> BaseModel:
+    """Build a classifier of mmpretrain, head and all, and fill it from a checkpoint.
+
+    Raises:
+        ValueError: the config is of no classifier, or the checkpoint is of another model.
+    """
+    if not str(config.model.get('type')).endswith('ImageClassifier') or config.model.get('head') is None:
+        raise ValueError(f'{config.filename} is of a {config.model.get("type")}, not of an ImageClassifier with a head')
+    return _build_whole(config, checkpoint)
+
+
+def _build_whole(config: Config, checkpoint: str) -> BaseModel:
+    """Build a config's model and fill all of it from a checkpoint.
+
+    Raises:
+        ValueError: the checkpoint is of another model.
+    """
+    check_checkpoint(checkpoint)
+    init_default_scope(config.get('default_scope', 'mmpretrain'))
+    with kept_randomness():
+        model = MODELS.build(config.model)
+    try:
+        load_checkpoint(model, checkpoint, map_location='cpu', strict=True, logger='silent')
+    except RuntimeError as error:
+        raise ValueError(f'{checkpoint} is of another model than {config.filename}: {error}') from error
+    return model.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
+
+
+def picture_size(config: Config, given: int | None = None) -> tuple[int, int]:
+    """Tell the height and width of the pictures: as given, or else what the encoder is made for."""
+    side = given or config.model.backbone.get('img_size', config.get('image_size', 224))
+    return (side, side) if isinstance(side, int) else tuple(side)

@@ -1,0 +1,145 @@
+"""Reconstructions of pictures from Python, as arrays, errors, and a sheet to look at.
+
+Letters: G mixtures, K pictures in each, H x W pixels, C channels, h x w cells.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from PIL import Image
+
+from mixmae_mm.apis.model import build_pretrainer, picture_size
+from mixmae_mm.apis.reconstruction import reconstruct
+from mixmae_mm.datasets.image_reader import PictureReader, Pictures
+from mixmae_mm.datasets.read_images import reading_of
+from mixmae_mm.mixing import resize_assignment, visible
+from mixmae_mm.models.selfsup.base import Reconstructions
+from mixmae_mm.visualization.image_grid import can_be_written, describe, draw_rows
+
+
+class Reconstructed(NamedTuple):
+    """What a model made of pictures, uint8, channels last; of bands what can be shown (utils/denormalize.py)."""
+
+    names: list[list[str]]
+    """What each picture is called: its path, or its number among those given; G lists of K."""
+    sources: np.ndarray
+    """The pictures, (G, K, H, W, C)."""
+    mixed: np.ndarray
+    """What the encoder saw, (G, H, W, C)."""
+    reconstructed: np.ndarray
+    """Each as decoded: predicted where it was hidden, itself where it was shown, (G, K, H, W, C)."""
+    assignment: np.ndarray
+    """Which picture each cell showed, -1 for none, int64 (G, h, w)."""
+    errors: np.ndarray
+    """Root of the mean squared difference over the hidden pixels, as they are shown, 0 to 255: float32 (G, K)."""
+
+
+class ReconstructionInferencer:
+    """Mix pictures as a model was trained to, and reconstruct each: a folder, files, arrays, or a list of any.
+
+        inferencer = ReconstructionInferencer('CONFIG.py', 'CHECKPOINT.pth')
+        result = inferencer('folder', seed=0)           # arrays, and the error of each picture
+        inferencer.save('folder', 'sheet.png')          # the same, drawn
+
+    Pictures are taken in the order given, K to a mixture (MixMAE's 2, MixedAE's 4, MAE's 1); what is left over at the
+    end is left out. With `norm_pix` the mean and spread of each predicted cell come from the original, and errors do
+    not count what they would be off.
+
+    Args:
+        config: Of a pre-training.
+        checkpoint: What it wrote.
+        device: Where to compute; None takes the GPU if there is one.
+        batch_size: Mixtures at a time.
+        threads: How many read pictures.
+
+    Raises:
+        ValueError: the config mixes nothing, or the checkpoint is of another model.
+    """
+
+    def __init__(
+        self,
+        config: str | Config,
+        checkpoint: str,
+        device: str | None = None,
+        batch_size: int = 8,
+        threads: int = 4,
+    ) -> None:
+        config = Config.fromfile(config) if isinstance(config, str) else config
+        self.model = build_pretrainer(config, checkpoint)
+        self.model.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        self.read = PictureReader(picture_size(config), reading_of(config), batch_size * self.num_sources, threads)
+
+    @property
+    def num_sources(self) -> int:
+        """Count the pictures in a mixture, K."""
+        return self.model.data_preprocessor.num_sources
+
+    def __call__(self, pictures: Pictures, seed: int = 0) -> Reconstructed:
+        """Reconstruct pictures; the seed decides what is hidden of them.
+
+        Raises:
+            ValueError: there are fewer pictures that can be read than a mixture takes.
+        """
+        names, result = self._reconstruct(pictures, seed)
+        sources, mixed, reconstructed = (x.movedim(-3, -1).cpu().numpy() for x in result[:3])
+        assignment = result.assignment.cpu().numpy()
+        return Reconstructed(names, sources, mixed, reconstructed, assignment, hidden_errors(result))
+
+    def visualize(self, pictures: Pictures, seed: int = 0) -> Image.Image:
+        """Draw them: a row a mixture, with the originals, what the encoder saw, and the reconstructions.
+
+        Raises:
+            ValueError: as of `__call__`.
+        """
+        result = self._reconstruct(pictures, seed)[1]
+        return draw_rows(result, describe(self.model, result))
+
+    def save(self, pictures: Pictures, out: str | os.PathLike, seed: int = 0) -> Path:
+        """Write the drawing of `visualize` to a file, such as a .png.
+
+        Raises:
+            ValueError: as of `__call__`; a name that ends as no picture's.
+        """
+        out = Path(out)
+        if not can_be_written(out):
+            raise ValueError(f'{out}: give a name that ends in .png, or as another picture')
+        sheet = self.visualize(pictures, seed)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        sheet.save(out)
+        return out
+
+    def _reconstruct(self, pictures: Pictures, seed: int) -> tuple[list[list[str]], Reconstructions]:
+        """Read, group, mix and reconstruct all; each batch has a seed of its own, so that its mixtures are new."""
+        names, results = [], []
+        for number, (of_batch, pixels) in enumerate(self._groups(pictures)):
+            inputs = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
+            result = reconstruct(self.model, inputs, seed + number)
+            owners = result.assignment.expand(len(result.mixed), -1, -1)
+            results.append(result._replace(assignment=owners))
+            names += np.array(of_batch).reshape(-1, self.num_sources).tolist()
+        if not results:
+            raise ValueError(f'a mixture takes {self.num_sources} picture(s), and fewer that can be read were given')
+        return names, Reconstructions(*(torch.cat(parts) for parts in zip(*results, strict=True)))
+
+    def _groups(self, pictures: Pictures) -> Iterator[tuple[list[str], np.ndarray]]:
+        """Yield names and pixels of whole groups; what a broken picture leaves of one waits for the next batch."""
+        names, pixels = [], []
+        for of_batch, read in self.read(pictures):
+            names, pixels = names + of_batch, [*pixels, *read]
+            whole = len(names) // self.num_sources * self.num_sources
+            if whole:
+                yield names[:whole], np.stack(pixels[:whole])
+            names, pixels = names[whole:], pixels[whole:]
+
+
+def hidden_errors(result: Reconstructions) -> np.ndarray:
+    """Give the root of the mean squared difference over each picture's hidden pixels, from 0 to 255: (G, K)."""
+    size, num_sources = tuple(result.mixed.shape[-2:]), result.sources.shape[1]
+    hidden = ~visible(resize_assignment(result.assignment, size), num_sources)[:, :, None]
+    squares = (result.reconstructed.float() - result.sources.float()).square().mean(dim=2, keepdim=True)
+    return ((squares * hidden).sum((2, 3, 4)) / hidden.sum((2, 3, 4))).sqrt().cpu().numpy()

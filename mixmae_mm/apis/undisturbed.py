@@ -1,0 +1,45 @@
+"""Using models so that the program around, its training above all, does not notice."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from mmengine.logging import MMLogger
+from torch import nn
+
+from mixmae_mm.utils.seed import kept_randomness
+
+
+@contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode, without gradients; afterwards modes and random states are what they were.
+
+    Every part gets its own mode back, since frozen ones evaluate in training too.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    with kept_randomness(), torch.no_grad(), _uncompiled():
+        model.eval()
+        try:
+            yield
+        finally:
+            for module, training in modes:
+                module.training = training
+
+
+def _uncompiled() -> AbstractContextManager:
+    """Run what is compiled as it is written: compiling for other shapes takes minutes, and may end at a limit."""
+    stance = getattr(torch.compiler, 'set_stance', None)  # since PyTorch 2.6
+    return nullcontext() if stance is None else stance('force_eager')
+
+
+@contextmanager
+def quiet_log(level: int = logging.WARNING) -> Iterator[None]:
+    """Keep what is less than a warning out of the log; afterwards the log is as it was."""
+    log = MMLogger.get_current_instance()
+    before = log.level
+    log.setLevel(max(before, level))
+    try:
+        yield
+    finally:
+        log.setLevel(before)

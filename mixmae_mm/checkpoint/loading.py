@@ -1,0 +1,213 @@
+"""Weights in: an encoder, or a whole pre-training model, from a file; or a clear word on why not."""
+
+import logging
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mixmae_mm.checkpoint.key_mapping import DECODER, ENCODER, POSITIONS, Layout, find_layout, our_name, to_ours
+from mixmae_mm.checkpoint.report import LoadReport
+from mixmae_mm.utils.safe_io.weights_file import read_weights
+
+if TYPE_CHECKING:  # models import this module
+    from mixmae_mm.models.utils.mixins import Fitted
+
+MIN_SHARE = 0.95
+NEW_IN_TRANSFER = re.compile(r'(norm\d+|fc_norm)\.(weight|bias)|segment_embed')
+"""Names that no file need hold: the norms of intermediate outputs and of pooled features, which only transfer has, and
+the segment embedding, which only mixtures need."""
+
+TABLES = re.compile(r'(.*\.)?(absolute_pos_embed|pos_embed|decoder_pos_embed)')
+"""Names that every file must hold: weights go with the table of positions that they were trained with."""
+
+WITHOUT_PLACE = {
+    re.compile(r'segment_embed'): 'only mixtures need it (dropped, or folded where fold_segments says so)',
+    re.compile(r'(norm\d*|fc_norm)\.(weight|bias)'): 'the norm of an output that this encoder does not give',
+    re.compile(r'dist_token'): 'a distillation token, with its row of the position table',
+    re.compile(r'.*\.attn_mask'): 'masks are made anew',
+    re.compile(r'(.*\.)?(\w*pos_embed|relative_position_bias_table)_grid'): 'the sides of the stored table',
+}
+"""Names of an encoder that one of ours need not have, and why."""
+
+
+def load_backbone(
+    backbone: nn.Module, checkpoint: str, prefix: str | None = None, min_share: float = MIN_SHARE
+) -> LoadReport:
+    """Load an encoder from a checkpoint of any model around it, in any layout of `mixmae_mm.checkpoint.key_mapping`.
+
+    Position tables are stretched to the encoder's grid and windows. Nothing is changed unless all is well. The report
+    goes to the log.
+
+    Args:
+        backbone: What to fill.
+        checkpoint: The file, .pth or .safetensors, or its address.
+        prefix: What stands before the encoder's names in the file; None finds it.
+        min_share: Parameters that the file must hold over those of the encoder.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it does not hold enough of the encoder, or is of another one.
+    """
+    hint = 'Check that it is a checkpoint of the same encoder, and its prefix'
+    return _load(backbone, checkpoint, prefix, min_share, ENCODER, hint)
+
+
+def load_pretrainer(model: nn.Module, checkpoint: str, prefix: str | None = None) -> LoadReport:
+    """Load a whole pre-training model, from one of our files, an official one (MAE, MixMIM) or mmpretrain's.
+
+    Args:
+        model: What to fill, a `MixingPretrainer`.
+        checkpoint: The file.
+        prefix: What stands before all names in the file, if something does.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it does not hold the whole model, holds more of it, or is of another size.
+    """
+    hint = (
+        'Check that it is a checkpoint of the same model, decoder and all; one of an encoder alone loads by the '
+        "backbone's init_cfg"
+    )
+    return _load(model, checkpoint, prefix, 1.0, '', hint)
+
+
+def load_pretrained(backbone: BaseModule) -> None:
+    """Load the checkpoint that an encoder's `init_cfg` names, if it does, and strike it from there.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it does not hold the encoder.
+    """
+    for config in take_pretrained(backbone):
+        load_backbone(backbone, config['checkpoint'], config.get('prefix'), config.get('min_share', MIN_SHARE))
+
+
+def take_pretrained(module: BaseModule) -> list[dict]:
+    """Strike `Pretrained` from an `init_cfg`, from which mmengine would load whatever happens to fit, and give it."""
+    configs = [module.init_cfg] if isinstance(module.init_cfg, dict) else module.init_cfg or []
+    module.init_cfg = [config for config in configs if config['type'] != 'Pretrained']
+    return [config for config in configs if config['type'] == 'Pretrained']
+
+
+def _load(
+    module: nn.Module, checkpoint: str, prefix: str | None, min_share: float, part: str, hint: str
+) -> LoadReport:
+    """Fill a module whose names stand behind `part` among our names."""
+    file = read_weights(checkpoint)
+    try:
+        layout = find_layout(file, prefix)
+        ours = to_ours(file, layout, _rows_for_positions(module, part))
+        weights = {name.removeprefix(part): x for name, x in ours.items() if name.startswith(part)}
+        report = _compare(module, file, layout, weights, part)
+        _check_share(report, min_share, file)
+        _check_places(module, weights)
+        fitted, tables = fit(module, weights)
+        _check_sizes(module, fitted)
+    except ValueError as error:
+        raise ValueError(f'{checkpoint} does not go with this {type(module).__name__}: {error}. {hint}') from error
+    report.checkpoint = checkpoint
+    report.note_tables(tables)
+    module.load_state_dict(fitted, strict=False)
+    print_log(str(report), logger='current', level=logging.WARNING if report.doubtful else logging.INFO)
+    return report
+
+
+def _rows_for_positions(module: nn.Module, part: str) -> int | None:
+    """Count the rows of the position table of a plain ViT, that of CLS included; None where there is none."""
+    table = module.state_dict().get(POSITIONS.removeprefix(part))
+    return None if table is None else table.shape[1]
+
+
+def fit(module: nn.Module, weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], 'dict[str, Fitted]']:
+    """Have each part of a module stretch the stored tables to its own sizes; the weights given stay as they are.
+
+    Returns:
+        The weights, and what became of each table, by its name.
+
+    Raises:
+        ValueError: a table that cannot be stretched.
+    """
+    fitted, tables = dict(weights), {}
+    for name, part in module.named_modules():
+        if hasattr(part, 'fit_stored'):
+            tables |= part.fit_stored(fitted, f'{name}.' if name else '')
+    return fitted, tables
+
+
+def _compare(
+    module: nn.Module, file: Mapping[str, Tensor], layout: Layout, weights: Mapping[str, Tensor], part: str
+) -> LoadReport:
+    """Tell by the names what of a file goes where; `weights` has the module's names."""
+    here = module.state_dict()
+    parameters = dict(module.named_parameters())
+    wanted = {name: p.numel() for name, p in parameters.items() if not _may_be_new(name)}
+    missing = sorted(wanted.keys() - weights.keys())
+    share = 1 - sum(wanted[name] for name in missing) / sum(wanted.values())
+    report = LoadReport(type(module).__name__, str(layout), share, missing=missing)
+    report.fresh = sorted(parameters.keys() - weights.keys() - wanted.keys())
+    for theirs in file:
+        if not theirs.startswith(layout.root):
+            report.skipped[theirs] = 'another model'
+            continue
+        ours = our_name(theirs, layout)
+        name = ours.removeprefix(part)
+        if not ours.startswith(part) or name not in here:
+            report.skipped[theirs] = _reason(ours)
+        else:
+            report.loaded[name] = theirs
+    return report
+
+
+def _reason(name: str) -> str:
+    """Say why a tensor, by our name for it, is left out."""
+    if not name.startswith(ENCODER):
+        parts = {DECODER: 'decoder', 'head': 'head'}
+        return next((what for start, what in parts.items() if name.startswith(start)), 'another part of the model')
+    name = name.removeprefix(ENCODER)
+    return next((why for pattern, why in WITHOUT_PLACE.items() if pattern.fullmatch(name)), 'no place here')
+
+
+def _may_be_new(name: str) -> bool:
+    """Tell whether a parameter, of an encoder or of a model around it, may start anew."""
+    return NEW_IN_TRANSFER.fullmatch(name.removeprefix(ENCODER)) is not None
+
+
+def _check_share(report: LoadReport, min_share: float, file: Mapping[str, Tensor]) -> None:
+    """Refuse weights that leave too much of the module, or a table of positions, as it was initialised."""
+    few = report.share < min_share
+    names = report.missing if few else [name for name in report.missing if TABLES.fullmatch(name)]
+    if names:
+        needed = 'all are needed' if min_share == 1 else f'at least {min_share:.0%} are needed'
+        raise ValueError(
+            f'taken to have {report.layout}, it holds {report.share:.0%} of the parameters, '
+            f'{needed if few else "but not all tables of positions"}. Missing: {names[:3]}; found: {sorted(file)[:3]}'
+        )
+
+
+def _check_places(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Refuse an encoder or decoder of which only a part would be used: a deeper one, or one with more in its blocks."""
+    inside = (ENCODER, DECODER) if any(name.startswith(ENCODER) for name in weights) else ''
+    stray = sorted(name for name in weights.keys() - module.state_dict().keys() if name.startswith(inside))
+    known = [*WITHOUT_PLACE, NEW_IN_TRANSFER]
+    stray = [name for name in stray if not any(pattern.fullmatch(name.removeprefix(ENCODER)) for pattern in known)]
+    if stray:
+        raise ValueError(
+            f'there is no place here for {len(stray)} of its tensors, such as {stray[:3]}: build the model as the file '
+            'was trained'
+        )
+
+
+def _check_sizes(module: nn.Module, fitted: Mapping[str, Tensor]) -> None:
+    """Refuse weights of other shapes, before any is copied."""
+    here = module.state_dict()
+    wrong = [name for name in fitted if name in here and here[name].shape != fitted[name].shape]
+    if wrong:
+        name = wrong[0]
+        raise ValueError(
+            f'it is of another size: {name} is {tuple(fitted[name].shape)} in the file and {tuple(here[name].shape)} '
+            f'here, and {len(wrong) - 1} more differ'
+        )

@@ -1,6 +1,0 @@
-"""Checks before a run starts: classes that agree, loaders that give batches, metrics that can be computed."""
-
-from mixmae_mm.checks.config import check_config
-from mixmae_mm.checks.loaders import open_loaders
-
-__all__ = ['check_config', 'open_loaders']

@@ -1,0 +1,1 @@
+"""Samplers whose order depends on the seed and the position alone."""

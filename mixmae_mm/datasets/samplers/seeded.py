@@ -1,0 +1,109 @@
+"""Samplers whose indices carry a seed, so that what happens to a sample depends on nothing but where it stands.
+
+Loader workers are otherwise seeded anew, and alike, every epoch, and a resumed run cannot restore their state.
+"""
+
+import itertools
+from collections.abc import Iterator
+
+import torch
+from mmengine.dataset import DefaultSampler, InfiniteSampler
+
+from mixmae_mm.registry import DATA_SAMPLERS
+from mixmae_mm.utils.seed import fold
+
+CHUNK = 65_536  # indices made into Python numbers at a time: a list of 14 million takes half a gigabyte
+
+
+class SeededIndex(int):
+    """An index into a dataset with the seed of this one visit.
+
+    Pickling keeps the seed, so it reaches the loader workers; adding, subtracting and the remainder keep it too, which
+    is how dataset wrappers (concatenated, repeated) get from their index to the wrapped dataset's.
+    """
+
+    seed: int
+
+    def __new__(cls, index: int, seed: int) -> 'SeededIndex':
+        """Join an index and its seed."""
+        self = super().__new__(cls, index)
+        self.seed = seed
+        return self
+
+    def __reduce__(self) -> tuple:
+        """Pickle both numbers, as `int` alone would drop the seed."""
+        return SeededIndex, (int(self), self.seed)
+
+    def __add__(self, other: int) -> 'SeededIndex':
+        """Shift the index."""
+        return SeededIndex(int(self) + other, self.seed)
+
+    def __sub__(self, other: int) -> 'SeededIndex':
+        """Shift the index back, as a concatenated dataset does."""
+        return SeededIndex(int(self) - other, self.seed)
+
+    def __mod__(self, other: int) -> 'SeededIndex':
+        """Wrap the index round, as a repeated dataset does."""
+        return SeededIndex(int(self) % other, self.seed)
+
+
+@DATA_SAMPLERS.register_module()
+class SeededSampler(DefaultSampler):
+    """mmengine's sampler for epochs, with a seed folded from the run's seed, the epoch and the index.
+
+    The indices and their order are mmengine's; the epoch is held as a tensor rather than a list.
+    """
+
+    def __iter__(self) -> Iterator[SeededIndex]:
+        """Yield this rank's indices of the epoch."""
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        order = _order(len(self.dataset), self.shuffle, generator)
+        return (SeededIndex(index, fold(self.seed, self.epoch, index)) for index in self._part(order))
+
+    def _part(self, order: torch.Tensor) -> Iterator[int]:
+        """Yield every so many of all indices (N,), starting over at the end until all ranks have as many."""
+        for start in range(self.rank, self.total_size, CHUNK * self.world_size):
+            end = min(start + CHUNK * self.world_size, self.total_size)
+            yield from order[torch.arange(start, end, self.world_size) % len(order)].tolist()
+
+
+@DATA_SAMPLERS.register_module()
+class SeededInfiniteSampler(InfiniteSampler):
+    """mmengine's sampler for iterations, with a seed folded from the run's seed and the position in the stream.
+
+    Positions are counted over all ranks, from the start of the run.
+    """
+
+    def _infinite_indices(self) -> Iterator[int]:
+        """Yield the indices of one epoch after the other, for all ranks."""
+        generator = torch.Generator().manual_seed(self.seed)
+        while True:
+            for part in _order(self.size, self.shuffle, generator).split(CHUNK):
+                yield from part.tolist()
+
+    def _indices_of_rank(self) -> Iterator[SeededIndex]:
+        """Yield this rank's part of the stream from its start."""
+        return self._indices_after(0)
+
+    def _indices_after(self, num_samples: int) -> Iterator[SeededIndex]:
+        """Yield this rank's part of the stream, without its first `num_samples`."""
+        start = self.rank + num_samples * self.world_size
+        positions = itertools.count(start, self.world_size)
+        indices = itertools.islice(self._infinite_indices(), start, None, self.world_size)
+        stream = zip(positions, indices, strict=False)  # both without end
+        return (SeededIndex(index, fold(self.seed, position)) for position, index in stream)
+
+    def skip(self, num_samples: int) -> None:
+        """Go to an absolute position of this rank's stream, as a resumed loop asks; nothing is loaded.
+
+        Raises:
+            ValueError: the position is negative.
+        """
+        if num_samples < 0:
+            raise ValueError(f'cannot skip {num_samples} samples: the number must not be negative')
+        self.indices = self._indices_after(num_samples)
+
+
+def _order(size: int, shuffle: bool, generator: torch.Generator) -> torch.Tensor:
+    """Give the indices of an epoch (N,), int64, as mmengine orders them."""
+    return torch.randperm(size, generator=generator) if shuffle else torch.arange(size)

@@ -1,0 +1,181 @@
+"""Broken samples of any dataset are skipped, counted and listed; too many of them stop a run.
+
+`PictureDataset` does so by itself. For the labelled datasets of other libraries the pipeline is wrapped.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.dataset import BaseDataset, Compose
+from mmengine.logging import print_log
+from torch.utils.data import Dataset
+
+from mixmae_mm.datasets.corrupt_images import UnreadableCount
+from mixmae_mm.datasets.transforms.load_image import UnreadablePictureError
+from mixmae_mm.utils.names import shown
+
+FEWEST = 10  # unreadable pictures, as many as which never stop a run: in a small set one or two are a large share
+LARGEST = 0.1  # share of unreadable pictures that is allowed, unless a dataset says another
+
+
+def note_unreadable(
+    unreadable: UnreadableCount,
+    place: tuple[int, str],
+    error: Exception,
+    root: str,
+    share: float | None = None,
+    all_below: bool = False,
+) -> None:
+    """Warn of a picture the first time it is met, with the number of such pictures so far, and list it.
+
+    Args:
+        unreadable: The count of the dataset.
+        place: The picture's index in the dataset, and its path.
+        error: What was raised.
+        root: Where the pictures of the dataset lie.
+        share: How many of all images may be corrupt, as the dataset's `max_unreadable` says; None if it has none.
+        all_below: Whether those count that other processes, or an earlier part of the run, have listed below `root`:
+            where nothing else lies there.
+
+    Raises:
+        ValueError: it is one too many.
+    """
+    index, path = place
+    if unreadable.flags[index]:
+        return
+    listed = unreadable.note(index, path, str(error).removeprefix(f'{shown(path)}: '), root)
+    count = listed if all_below else int(unreadable.flags.sum())
+    text = f'unreadable picture skipped ({count} so far): {error}'
+    print_log(text, logger='current', level=logging.WARNING)
+    if count > max(FEWEST, (LARGEST if share is None else share) * len(unreadable.flags)):
+        raise ValueError(_too_large_a_share(unreadable, count, error, root, share))
+
+
+def _too_large_a_share(
+    unreadable: UnreadableCount, count: int, error: Exception, root: str, share: float | None
+) -> str:
+    """Say how many pictures are broken, which, and what to do."""
+    listed, total = unreadable.listed, len(unreadable.flags)
+    first = listed.first(root) if listed else [str(error)]
+    where = f'all are listed in {listed.file}, the first of them' if listed else 'the last of them'
+    allowed = 'are allowed' if share is None else 'max_unreadable allows'
+    higher = '' if share is None else '; or set max_unreadable of the dataset higher'
+    again = ', remove the list and go on with --resume' if listed else ''
+    return (
+        f'{count:,} of {total:,} pictures of {root!r} ({count / total:.1%}) cannot be read, more '
+        f'than the {LARGEST if share is None else share:.1%} that {allowed}; {where}:'
+        + ''.join(f'\n  {line}' for line in first)
+        + f'\nFix or remove them{again}{higher}'
+    )
+
+
+class SkippingPipeline(Compose):
+    """The pipeline of a dataset with labels, in which a sample whose files or labels are broken does not end the run.
+
+    In training such a sample gives None, for which mmengine takes another one. In evaluation the next sound sample
+    stands in for it, marked by `left_out`, so that `PartialEvaluator` keeps it out of the metrics.
+
+    Broken is what a transform that loads cannot read (`LoadImageFromFile`, `LoadAnnotations`, ...), and a label that is
+    none of the classes; what other transforms raise ends the run, as it is their fault or that of their settings.
+
+    Args:
+        dataset: Of mmengine; its transforms are taken.
+        evaluating: Whether each sample counts.
+        num_classes: Labels are below it; None if that is not known.
+    """
+
+    def __init__(self, dataset: BaseDataset, evaluating: bool, num_classes: int | None) -> None:
+        self.transforms = dataset.pipeline.transforms
+        self.dataset, self.evaluating, self.num_classes = dataset, evaluating, num_classes
+        self.unreadable = UnreadableCount(len(dataset))
+
+    def __call__(self, data: dict) -> dict | None:
+        """Run the transforms.
+
+        Raises:
+            ValueError: too many samples are broken.
+        """
+        self.unreadable.write()
+        sample = {key: data.get(key) for key in ('img_path', 'img_id')}
+        result = self._attempt(data)
+        if result is None or result is not Broken or not self.evaluating:
+            return None if result is Broken else result
+        for step in range(1, len(self.dataset)):
+            result = self._attempt(self.dataset.get_data_info((int(data['sample_idx']) + step) % len(self.dataset)))
+            if result is not None and result is not Broken:
+                return _marked(result, sample)
+        raise ValueError(f'no sample of {self.dataset.data_root!r} can be read; see the warnings above')
+
+    def _attempt(self, data: dict) -> Any:
+        """Run the transforms; `Broken` where they cannot be."""
+        index, path = int(data['sample_idx']), str(data.get('img_path'))
+        try:
+            return self._run(data)
+        except UnreadablePictureError as error:
+            note_unreadable(self.unreadable, (index, path), error, self.dataset.data_root or '')
+            if self.unreadable.flags.all():
+                raise ValueError(f'none of the {len(self.dataset):,} samples can be read, the last: {error}') from error
+        return Broken
+
+    def _run(self, data: dict) -> dict | None:
+        """Run the transforms.
+
+        Raises:
+            UnreadablePictureError: the sample is broken.
+            ImportError: a library is missing.
+        """
+        path = shown(str(data.get('img_path')))
+        ignored = getattr(self.dataset, 'ignore_index', 255)
+        for transform in self.transforms:
+            loads = type(transform).__name__.startswith('Load')
+            try:
+                data = transform(data)
+            except (ImportError, UnreadablePictureError):
+                raise
+            except Exception as error:  # broken bytes make decoders raise nearly anything
+                if not loads:
+                    raise
+                raise UnreadablePictureError(f'{path}: {type(error).__name__}: {error}') from error
+            if data is None:
+                return None
+            if loads and (reason := mask_fault(data, self.num_classes, ignored)):
+                raise UnreadablePictureError(f'{path}: {reason}')
+        return data
+
+
+class Broken:
+    """What stands for a sample that cannot be had, where None stands for one that a transform gives up."""
+
+
+def _marked(result: dict, sample: dict) -> dict:
+    """Mark a sample as one that stands in for another."""
+    samples = result['data_samples']
+    for one in samples if isinstance(samples, list) else [samples]:
+        one.set_metainfo(dict(left_out=sample))
+    return result
+
+
+def mask_fault(data: Mapping, num_classes: int | None, ignored: int) -> str:
+    """Say what is wrong with a mask that was loaded; '' if nothing is."""
+    mask, size = data.get('gt_seg_map'), data.get('ori_shape')
+    if mask is None:
+        return ''
+    if size is not None and mask.shape[:2] != tuple(size[:2]):
+        return f'the mask is {mask.shape[1]} x {mask.shape[0]}, the image {size[1]} x {size[0]}'
+    wrong = mask[(mask >= num_classes) & (mask != ignored)] if num_classes else ()
+    return f'the mask has label {wrong.max()}, where classes are 0 to {num_classes - 1}' if len(wrong) else ''
+
+
+def skip_unreadable(dataset: Dataset, evaluating: bool, num_classes: int | None) -> None:
+    """Have broken samples skipped by the datasets of mmengine among a dataset and those that it repeats or joins."""
+    if isinstance(dataset, BaseDataset) and not hasattr(dataset, 'unreadable'):
+        of_masks = num_classes if hasattr(dataset, 'reduce_zero_label') else None  # mmdet's may have stuff besides
+        dataset.pipeline = SkippingPipeline(dataset, evaluating, of_masks)
+    for one in inner_datasets(dataset):
+        skip_unreadable(one, evaluating, num_classes)
+
+
+def inner_datasets(dataset: Dataset) -> list[Dataset]:
+    """Return the datasets that a dataset repeats or joins."""
+    return [dataset.dataset] if hasattr(dataset, 'dataset') else list(getattr(dataset, 'datasets', ()))

@@ -1,0 +1,40 @@
+"""The transform that makes augmentation a pure function of the run's seed and the sample's position."""
+
+from mmcv.transforms import BaseTransform
+
+from mixmae_mm.datasets.samplers.seeded import SeededIndex
+from mixmae_mm.registry import TRANSFORMS
+from mixmae_mm.utils.seed import seed_cpu
+
+
+@TRANSFORMS.register_module()
+class SeedSample(BaseTransform):
+    """Seed Python, numpy and torch from the seed that the sample's index carries; goes first in a pipeline.
+
+    Augmentations then do not repeat between epochs, and do not change with the number of workers or with a resume.
+
+    Where a pipeline gives a sample up (a crop without any object, say), mmengine draws another, whose index carries no
+    seed; the draw and all that follows then go on from the first one's seed.
+    """
+
+    def __init__(self) -> None:
+        self.has_seeded = False
+
+    def transform(self, results: dict) -> dict:
+        """Seed, and hand the sample on as it is.
+
+        Raises:
+            ValueError: the index carries no seed, because the loader's sampler does not give any.
+        """
+        index = results.get('sample_idx')
+        if not isinstance(index, SeededIndex):
+            if self.has_seeded:
+                return results
+            raise ValueError(
+                f'SeedSample needs an index with a seed, got {index!r}: set the sampler of this loader to '
+                "dict(type='mixmae_mm.SeededSampler', shuffle=True), or to mixmae_mm.SeededInfiniteSampler "
+                'for a loop over iterations, or take SeedSample out of its pipeline'
+            )
+        seed_cpu(index.seed)
+        self.has_seeded = True
+        return results

@@ -1,0 +1,1 @@
+"""What a Runner is given: hooks, optimizers, strategies, and the checks before it starts."""

@@ -1,0 +1,6 @@
+"""Checks before a run starts: classes that agree, loaders that give batches, metrics that can be computed."""
+
+from mixmae_mm.engine.checks.config import check_config
+from mixmae_mm.engine.checks.loaders import open_loaders
+
+__all__ = ['check_config', 'open_loaders']

@@ -1,0 +1,77 @@
+"""Pictures that cannot be read, listed in the run's work folder."""
+
+import os
+from collections.abc import Iterator
+
+from mmengine.dist import barrier, is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch.utils.data import Dataset
+
+from mixmae_mm.datasets.corrupt_images import UnreadableCount
+from mixmae_mm.datasets.skip_corrupt import inner_datasets
+from mixmae_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class UnreadableListHook(Hook):
+    """List the images that cannot be read in `<work_dir>/unreadable.txt`: path, tab, reason.
+
+    Those of training, validation and tests.
+
+    Each stands there once, whichever process and loader worker met it. A run that starts anew begins the list anew; a
+    resumed one goes on with it.
+
+    Args:
+        name: The file's name in the work folder.
+
+    Raises:
+        ValueError: that is no name of a file.
+    """
+
+    def __init__(self, name: str = 'unreadable.txt') -> None:
+        if not isinstance(name, str) or not name or os.path.basename(name) != name:
+            raise ValueError(f'name must be that of a file in the work folder, got {name!r}')
+        self.name = name
+
+    def before_train(self, runner: Runner) -> None:
+        """Tell the datasets where the list is."""
+        file = self._file(runner)
+        if runner.iter == 0 and is_main_process() and os.path.exists(file):
+            os.remove(file)
+        barrier()  # no process adds before
+        self._tell(runner, runner.train_dataloader.dataset)
+
+    def before_val(self, runner: Runner) -> None:
+        """Tell the validation datasets where the list is."""
+        self._tell(runner, runner.val_dataloader.dataset)
+
+    def before_test(self, runner: Runner) -> None:
+        """Tell the test datasets where the list is."""
+        self._tell(runner, runner.test_dataloader.dataset)
+
+    def after_train(self, runner: Runner) -> None:
+        """Say how many there were."""
+        file = self._file(runner)
+        if is_main_process() and os.path.exists(file):
+            with open(file, 'rb') as lines:
+                count = sum(b'\t' in line for line in lines)
+            runner.logger.warning(f'{count:,} unreadable picture{"s" * (count > 1)} skipped; all are listed in {file}')
+
+    def _tell(self, runner: Runner, dataset: Dataset) -> None:
+        """Tell a dataset, and those in it, where the list is."""
+        for unreadable in unreadable_counts(dataset):
+            unreadable.list_in(self._file(runner))
+
+    def _file(self, runner: Runner) -> str:
+        """Name the list."""
+        return os.path.join(runner.work_dir, self.name)
+
+
+def unreadable_counts(dataset: Dataset) -> Iterator[UnreadableCount]:
+    """Return the counts of a dataset and of those that it repeats or joins."""
+    for owner in (dataset, getattr(dataset, 'pipeline', None)):
+        if hasattr(owner, 'unreadable'):
+            yield owner.unreadable
+    for one in inner_datasets(dataset):
+        yield from unreadable_counts(one)

@@ -1,0 +1,1 @@
+"""Layer decay, and optimizer wrappers that know the precision."""

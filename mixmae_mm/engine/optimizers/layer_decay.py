@@ -1,0 +1,75 @@
+"""Optimisers that know how deep a parameter stands."""
+
+from mmengine.optim import DefaultOptimWrapperConstructor
+from torch import nn
+
+from mixmae_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mixmae_mm.utils.validation import check_flag, check_positive
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """Learning rates that shrink from the head down to the patches, for models of mmpretrain, mmdet and mmseg alike.
+
+    The backbone tells its depths by `get_layer_depth`. As in the official MixMIM and MAE, parameters with one dimension
+    (biases, norms) get no weight decay; everything else does. Parameters are gathered in one group for each pair of
+    scale and decay.
+
+    `paramwise_cfg` takes:
+        decay_rate: Factor from one layer to the layer below; 1 leaves all learning rates alone. Needed.
+        head_decay: Whether all that is not backbone stands one layer below the scale of 1, like the last block. That is
+            the official rule, under which nothing trains at the full learning rate; otherwise heads do.
+        no_decay: Parts of names whose parameters get no weight decay either, such as `relative_position_bias_table`.
+
+    Raises:
+        ValueError: settings that are unknown or cannot be, or a backbone that does not tell its depths although
+            `decay_rate` is not 1.
+    """
+
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
+        settings = dict(paramwise_cfg or {})
+        unknown = set(settings) - {'decay_rate', 'head_decay', 'no_decay'}
+        if unknown or 'decay_rate' not in settings:
+            raise ValueError(
+                f'paramwise_cfg takes decay_rate (needed), head_decay and no_decay, got {sorted(settings) or "nothing"}'
+            )
+        check_positive(decay_rate=settings['decay_rate'])
+        check_flag(head_decay=settings.get('head_decay', True))
+        parts = settings.get('no_decay', ())
+        if not isinstance(parts, list | tuple) or not all(isinstance(part, str) and part for part in parts):
+            raise ValueError(f'no_decay takes a list of parts of names, got {parts!r}')
+        super().__init__(optim_wrapper_cfg, settings)
+        self.decay_rate = settings['decay_rate']
+        self.head_decay = settings.get('head_decay', True)
+        self.no_decay = tuple(parts)
+
+    def add_params(self, params: list[dict], module: nn.Module, **kwargs: object) -> None:
+        """Fill `params` with the groups of a model."""
+        groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+        for name, parameter in module.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            key = self._scale(module, name), self._is_decayed(name, parameter)
+            groups.setdefault(key, []).append(parameter)
+        for (scale, decayed), members in sorted(groups.items()):
+            group = {'params': members, 'lr': self.base_lr * scale, 'lr_scale': scale}
+            params.append(group if decayed else {**group, 'weight_decay': 0.0})
+
+    def _scale(self, model: nn.Module, name: str) -> float:
+        """Give the factor of a parameter's learning rate."""
+        if self.decay_rate == 1:
+            return 1.0
+        if not name.startswith('backbone.'):
+            return self.decay_rate if self.head_decay else 1.0
+        if not hasattr(getattr(model, 'backbone', None), 'get_layer_depth'):
+            raise ValueError(
+                f'decay_rate {self.decay_rate} needs a backbone with get_layer_depth(name, prefix), which '
+                f'{type(model.backbone).__name__} has not: set decay_rate=1.0, or add the method'
+            )
+        layer, num_layers = model.backbone.get_layer_depth(name, 'backbone.')
+        return self.decay_rate ** (num_layers - 1 - layer)
+
+    def _is_decayed(self, name: str, parameter: nn.Parameter) -> bool:
+        """Tell whether a parameter gets the optimiser's weight decay."""
+        spared = parameter.ndim <= 1 or name.endswith('.bias') or any(part in name for part in self.no_decay)
+        return not spared

@@ -1,0 +1,64 @@
+"""Labelled images, a folder a class, and their features.
+
+Letters: B pictures, C channels, D features, H x W pixels.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mixmae_mm.datasets.file_list import Listing
+from mixmae_mm.datasets.image_reader import PictureReader
+from mixmae_mm.utils.names import shown
+from mixmae_mm.utils.seed import kept_randomness
+
+Labelled = dict[str, int]
+"""Files, each with the number of its class."""
+
+
+def label_by_folder(listing: Listing, classes: Sequence[str]) -> Labelled:
+    """Label the images of a folder of class folders by these, whose names stand in the order of labels.
+
+    Raises:
+        ValueError: An image lies outside the folders of `classes`.
+    """
+    root, labels = Path(listing.root), {name: label for label, name in enumerate(classes)}
+    found = {}
+    for entry in listing:
+        inside = Path(entry['img_path']).relative_to(root)
+        if inside.parts[0] not in labels:
+            raise ValueError(
+                f'{shown(str(inside))} in {shown(listing.root)} is in none of the class folders '
+                f'{", ".join(classes[:10])}'
+            )
+        found[entry['img_path']] = labels[inside.parts[0]]
+    return found
+
+
+def read_labelled(labelled: Labelled, read: PictureReader) -> tuple[Tensor, Tensor]:
+    """Read images, (B, C, H, W), with their labels, (B,); corrupt ones are left out, with a warning.
+
+    Raises:
+        ValueError: None of them can be read.
+    """
+    batches = [(names, torch.from_numpy(pixels).permute(0, 3, 1, 2)) for names, pixels in read(labelled)]
+    if not batches:
+        raise ValueError(f'none of {len(labelled)} labelled images can be read, such as {shown(next(iter(labelled)))}')
+    names = [name for some, _ in batches for name in some]
+    return torch.cat([pixels for _, pixels in batches]), torch.tensor([labelled[name] for name in names])
+
+
+@kept_randomness()  # a DataLoader draws a seed for its workers
+@torch.no_grad()
+def extract(
+    encoder: nn.Module, normalise: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]
+) -> tuple[Tensor, Tensor]:
+    """Compute the mean of the last map of each picture; labels go along: two of (B, D) and (B,)."""
+    device = next(encoder.parameters()).device
+    features, labels = [], []
+    for pictures, label in batches:
+        features.append(encoder(normalise(pictures.to(device).float()))[-1].mean((2, 3)))
+        labels.append(label.to(device))
+    return torch.cat(features), torch.cat(labels)

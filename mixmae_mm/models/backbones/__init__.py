@@ -1,0 +1,1 @@
+"""Encoders, for pre-training and transfer alike."""

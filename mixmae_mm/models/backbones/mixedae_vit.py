@@ -1,0 +1,147 @@
+"""MixedAEViT: a plain vision transformer that can recognise which patches of a mixture belong together.
+
+One class for pre-training and transfer.
+
+Letters: B images or mixtures, K sources, C channels, H x W pixels, h x w = N patches, n <= N of them encoded.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mixmae_mm.mixing import homologous, resize_assignment, take
+from mixmae_mm.models.backbones.plain_vit import EXTRA, PlainViT
+from mixmae_mm.models.backbones.vit_archs import check_blocks, one_of
+from mixmae_mm.models.utils.homologous_attention import TopKeys, TrueKeys
+from mixmae_mm.models.utils.mixins import Fitted
+from mixmae_mm.registry import MODELS
+from mixmae_mm.utils.validation import check_share, check_whole
+
+ATTENTIONS = ('homologous', 'true', 'global')
+
+
+class Encoded(NamedTuple):
+    """What the encoder says of a batch."""
+
+    maps: tuple[Tensor, ...]
+    """A map (B, C, h, w) for each of `out_indices`; cells of nobody are 0."""
+    cls: Tensor
+    """The CLS token where the last of the maps was taken, (B, C)."""
+    precision: dict[int, Tensor]
+    """For each block with homologous attention: share of kept keys that are of the query's own source, a scalar."""
+
+
+@MODELS.register_module()
+class MixedAEViT(PlainViT):
+    """Plain vision transformer with homologous attention for mixtures (MixedAE, arXiv 2303.17152).
+
+    Called without an assignment it is an ordinary ViT for pictures of any size: no setting below changes what it
+    computes then. Of the settings only their existence is the paper's; the defaults are choices (docs/mixedae.md).
+
+    Args:
+        arch: As all that is not named here, a setting of `PlainViT`.
+        num_sources: K. With 1, the default, there is no segment embedding.
+        segment_embedding: Add to every token a learned vector of its source's place in the group.
+        attention: 'homologous' keeps the keys that a query guesses to be of its own source, 'true' those that are (a
+            control: the map is told), 'global' keeps all.
+        topk_ratio: Keys that a query keeps over the number of patches; None for 1 / K.
+        homologous_layers: The blocks, from 0, with that attention; None for all but the first.
+        exempt_cls: CLS is never dropped nor counted among the kept keys. Otherwise it is one of them.
+        fold_segments: On loading weights that have a segment embedding into a model without, add its mean to the
+            patch embedding's bias instead of dropping it.
+        settings: More of `PlainViT`.
+
+    Raises:
+        ValueError: an unknown `attention`, or settings that do not fit each other.
+    """
+
+    def __init__(
+        self,
+        arch: str | dict = 'base',
+        num_sources: int = 1,
+        segment_embedding: bool = True,
+        attention: str = 'homologous',
+        topk_ratio: float | None = None,
+        homologous_layers: Sequence[int] | None = None,
+        exempt_cls: bool = True,
+        fold_segments: bool = False,
+        **settings: object,
+    ) -> None:
+        super().__init__(arch, **settings)
+        check_whole(num_sources=num_sources)
+        depth = self.arch.depth
+        self.num_sources = num_sources
+        self.attention = one_of(ATTENTIONS, attention, 'attention')
+        self.topk_ratio = 1 / num_sources if topk_ratio is None else topk_ratio
+        check_share('the patches', above_zero=True, topk_ratio=self.topk_ratio)
+        layers = range(1, depth) if homologous_layers is None else homologous_layers
+        self.homologous_layers = check_blocks(layers, depth, 'homologous_layers')
+        self.exempt_cls = exempt_cls
+        self.fold_segments = fold_segments
+        self.register_parameter('segment_embed', None)
+        if segment_embedding and num_sources > 1:
+            self.segment_embed = nn.Parameter(torch.empty(num_sources, self.arch.embed_dims).normal_(std=0.02))
+        self._freeze()
+
+    def forward(self, images: Tensor, assignment: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Encode plain images, or mixtures.
+
+        Args:
+            images: (B, C, H, W), any height and width.
+            assignment: Which source each cell shows, (B or 1, cells, cells), all of them some source; cells are whole
+                patches.
+
+        Returns:
+            A map (B, C, ceil(H / patch), ceil(W / patch)) for each of `out_indices`.
+
+        Raises:
+            ValueError: cells that patches would cut.
+        """
+        return super().forward(images) if assignment is None else self.encode(images, assignment).maps
+
+    def encode(self, images: Tensor, assignment: Tensor | None = None, shown: Tensor | None = None) -> Encoded:
+        """Encode, and tell more than the maps.
+
+        Args:
+            images: (B, C, H, W).
+            assignment: As in `forward`; entries may be `NOBODY`.
+            shown: Numbers of the patches that are not nobody's, (B or 1, n): only those are encoded, as in MAE. None
+                for all.
+
+        Raises:
+            ValueError: cells that patches would cut, or a model with windows.
+        """
+        if self.window is not None:
+            raise ValueError('mixtures are encoded without windows: leave window_size out for pre-training')
+        tokens, grid = self.embed(images)
+        sources = None if assignment is None else resize_assignment(assignment, grid).flatten(1)
+        if shown is not None:
+            tokens = take(tokens, shown)
+            sources = None if sources is None else take(sources[..., None], shown)[..., 0]
+        if sources is not None and self.segment_embed is not None:
+            tokens = tokens + self.segment_embed[sources]
+        rules = {} if sources is None else self._rules(homologous(sources))
+        outputs = self.run_blocks(tokens, rules)
+        measured = {i: rule.precision for i, rule in rules.items() if getattr(rule, 'precision', None) is not None}
+        return Encoded(self.lay_out(outputs, grid, shown), outputs[self.out_indices[-1]][:, 0], measured)
+
+    def _rules(self, same: Tensor) -> dict[int, TopKeys] | dict[int, TrueKeys]:
+        """Make the attention rule of each block that has one; `same` tells which patches share a source (B, n, n)."""
+        if self.attention == 'global':
+            return {}
+        if self.attention == 'true':
+            return dict.fromkeys(self.homologous_layers, TrueKeys(same, EXTRA))
+        extra, same = EXTRA if self.exempt_cls else 0, F.pad(same, (EXTRA, 0, EXTRA, 0), value=False)
+        return {index: TopKeys(self.topk_ratio, extra, same) for index in self.homologous_layers}
+
+    def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
+        """Fit the position table, and drop or fold segments that this model has not, in place."""
+        fitted = super().fit_stored(state_dict, prefix)
+        segments = state_dict.pop(f'{prefix}segment_embed', None) if self.segment_embed is None else None
+        bias = f'{prefix}patch_embed.proj.bias'
+        if segments is not None and self.fold_segments and bias in state_dict:
+            state_dict[bias] = state_dict[bias] + segments.mean(dim=0)
+        return fitted

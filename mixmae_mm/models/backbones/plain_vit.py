@@ -1,0 +1,260 @@
+"""PlainViT: the vision transformer that MixedAEViT is when it sees plain pictures.
+
+Parameter names and initialisation are those of the official MAE, so that its weights load with nothing but a prefix,
+and ours are read by whatever reads MAE's.
+
+Letters: B images, C channels, H x W pixels, h x w = N patches, n <= N of them encoded.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from mixmae_mm.checkpoint.loading import load_pretrained
+from mixmae_mm.mixing import put_back
+from mixmae_mm.models.backbones.vit_archs import check_blocks, one_of, read_arch
+from mixmae_mm.models.utils.attention import Attention, Select
+from mixmae_mm.models.utils.layers import Block, PatchEmbed, init_linear_layers
+from mixmae_mm.models.utils.mixins import FitsStored, Fitted, KeepsSettings, fit_stored_table, keep_grid
+from mixmae_mm.models.utils.padding import (
+    PADDING,
+    blank_pixels,
+    blank_tokens,
+    count_tokens,
+    find_pictures,
+    picture_labels,
+    place_table,
+)
+from mixmae_mm.models.utils.pos_embed import Size, pair, token_table
+from mixmae_mm.models.utils.vit_windows import WindowedAttention, plan_blocks
+from mixmae_mm.models.utils.windows import Windows
+from mixmae_mm.utils.validation import check_each, check_encoder, check_flag, check_positive, check_whole
+
+FINALS = ('norm', 'raw', 'mean', 'cls')
+EXTRA = 1  # tokens without a place: CLS
+
+
+class PlainViT(KeepsSettings, FitsStored, BaseModule):
+    """Vision transformer for pictures of any size; what does not fill a patch is padded with zeros.
+
+    Args:
+        arch: One of `vit_arch.ARCHS`, or a dict with `embed_dims`, `depth` and `num_heads`.
+        img_size: Pixels, a side or (H, W), for which the position table is made, rounded up to whole patches; other
+            sizes stretch it.
+        patch_size: Pixels a side of a patch.
+        in_channels: Channels of the pictures.
+        mlp_ratio: Width of the hidden layers over the width of the tokens.
+        drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 over the blocks.
+        out_indices: The blocks to return, from 0 or, negative, from the end; blocks after the last are not run.
+        final: What becomes of the last block's output: 'norm' is the map after the final norm, 'raw' before it. For
+            classification it is a map of one cell: 'mean' of all patches with a norm after it, as in MAE's fine-tuning
+            (`fc_norm`), or 'cls', the CLS token after the final norm.
+        train_positions: Train the position table, as MAE's fine-tuning does; its pre-training does not.
+        window_size: Patches of the windows, a side or (h, w), that all blocks but `global_blocks` look inside: for
+            large pictures (ViTDet, arXiv 2203.16527); CLS is left out then. None for a ViT whose blocks see all.
+        global_blocks: The blocks, from 0, that still see all.
+        pad_value: What the host fills pictures up with to those of a batch's size, after normalising: it is hidden from
+            attention. Take a value that no pixel has in all channels. None where pictures fill their batch.
+        frozen_stages: 0 freezes the embeddings, s also the first s blocks, all blocks also the final norm; -1 nothing.
+        norm_eps: Added to the variance in every LayerNorm.
+        with_cp: Recompute blocks in the backward pass to save memory.
+        init_cfg: mmengine's; `dict(type='Pretrained', checkpoint=...)` loads weights of any layout that
+            `mixmae_mm.checkpoint.loading` knows, and raises when they are of another model; `prefix` and `min_share` go
+            to `load_backbone`.
+
+    Raises:
+        ValueError: an unknown `arch` or `final`, blocks that there are not, or CLS asked of a ViT with windows.
+    """
+
+    def __init__(
+        self,
+        arch: str | dict = 'base',
+        img_size: int | Size = 224,
+        patch_size: int = 16,
+        in_channels: int = 3,
+        mlp_ratio: float = 4.0,
+        drop_path_rate: float = 0.0,
+        out_indices: Sequence[int] = (-1,),
+        final: str = 'norm',
+        train_positions: bool = False,
+        window_size: int | Size | None = None,
+        global_blocks: Sequence[int] = (),
+        pad_value: float | None = None,
+        frozen_stages: int = -1,
+        norm_eps: float = 1e-6,
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        check_encoder(patch_size, in_channels, frozen_stages, mlp_ratio, drop_path_rate, pad_value)
+        check_positive(norm_eps=norm_eps)
+        check_flag(train_positions=train_positions)
+        self.arch = read_arch(arch)
+        dims, depth = self.arch.embed_dims, self.arch.depth
+        self.patch_size = patch_size
+        self.grid = tuple(-(-side // patch_size) for side in pair(img_size))
+        check_each(partial(check_whole, -depth), out_indices=out_indices)
+        self.out_indices = check_blocks([i + depth if i < 0 else i for i in out_indices], depth, 'out_indices')
+        self.final = one_of(FINALS, final, 'final')
+        self.window = None if window_size is None else pair(window_size)
+        self.windowed = self._find_windowed(global_blocks)
+        self.pad_value = pad_value
+        self.frozen_stages = frozen_stages
+        self.with_cp = with_cp
+        self.cls_token = nn.Parameter(torch.empty(1, 1, dims).normal_(std=0.02))
+        self.pos_embed = nn.Parameter(token_table(self.grid, dims, EXTRA), requires_grad=train_positions)
+        keep_grid(self, 'pos_embed', self.grid)
+        self.patch_embed = PatchEmbed(patch_size, in_channels, dims, norm=False)
+        self.blocks = self._build_blocks(mlp_ratio, drop_path_rate, norm_eps)
+        if final != 'raw' and depth - 1 in self.out_indices:
+            self.add_module('fc_norm' if final == 'mean' else 'norm', nn.LayerNorm(dims, norm_eps))
+        init_linear_layers(self)
+        nn.init.xavier_uniform_(self.patch_embed.proj.weight.flatten(1))  # in place: as if it were a linear layer
+        self._freeze()
+
+    def _build_blocks(self, mlp_ratio: float, drop_path_rate: float, norm_eps: float) -> nn.ModuleList:
+        """Make the blocks; drop path grows linearly over them."""
+        arch = self.arch
+        rates = [drop_path_rate * block / max(arch.depth - 1, 1) for block in range(arch.depth)]
+        kinds = [WindowedAttention if block in self.windowed else Attention for block in range(arch.depth)]
+        return nn.ModuleList(
+            Block(arch.embed_dims, arch.num_heads, mlp_ratio, rate, norm_eps, kind)
+            for rate, kind in zip(rates, kinds, strict=True)
+        )
+
+    def _find_windowed(self, global_blocks: Sequence[int]) -> tuple[int, ...]:
+        """Name the blocks that look inside windows."""
+        seeing_all = check_blocks(global_blocks, self.arch.depth, 'global_blocks')
+        if self.window is None:
+            return ()
+        if self.final == 'cls':
+            raise ValueError("with window_size there is no CLS: take 'norm', 'raw' or 'mean' for final")
+        return tuple(block for block in range(self.arch.depth) if block not in seeing_all)
+
+    @property
+    def extra(self) -> int:
+        """Count the tokens before the patches."""
+        return EXTRA if self.window is None else 0
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Encode pictures (B, C, H, W): a map (B, C, ceil(H / patch), ceil(W / patch)) for each of `out_indices`."""
+        sizes = find_pictures(images, self.pad_value)
+        tokens, grid = self.embed(blank_pixels(images, sizes), sizes)
+        padding = picture_labels(count_tokens(sizes, self.patch_size), grid, images.device)
+        rules = plan_blocks(self.arch.depth, grid, padding, self.windowed, self.window, self.extra, images.device)
+        return self.lay_out(self.run_blocks(tokens, rules), grid, padding=padding)
+
+    def embed(self, images: Tensor, sizes: Size | Tensor | None = None) -> tuple[Tensor, Size]:
+        """Embed patches with their place in their picture: (B, N, C), and the grid (h, w).
+
+        Args:
+            images: (B, C, H, W).
+            sizes: Height and width of the pictures in it, as `find_pictures` gives them; None if all fill the batch.
+        """
+        bottom, right = (-side % self.patch_size for side in images.shape[-2:])
+        x = self.patch_embed(F.pad(images, (0, right, 0, bottom)) if bottom or right else images)
+        grid = tuple(x.shape[1:3])
+        shown = grid if sizes is None else count_tokens(sizes, self.patch_size)
+        positions = place_table(self.pos_embed[:, EXTRA:], self.grid, shown, grid)
+        return (x + positions).flatten(1, 2), grid
+
+    def run_blocks(self, tokens: Tensor, rules: Mapping[int, Select | Windows] | None = None) -> dict[int, Tensor]:
+        """Put CLS, if there is one, before tokens (B, n, C) and transform them.
+
+        Args:
+            tokens: Patches, all or some.
+            rules: What the patches may see, for the blocks in which it is not everything.
+
+        Returns:
+            For each of `out_indices` the tokens after that block, (B, extra + n, C); after the last, as `final` says.
+        """
+        cls = (self.cls_token + self.pos_embed[:, :EXTRA])[:, : self.extra]
+        x = torch.cat([cls.expand(tokens.shape[0], -1, -1), tokens], dim=1)
+        outputs = {}
+        for index, block in enumerate(self.blocks[: max(self.out_indices) + 1]):
+            x = self._run(block, x, (rules or {}).get(index))
+            if index in self.out_indices:
+                outputs[index] = self.norm(x) if self._is_last(index) and self.final in ('norm', 'cls') else x
+        return outputs
+
+    def lay_out(
+        self, outputs: Mapping[int, Tensor], grid: Size, shown: Tensor | None = None, padding: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Make maps of what the blocks gave; patches not among `shown` (B or 1, n), or of `padding`, are 0."""
+        return tuple(self._to_map(outputs[index], index, grid, shown, padding) for index in self.out_indices)
+
+    def _is_last(self, index: int) -> bool:
+        """Tell whether a block is the last."""
+        return index == self.arch.depth - 1
+
+    def _run(self, block: Block, x: Tensor, rule: Select | Windows | None) -> Tensor:
+        """Run a block, or have it recomputed in the backward pass."""
+        if self.with_cp and torch.is_grad_enabled():
+            return checkpoint(block, x, rule, use_reentrant=False)
+        return block(x, rule)
+
+    def _to_map(self, x: Tensor, index: int, grid: Size, shown: Tensor | None, padding: Tensor | None) -> Tensor:
+        """Lay a block's tokens (B, extra + n, C) out on their grid, or pool the last one's to a map of one cell."""
+        patches = x[:, self.extra :]
+        if padding is not None:
+            patches = blank_tokens(patches.unflatten(1, grid), padding).flatten(1, 2)
+        if self._is_last(index) and self.final == 'cls':
+            return x[:, 0, :, None, None]
+        if self._is_last(index) and self.final == 'mean':
+            share = 1 if padding is None else (padding != PADDING).flatten(1).float().mean(dim=1, keepdim=True)
+            return self.fc_norm(patches.mean(dim=1) / share)[..., None, None]
+        patches = patches if shown is None else put_back(patches, shown, grid[0] * grid[1])
+        return patches.transpose(1, 2).unflatten(2, grid).contiguous()  # RoIAlign of mmcv misreads other maps
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Tell how deep a parameter stands, for layer-wise decay: its id and the number of ids.
+
+        MAE's rule: 0 for the embeddings, 1 to N for the N blocks, N + 1 for what follows. The learning rate's scale is
+        decay ** (number of ids - 1 - id).
+        """
+        ids = self.arch.depth + 2
+        name = param_name.removeprefix(prefix)
+        if name.startswith('blocks.'):
+            return int(name.split('.')[1]) + 1, ids
+        return (0 if name.startswith(('cls_token', 'pos_embed', 'segment_embed', 'patch_embed')) else ids - 1), ids
+
+    def init_weights(self) -> None:
+        """Load what `init_cfg` asks for; everything else was initialised at construction.
+
+        Raises:
+            ValueError: the file holds another model.
+        """
+        load_pretrained(self)
+        super().init_weights()
+
+    def train(self, mode: bool = True) -> 'PlainViT':
+        """Switch drop path on or off; frozen blocks stay in evaluation mode."""
+        super().train(mode)
+        self._freeze()
+        return self
+
+    def _freeze(self) -> None:
+        """Stop gradients and drop path in what is frozen, and gradients in what no output needs."""
+        if self.frozen_stages >= 0:
+            embeddings = [p for name, p in self.named_parameters(recurse=False)]
+            norms = [self.norm] if self.frozen_stages >= self.arch.depth and hasattr(self, 'norm') else []
+            for frozen in (*embeddings, self.patch_embed, *self.blocks[: self.frozen_stages], *norms):
+                frozen.requires_grad_(False)
+                if isinstance(frozen, nn.Module):
+                    frozen.eval()
+        self.blocks[max(self.out_indices) + 1 :].requires_grad_(False)
+        if not self.extra:
+            self.cls_token.requires_grad_(False)
+
+    def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
+        """Fit a stored position table to this grid, in place.
+
+        Raises:
+            ValueError: its length fits neither this grid nor a square.
+        """
+        return fit_stored_table(state_dict, f'{prefix}pos_embed', self.grid, EXTRA)

@@ -1,0 +1,1 @@
+"""Heads: the reconstruction loss."""

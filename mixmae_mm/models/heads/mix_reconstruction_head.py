@@ -1,0 +1,90 @@
+"""What the decoder's predictions are compared with, and how they become pictures again.
+
+Letters: G mixtures, K sources, N cells, C channels, H x W pixels, P = cell_size * cell_size * C.
+"""
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from mixmae_mm.mixing import MixedImages, cells_of, images_of, visible
+from mixmae_mm.registry import MODELS
+from mixmae_mm.utils.validation import check_positive, check_whole
+
+
+@MODELS.register_module()
+class MixReconstructionHead(BaseModule):
+    """Mean squared error over the pixels of hidden cells.
+
+    Args:
+        cell_size: Pixels a side of a cell.
+        hidden_only: Leave out the cells that the mixture shows, as MixMIM and MAE do.
+        norm_pix: Compare with each cell's pixels normalised by their own mean and unbiased variance, as MAE does.
+        eps: Added to the variance.
+        init_cfg: mmengine's.
+    """
+
+    def __init__(
+        self,
+        cell_size: int = 32,
+        norm_pix: bool = True,
+        eps: float = 1e-6,
+        hidden_only: bool = True,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        check_whole(cell_size=cell_size)
+        check_positive(eps=eps)
+        self.hidden_only = hidden_only
+        self.cell_size = cell_size
+        self.norm_pix = norm_pix
+        self.eps = eps
+
+    def loss(self, predictions: Tensor, images: MixedImages) -> dict[str, Tensor]:
+        """Compare predictions (G, K, N, P) with what the mixtures hide; every hidden cell weighs the same."""
+        self._check_cells(predictions, images)
+        targets = cells_of(images.sources, self.cell_size)
+        if self.norm_pix:
+            mean, std = self._statistics(targets)
+            targets = (targets - mean) / std
+        errors = (predictions.float() - targets).square().mean(dim=-1)
+        if not self.hidden_only:
+            return {'loss_reconstruction': errors.mean()}
+        hidden = ~visible(images.assignment.flatten(1), errors.shape[1]).expand_as(errors)
+        return {'loss_reconstruction': (errors * hidden).sum() / hidden.sum()}
+
+    def reconstruct(self, predictions: Tensor, images: MixedImages) -> Tensor:
+        """Show the sources with their hidden cells as predicted: (G, K, N, P) -> normalised images (G, K, C, H, W).
+
+        With `norm_pix` the mean and the spread of each predicted cell are those of the original, since the decoder
+        leaves them out.
+        """
+        cells = cells_of(images.sources, self.cell_size)
+        predictions = predictions.float()
+        if self.norm_pix:
+            mean, std = self._statistics(cells)
+            predictions = predictions * std + mean
+        shown = visible(images.assignment.flatten(1), cells.shape[1])
+        grid = tuple(images.assignment.shape[-2:])
+        return images_of(torch.where(shown[..., None], cells, predictions), self.cell_size, grid)
+
+    def _check_cells(self, predictions: Tensor, images: MixedImages) -> None:
+        """See that what is predicted (G, K, N, P) are this head's cells of these pictures.
+
+        Raises:
+            ValueError: they are others.
+        """
+        cells, channels = images.assignment[0].numel(), images.sources.shape[2]
+        numbers = self.cell_size**2 * channels
+        if predictions.shape[2:] != (cells, numbers) or images.sources[0, 0].numel() != cells * numbers:
+            raise ValueError(
+                f'{predictions.shape[2]} cells of {predictions.shape[3]} numbers are predicted, for pictures of '
+                f'{tuple(images.sources.shape[-2:])} pixels with {channels} channels in {cells} cells of '
+                f'{self.cell_size} x {self.cell_size}: set cell_size of data_preprocessor, neck and head to the same, '
+                "and the neck's image_channels to those of the pictures"
+            )
+
+    def _statistics(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the mean and standard deviation of each cell, (..., P) -> two of (..., 1)."""
+        variance, mean = torch.var_mean(cells, dim=-1, keepdim=True)
+        return mean, (variance + self.eps).sqrt()

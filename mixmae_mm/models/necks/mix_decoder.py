@@ -1,0 +1,138 @@
+"""The decoder: tokens of a mixture in, pixels of every source out.
+
+Letters: G mixtures, K sources, N cells, C channels, P = cell_size * cell_size * image_channels.
+"""
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mixmae_mm.mixing import put_back, take, unmix
+from mixmae_mm.models.utils.layers import Block, init_linear_layers
+from mixmae_mm.models.utils.mixins import FitsStored, Fitted, fit_stored_table, keep_grid
+from mixmae_mm.models.utils.pos_embed import Size, pair, resize_table, token_table
+from mixmae_mm.registry import MODELS
+from mixmae_mm.utils.validation import check_flag, check_positive, check_whole
+
+
+@MODELS.register_module()
+class MixDecoder(FitsStored, BaseModule):
+    """Un-mix the encoder's tokens, and predict the pixels of each source by plain transformer blocks.
+
+    Parameter names are those of the official MixMIM (and MAE).
+
+    Args:
+        in_channels: Channels of the encoder's last map.
+        grid_size: Cells, a side or (h, w), for which the position table is made; other grids stretch it.
+        cell_size: Pixels a side of a cell.
+        image_channels: Channels of the pictures.
+        embed_dims: Channels of the decoder.
+        depth: Number of blocks.
+        num_heads: Heads of each block.
+        cls_token: Take the encoder's CLS token along: each source's sequence begins with it, as in MAE.
+        norm_eps: Added to the variance in every LayerNorm; MixMIM has 1e-5, MAE 1e-6.
+        init_cfg: mmengine's.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        grid_size: int | Size = 7,
+        cell_size: int = 32,
+        image_channels: int = 3,
+        embed_dims: int = 512,
+        depth: int = 8,
+        num_heads: int = 16,
+        cls_token: bool = False,
+        norm_eps: float = 1e-5,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        sizes = dict(in_channels=in_channels, cell_size=cell_size, image_channels=image_channels)
+        check_whole(**sizes, embed_dims=embed_dims, num_heads=num_heads)
+        check_whole(0, depth=depth)
+        check_positive(norm_eps=norm_eps)
+        check_flag(cls_token=cls_token)
+        self.grid = pair(grid_size)
+        self.cls_token = cls_token
+        self.mask_token = nn.Parameter(torch.empty(1, 1, embed_dims))
+        nn.init.trunc_normal_(self.mask_token, std=0.02)
+        self.decoder_pos_embed = nn.Parameter(token_table(self.grid, embed_dims, int(cls_token)), False)
+        keep_grid(self, 'decoder_pos_embed', self.grid)
+        self.decoder_embed = nn.Linear(in_channels, embed_dims)
+        self.decoder_blocks = nn.ModuleList(Block(embed_dims, num_heads, norm_eps=norm_eps) for _ in range(depth))
+        self.decoder_norm = nn.LayerNorm(embed_dims, norm_eps)
+        self.decoder_pred = nn.Linear(embed_dims, cell_size**2 * image_channels)
+        init_linear_layers(self)
+
+    def forward(
+        self,
+        features: tuple[Tensor, ...],
+        assignment: Tensor,
+        num_sources: int,
+        cls: Tensor | None = None,
+        shown: Tensor | None = None,
+    ) -> Tensor:
+        """Predict every cell of every source, shown or hidden.
+
+        Args:
+            features: The encoder's maps; the last, (G, C, h, w), is used.
+            assignment: Which source each cell shows, (G or 1, h, w).
+            num_sources: K.
+            cls: The encoder's CLS token of each mixture, (G, C), where `cls_token` is set.
+            shown: Numbers of the cells that are not nobody's, (G or 1, n); None for all.
+
+        Returns:
+            Predicted pixels (G, K, N, P), cells row by row, in a cell (row, column, channel).
+
+        Raises:
+            ValueError: what the encoder gives is no map, not on the grid of the cells, or lacks CLS.
+        """
+        grid = _check_map(features[-1], assignment, self.decoder_embed.in_features)
+        tokens = self._embed(features[-1].flatten(2).transpose(1, 2), shown)
+        sequences = unmix(tokens, assignment.flatten(1), self.mask_token[0, 0], num_sources)
+        if self.cls_token:
+            if cls is None:
+                raise ValueError('cls_token is set, but the encoder gives no CLS token: set cls_token=False')
+            copies = self.decoder_embed(cls)[:, None, None].expand(-1, num_sources, -1, -1)
+            sequences = torch.cat([copies, sequences], dim=2)
+        extra = int(self.cls_token)
+        x = sequences.flatten(0, 1) + resize_table(self.decoder_pos_embed, self.grid, grid, extra)
+        for block in self.decoder_blocks:
+            x = block(x)
+        return self.decoder_pred(self.decoder_norm(x)[:, extra:]).unflatten(0, (-1, num_sources))
+
+    def _embed(self, tokens: Tensor, shown: Tensor | None) -> Tensor:
+        """Bring tokens (G, N, C) to the decoder's width, or those that are shown; the others are to be filled."""
+        if shown is None:
+            return self.decoder_embed(tokens)
+        return put_back(self.decoder_embed(take(tokens, shown)), shown, tokens.shape[1])
+
+    def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
+        """Fit a stored position table to this grid, in place."""
+        return fit_stored_table(state_dict, f'{prefix}decoder_pos_embed', self.grid, int(self.cls_token))
+
+
+def _check_map(features: Tensor, assignment: Tensor, channels: int) -> Size:
+    """See that the encoder's features have these channels and lie on the grid of the cells, and give it.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if features.ndim != 4:
+        raise ValueError(
+            f'the encoder gives {tuple(features.shape)}, not maps (G, C, h, w): switch its pooling off '
+            '(gap_before_final_norm=False for ConvNeXt)'
+        )
+    grid = tuple(features.shape[-2:])
+    if grid != tuple(assignment.shape[-2:]):
+        raise ValueError(
+            f"the encoder's last map is {grid[0]} x {grid[1]}, but there are {assignment.shape[-2]} x "
+            f'{assignment.shape[-1]} cells: set cell_size to the stride of the last map'
+        )
+    if features.shape[1] != channels:
+        raise ValueError(
+            f"the encoder's last map has {features.shape[1]} channels, and the decoder is for {channels}: set "
+            'in_channels of the neck to those of the map'
+        )
+    return grid

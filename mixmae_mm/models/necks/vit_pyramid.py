@@ -1,0 +1,122 @@
+"""ViTPyramid: maps of several strides from a plain ViT, whose maps all have one.
+
+Letters: B images, C channels, h x w patches.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mixmae_mm.registry import MODELS
+from mixmae_mm.utils.validation import check_list, check_whole
+
+SCALES = (4, 2, 1, 0.5)
+
+
+@MODELS.register_module()
+class ChannelNorm(nn.LayerNorm):
+    """LayerNorm over the channels of each place of a map: what other places hold, padding say, does not matter."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize (B, C, h, w)."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+@MODELS.register_module()
+class ViTPyramid(BaseModule):
+    """A neck that rescales the last map, or one map for each scale, for FPN, UPerHead or, by itself, ViTDet's heads.
+
+    Maps grow by 2 x 2 deconvolutions of stride 2, with a norm and GELU between two, and shrink by max pooling. With one
+    map in, `halve` and `out_channels` it is ViTDet's simple feature pyramid (arXiv 2203.16527); with a map for each
+    scale that of BEiT, MAE and iBOT.
+
+    Args:
+        in_channels: Channels of the maps.
+        scales: What the maps' sides are multiplied by: 4, 2, 1 or 0.5 each. At a patch of 16 px these four give the
+            strides 4, 8, 16 and 32.
+        halve: Halve the channels with each doubling of the sides, as ViTDet does; otherwise they stay.
+        out_channels: Give each map these channels by a 1 x 1 and a 3 x 3 convolution, each with a norm, and add one map
+            that keeps every second place of the last, as ViTDet does. None leaves the maps to an FPN or another head.
+        norm_cfg: mmcv's setting of the norms; None is LayerNorm over channels, as in ViTDet.
+        init_cfg: mmengine's.
+
+    Raises:
+        ValueError: channels that are none or too few to halve, another scale, or a norm without a type.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        scales: Sequence[float] = SCALES,
+        halve: bool = False,
+        out_channels: int | None = None,
+        norm_cfg: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        check_list(scales=scales)
+        if not all(scale in SCALES for scale in scales):
+            raise ValueError(f'scales {tuple(scales)} must be some of {SCALES}')
+        check_whole(int(max(1, *scales)) if halve else 1, in_channels=in_channels)
+        check_whole(out_channels=1 if out_channels is None else out_channels)
+        if norm_cfg is not None and not (isinstance(norm_cfg, Mapping) and 'type' in norm_cfg):
+            raise ValueError(f"norm_cfg must be a dict with a type, such as dict(type='SyncBN'), got {norm_cfg!r}")
+        widths = [in_channels // int(max(scale, 1)) if halve else in_channels for scale in scales]
+        self.levels = nn.ModuleList(
+            _rescale(in_channels, width, scale, norm_cfg) for width, scale in zip(widths, scales, strict=True)
+        )
+        self.outputs = None
+        if out_channels is not None:
+            self.outputs = nn.ModuleList(_convolve(width, out_channels, norm_cfg) for width in widths)
+
+    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Rescale maps (B, C, h, w), one for all scales or one each, to (B, C', scale * h, scale * w).
+
+        Raises:
+            ValueError: another number of maps.
+        """
+        if len(maps) not in (1, len(self.levels)):
+            raise ValueError(
+                f'{len(maps)} maps for {len(self.levels)} scales: set out_indices of the backbone to one block, or to '
+                'as many as there are scales'
+            )
+        maps = [*maps] * (len(self.levels) // len(maps))
+        maps = [level(x) for level, x in zip(self.levels, maps, strict=True)]
+        if self.outputs is not None:
+            maps = [output(x) for output, x in zip(self.outputs, maps, strict=True)]
+            maps.append(F.max_pool2d(maps[-1], kernel_size=1, stride=2))
+        return tuple(x.contiguous() for x in maps)  # RoIAlign of mmcv misreads other maps
+
+
+def _norm(channels: int, norm_cfg: dict | None) -> nn.Module:
+    """Make a norm; mmcv is imported only where it has to find one, since it warns where it has no compiled ops."""
+    if norm_cfg is None:
+        return ChannelNorm(channels, eps=1e-6)
+    from mmcv.cnn import build_norm_layer
+
+    return build_norm_layer(norm_cfg, channels)[1]
+
+
+def _rescale(channels: int, width: int, scale: float, norm_cfg: dict | None) -> nn.Module:
+    """Make what multiplies a map's sides by a scale and gives it `width` channels."""
+    if scale == SCALES[-1]:
+        return nn.MaxPool2d(2, ceil_mode=True)
+    if scale == 1:
+        return nn.Identity()
+    if scale == SCALES[1]:
+        return nn.ConvTranspose2d(channels, width, 2, stride=2)
+    half = channels if width == channels else channels // 2
+    first, last = nn.ConvTranspose2d(channels, half, 2, stride=2), nn.ConvTranspose2d(half, width, 2, stride=2)
+    return nn.Sequential(first, _norm(half, norm_cfg), nn.GELU(), last)
+
+
+def _convolve(channels: int, width: int, norm_cfg: dict | None) -> nn.Module:
+    """Make the two convolutions, each with a norm, that give a map of the pyramid its channels."""
+    return nn.Sequential(
+        nn.Conv2d(channels, width, 1, bias=False),
+        _norm(width, norm_cfg),
+        nn.Conv2d(width, width, 3, padding=1, bias=False),
+        _norm(width, norm_cfg),
+    )

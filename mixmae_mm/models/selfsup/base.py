@@ -1,0 +1,99 @@
+"""What the pre-training models share: from mixed images to losses or pictures.
+
+Letters: B images, G mixtures, K sources, C channels, H x W pixels.
+"""
+
+from typing import NamedTuple
+
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from mixmae_mm.checkpoint.loading import load_pretrainer, take_pretrained
+from mixmae_mm.mixing import MixedImages
+from mixmae_mm.registry import MODELS
+
+
+class Reconstructions(NamedTuple):
+    """Pictures to look at, uint8."""
+
+    sources: Tensor
+    """The originals of each mixture, (G, K, C, H, W)."""
+    mixed: Tensor
+    """What the encoder saw, (G, C, H, W)."""
+    reconstructed: Tensor
+    """Each original as decoded: predicted where it was hidden, itself where it was shown, (G, K, C, H, W)."""
+    assignment: Tensor
+    """Which source each cell showed, (G or 1, h, w)."""
+
+
+class MixingPretrainer(BaseModel):
+    """Mix images, encode the mixtures, reconstruct every source. A method says how it encodes.
+
+    Args:
+        data_preprocessor: Where images are mixed, a `MixingDataPreprocessor`.
+        backbone: The encoder.
+        neck: The decoder, a `MixDecoder`.
+        head: The loss, a `MixReconstructionHead`.
+        init_cfg: mmengine's; `dict(type='Pretrained', checkpoint=...)` loads encoder and decoder from a file of ours or
+            an official one (MAE, MixMIM), and raises when it does not hold all of them.
+    """
+
+    def __init__(
+        self, data_preprocessor: dict, backbone: dict, neck: dict, head: dict, init_cfg: dict | None = None
+    ) -> None:
+        super().__init__(MODELS.build(data_preprocessor), init_cfg)
+        self.backbone = MODELS.build(backbone)
+        self.neck = MODELS.build(neck)
+        self.head = MODELS.build(head)
+
+    def init_weights(self) -> None:
+        """Load what `init_cfg` asks for, over whatever the parts load; all else was initialised at construction.
+
+        Raises:
+            ValueError: the file does not hold the whole model.
+        """
+        files = take_pretrained(self)
+        super().init_weights()
+        for file in files:
+            load_pretrainer(self, file['checkpoint'], file.get('prefix'))
+
+    def forward(
+        self, inputs: Tensor | MixedImages, data_samples: object = None, mode: str = 'tensor'
+    ) -> dict[str, Tensor] | Reconstructions | tuple[Tensor, ...]:
+        """Answer as mmengine's models do.
+
+        Args:
+            inputs: Normalised images (B, C, H, W), or what the preprocessor mixed of them.
+            data_samples: Not used: nothing is labelled.
+            mode: 'loss' gives named losses, 'predict' `Reconstructions`, 'tensor' the encoder's maps of plain images;
+                of mixtures what `encode` gives of mixtures.
+
+        Raises:
+            ValueError: an unknown mode.
+        """
+        if mode == 'tensor':
+            return self.encode(inputs) if isinstance(inputs, MixedImages) else self.backbone(inputs)
+        images = inputs if isinstance(inputs, MixedImages) else self.data_preprocessor.mix(inputs)
+        if mode == 'loss':
+            return self.loss(images)
+        if mode == 'predict':
+            return self.predict(images)
+        raise ValueError(f"mode '{mode}' is unknown: take 'loss', 'predict' or 'tensor'")
+
+    def encode(self, images: MixedImages) -> tuple[Tensor, ...]:
+        """Encode mixtures: maps (G, C, h, w)."""
+        raise NotImplementedError
+
+    def decode(self, images: MixedImages) -> Tensor:
+        """Predict the pixels of every source of every mixture: (G, K, N, P)."""
+        return self.neck(self.encode(images), images.assignment, images.sources.shape[1])
+
+    def loss(self, images: MixedImages) -> dict[str, Tensor]:
+        """Tell how far the predictions of what is hidden are off."""
+        return self.head.loss(self.decode(images), images)
+
+    def predict(self, images: MixedImages) -> Reconstructions:
+        """Reconstruct the sources, as pictures."""
+        reconstructed = self.head.reconstruct(self.decode(images), images)
+        pictures = [self.data_preprocessor.denormalise(x) for x in (images.sources, images.mixed, reconstructed)]
+        return Reconstructions(*pictures, images.assignment)

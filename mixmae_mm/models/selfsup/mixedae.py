@@ -1,0 +1,82 @@
+"""MixedAE, and with other settings MAE and naive mixing: wiring only.
+
+Letters: G mixtures, K sources, N cells, P pixels of a cell times channels, C channels.
+"""
+
+from torch import Tensor, nn
+
+from mixmae_mm.mixing import MixedImages, take
+from mixmae_mm.models.backbones.mixedae_vit import Encoded
+from mixmae_mm.models.selfsup.base import MixingPretrainer
+from mixmae_mm.registry import MODELS
+from mixmae_mm.utils.validation import check_whole
+
+
+@MODELS.register_module()
+class MixedAE(MixingPretrainer):
+    """Mixtures whose patches are to recognise each other (MixedAE, arXiv 2303.17152).
+
+    With one source and hidden cells, and no contrastive term, it is MAE (arXiv 2111.06377); with several, global
+    attention, no segment embedding and no contrastive term, it is MAE with naive mixing.
+
+    Args:
+        data_preprocessor: Where images are mixed, a `MixingDataPreprocessor`.
+        backbone: The encoder, a `MixedAEViT` for the same number of sources.
+        neck: The decoder, a `MixDecoder`.
+        head: The reconstruction loss, a `MixReconstructionHead`.
+        contrast: A loss of features (G, N, C) and labels (G, N), such as `HomologousContrastiveLoss`; None for none.
+        projection_dims: Compare the features after a hidden layer and a linear one of so many channels; None compares
+            them as they are.
+        init_cfg: As of `MixingPretrainer`.
+
+    Raises:
+        ValueError: `projection_dims` is no number, or preprocessor and encoder are for different numbers of sources.
+    """
+
+    def __init__(
+        self,
+        data_preprocessor: dict,
+        backbone: dict,
+        neck: dict,
+        head: dict,
+        contrast: dict | None = None,
+        projection_dims: int | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor, backbone, neck, head, init_cfg)
+        self.contrast = None if contrast is None else MODELS.build(contrast)
+        dims = self.backbone.arch.embed_dims
+        self.projection = nn.Identity()
+        if projection_dims is not None:
+            check_whole(projection_dims=projection_dims)
+            self.projection = nn.Sequential(nn.Linear(dims, dims), nn.GELU(), nn.Linear(dims, projection_dims))
+        if self.backbone.num_sources != self.data_preprocessor.num_sources:
+            raise ValueError(
+                f'the preprocessor mixes {self.data_preprocessor.num_sources} images and the encoder is for '
+                f'{self.backbone.num_sources}: set num_sources of both to the same'
+            )
+
+    def encode(self, images: MixedImages) -> Encoded:
+        """Encode mixtures; of MAE's images only what is not hidden."""
+        return self.backbone.encode(images.mixed, images.assignment, images.shown)
+
+    def decode(self, images: MixedImages, encoded: Encoded | None = None) -> Tensor:
+        """Predict the pixels of every source of every mixture: (G, K, N, P)."""
+        encoded = self.encode(images) if encoded is None else encoded
+        cls = encoded.cls if self.neck.cls_token else None
+        return self.neck(encoded.maps, images.assignment, images.sources.shape[1], cls, images.shown)
+
+    def loss(self, images: MixedImages) -> dict[str, Tensor]:
+        """Tell how far off predictions and features are, and how well each block guessed."""
+        encoded = self.encode(images)
+        losses = self.head.loss(self.decode(images, encoded), images)
+        if self.contrast is not None:
+            losses['loss_contrastive'] = self.contrast(*self._features(encoded, images))
+        return losses | {f'topk_precision/block_{i}': precision for i, precision in encoded.precision.items()}
+
+    def _features(self, encoded: Encoded, images: MixedImages) -> tuple[Tensor, Tensor]:
+        """Give the features that the contrastive loss compares, (G, n, C), and whose they are, (G or 1, n)."""
+        features, labels = encoded.maps[-1].flatten(2).transpose(1, 2), images.assignment.flatten(1)
+        if images.shown is not None:
+            features, labels = take(features, images.shown), labels.gather(1, images.shown)
+        return self.projection(features), labels

@@ -1,0 +1,51 @@
+"""MixMAE: wiring only.
+
+Letters: G mixtures, C channels, h x w tokens.
+"""
+
+import inspect
+
+from torch import Tensor
+
+from mixmae_mm.mixing import MixedImages
+from mixmae_mm.models.selfsup.base import MixingPretrainer
+from mixmae_mm.registry import MODELS
+
+
+@MODELS.register_module()
+class MixMAE(MixingPretrainer):
+    """Mixtures of two images, encoded with attention that keeps sources apart (MixMAE, arXiv 2205.13137).
+
+    Args:
+        data_preprocessor: Where images are mixed, a `MixingDataPreprocessor`.
+        backbone: The encoder. Any will do that returns a tuple of maps (B, C, h, w), the last on the grid of the cells.
+        neck: The decoder, a `MixDecoder`.
+        head: The loss, a `MixReconstructionHead`.
+        masked_attention: Show the encoder the assignment, so that tokens attend to their own source only. An encoder
+            that takes no assignment, like the stock ones of mmpretrain, needs False.
+        init_cfg: As of `MixingPretrainer`.
+
+    Raises:
+        ValueError: `masked_attention` with an encoder that takes no assignment.
+    """
+
+    def __init__(
+        self,
+        data_preprocessor: dict,
+        backbone: dict,
+        neck: dict,
+        head: dict,
+        masked_attention: bool = True,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor, backbone, neck, head, init_cfg)
+        self.masked_attention = masked_attention
+        if masked_attention and 'assignment' not in inspect.signature(self.backbone.forward).parameters:
+            raise ValueError(
+                f'{type(self.backbone).__name__} takes no assignment, so its attention cannot be masked: '
+                'set masked_attention=False, or use mixmae_mm.MixMIMSwin'
+            )
+
+    def encode(self, images: MixedImages) -> tuple[Tensor, ...]:
+        """Encode mixtures: maps (G, C, h, w)."""
+        return self.backbone(images.mixed, *([images.assignment] if self.masked_attention else []))

@@ -1,0 +1,1 @@
+"""What knows no model: compatibility, seeds, atomic writes, settings of configs."""

@@ -1,0 +1,111 @@
+"""What goes wrong before and while a tool runs, said in one message instead of a traceback."""
+
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mmengine.logging import MMLogger
+
+from mixmae_mm.utils.config_keys import nearest, nearest_type, parameters
+from mixmae_mm.utils.names import print_any_name
+from mixmae_mm.utils.safe_io.deepspeed_folders import check_folder
+from mixmae_mm.utils.safe_io.weights_file import read_file
+
+# What our code and the hosts raise for settings, files and data that cannot work; anything else keeps its traceback.
+EXPECTED = (ValueError, OSError, KeyError, TypeError, AssertionError, ImportError, SyntaxError, FloatingPointError)
+PLAIN = (ValueError, OSError, ImportError, SyntaxError, FloatingPointError)
+INTERRUPTED = 130
+
+
+def check_checkpoint(path: str, in_folder: bool = False) -> None:
+    """Check that a checkpoint can be read without running code, before minutes go into building data and model.
+
+    Addresses (`https://...`) are checked when they are read. With `in_folder` it must be a folder, as DeepSpeed writes
+    them.
+
+    Raises:
+        ValueError: there is no such file, it is no checkpoint, or it holds something that would run.
+    """
+    if '://' in path:
+        return
+    if in_folder and not any(Path(path).glob('*_model_states.pt')):
+        raise ValueError(
+            f'{path} is no checkpoint of DeepSpeed, which is a folder with files *_model_states.pt: name one, or leave '
+            'the strategy out of the config'
+        )
+    if Path(path).is_dir():
+        if not in_folder:
+            raise ValueError(
+                f"{path} is a folder: DeepSpeed's checkpoints go on with its strategy only. Its `deepspeed.utils."
+                'zero_to_fp32` makes a file of the weights of those that you wrote yourself'
+            )
+        check_folder(path)
+    elif not Path(path).is_file():
+        raise ValueError(f'there is no checkpoint {path}; checkpoints of a run are the .pth files in its work folder')
+    else:
+        read_file(path)
+
+
+def describe(error: BaseException) -> str:
+    """Say in one paragraph what happened; for a loader worker's error, what happened in the worker."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    name = type(error).__name__
+    if f'Caught {name} in ' in text:
+        text = re.split(rf'^(?:\w+\.)*{name}: ', text, flags=re.MULTILINE)[-1].strip()
+    if isinstance(error, PLAIN):
+        return text
+    text += _suggestion(error, text)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f'{name}: {text} (raised in {frame.filename}, line {frame.lineno})'
+
+
+def _suggestion(error: BaseException, text: str) -> str:
+    """Return what a class takes in place of an unknown setting, or the type nearest to an unknown one."""
+    if missing := re.match(r'(\S+) is not in the (?:\w+::)?(.+?) registry', text):
+        near = nearest_type(missing[1], missing[2])
+        return f' Is {near} meant?' if near else ''
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", text)
+    frames = traceback.walk_tb(error.__traceback__)
+    makers = [frame.f_locals['obj_cls'] for frame, _ in frames if callable(frame.f_locals.get('obj_cls'))]
+    if not unknown or not makers:
+        return ''
+    known = parameters(makers[-1])
+    near = nearest(unknown[1], known)
+    return f' Is {near} meant?' if near else f' It takes {", ".join(sorted(known))}.'
+
+
+def _keep_traceback(error: BaseException) -> str | None:
+    """Write the traceback into the run's log file; the file's name, or None where no log has been opened."""
+    logger = MMLogger.get_current_instance()
+    files = [handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)]
+    for handler in files:
+        lines = traceback.format_exception(error)
+        handler.handle(logger.makeRecord(logger.name, logging.ERROR, __file__, 0, ''.join(lines), (), None))
+    return files[0].baseFilename if files else None
+
+
+@contextmanager
+def readable_errors(debug: bool, after_interrupt: str = '') -> Iterator[None]:
+    """End the process with one message for what a user can mend, and with the traceback kept in the log file.
+
+    With `debug` every exception goes on as it is. The exit status is 1, or 130 after Ctrl-C, which is answered with
+    `after_interrupt`.
+    """
+    print_any_name()
+    rank = f'[rank {os.environ["RANK"]}] ' if int(os.environ.get('WORLD_SIZE', 1)) > 1 else ''
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f'{rank}interrupted. {after_interrupt}', file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except EXPECTED as error:
+        if debug or not str(error):
+            raise
+        log = _keep_traceback(error)
+        where = f'traceback: {log}' if log else 'traceback: the same command with --debug'
+        raise SystemExit(f'{rank}error: {describe(error)}\n({where})') from None

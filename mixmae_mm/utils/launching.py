@@ -1,0 +1,166 @@
+"""What tools/train.py and tools/test.py share: command line, config, processes, and what this machine can do."""
+
+import argparse
+import logging
+import os
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.logging import print_log
+
+from mixmae_mm.registry import SCOPE
+from mixmae_mm.utils.cfg_options import Settings, put_options
+from mixmae_mm.utils.config_checks import settle_loaders
+from mixmae_mm.utils.config_keys import check_names
+from mixmae_mm.utils.names import expand
+
+# Where each launcher tells a process its rank, its rank on this machine, and how many processes there are.
+VARIABLES = {
+    'pytorch': ('RANK', 'LOCAL_RANK', 'WORLD_SIZE'),
+    'slurm': ('SLURM_PROCID', 'SLURM_LOCALID', 'SLURM_NTASKS'),
+    'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK', 'OMPI_COMM_WORLD_SIZE'),
+}
+
+
+def argument_parser(description: str) -> argparse.ArgumentParser:
+    """Make a parser of the arguments that all tools take; spellings are OpenMMLab's."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('config', type=expand, help='config file')
+    text = 'folder for logs and checkpoints (./work_dirs/<config name>)'
+    parser.add_argument('--work-dir', type=expand, help=text)
+    parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
+    parser.add_argument('--launcher', choices=['none', *VARIABLES], default='none', help='what started the processes')
+    parser.add_argument('--local_rank', '--local-rank', type=int, help='set by some launchers, never by hand')
+    parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
+    return parser
+
+
+def load_config(path: str | Path, options: dict[str, str] | None = None) -> Config:
+    """Load a config file and put the command line's settings over it; how every tool does it.
+
+    Raises:
+        ValueError: there is no such file, or a setting that cannot be.
+    """
+    path = expand(path)
+    if not os.path.isfile(path):
+        raise ValueError(f'there is no config file {path} (looked for in {Path.cwd()})')
+    try:
+        config = Config.fromfile(path)
+    except SyntaxError as error:
+        raise ValueError(f'{path}, or a file that it inherits from, is not valid Python: {error}') from error
+    _drop_scopes(config._cfg_dict)
+    put_options(config, options or {})
+    settle_loaders(config)
+    return config
+
+
+def read_config(args: argparse.Namespace) -> Config:
+    """Load the config that tools/train.py or tools/test.py is given, and check the names of its settings.
+
+    Raises:
+        ValueError: there is no such file, or a setting that cannot be, or that nothing reads.
+    """
+    if args.local_rank is not None:
+        os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    config = load_config(args.config, args.cfg_options)
+    for warning in check_names(config):
+        say(warning, logging.WARNING)
+    config.launcher = args.launcher
+    config.work_dir = _check_folder(args.work_dir or config.get('work_dir') or f'./work_dirs/{Path(args.config).stem}')
+    return config
+
+
+def _check_folder(path: str) -> str:
+    """Return the path of a folder that is there or can be made.
+
+    Raises:
+        ValueError: it, or where it is to lie, is a file.
+    """
+    for place in (Path(path), *Path(path).parents):
+        if place.exists() and not place.is_dir():
+            raise ValueError(f'work_dir {path} cannot be a folder: {place} is a file. Name another with --work-dir')
+    return path
+
+
+def _drop_scopes(node: Any) -> None:
+    """Take out the scope that mmengine notes in all that is inherited by `_base_ = 'mixmae_mm::...'`.
+
+    Our configs name each type with its own, and `collate_fn` would be given it as an argument.
+    """
+    if isinstance(node, dict):
+        if node.get('_scope_') == SCOPE:
+            del node['_scope_']
+        node = list(node.values())
+    if isinstance(node, list | tuple):
+        for part in node:
+            _drop_scopes(part)
+
+
+def say(message: str, level: int = logging.INFO) -> None:
+    """Print a message once for all processes; the run's log is not open yet."""
+    if os.environ.get('RANK', '0') == '0':
+        print_log(message, level=level)
+
+
+def has_accelerator() -> bool:
+    """Tell whether mmengine trains on something else than the CPU here."""
+    return get_device() != 'cpu'
+
+
+def join_processes(config: Config) -> None:
+    """Make this process one of a group, with gloo where there is no GPU, which mmengine's own start insists on.
+
+    With a GPU the rest is mmengine's; only the launcher's variables are put where mmengine reads them.
+
+    Raises:
+        ValueError: the launcher's variables are not there, or there are more processes than GPUs.
+    """
+    if config.launcher == 'none':
+        return
+    local_rank = _read_variables(config.launcher)
+    if torch.cuda.is_available():
+        if local_rank >= torch.cuda.device_count():
+            raise ValueError(
+                f'process {local_rank} of this machine has no GPU: {torch.cuda.device_count()} are visible; start as '
+                'many processes as there are GPUs (see CUDA_VISIBLE_DEVICES)'
+            )
+    elif not has_accelerator():
+        seconds = config.get('env_cfg', {}).get('dist_cfg', {}).get('timeout', 1800)
+        torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=seconds))
+        wrapper = config.get('model_wrapper_cfg') or dict(
+            type='MMDistributedDataParallel',
+            broadcast_buffers=False,
+            find_unused_parameters=config.get('find_unused_parameters', False),
+        )
+        config.model_wrapper_cfg = dict(wrapper, device_ids=None)
+
+
+def _read_variables(launcher: str) -> int:
+    """Put rank, local rank and number of processes where torch looks for them; the local rank is returned."""
+    missing = [name for name in VARIABLES[launcher] if name not in os.environ]
+    if missing:
+        raise ValueError(
+            f'--launcher {launcher}, but {", ".join(missing)} is not set: this process was not started by it. Start '
+            f'with tools/{"slurm" if launcher == "slurm" else "dist"}_train.sh, or leave --launcher out for one process'
+        )
+    for name, theirs in zip(VARIABLES['pytorch'], VARIABLES[launcher], strict=True):
+        os.environ[name] = os.environ[theirs]
+    if launcher != 'pytorch':
+        os.environ.setdefault('MASTER_PORT', '29500')
+        os.environ.setdefault('MASTER_ADDR', _first_host())
+    return int(os.environ['LOCAL_RANK'])
+
+
+def _first_host() -> str:
+    """Name the machine of rank 0: the first of a Slurm job's nodes; this one for a job on one machine."""
+    nodes = os.environ.get('SLURM_JOB_NODELIST') or os.environ.get('SLURM_NODELIST')
+    if nodes and int(os.environ.get('SLURM_JOB_NUM_NODES', 1)) > 1:
+        return subprocess.check_output(['scontrol', 'show', 'hostnames', nodes], text=True).split()[0]
+    if os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE', os.environ['WORLD_SIZE']) != os.environ['WORLD_SIZE']:
+        raise ValueError('an MPI job over several machines needs MASTER_ADDR, the address of the machine of rank 0')
+    return '127.0.0.1'

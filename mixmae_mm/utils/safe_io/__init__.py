@@ -1,0 +1,1 @@
+"""Reading files without running code that they hold."""
