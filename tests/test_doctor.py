@@ -261,7 +261,7 @@ def test_gpu_that_torch_does_not_see(monkeypatch):
 
 
 def test_missing_mim_folder(monkeypatch, tmp_path):
-    monkeypatch.setattr(known_issues, '__file__', str(tmp_path / 'traps.py'))
+    monkeypatch.setattr(known_issues, '__file__', str(tmp_path / 'utils/known_issues.py'))
     assert 'python -m pip install --no-deps -e .' in [finding.mend for finding in known_issues.find_missing()]
 
 

@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from mixmae_mm.engine.checks import check_config
 
-CONFIGS = Path(__file__).parents[2] / 'configs'
+CONFIGS = Path(__file__).parents[3] / 'configs'
 CLASSIFICATION = CONFIGS / 'classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_shapes-64px.py'
 DETECTION = CONFIGS / 'detection/mask-rcnn_mixmim-swin-micro-scratch_fpn_1xb16-6e_shapes-64px.py'
 NAMES = ('cat', 'cow', 'dog')

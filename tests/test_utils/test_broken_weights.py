@@ -1,6 +1,6 @@
 """Broken checkpoints end in one kind of error that names the file, or in weights; none crashes or hangs.
 
-`EXAMPLES=20000 pytest tests/test_broken_weights.py` tries more.
+`EXAMPLES=20000 pytest tests/test_utils/test_broken_weights.py` tries more.
 """
 
 import io

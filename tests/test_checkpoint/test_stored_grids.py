@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_layouts import mae_like_mmpretrain
+from test_key_mapping import mae_like_mmpretrain
 
 from mixmae_mm.apis.encoder_file import load_encoder, save_encoder
 from mixmae_mm.checkpoint.key_mapping import ENCODER, find_layout, to_mmpretrain, to_official, to_ours

@@ -16,7 +16,7 @@ from torch import serialization
 
 from mixmae_mm.utils import compat, known_issues
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 def python(code, *options, path=()):
     env = {**os.environ, 'PYTHONPATH': os.pathsep.join(map(str, [*path, ROOT])), 'OMP_NUM_THREADS': '1'}

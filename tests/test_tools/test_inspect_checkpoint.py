@@ -11,8 +11,8 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from references import SHARED, backbone_settings, build_encoder, build_pretrainer, load_reference, our_name
 from safetensors.torch import save_file
-from test_checkpoints import build_mae, random_mae, vit
-from test_layouts import mae_like_mmpretrain, mixmim_like_mmpretrain
+from test_checkpoint_loading import build_mae, random_mae, vit
+from test_key_mapping import mae_like_mmpretrain, mixmim_like_mmpretrain
 from tool_loading import TOOLS, load_tool
 
 from mixmae_mm.registry import MODELS

@@ -4,8 +4,8 @@ import pytest
 import torch
 from references import build_encoder, load_reference
 from safetensors.torch import load_file
-from test_checkpoints import build_mae, random_mae, vit
-from test_layouts import mixmim_like_mmpretrain
+from test_checkpoint_loading import build_mae, random_mae, vit
+from test_key_mapping import mixmim_like_mmpretrain
 from tool_loading import load_tool
 
 from mixmae_mm.checkpoint.loading import load_backbone
