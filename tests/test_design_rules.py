@@ -14,7 +14,7 @@ from mixmae_mm import registry
 PACKAGE = Path(mixmae_mm.__file__).parent
 REGISTRIES = {name: value for name, value in vars(registry).items() if isinstance(value, registry.roots.Registry)}
 MODELS_UTILS = ('attention', 'autocast', 'layers', 'mixins', 'padding', 'pos_embed', 'varlen_attention', 'windows')
-CORE = ('mixing', 'utils.validation', *(f'models.utils.{module}' for module in MODELS_UTILS))
+CORE = ('mixing', 'structures', 'utils.validation', *(f'models.utils.{module}' for module in MODELS_UTILS))
 
 
 def imported(path):
@@ -33,6 +33,33 @@ def test_the_core_needs_torch_only(module):
     assert {name.split('.')[0] for name in imported(file)} <= allowed
     ours = {name for name in imported(file) if name.startswith('mixmae_mm.')}
     assert ours <= {f'mixmae_mm.{name}' for name in CORE}
+
+
+FLOORS = [
+    ['engine'],
+    ['apis', 'evaluation'],
+    ['datasets'],
+    ['models'],
+    ['checkpoint', 'visualization'],
+    ['utils', 'structures'],
+    ['mixing', 'registry', 'version'],
+]
+"""From the top: each may import what stands below, and not what stands beside it."""
+LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
+
+
+def test_only_these_stand_at_the_top():
+    here = {path.stem for path in PACKAGE.glob('[!._]*') if path.name != '__pycache__'}
+    assert here == {*LEVEL, 'doctor'}
+
+
+def test_no_import_runs_up():
+    up = set()
+    for room in LEVEL:
+        for path in [*PACKAGE.glob(f'{room}.py'), *(PACKAGE / room).rglob('*.py')]:
+            targets = {name.split('.')[1] for name in imported(path) if name.startswith('mixmae_mm.')}
+            up |= {(str(path.relative_to(PACKAGE)), other) for other in targets - {room} if LEVEL[other] <= LEVEL[room]}
+    assert up == set()
 
 
 def test_no_host_is_imported():

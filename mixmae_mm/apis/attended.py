@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mixmae_mm.models.utils.pos_embed import Size
+from mixmae_mm.structures import Size
 
 NOWHERE = -1  # the place of tokens that stand on no patch: CLS, padding
 

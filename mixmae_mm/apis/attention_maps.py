@@ -13,10 +13,10 @@ from mixmae_mm.apis.attended import NOWHERE, Attended
 from mixmae_mm.mixing import MixedImages
 from mixmae_mm.models import MixedAEViT, MixMIMSwin
 from mixmae_mm.models.utils.attention import Attention, split_heads
-from mixmae_mm.models.utils.pos_embed import Size
 from mixmae_mm.models.utils.swin_layers import WindowAttention
 from mixmae_mm.models.utils.vit_windows import WindowedAttention
 from mixmae_mm.models.utils.windows import Windows
+from mixmae_mm.structures import Size
 
 
 def blocks_of(encoder: nn.Module) -> dict[str, nn.Module]:

@@ -11,7 +11,8 @@ from torch import nn
 from mixmae_mm.checkpoint.loading import load_backbone
 from mixmae_mm.datasets.read_images import IMAGENET
 from mixmae_mm.models import MixedAEViT, MixMIMSwin
-from mixmae_mm.models.utils.pos_embed import Size, pair
+from mixmae_mm.models.utils.pos_embed import pair
+from mixmae_mm.structures import Size
 from mixmae_mm.utils.atomic_write import write_whole
 from mixmae_mm.utils.seed import kept_randomness
 from mixmae_mm.version import __version__

@@ -17,7 +17,7 @@ import torch
 from torch.export import Dim, ExportedProgram
 
 from mixmae_mm.apis.portable import Portable
-from mixmae_mm.models.utils.pos_embed import Size
+from mixmae_mm.structures import Size
 from mixmae_mm.utils.atomic_write import put_in_place
 
 OPSET = 18

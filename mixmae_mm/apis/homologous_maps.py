@@ -3,35 +3,14 @@
 Letters: B pictures, G mixtures, C channels, H x W pixels, N patches, S heads.
 """
 
-from typing import NamedTuple
-
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from mixmae_mm.mixing import MixedImages, homologous, put_back, resize_assignment
+from mixmae_mm.mixing import MixedImages, put_back, resize_assignment
 from mixmae_mm.models.utils.attention import Select
+from mixmae_mm.structures import Recognition
 from mixmae_mm.utils.seed import seeded
-
-
-class Recognition(NamedTuple):
-    """What a block made of mixtures."""
-
-    mixed: Tensor
-    """The mixtures as pictures, uint8 (G, C, H, W)."""
-    assignment: Tensor
-    """Which source each patch shows, (G, h, w)."""
-    kept: Tensor
-    """Share of the heads with which a query (rows) keeps a key (columns), (G, N, N); 0 for patches of nobody."""
-    block: int
-    """The block, from 0."""
-    num_heads: int
-    """S."""
-
-    def precision(self) -> Tensor:
-        """Tell what share of the keys that a query keeps are of its own source: (G, N)."""
-        right = self.kept * homologous(self.assignment.flatten(1))
-        return right.sum(2) / self.kept.sum(2).clamp(min=1e-9)
 
 
 class _Recorded(Select):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from mixmae_mm.models.utils.pos_embed import Size
+from mixmae_mm.structures import Size
 from mixmae_mm.utils.denormalize import is_of_photos
 
 

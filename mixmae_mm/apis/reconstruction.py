@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mixmae_mm.datasets import PictureFolder
 from mixmae_mm.mixing import MixedImages
-from mixmae_mm.models.selfsup.base import Reconstructions
+from mixmae_mm.structures import Reconstructions
 from mixmae_mm.utils.names import expand
 from mixmae_mm.utils.seed import seeded
 

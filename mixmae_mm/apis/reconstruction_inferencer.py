@@ -18,7 +18,7 @@ from mixmae_mm.apis.reconstruction import reconstruct
 from mixmae_mm.datasets.image_reader import PictureReader, Pictures
 from mixmae_mm.datasets.read_images import reading_of
 from mixmae_mm.mixing import resize_assignment, visible
-from mixmae_mm.models.selfsup.base import Reconstructions
+from mixmae_mm.structures import Reconstructions
 from mixmae_mm.visualization.image_grid import can_be_written, describe, draw_rows
 
 

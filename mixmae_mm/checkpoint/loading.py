@@ -3,7 +3,6 @@
 import logging
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
@@ -11,10 +10,8 @@ from torch import Tensor, nn
 
 from mixmae_mm.checkpoint.key_mapping import DECODER, ENCODER, POSITIONS, Layout, find_layout, our_name, to_ours
 from mixmae_mm.checkpoint.report import LoadReport
+from mixmae_mm.structures import Fitted
 from mixmae_mm.utils.safe_io.weights_file import read_weights
-
-if TYPE_CHECKING:  # models import this module
-    from mixmae_mm.models.utils.mixins import Fitted
 
 MIN_SHARE = 0.95
 NEW_IN_TRANSFER = re.compile(r'(norm\d+|fc_norm)\.(weight|bias)|segment_embed')
@@ -122,7 +119,7 @@ def _rows_for_positions(module: nn.Module, part: str) -> int | None:
     return None if table is None else table.shape[1]
 
 
-def fit(module: nn.Module, weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], 'dict[str, Fitted]']:
+def fit(module: nn.Module, weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Fitted]]:
     """Have each part of a module stretch the stored tables to its own sizes; the weights given stay as they are.
 
     Returns:

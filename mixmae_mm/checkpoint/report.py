@@ -5,15 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from io import StringIO
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from mixmae_mm.checkpoint.key_mapping import DECODER, ENCODER
-
-if TYPE_CHECKING:  # models import what imports this module
-    from mixmae_mm.models.utils.mixins import Fitted
+from mixmae_mm.structures import Fitted
 
 WIDTH = 120
 
@@ -49,7 +46,7 @@ class LoadReport:
         bare = ((name, name.removeprefix(ENCODER).removeprefix(DECODER)) for name in self.loaded)
         return {name: self.loaded[name] for name, rest in bare if not self.loaded[name].endswith(rest)}
 
-    def note_tables(self, tables: 'Mapping[str, Fitted]') -> None:
+    def note_tables(self, tables: Mapping[str, Fitted]) -> None:
         """Add what became of the tables of positions: sides of grids and windows."""
         for name, table in tables.items():
             if table.stored != table.here:

@@ -16,7 +16,7 @@ from PIL import Image
 from mixmae_mm.datasets.file_list import list_pictures
 from mixmae_mm.datasets.read_images import Picture, Reading
 from mixmae_mm.datasets.transforms.load_image import LoadPicture, UnreadablePictureError
-from mixmae_mm.models.utils.pos_embed import Size
+from mixmae_mm.structures import Size
 from mixmae_mm.utils.names import expand
 
 Pictures = Picture | Iterable[Picture]

@@ -18,7 +18,7 @@ from torch import Tensor
 from mixmae_mm.datasets import LoadBands, LoadPicture
 from mixmae_mm.datasets.transforms.multispectral import BAND_ENDINGS, lay_out, whole_reader
 from mixmae_mm.datasets.transforms.random_resized_crop import resize
-from mixmae_mm.models.utils.pos_embed import Size
+from mixmae_mm.structures import Size
 from mixmae_mm.utils.denormalize import is_of_photos
 
 IMAGENET = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))

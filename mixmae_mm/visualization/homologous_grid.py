@@ -13,8 +13,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from mixmae_mm.apis.homologous_maps import Recognition
 from mixmae_mm.mixing import NOBODY, homologous, resize_assignment
+from mixmae_mm.structures import Recognition
 from mixmae_mm.visualization.image_grid import (
     BLUE,
     FRAME,

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from mixmae_mm.mixing import NOBODY, resize_assignment, visible
-from mixmae_mm.models.selfsup.base import Reconstructions
+from mixmae_mm.structures import Reconstructions
 from mixmae_mm.utils.denormalize import first_three
 
 GAP, HEADER, LINE = 10, 28, 18  # pixels between panels, above them, and for a line of the caption

@@ -5,7 +5,7 @@ from PIL import Image
 from tiny_mixmae import tiny_mixedae, write_files
 from tool_loading import load_tool
 
-from mixmae_mm.models.selfsup.base import Reconstructions
+from mixmae_mm.structures import Reconstructions
 from mixmae_mm.visualization import image_grid
 
 tool = load_tool('visualization/reconstructions.py')

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from mixmae_mm.apis.homologous_maps import Recognition
 from mixmae_mm.mixing import NOBODY
+from mixmae_mm.structures import Recognition
 from mixmae_mm.visualization import homologous_grid, image_grid
 
 

@@ -5,7 +5,7 @@ from tiny_mixmae import CELL, build, tiny_mixedae
 
 from mixmae_mm.apis.reconstruction import reconstruct
 from mixmae_mm.mixing import NOBODY
-from mixmae_mm.models.selfsup.base import Reconstructions
+from mixmae_mm.structures import Reconstructions
 from mixmae_mm.visualization import image_grid
 
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from mixmae_mm.models.backbones import swin_archs, vit_archs
 from mixmae_mm.models.utils.mixins import known_grid, told_windows
-from mixmae_mm.models.utils.pos_embed import Size, guess_grid
+from mixmae_mm.models.utils.pos_embed import guess_grid
+from mixmae_mm.structures import Size
 
 CHANNELS_PER_HEAD = 64
 HEADS_IN_CONFIG = re.compile(r'backbone=dict\(\s*arch=dict\([^()]*\bnum_heads=(\d+)')

@@ -19,7 +19,7 @@ from mixmae_mm.apis.drawing_options import add_pictures, choose, counted, drawin
 from mixmae_mm.apis.model import build_pretrainer, picture_size
 from mixmae_mm.apis.reconstruction import mix_otherwise, reconstruct
 from mixmae_mm.datasets.read_images import reading_of
-from mixmae_mm.models.selfsup.base import Reconstructions
+from mixmae_mm.structures import Reconstructions
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.visualization import describe, draw_rows, flattery, hidden_labels
 

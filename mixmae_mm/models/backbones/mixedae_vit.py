@@ -16,8 +16,8 @@ from mixmae_mm.mixing import homologous, resize_assignment, take
 from mixmae_mm.models.backbones.plain_vit import EXTRA, PlainViT
 from mixmae_mm.models.backbones.vit_archs import check_blocks, one_of
 from mixmae_mm.models.utils.homologous_attention import TopKeys, TrueKeys
-from mixmae_mm.models.utils.mixins import Fitted
 from mixmae_mm.registry import MODELS
+from mixmae_mm.structures import Fitted
 from mixmae_mm.utils.validation import check_share, check_whole
 
 ATTENTIONS = ('homologous', 'true', 'global')

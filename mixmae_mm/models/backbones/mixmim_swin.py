@@ -17,7 +17,7 @@ from mixmae_mm.checkpoint.loading import load_pretrained
 from mixmae_mm.mixing import resize_assignment
 from mixmae_mm.models.backbones.swin_archs import lay_windows, read_arch
 from mixmae_mm.models.utils.layers import PatchEmbed, init_linear_layers
-from mixmae_mm.models.utils.mixins import FitsStored, Fitted, KeepsSettings, fit_stored_table, keep_grid
+from mixmae_mm.models.utils.mixins import FitsStored, KeepsSettings, fit_stored_table, keep_grid
 from mixmae_mm.models.utils.padding import (
     blank_pixels,
     blank_tokens,
@@ -26,10 +26,11 @@ from mixmae_mm.models.utils.padding import (
     picture_labels,
     place_table,
 )
-from mixmae_mm.models.utils.pos_embed import Size, pair, sin_cos_table
+from mixmae_mm.models.utils.pos_embed import pair, sin_cos_table
 from mixmae_mm.models.utils.swin_layers import SwinStage
 from mixmae_mm.models.utils.varlen_attention import prefers_runs
 from mixmae_mm.registry import MODELS
+from mixmae_mm.structures import Fitted, Size
 from mixmae_mm.utils.validation import check_encoder
 
 

@@ -20,7 +20,7 @@ from mixmae_mm.mixing import put_back
 from mixmae_mm.models.backbones.vit_archs import check_blocks, one_of, read_arch
 from mixmae_mm.models.utils.attention import Attention, Select
 from mixmae_mm.models.utils.layers import Block, PatchEmbed, init_linear_layers
-from mixmae_mm.models.utils.mixins import FitsStored, Fitted, KeepsSettings, fit_stored_table, keep_grid
+from mixmae_mm.models.utils.mixins import FitsStored, KeepsSettings, fit_stored_table, keep_grid
 from mixmae_mm.models.utils.padding import (
     PADDING,
     blank_pixels,
@@ -30,9 +30,10 @@ from mixmae_mm.models.utils.padding import (
     picture_labels,
     place_table,
 )
-from mixmae_mm.models.utils.pos_embed import Size, pair, token_table
+from mixmae_mm.models.utils.pos_embed import pair, token_table
 from mixmae_mm.models.utils.vit_windows import WindowedAttention, plan_blocks
 from mixmae_mm.models.utils.windows import Windows
+from mixmae_mm.structures import Fitted, Size
 from mixmae_mm.utils.validation import check_each, check_encoder, check_flag, check_positive, check_whole
 
 FINALS = ('norm', 'raw', 'mean', 'cls')

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from mixmae_mm.models.utils.pos_embed import Size, pair
+from mixmae_mm.models.utils.pos_embed import pair
+from mixmae_mm.structures import Size
 from mixmae_mm.utils.validation import check_each, check_list, check_whole, find_sizes, names_some
 
 ARCHS = {

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from mixmae_mm.mixing import put_back, take, unmix
 from mixmae_mm.models.utils.layers import Block, init_linear_layers
-from mixmae_mm.models.utils.mixins import FitsStored, Fitted, fit_stored_table, keep_grid
-from mixmae_mm.models.utils.pos_embed import Size, pair, resize_table, token_table
+from mixmae_mm.models.utils.mixins import FitsStored, fit_stored_table, keep_grid
+from mixmae_mm.models.utils.pos_embed import pair, resize_table, token_table
 from mixmae_mm.registry import MODELS
+from mixmae_mm.structures import Fitted, Size
 from mixmae_mm.utils.validation import check_flag, check_positive, check_whole
 
 

@@ -3,27 +3,13 @@
 Letters: B images, G mixtures, K sources, C channels, H x W pixels.
 """
 
-from typing import NamedTuple
-
 from mmengine.model import BaseModel
 from torch import Tensor
 
 from mixmae_mm.checkpoint.loading import load_pretrainer, take_pretrained
 from mixmae_mm.mixing import MixedImages
 from mixmae_mm.registry import MODELS
-
-
-class Reconstructions(NamedTuple):
-    """Pictures to look at, uint8."""
-
-    sources: Tensor
-    """The originals of each mixture, (G, K, C, H, W)."""
-    mixed: Tensor
-    """What the encoder saw, (G, C, H, W)."""
-    reconstructed: Tensor
-    """Each original as decoded: predicted where it was hidden, itself where it was shown, (G, K, C, H, W)."""
-    assignment: Tensor
-    """Which source each cell showed, (G or 1, h, w)."""
+from mixmae_mm.structures import Reconstructions
 
 
 class MixingPretrainer(BaseModel):

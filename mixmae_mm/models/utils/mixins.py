@@ -8,19 +8,19 @@ sides are assumed, which the load report says.
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mixmae_mm.models.utils.pos_embed import (
-    Size,
     guess_grid,
     relative_index,
     resize_relative_table,
     resize_table,
     told_grid,
 )
+from mixmae_mm.structures import Fitted, Size
 
 
 class KeepsSettings:
@@ -37,17 +37,6 @@ class KeepsSettings:
         """Give the arguments by name, without those left at their defaults."""
         args, kwargs = self.__dict__['_built_with']
         return inspect.signature(type(self)).bind_partial(*args).arguments | kwargs
-
-
-class Fitted(NamedTuple):
-    """What became of a stored table."""
-
-    stored: Size
-    """Its sides: of the grid, or of the window."""
-    here: Size
-    """Those of the model."""
-    known: bool
-    """Whether the file says the stored sides, or they are assumed."""
 
 
 class FitsStored:

@@ -12,7 +12,8 @@ Letters: B pictures, C channels, H x W pixels, h x w tokens.
 import torch
 from torch import Tensor
 
-from mixmae_mm.models.utils.pos_embed import Size, fill_up, resize_table
+from mixmae_mm.models.utils.pos_embed import fill_up, resize_table
+from mixmae_mm.structures import Size
 
 PADDING = -1
 """The label of tokens that belong to no picture."""

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mixmae_mm.structures import Size
 from mixmae_mm.utils.validation import is_whole
-
-Size = tuple[int, int]
 
 MISFIT = 0.02
 """Variance, where a sin-cos table should have none, from which on a table is taken for another kind."""

@@ -11,10 +11,11 @@ from torch.utils.checkpoint import checkpoint
 
 from mixmae_mm.models.utils.attention import attend, check_heads, merge_heads, split_heads
 from mixmae_mm.models.utils.layers import DropPath, Mlp, PatchMerging
-from mixmae_mm.models.utils.mixins import FitsStored, Fitted, fit_stored_biases, keep_grid
-from mixmae_mm.models.utils.pos_embed import Size, relative_index
+from mixmae_mm.models.utils.mixins import FitsStored, fit_stored_biases, keep_grid
+from mixmae_mm.models.utils.pos_embed import relative_index
 from mixmae_mm.models.utils.varlen_attention import attend_runs
 from mixmae_mm.models.utils.windows import Windows, plan_windows
+from mixmae_mm.structures import Fitted, Size
 
 
 class WindowAttention(FitsStored, nn.Module):

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from mixmae_mm.models.utils.attention import Attention, Select, Told
 from mixmae_mm.models.utils.padding import PADDING
-from mixmae_mm.models.utils.pos_embed import Size
 from mixmae_mm.models.utils.windows import Windows, plan_windows
+from mixmae_mm.structures import Size
 
 
 class WindowedAttention(Attention):

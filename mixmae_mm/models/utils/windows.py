@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from mixmae_mm.mixing import homologous
 from mixmae_mm.models.utils.padding import PADDING
-from mixmae_mm.models.utils.pos_embed import Size, relative_index
+from mixmae_mm.models.utils.pos_embed import relative_index
+from mixmae_mm.structures import Size
 
 
 @dataclass(frozen=True)
