@@ -254,6 +254,16 @@ def test_whatever_else_fails_is_told_of_with_its_remedy(monkeypatch):
     assert finding.mend == 'python -m pip install "torch>=2.6"'
 
 
+def test_a_formatter_that_is_missing_is_told_of_with_its_remedy(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'yapf', None)  # what makes an import fail
+    monkeypatch.setattr(compat, 'FAILED', {})
+    monkeypatch.setattr(compat, 'guard_loading', lambda: None)
+    compat.apply()
+    (finding,) = traps.find_unmended()
+    assert 'yapf' in finding.what
+    assert finding.mend == 'python -m pip install yapf'
+
+
 def test_import_waits_for_no_lock_and_needs_no_temporary_folder(tmp_path):
     """A file that others can make and hold, in a folder that all share, could stop it for ever."""
     with (tmp_path / f'mixmae_mm-yapf-{os.getuid()}.lock').open('w') as lock:
