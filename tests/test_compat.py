@@ -193,9 +193,9 @@ def test_import_needs_nothing_installed():
     assert answer.returncode == 0, answer.stderr
 
 
-@pytest.mark.parametrize('name', ['mmengine', 'torchvision', 'torch'])
-def test_import_survives_a_broken_package(tmp_path, name):
-    answer = python('import mixmae_mm', path=[fake(tmp_path, name, 'raise RuntimeError("broken")')])
+@pytest.mark.parametrize('names', [('mmengine', 'torchvision'), ('torch',)])
+def test_import_survives_broken_packages(tmp_path, names):
+    answer = python('import mixmae_mm', path=[fake(tmp_path, name, 'raise RuntimeError("broken")') for name in names])
     assert answer.returncode == 0, answer.stderr
 
 
