@@ -279,7 +279,7 @@ def test_the_schedule(path):
 def check_schedule(*parts):
     config = Config(dict(zip(('train_cfg', 'optim_wrapper', 'param_scheduler'), map(json.loads, parts), strict=True)))
     iterations = 'max_iters' in config.train_cfg
-    epoch = 1 if iterations else 1200
+    epoch = 1 if iterations else 200
     model = torch.nn.Linear(1, 1)
     wrapper = build_optim_wrapper(
         model, dict(type='OptimWrapper', optimizer=config.optim_wrapper.optimizer)

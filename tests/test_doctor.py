@@ -123,6 +123,7 @@ def mim_folder():
 def test_sound_stack(world):
     status, report = world.ask()
     assert (status, commands(report)) == (0, [])
+    assert 'torch        2.13.0' in report.splitlines()  # nobody else brings it
     assert 'mmcv         2.3.6  (onedl-mmcv)' in report
     assert 'mmcv is      compiled ops' in report
     assert 'devices      CPU, 3 threads' in report

@@ -56,6 +56,7 @@ def import_formatter() -> None:
     Raises:
         EOFError: the cache is still cut off after some seconds, so nobody is writing it.
         UnpicklingError: the same.
+        ImportError: it is not installed.
     """
     for left in reversed(range(TRIES)):
         try:
@@ -64,6 +65,8 @@ def import_formatter() -> None:
             if not left:
                 raise
             time.sleep(PAUSE)
+        except ImportError as error:
+            raise ImportError(f'{error}: mmengine writes configs by it, pip install yapf') from error
         else:
             return
 

@@ -125,13 +125,14 @@ def find_torchvision() -> Iterator[Finding]:
 def find_unmended() -> Iterator[Finding]:
     """Report what `import mixmae_mm` could not mend although what it mends can be imported."""
     cache = compat.FAILED.get('import_formatter')
-    if isinstance(cache, EOFError | UnpicklingError):
+    cut_off = isinstance(cache, EOFError | UnpicklingError)
+    if cut_off:
         command = f"{sys.executable} -c 'import platformdirs; print(platformdirs.user_cache_dir(\"YAPF\"))'"
         yield Finding(f'the cache of yapf is cut off ({cache}): remove the folder that this names', command)
     if any(failure(name) for name in ('torch', 'numpy', 'mmengine.logging', 'mmengine.config')):
         return
     for name, error in compat.FAILED.items():
-        if error is not cache:
+        if error is not cache or not cut_off:
             reason = f'{type(error).__name__}: {error}'.splitlines()[0][:200]
             wanted = reason.partition('pip install ')[2]
             mend = f'{PIP} install {wanted}' if wanted else '-'

@@ -7,6 +7,7 @@ from tiny_mixmae import tiny_mixedae, write_files
 from tool_loading import load_tool
 
 from mixmae_mm.apis import FeatureExtractor
+from mixmae_mm.apis.saved import check_same_encoder
 
 tool = load_tool('visualization/neighbours.py')
 
@@ -81,6 +82,15 @@ def test_features_of_another_encoder_or_none(files, tmp_path):
     with pytest.raises(SystemExit, match='is the only picture among those given'):
         tool.main([config, checkpoint, '--of', paths[0], '--among', paths[0], '--out', out])
     assert not (tmp_path / 'out.png').exists()
+
+
+def test_features_of_one_image_are_compared_too(files):
+    config, checkpoint, paths = files
+    extract = FeatureExtractor.from_config(config, checkpoint)
+    names, features = extract.with_names(paths[:1])
+    check_same_encoder(extract, names, features, 'features.npz')
+    with pytest.raises(ValueError, match=r'a cosine of -1\.000 with them'):
+        check_same_encoder(extract, names, -features, 'features.npz')
 
 
 def test_a_link_to_a_picture_is_that_picture(files, tmp_path):

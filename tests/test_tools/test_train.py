@@ -104,6 +104,15 @@ def test_a_slurm_process_on_one_machine_gets_torchs_variables(monkeypatch):
     assert found == ['5', '2', '7', '127.0.0.1', '29500']
 
 
+def test_torchruns_variables_are_left_alone_within_a_slurm_job(monkeypatch):
+    """Where scontrol may be missing, as in containers."""
+    values = {'RANK': '5', 'LOCAL_RANK': '2', 'WORLD_SIZE': '7', 'MASTER_ADDR': 'node3', 'MASTER_PORT': '1234'}
+    for name, value in (values | {'SLURM_JOB_NODELIST': 'node[3-4]', 'SLURM_JOB_NUM_NODES': '2', 'PATH': ''}).items():
+        monkeypatch.setenv(name, value)
+    assert launching._read_variables('pytorch') == 2
+    assert {name: os.environ[name] for name in values} == values
+
+
 def resumed(work_dir, resume, load_from=None):
     config = Config(dict(work_dir=str(work_dir), load_from=load_from, resume=False))
     load_tool('train.py').set_resume(config, resume)

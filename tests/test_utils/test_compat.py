@@ -193,9 +193,9 @@ def test_import_needs_nothing_installed():
     assert answer.returncode == 0, answer.stderr
 
 
-@pytest.mark.parametrize('name', ['mmengine', 'torchvision', 'torch'])
-def test_import_survives_a_broken_package(tmp_path, name):
-    answer = python('import mixmae_mm', path=[fake(tmp_path, name, 'raise RuntimeError("broken")')])
+@pytest.mark.parametrize('names', [('mmengine', 'torchvision'), ('torch',)])
+def test_import_survives_broken_packages(tmp_path, names):
+    answer = python('import mixmae_mm', path=[fake(tmp_path, name, 'raise RuntimeError("broken")') for name in names])
     assert answer.returncode == 0, answer.stderr
 
 
@@ -252,6 +252,16 @@ def test_whatever_else_fails_is_told_of_with_its_remedy(monkeypatch):
     (finding,) = known_issues.find_unmended()
     assert finding.what.startswith('import mixmae_mm could not allow checkpoint types (ImportError: checkpoints')
     assert finding.mend == 'python -m pip install "torch>=2.6"'
+
+
+def test_a_formatter_that_is_missing_is_told_of_with_its_remedy(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'yapf', None)  # what makes an import fail
+    monkeypatch.setattr(compat, 'FAILED', {})
+    monkeypatch.setattr(compat, 'guard_loading', lambda: None)
+    compat.apply()
+    (finding,) = traps.find_unmended()
+    assert 'yapf' in finding.what
+    assert finding.mend == 'python -m pip install yapf'
 
 
 def test_import_waits_for_no_lock_and_needs_no_temporary_folder(tmp_path):

@@ -51,6 +51,7 @@ def base(tmp_path):
         ('env_cfg.cudnn_benchmrk', 'cudnn_benchmark'),
         ('env_cfg.mp_cfg.opencv_threads', 'opencv_num_threads'),
         ('randomness.sed', 'seed'),
+        ('randomness.determinstic', 'deterministic'),
         ('auto_scale_lr.enabled', 'enable'),
         ('log_processor.windowsize', 'window_size'),
     ],

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 from mmengine.registry import VISBACKENDS, init_default_scope
-from mmengine.visualization import Visualizer
+from mmengine.visualization import MLflowVisBackend, Visualizer
 from PIL import Image
+
+from mixmae_mm.visualization.backends import MLflowPicturesBackend
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 FILES = sorted((CONFIGS / '_base_/vis').glob('*.py'))
@@ -105,6 +107,15 @@ def test_mlflow_keeps_the_picture_of_each_step(tmp_path, monkeypatch):
     assert (np.asarray(Image.open(found['7.png'])) == PICTURE).all()
     numbers = next(Path(tmp_path / 'vis_data').rglob('metrics/online/rankme')).read_text().splitlines()
     assert [line.split()[1:] for line in numbers] == [['3.5', '7'], ['7.0', '14']]
+
+
+def test_mlflow_is_given_names_with_extension_and_step(monkeypatch):
+    asked = []
+    monkeypatch.setattr(MLflowVisBackend, 'add_image', lambda self, *given: asked.append((given[0], given[2])))
+    backend = MLflowPicturesBackend.__new__(MLflowPicturesBackend)  # MLflow may not be installed
+    backend.add_image('reconstructions', PICTURE)
+    backend.add_image('reconstructions', PICTURE, 7)
+    assert asked == [('reconstructions/0.png', 0), ('reconstructions/7.png', 7)]
 
 
 def test_wandb_keeps_pictures_offline(tmp_path, monkeypatch):

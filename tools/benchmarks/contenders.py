@@ -22,7 +22,9 @@ class Contender:
     build: Callable[[], nn.Module]
     loss: Callable[[nn.Module, Tensor], Tensor]
     few: int = 4
-    """Pictures of a step that only warms up: one that the model can group."""
+    """Images of a step that only warms up: one that the model can group."""
+    size: int = SIZE
+    """Height and width of an image in pixels."""
 
 
 def _build(settings: dict) -> nn.Module:

@@ -5,17 +5,20 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from contenders import SIZE, Contender
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+
+if TYPE_CHECKING:  # which imports mmpretrain, and this is read by programs whose memory is measured
+    from contenders import Contender
 
 # a fixed threshold has glibc give every large block back at once: otherwise the peak of memory depends on luck
 ALLOCATOR = {'MALLOC_MMAP_THRESHOLD_': '65536'}
 
 
-def step(contender: Contender, model: nn.Module, images: Tensor, half: bool) -> float:
+def step(contender: 'Contender', model: nn.Module, images: Tensor, half: bool) -> float:
     """Go forward and backward once; give the seconds."""
     start = time.perf_counter()
     with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
@@ -44,7 +47,7 @@ def ratio(times: list[float], of: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(times, of, strict=True))
 
 
-def peak_memory(contender: Contender, images: Tensor, half: bool) -> dict[str, int]:
+def peak_memory(contender: 'Contender', images: Tensor, half: bool) -> dict[str, int]:
     """Run a second step; give the bytes that it needed beyond the weights, and all that the process held at most."""
     model = contender.build().to(images.device).train()
     step(contender, model, images[: contender.few], half)
@@ -71,16 +74,17 @@ def _resident(field: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
 
-def training_operations(contender: Contender) -> float:
+def training_operations(contender: 'Contender') -> float:
     """Count the floating-point operations of a step at 224 px for a picture.
 
     Without gradients our models hide what runs leave out, so that it counts here, as in the official ones.
     """
     with torch.no_grad():
-        return operations(contender, contender.build().train(), torch.zeros(contender.few, 3, SIZE, SIZE))
+        images = torch.zeros(contender.few, 3, contender.size, contender.size)
+        return operations(contender, contender.build().train(), images)
 
 
-def operations(contender: Contender, model: nn.Module, images: Tensor) -> float:
+def operations(contender: 'Contender', model: nn.Module, images: Tensor) -> float:
     """Count the floating-point operations of a step for a picture: three times those of the forward pass.
 
     What is computed twice to save memory is not counted twice. The model is in training: in evaluation PyTorch fuses

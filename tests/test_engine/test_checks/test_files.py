@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import ConfigDict
-from mmengine.dataset import BaseDataset
+from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
 from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
 from torch.utils.data import TensorDataset
@@ -93,5 +93,7 @@ class Skipping(BaseDataset):
 def test_only_datasets_of_others_with_a_list_are_looked_at():
     check_files('train', Skipping(), None)
     check_files('train', TensorDataset(torch.ones(2)), None)
-    with pytest.raises(ValueError, match=r"train: none of the 1 files looked for is there, such as 'gone.png'"):
-        check_files('train', type('Plain', (BaseDataset,), dict(load_data_list=Skipping.load_data_list))(), None)
+    plain = type('Plain', (BaseDataset,), dict(load_data_list=Skipping.load_data_list))()
+    for dataset in (plain, ConcatDataset([Skipping(), plain]), RepeatDataset(plain, 2)):
+        with pytest.raises(ValueError, match=r"train: none of the 1 files looked for is there, such as 'gone.png'"):
+            check_files('train', dataset, None)

@@ -40,6 +40,13 @@ def test_evaluation_draws_the_same_in_every_epoch(stage):
     assert draws(iteration=10, batch=2, stage=stage) != draws(iteration=10, batch=3, stage=stage)
 
 
+def test_draws_are_those_of_the_positions_written_out():
+    """In every version: numbers seen while training or validating can be had again."""
+    train, val = draws(10, rank=3, seed=7), draws(10, rank=3, seed=7, batch=2, stage='val')
+    assert train[0] == random.Random(fold(7, 3, 10)).random()
+    assert val[0] == random.Random(fold(7, 3, 2, 1)).random()
+
+
 def test_seeding_comes_before_every_other_hook():
     assert get_priority(IterationSeedHook.priority) < get_priority(RuntimeInfoHook.priority)
 

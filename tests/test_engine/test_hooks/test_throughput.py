@@ -31,6 +31,7 @@ def test_meter_without_time_does_not_divide_by_zero():
         (dict(inputs=[torch.zeros(4, 3, 2, 2)] * 2, data_samples=[None] * 4), 4),
         ((torch.zeros(7, 3), torch.zeros(7)), 7),
         ({}, 0),
+        ([], 0),
         (None, 0),
         ((torch.tensor(3.0),), 0),
     ],
