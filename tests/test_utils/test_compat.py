@@ -259,7 +259,7 @@ def test_a_formatter_that_is_missing_is_told_of_with_its_remedy(monkeypatch):
     monkeypatch.setattr(compat, 'FAILED', {})
     monkeypatch.setattr(compat, 'guard_loading', lambda: None)
     compat.apply()
-    (finding,) = traps.find_unmended()
+    (finding,) = known_issues.find_unmended()
     assert 'yapf' in finding.what
     assert finding.mend == 'python -m pip install yapf'
 

@@ -29,7 +29,7 @@ def guard_loading() -> None:
 
 def _later(module: str, name: str) -> Change:
     """Import a change of ours when it is made, as it needs mmengine and torch."""
-    return lambda theirs: getattr(importlib.import_module(f'mixmae_mm.{module}'), name)(theirs)
+    return lambda theirs: getattr(importlib.import_module(f'mixmae_mm.utils.safe_io.{module}'), name)(theirs)
 
 
 def read_by_our_list(module: ModuleType) -> None:
