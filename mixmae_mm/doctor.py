@@ -8,6 +8,7 @@ reported and never ends the report.
 import sys
 from collections.abc import Callable, Iterator
 
+from mixmae_mm.utils import compat
 from mixmae_mm.utils.known_issues import CHECKS, STACK, Finding, devices, installed, mmcv_kind
 
 
@@ -57,6 +58,7 @@ def show(rows: list[tuple[str, str]], found: list[Finding]) -> None:
 
 def main() -> int:
     """Print the report and tell by the exit status whether pre-training can run."""
+    compat.apply()
     found = findings()
     show(versions(), found)
     stopped = any(finding.stops for finding in found)

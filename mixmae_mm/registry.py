@@ -4,6 +4,10 @@ Because each names the modules it lives in, `type='mixmae_mm.MixMIMSwin'` builds
 with no `custom_imports`.
 """
 
+from mixmae_mm.utils import compat
+
+compat.apply()  # before mmengine and what stands on it
+
 from mmengine import registry as roots
 
 SCOPE = 'mixmae_mm'

@@ -1,6 +1,6 @@
 """What the fork server imports once, so that each process of a test begins with it."""
 
-from quick_runs import make_runs_quick  # before the others: it imports mixmae_mm
+from quick_runs import make_runs_quick  # before the others: it fixes what they need
 
 # isort: split
 import mmpretrain.models

@@ -2,9 +2,10 @@
 
 import functools
 
-from mixmae_mm import __version__  # before mmengine
+from mixmae_mm.utils import compat
 
-# isort: split
+compat.apply()  # before torch and mmengine
+
 import mmengine.runner.runner
 from yapf.yapflib import yapf_api
 
@@ -16,6 +17,5 @@ def as_it_is(text, **settings):
 
 def make_runs_quick():
     """Spare tiny runs what takes longer than they do. A config is written as it is without yapf, which stays Python."""
-    assert __version__
     yapf_api.FormatCode = as_it_is
     mmengine.runner.runner.collect_env = functools.cache(mmengine.runner.runner.collect_env)

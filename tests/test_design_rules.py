@@ -41,8 +41,9 @@ FLOORS = [
     ['datasets'],
     ['models'],
     ['checkpoint', 'visualization'],
+    ['registry'],
     ['utils', 'structures'],
-    ['mixing', 'registry', 'version'],
+    ['mixing', 'version'],
 ]
 """From the top: each may import what stands below, and not what stands beside it."""
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}

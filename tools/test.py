@@ -2,9 +2,11 @@
 
 import argparse
 
-import mixmae_mm  # before the host packages: it mends what is known to break on import
+import mixmae_mm
+from mixmae_mm.utils import compat
 
-# isort: split
+compat.apply()  # before torch and the libraries that it fixes
+
 import torch
 from mmengine.config import Config
 from mmengine.evaluator import DumpResults

@@ -5,9 +5,11 @@ import logging
 import re
 from pathlib import Path
 
-import mixmae_mm  # before the host packages: it mends what is known to break on import
+import mixmae_mm
+from mixmae_mm.utils import compat
 
-# isort: split
+compat.apply()  # before torch and the libraries that it fixes
+
 import torch
 from mmengine.config import Config
 from mmengine.registry import RUNNERS

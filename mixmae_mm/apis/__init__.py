@@ -1,5 +1,9 @@
 """Pre-trained models from Python: encoders by name, from files and hubs; features and reconstructions of pictures."""
 
+from mixmae_mm.utils import compat
+
+compat.apply()  # before torch and the libraries that it fixes
+
 from mixmae_mm.apis.encoder_file import save_encoder
 from mixmae_mm.apis.feature_extractor import FeatureExtractor
 from mixmae_mm.apis.hub import fetch, from_hub, push_to_hub, save_pretrained

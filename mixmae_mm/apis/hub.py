@@ -38,7 +38,6 @@ tags:
 A {type} encoder for pictures of {height} x {width} pixels, written by mixmae_mm {version}.
 
 ```python
-import mixmae_mm
 from mixmae_mm.apis import FeatureExtractor, fetch, from_hub
 
 extract = FeatureExtractor.from_file(fetch('{name}'))

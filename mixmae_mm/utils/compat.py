@@ -4,6 +4,7 @@ Nothing here changes what a sound stack does, and nothing may stop an import: a 
 could not be mended (`FAILED`), is for `python -m mixmae_mm.doctor` to report.
 """
 
+import functools
 import importlib.util
 import os
 import sys
@@ -22,8 +23,9 @@ TRIES, PAUSE = 20, 0.1  # s
 NMS_SCHEMA = '(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
 
 
+@functools.cache
 def apply() -> None:
-    """Mend what can be mended; each by itself, so that one that cannot be leaves the others alone."""
+    """Fix what can be fixed, once; each by itself, so that one that cannot be leaves the others alone."""
     mends = (let_waiting_threads_sleep, guard_loading, import_formatter, define_torchvision_operators,
              allow_checkpoint_types, let_configs_inherit_ours, find_ourselves_in_place, draw_names)
     for mend in mends:

@@ -123,7 +123,7 @@ def find_torchvision() -> Iterator[Finding]:
 
 
 def find_unmended() -> Iterator[Finding]:
-    """Report what `import mixmae_mm` could not mend although what it mends can be imported."""
+    """Report what `compat.apply` could not fix although what it fixes can be imported."""
     cache = compat.FAILED.get('import_formatter')
     cut_off = isinstance(cache, EOFError | UnpicklingError)
     if cut_off:
@@ -136,7 +136,7 @@ def find_unmended() -> Iterator[Finding]:
             reason = f'{type(error).__name__}: {error}'.splitlines()[0][:200]
             wanted = reason.partition('pip install ')[2]
             mend = f'{PIP} install {wanted}' if wanted else '-'
-            yield Finding(f'import mixmae_mm could not {name.replace("_", " ")} ({reason})', mend)
+            yield Finding(f'mixmae_mm could not {name.replace("_", " ")} ({reason})', mend)
 
 
 def find_resume() -> Iterator[Finding]:

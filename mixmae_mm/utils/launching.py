@@ -13,7 +13,6 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import print_log
 
-from mixmae_mm.registry import SCOPE
 from mixmae_mm.utils.cfg_options import Settings, put_options
 from mixmae_mm.utils.config_checks import settle_loaders
 from mixmae_mm.utils.config_keys import check_names
@@ -93,7 +92,7 @@ def _drop_scopes(node: Any) -> None:
     Our configs name each type with its own, and `collate_fn` would be given it as an argument.
     """
     if isinstance(node, dict):
-        if node.get('_scope_') == SCOPE:
+        if node.get('_scope_') == 'mixmae_mm':
             del node['_scope_']
         node = list(node.values())
     if isinstance(node, list | tuple):

@@ -4,8 +4,8 @@ import json
 
 import pytest
 import torch
+from checkpoint_toys import random_mae, vit
 from references import SHARED, build_encoder, build_pretrainer, load_reference, mix_officially
-from test_checkpoint_loading import random_mae, vit
 from torch import nn
 
 from mixmae_mm.checkpoint.key_mapping import find_layout, our_name, to_mmpretrain, to_official, to_ours

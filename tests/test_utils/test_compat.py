@@ -18,6 +18,9 @@ from mixmae_mm.utils import compat, known_issues
 
 ROOT = Path(__file__).parents[2]
 
+APPLY = 'from mixmae_mm.utils import compat; compat.apply()'
+
+
 def python(code, *options, path=()):
     env = {**os.environ, 'PYTHONPATH': os.pathsep.join(map(str, [*path, ROOT])), 'OMP_NUM_THREADS': '1'}
     return subprocess.run([sys.executable, *options, '-c', code], env=env, cwd='/', capture_output=True, text=True)
@@ -49,7 +52,7 @@ def test_torchvision_imports_after_us_where_it_does_not_alone(tmp_path):
     path = [fake(tmp_path, 'torchvision', DESCRIBES_NMS)]
     (tmp_path / 'torchvision' / '_C.so').write_text('compiled for another torch')
     assert 'operator torchvision::nms does not exist' in python('import torchvision', path=path).stderr
-    assert python('import mixmae_mm, torchvision', path=path).returncode == 0
+    assert python(f'{APPLY}; import torchvision', path=path).returncode == 0
 
 
 def test_compiled_part_that_does_not_load(tmp_path, monkeypatch):
@@ -96,7 +99,7 @@ def checkpoint(tmp_path):
 def test_the_import_is_enough_to_load_a_checkpoint(checkpoint):
     state, file = checkpoint
     torch.save(state, file)
-    assert python(f'import mixmae_mm, torch; torch.load({str(file)!r}, weights_only=True)').returncode == 0
+    assert python(f'{APPLY}; import torch; torch.load({str(file)!r}, weights_only=True)').returncode == 0
 
 
 def test_checkpoint_loads_with_nothing_but_weights_trusted(checkpoint):
@@ -188,28 +191,43 @@ def test_mmengine_finds_this_package_where_it_lies(monkeypatch):
 # importing the package
 
 
-def test_import_needs_nothing_installed():
-    answer = python('import mixmae_mm; print(mixmae_mm.__version__)', '-S')
-    assert answer.returncode == 0, answer.stderr
+ALONE = """
+import os, sys
+modules, finders, environment = set(sys.modules), list(sys.meta_path), dict(os.environ)
+import mixmae_mm
+print(sorted(set(sys.modules) - modules), finders == sys.meta_path, environment == dict(os.environ))
+"""
+
+
+def test_import_alone_changes_nothing_and_needs_nothing_installed():
+    answer = python(ALONE, '-S')
+    assert answer.stdout.strip() == "['mixmae_mm', 'mixmae_mm.version'] True True", answer.stderr
+
+
+@pytest.mark.parametrize('room', ['registry', 'apis', 'models', 'datasets', 'engine.hooks'])
+def test_rooms_that_meet_the_libraries_fix_them_first(room):
+    asked = 'print(compat.apply.cache_info().currsize)'
+    answer = python(f'import mixmae_mm.{room}; from mixmae_mm.utils import compat; {asked}')
+    assert answer.stdout.strip() == '1', answer.stderr
 
 
 @pytest.mark.parametrize('names', [('mmengine', 'torchvision'), ('torch',)])
 def test_import_survives_broken_packages(tmp_path, names):
-    answer = python('import mixmae_mm', path=[fake(tmp_path, name, 'raise RuntimeError("broken")') for name in names])
+    answer = python(APPLY, path=[fake(tmp_path, name, 'raise RuntimeError("broken")') for name in names])
     assert answer.returncode == 0, answer.stderr
 
 
 def test_import_stays_cheap_brings_yapf_before_mmengine_asks_and_the_installed_torchvision_after_it():
     heavy = ('torchvision', 'mmcv', 'mmpretrain', 'mmdet', 'mmseg', 'matplotlib', 'cv2')
     found = f'[name for name in {heavy} if name in sys.modules], "yapf" in sys.modules'
-    answer = python(f'import mixmae_mm, sys; print({found}); import torchvision.transforms; print("fine")')
+    answer = python(f'{APPLY}; import sys; print({found}); import torchvision.transforms; print("fine")')
     assert answer.stdout == '[] True\nfine\n', answer.stderr
 
 
 def python_with_cache(cache, **env):
     """Import the package in an environment in which yapf's cache is that folder."""
     env = dict(os.environ, XDG_CACHE_HOME=str(cache), PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1', **env)
-    program = 'from mixmae_mm import compat; print(list(compat.FAILED))'
+    program = f'{APPLY}; print(list(compat.FAILED))'
     return subprocess.Popen([sys.executable, '-c', program], env=env, stdout=subprocess.PIPE, text=True)
 
 
@@ -239,7 +257,7 @@ def test_a_cache_of_yapf_that_stays_cut_off_is_told_of(monkeypatch):
     monkeypatch.setattr(compat, 'FAILED', {})
     monkeypatch.setattr(compat.importlib, 'import_module', import_module)
     monkeypatch.setattr(compat, 'guard_loading', lambda: None)
-    compat.apply()
+    compat.apply.__wrapped__()
     assert len(calls) == compat.TRIES
     assert 'Ran out of input' in str(compat.FAILED['import_formatter'])
     (finding,) = known_issues.find_unmended()
@@ -250,7 +268,7 @@ def test_whatever_else_fails_is_told_of_with_its_remedy(monkeypatch):
     error = ImportError('checkpoints cannot be read safely: pip install "torch>=2.6"')
     monkeypatch.setattr(compat, 'FAILED', dict(allow_checkpoint_types=error))
     (finding,) = known_issues.find_unmended()
-    assert finding.what.startswith('import mixmae_mm could not allow checkpoint types (ImportError: checkpoints')
+    assert finding.what.startswith('mixmae_mm could not allow checkpoint types (ImportError: checkpoints')
     assert finding.mend == 'python -m pip install "torch>=2.6"'
 
 
@@ -258,7 +276,7 @@ def test_a_formatter_that_is_missing_is_told_of_with_its_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, 'yapf', None)  # what makes an import fail
     monkeypatch.setattr(compat, 'FAILED', {})
     monkeypatch.setattr(compat, 'guard_loading', lambda: None)
-    compat.apply()
+    compat.apply.__wrapped__()
     (finding,) = known_issues.find_unmended()
     assert 'yapf' in finding.what
     assert finding.mend == 'python -m pip install yapf'
@@ -287,4 +305,4 @@ def test_waiting_threads_spin_for_a_while_unless_told_otherwise(monkeypatch, giv
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     asked = "print(os.environ.get('OMP_WAIT_POLICY'), os.environ.get('GOMP_SPINCOUNT'))"
-    assert python(f'import os, mixmae_mm; {asked}', '-S').stdout.strip() == expected
+    assert python(f'{APPLY}; import os; {asked}', '-S').stdout.strip() == expected

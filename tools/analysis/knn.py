@@ -12,9 +12,11 @@ import json
 import sys
 from contextlib import redirect_stdout
 
-import mixmae_mm  # before the host packages: it mends what is known to break on import
+import mixmae_mm
+from mixmae_mm.utils import compat
 
-# isort: split
+compat.apply()  # before torch and the libraries that it fixes
+
 import torch
 from rich.console import Console
 from rich.progress import track

@@ -17,9 +17,11 @@ import sys
 from contextlib import redirect_stdout
 from typing import NamedTuple
 
-import mixmae_mm  # before the host packages: it mends what is known to break on import
+import mixmae_mm
+from mixmae_mm.utils import compat
 
-# isort: split
+compat.apply()  # before torch and the libraries that it fixes
+
 import numpy as np
 from rich.console import Console
 from rich.progress import track

@@ -13,9 +13,10 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 
-from mixmae_mm.utils.safe_io.allow_list import allow_checkpoint_types  # before the host packages: mixmae_mm mends them
+from mixmae_mm.utils import compat
 
-# isort: split
+compat.apply()  # before torch and the libraries that it fixes
+
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 from mixmae_mm.apis.undisturbed import quiet_log
 from mixmae_mm.engine.hooks.nonfinite import Finding, Iteration, find_nonfinite
 from mixmae_mm.utils.errors import readable_errors
+from mixmae_mm.utils.safe_io.allow_list import allow_checkpoint_types
 from mixmae_mm.utils.safe_io.weights_file import explain, read_weights
 
 PLAIN_DATA = ('mixmae_mm.datasets.samplers.seeded.SeededIndex', 'mmengine.structures.', 'mmpretrain.structures.',

@@ -16,9 +16,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import mixmae_mm  # before the host packages: it mends what is known to break on import
+import mixmae_mm
+from mixmae_mm.utils import compat
 
-# isort: split
+compat.apply()  # before torch and the libraries that it fixes
+
 import torch
 from contenders import SIZE, SUITES
 from measuring import ALLOCATOR, in_turns, machine, matrix_peak, peak_memory, ratio, step, training_operations

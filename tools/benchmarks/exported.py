@@ -12,9 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import mixmae_mm  # before the host packages: it mends what is known to break on import
+import mixmae_mm
+from mixmae_mm.utils import compat
 
-# isort: split
+compat.apply()  # before torch and the libraries that it fixes
+
 import onnxruntime
 import torch
 

@@ -17,9 +17,11 @@ import argparse
 import json
 from pathlib import Path
 
-import mixmae_mm  # before the host packages: it mends what is known to break on import
+import mixmae_mm
+from mixmae_mm.utils import compat
 
-# isort: split
+compat.apply()  # before torch and the libraries that it fixes
+
 import torch
 from growth_measuring import fit, measure, memory_meter
 from growth_settings import BASES, FACTORS, list_settings

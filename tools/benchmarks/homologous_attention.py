@@ -10,9 +10,10 @@ import statistics
 import time
 from collections.abc import Callable
 
-import mixmae_mm  # noqa: F401  # before torch: it says how threads wait
+from mixmae_mm.utils import compat
 
-# isort: split
+compat.apply()  # before torch and the libraries that it fixes
+
 import torch
 from rich.console import Console
 from rich.table import Table

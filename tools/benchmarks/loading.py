@@ -10,9 +10,11 @@ import argparse
 import statistics
 import time
 
-import mixmae_mm  # before the host packages: it mends what is known to break on import
+import mixmae_mm
+from mixmae_mm.utils import compat
 
-# isort: split
+compat.apply()  # before torch and the libraries that it fixes
+
 import cv2
 import torch
 from measuring import in_turns, ratio

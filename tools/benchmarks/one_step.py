@@ -10,9 +10,11 @@ one is measured. Without the variable glibc may hold more than is in use.
 import argparse
 import time
 
-import mixmae_mm  # before the host packages: it mends what is known to break on import
+import mixmae_mm
+from mixmae_mm.utils import compat
 
-# isort: split
+compat.apply()  # before torch and the libraries that it fixes
+
 import torch
 from measuring import held_during, machine, wait
 from mmengine.config import Config

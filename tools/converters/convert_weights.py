@@ -13,9 +13,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import mixmae_mm  # before the host packages: it mends what is known to break on import
+import mixmae_mm
+from mixmae_mm.utils import compat
 
-# isort: split
+compat.apply()  # before torch and the libraries that it fixes
+
 from heads import in_head, name_probe, official_head
 from reading import Contents, Model, left_out_lines, read_contents, read_model, short_meta, whose
 from torch import Tensor

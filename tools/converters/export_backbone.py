@@ -11,9 +11,11 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-import mixmae_mm  # before the host packages: it mends what is known to break on import
+import mixmae_mm
+from mixmae_mm.utils import compat
 
-# isort: split
+compat.apply()  # before torch and the libraries that it fixes
+
 from reading import Model, read_contents, read_model, short_meta, whose
 from torch import Tensor
 from writing import add_options, check_out, megabytes, save

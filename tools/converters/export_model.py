@@ -11,9 +11,11 @@ are for pictures of one size, in batches of any, and ONNX is run by onnxruntime 
 import argparse
 from pathlib import Path
 
-import mixmae_mm  # before the host packages: it mends what is known to break on import
+import mixmae_mm
+from mixmae_mm.utils import compat
 
-# isort: split
+compat.apply()  # before torch and the libraries that it fixes
+
 from torch import nn
 from writing import add_options, check_free, megabytes
 

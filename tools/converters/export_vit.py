@@ -12,9 +12,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import mixmae_mm  # before the host packages: it mends what is known to break on import
+import mixmae_mm
+from mixmae_mm.utils import compat
 
-# isort: split
+compat.apply()  # before torch and the libraries that it fixes
+
 from heads import official_head
 from torch import Tensor
 from writing import add_options, check_out, save

@@ -13,9 +13,11 @@ import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import mixmae_mm  # before the host packages: it mends what is known to break on import
+import mixmae_mm
+from mixmae_mm.utils import compat
 
-# isort: split
+compat.apply()  # before torch and the libraries that it fixes
+
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, init_default_scope
 from reading import PROGRESS, Contents, Model, left_out_lines, read_contents, read_model, whose

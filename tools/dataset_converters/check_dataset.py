@@ -22,9 +22,11 @@ from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 
-import mixmae_mm  # before the host packages: it mends what is known to break on import
+import mixmae_mm
+from mixmae_mm.utils import compat
 
-# isort: split
+compat.apply()  # before torch and the libraries that it fixes
+
 from dataset_checks.class_folders import ClassSplit, compare_classes
 from dataset_checks.coco import CocoSplit
 from dataset_checks.files import start_crew

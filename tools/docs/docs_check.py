@@ -21,9 +21,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import mixmae_mm  # before the host packages: it mends what is known to break on import
+import mixmae_mm
+from mixmae_mm.utils import compat
 
-# isort: split
+compat.apply()  # before torch and the libraries that it fixes
+
 from command_finding import Command, commands_of, pages
 from command_reading import ReadError, read
 from command_running import Scratch

@@ -12,9 +12,11 @@ import runpy
 from collections.abc import Sequence
 from pathlib import Path
 
-import mixmae_mm  # before the host packages: it mends what is known to break on import
+import mixmae_mm
+from mixmae_mm.utils import compat
 
-# isort: split
+compat.apply()  # before torch and the libraries that it fixes
+
 import matplotlib
 import numpy as np
 import torch

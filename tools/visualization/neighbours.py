@@ -11,9 +11,11 @@ import argparse
 import os
 from typing import NamedTuple
 
-import mixmae_mm  # before the host packages: it mends what is known to break on import
+import mixmae_mm
+from mixmae_mm.utils import compat
 
-# isort: split
+compat.apply()  # before torch and the libraries that it fixes
+
 import numpy as np
 from mmengine.config import Config
 

@@ -8,9 +8,11 @@ The components are those of all pictures together: patches of like colour are al
 
 import argparse
 
-import mixmae_mm  # before the host packages: it mends what is known to break on import
+import mixmae_mm
+from mixmae_mm.utils import compat
 
-# isort: split
+compat.apply()  # before torch and the libraries that it fixes
+
 import numpy as np
 
 from mixmae_mm.apis.drawing_options import (

@@ -8,9 +8,11 @@ Without points, those are taken that have clear matches in the second picture: b
 import argparse
 from collections.abc import Sequence
 
-import mixmae_mm  # before the host packages: it mends what is known to break on import
+import mixmae_mm
+from mixmae_mm.utils import compat
 
-# isort: split
+compat.apply()  # before torch and the libraries that it fixes
+
 import numpy as np
 
 from mixmae_mm.apis.drawing_options import (

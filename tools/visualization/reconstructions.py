@@ -8,9 +8,11 @@ One row a group of K pictures; for MAE one picture, what was not hidden of it, a
 
 import argparse
 
-import mixmae_mm  # before the host packages: it mends what is known to break on import
+import mixmae_mm
+from mixmae_mm.utils import compat
 
-# isort: split
+compat.apply()  # before torch and the libraries that it fixes
+
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor

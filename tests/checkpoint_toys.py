@@ -1,0 +1,68 @@
+"""Weights of MAE by its official names, random, and what loads them."""
+
+import torch
+
+from mixmae_mm.registry import MODELS
+
+
+def random_mae(layout='pretraining', dims=8, depth=2, decoder_depth=1, grid=4):
+    """Random weights by the official names, written out: patches of 4 px, a decoder of 8 channels, 5 classes."""
+    generator = torch.Generator().manual_seed(3)
+    shapes = {
+        'cls_token': (1, 1, dims),
+        'pos_embed': (1, grid**2 + 1, dims),
+        'patch_embed.proj.weight': (dims, 3, 4, 4),
+    }
+    shapes |= {'patch_embed.proj.bias': (dims,)}
+    pretraining = layout == 'pretraining'
+    for blocks, number, width in (('blocks', depth, dims), ('decoder_blocks', decoder_depth if pretraining else 0, 8)):
+        for index in range(number):
+            sides = dict([('attn.qkv', (3, 1)), ('attn.proj', (1, 1)), ('mlp.fc1', (4, 1)), ('mlp.fc2', (1, 4))])
+            for name, (rows, columns) in sides.items():
+                shapes[f'{blocks}.{index}.{name}.weight'] = (rows * width, columns * width)
+                shapes[f'{blocks}.{index}.{name}.bias'] = (rows * width,)
+            for kind in ('norm1.weight', 'norm1.bias', 'norm2.weight', 'norm2.bias'):
+                shapes[f'{blocks}.{index}.{kind}'] = (width,)
+    norm = 'norm' if pretraining else 'fc_norm'
+    shapes |= {f'{norm}.weight': (dims,), f'{norm}.bias': (dims,)}
+    if pretraining:
+        shapes |= {'mask_token': (1, 1, 8), 'decoder_pos_embed': (1, grid**2 + 1, 8), 'decoder_embed.weight': (8, dims)}
+        shapes |= {'decoder_embed.bias': (8,), 'decoder_norm.weight': (8,), 'decoder_norm.bias': (8,)}
+        shapes |= {'decoder_pred.weight': (48, 8), 'decoder_pred.bias': (48,)}
+    else:
+        shapes |= {'head.weight': (5, dims), 'head.bias': (5,)}
+    return {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+
+
+def vit(dims=8, depth=2, grid=4, **settings):
+    arch = dict(embed_dims=dims, depth=depth, num_heads=2)
+    return dict(type='mixmae_mm.MixedAEViT', arch=arch, img_size=4 * grid, patch_size=4, **settings)
+
+
+def build_mae(init_cfg=None, num_sources=1, grid=4, backbone_init=None):
+    hidden = dict(hidden_ratio=0.75) if num_sources == 1 else {}
+    return MODELS.build(
+        dict(
+            type='mixmae_mm.MixedAE',
+            data_preprocessor=dict(
+                type='mixmae_mm.MixingDataPreprocessor',
+                num_sources=num_sources,
+                cell_size=4,
+                take_turns=False,
+                **hidden,
+            ),
+            backbone=vit(grid=grid, num_sources=num_sources, init_cfg=backbone_init),
+            neck=dict(
+                type='mixmae_mm.MixDecoder',
+                in_channels=8,
+                grid_size=grid,
+                cell_size=4,
+                embed_dims=8,
+                depth=1,
+                num_heads=2,
+                cls_token=True,
+            ),
+            head=dict(type='mixmae_mm.MixReconstructionHead', cell_size=4),
+            init_cfg=init_cfg,
+        )
+    )
