@@ -1,8 +1,11 @@
-"""Weights of MAE by its official names, random, and what loads them."""
+"""Weights by the names and in the order of others: MAE's official ones, random, and mmpretrain's."""
 
 import torch
+from references import load_reference
 
 from mixmae_mm.registry import MODELS
+
+MICRO = load_reference('mixmim_pretrain_micro.pt')
 
 
 def random_mae(layout='pretraining', dims=8, depth=2, decoder_depth=1, grid=4):
@@ -66,3 +69,42 @@ def build_mae(init_cfg=None, num_sources=1, grid=4, backbone_init=None):
             init_cfg=init_cfg,
         )
     )
+
+
+def mixmim_like_mmpretrain():
+    """The micro reference by mmpretrain's names and order, written out by hand rather than by our own rules."""
+    renamed = {}
+    for name, x in MICRO['state_dict'].items():
+        in_decoder = name.startswith(('mask_token', 'decoder_'))
+        name = name.replace('patch_embed.proj', 'patch_embed.projection')
+        name = name.replace('.mlp.fc1', '.ffn.layers.0.0').replace('.mlp.fc2', '.ffn.layers.1')
+        name = name.replace('.norm1.', '.ln1.').replace('.norm2.', '.ln2.').replace('decoder_norm', 'ln1')
+        if 'downsample' in name:
+            x = unfold_order(x)
+        renamed[('neck.' if in_decoder else 'backbone.') + name] = x
+    return renamed
+
+
+def unfold_order(x):
+    """Put each of the 4 * C columns where nn.Unfold has it: channel * 4 + 2 * row + column."""
+    channels = x.shape[-1] // 4
+    out = torch.empty_like(x)
+    for place, (row, column) in enumerate([(0, 0), (1, 0), (0, 1), (1, 1)]):
+        for channel in range(channels):
+            out[..., channel * 4 + 2 * row + column] = x[..., place * channels + channel]
+    return out
+
+
+def mae_like_mmpretrain(file):
+    """A MAE by mmpretrain's names, written out by hand."""
+    renamed = {}
+    for name, x in file.items():
+        in_decoder = name.startswith(('mask_token', 'decoder_'))
+        name = name.replace('patch_embed.proj', 'patch_embed.projection')
+        name = name.replace('.mlp.fc1', '.ffn.layers.0.0').replace('.mlp.fc2', '.ffn.layers.1')
+        name = name.replace('.norm1.', '.ln1.').replace('.norm2.', '.ln2.').replace('decoder_norm', 'ln1')
+        if not in_decoder:
+            name = 'layers' + name.removeprefix('blocks') if name.startswith('blocks') else name
+            name = 'ln1' + name.removeprefix('norm') if name.startswith('norm') else name
+        renamed[('neck.' if in_decoder else 'backbone.') + name] = x
+    return renamed

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from checkpoint_toys import random_mae, vit
+from checkpoint_toys import mae_like_mmpretrain, mixmim_like_mmpretrain, random_mae, vit
 from references import SHARED, build_encoder, build_pretrainer, load_reference, mix_officially
 from torch import nn
 
@@ -18,30 +18,6 @@ ANCHOR, THEIRS = 'patch_embed.proj.weight', 'patch_embed.projection.weight'
 
 def equal(one, other):
     return one.keys() == other.keys() and all(torch.equal(x, other[name]) for name, x in one.items())
-
-
-def mixmim_like_mmpretrain():
-    """The micro reference by mmpretrain's names and order, written out by hand rather than by our own rules."""
-    renamed = {}
-    for name, x in MICRO['state_dict'].items():
-        in_decoder = name.startswith(('mask_token', 'decoder_'))
-        name = name.replace('patch_embed.proj', 'patch_embed.projection')
-        name = name.replace('.mlp.fc1', '.ffn.layers.0.0').replace('.mlp.fc2', '.ffn.layers.1')
-        name = name.replace('.norm1.', '.ln1.').replace('.norm2.', '.ln2.').replace('decoder_norm', 'ln1')
-        if 'downsample' in name:
-            x = unfold_order(x)
-        renamed[('neck.' if in_decoder else 'backbone.') + name] = x
-    return renamed
-
-
-def unfold_order(x):
-    """Put each of the 4 * C columns where nn.Unfold has it: channel * 4 + 2 * row + column."""
-    channels = x.shape[-1] // 4
-    out = torch.empty_like(x)
-    for place, (row, column) in enumerate([(0, 0), (1, 0), (0, 1), (1, 1)]):
-        for channel in range(channels):
-            out[..., channel * 4 + 2 * row + column] = x[..., place * channels + channel]
-    return out
 
 
 @pytest.mark.parametrize(
@@ -92,21 +68,6 @@ def test_mmpretrains_mixmim_is_ours_in_another_order():
     assert equal(ours, to_ours(official, find_layout(official)))
     assert equal(to_mmpretrain(ours), theirs)
     assert equal(to_official(ours), official)
-
-
-def mae_like_mmpretrain(file):
-    """A MAE by mmpretrain's names, written out by hand."""
-    renamed = {}
-    for name, x in file.items():
-        in_decoder = name.startswith(('mask_token', 'decoder_'))
-        name = name.replace('patch_embed.proj', 'patch_embed.projection')
-        name = name.replace('.mlp.fc1', '.ffn.layers.0.0').replace('.mlp.fc2', '.ffn.layers.1')
-        name = name.replace('.norm1.', '.ln1.').replace('.norm2.', '.ln2.').replace('decoder_norm', 'ln1')
-        if not in_decoder:
-            name = 'layers' + name.removeprefix('blocks') if name.startswith('blocks') else name
-            name = 'ln1' + name.removeprefix('norm') if name.startswith('norm') else name
-        renamed[('neck.' if in_decoder else 'backbone.') + name] = x
-    return renamed
 
 
 def test_mmpretrains_vit_is_ours_by_other_names():

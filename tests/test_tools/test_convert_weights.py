@@ -4,13 +4,12 @@ import json
 
 import pytest
 import torch
-from checkpoint_toys import build_mae, random_mae, vit
+from checkpoint_toys import build_mae, mae_like_mmpretrain, mixmim_like_mmpretrain, random_mae, vit
 from forked import Program
 from micro_training import finish
 from mmengine.registry import MODELS, init_default_scope
 from references import SHARED, backbone_settings, build_pretrainer, load_reference, mix_officially
 from safetensors.torch import load_file, save_file
-from test_key_mapping import mae_like_mmpretrain, mixmim_like_mmpretrain
 from tool_loading import TOOLS, load_tool
 from torch import nn
 

@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from checkpoint_toys import build_mae, random_mae, vit
+from checkpoint_toys import build_mae, mixmim_like_mmpretrain, random_mae, vit
 from references import build_encoder, load_reference
 from safetensors.torch import load_file
-from test_key_mapping import mixmim_like_mmpretrain
 from tool_loading import load_tool
 
 from mixmae_mm.checkpoint.loading import load_backbone

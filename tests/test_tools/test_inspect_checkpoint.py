@@ -5,14 +5,13 @@ import re
 
 import pytest
 import torch
-from checkpoint_toys import build_mae, random_mae, vit
+from checkpoint_toys import build_mae, mae_like_mmpretrain, mixmim_like_mmpretrain, random_mae, vit
 from forked import Program
 from micro_training import finish
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from references import SHARED, backbone_settings, build_encoder, build_pretrainer, load_reference, our_name
 from safetensors.torch import save_file
-from test_key_mapping import mae_like_mmpretrain, mixmim_like_mmpretrain
 from tool_loading import TOOLS, load_tool
 
 from mixmae_mm.registry import MODELS
