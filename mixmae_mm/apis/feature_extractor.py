@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mixmae_mm.apis.encoder_file import load_encoder, read_card
 from mixmae_mm.apis.model import build_encoder, get_model, picture_size
-from mixmae_mm.datasets.image_reader import PictureReader, Pictures
+from mixmae_mm.datasets.image_reader import PictureReader, ImageLikes
 from mixmae_mm.datasets.read_images import IMAGENET, Reading, normalisation, reading_for, reading_of
 from mixmae_mm.utils.denormalize import first_three, to_show
 from mixmae_mm.utils.optional import need
@@ -42,7 +42,7 @@ class FeatureExtractor:
         mean: Of each channel, in the pictures' units: of R, G and B from 0 to 255.
         std: The same.
         device: Where to compute; None takes the GPU if there is one.
-        batch_size: Pictures at a time.
+        batch_size: Images at a time.
         threads: How many read pictures.
         reading: How files are read. Unless told, grey or RGB, where the encoder's channels, mean and std can be those
             of photos, and else as files with so many bands (TIFF, .npy).
@@ -97,7 +97,7 @@ class FeatureExtractor:
         own = dict(image_size=card.image_size, mean=card.mean, std=card.std) | settings
         return cls(load_encoder(path), **own)
 
-    def __call__(self, pictures: Pictures, kind: str = 'pooled') -> np.ndarray:
+    def __call__(self, pictures: ImageLikes, kind: str = 'pooled') -> np.ndarray:
         """Compute features, float32: 'pooled' (B, C), 'maps' (B, C, h, w) or 'tokens' (B, h * w, C), of the last map.
 
         Raises:
@@ -105,7 +105,7 @@ class FeatureExtractor:
         """
         return self.with_names(pictures, kind)[1]
 
-    def save(self, pictures: Pictures, out: str | os.PathLike, kind: str = 'pooled') -> Path:
+    def save(self, pictures: ImageLikes, out: str | os.PathLike, kind: str = 'pooled') -> Path:
         """Write features with the names of the files, those left out that cannot be read.
 
         Args:
@@ -131,7 +131,7 @@ class FeatureExtractor:
             parquet.write_table(pyarrow.table(dict(names=_column(names), features=rows)), out)
         return out
 
-    def with_names(self, pictures: Pictures, kind: str = 'pooled') -> tuple[list[str], np.ndarray]:
+    def with_names(self, pictures: ImageLikes, kind: str = 'pooled') -> tuple[list[str], np.ndarray]:
         """Compute the features of all pictures that can be read, and tell whose they are.
 
         Raises:

@@ -41,14 +41,14 @@ def recognise(model: BaseModel, pictures: Tensor, seed: int) -> Recognition | No
     preprocessor = model.data_preprocessor
     pictures = pictures.flip(1) if preprocessor.bgr_to_rgb else pictures
     with seeded(seed):
-        images = preprocessor({'inputs': pictures}, training=True)['inputs']
-    kept = _record(model, model.backbone.blocks[block].attn, images)
+        mixtures = preprocessor({'inputs': pictures}, training=True)['inputs']
+    kept = _record(model, model.backbone.blocks[block].attn, mixtures)
     patch = model.backbone.patch_size
-    grid = images.mixed.shape[-2] // patch, images.mixed.shape[-1] // patch
-    shares = _lay_out(kept.float().mean(1), images.shown, grid[0] * grid[1])
+    grid = mixtures.mixed.shape[-2] // patch, mixtures.mixed.shape[-1] // patch
+    shares = _lay_out(kept.float().mean(1), mixtures.shown, grid[0] * grid[1])
     turns = preprocessor.num_sources if preprocessor.take_turns else 1
-    owners = resize_assignment(images.assignment, grid).expand(len(images.mixed), -1, -1)
-    mixed = preprocessor.denormalise(images.mixed)
+    owners = resize_assignment(mixtures.assignment, grid).expand(len(mixtures.mixed), -1, -1)
+    mixed = preprocessor.denormalise(mixtures.mixed)
     return Recognition(mixed[::turns], owners[::turns], shares[::turns], block, kept.shape[1])
 
 

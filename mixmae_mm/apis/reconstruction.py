@@ -55,9 +55,9 @@ def mix_once(preprocessor: nn.Module, pictures: Tensor, seed: int) -> MixedImage
     """Mix pictures (B, C, H, W), photos in RGB: one mixture a group, led by its first picture, also of turns."""
     pictures = pictures.flip(1) if preprocessor.bgr_to_rgb else pictures
     with seeded(seed):
-        images = preprocessor({'inputs': pictures}, training=True)['inputs']
+        mixtures = preprocessor({'inputs': pictures}, training=True)['inputs']
     turns = preprocessor.num_sources if preprocessor.take_turns else 1
-    return MixedImages(*(None if part is None else part[::turns] for part in images))
+    return MixedImages(*(None if part is None else part[::turns] for part in mixtures))
 
 
 def mix_otherwise(model: BaseModel, num_sources: int | None = None, hidden_ratio: float | None = None) -> None:

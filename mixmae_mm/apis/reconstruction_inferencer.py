@@ -15,7 +15,7 @@ from PIL import Image
 
 from mixmae_mm.apis.model import build_pretrainer, picture_size
 from mixmae_mm.apis.reconstruction import reconstruct
-from mixmae_mm.datasets.image_reader import PictureReader, Pictures
+from mixmae_mm.datasets.image_reader import PictureReader, ImageLikes
 from mixmae_mm.datasets.read_images import reading_of
 from mixmae_mm.mixing import resize_assignment, visible
 from mixmae_mm.structures import Reconstructions
@@ -79,7 +79,7 @@ class ReconstructionInferencer:
         """Count the pictures in a mixture, K."""
         return self.model.data_preprocessor.num_sources
 
-    def __call__(self, pictures: Pictures, seed: int = 0) -> Reconstructed:
+    def __call__(self, pictures: ImageLikes, seed: int = 0) -> Reconstructed:
         """Reconstruct pictures; the seed decides what is hidden of them.
 
         Raises:
@@ -90,7 +90,7 @@ class ReconstructionInferencer:
         assignment = result.assignment.cpu().numpy()
         return Reconstructed(names, sources, mixed, reconstructed, assignment, hidden_errors(result))
 
-    def visualize(self, pictures: Pictures, seed: int = 0) -> Image.Image:
+    def visualize(self, pictures: ImageLikes, seed: int = 0) -> Image.Image:
         """Draw them: a row a mixture, with the originals, what the encoder saw, and the reconstructions.
 
         Raises:
@@ -99,7 +99,7 @@ class ReconstructionInferencer:
         result = self._reconstruct(pictures, seed)[1]
         return draw_rows(result, describe(self.model, result))
 
-    def save(self, pictures: Pictures, out: str | os.PathLike, seed: int = 0) -> Path:
+    def save(self, pictures: ImageLikes, out: str | os.PathLike, seed: int = 0) -> Path:
         """Write the drawing of `visualize` to a file, such as a .png.
 
         Raises:
@@ -113,7 +113,7 @@ class ReconstructionInferencer:
         sheet.save(out)
         return out
 
-    def _reconstruct(self, pictures: Pictures, seed: int) -> tuple[list[list[str]], Reconstructions]:
+    def _reconstruct(self, pictures: ImageLikes, seed: int) -> tuple[list[list[str]], Reconstructions]:
         """Read, group, mix and reconstruct all; each batch has a seed of its own, so that its mixtures are new."""
         names, results = [], []
         for number, (of_batch, pixels) in enumerate(self._groups(pictures)):
@@ -126,7 +126,7 @@ class ReconstructionInferencer:
             raise ValueError(f'a mixture takes {self.num_sources} picture(s), and fewer that can be read were given')
         return names, Reconstructions(*(torch.cat(parts) for parts in zip(*results, strict=True)))
 
-    def _groups(self, pictures: Pictures) -> Iterator[tuple[list[str], np.ndarray]]:
+    def _groups(self, pictures: ImageLikes) -> Iterator[tuple[list[str], np.ndarray]]:
         """Yield names and pixels of whole groups; what a broken picture leaves of one waits for the next batch."""
         names, pixels = [], []
         for of_batch, read in self.read(pictures):

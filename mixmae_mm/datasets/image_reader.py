@@ -14,15 +14,15 @@ from mmengine.logging import print_log
 from PIL import Image
 
 from mixmae_mm.datasets.file_list import list_pictures
-from mixmae_mm.datasets.read_images import Picture, Reading
+from mixmae_mm.datasets.read_images import ImageLike, Reading
 from mixmae_mm.datasets.transforms.load_image import LoadPicture, UnreadablePictureError
 from mixmae_mm.structures import Size
 from mixmae_mm.utils.names import expand
 
-Pictures = Picture | Iterable[Picture]
+ImageLikes = ImageLike | Iterable[ImageLike]
 
 
-def list_all(pictures: Pictures, reading: Reading) -> Iterable[Picture]:
+def list_all(pictures: ImageLikes, reading: Reading) -> Iterable[ImageLike]:
     """List single pictures.
 
     Raises:
@@ -61,7 +61,7 @@ class PictureReader:
     Args:
         size: Height and width in pixels.
         reading: How files are read; photos in RGB unless told.
-        batch_size: Pictures that are read at a time.
+        batch_size: Images that are read at a time.
         threads: How many read them.
     """
 
@@ -69,7 +69,7 @@ class PictureReader:
         self.size, self.batch_size, self.threads = size, batch_size, threads
         self.reading = reading or Reading(LoadPicture())
 
-    def __call__(self, pictures: Pictures) -> Iterator[tuple[list[str], np.ndarray]]:
+    def __call__(self, pictures: ImageLikes) -> Iterator[tuple[list[str], np.ndarray]]:
         """Yield names and pixels, (B, H, W, C), in batches; what cannot be read is left out, with a warning.
 
         Files are named by their paths, all else by its number.
@@ -85,7 +85,7 @@ class PictureReader:
                     names, pixels = zip(*read, strict=True)
                     yield list(names), np.stack(pixels)
 
-    def _read(self, number: int, picture: Picture) -> tuple[str, np.ndarray] | None:
+    def _read(self, number: int, picture: ImageLike) -> tuple[str, np.ndarray] | None:
         """Give a picture's name and its pixels, (H, W, C); None, and a warning, if it cannot be read."""
         name = os.fspath(picture) if isinstance(picture, str | os.PathLike) else str(number)
         try:

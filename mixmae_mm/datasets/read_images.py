@@ -22,7 +22,7 @@ from mixmae_mm.structures import Size
 from mixmae_mm.utils.denormalize import is_of_photos
 
 IMAGENET = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
-Picture = str | os.PathLike | np.ndarray | Image.Image
+ImageLike = str | os.PathLike | np.ndarray | Image.Image
 
 
 class Reading(NamedTuple):
@@ -37,7 +37,7 @@ class Reading(NamedTuple):
         """Tell bands in units of their own from photos, whose pixels lie from 0 to 255."""
         return isinstance(self.load, LoadBands)
 
-    def read(self, picture: Picture, size: Size) -> np.ndarray:
+    def read(self, picture: ImageLike, size: Size) -> np.ndarray:
         """Return an image, scaled and cropped in the middle to `size` = (h, w): (h, w, C), as `fit` gives it.
 
         Raises:
@@ -52,7 +52,7 @@ class Reading(NamedTuple):
             picture = Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture)
         return fit(self.load.decode(picture), size)
 
-    def read_all(self, pictures: Sequence[Picture], size: Size) -> Tensor:
+    def read_all(self, pictures: Sequence[ImageLike], size: Size) -> Tensor:
         """Return images as a batch (B, C, h, w), all of them or none: bytes where files hold bytes, else float32.
 
         Raises:

@@ -34,9 +34,9 @@ class Figure(NamedTuple):
     """Below that; whole when the pointer rests on the picture."""
 
 
-def thumbnail(picture: np.ndarray, side: int = 130) -> str:
-    """Write a picture, uint8 (H, W, 3), as a data URI: a JPEG with sides of up to twice `side` pixels."""
-    image = Image.fromarray(picture)
+def thumbnail(pixels: np.ndarray, side: int = 130) -> str:
+    """Write an image, uint8 (H, W, 3), as a data URI: a JPEG with sides of up to twice `side` pixels."""
+    image = Image.fromarray(pixels)
     image.thumbnail((2 * side, 2 * side))
     file = io.BytesIO()
     image.save(file, 'JPEG', quality=85)

@@ -26,7 +26,7 @@ def extract(encoder):
 
 
 @pytest.fixture
-def pictures():
+def random_pictures():
     rng = np.random.default_rng(0)
     return rng.integers(0, 256, (5, 32, 64, 3), dtype=np.uint8)
 

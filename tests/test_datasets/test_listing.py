@@ -313,7 +313,7 @@ def test_what_depends_on_the_endings_goes_by_them(root, cache, log, monkeypatch)
 
 
 @pytest.fixture(params=['anew', 'mapped', 'chosen'])
-def pictures(request, root, cache):
+def random_pictures(request, root, cache):
     """A listing and the list that it stands for."""
     if request.param == 'anew':
         found = list_anew(root)[0]

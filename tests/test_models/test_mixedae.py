@@ -52,7 +52,7 @@ def build(sources=4, contrast=True, preprocessor=None, neck=None, head=None, pro
     ).eval()
 
 
-def pictures(batch=8):
+def random_pictures(batch=8):
     return torch.randn(batch, 3, SIZE, SIZE)
 
 
@@ -83,7 +83,7 @@ def test_what_is_logged_and_what_is_summed():
 @pytest.mark.parametrize(('sources', 'batch'), [(2, 4), (3, 6), (4, 8), (8, 8)])
 def test_ratios_and_shares_that_do_not_divide(sources, batch):
     model = build(sources)
-    images = model.data_preprocessor.mix(pictures(batch))
+    images = model.data_preprocessor.mix(random_pictures(batch))
     assert images.mixed.shape == (batch // sources, 3, SIZE, SIZE)
     counts = torch.stack([(images.assignment == k).flatten(1).sum(1) for k in range(sources)], 1)
     assert (counts.sum(1) == 64).all()
@@ -93,7 +93,7 @@ def test_ratios_and_shares_that_do_not_divide(sources, batch):
 
 
 def test_every_group_has_a_map_of_its_own():
-    assignment = build().data_preprocessor.mix(pictures(16)).assignment
+    assignment = build().data_preprocessor.mix(random_pictures(16)).assignment
     assert len({tuple(row) for row in assignment.flatten(1).tolist()}) == 4
 
 
@@ -207,7 +207,7 @@ def test_projections_of_no_channels_are_refused():
 
 def test_taking_turns_shows_every_patch_once():
     model = build(preprocessor=dict(take_turns=True))
-    images = model.data_preprocessor.mix(pictures(8))
+    images = model.data_preprocessor.mix(random_pictures(8))
     assert images.sources.shape[:2] == (8, 4)
     shown = torch.stack([torch.where(hidden_pixels(images)[:4, k], 0, images.sources[:4, k]) for k in range(4)], 1)
     total = torch.zeros(4, 3, SIZE, SIZE)
@@ -220,7 +220,7 @@ def test_taking_turns_shows_every_patch_once():
 
 def test_uneven_shares_with_cells_of_nobody():
     model = build(2, preprocessor=dict(shares=(0.5, 0.25)))
-    images = model.data_preprocessor.mix(pictures(4))
+    images = model.data_preprocessor.mix(random_pictures(4))
     for name, count in ((0, 32), (1, 16), (NOBODY, 16)):
         assert ((images.assignment == name).flatten(1).sum(1) == count).all()
     encoded = model.encode(images)

@@ -151,16 +151,16 @@ def test_decoder_position_table_is_stretched_on_loading():
 
 def test_modes():
     model = build_pretrainer(MICRO).eval()
-    pictures = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
-    images = model.data_preprocessor.normalise(pictures)
+    pixels = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
+    images = model.data_preprocessor.normalise(pixels)
     maps = model(images, mode='tensor')
     assert torch.equal(maps[0], model.backbone(images)[0])
     torch.manual_seed(1)
     shown = model(images, mode='predict')
-    assert torch.equal(shown.sources[:, 0], pictures)
+    assert torch.equal(shown.sources[:, 0], pixels)
     where = shown.assignment[0].repeat_interleave(32, 0).repeat_interleave(32, 1) == 0
-    assert torch.equal(shown.reconstructed[:, 0][..., where], pictures[..., where])
-    assert not torch.equal(shown.reconstructed[:, 0][..., ~where], pictures[..., ~where])
+    assert torch.equal(shown.reconstructed[:, 0][..., where], pixels[..., where])
+    assert not torch.equal(shown.reconstructed[:, 0][..., ~where], pixels[..., ~where])
     with pytest.raises(ValueError, match="mode 'train' is unknown"):
         model(images, mode='train')
 

@@ -55,7 +55,7 @@ def build(config):
     return MODELS.build(config)
 
 
-def pictures(number):
+def random_pictures(number):
     return torch.randint(0, 256, (number, BANDS, *SIZE), dtype=torch.uint8)
 
 
@@ -68,7 +68,7 @@ def test_a_step_reaches_every_weight(method, block_size):
     if method is mixmae and block_size == 2:
         pytest.skip('7 cells cannot be cut into blocks of 2')
     model = build(method(block_size=block_size))
-    images = model.data_preprocessor(dict(inputs=pictures(4)), training=True)['inputs']
+    images = model.data_preprocessor(dict(inputs=random_pictures(4)), training=True)['inputs']
     assert tuple(images.assignment.shape[1:]) == CELLS[method]
     losses = model(images, mode='loss')
     sum(value for name, value in losses.items() if name.startswith('loss')).backward()
@@ -79,7 +79,7 @@ def test_a_step_reaches_every_weight(method, block_size):
 
 def test_nothing_of_one_picture_gets_into_the_features_of_the_other():
     model = build(mixmae()).eval()
-    images = model.data_preprocessor(dict(inputs=pictures(2)), training=True)['inputs']
+    images = model.data_preprocessor(dict(inputs=random_pictures(2)), training=True)['inputs']
     pixels = images.assignment.repeat_interleave(32, 1).repeat_interleave(32, 2)[:, None]
     with torch.no_grad():
         before = model.backbone(images.mixed, images.assignment)[-1]
@@ -92,7 +92,7 @@ def test_nothing_of_one_picture_gets_into_the_features_of_the_other():
 
 def test_reconstructions_keep_what_is_shown_where_it_is():
     model = build(mae())
-    images = model.data_preprocessor(dict(inputs=pictures(2)), training=True)['inputs']
+    images = model.data_preprocessor(dict(inputs=random_pictures(2)), training=True)['inputs']
     with torch.no_grad():
         restored = model.head.reconstruct(model.decode(images), images)
     shown = (images.assignment == 0).repeat_interleave(16, 1).repeat_interleave(16, 2)[:, None, None]

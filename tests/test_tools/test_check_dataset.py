@@ -14,7 +14,7 @@ FOR_STORED = importlib.import_module('dataset_checks.turning').FOR_STORED
 NO_PICTURE_TEXT = 'not a picture, whatever its name says'
 
 
-def pictures(root):
+def random_pictures(root):
     for name in ('a.jpg', 'deep/er/b.PNG', '.hidden/c.jpg'):
         picture(root / name)
 

@@ -22,7 +22,7 @@ SMALL = {
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def random_pictures(tmp_path):
     """Eight pictures."""
     folder = tmp_path / 'pictures'
     for number in range(8):

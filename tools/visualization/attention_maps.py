@@ -74,12 +74,12 @@ def look_at_mixtures(args: argparse.Namespace, config: Config) -> Looking:
     size = picture_size(config, args.size)
     reading = reading_of(config)
     pictures = reading.read_all(choose(args, config, reading, model.data_preprocessor.num_sources), size)
-    images = mix_once(model.data_preprocessor, pictures.float(), args.seed)
-    mixed = model.data_preprocessor.denormalise(images.mixed)
-    owners = resize_assignment(images.assignment, size).expand(len(mixed), -1, -1)
+    mixtures = mix_once(model.data_preprocessor, pictures.float(), args.seed)
+    mixed = model.data_preprocessor.denormalise(mixtures.mixed)
+    owners = resize_assignment(mixtures.assignment, size).expand(len(mixed), -1, -1)
     shown = _channels_last(torch.where(owners[:, None] == NOBODY, HIDDEN, mixed))
-    whose = None if images.sources.shape[1] == 1 else _channels_last(tint(mixed, owners))
-    return Looking(shown, whose, attention_of(model.backbone, images, args.block))
+    whose = None if mixtures.sources.shape[1] == 1 else _channels_last(tint(mixed, owners))
+    return Looking(shown, whose, attention_of(model.backbone, mixtures, args.block))
 
 
 def _channels_last(pictures: Tensor) -> np.ndarray:

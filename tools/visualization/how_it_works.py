@@ -143,11 +143,11 @@ def draw_mixedae(models: dict[str, BaseModel], seed: int) -> pyplot.Figure:
     cell = model.data_preprocessor.cell_size
     side = model.backbone.grid[0] * cell
     torch.manual_seed(seed)
-    pictures = scenes(model.data_preprocessor.num_sources, side)
-    images = model.data_preprocessor.mix(model.data_preprocessor.normalise(pictures * 255))
+    pixels = scenes(model.data_preprocessor.num_sources, side)
+    images = model.data_preprocessor.mix(model.data_preprocessor.normalise(pixels * 255))
     mixed, owners = model.data_preprocessor.denormalise(images.mixed)[0] / 255, images.assignment[0]
     figure, panels = pyplot.subplots(1, 6 + len(models), figsize=(2 * (6 + len(models)), 2.8), **DRAWING)
-    for k, picture in enumerate(pictures):
+    for k, picture in enumerate(pixels):
         show(panels[k], picture, f'source {k + 1}', COLOURS[k])
     show_map(panels[4], owners, 'assignment')
     show(panels[5], mixed, 'mixture')

@@ -79,7 +79,7 @@ class MixingPretrainer(BaseModel):
         return self.head.loss(self.decode(images), images)
 
     def predict(self, images: MixedImages) -> Reconstructions:
-        """Reconstruct the sources, as pictures."""
+        """Reconstruct the sources, as images to look at."""
         reconstructed = self.head.reconstruct(self.decode(images), images)
-        pictures = [self.data_preprocessor.denormalise(x) for x in (images.sources, images.mixed, reconstructed)]
-        return Reconstructions(*pictures, images.assignment)
+        pixels = [self.data_preprocessor.denormalise(x) for x in (images.sources, images.mixed, reconstructed)]
+        return Reconstructions(*pixels, images.assignment)
