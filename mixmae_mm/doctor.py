@@ -1,6 +1,6 @@
-"""Say what this environment is and what to mend: `python -m mixmae_mm.doctor`.
+"""Say what this environment is and what to fix: `python -m mixmae_mm.doctor`.
 
-It prints the versions of the stack, which kind of mmcv is there and each known trap found, with the command that mends
+It prints the versions of the stack, which kind of mmcv is there and each known trap found, with the command that fixes
 it; it exits with 1 if pre-training could not run. Every check stands alone, so that whatever is missing or broken is
 reported and never ends the report.
 """
@@ -53,7 +53,7 @@ def show(rows: list[tuple[str, str]], found: list[Finding]) -> None:
     except Exception:
         print('\n'.join(f'{name:12} {version}' for name, version in rows))
     for finding in found:
-        print(f'\n{"STOPS PRE-TRAINING" if finding.stops else "note"}: {finding.what}:\n    {finding.mend}')
+        print(f'\n{"STOPS PRE-TRAINING" if finding.stops else "note"}: {finding.what}:\n    {finding.fix}')
 
 
 def main() -> int:
@@ -62,7 +62,7 @@ def main() -> int:
     found = findings()
     show(versions(), found)
     stopped = any(finding.stops for finding in found)
-    print(f'\npre-training {"cannot run before the above is mended" if stopped else "can run here"}')
+    print(f'\npre-training {"cannot run before the above is fixed" if stopped else "can run here"}')
     return int(stopped)
 
 

@@ -25,7 +25,7 @@ class MixedImages(NamedTuple):
     """Mixtures with what they were made of."""
 
     mixed: Tensor
-    """The pictures that the encoder sees, (G, C, H, W)."""
+    """The images that the encoder sees, (G, C, H, W)."""
     sources: Tensor
     """The images behind each mixture, (G, K, C, H, W), the leading one first."""
     assignment: Tensor
@@ -35,40 +35,40 @@ class MixedImages(NamedTuple):
 
 
 def split_cells(
-    num_cells: int, num_sources: int, hidden_ratio: float | None = None, shares: Sequence[float] | None = None
+    num_cells: int, num_sources: int, mask_ratio: float | None = None, shares: Sequence[float] | None = None
 ) -> list[int]:
     """Tell how many cells of a mixture each source gets, the leading one first. Cells that remain are nobody's.
 
-    By default all get equally many; cells left over go one each to the first sources. With a `hidden_ratio`,
-    floor(num_cells * hidden_ratio) cells of the leading source are hidden and split equally among the others, as in the
+    By default all get equally many; cells left over go one each to the first sources. With a `mask_ratio`,
+    floor(num_cells * mask_ratio) cells of the leading source are hidden and split equally among the others, as in the
     official MixMIM, where ratio 0.5 hides 24 of 49 cells; with one source they are nobody's, as in MAE. `shares` names
     each source's part of the cells instead, rounded so that together they are as many as their sum asks for.
 
     Raises:
         ValueError: fewer cells than sources, or settings that leave some source without a cell.
     """
-    given = hidden_ratio or 0 if shares is None else sum(shares)
+    given = mask_ratio or 0 if shares is None else sum(shares)
     if not math.isfinite(given):
-        raise ValueError(f'parts of the cells add up to {given}: give finite numbers, hidden_ratio or shares')
+        raise ValueError(f'parts of the cells add up to {given}: give finite numbers, mask_ratio or shares')
     if shares is None:
-        counts = _split_evenly(num_cells, num_sources, hidden_ratio)
+        counts = _split_evenly(num_cells, num_sources, mask_ratio)
     else:
         counts = _split_by_shares(num_cells, shares)
     if len(counts) != num_sources or min(counts, default=0) < 1 or sum(counts) > num_cells:
-        wish = f'a hidden ratio of {hidden_ratio}' if shares is None else f'shares {tuple(shares)}'
+        wish = f'a hidden ratio of {mask_ratio}' if shares is None else f'shares {tuple(shares)}'
         raise ValueError(
             f'{num_cells} cells with {wish} cannot be split among {num_sources} sources, '
-            f'each needs at least one (cells {counts}): use smaller cells, fewer sources or another hidden_ratio'
+            f'each needs at least one (cells {counts}): use smaller cells, fewer sources or another mask_ratio'
         )
     return counts
 
 
-def _split_evenly(num_cells: int, num_sources: int, hidden_ratio: float | None) -> list[int]:
-    """Give the leading source what is not hidden, and the others equal parts of the rest."""
-    if hidden_ratio is None:
+def _split_evenly(num_cells: int, num_sources: int, mask_ratio: float | None) -> list[int]:
+    """Return the leading source what is not masked, and the others equal parts of the rest."""
+    if mask_ratio is None:
         hidden = num_cells - math.ceil(num_cells / max(num_sources, 1))
     else:
-        hidden = math.floor(num_cells * hidden_ratio)
+        hidden = math.floor(num_cells * mask_ratio)
     others = max(num_sources - 1, 1)
     rest = [hidden // others + (i < hidden % others) for i in range(num_sources - 1)]
     return [num_cells - hidden, *rest][: max(num_sources, 0)]
@@ -88,7 +88,7 @@ def random_assignment(
     num_groups: int,
     cells: int | tuple[int, int],
     num_sources: int,
-    hidden_ratio: float | None = None,
+    mask_ratio: float | None = None,
     shares: Sequence[float] | None = None,
     *,
     device: torch.device | str | None = None,
@@ -100,7 +100,7 @@ def random_assignment(
     """
     grid = (cells,) if isinstance(cells, int) else tuple(cells)
     num_cells = math.prod(grid)
-    counts = split_cells(num_cells, num_sources, hidden_ratio, shares)
+    counts = split_cells(num_cells, num_sources, mask_ratio, shares)
     # filled piece by piece on the device: copying a list there would make a GPU wait
     pieces = [*enumerate(counts), (NOBODY, num_cells - sum(counts))]
     labels = torch.cat([torch.full((count,), source, device=device) for source, count in pieces])
@@ -154,7 +154,7 @@ def _choose(sources: Tensor, assignment: Tensor) -> Tensor:
 
 
 def resize_assignment(assignment: Tensor, size: tuple[int, int]) -> Tensor:
-    """Give the map at a finer grid: (G, h, w) -> (G, H, W), every cell becoming a block of its own value.
+    """Return the map at a finer grid: (G, h, w) -> (G, H, W), every cell becoming a block of its own value.
 
     Raises:
         ValueError: the new grid is no whole multiple of the old one.
@@ -176,7 +176,7 @@ def visible(assignment: Tensor, num_sources: int) -> Tensor:
 
 
 def unmix(tokens: Tensor, assignment: Tensor, fill: Tensor, num_sources: int) -> Tensor:
-    """Give every source its own tokens back, with `fill` (C,) where it was hidden: (G, N, C) -> (G, K, N, C)."""
+    """Return every source its own tokens back, with `fill` (C,) where it was hidden: (G, N, C) -> (G, K, N, C)."""
     return torch.where(visible(assignment, num_sources)[..., None], tokens[:, None], fill.to(tokens.dtype))
 
 

@@ -14,7 +14,7 @@ Size = tuple[int, int]
 
 
 class Reconstructions(NamedTuple):
-    """Pictures to look at, uint8."""
+    """Images to look at, uint8."""
 
     sources: Tensor
     """The originals of each mixture, (G, K, C, H, W)."""
@@ -30,7 +30,7 @@ class Recognition(NamedTuple):
     """What a block made of mixtures."""
 
     mixed: Tensor
-    """The mixtures as pictures, uint8 (G, C, H, W)."""
+    """The mixtures as images, uint8 (G, C, H, W)."""
     assignment: Tensor
     """Which source each patch shows, (G, h, w)."""
     kept: Tensor

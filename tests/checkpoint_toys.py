@@ -43,7 +43,7 @@ def vit(dims=8, depth=2, grid=4, **settings):
 
 
 def build_mae(init_cfg=None, num_sources=1, grid=4, backbone_init=None):
-    hidden = dict(hidden_ratio=0.75) if num_sources == 1 else {}
+    hidden = dict(mask_ratio=0.75) if num_sources == 1 else {}
     return MODELS.build(
         dict(
             type='mixmae_mm.MixedAE',

@@ -27,13 +27,13 @@ def little_to_collect():
 
 
 @pytest.fixture
-def five_pictures(tmp_path):
-    """Five pictures of random pixels as files of a folder, and the pixels (5, 3, 32, 32)."""
-    (tmp_path / 'pictures').mkdir()
+def five_images(tmp_path):
+    """Five images of random pixels as files of a folder, and the pixels (5, 3, 32, 32)."""
+    (tmp_path / 'images').mkdir()
     pixels = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8)
     for number, one in enumerate(pixels):
-        Image.fromarray(one.permute(1, 2, 0).numpy()).save(tmp_path / f'pictures/{number}.png')
-    return [str(path) for path in sorted((tmp_path / 'pictures').iterdir())], pixels
+        Image.fromarray(one.permute(1, 2, 0).numpy()).save(tmp_path / f'images/{number}.png')
+    return [str(path) for path in sorted((tmp_path / 'images').iterdir())], pixels
 
 
 def pytest_collection_modifyitems(items):

@@ -11,7 +11,7 @@ def attention_flops(query, key, value, *args, out_shape=None, **kwargs):
 
 
 def set_zero(model):
-    """Give a model of the `meta` device weights, all 0: drawing those of large models takes longer than counting."""
+    """Return a model of the `meta` device weights, all 0: drawing those of large models takes longer than counting."""
     model.to_empty(device='cpu')
     for value in (*model.parameters(), *model.buffers()):
         value.detach().zero_()

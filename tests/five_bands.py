@@ -1,9 +1,9 @@
-"""Models for pictures with five bands of 16 bits, such pictures, and what is to be seen of them."""
+"""Models for images with five bands of 16 bits, such images, and what is to be seen of them."""
 
 import numpy as np
 
 MEAN, STD = (2000.0, 1500.0, 900.0, 500.0, 100.0), (400.0, 300.0, 200.0, 100.0, 50.0)
-READING = dict(type='mixmae_mm.LoadBandsRandomResizedCrop', scale=32, channels=5)
+READING = dict(type='mixmae_mm.LoadMultispectralRandomResizedCrop', scale=32, channels=5)
 
 
 def with_five_bands(method, **settings):
@@ -14,7 +14,7 @@ def with_five_bands(method, **settings):
 
 
 def write_five_bands(folder, count=8):
-    """Write pictures of 32 px, each of one colour; their files."""
+    """Write images of 32 px, each of one color; their files."""
     folder.mkdir(parents=True)
     generator = np.random.default_rng(0)
     for number in range(count):
@@ -23,7 +23,7 @@ def write_five_bands(folder, count=8):
     return sorted(folder.iterdir())
 
 
-def colour_of(file):
-    """What is shown of a picture: 2.5 standard deviations to either side of the mean, of the first three bands."""
+def color_of(file):
+    """What is shown of an image: 2.5 standard deviations to either side of the mean, of the first three bands."""
     flat = np.load(file)[0, 0].astype(float)
     return np.round(127.5 * (1 + (flat - MEAN) / STD / 2.5)).clip(0, 255)[:3]

@@ -24,10 +24,10 @@ MICRO = dict(
 )
 
 
-def normalise(x, weights, name, eps):
-    centred = x - x.mean(-1, keepdim=True)
-    spread = (centred.square().mean(-1, keepdim=True) + eps).sqrt()
-    return centred / spread * weights[f'{name}.weight'] + weights[f'{name}.bias']
+def normalize(x, weights, name, eps):
+    centerd = x - x.mean(-1, keepdim=True)
+    spread = (centerd.square().mean(-1, keepdim=True) + eps).sqrt()
+    return centerd / spread * weights[f'{name}.weight'] + weights[f'{name}.bias']
 
 
 def linear(x, weights, name):
@@ -36,14 +36,14 @@ def linear(x, weights, name):
 
 def block(x, weights, name, heads, eps):
     batch, tokens, dims = x.shape
-    qkv = linear(normalise(x, weights, f'{name}.norm1', eps), weights, f'{name}.attn.qkv')
+    qkv = linear(normalize(x, weights, f'{name}.norm1', eps), weights, f'{name}.attn.qkv')
     out = []
     for head in range(heads):
         size = dims // heads
         q, k, v = (qkv[..., part * dims + head * size : part * dims + (head + 1) * size] for part in range(3))
         out.append((q @ k.transpose(1, 2) / math.sqrt(size)).softmax(-1) @ v)
     x = x + linear(torch.cat(out, -1), weights, f'{name}.attn.proj')
-    hidden = linear(normalise(x, weights, f'{name}.norm2', eps), weights, f'{name}.mlp.fc1')
+    hidden = linear(normalize(x, weights, f'{name}.norm2', eps), weights, f'{name}.mlp.fc1')
     return x + linear(hidden * 0.5 * (1 + torch.erf(hidden / math.sqrt(2))), weights, f'{name}.mlp.fc2')
 
 
@@ -69,7 +69,7 @@ def reference(weights, config, images, kept):
     x = torch.cat([cls, x[rows, kept]], 1)
     for number in range(config['depth']):
         x = block(x, weights, f'blocks.{number}', config['num_heads'], eps)
-    latent = normalise(x, weights, 'norm', eps)
+    latent = normalize(x, weights, 'norm', eps)
 
     y = linear(latent, weights, 'decoder_embed')
     full = weights['mask_token'].expand(len(x), patches.shape[1], -1).clone()
@@ -77,7 +77,7 @@ def reference(weights, config, images, kept):
     y = torch.cat([y[:, :1], full], 1) + weights['decoder_pos_embed']
     for number in range(config['decoder_depth']):
         y = block(y, weights, f'decoder_blocks.{number}', config['decoder_num_heads'], eps)
-    pred = linear(normalise(y, weights, 'decoder_norm', eps), weights, 'decoder_pred')[:, 1:]
+    pred = linear(normalize(y, weights, 'decoder_norm', eps), weights, 'decoder_pred')[:, 1:]
 
     target = (patches - patches.mean(-1, keepdim=True)) / (patches.var(-1, keepdim=True) + 1e-6).sqrt()
     errors = (pred - target).square().mean(-1)

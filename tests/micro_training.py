@@ -14,7 +14,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 BASE = ROOT / 'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px.py'
-PICTURES = 32
+IMAGES = 32
 
 CONFIG = """
 _base_ = '{base}'
@@ -28,7 +28,7 @@ model = dict(
     neck=dict(in_channels=64, grid_size=2, cell_size=32, embed_dims=8, depth=1, num_heads=2),
     head=dict(cell_size=32))
 train_dataloader = dict(
-    batch_size=8, num_workers=2, persistent_workers={persistent}, dataset=dict(data_root='{pictures}'))
+    batch_size=8, num_workers=2, persistent_workers={persistent}, dataset=dict(data_root='{images}'))
 default_hooks = dict(
     logger=dict(interval=1), checkpoint=dict(by_epoch={by_epoch}, interval={interval}),
     reconstruction=dict(interval=0), online=dict(interval=0))
@@ -87,7 +87,7 @@ class RecordHook(Hook):
     """Note for each rank what it saw and did, in `<work_dir>/rank<number>.pt`."""
 
     def before_train(self, runner):
-        self.record = dict(pictures=[], assignments=[], local=[], synchronized=[], world_size=runner.world_size)
+        self.record = dict(images=[], assignments=[], local=[], synchronized=[], world_size=runner.world_size)
         self.model = getattr(runner.model, 'module', runner.model)
         self.record['begun'] = {name: value.clone() for name, value in self.model.backbone.state_dict().items()}
         self.local = {}
@@ -106,28 +106,28 @@ class RecordHook(Hook):
         self.record['synchronized'].append({name: value.grad.clone() for name, value in self.trained.items()})
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self.record['pictures'].append([Path(sample.img_path).name for sample in data_batch['data_samples']])
+        self.record['images'].append([Path(sample.img_path).name for sample in data_batch['data_samples']])
 
     def after_train(self, runner):
         self.record['weights'] = self.model.state_dict()
         torch.save(self.record, Path(runner.work_dir, f'rank{runner.rank}.pt'))
 
 
-def make_pictures(folder):
-    """Write pictures of smooth noise."""
+def make_images(folder):
+    """Write images of smooth noise."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
-    for number in range(PICTURES):
+    for number in range(IMAGES):
         noise = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
         Image.fromarray(noise).resize((80, 72), Image.Resampling.BICUBIC).save(folder / f'{number:02}.jpg')
 
 
 def make_config(folder, by_epoch=True, persistent=True, interval=None):
-    """Write pictures and a config for them into a folder; the config's path."""
-    make_pictures(folder / 'pictures')
+    """Write images and a config for them into a folder; the config's path."""
+    make_images(folder / 'images')
     path = folder / 'micro.py'
     interval = interval or (1 if by_epoch else 5)
-    values = dict(base=BASE, pictures=folder / 'pictures', by_epoch=by_epoch, interval=interval, persistent=persistent)
+    values = dict(base=BASE, images=folder / 'images', by_epoch=by_epoch, interval=interval, persistent=persistent)
     path.write_text(CONFIG.format(**values) + (EPOCHS if by_epoch else ITERATIONS))
     return path
 

@@ -31,13 +31,13 @@ def settings_of(kind):
 
 
 def told_by_us(error):
-    """Tell whether an error was raised in our own lines, in words."""
+    """Return whether an error was raised in our own lines, in words."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return bool(str(error)) and last.filename.startswith(mixmae_mm.__path__[0]) and last.line.startswith('raise ')
 
 
 def attempt(work, *arguments):
-    """Give what comes out, and the error where it is one that users expect."""
+    """Return what comes out, and the error where it is one that users expect."""
     try:
         return work(*arguments), None
     except (ValueError, TypeError, KeyError) as error:

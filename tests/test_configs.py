@@ -296,8 +296,8 @@ def test_pretraining_has_the_official_optimizer(path):
     wrapper = read(path).optim_wrapper
     assert (wrapper.optimizer.type, wrapper.optimizer.betas) == ('AdamW', (0.9, 0.95))
     assert (wrapper.dtype, wrapper.paramwise_cfg) == ('bfloat16', {'decay_rate': 1.0})
-    pictures = read(path).auto_scale_lr.base_batch_size
-    assert wrapper.optimizer.lr == pytest.approx(1.5e-4 * pictures / 256)
+    images = read(path).auto_scale_lr.base_batch_size
+    assert wrapper.optimizer.lr == pytest.approx(1.5e-4 * images / 256)
 
 
 def official_vit_groups(model, depth, decay):
@@ -354,11 +354,11 @@ def test_finetuning_mixes_and_smooths_labels_as_timm_does(encoder):
 
 
 @pytest.fixture(scope='module')
-def picture(tmp_path_factory):
-    """Write one picture of a size."""
+def image(tmp_path_factory):
+    """Write one image of a size."""
 
     def write(height, width):
-        path = tmp_path_factory.mktemp('picture') / 'noise.jpg'
+        path = tmp_path_factory.mktemp('image') / 'noise.jpg'
         pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(path)
         return dict(img_path=str(path), gt_label=1, sample_idx=SeededIndex(0, seed=1))
@@ -367,13 +367,13 @@ def picture(tmp_path_factory):
 
 
 @each(OURS)
-def test_pipelines_end_at_the_size_of_the_model(path, picture):
+def test_pipelines_end_at_the_size_of_the_model(path, image):
     config = read(path)
     size = config.model.backbone.img_size
-    assert Compose(config.train_dataloader.dataset.pipeline)(picture(150, 200))['inputs'].shape == (3, size, size)
+    assert Compose(config.train_dataloader.dataset.pipeline)(image(150, 200))['inputs'].shape == (3, size, size)
     if 'val_dataloader' in config:
         shown = (size, size) if path in MICRO else (450, 600)
-        assert Compose(config.val_dataloader.dataset.pipeline)(picture(*shown))['inputs'].shape == (3, size, size)
+        assert Compose(config.val_dataloader.dataset.pipeline)(image(*shown))['inputs'].shape == (3, size, size)
 
 
 @each(PRETRAINING)
@@ -402,8 +402,8 @@ def test_finetuning_starts_where_pretraining_ends(path):
     assert config.model.backbone.arch == read(pretraining).model.backbone.arch
     written, wanted = encoder_weights(pretraining), encoder_weights(path)
     assert [name for name in wanted.keys() - written.keys() if not NEW_IN_TRANSFER.fullmatch(name)] == []
-    stretched = '384px' in path.name
-    assert stretched or all(wanted[name] == written[name] for name in wanted.keys() & written.keys())
+    resized = '384px' in path.name
+    assert resized or all(wanted[name] == written[name] for name in wanted.keys() & written.keys())
 
 
 @each([path for path in FINETUNING if 'scratch' in path.name])
@@ -448,8 +448,8 @@ def test_a_stock_backbone_learns_with_all_its_parameters():
 def random_batch(batch_size, size):
     from mmpretrain.structures import DataSample
 
-    pictures = torch.randint(0, 256, (batch_size, 3, size, size), dtype=torch.uint8)
-    return dict(inputs=pictures, data_samples=[DataSample().set_gt_label(label) for label in range(batch_size)])
+    images = torch.randint(0, 256, (batch_size, 3, size, size), dtype=torch.uint8)
+    return dict(inputs=images, data_samples=[DataSample().set_gt_label(label) for label in range(batch_size)])
 
 
 def differences(before, after, path=''):
@@ -483,11 +483,11 @@ ABLATIONS = {
     'nocontrast': {'model.contrast': None},
     'oracle': {'model.backbone.attention': 'true'},
     'alllayers': {'model.backbone.homologous_layers': [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]},
-    'allcells': {'model.head.hidden_only': False},
+    'allcells': {'model.head.masked_only': False},
 }
 MAE = {
     'model.data_preprocessor.num_sources': 1,
-    'model.data_preprocessor.hidden_ratio': 0.75,
+    'model.data_preprocessor.mask_ratio': 0.75,
     'model.backbone.num_sources': 1,
     'model.backbone.attention': 'global',
     'model.contrast': None,
@@ -562,7 +562,7 @@ def test_micro_baselines_differ_from_mixedae_as_the_large_ones_do(data):
 
 
 @each([path for path in PRETRAINING if path.parent.name == 'mae' and path not in MICRO])
-def test_mae_is_mixedae_with_one_picture_of_which_most_is_hidden(path):
+def test_mae_is_mixedae_with_one_image_of_which_most_is_hidden(path):
     assert changes(f'mae/{path.name}', f'mixedae/{path.name.replace("mae_", "mixedae_")}') == MAE
 
 
@@ -665,7 +665,7 @@ def test_finetuning_finds_the_encoder_in_either_layout(prefix, tmp_path):
 LINEAR = 'classification/vit-base-p16-linear_8xb2048-amp-coslr-90e_in1k.py'
 
 
-def test_linear_probing_reads_the_normalised_cls_token():
+def test_linear_probing_reads_the_normalized_cls_token():
     model = tiny(read(LINEAR)).train()
     images = torch.randn(8, 3, 32, 32)
     cls = model.backbone.run_blocks(model.backbone.embed(images)[0])[1][:, 0]
@@ -697,7 +697,7 @@ def test_linear_probing_leaves_the_whole_encoder_frozen():
 
 def test_linear_probing_sees_crops_and_flips_only():
     steps = [step['type'].rpartition('.')[2] for step in read(LINEAR).train_dataloader.dataset.pipeline]
-    assert steps == ['SeedSample', 'LoadPicture', 'RandomResizedCrop', 'RandomFlip', 'PackInputs']
+    assert steps == ['SeedSample', 'LoadImage', 'RandomResizedCrop', 'RandomFlip', 'PackInputs']
 
 
 ELEVEN = 'classification/vit-base-p16_1xb128-amp-coslr-100e_eleven-sets.py'
@@ -750,7 +750,7 @@ def test_each_of_the_eleven_sets_can_be_built(name, one_of_eleven, tmp_path):
 
 
 @pytest.mark.parametrize('name', SETS)
-def test_pictures_of_each_of_the_eleven_sets_keep_their_colours(name, one_of_eleven, tmp_path):
+def test_images_of_each_of_the_eleven_sets_keep_their_colors(name, one_of_eleven, tmp_path):
     from mmpretrain.registry import MODELS
 
     config = one_of_eleven(name)
@@ -788,7 +788,7 @@ def test_accuracy_is_the_mean_of_the_classes_where_that_is_usual(one_of_eleven):
 
 
 def make_voc(folder):
-    """Write three pictures: of a dog, of a dog hard to see, of a cat."""
+    """Write three images: of a dog, of a dog hard to see, of a cat."""
     for part in ('JPEGImages', 'Annotations', 'ImageSets/Main'):
         (folder / part).mkdir(parents=True)
     for number, (name, difficult) in enumerate([('dog', 0), ('dog', 1), ('cat', 0)]):
@@ -804,9 +804,9 @@ def test_voc_leaves_difficult_objects_out(one_of_eleven, tmp_path):
 
     make_voc(tmp_path)
     config = one_of_eleven('voc2007')
-    pictures = DATASETS.build(dict(config.test_dataloader.dataset, data_root=str(tmp_path)))
-    samples = [pictures[number]['data_samples'] for number in range(3)]
-    cat, dog = pictures.CLASSES.index('cat'), pictures.CLASSES.index('dog')
+    images = DATASETS.build(dict(config.test_dataloader.dataset, data_root=str(tmp_path)))
+    samples = [images[number]['data_samples'] for number in range(3)]
+    cat, dog = images.CLASSES.index('cat'), images.CLASSES.index('dog')
     scores = torch.zeros(3, 20)
     scores[:, dog] = torch.tensor([0.5, 0.9, 0.1])  # the dog hard to see comes first
     scores[:, cat] = torch.tensor([0.1, 0.1, 0.9])
@@ -815,13 +815,13 @@ def test_voc_leaves_difficult_objects_out(one_of_eleven, tmp_path):
     assert evaluator.evaluate(3) == {'multi-label/mAP_11': pytest.approx(100 * 2 / 20)}  # the other classes have none
 
 
-def test_voc_learns_several_classes_a_picture_and_none(one_of_eleven, tmp_path):
+def test_voc_learns_several_classes_an_image_and_none(one_of_eleven, tmp_path):
     from mmpretrain.registry import DATASETS
 
     make_voc(tmp_path)
     config = one_of_eleven('voc2007')
-    pictures = DATASETS.build(dict(config.train_dataloader.dataset, data_root=str(tmp_path)))
-    batch = [pictures[SeededIndex(number, seed=1)] for number in range(3)]
+    images = DATASETS.build(dict(config.train_dataloader.dataset, data_root=str(tmp_path)))
+    batch = [images[SeededIndex(number, seed=1)] for number in range(3)]
     assert [sample['data_samples'].gt_label.tolist() for sample in batch] == [[11], [], [7]]
     model = tiny(config).train()
     assert model.data_preprocessor.batch_augments is None

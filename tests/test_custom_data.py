@@ -1,4 +1,4 @@
-"""docs/data.md: its config for pictures of five bands trains."""
+"""docs/data.md: its config for images of five bands trains."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ def config(tmp_path):
     path = tmp_path / 'bands.py'
     path.write_text(text.replace("'./", f"'{ROOT}/configs/mixmae/"))
     config = Config.fromfile(path)
-    assert config.train_dataloader.dataset.endings == ['.tif', '.npy']
+    assert config.train_dataloader.dataset.extensions == ['.tif', '.npy']
     for number in range(8):
         pixels = np.random.default_rng(number).integers(0, 4000, (40, 50, 5), dtype=np.uint16)
         np.save(tmp_path / f'{number}.npy', pixels.astype(np.float32) if number % 2 else pixels)
@@ -46,7 +46,7 @@ def test_five_bands_train(config):
     assert model.backbone.patch_embed.proj.weight.grad.abs().amax(dim=(0, 2, 3)).min() > 0
 
 
-def test_the_config_for_oblong_pictures_fits_together():
+def test_the_config_for_oblong_images_fits_together():
     (text,) = (block for block in BLOCKS if 'grid_size' in block)
     settings = {}
     exec(text, settings)

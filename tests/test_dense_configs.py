@@ -44,7 +44,7 @@ def scope():
 
 @functools.cache
 def written_out(path):
-    return Config.fromstring(from_file(path).pretty_text, '.py')  # as a run's work folder keeps it
+    return Config.fromstring(from_file(path).pretty_text, '.py')  # as a run's work_dir keeps it
 
 
 def read(path):
@@ -329,7 +329,7 @@ def test_layers_decay_from_the_top_down(path):
 
 
 def write_coco(folder, classes):
-    """Four pictures of 96 x 80 px, each with a box-shaped object of two classes."""
+    """Four images of 96 x 80 px, each with a box-shaped object of two classes."""
     for name in ('train2017', 'val2017', 'images', 'train', 'val', 'annotations'):
         (folder / name).mkdir()
     categories = [dict(id=number + 1, name=name) for number, name in enumerate(classes)]
@@ -356,14 +356,14 @@ def write_coco(folder, classes):
 
 
 def write_masks(folder, dataset):
-    """Four pictures of 200 x 160 px with masks of class 1 and another, and one pixel to be left out."""
+    """Four images of 200 x 160 px with masks of class 1 and another, and one pixel to be left out."""
     classes = len(dataset.get('metainfo', {}).get('classes', range(150)))
     for path in dataset.data_prefix.values():
         (folder / path).mkdir(parents=True, exist_ok=True)
     for number in range(4):
         rng = np.random.default_rng(number)
-        picture = Image.fromarray(rng.integers(0, 256, (160, 200, 3), np.uint8))
-        picture.save(folder / dataset.data_prefix.img_path / f'{number}.jpg')
+        image = Image.fromarray(rng.integers(0, 256, (160, 200, 3), np.uint8))
+        image.save(folder / dataset.data_prefix.img_path / f'{number}.jpg')
         mask = np.full((160, 200), 1, np.uint8)
         mask[:, 100:] = 2 if classes > 2 else 0
         mask[0, 0] = 255
@@ -440,7 +440,7 @@ def test_mmcv_does_not_know_bfloat16(tmp_path, autocast_of_gpus):
 
 
 @each(OWN_MODEL)
-def test_predictions_are_as_large_as_the_pictures(path, tmp_path):
+def test_predictions_are_as_large_as_the_images(path, tmp_path):
     config = load(path)
     dataset = made_up(config, tmp_path, 'val')
     model, _ = build(config)

@@ -33,9 +33,9 @@ def test_every_path_that_a_page_names_exists(page):
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
-def test_every_picture_that_a_page_shows_exists(page):
+def test_every_image_that_a_page_shows_exists(page):
     shown = re.findall(r'!\[[^]]*\]\(([^)]+)\)', page.read_text())
-    assert all((page.parent / picture).exists() for picture in shown)
+    assert all((page.parent / image).exists() for image in shown)
 
 
 def test_the_python_of_the_readme_prints_what_it_says(capsys):

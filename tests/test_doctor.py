@@ -148,7 +148,7 @@ def test_nothing_installed(world):
 
 
 @pytest.mark.parametrize(
-    ('module', 'code', 'mend'),
+    ('module', 'code', 'fix'),
     [
         ('mmpretrain.datasets', 'import einops', 'install einops'),
         ('mmpretrain.datasets', 'import torchvision.io.video', 'install torchvision'),
@@ -166,10 +166,10 @@ def test_nothing_installed(world):
         ),
     ],
 )
-def test_broken_package_stops(world, module, code, mend):
+def test_broken_package_stops(world, module, code, fix):
     world.write(module, code)
     status, report = world.ask()
-    assert (status, commands(report)) == (1, [f'python -m pip {mend}'])
+    assert (status, commands(report)) == (1, [f'python -m pip {fix}'])
 
 
 def test_broken_dense_package_does_not_stop(world):
@@ -225,13 +225,13 @@ def test_resume_refused(world):
 
 
 @pytest.mark.parametrize(
-    ('missing', 'mend'),
+    ('missing', 'fix'),
     [('ftfy', 'install ftfy regex'), ('regex', 'install ftfy regex'), ('pkg_resources', 'install "setuptools<81"')],
 )
-def test_small_things_missing(world, missing, mend):
+def test_small_things_missing(world, missing, fix):
     world.remove(f'{missing}/*', missing)
     status, report = world.ask()
-    assert (status, commands(report)) == (0, [f'python -m pip {mend}'])
+    assert (status, commands(report)) == (0, [f'python -m pip {fix}'])
 
 
 def test_half_installed_distribution_is_no_crash(world):
@@ -250,20 +250,20 @@ def test_wheel_in_the_cache_of_pip(monkeypatch):
     listing = 'Cache contents:\n\n - onedl_mmcv-2.3.6-cp311-cp311-linux_x86_64.whl (32.7 MB)\n'
     answer = subprocess.CompletedProcess([], 0, listing)
     monkeypatch.setattr(known_issues.subprocess, 'run', lambda command, **_: answer)
-    assert [finding.mend for finding in known_issues.find_wheel_cache()] == ['python -m pip cache remove "*mmcv*"']
+    assert [finding.fix for finding in known_issues.find_wheel_cache()] == ['python -m pip cache remove "*mmcv*"']
 
 
 def test_gpu_that_torch_does_not_see(monkeypatch):
     monkeypatch.setattr(known_issues.shutil, 'which', lambda name: f'/usr/bin/{name}')
     monkeypatch.setattr(known_issues, 'devices', lambda: 'CPU, 2 threads')
-    assert [finding.mend for finding in known_issues.find_gpu()] == [
+    assert [finding.fix for finding in known_issues.find_gpu()] == [
         'python -m pip install --force-reinstall torch torchvision'
     ]
 
 
 def test_missing_mim_folder(monkeypatch, tmp_path):
     monkeypatch.setattr(known_issues, '__file__', str(tmp_path / 'utils/known_issues.py'))
-    assert 'python -m pip install --no-deps -e .' in [finding.mend for finding in known_issues.find_missing()]
+    assert 'python -m pip install --no-deps -e .' in [finding.fix for finding in known_issues.find_missing()]
 
 
 def test_a_check_that_fails_is_reported_and_ends_nothing():
@@ -272,11 +272,11 @@ def test_a_check_that_fails_is_reported_and_ends_nothing():
         yield
 
     def find_other():
-        yield known_issues.Finding('other', 'mend')
+        yield known_issues.Finding('other', 'fix')
 
     assert doctor.findings((find_trouble, find_other)) == [
         known_issues.Finding('find_trouble could not be checked (OSError: no disk)', '-'),
-        known_issues.Finding('other', 'mend'),
+        known_issues.Finding('other', 'fix'),
     ]
 
 

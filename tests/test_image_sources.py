@@ -35,7 +35,7 @@ def walked(root):
 
 
 def leads_to(line, name):
-    """Tell whether a file lies in a folder that a line of .gitignore names: at the top, or anywhere."""
+    """Return whether a file lies in a folder that a line of .gitignore names: at the top, or anywhere."""
     folders = name.parts[:1] if line.startswith('/') else name.parts
     return any(fnmatch(folder, line.strip('/')) for folder in folders)
 

@@ -120,17 +120,17 @@ def test_a_collection_names_its_paper_as_we_do_elsewhere(name, method):
     assert (ROOT / entry['Code']).is_file()
 
 
-def of_a_picture(config):
-    """Count the multiply-adds of a forward pass for a picture."""
+def of_an_image(config):
+    """Count the multiply-adds of a forward pass for an image."""
     config.model.backbone.pop('init_cfg', None)
     init_default_scope('mmpretrain')
     model = MODELS.build(config.model).eval()
     sources = config.model.get('data_preprocessor', {}).get('num_sources', 1)
-    pictures = torch.zeros(sources, 3, config.model.backbone.img_size, config.model.backbone.img_size)
+    images = torch.zeros(sources, 3, config.model.backbone.img_size, config.model.backbone.img_size)
     if 'neck' in config.model and 'mixmae_mm' in config.model.type:
-        mixed = model.data_preprocessor.mix(pictures)
+        mixed = model.data_preprocessor.mix(images)
         return multiply_adds(lambda: model.loss(mixed)) / sources
-    return multiply_adds(lambda: model.head(model.extract_feat(pictures)))
+    return multiply_adds(lambda: model.head(model.extract_feat(images)))
 
 
 @pytest.mark.parametrize(
@@ -147,4 +147,4 @@ def test_multiply_adds_are_those_of_the_model(name, monkeypatch):
     # as on a GPU, where the logits that MixedAE chooses keys by are computed for that alone
     monkeypatch.setattr(homologous_attention, '_is_plain_cpu', lambda x: False)
     (model,) = [model for model in models() if model['Name'] == name]
-    assert of_a_picture(read(model)) == model['Metadata']['FLOPs']
+    assert of_an_image(read(model)) == model['Metadata']['FLOPs']

@@ -52,24 +52,25 @@ def test_hooks_train_or_tell(tmp_path, kind):
 
     def train(settings):
         config = toy_config(tmp_path / str(next(number)), train_cfg=dict(by_epoch=True, max_epochs=1))
-        config.default_hooks.odd = dict(type=kind, **settings)
+        config.default_hooks.odd = dict(type=f'mixmae_mm.{kind.__name__}', **settings)
         Runner.from_cfg(config).train()
 
     check_kind(kind, train, examples=EXAMPLES // 3)
 
 
 @pytest.fixture
-def picture(tmp_path):
-    """A photo and an array of two bands, by ending."""
+def image(tmp_path):
+    """A photo and an array of two bands, by extension."""
     Image.effect_noise((40, 30), 60).convert('RGB').save(tmp_path / 'photo.jpg')
     np.save(tmp_path / 'bands.npy', np.ones((30, 40, 2), np.uint16))
-    return dict(LoadBands=str(tmp_path / 'bands.npy'), LoadBandsRandomResizedCrop=str(tmp_path / 'bands.npy'))
+    file = str(tmp_path / 'bands.npy')
+    return dict(LoadMultispectral=file, LoadMultispectralRandomResizedCrop=file)
 
 
 @pytest.mark.parametrize('kind', ours(TRANSFORMS), ids=lambda kind: kind.__name__)
-def test_transforms_read_or_tell(picture, tmp_path, kind):
+def test_transforms_read_or_tell(image, tmp_path, kind):
     init_default_scope('mmpretrain')
-    path = picture.get(kind.__name__, str(tmp_path / 'photo.jpg'))
+    path = image.get(kind.__name__, str(tmp_path / 'photo.jpg'))
 
     def read(settings):
         assert kind(**settings)(dict(img_path=path))['img'].size
@@ -90,7 +91,7 @@ def test_datasets_read_or_tell(tmp_path, kind):
     where = place_of(kind, tmp_path)
 
     def read(settings):
-        dataset = kind(**dict(data_root=where, pipeline=[datasets.LoadPicture()]) | settings)
+        dataset = kind(**dict(data_root=where, pipeline=[datasets.LoadImage()]) | settings)
         assert dataset[0]['img'].shape == (30, 40, 3)
 
     read({})
@@ -121,18 +122,18 @@ def place_of(kind, folder):
     for name in 'ab':
         Image.effect_noise((40, 30), 60).convert('RGB').save(folder / f'set/{name}.png')
     files = sorted(Path(folder, 'set').iterdir())
-    if kind is datasets.PictureArchive:
+    if kind is datasets.ImageArchive:
         with zipfile.ZipFile(folder / 'set.zip', 'w') as archive:
             for file in files:
                 archive.write(file, file.name)
         return str(folder / 'set.zip')
-    if kind is datasets.PictureLMDB:
+    if kind is datasets.ImageLMDB:
         lmdb = pytest.importorskip('lmdb', reason='needs lmdb')
         with lmdb.open(str(folder / 'set.lmdb'), map_size=2**20) as base, base.begin(write=True) as transaction:
             for file in files:
                 transaction.put(file.name.encode(), file.read_bytes())
         return str(folder / 'set.lmdb')
-    if kind is datasets.HuggingFacePictures:
+    if kind is datasets.HuggingFaceImages:
         tables = pytest.importorskip('datasets', reason='needs datasets')
         table = tables.Dataset.from_dict(dict(image=[str(file) for file in files]))
         table.cast_column('image', tables.Image()).save_to_disk(str(folder / 'table'))

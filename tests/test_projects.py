@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 from metafiles import ROOT
-from micro_training import finish, make_pictures, tool
+from micro_training import finish, make_images, tool
 from mmengine.config import Config
 
 EXAMPLE = ROOT / 'projects' / 'example'
@@ -37,8 +37,8 @@ def test_the_variant_is_ours_with_four_sources():
 @pytest.mark.parametrize('name', ['cell-mixer', 'four-sources'])
 def test_it_trains(tmp_path, monkeypatch, name):
     monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(EXAMPLE), os.environ.get('PYTHONPATH', '')]))
-    make_pictures(tmp_path / 'pictures')
-    loader = ['batch_size=16', 'num_workers=0', 'persistent_workers=False', f'dataset.data_root={tmp_path}/pictures']
+    make_images(tmp_path / 'images')
+    loader = ['batch_size=16', 'num_workers=0', 'persistent_workers=False', f'dataset.data_root={tmp_path}/images']
     options = [*(f'train_dataloader.{setting}' for setting in loader), 'train_cfg.max_epochs=5']
     config = EXAMPLE / f'configs/mixmae_{name}.py'
     finish(tool('train.py', config, '--work-dir', tmp_path / 'run', '--cfg-options', *options))

@@ -42,7 +42,7 @@ def site(tmp_path_factory):
 
 
 def ends(out, page, target):
-    """Give the file that a link of a page leads to, and its anchor."""
+    """Return the file that a link of a page leads to, and its anchor."""
     parts = urlsplit(target)
     path = (out / page).parent / unquote(parts.path) if parts.path else out / page
     return path.resolve(), parts.fragment

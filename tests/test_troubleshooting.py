@@ -74,7 +74,7 @@ OF_OPENMIM = 'is not found, please upgrade your ... to support search command'
 
 
 def has(text, quoted):
-    """Tell whether the pieces of a message stand in a text, one after the other."""
+    """Return whether the pieces of a message stand in a text, one after the other."""
     return re.search('.{0,200}?'.join(map(re.escape, quoted.split('...'))), text, re.DOTALL) is not None
 
 

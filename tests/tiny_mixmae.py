@@ -1,4 +1,4 @@
-"""A MixMAE and a MixedAE of a few thousand parameters for pictures of 32 px, as models and as files."""
+"""A MixMAE and a MixedAE of a few thousand parameters for images of 32 px, as models and as files."""
 
 import json
 
@@ -68,7 +68,7 @@ def build(method=tiny_model, **settings):
 def write_files(folder, method=tiny_model, **settings):
     """Write config.py and checkpoint.pth, the latter with random weights, and return their paths."""
     model = json.loads(json.dumps(method(**settings)))
-    dataset = dict(type='mixmae_mm.PictureFolder', data_root=str(folder / 'pictures'))
+    dataset = dict(type='mixmae_mm.ImageFolder', data_root=str(folder / 'images'))
     config = Config(dict(model=model, default_scope='mmpretrain', train_dataloader=dict(dataset=dataset)))
     config.dump(folder / 'config.py')
     torch.save(dict(state_dict=build(method, **settings).state_dict()), folder / 'checkpoint.pth')

@@ -23,14 +23,14 @@ ROOT = Path(__file__).parents[1]
 
 
 @DATASETS.register_module()
-class ToyPictures(BaseDataset):
-    """Eight numbers per picture."""
+class ToyImages(BaseDataset):
+    """Eight numbers per image."""
 
     METAINFO = dict(classes=('a', 'b'))
 
     def load_data_list(self):
         generator = torch.Generator().manual_seed(7)
-        return [dict(picture=torch.rand(8, generator=generator).numpy(), number=i) for i in range(24)]
+        return [dict(image=torch.rand(8, generator=generator).numpy(), number=i) for i in range(24)]
 
 
 @TRANSFORMS.register_module()
@@ -39,7 +39,7 @@ class ToyAugment:
 
     def __call__(self, results):
         draws = torch.tensor([random.random(), np.random.rand(), torch.rand(()).item()])
-        inputs = torch.from_numpy(results['picture']) + draws.sum()
+        inputs = torch.from_numpy(results['image']) + draws.sum()
         return dict(inputs=inputs.float(), draws=draws, number=results['number'])
 
 
@@ -92,7 +92,7 @@ def toy_config(work_dir, by_epoch=True, num_workers=0, seed_sample=True, iterati
             batch_size=4,
             num_workers=num_workers,
             sampler=dict(type=sampler, shuffle=True),
-            dataset=dict(type='ToyPictures', pipeline=pipeline),
+            dataset=dict(type='ToyImages', pipeline=pipeline),
             collate_fn=dict(type='default_collate'),
         ),
         train_cfg=dict(by_epoch=True, max_epochs=4) if by_epoch else dict(by_epoch=False, max_iters=24),
@@ -130,7 +130,7 @@ def last_checkpoint(work_dir):
 
 
 def same(one, other):
-    """Tell whether two nests of dicts, lists, tensors and numbers are equal to the bit."""
+    """Return whether two nests of dicts, lists, tensors and numbers are equal to the bit."""
     if isinstance(one, torch.Tensor):
         return torch.equal(one, other)
     if isinstance(one, dict):

@@ -8,12 +8,12 @@ from PIL import Image
 from tiny_mixmae import tiny_model
 from training_toys import toy_config
 
-PICTURES, BATCH = 16, 8
+IMAGES, BATCH = 16, 8
 
 
 @TRANSFORMS.register_module(force=True)
-class PackPicture:
-    """What mmpretrain's PackInputs does for a picture alone."""
+class PackImage:
+    """What mmpretrain's PackInputs does for an image alone."""
 
     def __call__(self, results):
         return dict(inputs=torch.from_numpy(np.ascontiguousarray(results['img'].transpose(2, 0, 1))))
@@ -55,10 +55,10 @@ class ListBackend(BaseVisBackend):
             self._add(name, value, step)
 
 
-def make_pictures(folder, classes=('a', 'b')):
-    """Write pictures of noise into class folders, brighter from class to class."""
+def make_images(folder, classes=('a', 'b')):
+    """Write images of noise into class folders, brighter from class to class."""
     generator = np.random.default_rng(0)
-    for number in range(PICTURES):
+    for number in range(IMAGES):
         label = number % len(classes)
         (folder / classes[label]).mkdir(parents=True, exist_ok=True)
         noise = generator.integers(0, 100, (36, 40, 3)) + 150 * label
@@ -68,17 +68,17 @@ def make_pictures(folder, classes=('a', 'b')):
 
 def watched_config(folder, *hooks, method=tiny_model, by_epoch=True, length=4, seeded=False, **mixing):
     """Epochs of two iterations, or as many iterations; random states as they come, unless `seeded`."""
-    pictures = folder / 'pictures'
-    if not pictures.exists():
-        make_pictures(pictures)
+    images = folder / 'images'
+    if not images.exists():
+        make_images(images)
     config = toy_config(folder / 'work', by_epoch, iteration_seed=seeded)
     # seeding each sample in this process would hide what a hook has drawn
     pipeline = [
         *[dict(type='mixmae_mm.SeedSample')] * seeded,
         dict(type='mixmae_mm.LoadRandomResizedCrop', scale=32, crop_ratio_range=(0.5, 1.0)),
-        dict(type='PackPicture'),
+        dict(type='PackImage'),
     ]
-    config.train_dataloader.dataset = dict(type='mixmae_mm.PictureFolder', data_root=str(pictures), pipeline=pipeline)
+    config.train_dataloader.dataset = dict(type='mixmae_mm.ImageFolder', data_root=str(images), pipeline=pipeline)
     config.train_dataloader.update(batch_size=BATCH, drop_last=True)
     config.model = method(**mixing)
     config.model.backbone.drop_path_rate = 0.5

@@ -1,8 +1,8 @@
 """The whole way in a few minutes on a CPU: pre-train a micro model, look at it, judge it, fine-tune it.
 
-    make demo                     MixMAE on the built-in pictures
+    make demo                     MixMAE on the built-in images
     make demo METHOD=mixedae      MixedAE
-    make demo DATA=/any/folder    only the pre-training and the pictures, on your own
+    make demo DATA=/any/folder    only the pre-training and the images, on your own
 
 Everything goes through the same tools and configs that you would use; each command is printed before it runs. Results
 lie in work_dirs/demo, a folder a method. An interrupted pre-training goes on where it stopped; a finished one is made
@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
-PICTURES = 'data/shapes'
+IMAGES = 'data/shapes'
 OUT = Path('work_dirs/demo')
 console = Console()
 started = time.monotonic()
@@ -89,18 +89,18 @@ def pretrain(config: str | Path, epochs: int, work_dir: Path) -> Path:
     return work_dir / Path((ROOT / work_dir / 'last_checkpoint').read_text().strip()).name
 
 
-def draw(config: str | Path, work_dir: Path, checkpoint: Path, pictures: str) -> list[Path]:
+def draw(config: str | Path, work_dir: Path, checkpoint: Path, images: str) -> list[Path]:
     """Draw reconstructions and training curves beside the run's folder; give their paths."""
     drawings = [work_dir.with_name(f'{work_dir.name}_{what}.png') for what in ('reconstructions', 'curves')]
-    options = ['--pictures', pictures, '--out', drawings[0]]
+    options = ['--images', images, '--out', drawings[0]]
     run('tools/visualization/reconstructions.py', config, checkpoint, *options)
     run('tools/visualization/training_curves.py', work_dir, '--out', drawings[1])
     return drawings
 
 
-def neighbours(config: str, checkpoint: Path | None) -> float:
-    """Classify the validation pictures by their nearest neighbours; give the top-1 accuracy in percent."""
-    folders = ['--train', f'{PICTURES}/train', '--val', f'{PICTURES}/val', '--json']
+def neighbors(config: str, checkpoint: Path | None) -> float:
+    """Classify the validation images by their nearest neighbors; give the top-1 accuracy in percent."""
+    folders = ['--train', f'{IMAGES}/train', '--val', f'{IMAGES}/val', '--json']
     given = [checkpoint] if checkpoint else []
     return json.loads(run('tools/analysis/knn.py', config, *given, *folders, capture=True))['top1'] * 100
 
@@ -121,17 +121,17 @@ def finetune(config: str, epochs: int, work_dir: Path, *settings: str) -> float:
     return train_anew(config, work_dir, f'train_cfg.max_epochs={epochs}', *settings)['accuracy/top1']
 
 
-def report(title: str, out: Path, rows: list[tuple[str, float, float]], pictures: list[Path]) -> None:
-    """Print what came out of the method of that title, and where the pictures lie."""
-    table = Table(title='top-1 accuracy on the validation pictures, % (chance: 10)')
+def report(title: str, out: Path, rows: list[tuple[str, float, float]], images: list[Path]) -> None:
+    """Print what came out of the method of that title, and where the images lie."""
+    table = Table(title='top-1 accuracy on the validation images, % (chance: 10)')
     for heading in ('', 'without pre-training', f'with {title}'):
         table.add_column(heading, justify='right' if heading else 'left')
     for name, without, pretrained in rows:
         table.add_row(name, f'{without:.1f}', f'{pretrained:.1f}')
     if rows:
         console.print(table)
-        console.print('Neighbours of mean features tell little of shapes; see docs/results.md.')
-    console.print('Look at:', *(f'\n  {path}' for path in pictures), highlight=False)
+        console.print('Neighbors of mean features tell little of shapes; see docs/results.md.')
+    console.print('Look at:', *(f'\n  {path}' for path in images), highlight=False)
     console.print(f'TensorBoard: .venv/bin/tensorboard --logdir {out}', highlight=False)
     console.print(f'{time.monotonic() - started:.0f} s in all, after the installation', highlight=False)
 
@@ -147,7 +147,7 @@ def own_config(base: str, out: Path, data: str) -> Path:
     return config
 
 
-def demo_on_own_pictures(method: Method, out: Path, data: str) -> None:
+def demo_on_own_images(method: Method, out: Path, data: str) -> None:
     """Pre-train on a user's folder and draw."""
     headline(f'{method.title}: pre-training on {data}')
     config = own_config(method.pretrain, out, data)
@@ -156,36 +156,36 @@ def demo_on_own_pictures(method: Method, out: Path, data: str) -> None:
     report(method.title, out, [], draw(config, out / config.stem, checkpoint, data))
 
 
-def demo_on_built_in_pictures(method: Method, out: Path) -> None:
+def demo_on_built_in_images(method: Method, out: Path) -> None:
     """Go the whole way on the built-in set, which has labels."""
-    headline('Making the built-in pictures')
-    run('tools/dataset_converters/make_shapes.py', PICTURES)
+    headline('Making the built-in images')
+    run('tools/dataset_converters/make_shapes.py', IMAGES)
     headline(f'{method.title}: pre-training without labels')
     checkpoint = pretrain(method.pretrain, method.epochs, out / 'pretrain')
     headline('Drawing what it reconstructs')
-    pictures = draw(method.pretrain, out / 'pretrain', checkpoint, f'{PICTURES}/val')
-    headline('Nearest neighbours: untrained against pre-trained')
-    knn = ('20 nearest neighbours', *(neighbours(method.pretrain, weights) for weights in (None, checkpoint)))
+    images = draw(method.pretrain, out / 'pretrain', checkpoint, f'{IMAGES}/val')
+    headline('Nearest neighbors: untrained against pre-trained')
+    knn = ('20 nearest neighbors', *(neighbors(method.pretrain, weights) for weights in (None, checkpoint)))
     headline('Fine-tuning: from scratch against pre-trained')
     epochs, weights = method.finetune_epochs, f'model.backbone.init_cfg.checkpoint={checkpoint}'
     scratch = finetune(method.scratch, epochs, out / 'scratch')
     finetuned = finetune(method.finetune, epochs, out / 'finetune', weights)
     headline('What came out')
-    report(method.title, out, [knn, ('fine-tuning', scratch, finetuned)], pictures)
+    report(method.title, out, [knn, ('fine-tuning', scratch, finetuned)], images)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Read the command line and go."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--method', choices=METHODS, default='mixmae', help='what to pre-train (%(default)s)')
-    parser.add_argument('--data', help='a folder of your own pictures, of any kind and depth')
+    parser.add_argument('--data', help='a folder of your own images, of any kind and depth')
     args = parser.parse_args(arguments)
     method, out = METHODS[args.method], OUT / args.method
     try:
         if args.data:
-            demo_on_own_pictures(method, out, str(Path(args.data).expanduser().resolve()))
+            demo_on_own_images(method, out, str(Path(args.data).expanduser().resolve()))
         else:
-            demo_on_built_in_pictures(method, out)
+            demo_on_built_in_images(method, out)
     except KeyboardInterrupt:
         console.print('Interrupted. The same command goes on with the pre-training where it stopped.')
         sys.exit(130)

@@ -1,6 +1,6 @@
 """What pre-training is worth in detection and segmentation, in half an hour on a CPU: `make demo-dense`.
 
-Mask R-CNN and UperNet are trained on the built-in pictures, each from scratch and from the encoder that `make demo` has
+Mask R-CNN and UperNet are trained on the built-in images, each from scratch and from the encoder that `make demo` has
 pre-trained (which is done first where it is missing). Everything goes through the same tools and configs that you would
 use; each command is printed before it runs. Results lie in work_dirs/demo/dense, a folder a task.
 """
@@ -10,7 +10,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo import METHODS, OUT, PICTURES, ROOT, console, headline, pretrain, run, train_anew
+from demo import IMAGES, METHODS, OUT, ROOT, console, headline, pretrain, run, train_anew
 from PIL import Image
 from rich.table import Table
 
@@ -46,7 +46,7 @@ TASKS = dict(
 
 
 def find_encoder() -> Path:
-    """Give the encoder that the demo has pre-trained, or pre-train it."""
+    """Return the encoder that the demo has pre-trained, or pre-train it."""
     method, work_dir = METHODS['mixmae'], OUT / 'mixmae/pretrain'
     if (ROOT / work_dir / 'finished').exists():
         return work_dir / Path((ROOT / work_dir / 'last_checkpoint').read_text().strip()).name
@@ -72,12 +72,12 @@ def compare(name: str, encoder: Path) -> list[tuple[str, float, float]]:
 
 
 def paint(name: str) -> Path:
-    """Have the pre-trained model's predictions painted on some pictures; give one sheet of them."""
+    """Have the pre-trained model's predictions painted on some images; give one sheet of them."""
     task, work_dir = TASKS[name], FOLDER / name / 'pretrained'
     checkpoint = work_dir / Path((ROOT / work_dir / 'last_checkpoint').read_text().strip()).name
     painted = ROOT / FOLDER / name / 'painted'
     shutil.rmtree(painted, ignore_errors=True)
-    number = sum(1 for path in (ROOT / PICTURES / 'val').rglob('*.*') if path.is_file())
+    number = sum(1 for path in (ROOT / IMAGES / 'val').rglob('*.*') if path.is_file())
     spread = ','.join(str(index * number // SHOWN) for index in range(SHOWN))  # they may be sorted by class
     settings = ['--cfg-options', f'test_dataloader.dataset.indices=[{spread}]']
     folders = ['--work-dir', FOLDER / name / 'test', '--show-dir', painted]
@@ -85,9 +85,9 @@ def paint(name: str) -> Path:
     return sheet(sorted(painted.rglob('*.png')) + sorted(painted.rglob('*.jpg')), ROOT / FOLDER / f'{name}.png')
 
 
-def sheet(pictures: list[Path], out: Path) -> Path:
-    """Put pictures side by side in rows, each `SIDE` pixels high."""
-    tiles = [Image.open(path).convert('RGB') for path in pictures[:SHOWN]]
+def sheet(images: list[Path], out: Path) -> Path:
+    """Put images side by side in rows, each `SIDE` pixels high."""
+    tiles = [Image.open(path).convert('RGB') for path in images[:SHOWN]]
     tiles = [tile.resize((round(tile.width * SIDE / tile.height), SIDE), Image.Resampling.BICUBIC) for tile in tiles]
     width = max(tile.width for tile in tiles)
     rows = -(-len(tiles) // COLUMNS)
@@ -99,8 +99,8 @@ def sheet(pictures: list[Path], out: Path) -> Path:
 
 
 def report(rows: list[tuple[str, float, float]], sheets: list[Path]) -> None:
-    """Print what came out, and where the painted pictures lie."""
-    table = Table(title='on the validation pictures, %')
+    """Print what came out, and where the painted images lie."""
+    table = Table(title='on the validation images, %')
     for heading in ('', 'from scratch', 'pre-trained'):
         table.add_column(heading, justify='right' if heading else 'left')
     for name, scratch, pretrained in rows:
@@ -114,8 +114,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--task', choices=TASKS, nargs='+', default=list(TASKS), help='what to train (both)')
     args = parser.parse_args(arguments)
-    headline('Making the built-in pictures')
-    run('tools/dataset_converters/make_shapes.py', PICTURES)
+    headline('Making the built-in images')
+    run('tools/dataset_converters/make_shapes.py', IMAGES)
     encoder = find_encoder()
     rows = [row for name in args.task for row in compare(name, encoder)]
     headline('Painting what they predict')

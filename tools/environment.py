@@ -5,7 +5,7 @@ full: light with compiled mmcv ops, mmdet, mmseg, what single features ask for, 
 upstream: in `.venv-upstream`, as light with upstream's OpenMMLab in place of OneDL's builds, and the test tools.
 
 Each step leaves a stamp keyed by what it depends on, written only once it succeeded; so a finished set-up returns at
-once, and whatever an interrupted call left half-made is mended by the next. The compiled mmcv wheel is kept outside the
+once, and whatever an interrupted call left half-made is fixed by the next. The compiled mmcv wheel is kept outside the
 clone, in `$MIXMAE_MM_CACHE` (or `$XDG_CACHE_HOME/mixmae_mm`, or `~/.cache/mixmae_mm`). Standard library only.
 """
 
@@ -96,7 +96,7 @@ def _wait(child: subprocess.Popen) -> int | None:
 
 
 def has_ops(wheel: Path) -> bool:
-    """Tell whether a wheel is whole and holds mmcv's compiled ops."""
+    """Return whether a wheel is whole and holds mmcv's compiled ops."""
     try:
         with zipfile.ZipFile(wheel) as archive:
             compiled = any(re.fullmatch(r'mmcv/_ext\..*(so|pyd)', name) for name in archive.namelist())
@@ -163,7 +163,7 @@ class Environment:
         name = hashlib.sha256(str(self.root).encode()).hexdigest()[:16]
         with locked(self.cache / 'locks' / name, f'setting up {self.venv}') as self.lock:
             self.ensure_venv()
-            self.mend()
+            self.fix()
             steps = self.pending(kind)
             for number, step in enumerate(steps, 1):
                 say(f'{kind}, step {number} of {len(steps)}: {step.name}')
@@ -172,7 +172,7 @@ class Environment:
                 self.stamp(step).write_text(self.key(step))
         say(f'{kind}: ready in {time.monotonic() - start:.0f} s ({self.venv})')
 
-    def mend(self) -> None:
+    def fix(self) -> None:
         """Where an interrupted call left a package half-installed, have every step look after its packages again."""
         for package in drop_broken_packages(self.site()):
             say(f'{package} is half-installed (an earlier call was interrupted): installing it anew')
@@ -185,7 +185,7 @@ class Environment:
         return [step for step in self.steps[kind] if not self.is_done(step)]
 
     def is_done(self, step: Step) -> bool:
-        """Tell whether a step's stamp was left by the same step with the same files and interpreter."""
+        """Return whether a step's stamp was left by the same step with the same files and interpreter."""
         stamp = self.stamp(step)
         return stamp.is_file() and stamp.read_text() == self.key(step)
 
@@ -274,7 +274,7 @@ class Environment:
         mmcv = re.search(r'^\S*mmcv==\S+', self.mminstall.read_text(), re.MULTILINE).group()
         answer = subprocess.run([self.python, '-c', BUILD_TAG], capture_output=True, text=True)
         if answer.returncode:
-            raise StepError(f'{answer.stderr}\ntorch does not import; mend it with: make clean, then this again')
+            raise StepError(f'{answer.stderr}\ntorch does not import; fix it with: make clean, then this again')
         folder = self.cache / 'wheels' / f'{mmcv.replace("==", "-")}-{answer.stdout.strip()}'
         wheel = self.ops_wheel(mmcv, folder)
         if not self.try_ops(wheel):

@@ -1,4 +1,4 @@
-"""Test a checkpoint: python tools/test.py CONFIG CHECKPOINT [--out predictions.pkl] [--show-dir pictures] [--tta]."""
+"""Test a checkpoint: python tools/test.py CONFIG CHECKPOINT [--out predictions.pkl] [--show-dir images] [--tta]."""
 
 import argparse
 
@@ -27,13 +27,13 @@ def parse_args() -> argparse.Namespace:
     parser = argument_parser(f'Test a checkpoint (mixmae_mm {mixmae_mm.__version__})')
     parser.add_argument('checkpoint', type=expand, help='checkpoint file')
     parser.add_argument('--out', type=expand, help='file (.pkl) for the predictions')
-    parser.add_argument('--show-dir', type=expand, help='folder for pictures with the predictions drawn')
+    parser.add_argument('--show-dir', type=expand, help='folder for images with the predictions drawn')
     parser.add_argument('--tta', action='store_true', help="the config's test-time augmentation: scales, flips")
     return parser.parse_args()
 
 
 def check_testable(config: Config, out: str | None) -> None:
-    """See that there is something to test on, and that predictions can be written.
+    """Check that there is something to test on, and that predictions can be written.
 
     Raises:
         ValueError: the config has no test set, or `out` is no pickle file.
@@ -68,7 +68,7 @@ def draw_predictions(config: Config, folder: str) -> None:
 
 
 def augment_tests(config: Config) -> None:
-    """Have each picture tested in the ways of the config's `tta_pipeline`; mmengine's hook joins what comes out.
+    """Have each image tested in the ways of the config's `tta_pipeline`; mmengine's hook joins what comes out.
 
     Raises:
         ValueError: the config has none.

@@ -51,7 +51,7 @@ def set_resume(config: Config, resume: str | None) -> None:
 
 
 def _last_checkpoint(work_dir: str) -> str | None:
-    """Find the checkpoint written last, also after the work folder was moved or the pointer to it was lost."""
+    """Find the checkpoint written last, also after the work_dir was moved or the pointer to it was lost."""
     pointer = Path(work_dir, 'last_checkpoint')
     named = Path(pointer.read_text().strip()) if pointer.is_file() else Path()
     for path in (named, Path(work_dir, named.name)):

@@ -12,7 +12,7 @@ default_hooks = dict(
     checkpoint=dict(type='mixmae_mm.AtomicCheckpointHook', interval=1, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     checkpoint_guard=dict(type='mixmae_mm.CheckpointGuardHook'),
-    unreadable=dict(type='mixmae_mm.UnreadableListHook'),
+    corrupt=dict(type='mixmae_mm.CorruptImagesHook'),
     nan_guard=dict(type='mixmae_mm.NanGuardHook'),
     progress=dict(type='mixmae_mm.ProgressHook'),
     visualization=dict(type='mmpretrain.VisualizationHook'),  # draws nothing but with `tools/test.py --show-dir`

@@ -1,4 +1,4 @@
-"""Fine-tuning of the base encoder on Places205 (2.4 million pictures).
+"""Fine-tuning of the base encoder on Places205 (2.4 million images).
 
     tools/dist_train.sh configs/classification/mixmim-swin-base-w14_8xb128-amp-coslr-100e_places205.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
@@ -13,7 +13,7 @@ _base_ = './mixmim-swin-base-w14_8xb128-amp-coslr-100e_in1k.py'
 
 num_classes = 205
 data_root = 'data/places205'
-pictures = 'data/vision/torralba/deeplearning/images256'
+images = 'data/vision/torralba/deeplearning/images256'
 
 model = dict(data_preprocessor=dict(num_classes=num_classes), head=dict(num_classes=num_classes))
 
@@ -22,7 +22,7 @@ train_dataloader = dict(
         _delete_=True,
         type='mmpretrain.Places205',
         data_root=data_root,
-        data_prefix=pictures,
+        data_prefix=images,
         ann_file='trainvalsplit_places205/train_places205.csv',
         pipeline=_base_.train_pipeline,
     ),
@@ -32,7 +32,7 @@ val_dataloader = dict(
         _delete_=True,
         type='mmpretrain.Places205',
         data_root=data_root,
-        data_prefix=pictures,
+        data_prefix=images,
         ann_file='trainvalsplit_places205/val_places205.csv',
         pipeline=_base_.test_pipeline,
     ),

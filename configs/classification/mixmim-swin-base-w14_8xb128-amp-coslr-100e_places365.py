@@ -1,4 +1,4 @@
-"""Fine-tuning of the base encoder on Places365 (1.8 million pictures).
+"""Fine-tuning of the base encoder on Places365 (1.8 million images).
 
     tools/dist_train.sh configs/classification/mixmim-swin-base-w14_8xb128-amp-coslr-100e_places365.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth

@@ -1,4 +1,4 @@
-"""Fine-tuning of the base encoder at 384 px: the checkpoint of 224 px, its tables stretched to windows of 16.
+"""Fine-tuning of the base encoder at 384 px: the checkpoint of 224 px, its tables resized to windows of 16.
 
     tools/dist_train.sh configs/classification/mixmim-swin-base-w16_8xb128-amp-coslr-100e_in1k-384px.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth

@@ -5,7 +5,7 @@
 
 Without the option it takes what the pre-training config has written.
 
-Measured here (one run, 600 pictures, so give or take 2 points): 23.0 top-1, against 18.8 from scratch with the same budget.
+Measured here (one run, 600 images, so give or take 2 points): 23.0 top-1, against 18.8 from scratch with the same budget.
 """
 
 _base_ = [

@@ -44,7 +44,7 @@ work_dir = './work_dirs/{{fileBasenameNoExtension}}/' + dataset
 
 head = dict(num_classes=num_classes)
 augments = _base_.model.train_cfg
-if kind == 'VOC':  # several classes a picture, which are not smoothed or mixed
+if kind == 'VOC':  # several classes an image, which are not smoothed or mixed
     head = dict(
         _delete_=True,
         type='mmpretrain.MultiLabelLinearClsHead',

@@ -4,7 +4,7 @@
     python tools/train.py configs/detection/mask-rcnn_mixmim-swin-base_fpn_1xb2-amp-ms-1x_custom.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-`data_root` holds pictures and the two JSON files; `classes` are the names of the categories, all of them or those wanted.
+`data_root` holds images and the two JSON files; `classes` are the names of the categories, all of them or those wanted.
 Untuned: the learning rate is an eighth of COCO's, for batch 2; for another batch add `--auto-scale-lr`.
 """
 
@@ -12,13 +12,13 @@ _base_ = './mask-rcnn_mixmim-swin-base_fpn_8xb2-amp-ms-1x_coco.py'
 
 data_root = 'data/custom/'
 classes = ('cat', 'dog')
-train_json, train_pictures, val_json, val_pictures = 'train.json', 'images/', 'val.json', 'images/'
+train_json, train_images, val_json, val_images = 'train.json', 'images/', 'val.json', 'images/'
 
 num_classes = len(classes)
 model = dict(roi_head=dict(bbox_head=dict(num_classes=num_classes), mask_head=dict(num_classes=num_classes)))
 _own = dict(data_root=data_root, metainfo=dict(classes=classes))
-train_dataloader = dict(dataset=dict(_own, ann_file=train_json, data_prefix=dict(img=train_pictures)))
-val_dataloader = dict(dataset=dict(_own, ann_file=val_json, data_prefix=dict(img=val_pictures)))
+train_dataloader = dict(dataset=dict(_own, ann_file=train_json, data_prefix=dict(img=train_images)))
+val_dataloader = dict(dataset=dict(_own, ann_file=val_json, data_prefix=dict(img=val_images)))
 test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + val_json)
 test_evaluator = val_evaluator

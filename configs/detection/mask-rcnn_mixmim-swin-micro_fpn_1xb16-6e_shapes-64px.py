@@ -27,7 +27,7 @@ model = dict(
         ),
     ),
     roi_head=dict(bbox_head=dict(num_classes=len(classes)), mask_head=dict(num_classes=len(classes))),
-    # at most five objects a picture: few regions do
+    # at most five objects an image: few regions do
     train_cfg=dict(
         rpn=dict(sampler=dict(num=64)),
         rpn_proposal=dict(nms_pre=200, max_per_img=50),

@@ -4,7 +4,7 @@
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
 `data/nuclei_dsb2018` holds images/, train.json and val.json. Many objects are a few pixels wide: small anchors, up to 400
-objects a picture. Without the option it takes what the pre-training config for Imagenette has written. Untuned; see
+objects an image. Without the option it takes what the pre-training config for Imagenette has written. Untuned; see
 docs/results.md for what it gave here.
 """
 

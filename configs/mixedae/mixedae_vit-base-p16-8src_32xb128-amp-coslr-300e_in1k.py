@@ -1,4 +1,4 @@
-"""MixedAE with eight pictures in a mixture: each shows 24 or 25 of its 196 patches, and a query keeps 24.
+"""MixedAE with eight images in a mixture: each shows 24 or 25 of its 196 patches, and a query keeps 24.
 
     tools/dist_train.sh configs/mixedae/mixedae_vit-base-p16-8src_32xb128-amp-coslr-300e_in1k.py 8 --auto-scale-lr
 

@@ -7,4 +7,4 @@ Untuned.
 
 _base_ = './mixedae_vit-base-p16_32xb128-amp-coslr-300e_in1k.py'
 
-model = dict(head=dict(hidden_only=False))
+model = dict(head=dict(masked_only=False))

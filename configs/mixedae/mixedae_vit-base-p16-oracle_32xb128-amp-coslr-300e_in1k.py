@@ -1,4 +1,4 @@
-"""MixedAE told what it should recognise: attention keeps exactly the patches of a query's own picture.
+"""MixedAE told what it should recognize: attention keeps exactly the patches of a query's own image.
 
     tools/dist_train.sh configs/mixedae/mixedae_vit-base-p16-oracle_32xb128-amp-coslr-300e_in1k.py 8 --auto-scale-lr
 

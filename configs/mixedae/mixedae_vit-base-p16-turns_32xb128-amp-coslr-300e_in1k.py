@@ -1,4 +1,4 @@
-"""MixedAE with as many mixtures as pictures: each picture leads one, so every patch of it is shown once.
+"""MixedAE with as many mixtures as images: each image leads one, so every patch of it is shown once.
 
     tools/dist_train.sh configs/mixedae/mixedae_vit-base-p16-turns_32xb128-amp-coslr-300e_in1k.py 8 --auto-scale-lr
 

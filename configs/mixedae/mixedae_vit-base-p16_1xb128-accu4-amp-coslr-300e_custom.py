@@ -1,17 +1,17 @@
-"""MixedAE on your own pictures: any folder, at any depth, no classes, no annotation file. One GPU.
+"""MixedAE on your own images: any folder, at any depth, no classes, no annotation file. One GPU.
 
     python tools/dataset_converters/check_dataset.py /your/folder
     python tools/train.py configs/mixedae/mixedae_vit-base-p16_1xb128-accu4-amp-coslr-300e_custom.py \
         --cfg-options train_dataloader.dataset.data_root=/your/folder
 
 Batch 512 by accumulation, and MAE's learning rate for it. Choose `max_epochs` so that 100 000 updates or more are made;
-a few thousand pictures are too few for this size (take `model.backbone.arch=small model.neck.in_channels=384`). To
+a few thousand images are too few for this size (take `model.backbone.arch=small model.neck.in_channels=384`). To
 start from weights at hand, set `load_from`. Untuned.
 """
 
 _base_ = './mixedae_vit-base-p16_32xb128-amp-coslr-300e_in1k.py'
 
-data_root = 'data/pictures'
+data_root = 'data/images'
 accumulation = 4
 batch_size = 128 * accumulation
 

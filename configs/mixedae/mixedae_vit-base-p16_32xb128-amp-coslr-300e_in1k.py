@@ -2,7 +2,7 @@
 
     tools/dist_train.sh configs/mixedae/mixedae_vit-base-p16_32xb128-amp-coslr-300e_in1k.py 8 --auto-scale-lr
 
-32 GPUs x 128 pictures; on 8 GPUs `--auto-scale-lr`, or the same batch with
+32 GPUs x 128 images; on 8 GPUs `--auto-scale-lr`, or the same batch with
 `--cfg-options optim_wrapper.accumulative_counts=4`. Labels are not used.
 
 Untuned: the recipe is MAE's, since MixedAE's own is not at hand, nor is any result of 300 epochs. The method's open
@@ -20,7 +20,7 @@ one; values are tried with --cfg-options:
 
 _base_ = [
     '../_base_/models/mixedae_vit-base.py',
-    '../_base_/datasets/pictures_224.py',
+    '../_base_/datasets/images_224.py',
     '../_base_/schedules/mae_bs4096.py',
     '../_base_/pretrain_runtime.py',
 ]

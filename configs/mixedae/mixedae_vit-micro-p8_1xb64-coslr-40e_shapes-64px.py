@@ -8,7 +8,7 @@ Untuned: the schedule is the micro MixMAE's.
 
 _base_ = [
     '../_base_/models/mixedae_vit-micro.py',
-    '../_base_/datasets/pictures_224.py',
+    '../_base_/datasets/images_224.py',
     '../_base_/schedules/pretrain_bs64_micro.py',
     '../_base_/pretrain_runtime.py',
 ]

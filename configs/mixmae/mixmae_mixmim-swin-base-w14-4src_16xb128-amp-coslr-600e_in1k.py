@@ -1,8 +1,8 @@
-"""MixMAE with four pictures in a mixture: 75 % of each is hidden, and each cell is predicted three times.
+"""MixMAE with four images in a mixture: 75 % of each is hidden, and each cell is predicted three times.
 
     tools/dist_train.sh configs/mixmae/mixmae_mixmim-swin-base-w14-4src_16xb128-amp-coslr-600e_in1k.py 8 --auto-scale-lr
 
-Untuned: the official code mixes two; this is our generalisation, equal to it for two.
+Untuned: the official code mixes two; this is our generalization, equal to it for two.
 """
 
 _base_ = './mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-600e_in1k.py'

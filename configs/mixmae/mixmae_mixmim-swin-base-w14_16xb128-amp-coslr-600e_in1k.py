@@ -10,7 +10,7 @@ Reported by the paper: 85.1 top-1 after fine-tuning at 224 px, 86.3 at 384 px. N
 
 _base_ = [
     '../_base_/models/mixmae_mixmim-swin-base.py',
-    '../_base_/datasets/pictures_224.py',
+    '../_base_/datasets/images_224.py',
     '../_base_/schedules/mixmae_bs2048.py',
     '../_base_/pretrain_runtime.py',
 ]

@@ -1,4 +1,4 @@
-"""The huge encoder, shared out among the GPUs by DeepSpeed's ZeRO-3.
+"""The huge encoder, sharded among the GPUs by DeepSpeed's ZeRO-3.
 
     tools/dist_train.sh configs/mixmae/mixmae_mixmim-swin-huge-w14_16xb128-zero3-amp-coslr-600e_in1k.py 8 --auto-scale-lr
 

@@ -1,10 +1,10 @@
-"""UperNet on your own pictures and masks: copy this file, change the first lines, one GPU.
+"""UperNet on your own images and masks: copy this file, change the first lines, one GPU.
 
     python tools/dataset_converters/check_dataset.py --config configs/segmentation/upernet_mixmim-swin-base_1xb4-amp-40k_custom.py
     python tools/train.py configs/segmentation/upernet_mixmim-swin-base_1xb4-amp-40k_custom.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-Masks are PNG files of one channel, named as their pictures, each pixel the number of its class, from 0 on; 255 is left out.
+Masks are PNG files of one channel, named as their images, each pixel the number of its class, from 0 on; 255 is left out.
 Untuned.
 """
 

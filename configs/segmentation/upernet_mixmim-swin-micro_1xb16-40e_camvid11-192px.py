@@ -3,7 +3,7 @@
     python tools/train.py configs/segmentation/upernet_mixmim-swin-micro_1xb16-40e_camvid11-192px.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-`data/camvid11_384x288` holds img_dir/ and ann_dir/, each with train, val and test; tests are on whole pictures of the test
+`data/camvid11_384x288` holds img_dir/ and ann_dir/, each with train, val and test; tests are on whole images of the test
 split. Without the option it takes what the pre-training config for Imagenette has written. Untuned; see docs/results.md
 for what it gave here.
 """

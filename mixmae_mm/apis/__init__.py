@@ -1,4 +1,4 @@
-"""Pre-trained models from Python: encoders by name, from files and hubs; features and reconstructions of pictures."""
+"""Pre-trained models from Python: encoders by name, from files and hubs; features and reconstructions of images."""
 
 from mixmae_mm.utils import compat
 

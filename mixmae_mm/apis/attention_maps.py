@@ -1,6 +1,6 @@
 """The attention weights of a forward pass, recomputed beside it: the fast kernels never hold them.
 
-Letters: B pictures or mixtures, W windows, S heads, T tokens in a window, h x w tokens of a picture.
+Letters: B images or mixtures, W windows, S heads, T tokens in a window, h x w tokens of an image.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,11 +45,11 @@ def last_blocks(encoder: nn.Module) -> list[int]:
 def attention_of(
     encoder: nn.Module, images: Tensor | MixedImages, blocks: Sequence[int] | None = None
 ) -> dict[str, Attended]:
-    """Encode normalised pictures (B, C, H, W), or mixtures, and tell who looked at whom in the chosen blocks.
+    """Encode normalized images (B, C, H, W), or mixtures, and tell who looked at whom in the chosen blocks.
 
     Args:
         encoder: A `MixMIMSwin` or a `MixedAEViT`, in evaluation mode.
-        images: Pictures, or what a `MixingDataPreprocessor` made of them.
+        images: Images, or what a `MixingDataPreprocessor` made of them.
         blocks: Their numbers, counted over all stages from 0 or, negative, from the end; None for `last_blocks`.
 
     Returns:
@@ -75,7 +75,7 @@ def attention_of(
 
 
 def _encode(encoder: nn.Module, images: Tensor | MixedImages) -> tuple[Size, Tensor | None]:
-    """Encode; give the patches (h, w) of a picture, and the numbers of those encoded if not all are."""
+    """Encode; give the patches (h, w) of an image, and the numbers of those encoded if not all are."""
     mixed = isinstance(images, MixedImages)
     pixels = images.mixed if mixed else images
     grid = tuple(-(-side // encoder.patch_size) for side in pixels.shape[-2:])

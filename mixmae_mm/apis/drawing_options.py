@@ -1,11 +1,11 @@
-"""What the tools that draw ask on the command line, and the pictures that they draw."""
+"""What the tools that draw ask on the command line, and the images that they draw."""
 
 import argparse
 from pathlib import Path
 
 from mmengine.config import Config
 
-from mixmae_mm.apis.reconstruction import find_pictures
+from mixmae_mm.apis.reconstruction import find_images
 from mixmae_mm.datasets.read_images import Reading
 from mixmae_mm.utils.launching import Settings, load_config
 from mixmae_mm.utils.names import expand
@@ -13,28 +13,28 @@ from mixmae_mm.visualization.image_grid import can_be_written
 
 
 def drawing_parser(description: str, out: str) -> argparse.ArgumentParser:
-    """Make a parser of what every tool takes that draws what a trained model makes of pictures."""
+    """Make a parser of what every tool takes that draws what a trained model makes of images."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('config', type=expand, help='config of the pre-training, or of a transfer')
     parser.add_argument('checkpoint', type=expand, help='checkpoint that it wrote')
-    parser.add_argument('--out', type=picture_file, default=Path(out), help='picture to write (%(default)s)')
+    parser.add_argument('--out', type=image_file, default=Path(out), help='image to write (%(default)s)')
     parser.add_argument('--seed', type=not_negative, default=0, help='decides what is chosen at random (%(default)s)')
     parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
     parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
     return parser
 
 
-def add_pictures(parser: argparse.ArgumentParser, num: int | None = None) -> None:
-    """Ask for pictures, and how many of them if the tool does not ask for that itself."""
-    text = "folders or files (the config's own training pictures)"
-    parser.add_argument('--pictures', nargs='+', type=expand, help=text)
+def add_images(parser: argparse.ArgumentParser, num: int | None = None) -> None:
+    """Ask for images, and how many of them if the tool does not ask for that itself."""
+    text = "folders or files (the config's own training images)"
+    parser.add_argument('--images', nargs='+', type=expand, help=text)
     if num is not None:
-        parser.add_argument('--num', type=counted, default=num, help='pictures to take of more (%(default)s)')
+        parser.add_argument('--num', type=counted, default=num, help='images to take of more (%(default)s)')
 
 
 def add_size(parser: argparse.ArgumentParser) -> None:
-    """Ask for the size of pictures."""
-    text = 'pixels a side that pictures are brought to: the more, the finer the patches (what the encoder is made for)'
+    """Ask for the size of images."""
+    text = 'pixels a side that images are brought to: the more, the finer the patches (what the encoder is made for)'
     parser.add_argument('--size', type=counted, help=text)
 
 
@@ -44,10 +44,10 @@ def add_stage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--stage', type=int, help=text)
 
 
-def picture_file(text: str) -> Path:
-    """Read the name of a picture to write."""
+def image_file(text: str) -> Path:
+    """Read the name of an image to write."""
     if not can_be_written(Path(text)):
-        raise argparse.ArgumentTypeError(f'{text}: give a name with an ending of pictures, such as .png')
+        raise argparse.ArgumentTypeError(f'{text}: give a name with an extension of images, such as .png')
     return Path(text)
 
 
@@ -84,7 +84,7 @@ def patch_at(place: tuple[float, float], grid: tuple[int, int]) -> tuple[int, in
 
 
 def middle_of(place: tuple[int, int], grid: tuple[int, int]) -> tuple[float, float]:
-    """Give the middle (x, y) of a patch, as shares of width and height."""
+    """Return the middle (x, y) of a patch, as shares of width and height."""
     return (place[1] + 0.5) / grid[1], (place[0] + 0.5) / grid[0]
 
 
@@ -93,7 +93,7 @@ def read_config(args: argparse.Namespace) -> Config:
     return load_config(args.config, args.cfg_options)
 
 
-def own_pictures(config: Config) -> list[str]:
+def own_images(config: Config) -> list[str]:
     """Name the folder that a config trains on.
 
     Raises:
@@ -101,15 +101,15 @@ def own_pictures(config: Config) -> list[str]:
     """
     folder = config.get('train_dataloader', {}).get('dataset', {}).get('data_root')
     if not folder:
-        raise ValueError(f'{config.filename} names no train_dataloader.dataset.data_root: give --pictures')
+        raise ValueError(f'{config.filename} names no train_dataloader.dataset.data_root: give --images')
     return [folder]
 
 
 def choose(args: argparse.Namespace, config: Config, reading: Reading, num_sources: int = 1) -> list[str]:
-    """List the pictures that the command line asks for, `--num` groups of `num_sources`.
+    """List the images that the command line asks for, `--num` groups of `num_sources`.
 
     Raises:
-        ValueError: a place does not exist, or there are fewer pictures than in a group.
+        ValueError: a place does not exist, or there are fewer images than in a group.
     """
-    places = args.pictures or own_pictures(config)
-    return find_pictures(places, args.num * num_sources, num_sources, args.seed, reading.endings)
+    places = args.images or own_images(config)
+    return find_images(places, args.num * num_sources, num_sources, args.seed, reading.extensions)

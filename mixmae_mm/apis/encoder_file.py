@@ -32,9 +32,9 @@ class EncoderCard:
     settings: dict[str, object]
     """What it is built with, without what concerns training only."""
     image_size: Size
-    """Height and width of the pictures that it is for."""
+    """Height and width of the images that it is for."""
     mean: tuple[float, ...]
-    """Of each channel, in the pictures' units: of photos from 0 to 255."""
+    """Of each channel, in the images' units: of photos from 0 to 255."""
     std: tuple[float, ...]
     """The same."""
     version: str = __version__
@@ -47,7 +47,7 @@ class EncoderCard:
     """What it was pre-trained by, where that is known: MixMAE, MixedAE, MAE, or another."""
 
     def as_text(self) -> dict[str, str]:
-        """Give the card as files keep such things, text by name: what is no text as JSON."""
+        """Return the card as files keep such things, text by name: what is no text as JSON."""
         told = {name: x for name, x in asdict(self).items() if name != 'method' or x}
         return {name: x if isinstance(x, str) else json.dumps(x) for name, x in told.items()}
 
@@ -95,7 +95,7 @@ def describe_encoder(
     Args:
         encoder: A `MixMIMSwin` or `MixedAEViT`.
         image_size: Height and width that it is for, or one number for both; None takes what it was built for.
-        mean: Of each channel, in the pictures' units: of photos from 0 to 255.
+        mean: Of each channel, in the images' units: of photos from 0 to 255.
         std: The same.
         checkpoint: The file that its weights came from, if it is to be named.
         method: What it was pre-trained by (`method_of` a config tells), '' where that is not known.
@@ -124,7 +124,7 @@ def method_of(model: Mapping) -> str:
 
 
 def mixes_naively(settings: Mapping) -> bool:
-    """Tell whether a `MixedAEViT` does nothing about its pictures being mixtures."""
+    """Return whether a `MixedAEViT` does nothing about its images being mixtures."""
     return settings.get('attention') == 'global' and not settings.get('segment_embedding', True)
 
 
@@ -143,7 +143,7 @@ def save_encoder(encoder: nn.Module, path: str | Path, card: EncoderCard | None 
     """Write an encoder, by the official names, and its card, to a .safetensors file; a file that is there is replaced.
 
     Raises:
-        ValueError: another ending, or an encoder that cannot be described.
+        ValueError: another extension, or an encoder that cannot be described.
     """
     from safetensors.torch import save
 

@@ -1,4 +1,4 @@
-"""Models for programs without this package: ONNX and torch.export, each for pictures of one size, in batches of any.
+"""Models for programs without this package: ONNX and torch.export, each for images of one size, in batches of any.
 
 Windows and tables of positions are laid out for a size in Python, so that a graph is for one; each size takes a file.
 """
@@ -24,11 +24,11 @@ OPSET = 18
 """Which ONNX operators are used: those that PyTorch's exporter itself is written for."""
 LARGEST = 2**31 - 2**20
 """Bytes of weights that fit into an ONNX file; those of larger models lie in a second file beside it."""
-INPUT, TOLD = 'pictures', 'mixmae_mm.json'
+INPUT, TOLD = 'images', 'mixmae_mm.json'
 
 
 def trace(portable: Portable, size: Size) -> ExportedProgram:
-    """Make a program of PyTorch's operators out of a model, for pictures of one size and batches of any.
+    """Make a program of PyTorch's operators out of a model, for images of one size and batches of any.
 
     Raises:
         ValueError: a size that is none.
@@ -48,9 +48,9 @@ def export_program(portable: Portable, out: str | Path, size: Size, told: Mappin
         told: Texts to keep in it; `torch.export.load(out, extra_files={'mixmae_mm.json': ''})` gives them as JSON.
 
     Raises:
-        ValueError: another ending, or a size that is none.
+        ValueError: another extension, or a size that is none.
     """
-    check_ending(out, '.pt2')
+    check_extension(out, '.pt2')
     return write_program(trace(portable, size), out, told)
 
 
@@ -68,9 +68,9 @@ def export_onnx(
 
     Raises:
         ImportError: onnx or onnxscript is not installed, or PyTorch too old.
-        ValueError: another ending, or a size that is none.
+        ValueError: another extension, or a size that is none.
     """
-    check_ending(out, '.onnx')
+    check_extension(out, '.onnx')
     import_onnx()
     return write_onnx(trace(portable, size), out, portable.outputs, told, opset)
 
@@ -102,7 +102,7 @@ def write_onnx(
 
 
 def compare_onnx(path: str | Path, portable: Portable, size: Size, batches: Sequence[int] = (1, 3)) -> dict[str, float]:
-    """Tell how far onnxruntime's answers are from PyTorch's, on the CPU, for pictures of noise.
+    """Tell how far onnxruntime's answers are from PyTorch's, on the CPU, for images of noise.
 
     Returns:
         For each output the largest difference, over the largest value that PyTorch gives.
@@ -117,29 +117,29 @@ def compare_onnx(path: str | Path, portable: Portable, size: Size, batches: Sequ
     session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
     furthest = dict.fromkeys(portable.outputs, 0.0)
     for batch in batches:
-        pictures = portable.example(size, batch, seed=batch)
+        images = portable.example(size, batch, seed=batch)
         with torch.no_grad():
-            expected = portable(pictures)
-        given = session.run(list(portable.outputs), {INPUT: pictures.numpy()})
+            expected = portable(images)
+        given = session.run(list(portable.outputs), {INPUT: images.numpy()})
         for name, theirs, ours in zip(portable.outputs, given, expected, strict=True):
             furthest[name] = max(furthest[name], _difference(theirs, ours.numpy()))
     return furthest
 
 
 def _difference(given: np.ndarray, expected: np.ndarray) -> float:
-    """Give the largest difference over the largest value; infinite where a number is none."""
+    """Return the largest difference over the largest value; infinite where a number is none."""
     difference = float(np.abs(given - expected).max() / np.abs(expected).max())
     return difference if np.isfinite(difference) else float('inf')
 
 
-def check_ending(out: str | Path, ending: str) -> None:
+def check_extension(out: str | Path, extension: str) -> None:
     """Refuse a name that programs would take for something else.
 
     Raises:
         ValueError: it ends otherwise.
     """
-    if Path(out).suffix != ending:
-        raise ValueError(f'{out} should end in {ending}')
+    if Path(out).suffix != extension:
+        raise ValueError(f'{out} should end in {extension}')
 
 
 def import_onnx() -> ModuleType:
@@ -159,7 +159,7 @@ def import_onnx() -> ModuleType:
 
 @contextmanager
 def beside(out: Path) -> Iterator[Path]:
-    """Give a place to write a file of this name to, and any beside it; all come to `out` when they are whole."""
+    """Return a place to write a file of this name to, and any beside it; all come to `out` when they are whole."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix='.unfinished-') as folder:
         file = Path(folder, out.name)

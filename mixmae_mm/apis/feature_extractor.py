@@ -1,6 +1,6 @@
-"""Features of pictures, from whatever holds them to arrays and files.
+"""Features of images, from whatever holds them to arrays and files.
 
-Letters: B pictures, H x W pixels, C channels, h x w tokens.
+Letters: B images, H x W pixels, C channels, h x w tokens.
 """
 
 import os
@@ -13,9 +13,9 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from mixmae_mm.apis.encoder_file import load_encoder, read_card
-from mixmae_mm.apis.model import build_encoder, get_model, picture_size
-from mixmae_mm.datasets.image_reader import PictureReader, ImageLikes
-from mixmae_mm.datasets.read_images import IMAGENET, Reading, normalisation, reading_for, reading_of
+from mixmae_mm.apis.model import build_encoder, get_model, input_size
+from mixmae_mm.datasets.image_reader import ImageLikes, ImageReader
+from mixmae_mm.datasets.read_images import IMAGENET, Reading, normalization, reading_for, reading_of
 from mixmae_mm.utils.denormalize import first_three, to_show
 from mixmae_mm.utils.optional import need
 
@@ -27,24 +27,24 @@ KINDS = {
 
 
 class FeatureExtractor:
-    """What an encoder makes of pictures: a picture, a folder of them at any depth, an array, or a list of any.
+    """What an encoder makes of images: an image, a folder of them at any depth, an array, or a list of any.
 
         extract = FeatureExtractor('mixmim-swin-base', 'pretrained.pth')
-        extract('picture.jpg')                           # (1, 1024)
+        extract('image.jpg')                           # (1, 1024)
         extract.save('folder', 'features.npz')           # features and file names
 
-    Pictures are turned upright, scaled and cropped in the middle to `image_size`.
+    Images are turned upright, scaled and cropped in the middle to `image_size`.
 
     Args:
         model: An encoder, or a name for `get_model`.
         pretrained: Its checkpoint, where it is a name.
         image_size: Height and width in pixels, or one number for both.
-        mean: Of each channel, in the pictures' units: of R, G and B from 0 to 255.
+        mean: Of each channel, in the images' units: of R, G and B from 0 to 255.
         std: The same.
         device: Where to compute; None takes the GPU if there is one.
         batch_size: Images at a time.
-        threads: How many read pictures.
-        reading: How files are read. Unless told, grey or RGB, where the encoder's channels, mean and std can be those
+        threads: How many read images.
+        reading: How files are read. Unless told, gray or RGB, where the encoder's channels, mean and std can be those
             of photos, and else as files with so many bands (TIFF, .npy).
 
     Raises:
@@ -71,17 +71,17 @@ class FeatureExtractor:
         self.encoder, self.size = encoder.to(self.device).eval(), size
         self.mean, self.std = (torch.tensor(x, device=self.device).view(-1, 1, 1) for x in (mean, std))
         reading = reading or reading_for(_channels_of(encoder, len(mean)), mean, std)
-        self.read = PictureReader(size, reading, batch_size, threads)
+        self.read = ImageReader(size, reading, batch_size, threads)
 
     @classmethod
     def from_config(cls, config: str | Config, checkpoint: str | None = None, **settings: object) -> 'FeatureExtractor':
-        """Take encoder, size of pictures, mean, std and how bands are read from a config.
+        """Take encoder, size of images, mean, std and how bands are read from a config.
 
         Raises:
             ValueError: as of `build_encoder`.
         """
         config = Config.fromfile(config) if isinstance(config, str) else config
-        own = dict(image_size=picture_size(config), **normalisation(config))
+        own = dict(image_size=input_size(config), **normalization(config))
         own['reading'] = reading_of(config)
         return cls(build_encoder(config, checkpoint), **(own | settings))
 
@@ -97,24 +97,24 @@ class FeatureExtractor:
         own = dict(image_size=card.image_size, mean=card.mean, std=card.std) | settings
         return cls(load_encoder(path), **own)
 
-    def __call__(self, pictures: ImageLikes, kind: str = 'pooled') -> np.ndarray:
+    def __call__(self, images: ImageLikes, kind: str = 'pooled') -> np.ndarray:
         """Compute features, float32: 'pooled' (B, C), 'maps' (B, C, h, w) or 'tokens' (B, h * w, C), of the last map.
 
         Raises:
             ValueError: an unknown kind, or nothing that can be read.
         """
-        return self.with_names(pictures, kind)[1]
+        return self.with_names(images, kind)[1]
 
-    def save(self, pictures: ImageLikes, out: str | os.PathLike, kind: str = 'pooled') -> Path:
+    def save(self, images: ImageLikes, out: str | os.PathLike, kind: str = 'pooled') -> Path:
         """Write features with the names of the files, those left out that cannot be read.
 
         Args:
-            pictures: As of `__call__`; arrays are named by their number.
+            images: As of `__call__`; arrays are named by their number.
             out: An .npz file with `features` and `names`, or a .parquet file with these columns (needs pyarrow).
             kind: As of `__call__`; tables hold pooled features only.
 
         Raises:
-            ValueError: another ending, features that are no table, or nothing that can be read.
+            ValueError: another extension, features that are no table, or nothing that can be read.
             ImportError: a .parquet file without pyarrow; nothing was computed yet.
         """
         out = Path(out)
@@ -123,7 +123,7 @@ class FeatureExtractor:
         if out.suffix == '.parquet':
             pyarrow, parquet = (need(name, f'{out}') for name in ('pyarrow', 'pyarrow.parquet'))
         out.parent.mkdir(parents=True, exist_ok=True)
-        names, features = self.with_names(pictures, kind)
+        names, features = self.with_names(images, kind)
         if out.suffix == '.npz':
             np.savez(out, features=features, names=np.array(names))
         else:
@@ -131,19 +131,19 @@ class FeatureExtractor:
             parquet.write_table(pyarrow.table(dict(names=_column(names), features=rows)), out)
         return out
 
-    def with_names(self, pictures: ImageLikes, kind: str = 'pooled') -> tuple[list[str], np.ndarray]:
-        """Compute the features of all pictures that can be read, and tell whose they are.
+    def with_names(self, images: ImageLikes, kind: str = 'pooled') -> tuple[list[str], np.ndarray]:
+        """Compute the features of all images that can be read, and tell whose they are.
 
         Raises:
             ValueError: as of `__call__`.
         """
         _check_kind(kind)
         names, features = [], []
-        for of_batch, pixels in self.read(pictures):
+        for of_batch, pixels in self.read(images):
             names += of_batch
             features.append(self.encode(torch.from_numpy(pixels).permute(0, 3, 1, 2), kind))
         if not features:
-            raise ValueError('there is no picture that can be read among those given')
+            raise ValueError('there is no image that can be read among those given')
         return names, np.concatenate(features)
 
     def open_all(self, paths: Sequence[str]) -> Tensor:
@@ -166,17 +166,17 @@ class FeatureExtractor:
     def as_shown(self, pixels: Tensor) -> np.ndarray:
         """Make what was read visible, (B, C, H, W): uint8 (B, H, W, 3), of bands the first three (`to_show`)."""
         photos = not self.read.reading.is_of_bands
-        shown = first_three(to_show(self.normalise(pixels), self.mean, self.std, photos))
+        shown = first_three(to_show(self.normalize(pixels), self.mean, self.std, photos))
         return shown.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy()
 
-    def normalise(self, pixels: Tensor) -> Tensor:
+    def normalize(self, pixels: Tensor) -> Tensor:
         """Bring pixels (B, C, H, W) to what the encoder takes, on its device."""
         return (pixels.to(self.device).float() - self.mean) / self.std
 
     @torch.no_grad()
     def _encode(self, pixels: Tensor) -> Tensor:
-        """Encode pictures (B, C, H, W): the last map (B, C, h, w)."""
-        return self.encoder(self.normalise(pixels))[-1]
+        """Encode images (B, C, H, W): the last map (B, C, h, w)."""
+        return self.encoder(self.normalize(pixels))[-1]
 
 
 def _column(names: list[str]) -> list[str] | list[bytes]:
@@ -199,5 +199,5 @@ def _check_kind(kind: str) -> None:
 
 
 def _channels_of(encoder: nn.Module, told: int) -> int:
-    """Count the channels of an encoder's pictures; as told where the encoder is none of ours."""
+    """Count the channels of an encoder's images; as told where the encoder is none of ours."""
     return getattr(getattr(getattr(encoder, 'patch_embed', None), 'proj', None), 'in_channels', told)

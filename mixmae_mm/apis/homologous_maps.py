@@ -1,6 +1,6 @@
-"""Which patches of a mixture a MixedAE takes for patches of the same picture.
+"""Which patches of a mixture a MixedAE takes for patches of the same image.
 
-Letters: B pictures, G mixtures, C channels, H x W pixels, N patches, S heads.
+Letters: B images, G mixtures, C channels, H x W pixels, N patches, S heads.
 """
 
 import torch
@@ -25,7 +25,7 @@ class _Recorded(Select):
         return self.kept
 
 
-def last_recognising_block(backbone: nn.Module) -> int | None:
+def last_recognizing_block(backbone: nn.Module) -> int | None:
     """Name the last block whose queries choose keys; None if the encoder has none."""
     if getattr(backbone, 'attention', None) != 'homologous' or backbone.num_sources < 2:
         return None
@@ -33,22 +33,22 @@ def last_recognising_block(backbone: nn.Module) -> int | None:
 
 
 @torch.no_grad()
-def recognise(model: BaseModel, pictures: Tensor, seed: int) -> Recognition | None:
-    """Mix pictures (B, C, H, W) as `reconstruct` does, and tell which keys are kept; None if none are chosen."""
-    block = last_recognising_block(model.backbone)
+def recognize(model: BaseModel, images: Tensor, seed: int) -> Recognition | None:
+    """Mix images (B, C, H, W) as `reconstruct` does, and tell which keys are kept; None if none are chosen."""
+    block = last_recognizing_block(model.backbone)
     if block is None:
         return None
     preprocessor = model.data_preprocessor
-    pictures = pictures.flip(1) if preprocessor.bgr_to_rgb else pictures
+    images = images.flip(1) if preprocessor.bgr_to_rgb else images
     with seeded(seed):
-        mixtures = preprocessor({'inputs': pictures}, training=True)['inputs']
+        mixtures = preprocessor({'inputs': images}, training=True)['inputs']
     kept = _record(model, model.backbone.blocks[block].attn, mixtures)
     patch = model.backbone.patch_size
     grid = mixtures.mixed.shape[-2] // patch, mixtures.mixed.shape[-1] // patch
     shares = _lay_out(kept.float().mean(1), mixtures.shown, grid[0] * grid[1])
     turns = preprocessor.num_sources if preprocessor.take_turns else 1
     owners = resize_assignment(mixtures.assignment, grid).expand(len(mixtures.mixed), -1, -1)
-    mixed = preprocessor.denormalise(mixtures.mixed)
+    mixed = preprocessor.denormalize(mixtures.mixed)
     return Recognition(mixed[::turns], owners[::turns], shares[::turns], block, kept.shape[1])
 
 

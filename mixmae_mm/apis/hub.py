@@ -35,13 +35,13 @@ tags:
 
 # {name}
 
-A {type} encoder for pictures of {height} x {width} pixels, written by mixmae_mm {version}.
+A {type} encoder for images of {height} x {width} pixels, written by mixmae_mm {version}.
 
 ```python
 from mixmae_mm.apis import FeatureExtractor, fetch, from_hub
 
 extract = FeatureExtractor.from_file(fetch('{name}'))
-extract('picture.jpg')                # the mean of the last map
+extract('image.jpg')                # the mean of the last map
 encoder = from_hub('{name}')          # the encoder itself, an nn.Module
 ```
 
@@ -154,7 +154,7 @@ def push_to_hub(
 
 
 def fetch(place: str | Path, revision: str | None = None) -> str:
-    """Give the path of an encoder's file, downloaded where it is not here.
+    """Return the path of an encoder's file, downloaded where it is not here.
 
     Args:
         place: A folder that `save_pretrained` wrote, or a 'user/name' on the hub.

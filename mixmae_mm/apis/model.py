@@ -36,7 +36,7 @@ def get_model(name: str | None = None, pretrained: str | None = None, **settings
         name: One of `list_models()`; None where the checkpoint says it, as files of `save_encoder` and
             tools/converters/export_model.py do.
         pretrained: A checkpoint: of pre-training, fine-tuning, detection or segmentation, official, mmpretrain's,
-            timm's, .pth or .safetensors, a file or an address (see docs/weights.md); None leaves it as initialised.
+            timm's, .pth or .safetensors, a file or an address (see docs/weights.md); None leaves it as initialized.
         settings: Of `MixMIMSwin` or `MixedAEViT`, such as `img_size` and `out_indices`.
 
     Raises:
@@ -129,7 +129,7 @@ def _build_whole(config: Config, checkpoint: str) -> BaseModel:
     return model.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
 
 
-def picture_size(config: Config, given: int | None = None) -> tuple[int, int]:
-    """Tell the height and width of the pictures: as given, or else what the encoder is made for."""
+def input_size(config: Config, given: int | None = None) -> tuple[int, int]:
+    """Tell the height and width of the images: as given, or else what the encoder is made for."""
     side = given or config.model.backbone.get('img_size', config.get('image_size', 224))
     return (side, side) if isinstance(side, int) else tuple(side)

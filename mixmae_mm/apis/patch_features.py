@@ -1,6 +1,6 @@
 """Features of patches from any depth of an encoder.
 
-Letters: B pictures, C channels, H x W pixels, h x w patches.
+Letters: B images, C channels, H x W pixels, h x w patches.
 """
 
 from mmengine.config import Config
@@ -8,15 +8,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mixmae_mm.apis.feature_extractor import FeatureExtractor
-from mixmae_mm.apis.model import build_encoder, picture_size
-from mixmae_mm.datasets.read_images import normalisation, reading_of
+from mixmae_mm.apis.model import build_encoder, input_size
+from mixmae_mm.datasets.read_images import normalization, reading_of
 from mixmae_mm.models import MixedAEViT, MixMIMSwin
 
 
 class Tapped(nn.Module):
     """An encoder that ends after one of its stages, or blocks if it is a plain ViT.
 
-    What comes out is normalised as by a LayerNorm without weights: only the last map has one that was trained.
+    What comes out is normalized as by a LayerNorm without weights: only the last map has one that was trained.
 
     Args:
         encoder: A `MixMIMSwin` or a `MixedAEViT`.
@@ -42,7 +42,7 @@ class Tapped(nn.Module):
         self.encoder, self.tap = encoder, stages[number]
 
     def forward(self, images: Tensor) -> tuple[Tensor]:
-        """Encode normalised pictures (B, C, H, W): one map (B, C, h, w)."""
+        """Encode normalized images (B, C, H, W): one map (B, C, h, w)."""
         heard: list[Tensor] = []
         handle = self.tap.register_forward_hook(lambda module, inputs, output: heard.append(output))
         try:
@@ -63,7 +63,7 @@ def patch_extractor(config: Config, checkpoint: str, stage: int | None, side: in
         config: Of pre-training or transfer.
         checkpoint: Its weights.
         stage: As of `Tapped`; None for the encoder's last map.
-        side: Pixels a side of the pictures; None for what the encoder is made for.
+        side: Pixels a side of the images; None for what the encoder is made for.
 
     Raises:
         ValueError: as of `build_encoder` and `Tapped`; an encoder of which the last map is one cell.
@@ -75,5 +75,5 @@ def patch_extractor(config: Config, checkpoint: str, stage: int | None, side: in
             '--cfg-options model.backbone.final=norm'
         )
     tapped = encoder if stage is None else Tapped(encoder, stage)
-    size = picture_size(config, side)
-    return FeatureExtractor(tapped, image_size=size, reading=reading_of(config), **normalisation(config))
+    size = input_size(config, side)
+    return FeatureExtractor(tapped, image_size=size, reading=reading_of(config), **normalization(config))

@@ -1,6 +1,6 @@
-"""Principal components of patch features, and how they become colours.
+"""Principal components of patch features, and how they become colors.
 
-Letters: B pictures, h x w patches, C channels, D components.
+Letters: B images, h x w patches, C channels, D components.
 """
 
 from typing import NamedTuple
@@ -18,9 +18,9 @@ class Components(NamedTuple):
 
 
 def principal_components(features: np.ndarray, number: int = 3, among: np.ndarray | None = None) -> Components:
-    """Find the principal components of the patches of all pictures together: (B, h, w, C).
+    """Find the principal components of the patches of all images together: (B, h, w, C).
 
-    Signs are free: each component has the one with which its largest loading is positive, so that colours repeat.
+    Signs are free: each component has the one with which its largest loading is positive, so that colors repeat.
 
     Args:
         features: Of patches.
@@ -35,7 +35,7 @@ def principal_components(features: np.ndarray, number: int = 3, among: np.ndarra
     if number > flat.shape[1] or number >= len(counted):
         raise ValueError(
             f'{number} components of {len(counted)} patches with {flat.shape[1]} channels: more patches are needed '
-            'than components, and as many channels; show more pictures, or move the threshold'
+            'than components, and as many channels; show more images, or move the threshold'
         )
     mean = counted.mean(0)
     variances, loadings = np.linalg.eigh(np.cov(counted, rowvar=False, bias=True).reshape(flat.shape[1], -1))

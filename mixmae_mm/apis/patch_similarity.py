@@ -1,6 +1,6 @@
-"""How alike features are: nearest neighbours of pictures, matches between patches.
+"""How alike features are: nearest neighbors of images, matches between patches.
 
-Letters: B pictures, C channels, h x w patches, N features of a set.
+Letters: B images, C channels, h x w patches, N features of a set.
 """
 
 from typing import NamedTuple
@@ -11,9 +11,9 @@ Place = tuple[int, int]
 """Row and column of a patch."""
 
 
-def unit(features: np.ndarray, centre: np.ndarray | None = None) -> np.ndarray:
-    """Bring features (..., C) to length 1, less `centre` (C,) if it is given; zeros stay zeros."""
-    moved = features.astype(np.float64) - (0 if centre is None else centre)
+def unit(features: np.ndarray, center: np.ndarray | None = None) -> np.ndarray:
+    """Bring features (..., C) to length 1, less `center` (C,) if it is given; zeros stay zeros."""
+    moved = features.astype(np.float64) - (0 if center is None else center)
     return moved / np.maximum(np.linalg.norm(moved, axis=-1, keepdims=True), 1e-12)
 
 
@@ -21,10 +21,10 @@ def nearest(asked: np.ndarray, known: np.ndarray, k: int, barred: np.ndarray) ->
     """Find the k most similar of `known` (N, C) for each of `asked` (B, C), both of length 1.
 
     Args:
-        asked: What neighbours are looked for of.
+        asked: What neighbors are looked for of.
         known: Where.
         k: How many; fewer if there are not so many.
-        barred: Which are no neighbours of whom, bool (B, N).
+        barred: Which are no neighbors of whom, bool (B, N).
 
     Returns:
         Their numbers and their cosines, falling, (B, k) each; where fewer than k are left, cosines are -inf.
@@ -35,7 +35,7 @@ def nearest(asked: np.ndarray, known: np.ndarray, k: int, barred: np.ndarray) ->
 
 
 class Match(NamedTuple):
-    """A patch and the one of another picture that is most like it."""
+    """A patch and the one of another image that is most like it."""
 
     place: Place
     best: Place
@@ -45,7 +45,7 @@ class Match(NamedTuple):
 
 
 def best_match(place: Place, first: np.ndarray, second: np.ndarray) -> Match:
-    """Find for a patch of `first` the best match in `second`: two pictures' features (h, w, C), of length 1."""
+    """Find for a patch of `first` the best match in `second`: two images' features (h, w, C), of length 1."""
     similarity = second @ first[place]
     best = np.unravel_index(similarity.argmax(), similarity.shape)
     back = np.unravel_index((first @ second[best]).argmax(), first.shape[:2])
@@ -55,12 +55,12 @@ def best_match(place: Place, first: np.ndarray, second: np.ndarray) -> Match:
 def clear_matches(first: np.ndarray, second: np.ndarray, wanted: int) -> list[Match]:
     """Find patches of `first` with clear matches in `second` that lie apart, the clearest first.
 
-    Mutual matches come before others, and similar ones before less similar; patches nearer than a share of the picture
+    Mutual matches come before others, and similar ones before less similar; patches nearer than a share of the image
     to one already taken are passed over, until there is no other.
 
     Args:
         first: Features (h, w, C), of length 1.
-        second: The other picture's.
+        second: The other image's.
         wanted: How many; fewer if there are fewer patches.
     """
     places = [(row, column) for row in range(first.shape[0]) for column in range(first.shape[1])]

@@ -1,6 +1,6 @@
-"""Reconstructions of pictures from Python, as arrays, errors, and a sheet to look at.
+"""Reconstructions of images from Python, as arrays, errors, and a sheet to look at.
 
-Letters: G mixtures, K pictures in each, H x W pixels, C channels, h x w cells.
+Letters: G mixtures, K images in each, H x W pixels, C channels, h x w cells.
 """
 
 import os
@@ -13,9 +13,9 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from mixmae_mm.apis.model import build_pretrainer, picture_size
+from mixmae_mm.apis.model import build_pretrainer, input_size
 from mixmae_mm.apis.reconstruction import reconstruct
-from mixmae_mm.datasets.image_reader import PictureReader, ImageLikes
+from mixmae_mm.datasets.image_reader import ImageLikes, ImageReader
 from mixmae_mm.datasets.read_images import reading_of
 from mixmae_mm.mixing import resize_assignment, visible
 from mixmae_mm.structures import Reconstructions
@@ -23,30 +23,30 @@ from mixmae_mm.visualization.image_grid import can_be_written, describe, draw_ro
 
 
 class Reconstructed(NamedTuple):
-    """What a model made of pictures, uint8, channels last; of bands what can be shown (utils/denormalize.py)."""
+    """What a model made of images, uint8, channels last; of bands what can be shown (utils/denormalize.py)."""
 
     names: list[list[str]]
-    """What each picture is called: its path, or its number among those given; G lists of K."""
+    """What each image is called: its path, or its number among those given; G lists of K."""
     sources: np.ndarray
-    """The pictures, (G, K, H, W, C)."""
+    """The images, (G, K, H, W, C)."""
     mixed: np.ndarray
     """What the encoder saw, (G, H, W, C)."""
     reconstructed: np.ndarray
     """Each as decoded: predicted where it was hidden, itself where it was shown, (G, K, H, W, C)."""
     assignment: np.ndarray
-    """Which picture each cell showed, -1 for none, int64 (G, h, w)."""
+    """Which image each cell showed, -1 for none, int64 (G, h, w)."""
     errors: np.ndarray
     """Root of the mean squared difference over the hidden pixels, as they are shown, 0 to 255: float32 (G, K)."""
 
 
 class ReconstructionInferencer:
-    """Mix pictures as a model was trained to, and reconstruct each: a folder, files, arrays, or a list of any.
+    """Mix images as a model was trained to, and reconstruct each: a folder, files, arrays, or a list of any.
 
         inferencer = ReconstructionInferencer('CONFIG.py', 'CHECKPOINT.pth')
-        result = inferencer('folder', seed=0)           # arrays, and the error of each picture
+        result = inferencer('folder', seed=0)           # arrays, and the error of each image
         inferencer.save('folder', 'sheet.png')          # the same, drawn
 
-    Pictures are taken in the order given, K to a mixture (MixMAE's 2, MixedAE's 4, MAE's 1); what is left over at the
+    Images are taken in the order given, K to a mixture (MixMAE's 2, MixedAE's 4, MAE's 1); what is left over at the
     end is left out. With `norm_pix` the mean and spread of each predicted cell come from the original, and errors do
     not count what they would be off.
 
@@ -55,7 +55,7 @@ class ReconstructionInferencer:
         checkpoint: What it wrote.
         device: Where to compute; None takes the GPU if there is one.
         batch_size: Mixtures at a time.
-        threads: How many read pictures.
+        threads: How many read images.
 
     Raises:
         ValueError: the config mixes nothing, or the checkpoint is of another model.
@@ -72,64 +72,64 @@ class ReconstructionInferencer:
         config = Config.fromfile(config) if isinstance(config, str) else config
         self.model = build_pretrainer(config, checkpoint)
         self.model.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-        self.read = PictureReader(picture_size(config), reading_of(config), batch_size * self.num_sources, threads)
+        self.read = ImageReader(input_size(config), reading_of(config), batch_size * self.num_sources, threads)
 
     @property
     def num_sources(self) -> int:
-        """Count the pictures in a mixture, K."""
+        """Count the images in a mixture, K."""
         return self.model.data_preprocessor.num_sources
 
-    def __call__(self, pictures: ImageLikes, seed: int = 0) -> Reconstructed:
-        """Reconstruct pictures; the seed decides what is hidden of them.
+    def __call__(self, images: ImageLikes, seed: int = 0) -> Reconstructed:
+        """Reconstruct images; the seed decides what is hidden of them.
 
         Raises:
-            ValueError: there are fewer pictures that can be read than a mixture takes.
+            ValueError: there are fewer images that can be read than a mixture takes.
         """
-        names, result = self._reconstruct(pictures, seed)
+        names, result = self._reconstruct(images, seed)
         sources, mixed, reconstructed = (x.movedim(-3, -1).cpu().numpy() for x in result[:3])
         assignment = result.assignment.cpu().numpy()
-        return Reconstructed(names, sources, mixed, reconstructed, assignment, hidden_errors(result))
+        return Reconstructed(names, sources, mixed, reconstructed, assignment, masked_errors(result))
 
-    def visualize(self, pictures: ImageLikes, seed: int = 0) -> Image.Image:
+    def visualize(self, images: ImageLikes, seed: int = 0) -> Image.Image:
         """Draw them: a row a mixture, with the originals, what the encoder saw, and the reconstructions.
 
         Raises:
             ValueError: as of `__call__`.
         """
-        result = self._reconstruct(pictures, seed)[1]
+        result = self._reconstruct(images, seed)[1]
         return draw_rows(result, describe(self.model, result))
 
-    def save(self, pictures: ImageLikes, out: str | os.PathLike, seed: int = 0) -> Path:
+    def save(self, images: ImageLikes, out: str | os.PathLike, seed: int = 0) -> Path:
         """Write the drawing of `visualize` to a file, such as a .png.
 
         Raises:
-            ValueError: as of `__call__`; a name that ends as no picture's.
+            ValueError: as of `__call__`; a name that ends as no image's.
         """
         out = Path(out)
         if not can_be_written(out):
-            raise ValueError(f'{out}: give a name that ends in .png, or as another picture')
-        sheet = self.visualize(pictures, seed)
+            raise ValueError(f'{out}: give a name that ends in .png, or as another image')
+        sheet = self.visualize(images, seed)
         out.parent.mkdir(parents=True, exist_ok=True)
         sheet.save(out)
         return out
 
-    def _reconstruct(self, pictures: ImageLikes, seed: int) -> tuple[list[list[str]], Reconstructions]:
+    def _reconstruct(self, images: ImageLikes, seed: int) -> tuple[list[list[str]], Reconstructions]:
         """Read, group, mix and reconstruct all; each batch has a seed of its own, so that its mixtures are new."""
         names, results = [], []
-        for number, (of_batch, pixels) in enumerate(self._groups(pictures)):
+        for number, (of_batch, pixels) in enumerate(self._groups(images)):
             inputs = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
             result = reconstruct(self.model, inputs, seed + number)
             owners = result.assignment.expand(len(result.mixed), -1, -1)
             results.append(result._replace(assignment=owners))
             names += np.array(of_batch).reshape(-1, self.num_sources).tolist()
         if not results:
-            raise ValueError(f'a mixture takes {self.num_sources} picture(s), and fewer that can be read were given')
+            raise ValueError(f'a mixture takes {self.num_sources} image(s), and fewer that can be read were given')
         return names, Reconstructions(*(torch.cat(parts) for parts in zip(*results, strict=True)))
 
-    def _groups(self, pictures: ImageLikes) -> Iterator[tuple[list[str], np.ndarray]]:
-        """Yield names and pixels of whole groups; what a broken picture leaves of one waits for the next batch."""
+    def _groups(self, images: ImageLikes) -> Iterator[tuple[list[str], np.ndarray]]:
+        """Yield names and pixels of whole groups; what a broken image leaves of one waits for the next batch."""
         names, pixels = [], []
-        for of_batch, read in self.read(pictures):
+        for of_batch, read in self.read(images):
             names, pixels = names + of_batch, [*pixels, *read]
             whole = len(names) // self.num_sources * self.num_sources
             if whole:
@@ -137,8 +137,8 @@ class ReconstructionInferencer:
             names, pixels = names[whole:], pixels[whole:]
 
 
-def hidden_errors(result: Reconstructions) -> np.ndarray:
-    """Give the root of the mean squared difference over each picture's hidden pixels, from 0 to 255: (G, K)."""
+def masked_errors(result: Reconstructions) -> np.ndarray:
+    """Return the root of the mean squared difference over each image's hidden pixels, from 0 to 255: (G, K)."""
     size, num_sources = tuple(result.mixed.shape[-2:]), result.sources.shape[1]
     hidden = ~visible(resize_assignment(result.assignment, size), num_sources)[:, :, None]
     squares = (result.reconstructed.float() - result.sources.float()).square().mean(dim=2, keepdim=True)

@@ -8,11 +8,11 @@ import numpy as np
 from mixmae_mm.apis.feature_extractor import FeatureExtractor
 from mixmae_mm.utils.optional import need
 
-LIKE = 0.99  # least cosine of a picture's features computed twice; other encoders' are far below
+LIKE = 0.99  # least cosine of an image's features computed twice; other encoders' are far below
 
 
 def read_saved(file: str | os.PathLike) -> tuple[list[str], np.ndarray]:
-    """Read the names of pictures and their features, (pictures, C), from an .npz or .parquet file.
+    """Read the names of images and their features, (images, C), from an .npz or .parquet file.
 
     Raises:
         ValueError: there is no such file, or it holds no table of features with names.
@@ -24,7 +24,7 @@ def read_saved(file: str | os.PathLike) -> tuple[list[str], np.ndarray]:
     names, features = _read_table(path) if path.suffix == '.parquet' else _read_arrays(path)
     if features.ndim != 2 or len(names) != len(features):
         raise ValueError(
-            f'{path} holds features {features.shape} of {len(names)} pictures: save pooled ones, one row a picture'
+            f'{path} holds features {features.shape} of {len(names)} images: save pooled ones, one row an image'
         )
     return names, features
 
@@ -50,16 +50,16 @@ def _read_table(path: Path) -> tuple[list[str], np.ndarray]:
 
 
 def check_same_encoder(extract: FeatureExtractor, names: list[str], features: np.ndarray, file: str) -> None:
-    """See that saved features are this encoder's, by computing those of their first picture again.
+    """Check that saved features are this encoder's, by computing those of their first image again.
 
     Raises:
-        ValueError: they are another's, or the picture is not there any more.
+        ValueError: they are another's, or the image is not there any more.
     """
     if not Path(names[0]).is_file():
         raise ValueError(f'{file} names {names[0]}, which is not there: run this where the features were computed')
     fresh = extract(names[0])[0]
     if fresh.shape != features[0].shape:
-        raise ValueError(f'{file} holds {len(features[0])} features a picture and this encoder gives {len(fresh)}')
+        raise ValueError(f'{file} holds {len(features[0])} features an image and this encoder gives {len(fresh)}')
     cosine = float(fresh @ features[0] / max(np.linalg.norm(fresh) * np.linalg.norm(features[0]), 1e-12))
     if cosine < LIKE:
         raise ValueError(

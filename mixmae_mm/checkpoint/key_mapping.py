@@ -1,7 +1,7 @@
 """Known ways to name and order weights: ours, the official MixMIM's and MAE's (also timm's and DeiT's), mmpretrain's.
 
 Our names are the official ones behind `backbone.` (encoder), `neck.` (decoder) and `head.fc.` (classifier). mmpretrain
-has names of its own, and merges the four neighbours of a token in another order (specs of both: docs/weights.md).
+has names of its own, and merges the four neighbors of a token in another order (specs of both: docs/weights.md).
 """
 
 import math
@@ -22,7 +22,7 @@ POSITIONS = ENCODER + 'pos_embed'
 OFFICIAL_DECODER = ('mask_token', 'decoder_')
 OFFICIAL_CLASSIFIER = ('head.', 'head_dist.')
 MERGED = re.compile(r'\.downsample\.(reduction\.weight|norm\.(weight|bias))$')
-"""Weights over the four merged neighbours of a token."""
+"""Weights over the four merged neighbors of a token."""
 
 PARTS = [('norm1', 'ln1'), ('norm2', 'ln2'), ('mlp.fc1', 'ffn.layers.0.0'), ('mlp.fc2', 'ffn.layers.1')]
 OURS_AND_MMPRETRAINS = {
@@ -58,7 +58,7 @@ class Layout(NamedTuple):
 
     @property
     def is_bare(self) -> bool:
-        """Tell whether decoder and classifier stand beside the encoder's names rather than behind `neck.`, `head.`."""
+        """Return whether decoder and classifier stand beside the encoder's names, not behind `neck.`, `head.`."""
         return not self.prefix.endswith(ENCODER)
 
     def __str__(self) -> str:
@@ -72,7 +72,7 @@ class Layout(NamedTuple):
 
 
 def find_layout(names: Collection[str], prefix: str | None = None) -> Layout:
-    """Recognise the layout of a file by its names.
+    """Recognize the layout of a file by its names.
 
     Args:
         names: All names in the file.
@@ -117,7 +117,7 @@ def _kind(names: Iterable[str], prefix: str) -> str:
 
 
 def our_name(name: str, layout: Layout) -> str:
-    """Give our name for a tensor of a file; one of no known part of a model keeps its own."""
+    """Return our name for a tensor of a file; one of no known part of a model keeps its own."""
     if not layout.is_bare:
         name = name.removeprefix(layout.root)
     elif name.startswith(layout.prefix):
@@ -137,7 +137,7 @@ def _behind_part(name: str) -> str:
 
 
 def _pairs(kind: str) -> list[tuple[str, str]]:
-    """Give the beginnings of names that differ, for one kind of encoder."""
+    """Return the beginnings of names that differ, for one kind of encoder."""
     return OURS_AND_MMPRETRAINS[kind] + OURS_AND_MMPRETRAINS['both']
 
 
@@ -182,7 +182,7 @@ def _with_cls_alone(ours: Mapping[str, Tensor], rows: int | None) -> Tensor:
 
 
 def _has_row_for_cls(ours: Mapping[str, Tensor], rows: int | None) -> bool:
-    """Tell whether the first row of a table is that of CLS.
+    """Return whether the first row of a table is that of CLS.
 
     Where there is a CLS it is, but for models of timm's whose CLS stands at no position. A file of ours whose grid is
     not square says its sides. Of others, a table as long as the model's own is taken for the same, and else one of
@@ -216,10 +216,10 @@ def to_mmpretrain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _from_unfold(x: Tensor) -> Tensor:
-    """Order (..., 4 * C) by neighbour (0,0), (1,0), (0,1), (1,1), then channel; it is by channel, then row by row."""
+    """Order (..., 4 * C) by neighbor (0,0), (1,0), (0,1), (1,1), then channel; it is by channel, then row by row."""
     return x.unflatten(-1, (-1, 4)).transpose(-1, -2)[..., [0, 2, 1, 3], :].flatten(-2).contiguous()
 
 
 def _to_unfold(x: Tensor) -> Tensor:
-    """Order (..., 4 * C) by channel, then neighbour row by row: the inverse of `_from_unfold`."""
+    """Order (..., 4 * C) by channel, then neighbor row by row: the inverse of `_from_unfold`."""
     return x.unflatten(-1, (4, -1))[..., [0, 2, 1, 3], :].transpose(-1, -2).flatten(-2).contiguous()

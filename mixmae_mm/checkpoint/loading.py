@@ -36,7 +36,7 @@ def load_backbone(
 ) -> LoadReport:
     """Load an encoder from a checkpoint of any model around it, in any layout of `mixmae_mm.checkpoint.key_mapping`.
 
-    Position tables are stretched to the encoder's grid and windows. Nothing is changed unless all is well. The report
+    Position tables are resized to the encoder's grid and windows. Nothing is changed unless all is well. The report
     goes to the log.
 
     Args:
@@ -120,13 +120,13 @@ def _rows_for_positions(module: nn.Module, part: str) -> int | None:
 
 
 def fit(module: nn.Module, weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Fitted]]:
-    """Have each part of a module stretch the stored tables to its own sizes; the weights given stay as they are.
+    """Have each part of a module resize the stored tables to its own sizes; the weights given stay as they are.
 
     Returns:
         The weights, and what became of each table, by its name.
 
     Raises:
-        ValueError: a table that cannot be stretched.
+        ValueError: a table that cannot be resized.
     """
     fitted, tables = dict(weights), {}
     for name, part in module.named_modules():
@@ -169,12 +169,12 @@ def _reason(name: str) -> str:
 
 
 def _may_be_new(name: str) -> bool:
-    """Tell whether a parameter, of an encoder or of a model around it, may start anew."""
+    """Return whether a parameter, of an encoder or of a model around it, may start anew."""
     return NEW_IN_TRANSFER.fullmatch(name.removeprefix(ENCODER)) is not None
 
 
 def _check_share(report: LoadReport, min_share: float, file: Mapping[str, Tensor]) -> None:
-    """Refuse weights that leave too much of the module, or a table of positions, as it was initialised."""
+    """Refuse weights that leave too much of the module, or a table of positions, as it was initialized."""
     few = report.share < min_share
     names = report.missing if few else [name for name in report.missing if TABLES.fullmatch(name)]
     if names:

@@ -30,7 +30,7 @@ class LoadReport:
     loaded: dict[str, str] = field(default_factory=dict)
     """What came from the file, and its name there."""
     resized: dict[str, str] = field(default_factory=dict)
-    """Tables that were stretched: from how much to how much."""
+    """Tables that were resized: from how much to how much."""
     assumed: dict[str, str] = field(default_factory=dict)
     """Tables that were trained and of which the file does not say the sides: what they were taken for."""
     skipped: dict[str, str] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class LoadReport:
 
     @property
     def doubtful(self) -> bool:
-        """Tell whether something is missing, or a table was assumed to be of a grid or window that is not square."""
+        """Return whether something is missing, or a table was assumed to be of a grid or window that is not square."""
         return bool(self.missing) or any(len(set(sides.split(' x '))) > 1 for sides in self.assumed.values())
 
     def table(self) -> Table:

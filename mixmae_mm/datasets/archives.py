@@ -1,4 +1,4 @@
-"""Zip and tar archives as pictures at offsets: listed once, in flat memory, and read without unpacking.
+"""Zip and tar archives as images at offsets: listed once, in flat memory, and read without unpacking.
 
 Nothing stays open between two reads, so that loader workers, forked or spawned, have nothing to share.
 """
@@ -18,10 +18,10 @@ from mixmae_mm.datasets.directory_walk import (
     EXTENSIONS,
     contents_of,
     describe,
-    ending,
+    extension,
     files_below,
     is_hidden,
-    is_picture,
+    is_image,
 )
 from mixmae_mm.datasets.file_list import Listing
 from mixmae_mm.utils.names import shown
@@ -36,12 +36,12 @@ Place = tuple[int, int, int, int, int]
 
 
 class ArchiveListing(Listing):
-    """Pictures in archives: a `Listing` with the place of each.
+    """Images in archives: a `Listing` with the place of each.
 
     Args:
         parts: What `Listing` takes.
         archives: The archives' paths.
-        places: (P,) of `PLACE`: number of the archive, how the picture is stored, where it starts, bytes there, bytes
+        places: (P,) of `PLACE`: number of the archive, how the image is stored, where it starts, bytes there, bytes
             of the file, and its checksum.
     """
 
@@ -55,7 +55,7 @@ class ArchiveListing(Listing):
         return ArchiveListing(*parts, archives=self.archives, places=self.places)
 
     def __getitem__(self, index: int | slice) -> 'dict | ArchiveListing':
-        """Give one picture with its archive and its place in it, or a part of the listing."""
+        """Return one image with its archive and its place in it, or a part of the listing."""
         found = super().__getitem__(index)
         if isinstance(found, Listing):
             return found
@@ -73,29 +73,29 @@ def _unpickled(parts: tuple, archives: list[str], places: np.ndarray) -> Archive
     return ArchiveListing(*parts, archives=archives, places=places)
 
 
-def list_archives(root: str, endings: Sequence[str] | None = None) -> ArchiveListing:
-    """List the pictures in an archive, or in all archives below a folder, as folders of these names would be listed.
+def list_archives(root: str, extensions: Sequence[str] | None = None) -> ArchiveListing:
+    """List the images in an archive, or in all archives below a folder, as folders of these names would be listed.
 
     Raises:
-        ValueError: there is no archive or no picture, or an archive is damaged, encrypted, or compressed as a whole.
+        ValueError: there is no archive or no image, or an archive is damaged, encrypted, or compressed as a whole.
     """
     start = time.perf_counter()
     archives, paths, places, seen = _find(root), bytearray(), [], Counter()
     for number, archive in enumerate(archives):
         lead = os.path.relpath(archive, root) + '/' if archive != root else ''
         files = files_in(archive)
-        seen.update(ending(os.path.basename(name)) for name in files if not is_hidden(name))
-        pictures = choose_pictures(files, endings)
-        paths += b''.join(os.fsencode(f'{lead}{name}\0') for name in pictures)
-        places.append(np.array([(number, *place) for place in pictures.values()], PLACE))
+        seen.update(extension(os.path.basename(name)) for name in files if not is_hidden(name))
+        images = choose_images(files, extensions)
+        paths += b''.join(os.fsencode(f'{lead}{name}\0') for name in images)
+        places.append(np.array([(number, *place) for place in images.values()], PLACE))
     if not paths:
         raise ValueError(
-            f'no picture in the {len(archives)} archive(s) of {root!r}; pictures end in '
-            f'{" ".join(endings or EXTENSIONS)}'
+            f'no image in the {len(archives)} archive(s) of {root!r}; images end in '
+            f'{" ".join(extensions or EXTENSIONS)}'
         )
     plain = Listing.of(root, paths)
     listing = ArchiveListing(root, plain.paths, plain.starts, archives=archives, places=np.concatenate(places))
-    listing.contents, seconds = contents_of(seen, endings), time.perf_counter() - start
+    listing.contents, seconds = contents_of(seen, extensions), time.perf_counter() - start
     where = f'in {len(archives)} archive(s) of {shown(root)}'
     print_log(f'{len(plain):,} images {where} ({listing.contents}), listed in {seconds:.1f} s', 'current')
     return listing
@@ -108,36 +108,36 @@ def _find(root: str) -> list[str]:
         ValueError: there are none.
     """
     files = list(files_below(root)) if os.path.isdir(root) else [root]
-    endings = [ending(os.path.basename(file)) for file in files]
-    archives = [file for file, its in zip(files, endings, strict=True) if its in ARCHIVES]
+    extensions = [extension(os.path.basename(file)) for file in files]
+    archives = [file for file, its in zip(files, extensions, strict=True) if its in ARCHIVES]
     if not archives:
         raise ValueError(
-            f'no archive in {root!r}: it holds {describe(Counter(endings))}; archives end in {" ".join(ARCHIVES)} (in '
-            'either case). Compressed tar files cannot be read from the middle: uncompress them (gunzip a.tar.gz), '
-            'pictures are compressed already'
+            f'no archive in {root!r}: it holds {describe(Counter(extensions))}; archives end in {" ".join(ARCHIVES)} '
+            '(in either case). Compressed tar files cannot be read from the middle: uncompress them (gunzip a.tar.gz), '
+            'images are compressed already'
         )
     return archives
 
 
-def choose_pictures(files: dict[str, Place], endings: Sequence[str] | None = None) -> dict[str, Place]:
+def choose_images(files: dict[str, Place], extensions: Sequence[str] | None = None) -> dict[str, Place]:
     """Choose the images among an archive's files, in the order of folders."""
-    pictures = (name for name in files if is_picture(name, endings))
-    return {name: files[name] for name in sorted(pictures, key=lambda name: name.split('/'))}
+    images = (name for name in files if is_image(name, extensions))
+    return {name: files[name] for name in sorted(images, key=lambda name: name.split('/'))}
 
 
 def files_in(archive: str) -> dict[str, Place]:
     """Return the names of an archive's files and their places; of equal names the last.
 
     Raises:
-        ValueError: it is damaged, or its pictures cannot be read.
+        ValueError: it is damaged, or its images cannot be read.
     """
-    kind = _in_zip if ending(os.path.basename(archive)) == '.zip' else _in_tar
+    kind = _in_zip if extension(os.path.basename(archive)) == '.zip' else _in_tar
     try:
         return {os.path.normpath(name): place for name, place in kind(archive)}
     except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
         raise ValueError(
-            f'{archive} cannot be read ({error}): it is no {ending(archive)[1:]} file, is cut off or compressed as a '
-            'whole; copy or make it again, or take it away'
+            f'{archive} cannot be read ({error}): it is no {extension(archive)[1:]} file, is cut off or compressed as '
+            'a whole; copy or make it again, or take it away'
         ) from error
 
 

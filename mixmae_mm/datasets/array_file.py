@@ -75,7 +75,7 @@ def read_again(file: str, digest: bytes) -> list[np.ndarray]:
 
 
 def holds(file: str, digest: bytes) -> bool:
-    """Tell whether a file that was found whole before is still the same, by its header and size."""
+    """Return whether a file that was found whole before is still the same, by its header and size."""
     try:
         return _map(file)[0] == digest
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Pictures that cannot be read: counted for all loader workers, and listed in a file for all processes of a run."""
+"""Images that cannot be read: counted for all loader workers, and listed in a file for all processes of a run."""
 
 import fcntl
 import logging
@@ -12,14 +12,14 @@ from mmengine.logging import print_log
 LONGEST_PATH = 4096  # bytes, of Linux
 
 
-class UnreadableList:
-    """A file with one line for each picture that cannot be read: its path, a tab, and the reason.
+class CorruptImageList:
+    """A file with one line for each image that cannot be read: its path, a tab, and the reason.
 
     Any number of processes may add to it at once, and again after a resume: each reads on from where it stopped, under
-    a lock, before it adds, so that every picture stands there once.
+    a lock, before it adds, so that every image stands there once.
 
     Args:
-        file: The file; made with the first picture.
+        file: The file; made with the first image.
     """
 
     def __init__(self, file: str) -> None:
@@ -28,14 +28,14 @@ class UnreadableList:
         self.counts: dict[bytes, int] = {}
 
     def add(self, path: str, reason: str) -> None:
-        """Add a picture, if it is not there.
+        """Add an image, if it is not there.
 
         Raises:
             OSError: the file cannot be written.
         """
         name = _in_one_line(path)
         with open(self.file, 'ab+', buffering=0) as file:
-            with suppress(OSError):  # some network file systems have no locks: a picture may then stand there twice
+            with suppress(OSError):  # some network file systems have no locks: an image may then stand there twice
                 fcntl.flock(file, fcntl.LOCK_EX)
             torn = self._read_on(file)
             if name not in self.paths:
@@ -64,7 +64,7 @@ class UnreadableList:
         return self.counts[start]
 
     def first(self, root: str, number: int = 3) -> list[str]:
-        """Give the first lines about pictures below a folder, as `path: reason`."""
+        """Return the first lines about images below a folder, as `path: reason`."""
         start, found = os.path.join(_in_one_line(root), b''), []
         with suppress(OSError), open(self.file, 'rb') as file:
             for line in file:
@@ -73,26 +73,26 @@ class UnreadableList:
         return found
 
 
-class UnreadableCount:
-    """Which pictures of a dataset were found unreadable: known to the process and its loader workers.
+class CorruptImageCount:
+    """Which images of a dataset were found corrupt: known to the process and its loader workers.
 
     The file to list them in may be told later than the workers were started: it stands in memory they share.
 
     Args:
-        num_pictures: Pictures of the dataset.
+        num_images: Images of the dataset.
     """
 
-    def __init__(self, num_pictures: int) -> None:
-        # One flag a picture, in memory that the loader's workers share: a count without locks or lost updates.
-        self.flags = torch.zeros(num_pictures, dtype=torch.bool).share_memory_()
+    def __init__(self, num_images: int) -> None:
+        # One flag an image, in memory that the loader's workers share: a count without locks or lost updates.
+        self.flags = torch.zeros(num_images, dtype=torch.bool).share_memory_()
         self.place = torch.zeros(LONGEST_PATH, dtype=torch.uint8).share_memory_()
-        self.listed: UnreadableList | None = None
+        self.listed: CorruptImageList | None = None
         self.waiting: list[tuple[str, str]] = []
         self.lost = 0
 
-    def __deepcopy__(self, memo: dict) -> 'UnreadableCount':
-        """Begin anew, as a subset numbers its pictures anew."""
-        return UnreadableCount(len(self.flags))
+    def __deepcopy__(self, memo: dict) -> 'CorruptImageCount':
+        """Begin anew, as a subset numbers its images anew."""
+        return CorruptImageCount(len(self.flags))
 
     def list_in(self, file: str) -> None:
         """Tell all workers the file; called before or after they start.
@@ -113,7 +113,7 @@ class UnreadableCount:
         return os.fsdecode(bytes(self.place.numpy()).rstrip(b'\0')) if self.place[0] else None
 
     def note(self, index: int, path: str, reason: str, root: str) -> int:
-        """Take down a picture; give how many of those below `root` are unreadable, as far as this process knows."""
+        """Take down an image; give how many of those below `root` are corrupt, as far as this process knows."""
         self.flags[index] = True
         self.waiting.append((path, reason))
         self.write()
@@ -123,13 +123,13 @@ class UnreadableCount:
         """Write to the list what waits for it, as soon as its place is known; a list that cannot be is no error."""
         if not self.waiting or self.file is None:
             return
-        self.listed = self.listed or UnreadableList(self.file)
+        self.listed = self.listed or CorruptImageList(self.file)
         try:
             for path, reason in self.waiting:
                 self.listed.add(path, reason)
         except OSError as error:
             self.lost += len(self.waiting)
-            text = f'unreadable pictures cannot be listed in {self.file}: {error.strerror}'
+            text = f'corrupt images cannot be listed in {self.file}: {error.strerror}'
             print_log(text, logger='current', level=logging.WARNING)
         self.waiting.clear()
 
@@ -140,5 +140,5 @@ def _below(paths: set[bytes], start: bytes) -> int:
 
 
 def _in_one_line(text: str) -> bytes:
-    r"""Give the bytes of a path or a reason, with `\n` and `\t` spelled out."""
+    r"""Return the bytes of a path or a reason, with `\n` and `\t` spelled out."""
     return os.fsencode(text.replace('\n', r'\n').replace('\t', r'\t'))

@@ -127,7 +127,8 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if image.mode == 'F' or pixels.min() < 0 or pixels.max() >= 2**16:
         kind = 'floating point numbers' if image.mode == 'F' else f'integers from {pixels.min()} to {pixels.max()}'
         raise ValueError(
-            f'pixels are {kind}: save the image with 8 or 16 bits a channel, or read it as it is by mixmae_mm.LoadBands'
+            f'pixels are {kind}: save the image with 8 or 16 bits a channel, or read it as it is by '
+            'mixmae_mm.LoadMultispectral'
         )
     gray = Image.fromarray((pixels >> 8).astype(np.uint8))
     if 'transparency' in image.info:

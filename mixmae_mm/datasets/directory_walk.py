@@ -1,4 +1,4 @@
-"""Files below a folder, in one order on every machine, which of them are pictures, and when folders last changed."""
+"""Files below a folder, in one order on every machine, which of them are images, and when folders last changed."""
 
 import itertools
 import operator
@@ -52,13 +52,13 @@ def runs_below(folder: str, entered: set[str], stamps: dict[str, Stamp]) -> Iter
 def _is_folder(entry: os.DirEntry, stamps: dict[str, Stamp]) -> bool:
     """Tell folders, linked ones too; take note of a link that is none now, but may be once a disk is mounted."""
     is_folder = entry.is_dir()
-    if not is_folder and entry.is_symlink() and ending(entry.name) not in EXTENSIONS:
+    if not is_folder and entry.is_symlink() and extension(entry.name) not in EXTENSIONS:
         stamps[entry.path] = NO_FOLDER
     return is_folder
 
 
 def stamp_of(folder: str) -> Stamp:
-    """Give when a folder last changed, in nanoseconds, by its clock, which programs can set, and by the kernel's.
+    """Return when a folder last changed, in nanoseconds, by its clock, which programs can set, and by the kernel's.
 
     With them the folder's number on its disk: two folders can change within one tick of the clock.
     """
@@ -81,7 +81,7 @@ def is_hidden(name: str) -> bool:
 
 
 def class_folders(folder: str) -> list[str]:
-    """List the folders in a folder that are not hidden, sorted: the names of classes, by label."""
+    """List the folders in a folder that are not masked, sorted: the names of classes, by label."""
     folder = expand(folder)
     if not os.path.isdir(folder):
         return []
@@ -89,19 +89,19 @@ def class_folders(folder: str) -> list[str]:
         return sorted(entry.name for entry in entries if entry.is_dir() and not is_hidden(entry.name))
 
 
-def ending(name: str) -> str:
-    """Give the ending in lower case, with its dot; the name does not start with one."""
+def extension(name: str) -> str:
+    """Return the ending in lower case, with its dot; the name does not start with one."""
     dot = name.rfind('.')
     return name[dot:].lower() if dot > 0 else ''
 
 
-def is_picture(name: str, endings: Sequence[str] | None = None) -> bool:
-    """Tell names, with slashes, of pictures that are not hidden."""
-    return ending(name.rpartition('/')[2]) in (endings or EXTENSIONS) and not is_hidden(name)
+def is_image(name: str, extensions: Sequence[str] | None = None) -> bool:
+    """Tell names, with slashes, of images that are not masked."""
+    return extension(name.rpartition('/')[2]) in (extensions or EXTENSIONS) and not is_hidden(name)
 
 
 def describe(seen: Counter) -> str:
-    """Say how many files of which endings there are."""
+    """Say how many files of which extensions there are."""
     return f'{seen.total()} files ({_kinds(seen)})' if seen else 'no files at all'
 
 

@@ -1,7 +1,7 @@
-"""The pictures below a folder: held in one block of memory, and kept in a file until the next start.
+"""The images below a folder: held in one block of memory, and kept in a file until the next start.
 
-A list of dicts costs about 400 bytes a picture, and again in every loader worker, as reading an entry writes its
-reference count. Here a picture costs the bytes of its path and 9 more, and workers share them.
+A list of dicts costs about 400 bytes an image, and again in every loader worker, as reading an entry writes its
+reference count. Here an image costs the bytes of its path and 9 more, and workers share them.
 
 The file holds when each folder last changed (adding, removing and renaming files all count). The next start looks at
 the folders only, and lists anew unless all are as they were.
@@ -25,26 +25,26 @@ from mixmae_mm.datasets.directory_walk import (
     Stamp,
     contents_of,
     describe,
-    ending,
+    extension,
     runs_below,
     stamp_of,
 )
 from mixmae_mm.utils.names import expand, shown
 
-KEPT_FROM = 10_000  # pictures: fewer are listed faster than a file is worth
+KEPT_FROM = 10_000  # images: fewer are listed faster than a file is worth
 
 
 class Listing(Sequence):
-    """Paths of pictures as a sequence of `dict(img_path=...)` that takes the place of a list; it cannot be changed.
+    """Paths of images as a sequence of `dict(img_path=...)` that takes the place of a list; it cannot be changed.
 
-    A slice or a choice of pictures shares the memory of the whole, and so do copies. Pickled, one that lies in a file
+    A slice or a choice of images shares the memory of the whole, and so do copies. Pickled, one that lies in a file
     goes by the file's name, so that loader workers that are spawned share it too.
 
     Args:
         root: the folder that the paths start from.
         paths: (B,) uint8, the paths in the bytes of the file system, each ended by a zero.
         starts: (P + 1,) int64, where each path starts, and the end of the last.
-        positions: which of the P pictures, in which order; all of them if not given.
+        positions: which of the P images, in which order; all of them if not given.
         source: the file that the arrays are mapped from, and its digest.
 
     `contents` says how many files of which extensions it holds, and how many were left out, where that was counted.
@@ -69,33 +69,33 @@ class Listing(Sequence):
         return cls(root, flat, np.concatenate([[0], np.flatnonzero(flat == 0) + 1]))
 
     def __len__(self) -> int:
-        """Count the pictures."""
+        """Count the images."""
         return len(self.positions)
 
     def __getitem__(self, index: int | slice) -> 'dict | Listing':
-        """Give one picture, or a part of the listing.
+        """Return one image, or a part of the listing.
 
         Raises:
-            IndexError: there are not so many pictures.
+            IndexError: there are not so many images.
         """
         if isinstance(index, slice):
             return self._at(self.positions[index])
         if not -len(self) <= index < len(self):
-            raise IndexError(f'there is no picture {index}: the listing of {self.root!r} holds {len(self)}')
+            raise IndexError(f'there is no image {index}: the listing of {self.root!r} holds {len(self)}')
         position = self.positions[index]
         path = self.paths[self.starts[position] : self.starts[position + 1] - 1].tobytes()
         return dict(img_path=os.path.join(self.root, os.fsdecode(path)))
 
     def take(self, indices: Sequence[int]) -> 'Listing':
-        """Give the pictures at these places, in this order.
+        """Return the images at these places, in this order.
 
         Raises:
-            IndexError: there are not so many pictures.
+            IndexError: there are not so many images.
         """
         chosen = np.asarray(indices, np.int64)
         if len(chosen) and not -len(self) <= chosen.min() <= chosen.max() < len(self):
             raise IndexError(
-                f'pictures {chosen.min()} to {chosen.max()} were asked for: '
+                f'images {chosen.min()} to {chosen.max()} were asked for: '
                 f'the listing of {self.root!r} holds {len(self)}'
             )
         return self._at(np.asarray(self.positions, np.int64)[chosen])
@@ -105,7 +105,7 @@ class Listing(Sequence):
         return Listing(self.root, self.paths, self.starts, positions, self.source)
 
     def __deepcopy__(self, memo: dict) -> 'Listing':
-        """Give itself, as nothing can change it."""
+        """Return itself, as nothing can change it."""
         return self
 
     def __reduce__(self) -> tuple:
@@ -121,25 +121,25 @@ def _reopened(root: str, source: tuple[str, bytes], positions: Sequence[int] | n
     return Listing(root, paths, starts.view('<i8'), positions, source)
 
 
-def list_pictures(root: str, cache: bool | str = True, endings: Sequence[str] | None = None) -> Listing:
-    """List the pictures below a folder, or take the listing of an earlier start if no folder has changed since.
+def list_images(root: str, cache: bool | str = True, extensions: Sequence[str] | None = None) -> Listing:
+    """List the images below a folder, or take the listing of an earlier start if no folder has changed since.
 
     Args:
         root: the folder.
         cache: keep the listing of a large folder in a file below `~/.cache` (`$XDG_CACHE_HOME`), or below a folder
             given here; False neither keeps nor looks.
-        endings: of pictures, in lower case; `EXTENSIONS` if not given.
+        extensions: of images, in lower case; `EXTENSIONS` if not given.
 
     Raises:
-        ValueError: there are no pictures.
+        ValueError: there are no images.
     """
-    file = cache_file(root, cache, endings) if cache else None
+    file = cache_file(root, cache, extensions) if cache else None
     listing = file and _kept(file, root)
     if listing:
         _log(f'{_counted(listing)}, from the listing cached in {shown(file)} (remove it to list anew)')
         return listing
     start = time.perf_counter()
-    listing, stamps = list_anew(root, endings)
+    listing, stamps = list_anew(root, extensions)
     _log(f'{_counted(listing)}, listed in {time.perf_counter() - start:.1f} s')
     return keep(listing, stamps, file) if file else listing
 
@@ -149,45 +149,45 @@ def _counted(listing: Listing) -> str:
     return f'{len(listing):,} images below {shown(listing.root)} ({listing.contents})'
 
 
-def cache_file(root: str, cache: bool | str = True, endings: Sequence[str] | None = None) -> str:
-    """Name the file for a folder's listing, after its real path and the endings."""
+def cache_file(root: str, cache: bool | str = True, extensions: Sequence[str] | None = None) -> str:
+    """Name the file for a folder's listing, after its real path and the extensions."""
     home = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
     folder = os.path.join(home, 'mixmae_mm', 'listings') if cache is True else expand(cache)
-    return os.path.join(os.path.abspath(folder), f'{_key(root, endings or EXTENSIONS).hex()}.listing')
+    return os.path.join(os.path.abspath(folder), f'{_key(root, extensions or EXTENSIONS).hex()}.listing')
 
 
-def _key(root: str, endings: Sequence[str]) -> bytes:
+def _key(root: str, extensions: Sequence[str]) -> bytes:
     """Digest what a listing depends on, besides what lies in the folders."""
-    return hashlib.sha256(os.fsencode('\0'.join((os.path.realpath(root), *endings)))).digest()
+    return hashlib.sha256(os.fsencode('\0'.join((os.path.realpath(root), *extensions)))).digest()
 
 
 def _key_of(file: str) -> bytes:
-    """Give the key that a file of `cache_file` is named after."""
+    """Return the key that a file of `cache_file` is named after."""
     return bytes.fromhex(os.path.splitext(os.path.basename(file))[0])
 
 
-def list_anew(root: str, endings: Sequence[str] | None = None) -> tuple[Listing, dict[str, Stamp]]:
-    """List the pictures below a folder; give also the folders met (relative) and when each last changed.
+def list_anew(root: str, extensions: Sequence[str] | None = None) -> tuple[Listing, dict[str, Stamp]]:
+    """List the images below a folder; give also the folders met (relative) and when each last changed.
 
     Raises:
-        ValueError: there are no pictures.
+        ValueError: there are no images.
     """
-    seen, stamps, paths, wanted = Counter(), {}, bytearray(), frozenset(endings or EXTENSIONS)
+    seen, stamps, paths, wanted = Counter(), {}, bytearray(), frozenset(extensions or EXTENSIONS)
     skip = len(os.path.join(root, ''))
     for folder, names in runs_below(root, set(), stamps):
-        of_names = [ending(name) for name in names]
+        of_names = [extension(name) for name in names]
         seen.update(of_names)
         lead = os.path.join(folder[skip:], '')
         found = (f'{lead}{name}\0' for name, its in zip(names, of_names, strict=True) if its in wanted)
         paths += os.fsencode(''.join(found))
     if not paths:
         raise ValueError(
-            f'no picture below {root!r}: it holds {describe(seen)}; '
-            f'pictures end in {" ".join(endings or EXTENSIONS)} (in either case). '
+            f'no image below {root!r}: it holds {describe(seen)}; '
+            f'images end in {" ".join(extensions or EXTENSIONS)} (in either case). '
             'Set data_root to a folder with such files.'
         )
     listing = Listing.of(root, paths)
-    listing.contents = contents_of(seen, endings)
+    listing.contents = contents_of(seen, extensions)
     return listing, {folder[skip:]: stamp for folder, stamp in stamps.items()}
 
 
@@ -223,7 +223,7 @@ def _open(file: str) -> tuple[tuple[str, bytes], list[np.ndarray]]:
 
 
 def _kept(file: str, root: str) -> Listing | None:
-    """Give the listing of an earlier start, if there is one and no folder has changed; say why not."""
+    """Return the listing of an earlier start, if there is one and no folder has changed; say why not."""
     try:
         source, (starts, stamps, folders, paths) = _open(file)
     except (FileNotFoundError, NotADirectoryError):

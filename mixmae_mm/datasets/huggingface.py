@@ -1,17 +1,17 @@
-"""Hugging Face datasets with a column of pictures as a dataset."""
+"""Hugging Face datasets with a column of images as a dataset."""
 
 import os
 from typing import Any
 
 from mixmae_mm.datasets.file_list import Listing
-from mixmae_mm.datasets.image_dataset import PictureDataset
+from mixmae_mm.datasets.image_dataset import ImageDataset
 from mixmae_mm.registry import DATASETS
 from mixmae_mm.utils.optional import need
 
 
 @DATASETS.register_module()
-class HuggingFacePictures(PictureDataset):
-    """The pictures of one split of a Hugging Face dataset, decoded by our transforms as files are.
+class HuggingFaceImages(ImageDataset):
+    """The images of one split of a Hugging Face dataset, decoded by our transforms as files are.
 
     A folder written by `save_to_disk` is mapped from where it lies; anything else goes to `datasets.load_dataset`:
     a folder of parquet files, for one, or a name on the hub. Paths look like `data_root/train/17`, split and row.
@@ -20,12 +20,12 @@ class HuggingFacePictures(PictureDataset):
     Args:
         data_root: The folder, or a name on the hub.
         split: Of the dataset.
-        column: Which holds the pictures; by default the only one that does.
+        column: Which holds the images; by default the only one that does.
         name: Of the dataset's configuration, where there are several.
-        settings: Of `PictureDataset`.
+        settings: Of `ImageDataset`.
 
     Raises:
-        ValueError: there is no such dataset, split or column, several columns of pictures, or no rows.
+        ValueError: there is no such dataset, split or column, several columns of images, or no rows.
         ImportError: datasets is not installed.
     """
 
@@ -44,24 +44,24 @@ class HuggingFacePictures(PictureDataset):
         super().__init__(data_root, *args, **settings)
 
     def load_data_list(self) -> Listing:
-        """Open the dataset, find its pictures, and number its rows."""
-        datasets = need('datasets', 'HuggingFacePictures')
+        """Open the dataset, find its images, and number its rows."""
+        datasets = need('datasets', 'HuggingFaceImages')
         if int(datasets.__version__.partition('.')[0]) < 4:
             raise ImportError(
                 f'datasets {datasets.__version__} may run a script that lies beside the data: '
                 'pip install "datasets>=4"'
             )
         table = self._load(datasets)
-        pictures = [name for name, feature in table.features.items() if isinstance(feature, datasets.Image)]
-        wanted = pictures if self.column is None else [name for name in table.features if name == self.column]
+        images = [name for name, feature in table.features.items() if isinstance(feature, datasets.Image)]
+        wanted = images if self.column is None else [name for name in table.features if name == self.column]
         if len(wanted) != 1 or not len(table):
             raise ValueError(
-                f'{self.data_root!r} has {len(table)} rows, columns {", ".join(table.features)}, and pictures in '
-                f'{", ".join(pictures) or "none"}: name one with column=..., got {self.column}'
+                f'{self.data_root!r} has {len(table)} rows, columns {", ".join(table.features)}, and images in '
+                f'{", ".join(images) or "none"}: name one with column=..., got {self.column}'
             )
         self.column = wanted[0]
         table = table.select_columns(wanted)
-        self.table = table.cast_column(self.column, datasets.Image(decode=False)) if wanted[0] in pictures else table
+        self.table = table.cast_column(self.column, datasets.Image(decode=False)) if wanted[0] in images else table
         split = os.fsencode(self.split)
         return Listing.of(self.data_root, b''.join(b'%s/%d\0' % (split, row) for row in range(len(table))))
 
@@ -76,7 +76,7 @@ class HuggingFacePictures(PictureDataset):
             except Exception as error:  # of the library, of the network, or of whatever lies there
                 raise ValueError(
                     f'{self.data_root!r} cannot be opened as a Hugging Face dataset: {type(error).__name__}: {error}. '
-                    'Give a folder that save_to_disk wrote, one of parquet files or pictures, or a name on the hub'
+                    'Give a folder that save_to_disk wrote, one of parquet files or images, or a name on the hub'
                 ) from error
         table = datasets.load_from_disk(self.data_root)
         if not isinstance(table, dict):
@@ -85,17 +85,17 @@ class HuggingFacePictures(PictureDataset):
             raise ValueError(f'{self.data_root!r} has no split {self.split!r}: set split to one of {", ".join(table)}')
         return table[self.split]
 
-    def read(self, picture: dict) -> bytes:
-        """Give the bytes of a row's picture, or those of the file that it names.
+    def read(self, image: dict) -> bytes:
+        """Return the bytes of a row's image, or those of the file that it names.
 
         Raises:
             ValueError: the row holds neither.
         """
-        cell = self.table[int(picture['img_path'].rpartition('/')[2])][self.column]
+        cell = self.table[int(image['img_path'].rpartition('/')[2])][self.column]
         content, path = (cell.get('bytes'), cell.get('path')) if isinstance(cell, dict) else (cell, None)
         if isinstance(content, bytes):
             return content
         if path is None:
-            raise ValueError(f'the row holds {type(cell).__name__} in {self.column!r}, no picture')
+            raise ValueError(f'the row holds {type(cell).__name__} in {self.column!r}, no image')
         with open(path, 'rb') as file:
             return file.read()

@@ -1,31 +1,31 @@
-"""Any folder of pictures as a dataset: no classes, no annotation file, and broken pictures do not stop a run."""
+"""Any folder of images as a dataset: no classes, no annotation file, and broken images do not stop a run."""
 
 import os
 from typing import Any
 
-from mixmae_mm.datasets.file_list import Listing, list_pictures
-from mixmae_mm.datasets.image_dataset import PictureDataset, check_exists
+from mixmae_mm.datasets.file_list import Listing, list_images
+from mixmae_mm.datasets.image_dataset import ImageDataset, check_exists
 from mixmae_mm.registry import DATASETS
 
 
 @DATASETS.register_module()
-class PictureFolder(PictureDataset):
-    """All pictures below a folder, at any depth, in the same order on every machine.
+class ImageFolder(ImageDataset):
+    """All images below a folder, at any depth, in the same order on every machine.
 
-    Names that start with a dot are left out; endings may be in upper case; linked folders are followed once. A picture
-    that cannot be read is replaced by the next one in order, counted and listed (`PictureDataset`).
+    Names that start with a dot are left out; extensions may be in upper case; linked folders are followed once. An
+    image that cannot be read is replaced by the next one in order, counted and listed (`ImageDataset`).
 
-    The pictures are held in a `Listing`, so that memory does not grow with the loader's workers, and the listing of a
+    The images are held in a `Listing`, so that memory does not grow with the loader's workers, and the listing of a
     large folder is kept in a file, so that the next start takes a second.
 
     Args:
         data_root: the folder.
-        cache: keep the listing of a large folder (10,000 pictures or more) in a file below `~/.cache`, or below the
+        cache: keep the listing of a large folder (10,000 images or more) in a file below `~/.cache`, or below the
             folder given here, and use it while no folder has changed; False neither keeps nor looks.
-        settings: more of `PictureDataset`.
+        settings: more of `ImageDataset`.
 
     Raises:
-        ValueError: `cache` is none of these; the folder is missing, is a file, or holds no picture.
+        ValueError: `cache` is none of these; the folder is missing, is a file, or holds no image.
     """
 
     def __init__(self, data_root: str, *args: Any, cache: bool | str = True, **settings: Any) -> None:
@@ -35,16 +35,16 @@ class PictureFolder(PictureDataset):
         super().__init__(data_root, *args, **settings)
 
     def load_data_list(self) -> Listing:
-        """List the pictures, sorted folder by folder."""
+        """List the images, sorted folder by folder."""
         _check_folder(self.data_root)
-        return list_pictures(self.data_root, self.cache, self.endings)
+        return list_images(self.data_root, self.cache, self.extensions)
 
 
 def _check_folder(folder: str) -> None:
     """Refuse what is no folder."""
     if os.path.isfile(folder):
         raise ValueError(
-            f'data_root {folder!r} is a file; give the folder that holds the pictures (for a zip or tar file take '
-            'mixmae_mm.PictureArchive)'
+            f'data_root {folder!r} is a file; give the folder that holds the images (for a zip or tar file take '
+            'mixmae_mm.ImageArchive)'
         )
     check_exists(folder)

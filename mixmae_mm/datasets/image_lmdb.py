@@ -1,13 +1,13 @@
-"""An LMDB database of pictures as a dataset."""
+"""An LMDB database of images as a dataset."""
 
 import os
 from typing import Any
 
 from mmengine.logging import print_log
 
-from mixmae_mm.datasets.directory_walk import is_picture
+from mixmae_mm.datasets.directory_walk import is_image
 from mixmae_mm.datasets.file_list import Listing
-from mixmae_mm.datasets.image_dataset import PictureDataset, check_exists
+from mixmae_mm.datasets.image_dataset import ImageDataset, check_exists
 from mixmae_mm.registry import DATASETS
 from mixmae_mm.utils.names import shown
 from mixmae_mm.utils.optional import need
@@ -16,14 +16,14 @@ _OPENED: dict[str, tuple[int, Any]] = {}
 
 
 @DATASETS.register_module()
-class PictureLMDB(PictureDataset):
-    """The values of an LMDB database whose keys are names of pictures and whose values their files' bytes.
+class ImageLMDB(ImageDataset):
+    """The values of an LMDB database whose keys are names of images and whose values their files' bytes.
 
-    If no key is a name as pictures have, all values are taken for pictures. They come in the order in which
-    `PictureFolder` would list files of these names. Needs `pip install lmdb`. mmengine's own LmdbBackend takes ASCII
+    If no key is a name as images have, all values are taken for images. They come in the order in which
+    `ImageFolder` would list files of these names. Needs `pip install lmdb`. mmengine's own LmdbBackend takes ASCII
     keys only, and shares a database with forked processes, which LMDB forbids.
 
-    Settings are those of `PictureDataset`; `data_root` is the database, a folder or a file.
+    Settings are those of `ImageDataset`; `data_root` is the database, a folder or a file.
 
     Raises:
         ValueError: there is no such database, or it is empty.
@@ -35,7 +35,7 @@ class PictureLMDB(PictureDataset):
         check_exists(self.data_root)
         with _database(self.data_root).begin() as transaction:
             keys = [os.fsdecode(key) for key in transaction.cursor().iternext(values=False)]
-        names = [key for key in keys if is_picture(key, self.endings)] or keys
+        names = [key for key in keys if is_image(key, self.extensions)] or keys
         if not names:
             raise ValueError(f'the LMDB database {self.data_root!r} is empty')
         names.sort(key=lambda name: name.split('/'))
@@ -44,13 +44,13 @@ class PictureLMDB(PictureDataset):
         print_log(f'{len(names):,} images in {shown(self.data_root)} ({listing.contents})', 'current')
         return listing
 
-    def read(self, picture: dict) -> bytes:
-        """Read a picture's bytes out of the database.
+    def read(self, image: dict) -> bytes:
+        """Read an image's bytes out of the database.
 
         Raises:
             KeyError: the key is gone.
         """
-        key = picture['img_path'][len(os.path.join(self.data_root, '')) :]
+        key = image['img_path'][len(os.path.join(self.data_root, '')) :]
         with _database(self.data_root).begin() as transaction:
             content = transaction.get(os.fsencode(key))
         if content is None:
@@ -59,7 +59,7 @@ class PictureLMDB(PictureDataset):
 
 
 def _database(path: str) -> Any:
-    """Give the database as this process has it open: once for all datasets, and not from before a fork."""
+    """Return the database as this process has it open: once for all datasets, and not from before a fork."""
     path = os.path.realpath(path)
     process, database = _OPENED.get(path, (None, None))
     if process != os.getpid():
@@ -75,7 +75,7 @@ def _open(path: str) -> Any:
     Raises:
         ValueError: it is none.
     """
-    lmdb = need('lmdb', 'PictureLMDB')
+    lmdb = need('lmdb', 'ImageLMDB')
     try:
         return lmdb.open(path, subdir=os.path.isdir(path), readonly=True, lock=False, readahead=False)
     except lmdb.Error as error:

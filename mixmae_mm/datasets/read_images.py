@@ -2,7 +2,7 @@
 
 What reads is what the model's training reads with: photos by Pillow, files with bands in their own numbers.
 
-Letters: B pictures, C channels, H x W pixels.
+Letters: B images, C channels, H x W pixels.
 """
 
 import os
@@ -15,8 +15,8 @@ from mmengine.config import Config
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from mixmae_mm.datasets import LoadBands, LoadPicture
-from mixmae_mm.datasets.transforms.multispectral import BAND_ENDINGS, lay_out, whole_reader
+from mixmae_mm.datasets import LoadImage, LoadMultispectral
+from mixmae_mm.datasets.transforms.multispectral import BAND_EXTENSIONS, lay_out, whole_reader
 from mixmae_mm.datasets.transforms.random_resized_crop import resize
 from mixmae_mm.structures import Size
 from mixmae_mm.utils.denormalize import is_of_photos
@@ -28,50 +28,50 @@ ImageLike = str | os.PathLike | np.ndarray | Image.Image
 class Reading(NamedTuple):
     """How images are read, and which files of a folder."""
 
-    load: LoadPicture
-    endings: tuple[str, ...] | None = None
+    load: LoadImage
+    extensions: tuple[str, ...] | None = None
     """Of their names, in lower case; None for those of the usual formats."""
 
     @property
     def is_of_bands(self) -> bool:
         """Tell bands in units of their own from photos, whose pixels lie from 0 to 255."""
-        return isinstance(self.load, LoadBands)
+        return isinstance(self.load, LoadMultispectral)
 
-    def read(self, picture: ImageLike, size: Size) -> np.ndarray:
+    def read(self, image: ImageLike, size: Size) -> np.ndarray:
         """Return an image, scaled and cropped in the middle to `size` = (h, w): (h, w, C), as `fit` gives it.
 
         Raises:
-            UnreadablePictureError: The file is corrupt.
+            CorruptImageError: The file is corrupt.
             ValueError: An array with other bands than are read.
         """
-        if isinstance(picture, str | os.PathLike):
-            return fit(self.load.transform(dict(img_path=os.fspath(picture)))['img'], size)
-        if isinstance(self.load, LoadBands):
-            return fit(self.load.take_bands(lay_out(np.array(picture), self.load.channels_first)), size)
-        if isinstance(picture, np.ndarray):
-            picture = Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture)
-        return fit(self.load.decode(picture), size)
+        if isinstance(image, str | os.PathLike):
+            return fit(self.load.transform(dict(img_path=os.fspath(image)))['img'], size)
+        if isinstance(self.load, LoadMultispectral):
+            return fit(self.load.take_bands(lay_out(np.array(image), self.load.channels_first)), size)
+        if isinstance(image, np.ndarray):
+            image = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
+        return fit(self.load.decode(image), size)
 
-    def read_all(self, pictures: Sequence[ImageLike], size: Size) -> Tensor:
+    def read_all(self, images: Sequence[ImageLike], size: Size) -> Tensor:
         """Return images as a batch (B, C, h, w), all of them or none: bytes where files hold bytes, else float32.
 
         Raises:
             ValueError: As of `read`.
         """
-        return torch.from_numpy(np.stack([self.read(one, size) for one in pictures])).permute(0, 3, 1, 2)
+        return torch.from_numpy(np.stack([self.read(one, size) for one in images])).permute(0, 3, 1, 2)
 
 
-def normalisation(config: Config) -> dict[str, tuple[float, ...]]:
-    """Tell the mean and std that an encoder was trained with, of each channel, in the pictures' units."""
+def normalization(config: Config) -> dict[str, tuple[float, ...]]:
+    """Tell the mean and std that an encoder was trained with, of each channel, in the images' units."""
     settings = config.model.get('data_preprocessor') or config.get('data_preprocessor') or {}
     return {name: tuple(settings.get(name, IMAGENET[name])) for name in IMAGENET}
 
 
 def reading_for(channels: int, mean: Sequence[float], std: Sequence[float]) -> Reading:
-    """Read grey or RGB, where channels, mean and std can be those of photos; else files with so many bands."""
+    """Read gray or RGB, where channels, mean and std can be those of photos; else files with so many bands."""
     if channels in (1, 3) and is_of_photos(*(torch.tensor(x).expand(channels) for x in (mean, std))):
-        return Reading(LoadPicture('L' if channels == 1 else 'RGB'))
-    return Reading(LoadBands(channels=channels), BAND_ENDINGS)
+        return Reading(LoadImage('L' if channels == 1 else 'RGB'))
+    return Reading(LoadMultispectral(channels=channels), BAND_EXTENSIONS)
 
 
 def reading_of(config: Config) -> Reading:
@@ -79,22 +79,22 @@ def reading_of(config: Config) -> Reading:
 
     One number of a mean stands for all channels of the backbone.
     """
-    own = normalisation(config)
+    own = normalization(config)
     channels = len(own['mean'])
     usual = reading_for(config.model.get('backbone', {}).get('in_channels', 3) if channels == 1 else channels, **own)
     dataset = next(unwrapped((config.get('train_dataloader') or {}).get('dataset') or {}))
     load = whole_reader(dataset.get('pipeline') or ())
-    if isinstance(load, LoadBands):
-        usual = Reading(load, BAND_ENDINGS)
+    if isinstance(load, LoadMultispectral):
+        usual = Reading(load, BAND_EXTENSIONS)
     elif load is not None:
         load.mode = 'L' if 'L' in (load.mode, usual.load.mode) else 'RGB'
         usual = Reading(load)
-    endings = dataset.get('endings') or dataset.get('extensions')
-    return usual._replace(endings=tuple(one.lower() for one in endings)) if endings else usual
+    extensions = dataset.get('extensions') or dataset.get('extensions')
+    return usual._replace(extensions=tuple(one.lower() for one in extensions)) if extensions else usual
 
 
 def unwrapped(dataset: Mapping) -> Iterator[Mapping]:
-    """Give the settings of datasets inside of those that repeat, join or mix others."""
+    """Return the settings of datasets inside of those that repeat, join or mix others."""
     inner = dataset.get('datasets') or ([dataset['dataset']] if 'dataset' in dataset else [])
     if not inner:
         yield dataset

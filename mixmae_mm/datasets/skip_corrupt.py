@@ -1,6 +1,6 @@
 """Broken samples of any dataset are skipped, counted and listed; too many of them stop a run.
 
-`PictureDataset` does so by itself. For the labelled datasets of other libraries the pipeline is wrapped.
+`ImageDataset` does so by itself. For the labeled datasets of other libraries the pipeline is wrapped.
 """
 
 import logging
@@ -11,30 +11,30 @@ from mmengine.dataset import BaseDataset, Compose
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
-from mixmae_mm.datasets.corrupt_images import UnreadableCount
-from mixmae_mm.datasets.transforms.load_image import UnreadablePictureError
+from mixmae_mm.datasets.corrupt_images import CorruptImageCount
+from mixmae_mm.datasets.transforms.load_image import CorruptImageError
 from mixmae_mm.utils.names import shown
 
-FEWEST = 10  # unreadable pictures, as many as which never stop a run: in a small set one or two are a large share
-LARGEST = 0.1  # share of unreadable pictures that is allowed, unless a dataset says another
+FEWEST = 10  # corrupt images, as many as which never stop a run: in a small set one or two are a large share
+LARGEST = 0.1  # share of corrupt images that is allowed, unless a dataset says another
 
 
-def note_unreadable(
-    unreadable: UnreadableCount,
+def note_corrupt(
+    corrupt: CorruptImageCount,
     place: tuple[int, str],
     error: Exception,
     root: str,
     share: float | None = None,
     all_below: bool = False,
 ) -> None:
-    """Warn of a picture the first time it is met, with the number of such pictures so far, and list it.
+    """Warn of an image the first time it is met, with the number of such images so far, and list it.
 
     Args:
-        unreadable: The count of the dataset.
-        place: The picture's index in the dataset, and its path.
+        corrupt: The count of the dataset.
+        place: The image's index in the dataset, and its path.
         error: What was raised.
-        root: Where the pictures of the dataset lie.
-        share: How many of all images may be corrupt, as the dataset's `max_unreadable` says; None if it has none.
+        root: Where the images of the dataset lie.
+        share: How many of all images may be corrupt, as the dataset's `max_corrupt` says; None if it has none.
         all_below: Whether those count that other processes, or an earlier part of the run, have listed below `root`:
             where nothing else lies there.
 
@@ -42,28 +42,28 @@ def note_unreadable(
         ValueError: it is one too many.
     """
     index, path = place
-    if unreadable.flags[index]:
+    if corrupt.flags[index]:
         return
-    listed = unreadable.note(index, path, str(error).removeprefix(f'{shown(path)}: '), root)
-    count = listed if all_below else int(unreadable.flags.sum())
-    text = f'unreadable picture skipped ({count} so far): {error}'
+    listed = corrupt.note(index, path, str(error).removeprefix(f'{shown(path)}: '), root)
+    count = listed if all_below else int(corrupt.flags.sum())
+    text = f'corrupt image skipped ({count} so far): {error}'
     print_log(text, logger='current', level=logging.WARNING)
-    if count > max(FEWEST, (LARGEST if share is None else share) * len(unreadable.flags)):
-        raise ValueError(_too_large_a_share(unreadable, count, error, root, share))
+    if count > max(FEWEST, (LARGEST if share is None else share) * len(corrupt.flags)):
+        raise ValueError(_too_large_a_share(corrupt, count, error, root, share))
 
 
 def _too_large_a_share(
-    unreadable: UnreadableCount, count: int, error: Exception, root: str, share: float | None
+    corrupt: CorruptImageCount, count: int, error: Exception, root: str, share: float | None
 ) -> str:
-    """Say how many pictures are broken, which, and what to do."""
-    listed, total = unreadable.listed, len(unreadable.flags)
+    """Say how many images are broken, which, and what to do."""
+    listed, total = corrupt.listed, len(corrupt.flags)
     first = listed.first(root) if listed else [str(error)]
     where = f'all are listed in {listed.file}, the first of them' if listed else 'the last of them'
-    allowed = 'are allowed' if share is None else 'max_unreadable allows'
-    higher = '' if share is None else '; or set max_unreadable of the dataset higher'
+    allowed = 'are allowed' if share is None else 'max_corrupt allows'
+    higher = '' if share is None else '; or set max_corrupt of the dataset higher'
     again = ', remove the list and go on with --resume' if listed else ''
     return (
-        f'{count:,} of {total:,} pictures of {root!r} ({count / total:.1%}) cannot be read, more '
+        f'{count:,} of {total:,} images of {root!r} ({count / total:.1%}) cannot be read, more '
         f'than the {LARGEST if share is None else share:.1%} that {allowed}; {where}:'
         + ''.join(f'\n  {line}' for line in first)
         + f'\nFix or remove them{again}{higher}'
@@ -88,7 +88,7 @@ class SkippingPipeline(Compose):
     def __init__(self, dataset: BaseDataset, evaluating: bool, num_classes: int | None) -> None:
         self.transforms = dataset.pipeline.transforms
         self.dataset, self.evaluating, self.num_classes = dataset, evaluating, num_classes
-        self.unreadable = UnreadableCount(len(dataset))
+        self.corrupt = CorruptImageCount(len(dataset))
 
     def __call__(self, data: dict) -> dict | None:
         """Run the transforms.
@@ -96,7 +96,7 @@ class SkippingPipeline(Compose):
         Raises:
             ValueError: too many samples are broken.
         """
-        self.unreadable.write()
+        self.corrupt.write()
         sample = {key: data.get(key) for key in ('img_path', 'img_id')}
         result = self._attempt(data)
         if result is None or result is not Broken or not self.evaluating:
@@ -112,9 +112,9 @@ class SkippingPipeline(Compose):
         index, path = int(data['sample_idx']), str(data.get('img_path'))
         try:
             return self._run(data)
-        except UnreadablePictureError as error:
-            note_unreadable(self.unreadable, (index, path), error, self.dataset.data_root or '')
-            if self.unreadable.flags.all():
+        except CorruptImageError as error:
+            note_corrupt(self.corrupt, (index, path), error, self.dataset.data_root or '')
+            if self.corrupt.flags.all():
                 raise ValueError(f'none of the {len(self.dataset):,} samples can be read, the last: {error}') from error
         return Broken
 
@@ -122,7 +122,7 @@ class SkippingPipeline(Compose):
         """Run the transforms.
 
         Raises:
-            UnreadablePictureError: the sample is broken.
+            CorruptImageError: the sample is broken.
             ImportError: a library is missing.
         """
         path = shown(str(data.get('img_path')))
@@ -131,16 +131,16 @@ class SkippingPipeline(Compose):
             loads = type(transform).__name__.startswith('Load')
             try:
                 data = transform(data)
-            except (ImportError, UnreadablePictureError):
+            except (ImportError, CorruptImageError):
                 raise
             except Exception as error:  # broken bytes make decoders raise nearly anything
                 if not loads:
                     raise
-                raise UnreadablePictureError(f'{path}: {type(error).__name__}: {error}') from error
+                raise CorruptImageError(f'{path}: {type(error).__name__}: {error}') from error
             if data is None:
                 return None
             if loads and (reason := mask_fault(data, self.num_classes, ignored)):
-                raise UnreadablePictureError(f'{path}: {reason}')
+                raise CorruptImageError(f'{path}: {reason}')
         return data
 
 
@@ -167,13 +167,13 @@ def mask_fault(data: Mapping, num_classes: int | None, ignored: int) -> str:
     return f'the mask has label {wrong.max()}, where classes are 0 to {num_classes - 1}' if len(wrong) else ''
 
 
-def skip_unreadable(dataset: Dataset, evaluating: bool, num_classes: int | None) -> None:
+def skip_corrupt(dataset: Dataset, evaluating: bool, num_classes: int | None) -> None:
     """Have broken samples skipped by the datasets of mmengine among a dataset and those that it repeats or joins."""
-    if isinstance(dataset, BaseDataset) and not hasattr(dataset, 'unreadable'):
+    if isinstance(dataset, BaseDataset) and not hasattr(dataset, 'corrupt'):
         of_masks = num_classes if hasattr(dataset, 'reduce_zero_label') else None  # mmdet's may have stuff besides
         dataset.pipeline = SkippingPipeline(dataset, evaluating, of_masks)
     for one in inner_datasets(dataset):
-        skip_unreadable(one, evaluating, num_classes)
+        skip_corrupt(one, evaluating, num_classes)
 
 
 def inner_datasets(dataset: Dataset) -> list[Dataset]:

@@ -1,21 +1,21 @@
 """What pre-trained features are worth, told without fine-tuning."""
 
 from mixmae_mm.datasets.directory_walk import class_folders
-from mixmae_mm.evaluation.functional.feature_stats import feature_spread, mean_cosine, rank_me
+from mixmae_mm.evaluation.functional.feature_stats import feature_std, mean_cosine, rank_me
 from mixmae_mm.evaluation.functional.knn import knn_accuracy
 from mixmae_mm.evaluation.functional.linear_probe import probe_accuracy
-from mixmae_mm.evaluation.functional.splits import split_labelled
-from mixmae_mm.evaluation.labeled_images import extract, label_by_folder, read_labelled
+from mixmae_mm.evaluation.functional.splits import split_labeled
+from mixmae_mm.evaluation.labeled_images import extract, label_by_folder, read_labeled
 
 __all__ = [
     'class_folders',
     'extract',
-    'feature_spread',
+    'feature_std',
     'knn_accuracy',
     'label_by_folder',
     'mean_cosine',
     'probe_accuracy',
     'rank_me',
-    'read_labelled',
-    'split_labelled',
+    'read_labeled',
+    'split_labeled',
 ]

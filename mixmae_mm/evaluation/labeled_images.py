@@ -1,6 +1,6 @@
-"""Labelled images, a folder a class, and their features.
+"""Labeled images, a folder a class, and their features.
 
-Letters: B pictures, C channels, D features, H x W pixels.
+Letters: B images, C channels, D features, H x W pixels.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from mixmae_mm.datasets.file_list import Listing
-from mixmae_mm.datasets.image_reader import PictureReader
+from mixmae_mm.datasets.image_reader import ImageReader
 from mixmae_mm.utils.names import shown
 from mixmae_mm.utils.seed import kept_randomness
 
-Labelled = dict[str, int]
+Labeled = dict[str, int]
 """Files, each with the number of its class."""
 
 
-def label_by_folder(listing: Listing, classes: Sequence[str]) -> Labelled:
+def label_by_folder(listing: Listing, classes: Sequence[str]) -> Labeled:
     """Label the images of a folder of class folders by these, whose names stand in the order of labels.
 
     Raises:
@@ -37,28 +37,28 @@ def label_by_folder(listing: Listing, classes: Sequence[str]) -> Labelled:
     return found
 
 
-def read_labelled(labelled: Labelled, read: PictureReader) -> tuple[Tensor, Tensor]:
+def read_labeled(labeled: Labeled, read: ImageReader) -> tuple[Tensor, Tensor]:
     """Read images, (B, C, H, W), with their labels, (B,); corrupt ones are left out, with a warning.
 
     Raises:
         ValueError: None of them can be read.
     """
-    batches = [(names, torch.from_numpy(pixels).permute(0, 3, 1, 2)) for names, pixels in read(labelled)]
+    batches = [(names, torch.from_numpy(pixels).permute(0, 3, 1, 2)) for names, pixels in read(labeled)]
     if not batches:
-        raise ValueError(f'none of {len(labelled)} labelled images can be read, such as {shown(next(iter(labelled)))}')
+        raise ValueError(f'none of {len(labeled)} labeled images can be read, such as {shown(next(iter(labeled)))}')
     names = [name for some, _ in batches for name in some]
-    return torch.cat([pixels for _, pixels in batches]), torch.tensor([labelled[name] for name in names])
+    return torch.cat([pixels for _, pixels in batches]), torch.tensor([labeled[name] for name in names])
 
 
 @kept_randomness()  # a DataLoader draws a seed for its workers
 @torch.no_grad()
 def extract(
-    encoder: nn.Module, normalise: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]
+    encoder: nn.Module, normalize: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]
 ) -> tuple[Tensor, Tensor]:
-    """Compute the mean of the last map of each picture; labels go along: two of (B, D) and (B,)."""
+    """Compute the mean of the last map of each image; labels go along: two of (B, D) and (B,)."""
     device = next(encoder.parameters()).device
     features, labels = [], []
-    for pictures, label in batches:
-        features.append(encoder(normalise(pictures.to(device).float()))[-1].mean((2, 3)))
+    for images, label in batches:
+        features.append(encoder(normalize(images.to(device).float()))[-1].mean((2, 3)))
         labels.append(label.to(device))
     return torch.cat(features), torch.cat(labels)

@@ -41,5 +41,5 @@ class PartialEvaluator(Evaluator):
 
 
 def _stands_in(sample: BaseDataElement) -> bool:
-    """Tell whether a sample stands in for one that could not be read."""
+    """Return whether a sample stands in for one that could not be read."""
     return isinstance(sample, BaseDataElement) and NAME in sample

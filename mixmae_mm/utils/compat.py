@@ -1,7 +1,7 @@
-"""Known traps of the stack that can be mended from within, and are when the package is imported, only where needed.
+"""Known traps of the stack that can be fixed from within, and are when the package is imported, only where needed.
 
 Nothing here changes what a sound stack does, and nothing may stop an import: a missing or broken package, and what
-could not be mended (`FAILED`), is for `python -m mixmae_mm.doctor` to report.
+could not be fixed (`FAILED`), is for `python -m mixmae_mm.doctor` to report.
 """
 
 import functools
@@ -18,7 +18,7 @@ from mixmae_mm.utils.safe_io.allow_list import allow_checkpoint_types
 from mixmae_mm.utils.safe_io.safe_loading import guard_loading
 
 FAILED: dict[str, Exception] = {}
-"""What could not be mended, by the name of the function, and why."""
+"""What could not be fixed, by the name of the function, and why."""
 TRIES, PAUSE = 20, 0.1  # s
 NMS_SCHEMA = '(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
 
@@ -26,13 +26,13 @@ NMS_SCHEMA = '(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
 @functools.cache
 def apply() -> None:
     """Fix what can be fixed, once; each by itself, so that one that cannot be leaves the others alone."""
-    mends = (let_waiting_threads_sleep, guard_loading, import_formatter, define_torchvision_operators,
+    fixes = (let_waiting_threads_sleep, guard_loading, import_formatter, define_torchvision_operators,
              allow_checkpoint_types, let_configs_inherit_ours, find_ourselves_in_place, draw_names)
-    for mend in mends:
+    for fix in fixes:
         try:
-            mend()
+            fix()
         except Exception as error:
-            FAILED[mend.__name__] = error
+            FAILED[fix.__name__] = error
 
 
 def let_waiting_threads_sleep() -> None:
@@ -93,7 +93,7 @@ def define_torchvision_operators() -> bool:
 
 
 def torchvision_is_crippled() -> bool:
-    """Tell whether torchvision is there with a compiled part that is missing or does not load beside this torch."""
+    """Return whether torchvision is there with a compiled part that is missing or does not load beside this torch."""
     spec = importlib.util.find_spec('torchvision')
     if spec is None or spec.origin is None:
         return False

@@ -161,7 +161,7 @@ def _refuse_inner(place: str, value: object, key: str) -> None:
 
 def _check_variable(config: Config, name: str, key: str) -> None:
     """Refuse what settings of the config are computed from, or share their name with."""
-    fed = fed_by(config.filename, name, TOP) or list(_ending_in(name, config._cfg_dict))
+    fed = fed_by(config.filename, name, TOP) or list(_extension_in(name, config._cfg_dict))
     if fed:
         raise ValueError(
             f'{key} has no effect here: no part of a run reads {name}, and what the config file computed from it keeps '
@@ -169,13 +169,13 @@ def _check_variable(config: Config, name: str, key: str) -> None:
         )
 
 
-def _ending_in(name: str, node: object, place: str = '') -> Iterator[str]:
+def _extension_in(name: str, node: object, place: str = '') -> Iterator[str]:
     """Yield the settings of this name within those that are read."""
     for key, value in node.items() if isinstance(node, dict) else ():
         if place and key == name:
             yield f'{place}.{key}'
         elif place or key in TOP:
-            yield from _ending_in(name, value, f'{place}.{key}'.strip('.'))
+            yield from _extension_in(name, value, f'{place}.{key}'.strip('.'))
 
 
 def _check_name(place: str, node: dict, name: str, scope: str) -> None:

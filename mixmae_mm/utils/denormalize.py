@@ -1,6 +1,6 @@
-"""What can be shown of normalised pictures, whatever their channels and their range.
+"""What can be shown of normalized images, whatever their channels and their range.
 
-Letters: B pictures, C channels, H x W pixels.
+Letters: B images, C channels, H x W pixels.
 """
 
 import torch
@@ -10,7 +10,7 @@ SPREAD = 2.5  # standard deviations on either side of the mean that are shown, w
 
 
 def to_show(images: Tensor, mean: Tensor, std: Tensor, photos: bool | None = None) -> Tensor:
-    """Undo the normalisation for looking at: (..., C, H, W) -> uint8, by mean and std (C, 1, 1).
+    """Undo the normalization for looking at: (..., C, H, W) -> uint8, by mean and std (C, 1, 1).
 
     Photos get their pixels back, which lie from 0 to 255. Of all else nobody knows the range: what lies 2.5 standard
     deviations below the mean of its channel becomes 0, what lies as far above it 255. `photos` tells which they are,
@@ -22,7 +22,7 @@ def to_show(images: Tensor, mean: Tensor, std: Tensor, photos: bool | None = Non
 
 
 def is_of_photos(mean: Tensor, std: Tensor) -> bool:
-    """Tell whether mean and std (C, 1, 1) can be those of grey or RGB pictures with pixels from 0 to 255.
+    """Return whether mean and std (C, 1, 1) can be those of gray or RGB images with pixels from 0 to 255.
 
     Those of numbers from 0 to 1 cannot; but a mean of 0 and a std of 1 leave pixels as they are.
     """
@@ -31,7 +31,7 @@ def is_of_photos(mean: Tensor, std: Tensor) -> bool:
     return len(mean) in (1, 3) and bool(within and not from_0_to_1)
 
 
-def first_three(pictures: Tensor) -> Tensor:
-    """Leave of pictures (..., C, H, W) what has colours, the first three channels, or one where there are two."""
-    count = pictures.shape[-3]
-    return pictures if count in (1, 3) else pictures.narrow(-3, 0, 3 if count > 3 else 1)
+def first_three(images: Tensor) -> Tensor:
+    """Leave of images (..., C, H, W) what has colors, the first three channels, or one where there are two."""
+    count = images.shape[-3]
+    return images if count in (1, 3) else images.narrow(-3, 0, 3 if count > 3 else 1)

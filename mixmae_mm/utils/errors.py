@@ -46,7 +46,7 @@ def check_checkpoint(path: str, in_folder: bool = False) -> None:
             )
         check_folder(path)
     elif not Path(path).is_file():
-        raise ValueError(f'there is no checkpoint {path}; checkpoints of a run are the .pth files in its work folder')
+        raise ValueError(f'there is no checkpoint {path}; checkpoints of a run are the .pth files in its work_dir')
     else:
         read_file(path)
 
@@ -91,7 +91,7 @@ def _keep_traceback(error: BaseException) -> str | None:
 
 @contextmanager
 def readable_errors(debug: bool, after_interrupt: str = '') -> Iterator[None]:
-    """End the process with one message for what a user can mend, and with the traceback kept in the log file.
+    """End the process with one message for what a user can fix, and with the traceback kept in the log file.
 
     With `debug` every exception goes on as it is. The exit status is 1, or 130 after Ctrl-C, which is answered with
     `after_interrupt`.

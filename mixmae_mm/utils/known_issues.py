@@ -1,6 +1,6 @@
 """The checks of the doctor: each known trap of the stack, found or not found here.
 
-A trap is yielded as a `Finding` with the command that mends it. No check may need anything but the standard library to
+A trap is yielded as a `Finding` with the command that fixes it. No check may need anything but the standard library to
 run: what it looks at may be missing or broken.
 """
 
@@ -37,10 +37,10 @@ DENSE = ('mmdet.models', 'mmseg.models')
 
 
 class Finding(NamedTuple):
-    """A trap found: what it means, the command that mends it, and whether pre-training cannot run before."""
+    """A trap found: what it means, the command that fixes it, and whether pre-training cannot run before."""
 
     what: str
-    mend: str
+    fix: str
     stops: bool = False
 
 
@@ -96,11 +96,11 @@ def find_unimportable() -> Iterator[Finding]:
         reason = failure(module)
         if reason:
             what = f'{name} is broken ({reason})' if present else f'{name} is missing'
-            yield Finding(what, mend_import(name, reason, present), needed)
+            yield Finding(what, fix_import(name, reason, present), needed)
 
 
-def mend_import(name: str, reason: str, present: bool) -> str:
-    """Give the command for an import that fails, by what its message tells."""
+def fix_import(name: str, reason: str, present: bool) -> str:
+    """Return the command for an import that fails, by what its message tells."""
     for known, command in KNOWN_REASONS.items():
         if known in reason:
             return f'{PIP} {command}'
@@ -122,7 +122,7 @@ def find_torchvision() -> Iterator[Finding]:
                       f'{PIP} install --force-reinstall --no-deps torchvision')
 
 
-def find_unmended() -> Iterator[Finding]:
+def find_unfixed() -> Iterator[Finding]:
     """Report what `compat.apply` could not fix although what it fixes can be imported."""
     cache = compat.FAILED.get('import_formatter')
     cut_off = isinstance(cache, EOFError | UnpicklingError)
@@ -135,8 +135,8 @@ def find_unmended() -> Iterator[Finding]:
         if error is not cache or not cut_off:
             reason = f'{type(error).__name__}: {error}'.splitlines()[0][:200]
             wanted = reason.partition('pip install ')[2]
-            mend = f'{PIP} install {wanted}' if wanted else '-'
-            yield Finding(f'mixmae_mm could not {name.replace("_", " ")} ({reason})', mend)
+            fix = f'{PIP} install {wanted}' if wanted else '-'
+            yield Finding(f'mixmae_mm could not {name.replace("_", " ")} ({reason})', fix)
 
 
 def find_resume() -> Iterator[Finding]:
@@ -215,5 +215,5 @@ def find_openmim() -> Iterator[Finding]:
                       f'{PIP} uninstall -y openmim')
 
 
-CHECKS = (find_unimportable, find_unmended, find_torchvision, find_resume, find_mmcv, find_twins, find_wheel_cache,
+CHECKS = (find_unimportable, find_unfixed, find_torchvision, find_resume, find_mmcv, find_twins, find_wheel_cache,
           find_missing, find_gpu, find_openmim)

@@ -107,7 +107,7 @@ def say(message: str, level: int = logging.INFO) -> None:
 
 
 def has_accelerator() -> bool:
-    """Tell whether mmengine trains on something else than the CPU here."""
+    """Return whether mmengine trains on something else than the CPU here."""
     return get_device() != 'cpu'
 
 

@@ -14,7 +14,7 @@ import torch
 
 
 def fold(seed: int, *position: int) -> int:
-    """Mix a seed with a position into a new seed in [0, 2**63), unrelated for neighbouring positions.
+    """Mix a seed with a position into a new seed in [0, 2**63), unrelated for neighboring positions.
 
     Raises:
         ValueError: a number is negative.
@@ -51,7 +51,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def kept_randomness() -> Iterator[None]:
-    """Give Python, numpy and torch (every device) the random states back that they had before."""
+    """Return Python, numpy and torch (every device) the random states back that they had before."""
     ours, numpys = random.getstate(), np.random.get_state()
     gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     try:

@@ -1,4 +1,4 @@
-"""Settings in the config that a run left in its work folder, read without running it: configs are programs."""
+"""Settings in the config that a run left in its work_dir, read without running it: configs are programs."""
 
 import ast
 from pathlib import Path

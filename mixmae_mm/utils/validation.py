@@ -16,7 +16,7 @@ def is_number(value: object) -> bool:
 
 
 def names_some(numbers: Collection, count: int) -> bool:
-    """Tell whether all are numbers of some of `count` things, from 0."""
+    """Return whether all are numbers of some of `count` things, from 0."""
     return all(is_whole(number, 0) and number < count for number in numbers)
 
 

@@ -1,12 +1,12 @@
 """Drawing what models do, for tools and hooks alike."""
 
-from mixmae_mm.visualization.backends import MLflowPicturesBackend
+from mixmae_mm.visualization.backends import MLflowImagesBackend
 from mixmae_mm.visualization.homologous_grid import draw_homologous
-from mixmae_mm.visualization.image_grid import describe, draw_rows, flattery, hidden_labels
+from mixmae_mm.visualization.image_grid import describe, draw_rows, flattery, masked_labels
 from mixmae_mm.visualization.tiles import Mark, Tile, draw_tiles, heat_map, join_marks
 
 __all__ = [
-    'MLflowPicturesBackend',
+    'MLflowImagesBackend',
     'Mark',
     'Tile',
     'describe',
@@ -15,6 +15,6 @@ __all__ = [
     'draw_tiles',
     'flattery',
     'heat_map',
-    'hidden_labels',
+    'masked_labels',
     'join_marks',
 ]

@@ -1,4 +1,4 @@
-"""Where pictures and numbers of a run are shown, beside mmengine's own."""
+"""Where images and numbers of a run are shown, beside mmengine's own."""
 
 import numpy as np
 from mmengine.visualization import MLflowVisBackend
@@ -7,12 +7,12 @@ from mixmae_mm.registry import VISBACKENDS
 
 
 @VISBACKENDS.register_module()
-class MLflowPicturesBackend(MLflowVisBackend):
-    """mmengine's MLflow, with pictures: MLflow wants a file's ending in their names, and each step a name of its own.
+class MLflowImagesBackend(MLflowVisBackend):
+    """mmengine's MLflow, with images: MLflow wants a file's ending in their names, and each step a name of its own.
 
     Settings are those of `MLflowVisBackend`.
     """
 
     def add_image(self, name: str, image: np.ndarray, step: int = 0, **kwargs: object) -> None:
-        """Keep a picture, RGB (H, W, 3), as an artifact `<name>/<step>.png`."""
+        """Keep an image, RGB (H, W, 3), as an artifact `<name>/<step>.png`."""
         super().add_image(f'{name}/{step}.png', image, step, **kwargs)

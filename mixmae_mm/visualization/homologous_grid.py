@@ -1,8 +1,8 @@
-"""Sheets of what homologous attention recognises: a mixture, whose patch is whose, and what single patches look at.
+"""Sheets of what homologous attention recognizes: a mixture, whose patch is whose, and what single patches look at.
 
-One row a mixture of K pictures; one query patch of each source, its panel framed in the source's colour. Keys that the
-query keeps shine in the colours of whoever they truly are of, so a panel of one colour is a patch that recognises its
-own picture.
+One row a mixture of K images; one query patch of each source, its panel framed in the source's color. Keys that the
+query keeps shine in the colors of whoever they truly are of, so a panel of one color is a patch that recognizes its
+own image.
 
 Letters: G mixtures, K sources, C channels, H x W pixels, h x w = N patches.
 """
@@ -19,12 +19,12 @@ from mixmae_mm.visualization.image_grid import (
     BLUE,
     FRAME,
     GAP,
-    GREY,
+    GRAY,
     HEADER,
     HIDDEN,
     LINE,
     Panel,
-    colour_of,
+    color_of,
     panel_place,
     put_panel,
     tint,
@@ -45,7 +45,7 @@ def choose_queries(assignment: Tensor, num_sources: int, seed: int) -> Tensor:
 
 
 def light_up(recognition: Recognition, queries: Tensor) -> Tensor:
-    """Show which keys queries (G,) keep: each pixel between faded grey and its owner's colour, uint8 (G, 3, H, W)."""
+    """Show which keys queries (G,) keep: each pixel between faded gray and its owner's color, uint8 (G, 3, H, W)."""
     size = tuple(recognition.mixed.shape[-2:])
     owners = resize_assignment(recognition.assignment, size)
     rows = torch.arange(len(queries), device=recognition.kept.device)
@@ -60,7 +60,7 @@ def draw_homologous(recognition: Recognition, num_sources: int, seed: int, prefa
     """Draw one row a mixture, below each query's panel the share of right keys, and a caption that begins so."""
     queries = choose_queries(recognition.assignment, num_sources, seed)
     columns = _columns(recognition, queries)
-    size = to_image(columns[0][0].picture).size
+    size = to_image(columns[0][0].image).size
     width, _ = panel_place(0, len(columns), size)
     bottom = _place(len(queries), 0, size)[1]
     lines = textwrap.wrap(preface + describe_recognition(recognition), width // 6)
@@ -82,15 +82,15 @@ def _columns(recognition: Recognition, queries: Tensor) -> list[list[Panel]]:
     owners = resize_assignment(recognition.assignment, tuple(recognition.mixed.shape[-2:]))
     mixed = torch.where(owners[:, None] == NOBODY, HIDDEN, recognition.mixed)
     whose = tint(recognition.mixed, owners)
-    columns = [[Panel('mixture', picture) for picture in mixed], [Panel('whose cell', picture) for picture in whose]]
+    columns = [[Panel('mixture', image) for image in mixed], [Panel('whose cell', image) for image in whose]]
     for source in range(queries.shape[1]):
-        pictures = light_up(recognition, queries[:, source].clamp(min=0))
-        columns.append([Panel(f'a patch of {source + 1}', picture, colour_of(source)) for picture in pictures])
+        images = light_up(recognition, queries[:, source].clamp(min=0))
+        columns.append([Panel(f'a patch of {source + 1}', image, color_of(source)) for image in images])
     return columns
 
 
 def _place(row: int, column: int, size: tuple[int, int]) -> tuple[int, int]:
-    """Give the upper left corner of a panel, where each has a line below it."""
+    """Return the upper left corner of a panel, where each has a line below it."""
     x, y = panel_place(row, column, size)
     return x, y + SPACE * row
 
@@ -103,14 +103,14 @@ def _mark(
     height, width = size[1] / grid[0], size[0] / grid[1]
     x, y = place[0] + column * width, place[1] + row * height
     draw = ImageDraw.Draw(canvas)
-    for inset, colour in ((0, 'white'), (1, 'black'), (2, 'black'), (3, 'white')):
-        draw.rectangle((x + inset, y + inset, x + width - 1 - inset, y + height - 1 - inset), outline=colour)
+    for inset, color in ((0, 'white'), (1, 'black'), (2, 'black'), (3, 'white')):
+        draw.rectangle((x + inset, y + inset, x + width - 1 - inset, y + height - 1 - inset), outline=color)
 
 
 def _note(canvas: Image.Image, place: tuple[int, int], size: tuple[int, int], text: str) -> None:
     """Write a line below a panel."""
     where = place[0] + size[0] / 2, place[1] + size[1] + FRAME + LINE / 2
-    ImageDraw.Draw(canvas).text(where, text, GREY, ImageFont.load_default(11), anchor='mm')
+    ImageDraw.Draw(canvas).text(where, text, GRAY, ImageFont.load_default(11), anchor='mm')
 
 
 def _write(canvas: Image.Image, titles: list[str], size: tuple[int, int], lines: list[str], bottom: int) -> None:
@@ -120,7 +120,7 @@ def _write(canvas: Image.Image, titles: list[str], size: tuple[int, int], lines:
         x = _place(0, column, size)[0] + size[0] / 2
         draw.text((x, (HEADER - FRAME) / 2), title, BLUE, ImageFont.load_default(14), anchor='mm')
     for number, line in enumerate(lines):
-        draw.text((GAP, bottom + LINE * number), line, GREY, ImageFont.load_default(12))
+        draw.text((GAP, bottom + LINE * number), line, GRAY, ImageFont.load_default(12))
 
 
 def describe_recognition(recognition: Recognition) -> str:

@@ -1,6 +1,6 @@
 """Sheets of reconstructions: originals, their mixture, whose cell is whose, and what the decoder made of it.
 
-One row a mixture of K pictures; for MAE one picture, what was not hidden of it, and its reconstruction.
+One row a mixture of K images; for MAE one image, what was not masked of it, and its reconstruction.
 Letters: G mixtures, K sources, C channels, H x W pixels.
 """
 
@@ -24,11 +24,11 @@ GAP, HEADER, LINE = 10, 28, 18  # pixels between panels, above them, and for a l
 FRAME = 3  # pixels of a frame, which lies around its panel
 PANEL = 128  # the least side of a panel
 MARGIN = 90  # for labels of rows
-BLUE, GREY = (31, 78, 121), (90, 90, 90)
-HIDDEN = 190  # the grey of cells that show nobody: to the model they have the mean colour, which looks like a picture's
-TINT = 0.65  # how much of a cell of the map is its source's colour; the rest is what it shows, without colours
-# of the sources: saturated, and apart in more than lightness, which the map takes from the picture; repeated after 8
-COLOURS = (
+BLUE, GRAY = (31, 78, 121), (90, 90, 90)
+HIDDEN = 190  # the gray of cells that show nobody: to the model they have the mean color, which looks like an image's
+TINT = 0.65  # how much of a cell of the map is its source's color; the rest is what it shows, without colors
+# of the sources: saturated, and apart in more than lightness, which the map takes from the image; repeated after 8
+COLORS = (
     (0, 100, 200),
     (240, 150, 0),
     (0, 160, 90),
@@ -38,15 +38,15 @@ COLOURS = (
     (0, 190, 210),
     (120, 60, 220),
 )
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 
 class Panel(NamedTuple):
-    """One picture of a row, (C, H, W), uint8."""
+    """One image of a row, (C, H, W), uint8."""
 
     title: str
-    picture: Tensor
-    frame: Colour | None = None
+    image: Tensor
+    frame: Color | None = None
 
 
 def panels_of(result: Reconstructions) -> list[list[Panel]]:
@@ -64,11 +64,11 @@ def panels_of(result: Reconstructions) -> list[list[Panel]]:
     ]
 
 
-def _per_source(title: str, pictures: Tensor) -> list[Panel]:
-    """Make a panel for each source (K, C, H, W), numbered and framed in its colour if there are several."""
-    if len(pictures) == 1:
-        return [Panel(title, pictures[0])]
-    return [Panel(f'{title} {k + 1}', picture, colour_of(k)) for k, picture in enumerate(pictures)]
+def _per_source(title: str, images: Tensor) -> list[Panel]:
+    """Make a panel for each source (K, C, H, W), numbered and framed in its color if there are several."""
+    if len(images) == 1:
+        return [Panel(title, images[0])]
+    return [Panel(f'{title} {k + 1}', image, color_of(k)) for k, image in enumerate(images)]
 
 
 def _middle(mixed: Tensor, whose: Tensor, num_sources: int) -> list[Panel]:
@@ -76,27 +76,27 @@ def _middle(mixed: Tensor, whose: Tensor, num_sources: int) -> list[Panel]:
     return [Panel('encoder sees', mixed)] if num_sources == 1 else [Panel('mixture', mixed), Panel('whose cell', whose)]
 
 
-def colour_of(source: int) -> Colour:
-    """Give the colour that stands for a source."""
-    return COLOURS[source % len(COLOURS)]
+def color_of(source: int) -> Color:
+    """Return the color that stands for a source."""
+    return COLORS[source % len(COLORS)]
 
 
 def tint(mixed: Tensor, owners: Tensor) -> Tensor:
-    """Colour each pixel by its owner, grey for nobody: uint8 (G, C, H, W) and (G, H, W) -> uint8 (G, 3, H, W)."""
-    colours = torch.tensor([colour_of(k) for k in range(int(owners.max()) + 1)], device=mixed.device)
-    shown = TINT * colours[owners.clamp(min=0)].permute(0, 3, 1, 2) + (1 - TINT) * mixed.float().mean(1, keepdim=True)
+    """Color each pixel by its owner, gray for nobody: uint8 (G, C, H, W) and (G, H, W) -> uint8 (G, 3, H, W)."""
+    colors = torch.tensor([color_of(k) for k in range(int(owners.max()) + 1)], device=mixed.device)
+    shown = TINT * colors[owners.clamp(min=0)].permute(0, 3, 1, 2) + (1 - TINT) * mixed.float().mean(1, keepdim=True)
     return torch.where(owners[:, None] == NOBODY, HIDDEN, shown.round()).to(torch.uint8)
 
 
 def panel_place(row: int, column: int, size: tuple[int, int]) -> tuple[int, int]:
-    """Give the upper left corner (x, y) of a panel of `size` = (width, height)."""
+    """Return the upper left corner (x, y) of a panel of `size` = (width, height)."""
     return GAP + column * (size[0] + GAP), HEADER + row * (size[1] + GAP)
 
 
 def draw_rows(result: Reconstructions, caption: str, labels: Sequence[str] = ()) -> Image.Image:
     """Draw one row a mixture, with titles above and a caption below; labels, if there are any, to the left of rows."""
     rows = panels_of(result)
-    size = to_image(rows[0][0].picture).size
+    size = to_image(rows[0][0].image).size
     width, bottom = panel_place(len(rows), len(rows[0]), size)
     lines = textwrap.wrap(caption, width // 6)
     canvas = Image.new('RGB', (width, bottom + LINE * len(lines) + GAP), 'white')
@@ -118,26 +118,26 @@ def _label(canvas: Image.Image, labels: Sequence[str], size: tuple[int, int]) ->
 
 
 def can_be_written(path: Path) -> bool:
-    """Tell whether a name ends as those of pictures that Pillow writes."""
+    """Return whether a name ends as those of images that Pillow writes."""
     return Image.registered_extensions().get(path.suffix.lower()) in Image.SAVE
 
 
 def enlarge(pixels: np.ndarray) -> Image.Image:
-    """Enlarge a picture (H, W, C) by a whole number, each pixel a block, so that it stays crisp."""
+    """Enlarge an image (H, W, C) by a whole number, each pixel a block, so that it stays crisp."""
     factor = max(1, math.ceil(PANEL / min(pixels.shape[:2])))
     return Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).resize(
         (pixels.shape[1] * factor, pixels.shape[0] * factor), Image.Resampling.NEAREST
     )
 
 
-def to_image(picture: Tensor) -> Image.Image:
-    """Enlarge a picture (C, H, W), or the first three of its bands."""
-    return enlarge(first_three(picture).permute(1, 2, 0).cpu().numpy())
+def to_image(image: Tensor) -> Image.Image:
+    """Enlarge an image (C, H, W), or the first three of its bands."""
+    return enlarge(first_three(image).permute(1, 2, 0).cpu().numpy())
 
 
 def put_panel(canvas: Image.Image, panel: Panel, place: tuple[int, int]) -> None:
     """Put a panel in its place, and its frame around it."""
-    image = to_image(panel.picture)
+    image = to_image(panel.image)
     if panel.frame is not None:
         corners = (place[0] - FRAME, place[1] - FRAME, place[0] + image.width + FRAME, place[1] + image.height + FRAME)
         canvas.paste(panel.frame, corners)
@@ -151,13 +151,13 @@ def _write(canvas: Image.Image, titles: list[str], width: int, lines: list[str],
         x = panel_place(0, column, (width, 0))[0] + width / 2
         draw.text((x, (HEADER - FRAME) / 2), title, BLUE, ImageFont.load_default(14), anchor='mm')
     for number, line in enumerate(lines):
-        draw.text((GAP, bottom + LINE * number), line, GREY, ImageFont.load_default(12))
+        draw.text((GAP, bottom + LINE * number), line, GRAY, ImageFont.load_default(12))
 
 
-def describe(model: BaseModel, result: Reconstructions, labelled: bool = False) -> str:
-    """Say what is predicted and what is not; how much is masked stands beside the rows if they are `labelled`."""
+def describe(model: BaseModel, result: Reconstructions, labeled: bool = False) -> str:
+    """Say what is predicted and what is not; how much is masked stands beside the rows if they are `labeled`."""
     size = model.head.cell_size
-    mixture = f'Cells of {size} px; masked of each image as on the left.' if labelled else _mixture(size, result)
+    mixture = f'Cells of {size} px; masked of each image as on the left.' if labeled else _mixture(size, result)
     return f'{mixture} Reconstructions copy what the encoder sees and predict the rest. {flattery(model)}'.rstrip()
 
 
@@ -171,7 +171,7 @@ def flattery(model: BaseModel) -> str:
     )
 
 
-def hidden_labels(result: Reconstructions) -> list[str]:
+def masked_labels(result: Reconstructions) -> list[str]:
     """Say beside each row how much is masked of each original."""
     num_sources = result.sources.shape[1]
     shown = visible(result.assignment, num_sources).float().mean((2, 3)).expand(len(result.mixed), -1)

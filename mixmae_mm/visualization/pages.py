@@ -1,4 +1,4 @@
-"""Pages of pictures that are one file: thumbnails lie inside, names are escaped, nothing is fetched.
+"""Pages of images that are one file: thumbnails lie inside, names are escaped, nothing is fetched.
 
 Letters: H x W pixels.
 """
@@ -25,13 +25,13 @@ figcaption b { color: #222; font-size: 14px }
 
 
 class Figure(NamedTuple):
-    """One picture of a page, uint8 (H, W, 3)."""
+    """One image of a page, uint8 (H, W, 3)."""
 
-    picture: np.ndarray
+    image: np.ndarray
     heading: str
     """In bold below it."""
     name: str
-    """Below that; whole when the pointer rests on the picture."""
+    """Below that; whole when the pointer rests on the image."""
 
 
 def thumbnail(pixels: np.ndarray, side: int = 130) -> str:
@@ -44,7 +44,7 @@ def thumbnail(pixels: np.ndarray, side: int = 130) -> str:
 
 
 def page_of(title: str, caption: str, rows: Sequence[Sequence[Figure]]) -> str:
-    """Write an HTML page with rows of pictures, the first of each set apart."""
+    """Write an HTML page with rows of images, the first of each set apart."""
     body = '\n'.join(f'<div class="row">\n{"".join(_figure(figure) for figure in row)}</div>' for row in rows)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<meta charset="utf-8">\n'
@@ -55,9 +55,9 @@ def page_of(title: str, caption: str, rows: Sequence[Sequence[Figure]]) -> str:
 
 
 def _figure(figure: Figure) -> str:
-    """Write one picture with what is told of it."""
+    """Write one image with what is told of it."""
     name = escape(figure.name)
     return (
-        f'<figure><img src="{thumbnail(figure.picture)}" title="{name}" alt="{name}" loading="lazy">'
+        f'<figure><img src="{thumbnail(figure.image)}" title="{name}" alt="{name}" loading="lazy">'
         f'<figcaption><b>{escape(figure.heading)}</b><br>{name}</figcaption></figure>\n'
     )

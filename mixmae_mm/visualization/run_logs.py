@@ -1,4 +1,4 @@
-"""What runs logged, read from their work folders: losses, and what validation found.
+"""What runs logged, read from their work_dirs: losses, and what validation found.
 
 A record is what mmengine logs at one time, a dict of numbers. One of training has `loss`, `lr`, `step` (iterations so
 far), maybe `epoch`, `loss_*` and more; any other is a finding: metrics of a validation, or of features in between.
@@ -21,7 +21,7 @@ ABOUT = ('step', 'epoch', 'iter', 'time', 'data_time', 'after')  # when, and how
 
 
 def is_training(record: Record) -> bool:
-    """Tell whether a record is of training."""
+    """Return whether a record is of training."""
     return {'loss', 'lr', 'step'} <= record.keys()
 
 
@@ -59,7 +59,7 @@ def join_starts(starts: Iterable[list[Record]]) -> list[Record]:
 
 
 def read_run(work_dir: Path) -> list[Record]:
-    """Read all records of a work folder.
+    """Read all records of a work_dir.
 
     Raises:
         ValueError: none is of training.
@@ -67,7 +67,7 @@ def read_run(work_dir: Path) -> list[Record]:
     files = sorted(work_dir.glob(f'*/{SCALARS}')) or list(work_dir.glob(SCALARS))
     records = join_starts(read_records(file) for file in files)
     if not any(is_training(record) for record in records):
-        raise ValueError(f'no training loss in {work_dir}/*/{SCALARS}: give the work folder of a run that logged one')
+        raise ValueError(f'no training loss in {work_dir}/*/{SCALARS}: give the work_dir of a run that logged one')
     return records
 
 
@@ -110,7 +110,7 @@ def read_chance(work_dir: Path) -> float | None:
     files = sorted(work_dir.glob(f'*/{CONFIG}')) or list(work_dir.glob(CONFIG))
     model = read_setting(files[-1], 'model') if files else None
     mixing = model.get('data_preprocessor') or {} if isinstance(model, dict) else {}
-    even = 'num_sources' in mixing and not (mixing.get('shares') or mixing.get('hidden_ratio'))
+    even = 'num_sources' in mixing and not (mixing.get('shares') or mixing.get('mask_ratio'))
     return 1 / mixing['num_sources'] if even else None
 
 

@@ -1,4 +1,4 @@
-"""Sheets of pictures in rows and columns, with titles, lines of text below, and marks; and heat maps over pictures.
+"""Sheets of images in rows and columns, with titles, lines of text below, and marks; and heat maps over images.
 
 Letters: H x W pixels, h x w patches.
 """
@@ -11,50 +11,50 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
 
-from mixmae_mm.visualization.image_grid import BLUE, FRAME, GAP, GREY, HEADER, LINE, Colour, enlarge
+from mixmae_mm.visualization.image_grid import BLUE, FRAME, GAP, GRAY, HEADER, LINE, Color, enlarge
 
-HEAT = 0.7  # share of the colour in a heat map; the rest is the picture, without colours
+HEAT = 0.7  # share of the color in a heat map; the rest is the image, without colors
 FADED = 0.6  # share of white where a heat map has no value
 RING = 5  # pixels from the middle of a mark to its ring
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 
 class Mark(NamedTuple):
-    """A ring on a picture, at shares of its width and height."""
+    """A ring on an image, at shares of its width and height."""
 
     x: float
     y: float
-    colour: Colour
+    color: Color
 
 
 class Tile(NamedTuple):
-    """One picture of a sheet, uint8 (H, W, 3); small ones are enlarged."""
+    """One image of a sheet, uint8 (H, W, 3); small ones are enlarged."""
 
-    picture: np.ndarray
+    image: np.ndarray
     below: str = ''
     marks: Sequence[Mark] = ()
-    frame: Colour | None = None
+    frame: Color | None = None
 
 
-def heat_map(picture: np.ndarray, values: np.ndarray, low: float, high: float, colours: str = 'inferno') -> np.ndarray:
-    """Lay values (h, w) over a picture, a block a patch; faded where they are NaN: uint8 (H, W, 3) -> same.
+def heat_map(image: np.ndarray, values: np.ndarray, low: float, high: float, colors: str = 'inferno') -> np.ndarray:
+    """Lay values (h, w) over an image, a block a patch; faded where they are NaN: uint8 (H, W, 3) -> same.
 
     Args:
-        picture: uint8 (H, W, 3).
+        image: uint8 (H, W, 3).
         values: One a patch.
-        low: What gets the first of the colours; what is below gets it too.
+        low: What gets the first of the colors; what is below gets it too.
         high: What gets the last.
-        colours: A colour map of matplotlib.
+        colors: A color map of matplotlib.
     """
-    grey = picture.mean(-1, keepdims=True).repeat(3, -1)
-    full = stretch(values, picture.shape[:2])
+    gray = image.mean(-1, keepdims=True).repeat(3, -1)
+    full = resize(values, image.shape[:2])
     known = ~np.isnan(full)[..., None]
     shares = np.nan_to_num((full - low) / max(high - low, 1e-12)).clip(0, 1)
-    hot = HEAT * 255 * colormaps[colours](shares)[..., :3] + (1 - HEAT) * grey
-    return np.where(known, hot, FADED * 255 + (1 - FADED) * grey).round().astype(np.uint8)
+    hot = HEAT * 255 * colormaps[colors](shares)[..., :3] + (1 - HEAT) * gray
+    return np.where(known, hot, FADED * 255 + (1 - FADED) * gray).round().astype(np.uint8)
 
 
-def stretch(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def resize(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Make each value a block of pixels: (h, w, ...) -> (H, W, ...)."""
     rows, columns = (np.arange(side) * count // side for side, count in zip(size, values.shape[:2], strict=True))
     return values[rows[:, None], columns]
@@ -82,29 +82,29 @@ def draw_tiles(rows: Sequence[Sequence[Tile]], titles: Sequence[str], caption: s
             _place(canvas, image, tile, (left, top))
     draw = ImageDraw.Draw(canvas)
     for title, left, width in zip(titles, lefts, widths, strict=False):
-        write_centred(draw, title, (left + width / 2, (HEADER - FRAME) / 2), width, 14, BLUE)
+        write_centerd(draw, title, (left + width / 2, (HEADER - FRAME) / 2), width, 14, BLUE)
     for number, line in enumerate(lines):
-        draw.text((GAP, tops[-1] + LINE * number), line, GREY, ImageFont.load_default(12))
+        draw.text((GAP, tops[-1] + LINE * number), line, GRAY, ImageFont.load_default(12))
     return canvas
 
 
 def _drawn(tile: Tile) -> Image.Image:
-    """Enlarge a tile's picture and put its marks on it."""
-    image = enlarge(tile.picture)
+    """Enlarge a tile's image and put its marks on it."""
+    image = enlarge(tile.image)
     for mark in tile.marks:
-        put_ring(ImageDraw.Draw(image), (mark.x * image.width, mark.y * image.height), mark.colour)
+        put_ring(ImageDraw.Draw(image), (mark.x * image.width, mark.y * image.height), mark.color)
     return image
 
 
-def put_ring(draw: ImageDraw.ImageDraw, place: tuple[float, float], colour: Colour) -> None:
+def put_ring(draw: ImageDraw.ImageDraw, place: tuple[float, float], color: Color) -> None:
     """Draw a ring that is seen on dark and on light."""
-    for reach, width, ink in ((RING + 1, 4, BLACK), (RING, 2, colour)):
+    for reach, width, ink in ((RING + 1, 4, BLACK), (RING, 2, color)):
         draw.ellipse([place[0] - reach, place[1] - reach, place[0] + reach, place[1] + reach], outline=ink, width=width)
 
 
 def join_marks(canvas: Image.Image, first: Tile, second: Tile) -> Image.Image:
     """Draw a line from each mark of a sheet's first tile to its like on the second, beside it; give the sheet back."""
-    sizes = [enlarge(tile.picture).size for tile in (first, second)]
+    sizes = [enlarge(tile.image).size for tile in (first, second)]
     draw = ImageDraw.Draw(canvas)
     for one, other in zip(first.marks, second.marks, strict=True):
         places = [
@@ -112,9 +112,9 @@ def join_marks(canvas: Image.Image, first: Tile, second: Tile) -> Image.Image:
             for left, mark, (width, height) in zip((GAP, 2 * GAP + sizes[0][0]), (one, other), sizes, strict=True)
         ]
         draw.line(places, BLACK, 4)
-        draw.line(places, one.colour, 2)
+        draw.line(places, one.color, 2)
         for place in places:
-            put_ring(draw, place, one.colour)
+            put_ring(draw, place, one.color)
     return canvas
 
 
@@ -125,15 +125,15 @@ def _place(canvas: Image.Image, image: Image.Image, tile: Tile, place: tuple[int
         canvas.paste(tile.frame, (left - FRAME, top - FRAME, left + image.width + FRAME, top + image.height + FRAME))
     canvas.paste(image, place)
     middle = (left + image.width / 2, top + image.height + FRAME + LINE / 2)
-    write_centred(ImageDraw.Draw(canvas), tile.below, middle, image.width, 12, GREY)
+    write_centerd(ImageDraw.Draw(canvas), tile.below, middle, image.width, 12, GRAY)
 
 
-def write_centred(
-    draw: ImageDraw.ImageDraw, text: str, middle: tuple[float, float], width: float, size: int, colour: Colour
+def write_centerd(
+    draw: ImageDraw.ImageDraw, text: str, middle: tuple[float, float], width: float, size: int, color: Color
 ) -> None:
     """Write one line around a point, cut to a width in pixels."""
     font = ImageFont.load_default(size)
-    draw.text(middle, shorten(text, lambda part: font.getlength(part) <= width), colour, font, anchor='mm')
+    draw.text(middle, shorten(text, lambda part: font.getlength(part) <= width), color, font, anchor='mm')
 
 
 def shorten(text: str, fits: Callable[[str], bool]) -> str:

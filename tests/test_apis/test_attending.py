@@ -86,8 +86,8 @@ def test_weights_and_values_give_what_the_module_gave(encoder, size):
 
 def mixed_by(model, count):
     sharpen(model.backbone)
-    pictures = torch.randint(0, 256, (count, 3, 32, 32)).float()
-    return mix_once(model.data_preprocessor, pictures, seed=3)
+    images = torch.randint(0, 256, (count, 3, 32, 32)).float()
+    return mix_once(model.data_preprocessor, images, seed=3)
 
 
 def test_mixmae_gives_no_weight_to_another_source():
@@ -96,10 +96,10 @@ def test_mixmae_gives_no_weight_to_another_source():
     attended = check_against_the_modules(model.backbone, images, lambda: model.encode(images))
     for one in attended.values():
         owners = resize_assignment(images.assignment, one.grid).flatten(1)
-        for picture in range(3):
+        for image in range(3):
             for window, places in enumerate(one.places[0]):
-                apart = owners[picture][places][:, None] != owners[picture][places][None]
-                weights = one.weights[picture, window]
+                apart = owners[image][places][:, None] != owners[image][places][None]
+                weights = one.weights[image, window]
                 assert (weights[:, apart] == 0).all()
                 assert (weights[:, ~apart] > 0).all()
     assert (attended['stage 3 block 0'].weights == 0).any()  # windows of earlier ones lie within a cell
@@ -115,14 +115,14 @@ def test_mixedae_keeps_as_many_keys_as_its_rule_says():
 
 
 def test_mae_knows_where_the_shown_patches_stand():
-    model = build(tiny_mixedae, num_sources=1, hidden_ratio=0.75, shared_assignment=False)
+    model = build(tiny_mixedae, num_sources=1, mask_ratio=0.75, shared_assignment=False)
     images = mixed_by(model, 2)
     one = check_against_the_modules(model.backbone, images, lambda: model.encode(images))['block 1']
-    for picture in range(2):
-        of_cls = one.of_cls(picture)
-        assert torch.equal(~of_cls.isnan(), (images.assignment[picture] == 0).expand_as(of_cls))
-        assert torch.allclose(of_cls.nansum((1, 2)), 1 - one.weights[picture, 0, :, 0, 0], atol=1e-6)
-        assert one.equal_share(picture) == 1 / 4
+    for image in range(2):
+        of_cls = one.of_cls(image)
+        assert torch.equal(~of_cls.isnan(), (images.assignment[image] == 0).expand_as(of_cls))
+        assert torch.allclose(of_cls.nansum((1, 2)), 1 - one.weights[image, 0, :, 0, 0], atol=1e-6)
+        assert one.equal_share(image) == 1 / 4
     row, column = (images.assignment[0] != 0).nonzero()[0].tolist()
     with pytest.raises(ValueError, match=f'does not see the patch in row {row}, column {column}: it is hidden'):
         one.of_patch(0, row, column)

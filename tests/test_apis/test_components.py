@@ -19,7 +19,7 @@ def by_svd(flat, number):
 
 
 @pytest.mark.parametrize('number', [1, 3])
-def test_components_are_those_of_all_pictures_by_svd(number):
+def test_components_are_those_of_all_images_by_svd(number):
     given = features()
     found = principal_components(given, number)
     scores, shares = by_svd(given.reshape(-1, 6), number)

@@ -33,9 +33,9 @@ def build(which):
 
 
 def equal(one, other, size=(40, 56)):
-    pictures = torch.randn(2, 3, *size)
+    images = torch.randn(2, 3, *size)
     with torch.no_grad():
-        pairs = list(zip(one(pictures), other(pictures), strict=True))
+        pairs = list(zip(one(images), other(images), strict=True))
     return all(torch.equal(a, b) for a, b in pairs)
 
 
@@ -62,10 +62,10 @@ def test_what_comes_out_is_what_went_in(which, tmp_path):
 def test_settings_given_go_before_those_of_the_file(tmp_path):
     path = save_encoder(build('swin'), tmp_path / 'swin.safetensors')
     loaded = load_encoder(path, out_indices=(1,))
-    pictures = torch.randn(1, 3, 32, 48)
-    assert torch.equal(loaded(pictures)[0], load_encoder(path)(pictures)[1])
-    with pytest.raises(ValueError, match=r"MixMIMSwin cannot be built with .*'colour'.*: .*unexpected keyword"):
-        load_encoder(path, colour=1)
+    images = torch.randn(1, 3, 32, 48)
+    assert torch.equal(loaded(images)[0], load_encoder(path)(images)[1])
+    with pytest.raises(ValueError, match=r"MixMIMSwin cannot be built with .*'color'.*: .*unexpected keyword"):
+        load_encoder(path, color=1)
 
 
 @pytest.mark.parametrize('copied', [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
@@ -143,13 +143,13 @@ def test_other_files_are_refused(tmp_path):
     assert not Path(tmp_path, 'linear.safetensors').exists()
 
 
-def test_features_take_size_and_normalisation_from_the_file(tmp_path):
+def test_features_take_size_and_normalization_from_the_file(tmp_path):
     encoder = build('swin')
     card = describe_encoder(encoder, (48, 32), (100.0, 110.0, 120.0), (50.0, 60.0, 70.0))
     path = save_encoder(encoder, tmp_path / 'swin.safetensors', card)
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 48, 32, 3), dtype=np.uint8)
-    pixels = torch.from_numpy((pictures - np.array(card.mean)) / np.array(card.std)).float().permute(0, 3, 1, 2)
+    images = np.random.default_rng(0).integers(0, 256, (2, 48, 32, 3), dtype=np.uint8)
+    pixels = torch.from_numpy((images - np.array(card.mean)) / np.array(card.std)).float().permute(0, 3, 1, 2)
     with torch.no_grad():
         expected = encoder(pixels)[-1].mean((2, 3)).numpy()
-    np.testing.assert_allclose(FeatureExtractor.from_file(path, device='cpu')(pictures), expected, atol=1e-5)
+    np.testing.assert_allclose(FeatureExtractor.from_file(path, device='cpu')(images), expected, atol=1e-5)
     assert FeatureExtractor.from_file(path, device='cpu', image_size=64).size == (64, 64)

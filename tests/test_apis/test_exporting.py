@@ -12,9 +12,9 @@ from mixmae_mm.apis import export as exporting
 from mixmae_mm.apis.portable import Portable, PortableEncoder
 from mixmae_mm.models import MixedAEViT, MixMIMSwin
 
-NORMALISATION = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+NORMALIZATION = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 SIZE = (48, 40)
-"""Not that which the encoder is built for: tables are stretched and windows padded."""
+"""Not that which the encoder is built for: tables are resized and windows padded."""
 
 
 def swin():
@@ -44,9 +44,9 @@ def check_rounding(found, expected):
     torch.testing.assert_close(found, expected, rtol=0, atol=4 * 2.6e-6 * scale)
 
 
-def by_hand(portable, pictures):
+def by_hand(portable, images):
     with torch.no_grad():
-        maps = portable.model(pictures)
+        maps = portable.model(images)
     return [*maps, maps[-1].flatten(2).mean(2)]
 
 
@@ -55,30 +55,30 @@ def test_onnxruntime_gives_the_same_for_any_batch(exported):
     portable, size, onnx, _ = exported
     session = onnxruntime.InferenceSession(str(onnx), providers=['CPUExecutionProvider'])
     for batch in (1, 3, 5):
-        pictures = torch.randn(batch, 3, *size)
+        images = torch.randn(batch, 3, *size)
         names = ['map_0', 'map_1', 'pooled']
         for given, expected in zip(
-            session.run(names, {'pictures': pictures.numpy()}), by_hand(portable, pictures), strict=True
+            session.run(names, {'images': images.numpy()}), by_hand(portable, images), strict=True
         ):
             check_rounding(torch.from_numpy(given), expected)
-    with pytest.raises(Exception, match='Got invalid dimensions for input: pictures'):
-        session.run(None, {'pictures': np.zeros((1, 3, size[0], size[1] + 1), np.float32)})
+    with pytest.raises(Exception, match='Got invalid dimensions for input: images'):
+        session.run(None, {'images': np.zeros((1, 3, size[0], size[1] + 1), np.float32)})
 
 
 @pytest.mark.parametrize(
     ('mean', 'std', 'kind'),
-    [(NORMALISATION['mean'], NORMALISATION['std'], torch.uint8), ((2000.0, 900.0), (400.0, 90.0), torch.float32)],
+    [(NORMALIZATION['mean'], NORMALIZATION['std'], torch.uint8), ((2000.0, 900.0), (400.0, 90.0), torch.float32)],
 )
 def test_the_graph_takes_photos_as_bytes_and_bands_as_they_are(mean, std, kind):
     encoder = copy.deepcopy(swin())
     encoder.patch_embed.proj = torch.nn.Conv2d(len(mean), 8, 4, 4)
     portable = PortableEncoder(encoder, dict(mean=mean, std=std))
-    pictures = portable.example((32, 32), batch=64)
-    assert pictures.dtype == kind
-    normal = (pictures.float() - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1)
+    images = portable.example((32, 32), batch=64)
+    assert images.dtype == kind
+    normal = (images.float() - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1)
     assert -2.3 < normal.min() < normal.max() < 2.8
     with torch.no_grad():
-        for given, expected in zip(portable(pictures), by_hand(portable, normal), strict=True):
+        for given, expected in zip(portable(images), by_hand(portable, normal), strict=True):
             check_rounding(given, expected)
 
 
@@ -100,9 +100,9 @@ def test_the_file_names_what_goes_in_and_out(exported):
     onnx = pytest.importorskip('onnx', reason='needs onnx')
     _, size, path, _ = exported
     model = onnx.load(str(path))
-    pictures = model.graph.input[0]
-    sides = [side.dim_param or side.dim_value for side in pictures.type.tensor_type.shape.dim]
-    assert (pictures.name, sides) == ('pictures', ['batch', 3, *size])
+    images = model.graph.input[0]
+    sides = [side.dim_param or side.dim_value for side in images.type.tensor_type.shape.dim]
+    assert (images.name, sides) == ('images', ['batch', 3, *size])
     assert {entry.key: entry.value for entry in model.metadata_props} == dict(name='swin', mean='[1, 2]')
     assert [entry.version for entry in model.opset_import] == [exporting.OPSET]
     assert [file.name for file in sorted(path.parent.iterdir())] == ['swin.onnx', 'swin.pt2']
@@ -113,20 +113,20 @@ def test_a_loaded_program_gives_the_same_for_any_batch(exported):
     told = {exporting.TOLD: ''}
     program = torch.export.load(path, extra_files=told).module()
     for batch in (1, 4):
-        pictures = torch.randn(batch, 3, *size)
-        for given, expected in zip(program(pictures), by_hand(portable, pictures), strict=True):
+        images = torch.randn(batch, 3, *size)
+        for given, expected in zip(program(images), by_hand(portable, images), strict=True):
             check_rounding(given, expected)
     assert json.loads(told[exporting.TOLD]) == dict(name='swin')
 
 
-def test_a_plain_vit_normalises_in_the_graph():
+def test_a_plain_vit_normalizes_in_the_graph():
     arch = dict(embed_dims=8, depth=2, num_heads=2)
     vit = MixedAEViT(arch, img_size=32, patch_size=8, out_indices=(0, 1), num_sources=4).eval()
-    portable = PortableEncoder(vit, NORMALISATION)
+    portable = PortableEncoder(vit, NORMALIZATION)
     program = exporting.trace(portable, (24, 36)).module()
-    pictures = torch.randint(0, 256, (3, 3, 24, 36), dtype=torch.uint8)
-    mean, std = (torch.tensor(NORMALISATION[name])[:, None, None] for name in ('mean', 'std'))
-    for given, expected in zip(program(pictures), by_hand(portable, (pictures - mean) / std), strict=True):
+    images = torch.randint(0, 256, (3, 3, 24, 36), dtype=torch.uint8)
+    mean, std = (torch.tensor(NORMALIZATION[name])[:, None, None] for name in ('mean', 'std'))
+    for given, expected in zip(program(images), by_hand(portable, (images - mean) / std), strict=True):
         check_rounding(given, expected)
 
 
@@ -135,13 +135,13 @@ class Means(Portable):
 
     outputs = ('means',)
 
-    def answer(self, pictures):
-        return (self.model(pictures).mean((2, 3)),)
+    def answer(self, images):
+        return (self.model(images).mean((2, 3)),)
 
 
 @pytest.fixture
 def means():
-    return Means(torch.nn.Conv2d(3, 4, 3), 3, NORMALISATION)
+    return Means(torch.nn.Conv2d(3, 4, 3), 3, NORMALIZATION)
 
 
 def test_what_a_file_holds_beside_weights_fits_into_what_is_left_of_its_2_gb(exported):
@@ -173,19 +173,19 @@ def test_what_fails_leaves_nothing_behind(means, tmp_path, monkeypatch):
 
 def test_what_cannot_be_exported_is_told(means, tmp_path, monkeypatch):
     monkeypatch.setattr(exporting, 'trace', lambda *args: pytest.fail('traced'))
-    for export, out, ending in (
+    for export, out, extension in (
         (exporting.export_onnx, tmp_path / 'x.pt', '.onnx'),
         (exporting.export_program, tmp_path / 'x.pt', '.pt2'),
     ):
-        with pytest.raises(ValueError, match=f'x.pt should end in {ending}'):
+        with pytest.raises(ValueError, match=f'x.pt should end in {extension}'):
             export(means, out, (8, 8))
     for size in ((0, 8), (8, -1), (8,)):
-        with pytest.raises(ValueError, match=r'pictures of \(.*\) pixels: give a height and a width, 1 or more each'):
+        with pytest.raises(ValueError, match=r'images of \(.*\) pixels: give a height and a width, 1 or more each'):
             means.example(size)
-    with pytest.raises(ValueError, match='mean has 1 numbers, and the pictures have 3 channels'):
+    with pytest.raises(ValueError, match='mean has 1 numbers, and the images have 3 channels'):
         Means(torch.nn.Identity(), 3, dict(mean=(1,), std=(1,)))
     padded = MixedAEViT(dict(embed_dims=8, depth=1, num_heads=2), img_size=32, pad_value=0.0)
-    with pytest.raises(ValueError, match='the encoder looks for padding of 0.0 in its pictures, which no graph can'):
+    with pytest.raises(ValueError, match='the encoder looks for padding of 0.0 in its images, which no graph can'):
         PortableEncoder(padded)
 
 

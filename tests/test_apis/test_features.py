@@ -1,4 +1,4 @@
-"""Features of pictures, whatever holds them."""
+"""Features of images, whatever holds them."""
 
 import sys
 
@@ -26,58 +26,58 @@ def extract(encoder):
 
 
 @pytest.fixture
-def random_pictures():
+def images():
     rng = np.random.default_rng(0)
     return rng.integers(0, 256, (5, 32, 64, 3), dtype=np.uint8)
 
 
 @pytest.fixture
-def folder(tmp_path, pictures):
-    for number, picture in enumerate(pictures):
-        path = tmp_path / 'pictures' / f'{number % 2}' / f'{number}.png'
+def folder(tmp_path, images):
+    for number, image in enumerate(images):
+        path = tmp_path / 'images' / f'{number % 2}' / f'{number}.png'
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(path)
-    return tmp_path / 'pictures'
+        Image.fromarray(image).save(path)
+    return tmp_path / 'images'
 
 
-def by_hand(encoder, picture):
-    """Normalise and encode one picture: its last map (C, h, w)."""
+def by_hand(encoder, image):
+    """Normalize and encode one image: its last map (C, h, w)."""
     mean, std = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
-    pixels = torch.from_numpy((picture - mean) / std).float().permute(2, 0, 1)[None]
+    pixels = torch.from_numpy((image - mean) / std).float().permute(2, 0, 1)[None]
     with torch.no_grad():
         return encoder(pixels)[-1][0].numpy()
 
 
-def test_arrays_against_one_by_one_by_hand(extract, encoder, pictures):
-    maps = np.stack([by_hand(encoder, picture) for picture in pictures])
+def test_arrays_against_one_by_one_by_hand(extract, encoder, images):
+    maps = np.stack([by_hand(encoder, image) for image in images])
     assert maps.shape == (5, 16, 4, 8)
-    np.testing.assert_allclose(extract(pictures, 'maps'), maps, atol=1e-5)
-    np.testing.assert_allclose(extract(pictures), maps.mean((2, 3)), atol=1e-5)
-    tokens = extract(pictures, 'tokens')
+    np.testing.assert_allclose(extract(images, 'maps'), maps, atol=1e-5)
+    np.testing.assert_allclose(extract(images), maps.mean((2, 3)), atol=1e-5)
+    tokens = extract(images, 'tokens')
     np.testing.assert_allclose(tokens[3, 9], maps[3, :, 1, 1], atol=1e-5)  # second row, second of 8
     assert tokens.shape == (5, 32, 16)
 
 
-def test_all_ways_to_give_a_picture_are_one(extract, folder, pictures):
+def test_all_ways_to_give_an_image_are_one(extract, folder, images):
     path = folder / '0' / '2.png'
-    expected = extract(pictures[2])
-    for given in (path, str(path), Image.open(path), pictures[2:3], [path], [[pictures[2]]]):
+    expected = extract(images[2])
+    for given in (path, str(path), Image.open(path), images[2:3], [path], [[images[2]]]):
         assert np.array_equal(extract(given), expected)
 
 
-def test_a_picture_is_fitted_in_the_middle(extract, pictures):
-    """Of a picture twice as wide as wanted, the middle counts."""
-    wide = np.concatenate([255 - pictures[0], pictures[0], pictures[0][:, ::-1]], axis=1)
-    np.testing.assert_allclose(extract(wide), extract(pictures[0]), atol=1e-5)
+def test_an_image_is_fitted_in_the_middle(extract, images):
+    """Of an image twice as wide as wanted, the middle counts."""
+    wide = np.concatenate([255 - images[0], images[0], images[0][:, ::-1]], axis=1)
+    np.testing.assert_allclose(extract(wide), extract(images[0]), atol=1e-5)
 
 
-def test_a_folder_goes_by_names_and_what_is_broken_is_left_out(extract, folder, pictures, tmp_path):
-    (folder / '0' / '2.png').write_bytes(b'no picture')
+def test_a_folder_goes_by_names_and_what_is_broken_is_left_out(extract, folder, images, tmp_path):
+    (folder / '0' / '2.png').write_bytes(b'no image')
     out = extract.save(folder, tmp_path / 'new' / 'features.npz')
     saved = np.load(out)
     order = [0, 4, 1, 3]
     assert saved['names'].tolist() == [str(folder / str(number % 2) / f'{number}.png') for number in order]
-    np.testing.assert_allclose(saved['features'], extract(pictures[order]), atol=1e-6)
+    np.testing.assert_allclose(saved['features'], extract(images[order]), atol=1e-6)
 
 
 def test_parquet_holds_the_same(extract, folder, tmp_path):
@@ -87,7 +87,7 @@ def test_parquet_holds_the_same(extract, folder, tmp_path):
     assert len(set(table['names'])) == 5
 
 
-def test_a_config_tells_size_and_normalisation(encoder, pictures):
+def test_a_config_tells_size_and_normalization(encoder, images):
     preprocessor = dict(type='mixmae_mm.MixingDataPreprocessor', mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0])
     model = dict(backbone=dict(type='mixmae_mm.MixMIMSwin', **SETTINGS), data_preprocessor=preprocessor)
     extract = FeatureExtractor.from_config(Config(dict(model=model)), device='cpu')
@@ -96,14 +96,14 @@ def test_a_config_tells_size_and_normalisation(encoder, pictures):
     assert extract.std.flatten().tolist() == [4.0, 5.0, 6.0]
 
 
-def test_a_model_in_training_mode_extracts_as_in_evaluation(encoder, pictures):
+def test_a_model_in_training_mode_extracts_as_in_evaluation(encoder, images):
     dropping = MixMIMSwin(**SETTINGS, drop_path_rate=0.9)
     dropping.load_state_dict(encoder.state_dict())
-    found = FeatureExtractor(dropping.train(), image_size=(32, 64), device='cpu')(pictures)
-    np.testing.assert_allclose(found, FeatureExtractor(encoder, image_size=(32, 64), device='cpu')(pictures))
+    found = FeatureExtractor(dropping.train(), image_size=(32, 64), device='cpu')(images)
+    np.testing.assert_allclose(found, FeatureExtractor(encoder, image_size=(32, 64), device='cpu')(images))
 
 
-def test_weights_come_from_a_file(tmp_path, encoder, pictures):
+def test_weights_come_from_a_file(tmp_path, encoder, images):
     tiny = get_model('mixmim-swin-tiny', img_size=32)
     with torch.no_grad():
         tiny.norm.weight.normal_()
@@ -126,24 +126,24 @@ def test_weights_of_another_model_are_refused(tmp_path, encoder):
 @pytest.mark.parametrize(
     ('given', 'message'),
     [
-        (np.zeros((4, 4, 3)), r'an array of float64 \(4, 4, 3\) holds no pictures: give RGB or grey, uint8'),
-        (np.zeros((4, 4), np.uint8), r'an array of uint8 \(4, 4\) holds no pictures'),
-        ([], r'there is no picture that can be read among those given'),
-        ('no/such.png', r'there is no picture that can be read among those given'),
+        (np.zeros((4, 4, 3)), r'an array of float64 \(4, 4, 3\) holds no images: give RGB or gray, uint8'),
+        (np.zeros((4, 4), np.uint8), r'an array of uint8 \(4, 4\) holds no images'),
+        ([], r'there is no image that can be read among those given'),
+        ('no/such.png', r'there is no image that can be read among those given'),
     ],
 )
-def test_what_is_no_picture_is_told(extract, given, message):
+def test_what_is_no_image_is_told(extract, given, message):
     with pytest.raises(ValueError, match=message):
         extract(given)
 
 
-def test_settings_that_are_wrong_are_told(extract, pictures, tmp_path):
+def test_settings_that_are_wrong_are_told(extract, images, tmp_path):
     with pytest.raises(ValueError, match="kind 'pool' is unknown: take one of pooled, maps, tokens"):
-        extract(pictures, 'pool')
+        extract(images, 'pool')
     with pytest.raises(ValueError, match=r'features.csv for pooled features: give a name that ends in .npz'):
-        extract.save(pictures, tmp_path / 'features.csv')
+        extract.save(images, tmp_path / 'features.csv')
     with pytest.raises(ValueError, match=r'features.parquet for maps features'):
-        extract.save(pictures, tmp_path / 'features.parquet', 'maps')
+        extract.save(images, tmp_path / 'features.parquet', 'maps')
 
 
 def test_models_by_name():
@@ -159,21 +159,21 @@ def test_models_by_name():
 
 
 @pytest.mark.parametrize('kind', ['turned', '16 bits'])
-def test_an_open_picture_counts_as_its_file(extract, tmp_path, pictures, kind):
-    path = tmp_path / 'picture.png'
+def test_an_open_image_counts_as_its_file(extract, tmp_path, images, kind):
+    path = tmp_path / 'image.png'
     if kind == 'turned':
         exif = Image.Exif()
         exif[0x0112] = 6  # to be turned to the right
-        Image.fromarray(pictures[0]).save(path, exif=exif)
+        Image.fromarray(images[0]).save(path, exif=exif)
     else:
-        Image.fromarray(pictures[0, ..., 0].astype(np.uint16) * 256).save(path)
+        Image.fromarray(images[0, ..., 0].astype(np.uint16) * 256).save(path)
     assert np.array_equal(extract(Image.open(path)), extract(path))
-    plain = np.rot90(pictures[0], -1) if kind == 'turned' else np.repeat(pictures[0, ..., :1], 3, axis=2)
+    plain = np.rot90(images[0], -1) if kind == 'turned' else np.repeat(images[0, ..., :1], 3, axis=2)
     np.testing.assert_allclose(extract(path), extract(np.ascontiguousarray(plain)), atol=1e-5)
 
 
-def test_without_pyarrow_nothing_is_computed(extract, pictures, tmp_path, monkeypatch):
+def test_without_pyarrow_nothing_is_computed(extract, images, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'pyarrow', None)
     monkeypatch.setattr(extract, 'with_names', lambda *args: pytest.fail('computed'))
     with pytest.raises(ImportError):
-        extract.save(pictures, tmp_path / 'features.parquet')
+        extract.save(images, tmp_path / 'features.parquet')

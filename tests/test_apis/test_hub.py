@@ -58,8 +58,8 @@ def hub(monkeypatch, tmp_path):
 
 
 def same(one, other):
-    pictures = torch.randn(2, 3, 32, 40)
-    return torch.equal(one(pictures)[0], other(pictures)[0])
+    images = torch.randn(2, 3, 32, 40)
+    return torch.equal(one(images)[0], other(images)[0])
 
 
 def test_a_folder_gives_the_encoder_back_without_the_library(encoder, tmp_path, monkeypatch):
@@ -83,7 +83,7 @@ def test_config_and_model_card_say_what_is_there(encoder, tmp_path):
     assert (config['architectures'], config['image_size']) == (['MixedAEViT'], [32, 64])
     assert config['settings'] == SETTINGS
     text = (folder / 'README.md').read_text()
-    assert 'pictures of 32 x 64 pixels' in text
+    assert 'images of 32 x 64 pixels' in text
     assert f'`epoch_300.pth` (sha256 {card.sha256})' in text
     assert '{' not in text
     imported = re.search(r'from mixmae_mm.apis import (.*)', text)[1].split(', ')
@@ -110,7 +110,7 @@ def tags(text):
     [
         (dict(), '', set(), {'MAE'}),  # MAE's encoder, of whatever it was trained by
         (dict(), 'MAE', {'mae'}, {'MAE'}),
-        (dict(), 'MixedAE', {'mixedae'}, {'MixedAE'}),  # taken out of one, for plain pictures
+        (dict(), 'MixedAE', {'mixedae'}, {'MixedAE'}),  # taken out of one, for plain images
         (dict(), 'DINO', set(), set()),
         (dict(num_sources=4), '', {'mixedae'}, {'MixedAE'}),
         (dict(num_sources=4, attention='global'), '', {'mixedae'}, {'MixedAE'}),

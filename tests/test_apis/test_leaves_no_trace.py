@@ -13,12 +13,12 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from mixmae_mm.apis import FeatureExtractor, ReconstructionInferencer, from_hub, get_model, save_pretrained
 from mixmae_mm.apis.attention_maps import attention_of
-from mixmae_mm.apis.homologous_maps import recognise
+from mixmae_mm.apis.homologous_maps import recognize
 from mixmae_mm.apis.model import build_encoder, build_pretrainer
 from mixmae_mm.apis.patch_features import patch_extractor
 from mixmae_mm.apis.portable import PortableEncoder
 from mixmae_mm.apis.reconstruction import mix_once, reconstruct
-from mixmae_mm.datasets.sampled_images import choose_pictures
+from mixmae_mm.datasets.sampled_images import choose_images
 from mixmae_mm.evaluation.labeled_images import extract
 from mixmae_mm.visualization import describe, draw_rows
 from mixmae_mm.visualization.homologous_grid import draw_homologous
@@ -33,7 +33,7 @@ def pixels():
 
 
 class Drawing(torch.utils.data.Dataset):
-    """Pictures that draw from each of the three generators."""
+    """Images that draw from each of the three generators."""
 
     def __len__(self):
         return 4
@@ -66,7 +66,7 @@ def use(which, files, model, saved):
         'visualize': lambda: ReconstructionInferencer(*files, device='cpu').visualize([*pixels()]),
         'reconstruct': lambda: draw_rows(found := reconstruct(model, images, 3), describe(model, found)),
         'mix_once': lambda: mix_once(model.data_preprocessor, images, 3),
-        'recognise': lambda: draw_homologous(recognise(model, images, 3), 4, 5),
+        'recognize': lambda: draw_homologous(recognize(model, images, 3), 4, 5),
         'FeatureExtractor': lambda: FeatureExtractor(model.backbone, image_size=32, device='cpu')([*pixels()]),
         'from_config': lambda: FeatureExtractor.from_config(*files, device='cpu')([*pixels()]),
         'from_file': lambda: FeatureExtractor.from_file(saved / 'model.safetensors', device='cpu')([*pixels()]),
@@ -80,7 +80,7 @@ def use(which, files, model, saved):
         'extract': lambda: extract(
             model.backbone, lambda x: x, DataLoader(TensorDataset(images, torch.arange(4)), 2, shuffle=True)
         ),
-        'choose_pictures': lambda: choose_pictures(Drawing(), 3, 5),
+        'choose_images': lambda: choose_images(Drawing(), 3, 5),
     }
     calls[which]()
 
@@ -88,9 +88,9 @@ def use(which, files, model, saved):
 @pytest.mark.parametrize(
     'which',
     [
-        'ReconstructionInferencer', 'inferencer(...)', 'visualize', 'reconstruct', 'mix_once', 'recognise',
+        'ReconstructionInferencer', 'inferencer(...)', 'visualize', 'reconstruct', 'mix_once', 'recognize',
         'FeatureExtractor', 'from_config', 'from_file', 'patch_extractor', 'get_model', 'from_hub', 'build_encoder',
-        'build_pretrainer', 'attention_of', 'example', 'extract', 'choose_pictures',
+        'build_pretrainer', 'attention_of', 'example', 'extract', 'choose_images',
     ],
 )  # fmt: skip
 def test_random_states_are_what_they_were(which, files, model, saved):

@@ -1,4 +1,4 @@
-"""How pictures are read whole for a model, photos or files with bands, and how such are shown."""
+"""How images are read whole for a model, photos or files with bands, and how such are shown."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from mixmae_mm.apis import FeatureExtractor
-from mixmae_mm.datasets import LoadBands, LoadBandsRandomResizedCrop, LoadPicture
+from mixmae_mm.datasets import LoadImage, LoadMultispectral, LoadMultispectralRandomResizedCrop
 from mixmae_mm.datasets.read_images import Reading, fit, reading_for, reading_of
 from mixmae_mm.datasets.transforms.multispectral import whole_reader
 from mixmae_mm.models import MixMIMSwin
@@ -16,17 +16,17 @@ from mixmae_mm.registry import TRANSFORMS
 from mixmae_mm.utils.denormalize import first_three, is_of_photos, to_show
 
 ARCH = dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2))
-CROP = dict(type='mixmae_mm.LoadBandsRandomResizedCrop', scale=8, channels=6, bands=(4, 0))
+CROP = dict(type='mixmae_mm.LoadMultispectralRandomResizedCrop', scale=8, channels=6, bands=(4, 0))
 TWO = dict(mean=[2000.0, 1500.0], std=[800.0, 400.0])
 
 
-def test_photos_of_the_right_size_are_read_as_they_are_and_others_cropped_in_the_middle(five_pictures, tmp_path):
-    paths, pixels = five_pictures
-    assert torch.equal(Reading(LoadPicture()).read_all(paths, (32, 32)), pixels)
+def test_photos_of_the_right_size_are_read_as_they_are_and_others_cropped_in_the_middle(five_images, tmp_path):
+    paths, pixels = five_images
+    assert torch.equal(Reading(LoadImage()).read_all(paths, (32, 32)), pixels)
     wide = np.zeros((32, 96, 3), np.uint8)
     wide[:, 32:64] = 200
     Image.fromarray(wide).save(tmp_path / 'wide.png')
-    middle = Reading(LoadPicture('L')).read_all([str(tmp_path / 'wide.png')], (16, 16))
+    middle = Reading(LoadImage('L')).read_all([str(tmp_path / 'wide.png')], (16, 16))
     assert middle.shape == (1, 1, 16, 16)
     assert (middle.float() - 200).abs().max() < 20  # bicubic edges
 
@@ -44,7 +44,7 @@ def test_bands_are_scaled_and_cropped_as_photos_are():
 
 
 @pytest.mark.parametrize('size', [(20, 20), (30, 45), (64, 96)])
-def test_three_bands_are_fitted_to_a_grey_level_as_pillow_fits_a_photo(size):
+def test_three_bands_are_fitted_to_a_gray_level_as_pillow_fits_a_photo(size):
     noise = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
     smooth = np.asarray(Image.fromarray(noise).resize((60, 40)))
     ours, pillows = fit(smooth.astype(np.float32), size), fit(smooth, size).astype(np.float32)
@@ -53,16 +53,16 @@ def test_three_bands_are_fitted_to_a_grey_level_as_pillow_fits_a_photo(size):
 
 def test_bands_are_read_as_the_training_reads_them():
     settings = dict(scale=8, channels=6, bands=(4, 0), channels_first=True)
-    for transform in (CROP | settings, LoadBandsRandomResizedCrop(**settings)):
+    for transform in (CROP | settings, LoadMultispectralRandomResizedCrop(**settings)):
         load = whole_reader([dict(type='mixmae_mm.SeedSample'), transform])
-        assert type(load) is LoadBands
+        assert type(load) is LoadMultispectral
         assert (load.channels, load.bands, load.channels_first) == (6, [4, 0], True)
 
 
 def test_photos_keep_mode_and_place():
     local = dict(backend='local')
     load = whole_reader([dict(type='mixmae_mm.LoadRandomResizedCrop', scale=8, mode='BGR', backend_args=local)])
-    assert (type(load), load.mode, load.backend_args) == (LoadPicture, 'BGR', local)
+    assert (type(load), load.mode, load.backend_args) == (LoadImage, 'BGR', local)
     crop = dict(type='mixmae_mm.LoadRandomResizedCrop', scale=8, mode='BGR', backend_args=local)
     config = config_of(crop, preprocessor=dict())
     assert (reading_of(config).load.mode, reading_of(config).load.backend_args) == ('RGB', local)
@@ -71,9 +71,9 @@ def test_photos_keep_mode_and_place():
 def test_what_the_pipeline_says_counts_and_limits_go_along():
     crop = dict(type='mixmae_mm.LoadRandomResizedCrop', scale=8, mode='L', max_pixels=7)
     one = reading_of(config_of(crop, preprocessor=dict(mean=[0.5], std=[0.2])))
-    assert (type(one.load), one.load.mode, one.load.max_pixels) == (LoadPicture, 'L', 7)
-    classes = config_of(dict(type='mixmae_mm.LoadPicture', mode='BGR'), preprocessor=dict(), extensions=['.X'])
-    assert (reading_of(classes).load.mode, reading_of(classes).endings) == ('RGB', ('.x',))
+    assert (type(one.load), one.load.mode, one.load.max_pixels) == (LoadImage, 'L', 7)
+    classes = config_of(dict(type='mixmae_mm.LoadImage', mode='BGR'), preprocessor=dict(), extensions=['.X'])
+    assert (reading_of(classes).load.mode, reading_of(classes).extensions) == ('RGB', ('.x',))
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -82,20 +82,20 @@ def test_each_kind_of_image_is_read_alike_from_files_and_open_images(tmp_path, k
     size = np.shape(expected)[:2]
     (tmp_path / 'a').write_bytes(content)
     for given in (str(tmp_path / 'a'), tmp_path / 'a', Image.open(tmp_path / 'a')):
-        assert np.array_equal(Reading(LoadPicture()).read(given, size), expected)
+        assert np.array_equal(Reading(LoadImage()).read(given, size), expected)
 
 
 def test_a_reader_of_ones_own_stays_itself(monkeypatch):
-    class LoadMine(LoadBands):
+    class LoadMine(LoadMultispectral):
         pass
 
-    class CropMine(LoadBandsRandomResizedCrop):
+    class CropMine(LoadMultispectralRandomResizedCrop):
         pass
 
     monkeypatch.setitem(TRANSFORMS._module_dict, 'LoadMine', LoadMine)
     assert type(whole_reader([dict(type='mixmae_mm.LoadMine', channels=6)])) is LoadMine
     assert type(whole_reader([LoadMine(channels=6)])) is LoadMine
-    assert type(whole_reader([CropMine(scale=8)])) is LoadBands  # never parts
+    assert type(whole_reader([CropMine(scale=8)])) is LoadMultispectral  # never parts
 
 
 def test_hosts_are_not_imported_to_find_the_reader(monkeypatch):
@@ -117,12 +117,12 @@ def config_of(transform=CROP, wrap=lambda dataset: dataset, preprocessor=TWO, **
     ],
 )
 def test_the_config_says_how(wrap):
-    reading = reading_of(config_of(wrap=wrap, endings=['.RAW']))
-    assert reading.endings == ('.raw',)
+    reading = reading_of(config_of(wrap=wrap, extensions=['.RAW']))
+    assert reading.extensions == ('.raw',)
     assert reading.load.bands == [4, 0]
     assert reading.is_of_bands
-    photos = reading_of(config_of(dict(type='mmpretrain.LoadImageFromFile'), wrap, dict(), endings=['.jfif']))
-    assert (photos.endings, photos.load.mode, photos.is_of_bands) == (('.jfif',), 'RGB', False)
+    photos = reading_of(config_of(dict(type='mmpretrain.LoadImageFromFile'), wrap, dict(), extensions=['.jfif']))
+    assert (photos.extensions, photos.load.mode, photos.is_of_bands) == (('.jfif',), 'RGB', False)
 
 
 @pytest.mark.parametrize('loader', [None, dict(), dict(dataset=None), dict(dataset=dict())])
@@ -151,16 +151,16 @@ def test_one_mean_in_a_config_is_of_all_channels(backbone, mode):
 def test_by_channels_mean_and_std(channels, mean, std, mode):
     reading = reading_for(channels, mean, std)
     assert getattr(reading.load, 'mode', None) == (mode or 'RGB')
-    assert reading.endings == (None if mode else ('.tif', '.tiff', '.npy'))
+    assert reading.extensions == (None if mode else ('.tif', '.tiff', '.npy'))
     assert (reading.load.channels == channels) if mode is None else not reading.is_of_bands
 
 
 @pytest.fixture
 def bands(tmp_path):
-    """Three pictures of six bands, in files and as an array."""
+    """Three images of six bands, in files and as an array."""
     pixels = np.random.default_rng(0).integers(0, 4000, (3, 32, 32, 6)).astype(np.uint16)
-    for number, picture in enumerate(pixels):
-        np.save(tmp_path / f'{number}.npy', picture)
+    for number, image in enumerate(pixels):
+        np.save(tmp_path / f'{number}.npy', image)
     return tmp_path, pixels
 
 
@@ -179,7 +179,7 @@ def test_features_of_bands(bands):
         assert np.abs(features - expected).max() < 1e-5
     with pytest.raises(ValueError, match='^5 bands, and not 6$'):
         extract(pixels[..., :5])
-    with pytest.raises(ValueError, match=r'an array of bool \(3, 32, 32, 6\) holds no pictures: give numbers, \(H, W,'):
+    with pytest.raises(ValueError, match=r'an array of bool \(3, 32, 32, 6\) holds no images: give numbers, \(H, W,'):
         extract(pixels > 3)
 
 
@@ -200,7 +200,7 @@ def test_bands_by_the_length_of_the_mean_alone(bands):
 @pytest.mark.parametrize('channels_first', [False, True])
 def test_arrays_are_laid_out_as_files(tmp_path, channels_first):
     encoder = MixMIMSwin(ARCH, img_size=32, patch_size=4, window_sizes=(4, 4), out_indices=(1,), in_channels=2).eval()
-    load = LoadBands(bands=(0, 1), channels_first=channels_first)
+    load = LoadMultispectral(bands=(0, 1), channels_first=channels_first)
     extract = FeatureExtractor(encoder, None, 32, **TWO, device='cpu', reading=Reading(load, ('.npy',)))
     shape = (5, 40, 40) if channels_first else (40, 40, 5)
     pixels = np.random.default_rng(0).integers(0, 4000, shape).astype(np.uint16)
@@ -214,7 +214,7 @@ def test_bands_whose_mean_and_std_look_like_photos_keep_their_values(tmp_path, k
     pixels = (np.random.default_rng(0).uniform(-1, 1, (32, 32, 3)) * 400 + 500).astype(kind)
     np.save(tmp_path / 'a.npy', pixels)
     encoder = MixMIMSwin(ARCH, img_size=32, patch_size=4, window_sizes=(4, 4), out_indices=(1,)).eval()
-    reading = Reading(LoadBands(channels=3), ('.npy',))
+    reading = Reading(LoadMultispectral(channels=3), ('.npy',))
     extract = FeatureExtractor(encoder, None, 32, [mean] * 3, [std] * 3, 'cpu', reading=reading)
     opened = extract.open_all([str(tmp_path / 'a.npy')])
     assert np.array_equal(opened[0].permute(1, 2, 0), pixels.astype(np.float32))
@@ -222,8 +222,8 @@ def test_bands_whose_mean_and_std_look_like_photos_keep_their_values(tmp_path, k
     assert extract.as_shown(torch.full((1, 3, 2, 2), mean + std)).min() in (178, 179)  # 127.5 * 1.4
 
 
-def test_one_mean_for_all_colours(five_pictures):
-    paths, _ = five_pictures
+def test_one_mean_for_all_colors(five_images):
+    paths, _ = five_images
     encoder = MixMIMSwin(ARCH, img_size=32, patch_size=4, window_sizes=(4, 4), out_indices=(1,)).eval()
     one, three = (FeatureExtractor(encoder, None, 32, [127.5] * n, [255.0] * n, 'cpu') for n in (1, 3))
     assert np.array_equal(one(paths), three(paths))
@@ -264,7 +264,7 @@ def test_what_can_be_photos(mean, std, photos):
         assert dark.unique().tolist() == [0]
 
 
-def test_the_first_three_bands_have_colours():
-    pictures = torch.arange(7).view(7, 1, 1).expand(2, 7, 4, 4)
-    assert first_three(pictures)[0, :, 0, 0].tolist() == [0, 1, 2]
-    assert [first_three(pictures[:, :count]).shape[1] for count in (1, 2, 3)] == [1, 1, 3]
+def test_the_first_three_bands_have_colors():
+    images = torch.arange(7).view(7, 1, 1).expand(2, 7, 4, 4)
+    assert first_three(images)[0, :, 0, 0].tolist() == [0, 1, 2]
+    assert [first_three(images[:, :count]).shape[1] for count in (1, 2, 3)] == [1, 1, 3]

@@ -10,8 +10,8 @@ from tiny_mixmae import tiny_mixedae, tiny_model, write_files
 from mixmae_mm.apis import ReconstructionInferencer
 from mixmae_mm.apis.model import build_pretrainer
 from mixmae_mm.apis.reconstruction import reconstruct
-from mixmae_mm.datasets import LoadPicture
-from mixmae_mm.datasets.image_reader import PictureReader
+from mixmae_mm.datasets import LoadImage
+from mixmae_mm.datasets.image_reader import ImageReader
 from mixmae_mm.datasets.read_images import Reading
 from mixmae_mm.visualization import describe, draw_rows
 
@@ -32,8 +32,8 @@ def by_hand(files, pixels, seed):
     return reconstruct(build_pretrainer(Config.fromfile(files[0]), files[1]), pixels.float(), seed)
 
 
-def test_arrays_are_what_the_model_says(inferencer, files, five_pictures):
-    paths, pixels = five_pictures
+def test_arrays_are_what_the_model_says(inferencer, files, five_images):
+    paths, pixels = five_images
     result, expected = inferencer(paths, seed=3), by_hand(files, pixels[:4], seed=3)
     assert result.names == [paths[:2], paths[2:4]]
     for given, wanted in zip(result[1:4], expected[:3], strict=True):
@@ -49,11 +49,11 @@ def test_arrays_are_what_the_model_says(inferencer, files, five_pictures):
     [
         (tiny_model, {}, (2, 2)),
         (tiny_mixedae, {}, (1, 4)),
-        (tiny_mixedae, dict(num_sources=1, hidden_ratio=0.75), (5, 1)),
+        (tiny_mixedae, dict(num_sources=1, mask_ratio=0.75), (5, 1)),
     ],
 )
-def test_errors_are_those_of_hidden_pixels(five_pictures, tmp_path, method, settings, shape):
-    paths, pixels = five_pictures
+def test_errors_are_those_of_hidden_pixels(five_images, tmp_path, method, settings, shape):
+    paths, pixels = five_images
     result = ReconstructionInferencer(*write_files(tmp_path, method, **settings), device='cpu')(paths)
     assert result.errors.shape == shape
     for g in range(shape[0]):
@@ -69,34 +69,34 @@ def test_errors_are_those_of_hidden_pixels(five_pictures, tmp_path, method, sett
             assert result.errors[g, k] > 1
 
 
-def test_all_ways_to_give_pictures_are_one(inferencer, five_pictures, tmp_path):
-    paths, pixels = five_pictures
+def test_all_ways_to_give_images_are_one(inferencer, five_images, tmp_path):
+    paths, pixels = five_images
     arrays = pixels.permute(0, 2, 3, 1).numpy()
     expected = inferencer(paths)
-    for given in (tmp_path / 'pictures', arrays, [Image.open(path) for path in paths], [paths[:3], arrays[3:]]):
+    for given in (tmp_path / 'images', arrays, [Image.open(path) for path in paths], [paths[:3], arrays[3:]]):
         assert np.array_equal(inferencer(given).reconstructed, expected.reconstructed)
     assert inferencer(arrays).names == [['0', '1'], ['2', '3']]
 
 
-def test_a_broken_picture_moves_the_others_up(inferencer, five_pictures, tmp_path):
-    paths, pixels = five_pictures
-    (tmp_path / 'pictures' / '1.png').write_bytes(b'no picture')
+def test_a_broken_image_moves_the_others_up(inferencer, five_images, tmp_path):
+    paths, pixels = five_images
+    (tmp_path / 'images' / '1.png').write_bytes(b'no image')
     for batch_size in (2, 5):
         inferencer.read.batch_size = batch_size
-        result = inferencer(tmp_path / 'pictures')
+        result = inferencer(tmp_path / 'images')
         assert result.names == [[paths[0], paths[2]], [paths[3], paths[4]]]
         assert np.array_equal(result.sources[1, 0], pixels[3].permute(1, 2, 0).numpy())
 
 
-def test_batches_are_mixed_anew(files, five_pictures):
+def test_batches_are_mixed_anew(files, five_images):
     small = ReconstructionInferencer(*files, device='cpu', batch_size=1)
-    first, second = small(five_pictures[0]).assignment
+    first, second = small(five_images[0]).assignment
     assert not np.array_equal(first, second)
-    assert np.array_equal(first, small(five_pictures[0][:2]).assignment[0])
+    assert np.array_equal(first, small(five_images[0][:2]).assignment[0])
 
 
-def test_the_sheet_is_drawn_and_saved(inferencer, files, five_pictures, tmp_path):
-    paths, pixels = five_pictures
+def test_the_sheet_is_drawn_and_saved(inferencer, files, five_images, tmp_path):
+    paths, pixels = five_images
     expected = by_hand(files, pixels[:4], seed=1)
     sheet = draw_rows(expected, describe(inferencer.model, expected))
     assert np.array_equal(np.asarray(inferencer.visualize(paths, seed=1)), np.asarray(sheet))
@@ -106,19 +106,19 @@ def test_the_sheet_is_drawn_and_saved(inferencer, files, five_pictures, tmp_path
         inferencer.save(paths, tmp_path / 'sheet.txt')
 
 
-def test_what_cannot_be_reconstructed_is_told(inferencer, files, five_pictures, tmp_path):
-    with pytest.raises(ValueError, match=r'a mixture takes 2 picture\(s\), and fewer that can be read were given'):
-        inferencer(five_pictures[0][:1])
+def test_what_cannot_be_reconstructed_is_told(inferencer, files, five_images, tmp_path):
+    with pytest.raises(ValueError, match=r'a mixture takes 2 image\(s\), and fewer that can be read were given'):
+        inferencer(five_images[0][:1])
     config = Config.fromfile(files[0])
     config.model.data_preprocessor.pop('num_sources')
     with pytest.raises(ValueError, match='is no pre-training config'):
         ReconstructionInferencer(config, files[1])
 
 
-def test_grey_pictures_have_one_channel(five_pictures):
-    paths, pixels = five_pictures
-    reader = PictureReader((32, 16), Reading(LoadPicture('L')))
-    names, grey = next(reader([paths[0], pixels[1].permute(1, 2, 0).numpy()]))
-    assert (names, grey.shape, grey.dtype) == ([paths[0], '1'], (2, 32, 16, 1), np.uint8)
+def test_gray_images_have_one_channel(five_images):
+    paths, pixels = five_images
+    reader = ImageReader((32, 16), Reading(LoadImage('L')))
+    names, gray = next(reader([paths[0], pixels[1].permute(1, 2, 0).numpy()]))
+    assert (names, gray.shape, gray.dtype) == ([paths[0], '1'], (2, 32, 16, 1), np.uint8)
     luma = (pixels[1].float() * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0)
-    assert np.abs(grey[1, ..., 0] - luma[:, 8:24].numpy()).max() < 1.01
+    assert np.abs(gray[1, ..., 0] - luma[:, 8:24].numpy()).max() < 1.01

@@ -9,12 +9,12 @@ def cosine(one, other):
     )
 
 
-def test_features_of_length_one_less_a_centre():
+def test_features_of_length_one_less_a_center():
     np.testing.assert_allclose(unit(np.array([[3.0, 4], [0, 0]])), [[0.6, 0.8], [0, 0]])
     np.testing.assert_allclose(unit(np.array([[4.0, 4]]), np.array([1.0, 0])), [[0.6, 0.8]])
 
 
-def test_neighbours_are_those_of_loops():
+def test_neighbors_are_those_of_loops():
     numbers = np.random.default_rng(0)
     asked, known = numbers.normal(size=(3, 5)), numbers.normal(size=(7, 5))
     barred = np.zeros((3, 7), bool)
@@ -51,7 +51,7 @@ def test_best_match_by_loops():
         assert match.mutual == (max(back, key=back.get) == place)
 
 
-def test_a_patch_of_the_same_picture_is_its_own_match():
+def test_a_patch_of_the_same_image_is_its_own_match():
     first, _ = grids()
     match = best_match((3, 2), first, first)
     assert (match.best, match.mutual) == ((3, 2), True)

@@ -1,4 +1,4 @@
-"""Layouts of weights: recognised, translated there and back to the bit, and the same model in each of them."""
+"""Layouts of weights: recognized, translated there and back to the bit, and the same model in each of them."""
 
 import json
 
@@ -31,7 +31,7 @@ def equal(one, other):
         ([f'backbone.{ANCHOR}', f'target_net.backbone.{ANCHOR}'], ('official', 'vit', 'backbone.')),
     ],
 )
-def test_layouts_are_recognised(names, expected):
+def test_layouts_are_recognized(names, expected):
     assert find_layout(names) == expected
 
 
@@ -158,7 +158,7 @@ def test_host_files_load_and_say_what_stayed_behind(tmp_path):
     assert report.skipped == {'rpn_head.rpn_conv.weight': 'another part of the model'}
 
 
-def test_the_report_names_what_was_stretched(tmp_path):
+def test_the_report_names_what_was_resized(tmp_path):
     path = saved(tmp_path, MICRO['state_dict'])
     encoder = build_encoder(MICRO['config'], img_size=(96, 64), window_sizes=(8, 8, 4, 2))
     report = load_backbone(encoder, path)

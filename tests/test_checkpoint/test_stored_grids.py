@@ -49,7 +49,7 @@ def trained(encoder):
     return encoder
 
 
-def random_pictures(grid, build):
+def random_images(grid, build):
     return torch.randn(2, 3, *(side * (2 if build is vit else 1) for side in grid))
 
 
@@ -100,7 +100,7 @@ def test_models_store_the_sides_of_every_grid(build):
 @pytest.mark.parametrize('grid', TRAPS)
 @pytest.mark.parametrize('build', [vit, swin])
 def test_features_after_a_round_trip(tmp_path, build, grid):
-    encoder, images = trained(build(grid)), random_pictures(grid, build)
+    encoder, images = trained(build(grid)), random_images(grid, build)
     path = save_encoder(encoder, tmp_path / 'encoder.safetensors')
     assert torch.equal(load_encoder(path)(images)[0], encoder(images)[0])
     ours = {ENCODER + name: x for name, x in encoder.state_dict().items()}
@@ -113,7 +113,7 @@ def test_features_after_a_round_trip(tmp_path, build, grid):
 
 def test_the_first_step_of_a_training_changes_nothing(tmp_path):
     encoder = vit((3, 5)).train()
-    encoder(random_pictures((3, 5), vit))[0].square().sum().backward()
+    encoder(random_images((3, 5), vit))[0].square().sum().backward()
     torch.optim.SGD(encoder.parameters(), lr=1e-3).step()
     torch.save(dict(state_dict={ENCODER + name: x for name, x in encoder.state_dict().items()}), tmp_path / 'a.pth')
     report = load_backbone(loaded := vit((3, 5)), str(tmp_path / 'a.pth'))
@@ -124,7 +124,7 @@ def test_the_first_step_of_a_training_changes_nothing(tmp_path):
 
 @pytest.mark.parametrize(('grid', 'new'), [((8, 18), (12, 12)), ((12, 12), (8, 18)), ((2, 8), (4, 4))])
 @pytest.mark.parametrize('build', [vit, swin])
-def test_a_table_of_as_many_entries_is_stretched_and_it_is_said(tmp_path, build, grid, new):
+def test_a_table_of_as_many_entries_is_resized_and_it_is_said(tmp_path, build, grid, new):
     encoder, loaded, name = trained(build(grid)), build(new), TABLES[build]
     if (grid, new) == ((12, 12), (8, 18)):  # a square's sides are not stored: those of a fixed table it tells
         table = sin_cos_table(grid, 8)

@@ -1,4 +1,4 @@
-"""A folder of small pictures."""
+"""A folder of small images."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ NAMES = ('b.jpg', 'a.PNG', 'c/d/e.jpeg', 'c/a.bmp', 'c/b.webp', 'z.tif', 'c/d/a.
 
 
 @pytest.fixture
-def save_picture():
-    """Write a picture of noise, (H, W) pixels."""
+def save_image():
+    """Write an image of noise, (H, W) pixels."""
 
     def save(path, seed=0, size=(24, 32)):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -19,8 +19,8 @@ def save_picture():
 
 
 @pytest.fixture
-def picture_folder(tmp_path, save_picture):
-    """Eight pictures at several depths."""
+def image_folder(tmp_path, save_image):
+    """Eight images at several depths."""
     for number, name in enumerate(NAMES):
-        save_picture(tmp_path / name, seed=number)
+        save_image(tmp_path / name, seed=number)
     return str(tmp_path)

@@ -1,4 +1,4 @@
-"""Pictures of any number of bands, in TIFF and NumPy files."""
+"""Images of any number of bands, in TIFF and NumPy files."""
 
 import io
 import sys
@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.registry import TRANSFORMS, init_default_scope
 
-from mixmae_mm.datasets import LoadBands, LoadBandsRandomResizedCrop, PictureFolder, UnreadablePictureError
+from mixmae_mm.datasets import CorruptImageError, ImageFolder, LoadMultispectral, LoadMultispectralRandomResizedCrop
 from mixmae_mm.datasets.transforms.random_resized_crop import resize
 from mixmae_mm.utils.seed import seed_everything
 
@@ -33,7 +33,7 @@ def tiff(pixels, **settings):
 
 
 def load(content, **settings):
-    results = LoadBands(**settings)(dict(img_path='x', img_bytes=content))
+    results = LoadMultispectral(**settings)(dict(img_path='x', img_bytes=content))
     assert results['img_shape'] == results['ori_shape'] == results['img'].shape[:2]
     return results['img']
 
@@ -98,23 +98,23 @@ def with_pixel(value, dtype='float32'):
         (array(with_pixel(np.nan)), {}, 'some pixels are not finite numbers'),
         (array(with_pixel(-np.inf)), {}, 'some pixels are not finite numbers'),
         (array(with_pixel(1e300, 'float64')), {}, 'some pixels are not finite numbers'),
-        (array(bands('uint8')[None]), {}, r'an array \(1, 9, 12, 5\) is no picture'),
-        (array(bands('uint8')[:0]), {}, r'an array \(0, 12, 5\) is no picture'),
-        (array(bands('complex64')), {}, 'pixels of type complex64 are no picture'),
+        (array(bands('uint8')[None]), {}, r'an array \(1, 9, 12, 5\) is no image'),
+        (array(bands('uint8')[:0]), {}, r'an array \(0, 12, 5\) is no image'),
+        (array(bands('complex64')), {}, 'pixels of type complex64 are no image'),
         (array(np.array([[{}]]), allow_pickle=True), {}, 'allow_pickle=False'),
         (array(bands('uint8'))[:200], {}, 'cannot reshape|reshape array|expected'),
         (b'II*\0', {}, 'TIFF|header|unpack'),
     ],
 )
-def test_what_is_no_picture(content, settings, message):
+def test_what_is_no_image(content, settings, message):
     if content.startswith(b'II'):
         pytest.importorskip('tifffile', reason='needs tifffile')
-    with pytest.raises(UnreadablePictureError, match=f'^x: .*{message}'):
+    with pytest.raises(CorruptImageError, match=f'^x: .*{message}'):
         load(content, **settings)
 
 
 def test_pages_that_are_no_bands():
-    with pytest.raises(UnreadablePictureError, match=r'holds TCYX \(2, 3, 9, 12\), not rows, columns and bands'):
+    with pytest.raises(CorruptImageError, match=r'holds TCYX \(2, 3, 9, 12\), not rows, columns and bands'):
         load(tiff(bands('uint8', (2, 3, 9, 12)), photometric='minisblack', metadata=dict(axes='TCYX')))
 
 
@@ -122,7 +122,7 @@ def test_a_band_that_is_not_taken_may_hold_anything():
     assert np.array_equal(load(array(with_pixel(np.nan)), bands=[0, 2]), bands('float32')[..., [0, 2]])
 
 
-def test_a_missing_library_is_no_broken_picture(monkeypatch):
+def test_a_missing_library_is_no_broken_image(monkeypatch):
     content = tiff(bands('uint8', (9, 12)))
     monkeypatch.setitem(__import__('sys').modules, 'tifffile', None)
     with pytest.raises(ImportError, match='reading bands from TIFF files needs tifffile: pip install tifffile'):
@@ -130,7 +130,7 @@ def test_a_missing_library_is_no_broken_picture(monkeypatch):
 
 
 @pytest.mark.parametrize('compression', [5, 50000])
-def test_a_compression_that_needs_another_library_is_no_broken_picture(monkeypatch, compression):
+def test_a_compression_that_needs_another_library_is_no_broken_image(monkeypatch, compression):
     """LZW and Zstandard: the number stands in the header, the pixels need not be so compressed to be refused."""
     monkeypatch.setitem(sys.modules, 'imagecodecs', None)
     content = bytearray(tiff(bands('uint8'), planarconfig='contig', photometric='minisblack'))
@@ -151,16 +151,16 @@ def test_a_fourth_band_is_data_and_no_alpha():
 
 def test_bands_that_are_no_list_of_numbers():
     with pytest.raises(ValueError, match='^bands must be a list of 1 or more entries, got 2$'):
-        LoadBands(bands=2)
+        LoadMultispectral(bands=2)
     with pytest.raises(ValueError, match=r'^bands\[1\] must be a whole number, 0 or more, got -1$'):
-        LoadBands(bands=[0, -1])
+        LoadMultispectral(bands=[0, -1])
 
 
 @pytest.mark.parametrize(('dtype', 'result'), [('uint8', 'uint8'), ('uint16', 'float32'), ('float32', 'float32')])
 def test_the_part_is_the_one_drawn(dtype, result):
     init_default_scope('mmpretrain')
     pixels = bands(dtype, (40, 50, 5))
-    transform = LoadBandsRandomResizedCrop((8, 16), crop_ratio_range=(0.2, 1.0))
+    transform = LoadMultispectralRandomResizedCrop((8, 16), crop_ratio_range=(0.2, 1.0))
     seed_everything(4)
     results = transform(dict(img_path='x', img_bytes=array(pixels)))
     seed_everything(4)
@@ -179,10 +179,10 @@ def test_a_folder_of_arrays(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(array(bands('uint8')))
     (tmp_path / 'd.png').write_bytes(b'')
-    folder = PictureFolder(str(tmp_path), [LoadBands()], endings=['.npy'], cache=str(tmp_path / '.cache'))
+    folder = ImageFolder(str(tmp_path), [LoadMultispectral()], extensions=['.npy'], cache=str(tmp_path / '.cache'))
     assert [folder[i]['img_path'] for i in range(len(folder))] == [f'{tmp_path}/a.NPY', f'{tmp_path}/b/c.npy']
-    with pytest.raises(ValueError, match=r'pictures end in \.tiff \(in'):
-        PictureFolder(str(tmp_path), endings=['.TIFF'])
+    with pytest.raises(ValueError, match=r'images end in \.tiff \(in'):
+        ImageFolder(str(tmp_path), extensions=['.TIFF'])
     for wrong in ('.npy', [], ['npy'], ['.tar.gz']):
-        with pytest.raises(ValueError, match="^endings are a list of such as '.npy', with one dot, got "):
-            PictureFolder(str(tmp_path), endings=wrong)
+        with pytest.raises(ValueError, match="^extensions are a list of such as '.npy', with one dot, got "):
+            ImageFolder(str(tmp_path), extensions=wrong)

@@ -2,26 +2,26 @@ import pytest
 import torch
 from torch.utils.data import IterableDataset
 
-from mixmae_mm.datasets import LoadPicture, LoadRandomResizedCrop, PictureFolder, SeedSample
-from mixmae_mm.datasets.sampled_images import choose_pictures
+from mixmae_mm.datasets import ImageFolder, LoadImage, LoadRandomResizedCrop, SeedSample
+from mixmae_mm.datasets.sampled_images import choose_images
 
 
 def pack(results):
     return dict(inputs=torch.from_numpy(results['img'].copy()).permute(2, 0, 1))
 
 
-def test_a_seeded_choice_without_repeats_comes_as_training_crops_it(picture_folder):
-    whole = PictureFolder(picture_folder, [LoadPicture(), pack])
-    crops = PictureFolder(
-        picture_folder, [SeedSample(), LoadRandomResizedCrop(scale=16, crop_ratio_range=(0.2, 0.9)), pack]
+def test_a_seeded_choice_without_repeats_comes_as_training_crops_it(image_folder):
+    whole = ImageFolder(image_folder, [LoadImage(), pack])
+    crops = ImageFolder(
+        image_folder, [SeedSample(), LoadRandomResizedCrop(scale=16, crop_ratio_range=(0.2, 0.9)), pack]
     )
-    first, again, other = (choose_pictures(whole, 5, seed) for seed in (0, 0, 1))
+    first, again, other = (choose_images(whole, 5, seed) for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert first.shape == (5, 3, 24, 32)
-    assert len({tuple(picture.flatten().tolist()) for picture in first}) == 5
-    assert len(choose_pictures(whole, 100, 0)) == 8
-    one, two = (choose_pictures(crops, 4, 3) for _ in range(2))
+    assert len({tuple(image.flatten().tolist()) for image in first}) == 5
+    assert len(choose_images(whole, 100, 0)) == 8
+    one, two = (choose_images(crops, 4, 3) for _ in range(2))
     assert torch.equal(one, two)
     assert one.shape == (4, 3, 16, 16)
 
@@ -31,5 +31,5 @@ def test_a_stream_is_refused():
         def __iter__(self):
             return iter([])
 
-    with pytest.raises(ValueError, match='^Stream is a stream, of which no pictures can be chosen'):
-        choose_pictures(Stream(), 2, 0)
+    with pytest.raises(ValueError, match='^Stream is a stream, of which no images can be chosen'):
+        choose_images(Stream(), 2, 0)

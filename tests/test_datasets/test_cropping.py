@@ -1,4 +1,4 @@
-"""Reading random parts of pictures: the same as reading all and random_resized_crop, in less time."""
+"""Reading random parts of images: the same as reading all and random_resized_crop, in less time."""
 
 import io
 
@@ -9,7 +9,7 @@ import torch
 from mmengine.registry import TRANSFORMS, init_default_scope
 from PIL import Image
 
-from mixmae_mm.datasets import LoadPicture, LoadRandomResizedCrop, UnreadablePictureError
+from mixmae_mm.datasets import CorruptImageError, LoadImage, LoadRandomResizedCrop
 from mixmae_mm.datasets.transforms import random_resized_crop
 from mixmae_mm.utils.seed import seed_everything
 
@@ -22,7 +22,7 @@ def scope():
 
 
 def smooth(height, width):
-    """Pixels with structure at the scale of a fifth of the picture."""
+    """Pixels with structure at the scale of a fifth of the image."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8))
     return noise.resize((width, height), Image.Resampling.BICUBIC)
 
@@ -38,7 +38,7 @@ def oriented(value):
 FILES = {
     'jpeg': ('a.jpg', smooth(30, 41), {}),
     'smaller than wanted': ('a.jpg', smooth(9, 12), {}),
-    'grey jpeg': ('a.jpg', smooth(30, 41).convert('L'), {}),
+    'gray jpeg': ('a.jpg', smooth(30, 41).convert('L'), {}),
     'four inks': ('a.jpg', smooth(30, 41).convert('CMYK'), {}),
     'turned': ('a.jpg', smooth(30, 41), oriented(6)),
     'turned tiff': ('a.tif', smooth(20, 60), oriented(6)),
@@ -54,14 +54,14 @@ FILES = {
 def in_two_steps(mode, scale=SIDE):
     crop = dict(type='mmpretrain.RandomResizedCrop', scale=scale, crop_ratio_range=(0.2, 1.0))
     crop = TRANSFORMS.build(dict(crop, backend='pillow', interpolation='bicubic'))
-    return lambda results: crop(LoadPicture(mode)(results))
+    return lambda results: crop(LoadImage(mode)(results))
 
 
 @pytest.mark.parametrize('mode', ['RGB', 'BGR', 'L'])
 @pytest.mark.parametrize('kind', FILES)
 def test_it_is_reading_and_cropping(tmp_path, kind, mode):
-    name, picture, options = FILES[kind]
-    picture.save(tmp_path / name, **options)
+    name, image, options = FILES[kind]
+    image.save(tmp_path / name, **options)
     one = LoadRandomResizedCrop((SIDE, SIDE + 4), mode, crop_ratio_range=(0.2, 1.0))
     two = in_two_steps(mode, (SIDE, SIDE + 4))
     for seed in range(10):
@@ -100,23 +100,23 @@ def test_a_reduced_part_is_the_one_that_was_drawn(tmp_path, monkeypatch):
     load = LoadRandomResizedCrop(SIDE)
     monkeypatch.setattr(load.crop, 'rand_crop_params', lambda img: (101, 30, 130, 67))  # top, left, height, width
     part = load(dict(img_path=str(tmp_path / 'a.jpg')))['img'].astype(float)
-    centres = (np.arange(SIDE) + 0.5) / SIDE
-    assert np.abs(part[:, 8, 0] - (101 + 130 * centres)).max() < 8  # decoded at a quarter: true to 4 pixels
-    assert np.abs(part[8, :, 1] - (30 + 67 * centres)).max() < 8
-    assert np.abs(part[1:-1, 8, 0] - (101 + 130 * centres[1:-1])).mean() < 3
+    centers = (np.arange(SIDE) + 0.5) / SIDE
+    assert np.abs(part[:, 8, 0] - (101 + 130 * centers)).max() < 8  # decoded at a quarter: true to 4 pixels
+    assert np.abs(part[8, :, 1] - (30 + 67 * centers)).max() < 8
+    assert np.abs(part[1:-1, 8, 0] - (101 + 130 * centers[1:-1])).mean() < 3
 
 
 def test_a_file_that_is_cut_off_is_told(tmp_path):
     content = io.BytesIO()
     smooth(64, 64).save(content, 'jpeg', quality=95)
     (tmp_path / 'a.jpg').write_bytes(content.getvalue()[: len(content.getvalue()) // 2])
-    with pytest.raises(UnreadablePictureError, match='truncated'):
+    with pytest.raises(CorruptImageError, match='truncated'):
         LoadRandomResizedCrop(SIDE)(dict(img_path=str(tmp_path / 'a.jpg')))
 
 
-def test_no_picture(tmp_path):
-    (tmp_path / 'a.jpg').write_text('no picture')
-    with pytest.raises(UnreadablePictureError, match='not a picture'):
+def test_no_image(tmp_path):
+    (tmp_path / 'a.jpg').write_text('no image')
+    with pytest.raises(CorruptImageError, match='not an image'):
         LoadRandomResizedCrop(SIDE)(dict(img_path=str(tmp_path / 'a.jpg')))
 
 

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
 
-from mixmae_mm.datasets import EXTENSIONS, PictureFolder, SeededIndex
+from mixmae_mm.datasets import EXTENSIONS, ImageFolder, SeededIndex
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 BY_EXTENSION = ('mmpretrain.CustomDataset', 'mmpretrain.ImageNet')
@@ -41,7 +41,7 @@ def test_a_folder_of_one_extension_is_read_by_both(tmp_path, extension):
     for dataset in loaders(config)[:2]:
         built = DATASETS.build(dataset | dict(data_root=str(tmp_path)))
         assert [built.get_data_info(i)['img_path'] for i in range(len(built))] == [
-            entry['img_path'] for entry in PictureFolder(tmp_path / dataset.data_prefix).data_list
+            entry['img_path'] for entry in ImageFolder(tmp_path / dataset.data_prefix).data_list
         ]
         assert len(built) == 1
         assert built[SeededIndex(0, seed=1)]['inputs'].shape[0] == 3

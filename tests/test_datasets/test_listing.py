@@ -1,4 +1,4 @@
-"""The listing of a folder's pictures, its file, and when that is not believed."""
+"""The listing of a folder's images, its file, and when that is not believed."""
 
 import copy
 import multiprocessing
@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from forked import CONTEXT, ensure_server
 
-from mixmae_mm.datasets import PictureFolder, array_file, directory_walk, file_list
+from mixmae_mm.datasets import ImageFolder, array_file, directory_walk, file_list
 from mixmae_mm.datasets.directory_walk import EXTENSIONS
-from mixmae_mm.datasets.file_list import cache_file, list_anew, list_pictures
+from mixmae_mm.datasets.file_list import cache_file, list_anew, list_images
 
 TICK = 0.03  # seconds, well over a tick of the clock that folders are stamped by
 FILES = [
-    *('b.jpg', 'a.PNG', 'B.jpg', 'two.dots.jpeg', 'no_ending', 'dot.', 'a.jpg.txt', '.hidden.jpg', 'ä ö.tif'),
+    *('b.jpg', 'a.PNG', 'B.jpg', 'two.dots.jpeg', 'no_extension', 'dot.', 'a.jpg.txt', '.hidden.jpg', 'ä ö.tif'),
     *('c/d/e.webp', 'c/d/x.bmp/inside.jpg', 'c/a.bmp', 'c/line\nfeed.jpg', '.hidden/a.jpg', 'd/readme.md', 'z/z/z.pgm'),
     os.fsdecode(b'c/\xff\xfe.jpg'),
     os.fsdecode(b'\xe9t\xe9/a.jpg'),
@@ -52,7 +52,7 @@ def cache(tmp_path):
 @pytest.fixture
 def root(tmp_path):
     """A folder with links: to a folder elsewhere, back up, twice to one folder, to a file, and to nothing yet."""
-    root = tmp_path / 'pictures'
+    root = tmp_path / 'images'
     for path in [*(root / name for name in FILES), tmp_path / 'elsewhere/deep/linked.jpg', tmp_path / 'later/one.jpg']:
         touch(path)
     os.symlink(tmp_path / 'elsewhere', root / 'm')
@@ -72,7 +72,7 @@ def touch(path):
 
 
 def plainly(folder, entered):
-    """List pictures the way it is specified: sorted folder by folder, links followed once."""
+    """List images the way it is specified: sorted folder by folder, links followed once."""
     if os.path.realpath(folder) in entered:
         return []
     entered.append(os.path.realpath(folder))
@@ -86,8 +86,8 @@ def plainly(folder, entered):
     return found
 
 
-def paths(pictures):
-    return [picture['img_path'] for picture in pictures]
+def paths(images):
+    return [image['img_path'] for image in images]
 
 
 def state(log):
@@ -99,26 +99,26 @@ def test_the_order_and_the_names_are_those_of_plain_loops_listed_anew_kept_and_t
     expected = plainly(root, [])
     assert len(expected) == 14
     assert paths(list_anew(root)[0]) == expected
-    assert paths(list_pictures(root, cache)) == expected
-    assert paths(list_pictures(root, cache)) == expected
+    assert paths(list_images(root, cache)) == expected
+    assert paths(list_images(root, cache)) == expected
     assert [line.partition(' below')[0] for line in log] == ['14 images'] * 2
     assert state(log) == 'cached'
     assert all(os.path.exists(path) for path in expected)
 
 
-@pytest.mark.parametrize('spelled', ['{}/', './pictures', 'pictures', '../{name}/pictures'])
+@pytest.mark.parametrize('spelled', ['{}/', './images', 'images', '../{name}/images'])
 def test_paths_start_as_the_folder_was_spelled(root, cache, log, spelled, monkeypatch):
     monkeypatch.chdir(Path(root).parent)
-    list_pictures(root, cache)
+    list_images(root, cache)
     spelled = spelled.format(root, name=Path(root).parent.name)
-    assert paths(list_pictures(spelled, cache)) == paths(list_anew(spelled)[0]) == plainly(spelled, [])
+    assert paths(list_images(spelled, cache)) == paths(list_anew(spelled)[0]) == plainly(spelled, [])
     assert state(log) == 'cached'
 
 
 CHANGES = {
     'add': lambda root: touch(root / 'new.jpg'),
     'add deep down': lambda root: touch(root / 'c/d/new.jpg'),
-    'add to a folder without pictures': lambda root: touch(root / 'd/new.jpg'),
+    'add to a folder without images': lambda root: touch(root / 'd/new.jpg'),
     'remove': lambda root: os.remove(root / 'c/a.bmp'),
     'rename': lambda root: os.rename(root / 'c/d/e.webp', root / 'c/d/f.webp'),
     'hide': lambda root: os.rename(root / 'b.jpg', root / '.b.jpg'),
@@ -152,22 +152,22 @@ def keep_time(folder, change):
 
 @pytest.mark.parametrize('change', CHANGES)
 def test_a_change_in_any_folder_is_seen(root, cache, log, change):
-    before = paths(list_pictures(root, cache))
+    before = paths(list_images(root, cache))
     CHANGES[change](Path(root))
     time.sleep(2 * TICK)
-    after = paths(list_pictures(root, cache))
+    after = paths(list_images(root, cache))
     assert state(log) == 'anew'
     assert after == plainly(root, [])
     assert after != before
-    assert paths(list_pictures(root, cache)) == after
+    assert paths(list_images(root, cache)) == after
     assert state(log) == 'cached'
 
 
 def test_the_log_says_how_many_folders_changed_and_the_first(root, cache, log):
-    list_pictures(root, cache)
+    list_images(root, cache)
     touch(f'{root}/z/z/new.jpg')
     touch(f'{root}/d/new.jpg')
-    list_pictures(root, cache)
+    list_images(root, cache)
     file = cache_file(root, cache)
     assert re.fullmatch(rf'14 images below {re.escape(root)} \(.*\), listed in \d+\.\d s', log[0])
     count = len(list_anew(root)[1])
@@ -178,14 +178,14 @@ def test_the_log_says_how_many_folders_changed_and_the_first(root, cache, log):
 
 
 def test_the_log_names_the_file_that_a_listing_was_taken_from(root, cache, log):
-    list_pictures(root, cache)
-    list_pictures(root, cache)
+    list_images(root, cache)
+    list_images(root, cache)
     file = cache_file(root, cache)
     assert os.path.dirname(file) == cache
     assert log[1].startswith(f'14 images below {root} (')
     assert log[1].endswith(f'), from the listing cached in {file} (remove it to list anew)')
     os.remove(file)
-    list_pictures(root, cache)
+    list_images(root, cache)
     assert state(log) == 'anew'
 
 
@@ -193,14 +193,14 @@ def test_a_folder_that_changed_just_before_it_was_listed_is_not_believed_until_i
     root, cache, log, monkeypatch
 ):
     monkeypatch.setattr(directory_walk, 'SETTLED', 2)
-    list_pictures(root, cache)
-    list_pictures(root, cache)
+    list_images(root, cache)
+    list_images(root, cache)
     assert ' was being changed when it was listed (' in log[-2]
     assert state(log) == 'anew'
     monkeypatch.setattr(directory_walk, 'SETTLED', TICK)
-    list_pictures(root, cache)
+    list_images(root, cache)
     assert state(log) == 'anew'
-    list_pictures(root, cache)
+    list_images(root, cache)
     assert state(log) == 'cached'
 
 
@@ -241,22 +241,22 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize('damage', DAMAGES)
-def test_a_damaged_file_is_listed_anew_and_mended(root, cache, log, damage, tmp_path):
+def test_a_damaged_file_is_listed_anew_and_fixed(root, cache, log, damage, tmp_path):
     file = cache_file(root, cache)
-    list_pictures(root, cache)
-    list_pictures(str(tmp_path / 'elsewhere'), cache)
+    list_images(root, cache)
+    list_images(str(tmp_path / 'elsewhere'), cache)
     change, reason = DAMAGES[damage]
     change(file, cache_file(str(tmp_path / 'elsewhere'), cache))
-    assert paths(list_pictures(root, cache)) == plainly(root, [])
+    assert paths(list_images(root, cache)) == plainly(root, [])
     assert re.search(f'{re.escape(file)} cannot be used: .*{reason}.*; listing anew$', log[-2])
     assert state(log) == 'anew'
-    list_pictures(root, cache)
+    list_images(root, cache)
     assert state(log) == 'cached'
 
 
 def test_a_folder_in_the_place_of_the_file_is_no_error(root, cache, log):
     os.makedirs(cache_file(root, cache))
-    assert paths(list_pictures(root, cache)) == plainly(root, [])
+    assert paths(list_images(root, cache)) == plainly(root, [])
     assert log[-1] == f'listings of folders cannot be kept in {cache} for the next start: Is a directory {LEFT}'
     assert os.listdir(cache) == [os.path.basename(cache_file(root, cache))]
 
@@ -264,7 +264,7 @@ def test_a_folder_in_the_place_of_the_file_is_no_error(root, cache, log):
 def test_a_cache_folder_that_cannot_be_is_told_once(root, tmp_path, log):
     touch(tmp_path / 'file')
     for folder in (root, root, f'{root}/c'):
-        assert paths(list_pictures(folder, str(tmp_path / 'file/cache'))) == plainly(folder, [])
+        assert paths(list_images(folder, str(tmp_path / 'file/cache'))) == plainly(folder, [])
     assert [line for line in log if ', listed in' not in line] == [
         f'listings of folders cannot be kept in {tmp_path}/file/cache for the next start: Not a directory'
     ]
@@ -275,30 +275,30 @@ def test_a_full_disk_leaves_nothing_behind(root, cache, log, monkeypatch):
         raise OSError(28, 'No space left on device')
 
     monkeypatch.setattr(array_file.os, 'fsync', full)
-    assert paths(list_pictures(root, cache)) == plainly(root, [])
+    assert paths(list_images(root, cache)) == plainly(root, [])
     assert log[-1].endswith(f'for the next start: No space left on device {LEFT}')
     assert os.listdir(cache) == []
 
 
 def test_nothing_is_kept_of_small_folders(root, cache, log, monkeypatch):
     monkeypatch.setattr(file_list, 'KEPT_FROM', 15)
-    list_pictures(root, cache)
+    list_images(root, cache)
     assert not os.path.exists(cache)
     touch(f'{root}/new.jpg')
-    list_pictures(root, cache)
+    list_images(root, cache)
     assert len(os.listdir(cache)) == 1
     os.remove(f'{root}/new.jpg')
-    list_pictures(root, cache)
+    list_images(root, cache)
     assert os.listdir(cache) == []
 
 
 def test_the_cache_is_off_when_asked_and_below_the_home_folder_otherwise(root, tmp_path, log, monkeypatch):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'xdg'))
-    list_pictures(root, False)
+    list_images(root, False)
     assert not os.path.exists(tmp_path / 'xdg')
-    list_pictures(root)
+    list_images(root)
     assert os.listdir(tmp_path / 'xdg/mixmae_mm/listings') == [os.path.basename(cache_file(root))]
-    list_pictures(root, False)
+    list_images(root, False)
     assert state(log) == 'anew'
     monkeypatch.delenv('XDG_CACHE_HOME')
     monkeypatch.setenv('HOME', '/home/someone')
@@ -307,18 +307,18 @@ def test_the_cache_is_off_when_asked_and_below_the_home_folder_otherwise(root, t
 
 
 def test_what_depends_on_the_endings_goes_by_them(root, cache, log, monkeypatch):
-    list_pictures(root, cache)
+    list_images(root, cache)
     monkeypatch.setattr(file_list, 'EXTENSIONS', ('.md',))
-    assert paths(list_pictures(root, cache)) == [f'{root}/d/readme.md']
+    assert paths(list_images(root, cache)) == [f'{root}/d/readme.md']
 
 
 @pytest.fixture(params=['anew', 'mapped', 'chosen'])
-def random_pictures(request, root, cache):
+def images(request, root, cache):
     """A listing and the list that it stands for."""
     if request.param == 'anew':
         found = list_anew(root)[0]
     else:
-        found = list_pictures(root, cache)
+        found = list_images(root, cache)
         assert found.source
     plain = [dict(img_path=path) for path in plainly(root, [])]
     if request.param == 'chosen':
@@ -326,8 +326,8 @@ def random_pictures(request, root, cache):
     return found, plain
 
 
-def test_indices_and_slices_are_those_of_a_list(pictures):
-    found, plain = pictures
+def test_indices_and_slices_are_those_of_a_list(images):
+    found, plain = images
     count = len(plain)
     assert [found[i] for i in range(-count, count)] == plain * 2
     bounds = (None, 0, 1, 3, -2, count, count + 5, -count - 5)
@@ -340,34 +340,34 @@ def test_indices_and_slices_are_those_of_a_list(pictures):
 
 
 @pytest.mark.parametrize('beyond', [0, 7])
-def test_there_is_nothing_beyond_the_ends(pictures, beyond):
-    found, plain = pictures
+def test_there_is_nothing_beyond_the_ends(images, beyond):
+    found, plain = images
     for index in (len(plain) + beyond, -len(plain) - 1 - beyond):
-        with pytest.raises(IndexError, match=f'^there is no picture {index}: the listing of .* holds {len(plain)}$'):
+        with pytest.raises(IndexError, match=f'^there is no image {index}: the listing of .* holds {len(plain)}$'):
             found[index]
         with pytest.raises(IndexError, match=f'were asked for: the listing of .* holds {len(plain)}$'):
             found.take([0, index])
 
 
-def test_a_picture_given_can_be_changed_without_changing_the_listing(pictures):
-    found, plain = pictures
+def test_an_image_given_can_be_changed_without_changing_the_listing(images):
+    found, plain = images
     found[0]['img_path'] = 'other'
     assert found[0] == plain[0]
 
 
-def test_copies_share_the_memory_and_pickles_hold_the_same(pictures):
-    found, plain = pictures
+def test_copies_share_the_memory_and_pickles_hold_the_same(images):
+    found, plain = images
     assert copy.deepcopy(found) is found
     for same in (copy.copy(found), pickle.loads(pickle.dumps(found)), pickle.loads(pickle.dumps(found[2:]))[::-1]):
         assert list(same) in (plain, plain[2:][::-1])
 
 
 def test_a_pickle_names_the_file_only_while_it_is_the_same(root, cache, log):
-    found, before = list_pictures(root, cache), plainly(root, [])
+    found, before = list_images(root, cache), plainly(root, [])
     assert found.paths.tobytes()[:30] not in pickle.dumps(found)
     in_time = pickle.dumps(found)
     touch(f'{root}/new.jpg')
-    assert len(list_pictures(root, cache)) == 15
+    assert len(list_images(root, cache)) == 15
     assert paths(pickle.loads(pickle.dumps(found))) == before
     with pytest.raises(ValueError, match=r'was replaced while a process that uses it was starting; start again$'):
         pickle.loads(in_time)
@@ -376,7 +376,7 @@ def test_a_pickle_names_the_file_only_while_it_is_the_same(root, cache, log):
 
 
 def test_a_process_of_its_own_reads_the_pickle(root, cache):
-    found = list_pictures(root, cache)
+    found = list_images(root, cache)
     ensure_server()
     with ProcessPoolExecutor(1, CONTEXT) as pool:
         assert pool.submit(paths, found).result() == plainly(root, [])
@@ -407,14 +407,14 @@ def test_who_reads_while_others_write_gets_all_of_the_one_or_the_other(tmp_path)
 def test_a_file_that_is_right_already_is_not_replaced(root, cache):
     """Others may have it mapped, on another machine even."""
     file = cache_file(root, cache)
-    first = list_pictures(root, cache)
+    first = list_images(root, cache)
     before = os.stat(file).st_ino
     assert file_list.keep(*list_anew(root), file).source == first.source
     assert os.stat(file).st_ino == before
 
 
 def dataset(root, cache, **settings):
-    return PictureFolder(root, cache=cache, **settings)
+    return ImageFolder(root, cache=cache, **settings)
 
 
 def infos(dataset):
@@ -444,9 +444,9 @@ def test_a_dataset_reaches_back_from_the_end(root, cache):
     assert dataset(root, cache).get_data_info(-1) == dict(img_path=plainly(root, [])[-1], sample_idx=13)
 
 
-class Bitmaps(PictureFolder):
+class Bitmaps(ImageFolder):
     def filter_data(self):
-        return [picture for picture in self.data_list if picture['img_path'].endswith('.bmp')]
+        return [image for image in self.data_list if image['img_path'].endswith('.bmp')]
 
 
 def test_a_dataset_can_filter(root, cache):
@@ -475,7 +475,7 @@ def test_what_is_left_out_is_counted_and_said_again_from_the_cache(root, cache, 
     time.sleep(2 * TICK)
     left_out = r'; \d+ files \(.*2 \.heic.*\) left out\)'
     for _ in range(2):
-        found = list_pictures(root, cache)
+        found = list_images(root, cache)
         assert re.search(r'\d+ \.jpg.*' + left_out, log[-1])
         assert found.contents in log[-1]
     assert state(log) == 'cached'

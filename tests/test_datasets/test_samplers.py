@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmengine.dataset import BaseDataset, ConcatDataset, DefaultSampler, InfiniteSampler, RepeatDataset
 
-from mixmae_mm.datasets import PictureFolder, SeededIndex, SeededInfiniteSampler, SeededSampler, SeedSample
+from mixmae_mm.datasets import ImageFolder, SeededIndex, SeededInfiniteSampler, SeededSampler, SeedSample
 from mixmae_mm.utils.seed import fold
 
 
@@ -123,8 +123,8 @@ def test_a_sample_drawn_in_place_of_one_given_up_follows_from_the_first_ones_see
 
 
 @pytest.mark.parametrize('wrap', [lambda x: ConcatDataset([x, x]), lambda x: RepeatDataset(x, times=2)])
-def test_seeds_reach_a_wrapped_dataset(picture_folder, wrap):
-    folder = PictureFolder(picture_folder, pipeline=[SeedSample(), lambda results: results['sample_idx']])
+def test_seeds_reach_a_wrapped_dataset(image_folder, wrap):
+    folder = ImageFolder(image_folder, pipeline=[SeedSample(), lambda results: results['sample_idx']])
     index = wrap(folder)[SeededIndex(len(folder) + 1, seed=8)]
     assert (index, index.seed) == (1, 8)
 

@@ -1,4 +1,4 @@
-"""Samples of labelled datasets whose files or masks are broken, skipped by the pipeline they go through."""
+"""Samples of labeled datasets whose files or masks are broken, skipped by the pipeline they go through."""
 
 import pickle
 
@@ -7,8 +7,8 @@ import pytest
 from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
 from mmengine.structures import BaseDataElement
 
-from mixmae_mm.datasets.skip_corrupt import mask_fault, skip_unreadable
-from mixmae_mm.engine.hooks.corrupt_images import unreadable_counts
+from mixmae_mm.datasets.skip_corrupt import mask_fault, skip_corrupt
+from mixmae_mm.engine.hooks.corrupt_images import corrupt_counts
 
 
 class LoadNumber:
@@ -47,24 +47,24 @@ class Texts(BaseDataset):
 
 def test_in_evaluation_the_next_sound_sample_stands_in_and_is_marked():
     dataset = Texts(['1', '?', '?', '4'], test_mode=True)
-    skip_unreadable(dataset, evaluating=True, num_classes=None)
+    skip_corrupt(dataset, evaluating=True, num_classes=None)
     values = [dataset[index]['inputs'] for index in range(4)]
     marks = [dataset[index]['data_samples'].get('left_out') for index in range(4)]
     assert values == [1, 1 / 4, 1 / 4, 1 / 4]
     assert marks == [None, dict(img_path='/data/1', img_id=11), dict(img_path='/data/2', img_id=12), None]
-    assert dataset.pipeline.unreadable.flags.tolist() == [False, True, True, False]
+    assert dataset.pipeline.corrupt.flags.tolist() == [False, True, True, False]
 
 
 def test_the_last_sample_is_stood_in_for_by_the_first():
     dataset = Texts(['2', '?'])
-    skip_unreadable(dataset, evaluating=True, num_classes=None)
+    skip_corrupt(dataset, evaluating=True, num_classes=None)
     assert dataset[1]['inputs'] == 1 / 2
 
 
 def test_in_training_another_is_drawn():
     np.random.seed(0)
     dataset = Texts(['1', '?', '2'])
-    skip_unreadable(dataset, evaluating=False, num_classes=None)
+    skip_corrupt(dataset, evaluating=False, num_classes=None)
     drawn = [dataset[1] for _ in range(20)]
     assert {one['inputs'] for one in drawn} == {1, 1 / 2}
     assert all('left_out' not in one['data_samples'] for one in drawn)
@@ -72,7 +72,7 @@ def test_in_training_another_is_drawn():
 
 def test_what_a_transform_raises_that_does_not_load_goes_on():
     dataset = Texts(['1', '0'])
-    skip_unreadable(dataset, evaluating=False, num_classes=None)
+    skip_corrupt(dataset, evaluating=False, num_classes=None)
     with pytest.raises(ZeroDivisionError):
         dataset[1]
 
@@ -80,7 +80,7 @@ def test_what_a_transform_raises_that_does_not_load_goes_on():
 @pytest.mark.parametrize('evaluating', [True, False])
 def test_nothing_readable(evaluating):
     dataset = Texts(['?', '!'])
-    skip_unreadable(dataset, evaluating, num_classes=None)
+    skip_corrupt(dataset, evaluating, num_classes=None)
     with pytest.raises(
         ValueError, match=r'none of the 2 samples can be read, the last: /data/.: ValueError: could not'
     ):
@@ -97,33 +97,33 @@ def test_masks_with_other_labels_or_sizes_are_broken_samples():
         dataset = Texts(['1', '2'], [sound + np.uint8(3), sound])
         if of_mmseg:
             dataset.reduce_zero_label = False
-        skip_unreadable(dataset, evaluating=True, num_classes=3)
+        skip_corrupt(dataset, evaluating=True, num_classes=3)
         assert [dataset[index]['inputs'] for index in (0, 1)] == expected
 
 
 def test_datasets_that_are_repeated_and_joined():
     joined, repeated = ConcatDataset([Texts(['1', '?']), Texts(['?', '4'])]), RepeatDataset(Texts(['?', '2']), times=2)
     for dataset in (joined, repeated):
-        skip_unreadable(dataset, evaluating=True, num_classes=None)
+        skip_corrupt(dataset, evaluating=True, num_classes=None)
     assert [joined[index]['inputs'] for index in range(4)] == [1, 1, 1 / 4, 1 / 4]
     assert [repeated[index]['inputs'] for index in range(4)] == [1 / 2] * 4
-    flags = [count.flags.tolist() for dataset in (joined, repeated) for count in unreadable_counts(dataset)]
+    flags = [count.flags.tolist() for dataset in (joined, repeated) for count in corrupt_counts(dataset)]
     assert flags == [[False, True], [True, False], [True, False]]
 
 
 def test_workers_of_any_kind_get_it():
     dataset = Texts(['1', '?'])
-    skip_unreadable(dataset, evaluating=True, num_classes=None)
+    skip_corrupt(dataset, evaluating=True, num_classes=None)
     assert pickle.loads(pickle.dumps(dataset))[1]['inputs'] == 1
 
 
 def test_what_is_broken_in_one_split_does_not_count_for_another(tmp_path):
     train, val = Texts(['?'] * 15 + ['1'] * 185, data_root='/data'), Texts(['?', '1'] + ['1'] * 98, data_root='/data')
     for dataset in (train, val):
-        skip_unreadable(dataset, evaluating=True, num_classes=None)
-        dataset.pipeline.unreadable.list_in(str(tmp_path / 'list.txt'))
+        skip_corrupt(dataset, evaluating=True, num_classes=None)
+        dataset.pipeline.corrupt.list_in(str(tmp_path / 'list.txt'))
     assert train[0]['inputs'] == val[0]['inputs'] == 1  # 15 of 200 and 1 of 100, where 16 of 100 were too many
     more = Texts(['?'] * 11 + ['1'] * 89, data_root='/data')
-    skip_unreadable(more, evaluating=True, num_classes=None)
-    with pytest.raises(ValueError, match=r"11 of 100 pictures of '/data' \(11.0%\) cannot be read"):
+    skip_corrupt(more, evaluating=True, num_classes=None)
+    with pytest.raises(ValueError, match=r"11 of 100 images of '/data' \(11.0%\) cannot be read"):
         more[0]

@@ -1,16 +1,16 @@
-"""Two processes on the CPU train one model on different pictures with different assignments."""
+"""Two processes on the CPU train one model on different images with different assignments."""
 
 
 import pytest
 import torch
-from micro_training import PICTURES, finish, in_two, make_config
+from micro_training import IMAGES, finish, in_two, make_config
 from mmengine.config import Config
 
 from mixmae_mm.registry import MODELS
 
 pytestmark = pytest.mark.slow
 
-EPOCHS, ITERATIONS = 3, 2  # of 2 processes x 8 pictures
+EPOCHS, ITERATIONS = 3, 2  # of 2 processes x 8 images
 
 
 @pytest.fixture(scope='module')
@@ -54,13 +54,13 @@ def test_weights_end_equal(ranks):
     assert all(torch.equal(value, two['weights'][name]) for name, value in one['weights'].items())
 
 
-def test_ranks_share_out_the_pictures_of_each_epoch(ranks):
+def test_ranks_share_out_the_images_of_each_epoch(ranks):
     (one, two), *_ = ranks
     for epoch in range(EPOCHS):
         steps = slice(epoch * ITERATIONS, (epoch + 1) * ITERATIONS)
-        seen = [{name for batch in rank['pictures'][steps] for name in batch} for rank in (one, two)]
-        assert [len(names) for names in seen] == [PICTURES // 2, PICTURES // 2]
-        assert len(seen[0] | seen[1]) == PICTURES
+        seen = [{name for batch in rank['images'][steps] for name in batch} for rank in (one, two)]
+        assert [len(names) for names in seen] == [IMAGES // 2, IMAGES // 2]
+        assert len(seen[0] | seen[1]) == IMAGES
 
 
 def test_ranks_draw_assignments_of_their_own(ranks):
@@ -71,6 +71,6 @@ def test_ranks_draw_assignments_of_their_own(ranks):
     assert len({tuple(draw.flatten().tolist()) for draw in one['assignments']}) > 1
 
 
-def test_pictures_of_both_ranks_are_counted_and_one_rank_prints(ranks):
-    lines = [line for line in ranks[1].splitlines() if 'pictures_per_second' in line]
+def test_images_of_both_ranks_are_counted_and_one_rank_prints(ranks):
+    lines = [line for line in ranks[1].splitlines() if 'images_per_second' in line]
     assert len(lines) == EPOCHS * ITERATIONS - 1  # the first line has no iteration before it

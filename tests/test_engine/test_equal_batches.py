@@ -1,4 +1,4 @@
-"""One large batch, the same in parts one after another, and the same shared out among processes: the same weights."""
+"""One large batch, the same in parts one after another, and the same sharded among processes: the same weights."""
 
 import faulthandler
 import os
@@ -19,7 +19,7 @@ from mixmae_mm.engine.strategies import wrap_blocks
 from mixmae_mm.mixing import MixedImages
 
 STEPS, BATCH = 3, 8
-METHODS = {'MixMAE': tiny_model, 'MixedAE': tiny_mixedae, 'MAE': lambda: tiny_mixedae(num_sources=1, hidden_ratio=0.75)}
+METHODS = {'MixMAE': tiny_model, 'MixedAE': tiny_mixedae, 'MAE': lambda: tiny_mixedae(num_sources=1, mask_ratio=0.75)}
 
 
 def build(method):

@@ -1,4 +1,4 @@
-"""Runs that share weights and optimiser out among processes end like those that do not, and go on from each other."""
+"""Runs that share weights and optimizer out among processes end like those that do not, and go on from each other."""
 
 import copy
 import faulthandler
@@ -36,7 +36,7 @@ MIDDLE, LAST = 'epoch_2.pth', 'epoch_3.pth'
 
 
 def write_config(folder, strategy=None, more=''):
-    """Write a config into `folder`, which holds the pictures, with a strategy's settings and more lines."""
+    """Write a config into `folder`, which holds the images, with a strategy's settings and more lines."""
     path = folder / f'{strategy or "copies"}.py'
     text = (folder / 'micro.py').read_text() + SETTINGS + WATCHED + more
     if strategy:
@@ -46,7 +46,7 @@ def write_config(folder, strategy=None, more=''):
 
 
 def train(folder, strategy=None, name=None, resume=None, more='', **environment):
-    """Train in two processes; the work folder. `resume` is a checkpoint, copied into it, to go on from."""
+    """Train in two processes; the work_dir. `resume` is a checkpoint, copied into it, to go on from."""
     work_dir = folder / (name or strategy or 'copies')
     work_dir.mkdir()
     options = []
@@ -74,7 +74,7 @@ def copies(folder):
 
 @pytest.fixture(scope='module')
 def sharded(folder):
-    """The same run with the model shared out."""
+    """The same run with the model sharded."""
     return train(folder, 'fsdp')
 
 
@@ -83,7 +83,7 @@ def load(path):
 
 
 def check_same(found, expected):
-    """Compare weights and optimisers."""
+    """Compare weights and optimizers."""
     assert found['state_dict'].keys() == expected['state_dict'].keys()
     for name, value in expected['state_dict'].items():
         torch.testing.assert_close(found['state_dict'][name], value, atol=1e-5, rtol=1e-5)
@@ -97,12 +97,12 @@ def check_same(found, expected):
 
 
 def settings(optimizer):
-    """List what an optimiser's groups have set, beside which parameters."""
+    """List what an optimizer's groups have set, beside which parameters."""
     return [{key: value for key, value in group.items() if key != 'params'} for group in optimizer['param_groups']]
 
 
 def in_order(optimizer):
-    """List the states of an optimiser's parameters as its groups do."""
+    """List the states of an optimizer's parameters as its groups do."""
     return [optimizer['state'][key] for group in optimizer['param_groups'] for key in group['params']]
 
 
@@ -119,7 +119,7 @@ def test_the_first_process_watches_whole_models_alone(copies, sharded):
     for name in ('ReconstructionHook', 'OnlineEvaluationHook'):
         assert log.count(f'{name}: 3 round(s) took') == 1
         assert f'{name} failed' not in log
-        assert other.count(f'{name}: stays out: the model is shared out among processes') == 1
+        assert other.count(f'{name}: stays out: the model is sharded among processes') == 1
     assert len(list(copies.glob('*/vis_data/vis_image/*.png'))) == 3
     assert not list(sharded.glob('*/vis_data/vis_image/*.png'))
 
@@ -176,7 +176,7 @@ SCALED = dict(
 
 
 def share_out(rank, folder, port):
-    """Build optimisers by the strategy in a process of its own; note their settings, or the error."""
+    """Build optimizers by the strategy in a process of its own; note their settings, or the error."""
     faulthandler.dump_traceback_later(100, exit=True)
     os.environ.update(LOCAL_RANK='0', WORLD_SIZE='4')
     distributed.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=0, world_size=1)
@@ -227,7 +227,7 @@ def test_the_rate_is_scaled_once_by_processes_images_and_accumulated_iterations(
 
 
 @pytest.mark.parametrize('name', ['LARS', 'Adagrad'])
-def test_optimisers_that_look_at_whole_tensors_are_refused(noted, name):
+def test_optimizers_that_look_at_whole_tensors_are_refused(noted, name):
     assert noted[name].startswith(f'{name} looks at whole tensors, of which each process has a part under FSDP')
 
 

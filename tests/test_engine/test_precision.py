@@ -140,7 +140,7 @@ def test_single_precision_where_mixed_cannot_be_had(wrapper_on, capsys, device, 
 
 @pytest.mark.parametrize('amp', [False, True])
 def test_what_a_run_on_a_cpu_wrote_out_asks_for_bfloat16(wrapper_on, amp):
-    """A config in a work folder is trained again: there, on a GPU, and on a CPU that cannot."""
+    """A config in a work_dir is trained again: there, on a GPU, and on a CPU that cannot."""
     assert wrapper_on('modern CPU', amp, type=OURS) == dict(type=OURS)
     assert wrapper_on('modern CPU', amp, type=CpuAmpOptimWrapper) == dict(type=OURS)
     assert wrapper_on('GPU', amp, type=OURS) == UNSCALED

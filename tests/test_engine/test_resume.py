@@ -35,7 +35,7 @@ def test_epochs_resumed_at_their_boundary_end_alike(tmp_path, straight, loader):
 
 @pytest.mark.parametrize('loader', LOADERS[:2])
 def test_iterations_resumed_in_mid_epoch_end_alike(tmp_path, straight, loader):
-    # 6 iterations see every picture once: the checkpoint of iteration 10 lies in the second round.
+    # 6 iterations see every image once: the checkpoint of iteration 10 lies in the second round.
     resumed = train(tmp_path, 13, loader, by_epoch=False)
     assert straight[ITERATIONS]['meta']['iter'] == resumed['meta']['iter'] == 24
     assert trained_alike(straight[ITERATIONS], resumed) == ALIKE
@@ -50,7 +50,7 @@ def test_without_either_kind_of_seeding_the_weights_differ(tmp_path, missing):
 
 
 def draws_of_two_epochs(folder, seed_sample):
-    """Collect what the loader's workers drew for each picture, in two epochs of a new training."""
+    """Collect what the loader's workers drew for each image, in two epochs of a new training."""
     config = toy_config(folder, num_workers=2, seed_sample=seed_sample, train_cfg=dict(by_epoch=True, max_epochs=1))
     runner = run_until(config)
     epochs = []

@@ -6,7 +6,7 @@ from mixmae_mm.evaluation.functional.linear_probe import probe_accuracy
 
 
 def clusters(count, spread, classes=3, dims=5, seed=0):
-    """Points around a centre a class, with features of very different size, one of them always the same."""
+    """Points around a center a class, with features of very different size, one of them always the same."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % classes
     points = torch.eye(classes, dims)[labels] + spread * torch.randn(count, dims, generator=generator)
@@ -31,7 +31,7 @@ def test_sizes_and_offsets_of_features_do_not_matter():
     assert probe_accuracy(known * scale + offset, labels, asked * scale + offset, truth, 3) == plain
 
 
-def test_more_features_than_pictures_are_shrunk_and_not_learnt_by_heart():
+def test_more_features_than_images_are_shrunk_and_not_learnt_by_heart():
     generator = torch.Generator().manual_seed(0)
     labels, truth = torch.arange(40) % 2, torch.arange(400) % 2
     known, asked = (torch.randn(n, 200, generator=generator) for n in (40, 400))
@@ -41,17 +41,17 @@ def test_more_features_than_pictures_are_shrunk_and_not_learnt_by_heart():
 
 
 def solve(features, targets, strength, left_out=None):
-    """Ridge regression with an intercept by the normal equations, without one picture; strengths count all pictures."""
+    """Ridge regression with an intercept by the normal equations, without one image; strengths count all images."""
     rows = [i for i in range(len(features)) if i != left_out]
     x, y = features[rows], targets[rows]
-    centre, mean = x.mean(0), y.mean(0)
-    x, y = x - centre, y - mean
+    center, mean = x.mean(0), y.mean(0)
+    x, y = x - center, y - mean
     penalty = strength * len(features) * torch.eye(x.shape[1], dtype=x.dtype)
     weights = torch.linalg.solve(x.T @ x + penalty, x.T @ y)
-    return weights, mean - centre @ weights
+    return weights, mean - center @ weights
 
 
-def test_the_strength_is_the_one_that_leaving_pictures_out_would_choose():
+def test_the_strength_is_the_one_that_leaving_images_out_would_choose():
     for seed in range(4):
         generator = torch.Generator().manual_seed(seed)
         features = torch.randn(14, 6, generator=generator).double()

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from mixmae_mm.evaluation import feature_spread, mean_cosine, rank_me
+from mixmae_mm.evaluation import feature_std, mean_cosine, rank_me
 
 
 def test_rank_by_hand():
@@ -24,7 +24,7 @@ def test_rank_and_spread_do_not_depend_on_the_scale_and_rank_not_on_a_rotation()
     features = torch.randn(40, 6) * torch.tensor([5.0, 3, 1, 1, 0.1, 0.01])
     turn = torch.linalg.qr(torch.randn(6, 6))[0]
     assert rank_me(features @ turn * 1000) == pytest.approx(rank_me(features), rel=1e-4)
-    assert feature_spread(features * 1000) == pytest.approx(feature_spread(features), rel=1e-5)
+    assert feature_std(features * 1000) == pytest.approx(feature_std(features), rel=1e-5)
 
 
 def test_spread_and_cosine_by_loops():
@@ -40,20 +40,20 @@ def test_spread_and_cosine_by_loops():
         for j in range(12)
         if i != j
     ]
-    assert feature_spread(features) == pytest.approx(sum(spreads) / 5 * math.sqrt(5), rel=1e-5)
+    assert feature_std(features) == pytest.approx(sum(spreads) / 5 * math.sqrt(5), rel=1e-5)
     assert mean_cosine(features) == pytest.approx(sum(cosines) / len(cosines), rel=1e-5)
 
 
 def test_collapse_shows_and_so_does_its_opposite():
     same = torch.randn(1, 64).repeat(100, 1) * torch.rand(100, 1)
-    assert feature_spread(same) == pytest.approx(0, abs=1e-6)
+    assert feature_std(same) == pytest.approx(0, abs=1e-6)
     assert mean_cosine(same) == pytest.approx(1, abs=1e-6)
     everywhere = torch.randn(5000, 64)
-    assert feature_spread(everywhere) == pytest.approx(1, abs=0.01)
+    assert feature_std(everywhere) == pytest.approx(1, abs=0.01)
     assert mean_cosine(everywhere) == pytest.approx(0, abs=0.01)
 
 
-@pytest.mark.parametrize('measure', [rank_me, feature_spread, mean_cosine])
+@pytest.mark.parametrize('measure', [rank_me, feature_std, mean_cosine])
 def test_what_is_not_finite_is_named(measure):
     with pytest.raises(ValueError, match='^features are not finite: has the training diverged'):
         measure(torch.tensor([[1.0, 2.0], [math.nan, 0.0]]))
@@ -62,5 +62,5 @@ def test_what_is_not_finite_is_named(measure):
 def test_what_has_no_rank_and_no_pair_is_refused():
     with pytest.raises(ValueError, match='^all features are 0, and have no rank'):
         rank_me(torch.zeros(3, 4))
-    with pytest.raises(ValueError, match=r'^1 picture\(s\) make no pair'):
+    with pytest.raises(ValueError, match=r'^1 image\(s\) make no pair'):
         mean_cosine(torch.ones(1, 4))

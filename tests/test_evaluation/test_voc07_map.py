@@ -24,7 +24,7 @@ def test_against_loops(seed):
     assert eleven_point_precision(scores, shown.long()) == pytest.approx(sum(best) / 11, rel=1e-5)
 
 
-def test_pictures_in_which_a_class_is_hard_to_see_are_left_out_for_it():
+def test_images_in_which_a_class_is_hard_to_see_are_left_out_for_it():
     metric = ElevenPointPrecision()
     samples = [
         dict(pred_score=torch.tensor([0.5, 0.0]), gt_label=torch.tensor([0]), gt_label_difficult=[]),

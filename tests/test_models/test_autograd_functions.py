@@ -151,7 +151,7 @@ def by_autograd(model, loss_of):
     return {name: torch.zeros_like(learning[name]) if g is None else g for name, g in zip(learning, grads, strict=True)}
 
 
-@pytest.mark.parametrize('config', [tiny_model(), tiny_mixedae(), tiny_mixedae(1, hidden_ratio=0.75)])
+@pytest.mark.parametrize('config', [tiny_model(), tiny_mixedae(), tiny_mixedae(1, mask_ratio=0.75)])
 def test_whole_models_give_torch_func_the_same_gradients(config):
     model = MODELS.build(config).train()
     images = model.data_preprocessor(dict(inputs=[torch.randn(3, 32, 32) for _ in range(8)]), True)['inputs']

@@ -80,8 +80,8 @@ def test_renaming_sources_changes_nothing():
 def test_order_and_length_change_nothing():
     features, labels = torch.randn(3, 20, 6), torch.randint(0, 4, (3, 20))
     order = torch.randperm(20)
-    stretched = features[:, order] * (torch.rand(3, 20, 1) + 0.5)
-    torch.testing.assert_close(loss()(features, labels), loss()(stretched, labels[:, order]))
+    resized = features[:, order] * (torch.rand(3, 20, 1) + 0.5)
+    torch.testing.assert_close(loss()(features, labels), loss()(resized, labels[:, order]))
 
 
 def test_one_map_serves_all_groups():

@@ -8,7 +8,7 @@ from mixmae_mm.models import MixingDataPreprocessor
 
 
 def named_batch(batch=8, size=64, channels=3):
-    """Pictures in which every pixel holds the picture's number."""
+    """Images in which every pixel holds the image's number."""
     numbers = torch.arange(batch, dtype=torch.uint8).view(-1, 1, 1, 1)
     return dict(inputs=numbers.expand(batch, channels, size, size).contiguous(), data_samples=['sample'] * batch)
 
@@ -18,24 +18,24 @@ def plain(**settings):
     return MixingDataPreprocessor(mean=[0.0] * 3, std=[1.0] * 3, **settings)
 
 
-def test_normalising_by_hand():
+def test_normalizing_by_hand():
     image = torch.tensor([[[[124]], [[116]], [[104]]]], dtype=torch.uint8)
     out = MixingDataPreprocessor()(dict(inputs=image))['inputs']
     expected = [(124 - 123.675) / 58.395, (116 - 116.28) / 57.12, (104 - 103.53) / 57.375]
     torch.testing.assert_close(out.flatten(), torch.tensor(expected))
 
 
-def test_bgr_pictures_are_turned_first():
+def test_bgr_images_are_turned_first():
     image = torch.tensor([[[[1]], [[2]], [[3]]]], dtype=torch.uint8)
     out = MixingDataPreprocessor(mean=[10, 20, 30], std=[1, 1, 1], bgr_to_rgb=True)(dict(inputs=image))['inputs']
     assert out.flatten().tolist() == [3 - 10, 2 - 20, 1 - 30]
 
 
-def test_denormalising_gives_the_pictures_back():
+def test_denormalizing_gives_the_images_back():
     preprocessor = MixingDataPreprocessor()
-    pictures = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
-    assert torch.equal(preprocessor.denormalise(preprocessor.normalise(pictures)), pictures)
-    assert preprocessor.denormalise(torch.full((3, 1, 1), 99.0)).flatten().tolist() == [255, 255, 255]
+    images = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
+    assert torch.equal(preprocessor.denormalize(preprocessor.normalize(images)), images)
+    assert preprocessor.denormalize(torch.full((3, 1, 1), 99.0)).flatten().tolist() == [255, 255, 255]
 
 
 def test_outside_training_images_stay_plain():
@@ -70,7 +70,7 @@ def test_groups_may_have_maps_of_their_own():
 
 
 def test_the_hidden_ratio_reaches_the_map():
-    mixed = plain(hidden_ratio=0.25)(named_batch(2, size=224), training=True)['inputs']
+    mixed = plain(mask_ratio=0.25)(named_batch(2, size=224), training=True)['inputs']
     assert (mixed.assignment == 1).sum() == 12
 
 
@@ -91,7 +91,7 @@ def test_any_number_of_channels(channels):
     torch.testing.assert_close(out.sources[1, 0, :, 0, 0], torch.tensor(expected))
 
 
-def test_a_list_of_pictures_is_stacked():
+def test_a_list_of_images_is_stacked():
     batch = dict(inputs=list(named_batch(4)['inputs']))
     assert torch.equal(plain()(batch)['inputs'], plain()(named_batch(4))['inputs'])
 
@@ -100,13 +100,13 @@ def test_a_list_of_pictures_is_stacked():
     ('batch', 'settings', 'message'),
     [
         (named_batch(7), {}, 'batch of 7 images cannot be split into groups of 2: make batch_size a multiple of 2'),
-        (named_batch(4, size=100), {}, 'pictures of 100 x 100 pixels cannot be cut into cells of 32 x 32'),
-        (named_batch(4, channels=1), {}, 'pictures have 1 channels, but mean and std are for 3'),
+        (named_batch(4, size=100), {}, 'images of 100 x 100 pixels cannot be cut into cells of 32 x 32'),
+        (named_batch(4, channels=1), {}, 'images have 1 channels, but mean and std are for 3'),
         (named_batch(4, size=32), dict(num_sources=4), '1 cells with a hidden ratio of None cannot be split among 4'),
         (
             dict(inputs=[torch.zeros(3, 32, 32), torch.zeros(3, 32, 64)]),
             {},
-            r'pictures of one batch differ in shape \(C, H, W\): \[\(3, 32, 32\), \(3, 32, 64\)\]',
+            r'images of one batch differ in shape \(C, H, W\): \[\(3, 32, 32\), \(3, 32, 64\)\]',
         ),
     ],
 )
@@ -118,10 +118,10 @@ def test_what_it_refuses(batch, settings, message):
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        (dict(num_sources=1), 'one source leaves nothing to reconstruct: set hidden_ratio'),
+        (dict(num_sources=1), 'one source leaves nothing to reconstruct: set mask_ratio'),
         (dict(num_sources=0), 'mixing takes sources and cells of 1 pixel or more, got 0 and 32'),
         (dict(cell_size=0), 'mixing takes sources and cells of 1 pixel or more, got 2 and 0'),
-        (dict(hidden_ratio=0.5, shares=(0.5, 0.5)), r'hidden_ratio 0.5 and shares \(0.5, 0.5\) say the same'),
+        (dict(mask_ratio=0.5, shares=(0.5, 0.5)), r'mask_ratio 0.5 and shares \(0.5, 0.5\) say the same'),
     ],
 )
 def test_mixing_nothing_is_refused(settings, message):
@@ -130,7 +130,7 @@ def test_mixing_nothing_is_refused(settings, message):
 
 
 def test_one_source_is_masked():
-    settings = dict(num_sources=1, hidden_ratio=0.75, take_turns=False, shared_assignment=False, cell_size=16)
+    settings = dict(num_sources=1, mask_ratio=0.75, take_turns=False, shared_assignment=False, cell_size=16)
     mixed = plain(**settings)(named_batch(), training=True)['inputs']
     images = named_batch()['inputs'].float()
     hidden = (mixed.assignment == NOBODY).repeat_interleave(16, 1).repeat_interleave(16, 2)

@@ -1,11 +1,11 @@
-"""Encoders on large pictures and padded batches: the same features alone or padded, windows, wide windows, pyramids."""
+"""Encoders on large images and padded batches: the same features alone or padded, windows, wide windows, pyramids."""
 
 import pytest
 import torch
 from torch.nn import functional as F
 
 from mixmae_mm.models import MixedAEViT, MixMIMSwin, ViTPyramid
-from mixmae_mm.models.utils.padding import blank_pixels, find_pictures, place_table
+from mixmae_mm.models.utils.padding import blank_pixels, find_images, place_table
 from mixmae_mm.models.utils.pos_embed import resize_table
 
 PAD = -1000.0
@@ -41,16 +41,16 @@ ENCODERS = {
 }
 
 
-def batch(pictures, canvas):
-    return torch.stack([F.pad(x, (0, canvas[1] - x.shape[2], 0, canvas[0] - x.shape[1]), value=PAD) for x in pictures])
+def batch(images, canvas):
+    return torch.stack([F.pad(x, (0, canvas[1] - x.shape[2], 0, canvas[0] - x.shape[1]), value=PAD) for x in images])
 
 
 def check_alone_equals_padded(encoder, sizes, canvas):
-    pictures = [torch.randn(3, *size) for size in sizes]
+    images = [torch.randn(3, *size) for size in sizes]
     with torch.no_grad():
-        together = encoder(batch(pictures, canvas))
-        for index, picture in enumerate(pictures):
-            for padded, alone in zip(together, encoder(picture[None]), strict=True):
+        together = encoder(batch(images, canvas))
+        for index, image in enumerate(images):
+            for padded, alone in zip(together, encoder(image[None]), strict=True):
                 height, width = alone.shape[-2:]
                 torch.testing.assert_close(padded[index, :, :height, :width], alone[0], rtol=1e-4, atol=1e-5)
                 outside = padded[index].clone()
@@ -66,8 +66,8 @@ def test_features_do_not_depend_on_padding(name, canvas):
 
 @pytest.mark.parametrize('name', ENCODERS)
 @pytest.mark.parametrize('size', [(100, 84), (33, 65), (97, 31)])
-def test_what_a_picture_fills_in_part_has_features(name, size):
-    """Merged tokens belong to the picture if their first one does: the last row and column of every stage too."""
+def test_what_an_image_fills_in_part_has_features(name, size):
+    """Merged tokens belong to the image if their first one does: the last row and column of every stage too."""
     strides = (4, 8, 16, 32) if 'swin' in name else (16, 16)
     for pad_value, canvas in ((PAD, size), (PAD, (128, 128)), (None, size)):
         encoder = ENCODERS[name]()
@@ -85,39 +85,39 @@ def test_features_of_real_sizes_do_not_depend_on_padding(name):
     check_alone_equals_padded(ENCODERS[name](), SIZES, (800, 1344))
 
 
-def test_without_a_pad_value_padding_is_picture():
-    picture = torch.randn(3, 64, 64)
+def test_without_a_pad_value_padding_is_image():
+    image = torch.randn(3, 64, 64)
     encoder = swin(pad_value=None)
     with torch.no_grad():
-        padded, alone = encoder(F.pad(picture, (0, 64))[None])[0], encoder(picture[None])[0]
+        padded, alone = encoder(F.pad(image, (0, 64))[None])[0], encoder(image[None])[0]
     assert not torch.allclose(padded[..., :16], alone, atol=1e-3)
 
 
 def test_pooling_leaves_padding_out():
     encoder = vit(out_indices=(2,), final='mean')
     encoder.fc_norm = torch.nn.Identity()  # which would not see a factor
-    pictures = [torch.randn(3, 64, 40), torch.randn(3, 128, 128)]
+    images = [torch.randn(3, 64, 40), torch.randn(3, 128, 128)]
     with torch.no_grad():
-        together = encoder(batch(pictures, (128, 128)))[0]
-        alone = torch.cat([encoder(picture[None])[0] for picture in pictures])
+        together = encoder(batch(images, (128, 128)))[0]
+        alone = torch.cat([encoder(image[None])[0] for image in images])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
-def test_pictures_are_measured_by_their_padding():
+def test_images_are_measured_by_their_padding():
     images = torch.full((3, 2, 6, 8), PAD)
     images[0, 1, :4, :5] = 1.0
     images[1, 0, 5, 7] = PAD + 1
-    assert find_pictures(images, PAD).tolist() == [[4, 5], [6, 8], [6, 8]]  # the last holds nothing: taken as whole
-    assert find_pictures(images, None) == (6, 8)
-    assert find_pictures(torch.randn(2, 3, 6, 8), PAD) == (6, 8)
-    assert find_pictures(images[1:], PAD) == (6, 8)
+    assert find_images(images, PAD).tolist() == [[4, 5], [6, 8], [6, 8]]  # the last holds nothing: taken as whole
+    assert find_images(images, None) == (6, 8)
+    assert find_images(torch.randn(2, 3, 6, 8), PAD) == (6, 8)
+    assert find_images(images[1:], PAD) == (6, 8)
     blank = blank_pixels(images[:1], torch.tensor([(4, 5)]))
     assert torch.equal(blank[0, 0, :4, :5], torch.full((4, 5), PAD))
     assert blank.sum() == 20 + 20 * PAD
 
 
-def test_tables_are_stretched_on_the_device_as_by_pytorch():
-    """By the sizes (4, 6) of the table itself to the bit, and to none above or below the picture's own sides."""
+def test_tables_are_resized_on_the_device_as_by_pytorch():
+    """By the sizes (4, 6) of the table itself to the bit, and to none above or below the image's own sides."""
     table, sizes, canvas = torch.randn(1, 24, 8), torch.tensor([(4, 6), (1, 1), (9, 13), (3, 2), (8, 12)]), (9, 13)
     placed = place_table(table, (4, 6), sizes, canvas)
     assert placed.shape == (5, *canvas, 8)
@@ -129,7 +129,7 @@ def test_tables_are_stretched_on_the_device_as_by_pytorch():
     assert place_table(table.bfloat16(), (4, 6), sizes, canvas).dtype == torch.bfloat16
 
 
-def test_a_trained_table_learns_from_each_picture_what_it_learns_from_it_alone():
+def test_a_trained_table_learns_from_each_image_what_it_learns_from_it_alone():
     table, sizes = torch.randn(1, 24, 8, requires_grad=True), [(4, 6), (9, 13), (3, 2)]
     weights = torch.randn(3, 9, 13, 8)
     (together,) = torch.autograd.grad((place_table(table, (4, 6), torch.tensor(sizes), (9, 13)) * weights).sum(), table)
@@ -142,11 +142,11 @@ def test_a_trained_table_learns_from_each_picture_what_it_learns_from_it_alone()
 
 def affected(encoder, size, level):
     """Tell which places of a map change when the upper left pixel does."""
-    picture = torch.randn(1, 3, size, size)
-    other = picture.clone()
+    image = torch.randn(1, 3, size, size)
+    other = image.clone()
     other[..., 0, 0] += 1
     with torch.no_grad():
-        return (encoder(picture)[level] != encoder(other)[level]).any(dim=1)[0]
+        return (encoder(image)[level] != encoder(other)[level]).any(dim=1)[0]
 
 
 def test_windows_keep_to_themselves_and_wide_blocks_look_further():
@@ -167,8 +167,8 @@ def test_wide_tables_are_made_for_their_window_and_loaded_from_narrow_ones():
     assert [len(table) for table in tables] == [15**2, 23**2]
     encoder.load_state_dict(swin().state_dict())
     narrow = swin().layers[2].blocks[1].attn.relative_position_bias_table
-    stretched = F.interpolate(narrow.T.reshape(1, 2, 15, 15), size=(23, 23), mode='bicubic', align_corners=False)
-    torch.testing.assert_close(tables[1], stretched[0].flatten(1).T)
+    resized = F.interpolate(narrow.T.reshape(1, 2, 15, 15), size=(23, 23), mode='bicubic', align_corners=False)
+    torch.testing.assert_close(tables[1], resized[0].flatten(1).T)
 
 
 def test_wide_blocks_that_there_are_not():
@@ -217,13 +217,13 @@ def test_a_windowed_vit_has_no_cls_and_mixes_nothing():
 
 @pytest.mark.parametrize('name', ENCODERS)
 def test_recomputing_changes_no_gradient(name):
-    pictures = batch([torch.randn(3, 83, 125), torch.randn(3, 96, 64)], (96, 128))
+    images = batch([torch.randn(3, 83, 125), torch.randn(3, 96, 64)], (96, 128))
     gradients = []
     for with_cp in (False, True):
         encoder = ENCODERS[name]()
         for part in (encoder, *getattr(encoder, 'layers', ())):
             part.with_cp = with_cp
-        sum(x.square().sum() for x in encoder(pictures)).backward()
+        sum(x.square().sum() for x in encoder(images)).backward()
         gradients.append([p.grad for p in encoder.parameters() if p.requires_grad])
     for plain, recomputed in zip(*gradients, strict=True):
         torch.testing.assert_close(plain, recomputed)

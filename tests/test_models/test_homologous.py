@@ -156,7 +156,7 @@ def told(assignment, extra):
 
 
 def both_ways(rule, query, key):
-    """Give the precision by the rule's choice, and by its own way of attending."""
+    """Return the precision by the rule's choice, and by its own way of attending."""
     rule(query, key)
     chosen = rule.precision.item()
     rule.attend(query, key, torch.randn_like(key))
@@ -191,7 +191,7 @@ def test_precision_by_hand():
 
 
 def attended(inputs, ratio, extra, dtype=torch.float32, way=TopKeys.attend):
-    """Give what comes of homologous attention, and the gradients of query, key and value."""
+    """Return what comes of homologous attention, and the gradients of query, key and value."""
     leaves = [x.to(dtype, copy=True).requires_grad_() for x in inputs]
     out = way(TopKeys(ratio, extra), *leaves)
     (out.float() * torch.arange(out.numel()).view(out.shape).sin()).sum().backward()

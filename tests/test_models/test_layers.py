@@ -1,4 +1,4 @@
-"""Stochastic depth, and the lean two-layer perceptron."""
+"""Stochastic depth, and the lean two-layer MLP."""
 
 import pytest
 import torch

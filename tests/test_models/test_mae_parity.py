@@ -20,7 +20,7 @@ def build(config):
                 type='mixmae_mm.MixingDataPreprocessor',
                 num_sources=1,
                 cell_size=patch,
-                hidden_ratio=config['mask_ratio'],
+                mask_ratio=config['mask_ratio'],
                 take_turns=False,
                 shared_assignment=False,
             ),
@@ -110,7 +110,7 @@ def test_hidden_patches_do_not_reach_the_encoder(case):
     assert pixels.grad[~hidden].any()
 
 
-def test_the_official_initialisation():
+def test_the_official_initialization():
     """Position tables exactly; weights by their spread."""
     stored = load_reference('mae_pretrain_micro.pt')
     model = build(stored['config'] | dict(embed_dim=64, img_size=64))

@@ -52,7 +52,7 @@ def build(sources=4, contrast=True, preprocessor=None, neck=None, head=None, pro
     ).eval()
 
 
-def random_pictures(batch=8):
+def random_images(batch=8):
     return torch.randn(batch, 3, SIZE, SIZE)
 
 
@@ -62,7 +62,7 @@ def mixture(sources=4, groups=2):
     return MixedImages(mix_images(images, assignment), images, assignment)
 
 
-def hidden_pixels(images):
+def masked_pixels(images):
     """Tell which pixels of each source a mixture hides: bool (G, K, 1, H, W)."""
     names = torch.arange(images.sources.shape[1]).view(1, -1, 1, 1)
     hidden = images.assignment[:, None] != names
@@ -83,7 +83,7 @@ def test_what_is_logged_and_what_is_summed():
 @pytest.mark.parametrize(('sources', 'batch'), [(2, 4), (3, 6), (4, 8), (8, 8)])
 def test_ratios_and_shares_that_do_not_divide(sources, batch):
     model = build(sources)
-    images = model.data_preprocessor.mix(random_pictures(batch))
+    images = model.data_preprocessor.mix(random_images(batch))
     assert images.mixed.shape == (batch // sources, 3, SIZE, SIZE)
     counts = torch.stack([(images.assignment == k).flatten(1).sum(1) for k in range(sources)], 1)
     assert (counts.sum(1) == 64).all()
@@ -93,7 +93,7 @@ def test_ratios_and_shares_that_do_not_divide(sources, batch):
 
 
 def test_every_group_has_a_map_of_its_own():
-    assignment = build().data_preprocessor.mix(random_pictures(16)).assignment
+    assignment = build().data_preprocessor.mix(random_images(16)).assignment
     assert len({tuple(row) for row in assignment.flatten(1).tolist()}) == 4
 
 
@@ -124,7 +124,7 @@ def test_predictions_of_shown_cells_do_not_count_unless_asked():
     changed = predictions.clone()
     shown = images.assignment.flatten(1)[:, None] == torch.arange(4).view(1, -1, 1)
     changed[shown] += 5
-    head, all_cells = build().head, build(head=dict(hidden_only=False)).head
+    head, all_cells = build().head, build(head=dict(masked_only=False)).head
     one, other = (head.loss(p, images)['loss_reconstruction'] for p in (predictions, changed))
     assert torch.equal(one, other)
     one, other = (all_cells.loss(p, images)['loss_reconstruction'] for p in (predictions, changed))
@@ -145,7 +145,7 @@ def test_order_in_the_group_does_not_matter():
 
 def test_hidden_pixels_reach_no_prediction():
     model, images = build(), mixture()
-    changed = torch.where(hidden_pixels(images), torch.randn_like(images.sources) * 3, images.sources)
+    changed = torch.where(masked_pixels(images), torch.randn_like(images.sources) * 3, images.sources)
     again = MixedImages(mix_images(changed, images.assignment), changed, images.assignment)
     assert torch.equal(model.decode(again), model.decode(images))
 
@@ -155,12 +155,12 @@ def test_no_gradient_to_hidden_pixels_of_the_input():
     sources = images.sources.clone().requires_grad_()
     losses = model.loss(images._replace(mixed=mix_images(sources, images.assignment)))
     (losses['loss_reconstruction'] + losses['loss_contrastive']).backward()
-    hidden = hidden_pixels(images).expand_as(sources)
+    hidden = masked_pixels(images).expand_as(sources)
     assert not sources.grad[hidden].any()
     assert sources.grad[~hidden].all()
 
 
-def test_cls_is_copied_to_all_pictures_of_its_group_only():
+def test_cls_is_copied_to_all_images_of_its_group_only():
     model, images = build(), mixture()
     encoded = model.encode(images)
     before = model.decode(images, encoded)
@@ -207,9 +207,9 @@ def test_projections_of_no_channels_are_refused():
 
 def test_taking_turns_shows_every_patch_once():
     model = build(preprocessor=dict(take_turns=True))
-    images = model.data_preprocessor.mix(random_pictures(8))
+    images = model.data_preprocessor.mix(random_images(8))
     assert images.sources.shape[:2] == (8, 4)
-    shown = torch.stack([torch.where(hidden_pixels(images)[:4, k], 0, images.sources[:4, k]) for k in range(4)], 1)
+    shown = torch.stack([torch.where(masked_pixels(images)[:4, k], 0, images.sources[:4, k]) for k in range(4)], 1)
     total = torch.zeros(4, 3, SIZE, SIZE)
     for turn in range(4):
         for k in range(4):
@@ -220,7 +220,7 @@ def test_taking_turns_shows_every_patch_once():
 
 def test_uneven_shares_with_cells_of_nobody():
     model = build(2, preprocessor=dict(shares=(0.5, 0.25)))
-    images = model.data_preprocessor.mix(random_pictures(4))
+    images = model.data_preprocessor.mix(random_images(4))
     for name, count in ((0, 32), (1, 16), (NOBODY, 16)):
         assert ((images.assignment == name).flatten(1).sum(1) == count).all()
     encoded = model.encode(images)
@@ -246,24 +246,24 @@ def test_different_numbers_of_sources_are_refused():
         build(4, preprocessor=dict(num_sources=2))
 
 
-def test_predictions_are_pictures():
+def test_predictions_are_images():
     model, images = build(), mixture()
     result = model(images, mode='predict')
-    hidden = hidden_pixels(images).expand_as(images.sources)
+    hidden = masked_pixels(images).expand_as(images.sources)
     assert torch.equal(result.reconstructed[~hidden], result.sources[~hidden])
     assert (result.reconstructed[hidden] != result.sources[hidden]).float().mean() > 0.5
     assert result.reconstructed.dtype == torch.uint8
 
 
 def test_steps_lower_the_loss_and_raise_the_precision():
-    """On pictures of one colour each, sources are easily told apart."""
+    """On images of one color each, sources are easily told apart."""
     model = build().train()
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
     torch.manual_seed(1)
     found = []
     for _ in range(60):
-        colours = torch.randn(16, 3, 1, 1).expand(-1, -1, SIZE, SIZE)
-        losses = model.loss(model.data_preprocessor.mix(colours + 0.1 * torch.randn(16, 3, SIZE, SIZE)))
+        colors = torch.randn(16, 3, 1, 1).expand(-1, -1, SIZE, SIZE)
+        losses = model.loss(model.data_preprocessor.mix(colors + 0.1 * torch.randn(16, 3, SIZE, SIZE)))
         optimizer.zero_grad()
         (losses['loss_reconstruction'] + 10 * losses['loss_contrastive']).backward()
         optimizer.step()

@@ -21,7 +21,7 @@ def stock_vit(vit, images):
     p = dict(vit.named_parameters())
     eps = vit.norm.eps
 
-    def normalise(x, name):
+    def normalize(x, name):
         return F.layer_norm(x, x.shape[-1:], p[f'{name}.weight'], p[f'{name}.bias'], eps)
 
     def linear(x, name):
@@ -33,13 +33,13 @@ def stock_vit(vit, images):
     outputs = []
     for block in range(vit.arch.depth):
         name = f'blocks.{block}'
-        qkv = linear(normalise(x, f'{name}.norm1'), f'{name}.attn.qkv')
+        qkv = linear(normalize(x, f'{name}.norm1'), f'{name}.attn.qkv')
         q, k, v = qkv.reshape(*x.shape[:2], 3, vit.arch.num_heads, -1).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
         x = x + linear(mixed, f'{name}.attn.proj')
-        x = x + linear(F.gelu(linear(normalise(x, f'{name}.norm2'), f'{name}.mlp.fc1')), f'{name}.mlp.fc2')
+        x = x + linear(F.gelu(linear(normalize(x, f'{name}.norm2'), f'{name}.mlp.fc1')), f'{name}.mlp.fc2')
         outputs.append(x)
-    return outputs, normalise(x, 'norm')
+    return outputs, normalize(x, 'norm')
 
 
 def to_map(tokens, side=4):
@@ -263,7 +263,7 @@ def test_depths_of_parameters():
         assert vit.get_layer_depth(f'backbone.{name}', 'backbone.') == (layer, 5)
 
 
-def test_position_tables_of_other_sizes_are_stretched_on_loading():
+def test_position_tables_of_other_sizes_are_resized_on_loading():
     large = build(img_size=48)
     small = build()
     small.load_state_dict(large.state_dict())

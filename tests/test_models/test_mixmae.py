@@ -72,10 +72,10 @@ def test_reconstructions_show_what_was_shown_and_predict_the_rest():
     blank = head.reconstruct(torch.zeros_like(truth), images)
     shown = images.assignment[0].repeat_interleave(32, 0).repeat_interleave(32, 1)
     assert torch.equal(blank[0, 0][:, shown == 0], images.sources[0, 0][:, shown == 0])
-    first_hidden = (images.assignment[0].flatten() == 1).nonzero()[0].item()
-    row, column = divmod(first_hidden, 2)
+    first_masked = (images.assignment[0].flatten() == 1).nonzero()[0].item()
+    row, column = divmod(first_masked, 2)
     cell = blank[0, 0, :, row * 32 : row * 32 + 32, column * 32 : column * 32 + 32]
-    torch.testing.assert_close(cell, cells[0, 0, first_hidden].mean().expand_as(cell), atol=1e-5, rtol=0)
+    torch.testing.assert_close(cell, cells[0, 0, first_masked].mean().expand_as(cell), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize('sources', [2, 3, 4])
@@ -102,7 +102,7 @@ def test_decoder_refuses_maps_off_the_grid():
         decoder((torch.randn(1, 8, 4, 4),), random_assignment(1, (2, 2), 2), 2)
 
 
-def test_decoder_stretches_its_positions_to_other_grids():
+def test_decoder_resizes_its_positions_to_other_grids():
     decoder = MixDecoder(8, grid_size=2, cell_size=4, embed_dims=16, depth=1, num_heads=2).eval()
     fitting = MixDecoder(8, grid_size=(3, 4), cell_size=4, embed_dims=16, depth=1, num_heads=2).eval()
     fitting.load_state_dict(decoder.state_dict())
@@ -141,7 +141,7 @@ def test_stock_encoders_can_stand_in(backbone):
     assert first.grad.abs().sum() > 0
 
 
-def test_decoder_position_table_is_stretched_on_loading():
+def test_decoder_position_table_is_resized_on_loading():
     small, large = (MixDecoder(8, grid_size=g, embed_dims=16, depth=1, num_heads=2) for g in (2, 4))
     large.load_state_dict(small.state_dict(), strict=True)
     maps = small.decoder_pos_embed.view(1, 2, 2, 16).permute(0, 3, 1, 2)
@@ -152,7 +152,7 @@ def test_decoder_position_table_is_stretched_on_loading():
 def test_modes():
     model = build_pretrainer(MICRO).eval()
     pixels = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
-    images = model.data_preprocessor.normalise(pixels)
+    images = model.data_preprocessor.normalize(pixels)
     maps = model(images, mode='tensor')
     assert torch.equal(maps[0], model.backbone(images)[0])
     torch.manual_seed(1)
@@ -176,13 +176,13 @@ def test_a_small_batch_is_learnt():
     torch.manual_seed(0)
     model = build_pretrainer(MICRO | dict(decoder_dim=32, embed_dim=16, num_heads=[1, 1, 2, 2])).train()
     images = draw(groups=4)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     losses = []
     for _ in range(60):
         loss = model(images, mode='loss')['loss_reconstruction']
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(loss.item())
     assert 1.0 < losses[0] < 1.6
     assert losses[-1] < 0.7 * losses[0]

@@ -41,14 +41,14 @@ def test_padding_inside_windows_is_not_seen():
     torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
 
 
-def test_pixels_beyond_the_picture_do_not_matter():
-    """A picture of 100 x 90 is filled up to 128 x 96: the filling may hold anything."""
+def test_pixels_beyond_the_image_do_not_matter():
+    """An image of 100 x 90 is filled up to 128 x 96: the filling may hold anything."""
     encoder = tiny(out_indices=(0, 1, 2, 3)).eval()
-    picture = torch.randn(1, 3, 100, 90)
-    before = encoder(picture)
+    image = torch.randn(1, 3, 100, 90)
+    before = encoder(image)
     seen = []
     hook = encoder.patch_embed.register_forward_hook(lambda module, args, out: seen.append(out) or garbage(out))
-    after = encoder(picture)
+    after = encoder(image)
     hook.remove()
     assert seen[0].shape == (1, 32, 24, 16)
     for one, other in zip(before, after, strict=True):
@@ -149,7 +149,7 @@ def test_drop_path_grows_linearly_over_the_blocks():
     assert rates == pytest.approx([0.1 * i / 11 for i in range(12)])
 
 
-def test_initialisation_is_the_official_one():
+def test_initialization_is_the_official_one():
     with torch.device('cpu'):
         encoder = MixMIMSwin('base')
     assert encoder.layers[0].blocks[0].attn.qkv.weight.std().item() == pytest.approx(0.0624, rel=0.02)
@@ -185,11 +185,11 @@ def test_what_no_output_needs_is_neither_run_nor_trained(out_indices):
 
 @pytest.mark.parametrize(('size', 'cells'), [(128, 8), (100, 4), (100, 2)])
 def test_cells_that_the_last_stride_cuts_are_refused(size, cells):
-    with pytest.raises(ValueError, match=f'pictures of {size} x {size} pixels with {cells} x {cells} cells do not go'):
+    with pytest.raises(ValueError, match=f'images of {size} x {size} pixels with {cells} x {cells} cells do not go'):
         tiny()(torch.randn(1, 3, size, size), torch.zeros(1, cells, cells, dtype=torch.int64))
 
 
-def test_weights_of_another_shape_of_the_same_length_are_stretched():
+def test_weights_of_another_shape_of_the_same_length_are_resized():
     square, wide = tiny(128), tiny((64, 256))
     wide.load_state_dict(square.state_dict(), strict=True)
     maps = square.absolute_pos_embed.view(1, 32, 32, 16).permute(0, 3, 1, 2)
@@ -208,7 +208,7 @@ def test_weights_can_be_assigned_to_a_model_without_memory():
     assert not any(tensor.is_meta for tensor in empty.state_dict().values())
 
 
-def test_loading_into_other_windows_stretches_the_tables():
+def test_loading_into_other_windows_resizes_the_tables():
     weights = load_reference('mixmim_finetune_micro.pt')['state_dict']
     config = dict(load_reference('mixmim_finetune_micro.pt')['config'], img_size=96, window_size=[6, 6, 6, 3])
     encoder = build_encoder(config)
@@ -222,15 +222,15 @@ def test_loading_into_other_windows_stretches_the_tables():
     assert torch.equal(encoder.absolute_pos_embed, expected)
 
 
-def test_a_larger_picture_sees_stretched_positions():
+def test_a_larger_image_sees_resized_positions():
     encoder = tiny(64).eval()
     own = place_table(encoder.absolute_pos_embed, encoder.grid, (16, 16), (16, 16))
     assert torch.equal(own.flatten(1, 2), encoder.absolute_pos_embed)
-    stretched = place_table(encoder.absolute_pos_embed, encoder.grid, (24, 20), (24, 24))
+    resized = place_table(encoder.absolute_pos_embed, encoder.grid, (24, 20), (24, 24))
     maps = encoder.absolute_pos_embed.view(1, 16, 16, 16).permute(0, 3, 1, 2)
     expected = torch.nn.functional.interpolate(maps, (24, 20), mode='bicubic').permute(0, 2, 3, 1)
-    assert torch.equal(stretched[:, :, :20], expected)
-    assert not stretched[:, :, 20:].any()
+    assert torch.equal(resized[:, :, :20], expected)
+    assert not resized[:, :, 20:].any()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Multiply-adds of the plain encoders' pre-training, per clean picture (specification, section 6)."""
+"""Multiply-adds of the plain encoders' pre-training, per clean image (specification, section 6)."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def build(arch, sources, contrast=None, **backbone):
     config = dict(
         type='mixmae_mm.MixedAE',
         data_preprocessor=dict(
-            type='mixmae_mm.MixingDataPreprocessor', hidden_ratio=None if sources > 1 else 0.75, **preprocessor
+            type='mixmae_mm.MixingDataPreprocessor', mask_ratio=None if sources > 1 else 0.75, **preprocessor
         ),
         backbone=dict(type='mixmae_mm.MixedAEViT', arch=arch, num_sources=sources, **backbone),
         neck=dict(type='mixmae_mm.MixDecoder', in_channels=DIMS[arch], grid_size=14, cell_size=16, cls_token=True),
@@ -30,9 +30,9 @@ def build(arch, sources, contrast=None, **backbone):
 
 @torch.no_grad()
 def giga_multiply_adds(model):
-    pictures = torch.zeros(model.data_preprocessor.num_sources, 3, 224, 224)
-    mixed = model.eval().data_preprocessor.mix(pictures)
-    return multiply_adds(lambda: model.loss(mixed)) / len(pictures) / 1e9
+    images = torch.zeros(model.data_preprocessor.num_sources, 3, 224, 224)
+    mixed = model.eval().data_preprocessor.mix(images)
+    return multiply_adds(lambda: model.loss(mixed)) / len(images) / 1e9
 
 
 @pytest.mark.slow
@@ -46,7 +46,7 @@ def test_mixing_costs_no_more_than_mae_and_recognition_less_than_one_percent(mon
     mae = giga_multiply_adds(build('base', 1, attention='global'))
     naive = giga_multiply_adds(build('base', 4, attention='global', segment_embedding=False)) / mae
     mixedae = giga_multiply_adds(build('base', 4, dict(type='mixmae_mm.HomologousContrastiveLoss'))) / mae
-    # pixels are mixed before they are embedded: one embedding a mixture, not one a picture
+    # pixels are mixed before they are embedded: one embedding a mixture, not one an image
     embedding = 3 * 196 * 768 * 768 / 4 / 1e9 / mae
     assert naive + embedding == pytest.approx(1.007, abs=0.002)
     contrast = 196 * 196 * 768 / 4 / 1e9 / mae  # keys are chosen by logits that attention has anyway

@@ -11,7 +11,7 @@ CASES = {
     'windows across cells': dict(ARCH, img_size=224, window_size=[14, 14, 14, 7]),
     'windows in cells': dict(ARCH, img_size=128, window_size=[4, 4, 4, 2]),
     'padded windows, not square': dict(ARCH, img_size=(160, 96), window_size=[14, 12, 7, 4]),
-    'picture larger than built for': dict(ARCH, img_size=96, window_size=[12, 12, 6, 3]),
+    'image larger than built for': dict(ARCH, img_size=96, window_size=[12, 12, 6, 3]),
 }
 
 

@@ -1,4 +1,4 @@
-"""Position tables: the official values, and how they are stretched."""
+"""Position tables: the official values, and how they are resized."""
 
 import pytest
 import torch
@@ -36,34 +36,34 @@ def test_channels_must_be_a_multiple_of_four():
 
 def test_rows_and_columns_are_not_swapped():
     rows = torch.randn(4)[:, None].expand(4, 6).reshape(1, 24, 1)
-    stretched = resize_table(rows, (4, 6), (8, 9)).view(8, 9)
-    torch.testing.assert_close(stretched, stretched[:, :1].expand(8, 9))
-    assert stretched[:, 0].std() > 0.1
+    resized = resize_table(rows, (4, 6), (8, 9)).view(8, 9)
+    torch.testing.assert_close(resized, resized[:, :1].expand(8, 9))
+    assert resized[:, 0].std() > 0.1
 
 
 def test_stretching_differs_from_making_anew():
-    """The official code stretches; for 56 -> 96 a table made anew is up to 2.02 away."""
-    stretched = resize_table(sin_cos_table((56, 56), 128), (56, 56), (96, 96))
-    gap = (stretched - sin_cos_table((96, 96), 128)).abs().max().item()
+    """The official code resizes; for 56 -> 96 a table made anew is up to 2.02 away."""
+    resized = resize_table(sin_cos_table((56, 56), 128), (56, 56), (96, 96))
+    gap = (resized - sin_cos_table((96, 96), 128)).abs().max().item()
     assert gap == pytest.approx(2.02, abs=0.01)
 
 
-def test_relative_tables_are_stretched_as_maps_of_each_head():
+def test_relative_tables_are_resized_as_maps_of_each_head():
     table = torch.randn(27 * 27, 4)
-    stretched = resize_relative_table(table, (14, 14), (16, 12))
-    assert stretched.shape == (31 * 23, 4)
+    resized = resize_relative_table(table, (14, 14), (16, 12))
+    assert resized.shape == (31 * 23, 4)
     maps = torch.nn.functional.interpolate(
         table.T.reshape(1, 4, 27, 27), size=(31, 23), mode='bicubic', align_corners=False
     )
-    assert torch.equal(stretched, maps.reshape(4, -1).T)
+    assert torch.equal(resized, maps.reshape(4, -1).T)
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-def test_tables_in_half_precision_are_stretched_in_float32(dtype):
+def test_tables_in_half_precision_are_resized_in_float32(dtype):
     table, biases = torch.randn(1, 13 * 13, 64).to(dtype), torch.randn(27 * 27, 64).to(dtype)
-    stretched = resize_table(table, (13, 13), (31, 29)), resize_relative_table(biases, (14, 14), (24, 23))
+    resized = resize_table(table, (13, 13), (31, 29)), resize_relative_table(biases, (14, 14), (24, 23))
     single = resize_table(table.float(), (13, 13), (31, 29)), resize_relative_table(biases.float(), (14, 14), (24, 23))
-    for one, expected in zip(stretched, single, strict=True):
+    for one, expected in zip(resized, single, strict=True):
         assert torch.equal(one, expected.to(dtype))
 
 

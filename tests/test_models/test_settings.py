@@ -95,15 +95,15 @@ def test_lists_come_in_many_forms():
     [
         (tiny_model, 'neck', dict(in_channels=3), "^the encoder's last map has 64 channels, and the decoder is for 3"),
         (tiny_model, 'neck', dict(cls_token=True), '^cls_token is set, but the encoder gives no CLS token: '),
-        (tiny_model, 'neck', dict(image_channels=1), '^16 cells of 64 numbers are predicted, for pictures of '),
+        (tiny_model, 'neck', dict(image_channels=1), '^16 cells of 64 numbers are predicted, for images of '),
         (tiny_model, 'neck', dict(grid_size=(-1, -1)), r'^a size is a whole number, .* got \(-1, -1\)$'),
         (tiny_model, 'backbone', dict(img_size=(32, 1.5)), r'^a size is a whole number, .* got \(32, 1.5\)$'),
-        (tiny_model, 'backbone', dict(in_channels=1), '^pictures have 3 channels, and the encoder is for 1: '),
+        (tiny_model, 'backbone', dict(in_channels=1), '^images have 3 channels, and the encoder is for 1: '),
         (tiny_mixedae, 'backbone', dict(num_sources=0), '^num_sources must be a whole number, 1 or more, got 0$'),
         (tiny_model, 'data_preprocessor', dict(mean=127.5), f'^mean {LIST} 127.5$'),
         (tiny_model, 'data_preprocessor', dict(std=(1, 0, 1)), r'^std\[1\] must be a positive number, got 0$'),
         (tiny_model, 'data_preprocessor', dict(shares=0.5), f'^shares {LIST} 0.5$'),
-        (tiny_model, 'data_preprocessor', dict(hidden_ratio='x'), "^hidden_ratio must be a finite number, got 'x'$"),
+        (tiny_model, 'data_preprocessor', dict(mask_ratio='x'), "^mask_ratio must be a finite number, got 'x'$"),
     ],
 )
 def test_each_is_told_of_in_words(method, part, setting, said):

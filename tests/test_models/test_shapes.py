@@ -1,4 +1,4 @@
-"""Pre-training on pictures that are not square, of any number of bands, and mixed in blocks of cells."""
+"""Pre-training on images that are not square, of any number of bands, and mixed in blocks of cells."""
 
 import pytest
 import torch
@@ -46,7 +46,7 @@ def mixedae(num_sources=4, **settings):
 
 
 def mae(**settings):
-    return mixedae(num_sources=1, hidden_ratio=0.75, **settings)
+    return mixedae(num_sources=1, mask_ratio=0.75, **settings)
 
 
 def build(config):
@@ -55,7 +55,7 @@ def build(config):
     return MODELS.build(config)
 
 
-def random_pictures(number):
+def random_images(number):
     return torch.randint(0, 256, (number, BANDS, *SIZE), dtype=torch.uint8)
 
 
@@ -68,7 +68,7 @@ def test_a_step_reaches_every_weight(method, block_size):
     if method is mixmae and block_size == 2:
         pytest.skip('7 cells cannot be cut into blocks of 2')
     model = build(method(block_size=block_size))
-    images = model.data_preprocessor(dict(inputs=random_pictures(4)), training=True)['inputs']
+    images = model.data_preprocessor(dict(inputs=random_images(4)), training=True)['inputs']
     assert tuple(images.assignment.shape[1:]) == CELLS[method]
     losses = model(images, mode='loss')
     sum(value for name, value in losses.items() if name.startswith('loss')).backward()
@@ -77,9 +77,9 @@ def test_a_step_reaches_every_weight(method, block_size):
     assert not [name for name, grad in trained.items() if grad is None or not grad.isfinite().all() or not grad.any()]
 
 
-def test_nothing_of_one_picture_gets_into_the_features_of_the_other():
+def test_nothing_of_one_image_gets_into_the_features_of_the_other():
     model = build(mixmae()).eval()
-    images = model.data_preprocessor(dict(inputs=random_pictures(2)), training=True)['inputs']
+    images = model.data_preprocessor(dict(inputs=random_images(2)), training=True)['inputs']
     pixels = images.assignment.repeat_interleave(32, 1).repeat_interleave(32, 2)[:, None]
     with torch.no_grad():
         before = model.backbone(images.mixed, images.assignment)[-1]
@@ -92,14 +92,14 @@ def test_nothing_of_one_picture_gets_into_the_features_of_the_other():
 
 def test_reconstructions_keep_what_is_shown_where_it_is():
     model = build(mae())
-    images = model.data_preprocessor(dict(inputs=random_pictures(2)), training=True)['inputs']
+    images = model.data_preprocessor(dict(inputs=random_images(2)), training=True)['inputs']
     with torch.no_grad():
         restored = model.head.reconstruct(model.decode(images), images)
     shown = (images.assignment == 0).repeat_interleave(16, 1).repeat_interleave(16, 2)[:, None, None]
     assert torch.equal(torch.where(shown, restored, 0), torch.where(shown, images.sources, 0))
 
 
-@pytest.mark.parametrize('settings', [dict(num_sources=2), dict(num_sources=1, hidden_ratio=0.75)])
+@pytest.mark.parametrize('settings', [dict(num_sources=2), dict(num_sources=1, mask_ratio=0.75)])
 def test_blocks_are_cells_of_their_size(settings):
     """Mixing blocks of 2 cells of 16 pixels hides what mixing cells of 32 does, with the same draws."""
     batch = dict(inputs=torch.randint(0, 256, (4, 3, 64, 96), dtype=torch.uint8))
@@ -118,9 +118,9 @@ def test_blocks_are_cells_of_their_size(settings):
         assert torch.equal(fine.shown, torch.stack(shown))
 
 
-def test_pictures_that_blocks_would_cut():
+def test_images_that_blocks_would_cut():
     preprocessor = MixingDataPreprocessor(cell_size=16, block_size=2)
-    message = '^pictures of 64 x 80 pixels cannot be cut into cells of 16 x 16 in blocks of 2 x 2: make .* 32, or '
+    message = '^images of 64 x 80 pixels cannot be cut into cells of 16 x 16 in blocks of 2 x 2: make .* 32, or '
     with pytest.raises(ValueError, match=message):
         preprocessor(dict(inputs=torch.zeros(2, 3, 64, 80)), training=True)
     with pytest.raises(ValueError, match='of 1 cell or more a side, got block_size 0$'):

@@ -1,4 +1,4 @@
-"""Tools that share modules with their neighbours find them, as they do when they are run."""
+"""Tools that share modules with their neighbors find them, as they do when they are run."""
 
 import sys
 

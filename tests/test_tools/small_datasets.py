@@ -1,4 +1,4 @@
-"""Data sets of a few pictures in the layouts that check_dataset.py knows, all of them without a fault."""
+"""Data sets of a few images in the layouts that check_dataset.py knows, all of them without a fault."""
 
 import json
 
@@ -9,7 +9,7 @@ from tool_loading import load_tool
 SIZE = WIDTH, HEIGHT = 48, 32
 
 
-def picture(path, size=SIZE):
+def image(path, size=SIZE):
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(0).integers(256, size=(*size[::-1], 3), dtype=np.uint8)
     Image.fromarray(noise).save(path)
@@ -29,12 +29,12 @@ def cut_off(path):
 
 def class_folders(root):
     for place in ('train/cat/a', 'train/cat/deeper/b', 'train/dog/a', 'val/cat/c', 'val/dog/c'):
-        picture(root / f'{place}.jpg')
+        image(root / f'{place}.jpg')
 
 
 def masks(root):
     for name in ('train/a', 'train/b', 'val/c'):
-        picture(root / f'img_dir/{name}.jpg')
+        image(root / f'img_dir/{name}.jpg')
         mask(root / f'ann_dir/{name}.png')
 
 
@@ -55,7 +55,7 @@ def coco_data():
 
 def coco(root, data=None):
     for name in ('a', 'b'):
-        picture(root / f'images/train/{name}.jpg')
+        image(root / f'images/train/{name}.jpg')
     (root / 'annotations').mkdir()
     (root / 'annotations/instances_train.json').write_text(json.dumps(data or coco_data()))
 

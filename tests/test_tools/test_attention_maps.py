@@ -20,14 +20,14 @@ def columns(path):
 @pytest.mark.parametrize(
     ('method', 'arguments', 'expected', 'said'),
     [
-        (tiny_mixedae, [], 1 + 1 + 2, 'block 1 of 2 picture(s)'),
-        (tiny_mixedae, ['--block', '0', '-1', '--query', '0.5,0.5'], 1 + 2, 'block 0, block 1 of 2 picture(s)'),
+        (tiny_mixedae, [], 1 + 1 + 2, 'block 1 of 2 image(s)'),
+        (tiny_mixedae, ['--block', '0', '-1', '--query', '0.5,0.5'], 1 + 2, 'block 0, block 1 of 2 image(s)'),
         (tiny_mixedae, ['--mix', '--num', '1'], 2 + 1 + 2, 'block 1 of 1 mixture(s)'),
-        (None, [], 1 + 4, 'stage 0 block 0, stage 1 block 0, stage 2 block 0, stage 3 block 0 of 2 picture(s)'),
+        (None, [], 1 + 4, 'stage 0 block 0, stage 1 block 0, stage 2 block 0, stage 3 block 0 of 2 image(s)'),
         (None, ['--mix', '--num', '1', '--block', '3', '--query', '0.1,0.9'], 2 + 1 + 2, 'stage 3 block 0 of 1 mix'),
     ],
 )
-def test_command_line(five_pictures, tmp_path, capsys, method, arguments, expected, said):
+def test_command_line(five_images, tmp_path, capsys, method, arguments, expected, said):
     config, checkpoint = write_files(tmp_path, *([method] if method else []))
     tool.main([config, checkpoint, '--num', '2', '--out', str(tmp_path / 'new/out.png'), *arguments])
     assert f'out.png: {said}' in capsys.readouterr().out
@@ -35,7 +35,7 @@ def test_command_line(five_pictures, tmp_path, capsys, method, arguments, expect
 
 
 def looking():
-    """Two heads over a grid of 2 x 2; both pictures grey; CLS looks at patch 3, patch 1 at patch 2."""
+    """Two heads over a grid of 2 x 2; both images gray; CLS looks at patch 3, patch 1 at patch 2."""
     weights = torch.zeros(2, 1, 2, 5, 5)
     weights[:, :, :, 0, 4] = 0.75
     weights[:, :, :, 0, 1] = 0.25
@@ -52,7 +52,7 @@ def test_maps_are_bright_where_the_weight_is_and_tell_how_much(query, received, 
     rows = list(tool.rows_of(looking(), [query], received))
     assert [len(row) for row in rows] == [4, 4]
     for tile in rows[1][1:]:
-        light = tile.picture[::4, ::4].sum(-1)
+        light = tile.image[::4, ::4].sum(-1)
         assert divmod(int(light.argmax()), 2) == brightest
         assert tile.below == f'up to {below}'
     assert [(mark.x, mark.y) for mark in rows[0][0].marks] == ([(0.75, 0.25)] if query else [])
@@ -66,13 +66,13 @@ def test_caption_says_who_looks():
     assert 'square root' not in tool.describe(looking(), None, True)
 
 
-def test_wrong_arguments(five_pictures, tmp_path, capsys):
+def test_wrong_arguments(five_images, tmp_path, capsys):
     config, checkpoint = write_files(tmp_path, tiny_mixedae)
     out = ['--out', str(tmp_path / 'out.png')]
     for arguments, said in (
         (['--block', '2'], 'error: there is no block 2: this encoder has 2, 0 to 1'),
-        (['--size', '20'], 'error: pictures of 20 x 20 pixels: take a --size that is a multiple of 8'),
-        (['--pictures', 'nowhere'], 'error: .*nowhere'),
+        (['--size', '20'], 'error: images of 20 x 20 pixels: take a --size that is a multiple of 8'),
+        (['--images', 'nowhere'], 'error: .*nowhere'),
     ):
         with pytest.raises(SystemExit, match=said):
             tool.main([config, checkpoint, *out, *arguments])
@@ -81,8 +81,8 @@ def test_wrong_arguments(five_pictures, tmp_path, capsys):
         (['--query', '0.5,1.5'], '0.5,1.5: both lie from 0 to 1, which is the right or lower edge'),
         (['--query', '0.5,0.5', '--received'], '--query and --received: give one of them'),
         (['--num', '0'], '0: give 1 or more'),
-        (['--out', 'maps.html'], 'maps.html: give a name with an ending of pictures, such as .png'),
-        (['--out', 'folder/maps'], 'folder/maps: give a name with an ending'),
+        (['--out', 'maps.html'], 'maps.html: give a name with an extension of images, such as .png'),
+        (['--out', 'folder/maps'], 'folder/maps: give a name with an extension'),
     ):
         with pytest.raises(SystemExit):
             tool.main([config, checkpoint, *out, *arguments])

@@ -71,7 +71,7 @@ print(json.dumps(peak_memory(contender, torch.zeros(64, 3, 224, 224), half=False
 
 
 def test_memory_of_a_step_is_what_it_keeps():
-    """Three products, each as large as the pictures, are kept, and the backward pass needs more."""
+    """Three products, each as large as the images, are kept, and the backward pass needs more."""
     environment = {**os.environ, **ALLOCATOR, 'PYTHONPATH': str(TOOLS / 'benchmarks')}
     command = [sys.executable, '-c', KEEPING]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=True)
@@ -114,7 +114,7 @@ def test_growth_is_told_by_the_medians_of_the_rounds():
 def test_settings_of_growth_vary_one_thing(method, factor):
     settings = list_settings(method, factor, small=False)
     base = settings[name_base(method, factor)]
-    costly = {'batch', factor}  # a picture's cost is asked for: how many are taken at once may go with it
+    costly = {'batch', factor}  # an image's cost is asked for: how many are taken at once may go with it
     for setting in settings.values():
         changed = {name for name, value in vars(setting).items() if value != getattr(base, name)}
         assert changed - {'on_curve'} <= costly
@@ -126,7 +126,7 @@ def test_one_step_of_a_config_is_told():
     tool = load_tool('benchmarks/one_step.py')
     model, optimizer = tool.build(Config.fromfile(config), 'cpu')
     before = {name: value.clone() for name, value in model.named_parameters()}
-    pictures = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
-    seconds = tool.one_step(model, optimizer, pictures, half=True)
-    assert seconds.keys() == {'forward', 'backward', 'optimiser'}
+    images = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
+    seconds = tool.one_step(model, optimizer, images, half=True)
+    assert seconds.keys() == {'forward', 'backward', 'optimizer'}
     assert all(not torch.equal(before[name], value) for name, value in model.named_parameters() if value.requires_grad)

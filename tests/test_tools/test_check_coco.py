@@ -10,7 +10,7 @@ FILE = 'annotations/instances_train.json'
 
 
 def objects(**changes):
-    """Give the first object other values."""
+    """Return the first object other values."""
     return lambda data: data['annotations'][0].update(changes)
 
 
@@ -23,7 +23,7 @@ def every_object(**changes):
 
 
 def code(entry, **changes):
-    """Give an object's run-length code other values."""
+    """Return an object's run-length code other values."""
     return lambda data: data['annotations'][entry]['segmentation'].update(changes)
 
 
@@ -57,7 +57,7 @@ HARM = {
     'no objects': (lambda data: data.update(annotations=[]), 'error: train: no annotations at all'),
     'an unknown image': (
         objects(image_id=5),
-        'error: train: annotations of pictures that the JSON does not name: 1 (annotation 0: image 5)',
+        'error: train: annotations of images that the JSON does not name: 1 (annotation 0: image 5)',
     ),
     'an unknown category': (
         objects(category_id=8),
@@ -82,15 +82,15 @@ HARM = {
     ),
     'a box on the right': (
         objects(bbox=[48, 5, 4, 4]),
-        'error: train: boxes outside their picture: 1 (annotation 0: [48, 5, 4, 4] in 48 x 32)',
+        'error: train: boxes outside their image: 1 (annotation 0: [48, 5, 4, 4] in 48 x 32)',
     ),
     'a box above': (
         objects(bbox=[5, -4, 4, 4]),
-        'error: train: boxes outside their picture: 1 (annotation 0: [5, -4, 4, 4] in 48 x 32)',
+        'error: train: boxes outside their image: 1 (annotation 0: [5, -4, 4, 4] in 48 x 32)',
     ),
     'a box that sticks out': (
         objects(bbox=[5, 5, 4, 28.5]),
-        'warning: train: boxes that stick out of their picture by more than a pixel: '
+        'warning: train: boxes that stick out of their image by more than a pixel: '
         '1 (annotation 0: [5, 5, 4, 28.5] in 48 x 32)',
     ),
     'no area': (objects(area=0), 'warning: train: objects with an area of 0 or less: 1 (annotation 0)'),
@@ -115,8 +115,8 @@ HARM = {
     'a code without counts': (code(1, counts=None), f'{CODE}(annotation 1)'),
     'a code of another size': (
         code(1, size=[48, 32]),
-        'error: train: run-length codes of another size than their picture: '
-        '1 (annotation 1: [48, 32] for a picture 32 high and 48 wide)',
+        'error: train: run-length codes of another size than their image: '
+        '1 (annotation 1: [48, 32] for an image 32 high and 48 wide)',
     ),
 }
 
@@ -145,7 +145,7 @@ def test_another_size_than_the_json_says(tmp_path, capsys, width):
     image(width=width)(data)
     data['annotations'] = data['annotations'][:2]
     coco(tmp_path, data)
-    said = f'pictures of another size than the JSON says: 1 (images/train/b.jpg: 48 x 32, said to be {width} x 32)'
+    said = f'images of another size than the JSON says: 1 (images/train/b.jpg: 48 x 32, said to be {width} x 32)'
     for options in ((), ('--quick',)):
         assert check(capsys, tmp_path, *options)[:2] == (1, [f'error: train: {said}'])
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from forked import Program
 from micro_training import finish
-from small_datasets import cells, check, class_folders, coco_data, mask, masks, picture
+from small_datasets import cells, check, class_folders, coco_data, image, mask, masks
 from tool_loading import TOOLS, load_tool
 
 SCRIPT = str(TOOLS / 'dataset_converters/check_dataset.py')
@@ -23,7 +23,7 @@ def test_the_custom_config_of_detection(tmp_path, capsys):
     for split in ('train', 'val'):
         (tmp_path / f'{split}.json').write_text(json.dumps(coco_data()))
     for name in 'ab':
-        picture(tmp_path / f'images/{name}.jpg')
+        image(tmp_path / f'images/{name}.jpg')
     roots = [f'{split}_dataloader.dataset.data_root={tmp_path}/' for split in ('train', 'val', 'test')]
     command = ('--config', DETECTION, '--cfg-options', *roots)
     status, problems, text = check(capsys, *command)
@@ -46,7 +46,7 @@ def test_the_custom_config_of_detection(tmp_path, capsys):
 def test_the_custom_config_of_segmentation(tmp_path, capsys):
     pytest.importorskip('mmcv._ext', reason=DENSE)
     for split in ('train', 'val'):
-        picture(tmp_path / f'images/{split}/a.jpg')
+        image(tmp_path / f'images/{split}/a.jpg')
         mask(tmp_path / f'masks/{split}/a.png', (0, 1, 1, 255))
     roots = [f'{split}_dataloader.dataset.data_root={tmp_path}' for split in ('train', 'val', 'test')]
     command = ('--config', SEGMENTATION, '--cfg-options', *roots)
@@ -80,7 +80,7 @@ def test_a_config_of_classification(tmp_path, capsys):
     assert (status, problems) == (
         1,
         [
-            f'error: val, test: class folders without pictures: 1 ({tmp_path}/val/bird)',
+            f'error: val, test: class folders without images: 1 ({tmp_path}/val/bird)',
             f'error: train, val, test: {OTHER}: 1 (bird (only in val, test))',
             'error: val, test: 3 classes, where model.head.num_classes is 2',
         ],
@@ -97,7 +97,7 @@ test_dataloader = dict(dataset=dict(dataset, split='test'))
 
 def test_splits_of_imagenet(tmp_path, capsys):
     class_folders(tmp_path)
-    picture(tmp_path / 'test/a.jpg')
+    image(tmp_path / 'test/a.jpg')
     (tmp_path / 'meta').mkdir()
     (tmp_path / 'meta/train.txt').write_text('cat/a.jpg 0\ndog/a.jpg 1\n')
     (tmp_path / 'config.py').write_text(IMAGENET.format(root=str(tmp_path)))
@@ -125,7 +125,7 @@ train_dataloader = dict(dataset=dataset)
 """
 
 
-def test_pictures_and_masks_by_a_list(tmp_path, capsys):
+def test_images_and_masks_by_a_list(tmp_path, capsys):
     pytest.importorskip('mmcv._ext', reason=DENSE)
     masks(tmp_path)
     (tmp_path / 'ann_dir/train/b.png').unlink()
@@ -143,25 +143,25 @@ train_dataloader = dict(dataset=dataset)
 """
 
 
-def test_pictures_and_masks_in_one_folder(tmp_path, capsys):
+def test_images_and_masks_in_one_folder(tmp_path, capsys):
     pytest.importorskip('mmcv._ext', reason=DENSE)
-    picture(tmp_path / 'set/a.jpg')
+    image(tmp_path / 'set/a.jpg')
     mask(tmp_path / 'set/a.png')
     (tmp_path / 'config.py').write_text(SIDE_BY_SIDE.format(root=str(tmp_path / 'set')))
     assert check(capsys, '--config', tmp_path / 'config.py')[:2] == (0, [])
 
 
 PRETRAINING = """
-dataset = dict(type='mixmae_mm.PictureFolder', data_root={root!r})
+dataset = dict(type='mixmae_mm.ImageFolder', data_root={root!r})
 joined = dict(type='ConcatDataset', datasets=[dataset])
 train_dataloader = dict(dataset=dict(type='RepeatDataset', times=2, dataset=joined))
 val_dataloader = dict(dataset=dict(type='ConcatDataset', datasets=[dataset, dict(dataset, data_root={other!r})]))
 """
 
 
-def test_pictures_of_wrapped_datasets(tmp_path, capsys):
+def test_images_of_wrapped_datasets(tmp_path, capsys):
     for name in ('one/a.jpg', 'one/b.jpg', 'two/a.jpg'):
-        picture(tmp_path / name)
+        image(tmp_path / name)
     (tmp_path / 'config.py').write_text(PRETRAINING.format(root=f'{tmp_path}/one', other=f'{tmp_path}/two'))
     status, problems, text = check(capsys, '--config', tmp_path / 'config.py')
     assert (status, problems, cells(text)) == (0, [], [['train,', 'val', '2'], ['val', '1']])
@@ -174,7 +174,7 @@ def test_pictures_of_wrapped_datasets(tmp_path, capsys):
         ('train_dataloader = dict(dataset=dict(type="Nothing"))', 'there is no dataset type Nothing'),
         (
             'train_dataloader = dict(dataset=dict(type="mmpretrain.CIFAR10"))',
-            'datasets of type mmpretrain.CIFAR10 are not known here; known are PictureFolder, CustomDataset, Coco',
+            'datasets of type mmpretrain.CIFAR10 are not known here; known are ImageFolder, CustomDataset, Coco',
         ),
         ('x = (', 'was never closed'),
     ],
@@ -194,7 +194,7 @@ def test_json(tmp_path, capsys):
     told = json.loads(text)
     assert status == 1
     assert told.pop('seconds') < 60
-    counts = dict(classes=2, pictures=2, smallest_class=1, largest_class=1)
+    counts = dict(classes=2, images=2, smallest_class=1, largest_class=1)
     assert told['counts']['imagenet']['val'] == counts
     (problem,) = told['problems']
     assert problem.pop('advice') == 'copy or unpack them again'
@@ -209,7 +209,7 @@ WRONG = {
     'too deep': (['.'], 'the data lie one folder deeper: give ./above (imagenet)'),
     'nothing': ([], 'give one of: a folder, --config CONFIG, or --ann FILE with --images FOLDER'),
     'several': (['.', '--config', 'x.py'], 'give one of: a folder'),
-    'no pictures named': (['--ann', 'x.json'], 'give one of: a folder'),
+    'no images named': (['--ann', 'x.json'], 'give one of: a folder'),
     'a kind for a config': (['--config', 'x.py', '--kind', 'coco'], '--kind and --classes go with a folder: '),
     'settings for a folder': (['.', '--cfg-options', 'a=1'], '--cfg-options go with --config'),
     'no workers': (['.', '--workers', '0'], '--workers 0 --classes 0: give numbers of 1 or more'),
@@ -235,6 +235,6 @@ def test_as_a_script_with_two_processes(tmp_path):
     out, _ = finish(Program(SCRIPT, tmp_path, '--workers', '2'), status=1)
     assert cells(out) == [['train', '2', '3', '1', '2'], ['val', '2', '2', '1', '1']]
     assert (
-        '1 (train/cat/a.jpg: not a picture, whatever its name says). What to do: copy them again, or delete them.'
+        '1 (train/cat/a.jpg: not an image, whatever its name says). What to do: copy them again, or delete them.'
         in out
     )

@@ -5,22 +5,22 @@ import os
 
 import pytest
 from PIL import Image
-from small_datasets import SIZE, cells, check, class_folders, coco, cut_off, mask, masks, picture
+from small_datasets import SIZE, cells, check, class_folders, coco, cut_off, image, mask, masks
 from tool_loading import load_tool
 
 load_tool('dataset_converters/check_dataset.py')  # which puts the checks where they can be imported from
 FOR_STORED = importlib.import_module('dataset_checks.turning').FOR_STORED
 
-NO_PICTURE_TEXT = 'not a picture, whatever its name says'
+NO_IMAGE_TEXT = 'not an image, whatever its name says'
 
 
-def random_pictures(root):
+def random_images(root):
     for name in ('a.jpg', 'deep/er/b.PNG', '.hidden/c.jpg'):
-        picture(root / name)
+        image(root / name)
 
 
 def turned(path):
-    """A picture that EXIF data turn by 90 degrees."""
+    """An image that EXIF data turn by 90 degrees."""
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new('RGB', SIZE).save(path, exif=exif)
@@ -50,19 +50,19 @@ def rename(root, one, other):
     os.rename(root / one, root / other)
 
 
-def grey_alpha(path):
+def gray_alpha(path):
     Image.open(path).convert('LA').save(path)
 
 
-PICTURES = {
+IMAGES = {
     'an empty file': (lambda r: (r / 'a.jpg').write_bytes(b''), 'error: all: empty files (0 bytes): 1 (a.jpg)'),
     'a text': (
         lambda r: text_in(r / 'a.jpg'),
-        f'error: all: files that cannot be read as pictures: 1 (a.jpg: {NO_PICTURE_TEXT})',
+        f'error: all: files that cannot be read as images: 1 (a.jpg: {NO_IMAGE_TEXT})',
     ),
     'another file': (
         lambda r: text_in(r / 'notes.txt'),
-        'warning: all: files that are no pictures by their ending, and are left out: 1 (notes.txt)',
+        'warning: all: files that are no images by their extension, and are left out: 1 (notes.txt)',
     ),
 }
 CLASSES = {
@@ -72,30 +72,30 @@ CLASSES = {
     ),
     'a text': (
         lambda r: text_in(r / 'val/dog/c.jpg'),
-        f'error: val: files that cannot be read as pictures: 1 (val/dog/c.jpg: {NO_PICTURE_TEXT})',
+        f'error: val: files that cannot be read as images: 1 (val/dog/c.jpg: {NO_IMAGE_TEXT})',
     ),
-    'no class folders': (heap, 'error: val: pictures lie in one heap, without class folders'),
+    'no class folders': (heap, 'error: val: images lie in one heap, without class folders'),
     'a class without folder': (
         lose_class,
         'error: train, val: classes that are not in all splits: 1 (dog (only in train))',
     ),
-    'a class without pictures': (
+    'a class without images': (
         lambda r: (r / 'val/dog/c.jpg').unlink(),
-        'error: val: class folders without pictures: 1 (val/dog)',
+        'error: val: class folders without images: 1 (val/dog)',
     ),
     'a hidden folder': (
         lambda r: (r / 'train/.ipynb_checkpoints').mkdir(),
         'warning: train: hidden folders, which are left out: 1 (train/.ipynb_checkpoints)',
     ),
-    'a picture outside': (
-        lambda r: picture(r / 'train/z.jpg'),
-        'warning: train: pictures outside the class folders, which are not read: 1 (train/z.jpg)',
+    'an image outside': (
+        lambda r: image(r / 'train/z.jpg'),
+        'warning: train: images outside the class folders, which are not read: 1 (train/z.jpg)',
     ),
     'another file': (
         lambda r: text_in(r / 'train/cat/notes.txt'),
-        'warning: train: files that are no pictures by their ending, and are left out: 1 (train/cat/notes.txt)',
+        'warning: train: files that are no images by their extension, and are left out: 1 (train/cat/notes.txt)',
     ),
-    'a list with a missing picture': (
+    'a list with a missing image': (
         lambda r: as_list(r, 'cat/a.jpg 0\ndog/x.jpg 1\n'),
         'error: train: files that are missing: 1 (train/dog/x.jpg)',
     ),
@@ -105,19 +105,19 @@ CLASSES = {
     ),
     'a list from 1 on': (
         lambda r: as_list(r, 'cat/a.jpg 1\ndog/a.jpg 2\n'),
-        'warning: train: no picture of the list has label 0',
+        'warning: train: no image of the list has label 0',
     ),
 }
 MASKS = {
     'no mask': (
         lambda r: (r / 'ann_dir/train/a.png').unlink(),
-        'error: train: pictures without a mask: 1 (img_dir/train/a.jpg)',
+        'error: train: images without a mask: 1 (img_dir/train/a.jpg)',
     ),
-    'no picture': (
+    'no image': (
         lambda r: (r / 'img_dir/train/a.jpg').unlink(),
-        'warning: train: masks without a picture, which are not read: 1 (ann_dir/train/a.png)',
+        'warning: train: masks without an image, which are not read: 1 (ann_dir/train/a.png)',
     ),
-    'an empty picture': (
+    'an empty image': (
         lambda r: (r / 'img_dir/train/a.jpg').write_bytes(b''),
         'error: train: empty files (0 bytes): 1 (img_dir/train/a.jpg)',
     ),
@@ -127,18 +127,18 @@ MASKS = {
     ),
     'another size': (
         lambda r: mask(r / 'ann_dir/train/a.png', size=(32, 48)),
-        'error: train: masks of another size than their picture: 1 (ann_dir/train/a.png: 32 x 48, the picture 48 x 32)',
+        'error: train: masks of another size than their image: 1 (ann_dir/train/a.png: 32 x 48, the image 48 x 32)',
     ),
-    'a picture turned by EXIF': (
+    'an image turned by EXIF': (
         lambda r: turned(r / 'img_dir/train/a.jpg'),
         f'error: train: {FOR_STORED.what}: 1 (img_dir/train/a.jpg: orientation 6)',
     ),
     'an RGB mask': (
-        lambda r: picture(r / 'ann_dir/train/a.png'),
+        lambda r: image(r / 'ann_dir/train/a.png'),
         'error: train: masks that are no index images of one channel: 1 (ann_dir/train/a.png: RGB)',
     ),
     'a mask with alpha': (
-        lambda r: grey_alpha(r / 'ann_dir/train/a.png'),
+        lambda r: gray_alpha(r / 'ann_dir/train/a.png'),
         'error: train: masks that are no index images of one channel: 1 (ann_dir/train/a.png: LA)',
     ),
     'a label out of range': (
@@ -157,17 +157,17 @@ MASKS = {
         lambda r: mask(r / 'ann_dir/val/c.png', (0, 1, 2, 255, 255, 255, 255, 255)),
         'warning: val: more than half of the pixels are left out of training',
     ),
-    'another ending': (
+    'another extension': (
         lambda r: rename(r, 'img_dir/train/a.jpg', 'img_dir/train/z.bmp') or (r / 'ann_dir/train/a.png').unlink(),
-        'warning: train: pictures with another ending than img_suffix, which are not read: 1 (img_dir/train/z.bmp)',
+        'warning: train: images with another extension than img_suffix, which are not read: 1 (img_dir/train/z.bmp)',
     ),
 }
-SETS = dict(imagenet=class_folders, ade20k=masks, pictures=pictures)
+SETS = dict(imagenet=class_folders, ade20k=masks, images=random_images)
 OPTIONS = dict(ade20k=('--classes', '3'))
 COUNTS = dict(
     imagenet=[['train', '2', '3', '1', '2'], ['val', '2', '2', '1', '1']],
     ade20k=[['train', '2', '2', '0', 'to', '2', '3', '25.0%'], ['val', '1', '1', '0', 'to', '2', '3', '25.0%']],
-    pictures=[['all', '2']],
+    images=[['all', '2']],
 )
 
 
@@ -181,12 +181,12 @@ def test_nothing_is_said_of_what_is_right(tmp_path, capsys, kind):
         assert text.splitlines()[-1] == 'Nothing is wrong.'
 
 
-CASES = [(pictures, *case) for case in PICTURES.values()]
+CASES = [(random_images, *case) for case in IMAGES.values()]
 CASES += [(class_folders, *case) for case in CLASSES.values()] + [(masks, *case) for case in MASKS.values()]
 NAMES = [f'{kind}: {name}' for kind, cases in zip(SETS, (CLASSES, MASKS), strict=False) for name in cases]
 
 
-@pytest.mark.parametrize(('build', 'harm', 'problem'), CASES, ids=[*PICTURES, *NAMES])
+@pytest.mark.parametrize(('build', 'harm', 'problem'), CASES, ids=[*IMAGES, *NAMES])
 def test_one_broken_thing_is_named_alone(tmp_path, capsys, build, harm, problem):
     build(tmp_path)
     harm(tmp_path)
@@ -198,14 +198,14 @@ def test_one_broken_thing_is_named_alone(tmp_path, capsys, build, harm, problem)
 
 @pytest.mark.parametrize(
     ('build', 'path'),
-    [(pictures, 'deep/er/b.PNG'), (class_folders, 'val/dog/c.jpg'), (masks, 'img_dir/train/a.jpg')],
+    [(random_images, 'deep/er/b.PNG'), (class_folders, 'val/dog/c.jpg'), (masks, 'img_dir/train/a.jpg')],
 )
 def test_a_file_that_ends_too_early(tmp_path, capsys, build, path):
     build(tmp_path)
     cut_off(tmp_path / path)
     status, (problem,), _ = check(capsys, tmp_path)
     assert status == 1
-    assert f': pictures that are cut off: 1 ({path}: ' in problem
+    assert f': images that are cut off: 1 ({path}: ' in problem
     status, problems, text = check(capsys, tmp_path, '--quick')
     assert (status, problems) == (0, [])
     assert text.endswith('Nothing is wrong. Headers only: photos were not decoded, labels not looked at.\n')
@@ -214,7 +214,7 @@ def test_a_file_that_ends_too_early(tmp_path, capsys, build, path):
 def test_fine_tuning_takes_the_extensions_of_pretraining(tmp_path, capsys):
     class_folders(tmp_path)
     for extension in ('webp', 'gif', 'jp2'):
-        picture(tmp_path / f'train/cat/z.{extension}')
+        image(tmp_path / f'train/cat/z.{extension}')
     status, problems, text = check(capsys, tmp_path)
     assert (status, problems) == (0, [])
     assert cells(text)[0] == ['train', '2', '6', '1', '5']
@@ -225,14 +225,14 @@ def test_fine_tuning_takes_the_extensions_of_pretraining(tmp_path, capsys):
         status, problems, text = check(capsys, '--config', tmp_path / 'config.py')
         assert cells(text)[0][2] == count
         assert [problem.partition(': 3 (')[0] for problem in problems if count == '3'] == [
-            "warning: train: pictures that the config's dataset leaves out by their extension"
+            "warning: train: images that the config's dataset leaves out by their extension"
         ] * (count == '3')
 
 
-def test_headers_tell_of_turned_pictures(tmp_path, capsys):
+def test_headers_tell_of_turned_images(tmp_path, capsys):
     masks(tmp_path)
     turned(tmp_path / 'img_dir/train/a.jpg')
-    _, problem = MASKS['a picture turned by EXIF']
+    _, problem = MASKS['an image turned by EXIF']
     assert check(capsys, tmp_path, '--quick')[:2] == (1, [problem])
 
 
@@ -241,7 +241,7 @@ def test_a_mask_that_ends_too_early(tmp_path, capsys):
     cut_off(tmp_path / 'ann_dir/val/c.png')
     status, problems, _ = check(capsys, tmp_path)
     assert (status, len(problems)) == (1, 1)
-    assert problems[0].startswith('error: val: pictures that are cut off: 1 (ann_dir/val/c.png: ')
+    assert problems[0].startswith('error: val: images that are cut off: 1 (ann_dir/val/c.png: ')
 
 
 def test_masks_of_0_and_255_alone(tmp_path, capsys):
@@ -261,7 +261,7 @@ def test_labels_of_no_known_number_of_classes(tmp_path, capsys):
 
 
 def test_lossy_masks(tmp_path, capsys):
-    picture(tmp_path / 'images/train/a.png')
+    image(tmp_path / 'images/train/a.png')
     mask(tmp_path / 'masks/train/a.jpg', (0,))
     status, problems, _ = check(capsys, tmp_path)
     assert (status, problems) == (1, ['error: train: masks are JPEG files, whose labels are blurred'])
@@ -269,14 +269,14 @@ def test_lossy_masks(tmp_path, capsys):
 
 def test_ade20k_is_known_by_its_folders(tmp_path, capsys, monkeypatch):
     for split, labels in (('training', range(151)), ('validation', (0, 150))):
-        picture(tmp_path / f'images/{split}/a.jpg', (151, 2))
+        image(tmp_path / f'images/{split}/a.jpg', (151, 2))
         mask(tmp_path / f'annotations/{split}/a.png', labels, (151 if split == 'training' else 150, 2))
-    picture(tmp_path / 'images/validation/a.jpg', (150, 2))
+    image(tmp_path / 'images/validation/a.jpg', (150, 2))
     status, problems, _ = check(capsys, tmp_path)
     assert status == 1
     assert problems == [
-        'error: training: 1 pictures, where ADE20K has 20,210',
-        'error: validation: 1 pictures, where ADE20K has 2,000',
+        'error: training: 1 images, where ADE20K has 20,210',
+        'error: validation: 1 images, where ADE20K has 2,000',
         'warning: validation: classes of 150 that no pixel has: 149 (label 1, label 2, label 3, ...)',
     ]
     monkeypatch.setattr('dataset_checks.masks.ADE', dict(training=1, validation=1))
@@ -297,10 +297,10 @@ def test_imagenet_is_known_by_its_classes(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr('dataset_checks.class_folders.NEARLY_ALL', 2)
     for name in ('n00000000', 'n00000001', 'n00000002'):
         for split in ('train', 'val'):
-            picture(tmp_path / split / name / 'a.jpg')
+            image(tmp_path / split / name / 'a.jpg')
     status, problems, _ = check(capsys, tmp_path)
-    assert (status, problems) == (1, ['error: train: 3 pictures in 1,000 classes, where ImageNet-1k has 4'])
-    picture(tmp_path / 'train/n00000000/b.jpg')
+    assert (status, problems) == (1, ['error: train: 3 images in 1,000 classes, where ImageNet-1k has 4'])
+    image(tmp_path / 'train/n00000000/b.jpg')
     assert check(capsys, tmp_path)[:2] == (0, [])
     for split in ('train', 'val'):
         (tmp_path / split / 'n00000002/a.jpg').unlink()
@@ -326,5 +326,5 @@ def test_many_cases_are_counted_and_three_named(tmp_path, capsys):
     for i in range(5):
         text_in(tmp_path / f'{i}.txt')
     status, problems, _ = check(capsys, tmp_path)
-    left_out = 'files that are no pictures by their ending, and are left out: 5 (0.txt, 1.txt, 2.txt, ...)'
-    assert (status, problems) == (1, [f'error: all: no pictures: 1 ({tmp_path})', f'warning: all: {left_out}'])
+    left_out = 'files that are no images by their extension, and are left out: 5 (0.txt, 1.txt, 2.txt, ...)'
+    assert (status, problems) == (1, [f'error: all: no images: 1 ({tmp_path})', f'warning: all: {left_out}'])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from forked import Program
 from micro_training import finish
-from small_datasets import cells, check, picture
+from small_datasets import cells, check, image
 from tool_loading import TOOLS
 
 SCRIPT = str(TOOLS / 'dataset_converters/check_dataset.py')
@@ -15,23 +15,23 @@ SCRIPT = str(TOOLS / 'dataset_converters/check_dataset.py')
 CONFIG = """
 seed, pack = dict(type='mixmae_mm.SeedSample'), dict(type='mmpretrain.PackInputs')
 load = dict(type='mixmae_mm.{load}', {settings})
-dataset = dict(type='mixmae_mm.{kind}', data_root={root!r}, endings={endings}, pipeline=[seed, load, pack])
+dataset = dict(type='mixmae_mm.{kind}', data_root={root!r}, extensions={extensions}, pipeline=[seed, load, pack])
 train_dataloader = dict(dataset=dataset)
 """
 
 
-def config(tmp_path, root, kind, load='LoadRandomResizedCrop', settings='scale=8', endings=None):
-    text = CONFIG.format(root=str(root), kind=kind, load=load, settings=settings, endings=endings)
+def config(tmp_path, root, kind, load='LoadRandomResizedCrop', settings='scale=8', extensions=None):
+    text = CONFIG.format(root=str(root), kind=kind, load=load, settings=settings, extensions=extensions)
     (tmp_path / 'config.py').write_text(text)
     return '--config', tmp_path / 'config.py'
 
 
 @pytest.fixture
 def contents(tmp_path):
-    """Three files: a picture, one that ends early, and one that is none."""
-    picture(tmp_path / 'a.jpg')
+    """Three files: an image, one that ends early, and one that is none."""
+    image(tmp_path / 'a.jpg')
     whole = (tmp_path / 'a.jpg').read_bytes()
-    return {'a.jpg': whole, 'b.jpg': whole[: len(whole) * 2 // 3], 'c.jpg': b'no picture'}
+    return {'a.jpg': whole, 'b.jpg': whole[: len(whole) * 2 // 3], 'c.jpg': b'no image'}
 
 
 def as_archive(folder, contents):
@@ -49,20 +49,20 @@ def as_database(folder, contents):
     return folder / 'set.lmdb'
 
 
-@pytest.mark.parametrize(('write', 'kind'), [(as_archive, 'PictureArchive'), (as_database, 'PictureLMDB')])
-def test_broken_pictures_are_counted_and_named(tmp_path, capsys, contents, write, kind):
+@pytest.mark.parametrize(('write', 'kind'), [(as_archive, 'ImageArchive'), (as_database, 'ImageLMDB')])
+def test_broken_images_are_counted_and_named(tmp_path, capsys, contents, write, kind):
     root = write(tmp_path, contents)
     status, problems, text = check(capsys, *config(tmp_path, root, kind))
     assert (status, cells(text)) == (1, [['train', '3']])
     assert [problem.partition(f' ({root}/')[0] for problem in problems] == [
-        'error: train: pictures that are cut off: 1',
-        'error: train: files that cannot be read as pictures: 1',
+        'error: train: images that are cut off: 1',
+        'error: train: files that cannot be read as images: 1',
     ]
     assert [problem.partition(f' ({root}/')[2][:6] for problem in problems] == ['b.jpg:', 'c.jpg:']
 
 
-def test_headers_do_not_tell_of_a_cut_off_picture(tmp_path, capsys, contents):
-    command = config(tmp_path, as_archive(tmp_path, contents), 'PictureArchive')
+def test_headers_do_not_tell_of_a_cut_off_image(tmp_path, capsys, contents):
+    command = config(tmp_path, as_archive(tmp_path, contents), 'ImageArchive')
     _, problems, _ = check(capsys, *command, '--quick')
     (problem,) = problems
     assert '/set.zip/c.jpg: ' in problem
@@ -77,10 +77,10 @@ def test_damaged_and_empty_members_are_named_and_the_rest_is_checked(tmp_path, c
     damaged = bytearray(root.read_bytes())
     damaged[damaged.index(contents['a.jpg']) + 50] ^= 255
     root.write_bytes(damaged)
-    status, problems, text = check(capsys, *config(tmp_path, root, 'PictureArchive'), *options)
+    status, problems, text = check(capsys, *config(tmp_path, root, 'ImageArchive'), *options)
     assert (status, cells(text)) == (1, [['train', '3']])
     assert [problem.partition(' (')[0] for problem in problems] == [
-        'error: train: files that cannot be read as pictures: 1',
+        'error: train: files that cannot be read as images: 1',
         'error: train: empty files',
     ]
     assert f'{root}/a.jpg: ' in problems[0]
@@ -90,11 +90,11 @@ def test_damaged_and_empty_members_are_named_and_the_rest_is_checked(tmp_path, c
 def test_nothing_is_said_of_what_is_right(tmp_path, capsys, contents):
     root = as_archive(tmp_path, {'a.jpg': contents['a.jpg'], 'note.txt': b''})
     for options in ((), ('--quick',)):
-        assert check(capsys, *config(tmp_path, root, 'PictureArchive'), *options)[:2] == (0, [])
+        assert check(capsys, *config(tmp_path, root, 'ImageArchive'), *options)[:2] == (0, [])
 
 
-def test_no_archive_no_picture(tmp_path, capsys):
-    status, problems, text = check(capsys, *config(tmp_path, tmp_path / 'gone.zip', 'PictureArchive'))
+def test_no_archive_no_image(tmp_path, capsys):
+    status, problems, text = check(capsys, *config(tmp_path, tmp_path / 'gone.zip', 'ImageArchive'))
     assert (status, cells(text)) == (1, [])
     assert problems[0].startswith(f"error: train: cannot be opened: 1 (data_root '{tmp_path}/gone.zip' does not exist")
 
@@ -105,19 +105,20 @@ def test_files_with_bands_are_read_as_the_config_does(tmp_path, capsys, options)
     for number, bands in enumerate((5, 5, 4)):
         np.save(tmp_path / f'bands/{number}.npy', np.zeros((8, 8, bands), np.uint16))
     settings = 'scale=4, channels=5, bands=(0, 2)'
-    command = config(tmp_path, tmp_path / 'bands', 'PictureFolder', 'LoadBandsRandomResizedCrop', settings, ['.npy'])
+    crop = 'LoadMultispectralRandomResizedCrop'
+    command = config(tmp_path, tmp_path / 'bands', 'ImageFolder', crop, settings, ['.npy'])
     status, problems, text = check(capsys, *command, *options)
     assert (status, cells(text)) == (1, [['train', '3']])
     where = f'{tmp_path}/bands/2.npy: ValueError: 4 bands, and not 5'
-    assert problems == [f'error: train: files that cannot be read as pictures: 1 ({where})']
+    assert problems == [f'error: train: files that cannot be read as images: 1 ({where})']
 
 
 def test_several_processes_find_the_same(tmp_path, contents):
     root = as_archive(tmp_path, contents)
-    command = [*config(tmp_path, root, 'PictureArchive'), '--workers', '2', '--json']
+    command = [*config(tmp_path, root, 'ImageArchive'), '--workers', '2', '--json']
     out, _ = finish(Program(SCRIPT, *command), status=1)
     problems = json.loads(out)['problems']
     assert [(problem['what'], problem['count']) for problem in problems] == [
-        ('pictures that are cut off', 1),
-        ('files that cannot be read as pictures', 1),
+        ('images that are cut off', 1),
+        ('files that cannot be read as images', 1),
     ]

@@ -259,7 +259,7 @@ def their_mixmim():
 
 
 def with_their_epsilon(model):
-    """Give our decoder mmpretrain's, which is not the official one."""
+    """Return our decoder mmpretrain's, which is not the official one."""
     for layer in model.neck.modules():
         if isinstance(layer, nn.LayerNorm):
             layer.eps = 1e-6

@@ -33,8 +33,8 @@ def calls(tmp_path, monkeypatch):
     return recorded
 
 
-@pytest.mark.parametrize('folder', ['/data/my pictures, 2020', '/data/it\'s "here"', '/data/[1]=x'])
-def test_the_config_for_own_pictures_names_any_folder(calls, tmp_path, folder):
+@pytest.mark.parametrize('folder', ['/data/my images, 2020', '/data/it\'s "here"', '/data/[1]=x'])
+def test_the_config_for_own_images_names_any_folder(calls, tmp_path, folder):
     text = (tmp_path / demo.own_config(MIXMAE.pretrain, OUT, folder)).read_text()
     settings = {}
     exec(text, settings)
@@ -43,11 +43,11 @@ def test_the_config_for_own_pictures_names_any_folder(calls, tmp_path, folder):
 
 
 @pytest.mark.parametrize(('name', 'model'), [('mixmae', 'mixmae_mm.MixMAE'), ('mixedae', 'mixmae_mm.MixedAE')])
-def test_the_config_for_own_pictures_inherits_ours(name, model):
-    path = demo.ROOT / demo.own_config(demo.METHODS[name].pretrain, demo.OUT / name, '/data/pictures')
+def test_the_config_for_own_images_inherits_ours(name, model):
+    path = demo.ROOT / demo.own_config(demo.METHODS[name].pretrain, demo.OUT / name, '/data/images')
     config = Config.fromfile(path)
     path.unlink()
-    assert config.train_dataloader.dataset.data_root == '/data/pictures'
+    assert config.train_dataloader.dataset.data_root == '/data/images'
     assert config.model.type == model
 
 
@@ -70,7 +70,7 @@ def test_an_interrupted_pretraining_is_resumed_and_a_finished_one_made_anew(call
 
 
 def test_accuracies_are_read_as_percent(calls, tmp_path):
-    assert demo.neighbours('config.py', None) == 12.5
+    assert demo.neighbors('config.py', None) == 12.5
     assert demo.finetune('config.py', 3, OUT / 'run') == 21
     assert calls[1][2:] == ['--work-dir', str(OUT / 'run'), '--cfg-options', 'train_cfg.max_epochs=3']
 
@@ -97,7 +97,7 @@ def test_every_method_goes_the_whole_way_in_its_own_folder(calls, capsys, name):
     printed = capsys.readouterr().out
     rows = [line.split('│')[1:4] for line in printed.splitlines() if line.count('│') > 3]
     assert [[cell.strip() for cell in row] for row in rows] == [
-        ['20 nearest neighbours', '12.5', '25.0'],
+        ['20 nearest neighbors', '12.5', '25.0'],
         ['fine-tuning', '71.0', '81.0'],
     ]
     assert f'with {method.title} ' in printed
@@ -105,13 +105,13 @@ def test_every_method_goes_the_whole_way_in_its_own_folder(calls, capsys, name):
 
 
 @pytest.mark.parametrize('name', demo.METHODS)
-def test_every_method_pretrains_on_own_pictures_in_its_own_folder(calls, tmp_path, name):
-    demo.main(['--method', name, '--data', str(tmp_path / 'my pictures')])
+def test_every_method_pretrains_on_own_images_in_its_own_folder(calls, tmp_path, name):
+    demo.main(['--method', name, '--data', str(tmp_path / 'my images')])
     assert [Path(tool).stem for tool, *_ in calls] == ['train', 'reconstructions', 'training_curves']
     config = calls[0][1]
     assert config.startswith(f'work_dirs/demo/{name}/own_')
     assert demo.METHODS[name].pretrain in (tmp_path / config).read_text()
-    assert calls[1][calls[1].index('--pictures') + 1] == str(tmp_path / 'my pictures')
+    assert calls[1][calls[1].index('--images') + 1] == str(tmp_path / 'my images')
 
 
 @pytest.mark.parametrize('name', demo.METHODS)
@@ -123,7 +123,7 @@ def test_configs_of_every_method_fit_each_other(name):
     assert configs[1].model.backbone.init_cfg.type == 'Pretrained'
     assert configs[2].model.backbone.init_cfg is None
     assert configs[0].model.type == f'mixmae_mm.{method.title}'
-    assert configs[1].train_dataloader.dataset.data_root == demo.PICTURES
+    assert configs[1].train_dataloader.dataset.data_root == demo.IMAGES
 
 
 def test_an_unknown_method_is_refused(capsys):
@@ -144,7 +144,7 @@ def test_make_hands_method_and_folder_on():
     commands = {
         (): 'tools/demo.py --method "mixmae"',
         ('METHOD=mixedae',): 'tools/demo.py --method "mixedae"',
-        ('METHOD=mixedae', 'DATA=/my pictures'): 'tools/demo.py --method "mixedae" --data "/my pictures"',
+        ('METHOD=mixedae', 'DATA=/my images'): 'tools/demo.py --method "mixedae" --data "/my images"',
     }
     for words, command in commands.items():
         assert make(*words).stdout.rstrip().endswith(command)

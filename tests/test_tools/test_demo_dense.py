@@ -1,4 +1,4 @@
-"""The dense demo's own decisions: which encoder, which runs, which numbers, which pictures."""
+"""The dense demo's own decisions: which encoder, which runs, which numbers, which images."""
 
 import sys
 

@@ -89,7 +89,7 @@ def test_the_variant_of_the_page_is_the_config_that_it_says():
         pass
     assert config.model.data_preprocessor.num_sources == 4
     assert config.train_cfg.max_epochs == 100
-    assert config.train_dataloader.dataset.data_root == 'data/my_pictures'
+    assert config.train_dataloader.dataset.data_root == 'data/my_images'
 
 
 NUMBER = re.compile(r'-?\d+\.?\d*')
@@ -108,12 +108,12 @@ def test_the_walk_through_runs_and_prints_what_is_stored():
             assert numbers[0] == pytest.approx(numbers[1], abs=0.101)
 
 
-def test_the_walk_through_is_small_and_shows_pictures():
+def test_the_walk_through_is_small_and_shows_images():
     assert WALK.stat().st_size < 300_000
     outputs = [output for cell in run_notebook.code_cells(json.loads(WALK.read_text())) for output in cell['outputs']]
     drawn = [output['data']['image/png'] for output in outputs if 'image/png' in output.get('data', {})]
     assert len(drawn) >= 5
-    assert all(Image.open(io.BytesIO(base64.b64decode(picture))).width > 128 for picture in drawn)
+    assert all(Image.open(io.BytesIO(base64.b64decode(image))).width > 128 for image in drawn)
 
 
 def test_a_cell_that_fails_fails_the_notebook():

@@ -28,11 +28,11 @@ def test_one_file_describes_itself_and_can_be_exported_again(files, tmp_path, ca
     config, checkpoint, encoder = files
     out = tmp_path / 'vit.safetensors'
     tool.main([checkpoint, str(out), '--config', config])
-    assert 'vit.safetensors: MixedAEViT, pictures of 32 x 32, 0.0 MB\n' in capsys.readouterr().out
+    assert 'vit.safetensors: MixedAEViT, images of 32 x 32, 0.0 MB\n' in capsys.readouterr().out
     card = read_card(out)
     assert (card.mean, card.std, card.source) == ((1.0, 2.0, 3.0), (50.0, 60.0, 70.0), 'checkpoint.pth')
-    pictures = torch.randn(2, 3, 32, 32)
-    assert torch.equal(get_model(pretrained=str(out))(pictures)[0], encoder(pictures)[0])
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(get_model(pretrained=str(out))(images)[0], encoder(images)[0])
     tool.main([str(out), str(tmp_path / 'folder'), '--size', '32', '64', '--licence', 'apache-2.0'])
     again = read_card(tmp_path / 'folder' / 'model.safetensors')
     assert (again.image_size, again.mean, again.source) == ((32, 64), card.mean, 'vit.safetensors')
@@ -43,18 +43,18 @@ def test_onnx_takes_bytes_and_answers_as_the_encoder(files, tmp_path, capsys):
     onnxruntime = pytest.importorskip('onnxruntime', reason='needs onnx, onnxscript and onnxruntime')
     config, checkpoint, encoder = files
     out = tmp_path / 'vit.onnx'
-    tool.main([checkpoint, str(out), '--config', config, '--size', '24', '40', '--with-normalisation'])
-    assert 'pictures of 24 x 40' in (printed := capsys.readouterr().out)
+    tool.main([checkpoint, str(out), '--config', config, '--size', '24', '40', '--with-normalization'])
+    assert 'images of 24 x 40' in (printed := capsys.readouterr().out)
     assert '; onnxruntime differs by ' in printed
     session = onnxruntime.InferenceSession(str(out), providers=['CPUExecutionProvider'])
-    pictures = torch.randint(0, 256, (3, 3, 24, 40), dtype=torch.uint8)
-    pixels = (pictures - torch.tensor([1.0, 2.0, 3.0])[:, None, None]) / torch.tensor([50.0, 60.0, 70.0])[:, None, None]
+    images = torch.randint(0, 256, (3, 3, 24, 40), dtype=torch.uint8)
+    pixels = (images - torch.tensor([1.0, 2.0, 3.0])[:, None, None]) / torch.tensor([50.0, 60.0, 70.0])[:, None, None]
     with torch.no_grad():
         expected = encoder(pixels)[-1]
-    (given,) = session.run(['map_0'], {'pictures': pictures.numpy()})
+    (given,) = session.run(['map_0'], {'images': images.numpy()})
     assert np.abs(given - expected.numpy()).max() < 1e-5 * expected.abs().max()
     told = session.get_modelmeta().custom_metadata_map
-    assert (told['type'], told['mean'], told['normalised']) == ('MixedAEViT', '[1.0, 2.0, 3.0]', 'in the graph')
+    assert (told['type'], told['mean'], told['normalized']) == ('MixedAEViT', '[1.0, 2.0, 3.0]', 'in the graph')
     assert json.loads(told['settings'])['patch_size'] == 8
 
 
@@ -83,11 +83,11 @@ def test_a_classifier_gives_its_logits(tmp_path):
     classifier = MODELS.build(model).eval()
     torch.save(dict(state_dict=classifier.state_dict()), tmp_path / 'checkpoint.pth')
     checkpoint, out, config = (str(tmp_path / name) for name in ('checkpoint.pth', 'logits.pt2', 'config.py'))
-    tool.main([checkpoint, out, '--config', config, '--classifier', '--with-normalisation'])
+    tool.main([checkpoint, out, '--config', config, '--classifier', '--with-normalization'])
     program = torch.export.load(out).module()
-    pictures = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
-    (logits,) = program(pictures)
-    pooled = classifier.backbone((pictures.float() - 1) / 2)[-1].mean((2, 3))
+    images = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
+    (logits,) = program(images)
+    pooled = classifier.backbone((images.float() - 1) / 2)[-1].mean((2, 3))
     torch.testing.assert_close(logits, classifier.head.fc(pooled), atol=1e-6, rtol=1e-5)
     config, checkpoint = write_files(tmp_path, tiny_mixedae)
     with pytest.raises(SystemExit, match='is of a mixmae_mm.MixedAE, not of an ImageClassifier with a head'):
@@ -100,7 +100,7 @@ def test_what_is_wrong_is_told_before_anything_is_written(files, tmp_path, capsy
         (['x.csv'], 'x.csv should end in .onnx, .pt2 or .safetensors, or be a folder'),
         (['x.safetensors', '--config', config, '--classifier'], '--classifier needs --config CONFIG.py, and OUT that'),
         (['x.onnx', '--config', 'mixedae-vit-base', '--classifier'], '--classifier needs --config CONFIG.py'),
-        (['folder', '--with-normalisation'], '--with-normalisation is for .onnx and .pt2'),
+        (['folder', '--with-normalization'], '--with-normalization is for .onnx and .pt2'),
     ):
         with pytest.raises(SystemExit):
             tool.main([checkpoint, *arguments])

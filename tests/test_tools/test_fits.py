@@ -20,8 +20,8 @@ def fits():
     return load_tool('benchmarks/fits.py')
 
 
-def need(fits, fixed, picture, group=2):
-    return fits.Need('a config', False, 224, 0, fixed, picture, group)
+def need(fits, fixed, image, group=2):
+    return fits.Need('a config', False, 224, 0, fixed, image, group)
 
 
 def test_a_trained_weight_takes_18_bytes_and_a_table_6(fits):
@@ -31,7 +31,7 @@ def test_a_trained_weight_takes_18_bytes_and_a_table_6(fits):
 
 
 def test_a_batch_fills_nine_tenths_in_whole_groups(fits):
-    # 10 GB: 9 to be used, 2 are fixed, 7 for pictures of 100 MB
+    # 10 GB: 9 to be used, 2 are fixed, 7 for images of 100 MB
     assert need(fits, 2e9, 100e6).batch(10) == 70
     assert need(fits, 2e9, 100e6, group=4).batch(10) == 68
     assert need(fits, 9e9, 100e6).batch(10) == 0
@@ -58,9 +58,9 @@ def test_a_config_is_counted_without_being_built(fits):
 def test_the_table_of_the_page_follows_from_the_rule(fits):
     rows = re.findall(r'^\| \w+ \| (?:yes|no) \| ([\d.]+) \| (\d+) \| ((?:\d+ \|? ?){6})', RECIPES, re.MULTILINE)
     assert len(rows) >= 5
-    for fixed, picture, batches in rows:
+    for fixed, image, batches in rows:
         stated = [int(batch) for batch in re.findall(r'\d+', batches)]
         for gigabytes, batch in zip((8, 12, 16, 24, 40, 80), stated, strict=True):
-            # the page rounds the picture to whole MB, the rest to 0.1 GB
-            follows = need(fits, float(fixed) * 1e9, float(picture) * 1e6).batch(gigabytes)
+            # the page rounds the image to whole MB, the rest to 0.1 GB
+            follows = need(fits, float(fixed) * 1e9, float(image) * 1e6).batch(gigabytes)
             assert follows == pytest.approx(batch, rel=0.05)

@@ -24,14 +24,14 @@ def model():
 
 
 def test_each_head_keeps_a_quarter_of_the_keys(model):
-    pictures = model.data_preprocessor.normalise(drawing.scenes(4, 96) * 255)
-    share = drawing.kept_keys(model, model.data_preprocessor.mix(pictures), 5)
+    images = model.data_preprocessor.normalize(drawing.scenes(4, 96) * 255)
+    share = drawing.kept_keys(model, model.data_preprocessor.mix(images), 5)
     assert share.shape == (144, 144)
     torch.testing.assert_close(share.sum(dim=1), torch.full((144,), 36.0))
     assert set(share.unique().tolist()) <= {0, 0.25, 0.5, 0.75, 1}  # of four heads
 
 
-def test_both_pictures_are_written(tmp_path):
+def test_both_images_are_written(tmp_path):
     drawing.main(['--out', str(tmp_path)])
     sizes = {path.name: Image.open(path).size for path in tmp_path.iterdir()}
     assert sizes.keys() == {drawing.MIXMAE, drawing.MIXEDAE}

@@ -271,7 +271,7 @@ def test_prefix_and_share_are_the_configs_own(tmp_path, capsys):
     assert "all are needed. Missing: ['norm.bias', 'norm.weight']" in refused(tmp_path, both, *options)
 
 
-def test_other_initialisations_are_no_files(tmp_path, capsys):
+def test_other_initializations_are_no_files(tmp_path, capsys):
     normal = dict(type='TruncNormal', layer='Linear', prefix='x.')
     for init in (normal, [normal]):
         assert '100.0%' in said(capsys, tmp_path, random_mae(), *config_of(tmp_path, vit(init_cfg=init)))

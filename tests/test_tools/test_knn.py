@@ -11,17 +11,17 @@ from tiny_mixmae import tiny_mixedae, tiny_model, write_files
 from tool_loading import load_tool
 
 from mixmae_mm.apis.model import build_encoder
-from mixmae_mm.datasets import PictureFolder
-from mixmae_mm.datasets.image_reader import PictureReader
-from mixmae_mm.datasets.read_images import normalisation
-from mixmae_mm.evaluation import knn_accuracy, label_by_folder, read_labelled
+from mixmae_mm.datasets import ImageFolder
+from mixmae_mm.datasets.image_reader import ImageReader
+from mixmae_mm.datasets.read_images import normalization
+from mixmae_mm.evaluation import knn_accuracy, label_by_folder, read_labeled
 
 knn = load_tool('analysis/knn.py')
 
 
 @pytest.fixture
 def folders(tmp_path):
-    """Noise of two colours, one a class: easy for any encoder, trained or not."""
+    """Noise of two colors, one a class: easy for any encoder, trained or not."""
     noise = np.random.default_rng(0)
     for split, count in (('train', 8), ('val', 4)):
         for name, channel in (('blue', 2), ('red', 0)):
@@ -34,13 +34,13 @@ def folders(tmp_path):
 
 
 def test_labels_are_the_class_folders(folders):
-    labelled = label_by_folder(PictureFolder(folders[1]).data_list, ['blue', 'red'])
-    assert list(labelled.values()) == [0] * 8 + [1] * 8
-    pixels, labels = read_labelled(labelled, PictureReader((32, 32)))
+    labeled = label_by_folder(ImageFolder(folders[1]).data_list, ['blue', 'red'])
+    assert list(labeled.values()) == [0] * 8 + [1] * 8
+    pixels, labels = read_labeled(labeled, ImageReader((32, 32)))
     assert labels.tolist() == [0] * 8 + [1] * 8
     assert pixels[15].float().mean((1, 2)).argmax() == 0
     with pytest.raises(ValueError, match=r'^red/0.png in .* is in none of the class folders blue$'):
-        label_by_folder(PictureFolder(folders[1]).data_list, ['blue'])
+        label_by_folder(ImageFolder(folders[1]).data_list, ['blue'])
 
 
 def test_command_line_tells_accuracy_and_chance(folders, tmp_path, capsys):
@@ -66,7 +66,7 @@ def test_the_accuracy_is_that_of_features_taken_one_by_one(folders, tmp_path, me
     config, checkpoint = write_files(tmp_path, method)
     knn.main([config, checkpoint, *folders, '--k', '3', '--json'])
     encoder = build_encoder(Config.fromfile(config), checkpoint)
-    mean, std = (torch.tensor(x).view(3, 1, 1) for x in normalisation(Config.fromfile(config)).values())
+    mean, std = (torch.tensor(x).view(3, 1, 1) for x in normalization(Config.fromfile(config)).values())
     parts = []
     for folder in (folders[1], folders[3]):
         files = sorted(Path(folder).rglob('*.png'))
@@ -87,7 +87,7 @@ def test_corrupt_images_are_left_out_and_counted(folders, tmp_path, capsys):
     told = capsys.readouterr()
     assert json.loads(told.out)['top1'] == 1.0
     assert '1 files (1 .txt) left out; 1 of 16 images corrupt' in told.err
-    with pytest.raises(SystemExit, match='16 neighbours of 15 training pictures'):
+    with pytest.raises(SystemExit, match='16 neighbors of 15 training images'):
         knn.main([config, *folders, '--k', '16'])
 
 
@@ -101,8 +101,8 @@ def test_images_are_read_with_the_models_channels_and_depth(tmp_path, kind, chan
     numbers = ONE_CHANNEL if kind == 'gray' else {name: values[:channels] for name, values in BANDS.items()}
     model = tiny_model(**numbers)
     model['backbone']['in_channels'] = model['neck']['image_channels'] = channels
-    load = dict(type='mixmae_mm.LoadPicture', mode='L') if kind == 'gray' else dict(type='mixmae_mm.LoadBands')
-    loader = dict(dataset=dict(type='mixmae_mm.PictureFolder', data_root='x', pipeline=[load]))
+    load = dict(type='mixmae_mm.LoadImage', mode='L') if kind == 'gray' else dict(type='mixmae_mm.LoadMultispectral')
+    loader = dict(dataset=dict(type='mixmae_mm.ImageFolder', data_root='x', pipeline=[load]))
     Config(dict(model=model, train_dataloader=loader)).dump(tmp_path / 'config.py')
     noise, arguments = np.random.default_rng(0), []
     for split in ('train', 'val'):
@@ -124,7 +124,7 @@ def test_images_are_read_with_the_models_channels_and_depth(tmp_path, kind, chan
 
 def test_wrong_inputs_end_with_one_message(folders, tmp_path):
     config, checkpoint = write_files(tmp_path)
-    with pytest.raises(SystemExit, match='20 neighbours of 16 training pictures'):
+    with pytest.raises(SystemExit, match='20 neighbors of 16 training images'):
         knn.main([config, *folders])
     torch.save(dict(state_dict={'other.weight': torch.zeros(3)}), tmp_path / 'other.pth')
     with pytest.raises(SystemExit, match=r"does not go with this MixMIMSwin: no name ends in patch_embed"):

@@ -74,8 +74,8 @@ def test_polygons_of_any_region_hold_exactly_its_pixels(seed):
     noise = np.random.default_rng(seed).random((24, 24)).astype(np.float32)
     region = cv2.GaussianBlur(noise, (0, 0), 1.0) > 0.48
     pieces = make_shapes.outline_polygons(region)
-    centres = [(x + 0.5, y + 0.5) for y in range(24) for x in range(24)]
-    inside = [sum(cv2.pointPolygonTest(piece, centre, False) > 0 for piece in pieces) for centre in centres]
+    centers = [(x + 0.5, y + 0.5) for y in range(24) for x in range(24)]
+    inside = [sum(cv2.pointPolygonTest(piece, center, False) > 0 for piece in pieces) for center in centers]
     assert np.array_equal(np.reshape(inside, (24, 24)), region)
 
 
@@ -87,8 +87,8 @@ def test_scene_depends_on_its_numbers_alone():
     np.random.seed(1)
     again = make_shapes.draw_scene(0, 0, 7, 64)
     others = [make_shapes.draw_scene(*numbers, 64) for numbers in ((1, 0, 7), (0, 1, 7), (0, 0, 17))]
-    assert np.array_equal(first.picture, again.picture)
-    assert not any(np.array_equal(first.picture, other.picture) for other in others)
+    assert np.array_equal(first.image, again.image)
+    assert not any(np.array_equal(first.image, other.image) for other in others)
 
 
 def test_main_object_is_clearly_the_largest_and_names_the_scene():
@@ -154,10 +154,10 @@ def test_object_masks_by_pycocotools_are_the_visible_parts():
 def main_object_statistics(scene):
     own = scene.mask == CLASSES.index(scene.main) + 1
     y, x = np.nonzero(own)
-    return [*scene.picture[own].mean(0), *scene.picture.mean((0, 1)), x.mean(), y.mean(), own.sum()]
+    return [*scene.image[own].mean(0), *scene.image.mean((0, 1)), x.mean(), y.mean(), own.sum()]
 
 
-def test_colour_place_and_size_do_not_give_the_class_away():
+def test_color_place_and_size_do_not_give_the_class_away():
     """By the nearest class mean, 300 scenes must be guessed as often as by chance: 10 % +- 3 standard errors."""
     known, asked = scenes(800, 32), scenes(300, 32, split=1)
     x, z = (np.array([main_object_statistics(scene) for scene in part]) for part in (known, asked))
@@ -188,7 +188,7 @@ def test_folders_are_balanced_and_complete(shapes):
     assert not make_shapes.is_complete(shapes, Settings(train=30, val=10, seed=4))
 
 
-def test_masks_are_palette_pictures_of_categories(shapes):
+def test_masks_are_palette_images_of_categories(shapes):
     for path in (shapes / 'masks/train').rglob('*.png'):
         with Image.open(path) as mask:
             assert (mask.mode, mask.size, mask.getpalette()[:3]) == ('P', (64, 64), [0, 0, 0])
@@ -231,9 +231,9 @@ def test_interrupted_set_is_made_anew(shapes, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ('numbers', 'message'),
     [
-        ({'train': -1}, '-1 pictures in train: give 10 or more, one a class'),
-        ({'val': 9}, '9 pictures in val: give 10 or more, one a class'),
-        ({'size': -64}, 'pictures of -64 px: give a size from 32 to 1024'),
+        ({'train': -1}, '-1 images in train: give 10 or more, one a class'),
+        ({'val': 9}, '9 images in val: give 10 or more, one a class'),
+        ({'size': -64}, 'images of -64 px: give a size from 32 to 1024'),
         ({'seed': -1}, 'seed -1: give 0 or more'),
     ],
 )

@@ -13,7 +13,7 @@ tool = load_tool('analysis/mean_std.py')
 
 
 def photos(folder):
-    """Write pictures of several sizes; give all their pixels, (N, 3)."""
+    """Write images of several sizes; give all their pixels, (N, 3)."""
     rng, pixels = np.random.default_rng(0), []
     for number, size in enumerate([(5, 9), (20, 3), (1, 1), (8, 8)]):
         pixels.append(rng.integers(0, 40 * number + 20, (*size, 3), dtype=np.uint8))
@@ -32,7 +32,7 @@ def test_numbers_are_those_of_numpy(tmp_path, capsys, workers):
     result = json.loads(run(capsys, tmp_path, '--json', '--workers', workers).splitlines()[-1])
     np.testing.assert_allclose(result['mean'], pixels.mean(0), rtol=1e-13)
     np.testing.assert_allclose(result['std'], pixels.std(0), rtol=1e-13)
-    assert (result['pictures'], result['pixels'], result['unreadable']) == (4, 170, [])
+    assert (result['images'], result['pixels'], result['corrupt']) == (4, 170, [])
 
 
 def test_large_numbers_lose_nothing(tmp_path, capsys):
@@ -64,8 +64,8 @@ def test_the_last_lines_are_a_config(tmp_path, capsys):
     config = Config.fromstring(text[text.index('model = ') :], '.py').model.data_preprocessor
     np.testing.assert_allclose(config.mean, pixels.mean(0), rtol=1e-5)
     np.testing.assert_allclose(config.std, pixels.std(0), rtol=1e-5)
-    assert f'1 unreadable and left out:\n  {tmp_path}/x.png: not a picture' in text
-    assert '4 pictures, 170 pixels' in text
+    assert f'1 corrupt and left out:\n  {tmp_path}/x.png: not an image' in text
+    assert '4 images, 170 pixels' in text
     assert 'says nothing' not in text
 
 
@@ -76,12 +76,12 @@ def test_chosen_bands_and_one_that_says_nothing(tmp_path, capsys):
     np.save(tmp_path / 'b.npy', pixels.transpose(2, 0, 1))
     (tmp_path / 'c.png').write_text('not asked for')
     text = run(capsys, tmp_path, '--bands', 3, 1, '--channels-first')
-    assert '2 pictures, 48 pixels\nchannel 0: mean 7, standard deviation 0\n' in text
+    assert '2 images, 48 pixels\nchannel 0: mean 7, standard deviation 0\n' in text
     assert f'channel 1: mean {pixels[..., 1].mean():.6g}, standard deviation {pixels[..., 1].std():.6g}\n' in text
     assert 'standard deviation 0 says nothing: leave it out with --bands' in text
 
 
-def test_some_pictures_drawn_at_random():
+def test_some_images_drawn_at_random():
     drawn = tool.choose(100, 10, seed=3)
     assert len(set(drawn.tolist())) == 10
     assert drawn.tolist() == sorted(drawn)
@@ -92,17 +92,17 @@ def test_some_pictures_drawn_at_random():
 def test_different_numbers_of_bands(tmp_path, capsys):
     for channels in (2, 3):
         np.save(tmp_path / f'{channels}.npy', np.zeros((4, 4, channels), np.uint8))
-    with pytest.raises(SystemExit, match='error: some pictures have 2 bands and others 3: choose those that all have'):
+    with pytest.raises(SystemExit, match='error: some images have 2 bands and others 3: choose those that all have'):
         run(capsys, tmp_path, '--bands')
 
 
 def test_nothing_to_read(tmp_path, capsys):
     (tmp_path / 'x.png').write_text('no pixels')
-    with pytest.raises(SystemExit, match=r"none of 1 pictures of '.*' can be read; the first: .*/x\.png: not a pic"):
+    with pytest.raises(SystemExit, match=r"none of 1 images of '.*' can be read; the first: .*/x\.png: not an image"):
         run(capsys, tmp_path)
     with pytest.raises(SystemExit):
-        run(capsys, tmp_path, '--pictures', 0)
-    assert '--pictures takes 1 or more, got 0' in capsys.readouterr().err
+        run(capsys, tmp_path, '--images', 0)
+    assert '--images takes 1 or more, got 0' in capsys.readouterr().err
 
 
 def test_files_that_are_left_out_are_counted(tmp_path, capsys):
@@ -117,7 +117,7 @@ def test_images_are_read_as_a_config_reads_them(tmp_path, capsys):
     (tmp_path / 'set').mkdir()
     photos(tmp_path / 'set')
     load = dict(type='mixmae_mm.LoadRandomResizedCrop', scale=8, mode='L')
-    dataset = dict(type='mixmae_mm.PictureFolder', endings=['.PNG'], pipeline=[load])
+    dataset = dict(type='mixmae_mm.ImageFolder', extensions=['.PNG'], pipeline=[load])
     model = dict(backbone=dict(in_channels=1), data_preprocessor=dict(mean=[1.0], std=[2.0]))
     Config(dict(model=model, train_dataloader=dict(dataset=dataset))).dump(tmp_path / 'config.py')
     result = json.loads(run(capsys, tmp_path / 'set', '--config', tmp_path / 'config.py', '--json'))
@@ -130,6 +130,6 @@ def test_images_are_read_as_a_config_reads_them(tmp_path, capsys):
 
 def test_an_archive_is_opened_as_one(tmp_path):
     for name in ('A.ZIP', 'b.tar'):
-        args = SimpleNamespace(folder=str(tmp_path / name), bands=None, endings=None, config=None)
+        args = SimpleNamespace(folder=str(tmp_path / name), bands=None, extensions=None, config=None)
         with pytest.raises(ValueError, match=f'{name}.*does not exist'):
-            tool.open_pictures(args)
+            tool.open_images(args)

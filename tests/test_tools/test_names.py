@@ -15,7 +15,7 @@ from torch import nn
 
 from mixmae_mm.apis import FeatureExtractor
 from mixmae_mm.apis.saved import read_saved
-from mixmae_mm.datasets import LoadPicture, PictureFolder
+from mixmae_mm.datasets import ImageFolder, LoadImage
 from mixmae_mm.utils.names import expand, print_any_name, shown
 from mixmae_mm.visualization.pages import Figure, page_of
 
@@ -66,10 +66,10 @@ def test_each_corrupt_file_is_one_line_of_list_and_log(folder, tmp_path, capfd):
     Image.new('RGB', (8, 8)).save(os.path.join(folder, 'z.png'))
     log = tmp_path / 'log.txt'
     MMLogger.get_instance('test_names', log_file=str(log))
-    pictures = PictureFolder(folder, [LoadPicture()], max_unreadable=1.0)
-    pictures.unreadable.list_in(str(tmp_path / 'corrupt.txt'))
-    for number in range(len(pictures)):
-        pictures[number]
+    images = ImageFolder(folder, [LoadImage()], max_corrupt=1.0)
+    images.corrupt.list_in(str(tmp_path / 'corrupt.txt'))
+    for number in range(len(images)):
+        images[number]
     listed = (tmp_path / 'corrupt.txt').read_bytes().splitlines()
     paths = [line.partition(b'\t')[0].replace(rb'\n', b'\n').replace(rb'\t', b'\t') for line in listed]
     assert sorted(paths) == sorted(os.fsencode(os.path.join(folder, name)) for name in NAMES)
@@ -88,7 +88,7 @@ def test_checks_print_any_name_to_any_terminal(folder, monkeypatch, encoding):
     os.rename(os.path.join(folder, NAMES[-1]), os.path.join(folder, '漢.png'))
     terminal = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.setattr(sys, 'stdout', terminal)
-    status = load_tool('dataset_converters/check_dataset.py').main([folder, '--kind', 'pictures', '--workers', '1'])
+    status = load_tool('dataset_converters/check_dataset.py').main([folder, '--kind', 'images', '--workers', '1'])
     terminal.flush()
     printed = terminal.buffer.getvalue().decode(encoding)
     assert status == 1
@@ -99,7 +99,7 @@ def test_checks_print_any_name_to_any_terminal(folder, monkeypatch, encoding):
 def test_json_holds_names_as_they_are_shown(folder, capsys):
     os.truncate(os.path.join(folder, NAMES[-1]), 0)
     check = load_tool('dataset_converters/check_dataset.py')
-    check.main([folder, '--kind', 'pictures', '--workers', '1', '--json'])
+    check.main([folder, '--kind', 'images', '--workers', '1', '--json'])
     (problem,) = json.loads(capsys.readouterr().out)['problems']
     assert problem['cases'] == [r'\xe9.png']
 

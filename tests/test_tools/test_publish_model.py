@@ -24,7 +24,7 @@ CFG = """data_root = '/data/private/imagenet/'
 load_from = None
 model = dict(
     backbone=dict(init_cfg=dict(checkpoint='/home/me/runs/my run/epoch_3.pth', type='Pretrained')),
-    names=['C:\\\\Users\\\\me\\\\set', '~/pictures', 'file:///mnt/x/y.json', 'a/b', '0/1 loss', '\\\\d+'],
+    names=['C:\\\\Users\\\\me\\\\set', '~/images', 'file:///mnt/x/y.json', 'a/b', '0/1 loss', '\\\\d+'],
     hint='python /opt/tool/run.py --out=/opt/out/z work_dirs/r1/x',
     url='https://example.org/a/b.pth')
 work_dir = '/home/me/work_dirs/run'
@@ -33,7 +33,7 @@ CLEAN = """data_root = 'imagenet'
 load_from = None
 model = dict(
     backbone=dict(init_cfg=dict(checkpoint='epoch_3.pth', type='Pretrained')),
-    names=['set', 'pictures', 'y.json', 'a/b', '0/1 loss', '\\\\d+'],
+    names=['set', 'images', 'y.json', 'a/b', '0/1 loss', '\\\\d+'],
     hint='python run.py --out=z work_dirs/r1/x',
     url='https://example.org/a/b.pth')
 """
@@ -114,7 +114,7 @@ def test_what_was_taken_away_is_said(tmp_path, capsys):
         'shortened in cfg: /data/private/imagenet/ -> imagenet',
         'shortened in cfg: /home/me/runs/my run/epoch_3.pth -> epoch_3.pth',
         'shortened in cfg: C:\\\\Users\\\\me\\\\set -> set',
-        'shortened in cfg: ~/pictures -> pictures',
+        'shortened in cfg: ~/images -> images',
         'shortened in cfg: file:///mnt/x/y.json -> y.json',
         'shortened in cfg: /opt/tool/run.py -> run.py',
         'shortened in cfg: /opt/out/z -> z',

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 from tiny_mixmae import tiny_model
 from tool_loading import load_tool
-from training_toys import ToyPictures, run_until
+from training_toys import ToyImages, run_until
 
 FOUND = 'first module with a non-finite output: '
 
@@ -42,8 +42,8 @@ def fails(*arguments):
 
 
 def test_it_is_found_in_the_numbers_not_read_from_the_file(event, tmp_path, capsys):
-    shutil.copytree(event, tmp_path / 'mended')
-    path = tmp_path / 'mended/rank_0.pth'
+    shutil.copytree(event, tmp_path / 'fixed')
+    path = tmp_path / 'fixed/rank_0.pth'
     content = torch.load(path, weights_only=False)
     content['iterations'][0]['batch']['inputs'][0, 0] = 0.5
     torch.save(content, path)
@@ -74,18 +74,18 @@ def test_weights_of_another_model(event, tmp_path):
 
 
 @DATASETS.register_module()
-class HugePictures(ToyPictures):
-    """Pictures of 32 px, of which the eighth is as good as infinite."""
+class HugeImages(ToyImages):
+    """Images of 32 px, of which the eighth is as good as infinite."""
 
     def prepare_data(self, idx):
-        picture = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(int(idx)))
-        return dict(inputs=picture * (3e38 if idx == 7 else 255))
+        image = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(int(idx)))
+        return dict(inputs=image * (3e38 if idx == 7 else 255))
 
 
 def test_mixtures_are_drawn_again(tmp_path, capsys):
-    """MixMAE on pictures one of which is as good as infinite."""
+    """MixMAE on images one of which is as good as infinite."""
     config = fragile_config(tmp_path, model=tiny_model(), train_cfg=dict(by_epoch=True, max_epochs=1))
-    config.train_dataloader.dataset = dict(type='HugePictures', pipeline=[])
+    config.train_dataloader.dataset = dict(type='HugeImages', pipeline=[])
     run_until(config)
     (folder,) = (tmp_path / 'nonfinite').iterdir()
     capsys.readouterr()

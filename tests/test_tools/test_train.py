@@ -191,7 +191,7 @@ WORKER = """Caught ValueError in DataLoader worker process 0.
 Original Traceback (most recent call last):
   File "worker.py", line 1, in <module>
     raise ValueError('x')
-ValueError: the picture is
+ValueError: the image is
 gone: really
 """
 
@@ -200,7 +200,7 @@ gone: really
     ('error', 'told'),
     [
         (ValueError('plain'), 'plain'),
-        (ValueError(WORKER), 'the picture is\ngone: really'),
+        (ValueError(WORKER), 'the image is\ngone: really'),
         (KeyError('Nix is not in the registry'), 'KeyError: Nix is not in the registry (raised in '),
         (KeyError('SDG is not in the optimizer registry.'), 'KeyError: SDG is not in the optimizer registry. Is SGD '),
         (TypeError('unexpected keyword'), 'TypeError: unexpected keyword (raised in '),
@@ -243,14 +243,14 @@ def test_one_process_of_several_says_which(monkeypatch):
 
 @pytest.fixture
 def classifier(tmp_path):
-    """A classification config for six pictures, and a checkpoint for it."""
+    """A classification config for six images, and a checkpoint for it."""
     for number in range(6):
-        path = tmp_path / 'pictures' / 'val' / f'class{number % 2}' / f'{number}.jpg'
+        path = tmp_path / 'images' / 'val' / f'class{number % 2}' / f'{number}.jpg'
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.random.default_rng(number).integers(0, 256, (64, 64, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(path)
     config = Config.fromfile(FINETUNING)
-    loader = dict(batch_size=4, num_workers=0, persistent_workers=False, dataset=dict(data_root=f'{tmp_path}/pictures'))
+    loader = dict(batch_size=4, num_workers=0, persistent_workers=False, dataset=dict(data_root=f'{tmp_path}/images'))
     model = dict(head=dict(num_classes=2))
     config.merge_from_dict(dict(model=model, test_dataloader=loader, experiment_name=uuid.uuid4().hex))
     config.dump(tmp_path / 'classifier.py')
@@ -258,7 +258,7 @@ def classifier(tmp_path):
     return tmp_path / 'classifier.py', tmp_path / 'weights.pth'
 
 
-def test_testing_writes_metrics_predictions_and_pictures(monkeypatch, tmp_path, classifier):
+def test_testing_writes_metrics_predictions_and_images(monkeypatch, tmp_path, classifier):
     out, shown = tmp_path / 'predictions.pkl', tmp_path / 'shown'
     words = [*classifier, '--work-dir', tmp_path / 'work', '--out', out, '--show-dir', shown]
     monkeypatch.setattr(sys, 'argv', ['test.py', *map(str, words)])
@@ -272,7 +272,7 @@ def test_testing_writes_metrics_predictions_and_pictures(monkeypatch, tmp_path, 
 
 
 def test_testing_in_several_ways_joins_what_comes_out(monkeypatch, tmp_path, classifier):
-    """Each picture and its mirror image: the mean of their scores."""
+    """Each image and its mirror image: the mean of their scores."""
     config = Config.fromfile(classifier[0])
     load, pack = config.test_dataloader.dataset.pipeline
     flips = [dict(type='mmpretrain.RandomFlip', prob=prob) for prob in (0.0, 1.0)]
@@ -290,7 +290,7 @@ def test_testing_in_several_ways_joins_what_comes_out(monkeypatch, tmp_path, cla
     assert len(scores[0]) == len(scores[1]) == 6
     model = MODELS.build(config.model).eval()
     model.load_state_dict(torch.load(classifier[1])['state_dict'])
-    pixels = np.asarray(Image.open(tmp_path / 'pictures/val/class0/0.jpg')).transpose(2, 0, 1).copy()
+    pixels = np.asarray(Image.open(tmp_path / 'images/val/class0/0.jpg')).transpose(2, 0, 1).copy()
     with torch.no_grad():
         given = [
             model(model.data_preprocessor(dict(inputs=[torch.from_numpy(x.copy()).flip(0)]))['inputs'], mode='tensor')
@@ -326,7 +326,7 @@ def test_what_cannot_be_tested(monkeypatch, classifier, words, message):
         ('VisualizationHook', dict(enable=True, out_dir='out', interval=1)),
     ],
 )
-def test_each_hosts_pictures_are_switched_on_by_its_own_names(hook, changed):
+def test_each_hosts_images_are_switched_on_by_its_own_names(hook, changed):
     config = Config(dict(default_hooks=dict(visualization=dict(type=hook)), visualizer={}))
     load_tool('test.py').draw_predictions(config, 'out')
     assert config.default_hooks.visualization.to_dict() == dict(type=hook, **changed)

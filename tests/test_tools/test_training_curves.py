@@ -21,7 +21,7 @@ def write_start(work_dir, timestamp, lines):
 
 
 def test_folder_without_a_loss_is_named(tmp_path):
-    with pytest.raises(SystemExit, match=r'^error: no training loss in .*: give the work folder of a run'):
+    with pytest.raises(SystemExit, match=r'^error: no training loss in .*: give the work_dir of a run'):
         curves.main([str(tmp_path), '--out', str(tmp_path / 'curves.png')])
     assert not (tmp_path / 'curves.png').exists()
 
@@ -82,7 +82,7 @@ def mixedae_records():
     ]
 
 
-def test_parts_of_a_loss_are_drawn_thin_in_the_colour_of_their_run():
+def test_parts_of_a_loss_are_drawn_thin_in_the_color_of_their_run():
     figure = curves.draw_runs({'plain': [record(10, 9.0, loss_a=9.0)], 'mixed': mixedae_records()}, 0)
     losses = figure.axes[0]
     drawn = [(list(line.get_ydata()), line.get_linestyle(), line.get_color()) for line in losses.lines]
@@ -150,12 +150,12 @@ def test_numbers_at_the_ends_of_curves_do_not_cover_each_other():
     assert curves.spread([], 0.05) == []
 
 
-def test_picture_and_summary_from_the_command_line(tmp_path, capsys):
+def test_image_and_summary_from_the_command_line(tmp_path, capsys):
     write_start(tmp_path / 'run', '20260101_000000', [record(20, 3.0, epoch=1), record(40, 2.0, epoch=2)])
     curves.main([str(tmp_path / 'run'), '--out', str(tmp_path / 'new/curves.png'), '--smoothing', '0'])
     assert 'run: loss 3.0000 at iteration 20, 2.0000 at 40 (2 records)' in capsys.readouterr().out
-    with Image.open(tmp_path / 'new/curves.png') as picture:
-        assert picture.size == (960, 720)
+    with Image.open(tmp_path / 'new/curves.png') as image:
+        assert image.size == (960, 720)
 
 
 def test_command_line_draws_precision_of_the_run_that_logs_it(tmp_path, capsys, monkeypatch):
@@ -167,8 +167,8 @@ def test_command_line_draws_precision_of_the_run_that_logs_it(tmp_path, capsys, 
     (tmp_path / 'plain/20260101_000000' / CONFIG).write_text('not to be read')
     curves.main([str(tmp_path / 'plain'), str(tmp_path / 'mixed'), '--out', str(tmp_path / 'curves.png')])
     assert 'mixed: loss 3.0000 at iteration 10, 1.0000 at 30 (3 records)' in capsys.readouterr().out
-    with Image.open(tmp_path / 'curves.png') as picture:
-        assert picture.size == (960, 1020)
+    with Image.open(tmp_path / 'curves.png') as image:
+        assert image.size == (960, 1020)
     assert list(figures[0].axes[1].lines[-1].get_ydata()) == [0.25, 0.25]
 
 

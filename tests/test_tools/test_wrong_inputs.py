@@ -22,9 +22,9 @@ SMALL = {
 
 
 @pytest.fixture
-def random_pictures(tmp_path):
-    """Eight pictures."""
-    folder = tmp_path / 'pictures'
+def images(tmp_path):
+    """Eight images."""
+    folder = tmp_path / 'images'
     for number in range(8):
         write(folder / f'{number}.jpg', np.random.default_rng(number).integers(0, 256, (70, 80, 3), dtype=np.uint8))
     return folder
@@ -36,14 +36,14 @@ def write(path, pixels):
 
 
 @pytest.fixture
-def train(tmp_path, pictures, monkeypatch, capfd):
+def train(tmp_path, images, monkeypatch, capfd):
     """Train the micro config on the folder, with some settings changed; the error, if any, and what was printed."""
 
     def run(*arguments, config=MICRO, **settings):
         small = SMALL if config == MICRO else {}
         config = Config.fromfile(config)
         quick = {
-            'train_dataloader.dataset.data_root': str(pictures),
+            'train_dataloader.dataset.data_root': str(images),
             'train_dataloader.num_workers': 0,
             'train_dataloader.persistent_workers': False,
             'train_dataloader.batch_size': 4,
@@ -79,35 +79,35 @@ def test_a_missing_folder(train):
 def test_an_empty_folder(train, tmp_path):
     (tmp_path / 'empty').mkdir()
     error, _ = train(**{'train_dataloader.dataset.data_root': str(tmp_path / 'empty')})
-    assert error.startswith(f"error: no picture below '{tmp_path}/empty': it holds no files at all; pictures end in ")
+    assert error.startswith(f"error: no image below '{tmp_path}/empty': it holds no files at all; images end in ")
 
 
-def test_a_text_file_named_jpg(train, pictures, tmp_path):
-    (pictures / '3.jpg').write_text('a shopping list')
+def test_a_text_file_named_jpg(train, images, tmp_path):
+    (images / '3.jpg').write_text('a shopping list')
     error, output = train()
     assert not error
-    assert output.count(f'unreadable picture skipped (1 so far): {pictures}/3.jpg: not a picture') == 1
+    assert output.count(f'corrupt image skipped (1 so far): {images}/3.jpg: not an image') == 1
     assert trained(tmp_path)
 
 
-def test_a_truncated_jpeg_among_good_ones(train, pictures, tmp_path):
-    content = (pictures / '0.jpg').read_bytes()
+def test_a_truncated_jpeg_among_good_ones(train, images, tmp_path):
+    content = (images / '0.jpg').read_bytes()
     for number in (2, 5):
-        (pictures / f'{number}.jpg').write_bytes(content[: len(content) // 2])
+        (images / f'{number}.jpg').write_bytes(content[: len(content) // 2])
     error, output = train()
     assert not error
-    found = re.findall(r'picture skipped \((\d) so far\): .*/(\d)\.jpg: OSError: image file is truncated', output)
+    found = re.findall(r'image skipped \((\d) so far\): .*/(\d)\.jpg: OSError: image file is truncated', output)
     assert [count for count, _ in found] == ['1', '2']
     assert sorted(name for _, name in found) == ['2', '5']
     assert trained(tmp_path)
 
 
-def test_nothing_but_text_files(train, pictures):
-    for path in pictures.iterdir():
+def test_nothing_but_text_files(train, images):
+    for path in images.iterdir():
         path.write_text('a shopping list')
     error, _ = train()
-    assert error.startswith(f"error: 8 pictures in a row below '{pictures}' cannot be read, the first of them:\n")
-    assert error.count(': not a picture, whatever its name says') == 3
+    assert error.startswith(f"error: 8 images in a row below '{images}' cannot be read, the first of them:\n")
+    assert error.count(': not an image, whatever its name says') == 3
 
 
 @pytest.mark.parametrize(('batch_size', 'indices', 'size'), [(5, 8, 5), (4, 7, 3)], ids=['all', 'last'])
@@ -131,7 +131,7 @@ def test_a_size_that_is_no_multiple_of_the_cell(train):
     pipeline[1].scale = 72
     error, _ = train(**{'train_dataloader.dataset.pipeline': pipeline})
     assert error.startswith(
-        'error: pictures of 72 x 72 pixels cannot be cut into cells of 16 x 16: make their sides multiples of 16, or '
+        'error: images of 72 x 72 pixels cannot be cut into cells of 16 x 16: make their sides multiples of 16, or '
         'change cell_size\n'
     )
 
@@ -149,10 +149,10 @@ def test_a_wrong_checkpoint_path(train, key):
     assert '/no/such.pth' in error.splitlines()[0]
 
 
-def test_finetuning_before_pretraining(train, pictures):
+def test_finetuning_before_pretraining(train, images):
     for split in ('train', 'val'):
-        write(pictures / split / 'a' / '0.jpg', np.zeros((64, 64, 3), np.uint8))
-    settings = {'val_dataloader.dataset.data_root': str(pictures), 'train_dataloader.batch_size': 1}
+        write(images / split / 'a' / '0.jpg', np.zeros((64, 64, 3), np.uint8))
+    settings = {'val_dataloader.dataset.data_root': str(images), 'train_dataloader.batch_size': 1}
     checkpoint = {'model.backbone.init_cfg.checkpoint': 'work_dirs/none/epoch_40.pth'}
     error, _ = train(config=FINETUNING, **settings, **checkpoint)
     assert error.startswith('error: there is no checkpoint work_dirs/none/epoch_40.pth')
@@ -179,8 +179,8 @@ def test_a_checkpoint_of_another_model_as_the_encoder(train, foreign):
     )
 
 
-def test_grey_pictures_for_a_model_of_three_channels(train, pictures, tmp_path):
-    for path in pictures.iterdir():
+def test_gray_images_for_a_model_of_three_channels(train, images, tmp_path):
+    for path in images.iterdir():
         write(path, np.asarray(Image.open(path).convert('L')))
     error, _ = train()
     assert not error
@@ -192,12 +192,12 @@ def test_one_channel_for_a_model_of_three(train):
     pipeline[1].mode = 'L'
     error, _ = train(**{'train_dataloader.dataset.pipeline': pipeline})
     assert error.startswith(
-        'error: pictures have 1 channels, but mean and std are for 3: load them with 3 channels or change mean and std'
+        'error: images have 1 channels, but mean and std are for 3: load them with 3 channels or change mean and std'
     )
 
 
-def test_fewer_pictures_than_a_batch(train):
+def test_fewer_images_than_a_batch(train):
     error, _ = train(**{'train_dataloader.batch_size': 10})
     assert error.startswith(
-        'error: 8 pictures do not fill one batch of 10 for each of 1 process(es), and drop_last leaves out what is less'
+        'error: 8 images do not fill one batch of 10 for each of 1 process(es), and drop_last leaves out what is less'
     )

@@ -260,16 +260,16 @@ def test_a_cache_of_yapf_that_stays_cut_off_is_told_of(monkeypatch):
     compat.apply.__wrapped__()
     assert len(calls) == compat.TRIES
     assert 'Ran out of input' in str(compat.FAILED['import_formatter'])
-    (finding,) = known_issues.find_unmended()
+    (finding,) = known_issues.find_unfixed()
     assert 'the cache of yapf is cut off (Ran out of input)' in finding.what
 
 
 def test_whatever_else_fails_is_told_of_with_its_remedy(monkeypatch):
     error = ImportError('checkpoints cannot be read safely: pip install "torch>=2.6"')
     monkeypatch.setattr(compat, 'FAILED', dict(allow_checkpoint_types=error))
-    (finding,) = known_issues.find_unmended()
+    (finding,) = known_issues.find_unfixed()
     assert finding.what.startswith('mixmae_mm could not allow checkpoint types (ImportError: checkpoints')
-    assert finding.mend == 'python -m pip install "torch>=2.6"'
+    assert finding.fix == 'python -m pip install "torch>=2.6"'
 
 
 def test_a_formatter_that_is_missing_is_told_of_with_its_remedy(monkeypatch):
@@ -277,9 +277,9 @@ def test_a_formatter_that_is_missing_is_told_of_with_its_remedy(monkeypatch):
     monkeypatch.setattr(compat, 'FAILED', {})
     monkeypatch.setattr(compat, 'guard_loading', lambda: None)
     compat.apply.__wrapped__()
-    (finding,) = known_issues.find_unmended()
+    (finding,) = known_issues.find_unfixed()
     assert 'yapf' in finding.what
-    assert finding.mend == 'python -m pip install yapf'
+    assert finding.fix == 'python -m pip install yapf'
 
 
 def test_import_waits_for_no_lock_and_needs_no_temporary_folder(tmp_path):

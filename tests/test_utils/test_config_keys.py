@@ -15,7 +15,7 @@ CLASSIFIER = CONFIGS / 'classification/mixmim-swin-micro-scratch_1xb64-coslr-10e
 BASE = """
 batch_size, side = 8, 64
 data_root = 'images'
-_set = dict(type='PictureFolder', data_root=data_root)
+_set = dict(type='ImageFolder', data_root=data_root)
 pipeline = [dict(type='Load'), dict(type='Crop', scale=side)]
 pipeline.append(dict(type='Flip', size=side))
 model = dict(backbone=dict(img_size=side), head=dict(cells=(side // 32) ** 2))
@@ -65,7 +65,7 @@ def test_a_misspelt_setting_is_refused_with_the_nearest(key, near):
 @pytest.mark.parametrize(
     'key',
     [
-        *('train_dataloader.timeout', 'train_dataloader.prefetch_factor', 'train_dataloader.dataset.max_unreadable'),
+        *('train_dataloader.timeout', 'train_dataloader.prefetch_factor', 'train_dataloader.dataset.max_corrupt'),
         *('model.backbone.in_channels', 'optim_wrapper.clip_grad.max_norm', 'optim_wrapper.accumulative_counts'),
         *('train_cfg.val_begin', 'default_hooks.checkpoint.save_best', 'param_scheduler.1.T_max', 'load_from'),
         *('env_cfg.resource_limit', 'randomness.deterministic', 'val_dataloader.batch_size', 'work_dir'),

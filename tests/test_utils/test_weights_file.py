@@ -82,7 +82,7 @@ BROKEN = {
     'a bomb': lambda path: bomb(path, 300_000_000),
     'a lie': lying,
     'a huge promise': huge_promise,
-    'a picture': lambda path: path.write_bytes(b'\xff\xd8\xff\xe0' + bytes(1000)),
+    'an image': lambda path: path.write_bytes(b'\xff\xd8\xff\xe0' + bytes(1000)),
 }
 
 

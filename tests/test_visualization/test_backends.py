@@ -11,7 +11,7 @@ from mmengine.registry import VISBACKENDS, init_default_scope
 from mmengine.visualization import MLflowVisBackend, Visualizer
 from PIL import Image
 
-from mixmae_mm.visualization.backends import MLflowPicturesBackend
+from mixmae_mm.visualization.backends import MLflowImagesBackend
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 FILES = sorted((CONFIGS / '_base_/vis').glob('*.py'))
@@ -25,7 +25,7 @@ KINDS = dict(
     tensorboard='TensorboardVisBackend',
     wandb='WandbVisBackend',
 )
-PICTURE = np.full((8, 9, 3), (200, 100, 0), np.uint8)
+IMAGE = np.full((8, 9, 3), (200, 100, 0), np.uint8)
 
 
 def users_config(folder, *names):
@@ -71,20 +71,20 @@ def test_several_backends_go_together(tmp_path):
     backends = users_config(tmp_path, 'wandb', 'mlflow', 'aim').visualizer.vis_backends
     assert [backend.type.split('.')[-1] for backend in backends[2:]] == [
         'WandbVisBackend',
-        'MLflowPicturesBackend',
+        'MLflowImagesBackend',
         'AimVisBackend',
     ]
 
 
-def test_tensorboard_and_the_folder_hold_pictures_and_numbers(tmp_path):
+def test_tensorboard_and_the_folder_hold_images_and_numbers(tmp_path):
     event_accumulator = pytest.importorskip('tensorboard.backend.event_processing.event_accumulator')
     backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
     visualizer = Visualizer(vis_backends=backends, save_dir=str(tmp_path))
-    visualizer.add_image('reconstructions', PICTURE, 7)
+    visualizer.add_image('reconstructions', IMAGE, 7)
     visualizer.add_scalars({'online/rankme': 3.5}, 7)
     visualizer.close()
     folder = tmp_path / 'vis_data'
-    assert (np.asarray(Image.open(folder / 'vis_image/reconstructions_7.png')) == PICTURE).all()
+    assert (np.asarray(Image.open(folder / 'vis_image/reconstructions_7.png')) == IMAGE).all()
     assert json.loads((folder / 'scalars.json').read_text()) == {'online/rankme': 3.5, 'step': 7}
     events = event_accumulator.EventAccumulator(str(folder)).Reload()
     assert events.Images('reconstructions')[0].step == 7
@@ -92,19 +92,19 @@ def test_tensorboard_and_the_folder_hold_pictures_and_numbers(tmp_path):
     assert events.Scalars('online/rankme')[0].value == 3.5
 
 
-def test_mlflow_keeps_the_picture_of_each_step(tmp_path, monkeypatch):
+def test_mlflow_keeps_the_image_of_each_step(tmp_path, monkeypatch):
     monkeypatch.setenv('MLFLOW_ALLOW_FILE_STORE', 'true')
     visualizer = visualizer_of(tmp_path, 'mlflow')
     config = users_config(tmp_path, 'mlflow')
     config.work_dir = str(tmp_path / 'vis_data')
     visualizer.add_config(config)
     for step in (7, 14):
-        visualizer.add_image('reconstructions', PICTURE, step)
+        visualizer.add_image('reconstructions', IMAGE, step)
         visualizer.add_scalars({'online/rankme': step / 2}, step)
     visualizer.close()
     found = {path.name: path for path in Path(tmp_path / 'vis_data').rglob('artifacts/reconstructions/*.png')}
     assert sorted(found) == ['14.png', '7.png']
-    assert (np.asarray(Image.open(found['7.png'])) == PICTURE).all()
+    assert (np.asarray(Image.open(found['7.png'])) == IMAGE).all()
     numbers = next(Path(tmp_path / 'vis_data').rglob('metrics/online/rankme')).read_text().splitlines()
     assert [line.split()[1:] for line in numbers] == [['3.5', '7'], ['7.0', '14']]
 
@@ -112,21 +112,21 @@ def test_mlflow_keeps_the_picture_of_each_step(tmp_path, monkeypatch):
 def test_mlflow_is_given_names_with_extension_and_step(monkeypatch):
     asked = []
     monkeypatch.setattr(MLflowVisBackend, 'add_image', lambda self, *given: asked.append((given[0], given[2])))
-    backend = MLflowPicturesBackend.__new__(MLflowPicturesBackend)  # MLflow may not be installed
-    backend.add_image('reconstructions', PICTURE)
-    backend.add_image('reconstructions', PICTURE, 7)
+    backend = MLflowImagesBackend.__new__(MLflowImagesBackend)  # MLflow may not be installed
+    backend.add_image('reconstructions', IMAGE)
+    backend.add_image('reconstructions', IMAGE, 7)
     assert asked == [('reconstructions/0.png', 0), ('reconstructions/7.png', 7)]
 
 
-def test_wandb_keeps_pictures_offline(tmp_path, monkeypatch):
+def test_wandb_keeps_images_offline(tmp_path, monkeypatch):
     monkeypatch.setenv('WANDB_MODE', 'offline')
     monkeypatch.setenv('WANDB_SILENT', 'true')
     visualizer = visualizer_of(tmp_path, 'wandb')
-    visualizer.add_image('reconstructions', PICTURE, 7)
+    visualizer.add_image('reconstructions', IMAGE, 7)
     visualizer.add_scalars({'online/rankme': 3.5}, 7)
     import wandb
 
     wandb.finish()
     found = list(Path(tmp_path / 'vis_data').rglob('media/images/reconstructions_*.png'))
     assert len(found) == 1
-    assert (np.asarray(Image.open(found[0])) == PICTURE).all()
+    assert (np.asarray(Image.open(found[0])) == IMAGE).all()

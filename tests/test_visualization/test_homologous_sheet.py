@@ -16,17 +16,17 @@ def two_by_two(kept, assignment=((0, 1), (1, 0)), lightness=100, channels=3):
 ALL = [[1.0, 0.0, 0.5, 1.0], [0.0, 1.0, 1.0, 0.0], [0.0] * 4, [0.25] * 4]
 
 
-def test_keys_shine_in_their_owners_colours_as_many_heads_keep_them():
+def test_keys_shine_in_their_owners_colors_as_many_heads_keep_them():
     lit = homologous_grid.light_up(two_by_two(ALL), torch.tensor([0]))[0, :, ::2, ::2].permute(1, 2, 0)
     faded = 0.2 * 100 + 0.8 * 255
-    blue, orange = (np.array(image_grid.COLOURS[k]) * 0.65 + 35 for k in (0, 1))
+    blue, orange = (np.array(image_grid.COLORS[k]) * 0.65 + 35 for k in (0, 1))
     assert lit[0, 0].tolist() == pytest.approx(blue.round().tolist())
     assert lit[0, 1].tolist() == [round(faded)] * 3
     assert lit[1, 0].tolist() == pytest.approx((0.5 * orange.round() + 0.5 * faded).tolist(), abs=0.51)
     assert lit[1, 1].tolist() == pytest.approx(blue.round().tolist())
 
 
-def test_nobodys_patches_are_grey_and_one_channel_is_enough():
+def test_nobodys_patches_are_gray_and_one_channel_is_enough():
     recognition = two_by_two(ALL, assignment=((0, NOBODY), (1, 0)), channels=1)
     lit = homologous_grid.light_up(recognition, torch.tensor([0]))
     assert (lit[0, :, :2, 2:] == image_grid.HIDDEN).all()
@@ -49,7 +49,7 @@ def test_a_sheet_holds_a_framed_panel_a_source_with_the_query_marked():
     sheet = np.asarray(homologous_grid.draw_homologous(two_by_two(ALL), 2, seed=0)).astype(int)
     for source in range(2):
         x, y = image_grid.panel_place(0, 2 + source, (128, 128))
-        assert (sheet[y - 2, x : x + 128] == image_grid.COLOURS[source]).all()
+        assert (sheet[y - 2, x : x + 128] == image_grid.COLORS[source]).all()
         query = int(homologous_grid.choose_queries(torch.tensor([[[0, 1], [1, 0]]]), 2, 0)[0, source])
         patches = sheet[y : y + 128, x : x + 128].reshape(2, 64, 2, 64, 3).swapaxes(1, 2).reshape(4, 64, 64, 3)
         assert [(patch[1, 1:-1] == 0).all() for patch in patches] == [number == query for number in range(4)]

@@ -41,9 +41,9 @@ def test_epoch_length_is_found_from_records_that_stop_short_of_each_epochs_end()
     ('mixing', 'chance'),
     [
         (dict(num_sources=4), 0.25),
-        (dict(num_sources=2, hidden_ratio=None), 0.5),
+        (dict(num_sources=2, mask_ratio=None), 0.5),
         (dict(num_sources=2, shares=[0.6, 0.4]), None),
-        (dict(num_sources=2, hidden_ratio=0.4), None),
+        (dict(num_sources=2, mask_ratio=0.4), None),
         (dict(type='other'), None),
     ],
 )
@@ -80,7 +80,7 @@ def test_what_was_found_after_the_point_where_a_later_start_goes_on_is_dropped()
 
 def test_a_run_that_only_validated_has_no_training_loss(tmp_path):
     write_start(tmp_path, '20260101_000000', [{'accuracy/top1': 9.0, 'step': 1}])
-    with pytest.raises(ValueError, match=r'^no training loss in .*scalars\.json: give the work folder of a run'):
+    with pytest.raises(ValueError, match=r'^no training loss in .*scalars\.json: give the work_dir of a run'):
         run_logs.read_run(tmp_path)
 
 

@@ -1,9 +1,9 @@
-"""Judge an encoder's features by their nearest neighbours: no training, a minute, and a number to compare.
+"""Judge an encoder's features by their nearest neighbors: no training, a minute, and a number to compare.
 
     python tools/analysis/knn.py CONFIG [CHECKPOINT] --train FOLDER --val FOLDER [--k 20] [--json]
 
 The folders hold one folder a class; images are read as the config's training reads them. Without a checkpoint the
-encoder is as initialised, which is what to compare with.
+encoder is as initialized, which is what to compare with.
 The protocol stands in mixmae_mm/evaluation/functional/knn.py.
 """
 
@@ -23,8 +23,8 @@ from rich.progress import track
 from torch import Tensor
 
 from mixmae_mm.apis import FeatureExtractor
-from mixmae_mm.apis.model import picture_size
-from mixmae_mm.datasets import PictureFolder
+from mixmae_mm.apis.model import input_size
+from mixmae_mm.datasets import ImageFolder
 from mixmae_mm.evaluation import class_folders, knn_accuracy, label_by_folder
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import Settings, load_config
@@ -34,7 +34,7 @@ from mixmae_mm.utils.seed import seed_everything
 
 def features_of(folder: str, classes: list[str], extract: FeatureExtractor, console: Console) -> tuple[Tensor, Tensor]:
     """Compute the features (B, D) of a folder's images, and their labels (B,); corrupt ones are left out."""
-    listing = PictureFolder(folder, endings=extract.read.reading.endings).data_list
+    listing = ImageFolder(folder, extensions=extract.read.reading.extensions).data_list
     labels = label_by_folder(listing, classes)
     names, features = extract.with_names(track(labels, 'computing features', console=console))
     corrupt = len(labels) - len(names)
@@ -46,7 +46,7 @@ def judge(args: argparse.Namespace) -> dict:
     """Compute the accuracy that the command line asks for."""
     config = load_config(args.config, args.cfg_options)
     seed_everything(args.seed)
-    size, classes = picture_size(config, args.image_size), class_folders(args.train)
+    size, classes = input_size(config, args.image_size), class_folders(args.train)
     settings = dict(image_size=size, batch_size=args.batch_size, threads=max(1, args.workers))
     extract = FeatureExtractor.from_config(config, args.checkpoint, **settings)
     console = Console(stderr=True)
@@ -58,15 +58,15 @@ def judge(args: argparse.Namespace) -> dict:
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=f'Nearest neighbours (mixmae_mm {mixmae_mm.__version__})')
+    parser = argparse.ArgumentParser(description=f'Nearest neighbors (mixmae_mm {mixmae_mm.__version__})')
     parser.add_argument('config', help='config with the encoder as model.backbone')
     parser.add_argument('checkpoint', nargs='?', help='its weights; without, the encoder stays untrained')
-    parser.add_argument('--train', required=True, help='folder of class folders: the neighbours')
+    parser.add_argument('--train', required=True, help='folder of class folders: the neighbors')
     parser.add_argument('--val', required=True, help='folder of class folders: what is classified')
-    parser.add_argument('--k', type=int, default=20, help='neighbours (%(default)s)')
+    parser.add_argument('--k', type=int, default=20, help='neighbors (%(default)s)')
     parser.add_argument('--temperature', type=float, default=0.07, help='of the votes (%(default)s)')
     parser.add_argument('--image-size', type=int, help="pixels a side (the encoder's img_size)")
-    parser.add_argument('--batch-size', type=int, default=64, help='pictures at a time (%(default)s)')
+    parser.add_argument('--batch-size', type=int, default=64, help='images at a time (%(default)s)')
     parser.add_argument('--workers', type=int, default=4, help='threads that read images (%(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='of the untrained encoder (%(default)s)')
     parser.add_argument('--json', action='store_true', help='print the result as one JSON line')

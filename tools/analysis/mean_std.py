@@ -1,11 +1,11 @@
-"""Measure the mean and the standard deviation of each channel, to normalise pictures that are not photos by.
+"""Measure the mean and the standard deviation of each channel, to normalize images that are not photos by.
 
-    python tools/analysis/mean_std.py FOLDER [--pictures 5000] [--workers 4] [--json]
+    python tools/analysis/mean_std.py FOLDER [--images 5000] [--workers 4] [--json]
     python tools/analysis/mean_std.py FOLDER --bands [0 1 2] [--channels-first]      TIFF and .npy, all bands or these
     python tools/analysis/mean_std.py FOLDER --config CONFIG      as this config's training reads: channels, extensions
 
-FOLDER may also be a zip or tar file. Every pixel counts the same, all pictures are read once, and memory holds a few
-of them. Sums are in float64, about each picture's own mean, so that large numbers lose nothing. What cannot be read,
+FOLDER may also be a zip or tar file. Every pixel counts the same, all images are read once, and memory holds a few
+of them. Sums are in float64, about each image's own mean, so that large numbers lose nothing. What cannot be read,
 and files of other extensions, are left out and counted. At the end stand the lines for a config.
 
 Letters: H x W pixels, C channels.
@@ -27,10 +27,10 @@ from rich.console import Console
 from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
-from mixmae_mm.datasets import LoadBands, LoadPicture, PictureArchive, PictureFolder, UnreadablePictureError
+from mixmae_mm.datasets import CorruptImageError, ImageArchive, ImageFolder, LoadImage, LoadMultispectral
 from mixmae_mm.datasets.archives import ARCHIVES
 from mixmae_mm.datasets.read_images import Reading, reading_of
-from mixmae_mm.datasets.transforms.multispectral import BAND_ENDINGS
+from mixmae_mm.datasets.transforms.multispectral import BAND_EXTENSIONS
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import load_config
 
@@ -47,7 +47,7 @@ class Moments(NamedTuple):
 
     @classmethod
     def of(cls, pixels: np.ndarray) -> 'Moments':
-        """Measure a picture (H, W, C) or (H, W)."""
+        """Measure an image (H, W, C) or (H, W)."""
         flat = pixels.reshape(-1, pixels.shape[2] if pixels.ndim == 3 else 1).astype(np.float64)
         mean = flat.mean(axis=0)
         return cls(len(flat), mean, np.square(flat - mean).sum(axis=0))
@@ -66,78 +66,78 @@ class Moments(NamedTuple):
 
 
 class Measured(Dataset):
-    """Moments of single pictures, or why one cannot be read.
+    """Moments of single images, or why one cannot be read.
 
     Args:
-        pictures: A dataset in `test_mode`, whose pictures end as `img`.
+        images: A dataset in `test_mode`, whose images end as `img`.
         chosen: Which of them.
     """
 
-    def __init__(self, pictures: PictureFolder | PictureArchive, chosen: np.ndarray) -> None:
-        self.pictures, self.chosen = pictures, chosen
+    def __init__(self, images: ImageFolder | ImageArchive, chosen: np.ndarray) -> None:
+        self.images, self.chosen = images, chosen
 
     def __len__(self) -> int:
-        """Count the chosen pictures."""
+        """Count the chosen images."""
         return len(self.chosen)
 
     def __getitem__(self, index: int) -> Moments | str:
         """Measure one."""
         try:
-            return Moments.of(self.pictures[int(self.chosen[index])]['img'])
-        except UnreadablePictureError as error:
+            return Moments.of(self.images[int(self.chosen[index])]['img'])
+        except CorruptImageError as error:
             return str(error)
 
 
-def open_pictures(args: argparse.Namespace) -> PictureFolder | PictureArchive:
+def open_images(args: argparse.Namespace) -> ImageFolder | ImageArchive:
     """List what is to be read."""
-    reading = Reading(LoadPicture())
+    reading = Reading(LoadImage())
     if args.config:
         reading = reading_of(load_config(args.config))
     elif args.bands is not None:
-        reading = Reading(LoadBands(args.bands or None, channels_first=args.channels_first), BAND_ENDINGS)
-    kind = PictureArchive if args.folder.lower().endswith(ARCHIVES) else PictureFolder
-    return kind(args.folder, [reading.load], test_mode=True, endings=args.endings or reading.endings)
+        reading = Reading(LoadMultispectral(args.bands or None, channels_first=args.channels_first), BAND_EXTENSIONS)
+    kind = ImageArchive if args.folder.lower().endswith(ARCHIVES) else ImageFolder
+    return kind(args.folder, [reading.load], test_mode=True, extensions=args.extensions or reading.extensions)
 
 
 def choose(total: int, wanted: int | None, seed: int) -> np.ndarray:
-    """Draw so many of all pictures, in their order; all of them where not fewer are wanted."""
+    """Draw so many of all images, in their order; all of them where not fewer are wanted."""
     if wanted is None or wanted >= total:
         return np.arange(total)
     return np.sort(np.random.default_rng(seed).choice(total, wanted, replace=False))
 
 
 def measure(args: argparse.Namespace) -> dict:
-    """Go through the pictures.
+    """Go through the images.
 
     Raises:
-        ValueError: nothing can be read, or pictures differ in their number of channels.
+        ValueError: nothing can be read, or images differ in their number of channels.
     """
-    pictures = open_pictures(args)
-    measured = Measured(pictures, choose(len(pictures), args.pictures, args.seed))
+    images = open_images(args)
+    measured = Measured(images, choose(len(images), args.images, args.seed))
     loader = DataLoader(measured, batch_size=16, num_workers=args.workers, collate_fn=list)
-    total, unreadable = None, []
+    total, corrupt = None, []
     for batch in track(loader, 'measuring', console=Console(stderr=True), transient=True, disable=args.json):
-        unreadable += [one for one in batch if isinstance(one, str)]
+        corrupt += [one for one in batch if isinstance(one, str)]
         for one in batch:
             if not isinstance(one, str):
                 total = one if total is None else _checked(total, one).merge(one)
     if total is None:
-        raise ValueError(f'none of {len(measured)} pictures of {args.folder!r} can be read; the first: {unreadable[0]}')
+        raise ValueError(f'none of {len(measured)} images of {args.folder!r} can be read; the first: {corrupt[0]}')
     return dict(
         mean=total.mean.tolist(), std=total.std.tolist(), pixels=total.count,
-        pictures=len(measured) - len(unreadable), unreadable=unreadable, contents=pictures.data_list.contents,
+        images=len(measured) - len(corrupt), corrupt=corrupt, contents=images.data_list.contents,
     )  # fmt: skip
 
 
 def _checked(total: Moments, one: Moments) -> Moments:
-    """Give the first where both have as many channels.
+    """Return the first where both have as many channels.
 
     Raises:
         ValueError: they do not.
     """
     if len(total.mean) != len(one.mean):
         raise ValueError(
-            f'some pictures have {len(total.mean)} bands and others {len(one.mean)}: choose those that all have with '
+            f'some images have {len(total.mean)} bands and others {len(one.mean)}: choose those that all have with '
             '--bands, or measure them apart'
         )
     return total
@@ -145,12 +145,12 @@ def _checked(total: Moments, one: Moments) -> Moments:
 
 def tell(result: dict) -> None:
     """Print the numbers, what was left out, and lines for a config."""
-    print(f'{result["pictures"]:,} pictures, {result["pixels"]:,} pixels')
+    print(f'{result["images"]:,} images, {result["pixels"]:,} pixels')
     for channel, (mean, std) in enumerate(zip(result['mean'], result['std'], strict=True)):
         print(f'channel {channel}: mean {mean:.6g}, standard deviation {std:.6g}')
     print(f'files: {result["contents"]}')
-    if result['unreadable']:
-        print(f'{len(result["unreadable"])} unreadable and left out:', *result['unreadable'][:3], sep='\n  ')
+    if result['corrupt']:
+        print(f'{len(result["corrupt"])} corrupt and left out:', *result['corrupt'][:3], sep='\n  ')
     if min(result['std']) == 0:
         print('a channel with standard deviation 0 says nothing: leave it out with --bands')
     mean, std = (', '.join(f'{number:.6g}' for number in result[name]) for name in ('mean', 'std'))
@@ -160,19 +160,19 @@ def tell(result: dict) -> None:
 def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description='Mean and standard deviation of each channel')
-    parser.add_argument('folder', help='folder of pictures at any depth, or a zip or tar file')
+    parser.add_argument('folder', help='folder of images at any depth, or a zip or tar file')
     parser.add_argument('--bands', type=int, nargs='*', help='read TIFF and .npy with all bands, or these, from 0')
     parser.add_argument('--channels-first', action='store_true', help='.npy files hold (C, H, W)')
     parser.add_argument('--config', help="read as this config's training does")
-    parser.add_argument('--endings', nargs='+', help='of the names of pictures, such as .npy')
-    parser.add_argument('--pictures', type=int, help='read so many, drawn at random (all)')
+    parser.add_argument('--extensions', nargs='+', help='of the names of images, such as .npy')
+    parser.add_argument('--images', type=int, help='read so many, drawn at random (all)')
     parser.add_argument('--seed', type=int, default=0, help='of that draw (%(default)s)')
-    parser.add_argument('--workers', type=int, default=0, help='processes that read pictures (%(default)s)')
+    parser.add_argument('--workers', type=int, default=0, help='processes that read images (%(default)s)')
     parser.add_argument('--json', action='store_true', help='print the result as one JSON line')
     parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
     args = parser.parse_args(arguments)
-    if args.pictures is not None and args.pictures < 1:
-        parser.error(f'--pictures takes 1 or more, got {args.pictures}')
+    if args.images is not None and args.images < 1:
+        parser.error(f'--images takes 1 or more, got {args.images}')
     if args.config and args.bands is not None:
         parser.error('--config and --bands exclude each other: the config says itself which bands are read')
     return args

@@ -85,7 +85,7 @@ def build_model(config: Config, weights: dict[str, Tensor], device: str) -> Base
 
 
 def precision_of(config: Config, device: str) -> Callable[[nn.Module], contextlib.AbstractContextManager]:
-    """Give the precision that the config trains in, as a context of the forward pass."""
+    """Return the precision that the config trains in, as a context of the forward pass."""
     wrapper = config.optim_wrapper
     kind = getattr(wrapper.get('type', ''), '__name__', wrapper.get('type', ''))
     if 'Amp' not in kind:
@@ -96,7 +96,7 @@ def precision_of(config: Config, device: str) -> Callable[[nn.Module], contextli
 
 
 def same_draws(finding: Finding, event: dict) -> bool | None:
-    """Tell whether the assignments drawn again are those that were drawn; None where none was."""
+    """Return whether the assignments drawn again are those that were drawn; None where none was."""
     pairs = [pair for pair in zip(finding.assignments, event['assignments'], strict=False) if pair[1] is not None]
     return all(torch.equal(now.cpu(), then.cpu()) for now, then in pairs) if pairs else None
 

@@ -96,7 +96,7 @@ def list_ways(shape: Shape, dtype: torch.dtype, training: bool, args: argparse.N
 
 
 def compare(ways: dict[str, Way], repeats: int) -> dict[str, float]:
-    """Give the median milliseconds of each way."""
+    """Return the median milliseconds of each way."""
     times = [{name: milliseconds(way) for name, way in ways.items()} for _ in range(repeats + 1)][1:]
     return {name: statistics.median(row[name] for row in times) for name in ways}
 

@@ -29,11 +29,11 @@ from rich.table import Table
 
 from mixmae_mm.utils.malloc import keep_freed_memory
 
-COLUMNS = 'precision', 'model', 'ms a picture', 'pictures/s', 'times as fast', 'share of peak', 'MB a picture', 'memory'
+COLUMNS = 'precision', 'model', 'ms an image', 'images/s', 'times as fast', 'share of peak', 'MB an image', 'memory'
 
 
 def measure(suite: str, half: bool, args: argparse.Namespace) -> list[dict]:
-    """Give a row for each contender of a suite, in one precision."""
+    """Return a row for each contender of a suite, in one precision."""
     contenders = SUITES[suite]
     images = torch.randn(args.batch, 3, SIZE, SIZE, device=args.device)
     models = {name: contender.build().to(args.device).train() for name, contender in contenders.items()}
@@ -50,7 +50,7 @@ def measure(suite: str, half: bool, args: argparse.Namespace) -> list[dict]:
             precision='bfloat16' if half else 'float32',
             model=name,
             seconds=times[name],
-            pictures_per_second=args.batch / statistics.median(times[name]),
+            images_per_second=args.batch / statistics.median(times[name]),
             times_as_fast=1 / ratio(times[name], times[first]),
             share_of_peak=training_operations(contender) * args.batch / statistics.median(times[name]) / peak,
             peak=peak,
@@ -76,7 +76,7 @@ def draw(suite: str, rows: list[dict], batch: int) -> Table:
     for column in COLUMNS:
         table.add_column(column, justify='left' if column in ('precision', 'model') else 'right')
     for row in rows:
-        speed = row['pictures_per_second']
+        speed = row['images_per_second']
         table.add_row(
             row['precision'],
             row['model'],
@@ -96,7 +96,7 @@ def read_arguments() -> argparse.Namespace:
     names = ', '.join(SUITES)
     parser.add_argument('suites', nargs='*', metavar='suite', help=f'(all but compiled, which takes long) of {names}')
     parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--batch', type=int, default=8, help='pictures, a multiple of 4')
+    parser.add_argument('--batch', type=int, default=8, help='images, a multiple of 4')
     parser.add_argument('--repeats', type=int, default=5)
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--json', type=Path, help='write all that was measured there')

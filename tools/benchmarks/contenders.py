@@ -17,7 +17,7 @@ DIMS, DEPTH, HEADS = 768, 12, 12  # of ViT-B
 
 @dataclass(frozen=True)
 class Contender:
-    """A model, and how its loss is had from normalised pictures (B, 3, H, W)."""
+    """A model, and how its loss is had from normalized images (B, 3, H, W)."""
 
     build: Callable[[], nn.Module]
     loss: Callable[[nn.Module, Tensor], Tensor]
@@ -34,7 +34,7 @@ def _build(settings: dict) -> nn.Module:
 
 
 def _ours(sources: int, **settings: dict) -> Contender:
-    """A pre-training model of ours: pictures are mixed in the step, as in training."""
+    """A pre-training model of ours: images are mixed in the step, as in training."""
 
     def loss(model: nn.Module, images: Tensor) -> Tensor:
         losses = model.loss(model.data_preprocessor.mix(images))
@@ -71,7 +71,7 @@ def mixedae(sources: int, recognition: bool = False, arch: str = 'base', size: i
             type='mixmae_mm.MixingDataPreprocessor',
             num_sources=sources,
             cell_size=16,
-            hidden_ratio=0.75 if sources == 1 else None,
+            mask_ratio=0.75 if sources == 1 else None,
             take_turns=False,
             shared_assignment=False,
         ),
@@ -101,7 +101,7 @@ def _compiled(contender: Contender) -> Contender:
 
 
 def _vit() -> Contender:
-    """Our plain encoder, on whole pictures."""
+    """Our plain encoder, on whole images."""
     return Contender(
         lambda: _build(dict(type='mixmae_mm.MixedAEViT', arch='base')), lambda model, x: model(x)[0].square().mean()
     )

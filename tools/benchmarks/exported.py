@@ -1,8 +1,8 @@
-"""Time an exported encoder: onnxruntime and torch.export's program against PyTorch, on the same pictures, in turns.
+"""Time an exported encoder: onnxruntime and torch.export's program against PyTorch, on the same images, in turns.
 
     python tools/benchmarks/exported.py mixmim-swin-base [--size 224 224] [--batch 8] [--repeats 7] [--threads 2]
 
-Weights are as initialised: they do not change the time. Prints medians, and how far the outputs differ.
+Weights are as initialized: they do not change the time. Prints medians, and how far the outputs differ.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def session_of(path: Path, threads: int) -> onnxruntime.InferenceSession:
 
 
 def medians(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Give the median seconds of each, run in turns after one round that does not count."""
+    """Return the median seconds of each, run in turns after one round that does not count."""
     times = {name: [] for name in runs}
     for _ in range(repeats + 1):
         for name, run in runs.items():
@@ -46,28 +46,28 @@ def main(arguments: list[str] | None = None) -> None:
     """Export, time, print."""
     parser = argparse.ArgumentParser(description=f'Time exported encoders (mixmae_mm {mixmae_mm.__version__})')
     parser.add_argument('model', choices=list_models(), help='name of the encoder')
-    parser.add_argument('--size', type=int, nargs=2, default=(224, 224), metavar=('H', 'W'), help='of the pictures')
-    parser.add_argument('--batch', type=int, default=8, help='pictures at a time (%(default)s)')
+    parser.add_argument('--size', type=int, nargs=2, default=(224, 224), metavar=('H', 'W'), help='of the images')
+    parser.add_argument('--batch', type=int, default=8, help='images at a time (%(default)s)')
     parser.add_argument('--repeats', type=int, default=7, help='rounds that count (%(default)s)')
     parser.add_argument('--threads', type=int, default=2, help='of each (%(default)s)')
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     portable, size = PortableEncoder(get_model(args.model)), tuple(args.size)
-    pictures = portable.example(size, args.batch)
+    images = portable.example(size, args.batch)
     with TemporaryDirectory() as folder, torch.no_grad():
         program = export.trace(portable, size)
         path = export.write_onnx(program, Path(folder, 'encoder.onnx'), portable.outputs)
         differences = export.compare_onnx(path, portable, size)
-        session, traced, fed = session_of(path, args.threads), program.module(), dict(pictures=pictures.numpy())
+        session, traced, fed = session_of(path, args.threads), program.module(), dict(images=images.numpy())
         runs = dict(
-            PyTorch=lambda: portable(pictures),
+            PyTorch=lambda: portable(images),
             onnxruntime=lambda: session.run(None, fed),
-            program=lambda: traced(pictures),
+            program=lambda: traced(images),
         )
         times = medians(runs, args.repeats)
     print(f'{args.model}, {size[0]} x {size[1]}, batches of {args.batch}, {args.threads} threads')
     for name, seconds in times.items():
-        speed = f'{args.batch / seconds:6.1f} pictures/s, {times["PyTorch"] / seconds:5.2f} times PyTorch'
+        speed = f'{args.batch / seconds:6.1f} images/s, {times["PyTorch"] / seconds:5.2f} times PyTorch'
         print(f'{name:12} {seconds:7.3f} s, {speed}')
     print(f'onnxruntime differs by {max(differences.values()):.1e} of the largest value')
 

@@ -1,9 +1,9 @@
-"""Which batch of a pre-training config fits which GPU, computed from what a picture takes in a process here.
+"""Which batch of a pre-training config fits which GPU, computed from what an image takes in a process here.
 
     python tools/benchmarks/fits.py CONFIG [CONFIG ...] [--batches 4 8] [--gigabytes 8 16 24] [--json FILE]
 
 Weights, gradients and AdamW's two moments are counted from the parameters: 16 bytes each, and 2 more under autocast,
-for weights in bfloat16. What a picture takes is the slope, between two batches, of the most memory that forward and
+for weights in bfloat16. What an image takes is the slope, between two batches, of the most memory that forward and
 backward passes hold. It is the step of this machine that is measured: a GPU's kernels hold other tensors for attention,
 so the batches are a first guess and no promise; a tenth of the memory is left free. With and without `with_cp`.
 """
@@ -35,21 +35,21 @@ USABLE = 0.9  # of a GPU: the rest is for the driver, fragments and the librarie
 
 @dataclass(frozen=True)
 class Need:
-    """What a config takes: bytes that do not depend on the batch, and those of a picture."""
+    """What a config takes: bytes that do not depend on the batch, and those of an image."""
 
     config: str
     checkpointing: bool
     side: int
     parameters: int
     fixed: int
-    picture: float
+    image: float
     group: int
-    """Pictures of a mixture, which a batch is a multiple of."""
+    """Images of a mixture, which a batch is a multiple of."""
 
     def batch(self, gigabytes: float) -> int:
-        """Give the largest batch for a GPU of so many GB (1e9 bytes), 0 where none fits."""
-        pictures = int((gigabytes * 1e9 * USABLE - self.fixed) // self.picture)
-        return max(pictures // self.group * self.group, 0)
+        """Return the largest batch for a GPU of so many GB (1e9 bytes), 0 where none fits."""
+        images = int((gigabytes * 1e9 * USABLE - self.fixed) // self.image)
+        return max(images // self.group * self.group, 0)
 
 
 def fixed_bytes(parameters: int, trained: int, half: bool) -> int:
@@ -58,13 +58,13 @@ def fixed_bytes(parameters: int, trained: int, half: bool) -> int:
 
 
 def slope(small: tuple[int, int], large: tuple[int, int]) -> float:
-    """Give the bytes that one more picture takes, from two pairs of pictures and bytes.
+    """Return the bytes that one more image takes, from two pairs of images and bytes.
 
     Raises:
         ValueError: the batches are the same, or the larger one took less.
     """
     if large[0] <= small[0] or large[1] <= small[1]:
-        raise ValueError(f'{small} and {large} pictures and bytes: give two batches, the larger one second')
+        raise ValueError(f'{small} and {large} images and bytes: give two batches, the larger one second')
     return (large[1] - small[1]) / (large[0] - small[0])
 
 
@@ -73,15 +73,15 @@ def passes(settings: dict, side: int, batch: int, half: bool, threads: int) -> i
     torch.set_num_threads(threads)
     init_default_scope('mmpretrain')
     model = MODELS.build(settings).train()
-    pictures = torch.randint(0, 256, (batch, 3, side, side), dtype=torch.uint8)
+    images = torch.randint(0, 256, (batch, 3, side, side), dtype=torch.uint8)
 
     def go() -> None:
         with torch.autocast('cpu', torch.bfloat16, enabled=half):
-            loss, _ = model.parse_losses(model(**model.data_preprocessor(dict(inputs=pictures), True), mode='loss'))
+            loss, _ = model.parse_losses(model(**model.data_preprocessor(dict(inputs=images), True), mode='loss'))
         loss.backward()
 
     go()  # gradients are there now, and stay
-    before, most = held_during(go, pictures.device)
+    before, most = held_during(go, images.device)
     return most - before
 
 
@@ -101,7 +101,7 @@ def needs(args: argparse.Namespace) -> Iterator[Need]:
                 yield describe(file, settings, side, slope(*measured), not args.float32)
 
 
-def describe(file: str, settings: dict, side: int, picture: float, half: bool) -> Need:
+def describe(file: str, settings: dict, side: int, image: float, half: bool) -> Need:
     """Put together what was measured and what is counted."""
     init_default_scope('mmpretrain')
     with torch.device('meta'):
@@ -109,7 +109,7 @@ def describe(file: str, settings: dict, side: int, picture: float, half: bool) -
     counted, trained = (sum(p.numel() for p in parameters if p.requires_grad or every) for every in (True, False))
     group = settings['data_preprocessor']['num_sources']
     fixed = fixed_bytes(counted, trained, half)
-    return Need(Path(file).stem, settings['backbone']['with_cp'], side, counted, fixed, picture, group)
+    return Need(Path(file).stem, settings['backbone']['with_cp'], side, counted, fixed, image, group)
 
 
 def row(need: Need, gigabytes: list[float]) -> str:
@@ -119,7 +119,7 @@ def row(need: Need, gigabytes: list[float]) -> str:
         str(need.side),
         'yes' if need.checkpointing else 'no',
         f'{need.fixed / 1e9:.1f}',
-        f'{need.picture / 1e6:.0f}',
+        f'{need.image / 1e6:.0f}',
         *(str(need.batch(size) or '-') for size in gigabytes),
     )
     return f'| {" | ".join(cells)} |'
@@ -129,7 +129,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure and print, a line as soon as it is known."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('configs', nargs='+')
-    parser.add_argument('--batches', type=int, nargs=2, default=(4, 8), help='multiples of the pictures of a mixture')
+    parser.add_argument('--batches', type=int, nargs=2, default=(4, 8), help='multiples of the images of a mixture')
     parser.add_argument('--gigabytes', type=float, nargs='+', default=[8, 12, 16, 24, 40, 80])
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--float32', action='store_true', help='without autocast')
@@ -139,7 +139,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     with readable_errors(args.debug):
         sizes = (f'{size:g} GB' for size in args.gigabytes)
-        heads = ('config', 'side', '`with_cp`', 'fixed, GB', 'MB a picture', *sizes)
+        heads = ('config', 'side', '`with_cp`', 'fixed, GB', 'MB an image', *sizes)
         print(f'| {" | ".join(heads)} |\n|{"---|" * 3}{"--:|" * (len(heads) - 3)}')
         found = []
         for need in needs(args):

@@ -1,4 +1,4 @@
-"""Measure how the cost of a clean picture grows in pre-training, and whether anything grows faster than it must.
+"""Measure how the cost of a clean image grows in pre-training, and whether anything grows faster than it must.
 
     python tools/benchmarks/growth.py [--methods mixmae mixedae] [--factors batch resolution sources size window]
         [--small] [--half] [--repeats 3] [--threads 2] [--json FILE] [--plot FILE.png]
@@ -6,8 +6,8 @@
 A forward and backward pass of MixMAE (MixMIMSwin) and MixedAE (MixedAEViT), one factor varied at a time around the base
 model at 224 px. The settings of a factor take turns in one process; times are medians, and medians of the rounds'
 ratios. Memory is the most that a process of its own held beyond the weights; gradients are included, and a step of few
-pictures or a large model holds little besides. Multiply-adds are those that the forward pass does: runs leave out what
-a picture would not see of another. An exponent is the slope of a cost against the factor where both are logarithms: 2
+images or a large model holds little besides. Multiply-adds are those that the forward pass does: runs leave out what
+an image would not see of another. An exponent is the slope of a cost against the factor where both are logarithms: 2
 against a side is 1 against the pixels.
 
 Windows of 14 tokens tile 224 and 448 px only: MixMAE fills them up with padding at 128 and 320 px, and this counts.

@@ -1,4 +1,4 @@
-"""Measure the settings of `growth.py`: seconds, bytes and multiply-adds of a picture, and how they grow."""
+"""Measure the settings of `growth.py`: seconds, bytes and multiply-adds of an image, and how they grow."""
 
 import argparse
 import math
@@ -24,12 +24,12 @@ class Subject:
     contender: Contender
     model: nn.Module
     multiply_adds: float
-    """Of a picture's forward pass."""
+    """Of an image's forward pass."""
     parameters: int
 
 
 def make_images(setting: Setting, device: str) -> Tensor:
-    """Make the pictures of a step: (B, 3, H, W)."""
+    """Make the images of a step: (B, 3, H, W)."""
     return torch.randn(setting.batch, 3, setting.resolution, setting.resolution, device=device)
 
 
@@ -44,7 +44,7 @@ def prepare(setting: Setting, args: argparse.Namespace) -> Subject:
 
 
 def measure(method: str, factor: str, memory: Callable[[Setting], int], args: argparse.Namespace) -> list[dict]:
-    """Give a row for each setting of a factor, costs for one picture, also over those of the base."""
+    """Return a row for each setting of a factor, costs for one image, also over those of the base."""
     settings = list_settings(method, factor, args.small)
     models = {name: replace(setting, batch=1) for name, setting in settings.items()}  # one serves all batches
     subjects = {model: prepare(model, args) for model in dict.fromkeys(models.values())}
@@ -64,7 +64,7 @@ def measure(method: str, factor: str, memory: Callable[[Setting], int], args: ar
 
 
 def describe(factor: str, setting: Setting, subject: Subject, times: list[float], most: int) -> dict:
-    """Say what a setting is, and what a picture costs there, given the seconds and the bytes of its steps."""
+    """Say what a setting is, and what an image costs there, given the seconds and the bytes of its steps."""
     return dict(
         value=subject.parameters / 1e6 if factor == 'size' else getattr(setting, factor),
         on_curve=setting.on_curve,
@@ -102,7 +102,7 @@ def peak(setting: Setting, args: argparse.Namespace) -> int:
 
 @contextmanager
 def memory_meter(args: argparse.Namespace) -> Iterator[Callable[[Setting], int]]:
-    """Give what measures a setting's memory, each in a process of its own, forked where nothing was computed yet."""
+    """Return what measures a setting's memory, each in a process of its own, forked where nothing was computed yet."""
     os.environ.update(ALLOCATOR)  # for the server, which starts with the pool
     context = get_context('forkserver')
     context.set_forkserver_preload(['mixmae_mm', __name__])

@@ -1,7 +1,7 @@
 """What `growth.py` varies, one thing at a time around the base models at 224 px.
 
-A batch shares the weights' gradients, so that a picture costs less in a larger one: the settings of a factor take
-equally many pictures (but nine, not eight, where three make a mixture), and few where a picture is dear.
+A batch shares the weights' gradients, so that an image costs less in a larger one: the settings of a factor take
+equally many images (but nine, not eight, where three make a mixture), and few where an image is dear.
 """
 
 from dataclasses import dataclass, replace
@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from contenders import SIZE, SWINS, VITS, Contender, mixedae, mixmae
 
 FACTORS = {
-    'batch': 'batch (pictures)',
-    'resolution': 'side of a picture (px)',
+    'batch': 'batch (images)',
+    'resolution': 'side of an image (px)',
     'sources': 'sources of a mixture',
     'size': 'parameters (millions)',
     'window': 'side of a stage 1 window (tokens)',
@@ -20,7 +20,7 @@ FACTORS = {
 
 @dataclass(frozen=True)
 class Setting:
-    """A model, and the pictures of its step."""
+    """A model, and the images of its step."""
 
     method: str
     sources: int
@@ -48,16 +48,16 @@ COSTLY = {('batch', 32), ('resolution', 448), ('size', 'huge')}
 
 
 def list_settings(method: str, factor: str, small: bool) -> dict[str, Setting]:
-    """Give the settings of a factor by their names, the base's among them; none where a method has no such factor.
+    """Return the settings of a factor by their names, the base's among them; none where a method has no such factor.
 
     With `small` those are left out that take nearly half of the time.
     """
     few = replace(BASES[method], batch=4)
-    # of four pictures MixedAE's step would hold little but gradients, which do not grow with the pictures' sides
-    pictures = 4 if method == 'mixmae' else 8
+    # of four images MixedAE's step would hold little but gradients, which do not grow with the images' sides
+    images = 4 if method == 'mixmae' else 8
     values = {
         'batch': [replace(few, batch=batch) for batch in (4, 8, 16, 32)],
-        'resolution': [replace(few, resolution=side, batch=pictures) for side in (128, 224, 320, 448)],
+        'resolution': [replace(few, resolution=side, batch=images) for side in (128, 224, 320, 448)],
         'size': [replace(few, size=arch) for arch in (SWINS if method == 'mixmae' else VITS)],
     }
     if method == 'mixmae':
@@ -70,5 +70,5 @@ def list_settings(method: str, factor: str, small: bool) -> dict[str, Setting]:
 
 
 def name_base(method: str, factor: str) -> str:
-    """Give the name of the setting that the others are measured by."""
+    """Return the name of the setting that the others are measured by."""
     return str(getattr(BASES[method], factor))

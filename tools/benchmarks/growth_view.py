@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 from rich.table import Table
 
-COLUMNS = 'pictures', 'ms', 'MB', 'G multiply-adds', 'time', 'memory', 'multiply-adds', 'time / multiply-adds'
+COLUMNS = 'images', 'ms', 'MB', 'G multiply-adds', 'time', 'memory', 'multiply-adds', 'time / multiply-adds'
 COSTS = {
     'seconds': dict(label='time', color='C0', linestyle='-', marker='o'),
     'bytes': dict(label='memory', color='C1', linestyle='-', marker='^'),
@@ -24,7 +24,7 @@ WIDTH, HEIGHT = 3.2, 3.4  # of a panel, inches of 100 px
 
 def lay_out(rows: list[dict], exponents: dict[str, float]) -> Table:
     """Lay one factor of a method out; the exponents stand below the ratios."""
-    title = f'{TITLES[rows[0]["method"]]}: {FACTORS[rows[0]["factor"]]}, costs of a picture, then those of the base'
+    title = f'{TITLES[rows[0]["method"]]}: {FACTORS[rows[0]["factor"]]}, costs of an image, then those of the base'
     table = Table(rows[0]['factor'], title=title)
     for column in COLUMNS:
         table.add_column(column, justify='right')
@@ -56,7 +56,7 @@ def draw_growth(rows: list[dict], exponents: dict[str, dict[str, float]], captio
     )
     panels[0, 0].set_ylim(*_range(rows))
     for method, across in zip(methods, panels, strict=True):
-        across[0].set_ylabel(f'{TITLES[method]}: cost of a picture\n(base setting = 1)', fontsize=12)
+        across[0].set_ylabel(f'{TITLES[method]}: cost of an image\n(base setting = 1)', fontsize=12)
         for factor, axes in zip(factors, across, strict=True):
             there = [row for row in rows if (row['method'], row['factor']) == (method, factor)]
             if there:
@@ -94,11 +94,11 @@ def _draw_panel(axes: Axes, rows: list[dict], exponents: dict[str, float]) -> No
 
 
 def _range(rows: list[dict]) -> tuple[float, float]:
-    """Give the limits of the ratios, with a margin; half and double are always inside."""
+    """Return the limits of the ratios, with a margin; half and double are always inside."""
     ratios = [0.5, 2, *(row['of_base'][cost] for row in rows for cost in COSTS)]
     return min(ratios) / 1.15, max(ratios) * 1.15
 
 
-def _alone(colour: str) -> dict[str, object]:
+def _alone(color: str) -> dict[str, object]:
     """Style what belongs to no curve."""
-    return dict(linestyle='none', marker='o', markerfacecolor='none', color=colour)
+    return dict(linestyle='none', marker='o', markerfacecolor='none', color=color)

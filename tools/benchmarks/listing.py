@@ -1,12 +1,12 @@
-"""Start-up and memory of a dataset of many pictures, with ours and with mmengine's ways to hold the list.
+"""Start-up and memory of a dataset of many images, with ours and with mmengine's ways to hold the list.
 
-    python tools/benchmarks/listing.py [--pictures 1300000] [--folders 1000] [--workers 0 2 8] [--touched 300000]
-    python tools/benchmarks/listing.py --pictures 14000000 --without-files
+    python tools/benchmarks/listing.py [--images 1300000] [--folders 1000] [--workers 0 2 8] [--touched 300000]
+    python tools/benchmarks/listing.py --images 14000000 --without-files
 
 A tree of empty files is made in a temporary folder and removed afterwards; without files, only the file that our
 listing is cached in is made, and nothing beside ours is measured. Memory is what the process and its loader workers
 hold together (PSS: a page that three share counts a third for each), after each has looked at random entries, beyond
-what they hold for a dataset of one picture. The kernel knows the tree when it is listed; a disk's first listing takes
+what they hold for a dataset of one image. The kernel knows the tree when it is listed; a disk's first listing takes
 as long as the disk needs.
 """
 
@@ -36,14 +36,14 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.data import DataLoader, Dataset
 
-from mixmae_mm.datasets import PictureFolder
+from mixmae_mm.datasets import ImageFolder
 from mixmae_mm.datasets.file_list import Listing, cache_file, keep, list_anew
 
 ITEMS = 20  # that a worker makes, each from many entries
 
 
 class Walked(BaseDataset):
-    """Pictures as a user would list them for mmengine."""
+    """Images as a user would list them for mmengine."""
 
     def load_data_list(self) -> list[dict]:
         """Walk the tree."""
@@ -56,7 +56,7 @@ class Walked(BaseDataset):
 
 
 class One(BaseDataset):
-    """A dataset of one picture, for what processes hold without a list."""
+    """A dataset of one image, for what processes hold without a list."""
 
     def load_data_list(self) -> list[dict]:
         """Name no file."""
@@ -80,17 +80,17 @@ class Touching(Dataset):
         return self.items
 
     def __getitem__(self, item: int) -> int:
-        """Give the number of characters read."""
+        """Return the number of characters read."""
         chosen = np.random.default_rng(item).integers(len(self.dataset), size=self.entries)
         return sum(len(self.dataset.get_data_info(int(index))['img_path']) for index in chosen)
 
 
 def datasets(root: str, cache: str) -> dict[str, Callable[[], BaseDataset]]:
-    """Give what builds each contender; the first holds nothing, the second writes the file that the third reads."""
+    """Return what builds each contender; the first holds nothing, the second writes the file that the third reads."""
     return {
-        'one picture': lambda: One(data_root=root),
-        'PictureFolder, first start': lambda: PictureFolder(root, cache=cache),
-        'PictureFolder, next start': lambda: PictureFolder(root, cache=cache),
+        'one image': lambda: One(data_root=root),
+        'ImageFolder, first start': lambda: ImageFolder(root, cache=cache),
+        'ImageFolder, next start': lambda: ImageFolder(root, cache=cache),
         'BaseDataset, list of dicts': lambda: Walked(data_root=root, serialize_data=False),
         'BaseDataset, serialized': lambda: Walked(data_root=root, serialize_data=True),
     }
@@ -142,27 +142,27 @@ def check_room(folder: str, files: int, size: int) -> None:
         raise ValueError(f'{folder} has {disk.f_bavail * disk.f_frsize:,} free bytes, not twice {size:,}: set TMPDIR')
 
 
-def name_files(pictures: int, folders: int) -> list[tuple[str, list[str]]]:
+def name_files(images: int, folders: int) -> list[tuple[str, list[str]]]:
     """Name folders, and files in each, much like those of ImageNet."""
-    parts = np.array_split(np.arange(pictures), folders)
+    parts = np.array_split(np.arange(images), folders)
     return [(f'n{i:08d}', [f'n{i:08d}_{number:08d}.JPEG' for number in part]) for i, part in enumerate(parts)]
 
 
-def make_files(root: str, pictures: int, folders: int) -> None:
+def make_files(root: str, images: int, folders: int) -> None:
     """Make a tree of empty files."""
-    for folder, names in name_files(pictures, folders):
+    for folder, names in name_files(images, folders):
         os.mkdir(os.path.join(root, folder))
         for name in names:
             os.close(os.open(os.path.join(root, folder, name), os.O_CREAT | os.O_WRONLY))
 
 
-def make_listing(root: str, cache: str, pictures: int, folders: int) -> None:
+def make_listing(root: str, cache: str, images: int, folders: int) -> None:
     """Make the file of a listing, and one real file, so that the folder's times are right."""
     Path(root, 'a.jpg').touch()
     time.sleep(2.5)  # a folder that has just changed is listed anew
     _, stamps = list_anew(root)
     paths = bytearray()
-    for folder, names in name_files(pictures, folders):
+    for folder, names in name_files(images, folders):
         paths += ''.join(f'train/{folder}/{name}\0' for name in names).encode()
     paths = np.frombuffer(paths, np.uint8)
     starts = np.concatenate([[0], np.flatnonzero(paths == 0) + 1])
@@ -172,22 +172,22 @@ def make_listing(root: str, cache: str, pictures: int, folders: int) -> None:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--pictures', type=int, default=1_300_000)
+    parser.add_argument('--images', type=int, default=1_300_000)
     parser.add_argument('--folders', type=int, default=1000)
     parser.add_argument('--workers', type=int, nargs='+', default=[0, 2, 8], help='numbers of loader workers')
     parser.add_argument('--touched', type=int, default=300_000, help='entries that each worker reads')
     parser.add_argument('--without-files', action='store_true', help='make the cached listing only')
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        root, cache = os.path.join(folder, 'pictures'), os.path.join(folder, 'cache')
+        root, cache = os.path.join(folder, 'images'), os.path.join(folder, 'cache')
         os.mkdir(root)
-        check_room(folder, 0 if args.without_files else args.pictures + args.folders, 100 * args.pictures)
+        check_room(folder, 0 if args.without_files else args.images + args.folders, 100 * args.images)
         names = list(datasets(root, cache))
         if args.without_files:
-            make_listing(root, cache, args.pictures, args.folders)
+            make_listing(root, cache, args.images, args.folders)
             names = [names[0], names[2]]
         else:
-            make_files(root, args.pictures, args.folders)
+            make_files(root, args.images, args.folders)
             time.sleep(2.5)  # a folder that has just changed is listed anew
         results = {name: [] for name in names}
         for name, workers in itertools.product(names, args.workers):
@@ -201,7 +201,7 @@ def main() -> None:
 def table(results: dict[str, list[dict[str, float]]], args: argparse.Namespace) -> Table:
     """Lay out what was measured; seconds and peak are those of the first number of workers."""
     held = [f'MB, {workers} workers' for workers in args.workers]
-    title = f'{args.pictures:,} pictures, {args.touched:,} entries read by each worker'
+    title = f'{args.images:,} images, {args.touched:,} entries read by each worker'
     table = Table('dataset', 'start-up, s', 'added at most, MB', *held, title=title)
     base, *rest = results
     for name in rest:

@@ -43,7 +43,7 @@ def in_turns(calls: dict[str, Callable[[], float]], repeats: int, warm_up: int =
 
 
 def ratio(times: list[float], of: list[float]) -> float:
-    """Give the median of the rounds' ratios."""
+    """Return the median of the rounds' ratios."""
     return statistics.median(a / b for a, b in zip(times, of, strict=True))
 
 
@@ -56,7 +56,7 @@ def peak_memory(contender: 'Contender', images: Tensor, half: bool) -> dict[str,
 
 
 def held_during(call: Callable[[], object], device: torch.device) -> tuple[int, int]:
-    """Give the bytes that were held before a call, by this process or on its GPU, and the most that were during it."""
+    """Return the bytes that this process, or its GPU, held before a call, and the most that they held during it."""
     if device.type == 'cuda':
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -75,7 +75,7 @@ def _resident(field: str) -> int:
 
 
 def training_operations(contender: 'Contender') -> float:
-    """Count the floating-point operations of a step at 224 px for a picture.
+    """Count the floating-point operations of a step at 224 px for an image.
 
     Without gradients our models hide what runs leave out, so that it counts here, as in the official ones.
     """
@@ -85,7 +85,7 @@ def training_operations(contender: 'Contender') -> float:
 
 
 def operations(contender: 'Contender', model: nn.Module, images: Tensor) -> float:
-    """Count the floating-point operations of a step for a picture: three times those of the forward pass.
+    """Count the floating-point operations of a step for an image: three times those of the forward pass.
 
     What is computed twice to save memory is not counted twice. The model is in training: in evaluation PyTorch fuses
     blocks.

@@ -2,8 +2,8 @@
 
     MALLOC_MMAP_THRESHOLD_=65536 python tools/benchmarks/one_step.py CONFIG --batch 2 [--size 224] [--float32]
 
-Builds the pre-training model and its optimiser, mixes random pictures, and goes forward, backward and down, under
-bfloat16 autocast, on the GPU or, where there is none, on the CPU. The first step makes the optimiser's state; the last
+Builds the pre-training model and its optimizer, mixes random images, and goes forward, backward and down, under
+bfloat16 autocast, on the GPU or, where there is none, on the CPU. The first step makes the optimizer's state; the last
 one is measured. Without the variable glibc may hold more than is in use.
 """
 
@@ -28,7 +28,7 @@ from mixmae_mm.utils.launching import Settings, load_config
 
 
 def build(config: Config, device: str) -> tuple[BaseModel, OptimWrapper]:
-    """Make a config's model and optimiser."""
+    """Make a config's model and optimizer."""
     init_default_scope(config.default_scope)
     model = MODELS.build(config.model).to(device).train()
     settings = {key: config.optim_wrapper.get(key) for key in ('constructor', 'paramwise_cfg', 'optimizer')}
@@ -36,16 +36,16 @@ def build(config: Config, device: str) -> tuple[BaseModel, OptimWrapper]:
     return model, build_optim_wrapper(model, dict(asked_for, type='OptimWrapper'))
 
 
-def one_step(model: BaseModel, optimizer: OptimWrapper, pictures: torch.Tensor, half: bool) -> dict[str, float]:
+def one_step(model: BaseModel, optimizer: OptimWrapper, images: torch.Tensor, half: bool) -> dict[str, float]:
     """Take a step; give the seconds of its parts."""
     marks = [time.perf_counter()]
 
     def mark() -> None:
-        wait(pictures.device)
+        wait(images.device)
         marks.append(time.perf_counter())
 
-    with torch.autocast(pictures.device.type, torch.bfloat16, enabled=half):
-        loss, _ = model.parse_losses(model(**model.data_preprocessor(dict(inputs=pictures), True), mode='loss'))
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
+        loss, _ = model.parse_losses(model(**model.data_preprocessor(dict(inputs=images), True), mode='loss'))
     mark()
     loss.backward()
     mark()
@@ -53,7 +53,7 @@ def one_step(model: BaseModel, optimizer: OptimWrapper, pictures: torch.Tensor, 
     optimizer.zero_grad()
     mark()
     return dict(
-        zip(('forward', 'backward', 'optimiser'), (b - a for a, b in zip(marks, marks[1:], strict=False)), strict=True)
+        zip(('forward', 'backward', 'optimizer'), (b - a for a, b in zip(marks, marks[1:], strict=False)), strict=True)
     )
 
 
@@ -66,8 +66,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config')
-    parser.add_argument('--batch', type=int, default=8, help='pictures')
-    parser.add_argument('--size', type=int, default=224, help='sides of the pictures in pixels')
+    parser.add_argument('--batch', type=int, default=8, help='images')
+    parser.add_argument('--size', type=int, default=224, help='sides of the images in pixels')
     parser.add_argument('--steps', type=int, default=2)
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--float32', action='store_true', help='without autocast')
@@ -77,12 +77,12 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     config = load_config(args.config, args.cfg_options)
     model, optimizer = build(config, args.device)
-    pictures = torch.randint(0, 256, (args.batch, 3, args.size, args.size), dtype=torch.uint8, device=args.device)
+    images = torch.randint(0, 256, (args.batch, 3, args.size, args.size), dtype=torch.uint8, device=args.device)
     for _ in range(args.steps - 1):
-        one_step(model, optimizer, pictures, not args.float32)
+        one_step(model, optimizer, images, not args.float32)
     seconds: dict[str, float] = {}
     before, most = held_during(
-        lambda: seconds.update(one_step(model, optimizer, pictures, not args.float32)), pictures.device
+        lambda: seconds.update(one_step(model, optimizer, images, not args.float32)), images.device
     )
     report(model, optimizer, seconds, before, most)
     print(f'{machine(args.device)}, torch {torch.__version__}, mixmae_mm {mixmae_mm.__version__}')
@@ -95,7 +95,7 @@ def report(model: BaseModel, optimizer: OptimWrapper, seconds: dict[str, float],
     memory = {
         'weights': bytes_of(list(model.parameters())),
         'gradients': bytes_of(trained),
-        "optimiser's state": bytes_of([value for value in states if torch.is_tensor(value)]),
+        "optimizer's state": bytes_of([value for value in states if torch.is_tensor(value)]),
         'held before the step': before,
         'most held in the step': most,
     }

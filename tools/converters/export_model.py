@@ -1,11 +1,11 @@
 """Write an encoder, or a whole classifier, for programs without this package, or as one file that describes itself.
 
-    python tools/converters/export_model.py CHECKPOINT OUT [--config CONFIG_OR_NAME] [--size H W] [--with-normalisation]
+    python tools/converters/export_model.py CHECKPOINT OUT [--config CONFIG_OR_NAME] [--size H W] [--with-normalization]
 
-OUT ends in .onnx, .pt2 (torch.export) or .safetensors; without an ending it is a folder as the Hugging Face Hub wants
-it. CHECKPOINT is of any layout that `mixmae_mm.checkpoint.key_mapping` knows; CONFIG_OR_NAME, a config or one of
+OUT ends in .onnx, .pt2 (torch.export) or .safetensors; without an extension it is a folder as the Hugging Face Hub
+wants it. CHECKPOINT is of any layout that `mixmae_mm.checkpoint.key_mapping` knows; CONFIG_OR_NAME, a config or one of
 `list_models()`, says what it holds, and is not needed where the checkpoint is such a .safetensors itself. ONNX and .pt2
-are for pictures of one size, in batches of any, and ONNX is run by onnxruntime and compared before it is left there.
+are for images of one size, in batches of any, and ONNX is run by onnxruntime and compared before it is left there.
 """
 
 import argparse
@@ -29,9 +29,9 @@ from mixmae_mm.apis.encoder_file import (
     read_card,
     save_encoder,
 )
-from mixmae_mm.apis.model import build_classifier, build_encoder, get_model, picture_size
+from mixmae_mm.apis.model import build_classifier, build_encoder, get_model, input_size
 from mixmae_mm.apis.portable import PortableClassifier, PortableEncoder
-from mixmae_mm.datasets.read_images import normalisation
+from mixmae_mm.datasets.read_images import normalization
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import Settings, load_config
 
@@ -56,9 +56,9 @@ def load(args: argparse.Namespace) -> tuple[nn.Module, EncoderCard]:
     config = load_config(args.config, args.cfg_options)
     model = (build_classifier if args.classifier else build_encoder)(config, args.checkpoint)
     encoder = model.backbone if args.classifier else model
-    size = args.size or picture_size(config)
+    size = args.size or input_size(config)
     told = dict(checkpoint=args.checkpoint, method=method_of(config.model))
-    return model, describe_encoder(encoder, size, **normalisation(config), **told)
+    return model, describe_encoder(encoder, size, **normalization(config), **told)
 
 
 def write_graph(model: nn.Module, card: EncoderCard, args: argparse.Namespace) -> str:
@@ -67,10 +67,10 @@ def write_graph(model: nn.Module, card: EncoderCard, args: argparse.Namespace) -
     Raises:
         ValueError: onnxruntime gives something else than PyTorch; nothing is left behind.
     """
-    inside = dict(mean=card.mean, std=card.std) if args.with_normalisation else None
+    inside = dict(mean=card.mean, std=card.std) if args.with_normalization else None
     portable = (PortableClassifier if args.classifier else PortableEncoder)(model, inside)
-    where = 'in the graph' if args.with_normalisation else 'before'
-    told = card.as_text() | dict(normalised=where, takes='uint8' if portable.takes_bytes else 'float32')
+    where = 'in the graph' if args.with_normalization else 'before'
+    told = card.as_text() | dict(normalized=where, takes='uint8' if portable.takes_bytes else 'float32')
     if args.out.suffix == '.pt2':
         exporting.export_program(portable, args.out, card.image_size, told)
         return ''
@@ -88,10 +88,10 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint of a model with an encoder of ours')
     parser.add_argument('out', type=Path, help='.onnx, .pt2 or .safetensors, or a folder')
     parser.add_argument('--config', help='config of the model, or a name that get_model knows')
-    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help="of the pictures, pixels (the model's)")
+    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help="of the images, pixels (the model's)")
     parser.add_argument('--classifier', action='store_true', help='the whole classifier of the config: its logits')
-    inside = 'normalise in the graph, which takes photos in uint8, bands in float32'
-    parser.add_argument('--with-normalisation', action='store_true', help=inside)
+    inside = 'normalize in the graph, which takes photos in uint8, bands in float32'
+    parser.add_argument('--with-normalization', action='store_true', help=inside)
     parser.add_argument('--opset', type=int, default=exporting.OPSET, help='of ONNX (%(default)s)')
     parser.add_argument('--licence', help="of the weights, for a folder's model card: apache-2.0, cc-by-nc-4.0, ...")
     parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
@@ -99,8 +99,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if args.classifier and not (args.out.suffix in GRAPHS and str(args.config).endswith('.py')):
         parser.error('--classifier needs --config CONFIG.py, and OUT that ends in .onnx or .pt2')
-    if args.with_normalisation and args.out.suffix not in GRAPHS:
-        parser.error('--with-normalisation is for .onnx and .pt2; the others hold mean and std beside the weights')
+    if args.with_normalization and args.out.suffix not in GRAPHS:
+        parser.error('--with-normalization is for .onnx and .pt2; the others hold mean and std beside the weights')
     if args.out.suffix not in (*GRAPHS, '.safetensors', ''):
         parser.error(f'{args.out} should end in .onnx, .pt2 or .safetensors, or be a folder')
     return args
@@ -123,7 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
             hub.save_pretrained(model, args.out, card, args.licence)
     size = args.out.stat().st_size if args.out.is_file() else sum(x.stat().st_size for x in args.out.iterdir())
     height, width = card.image_size
-    print(f'{args.out}: {card.type}, pictures of {height} x {width}, {megabytes(size)}{compared}')
+    print(f'{args.out}: {card.type}, images of {height} x {width}, {megabytes(size)}{compared}')
 
 
 if __name__ == '__main__':

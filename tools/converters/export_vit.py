@@ -34,7 +34,7 @@ VIT = re.compile(
 
 
 def export(weights: Mapping[str, Tensor], fold_segments: bool = False) -> dict[str, Tensor]:
-    """Give the encoder, and the head if there is one, by their official names.
+    """Return the encoder, and the head if there is one, by their official names.
 
     The segment embedding, which only mixtures need, is dropped, or its mean added to the patch embedding's bias.
 

@@ -75,7 +75,7 @@ def _shorten(text: str, name: str, notes: list[str]) -> str:
 
 
 def last_part(path: str) -> str:
-    """Give the last part of a path, of whatever system."""
+    """Return the last part of a path, of whatever system."""
     return re.split(r'[\\/]+', path.rstrip('\\/'))[-1]
 
 
@@ -96,7 +96,7 @@ def write(content: dict, out: Path, force: bool) -> tuple[Path, str]:
 
 
 def check_same(written: dict, read: dict) -> None:
-    """See that what was read back is what was written, to the bit.
+    """Check that what was read back is what was written, to the bit.
 
     Raises:
         ValueError: it differs.
@@ -115,7 +115,7 @@ def _leaves(content: dict, name: str = '') -> Iterator[tuple]:
 
 
 def _bytes(x: Tensor) -> tuple:
-    """Give type, shape and a hash of a tensor's bytes."""
+    """Return type, shape and a hash of a tensor's bytes."""
     raw = x.contiguous().flatten().view(torch.uint8).numpy()
     return x.dtype, x.shape, hashlib.sha256(raw).digest()
 

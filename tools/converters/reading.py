@@ -94,7 +94,7 @@ def short_meta(contents: Contents) -> dict[str, object]:
 
 
 def plain(value: object) -> object:
-    """Give what is told as plain data, which can be read everywhere: anything else becomes None."""
+    """Return what is told as plain data, which can be read everywhere: anything else becomes None."""
     if isinstance(value, np.generic | np.ndarray):
         return plain(value.tolist())
     if isinstance(value, Mapping):

@@ -86,7 +86,7 @@ def _window(encoder: Mapping[str, Tensor], block: str) -> Size:
 
 
 def _usual(sizes: list[Size]) -> Size:
-    """Give the window that most blocks of a stage have, the smaller of two."""
+    """Return the window that most blocks of a stage have, the smaller of two."""
     return min(sizes, key=lambda size: (-sizes.count(size), size))
 
 
@@ -125,7 +125,7 @@ def _heads(dims: int, depth: int, config: str) -> tuple[int | None, str]:
 
 
 def _need(encoder: Mapping[str, Tensor], name: str) -> Tensor:
-    """Give a tensor.
+    """Return a tensor.
 
     Raises:
         ValueError: it is not there.
@@ -155,5 +155,5 @@ def _side(size: Size, factor: int = 1) -> int | Size:
 
 
 def _named(arch: dict, known: Mapping[str, dict]) -> str | dict:
-    """Give the name of an arch, if it has one."""
+    """Return the name of an arch, if it has one."""
     return next((name for name, sizes in known.items() if sizes == arch), arch)

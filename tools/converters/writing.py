@@ -19,7 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def check_out(out: Path, force: bool) -> None:
-    """See that the file can be written, before anything is.
+    """Check that the file can be written, before anything is.
 
     Raises:
         ValueError: it is there already, or ends otherwise.
@@ -32,7 +32,7 @@ def check_out(out: Path, force: bool) -> None:
 
 
 def check_free(out: Path, force: bool) -> None:
-    """See that no file would be lost.
+    """Check that no file would be lost.
 
     Raises:
         ValueError: it is there already.
@@ -42,7 +42,7 @@ def check_free(out: Path, force: bool) -> None:
 
 
 def save(weights: Mapping[str, Tensor], out: Path, container: str, **others: object) -> None:
-    """Write weights as the file's ending asks for.
+    """Write weights as the file's extension asks for.
 
     Args:
         weights: The weights.
@@ -66,7 +66,7 @@ def copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @contextmanager
 def scratch(out: Path) -> Iterator[Path]:
-    """Give a name beside `out` to write to and rename: what is not whole, is never seen under its name, and is removed.
+    """Return a name beside `out` to write to and rename: what is not whole is never seen under its name.
 
     The file that is read may so be the one that is overwritten.
     """

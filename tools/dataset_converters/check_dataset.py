@@ -1,14 +1,14 @@
 """Say in plain words what is wrong with a folder of data, before hours are lost; nothing is written.
 
-    python tools/dataset_converters/check_dataset.py FOLDER [--kind imagenet|coco|ade20k|pictures] [--quick] [--json]
+    python tools/dataset_converters/check_dataset.py FOLDER [--kind imagenet|coco|ade20k|images] [--quick] [--json]
     python tools/dataset_converters/check_dataset.py --config CONFIG      what the config's three loaders would read
     python tools/dataset_converters/check_dataset.py --ann FILE --images FOLDER      COCO's JSON, wherever it lies
 
-What is looked for where no kind is given; all that is found is checked, and pictures alone where nothing else is:
+What is looked for where no kind is given; all that is found is checked, and images alone where nothing else is:
 
     imagenet   train/<class>/, val/<class>/; or meta/train.txt, meta/val.txt beside them
     coco       annotations/instances_<split>.json, <split>.json or <split>/_annotations.coco.json
-    ade20k     pictures and index masks in images/<split> and annotations/<split> (ADE20K, unless --classes is given),
+    ade20k     images and index masks in images/<split> and annotations/<split> (ADE20K, unless --classes is given),
                img_dir/<split> and ann_dir/<split>, images/<split> and masks/<split>, ...; --classes says how many
 
 The exit status is 0 if there is nothing wrong, or nothing but warnings; 1 with errors; 2 for wrong arguments.
@@ -45,7 +45,7 @@ from mixmae_mm.utils.launching import Settings, load_config
 def counts_table(kind: str, splits: dict[str, dict[str, int | str]]) -> Table:
     """Lay out what was counted, a line for each split."""
     columns = list(dict.fromkeys(column for counts in splits.values() for column in counts))
-    table = Table('split', title={'ade20k': 'pictures and masks'}.get(kind, kind))
+    table = Table('split', title={'ade20k': 'images and masks'}.get(kind, kind))
     for column in columns:
         table.add_column(column.replace('_', ' '), justify='right')
     for name, counts in splits.items():
@@ -98,7 +98,7 @@ def read_arguments(arguments: list[str] | None) -> tuple[argparse.Namespace, lis
     parser.add_argument('--images', help='the folder that its file names start from')
     parser.add_argument('--kind', choices=KINDS, help='(found by itself)')
     parser.add_argument('--classes', type=int, default=0, help='number of classes in masks, whose labels start at 0')
-    parser.add_argument('--quick', action='store_true', help='read the headers of pictures only')
+    parser.add_argument('--quick', action='store_true', help='read the headers of images only')
     parser.add_argument('--json', action='store_true', help='print JSON')
     parser.add_argument('--workers', type=int, default=_cores(), help='processes (one a core)')
     parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')

@@ -1,7 +1,7 @@
-"""Make the built-in picture set: scenes of overlapping shapes, so that every task can be tried with nothing downloaded.
+"""Make the built-in image set: scenes of overlapping shapes, so that every task can be tried with nothing downloaded.
 
 Each scene has a textured background and 1 to 5 objects of ten classes. Exactly one, the main object, is clearly the
-largest thing to be seen; it names the scene. Colours, positions and sizes are drawn without regard to the class, and
+largest thing to be seen; it names the scene. Colors, positions and sizes are drawn without regard to the class, and
 all shapes of one size have the same area, so only the outline tells the classes apart.
 
     python tools/dataset_converters/make_shapes.py data/shapes
@@ -13,7 +13,7 @@ What is written serves three hosts:
     annotations/instances_{train,val}.json          mmdet.CocoDataset (categories 1 to 10, in alphabetical order)
     masks/{train,val}/<class>/000001.png            mmseg.BaseSegDataset (0 background, 1 to 10 the categories)
 
-The same seed gives the same bytes, whatever the number of workers. Lengths are fractions of the picture's side.
+The same seed gives the same bytes, whatever the number of workers. Lengths are fractions of the image's side.
 """
 
 import argparse
@@ -35,12 +35,12 @@ from rich.progress import track
 
 CLASSES = ('arrow', 'circle', 'crescent', 'cross', 'heart', 'pentagon', 'ring', 'square', 'star', 'triangle')
 SPLITS = ('train', 'val')
-GENERATOR = 2  # to be raised whenever the pictures change, so that an older set is not taken for a present one
-FINE = 4  # outlines are drawn this much finer than the picture
+GENERATOR = 2  # to be raised whenever the images change, so that an older set is not taken for a present one
+FINE = 4  # outlines are drawn this much finer than the image
 MAIN_SIDE, MINOR_SIDE = (0.34, 0.50), (0.15, 0.28)  # of the square of equal area
 MAIN_CENTRE, MINOR_CENTRE = (0.30, 0.70), (0.06, 0.94)
-MIN_VISIBLE, MIN_SHOWN = 0.006, 0.3  # of the picture, of the object itself: one that shows less is not drawn at all
-MAIN_VISIBLE = 0.7  # of the main object's own part of the picture, that others may not hide
+MIN_VISIBLE, MIN_SHOWN = 0.006, 0.3  # of the image, of the object itself: one that shows less is not drawn at all
+MAIN_VISIBLE = 0.7  # of the main object's own part of the image, that others may not hide
 MAIN_LEAD = 1.5  # how many times the next largest visible area
 MAKING, COMPLETE = 'making.json', 'complete.json'
 
@@ -48,10 +48,10 @@ MAKING, COMPLETE = 'making.json', 'complete.json'
 # -- outlines ---------------------------------------------------------------------------------------------------------
 
 
-def _arc(start: float, stop: float, radius: float = 1.0, centre: float = 0.0, points: int = 48) -> np.ndarray:
-    """Sample an arc around (centre, 0), angles in radians, ends included: (points, 2)."""
+def _arc(start: float, stop: float, radius: float = 1.0, center: float = 0.0, points: int = 48) -> np.ndarray:
+    """Sample an arc around (center, 0), angles in radians, ends included: (points, 2)."""
     angle = np.linspace(start, stop, points)
-    return np.stack([centre + radius * np.cos(angle), radius * np.sin(angle)], 1)
+    return np.stack([center + radius * np.cos(angle), radius * np.sin(angle)], 1)
 
 
 def _regular(corners: int, radii: tuple[float, ...] = (1.0,)) -> np.ndarray:
@@ -88,8 +88,8 @@ def _moments(contours: list[np.ndarray]) -> tuple[float, np.ndarray]:
 def _standard(*contours: Iterable) -> list[np.ndarray]:
     """Move the centroid to the origin and scale to area 1, so that size and place say nothing of the class."""
     contours = [np.asarray(contour, float) for contour in contours]
-    area, centre = _moments(contours)
-    return [(contour - centre) / math.sqrt(abs(area)) for contour in contours]
+    area, center = _moments(contours)
+    return [(contour - center) / math.sqrt(abs(area)) for contour in contours]
 
 
 CROSS = [(1, 3), (1, 1), (3, 1), (3, -1), (1, -1), (1, -3), (-1, -3), (-1, -1), (-3, -1), (-3, 1), (-1, 1), (-1, 3)]
@@ -108,11 +108,11 @@ OUTLINES = {
 }
 
 
-# -- colours and textures ---------------------------------------------------------------------------------------------
+# -- colors and textures ---------------------------------------------------------------------------------------------
 
 
-def _colour(rng: np.random.Generator, avoid: Iterable[np.ndarray] = ()) -> np.ndarray:
-    """Draw an RGB colour in [0, 1], far from those to avoid where twelve tries allow it."""
+def _color(rng: np.random.Generator, avoid: Iterable[np.ndarray] = ()) -> np.ndarray:
+    """Draw an RGB color in [0, 1], far from those to avoid where twelve tries allow it."""
     hsv = rng.uniform((0, 0.2, 0.25), (360, 1, 1), (1, 12, 3)).astype(np.float32)
     tries = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0]
     distance = np.min([np.linalg.norm(tries - other, axis=1) for other in avoid] or [np.ones(12)], 0)
@@ -159,15 +159,15 @@ KINDS = ('noise', 'blobs', 'ripples', 'gradient', 'stripes', 'waves', 'checker',
 
 
 def _texture(rng: np.random.Generator, size: int, one: np.ndarray, other: np.ndarray, kind: str) -> np.ndarray:
-    """Draw a pattern between two colours: (size, size, 3) in [0, 1]."""
+    """Draw a pattern between two colors: (size, size, 3) in [0, 1]."""
     share = _field(rng, size, kind)[..., None]
     return (one + share * (other - one)).astype(np.float32)
 
 
 def _background(rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Draw a background of two colours with a slow change of light over it, and tell the colours."""
-    one = _colour(rng)
-    other = one + rng.uniform(0.15, 0.6) * (_colour(rng, [one]) - one)
+    """Draw a background of two colors with a slow change of light over it, and tell the colors."""
+    one = _color(rng)
+    other = one + rng.uniform(0.15, 0.6) * (_color(rng, [one]) - one)
     light = 0.8 + 0.35 * _noise(rng, size, 2)[..., None]
     return _texture(rng, size, one, other, str(rng.choice(KINDS))) * light, [one, other]
 
@@ -177,7 +177,7 @@ def _background(rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[n
 
 @dataclass(frozen=True, eq=False)
 class Thing:
-    """One object: its class and its outline in the picture."""
+    """One object: its class and its outline in the image."""
 
     name: str
     contours: list[np.ndarray]
@@ -185,17 +185,17 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture with what is to be known of it; everything is RGB and uint8."""
+    """One image with what is to be known of it; everything is RGB and uint8."""
 
     main: str
-    picture: np.ndarray
+    image: np.ndarray
     mask: np.ndarray
     objects: list[dict]
 
 
-def _thing(rng: np.random.Generator, name: str, side: tuple[float, float], centre: tuple[float, float]) -> Thing:
+def _thing(rng: np.random.Generator, name: str, side: tuple[float, float], center: tuple[float, float]) -> Thing:
     """Draw size, place and rotation of an object: none of them depends on its class."""
-    scale, place, angle = rng.uniform(*side), rng.uniform(*centre, 2), rng.uniform(0, 2 * math.pi)
+    scale, place, angle = rng.uniform(*side), rng.uniform(*center, 2), rng.uniform(0, 2 * math.pi)
     turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
     return Thing(name, [place + scale * contour @ turn for contour in OUTLINES[name]])
 
@@ -215,18 +215,18 @@ def _owners(things: list[Thing], fine: int) -> np.ndarray:
 
 
 def _shares(things: list[Thing], fine: int) -> np.ndarray:
-    """Measure the share of the picture in which each object is to be seen."""
+    """Measure the share of the image in which each object is to be seen."""
     counts = cv2.calcHist([_owners(things, fine)], [0], None, [len(things) + 1], [0, len(things) + 1])
     return counts.ravel()[1:] / fine**2
 
 
 def _shows(thing: Thing, share: float) -> bool:
-    """Tell whether enough of an object is to be seen (not hidden, not outside) to be worth drawing."""
+    """Return whether enough of an object is to be seen (not masked, not outside) to be worth drawing."""
     return share >= max(MIN_VISIBLE, MIN_SHOWN * abs(_moments(thing.contours)[0]))
 
 
 def _leads(things: list[Thing], main: Thing, fine: int) -> bool:
-    """Tell whether the main object is hardly hidden and clearly the largest to be seen."""
+    """Return whether the main object is hardly hidden and clearly the largest to be seen."""
     shares = _shares(things, fine)
     others = [share for thing, share in zip(things, shares, strict=True) if thing is not main]
     own = shares[things.index(main)]
@@ -258,35 +258,35 @@ def _cover(thing: Thing, size: int, rim: int = 0) -> np.ndarray:
     return cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)[..., None] / np.float32(255)
 
 
-def _shade(picture: np.ndarray, cover: np.ndarray, strength: float) -> np.ndarray:
-    """Darken the picture by a soft shadow that falls to the lower right."""
-    size = len(picture)
+def _shade(image: np.ndarray, cover: np.ndarray, strength: float) -> np.ndarray:
+    """Darken the image by a soft shadow that falls to the lower right."""
+    size = len(image)
     shifted = cv2.warpAffine(cover[..., 0], np.float32([[1, 0, 0.02 * size], [0, 1, 0.03 * size]]), (size, size))
-    return picture * (1 - strength * cv2.GaussianBlur(shifted, (0, 0), 0.02 * size)[..., None])
+    return image * (1 - strength * cv2.GaussianBlur(shifted, (0, 0), 0.02 * size)[..., None])
 
 
-def _dress(rng: np.random.Generator, size: int, colour: np.ndarray) -> np.ndarray:
-    """Draw the inside of an object: half of them plain or shaded, half patterned, in tones of one colour."""
-    tone = np.clip(colour * rng.uniform(0.75, 0.9) + rng.choice([0, 0.15]), 0, 1)
+def _dress(rng: np.random.Generator, size: int, color: np.ndarray) -> np.ndarray:
+    """Draw the inside of an object: half of them plain or shaded, half patterned, in tones of one color."""
+    tone = np.clip(color * rng.uniform(0.75, 0.9) + rng.choice([0, 0.15]), 0, 1)
     kind = 'gradient' if rng.random() < 0.5 else str(rng.choice(KINDS))
-    return _texture(rng, size, colour, tone, kind)
+    return _texture(rng, size, color, tone, kind)
 
 
 def _paint(rng: np.random.Generator, things: list[Thing], size: int) -> np.ndarray:
     """Paint the scene: (size, size, 3), RGB."""
-    picture, colours = _background(rng, size)
+    image, colors = _background(rng, size)
     shadow = rng.choice([0, 0.35, 0.5])
     for thing in things:
-        colours.append(_colour(rng, colours))
-        inside, rim = _dress(rng, size, colours[-1]), colours[-1] * rng.uniform(0.3, 0.6)
+        colors.append(_color(rng, colors))
+        inside, rim = _dress(rng, size, colors[-1]), colors[-1] * rng.uniform(0.3, 0.6)
         cover = _cover(thing, size)
-        picture = _shade(picture, cover, shadow)
+        image = _shade(image, cover, shadow)
         if rng.random() < 0.3:
-            picture += cover * (rim - picture)
+            image += cover * (rim - image)
             cover = _cover(thing, size, round(0.012 * size * FINE))
-        picture += cover * (inside - picture)
-    picture += rng.normal(0, rng.uniform(0, 0.02), (size, size, 1))
-    return np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+        image += cover * (inside - image)
+    image += rng.normal(0, rng.uniform(0, 0.02), (size, size, 1))
+    return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
 def draw_scene(seed: int, split: int, index: int, size: int) -> Scene:
@@ -303,9 +303,9 @@ def draw_scene(seed: int, split: int, index: int, size: int) -> Scene:
 
 
 def _index_mask(owners: np.ndarray, things: list[Thing], size: int) -> np.ndarray:
-    """Give each pixel the category that covers most of it: (size, size), 0 for background.
+    """Return each pixel the category that covers most of it: (size, size), 0 for background.
 
-    With 16 fine pixels to one, ties are common: the one at the centre decides them, so that no side always wins.
+    With 16 fine pixels to one, ties are common: the one at the center decides them, so that no side always wins.
     """
     shown = [(owners == number).astype(np.float32) for number in range(len(things) + 1)]
     shares = np.stack([cv2.resize(one, (size, size), interpolation=cv2.INTER_AREA) for one in shown])
@@ -317,7 +317,7 @@ def _index_mask(owners: np.ndarray, things: list[Thing], size: int) -> np.ndarra
 def _trace(region: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Follow the edges of a region's pixels: bool (H, W) -> outer contours and holes, arrays (P, 2) of edges.
 
-    OpenCV runs through pixel centres, which would make every outline half a pixel too small. So pixels are doubled and
+    OpenCV runs through pixel centers, which would make every outline half a pixel too small. So pixels are doubled and
     grown by one to the right and below: then pixel i lies from 2i to 2i + 2, and half of that is where its edges are.
     """
     doubled = cv2.resize(region.astype(np.uint8), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
@@ -330,7 +330,7 @@ def _trace(region: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 
 def outline_polygons(region: np.ndarray) -> list[np.ndarray]:
-    """Cover a region by polygons: bool (H, W) -> arrays (P, 2), in pixels from the picture's upper left corner.
+    """Cover a region by polygons: bool (H, W) -> arrays (P, 2), in pixels from the image's upper left corner.
 
     COCO's polygons know no holes, and rings have one, as has whatever shows a smaller object in its middle. So a region
     with a hole is cut in two through the hole, until no piece has any.
@@ -351,7 +351,7 @@ def _polygon_area(points: np.ndarray) -> float:
 
 
 def describe(region: np.ndarray, name: str) -> dict:
-    """Describe the visible part of an object as COCO does, in pixels of the picture; `region` is a fine bool mask."""
+    """Describe the visible part of an object as COCO does, in pixels of the image; `region` is a fine bool mask."""
     x, y, width, height = cv2.boundingRect(region.astype(np.uint8))
     pieces = outline_polygons(region[y : y + height, x : x + width])
     simple = [cv2.approxPolyDP(points, 0.75, True).reshape(-1, 2).astype(float) + (x, y) for points in pieces]
@@ -376,7 +376,7 @@ class Settings:
     """All that decides what the set looks like.
 
     Raises:
-        ValueError: fewer than one picture a class, pictures too small or too large to draw, or a negative seed.
+        ValueError: fewer than one image a class, images too small or too large to draw, or a negative seed.
     """
 
     train: int = 3000
@@ -389,10 +389,10 @@ class Settings:
         """Check the numbers before anything is written."""
         for split in SPLITS:
             if getattr(self, split) < len(CLASSES):
-                given = f'{getattr(self, split)} pictures in {split}'
+                given = f'{getattr(self, split)} images in {split}'
                 raise ValueError(f'{given}: give {len(CLASSES)} or more, one a class')
         if not 32 <= self.size <= 1024:
-            raise ValueError(f'pictures of {self.size} px: give a size from 32 to 1024')
+            raise ValueError(f'images of {self.size} px: give a size from 32 to 1024')
         if self.seed < 0:
             raise ValueError(f'seed {self.seed}: give 0 or more')
 
@@ -406,7 +406,7 @@ def _read(marker: Path) -> dict | None:
 
 
 def is_complete(out: str | Path, settings: Settings | None = None) -> bool:
-    """Tell whether a folder holds a whole set (made with these settings, if they are given)."""
+    """Return whether a folder holds a whole set (made with these settings, if they are given)."""
     found = _read(Path(out) / COMPLETE)
     return found is not None and (settings is None or found == asdict(settings))
 
@@ -440,18 +440,18 @@ def _prepare(out: Path, settings: Settings) -> None:
 
 
 def _palette() -> list[int]:
-    """Give the colours in which viewers show the index masks: black, then ten hues."""
+    """Return the colors in which viewers show the index masks: black, then ten hues."""
     hues = np.float32([[(36 * i, 0.75, 0.95) for i in range(len(CLASSES))]])
     return [0, 0, 0, *np.round(cv2.cvtColor(hues, cv2.COLOR_HSV2RGB) * 255).astype(int).ravel().tolist()]
 
 
 def _write_scene(job: tuple[int, int], out: Path, settings: Settings) -> tuple[str, list[dict]]:
-    """Draw scene (split, index) and write picture and mask; return the picture's name and its objects."""
+    """Draw scene (split, index) and write image and mask; return the image's name and its objects."""
     cv2.setNumThreads(0)  # one thread a worker: the workers share the cores already
     split, index = job
     scene = draw_scene(settings.seed, split, index, settings.size)
     name = f'{scene.main}/{index + 1:06d}'
-    Image.fromarray(scene.picture).save(out / SPLITS[split] / f'{name}.jpg', quality=95, subsampling=0)
+    Image.fromarray(scene.image).save(out / SPLITS[split] / f'{name}.jpg', quality=95, subsampling=0)
     mask = Image.fromarray(scene.mask)
     mask.putpalette(_palette())
     mask.save(out / 'masks' / SPLITS[split] / f'{name}.png')
@@ -486,7 +486,7 @@ def _readme(settings: Settings) -> str:
     return (
         f'Scenes of shapes, drawn by\n    python tools/dataset_converters/make_shapes.py OUT {options}\n'
         f'(generator {settings.generator}). The same command gives the same bytes with the same library versions.\n\n'
-        'train/<class>, val/<class>   pictures by the class of their largest object\n'
+        'train/<class>, val/<class>   images by the class of their largest object\n'
         'annotations                  COCO instances: visible parts as polygons; file names relative to train or val\n'
         f'masks                        index masks: 0 background, then {", ".join(CLASSES)}\n'
         f'{COMPLETE}                written last: without it the set is not whole\n'

@@ -103,7 +103,7 @@ def read_module(words: list[str]) -> str:
 
 
 def read_pip(words: list[str]) -> str:
-    """See that the extras of ours that pip is to install are there."""
+    """Check that the extras of ours that pip is to install are there."""
     groups = re.search(r'^groups = \((.*)\)', (ROOT / 'setup.py').read_text(), re.MULTILINE)[1]
     for extras in re.findall(r'(?:\.|mixmae_mm)\[([\w,-]+)\]', ' '.join(words)):
         lost = {*extras.split(',')} - {'torch', *re.findall(r"'(\w+)'", groups)}
@@ -201,7 +201,7 @@ def config_of(file: str) -> Config:
 
 @contextlib.contextmanager
 def in_front(tool: str, words: list[str], stop: Callable[..., None]) -> Iterator[None]:
-    """Give a tool its command line, the modules beside it, and what ends it once that is read."""
+    """Return a tool its command line, the modules beside it, and what ends it once that is read."""
     folder = str((ROOT / tool).parent)
     with contextlib.ExitStack() as stack:
         stack.enter_context(mock.patch.object(sys, 'argv', [tool, *words]))
@@ -216,7 +216,7 @@ def placed(word: str, tool: str) -> str:
 
 
 def check_config(args: argparse.Namespace | None) -> None:
-    """See that the config of a command loads, and that it has what the command sets.
+    """Check that the config of a command loads, and that it has what the command sets.
 
     Raises:
         ReadError: there is no such config, or it has no such setting.

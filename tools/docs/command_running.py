@@ -1,4 +1,4 @@
-"""Run a command of the pages, as it stands or shortened, in a folder with small pictures and untrained models."""
+"""Run a command of the pages, as it stands or shortened, in a folder with small images and untrained models."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from command_reading import CLASSIFIER, MICRO, MIXEDAE, ReadError, placed, words
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-PICTURES = 'data/shapes'
+IMAGES = 'data/shapes'
 TRAINING = [
     '--cfg-options',
     'train_cfg.max_epochs=1',
@@ -57,9 +57,9 @@ class Scratch:
             (folder / name).symlink_to(ROOT / name)
         shutil.copytree(ROOT / 'docs', folder / 'docs')  # pages tell to draw into it
         few = ['--train', '20', '--val', '10', '--workers', '1']
-        self.run(['tools/dataset_converters/make_shapes.py', PICTURES, *few])
+        self.run(['tools/dataset_converters/make_shapes.py', IMAGES, *few])
         (folder / 'data/imagenette_96').symlink_to('shapes')
-        shutil.make_archive(str(folder / 'pictures'), 'zip', folder / PICTURES)
+        shutil.make_archive(str(folder / 'images'), 'zip', folder / IMAGES)
         for config, name in SAMPLES.items():
             save_untrained(config, folder / name)
         self.run(['tools/train.py', MICRO, '--work-dir', 'work_dirs/RUN', *TRAINING])
@@ -100,8 +100,8 @@ class Scratch:
         out = f'written/{self.written}'
         (self.folder / 'written').mkdir(exist_ok=True)
         fills = {r'^CONFIG(\.py)?$': placed('CONFIG', tool), r'\b(CHECKPOINT|PRETRAINED|FILE)\b(\.pth)?': checkpoint,
-                 r'^OUT(\.pth)?$': f'{out}.pth', r'/(your|any)/folder|^FOLDER$': f'{PICTURES}/train',
-                 r'^FOLDER/': f'{PICTURES}/', r'/your/pictures\.zip': 'pictures.zip',
+                 r'^OUT(\.pth)?$': f'{out}.pth', r'/(your|any)/folder|^FOLDER$': f'{IMAGES}/train',
+                 r'^FOLDER/': f'{IMAGES}/', r'/your/images\.zip': 'images.zip',
                  r'^work_dirs/(ONE|OTHER)$': 'work_dirs/RUN'}  # fmt: skip
         if tool.endswith('make_shapes.py'):
             fills[r'^data/'] = f'{out}/'

@@ -6,8 +6,8 @@ Each command is run, run shortened, or at least read: by the tool that it calls,
 knows fails. With `--read-only` none is run, which takes a minute. Python is run, with small models in place of the
 reader's; configs are loaded, and their models built.
 
-run          as it stands, with small pictures and untrained models in the places of the reader's
-shortened    one epoch of eight pictures, ten scenes, three neighbours
+run          as it stands, with small images and untrained models in the places of the reader's
+shortened    one epoch of eight images, ten scenes, three neighbors
 parsed       its tool takes the options, its config has the settings; run by the tests, or too long
 GPUs, Slurm  its launcher is run, with stand-ins for srun and Python, and what it starts is parsed
 installs     pip, with the extras that setup.py has
@@ -35,7 +35,7 @@ from rich.table import Table
 
 
 def check_commands(found: list[Command], scratch: Scratch | None) -> Iterator[tuple[Command, str, str]]:
-    """Give the class of each command, and what is wrong with it; each text is looked at once."""
+    """Return the class of each command, and what is wrong with it; each text is looked at once."""
     known: dict[str, tuple[str, str]] = {}
     for command in found:
         key = f'{command.inline} {command.text}'

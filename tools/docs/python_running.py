@@ -116,7 +116,7 @@ def write_files(folder: Path, text: str) -> dict:
     """Write the files that blocks name; return the variables that they take as given."""
     (folder / 'folder').mkdir()
     array = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    for name in ('image.jpg', 'image.png', 'picture.jpg', 'picture.png', *(f'folder/{n}.png' for n in range(4))):
+    for name in ('image.jpg', 'image.png', 'image.jpg', 'image.png', *(f'folder/{n}.png' for n in range(4))):
         Image.fromarray(array).save(name)
     for name, config in MICRO.items():
         if f'{name}.py' in text:

@@ -3,7 +3,7 @@
     python tools/docs/run_notebook.py docs/walkthrough.ipynb [--write]
 
 Cells run one after the other in one namespace, in an empty folder. As in Jupyter, the value of a cell's last line is
-shown: a picture as a picture, anything else by its name.
+shown: an image as an image, anything else by its name.
 """
 
 import argparse
@@ -54,9 +54,9 @@ def run_cell(source: str, names: dict[str, object]) -> list[Output]:
 
 
 def describe(value: object) -> dict[str, object]:
-    """Show a value: a picture by its bytes, others by their name."""
+    """Show a value: an image by its bytes, others by their name."""
     if hasattr(value, '_repr_png_'):
-        return {'image/png': base64.b64encode(value._repr_png_()).decode(), 'text/plain': ['a picture']}
+        return {'image/png': base64.b64encode(value._repr_png_()).decode(), 'text/plain': ['an image']}
     return {'text/plain': [repr(value)]}
 
 

@@ -34,8 +34,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     made |= {f'api/{name}.md': reference(name) for name in public_modules()}
     linked = {path for page in pages() for path in linked_files(page)}
     for notebook in DOCS.glob('*.ipynb'):
-        pictures, made[f'{notebook.stem}.md'] = notebook_page(notebook)
-        made |= pictures
+        images, made[f'{notebook.stem}.md'] = notebook_page(notebook)
+        made |= images
     made |= {f'files/{path}': (ROOT / path).read_bytes() for path in sorted(linked)}
     for name, content in made.items():
         files.append(File.generated(config, name, content=content))
@@ -88,8 +88,8 @@ def _from_root(target: str, folder: Path) -> str:
 
 
 def notebook_page(notebook: Path) -> tuple[dict[str, bytes], str]:
-    """Write a notebook as a page; give its pictures by their names, and the page."""
-    pictures, parts = {}, []
+    """Write a notebook as a page; give its images by their names, and the page."""
+    images, parts = {}, []
     for number, cell in enumerate(json.loads(notebook.read_text())['cells']):
         source = ''.join(cell['source'])
         parts.append(relink(source, DOCS) if cell['cell_type'] == 'markdown' else f'```python\n{source}\n```')
@@ -97,8 +97,8 @@ def notebook_page(notebook: Path) -> tuple[dict[str, bytes], str]:
             data = output.get('data', {})
             if 'image/png' in data:
                 name = f'{notebook.stem}/{number}_{place}.png'
-                pictures[name] = base64.b64decode(data['image/png'])
+                images[name] = base64.b64decode(data['image/png'])
                 parts.append(f'![What the cell above draws]({name})')
             else:
                 parts.append(f'```text\n{"".join(output.get("text") or data["text/plain"]).rstrip()}\n```')
-    return pictures, '\n\n'.join(parts) + '\n'
+    return images, '\n\n'.join(parts) + '\n'

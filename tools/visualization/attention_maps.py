@@ -1,10 +1,10 @@
-"""Draw where an encoder looks: the attention of CLS, of a patch, or what patches receive, as heat maps over pictures.
+"""Draw where an encoder looks: the attention of CLS, of a patch, or what patches receive, as heat maps over images.
 
-    python tools/visualization/attention_maps.py CONFIG CHECKPOINT --pictures FOLDER_OR_FILES
+    python tools/visualization/attention_maps.py CONFIG CHECKPOINT --images FOLDER_OR_FILES
     python tools/visualization/attention_maps.py CONFIG CHECKPOINT --query 0.3,0.6 --block 0 2 -1
     python tools/visualization/attention_maps.py CONFIG CHECKPOINT --mix    # of mixtures, as in pre-training
 
-One row a picture (and query). One block: the mean of its heads, then each head; several blocks: the mean of each. A
+One row an image (and query). One block: the mean of its heads, then each head; several blocks: the mean of each. A
 plain ViT shows its CLS token, an encoder without CLS how much each patch receives from the others of its window.
 """
 
@@ -25,7 +25,7 @@ from torch import Tensor
 from mixmae_mm.apis.attended import Attended
 from mixmae_mm.apis.attention_maps import attention_of
 from mixmae_mm.apis.drawing_options import (
-    add_pictures,
+    add_images,
     add_size,
     choose,
     drawing_parser,
@@ -35,7 +35,7 @@ from mixmae_mm.apis.drawing_options import (
     read_config,
 )
 from mixmae_mm.apis.feature_extractor import FeatureExtractor
-from mixmae_mm.apis.model import build_pretrainer, picture_size
+from mixmae_mm.apis.model import build_pretrainer, input_size
 from mixmae_mm.apis.reconstruction import mix_once
 from mixmae_mm.datasets.read_images import reading_of
 from mixmae_mm.mixing import NOBODY, resize_assignment
@@ -44,13 +44,13 @@ from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.visualization import Mark, Tile, draw_tiles, heat_map
 from mixmae_mm.visualization.image_grid import HIDDEN, tint
 
-QUERY = (0, 230, 255)  # the colour of the ring
+QUERY = (0, 230, 255)  # the color of the ring
 
 
 class Looking(NamedTuple):
-    """Pictures or mixtures, and who looked at whom in them."""
+    """Images or mixtures, and who looked at whom in them."""
 
-    pictures: np.ndarray
+    images: np.ndarray
     """What the encoder saw, uint8 (B, H, W, 3)."""
     beside: np.ndarray | None
     """Whose cell is whose, uint8 (B, H, W, 3), where there are mixtures."""
@@ -58,69 +58,69 @@ class Looking(NamedTuple):
     """By the name of each block."""
 
 
-def look_at_pictures(args: argparse.Namespace, config: Config) -> Looking:
-    """Encode pictures as they are."""
-    size = picture_size(config, args.size)
+def look_at_images(args: argparse.Namespace, config: Config) -> Looking:
+    """Encode images as they are."""
+    size = input_size(config, args.size)
     extract = FeatureExtractor.from_config(config, args.checkpoint, image_size=size)
     _check_size(size, extract.encoder)
     pixels = extract.open_all(choose(args, config, extract.read.reading))
-    images = extract.normalise(pixels)
+    images = extract.normalize(pixels)
     return Looking(extract.as_shown(pixels), None, attention_of(extract.encoder, images, args.block))
 
 
 def look_at_mixtures(args: argparse.Namespace, config: Config) -> Looking:
     """Encode mixtures, as the pre-training does."""
     model = build_pretrainer(config, args.checkpoint)
-    size = picture_size(config, args.size)
+    size = input_size(config, args.size)
     reading = reading_of(config)
-    pictures = reading.read_all(choose(args, config, reading, model.data_preprocessor.num_sources), size)
-    mixtures = mix_once(model.data_preprocessor, pictures.float(), args.seed)
-    mixed = model.data_preprocessor.denormalise(mixtures.mixed)
+    images = reading.read_all(choose(args, config, reading, model.data_preprocessor.num_sources), size)
+    mixtures = mix_once(model.data_preprocessor, images.float(), args.seed)
+    mixed = model.data_preprocessor.denormalize(mixtures.mixed)
     owners = resize_assignment(mixtures.assignment, size).expand(len(mixed), -1, -1)
     shown = _channels_last(torch.where(owners[:, None] == NOBODY, HIDDEN, mixed))
     whose = None if mixtures.sources.shape[1] == 1 else _channels_last(tint(mixed, owners))
     return Looking(shown, whose, attention_of(model.backbone, mixtures, args.block))
 
 
-def _channels_last(pictures: Tensor) -> np.ndarray:
+def _channels_last(images: Tensor) -> np.ndarray:
     """Turn (B, C, H, W) into (B, H, W, 3)."""
-    return first_three(pictures).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy()
+    return first_three(images).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy()
 
 
 def _check_size(size: tuple[int, int], encoder: torch.nn.Module) -> None:
-    """Refuse pictures that the encoder would pad: the maps would not lie on them.
+    """Refuse images that the encoder would pad: the maps would not lie on them.
 
     Raises:
         ValueError: a side is no multiple of the stride.
     """
     stride = getattr(encoder, 'stride', getattr(encoder, 'patch_size', 1))
     if any(side % stride for side in size):
-        raise ValueError(f'pictures of {size[0]} x {size[1]} pixels: take a --size that is a multiple of {stride}')
+        raise ValueError(f'images of {size[0]} x {size[1]} pixels: take a --size that is a multiple of {stride}')
 
 
 def rows_of(looking: Looking, queries: list[tuple[float, float] | None], received: bool) -> Iterator[list[Tile]]:
-    """Make the tiles of each picture and query; None asks for CLS, or for what patches receive."""
-    for number, picture in enumerate(looking.pictures):
+    """Make the tiles of each image and query; None asks for CLS, or for what patches receive."""
+    for number, image in enumerate(looking.images):
         for query in queries:
             marks = [] if query is None else [Mark(*_query_middle(looking, query), QUERY)]
-            row = [Tile(picture, '', marks)]
+            row = [Tile(image, '', marks)]
             row += [] if looking.beside is None else [Tile(looking.beside[number], '', marks)]
             for attended in looking.blocks.values():
                 heads = _heads(attended, number, query, received)
                 shown = [heads.mean(0), *heads] if len(looking.blocks) == 1 else [heads.mean(0)]
                 equal, rooted = attended.equal_share(number), _is_asked(attended, query, received)
-                row += [_tile(picture, values, equal, rooted, marks) for values in shown]
+                row += [_tile(image, values, equal, rooted, marks) for values in shown]
             yield row
 
 
 def _query_middle(looking: Looking, query: tuple[float, float]) -> tuple[float, float]:
-    """Give the middle of the patch that is asked, on the finest grid."""
+    """Return the middle of the patch that is asked, on the finest grid."""
     grid = max(attended.grid for attended in looking.blocks.values())
     return middle_of(patch_at(query, grid), grid)
 
 
 def _heads(attended: Attended, number: int, query: tuple[float, float] | None, received: bool) -> np.ndarray:
-    """Give what is to be drawn of a block: (heads, h, w)."""
+    """Return what is to be drawn of a block: (heads, h, w)."""
     if query is not None:
         heads = attended.of_patch(number, *patch_at(query, attended.grid))
     elif _is_asked(attended, query, received):
@@ -131,37 +131,37 @@ def _heads(attended: Attended, number: int, query: tuple[float, float] | None, r
 
 
 def _is_asked(attended: Attended, query: tuple[float, float] | None, received: bool) -> bool:
-    """Tell whether one token is asked, a patch or CLS, rather than all."""
+    """Return whether one token is asked, a patch or CLS, rather than all."""
     return query is not None or (attended.extra > 0 and not received)
 
 
-def _tile(picture: np.ndarray, values: np.ndarray, equal: float, rooted: bool, marks: list[Mark]) -> Tile:
+def _tile(image: np.ndarray, values: np.ndarray, equal: float, rooted: bool, marks: list[Mark]) -> Tile:
     """Draw one map, up to its largest weight, which is told in times the equal share.
 
     What one token looks at is drawn by the square root: it often is a few patches, and the others would be black.
     """
     largest = float(np.nanmax(values))
     power = 0.5 if rooted else 1
-    return Tile(heat_map(picture, values**power, 0, largest**power), f'up to {largest / equal:.1f} x', marks)
+    return Tile(heat_map(image, values**power, 0, largest**power), f'up to {largest / equal:.1f} x', marks)
 
 
 def describe(looking: Looking, query: tuple[float, float] | None, received: bool) -> str:
     """Say what the sheet shows."""
     names, attended = ', '.join(looking.blocks), next(iter(looking.blocks.values()))
-    what, colours = 'What each patch receives from the patches of its window, on average', ''
+    what, colors = 'What each patch receives from the patches of its window, on average', ''
     if _is_asked(attended, query, received):
         what = 'What CLS looks at' if query is None else 'What the patch in the ring looks at'
-        colours = ' Colors follow the square root of shares.'
+        colors = ' Colors follow the square root of shares.'
     return (
         f'{what}: {names}. Black: nothing; brightest: the largest share of the panel, told below in times what each '
-        f'patch would have if all had as much.{colours} Pale: outside the window, or not seen by the encoder.'
+        f'patch would have if all had as much.{colors} Pale: outside the window, or not seen by the encoder.'
     )
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = drawing_parser(f'Draw attention maps (mixmae_mm {mixmae_mm.__version__})', 'attention.png')
-    add_pictures(parser, 4)
+    add_images(parser, 4)
     add_size(parser)
     blocks = 'blocks, from 0 over all stages or, negative, from the end (the last; of a Swin the last of each stage)'
     parser.add_argument('--block', type=int, nargs='+', help=blocks)
@@ -178,7 +178,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Load, encode, draw, write."""
     args = parse_args(arguments)
     with readable_errors(args.debug):
-        looking = (look_at_mixtures if args.mix else look_at_pictures)(args, read_config(args))
+        looking = (look_at_mixtures if args.mix else look_at_images)(args, read_config(args))
         rows = list(rows_of(looking, args.query or [None], args.received))
         first = ['image'] if looking.beside is None else ['mixture', 'whose cell']
         titles = list(looking.blocks)
@@ -187,7 +187,7 @@ def main(arguments: list[str] | None = None) -> None:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         draw_tiles(rows, first + titles, describe(looking, (args.query or [None])[0], args.received)).save(args.out)
     print(
-        f'{args.out}: {", ".join(looking.blocks)} of {len(looking.pictures)} {"mixture" if args.mix else "picture"}(s)'
+        f'{args.out}: {", ".join(looking.blocks)} of {len(looking.images)} {"mixture" if args.mix else "image"}(s)'
     )
 
 

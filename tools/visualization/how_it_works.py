@@ -40,8 +40,8 @@ from matplotlib.patches import Rectangle
 
 ROOT = Path(__file__).resolve().parents[2]
 MICRO = 'configs/mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_imagenette-96px.py'
-COLOURS = ('#0064c8', '#f09600', '#00a05a', '#d23ca0')
-HIDDEN = 0.75  # the grey of what is not shown
+COLORS = ('#0064c8', '#f09600', '#00a05a', '#d23ca0')
+HIDDEN = 0.75  # the gray of what is not shown
 STRIDES = (4, 8, 16, 32)  # of MixMIMSwin's stages
 WINDOWS = (14, 14, 14, 7)  # tokens a side
 MIXMAE, MIXEDAE = 'how_mixmae_works.png', 'how_mixedae_works.png'
@@ -51,21 +51,21 @@ DRAWING = dict(layout='constrained', dpi=80)
 def scenes(count: int, side: int) -> Tensor:
     """Make up scenes: floats from 0 to 1, (K, 3, H, W)."""
     draw_scene = runpy.run_path(str(ROOT / 'tools/dataset_converters/make_shapes.py'))['draw_scene']
-    pictures = np.stack([draw_scene(3, 0, index, side).picture for index in range(count)])
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255
+    images = np.stack([draw_scene(3, 0, index, side).image for index in range(count)])
+    return torch.from_numpy(images).permute(0, 3, 1, 2) / 255
 
 
-def show(axes: Axes, picture: Tensor, title: str, colour: str | None = None) -> None:
-    """Draw a picture (3, H, W), framed in its source's colour."""
-    axes.imshow(picture.permute(1, 2, 0).clamp(0, 1).numpy(), interpolation='nearest')
+def show(axes: Axes, image: Tensor, title: str, color: str | None = None) -> None:
+    """Draw an image (3, H, W), framed in its source's color."""
+    axes.imshow(image.permute(1, 2, 0).clamp(0, 1).numpy(), interpolation='nearest')
     _finish(axes, title)
     for spine in axes.spines.values():
-        spine.set(visible=colour is not None, color=colour, linewidth=4)
+        spine.set(visible=color is not None, color=color, linewidth=4)
 
 
 def show_map(axes: Axes, assignment: Tensor, title: str) -> None:
     """Draw whose each cell is: (h, w), its numbers in the cells."""
-    axes.imshow(assignment.numpy(), cmap=ListedColormap(COLOURS), vmin=0, vmax=len(COLOURS) - 1)
+    axes.imshow(assignment.numpy(), cmap=ListedColormap(COLORS), vmin=0, vmax=len(COLORS) - 1)
     if len(assignment) <= 7:
         for (row, column), source in np.ndenumerate(assignment.numpy()):
             axes.text(column, row, source + 1, ha='center', va='center', color='white', fontsize=9)
@@ -85,16 +85,16 @@ def window_mask(assignment: Tensor, side: int, stride: int, window: int) -> Tens
     return homologous(tokens[:, :window, :window].flatten(1))[0]
 
 
-def draw_mixmae(pictures: Tensor, seed: int) -> pyplot.Figure:
+def draw_mixmae(images: Tensor, seed: int) -> pyplot.Figure:
     """Draw two sources, their mixture, what each still shows, and the attention masks of the four stages."""
-    side = pictures.shape[-1]
+    side = images.shape[-1]
     assignment = random_assignment(1, (side // 32, side // 32), 2, generator=torch.Generator().manual_seed(seed))
-    mixed = mix_images(pictures[None], assignment)[0]
+    mixed = mix_images(images[None], assignment)[0]
     figure, panels = pyplot.subplots(2, 6, figsize=(12, 4.6), **DRAWING)
-    for k, picture in enumerate(pictures):
-        show(panels[0, k], picture, f'source {k + 1}', COLOURS[k])
+    for k, image in enumerate(images):
+        show(panels[0, k], image, f'source {k + 1}', COLORS[k])
         shown = resize_assignment(visible(assignment, 2)[:, k].long(), (side, side))
-        show(panels[0, k + 4], torch.where(shown == 1, picture, HIDDEN), f'decoder input {k + 1}', COLOURS[k])
+        show(panels[0, k + 4], torch.where(shown == 1, image, HIDDEN), f'decoder input {k + 1}', COLORS[k])
     show_map(panels[0, 2], assignment[0], 'assignment')
     show(panels[0, 3], mixed, 'what the encoder sees')
     for axes, stride, window in zip(panels[1], STRIDES, WINDOWS, strict=False):
@@ -144,11 +144,11 @@ def draw_mixedae(models: dict[str, BaseModel], seed: int) -> pyplot.Figure:
     side = model.backbone.grid[0] * cell
     torch.manual_seed(seed)
     pixels = scenes(model.data_preprocessor.num_sources, side)
-    images = model.data_preprocessor.mix(model.data_preprocessor.normalise(pixels * 255))
-    mixed, owners = model.data_preprocessor.denormalise(images.mixed)[0] / 255, images.assignment[0]
+    images = model.data_preprocessor.mix(model.data_preprocessor.normalize(pixels * 255))
+    mixed, owners = model.data_preprocessor.denormalize(images.mixed)[0] / 255, images.assignment[0]
     figure, panels = pyplot.subplots(1, 6 + len(models), figsize=(2 * (6 + len(models)), 2.8), **DRAWING)
-    for k, picture in enumerate(pixels):
-        show(panels[k], picture, f'source {k + 1}', COLOURS[k])
+    for k, image in enumerate(pixels):
+        show(panels[k], image, f'source {k + 1}', COLORS[k])
     show_map(panels[4], owners, 'assignment')
     show(panels[5], mixed, 'mixture')
     for axes, (name, trained) in zip(panels[6:], models.items(), strict=True):
@@ -158,7 +158,7 @@ def draw_mixedae(models: dict[str, BaseModel], seed: int) -> pyplot.Figure:
 
 
 def draw_keys(axes: Axes, mixed: Tensor, owners: Tensor, share: Tensor, cell: int, name: str) -> None:
-    """Frame the patches that one patch keeps in the colours of their sources; the others fade."""
+    """Frame the patches that one patch keeps in the colors of their sources; the others fade."""
     query = len(share) // 2 + owners.shape[1] // 2
     best = share[query].topk(round(len(share) / 4)).indices
     chosen = torch.zeros(len(share), dtype=torch.bool)
@@ -168,12 +168,12 @@ def draw_keys(axes: Axes, mixed: Tensor, owners: Tensor, share: Tensor, cell: in
     show(axes, torch.where(pixels, mixed, 0.8 + 0.2 * mixed), f'{name}: keys of a patch,\n{right:.0%} of its source')
     for number in [*best.tolist(), query]:
         row, column = divmod(number, owners.shape[1])
-        style = dict(fill=False, edgecolor=COLOURS[owners[row, column]], linewidth=4 if number == query else 1.5)
+        style = dict(fill=False, edgecolor=COLORS[owners[row, column]], linewidth=4 if number == query else 1.5)
         axes.add_patch(Rectangle((column * cell - 0.5, row * cell - 0.5), cell, cell, **style))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Draw both pictures."""
+    """Draw both images."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, default=Path('docs/images'), help='folder to write into')
     parser.add_argument('--mixedae', nargs=2, metavar=('CONFIG', 'CHECKPOINT'), help='a pre-trained MixedAE')

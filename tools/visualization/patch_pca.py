@@ -1,9 +1,9 @@
-"""Draw features of patches as colours: their three principal components as red, green and blue, and each on its own.
+"""Draw features of patches as colors: their three principal components as red, green and blue, and each on its own.
 
-    python tools/visualization/patch_pca.py CONFIG CHECKPOINT --pictures FOLDER_OR_FILES [--stage 1] [--size 192]
+    python tools/visualization/patch_pca.py CONFIG CHECKPOINT --images FOLDER_OR_FILES [--stage 1] [--size 192]
     python tools/visualization/patch_pca.py CONFIG CHECKPOINT --foreground above    # the first component cuts it out
 
-The components are those of all pictures together: patches of like colour are alike, whichever picture they are of.
+The components are those of all images together: patches of like color are alike, whichever image they are of.
 """
 
 import argparse
@@ -16,7 +16,7 @@ compat.apply()  # before torch and the libraries that it fixes
 import numpy as np
 
 from mixmae_mm.apis.drawing_options import (
-    add_pictures,
+    add_images,
     add_size,
     add_stage,
     choose,
@@ -27,9 +27,9 @@ from mixmae_mm.apis.patch_features import patch_extractor
 from mixmae_mm.apis.patch_pca import Components, principal_components, scale_robustly
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.visualization import Tile, draw_tiles
-from mixmae_mm.visualization.tiles import stretch
+from mixmae_mm.visualization.tiles import resize
 
-BACKGROUND = 225  # the grey of patches that are left out
+BACKGROUND = 225  # the gray of patches that are left out
 
 
 def find_foreground(features: np.ndarray, side: str, threshold: float) -> np.ndarray:
@@ -38,23 +38,23 @@ def find_foreground(features: np.ndarray, side: str, threshold: float) -> np.nda
     return first > threshold if side == 'above' else first < threshold
 
 
-def rows_of(pictures: np.ndarray, components: Components, among: np.ndarray | None) -> list[list[Tile]]:
-    """Make the tiles of each picture: itself, three components as a colour, each as a grey."""
+def rows_of(images: np.ndarray, components: Components, among: np.ndarray | None) -> list[list[Tile]]:
+    """Make the tiles of each image: itself, three components as a color, each as a gray."""
     scaled = scale_robustly(components.scores, among)
     if among is not None:
         scaled = np.where(among[..., None], scaled, BACKGROUND / 255)
     levels = (255 * scaled).round().astype(np.uint8)
     rows = []
-    for picture, level in zip(pictures, levels, strict=True):
-        colours = stretch(level, picture.shape[:2])
-        rows.append([Tile(picture), Tile(colours), *(Tile(colours[..., [i] * 3]) for i in range(3))])
+    for image, level in zip(images, levels, strict=True):
+        colors = resize(level, image.shape[:2])
+        rows.append([Tile(image), Tile(colors), *(Tile(colors[..., [i] * 3]) for i in range(3))])
     return rows
 
 
-def describe(components: Components, pictures: int, foreground: str | None, threshold: float) -> str:
+def describe(components: Components, images: int, foreground: str | None, threshold: float) -> str:
     """Say what the sheet shows."""
     text = (
-        f'Components of {components.scores[0, ..., 0].size} patches of each of {pictures} image(s) together, '
+        f'Components of {components.scores[0, ..., 0].size} patches of each of {images} image(s) together, '
         f'each from its 2nd to its 98th percentile; the three make up {components.shares.sum():.0%} of the variance.'
     )
     if foreground is None:
@@ -64,8 +64,8 @@ def describe(components: Components, pictures: int, foreground: str | None, thre
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = drawing_parser(f'Draw patch features as colours (mixmae_mm {mixmae_mm.__version__})', 'pca.png')
-    add_pictures(parser, 6)
+    parser = drawing_parser(f'Draw patch features as colors (mixmae_mm {mixmae_mm.__version__})', 'pca.png')
+    add_images(parser, 6)
     add_size(parser)
     add_stage(parser)
     parser.add_argument('--foreground', choices=['above', 'below'], help='side of the threshold that is the foreground')
@@ -79,8 +79,8 @@ def main(arguments: list[str] | None = None) -> None:
     with readable_errors(args.debug):
         config = read_config(args)
         extract = patch_extractor(config, args.checkpoint, args.stage, args.size)
-        pictures = extract.open_all(choose(args, config, extract.read.reading))
-        features = extract.encode(pictures, 'maps').transpose(0, 2, 3, 1)
+        images = extract.open_all(choose(args, config, extract.read.reading))
+        features = extract.encode(images, 'maps').transpose(0, 2, 3, 1)
         among = find_foreground(features, args.foreground, args.threshold) if args.foreground else None
         components = principal_components(features, among=among)
         titles = [
@@ -88,11 +88,11 @@ def main(arguments: list[str] | None = None) -> None:
             'color',
             *(f'component {i + 1}: {share:.0%}' for i, share in enumerate(components.shares)),
         ]
-        caption = describe(components, len(pictures), args.foreground, args.threshold)
+        caption = describe(components, len(images), args.foreground, args.threshold)
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        draw_tiles(rows_of(extract.as_shown(pictures), components, among), titles, caption).save(args.out)
+        draw_tiles(rows_of(extract.as_shown(images), components, among), titles, caption).save(args.out)
     shares = ', '.join(f'{share:.1%}' for share in components.shares)
-    print(f'{args.out}: {len(pictures)} picture(s), components with {shares} of the variance')
+    print(f'{args.out}: {len(images)} image(s), components with {shares} of the variance')
 
 
 if __name__ == '__main__':

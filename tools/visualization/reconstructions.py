@@ -1,9 +1,9 @@
-"""Draw what a pre-trained model makes of pictures: originals, their mixture, whose cell is whose, reconstructions.
+"""Draw what a pre-trained model makes of images: originals, their mixture, whose cell is whose, reconstructions.
 
-    python tools/visualization/reconstructions.py CONFIG CHECKPOINT [--pictures FOLDER_OR_FILES] [--out out.png]
+    python tools/visualization/reconstructions.py CONFIG CHECKPOINT [--images FOLDER_OR_FILES] [--out out.png]
     python tools/visualization/reconstructions.py CONFIG CHECKPOINT --ratios 0.25 0.5 0.75    # a row each
 
-One row a group of K pictures; for MAE one picture, what was not hidden of it, and its reconstruction.
+One row a group of K images; for MAE one image, what was not masked of it, and its reconstruction.
 """
 
 import argparse
@@ -17,21 +17,21 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from mixmae_mm.apis.drawing_options import add_pictures, choose, counted, drawing_parser, read_config
-from mixmae_mm.apis.model import build_pretrainer, picture_size
+from mixmae_mm.apis.drawing_options import add_images, choose, counted, drawing_parser, read_config
+from mixmae_mm.apis.model import build_pretrainer, input_size
 from mixmae_mm.apis.reconstruction import mix_otherwise, reconstruct
 from mixmae_mm.datasets.read_images import reading_of
 from mixmae_mm.structures import Reconstructions
 from mixmae_mm.utils.errors import readable_errors
-from mixmae_mm.visualization import describe, draw_rows, flattery, hidden_labels
+from mixmae_mm.visualization import describe, draw_rows, flattery, masked_labels
 
 
-def reconstruct_at(model: BaseModel, pictures: Tensor, ratios: list[float], seed: int) -> Reconstructions:
-    """Reconstruct every group of pictures (B, C, H, W) once for each ratio, the rows of a group one after another."""
+def reconstruct_at(model: BaseModel, images: Tensor, ratios: list[float], seed: int) -> Reconstructions:
+    """Reconstruct every group of images (B, C, H, W) once for each ratio, the rows of a group one after another."""
     results = []
     for ratio in ratios:
-        mix_otherwise(model, hidden_ratio=ratio)
-        results.append(reconstruct(model, pictures, seed))
+        mix_otherwise(model, mask_ratio=ratio)
+        results.append(reconstruct(model, images, seed))
     groups = len(results[0].mixed)
     parts = zip(*results, strict=True)
     # a map that all mixtures share is repeated, as no other ratio shares it
@@ -43,11 +43,11 @@ def reconstruct_at(model: BaseModel, pictures: Tensor, ratios: list[float], seed
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = drawing_parser(f'Draw reconstructions (mixmae_mm {mixmae_mm.__version__})', 'reconstructions.png')
-    add_pictures(parser)
+    add_images(parser)
     parser.add_argument('--num', type=counted, help='mixtures to draw (6, or 2 with --ratios)')
-    parser.add_argument('--num-sources', type=counted, help="pictures a mixture, in equal shares (the config's)")
+    parser.add_argument('--num-sources', type=counted, help="images a mixture, in equal shares (the config's)")
     hidden = parser.add_mutually_exclusive_group()
-    hidden.add_argument('--hidden-ratio', type=float, help="share of a mixture's first picture to hide (the config's)")
+    hidden.add_argument('--mask-ratio', type=float, help="share of a mixture's first image to hide (the config's)")
     hidden.add_argument('--ratios', type=float, nargs='+', help='several of them, a row of each mixture for each')
     args = parser.parse_args(arguments)
     args.num = args.num or (2 if args.ratios else 6)
@@ -60,17 +60,17 @@ def main(arguments: list[str] | None = None) -> None:
     with readable_errors(args.debug):
         config = read_config(args)
         model = build_pretrainer(config, args.checkpoint)
-        ratios = args.ratios or [args.hidden_ratio]
+        ratios = args.ratios or [args.mask_ratio]
         mix_otherwise(model, args.num_sources, ratios[0])
         num_sources = model.data_preprocessor.num_sources
         reading = reading_of(config)
         paths = choose(args, config, reading, num_sources)
-        pictures = reading.read_all(paths, picture_size(config)).float()
-        result = reconstruct_at(model, pictures, ratios, args.seed)
+        images = reading.read_all(paths, input_size(config)).float()
+        result = reconstruct_at(model, images, ratios, args.seed)
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        labels = hidden_labels(result) if args.ratios else ()
+        labels = masked_labels(result) if args.ratios else ()
         draw_rows(result, describe(model, result, bool(labels)), labels).save(args.out)
-    what = 'picture(s)' if num_sources == 1 else f'mixture(s) of {num_sources} pictures each'
+    what = 'image(s)' if num_sources == 1 else f'mixture(s) of {num_sources} images each'
     print(f'{args.out}: {len(paths) // num_sources} {what}. {flattery(model)}'.rstrip())
 
 

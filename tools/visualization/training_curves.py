@@ -42,7 +42,7 @@ LABEL_GAP = 0.045  # between the numbers at the ends of precision curves
 
 
 def smooth(values: list[float], share: float) -> list[float]:
-    """Average each value with its neighbours, up to `share` of the run on either side; NaN and infinity are skipped.
+    """Average each value with its neighbors, up to `share` of the run on either side; NaN and infinity are skipped.
 
     The window is symmetric, also at the ends, where it shrinks: so the curve neither lags nor bends.
     """
@@ -105,7 +105,7 @@ def draw_runs(
 ) -> pyplot.Figure:
     """Draw losses (raw faint, smoothed bold, parts thin), TopK precision if it is logged, metrics, and learning rate.
 
-    Every run has a colour. `chances` tells the precision of guessing in each run, if it is known; `patterns` which
+    Every run has a color. `chances` tells the precision of guessing in each run, if it is known; `patterns` which
     metrics are drawn.
     """
     curves = Curves(runs, smoothing, metrics_of([one for records in runs.values() for one in records], patterns))
@@ -136,13 +136,13 @@ def _draw_losses(curves: Curves, runs: dict[str, list[Record]]) -> dict[str, str
     """Draw the loss of each run, and its parts if it has several; give each part's line style."""
     styles: dict[str, str | tuple] = {}
     for number, (name, records) in enumerate(runs.items()):
-        colour = dict(color=f'C{number}')
-        curves.draw(curves.losses, name, records, 'loss', raw=True, alpha=0.25, linewidth=1, **colour)
-        curves.draw(curves.losses, name, records, 'loss', linewidth=2, label=name, **colour)
+        color = dict(color=f'C{number}')
+        curves.draw(curves.losses, name, records, 'loss', raw=True, alpha=0.25, linewidth=1, **color)
+        curves.draw(curves.losses, name, records, 'loss', linewidth=2, label=name, **color)
         parts = named(records, 'loss_')
         for part in parts if len(parts) > 1 else ():
             style = styles.setdefault(part.removeprefix('loss_'), STYLES[len(styles) % len(STYLES)])
-            curves.draw(curves.losses, name, records, part, linewidth=1.2, linestyle=style, **colour)
+            curves.draw(curves.losses, name, records, part, linewidth=1.2, linestyle=style, **color)
     return styles
 
 
@@ -165,10 +165,10 @@ def _draw_precisions(curves: Curves, runs: dict[str, list[Record]], chances: set
 
 
 def _label(axes: Axes, x: float, falling: list[tuple[float, str, str]]) -> None:
-    """Write the texts of curves that end at x, given as (y, text, colour) from the highest down."""
+    """Write the texts of curves that end at x, given as (y, text, color) from the highest down."""
     heights = spread([y for y, _, _ in falling], LABEL_GAP)
-    for y, (_, text, colour) in zip(heights, falling, strict=True):
-        axes.annotate(text, (x, y), (4, 0), textcoords='offset points', color=colour, fontsize=7, va='center')
+    for y, (_, text, color) in zip(heights, falling, strict=True):
+        axes.annotate(text, (x, y), (4, 0), textcoords='offset points', color=color, fontsize=7, va='center')
 
 
 def spread(falling: list[float], gap: float) -> list[float]:
@@ -182,8 +182,8 @@ def spread(falling: list[float], gap: float) -> list[float]:
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('work_dirs', nargs='+', type=Path, help='work folders of runs')
-    parser.add_argument('--out', type=Path, default=Path('curves.png'), help='picture to write (%(default)s)')
+    parser.add_argument('work_dirs', nargs='+', type=Path, help='work_dirs of runs')
+    parser.add_argument('--out', type=Path, default=Path('curves.png'), help='image to write (%(default)s)')
     parser.add_argument('--smoothing', type=float, default=0.02, help='share averaged either side (%(default)s)')
     text = f'patterns of metrics that get a panel; none for no panels ({" ".join(METRICS)})'
     parser.add_argument('--metrics', nargs='*', default=METRICS, help=text)

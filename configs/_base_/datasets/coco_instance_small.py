@@ -1,4 +1,4 @@
-"""Small sets in COCO's format, whose pictures are as small as the micro models: crops of 192 px, batches of 8."""
+"""Small sets in COCO's format, whose images are as small as the micro models: crops of 192 px, batches of 8."""
 
 _base_ = './coco_instance.py'
 

@@ -1,6 +1,6 @@
-"""Small pictures in one folder a class, train/ and val/, with light augmentation; for the micro models.
+"""Small images in one folder a class, train/ and val/, with light augmentation; for the micro models.
 
-Pictures are already of the model's size: crops are stretched back to it, and testing takes pictures as they are.
+Images are already of the model's size: crops are resized back to it, and testing takes images as they are.
 """
 
 _base_ = './extensions.py'
@@ -9,7 +9,7 @@ data_root = 'data/shapes'
 
 train_pipeline = [
     dict(type='mixmae_mm.SeedSample'),
-    dict(type='mixmae_mm.LoadPicture', mode='BGR'),
+    dict(type='mixmae_mm.LoadImage', mode='BGR'),
     dict(
         type='mmpretrain.RandomResizedCrop',
         scale=64,
@@ -22,7 +22,7 @@ train_pipeline = [
 ]
 
 test_pipeline = [
-    dict(type='mixmae_mm.LoadPicture', mode='BGR'),
+    dict(type='mixmae_mm.LoadImage', mode='BGR'),
     dict(type='mmpretrain.PackInputs'),
 ]
 

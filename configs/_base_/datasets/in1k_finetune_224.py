@@ -1,7 +1,7 @@
 """ImageNet-1k at 224 px with the official fine-tuning's augmentation.
 
 Pillow decodes and resizes, as timm does. One thing differs from timm: the noise of random erasing is drawn before
-normalisation, from the pictures' mean and spread, and so ends at black and white.
+normalization, from the images' mean and spread, and so ends at black and white.
 """
 
 _base_ = './extensions.py'
@@ -12,7 +12,7 @@ bgr_std = [57.375, 57.12, 58.395]
 
 train_pipeline = [
     dict(type='mixmae_mm.SeedSample'),
-    dict(type='mixmae_mm.LoadPicture', mode='BGR'),
+    dict(type='mixmae_mm.LoadImage', mode='BGR'),
     dict(type='mmpretrain.RandomResizedCrop', scale=image_size, backend='pillow', interpolation='bicubic'),
     dict(type='mmpretrain.RandomFlip', prob=0.5),
     dict(  # rand-m9-mstd0.5-inc1
@@ -36,7 +36,7 @@ train_pipeline = [
 ]
 
 test_pipeline = [
-    dict(type='mixmae_mm.LoadPicture', mode='BGR'),
+    dict(type='mixmae_mm.LoadImage', mode='BGR'),
     dict(
         type='mmpretrain.ResizeEdge',
         scale=int(image_size / 0.875),

@@ -8,7 +8,7 @@ train_pipeline = [
     for step in _base_.train_pipeline
 ]
 test_pipeline = [
-    dict(type='mixmae_mm.LoadPicture', mode='BGR'),
+    dict(type='mixmae_mm.LoadImage', mode='BGR'),
     dict(type='mmpretrain.ResizeEdge', scale=image_size, edge='short', backend='pillow', interpolation='bicubic'),
     dict(type='mmpretrain.CenterCrop', crop_size=image_size),
     dict(type='mmpretrain.PackInputs'),

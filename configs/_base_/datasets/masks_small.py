@@ -1,4 +1,4 @@
-"""Small sets of pictures with index masks, in folders: crops of 192 px, batches of 16."""
+"""Small sets of images with index masks, in folders: crops of 192 px, batches of 16."""
 
 _base_ = './ade20k.py'
 

@@ -12,7 +12,7 @@ model = dict(
         num_classes=num_classes,
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
-        to_rgb=True,  # mmpretrain's loader and colour transforms work on BGR
+        to_rgb=True,  # mmpretrain's loader and color transforms work on BGR
     ),
     neck=dict(type='mmpretrain.GlobalAveragePooling'),
     head=dict(

@@ -1,4 +1,4 @@
-"""Mask R-CNN with heads of 64 channels for pictures of 64 to 320 px, many of whose objects are a few pixels wide."""
+"""Mask R-CNN with heads of 64 channels for images of 64 to 320 px, many of whose objects are a few pixels wide."""
 
 _base_ = './mask-rcnn.py'
 

@@ -1,4 +1,4 @@
-"""Mask R-CNN on the four stages of MixMIMSwin-B, for pictures of about 1024 px.
+"""Mask R-CNN on the four stages of MixMIMSwin-B, for images of about 1024 px.
 
 Windows of 16, which divide 1024 px at every stride, and three blocks of the third stage with windows of 32, where the
 smaller ones would exchange nothing (specs: an adaptation of ours, since the official code has none).

@@ -38,14 +38,14 @@ model = dict(
         embed_dims=512,
         depth=8,
         num_heads=16,
-        cls_token=True,  # copied to the pictures of its group; choice, as in MAE
+        cls_token=True,  # copied to the images of its group; choice, as in MAE
         norm_eps=1e-6,
     ),
     head=dict(
         type='mixmae_mm.MixReconstructionHead',
         cell_size=patch_size,
         norm_pix=True,  # choice, MAE's best
-        hidden_only=True,  # recollection, as in MAE
+        masked_only=True,  # recollection, as in MAE
     ),
     contrast=dict(
         type='mixmae_mm.HomologousContrastiveLoss',

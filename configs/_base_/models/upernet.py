@@ -1,12 +1,12 @@
 """UperNet with an FCN auxiliary head (Xiao et al. 2018), as mmseg sets it up; the backbone is to be added.
 
-Tests slide a window of the crop's size over the picture, in steps of two thirds of it.
+Tests slide a window of the crop's size over the image, in steps of two thirds of it.
 """
 
 num_classes = 150
 image_size = (512, 512)
 channels = 512
-pad_value = -1e3  # no normalised pixel has it, so that the encoder can tell padding
+pad_value = -1e3  # no normalized pixel has it, so that the encoder can tell padding
 
 model = dict(
     type='mmseg.EncoderDecoder',

@@ -4,7 +4,7 @@ In bfloat16, where the official runs had float16: it needs no loss scale.
 """
 
 batch_size = 1024
-base_lr = 5e-4  # for 256 pictures
+base_lr = 5e-4  # for 256 images
 min_lr = 1e-6
 warmup_epochs = 5
 lr = base_lr * batch_size / 256

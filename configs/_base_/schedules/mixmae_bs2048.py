@@ -1,7 +1,7 @@
 """The official pre-training schedule; the cosine ends with `max_epochs`, whatever that is."""
 
 batch_size = 2048
-base_lr = 1.5e-4  # for 256 pictures
+base_lr = 1.5e-4  # for 256 images
 warmup_epochs = 40
 
 optim_wrapper = dict(

@@ -1,4 +1,4 @@
-"""Gradients and optimiser shared out among the processes by DeepSpeed (`pip install deepspeed`): see docs/scaling.md.
+"""Gradients and optimizer sharded among the processes by DeepSpeed (`pip install deepspeed`): see docs/scaling.md.
 
     _base_ = ['./some_pretraining.py', '../_base_/strategies/deepspeed_zero2.py']
 

@@ -1,4 +1,4 @@
-"""As ZeRO-2, and the weights are shared out too: see docs/scaling.md.
+"""As ZeRO-2, and the weights are sharded too: see docs/scaling.md.
 
     _base_ = ['./some_pretraining.py', '../_base_/strategies/deepspeed_zero3.py']
 """

@@ -1,4 +1,4 @@
-"""Weights, gradients and optimiser shared out among the processes (PyTorch's FSDP), block by block: see docs/scaling.md.
+"""Weights, gradients and optimizer sharded among the processes (PyTorch's FSDP), block by block: see docs/scaling.md.
 
     _base_ = ['./some_pretraining.py', '../_base_/strategies/fsdp.py']
 """

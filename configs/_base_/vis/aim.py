@@ -1,4 +1,4 @@
-"""Loss, pictures and features in Aim too (`pip install aim`).
+"""Loss, images and features in Aim too (`pip install aim`).
 
     _base_ = ['./some_pretraining.py', '../_base_/vis/aim.py']
     visualizer = dict(vis_backends=[*_base_.vis_backends, *_base_.aim])

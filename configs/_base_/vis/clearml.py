@@ -1,4 +1,4 @@
-"""Loss, pictures and features in ClearML too (`pip install clearml`).
+"""Loss, images and features in ClearML too (`pip install clearml`).
 
     _base_ = ['./some_pretraining.py', '../_base_/vis/clearml.py']
     visualizer = dict(vis_backends=[*_base_.vis_backends, *_base_.clearml])

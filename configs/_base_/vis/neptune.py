@@ -1,4 +1,4 @@
-"""Loss, pictures and features in Neptune too (`pip install neptune`).
+"""Loss, images and features in Neptune too (`pip install neptune`).
 
     _base_ = ['./some_pretraining.py', '../_base_/vis/neptune.py']
     visualizer = dict(vis_backends=[*_base_.vis_backends, *_base_.neptune])

@@ -1,4 +1,4 @@
-"""Loss, pictures and features in TensorBoard, which default_runtime.py has already.
+"""Loss, images and features in TensorBoard, which default_runtime.py has already.
 
     _base_ = ['./some_pretraining.py', '../_base_/vis/tensorboard.py']
     visualizer = dict(vis_backends=[*_base_.vis_backends, *_base_.tensorboard])

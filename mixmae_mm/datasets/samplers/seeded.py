@@ -105,5 +105,5 @@ class SeededInfiniteSampler(InfiniteSampler):
 
 
 def _order(size: int, shuffle: bool, generator: torch.Generator) -> torch.Tensor:
-    """Give the indices of an epoch (N,), int64, as mmengine orders them."""
+    """Return the indices of an epoch (N,), int64, as mmengine orders them."""
     return torch.randperm(size, generator=generator) if shuffle else torch.arange(size)

@@ -1,4 +1,4 @@
-"""Reading one picture with Pillow, whatever its file and pixel format."""
+"""Reading one image with Pillow, whatever its file and pixel format."""
 
 import re
 
@@ -17,21 +17,21 @@ NO_CODEC = re.compile(r'(decoder \w+) not available')
 """What Pillow says of a compression that it was built without."""
 
 
-class UnreadablePictureError(ValueError):
-    """A corrupt file, or none of an image; `PictureDataset` counts it and goes on with the next one."""
+class CorruptImageError(ValueError):
+    """A corrupt file, or none of an image; `ImageDataset` counts it and goes on with the next one."""
 
 
 @TRANSFORMS.register_module()
-class LoadPicture(BaseTransform):
+class LoadImage(BaseTransform):
     """Read `img_path` into `img`: uint8 (H, W, 3), or (H, W) for a mode of one channel.
 
     Where the file's bytes are at hand as `img_bytes` (from an archive, say), they are taken, and nothing is opened.
     Turned upright as its EXIF data say; other metadata, broken or not, is ignored. Every pixel format ends in the one
-    mode asked for: transparent pixels lie on white, grey pictures get three equal channels in 'RGB', 16-bit ones keep
+    mode asked for: transparent pixels lie on white, gray images get three equal channels in 'RGB', 16-bit ones keep
     their upper eight bits. Of animations and several pages the first image is read.
 
     Args:
-        mode: 'RGB' or 'BGR' (what mmpretrain's colour transforms work on) for three channels, 'L' for one, grey.
+        mode: 'RGB' or 'BGR' (what mmpretrain's color transforms work on) for three channels, 'L' for one, gray.
         backend_args: what mmengine.fileio needs to reach the files.
         max_pixels: The most pixels of an image, above which it counts as corrupt; None reads any, trusting all files.
 
@@ -43,7 +43,7 @@ class LoadPicture(BaseTransform):
         self, mode: str = 'RGB', backend_args: dict | None = None, max_pixels: int | None = MAX_PIXELS
     ) -> None:
         if mode not in ('RGB', 'BGR', 'L'):
-            raise ValueError(f"mode must be 'RGB' or 'BGR' (3 channels), or 'L' (1 channel, grey), got {mode!r}")
+            raise ValueError(f"mode must be 'RGB' or 'BGR' (3 channels), or 'L' (1 channel, gray), got {mode!r}")
         if max_pixels is not None:
             check_whole(max_pixels=max_pixels)
         self.mode = mode
@@ -51,10 +51,10 @@ class LoadPicture(BaseTransform):
         self.max_pixels = max_pixels
 
     def transform(self, results: dict) -> dict:
-        """Read the picture and note its size as (H, W).
+        """Read the image and note its size as (H, W).
 
         Raises:
-            UnreadablePictureError: the file is missing, truncated, or no picture.
+            CorruptImageError: the file is missing, truncated, or no image.
             ImportError: a library is missing.
         """
         if 'img_path' not in results and 'img' in results:  # mmpretrain's inferencers read images themselves
@@ -65,14 +65,14 @@ class LoadPicture(BaseTransform):
             content = fileio.get(path, backend_args=self.backend_args) if content is None else content
             results['img'], results['ori_shape'] = self._read_past_metadata(content)
         except ImportError:
-            raise  # a library is missing, not the picture's fault
+            raise  # a library is missing, not the image's fault
         except Exception as error:  # broken bytes make Pillow and its plug-ins raise nearly anything
-            raise UnreadablePictureError(f'{shown(path)}: {_reason(error)}') from error
+            raise CorruptImageError(f'{shown(path)}: {_reason(error)}') from error
         results['img_shape'] = results['img'].shape[:2]
         return results
 
     def _take(self, results: dict) -> dict:
-        """Bring an image in memory, grey (H, W) or BGR (H, W, 3), to the mode asked for."""
+        """Bring an image in memory, gray (H, W) or BGR (H, W, 3), to the mode asked for."""
         image = results['img'] if results['img'].ndim == 3 else np.repeat(results['img'][..., None], 3, axis=2)
         if self.mode == 'L':
             image = np.array(Image.fromarray(np.ascontiguousarray(image[..., ::-1])).convert('L'))
@@ -97,16 +97,16 @@ class LoadPicture(BaseTransform):
             return self._read(bare)
 
     def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
-        """Turn a file's bytes into pixels; give also the (height, width) of the upright picture."""
+        """Turn a file's bytes into pixels; give also the (height, width) of the upright image."""
         pixels = self.decode(open_image(content, self.max_pixels))
         return (np.ascontiguousarray(pixels[..., ::-1]) if self.mode == 'BGR' else pixels), pixels.shape[:2]
 
-    def decode(self, picture: Image.Image) -> np.ndarray:
-        """Turn an opened file into upright pixels, (H, W) if grey ones are asked for, and RGB (H, W, 3) otherwise."""
-        return upright_pixels(picture, 'L' if self.mode == 'L' else 'RGB')
+    def decode(self, image: Image.Image) -> np.ndarray:
+        """Turn an opened file into upright pixels, (H, W) if gray ones are asked for, and RGB (H, W, 3) otherwise."""
+        return upright_pixels(image, 'L' if self.mode == 'L' else 'RGB')
 
 
 def _reason(error: Exception) -> str:
-    """Say in words what was wrong; Pillow names only the buffer for bytes that are no picture."""
-    no_picture = isinstance(error, UnidentifiedImageError)
-    return 'not a picture, whatever its name says' if no_picture else f'{type(error).__name__}: {error}'
+    """Say in words what was wrong; Pillow names only the buffer for bytes that are no image."""
+    no_image = isinstance(error, UnidentifiedImageError)
+    return 'not an image, whatever its name says' if no_image else f'{type(error).__name__}: {error}'

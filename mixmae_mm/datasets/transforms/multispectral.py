@@ -1,4 +1,4 @@
-"""Pictures of any number of bands in TIFF and NumPy files: satellites, microscopes, sensors."""
+"""Images of any number of bands in TIFF and NumPy files: satellites, microscopes, sensors."""
 
 import inspect
 import io
@@ -8,31 +8,31 @@ from typing import Any
 
 import numpy as np
 
-from mixmae_mm.datasets.transforms.load_image import LoadPicture
+from mixmae_mm.datasets.transforms.load_image import LoadImage
 from mixmae_mm.datasets.transforms.random_resized_crop import LoadRandomResizedCrop, random_crop, resize
 from mixmae_mm.registry import TRANSFORMS
 from mixmae_mm.utils.optional import need
 from mixmae_mm.utils.validation import check_each, check_whole
 
-BAND_ENDINGS = ('.tif', '.tiff', '.npy')
+BAND_EXTENSIONS = ('.tif', '.tiff', '.npy')
 TIFF = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 KINDS = 'uif'  # of numbers: unsigned, signed, floating
 
 
 @TRANSFORMS.register_module()
-class LoadBands(LoadPicture):
+class LoadMultispectral(LoadImage):
     """Read `img_path`, TIFF or .npy, into `img`: (H, W, C) in the numbers of the file.
 
     Files are told by how they begin, not by their names. Of a TIFF file the first series of pages is taken, bands
     stored side by side or page by page; arrays are (H, W), (H, W, C), or (C, H, W) if `channels_first`. All channels
     are data, a fourth one too, and nothing is turned: alpha and orientation are of photos. Not a number and infinity
-    make a picture an unreadable one. TIFF needs `pip install tifffile`, of some compressions imagecodecs too.
+    make an image an corrupt one. TIFF needs `pip install tifffile`, of some compressions imagecodecs too.
 
     Args:
         bands: Which bands to take, from 0, in this order; None for all.
-        channels: How many bands a file must have; one with another number is unreadable. None for any.
+        channels: How many bands a file must have; one with another number is corrupt. None for any.
         channels_first: .npy files hold (C, H, W).
-        backend_args: As of `LoadPicture`.
+        backend_args: As of `LoadImage`.
 
     Raises:
         ValueError: `bands` are no such numbers.
@@ -60,7 +60,7 @@ class LoadBands(LoadPicture):
         """Turn a file's bytes into the chosen bands, (H, W, C).
 
         Raises:
-            ValueError: it holds no picture, another number of bands, or numbers that are none.
+            ValueError: it holds no image, another number of bands, or numbers that are none.
         """
         if content.startswith(TIFF):
             pixels = _read_tiff(content)
@@ -80,19 +80,19 @@ class LoadBands(LoadPicture):
             raise ValueError(f'{pixels.shape[2]} bands, and not {self.channels}')
         pixels = pixels if self.bands is None else pixels[..., self.bands]
         if pixels.dtype.kind == 'f' and not np.isfinite(pixels).all():
-            raise ValueError('some pixels are not finite numbers: fill them in, or leave the picture out')
+            raise ValueError('some pixels are not finite numbers: fill them in, or leave the image out')
         return pixels
 
 
 @TRANSFORMS.register_module()
-class LoadBandsRandomResizedCrop(LoadBands):
-    """Read a random part of a picture with bands, resized (bicubic, antialiased): uint8 stays, all else gets float32.
+class LoadMultispectralRandomResizedCrop(LoadMultispectral):
+    """Read a random part of an image with bands, resized (bicubic, antialiased): uint8 stays, all else gets float32.
 
     Args:
         scale: Height and width, or a side, in pixels.
-        crop_ratio_range: Least and greatest area of the part, over the picture's.
+        crop_ratio_range: Least and greatest area of the part, over the image's.
         aspect_ratio_range: Least and greatest width of the part over its height.
-        settings: Of `LoadBands`.
+        settings: Of `LoadMultispectral`.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class LoadBandsRandomResizedCrop(LoadBands):
         self.crop = random_crop(scale, crop_ratio_range=crop_ratio_range, aspect_ratio_range=aspect_ratio_range)
 
     def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
-        """Turn a file's bytes into the pixels of a part; give also the (height, width) of the picture."""
+        """Turn a file's bytes into the pixels of a part; give also the (height, width) of the image."""
         pixels = self.read_bands(content)
         top, left, height, width = self.crop.rand_crop_params(pixels)
         part = pixels[top : top + height, left : left + width]
@@ -114,12 +114,12 @@ class LoadBandsRandomResizedCrop(LoadBands):
         return resize(part, tuple(self.crop.scale)), pixels.shape[:2]
 
 
-def whole_reader(pipeline: Sequence[dict | Callable]) -> LoadPicture | None:
-    """Make what reads whole pictures as a pipeline reads them, or parts of them; None where nothing of ours does."""
+def whole_reader(pipeline: Sequence[dict | Callable]) -> LoadImage | None:
+    """Make what reads whole images as a pipeline reads them, or parts of them; None where nothing of ours does."""
     for transform in pipeline:
         kind = _kind_of(transform)
-        if issubclass(kind, LoadPicture):
-            of_parts = {LoadBandsRandomResizedCrop: LoadBands, LoadRandomResizedCrop: LoadPicture}
+        if issubclass(kind, LoadImage):
+            of_parts = {LoadMultispectralRandomResizedCrop: LoadMultispectral, LoadRandomResizedCrop: LoadImage}
             kind = next((whole for part, whole in of_parts.items() if issubclass(kind, part)), kind)
             own = inspect.signature(kind.__init__).parameters
             given = transform if isinstance(transform, dict) else vars(transform)
@@ -140,12 +140,12 @@ def _read_tiff(content: bytes) -> np.ndarray:
 
     Raises:
         ImportError: tifffile is not installed, or what it needs for the file's compression.
-        ValueError: it holds more than bands of one picture, or no numbers.
+        ValueError: it holds more than bands of one image, or no numbers.
     """
     tifffile = need('tifffile', 'reading bands from TIFF files')
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         if not file.series:
-            raise ValueError('the TIFF file holds no picture')
+            raise ValueError('the TIFF file holds no image')
         series = file.series[0]
         pixels, axes = _numbers_of(series), series.axes
     keep = [axis for axis, size in zip(axes, pixels.shape, strict=True) if size > 1 or axis in 'YX']
@@ -176,7 +176,7 @@ def _read_array(content: bytes, channels_first: bool) -> np.ndarray:
     """Read an .npy file as (H, W, C); nothing in it is run.
 
     Raises:
-        ValueError: its shape is that of no picture, or it holds no numbers.
+        ValueError: its shape is that of no image, or it holds no numbers.
     """
     return lay_out(np.load(io.BytesIO(content), allow_pickle=False), channels_first)
 
@@ -185,22 +185,22 @@ def lay_out(pixels: np.ndarray, channels_first: bool) -> np.ndarray:
     """Bring an array (H, W), (H, W, C), or (C, H, W) if `channels_first`, to (H, W, C).
 
     Raises:
-        ValueError: its shape is that of no picture, or it holds no numbers.
+        ValueError: its shape is that of no image, or it holds no numbers.
     """
     if pixels.ndim == 2:
         pixels = pixels[None] if channels_first else pixels[..., None]
     if pixels.ndim != 3 or not pixels.size:
-        raise ValueError(f'an array {pixels.shape} is no picture (H, W, C)')
+        raise ValueError(f'an array {pixels.shape} is no image (H, W, C)')
     return _check_numbers(pixels.transpose(1, 2, 0) if channels_first else pixels)
 
 
 def _check_numbers(pixels: np.ndarray) -> np.ndarray:
-    """Give numbers in the byte order of this machine, those of 64 bits in 32.
+    """Return numbers in the byte order of this machine, those of 64 bits in 32.
 
     Raises:
         ValueError: they are complex, boolean, or no numbers.
     """
     if pixels.dtype.kind not in KINDS:
-        raise ValueError(f'pixels of type {pixels.dtype} are no picture: save integers or floating point numbers')
+        raise ValueError(f'pixels of type {pixels.dtype} are no image: save integers or floating point numbers')
     small = pixels.dtype.itemsize <= (4 if pixels.dtype.kind == 'f' else 2)
     return pixels.astype(pixels.dtype.newbyteorder('=') if small else np.float32, copy=False)

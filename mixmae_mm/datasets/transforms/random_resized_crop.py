@@ -1,4 +1,4 @@
-"""Reading a random part of a picture at one size: what pre-training does with every file, so it has to be fast."""
+"""Reading a random part of an image at one size: what pre-training does with every file, so it has to be fast."""
 
 import cv2
 import numpy as np
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from mixmae_mm.datasets.decoding import MAX_PIXELS, open_image
 from mixmae_mm.datasets.metadata import orientation_of
-from mixmae_mm.datasets.transforms.load_image import LoadPicture
+from mixmae_mm.datasets.transforms.load_image import LoadImage
 from mixmae_mm.models.utils.pos_embed import pair
 from mixmae_mm.registry import TRANSFORMS
 from mixmae_mm.utils.validation import check_range
@@ -21,21 +21,21 @@ REDUCED[8] = cv2.IMREAD_REDUCED_COLOR_8
 
 
 @TRANSFORMS.register_module()
-class LoadRandomResizedCrop(LoadPicture):
-    """Read a random part of `img_path`, resized (bicubic, antialiased), into `img`: uint8 (h, w, 3), or (h, w) if grey.
+class LoadRandomResizedCrop(LoadImage):
+    """Read a random part of `img_path`, resized (bicubic, antialiased), into `img`: uint8 (h, w, 3), or (h, w) if gray.
 
-    `LoadPicture` and mmpretrain's `RandomResizedCrop` with Pillow in one: the same draws give the same part, and pixels
+    `LoadImage` and mmpretrain's `RandomResizedCrop` with Pillow in one: the same draws give the same part, and pixels
     differ by 1 of 255 at most. But JPEG files whose part has at least twice the height and width wanted are decoded at
     a half, a quarter or an eighth of their size, by which single pixels differ more, and the part begins and ends at
     multiples of 2, 4 or 8 pixels.
 
     Args:
         scale: Height and width, or a side, in pixels.
-        mode: As of `LoadPicture`.
-        crop_ratio_range: Least and greatest area of the part, over the picture's.
+        mode: As of `LoadImage`.
+        crop_ratio_range: Least and greatest area of the part, over the image's.
         aspect_ratio_range: Least and greatest width of the part over its height.
-        backend_args: As of `LoadPicture`.
-        max_pixels: As of `LoadPicture`.
+        backend_args: As of `LoadImage`.
+        max_pixels: As of `LoadImage`.
 
     Raises:
         ValueError: the mode is none of the known ones.
@@ -54,14 +54,14 @@ class LoadRandomResizedCrop(LoadPicture):
         self.crop = random_crop(scale, crop_ratio_range=crop_ratio_range, aspect_ratio_range=aspect_ratio_range)
 
     def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
-        """Turn a file's bytes into the pixels of a part; give also the (height, width) of the upright picture."""
-        picture, wanted = open_image(content, self.max_pixels), tuple(self.crop.scale)
-        if self.mode == 'L' or not is_plain_jpeg(picture, content):
-            pixels = self.decode(picture)
+        """Turn a file's bytes into the pixels of a part; give also the (height, width) of the upright image."""
+        image, wanted = open_image(content, self.max_pixels), tuple(self.crop.scale)
+        if self.mode == 'L' or not is_plain_jpeg(image, content):
+            pixels = self.decode(image)
             top, left, height, width = self.crop.rand_crop_params(pixels)
             part = pixels[top : top + height, left : left + width]
             return resize(part, wanted, backwards=self.mode == 'BGR'), pixels.shape[:2]
-        shape = picture.size[::-1]
+        shape = image.size[::-1]
         top, left, height, width = self.crop.rand_crop_params(np.broadcast_to(np.uint8(0), shape))
         times = largest_reduction(min(height // wanted[0], width // wanted[1]))
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), REDUCED[times] | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -81,17 +81,17 @@ def random_crop(scale: int | tuple[int, int], **ranges: tuple[float, float]) -> 
     return TRANSFORMS.build(dict(type='mmpretrain.RandomResizedCrop', scale=pair(scale), **ranges))
 
 
-def is_plain_jpeg(picture: Image.Image, content: bytes) -> bool:
-    """Tell a whole, upright JPEG file of 8 bits in colour or grey, which OpenCV decodes as Pillow does, from others.
+def is_plain_jpeg(image: Image.Image, content: bytes) -> bool:
+    """Tell a whole, upright JPEG file of 8 bits in color or gray, which OpenCV decodes as Pillow does, from others.
 
     OpenCV fills up what is missing of a file that is cut off; Pillow tells.
     """
-    plain = picture.format == 'JPEG' and picture.mode in ('RGB', 'L') and content.endswith(END_OF_JPEG)
-    return plain and picture.width * picture.height <= OPENCV_MOST and orientation_of(picture) == 1
+    plain = image.format == 'JPEG' and image.mode in ('RGB', 'L') and content.endswith(END_OF_JPEG)
+    return plain and image.width * image.height <= OPENCV_MOST and orientation_of(image) == 1
 
 
 def largest_reduction(limit: int) -> int:
-    """Give by how much a JPEG file can be reduced in decoding, up to a limit."""
+    """Return by how much a JPEG file can be reduced in decoding, up to a limit."""
     return max(times for times in REDUCED if times <= max(limit, 1))
 
 

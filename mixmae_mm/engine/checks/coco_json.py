@@ -83,7 +83,7 @@ def _read_coco(path: str, changed: int) -> CocoFile:
 
 
 def _is_short(outline: Any) -> bool:
-    """Tell whether an outline begins with a polygon of less than three corners."""
+    """Return whether an outline begins with a polygon of less than three corners."""
     return isinstance(outline, list) and bool(outline) and isinstance(outline[0], list) and len(outline[0]) < 6
 
 

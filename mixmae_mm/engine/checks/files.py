@@ -11,7 +11,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.fileio import LocalBackend
 from torch.utils.data import Dataset
 
-from mixmae_mm.datasets.directory_walk import describe, ending, files_below, is_hidden
+from mixmae_mm.datasets.directory_walk import describe, extension, files_below, is_hidden
 from mixmae_mm.datasets.skip_corrupt import inner_datasets
 from mixmae_mm.engine.checks.sources import open_dataset
 
@@ -24,7 +24,7 @@ def without_hidden_folders() -> Iterator[None]:
     listing = LocalBackend.list_dir_or_file
 
     def visible(self: LocalBackend, *args: object, **settings: object) -> Iterator[str]:
-        """List what is not hidden."""
+        """List what is not masked."""
         return (path for path in listing(self, *args, **settings) if not any(map(is_hidden, path.split(os.sep))))
 
     LocalBackend.list_dir_or_file = visible
@@ -61,7 +61,7 @@ def _nothing_matches(dataset: BaseDataset) -> str:
     names = [f'{key}={getattr(dataset, key)!r}' for key in ('img_suffix', 'extensions') if hasattr(dataset, key)]
     if dataset.ann_file or not os.path.isdir(folder):
         return f'no sample in ann_file={dataset.ann_file!r}, data_prefix={folder!r}'
-    seen = Counter(map(ending, files_below(folder)))
+    seen = Counter(map(extension, files_below(folder)))
     return f'no file below {folder} has {" or ".join(names) or "the extension of an image"}: there are {describe(seen)}'
 
 
@@ -71,7 +71,7 @@ def check_files(place: str, dataset: Dataset, num_classes: int | None) -> None:
     Raises:
         ValueError: none of its files is there, an image has another size, or a mask other labels.
     """
-    if isinstance(dataset, BaseDataset) and not hasattr(dataset, 'unreadable'):
+    if isinstance(dataset, BaseDataset) and not hasattr(dataset, 'corrupt'):
         samples = [dataset.get_data_info(index) for index in range(0, len(dataset), max(1, len(dataset) // TRIED))]
         for key, setting in (('img_path', 'data_prefix, img_suffix'), ('seg_map_path', 'data_prefix, seg_map_suffix')):
             paths = [sample[key] for sample in samples if isinstance(sample.get(key), str) and '://' not in sample[key]]

@@ -12,7 +12,7 @@ BAD_LINES = Fault(
     'lines of the list that are not "name label"',
     'write a name, one blank and a label, which is a number from 0 on, without blank lines or a byte order mark',
 )
-NOT_FROM_ZERO = Fault('warning', 'no picture of the list has label 0', 'number the classes from 0 on, not from 1')
+NOT_FROM_ZERO = Fault('warning', 'no image of the list has label 0', 'number the classes from 0 on, not from 1')
 
 
 def list_lines(ann_file: str) -> Iterator[tuple[str, str]]:
@@ -25,7 +25,7 @@ def list_lines(ann_file: str) -> Iterator[tuple[str, str]]:
 
 
 def is_sound(line: tuple[str, str]) -> bool:
-    """Tell whether a line of a list has a name and a label."""
+    """Return whether a line of a list has a name and a label."""
     name, label = line
     return bool(name) and name == name.strip('\ufeff \t') and label.isdecimal()
 

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from mixmae_mm.datasets.skip_corrupt import skip_unreadable
+from mixmae_mm.datasets.skip_corrupt import skip_corrupt
 from mixmae_mm.engine.checks.files import check_files, empty_reason, without_hidden_folders
 from mixmae_mm.engine.checks.numbers import model_numbers
 from mixmae_mm.engine.checks.sources import settings_of
@@ -37,7 +37,7 @@ def open_loaders(runner: Runner, *splits: str, doubts: Sequence[str] = ()) -> No
         loader = _build(runner, split, given)
         check_files(f'{split}_dataloader.dataset', loader.dataset, num_classes)
         check_batches(split, loader, runner)
-        skip_unreadable(loader.dataset, split != 'train', num_classes)
+        skip_corrupt(loader.dataset, split != 'train', num_classes)
         setattr(runner, f'_{split}_dataloader', loader)
         if split != 'train':
             evaluator = runner.build_evaluator(getattr(runner, f'_{split}_evaluator'))
@@ -83,8 +83,8 @@ def check_batches(split: str, loader: DataLoader, runner: Runner) -> None:
     endless = isinstance(sampler, InfiniteSampler)
     if not endless and not _has_batches(loader, len(sampler), size):
         raise ValueError(
-            f'{len(loader.dataset)} pictures do not fill one batch of {size} for each of {runner.world_size} '
-            f'process(es){_buckets(loader)}, and drop_last leaves out what is less: add pictures, or set --cfg-options '
+            f'{len(loader.dataset)} images do not fill one batch of {size} for each of {runner.world_size} '
+            f'process(es){_buckets(loader)}, and drop_last leaves out what is less: add images, or set --cfg-options '
             f'{split}_dataloader.batch_size=... to at most their number'
         )
     if split == 'train':
@@ -111,7 +111,7 @@ def _check_sizes(sizes: list[int], runner: Runner) -> None:
 
 
 def _has_batches(loader: DataLoader, samples: int, size: int) -> bool:
-    """Tell whether there is a batch; a sampler that sorts images by their shape may find none in fewer than two."""
+    """Return whether there is a batch; a sampler that sorts images by their shape may find none in fewer than two."""
     if not len(loader) or samples >= 2 * size:
         return bool(len(loader))
     return sum(1 for _ in loader.batch_sampler) > 0  # to the end, where it forgets what it has sorted
@@ -124,7 +124,7 @@ def _buckets(loader: DataLoader) -> str:
 
 
 def needs_two_images(model: nn.Module, world_size: int = 1) -> bool:
-    """Tell whether a model normalizes over a batch what it has pooled to one value for each channel."""
+    """Return whether a model normalizes over a batch what it has pooled to one value for each channel."""
     norms = (nn.BatchNorm2d, nn.SyncBatchNorm) if world_size == 1 else nn.BatchNorm2d
     for part in model.modules():
         if isinstance(part, nn.BatchNorm1d):

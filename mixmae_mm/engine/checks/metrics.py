@@ -49,7 +49,7 @@ def _nothing(config: Config, split: str, metric: Mapping, numbers: Mapping[str, 
 
 
 def _lacks_labels(settings: Mapping) -> bool:
-    """Tell whether a dataset of mmpretrain is told to have no labels."""
+    """Return whether a dataset of mmpretrain is told to have no labels."""
     is_test = str(settings.get('type', '')).endswith('ImageNet') and settings.get('split') == 'test'
     return settings.get('with_label', not is_test) is False
 

@@ -49,5 +49,5 @@ def open_dataset(settings: ConfigDict, scope: str | None, **others: Any) -> Base
 
 
 def is_a(dataset: BaseDataset, name: str) -> bool:
-    """Tell whether a dataset is of a class, or of one that derives from it, of a library that is not imported here."""
+    """Return whether a dataset is of a class, or of one that derives from it; its library is not imported here."""
     return any(parent.__name__ == name for parent in type(dataset).__mro__)

@@ -4,7 +4,7 @@ from mixmae_mm.engine.hooks.atomic_checkpoint import AtomicBackend, AtomicCheckp
 from mixmae_mm.engine.hooks.base_lr import BaseRateHook
 from mixmae_mm.engine.hooks.checkpoint_guard import CheckpointGuardHook
 from mixmae_mm.engine.hooks.compile_backbone import CompileBackboneHook
-from mixmae_mm.engine.hooks.corrupt_images import UnreadableListHook
+from mixmae_mm.engine.hooks.corrupt_images import CorruptImagesHook
 from mixmae_mm.engine.hooks.iteration_seed import IterationSeedHook
 from mixmae_mm.engine.hooks.nan_guard import NanGuardHook
 from mixmae_mm.engine.hooks.online_evaluation import OnlineEvaluationHook
@@ -22,5 +22,5 @@ __all__ = [
     'OnlineEvaluationHook',
     'ProgressHook',
     'ReconstructionHook',
-    'UnreadableListHook',
+    'CorruptImagesHook',
 ]

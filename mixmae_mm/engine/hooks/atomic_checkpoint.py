@@ -34,7 +34,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
     Args:
         out_dir: Where checkpoints go, in a folder of the run's name; on another machine (`s3://...`) mmengine's own way
-            of writing stays. None for the work folder.
+            of writing stays. None for the work_dir.
         backend_args: What mmengine.fileio needs to reach it.
         kwargs: More of `CheckpointHook`.
 
@@ -44,7 +44,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def __init__(self, *args: Any, out_dir: str | None = None, backend_args: dict | None = None, **kwargs: Any) -> None:
         if not (out_dir is None or isinstance(out_dir, str | os.PathLike)):
-            raise ValueError(f'out_dir must be a path, or None for the work folder, got {out_dir!r}')
+            raise ValueError(f'out_dir must be a path, or None for the work_dir, got {out_dir!r}')
         if not (backend_args is None or isinstance(backend_args, dict)):
             raise ValueError(f"backend_args are such as dict(backend='local'), or None, got {backend_args!r}")
         out_dir = None if out_dir is None else os.fspath(out_dir)
@@ -68,7 +68,7 @@ class AtomicCheckpointHook(CheckpointHook):
         paths.update({name: None for name, path in paths.items() if not self._is_own(path)})
 
     def _is_own(self, path: str | None) -> bool:
-        """Tell whether a path is that of a best checkpoint in the folder of this run, or there is none."""
+        """Return whether a path is that of a best checkpoint in the folder of this run, or there is none."""
         folder, name = os.path.split(str(path))
         in_place = os.path.realpath(folder) == os.path.realpath(self.out_dir)
         return path is None or (in_place and name.startswith('best_'))

@@ -35,7 +35,7 @@ class CheckpointGuardHook(Hook):
             ValueError: less of the model than `least` is in the checkpoint.
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        # of the wrapper, which alone can gather what is shared out among processes
+        # of the wrapper, which alone can gather what is sharded among processes
         wanted = {name.removeprefix('module.'): value for name, value in runner.model.state_dict().items()}
         given = checkpoint.get('state_dict', checkpoint)
         given = {name.removeprefix('module.'): getattr(value, 'shape', None) for name, value in given.items()}

@@ -14,7 +14,7 @@ class CompileBackboneHook(Hook):
 
         python tools/train.py CONFIG --cfg-options default_hooks.compile.type=mixmae_mm.CompileBackboneHook
 
-    For pictures that fill their batch, as in pre-training and classification.
+    For images that fill their batch, as in pre-training and classification.
 
     Args:
         options: Of `torch.compile`, such as `backend`, `mode` and `dynamic`; by default no graph may be broken.
@@ -29,13 +29,13 @@ class CompileBackboneHook(Hook):
         """Compile the backbone: its `forward`, and of a `MixedAEViT` also `encode`.
 
         Raises:
-            ValueError: the backbone measures padded pictures, which depends on their pixels.
+            ValueError: the backbone measures padded images, which depends on their pixels.
         """
         backbone = _backbone(runner)
         if getattr(backbone, 'pad_value', None) is not None:
             raise ValueError(
-                f'a backbone with pad_value (here {backbone.pad_value}) measures the pictures of each batch, which '
-                'cannot be compiled: leave CompileBackboneHook out, or set pad_value=None where no picture is padded'
+                f'a backbone with pad_value (here {backbone.pad_value}) measures the images of each batch, which '
+                'cannot be compiled: leave CompileBackboneHook out, or set pad_value=None where no image is padded'
             )
         compile_backbone(backbone, **self.options)
 

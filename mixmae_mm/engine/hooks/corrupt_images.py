@@ -1,4 +1,4 @@
-"""Pictures that cannot be read, listed in the run's work folder."""
+"""Images that cannot be read, listed in the run's work_dir."""
 
 import os
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
-from mixmae_mm.datasets.corrupt_images import UnreadableCount
+from mixmae_mm.datasets.corrupt_images import CorruptImageCount
 from mixmae_mm.datasets.skip_corrupt import inner_datasets
 from mixmae_mm.registry import HOOKS
 
 
 @HOOKS.register_module()
-class UnreadableListHook(Hook):
-    """List the images that cannot be read in `<work_dir>/unreadable.txt`: path, tab, reason.
+class CorruptImagesHook(Hook):
+    """List the images that cannot be read in `<work_dir>/corrupt.txt`: path, tab, reason.
 
     Those of training, validation and tests.
 
@@ -23,15 +23,15 @@ class UnreadableListHook(Hook):
     resumed one goes on with it.
 
     Args:
-        name: The file's name in the work folder.
+        name: The file's name in the work_dir.
 
     Raises:
         ValueError: that is no name of a file.
     """
 
-    def __init__(self, name: str = 'unreadable.txt') -> None:
+    def __init__(self, name: str = 'corrupt.txt') -> None:
         if not isinstance(name, str) or not name or os.path.basename(name) != name:
-            raise ValueError(f'name must be that of a file in the work folder, got {name!r}')
+            raise ValueError(f'name must be that of a file in the work_dir, got {name!r}')
         self.name = name
 
     def before_train(self, runner: Runner) -> None:
@@ -56,22 +56,22 @@ class UnreadableListHook(Hook):
         if is_main_process() and os.path.exists(file):
             with open(file, 'rb') as lines:
                 count = sum(b'\t' in line for line in lines)
-            runner.logger.warning(f'{count:,} unreadable picture{"s" * (count > 1)} skipped; all are listed in {file}')
+            runner.logger.warning(f'{count:,} corrupt image{"s" * (count > 1)} skipped; all are listed in {file}')
 
     def _tell(self, runner: Runner, dataset: Dataset) -> None:
         """Tell a dataset, and those in it, where the list is."""
-        for unreadable in unreadable_counts(dataset):
-            unreadable.list_in(self._file(runner))
+        for corrupt in corrupt_counts(dataset):
+            corrupt.list_in(self._file(runner))
 
     def _file(self, runner: Runner) -> str:
         """Name the list."""
         return os.path.join(runner.work_dir, self.name)
 
 
-def unreadable_counts(dataset: Dataset) -> Iterator[UnreadableCount]:
+def corrupt_counts(dataset: Dataset) -> Iterator[CorruptImageCount]:
     """Return the counts of a dataset and of those that it repeats or joins."""
     for owner in (dataset, getattr(dataset, 'pipeline', None)):
-        if hasattr(owner, 'unreadable'):
-            yield owner.unreadable
+        if hasattr(owner, 'corrupt'):
+            yield owner.corrupt
     for one in inner_datasets(dataset):
-        yield from unreadable_counts(one)
+        yield from corrupt_counts(one)

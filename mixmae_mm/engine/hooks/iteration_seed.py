@@ -24,6 +24,6 @@ class IterationSeedHook(Hook):
     priority = 'HIGHEST'
 
     def _before_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, mode: str = 'train') -> None:
-        """Seed before anything else in the iteration draws; the batch itself is seeded picture by picture."""
+        """Seed before anything else in the iteration draws; the batch itself is seeded image by image."""
         position = (runner.iter,) if mode == 'train' else (batch_idx, EVALUATION)
         seed_everything(fold(runner.seed, runner.rank, *position))

@@ -11,27 +11,27 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mixmae_mm.apis.undisturbed import undisturbed
-from mixmae_mm.engine.hooks.time_budget import Allowance
+from mixmae_mm.engine.hooks.time_budget import TimeBudget
 from mixmae_mm.utils.validation import check_share, check_whole
 
 PATIENCE = 3  # failures in a row
 
 
-class WatchingHook(Hook):
+class MonitorHook(Hook):
     """Look at the model every few epochs and once at the end, in the first process alone.
 
     A run ends with the same weights, to the bit, with and without: modes and random states are put back. What goes
     wrong is logged, never raised; after three times in a row the hook gives up. Rounds for which there is no time are
-    left out, but for the first and the one at the end. Models shared out among processes (FSDP, DeepSpeed) are not
+    left out, but for the first and the one at the end. Models sharded among processes (FSDP, DeepSpeed) are not
     looked at, since one process alone cannot use them.
 
     Rounds come after the checkpoint of the same moment is saved.
 
     Args:
         interval: Epochs between two rounds, 0 for none at all, not even at the end; of a run that counts iterations, as
-            many as go through the pictures once are an epoch.
+            many as go through the images once are an epoch.
         budget: Share of the run's time that the hook may take, from 0 to 1.
-        seed: Of all that is drawn by lot.
+        seed: Of all that is drawn at random.
 
     Raises:
         ValueError: numbers outside of what they can be.
@@ -54,12 +54,12 @@ class WatchingHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Start the clock, and find the model that there is to look at, if any."""
-        self.allowance = Allowance(self.budget)
+        self.allowance = TimeBudget(self.budget)
         self.failures, self.seen_at, self.is_ready, self.has_spaced = 0, None, False, False
         looks = runner.rank == 0 and self.interval > 0
         self.model = _whole(runner.model) if looks else None
         if looks and self.model is None:
-            self._say(runner, 'stays out: the model is shared out among processes, and one alone cannot use it')
+            self._say(runner, 'stays out: the model is sharded among processes, and one alone cannot use it')
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Take a turn where epochs are counted."""
@@ -102,7 +102,7 @@ class WatchingHook(Hook):
             self._say(runner, f'{told} ({self.allowance.last:.2f} s)')
 
     def _has_time(self, runner: Runner) -> bool:
-        """Tell whether a round fits the budget; the first that does not is spoken of."""
+        """Return whether a round fits the budget; the first that does not is spoken of."""
         affordable = self.allowance.affords_another()
         if not affordable and not self.has_spaced:
             self.has_spaced = True
@@ -129,14 +129,14 @@ class WatchingHook(Hook):
 
 
 def _whole(model: nn.Module) -> nn.Module | None:
-    """Give the model itself, out of what copies it to several processes; None if each has a part only."""
+    """Return the model itself, out of what copies it to several processes; None if each has a part only."""
     if not is_model_wrapper(model):
         return model
     return model.module if isinstance(model, DistributedDataParallel) else None
 
 
 def _counts_epochs(runner: Runner) -> bool:
-    """Tell whether a run goes by epochs."""
+    """Return whether a run goes by epochs."""
     return isinstance(runner.train_loop, EpochBasedTrainLoop)
 
 

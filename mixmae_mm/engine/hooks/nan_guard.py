@@ -22,7 +22,7 @@ from mixmae_mm.engine.hooks.nonfinite import (
 )
 from mixmae_mm.registry import HOOKS
 
-LEFT_TO_REPLAY = 'the model was shared out among processes, so that only running it again tells where it began'
+LEFT_TO_REPLAY = 'the model was sharded among processes, so that only running it again tells where it began'
 
 
 @HOOKS.register_module()
@@ -42,7 +42,7 @@ class NanGuardHook(Hook):
     The iterations whose gradients are accumulated are skipped together, and the first with a non-finite number is
     kept: no more than one batch is held besides the one at work, however many make a step.
 
-    For each skipped step `nonfinite/iter_N` in the work folder gets `rank_R.pth` from every process at fault (batch,
+    For each skipped step `nonfinite/iter_N` in the work_dir gets `rank_R.pth` from every process at fault (batch,
     assignment, random states), `weights.pth` and `config.py`; `tools/analysis/replay_nonfinite.py` runs it again.
 
     On a GPU an iteration waits for one number, as mmengine does for each loss that it logs.

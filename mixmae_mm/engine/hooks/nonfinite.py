@@ -37,7 +37,7 @@ class Finding(NamedTuple):
 
 
 def random_states() -> dict:
-    """Give the states that Python, numpy, torch and the current GPU draw from; nothing waits for the GPU."""
+    """Return the states that Python, numpy, torch and the current GPU draw from; nothing waits for the GPU."""
     states = dict(python=random.getstate(), numpy=np.random.get_state(), torch=torch.get_rng_state())
     return states | (dict(cuda=torch.cuda.get_rng_state()) if torch.cuda.is_available() else {})
 
@@ -62,7 +62,7 @@ def tensors_in(nest: object) -> Iterator[Tensor]:
 
 
 def is_finite(nest: object) -> bool:
-    """Tell whether all tensors in a nest hold finite numbers alone."""
+    """Return whether all tensors in a nest hold finite numbers alone."""
     return all(bool(tensor.isfinite().all()) for tensor in tensors_in(nest))
 
 
@@ -152,7 +152,7 @@ def find_nonfinite(
     norms = running_statistics(model)
     kept = [statistic.clone() for statistic in norms]
     with Watch(model).watching() as watch, _uncompiled():
-        for iteration in iterations:  # all of them, as every process does: synchronised norms would wait for one
+        for iteration in iterations:  # all of them, as every process does: synchronized norms would wait for one
             set_random_states(iteration.states)
             found.append(_run(model, iteration.batch, precision, watch, assignments))
     names = non_finite_gradients(model.named_parameters())

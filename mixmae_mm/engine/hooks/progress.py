@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from rich.console import Console
 
 from mixmae_mm.engine.hooks.live_line import LiveLine
-from mixmae_mm.engine.hooks.throughput import Meter, count_pictures
+from mixmae_mm.engine.hooks.throughput import Meter, count_images
 from mixmae_mm.registry import HOOKS
 from mixmae_mm.utils.validation import check_whole
 
@@ -20,7 +20,7 @@ from mixmae_mm.utils.validation import check_whole
 class ProgressHook(Hook):
     """One live line on a terminal; elsewhere two more numbers in the log lines.
 
-    The numbers are `pictures_per_second` (of the whole job, all ranks) and `data_wait` (share of the time), averaged
+    The numbers are `images_per_second` (of the whole job, all ranks) and `data_wait` (share of the time), averaged
     over the last iterations. They go to the message hub, from which the logger prints them and TensorBoard gets them.
     The hook comes last, so that an iteration is counted whole and saving a checkpoint is not taken for waiting; so a
     log line has the numbers up to the iteration before it.
@@ -79,10 +79,10 @@ class ProgressHook(Hook):
     ) -> None:
         """Count the iteration and tell of it."""
         now = perf_counter()
-        self.meter.add(count_pictures(data_batch) * runner.world_size, self.waited, now - self.mark)
+        self.meter.add(count_images(data_batch) * runner.world_size, self.waited, now - self.mark)
         self.mark = now
         if mode == 'train':
-            for name in ('pictures_per_second', 'data_wait'):
+            for name in ('images_per_second', 'data_wait'):
                 runner.message_hub.update_scalar(f'train/{name}', getattr(self.meter, name))
             done, total = runner.iter + 1, runner.max_iters
             left = (now - self.started) / (done - self.first) * (total - done)
@@ -102,6 +102,6 @@ class ProgressHook(Hook):
         scalars = runner.message_hub.log_scalars
         loss = f'loss {scalars["train/loss"].current():.4f}  ' if mode == 'train' and 'train/loss' in scalars else ''
         return (
-            f'eta {timedelta(seconds=round(left))}  {loss}{self.meter.pictures_per_second:.1f} pictures/s  '
+            f'eta {timedelta(seconds=round(left))}  {loss}{self.meter.images_per_second:.1f} images/s  '
             f'data wait {self.meter.data_wait:.0%}'
         )

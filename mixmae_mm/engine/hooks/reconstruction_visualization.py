@@ -1,6 +1,6 @@
 """Reconstructions to look at while a model trains.
 
-Letters: B pictures, C channels, H x W pixels.
+Letters: B images, C channels, H x W pixels.
 """
 
 from collections.abc import Sequence
@@ -11,56 +11,56 @@ from mmengine.runner import Runner
 from PIL import Image
 from torch import Tensor
 
-from mixmae_mm.apis.homologous_maps import recognise
-from mixmae_mm.apis.model import picture_size
-from mixmae_mm.apis.reconstruction import find_pictures, reconstruct
+from mixmae_mm.apis.homologous_maps import recognize
+from mixmae_mm.apis.model import input_size
+from mixmae_mm.apis.reconstruction import find_images, reconstruct
 from mixmae_mm.datasets.read_images import reading_of
-from mixmae_mm.datasets.sampled_images import choose_pictures
-from mixmae_mm.engine.hooks.monitor import WatchingHook
+from mixmae_mm.datasets.sampled_images import choose_images
+from mixmae_mm.engine.hooks.monitor import MonitorHook
 from mixmae_mm.registry import HOOKS
 from mixmae_mm.utils.validation import check_whole
 from mixmae_mm.visualization import describe, draw_homologous, draw_rows
 
 
 @HOOKS.register_module()
-class ReconstructionHook(WatchingHook):
-    """Draw the same few mixtures every few epochs, for every backend of the visualiser.
+class ReconstructionHook(MonitorHook):
+    """Draw the same few mixtures every few epochs, for every backend of the visualizer.
 
     The sheet is `reconstructions`; a model with homologous attention also gets a `homologous_map`, of which keys some
     patches keep, and whose they are.
 
     Args:
-        pictures: Files and folders to take the pictures from; without, they are crops of training pictures.
+        images: Files and folders to take the images from; without, they are crops of training images.
         num: Rows, a mixture each.
-        settings: As of `WatchingHook`: `interval`, `budget`, `seed`.
+        settings: As of `MonitorHook`: `interval`, `budget`, `seed`.
 
     Raises:
         ValueError: less than one row.
     """
 
-    def __init__(self, pictures: str | Sequence[str] | None = None, num: int = 4, **settings: float) -> None:
+    def __init__(self, images: str | Sequence[str] | None = None, num: int = 4, **settings: float) -> None:
         super().__init__(**settings)
         check_whole(num=num)
-        self.places = [pictures] if isinstance(pictures, str) else pictures
+        self.places = [images] if isinstance(images, str) else images
         self.num = num
 
     def prepare(self, runner: Runner, model: BaseModel) -> None:
-        """Find the pictures that are drawn every time."""
-        self.pictures = self._find(runner, model)
+        """Find the images that are drawn every time."""
+        self.images = self._find(runner, model)
 
     def watch(self, runner: Runner, model: BaseModel, step: int) -> str:
         """Reconstruct, draw, show."""
-        result = reconstruct(model, self.pictures, self.seed)
+        result = reconstruct(model, self.images, self.seed)
         preface = f'After iteration {step}. '
         self._show(runner, 'reconstructions', draw_rows(result, preface + describe(model, result)), step)
-        recognition = recognise(model, self.pictures, self.seed)
+        recognition = recognize(model, self.images, self.seed)
         if recognition is not None:
             sheet = draw_homologous(recognition, model.data_preprocessor.num_sources, self.seed, preface)
             self._show(runner, 'homologous_map', sheet, step)
         return f'{len(result.mixed)} reconstruction(s) drawn after iteration {step}'
 
     def _find(self, runner: Runner, model: BaseModel) -> Tensor:
-        """Take pictures, RGB (B, C, H, W), as many as fill whole mixtures.
+        """Take images, RGB (B, C, H, W), as many as fill whole mixtures.
 
         Raises:
             ValueError: there are not enough to mix.
@@ -69,12 +69,12 @@ class ReconstructionHook(WatchingHook):
         wanted = self.num * preprocessor.num_sources
         if self.places:
             reading = reading_of(runner.cfg)
-            paths = find_pictures(self.places, wanted, preprocessor.num_sources, self.seed, reading.endings)
-            return reading.read_all(paths, picture_size(runner.cfg)).float()
-        chosen = choose_pictures(runner.train_loop.dataloader.dataset, wanted, self.seed)
+            paths = find_images(self.places, wanted, preprocessor.num_sources, self.seed, reading.extensions)
+            return reading.read_all(paths, input_size(runner.cfg)).float()
+        chosen = choose_images(runner.train_loop.dataloader.dataset, wanted, self.seed)
         whole = len(chosen) // preprocessor.num_sources * preprocessor.num_sources
         if not whole:
-            raise ValueError(f'{len(chosen)} picture(s) cannot be mixed by {preprocessor.num_sources}')
+            raise ValueError(f'{len(chosen)} image(s) cannot be mixed by {preprocessor.num_sources}')
         return (chosen.flip(1) if preprocessor.bgr_to_rgb else chosen)[:whole]
 
     def _show(self, runner: Runner, name: str, sheet: Image.Image, step: int) -> None:

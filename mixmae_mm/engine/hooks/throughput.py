@@ -1,12 +1,12 @@
-"""Pictures per second, and the share of the time spent waiting for them."""
+"""Images per second, and the share of the time spent waiting for them."""
 
 from collections import deque
 from collections.abc import Sized
 from typing import Any
 
 
-def count_pictures(batch: Any) -> int:
-    """Tell how many pictures a batch holds, a dict as mmengine's collate functions make it or a tuple; 0 of others."""
+def count_images(batch: Any) -> int:
+    """Tell how many images a batch holds, a dict as mmengine's collate functions make it or a tuple; 0 of others."""
     if isinstance(batch, dict):
         samples = batch.get('data_samples')
         batch = (samples if samples is not None else batch.get('inputs', ()),)
@@ -15,14 +15,14 @@ def count_pictures(batch: Any) -> int:
 
 
 class Meter:
-    """Sums over the last `window` iterations, each a triple (pictures, seconds waited for data, seconds in all)."""
+    """Sums over the last `window` iterations, each a triple (images, seconds waited for data, seconds in all)."""
 
     def __init__(self, window: int) -> None:
         self.laps: deque[tuple[int, float, float]] = deque(maxlen=window)
 
-    def add(self, pictures: int, waited: float, seconds: float) -> None:
+    def add(self, images: int, waited: float, seconds: float) -> None:
         """Count one iteration, the oldest of a full window drops out."""
-        self.laps.append((pictures, waited, seconds))
+        self.laps.append((images, waited, seconds))
 
     @property
     def seconds(self) -> float:
@@ -30,9 +30,9 @@ class Meter:
         return max(sum(seconds for _, _, seconds in self.laps), 1e-9)
 
     @property
-    def pictures_per_second(self) -> float:
-        """Pictures by seconds, everything between two batches counted: loading, training, logging, saving."""
-        return sum(pictures for pictures, _, _ in self.laps) / self.seconds
+    def images_per_second(self) -> float:
+        """Images by seconds, everything between two batches counted: loading, training, logging, saving."""
+        return sum(images for images, _, _ in self.laps) / self.seconds
 
     @property
     def data_wait(self) -> float:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from time import perf_counter
 
 
-class Allowance:
+class TimeBudget:
     """Time in rounds, of which all together may take a share of the time since the start.
 
     The first round is always granted, since nobody knows what it takes; each later one is taken to last as long as the
@@ -26,7 +26,7 @@ class Allowance:
         return max(perf_counter() - self.started, 1e-9)
 
     def affords_another(self) -> bool:
-        """Tell whether one more round stays within the share."""
+        """Return whether one more round stays within the share."""
         return self.rounds == 0 or self.spent + self.last <= self.share * self.elapsed
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Optimisers that know how deep a parameter stands."""
+"""Optimizers that know how deep a parameter stands."""
 
 from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
@@ -56,7 +56,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             params.append(group if decayed else {**group, 'weight_decay': 0.0})
 
     def _scale(self, model: nn.Module, name: str) -> float:
-        """Give the factor of a parameter's learning rate."""
+        """Return the factor of a parameter's learning rate."""
         if self.decay_rate == 1:
             return 1.0
         if not name.startswith('backbone.'):
@@ -70,6 +70,6 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         return self.decay_rate ** (num_layers - 1 - layer)
 
     def _is_decayed(self, name: str, parameter: nn.Parameter) -> bool:
-        """Tell whether a parameter gets the optimiser's weight decay."""
+        """Return whether a parameter gets the optimizer's weight decay."""
         spared = parameter.ndim <= 1 or name.endswith('.bias') or any(part in name for part in self.no_decay)
         return not spared

@@ -114,14 +114,14 @@ def _hindrance(config: Config, amp: bool) -> str | None:
 
 
 def _aligns(settings: object) -> bool:
-    """Tell whether a model, or a part of it, has a head behind RoIAlign."""
+    """Return whether a model, or a part of it, has a head behind RoIAlign."""
     if isinstance(settings, dict):
         return settings.get('roi_head') is not None or any(map(_aligns, settings.values()))
     return isinstance(settings, list | tuple) and any(map(_aligns, settings))
 
 
 def multiplies_bfloat16(cpu: str = '/proc/cpuinfo') -> bool:
-    """Tell whether this CPU has instructions for products of bfloat16; False where there is no such file to ask."""
+    """Return whether this CPU has instructions for products of bfloat16; False where there is no such file to ask."""
     path = Path(cpu)
     lines = path.read_text().splitlines() if path.is_file() else []
     flags = {flag for line in lines if line.lower().startswith(('flags', 'features')) for flag in line.split()}

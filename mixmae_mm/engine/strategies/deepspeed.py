@@ -8,7 +8,7 @@ import mmengine._strategy.deepspeed
 from mmengine.config import Config
 
 UNFIT_HOOKS = {
-    'EMAHook': 'copies the model, which cannot be copied once it is shared out',
+    'EMAHook': 'copies the model, which cannot be copied once it is sharded',
     'CompileBackboneHook': 'compiles the backbone as one graph, which gathering shards breaks',
 }
 ACCUMULATION = 'gradient_accumulation_steps'
@@ -68,7 +68,7 @@ def leave_strategy(config: Config) -> None:
 
 
 def _plain(kind: str | type | None) -> str | None:
-    """Give a type's name without its scope."""
+    """Return a type's name without its scope."""
     return None if kind is None else getattr(kind, '__name__', kind).rpartition('.')[-1]
 
 
@@ -97,7 +97,7 @@ def _to_deepspeed(config: Config) -> None:
     kept = {key: wrapper[key] for key in ('optimizer', 'constructor', 'paramwise_cfg') if key in wrapper}
     config.strategy.config, config.optim_wrapper = settings, dict(type='DeepSpeedOptimWrapper', **kept)
     if importlib.util.find_spec('deepspeed') and not importlib.util.find_spec('deepspeed.runtime.fp16.onebit'):
-        # mmengine would register optimisers of DeepSpeed's that are gone since 0.19; ours are torch's
+        # mmengine would register optimizers of DeepSpeed's that are gone since 0.19; ours are torch's
         mmengine._strategy.deepspeed.register_deepspeed_optimizers = list
 
 

@@ -1,4 +1,4 @@
-"""A model shared out among processes: PyTorch's FSDP, as mmengine drives it."""
+"""A model sharded among processes: PyTorch's FSDP, as mmengine drives it."""
 
 from pathlib import Path
 
@@ -32,14 +32,14 @@ def wrap_blocks(module: nn.Module, recurse: bool, nonwrapped_numel: int) -> bool
 
 
 def plain_name(name: str) -> str:
-    """Give the name of a module or parameter without wrappers."""
+    """Return the name of a module or parameter without wrappers."""
     for wrapper in WRAPPERS:
         name = name.replace(wrapper, '').removesuffix(wrapper[:-1])
     return name.removesuffix('.')
 
 
 def name_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Give a model's parameters by the names that they have without wrappers."""
+    """Return a model's parameters by the names that they have without wrappers."""
     return {plain_name(name): parameter for name, parameter in model.named_parameters()}
 
 
@@ -49,7 +49,7 @@ class ShardingStrategy(FSDPStrategy):
 
     Checkpoints are what a run without sharding writes, so either goes on from the other, and with any number of
     processes. mmengine's own chooses weight decay by the shapes of shards, which are flat, clips by the norms of
-    shards, stores the optimiser's parameters in an order of their own, and cannot resume with today's PyTorch.
+    shards, stores the optimizer's parameters in an order of their own, and cannot resume with today's PyTorch.
 
     Args:
         model_wrapper: Of `MMFullyShardedDataParallel`, such as `auto_wrap_policy` and `sharding_strategy`.
@@ -75,12 +75,12 @@ class ShardingStrategy(FSDPStrategy):
             self.optim_state_dict_config = FullOptimStateDictConfig(rank0_only=True)
 
     def prepare(self, model: nn.Module | dict, *, optim_wrapper: dict | None = None, **kwargs: object) -> tuple:
-        """Prepare model, optimiser and schedulers; the optimiser is built before the model is shared out."""
+        """Prepare model, optimizer and schedulers; the optimizer is built before the model is sharded."""
         self._wanted = optim_wrapper
         return super().prepare(model, optim_wrapper=optim_wrapper, **kwargs)
 
     def _wrap_model(self, model: nn.Module) -> nn.Module:
-        """Build the optimiser by the parameters' own names and shapes, then share the model out."""
+        """Build the optimizer by the parameters' own names and shapes, then share the model out."""
         if self._wanted is not None:
             self._built = super().build_optim_wrapper(self._wanted, model)
             names = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -89,16 +89,16 @@ class ShardingStrategy(FSDPStrategy):
         return super()._wrap_model(model)
 
     def build_optim_wrapper(self, optim_wrapper: dict, model: nn.Module | None = None) -> BaseOptimWrapper:
-        """Give what was built, with this process's shards in the place of the parameters.
+        """Return what was built, with this process's shards in the place of the parameters.
 
         Raises:
-            ValueError: an optimiser that looks at whole tensors.
+            ValueError: an optimizer that looks at whole tensors.
         """
         optimizer = self._built.optimizer
         if optimizer.state or type(optimizer).__name__.upper() in BY_WHOLE_TENSORS:
             raise ValueError(
                 f'{type(optimizer).__name__} looks at whole tensors, of which each process has a part under FSDP: take '
-                'an optimiser that goes element by element, such as AdamW or SGD, or train without the strategy'
+                'an optimizer that goes element by element, such as AdamW or SGD, or train without the strategy'
             )
         parameters = name_parameters(model)
         for group, names in zip(optimizer.param_groups, self._groups, strict=True):
@@ -120,7 +120,7 @@ class ShardingStrategy(FSDPStrategy):
         return super().load_checkpoint(filename, **{**kwargs, 'map_location': 'cpu'})
 
     def optim_state_dict(self) -> dict:
-        """Give the optimiser's state as without sharding, on the first process; nothing elsewhere."""
+        """Return the optimizer's state as without sharding, on the first process; nothing elsewhere."""
         numbers = {name: number for number, name in enumerate(self._names())}
         ours = self.optim_wrapper.state_dict()
         states = {}
@@ -130,7 +130,7 @@ class ShardingStrategy(FSDPStrategy):
         return ours | {'state': states}
 
     def _gather(self, ours: dict, key: str) -> dict[str, dict[str, Tensor]]:
-        """Gather one entry of the optimiser's state, by parameter names.
+        """Gather one entry of the optimizer's state, by parameter names.
 
         One by one, and cloned, since PyTorch gathers them all in one buffer, of which on a CPU it makes no copies.
         """
@@ -141,7 +141,7 @@ class ShardingStrategy(FSDPStrategy):
         return {name: {key: value.clone() for key, value in state.items()} for name, state in states.items()}
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
-        """Take an optimiser's state from any run of this model and optimiser, sharded or not."""
+        """Take an optimizer's state from any run of this model and optimizer, sharded or not."""
         names = self._names()
         named = {
             'state': {names[number]: state for number, state in state_dict['state'].items()},
@@ -154,5 +154,5 @@ class ShardingStrategy(FSDPStrategy):
         self.optim_wrapper.load_state_dict(state_dict | shards)
 
     def _names(self) -> list[str]:
-        """List the names of the optimiser's parameters in its own order, by which it numbers them."""
+        """List the names of the optimizer's parameters in its own order, by which it numbers them."""
         return [name for names in self._groups for name in names]

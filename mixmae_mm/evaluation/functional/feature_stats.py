@@ -1,6 +1,6 @@
 """How many directions features use, told without labels: collapse shows long before the loss does.
 
-Letters: N pictures, D features.
+Letters: N images, D features.
 """
 
 import torch
@@ -14,7 +14,7 @@ def rank_me(features: Tensor) -> float:
     """Tell the effective rank of features (N, D), from 1 to min(N, D).
 
     RankMe of Garrido et al. 2023 (arXiv 2210.02885): exp of the entropy of the singular values, each divided by their
-    sum. It grows with N, so only numbers of equally many pictures compare.
+    sum. It grows with N, so only numbers of equally many images compare.
 
     Raises:
         ValueError: there is no feature other than 0, or one is not finite.
@@ -26,30 +26,30 @@ def rank_me(features: Tensor) -> float:
     return float((-shares * shares.log()).sum().exp())
 
 
-def feature_spread(features: Tensor) -> float:
+def feature_std(features: Tensor) -> float:
     """Tell how widely features (N, D) of length 1 lie: 0 if all are the same, 1 if they go in all directions alike.
 
-    The standard deviation over the pictures, mean of the D features, times sqrt(D) (as in SimSiam, arXiv 2011.10566).
+    The standard deviation over the images, mean of the D features, times sqrt(D) (as in SimSiam, arXiv 2011.10566).
     """
     directions = F.normalize(_finite(features), dim=1)
     return float(directions.std(dim=0, correction=0).mean() * features.shape[1] ** 0.5)
 
 
 def mean_cosine(features: Tensor) -> float:
-    """Tell the cosine between the features (N, D) of two different pictures, mean of all pairs.
+    """Tell the cosine between the features (N, D) of two different images, mean of all pairs.
 
     Raises:
-        ValueError: less than two pictures.
+        ValueError: less than two images.
     """
     count = len(features)
     if count < 2:
-        raise ValueError(f'{count} picture(s) make no pair: give two or more')
+        raise ValueError(f'{count} image(s) make no pair: give two or more')
     directions = F.normalize(_finite(features), dim=1)
     return float((directions.sum(dim=0).square().sum() - directions.square().sum()) / (count * (count - 1)))
 
 
 def _finite(features: Tensor) -> Tensor:
-    """Give features in double precision.
+    """Return features in double precision.
 
     Raises:
         ValueError: one is not finite.

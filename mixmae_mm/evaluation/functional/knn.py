@@ -1,9 +1,9 @@
-"""Classification by nearest neighbours: how good features are without training anything.
+"""Classification by nearest neighbors: how good features are without training anything.
 
 The protocol of Wu et al. 2018 (arXiv 1805.01978): the k nearest by cosine similarity vote, each with the weight
 exp(similarity / temperature).
 
-Letters: T training pictures, V validation pictures, D features.
+Letters: T training images, V validation images, D features.
 """
 
 from torch import Tensor, zeros
@@ -19,22 +19,22 @@ def knn_accuracy(
     temperature: float,
     num_classes: int,
 ) -> float:
-    """Tell the share of validation pictures whose neighbours vote for their class.
+    """Tell the share of validation images whose neighbors vote for their class.
 
     Args:
-        train_features: (T, D), of any length: they are normalised here.
+        train_features: (T, D), of any length: they are normalized here.
         train_labels: (T,), below `num_classes`.
         val_features: (V, D).
         val_labels: (V,).
-        k: Neighbours that vote.
+        k: Neighbors that vote.
         temperature: The smaller, the more the nearest ones count.
         num_classes: Number of classes.
 
     Raises:
-        ValueError: fewer training pictures than `k`, or a temperature that is not positive.
+        ValueError: fewer training images than `k`, or a temperature that is not positive.
     """
     if not 1 <= k <= len(train_features):
-        raise ValueError(f'{k} neighbours of {len(train_features)} training pictures: give a k from 1 to that number')
+        raise ValueError(f'{k} neighbors of {len(train_features)} training images: give a k from 1 to that number')
     if temperature <= 0:
         raise ValueError(f'temperature {temperature}: give a positive number')
     known = F.normalize(train_features, dim=1)

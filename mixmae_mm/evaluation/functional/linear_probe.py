@@ -1,22 +1,22 @@
 """A linear classifier on features, in closed form: no learning rate, no seed, the same answer every time.
 
-Ridge regression on the classes' indicators. How strong it is shrunk is chosen by leaving out each training picture in
+Ridge regression on the classes' indicators. How strong it is shrunk is chosen by leaving out each training image in
 turn, which for ridge regression costs nothing (Allen 1974, PRESS).
 
-Letters: T training pictures, V validation pictures, D features, C classes.
+Letters: T training images, V validation images, D features, C classes.
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-STRENGTHS = tuple(10.0**power for power in range(-4, 3))  # over the mean square of a standardised feature
+STRENGTHS = tuple(10.0**power for power in range(-4, 3))  # over the mean square of a standardized feature
 
 
 def probe_accuracy(
     train_features: Tensor, train_labels: Tensor, val_features: Tensor, val_labels: Tensor, num_classes: int
 ) -> float:
-    """Tell the share of validation pictures that a linear classifier puts into their class.
+    """Tell the share of validation images that a linear classifier puts into their class.
 
     Args:
         train_features: (T, D).
@@ -25,14 +25,14 @@ def probe_accuracy(
         val_labels: (V,).
         num_classes: C.
     """
-    known, asked = standardise(train_features.double(), val_features.double())
+    known, asked = standardize(train_features.double(), val_features.double())
     targets = F.one_hot(train_labels, num_classes).to(known)
-    centre = targets.mean(dim=0)
-    weights = ridge(known, targets - centre)
-    return float(((asked @ weights + centre).argmax(dim=1) == val_labels).double().mean())
+    center = targets.mean(dim=0)
+    weights = ridge(known, targets - center)
+    return float(((asked @ weights + center).argmax(dim=1) == val_labels).double().mean())
 
 
-def standardise(known: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
+def standardize(known: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
     """Bring each feature to mean 0 and spread 1 in (T, D), and (V, D) along; features without spread become 0."""
     mean, spread = known.mean(dim=0), known.std(dim=0, correction=0)
     scale = torch.where(spread > 1e-8 * spread.max(), 1 / spread, 0)
@@ -40,7 +40,7 @@ def standardise(known: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def ridge(features: Tensor, targets: Tensor) -> Tensor:
-    """Solve ridge regression of centred targets (T, C) on centred features (T, D), by the best strength: (D, C)."""
+    """Solve ridge regression of centerd targets (T, C) on centerd features (T, D), by the best strength: (D, C)."""
     left, values, right = torch.linalg.svd(features, full_matrices=False)
     turned = left.T @ targets
     errors = [_left_out_error(left, _shrink(values, strength, len(features)), targets) for strength in STRENGTHS]
@@ -55,9 +55,9 @@ def _shrink(values: Tensor, strength: float, count: int) -> Tensor:
 
 
 def _left_out_error(left: Tensor, kept: Tensor, targets: Tensor) -> float:
-    """Tell the mean square error of each picture's targets by all others, the mean included.
+    """Tell the mean square error of each image's targets by all others, the mean included.
 
-    The fit of all pictures gives it: its error on a picture, over 1 - that picture's own weight in its own fit.
+    The fit of all images gives it: its error on an image, over 1 - that image's own weight in its own fit.
     """
     fit = left @ (kept[:, None] * (left.T @ targets))
     own = (left.square() * kept).sum(dim=1) + 1 / len(targets)

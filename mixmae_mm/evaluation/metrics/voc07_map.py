@@ -15,13 +15,13 @@ POINTS = 10  # steps of recall, from 0 to 1
 class ElevenPointPrecision(BaseMetric):
     """Mean over the classes of VOC 2007's average precision, in per cent (mmpretrain's takes all points of the curve).
 
-    Classes that a picture shows in no other way than hard to see (`gt_label_difficult`) are left out for that picture.
+    Classes that an image shows in no other way than hard to see (`gt_label_difficult`) are left out for that image.
     """
 
     default_prefix = 'multi-label'
 
     def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
-        """Note scores and truth of each picture: 1 shown, 0 not, -1 left out."""
+        """Note scores and truth of each image: 1 shown, 0 not, -1 left out."""
         for sample in data_samples:
             scores = sample['pred_score'].cpu()
             truth = torch.zeros(len(scores), dtype=torch.long)

@@ -1,4 +1,4 @@
-"""MixedAEViT: a plain vision transformer that can recognise which patches of a mixture belong together.
+"""MixedAEViT: a plain vision transformer that can recognize which patches of a mixture belong together.
 
 One class for pre-training and transfer.
 
@@ -38,7 +38,7 @@ class Encoded(NamedTuple):
 class MixedAEViT(PlainViT):
     """Plain vision transformer with homologous attention for mixtures (MixedAE, arXiv 2303.17152).
 
-    Called without an assignment it is an ordinary ViT for pictures of any size: no setting below changes what it
+    Called without an assignment it is an ordinary ViT for images of any size: no setting below changes what it
     computes then. Of the settings only their existence is the paper's; the defaults are choices (docs/mixedae.md).
 
     Args:

@@ -1,6 +1,6 @@
 """MixMIMSwin: the hierarchical encoder of MixMAE, a Swin transformer without shifts and with large windows.
 
-One class for pre-training and transfer. Parameter names and initialisation are those of the official MixMIM, so that
+One class for pre-training and transfer. Parameter names and initialization are those of the official MixMIM, so that
 its weights load with nothing but a prefix.
 
 Letters: B images or mixtures, C channels, H x W pixels, h x w tokens or cells.
@@ -22,8 +22,8 @@ from mixmae_mm.models.utils.padding import (
     blank_pixels,
     blank_tokens,
     count_tokens,
-    find_pictures,
-    picture_labels,
+    find_images,
+    image_labels,
     place_table,
 )
 from mixmae_mm.models.utils.pos_embed import pair, sin_cos_table
@@ -38,27 +38,27 @@ from mixmae_mm.utils.validation import check_encoder
 class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
     """Hierarchical vision transformer with masked window attention (MixMAE, arXiv 2205.13137).
 
-    Called with an assignment, tokens see only tokens of their own source: what the encoder says of one picture then
+    Called with an assignment, tokens see only tokens of their own source: what the encoder says of one image then
     does not depend on the others in the mixture. Called without, it is the encoder for transfer, for any height and
     width: what does not fill a window or the last stride is padded, hidden from attention, and cropped.
 
     Args:
         arch: One of `swin_arch.ARCHS`, or a dict with `embed_dims`, `depths` and `num_heads`, one entry a stage.
         img_size: Pixels, a side or (H, W), for which the position table is made, rounded up to the last stride. Other
-            sizes stretch it.
+            sizes resize it.
         patch_size: Pixels a side of a patch, the first stage's stride; each further stage doubles it.
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
         window_sizes: Tokens of a window in each stage, a side or (h, w). Windows larger than the stage's map at
             `img_size` become the map.
         wide_blocks: Blocks of the last stage but one, numbered from 0, whose windows are `wide_window`: without them
-            the windows of a large picture exchange nothing before the last stage.
+            the windows of a large image exchange nothing before the last stage.
         wide_window: Tokens of those windows, a side or (h, w).
         mlp_ratio: Width of the hidden layers over the width of the tokens.
         drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 over the blocks.
         out_indices: The stages to return. All but the last get a LayerNorm of their own; stages after the last
             returned one are neither run nor trained.
-        pad_value: What the host fills pictures up with to those of a batch's size, after normalising: it is hidden from
-            attention. Take a value that no pixel has in all channels. None where pictures fill their batch.
+        pad_value: What the host fills images up with to those of a batch's size, after normalizing: it is hidden from
+            attention. Take a value that no pixel has in all channels. None where images fill their batch.
         frozen_stages: 0 freezes the patch embedding, s also the first s stages; -1 nothing.
         with_cp: Recompute blocks in the backward pass to save memory.
         init_cfg: mmengine's; `dict(type='Pretrained', checkpoint=...)` loads weights of any layout that
@@ -142,13 +142,13 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
             ValueError: cells that the last stride would cut.
         """
         self._check_cells(images, assignment)
-        sizes = find_pictures(images, self.pad_value if assignment is None else None)
+        sizes = find_images(images, self.pad_value if assignment is None else None)
         bottom, right = (-side % self.stride for side in images.shape[-2:])
         pixels = F.pad(blank_pixels(images, sizes), (0, right, 0, bottom))
         x = self.patch_embed(pixels)
         grid, shown = tuple(x.shape[1:3]), count_tokens(sizes, self.patch_size)
         x = x + place_table(self.absolute_pos_embed, self.grid, shown, grid)
-        padding = picture_labels(shown, grid, x.device)
+        padding = image_labels(shown, grid, x.device)
         labels = padding if assignment is None else resize_assignment(assignment, grid)
         in_runs = assignment is not None and prefers_runs(x, self.training)
         outputs = {}
@@ -159,12 +159,12 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
             if index == max(self.out_indices):
                 break
             x = stage.downsample(blank_tokens(x, padding))
-            # a merged token is labelled as its first one: cells hold whole tokens, and pictures begin on even ones
+            # a merged token is labeled as its first one: cells hold whole tokens, and images begin on even ones
             labels, padding = (None if which is None else which[:, ::2, ::2] for which in (labels, padding))
         return tuple(outputs[index] for index in self.out_indices)
 
     def _to_map(self, x: Tensor, padding: Tensor | None, stage: int, canvas: Size) -> Tensor:
-        """Give a stage's output for a batch of `canvas` pixels; where no picture is, it is 0.
+        """Return a stage's output for a batch of `canvas` pixels; where no image is, it is 0.
 
         Contiguous, since convolutions keep the order in memory, and RoIAlign of mmcv silently misreads any other.
         """
@@ -189,7 +189,7 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
         return sum(self.arch.depths[: int(stage)]) + int(rest.split('.')[1]) + 1, ids
 
     def init_weights(self) -> None:
-        """Load what `init_cfg` asks for; everything else was initialised at construction.
+        """Load what `init_cfg` asks for; everything else was initialized at construction.
 
         Raises:
             ValueError: the file holds another model.
@@ -217,7 +217,7 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
         cells = () if assignment is None else tuple(assignment.shape[-2:])
         if any(side % (number * self.stride) for side, number in zip(images.shape[-2:], cells, strict=False)):
             raise ValueError(
-                f'pictures of {images.shape[-2]} x {images.shape[-1]} pixels with {cells[0]} x {cells[1]} cells do not '
+                f'images of {images.shape[-2]} x {images.shape[-1]} pixels with {cells[0]} x {cells[1]} cells do not '
                 f"go with the encoder's last stride: a cell's sides must be multiples of {self.stride} pixels"
             )
 
@@ -235,5 +235,5 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
 
 
 def _round_up(size: int, multiple: int) -> int:
-    """Give the next multiple that is not smaller."""
+    """Return the next multiple that is not smaller."""
     return -(-size // multiple) * multiple

@@ -1,6 +1,6 @@
-"""PlainViT: the vision transformer that MixedAEViT is when it sees plain pictures.
+"""PlainViT: the vision transformer that MixedAEViT is when it sees plain images.
 
-Parameter names and initialisation are those of the official MAE, so that its weights load with nothing but a prefix,
+Parameter names and initialization are those of the official MAE, so that its weights load with nothing but a prefix,
 and ours are read by whatever reads MAE's.
 
 Letters: B images, C channels, H x W pixels, h x w = N patches, n <= N of them encoded.
@@ -26,8 +26,8 @@ from mixmae_mm.models.utils.padding import (
     blank_pixels,
     blank_tokens,
     count_tokens,
-    find_pictures,
-    picture_labels,
+    find_images,
+    image_labels,
     place_table,
 )
 from mixmae_mm.models.utils.pos_embed import pair, token_table
@@ -41,14 +41,14 @@ EXTRA = 1  # tokens without a place: CLS
 
 
 class PlainViT(KeepsSettings, FitsStored, BaseModule):
-    """Vision transformer for pictures of any size; what does not fill a patch is padded with zeros.
+    """Vision transformer for images of any size; what does not fill a patch is padded with zeros.
 
     Args:
         arch: One of `vit_arch.ARCHS`, or a dict with `embed_dims`, `depth` and `num_heads`.
         img_size: Pixels, a side or (H, W), for which the position table is made, rounded up to whole patches; other
-            sizes stretch it.
+            sizes resize it.
         patch_size: Pixels a side of a patch.
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
         mlp_ratio: Width of the hidden layers over the width of the tokens.
         drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 over the blocks.
         out_indices: The blocks to return, from 0 or, negative, from the end; blocks after the last are not run.
@@ -57,10 +57,10 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
             (`fc_norm`), or 'cls', the CLS token after the final norm.
         train_positions: Train the position table, as MAE's fine-tuning does; its pre-training does not.
         window_size: Patches of the windows, a side or (h, w), that all blocks but `global_blocks` look inside: for
-            large pictures (ViTDet, arXiv 2203.16527); CLS is left out then. None for a ViT whose blocks see all.
+            large images (ViTDet, arXiv 2203.16527); CLS is left out then. None for a ViT whose blocks see all.
         global_blocks: The blocks, from 0, that still see all.
-        pad_value: What the host fills pictures up with to those of a batch's size, after normalising: it is hidden from
-            attention. Take a value that no pixel has in all channels. None where pictures fill their batch.
+        pad_value: What the host fills images up with to those of a batch's size, after normalizing: it is hidden from
+            attention. Take a value that no pixel has in all channels. None where images fill their batch.
         frozen_stages: 0 freezes the embeddings, s also the first s blocks, all blocks also the final norm; -1 nothing.
         norm_eps: Added to the variance in every LayerNorm.
         with_cp: Recompute blocks in the backward pass to save memory.
@@ -143,19 +143,19 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
         return EXTRA if self.window is None else 0
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Encode pictures (B, C, H, W): a map (B, C, ceil(H / patch), ceil(W / patch)) for each of `out_indices`."""
-        sizes = find_pictures(images, self.pad_value)
+        """Encode images (B, C, H, W): a map (B, C, ceil(H / patch), ceil(W / patch)) for each of `out_indices`."""
+        sizes = find_images(images, self.pad_value)
         tokens, grid = self.embed(blank_pixels(images, sizes), sizes)
-        padding = picture_labels(count_tokens(sizes, self.patch_size), grid, images.device)
+        padding = image_labels(count_tokens(sizes, self.patch_size), grid, images.device)
         rules = plan_blocks(self.arch.depth, grid, padding, self.windowed, self.window, self.extra, images.device)
         return self.lay_out(self.run_blocks(tokens, rules), grid, padding=padding)
 
     def embed(self, images: Tensor, sizes: Size | Tensor | None = None) -> tuple[Tensor, Size]:
-        """Embed patches with their place in their picture: (B, N, C), and the grid (h, w).
+        """Embed patches with their place in their image: (B, N, C), and the grid (h, w).
 
         Args:
             images: (B, C, H, W).
-            sizes: Height and width of the pictures in it, as `find_pictures` gives them; None if all fill the batch.
+            sizes: Height and width of the images in it, as `find_images` gives them; None if all fill the batch.
         """
         bottom, right = (-side % self.patch_size for side in images.shape[-2:])
         x = self.patch_embed(F.pad(images, (0, right, 0, bottom)) if bottom or right else images)
@@ -190,7 +190,7 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
         return tuple(self._to_map(outputs[index], index, grid, shown, padding) for index in self.out_indices)
 
     def _is_last(self, index: int) -> bool:
-        """Tell whether a block is the last."""
+        """Return whether a block is the last."""
         return index == self.arch.depth - 1
 
     def _run(self, block: Block, x: Tensor, rule: Select | Windows | None) -> Tensor:
@@ -225,7 +225,7 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
         return (0 if name.startswith(('cls_token', 'pos_embed', 'segment_embed', 'patch_embed')) else ids - 1), ids
 
     def init_weights(self) -> None:
-        """Load what `init_cfg` asks for; everything else was initialised at construction.
+        """Load what `init_cfg` asks for; everything else was initialized at construction.
 
         Raises:
             ValueError: the file holds another model.

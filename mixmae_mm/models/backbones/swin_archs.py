@@ -65,7 +65,7 @@ def lay_windows(
     wide_blocks: Sequence[int] = (),
     wide_window: int | Size = 32,
 ) -> list[list[Size]]:
-    """Give the window of every block of every stage, none larger than the stage's map.
+    """Return the window of every block of every stage, none larger than the stage's map.
 
     Args:
         arch: Number of stages and blocks.

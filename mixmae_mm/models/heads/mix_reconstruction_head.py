@@ -1,4 +1,4 @@
-"""What the decoder's predictions are compared with, and how they become pictures again.
+"""What the decoder's predictions are compared with, and how they become images again.
 
 Letters: G mixtures, K sources, N cells, C channels, H x W pixels, P = cell_size * cell_size * C.
 """
@@ -18,8 +18,8 @@ class MixReconstructionHead(BaseModule):
 
     Args:
         cell_size: Pixels a side of a cell.
-        hidden_only: Leave out the cells that the mixture shows, as MixMIM and MAE do.
-        norm_pix: Compare with each cell's pixels normalised by their own mean and unbiased variance, as MAE does.
+        masked_only: Leave out the cells that the mixture shows, as MixMIM and MAE do.
+        norm_pix: Compare with each cell's pixels normalized by their own mean and unbiased variance, as MAE does.
         eps: Added to the variance.
         init_cfg: mmengine's.
     """
@@ -29,13 +29,13 @@ class MixReconstructionHead(BaseModule):
         cell_size: int = 32,
         norm_pix: bool = True,
         eps: float = 1e-6,
-        hidden_only: bool = True,
+        masked_only: bool = True,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
         check_whole(cell_size=cell_size)
         check_positive(eps=eps)
-        self.hidden_only = hidden_only
+        self.masked_only = masked_only
         self.cell_size = cell_size
         self.norm_pix = norm_pix
         self.eps = eps
@@ -48,13 +48,13 @@ class MixReconstructionHead(BaseModule):
             mean, std = self._statistics(targets)
             targets = (targets - mean) / std
         errors = (predictions.float() - targets).square().mean(dim=-1)
-        if not self.hidden_only:
+        if not self.masked_only:
             return {'loss_reconstruction': errors.mean()}
         hidden = ~visible(images.assignment.flatten(1), errors.shape[1]).expand_as(errors)
         return {'loss_reconstruction': (errors * hidden).sum() / hidden.sum()}
 
     def reconstruct(self, predictions: Tensor, images: MixedImages) -> Tensor:
-        """Show the sources with their hidden cells as predicted: (G, K, N, P) -> normalised images (G, K, C, H, W).
+        """Show the sources with their hidden cells as predicted: (G, K, N, P) -> normalized images (G, K, C, H, W).
 
         With `norm_pix` the mean and the spread of each predicted cell are those of the original, since the decoder
         leaves them out.
@@ -69,7 +69,7 @@ class MixReconstructionHead(BaseModule):
         return images_of(torch.where(shown[..., None], cells, predictions), self.cell_size, grid)
 
     def _check_cells(self, predictions: Tensor, images: MixedImages) -> None:
-        """See that what is predicted (G, K, N, P) are this head's cells of these pictures.
+        """Check that what is predicted (G, K, N, P) are this head's cells of these images.
 
         Raises:
             ValueError: they are others.
@@ -78,13 +78,13 @@ class MixReconstructionHead(BaseModule):
         numbers = self.cell_size**2 * channels
         if predictions.shape[2:] != (cells, numbers) or images.sources[0, 0].numel() != cells * numbers:
             raise ValueError(
-                f'{predictions.shape[2]} cells of {predictions.shape[3]} numbers are predicted, for pictures of '
+                f'{predictions.shape[2]} cells of {predictions.shape[3]} numbers are predicted, for images of '
                 f'{tuple(images.sources.shape[-2:])} pixels with {channels} channels in {cells} cells of '
                 f'{self.cell_size} x {self.cell_size}: set cell_size of data_preprocessor, neck and head to the same, '
-                "and the neck's image_channels to those of the pictures"
+                "and the neck's image_channels to those of the images"
             )
 
     def _statistics(self, cells: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the mean and standard deviation of each cell, (..., P) -> two of (..., 1)."""
+        """Return the mean and standard deviation of each cell, (..., P) -> two of (..., 1)."""
         variance, mean = torch.var_mean(cells, dim=-1, keepdim=True)
         return mean, (variance + self.eps).sqrt()

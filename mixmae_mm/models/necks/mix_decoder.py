@@ -24,9 +24,9 @@ class MixDecoder(FitsStored, BaseModule):
 
     Args:
         in_channels: Channels of the encoder's last map.
-        grid_size: Cells, a side or (h, w), for which the position table is made; other grids stretch it.
+        grid_size: Cells, a side or (h, w), for which the position table is made; other grids resize it.
         cell_size: Pixels a side of a cell.
-        image_channels: Channels of the pictures.
+        image_channels: Channels of the images.
         embed_dims: Channels of the decoder.
         depth: Number of blocks.
         num_heads: Heads of each block.
@@ -115,7 +115,7 @@ class MixDecoder(FitsStored, BaseModule):
 
 
 def _check_map(features: Tensor, assignment: Tensor, channels: int) -> Size:
-    """See that the encoder's features have these channels and lie on the grid of the cells, and give it.
+    """Check that the encoder's features have these channels and lie on the grid of the cells, and give it.
 
     Raises:
         ValueError: they do not.

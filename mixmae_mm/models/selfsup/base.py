@@ -1,4 +1,4 @@
-"""What the pre-training models share: from mixed images to losses or pictures.
+"""What the pre-training models share: from mixed images to losses or images.
 
 Letters: B images, G mixtures, K sources, C channels, H x W pixels.
 """
@@ -33,7 +33,7 @@ class MixingPretrainer(BaseModel):
         self.head = MODELS.build(head)
 
     def init_weights(self) -> None:
-        """Load what `init_cfg` asks for, over whatever the parts load; all else was initialised at construction.
+        """Load what `init_cfg` asks for, over whatever the parts load; all else was initialized at construction.
 
         Raises:
             ValueError: the file does not hold the whole model.
@@ -49,8 +49,8 @@ class MixingPretrainer(BaseModel):
         """Answer as mmengine's models do.
 
         Args:
-            inputs: Normalised images (B, C, H, W), or what the preprocessor mixed of them.
-            data_samples: Not used: nothing is labelled.
+            inputs: Normalized images (B, C, H, W), or what the preprocessor mixed of them.
+            data_samples: Not used: nothing is labeled.
             mode: 'loss' gives named losses, 'predict' `Reconstructions`, 'tensor' the encoder's maps of plain images;
                 of mixtures what `encode` gives of mixtures.
 
@@ -81,5 +81,5 @@ class MixingPretrainer(BaseModel):
     def predict(self, images: MixedImages) -> Reconstructions:
         """Reconstruct the sources, as images to look at."""
         reconstructed = self.head.reconstruct(self.decode(images), images)
-        pixels = [self.data_preprocessor.denormalise(x) for x in (images.sources, images.mixed, reconstructed)]
+        pixels = [self.data_preprocessor.denormalize(x) for x in (images.sources, images.mixed, reconstructed)]
         return Reconstructions(*pixels, images.assignment)

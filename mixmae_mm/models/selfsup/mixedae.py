@@ -14,7 +14,7 @@ from mixmae_mm.utils.validation import check_whole
 
 @MODELS.register_module()
 class MixedAE(MixingPretrainer):
-    """Mixtures whose patches are to recognise each other (MixedAE, arXiv 2303.17152).
+    """Mixtures whose patches are to recognize each other (MixedAE, arXiv 2303.17152).
 
     With one source and hidden cells, and no contrastive term, it is MAE (arXiv 2111.06377); with several, global
     attention, no segment embedding and no contrastive term, it is MAE with naive mixing.
@@ -57,7 +57,7 @@ class MixedAE(MixingPretrainer):
             )
 
     def encode(self, images: MixedImages) -> Encoded:
-        """Encode mixtures; of MAE's images only what is not hidden."""
+        """Encode mixtures; of MAE's images only what is not masked."""
         return self.backbone.encode(images.mixed, images.assignment, images.shown)
 
     def decode(self, images: MixedImages, encoded: Encoded | None = None) -> Tensor:
@@ -75,7 +75,7 @@ class MixedAE(MixingPretrainer):
         return losses | {f'topk_precision/block_{i}': precision for i, precision in encoded.precision.items()}
 
     def _features(self, encoded: Encoded, images: MixedImages) -> tuple[Tensor, Tensor]:
-        """Give the features that the contrastive loss compares, (G, n, C), and whose they are, (G or 1, n)."""
+        """Return the features that the contrastive loss compares, (G, n, C), and whose they are, (G or 1, n)."""
         features, labels = encoded.maps[-1].flatten(2).transpose(1, 2), images.assignment.flatten(1)
         if images.shown is not None:
             features, labels = take(features, images.shown), labels.gather(1, images.shown)

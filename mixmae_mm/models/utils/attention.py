@@ -38,7 +38,7 @@ def prefers_fused(query: Tensor, joined: Tensor) -> bool:
 
 
 def is_exported() -> bool:
-    """Tell whether a program for other machines is being traced; older versions of PyTorch cannot tell."""
+    """Return whether a program for other machines is being traced; older versions of PyTorch cannot tell."""
     return getattr(torch.compiler, 'is_exporting', lambda: False)()
 
 
@@ -84,7 +84,7 @@ def attend_sequence(query: Tensor, key: Tensor, value: Tensor, keep: Tensor | No
 
 
 def _as_bias(keep: Tensor, dtype: torch.dtype) -> Tensor:
-    """Give 0 for True and -inf for False.
+    """Return 0 for True and -inf for False.
 
     In float32 and bfloat16 by their bits, a quarter of the time of filling by a mask on a CPU: -inf is -1 shifted to
     the left by as many bits as the fraction has.

@@ -18,7 +18,7 @@ def without_autocast(x: Tensor) -> AbstractContextManager[None]:
 
 
 def halves_products(x: Tensor) -> bool:
-    """Tell whether products with a tensor on the CPU are computed in half precision: its own, or autocast's."""
+    """Return whether products with a tensor on the CPU are computed in half precision: its own, or autocast's."""
     if x.dtype in (torch.bfloat16, torch.float16):
         return True
     return torch.is_autocast_enabled('cpu') if RECENT else torch.is_autocast_cpu_enabled()

@@ -23,19 +23,19 @@ from mixmae_mm.utils.validation import check_each, check_number, check_positive,
 
 @MODELS.register_module()
 class MixingDataPreprocessor(BaseDataPreprocessor):
-    """Normalise a batch and, in training, group and mix it.
+    """Normalize a batch and, in training, group and mix it.
 
     In training `inputs` become `MixedImages`, outside training they stay plain images (B, C, H, W).
 
     Args:
-        mean: Mean of each channel, in the units of the pictures (0 to 255 for 8 bit). Its length is the number
+        mean: Mean of each channel, in the units of the images (0 to 255 for 8 bit). Its length is the number
             of channels.
         std: Standard deviation of each channel, likewise.
-        bgr_to_rgb: Reverse the channels first, for pictures read by OpenCV.
+        bgr_to_rgb: Reverse the channels first, for images read by OpenCV.
         num_sources: Images in a mixture, K. With 1, hidden cells show nobody: masking, as in MAE.
         cell_size: Side of a cell in pixels; for MixMAE the encoder's last stride, for MixedAE the patch.
-        hidden_ratio: Share of the leading source's cells that others hide; None for equal shares (see `split_cells`).
-        shares: Each source's part of the cells, in place of `hidden_ratio`; what remains of 1 shows nobody.
+        mask_ratio: Share of the leading source's cells that others hide; None for equal shares (see `split_cells`).
+        shares: Each source's part of the cells, in place of `mask_ratio`; what remains of 1 shows nobody.
         take_turns: Make K mixtures of each group, led by each source in turn, so that there are as many mixtures as
             images. Otherwise one mixture a group.
         shared_assignment: One map for the whole batch, as in the official MixMIM, rather than one a group.
@@ -54,7 +54,7 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         bgr_to_rgb: bool = False,
         num_sources: int = 2,
         cell_size: int = 32,
-        hidden_ratio: float | None = None,
+        mask_ratio: float | None = None,
         shares: Sequence[float] | None = None,
         take_turns: bool = True,
         shared_assignment: bool = True,
@@ -70,13 +70,13 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
             raise ValueError(f'mixing takes sources and cells of 1 pixel or more, got {num_sources} and {cell_size}')
         if not is_whole(block_size):
             raise ValueError(f'blocks that are mixed as one are of 1 cell or more a side, got block_size {block_size}')
-        _check_parts(num_sources, hidden_ratio, shares)
+        _check_parts(num_sources, mask_ratio, shares)
         self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
         self.bgr_to_rgb = bgr_to_rgb
         self.num_sources = num_sources
         self.cell_size = cell_size
-        self.hidden_ratio = hidden_ratio
+        self.mask_ratio = mask_ratio
         self.shares = shares
         self.take_turns = take_turns
         self.shared_assignment = shared_assignment
@@ -88,30 +88,30 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         `data['inputs']` is a tensor (B, C, H, W) or a list of (C, H, W); everything else is moved to the device as is.
 
         Raises:
-            ValueError: pictures of different sizes, of another number of channels, or that cannot be grouped or cut.
+            ValueError: images of different sizes, of another number of channels, or that cannot be grouped or cut.
         """
         data = self.cast_data(data)
-        images = self.normalise(_stack(data['inputs']))
+        images = self.normalize(_stack(data['inputs']))
         return {**data, 'inputs': self.mix(images) if training else images}
 
-    def normalise(self, images: Tensor) -> Tensor:
-        """Bring pictures (B, C, H, W) to zero mean and unit spread by the settings."""
+    def normalize(self, images: Tensor) -> Tensor:
+        """Bring images (B, C, H, W) to zero mean and unit spread by the settings."""
         if images.shape[1] != len(self.mean):
             raise ValueError(
-                f'pictures have {images.shape[1]} channels, but mean and std are for {len(self.mean)}: '
+                f'images have {images.shape[1]} channels, but mean and std are for {len(self.mean)}: '
                 f'load them with {len(self.mean)} channels or change mean and std'
             )
         return ((images.flip(1) if self.bgr_to_rgb else images) - self.mean) / self.std
 
-    def denormalise(self, images: Tensor) -> Tensor:
-        """Undo `normalise` for looking at: (..., C, H, W) -> uint8, RGB where there are three channels (`to_show`)."""
+    def denormalize(self, images: Tensor) -> Tensor:
+        """Undo `normalize` for looking at: (..., C, H, W) -> uint8, RGB where there are three channels (`to_show`)."""
         return to_show(images, self.mean, self.std)
 
     def mix(self, images: Tensor) -> MixedImages:
-        """Group and mix normalised images (B, C, H, W) by a freshly drawn assignment."""
+        """Group and mix normalized images (B, C, H, W) by a freshly drawn assignment."""
         sources = group_images(images, self.num_sources)
         grid = self._grid(tuple(images.shape[-2:]))
-        settings = self.num_sources, self.hidden_ratio, self.shares
+        settings = self.num_sources, self.mask_ratio, self.shares
         num_maps = 1 if self.shared_assignment else len(sources)
         blocks = grid[0] // self.block_size, grid[1] // self.block_size
         assignment = random_assignment(num_maps, blocks, *settings, device=images.device)
@@ -125,42 +125,42 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         return MixedImages(mix_images(sources, assignment), sources, assignment, shown)
 
     def _grid(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Tell the cells in pictures of `size` = (H, W)."""
+        """Tell the cells in images of `size` = (H, W)."""
         side = self.cell_size * self.block_size
         if size[0] % side or size[1] % side:
             blocks = '' if self.block_size == 1 else f' in blocks of {self.block_size} x {self.block_size}'
             setting = 'cell_size' if self.block_size == 1 else 'block_size'
             raise ValueError(
-                f'pictures of {size[0]} x {size[1]} pixels cannot be cut into cells of {self.cell_size} x '
+                f'images of {size[0]} x {size[1]} pixels cannot be cut into cells of {self.cell_size} x '
                 f'{self.cell_size}{blocks}: make their sides multiples of {side}, or change {setting}'
             )
         return size[0] // self.cell_size, size[1] // self.cell_size
 
 
-def _check_parts(num_sources: int, hidden_ratio: float | None, shares: Sequence[float] | None) -> None:
-    """See that what says how the cells are split can do so.
+def _check_parts(num_sources: int, mask_ratio: float | None, shares: Sequence[float] | None) -> None:
+    """Check that what says how the cells are split can do so.
 
     Raises:
         ValueError: it is no numbers, says nothing of one source, or says it twice.
     """
-    if hidden_ratio is not None:
-        check_number(hidden_ratio=hidden_ratio)
+    if mask_ratio is not None:
+        check_number(mask_ratio=mask_ratio)
     if shares is not None:
         check_each(check_number, shares=shares)
-    if num_sources == 1 and not hidden_ratio and shares is None:
-        raise ValueError('one source leaves nothing to reconstruct: set hidden_ratio, or num_sources to 2 or more')
-    if hidden_ratio and shares is not None:
-        raise ValueError(f'hidden_ratio {hidden_ratio} and shares {tuple(shares)} say the same: set one of them')
+    if num_sources == 1 and not mask_ratio and shares is None:
+        raise ValueError('one source leaves nothing to reconstruct: set mask_ratio, or num_sources to 2 or more')
+    if mask_ratio and shares is not None:
+        raise ValueError(f'mask_ratio {mask_ratio} and shares {tuple(shares)} say the same: set one of them')
 
 
 def _stack(images: Tensor | Sequence[Tensor]) -> Tensor:
-    """Make one tensor (B, C, H, W) of a loader's pictures."""
+    """Make one tensor (B, C, H, W) of a loader's images."""
     if isinstance(images, Tensor):
         return images
     shapes = {tuple(image.shape) for image in images}
     if len(shapes) > 1:
         raise ValueError(
-            f'pictures of one batch differ in shape (C, H, W): {sorted(shapes)}; bring them to one size and one number '
+            f'images of one batch differ in shape (C, H, W): {sorted(shapes)}; bring them to one size and one number '
             'of channels in the pipeline'
         )
     return torch.stack(list(images))

@@ -32,7 +32,7 @@ def top_keys(logits: Tensor, num_keys: int) -> Tensor:
 
 
 def _is_plain_cpu(x: Tensor) -> bool:
-    """Tell whether NumPy may compute here: on the CPU, and nobody is recording PyTorch's operations."""
+    """Return whether NumPy may compute here: on the CPU, and nobody is recording PyTorch's operations."""
     return x.device.type == 'cpu' and not (torch.compiler.is_compiling() or torch.jit.is_tracing())
 
 
@@ -105,7 +105,7 @@ class _AttendOwn(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor | None, of_weights: None) -> tuple[Tensor | None, ...]:
-        """Give the gradients of query, key and value, of those that want one."""
+        """Return the gradients of query, key and value, of those that want one."""
         if grad is None:
             return None, None, None, None
         (query, key, value, weights), wanted = ctx.saved_tensors, ctx.needs_input_grad

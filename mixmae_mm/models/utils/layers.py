@@ -72,7 +72,7 @@ class GeluLinear(torch.autograd.Function):
 
 
 def is_plain(layer: nn.Module, kind: type[nn.Module]) -> bool:
-    """Tell whether a layer is ours: nobody put another there (LoRA, say), hooks, parametrisations, or a `forward`."""
+    """Return whether a layer is ours: nobody put another there (LoRA, say), hooks, parametrisations, or a `forward`."""
     hooks = layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks
     return type(layer) is kind and not any(hooks) and 'forward' not in vars(layer)
 
@@ -94,7 +94,7 @@ class Mlp(nn.Module):
         return GeluLinear.apply(hidden, self.fc2.weight.to(hidden.dtype), self.fc2.bias.to(hidden.dtype))
 
     def _is_plain(self) -> bool:
-        """Tell whether both layers that would not be called are ours."""
+        """Return whether both layers that would not be called are ours."""
         return is_plain(self.act, nn.GELU) and is_plain(self.fc2, nn.Linear) and self.fc2.bias is not None
 
 
@@ -139,11 +139,11 @@ class PatchEmbed(nn.Module):
         """Embed images (B, C, H, W) as tokens on their grid, (B, h, w, dims).
 
         Raises:
-            ValueError: pictures of other channels.
+            ValueError: images of other channels.
         """
         if images.shape[1] != self.proj.in_channels:
             raise ValueError(
-                f'pictures have {images.shape[1]} channels, and the encoder is for {self.proj.in_channels}: set '
+                f'images have {images.shape[1]} channels, and the encoder is for {self.proj.in_channels}: set '
                 'in_channels of the backbone'
             )
         if images.device.type == 'cpu' and halves_products(images) and _cuts_patches(self.proj):
@@ -160,16 +160,16 @@ class PatchEmbed(nn.Module):
 
 
 def _cuts_patches(proj: nn.Module) -> bool:
-    """Tell whether a projection is the convolution that we made, each of whose outputs sees a patch of its own."""
+    """Return whether a projection is the convolution that we made, each of whose outputs sees a patch of its own."""
     if not is_plain(proj, nn.Conv2d):
         return False
     return proj.kernel_size == proj.stride and proj.padding == (0, 0) and proj.dilation == (1, 1) and proj.groups == 1
 
 
 class PatchMerging(nn.Module):
-    """Halve the grid: put 2 x 2 neighbouring tokens side by side, LayerNorm, and reduce 4 C to 2 C channels.
+    """Halve the grid: put 2 x 2 neighboring tokens side by side, LayerNorm, and reduce 4 C to 2 C channels.
 
-    The neighbours' order is timm's: (row, column) = (0, 0), (1, 0), (0, 1), (1, 1).
+    The neighbors' order is timm's: (row, column) = (0, 0), (1, 0), (0, 1), (1, 1).
     """
 
     def __init__(self, dims: int) -> None:
@@ -184,7 +184,7 @@ class PatchMerging(nn.Module):
 
 
 def init_linear_layers(module: nn.Module) -> None:
-    """Initialise every linear layer below as the official MixMIM does: Xavier-uniform weights, zero biases."""
+    """Initialize every linear layer below as the official MixMIM does: Xavier-uniform weights, zero biases."""
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
             nn.init.xavier_uniform_(layer.weight)

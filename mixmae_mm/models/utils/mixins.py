@@ -34,7 +34,7 @@ class KeepsSettings:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Give the arguments by name, without those left at their defaults."""
+        """Return the arguments by name, without those left at their defaults."""
         args, kwargs = self.__dict__['_built_with']
         return inspect.signature(type(self)).bind_partial(*args).arguments | kwargs
 
@@ -70,7 +70,7 @@ def keep_grid(module: nn.Module, table: str, grid: Size) -> None:
 
 
 def fit_stored_table(state_dict: dict[str, Tensor], name: str, grid: Size, extra: int = 0) -> dict[str, Fitted]:
-    """Stretch the table `name` among stored weights, if it is there, to a model's grid.
+    """Resize the table `name` among stored weights, if it is there, to a model's grid.
 
     Raises:
         ValueError: its length fits neither the sides that are stored with it, nor the grid, nor a square.
@@ -103,7 +103,7 @@ def known_grid(weights: Mapping[str, Tensor], name: str, extra: int = 0) -> Size
 
 
 def fit_stored_biases(state_dict: dict[str, Tensor], prefix: str, window: Size) -> dict[str, Fitted]:
-    """Stretch the bias table of a window attention, if it is there, to a model's window, whose index it gets.
+    """Resize the bias table of a window attention, if it is there, to a model's window, whose index it gets.
 
     Raises:
         ValueError: it is neither of the stored index's window, nor of the model's, nor of a square one.

@@ -1,12 +1,12 @@
-"""Where pictures end in a batch: hosts fill smaller ones up, and do not tell the encoder.
+"""Where images end in a batch: hosts fill smaller ones up, and do not tell the encoder.
 
-What no token of a picture may see, no feature of it can depend on: so a picture's features are the same, alone or
+What no token of an image may see, no feature of it can depend on: so an image's features are the same, alone or
 padded. Padding lies at the bottom and at the right, as mmdet and mmseg put it.
 
 Sizes in a batch are one (H, W) for all images, or int64 (B, 2) on their device: reading them from there would make the
 host wait for everything that a GPU has still to do.
 
-Letters: B pictures, C channels, H x W pixels, h x w tokens.
+Letters: B images, C channels, H x W pixels, h x w tokens.
 """
 
 import torch
@@ -16,17 +16,17 @@ from mixmae_mm.models.utils.pos_embed import fill_up, resize_table
 from mixmae_mm.structures import Size
 
 PADDING = -1
-"""The label of tokens that belong to no picture."""
+"""The label of tokens that belong to no image."""
 SHARPNESS = -0.75
 """The free number of bicubic interpolation, as PyTorch has it."""
 
 
-def find_pictures(images: Tensor, pad_value: float | None) -> Size | Tensor:
-    """Measure the pictures in a batch: the height and width of each, or of all at once.
+def find_images(images: Tensor, pad_value: float | None) -> Size | Tensor:
+    """Measure the images in a batch: the height and width of each, or of all at once.
 
     Args:
         images: (B, C, H, W).
-        pad_value: What padding has in all channels; a picture of nothing else is taken for a whole one. None where
+        pad_value: What padding has in all channels; an image of nothing else is taken for a whole one. None where
             nothing is padded.
     """
     whole = tuple(images.shape[-2:])
@@ -46,54 +46,54 @@ def _length(shown: Tensor) -> Tensor:
 
 
 def inside(sizes: Size | Tensor, grid: Size, device: torch.device) -> Tensor:
-    """Tell which places of a grid pictures of these sizes take: bool (B or 1, h, w)."""
+    """Tell which places of a grid images of these sizes take: bool (B or 1, h, w)."""
     heights, widths = (x[:, None] for x in sizes.unbind(dim=1)) if isinstance(sizes, Tensor) else sizes
     rows, columns = (torch.arange(side, device=device)[None] for side in grid)
     return (rows < heights)[:, :, None] & (columns < widths)[:, None]
 
 
 def blank_pixels(images: Tensor, sizes: Size | Tensor) -> Tensor:
-    """Set pixels outside the pictures to 0, as if each had been padded by the encoder itself: (B, C, H, W)."""
+    """Set pixels outside the images to 0, as if each had been padded by the encoder itself: (B, C, H, W)."""
     canvas = tuple(images.shape[-2:])
     if not isinstance(sizes, Tensor) and sizes == canvas:
         return images
     return images.where(inside(sizes, canvas, images.device)[:, None], 0)
 
 
-def picture_labels(sizes: Size | Tensor, grid: Size, device: torch.device) -> Tensor | None:
-    """Label the tokens of pictures with 0 and others with `PADDING`: int64 (B or 1, h, w), None if all are 0."""
+def image_labels(sizes: Size | Tensor, grid: Size, device: torch.device) -> Tensor | None:
+    """Label the tokens of images with 0 and others with `PADDING`: int64 (B or 1, h, w), None if all are 0."""
     if not isinstance(sizes, Tensor) and sizes == grid:
         return None
     return torch.where(inside(sizes, grid, device), 0, PADDING)
 
 
 def blank_tokens(x: Tensor, labels: Tensor | None) -> Tensor:
-    """Set tokens that belong to no picture to 0: (B, h, w, C)."""
+    """Set tokens that belong to no image to 0: (B, h, w, C)."""
     return x if labels is None else x.masked_fill((labels == PADDING)[..., None], 0)
 
 
 def count_tokens(sizes: Size | Tensor, patch_size: int) -> Size | Tensor:
-    """Count the patches that pictures take, those included of which they take a part."""
+    """Count the patches that images take, those included of which they take a part."""
     if isinstance(sizes, Tensor):
         return -(-sizes // patch_size)
     return -(-sizes[0] // patch_size), -(-sizes[1] // patch_size)
 
 
 def place_table(table: Tensor, grid: Size, sizes: Size | Tensor, canvas: Size) -> Tensor:
-    """Stretch a table of absolute positions (1, h * w, C) to the size of each picture, bicubic: (B or 1, H, W, C).
+    """Resize a table of absolute positions (1, h * w, C) to the size of each image, bicubic: (B or 1, H, W, C).
 
-    It is 0 where the canvas (H, W) goes beyond the picture. For sizes on the device this is `resize_table` written out.
+    It is 0 where the canvas (H, W) goes beyond the image. For sizes on the device this is `resize_table` written out.
     """
     if not isinstance(sizes, Tensor):
         return fill_up(resize_table(table, grid, sizes).unflatten(1, sizes), canvas)
     maps = table.float().unflatten(1, grid).expand(len(sizes), -1, -1, -1)
     for dim, new_sides in enumerate(sizes.unbind(dim=1), start=1):
-        maps = _stretch(maps, dim, new_sides, canvas[dim - 1])
+        maps = _resize(maps, dim, new_sides, canvas[dim - 1])
     return maps.where(inside(sizes, canvas, table.device)[..., None], 0).to(table.dtype)
 
 
-def _stretch(maps: Tensor, dim: int, new_sides: Tensor, length: int) -> Tensor:
-    """Stretch one side of maps (B, h, w, C) to `new_sides` (B,), and give `length` places of each."""
+def _resize(maps: Tensor, dim: int, new_sides: Tensor, length: int) -> Tensor:
+    """Resize one side of maps (B, h, w, C) to `new_sides` (B,), and give `length` places of each."""
     side = maps.shape[dim]
     places = (torch.arange(length, device=maps.device) + 0.5) * (side / new_sides[:, None]) - 0.5
     first, shape = places.floor(), [len(maps), 1, 1, 1]
@@ -106,7 +106,7 @@ def _stretch(maps: Tensor, dim: int, new_sides: Tensor, length: int) -> Tensor:
 
 
 def _cubic(t: Tensor) -> tuple[Tensor, ...]:
-    """Weigh the four neighbours of a place that lies t after the second: cubic convolution (Keys 1981)."""
+    """Weigh the four neighbors of a place that lies t after the second: cubic convolution (Keys 1981)."""
     a = SHARPNESS
     near = [((a + 2) * x - (a + 3)) * x * x + 1 for x in (t, 1 - t)]
     far = [((a * x - 5 * a) * x + 8 * a) * x - 4 * a for x in (t + 1, 2 - t)]

@@ -1,6 +1,6 @@
-"""Tables of positions: absolute sin-cos tables, relative bias tables, and how both are stretched to other sizes.
+"""Tables of positions: absolute sin-cos tables, relative bias tables, and how both are resized to other sizes.
 
-Tables are always stretched (bicubic), never made anew, since trained weights go with the table they were trained with:
+Tables are always resized (bicubic), never made anew, since trained weights go with the table they were trained with:
 for 56 -> 96 the two differ by up to 2.
 """
 
@@ -53,7 +53,7 @@ def token_table(grid: Size, dims: int, extra: int) -> Tensor:
 
 
 def resize_table(table: Tensor, grid: Size, new_grid: Size, extra: int = 0) -> Tensor:
-    """Stretch a table of absolute positions, bicubic: (1, extra + h * w, C) -> (1, extra + new_h * new_w, C).
+    """Resize a table of absolute positions, bicubic: (1, extra + h * w, C) -> (1, extra + new_h * new_w, C).
 
     The first `extra` rows are of tokens without a place, such as CLS, and stay.
     """
@@ -69,7 +69,7 @@ def fill_up(table: Tensor, grid: Size) -> Tensor:
 
 
 def resize_relative_table(table: Tensor, window: Size, new_window: Size) -> Tensor:
-    """Stretch a table of relative biases, bicubic: ((2 h - 1) * (2 w - 1), heads) to that of another window."""
+    """Resize a table of relative biases, bicubic: ((2 h - 1) * (2 w - 1), heads) to that of another window."""
     if window == new_window:
         return table
     offsets, new_offsets = ((2 * size[0] - 1, 2 * size[1] - 1) for size in (window, new_window))
@@ -83,11 +83,11 @@ def _bicubic(maps: Tensor, size: Size) -> Tensor:
 
 
 def told_grid(table: Tensor) -> Size | None:
-    """Return the sides that a sin-cos table (1, N, C) says itself, stretched or lightly trained too; None for others.
+    """Return the sides that a sin-cos table (1, N, C) says itself, resized or lightly trained too; None for others.
 
     The first half of its channels tells the column only and the second the row only, or, as mmpretrain has it, the
     other way round; the mean of the squares is 1 / 2. Only the right sides lay it out like that, but for tables that
-    were stretched from a single row or column.
+    were resized from a single row or column.
     """
     entries, halves = table.shape[1], table[0].float().chunk(2, dim=1)
     if table.shape[2] % 4 or not 0.25 < table.float().square().mean() < 0.75:

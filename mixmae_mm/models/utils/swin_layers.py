@@ -57,7 +57,7 @@ class WindowAttention(FitsStored, nn.Module):
         return self.proj(seen)
 
     def bias_of(self, size: Size) -> Tensor:
-        """Give the bias of each pair of tokens of a window of this size: (heads, T, T)."""
+        """Return the bias of each pair of tokens of a window of this size: (heads, T, T)."""
         index = self.relative_position_index
         if size != self.window:
             index = relative_index(size, self.window, index.device)
@@ -127,7 +127,7 @@ class SwinStage(nn.Module):
 
         Args:
             x: Tokens.
-            labels: The picture that each belongs to, int64 (B or 1, h, w): tokens see only their like. None where all
+            labels: The image that each belongs to, int64 (B or 1, h, w): tokens see only their like. None where all
                 may see each other.
             in_runs: Sort tokens by labels that the batch shares (see `prefers_runs`).
         """
@@ -145,9 +145,9 @@ class SwinStage(nn.Module):
 
 
 def _sorted_once(plans: Sequence[Windows]) -> Windows | None:
-    """Give the plan by which tokens can be sorted once for a whole stage, if there is one.
+    """Return the plan by which tokens can be sorted once for a whole stage, if there is one.
 
-    Windows that are filled up are sorted in each block: what fills them up would go through the perceptrons too.
+    Windows that are filled up are sorted in each block: what fills them up would go through the MLPs too.
     """
     alone = len(plans) == 1 and bool(plans[0].runs) and not any(plans[0].padding)
     return plans[0] if alone else None

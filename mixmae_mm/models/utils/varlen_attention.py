@@ -1,4 +1,4 @@
-"""Attention among tokens that are sorted by the picture they belong to: what a map would hide is never computed.
+"""Attention among tokens that are sorted by the image they belong to: what a map would hide is never computed.
 
 A run is a number of such tokens, one beside the other.
 
@@ -15,7 +15,7 @@ from mixmae_mm.models.utils.autocast import without_autocast
 
 
 def prefers_runs(x: Tensor, training: bool) -> bool:
-    """Tell whether to sort tokens for `attend_runs`: in training on a CPU, where it takes half the time.
+    """Return whether to sort tokens for `attend_runs`: in training on a CPU, where it takes half the time.
 
     Elsewhere many small products, whose sizes change with each assignment, would not pay; nor do they compile well.
     """
@@ -68,7 +68,7 @@ class _AttendRuns(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor | None, *of_kept: None) -> tuple[Tensor | None, Tensor | None, None]:
-        """Give the gradients of projected tokens and bias, of those that want one."""
+        """Return the gradients of projected tokens and bias, of those that want one."""
         if grad is None:
             return None, None, None
         with without_autocast(grad):
@@ -82,7 +82,7 @@ def _gradients(
     bias: tuple[torch.Size, torch.dtype],
     wanted: Sequence[bool],
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Give the gradients of projected tokens, and of a bias of this shape and type, from what each run has kept.
+    """Return the gradients of projected tokens, and of a bias of this shape and type, from what each run has kept.
 
     `wanted` tells which of the two are asked for.
     """

@@ -1,4 +1,4 @@
-"""What a plain ViT's patches may see in large pictures and padded batches: windows, and pictures without padding.
+"""What a plain ViT's patches may see in large images and padded batches: windows, and images without padding.
 
 Letters: B images, h x w = N patches, C channels, S heads, T patches in a window.
 """
@@ -42,7 +42,7 @@ def plan_blocks(
     Args:
         depth: Number of blocks.
         grid: Patches (h, w) of the batch.
-        padding: Labels of the patches, `PADDING` where no picture is, (B or 1, h, w); None where all is picture.
+        padding: Labels of the patches, `PADDING` where no image is, (B or 1, h, w); None where all is image.
         windowed: The blocks that look inside windows.
         window: Patches (h, w) of a window; where the grid is smaller, the whole side.
         extra: Tokens before the patches, which all see and which see all.

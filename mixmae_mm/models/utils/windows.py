@@ -44,7 +44,7 @@ class Windows:
         return -self.grid[0] % self.size[0], -self.grid[1] % self.size[1]
 
     def from_inside(self) -> 'Windows':
-        """Give the same for maps that come cut already and are to stay so: `cut` and `join` then change nothing."""
+        """Return the same for maps that come cut already and are to stay so: `cut` and `join` then change nothing."""
         return replace(self, inside=True)
 
     def cut(self, x: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ class Rearrange(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
-        """Give the tokens at `order`, int64 (N,)."""
+        """Return the tokens at `order`, int64 (N,)."""
         return x.index_select(1, order)
 
     @staticmethod
@@ -106,7 +106,7 @@ def plan_windows(
     Args:
         grid: Tokens (h, w) of the stage's map.
         window: The window that the stage was built with; where the grid is smaller, one window takes the whole side.
-        labels: The picture that each token belongs to, int64 (B or 1, h, w): tokens see only their like. None where all
+        labels: The image that each token belongs to, int64 (B or 1, h, w): tokens see only their like. None where all
             tokens of the map may see each other.
         device: Where the map lives.
         in_runs: Sort the tokens of each window by their labels, where the batch shares them, rather than say for each

@@ -8,7 +8,7 @@ import yaml
 from mmengine.fileio import get
 
 from mixmae_mm.utils.safe_io.allow_list import read_plain_pickle
-from mixmae_mm.utils.safe_io.weights_file import UNREADABLE
+from mixmae_mm.utils.safe_io.weights_file import CORRUPT
 
 
 def read_plain_annotations(module: ModuleType) -> None:
@@ -33,7 +33,7 @@ def _parse(content: bytes, kind: str, called: str) -> object:
     """
     try:
         return yaml.safe_load(content) if kind.startswith('y') else read_plain_pickle(io.BytesIO(content))
-    except (*UNREADABLE, yaml.YAMLError, ImportError) as error:
+    except (*CORRUPT, yaml.YAMLError, ImportError) as error:
         raise ValueError(
             f'{called} cannot be read as annotations without running code: {error}. Store them as JSON'
         ) from error

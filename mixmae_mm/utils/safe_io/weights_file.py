@@ -21,7 +21,7 @@ from mixmae_mm.utils.safe_io.pickled_names import describe_demands
 CONTAINERS = ('state_dict', 'model', 'module')
 """Where weights stand in files that hold more: mmengine's, those of MixMIM, MAE and DeiT, DeepSpeed's."""
 
-UNREADABLE = (
+CORRUPT = (
     UnpicklingError, EOFError, RuntimeError, ValueError, LookupError, AttributeError, TypeError, AssertionError,
     MemoryError, OverflowError, SafetensorError, zipfile.BadZipFile, struct.error,
 )  # fmt: skip
@@ -115,7 +115,7 @@ def _try(read: Callable[[], object], called: str, file: str | BinaryIO | None = 
     """
     try:
         return read()
-    except UNREADABLE as error:
+    except CORRUPT as error:
         raise ValueError(
             f'{called} cannot be read as weights without running code: {explain(error, file)}. It is no checkpoint, '
             'was cut off, or holds pickled objects; if it is a checkpoint that you trust, have the program that wrote '

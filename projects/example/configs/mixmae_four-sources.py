@@ -1,4 +1,4 @@
-"""A variant: the micro MixMAE with four pictures in a mixture."""
+"""A variant: the micro MixMAE with four images in a mixture."""
 
 _base_ = 'mixmae_mm::mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px.py'
 

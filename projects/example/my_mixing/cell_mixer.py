@@ -1,6 +1,6 @@
 """A backbone in one file: MLP-Mixer at the stride of the cells.
 
-Letters: B pictures, C channels, H x W pixels, N tokens, h x w of them in a picture.
+Letters: B images, C channels, H x W pixels, N tokens, h x w of them in an image.
 """
 
 from mmengine.model import BaseModule
@@ -35,7 +35,7 @@ class CellMixer(BaseModule):
     It takes no assignment: set `masked_attention=False`.
 
     Args:
-        img_size: Side of the pictures; a mixer takes one size only.
+        img_size: Side of the images; a mixer takes one size only.
         cell_size: Side of a cell, and of a patch.
         embed_dims: Channels.
         depth: Number of blocks.
@@ -51,7 +51,7 @@ class CellMixer(BaseModule):
         self.norm = nn.LayerNorm(embed_dims)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Encode pictures (B, 3, H, W): a tuple of one map (B, C, h, w)."""
+        """Encode images (B, 3, H, W): a tuple of one map (B, C, h, w)."""
         embedded = self.patch_embed(images)
         x = embedded.flatten(2).transpose(1, 2)
         for block in self.blocks:

@@ -84,7 +84,7 @@ def test_sizes_in_json_are_those_of_the_images(tmp_path, noted, fits):
 class Skipping(BaseDataset):
     """As ours, which count what cannot be read while they read it."""
 
-    unreadable = ()
+    corrupt = ()
 
     def load_data_list(self):
         return [dict(img_path='gone.png')]

@@ -55,7 +55,7 @@ def break_file(path):
 
 
 def loader(folder, batch_size, **settings):
-    pipeline = [dict(type='mixmae_mm.LoadPicture'), dict(type='mmpretrain.PackInputs')]
+    pipeline = [dict(type='mixmae_mm.LoadImage'), dict(type='mmpretrain.PackInputs')]
     dataset = dict(type='mmpretrain.CustomDataset', data_root=str(folder), pipeline=pipeline)
     dataset |= settings.pop('dataset', {})
     own = dict(
@@ -85,7 +85,7 @@ def run(tmp_path, folder):
                 train_cfg=dict(by_epoch=True, max_epochs=1),
                 val_cfg=dict(),
                 optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.0)),
-                default_hooks=dict(checkpoint=None, unreadable=dict(type='mixmae_mm.UnreadableListHook')),
+                default_hooks=dict(checkpoint=None, corrupt=dict(type='mixmae_mm.CorruptImagesHook')),
                 log_level='WARNING',
             )
         )
@@ -99,7 +99,7 @@ def run(tmp_path, folder):
 
 
 def listed(tmp_path):
-    return [line.split('\t')[0] for line in (tmp_path / 'work/unreadable.txt').read_text().splitlines()]
+    return [line.split('\t')[0] for line in (tmp_path / 'work/corrupt.txt').read_text().splitlines()]
 
 
 def metrics(runner):
@@ -109,7 +109,7 @@ def metrics(runner):
 def test_validation_without_broken_images(run, tmp_path):
     runner = run()
     assert metrics(runner) == {'accuracy/top1': 100 * 7 / 8}
-    assert not (tmp_path / 'work/unreadable.txt').exists()
+    assert not (tmp_path / 'work/corrupt.txt').exists()
 
 
 @pytest.mark.parametrize(
@@ -151,10 +151,10 @@ def test_too_many_broken_images(run, folder):
         write(folder / f'no/new{number}.png', 0)
         if number < 11:
             break_file(folder / f'no/new{number}.png')
-    with pytest.raises(ValueError, match=r'11 of 38 pictures of .* \(28.9%\) cannot be read') as error:
+    with pytest.raises(ValueError, match=r'11 of 38 images of .* \(28.9%\) cannot be read') as error:
         run()
-    assert 'unreadable.txt' in str(error.value)
-    assert 'max_unreadable' not in str(error.value)  # which mmpretrain's dataset does not have
+    assert 'corrupt.txt' in str(error.value)
+    assert 'max_corrupt' not in str(error.value)  # which mmpretrain's dataset does not have
 
 
 @TRANSFORMS.register_module()
@@ -167,7 +167,7 @@ class RaiseKeyError(BaseTransform):
 
 @pytest.mark.parametrize('split', ['train', 'val'])
 def test_what_is_no_fault_of_a_file_ends_the_run(run, split):
-    pipeline = [dict(type='mixmae_mm.LoadPicture'), dict(type='RaiseKeyError'), dict(type='mmpretrain.PackInputs')]
+    pipeline = [dict(type='mixmae_mm.LoadImage'), dict(type='RaiseKeyError'), dict(type='mmpretrain.PackInputs')]
     with pytest.raises(KeyError, match='of the pipeline'):
         run(**{split: dict(dataset=dict(pipeline=pipeline))})
 
@@ -175,7 +175,7 @@ def test_what_is_no_fault_of_a_file_ends_the_run(run, split):
 EMPTY = {
     'extensions': (dict(dataset=dict(extensions=['.jpg'])), ["extensions=('.jpg',)", '8 files (8 .png)']),
     'filter': (dict(dataset=dict(indices=0)), ['none of 8 images is left by indices=0']),
-    'batch': (dict(batch_size=9, drop_last=True), ['8 pictures', 'batch of 9', 'batch_size=...']),
+    'batch': (dict(batch_size=9, drop_last=True), ['8 images', 'batch of 9', 'batch_size=...']),
     'single last one': (dict(batch_size=7), ['the last batch is a single image', 'drop_last=True']),
     'single ones': (dict(batch_size=1), ['batches are of a single image', 'batch_size']),
     'files': (dict(dataset=dict(data_prefix='other', ann_file='list.txt')), ['none of the 2 files', 'data_prefix']),
@@ -191,7 +191,7 @@ def test_loaders_that_give_nothing_are_refused(run, folder, case, split):
     if split == 'val' and case.startswith('single'):
         run(val=settings, start=False)  # batch norm takes any batch there
         return
-    with pytest.raises(ValueError, match=f'^({split}_dataloader|8 pictures|the last batch|batches are)') as error:
+    with pytest.raises(ValueError, match=f'^({split}_dataloader|8 images|the last batch|batches are)') as error:
         run(**{split: settings}, start=False)
     assert all(word in str(error.value) for word in words), error.value
 

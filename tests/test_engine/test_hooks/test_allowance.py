@@ -1,7 +1,7 @@
 import pytest
 
 from mixmae_mm.engine.hooks import time_budget
-from mixmae_mm.engine.hooks.time_budget import Allowance
+from mixmae_mm.engine.hooks.time_budget import TimeBudget
 
 
 class Clock:
@@ -24,7 +24,7 @@ def clock(monkeypatch):
 
 
 def test_rounds_space_themselves_out_to_their_share(clock):
-    granted, given = [], Allowance(0.03)
+    granted, given = [], TimeBudget(0.03)
     for epoch in range(1, 41):
         clock.wait(10)
         if given.affords_another():
@@ -38,7 +38,7 @@ def test_rounds_space_themselves_out_to_their_share(clock):
 
 
 def test_the_first_round_is_always_granted_and_cheap_ones_always(clock):
-    given = Allowance(0.03)
+    given = TimeBudget(0.03)
     for _ in range(20):
         assert given.affords_another()
         with given.spending():
@@ -49,7 +49,7 @@ def test_the_first_round_is_always_granted_and_cheap_ones_always(clock):
 
 
 def test_what_is_prepared_once_is_spent_but_not_expected_again(clock):
-    given = Allowance(0.1)
+    given = TimeBudget(0.1)
     with given.preparing():
         clock.wait(5)
     with given.spending():
@@ -68,7 +68,7 @@ def failing_round(given, clock):
 
 
 def test_a_round_that_fails_counts(clock):
-    given = Allowance(0.5)
+    given = TimeBudget(0.5)
     with pytest.raises(OSError, match='full'):
         failing_round(given, clock)
     assert (given.spent, given.last, given.rounds) == (3, 3, 1)

@@ -109,7 +109,7 @@ def test_after_training_a_copy_has_weights_of_its_own():
     assert copy.encode(images).maps[0].abs().max() == 0
 
 
-def test_padded_pictures_are_refused():
+def test_padded_images_are_refused():
     backbone = nn.Linear(1, 1)
     backbone.pad_value = -1000.0
     with pytest.raises(ValueError, match='pad_value .here -1000.0. measures'):

@@ -58,7 +58,7 @@ def screen(written):
 
 
 def train_by_hand(hook, clock, runner, steps=((1.0, 3.0), (2.0, 2.0))):
-    """Go through iterations of given seconds of waiting and working, 8 pictures each; 5 s of saving after each."""
+    """Go through iterations of given seconds of waiting and working, 8 images each; 5 s of saving after each."""
     hook.before_run(runner)
     hook.before_train(runner)
     hook.before_train_epoch(runner)
@@ -81,7 +81,7 @@ def test_numbers_are_of_all_ranks_and_of_all_the_time(clock):
     runner = fake_runner('numbers')
     train_by_hand(ProgressHook(), clock, runner)
     scalars = runner.message_hub.log_scalars
-    assert scalars['train/pictures_per_second'].data[0].tolist() == [4 * 8 / 4, 2 * 4 * 8 / 8]
+    assert scalars['train/images_per_second'].data[0].tolist() == [4 * 8 / 4, 2 * 4 * 8 / 8]
     assert scalars['train/data_wait'].data[0].tolist() == [1 / 4, 3 / 8]
 
 
@@ -91,7 +91,7 @@ def test_line_tells_where_the_run_is_and_when_it_ends(clock):
     train_by_hand(hook, clock, fake_runner('line', iter=6))
     (line,) = [line for line in screen(hook.line.console.file.getvalue()) if line]
     assert line.split(maxsplit=1)[1].strip() == (
-        'epoch 3/5  iter 8/10  eta 0:00:08  loss 7.5000  8.0 pictures/s  data wait 38%'
+        'epoch 3/5  iter 8/10  eta 0:00:08  loss 7.5000  8.0 images/s  data wait 38%'
     )
     hook.after_run(None)
     assert not any(screen(hook.line.console.file.getvalue()))
@@ -117,7 +117,7 @@ def test_nothing_is_drawn_by_other_ranks_or_without_a_terminal(clock, rank, cons
     assert console.file.getvalue() == ''
 
 
-def test_a_colour_setting_does_not_make_a_log_file_a_terminal(monkeypatch):
+def test_a_color_setting_does_not_make_a_log_file_a_terminal(monkeypatch):
     monkeypatch.setenv('FORCE_COLOR', '1')
     monkeypatch.setattr('sys.stdout', io.StringIO())
     assert not ProgressHook().line.console.is_terminal
@@ -174,9 +174,9 @@ def test_log_lines_carry_the_numbers_without_a_terminal(tmp_path):
     console = Console(file=io.StringIO())
     runner, log, _ = trained(tmp_path, console)
     assert console.file.getvalue() == ''
-    found = [re.search(r'pictures_per_second: ([\d.]+)  data_wait: ([\d.]+)', line) for line in log]
+    found = [re.search(r'images_per_second: ([\d.]+)  data_wait: ([\d.]+)', line) for line in log]
     numbers = [(float(match[1]), float(match[2])) for match in found if match]
     assert len(numbers) == 23  # of 24 log lines: the first has no iteration before it
     scalars = runner.message_hub.log_scalars
-    assert numbers[-1][0] == pytest.approx(scalars['train/pictures_per_second'].data[0][-2], abs=1e-3)
+    assert numbers[-1][0] == pytest.approx(scalars['train/images_per_second'].data[0][-2], abs=1e-3)
     assert all(0 <= wait <= 1 for _, wait in numbers)

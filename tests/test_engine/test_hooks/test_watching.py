@@ -7,14 +7,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from five_bands import READING, colour_of, with_five_bands, write_five_bands
+from five_bands import READING, color_of, with_five_bands, write_five_bands
 from mmengine.registry import DATA_SAMPLERS, MODEL_WRAPPERS
 from mmengine.runner import EpochBasedTrainLoop
 from tiny_mixmae import tiny_mixedae, tiny_model
 from torch import nn
 from torch.utils.data import BatchSampler, DataLoader
 from training_toys import TRAINED, last_checkpoint, run_until, trained_alike
-from watched_training import ListBackend, make_pictures, watched_config
+from watched_training import ListBackend, make_images, watched_config
 
 from mixmae_mm.engine.hooks import OnlineEvaluationHook, ReconstructionHook
 from mixmae_mm.visualization.image_grid import panel_place
@@ -45,8 +45,8 @@ def test_a_watched_run_ends_as_one_that_nobody_watches(tmp_path, shown, method):
     settings = dict(method=tiny_mixedae) if method == 'mixedae' else {}
     plain = train(tmp_path / 'plain', **settings)
     assert not shown
-    make_pictures(tmp_path / 'labelled')
-    hooks = DRAWING, MEASURING, dict(MEASURING, data_root=str(tmp_path / 'labelled'))
+    make_images(tmp_path / 'labeled')
+    hooks = DRAWING, MEASURING, dict(MEASURING, data_root=str(tmp_path / 'labeled'))
     watched = train(tmp_path / 'watched', *hooks, **settings)
     assert trained_alike(plain, watched) == ALIKE
     assert [step for name, _, step in shown if name == 'reconstructions'] == [2, 4, 6, 8]
@@ -73,15 +73,15 @@ def test_the_same_mixtures_are_drawn_each_time_and_come_out_differently(tmp_path
 @pytest.mark.parametrize('method', [tiny_model, tiny_mixedae])
 @pytest.mark.parametrize('named', [False, True])
 def test_of_bands_the_first_three_are_drawn(tmp_path, shown, method, named):
-    files = write_five_bands(tmp_path / 'pictures', 16)
-    hook = dict(DRAWING, pictures=str(tmp_path / 'pictures')) if named else DRAWING
+    files = write_five_bands(tmp_path / 'images', 16)
+    hook = dict(DRAWING, images=str(tmp_path / 'images')) if named else DRAWING
     config = watched_config(tmp_path, hook, method=functools.partial(with_five_bands, method), length=1)
-    config.train_dataloader.dataset.update(endings=['.npy'])
+    config.train_dataloader.dataset.update(extensions=['.npy'])
     config.train_dataloader.dataset.pipeline[0] = READING
     run_until(config)
     sheet = next(value for name, value, _ in shown if name == 'reconstructions')
     x, y = panel_place(0, 0, (128, 128))
-    assert min(np.abs(sheet[y + 60, x + 60] - colour_of(file)).max() for file in files) <= 1
+    assert min(np.abs(sheet[y + 60, x + 60] - color_of(file)).max() for file in files) <= 1
     assert ('homologous_map' in [name for name, *_ in shown]) == (method is tiny_mixedae)
 
 
@@ -96,7 +96,7 @@ def test_an_interval_of_none_looks_never(tmp_path, shown):
     assert 'Hook:' not in log_of(tmp_path)
 
 
-def test_a_run_by_iterations_takes_a_passage_through_the_pictures_for_an_epoch(tmp_path, shown):
+def test_a_run_by_iterations_takes_a_passage_through_the_images_for_an_epoch(tmp_path, shown):
     train(tmp_path, dict(DRAWING, interval=2), by_epoch=False, length=9)
     assert [step for _, _, step in shown] == [4, 8, 9]
 
@@ -120,15 +120,15 @@ def test_an_epoch_of_a_run_by_iterations_is_shared_by_all_processes(monkeypatch,
 
 
 def test_numbers_reach_backends_and_hub_and_those_of_labels_are_right(tmp_path, shown):
-    make_pictures(tmp_path / 'labelled')  # dark and bright: any encoder tells them apart
-    config = watched_config(tmp_path, dict(MEASURING, interval=2, data_root=str(tmp_path / 'labelled')))
+    make_images(tmp_path / 'labeled')  # dark and bright: any encoder tells them apart
+    config = watched_config(tmp_path, dict(MEASURING, interval=2, data_root=str(tmp_path / 'labeled')))
     runner = run_until(config)
     names = ['rankme', 'spread', 'cosine', 'knn_top1', 'probe_top1']
     assert [name for name, *_ in shown] == [f'online/{name}' for name in names] * 2
     assert [step for *_, step in shown] == [4] * 5 + [8] * 5
     last = {name: value for name, value, _ in shown}
     assert last['online/probe_top1'] == 1
-    assert 1 <= last['online/rankme'] <= 12  # three quarters of 16 pictures are learnt from
+    assert 1 <= last['online/rankme'] <= 12  # three quarters of 16 images are learnt from
     for name, value in last.items():
         assert runner.message_hub.get_scalar(name).current() == value
 
@@ -169,25 +169,25 @@ def test_a_hook_that_recovers_goes_on(tmp_path, shown, monkeypatch):
 @pytest.mark.parametrize(
     ('hook', 'prepare', 'said'),
     [
-        (dict(DRAWING, pictures='nowhere'), None, "data_root 'nowhere' does not exist"),
-        (dict(DRAWING, pictures='{}/broken'), 'broken', 'not a picture, whatever its name says'),
-        (dict(MEASURING, data_root='nowhere'), None, 'there is no folder nowhere of labelled pictures'),
+        (dict(DRAWING, images='nowhere'), None, "data_root 'nowhere' does not exist"),
+        (dict(DRAWING, images='{}/broken'), 'broken', 'not an image, whatever its name says'),
+        (dict(MEASURING, data_root='nowhere'), None, 'there is no folder nowhere of labeled images'),
         (dict(MEASURING, data_root='{}/one'), 'one', r'holds 1 class folder\(s\): two or more are needed'),
         (dict(DRAWING, num=20), None, None),
     ],
 )
-def test_pictures_that_are_not_as_they_should_be_end_nothing(tmp_path, shown, hook, prepare, said):
+def test_images_that_are_not_as_they_should_be_end_nothing(tmp_path, shown, hook, prepare, said):
     if prepare == 'broken':
         (tmp_path / 'broken').mkdir()
         for number in range(4):
-            (tmp_path / f'broken/{number}.png').write_text('no picture')
+            (tmp_path / f'broken/{number}.png').write_text('no image')
     if prepare == 'one':
-        make_pictures(tmp_path / 'one', ('a',))
+        make_images(tmp_path / 'one', ('a',))
     hook = {key: value.format(tmp_path) if isinstance(value, str) else value for key, value in hook.items()}
     checkpoint = train(tmp_path, hook, length=2)
     assert checkpoint['meta']['iter'] == 4
     text = log_of(tmp_path)
-    if said is None:  # 20 mixtures are wanted, and as many are drawn as there are pictures for
+    if said is None:  # 20 mixtures are wanted, and as many are drawn as there are images for
         assert '8 reconstruction(s) drawn after iteration 4' in text
     else:
         assert text.count('failed (training goes on)') == 2
@@ -227,7 +227,7 @@ def test_models_shared_out_are_left_alone_and_so_are_all_in_other_processes():
         hook.after_train_epoch(runner)
         hook.after_train(runner)
         assert len(runner.logger) == said
-        assert all('stays out: the model is shared out among processes' in line for line in runner.logger)
+        assert all('stays out: the model is sharded among processes' in line for line in runner.logger)
 
 
 def test_rounds_without_time_are_left_out_said_once_and_the_last_is_not(monkeypatch):
@@ -261,8 +261,8 @@ def test_rounds_without_time_are_left_out_said_once_and_the_last_is_not(monkeypa
         (ReconstructionHook, dict(budget='all'), "^budget is a share of the time, above 0 and up to 1, got 'all'$"),
         (ReconstructionHook, dict(seed=-1), '^seed must be a whole number, 0 or more, got -1$'),
         (ReconstructionHook, dict(num=0), '^num must be a whole number, 1 or more, got 0$'),
-        (OnlineEvaluationHook, dict(max_pictures=1), '^max_pictures must be a whole number, 2 or more, got 1$'),
-        (OnlineEvaluationHook, dict(max_labelled=1), '^max_labelled must be a whole number, 2 or more, got 1$'),
+        (OnlineEvaluationHook, dict(max_images=1), '^max_images must be a whole number, 2 or more, got 1$'),
+        (OnlineEvaluationHook, dict(max_labeled=1), '^max_labeled must be a whole number, 2 or more, got 1$'),
         (OnlineEvaluationHook, dict(k=0), '^k must be a whole number, 1 or more, got 0$'),
         (OnlineEvaluationHook, dict(temperature=0.0), '^temperature must be a positive number, got 0.0$'),
     ],

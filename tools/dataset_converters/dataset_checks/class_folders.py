@@ -1,4 +1,4 @@
-"""Checks of pictures with classes: one folder a class, or a list of names and labels, as ImageNet and mmpretrain."""
+"""Checks of images with classes: one folder a class, or a list of names and labels, as ImageNet and mmpretrain."""
 
 import os
 import re
@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dataset_checks.faults import MISSING, NO_FOLDER, NO_PICTURES, OTHERS
-from dataset_checks.files import Crew, ending, is_picture
-from dataset_checks.pictures import check_pictures
+from dataset_checks.faults import MISSING, NO_FOLDER, NO_IMAGES, OTHERS
+from dataset_checks.files import Crew, extension, is_image
+from dataset_checks.images import check_images
 from mixmae_mm.datasets.decoding import MAX_PIXELS
 from mixmae_mm.datasets.directory_walk import EXTENSIONS, class_folders, files_below
 from mixmae_mm.engine.checks.classes import Classes, compare_splits
@@ -21,15 +21,15 @@ IMAGENET_CLASSES, NEARLY_ALL = 1000, 900  # from so many classes on a set is tak
 
 NO_CLASSES = Fault(
     'error',
-    'pictures lie in one heap, without class folders',
+    'images lie in one heap, without class folders',
     'sort them into one folder a class, named as in train (for ILSVRC2012 the script valprep.sh does it), or write '
-    'meta/<split>.txt beside the folder with a line "name label" for each picture',
+    'meta/<split>.txt beside the folder with a line "name label" for each image',
 )
-NO_CLASS_PICTURES = Fault('error', 'class folders without pictures', 'unpack them, or delete the folders')
-LOOSE = Fault('warning', 'pictures outside the class folders, which are not read', 'move them, or delete them')
+NO_CLASS_IMAGES = Fault('error', 'class folders without images', 'unpack them, or delete the folders')
+LOOSE = Fault('warning', 'images outside the class folders, which are not read', 'move them, or delete them')
 UNREAD = Fault(
     'warning',
-    "pictures that the config's dataset leaves out by their extension",
+    "images that the config's dataset leaves out by their extension",
     'add it to `extensions` of the dataset',
 )
 HIDDEN = Fault(
@@ -39,7 +39,7 @@ HIDDEN = Fault(
 
 @dataclass(frozen=True)
 class ClassSplit:
-    """One folder a class, or a list of pictures and labels."""
+    """One folder a class, or a list of images and labels."""
 
     name: str
     folder: str
@@ -47,48 +47,48 @@ class ClassSplit:
     extensions: tuple[str, ...] = EXTENSIONS
     """Of the files that are read, in lower case."""
     max_pixels: int | None = MAX_PIXELS
-    """As of `LoadPicture`."""
+    """As of `LoadImage`."""
 
     def check(self, report: Report, crew: Crew) -> None:
-        """Count and open the pictures."""
+        """Count and open the images."""
         if not os.path.isdir(self.folder):
             report.add(self.name, [(NO_FOLDER, self.folder)])
             return
         report.add(self.name, self._findings())
         sizes = Counter() if self.ann_file else Counter(dict.fromkeys(class_folders(self.folder), 0))
-        sizes.update(name for name, _ in self.pictures())
+        sizes.update(name for name, _ in self.images())
         smallest, largest = min(sizes.values(), default=0), max(sizes.values(), default=0)
-        counts = dict(classes=len(sizes), pictures=sizes.total(), smallest_class=smallest, largest_class=largest)
+        counts = dict(classes=len(sizes), images=sizes.total(), smallest_class=smallest, largest_class=largest)
         report.count('imagenet', self.name, **counts)
         report.add(self.name, imagenet_findings(self, sizes))
-        check_pictures((path for _, path in self.pictures()), sizes.total(), self, report, crew)
+        check_images((path for _, path in self.images()), sizes.total(), self, report, crew)
 
     def _findings(self) -> Iterator[Finding]:
-        """Tell what is wrong with names, without opening pictures."""
+        """Tell what is wrong with names, without opening images."""
         if not self.ann_file:
             yield from folder_findings(self.folder, self.extensions)
         elif not os.path.isfile(self.ann_file):
             yield MISSING, self.ann_file
 
-    def pictures(self) -> Iterator[tuple[str, str]]:
-        """Give each picture after its class: the folder's name, or the label in the list."""
+    def images(self) -> Iterator[tuple[str, str]]:
+        """Return each image after its class: the folder's name, or the label in the list."""
         if self.ann_file:
             lines = filter(is_sound, list_lines(self.ann_file))
             yield from ((label, os.path.join(self.folder, name)) for name, label in lines)
             return
         for name in class_folders(self.folder):
             paths = files_below(os.path.join(self.folder, name))
-            yield from ((name, path) for path in paths if ending(path) in self.extensions)
+            yield from ((name, path) for path in paths if extension(path) in self.extensions)
 
 
 def folder_findings(folder: str, extensions: tuple[str, ...]) -> Iterator[Finding]:
-    """Tell what is wrong with how pictures lie in class folders, without opening them."""
+    """Tell what is wrong with how images lie in class folders, without opening them."""
     names = class_folders(folder)
     with os.scandir(folder) as entries:
         others = sorted((entry.path, entry.is_dir()) for entry in entries if entry.name not in names)
-    loose = [path for path, is_folder in others if is_picture(path) and not is_folder]
+    loose = [path for path, is_folder in others if is_image(path) and not is_folder]
     if not names:
-        yield (NO_CLASSES, '') if loose else (NO_PICTURES, folder)
+        yield (NO_CLASSES, '') if loose else (NO_IMAGES, folder)
     yield from ((LOOSE, path) for path in loose if names)
     yield from ((HIDDEN, path) for path, is_folder in others if is_folder)
     for name in names:
@@ -99,12 +99,12 @@ def _class_findings(folder: str, extensions: tuple[str, ...]) -> Iterator[Findin
     """Tell which files of one class will not be read."""
     read = 0
     for path in files_below(folder):
-        if ending(path) in extensions:
+        if extension(path) in extensions:
             read += 1
         else:
-            yield UNREAD if is_picture(path) else OTHERS, path
+            yield UNREAD if is_image(path) else OTHERS, path
     if not read:
-        yield NO_CLASS_PICTURES, folder
+        yield NO_CLASS_IMAGES, folder
 
 
 def imagenet_findings(split: ClassSplit, sizes: Counter[str]) -> Iterator[Finding]:
@@ -113,7 +113,7 @@ def imagenet_findings(split: ClassSplit, sizes: Counter[str]) -> Iterator[Findin
     total = sizes.total()
     expected = IMAGENET.get(os.path.basename(os.path.normpath(split.folder)), total)
     if len(sizes) == IMAGENET_CLASSES and total != expected:
-        what = f'{total:,} pictures in 1,000 classes, where ImageNet-1k has {expected:,}'
+        what = f'{total:,} images in 1,000 classes, where ImageNet-1k has {expected:,}'
         severity = 'error' if named or split.ann_file else 'warning'
         yield Fault(severity, what, 'unpack the rest, if it is ImageNet-1k'), ''
     elif named and NEARLY_ALL <= len(sizes) < IMAGENET_CLASSES:
@@ -122,7 +122,7 @@ def imagenet_findings(split: ClassSplit, sizes: Counter[str]) -> Iterator[Findin
 
 
 def _are_of_imagenet(names: Sequence[str] | Counter[str]) -> bool:
-    """Tell whether all names are those that ImageNet gives to classes."""
+    """Return whether all names are those that ImageNet gives to classes."""
     return bool(names) and all(map(IMAGENET_NAME.fullmatch, names))
 
 
@@ -148,6 +148,6 @@ def find_classes(folder: str) -> list[ClassSplit]:
 
 
 def _holds_classes(folder: str) -> bool:
-    """Tell class folders from pictures beside their masks."""
+    """Tell class folders from images beside their masks."""
     names = set(class_folders(folder))
     return bool(names) and not names <= {'images', 'masks', 'annotations', 'labels'}

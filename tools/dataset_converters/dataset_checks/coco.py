@@ -1,4 +1,4 @@
-"""Checks of COCO's JSON, of the pictures it names and their sizes; the objects are in coco_objects.py."""
+"""Checks of COCO's JSON, of the images it names and their sizes; the objects are in coco_objects.py."""
 
 import json
 import os
@@ -36,8 +36,8 @@ INCOMPLETE = Fault(
 DUPLICATES = Fault('error', 'ids that are there more than once', 'number the entries anew')
 OTHER_SIZE = Fault(
     'error',
-    'pictures of another size than the JSON says',
-    'resize boxes and masks with the pictures',
+    'images of another size than the JSON says',
+    'resize boxes and masks with the images',
 )
 
 
@@ -52,7 +52,7 @@ class CocoSplit:
     """Whether images are turned by their EXIF orientation when they are read."""
 
     def check(self, report: Report, crew: Crew) -> None:
-        """Check the JSON, then each picture against it."""
+        """Check the JSON, then each image against it."""
         data, findings = read_json(self.ann)
         report.add(self.name, findings)
         if findings:
@@ -62,7 +62,7 @@ class CocoSplit:
         report.count('coco', self.name, **_counts(data))
         self._check_entries(data, report, crew)
         if os.path.isdir(self.folder):
-            self._check_pictures(data['images'], report, crew)
+            self._check_images(data['images'], report, crew)
         else:
             report.add(self.name, [(NO_FOLDER, self.folder)])
 
@@ -79,11 +79,11 @@ class CocoSplit:
         for annotation in crew.watch(annotations, f'{self.name}: annotations'):
             report.add(self.name, annotation_findings(annotation, sizes, categories, None if crew.quick else masks))
 
-    def _check_pictures(self, images: list[dict], report: Report, crew: Crew) -> None:
-        """Open the pictures."""
+    def _check_images(self, images: list[dict], report: Report, crew: Crew) -> None:
+        """Open the images."""
         jobs = ((os.path.join(self.folder, x['file_name']), (x['width'], x['height'])) for x in images)
         work = partial(_look_at_listed, quick=crew.quick, turns=self.turns)
-        for findings in crew.run(work, jobs, len(images), f'{self.name}: pictures'):
+        for findings in crew.run(work, jobs, len(images), f'{self.name}: images'):
             report.add(self.name, findings)
 
 
@@ -121,7 +121,7 @@ def _counts(data: dict) -> dict[str, int]:
     used = {x['category_id'] for x in annotations} & {x['id'] for x in data['categories']}
     shown = {x['image_id'] for x in annotations}
     return dict(
-        pictures=len(data['images']),
+        images=len(data['images']),
         without_objects=sum(x['id'] not in shown for x in data['images']),
         objects=len(annotations),
         crowds=sum(bool(x.get('iscrowd')) for x in annotations),
@@ -148,7 +148,7 @@ def coco_findings(ann: str, data: dict) -> Iterator[Finding]:
 
 
 def _look_at_listed(job: tuple[str, tuple[int, int]], quick: bool, turns: bool) -> list[Finding]:
-    """Open a picture of the JSON and compare its size."""
+    """Open an image of the JSON and compare its size."""
     path, said = job
     seen, findings = look(path, quick, OPENCV_MOST)
     if seen is None:
@@ -159,18 +159,18 @@ def _look_at_listed(job: tuple[str, tuple[int, int]], quick: bool, turns: bool) 
 
 
 def find_coco(folder: str) -> list[CocoSplit]:
-    """Find JSON files where they usually lie, and the pictures that belong to them."""
+    """Find JSON files where they usually lie, and the images that belong to them."""
     root = Path(folder)
     found = sorted(root.glob('annotations/instances_*.json'))
     found += [path for name in SPLITS for path in (root / 'annotations' / f'{name}.json', root / f'{name}.json')]
     named = [(path.stem.removeprefix('instances_'), path) for path in found if path.is_file()]
     inside = [(name, root / name / '_annotations.coco.json') for name in SPLITS]
-    return [CocoSplit(name, str(path), _pictures_of(root, name)) for name, path in named] + [
+    return [CocoSplit(name, str(path), _images_of(root, name)) for name, path in named] + [
         CocoSplit(name, str(path), str(path.parent)) for name, path in inside if path.is_file()
     ]
 
 
-def _pictures_of(root: Path, split: str) -> str:
-    """Find the folder of a split's pictures: the first of the usual ones that is there."""
+def _images_of(root: Path, split: str) -> str:
+    """Find the folder of a split's images: the first of the usual ones that is there."""
     usual = [root / 'images' / split, root / split, root / 'images']
     return str(next((path for path in usual if path.is_dir()), root / split))

@@ -8,7 +8,7 @@ from dataset_checks.coco_segmentations import segmentation_findings
 from mixmae_mm.engine.checks.report import Fault, Finding
 
 NO_OBJECTS = Fault('error', 'no annotations at all', 'see whether this is the right file')
-NO_IMAGE = Fault('error', 'annotations of pictures that the JSON does not name', 'delete them, or add the pictures')
+NO_IMAGE = Fault('error', 'annotations of images that the JSON does not name', 'delete them, or add the images')
 NO_CATEGORY = Fault('error', 'annotations of unknown categories', 'add the categories to the JSON, or correct the ids')
 BAD_BOX = Fault('error', 'boxes that are not four finite numbers', 'write x, y, width, height in pixels')
 RELATIVE = Fault(
@@ -21,12 +21,12 @@ SMALL_BOX = Fault('warning', 'boxes less than one pixel wide or high', 'nothing:
 NO_AREA = Fault('warning', 'objects with an area of 0 or less', 'nothing: mmdet leaves them out; or correct "area"')
 OUTSIDE = Fault(
     'error',
-    'boxes outside their picture',
-    'were the pictures resized and the boxes not? Boxes are x, y, width, height in pixels, not two corners',
+    'boxes outside their image',
+    'were the images resized and the boxes not? Boxes are x, y, width, height in pixels, not two corners',
 )
 STICKS_OUT = Fault(
     'warning',
-    'boxes that stick out of their picture by more than a pixel',
+    'boxes that stick out of their image by more than a pixel',
     'nothing for a few; for many see whether boxes are x, y, width, height in pixels, not two corners',
 )
 NO_MASKS = Fault('warning', 'no object has a segmentation', 'fine for boxes; Mask R-CNN cannot be trained')
@@ -50,7 +50,7 @@ def set_findings(annotations: list[dict]) -> Iterator[Finding]:
 
 
 def annotation_findings(annotation: dict, sizes: dict, categories: dict, masks: ModuleType | None) -> Iterator[Finding]:
-    """Tell what is wrong with an annotation; `sizes`: (width, height) of the pictures by their ids."""
+    """Tell what is wrong with an annotation; `sizes`: (width, height) of the images by their ids."""
     name = _name(annotation)
     if annotation['category_id'] not in categories:
         yield NO_CATEGORY, f'{name}: category {annotation["category_id"]}'
@@ -70,7 +70,7 @@ def _name(annotation: dict) -> str:
 
 
 def _is_box(box: list) -> bool:
-    """Tell whether these are four finite numbers."""
+    """Return whether these are four finite numbers."""
     return len(box) == 4 and all(isinstance(x, int | float) and math.isfinite(x) for x in box)
 
 

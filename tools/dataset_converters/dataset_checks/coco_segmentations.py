@@ -8,7 +8,7 @@ import numpy as np
 
 from mixmae_mm.engine.checks.report import Fault, Finding
 
-FAR = 10  # sides of the picture: a polygon that goes so far is no polygon
+FAR = 10  # sides of the image: a polygon that goes so far is no polygon
 LARGEST = 2**28  # pixels: a run-length code that claims more is not unfolded
 
 BAD_POLYGON = Fault('error', 'polygons that cannot be read', 'write x, y, x, y, ... in pixels, three corners or more')
@@ -19,13 +19,13 @@ SMALL_POLYGON = Fault(
 )
 BAD_CODE = Fault('error', 'run-length codes that cannot be read', "encode the masks again with pycocotools' encode")
 OTHER_CODE = Fault(
-    'error', 'run-length codes of another size than their picture', 'encode the masks again at that size'
+    'error', 'run-length codes of another size than their image', 'encode the masks again at that size'
 )
 NO_PYCOCOTOOLS = Fault('warning', 'segmentations were not tried', 'python -m pip install pycocotools')
 
 
 def mask_reader() -> ModuleType | None:
-    """Give the module of pycocotools that reads segmentations, or None where it is not installed."""
+    """Return the module of pycocotools that reads segmentations, or None where it is not installed."""
     try:
         from pycocotools import mask
     except ImportError:
@@ -36,7 +36,7 @@ def mask_reader() -> ModuleType | None:
 def segmentation_findings(
     name: str, segmentation: Any, size: tuple[int, int], masks: ModuleType | None
 ) -> Iterator[Finding]:
-    """Tell what is wrong with an object's outline in a picture of (width, height); with `masks` it is tried."""
+    """Tell what is wrong with an object's outline in an image of (width, height); with `masks` it is tried."""
     if isinstance(segmentation, dict):
         yield from _code_findings(name, segmentation, size, masks)
     elif segmentation:
@@ -70,13 +70,13 @@ def _polygon_reason(polygon: list, size: tuple[int, int], masks: ModuleType | No
 def _code_findings(name: str, code: dict, size: tuple[int, int], masks: ModuleType | None) -> Iterator[Finding]:
     """Tell what is wrong with a run-length code."""
     if code.get('size') != [size[1], size[0]]:
-        yield OTHER_CODE, f'{name}: {code.get("size")} for a picture {size[1]} high and {size[0]} wide'
+        yield OTHER_CODE, f'{name}: {code.get("size")} for an image {size[1]} high and {size[0]} wide'
     elif not _is_code(code, size[0] * size[1], masks):
         yield BAD_CODE, name
 
 
 def _is_code(code: dict, pixels: int, masks: ModuleType | None) -> bool:
-    """Tell whether a run-length code, plain or compressed, can be unfolded to so many pixels."""
+    """Return whether a run-length code, plain or compressed, can be unfolded to so many pixels."""
     counts = code.get('counts')
     if isinstance(counts, list):
         return all(isinstance(x, int) and x >= 0 for x in counts) and sum(counts) == pixels
@@ -85,7 +85,7 @@ def _is_code(code: dict, pixels: int, masks: ModuleType | None) -> bool:
 
 
 def _can(read: Callable, *arguments: Any) -> bool:
-    """Tell whether pycocotools reads something."""
+    """Return whether pycocotools reads something."""
     try:
         read(*arguments)
     except Exception:  # its C code raises nothing more exact

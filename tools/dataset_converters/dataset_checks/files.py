@@ -18,7 +18,7 @@ from dataset_checks.faults import BROKEN, CUT_OFF, EMPTY, MISSING
 from mixmae_mm.datasets.decoding import MAX_PIXELS, open_image
 from mixmae_mm.datasets.directory_walk import EXTENSIONS, files_below
 from mixmae_mm.datasets.metadata import SIDEWAYS, orientation_of, upright_size, without_metadata
-from mixmae_mm.datasets.transforms.load_image import LoadPicture, UnreadablePictureError
+from mixmae_mm.datasets.transforms.load_image import CorruptImageError, LoadImage
 from mixmae_mm.engine.checks.report import Fault, Finding
 
 SPLITS = ('train', 'training', 'val', 'valid', 'validation', 'test', 'testing')
@@ -41,11 +41,11 @@ class Crew:
 
     progress: Progress
     quick: bool = False
-    """Whether the headers of pictures are enough."""
+    """Whether the headers of images are enough."""
     pool: Pool | None = None
 
     def run(self, work: Callable, jobs: Iterable, total: int, title: str) -> Iterator:
-        """Do all jobs, in order; what comes out is given one by one, so that a million pictures need little memory."""
+        """Do all jobs, in order; what comes out is given one by one, so that a million images need little memory."""
         results = self.pool.imap(work, jobs, chunksize=16) if self.pool else map(work, jobs)
         yield from self.progress.track(results, total=total, description=escape(title))
 
@@ -80,9 +80,9 @@ def look(path: str, quick: bool, max_pixels: int | None = MAX_PIXELS) -> tuple[S
         return None, [(EMPTY, path)]
     try:
         if not quick:
-            LoadPicture(max_pixels=max_pixels).transform(dict(img_path=path))
+            LoadImage(max_pixels=max_pixels).transform(dict(img_path=path))
         return header(path, whole=not quick, max_pixels=max_pixels), []
-    except UnreadablePictureError as error:
+    except CorruptImageError as error:
         return None, [(reading_fault(error), str(error))]
     except ImportError as error:
         return None, [(library_fault(error), '')]
@@ -107,10 +107,10 @@ def header(
         path: The file's name.
         file: The file.
         whole: Look also for EXIF data that stand behind the pixels of a PNG file, which decodes it.
-        max_pixels: As of `LoadPicture`.
+        max_pixels: As of `LoadImage`.
 
     Raises:
-        UnreadablePictureError: It says nothing.
+        CorruptImageError: It says nothing.
         ImportError: Pillow was built without this format.
     """
     try:
@@ -122,7 +122,7 @@ def header(
     except ImportError:
         raise
     except Exception as error:  # broken bytes make Pillow and its plug-ins raise nearly anything
-        raise UnreadablePictureError(f'{path}: {error}') from error
+        raise CorruptImageError(f'{path}: {error}') from error
 
 
 def _open(file: BinaryIO, max_pixels: int | None) -> Image.Image:
@@ -134,16 +134,16 @@ def _open(file: BinaryIO, max_pixels: int | None) -> Image.Image:
         return open_image(without_metadata(file.read()), max_pixels)
 
 
-def ending(path: str) -> str:
-    """Give the ending in lower case."""
+def extension(path: str) -> str:
+    """Return the ending in lower case."""
     return os.path.splitext(path)[1].lower()
 
 
-def is_picture(path: str) -> bool:
-    """Tell by the ending."""
-    return ending(path) in EXTENSIONS
+def is_image(path: str) -> bool:
+    """Tell by the extension."""
+    return extension(path) in EXTENSIONS
 
 
-def pictures_below(folder: str) -> Iterator[str]:
-    """List the pictures at any depth, as `PictureFolder` does."""
-    return filter(is_picture, files_below(folder))
+def images_below(folder: str) -> Iterator[str]:
+    """List the images at any depth, as `ImageFolder` does."""
+    return filter(is_image, files_below(folder))

@@ -7,11 +7,11 @@ from functools import partial
 from dataset_checks.class_folders import find_classes
 from dataset_checks.coco import find_coco
 from dataset_checks.from_config import Split
+from dataset_checks.images import find_images
 from dataset_checks.masks import find_masks
-from dataset_checks.pictures import find_pictures
 from mixmae_mm.datasets.directory_walk import class_folders
 
-KINDS = ('imagenet', 'coco', 'ade20k', 'pictures')
+KINDS = ('imagenet', 'coco', 'ade20k', 'images')
 
 
 def find_splits(folder: str, kind: str | None, classes: int = 0) -> list[Split]:
@@ -25,8 +25,8 @@ def find_splits(folder: str, kind: str | None, classes: int = 0) -> list[Split]:
     finders = dict(imagenet=find_classes, coco=find_coco, ade20k=partial(find_masks, classes=classes))
     if not kind:
         found = [split for find in finders.values() for split in find(folder)]
-        return found or _only_pictures(folder, finders)
-    splits = (finders | dict(pictures=find_pictures))[kind](folder)
+        return found or _only_images(folder, finders)
+    splits = (finders | dict(images=find_images))[kind](folder)
     if not splits:
         raise ValueError(
             f'{folder} is not laid out as {kind}: it holds {_contents(folder)}; see --help for the layouts'
@@ -34,8 +34,8 @@ def find_splits(folder: str, kind: str | None, classes: int = 0) -> list[Split]:
     return splits
 
 
-def _only_pictures(folder: str, finders: dict[str, Callable]) -> list[Split]:
-    """Take a folder for one of pictures, unless a folder in it is laid out as something else.
+def _only_images(folder: str, finders: dict[str, Callable]) -> list[Split]:
+    """Take a folder for one of images, unless a folder in it is laid out as something else.
 
     Raises:
         ValueError: one is.
@@ -45,7 +45,7 @@ def _only_pictures(folder: str, finders: dict[str, Callable]) -> list[Split]:
         kinds = [kind for kind, find in finders.items() if find(deeper)]
         if kinds:
             raise ValueError(f'the data lie one folder deeper: give {deeper} ({", ".join(kinds)})')
-    return find_pictures(folder)
+    return find_images(folder)
 
 
 def _contents(folder: str) -> str:

@@ -12,18 +12,18 @@ from mmengine.registry import DATASETS
 
 from dataset_checks.class_folders import ClassSplit
 from dataset_checks.coco import CocoSplit
+from dataset_checks.images import ImageSplit
 from dataset_checks.mask_labels import Labels
 from dataset_checks.masks import MaskSplit
-from dataset_checks.pictures import PictureSplit
 from dataset_checks.stored import StoredSplit
 from dataset_checks.turning import turns_images
-from mixmae_mm.datasets import LoadBands, LoadPicture
+from mixmae_mm.datasets import LoadImage, LoadMultispectral
 from mixmae_mm.datasets.decoding import MAX_PIXELS
 from mixmae_mm.datasets.read_images import unwrapped
 from mixmae_mm.datasets.transforms.multispectral import whole_reader
 from mixmae_mm.engine.checks.sources import find_class
 
-Split = PictureSplit | StoredSplit | ClassSplit | CocoSplit | MaskSplit
+Split = ImageSplit | StoredSplit | ClassSplit | CocoSplit | MaskSplit
 
 
 def config_splits(config: Config) -> list[Split]:
@@ -74,7 +74,7 @@ def _dataset_class(name: str | type, scope: str | None) -> type:
 
 
 def _setting(dataset: ConfigDict, cls: type, name: str) -> Any:
-    """Give a setting, or its default in the class or the nearest parent that has it."""
+    """Return a setting, or its default in the class or the nearest parent that has it."""
     if name in dataset:
         return dataset[name]
     for parent in cls.__mro__:
@@ -108,11 +108,11 @@ def _classes(dataset: ConfigDict, cls: type) -> tuple[str, ...]:
     return (own,) if isinstance(own, str) else tuple(own)
 
 
-def _picture_split(dataset: ConfigDict, cls: type) -> Split:
-    """Read our PictureFolder; files with bands, or other endings, are what only the dataset knows."""
-    if dataset.get('endings') or isinstance(whole_reader(dataset.get('pipeline') or ()), LoadBands):
+def _image_split(dataset: ConfigDict, cls: type) -> Split:
+    """Read our ImageFolder; files with bands, or other extensions, are what only the dataset knows."""
+    if dataset.get('extensions') or isinstance(whole_reader(dataset.get('pipeline') or ()), LoadMultispectral):
         return _stored_split(dataset, cls)
-    return PictureSplit('', _from_root(dataset, ''), _max_pixels(dataset))
+    return ImageSplit('', _from_root(dataset, ''), _max_pixels(dataset))
 
 
 def _max_pixels(dataset: ConfigDict) -> int | None:
@@ -124,7 +124,7 @@ def _max_pixels(dataset: ConfigDict) -> int | None:
 def _stored_split(dataset: ConfigDict, cls: type) -> StoredSplit:
     """Read our other datasets: archives, databases, tables."""
     settings = {key: value for key, value in dataset.to_dict().items() if key not in ('type', 'pipeline', '_scope_')}
-    settings |= dict(type=cls, pipeline=[whole_reader(dataset.get('pipeline') or ()) or LoadPicture()])
+    settings |= dict(type=cls, pipeline=[whole_reader(dataset.get('pipeline') or ()) or LoadImage()])
     return StoredSplit('', pickle.dumps(settings))
 
 
@@ -138,7 +138,7 @@ def _class_split(dataset: ConfigDict, cls: type) -> Split:
     if split and not ann_file and os.path.isfile(listed):
         ann_file = listed
     if not dataset.get('with_label', split != 'test'):
-        return PictureSplit('', folder, _max_pixels(dataset))
+        return ImageSplit('', folder, _max_pixels(dataset))
     extensions = tuple(one.lower() for one in _setting(dataset, cls, 'extensions'))
     return ClassSplit('', folder, ann_file, extensions, _max_pixels(dataset))
 
@@ -151,14 +151,14 @@ def _coco_split(dataset: ConfigDict, cls: type) -> CocoSplit:
 
 def _mask_split(dataset: ConfigDict, cls: type) -> Split:
     """Read mmseg's datasets; where a class has labels of its own, they are what stands in the files."""
-    pictures, masks = _place(dataset, cls, 'img_path'), _place(dataset, cls, 'seg_map_path')
+    images, masks = _place(dataset, cls, 'img_path'), _place(dataset, cls, 'seg_map_path')
     get = partial(_setting, dataset, cls)
     if get('data_prefix').get('seg_map_path') is None:
-        return PictureSplit('', pictures)
+        return ImageSplit('', images)
     in_files = getattr(cls, 'METAINFO', {}).get('classes') or _classes(dataset, cls)
     return MaskSplit(
         '',
-        pictures,
+        images,
         masks,
         img_suffix=get('img_suffix'),
         mask_suffix=get('seg_map_suffix'),
@@ -170,9 +170,9 @@ def _mask_split(dataset: ConfigDict, cls: type) -> Split:
 
 
 READERS = dict(
-    PictureFolder=_picture_split,
+    ImageFolder=_image_split,
     CustomDataset=_class_split,
     CocoDataset=_coco_split,
     BaseSegDataset=_mask_split,
-    PictureDataset=_stored_split,
+    ImageDataset=_stored_split,
 )

@@ -30,11 +30,11 @@ class Labels:
     ignored: int = IGNORED
 
     def of_classes(self) -> range:
-        """Give the labels of classes."""
+        """Return the labels of classes."""
         return range(1, self.classes + 1) if self.zero_is_none else range(self.classes)
 
     def allows(self, label: int) -> bool:
-        """Tell whether a label may stand in a mask."""
+        """Return whether a label may stand in a mask."""
         if not self.classes:
             return 0 <= label <= 255
         return label in self.of_classes() or label == self.ignored or (self.zero_is_none and label == 0)

@@ -1,4 +1,4 @@
-"""Checks of pictures in archives, databases, tables and files with bands, read by the dataset that a config names."""
+"""Checks of images in archives, databases, tables and files with bands, read by the dataset that a config names."""
 
 import pickle
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from mmengine.registry import DATASETS
 
 from dataset_checks.faults import EMPTY
 from dataset_checks.files import Crew, header, library_fault, reading_fault
-from mixmae_mm.datasets import LoadBands, UnreadablePictureError
-from mixmae_mm.datasets.image_dataset import PictureDataset
+from mixmae_mm.datasets import CorruptImageError, LoadMultispectral
+from mixmae_mm.datasets.image_dataset import ImageDataset
 from mixmae_mm.engine.checks.report import Fault, Finding, Report
 
 NOT_OPENED = Fault('error', 'cannot be opened', 'do what it says; or correct data_root and the other settings')
@@ -18,46 +18,46 @@ NOT_OPENED = Fault('error', 'cannot be opened', 'do what it says; or correct dat
 
 @dataclass(frozen=True)
 class StoredSplit:
-    """Pictures of one of our datasets that are not files which any viewer opens."""
+    """Images of one of our datasets that are not files which any viewer opens."""
 
     name: str
     settings: bytes
-    """Of the dataset, pickled; its pipeline is one transform, which reads whole pictures."""
+    """Of the dataset, pickled; its pipeline is one transform, which reads whole images."""
 
     def check(self, report: Report, crew: Crew) -> None:
-        """Count and open the pictures."""
+        """Count and open the images."""
         try:
             total = len(_open(self.settings))
         except (ValueError, ImportError, OSError) as error:
             report.add(self.name, [(NOT_OPENED, str(error))])
             return
-        report.count('pictures', self.name, pictures=total)
+        report.count('images', self.name, images=total)
         look = partial(_look_at, self.settings, quick=crew.quick)
-        for findings in crew.run(look, range(total), total, f'{self.name}: pictures'):
+        for findings in crew.run(look, range(total), total, f'{self.name}: images'):
             report.add(self.name, findings)
 
 
 @lru_cache(maxsize=1)
-def _open(settings: bytes) -> PictureDataset:
+def _open(settings: bytes) -> ImageDataset:
     """Build the dataset, once in a process."""
     return DATASETS.build(pickle.loads(settings))
 
 
 def _look_at(settings: bytes, number: int, quick: bool) -> list[Finding]:
-    """Open the picture of this number and tell what is wrong; the header of bands does not do."""
+    """Open the image of this number and tell what is wrong; the header of bands does not do."""
     dataset = _open(settings)
-    picture = dataset.get_data_info(number)
-    path = picture['img_path']
+    image = dataset.get_data_info(number)
+    path = image['img_path']
     try:
-        content = dataset.bytes_of(picture)
+        content = dataset.bytes_of(image)
         if content == b'':
             return [(EMPTY, path)]
-        if quick and not isinstance(dataset.pipeline.transforms[0], LoadBands):
+        if quick and not isinstance(dataset.pipeline.transforms[0], LoadMultispectral):
             limit = dataset.pipeline.transforms[0].max_pixels
             header(path, None if content is None else BytesIO(content), max_pixels=limit)
         else:
-            dataset.pipeline(picture if content is None else picture | dict(img_bytes=content))
-    except UnreadablePictureError as error:
+            dataset.pipeline(image if content is None else image | dict(img_bytes=content))
+    except CorruptImageError as error:
         return [(reading_fault(error), str(error))]
     except ImportError as error:
         return [(library_fault(error), '')]

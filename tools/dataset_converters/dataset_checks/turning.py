@@ -54,7 +54,7 @@ def size_findings(path: str, seen: Seen, labels: tuple[int, int], turns: bool, o
 
 
 def turns_images(dataset: ConfigDict) -> bool:
-    """Tell whether a dataset's pipeline turns images by their EXIF orientation, as mmcv does unless told otherwise."""
+    """Return whether a dataset's pipeline turns images by their EXIF orientation, as mmcv does by default."""
     for step in dataset.get('pipeline') or ():
         if str(step.get('type', '')).endswith('LoadImageFromFile'):
             color = step.get('color_type', 'color')

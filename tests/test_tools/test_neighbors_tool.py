@@ -9,24 +9,24 @@ from tool_loading import load_tool
 from mixmae_mm.apis import FeatureExtractor
 from mixmae_mm.apis.saved import check_same_encoder
 
-tool = load_tool('visualization/neighbours.py')
+tool = load_tool('visualization/neighbors.py')
 
 
 @pytest.fixture
-def files(tmp_path, five_pictures):
-    """Config, checkpoint, and the five pictures' paths; the last two are in a folder of their own."""
+def files(tmp_path, five_images):
+    """Config, checkpoint, and the five images' paths; the last two are in a folder of their own."""
     config, checkpoint = write_files(tmp_path, tiny_mixedae)
-    (tmp_path / 'pictures/<b>&').mkdir()
-    paths = five_pictures[0]
+    (tmp_path / 'images/<b>&').mkdir()
+    paths = five_images[0]
     for number in (3, 4):
-        paths[number] = shutil.move(paths[number], tmp_path / f'pictures/<b>&/{number}.png')
+        paths[number] = shutil.move(paths[number], tmp_path / f'images/<b>&/{number}.png')
     return config, checkpoint, paths
 
 
-def by_loops(config, checkpoint, asked, among, centre):
+def by_loops(config, checkpoint, asked, among, center):
     """Files among others from the most similar down, with cosines."""
     features = dict(zip(among, FeatureExtractor.from_config(config, checkpoint)(list(among)), strict=True))
-    less = np.mean(list(features.values()), 0) if centre else 0
+    less = np.mean(list(features.values()), 0) if center else 0
     moved = {name: one - less for name, one in features.items()}
     cosines = {
         name: float(one @ moved[asked] / np.linalg.norm(one) / np.linalg.norm(moved[asked]))
@@ -36,12 +36,12 @@ def by_loops(config, checkpoint, asked, among, centre):
     return sorted(cosines.items(), key=lambda pair: -pair[1])
 
 
-@pytest.mark.parametrize('centre', [False, True])
-def test_neighbours_are_those_of_loops(files, tmp_path, capsys, centre):
+@pytest.mark.parametrize('center', [False, True])
+def test_neighbors_are_those_of_loops(files, tmp_path, capsys, center):
     config, checkpoint, paths = files
-    out = ['--out', str(tmp_path / 'new/out.png'), *(['--centre'] if centre else [])]
-    tool.main([config, checkpoint, '--of', paths[1], '--among', str(tmp_path / 'pictures'), '--k', '3', *out])
-    expected = by_loops(config, checkpoint, paths[1], paths, centre)
+    out = ['--out', str(tmp_path / 'new/out.png'), *(['--center'] if center else [])]
+    tool.main([config, checkpoint, '--of', paths[1], '--among', str(tmp_path / 'images'), '--k', '3', *out])
+    expected = by_loops(config, checkpoint, paths[1], paths, center)
     lines = capsys.readouterr().out.splitlines()
     assert lines[-2] == f'{paths[1]}: {expected[0][0]} ({expected[0][1]:.3f})'
     page = (tmp_path / 'new/out.html').read_text()
@@ -55,9 +55,9 @@ def test_neighbours_are_those_of_loops(files, tmp_path, capsys, centre):
 
 def test_saved_features_give_the_same(files, tmp_path, capsys):
     config, checkpoint, paths = files
-    FeatureExtractor.from_config(config, checkpoint).save(str(tmp_path / 'pictures'), tmp_path / 'features.npz')
+    FeatureExtractor.from_config(config, checkpoint).save(str(tmp_path / 'images'), tmp_path / 'features.npz')
     said = []
-    for where in (['--among', str(tmp_path / 'pictures')], ['--features', str(tmp_path / 'features.npz')]):
+    for where in (['--among', str(tmp_path / 'images')], ['--features', str(tmp_path / 'features.npz')]):
         tool.main([config, checkpoint, '--of', *paths[:2], *where, '--out', str(tmp_path / 'out.png')])
         said.append(capsys.readouterr().out)
     assert said[0] == said[1]
@@ -69,9 +69,9 @@ def test_features_of_another_encoder_or_none(files, tmp_path):
     file, out = tmp_path / 'features.npz', str(tmp_path / 'out.png')
     for arrays, said in (
         (dict(names=names, features=features[:, ::-1]), 'are not of this encoder: those of .*, have a cosine of'),
-        (dict(names=names, features=features[:, 1:]), 'holds 7 features a picture and this encoder gives 8'),
+        (dict(names=names, features=features[:, 1:]), 'holds 7 features an image and this encoder gives 8'),
         (dict(names=['gone.png', *names[1:]], features=features), 'names gone.png, which is not there'),
-        (dict(names=names[1:], features=features), r'holds features \(5, 8\) of 4 pictures'),
+        (dict(names=names[1:], features=features), r'holds features \(5, 8\) of 4 images'),
         (dict(features=features), 'holds no "features" and "names"'),
     ):
         np.savez(file, **arrays)
@@ -79,7 +79,7 @@ def test_features_of_another_encoder_or_none(files, tmp_path):
             tool.main([config, checkpoint, '--of', paths[0], '--features', str(file), '--out', out])
     with pytest.raises(SystemExit, match='there is no file .*missing.npz of saved features'):
         tool.main([config, checkpoint, '--of', paths[0], '--features', 'missing.npz', '--out', out])
-    with pytest.raises(SystemExit, match='is the only picture among those given'):
+    with pytest.raises(SystemExit, match='is the only image among those given'):
         tool.main([config, checkpoint, '--of', paths[0], '--among', paths[0], '--out', out])
     assert not (tmp_path / 'out.png').exists()
 
@@ -93,7 +93,7 @@ def test_features_of_one_image_are_compared_too(files):
         check_same_encoder(extract, names, -features, 'features.npz')
 
 
-def test_a_link_to_a_picture_is_that_picture(files, tmp_path):
+def test_a_link_to_an_image_is_that_image(files, tmp_path):
     paths = files[2]
     (tmp_path / 'link.png').symlink_to(paths[0])
     features = np.eye(3) + 0.1

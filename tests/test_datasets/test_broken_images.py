@@ -1,6 +1,6 @@
 """Broken files end in one kind of error, or in the pixels that the whole file has; none crashes or fills up memory.
 
-`EXAMPLES=20000 pytest tests/test_datasets/test_broken_pictures.py` tries more.
+`EXAMPLES=20000 pytest tests/test_datasets/test_broken_images.py` tries more.
 """
 
 import io
@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from mixmae_mm.datasets import LoadPicture, LoadRandomResizedCrop, UnreadablePictureError
+from mixmae_mm.datasets import CorruptImageError, LoadImage, LoadRandomResizedCrop
 
 EXAMPLES = int(os.environ.get('EXAMPLES', 60))
 MANY = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 28, 3), dtype=np.uint8))
-PICTURE = NOISE.filter(ImageFilter.GaussianBlur(1))
+IMAGE = NOISE.filter(ImageFilter.GaussianBlur(1))
 KINDS = {
     'jpeg': dict(format='JPEG'),
     'progressive': dict(format='JPEG', progressive=True),
@@ -34,9 +34,9 @@ KINDS = {
 }
 
 
-def encode(picture=PICTURE, **options):
+def encode(image=IMAGE, **options):
     file = io.BytesIO()
-    picture.save(file, **options)
+    image.save(file, **options)
     return file.getvalue()
 
 
@@ -50,17 +50,17 @@ def told(error, path):
 
 @pytest.fixture(scope='module', params=['whole', 'crop'])
 def read(request, tmp_path_factory):
-    """Read bytes by one of the loaders; pixels, or None for a file that it calls unreadable."""
+    """Read bytes by one of the loaders; pixels, or None for a file that it calls corrupt."""
     whole = request.param == 'whole'
     settings = dict(scale=(20, 28), crop_ratio_range=(1.0, 1.0), aspect_ratio_range=(1.4, 1.4))  # all of it
-    loader = LoadPicture() if whole else LoadRandomResizedCrop(**settings)
-    path = tmp_path_factory.mktemp('broken') / 'picture'
+    loader = LoadImage() if whole else LoadRandomResizedCrop(**settings)
+    path = tmp_path_factory.mktemp('broken') / 'image'
 
     def read_back(content):
         path.write_bytes(content)
         try:
             pixels = loader(dict(img_path=str(path)))['img']
-        except UnreadablePictureError as error:
+        except CorruptImageError as error:
             return told(error, path)
         assert pixels.dtype == np.uint8
         assert pixels.ndim == 3
@@ -129,7 +129,7 @@ def claim(kind, width, height):
 @pytest.mark.parametrize('kind', ['png', 'jpeg', 'progressive'])
 @pytest.mark.parametrize('side', [0, 60_000, 13_000])
 def test_sizes_that_are_claimed(read, kind, side):
-    """None: nothing to see; 60,000: no memory holds it; 13,000: Pillow would do with a warning, libjpeg with grey."""
+    """None: nothing to see; 60,000: no memory holds it; 13,000: Pillow would do with a warning, libjpeg with gray."""
     assert read(claim(kind, side, side)) is None
 
 
@@ -139,7 +139,7 @@ def test_a_claim_costs_no_memory(read):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 100_000  # kB
 
 
-def test_plain_pictures_are_not_taken_for_claims(read):
+def test_plain_images_are_not_taken_for_claims(read):
     for options in (dict(quality=1), dict(quality=1, progressive=True, subsampling=2)):
         content = encode(Image.new('L', (1024, 1024), 255), format='JPEG', **options)
         assert read(content) is not None

@@ -1,4 +1,4 @@
-"""Pre-training pictures at 224 px: crops of 20 to 100 % of the area, flipped half the time, and nothing else."""
+"""Pre-training images at 224 px: crops of 20 to 100 % of the area, flipped half the time, and nothing else."""
 
 train_pipeline = [
     dict(type='mixmae_mm.SeedSample'),
@@ -16,7 +16,7 @@ train_dataloader = dict(
     sampler=dict(type='mixmae_mm.SeededSampler', shuffle=True),
     collate_fn=dict(type='default_collate'),
     dataset=dict(
-        type='mixmae_mm.PictureFolder',
+        type='mixmae_mm.ImageFolder',
         data_root='data/imagenet/train',
         pipeline=train_pipeline,
     ),

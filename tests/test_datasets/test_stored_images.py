@@ -1,4 +1,4 @@
-"""The same pictures in a folder, archives, LMDB and a Hugging Face dataset are the same to the last bit."""
+"""The same images in a folder, archives, LMDB and a Hugging Face dataset are the same to the last bit."""
 
 import copy
 import io
@@ -16,11 +16,11 @@ from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 
 from mixmae_mm.datasets import (
-    HuggingFacePictures,
-    LoadPicture,
-    PictureArchive,
-    PictureFolder,
-    PictureLMDB,
+    HuggingFaceImages,
+    ImageArchive,
+    ImageFolder,
+    ImageLMDB,
+    LoadImage,
     archives,
 )
 
@@ -35,11 +35,11 @@ def files_of(folder):
 
 
 @pytest.fixture
-def files(picture_folder):
+def files(image_folder):
     for name in OTHERS:
-        Path(picture_folder, name).parent.mkdir(exist_ok=True)
-        Path(picture_folder, name).write_bytes(b'')
-    return files_of(picture_folder)
+        Path(image_folder, name).parent.mkdir(exist_ok=True)
+        Path(image_folder, name).write_bytes(b'')
+    return files_of(image_folder)
 
 
 def write_zip(path, files, method=zipfile.ZIP_DEFLATED):
@@ -75,14 +75,14 @@ def write_rows(path, contents, **columns):
 
 
 STORES = {
-    'zip, deflated': lambda path, files: PictureArchive(write_zip(path / 'a.ZIP', files), [LoadPicture()]),
-    'zip, stored': lambda path, files: PictureArchive(write_zip(path / 'a.zip', files, 0), [LoadPicture()]),
-    'tar': lambda path, files: PictureArchive(write_tar(path / 'a.tar', files, './'), [LoadPicture()]),
-    'old tar': lambda path, files: PictureArchive(
-        write_tar(path / 'a.tar', files, format=tarfile.USTAR_FORMAT), [LoadPicture()]
+    'zip, deflated': lambda path, files: ImageArchive(write_zip(path / 'a.ZIP', files), [LoadImage()]),
+    'zip, stored': lambda path, files: ImageArchive(write_zip(path / 'a.zip', files, 0), [LoadImage()]),
+    'tar': lambda path, files: ImageArchive(write_tar(path / 'a.tar', files, './'), [LoadImage()]),
+    'old tar': lambda path, files: ImageArchive(
+        write_tar(path / 'a.tar', files, format=tarfile.USTAR_FORMAT), [LoadImage()]
     ),
-    'lmdb': lambda path, files: PictureLMDB(write_lmdb(path / 'db', files), [LoadPicture()]),
-    'lmdb, one file': lambda path, files: PictureLMDB(write_lmdb(path / 'db', files, subdir=False), [LoadPicture()]),
+    'lmdb': lambda path, files: ImageLMDB(write_lmdb(path / 'db', files), [LoadImage()]),
+    'lmdb, one file': lambda path, files: ImageLMDB(write_lmdb(path / 'db', files, subdir=False), [LoadImage()]),
 }
 
 
@@ -92,9 +92,9 @@ def elsewhere(tmp_path_factory):
 
 
 @pytest.mark.parametrize('kind', STORES)
-def test_pictures_are_those_of_the_folder_in_its_order(picture_folder, files, elsewhere, kind):
+def test_images_are_those_of_the_folder_in_its_order(image_folder, files, elsewhere, kind):
     stored = STORES[kind](elsewhere, files)
-    folder = PictureFolder(picture_folder, [LoadPicture()])
+    folder = ImageFolder(image_folder, [LoadImage()])
     assert [stored.get_data_info(i)['img_path'] for i in range(len(stored))] == [
         f'{stored.data_root}/{name}' for name in ORDER
     ]
@@ -108,10 +108,10 @@ def test_pictures_are_those_of_the_folder_in_its_order(picture_folder, files, el
     assert np.array_equal(stored.get_subset(3)[2]['img'], folder[2]['img'])
 
 
-def test_rows_are_those_of_the_folder(picture_folder, elsewhere):
-    contents = [Path(picture_folder, name).read_bytes() for name in ORDER]
-    stored = HuggingFacePictures(write_rows(elsewhere / 'rows', contents, label=list(range(8))), [LoadPicture()])
-    folder = PictureFolder(picture_folder, [LoadPicture()])
+def test_rows_are_those_of_the_folder(image_folder, elsewhere):
+    contents = [Path(image_folder, name).read_bytes() for name in ORDER]
+    stored = HuggingFaceImages(write_rows(elsewhere / 'rows', contents, label=list(range(8))), [LoadImage()])
+    folder = ImageFolder(image_folder, [LoadImage()])
     assert stored.get_data_info(7)['img_path'] == f'{elsewhere}/rows/train/7'
     for again in (stored, pickle.loads(pickle.dumps(stored)), stored.get_subset(range(8))):
         assert len(again) == 8
@@ -124,7 +124,7 @@ def test_shards_come_one_after_another(files, elsewhere):
     for name in ('b.tar', 'a.tar', 'x/c.tar'):
         write_tar(elsewhere / name, dict.fromkeys(few, files['b.jpg']))
     (elsewhere / 'readme.txt').write_text('')
-    shards = PictureArchive(str(elsewhere))
+    shards = ImageArchive(str(elsewhere))
     expected = [f'{elsewhere}/{shard}/{key}.jpg' for shard in ('a.tar', 'b.tar', 'x/c.tar') for key in ('0001', '0002')]
     assert [shards.get_data_info(i)['img_path'] for i in range(len(shards))] == expected
 
@@ -140,30 +140,30 @@ def test_of_equal_names_the_last_counts_and_links_lead_within(elsewhere, files):
             member = tarfile.TarInfo(f'{name}.jpg')
             member.type, member.linkname = kind, target
             archive.addfile(member)
-    found = archives.choose_pictures(archives.files_in(str(elsewhere / 'a.tar')))
+    found = archives.choose_images(archives.files_in(str(elsewhere / 'a.tar')))
     assert list(found) == ['d/soft.jpg', 'd/x.jpg', 'hard.jpg']
     assert {archives.read_member(str(elsewhere / 'a.tar'), place) for place in found.values()} == {b'new!'}
 
 
 @pytest.mark.parametrize('kind', ['zip', 'tar', 'lmdb', 'rows'])
-def test_a_broken_picture_is_replaced_and_named(files, elsewhere, monkeypatch, kind):
+def test_a_broken_image_is_replaced_and_named(files, elsewhere, monkeypatch, kind):
     texts = []
     monkeypatch.setattr('mixmae_mm.datasets.skip_corrupt.print_log', lambda text, **_: texts.append(text))
     contents = {'0.jpg': b'no pixels', '1.jpg': files['b.jpg']}
     make = dict(
-        zip=lambda: PictureArchive(write_zip(elsewhere / 'a.zip', contents), [LoadPicture()]),
-        tar=lambda: PictureArchive(write_tar(elsewhere / 'a.tar', contents), [LoadPicture()]),
-        lmdb=lambda: PictureLMDB(write_lmdb(elsewhere / 'db', contents), [LoadPicture()]),
-        rows=lambda: HuggingFacePictures(write_rows(elsewhere / 'rows', contents.values()), [LoadPicture()]),
+        zip=lambda: ImageArchive(write_zip(elsewhere / 'a.zip', contents), [LoadImage()]),
+        tar=lambda: ImageArchive(write_tar(elsewhere / 'a.tar', contents), [LoadImage()]),
+        lmdb=lambda: ImageLMDB(write_lmdb(elsewhere / 'db', contents), [LoadImage()]),
+        rows=lambda: HuggingFaceImages(write_rows(elsewhere / 'rows', contents.values()), [LoadImage()]),
     )
     stored = make[kind]()
     first, second = (stored.get_data_info(i)['img_path'] for i in range(2))
     assert stored[0]['img_path'] == second
-    assert texts == [f'unreadable picture skipped (1 so far): {first}: not a picture, whatever its name says']
+    assert texts == [f'corrupt image skipped (1 so far): {first}: not an image, whatever its name says']
 
 
 @pytest.mark.parametrize('method', [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_a_damaged_archive_is_told_from_its_pictures(elsewhere, files, method):
+def test_a_damaged_archive_is_told_from_its_images(elsewhere, files, method):
     path = write_zip(elsewhere / 'a.zip', {'a.png': files['a.PNG']}, method)
     listing = archives.list_archives(path)
     _, start, stored, size, crc = listing[0]['place']
@@ -201,9 +201,9 @@ def test_members_are_read_whole_from_files_that_give_little_at_a_time(elsewhere,
     assert archives.read_member(path, place) == bytes(range(256)) * 9
 
 
-def test_a_folder_named_as_a_picture_is_none(elsewhere):
+def test_a_folder_named_as_an_image_is_none(elsewhere):
     path = write_zip(elsewhere / 'a.zip', {'d.jpg/': b'', 'd.jpg/x.png': b'1'})
-    assert list(archives.choose_pictures(archives.files_in(path))) == ['d.jpg/x.png']
+    assert list(archives.choose_images(archives.files_in(path))) == ['d.jpg/x.png']
 
 
 def cut(path, files):
@@ -227,7 +227,7 @@ def encrypted(path, files):
         ('a.tar', cut, r'a\.tar cannot be read \(unexpected end of data\).* is cut off'),
         ('a.zip', lambda path, files: write_zip(path, files, zipfile.ZIP_BZIP2), r'zip is compressed by method 12: '),
         ('a.zip', encrypted, r'a\.zip is encrypted: make it anew without, as by `zip -0 -r`$'),
-        ('a.zip', lambda path, files: write_zip(path, {'a.txt': b''}), r'^no picture in the 1 archive\(s\) of .*zip'),
+        ('a.zip', lambda path, files: write_zip(path, {'a.txt': b''}), r'^no image in the 1 archive\(s\) of .*zip'),
         ('a.tar.gz', lambda path, files: path.write_bytes(b''), r'holds 1 files \(1 \.gz\); archives end in \.zip \.'),
         ('b', lambda path, files: None, r"^data_root '.*/b' does not exist \(looked for /.*/b\); set it in the config"),
     ],
@@ -235,48 +235,48 @@ def encrypted(path, files):
 def test_an_archive_that_cannot_be_used(elsewhere, files, name, make, message):
     make(elsewhere / name, files)
     with pytest.raises(ValueError, match=message):
-        PictureArchive(str(elsewhere / name))
+        ImageArchive(str(elsewhere / name))
 
 
-def test_a_database_without_endings_holds_pictures_only(elsewhere, files):
-    stored = PictureLMDB(write_lmdb(elsewhere / 'db', {'ä': files['b.jpg'], 'b/c': files['a.PNG']}), [LoadPicture()])
-    assert [Path(picture['img_path']).name for picture in (stored[0], stored[1])] == ['c', 'ä']
+def test_a_database_without_endings_holds_images_only(elsewhere, files):
+    stored = ImageLMDB(write_lmdb(elsewhere / 'db', {'ä': files['b.jpg'], 'b/c': files['a.PNG']}), [LoadImage()])
+    assert [Path(image['img_path']).name for image in (stored[0], stored[1])] == ['c', 'ä']
 
 
 def test_databases_that_are_none(elsewhere):
     with pytest.raises(ValueError, match='is empty$'):
-        PictureLMDB(write_lmdb(elsewhere / 'db', {}))
+        ImageLMDB(write_lmdb(elsewhere / 'db', {}))
     (elsewhere / 'file').write_text('text')
     with pytest.raises(ValueError, match="file' cannot be opened as an LMDB database: "):
-        PictureLMDB(str(elsewhere / 'file'))
+        ImageLMDB(str(elsewhere / 'file'))
     with pytest.raises(ValueError, match='none\' does not exist'):
-        PictureLMDB(str(elsewhere / 'none'))
+        ImageLMDB(str(elsewhere / 'none'))
 
 
 def test_a_key_that_went_away(elsewhere, files):
-    stored = PictureLMDB(write_lmdb(elsewhere / 'db', {'a.jpg': b'1', 'b.jpg': b'2'}))
+    stored = ImageLMDB(write_lmdb(elsewhere / 'db', {'a.jpg': b'1', 'b.jpg': b'2'}))
     with pytest.raises(KeyError, match=r"there is no key 'c\.jpg' any more"):
         stored.read(dict(img_path=f'{elsewhere}/db/c.jpg'))
     assert stored.read(dict(img_path=f'{elsewhere}/db/b.jpg')) == b'2'
 
 
-def test_the_column_of_pictures(elsewhere):
+def test_the_column_of_images(elsewhere):
     datasets = pytest.importorskip('datasets', reason='needs datasets')
     features = datasets.Features(one=datasets.Image(), two=datasets.Image(), raw=datasets.Value('binary'))
     row = dict(one=[dict(bytes=b'1', path=None)], two=[dict(bytes=b'2', path=None)], raw=[b'3'])
     both = datasets.DatasetDict(a=datasets.Dataset.from_dict(row, features=features))
     both.save_to_disk(str(elsewhere / 'rows'))
     for column, content in dict(one=b'1', two=b'2', raw=b'3').items():
-        stored = HuggingFacePictures(str(elsewhere / 'rows'), split='a', column=column)
+        stored = HuggingFaceImages(str(elsewhere / 'rows'), split='a', column=column)
         assert stored.read(stored.get_data_info(0)) == content
-    with pytest.raises(ValueError, match=r'1 rows, columns one, two, raw, and pictures in one, two: name one '):
-        HuggingFacePictures(str(elsewhere / 'rows'), split='a')
+    with pytest.raises(ValueError, match=r'1 rows, columns one, two, raw, and images in one, two: name one '):
+        HuggingFaceImages(str(elsewhere / 'rows'), split='a')
     with pytest.raises(ValueError, match="has no split 'train': set split to one of a$"):
-        HuggingFacePictures(str(elsewhere / 'rows'))
+        HuggingFaceImages(str(elsewhere / 'rows'))
 
 
 @pytest.mark.parametrize(
-    ('module', 'kind', 'root'), [('lmdb', PictureLMDB, 'db'), ('datasets', HuggingFacePictures, 'rows')]
+    ('module', 'kind', 'root'), [('lmdb', ImageLMDB, 'db'), ('datasets', HuggingFaceImages, 'rows')]
 )
 def test_a_missing_library_is_named(elsewhere, monkeypatch, module, kind, root):
     monkeypatch.setitem(__import__('sys').modules, module, None)
@@ -286,7 +286,7 @@ def test_a_missing_library_is_named(elsewhere, monkeypatch, module, kind, root):
 
 
 def test_a_library_that_is_missing_later_makes_no_corrupt_image(elsewhere, files, monkeypatch):
-    stored = PictureArchive(write_zip(elsewhere / 'a.zip', {'b.jpg': files['b.jpg']}), [LoadPicture()])
+    stored = ImageArchive(write_zip(elsewhere / 'a.zip', {'b.jpg': files['b.jpg']}), [LoadImage()])
 
     def missing(*_):
         raise ImportError('needs nothing: pip install nothing')
@@ -294,17 +294,17 @@ def test_a_library_that_is_missing_later_makes_no_corrupt_image(elsewhere, files
     monkeypatch.setattr('mixmae_mm.datasets.image_archive.read_member', missing)
     with pytest.raises(ImportError, match='pip install nothing'):
         stored[0]
-    assert not stored.unreadable.flags.any()
+    assert not stored.corrupt.flags.any()
 
 
 def test_what_is_left_out_of_archives_and_databases_is_counted(files, elsewhere):
-    archive = PictureArchive(write_zip(elsewhere / 'a.zip', files | {'x.HEIC': b''}))
+    archive = ImageArchive(write_zip(elsewhere / 'a.zip', files | {'x.HEIC': b''}))
     read, left_out = archive.data_list.contents.split('; ')
     assert read.startswith('2 .jpg, 1 .')
     assert sorted(left_out.replace('(', ', ').replace(')', ',').split(', ')) == [
         '1 .cls', '1 .csv', '1 .heic', '3 files ', 'left out',
     ]  # fmt: skip
-    database = PictureLMDB(write_lmdb(elsewhere / 'db', files))
+    database = ImageLMDB(write_lmdb(elsewhere / 'db', files))
     assert database.data_list.contents == '5 other keys left out'
 
 
@@ -326,11 +326,11 @@ def batches(dataset):
     return torch.cat([batch['inputs'] for batch in Runner.build_dataloader(config, seed=3)])
 
 
-def test_training_sees_the_same_from_all(picture_folder, files, elsewhere):
+def test_training_sees_the_same_from_all(image_folder, files, elsewhere):
     """Also when the database was open before the workers were forked."""
-    database = dict(type='mixmae_mm.PictureLMDB', data_root=write_lmdb(elsewhere / 'db', files))
-    DATASETS.build(dict(database, pipeline=[LoadPicture()]))[0]
-    expected = batches(dict(type='mixmae_mm.PictureFolder', data_root=picture_folder))
-    archive = dict(type='mixmae_mm.PictureArchive', data_root=write_zip(elsewhere / 'a.zip', files))
+    database = dict(type='mixmae_mm.ImageLMDB', data_root=write_lmdb(elsewhere / 'db', files))
+    DATASETS.build(dict(database, pipeline=[LoadImage()]))[0]
+    expected = batches(dict(type='mixmae_mm.ImageFolder', data_root=image_folder))
+    archive = dict(type='mixmae_mm.ImageArchive', data_root=write_zip(elsewhere / 'a.zip', files))
     assert torch.equal(batches(archive), expected)
     assert torch.equal(batches(database), expected)

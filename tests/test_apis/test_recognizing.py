@@ -2,7 +2,7 @@ import pytest
 import torch
 from tiny_mixmae import build, tiny_mixedae, tiny_model
 
-from mixmae_mm.apis.homologous_maps import recognise
+from mixmae_mm.apis.homologous_maps import recognize
 from mixmae_mm.apis.reconstruction import reconstruct
 from mixmae_mm.mixing import NOBODY
 from mixmae_mm.structures import Recognition
@@ -23,10 +23,10 @@ def test_precision_by_loops():
 @pytest.mark.parametrize('settings', [dict(), dict(num_sources=2), dict(take_turns=True)])
 def test_precision_of_all_queries_is_what_training_logs(settings):
     model = build(tiny_mixedae, **settings)
-    pictures = torch.randint(0, 256, (8, 3, 32, 32)).float()
-    found = recognise(model, pictures, seed=5)
+    images = torch.randint(0, 256, (8, 3, 32, 32)).float()
+    found = recognize(model, images, seed=5)
     seed_everything(5)
-    losses = model(**model.data_preprocessor({'inputs': pictures}, training=True), mode='loss')
+    losses = model(**model.data_preprocessor({'inputs': images}, training=True), mode='loss')
     num_sources = settings.get('num_sources', 4)
     assert len(found.mixed) == 8 // num_sources
     assert found.block == 1
@@ -38,15 +38,15 @@ def test_precision_of_all_queries_is_what_training_logs(settings):
 
 def test_the_mixtures_are_those_of_the_reconstructions():
     model = build(tiny_mixedae)
-    pictures = torch.randint(0, 256, (8, 3, 32, 32)).float()
-    found, drawn = recognise(model, pictures, seed=2), reconstruct(model, pictures, seed=2)
+    images = torch.randint(0, 256, (8, 3, 32, 32)).float()
+    found, drawn = recognize(model, images, seed=2), reconstruct(model, images, seed=2)
     assert torch.equal(found.mixed, drawn.mixed)
     assert torch.equal(found.assignment, drawn.assignment)
 
 
 def test_patches_of_nobody_neither_keep_nor_are_kept():
     model = build(tiny_mixedae, num_sources=2, shares=(0.25, 0.25))
-    found = recognise(model, torch.randint(0, 256, (4, 3, 32, 32)).float(), seed=0)
+    found = recognize(model, torch.randint(0, 256, (4, 3, 32, 32)).float(), seed=0)
     nobody = found.assignment.flatten(1) == NOBODY
     assert nobody.sum(1).tolist() == [8, 8]
     for g in range(2):
@@ -56,15 +56,15 @@ def test_patches_of_nobody_neither_keep_nor_are_kept():
 
 
 def test_models_that_choose_no_keys_have_nothing_to_tell():
-    pictures = torch.randint(0, 256, (4, 3, 32, 32)).float()
-    assert recognise(build(tiny_model), pictures, 0) is None
-    assert recognise(build(tiny_mixedae, num_sources=1, hidden_ratio=0.5), pictures, 0) is None
+    images = torch.randint(0, 256, (4, 3, 32, 32)).float()
+    assert recognize(build(tiny_model), images, 0) is None
+    assert recognize(build(tiny_mixedae, num_sources=1, mask_ratio=0.5), images, 0) is None
     model = build(tiny_mixedae)
     model.backbone.attention = 'true'
-    assert recognise(model, pictures, 0) is None
+    assert recognize(model, images, 0) is None
 
 
 def test_nothing_is_left_in_the_model():
     model = build(tiny_mixedae)
-    recognise(model, torch.randint(0, 256, (4, 3, 32, 32)).float(), 0)
+    recognize(model, torch.randint(0, 256, (4, 3, 32, 32)).float(), 0)
     assert not any(module._forward_pre_hooks for module in model.modules())

@@ -7,7 +7,7 @@ from mixmae_mm.evaluation import knn_accuracy
 
 
 def brute_force(train, train_labels, val, val_labels, k, temperature, num_classes):
-    """The protocol written out: one picture, one neighbour at a time."""
+    """The protocol written out: one image, one neighbor at a time."""
     right = 0
     for feature, label in zip(val.tolist(), val_labels.tolist(), strict=True):
         ranking = []
@@ -24,17 +24,17 @@ def brute_force(train, train_labels, val, val_labels, k, temperature, num_classe
 @pytest.mark.parametrize(('k', 'temperature'), [(1, 0.07), (5, 0.07), (5, 10.0), (20, 0.3), (60, 0.07)])
 def test_accuracy_equals_the_loops(k, temperature):
     generator = torch.Generator().manual_seed(k)
-    centres = torch.randn(4, 6, generator=generator, dtype=torch.float64)
+    centers = torch.randn(4, 6, generator=generator, dtype=torch.float64)
     labels = [torch.randint(0, 4, (size,), generator=generator) for size in (60, 40)]
     spread = [torch.randn(len(y), 6, generator=generator, dtype=torch.float64) for y in labels]
-    features = [centres[y] + 1.2 * noise for y, noise in zip(labels, spread, strict=True)]
+    features = [centers[y] + 1.2 * noise for y, noise in zip(labels, spread, strict=True)]
     arguments = (features[0], labels[0], features[1], labels[1], k, temperature, 4)
     accuracy = knn_accuracy(*arguments)
     assert accuracy == pytest.approx(brute_force(*arguments))
     assert 0 < accuracy < 1
 
 
-def test_many_far_neighbours_outvote_a_near_one_only_when_it_is_warm():
+def test_many_far_neighbors_outvote_a_near_one_only_when_it_is_warm():
     angles = torch.tensor([0.1, 0.8, 0.9])
     train = torch.stack([angles.cos(), angles.sin()], 1) * torch.tensor([[5.0], [1.0], [0.1]])
     arguments = (train, torch.tensor([0, 1, 1]), torch.tensor([[2.0, 0.0]]), torch.tensor([0]))
@@ -43,7 +43,7 @@ def test_many_far_neighbours_outvote_a_near_one_only_when_it_is_warm():
     assert knn_accuracy(*arguments, k=3, temperature=10.0, num_classes=2) == 0
 
 
-def test_tiny_temperature_is_the_nearest_neighbour_and_does_not_overflow():
+def test_tiny_temperature_is_the_nearest_neighbor_and_does_not_overflow():
     features, labels = torch.randn(50, 8), torch.arange(50) % 5
     asked, truth = torch.randn(30, 8), torch.arange(30) % 5
     nearest = knn_accuracy(features, labels, asked, truth, 1, 0.07, 5)
@@ -57,7 +57,7 @@ def test_chunks_do_not_matter():
 
 def test_impossible_settings_are_refused():
     features, labels = torch.randn(4, 2), torch.zeros(4, dtype=torch.long)
-    with pytest.raises(ValueError, match='^5 neighbours of 4 training pictures: give a k from 1 to that number$'):
+    with pytest.raises(ValueError, match='^5 neighbors of 4 training images: give a k from 1 to that number$'):
         knn_accuracy(features, labels, features, labels, 5, 0.07, 1)
     with pytest.raises(ValueError, match='^temperature 0: give a positive number$'):
         knn_accuracy(features, labels, features, labels, 1, 0, 1)
