@@ -427,7 +427,7 @@ def test_steps_lower_the_loss_of_their_batch(path):
     for _ in range(4):
         torch.manual_seed(0)  # the same cells hidden, the same blocks dropped
         losses.append(model.train_step(dict(batch), optimizer)['loss'].item())
-    first = {'MixMAE': 1.28, 'MixedAE': 1.68, 'ImageClassifier': math.log(10)}[type(model).__name__]
+    first = {'MixMAE': 1.28, 'MixedAE': 1.68, 'MAE': 1.68, 'ImageClassifier': math.log(10)}[type(model).__name__]
     if config.model.get('contrast'):  # features of chance: nearly as dear as equal ones
         first += 0.1 * math.log(config.model.neck.grid_size**2 - 1)
     assert losses[0] == pytest.approx(first, rel=0.1)
@@ -486,6 +486,7 @@ ABLATIONS = {
     'allcells': {'model.head.masked_only': False},
 }
 MAE = {
+    'model.type': 'mixmae_mm.MAE',
     'model.data_preprocessor.num_sources': 1,
     'model.data_preprocessor.mask_ratio': 0.75,
     'model.backbone.num_sources': 1,

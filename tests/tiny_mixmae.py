@@ -40,7 +40,7 @@ def tiny_mixedae(num_sources=4, norm_pix=True, **mixing):
     mixing = dict(take_turns=False, shared_assignment=False) | mixing
     arch = dict(embed_dims=8, depth=2, num_heads=2)
     return dict(
-        type='mixmae_mm.MixedAE',
+        type='mixmae_mm.MAE' if num_sources == 1 else 'mixmae_mm.MixedAE',
         data_preprocessor=dict(
             type='mixmae_mm.MixingDataPreprocessor', num_sources=num_sources, cell_size=CELL, **mixing
         ),

@@ -117,7 +117,7 @@ def method_of(model: Mapping) -> str:
     """Return what a config's model is pre-trained by; '' for one that is not a pre-training of ours."""
     kind = str(model.get('type')).rpartition('.')[2]
     if kind != 'MixedAE':
-        return kind if kind == 'MixMAE' else ''
+        return kind if kind in ('MixMAE', 'MAE') else ''
     if model['data_preprocessor'].get('num_sources') == 1:
         return 'MAE'
     return 'naive mixing' if mixes_naively(model['backbone']) and not model.get('contrast') else 'MixedAE'

@@ -6,11 +6,13 @@ from mixmae_mm.models.heads.mix_reconstruction_head import MixReconstructionHead
 from mixmae_mm.models.losses.homologous_contrastive_loss import HomologousContrastiveLoss
 from mixmae_mm.models.necks.mix_decoder import MixDecoder
 from mixmae_mm.models.necks.vit_pyramid import ChannelNorm, ViTPyramid
+from mixmae_mm.models.selfsup.mae import MAE
 from mixmae_mm.models.selfsup.mixedae import MixedAE
 from mixmae_mm.models.selfsup.mixmae import MixMAE
 from mixmae_mm.models.utils.data_preprocessor import MixingDataPreprocessor
 
 __all__ = [
+    'MAE',
     'ChannelNorm',
     'HomologousContrastiveLoss',
     'MixDecoder',

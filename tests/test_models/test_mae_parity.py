@@ -1,9 +1,10 @@
-"""MAE as a setting of MixedAE, against numbers of the official code and of a plain reference of our own."""
+"""MAE against numbers of the official code and of a plain reference of our own."""
 
 import pytest
 import torch
 from mae_reference import reference
 from references import load_reference, our_name
+from tiny_mixmae import tiny_mixedae
 
 from mixmae_mm.mixing import NOBODY, MixedImages, mix_images, shown_cells, take
 from mixmae_mm.registry import MODELS
@@ -15,7 +16,7 @@ def build(config):
     patch = config['patch_size']
     return MODELS.build(
         dict(
-            type='mixmae_mm.MixedAE',
+            type='mixmae_mm.MAE',
             data_preprocessor=dict(
                 type='mixmae_mm.MixingDataPreprocessor',
                 num_sources=1,
@@ -129,3 +130,20 @@ def test_official_position_tables():
     fresh = build(stored['config']).state_dict()
     for name in ('pos_embed', 'decoder_pos_embed'):
         torch.testing.assert_close(fresh[our_name(name)], stored['state_dict'][name], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ('part', 'settings'),
+    [
+        ('data_preprocessor', dict(num_sources=2)),
+        ('data_preprocessor', dict(mask_ratio=None, shares=(0.5,))),
+        ('contrast', dict(type='mixmae_mm.HomologousContrastiveLoss')),
+    ],
+)
+def test_what_makes_it_another_method_is_refused(part, settings):
+    config = tiny_mixedae(num_sources=1, mask_ratio=0.75) | dict(type='mixmae_mm.MAE')
+    MODELS.build(config)
+    config[part] = (config[part] or {}) | settings
+    config['backbone']['num_sources'] = config['data_preprocessor']['num_sources']
+    with pytest.raises(ValueError, match=r'num_sources=1, mask_ratio=0.75 and contrast=None, or use mixmae_mm.MixedAE'):
+        MODELS.build(config)

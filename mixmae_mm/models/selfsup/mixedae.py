@@ -1,4 +1,4 @@
-"""MixedAE, and with other settings MAE and naive mixing: wiring only.
+"""MixedAE, and with other settings naive mixing: wiring only.
 
 Letters: G mixtures, K sources, N cells, P pixels of a cell times channels, C channels.
 """
@@ -16,8 +16,7 @@ from mixmae_mm.utils.validation import check_whole
 class MixedAE(MixingPretrainer):
     """Mixtures whose patches are to recognize each other (MixedAE, arXiv 2303.17152).
 
-    With one source and hidden cells, and no contrastive term, it is MAE (arXiv 2111.06377); with several, global
-    attention, no segment embedding and no contrastive term, it is MAE with naive mixing.
+    With global attention, no segment embedding and no contrastive term, it is MAE with naive mixing.
 
     Args:
         data_preprocessor: Where images are mixed, a `MixingDataPreprocessor`.
