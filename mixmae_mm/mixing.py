@@ -37,11 +37,11 @@ class MixedImages(NamedTuple):
 def split_cells(
     num_cells: int, num_sources: int, mask_ratio: float | None = None, shares: Sequence[float] | None = None
 ) -> list[int]:
-    """Tell how many cells of a mixture each source gets, the leading one first. Cells that remain are nobody's.
+    """Return how many cells of a mixture each source gets, the leading one first. Cells that remain are nobody's.
 
     By default all get equally many; cells left over go one each to the first sources. With a `mask_ratio`,
-    floor(num_cells * mask_ratio) cells of the leading source are hidden and split equally among the others, as in the
-    official MixMIM, where ratio 0.5 hides 24 of 49 cells; with one source they are nobody's, as in MAE. `shares` names
+    floor(num_cells * mask_ratio) cells of the leading source are masked and split equally among the others, as in the
+    official MixMIM, where ratio 0.5 masks 24 of 49 cells; with one source they are nobody's, as in MAE. `shares` names
     each source's part of the cells instead, rounded so that together they are as many as their sum asks for.
 
     Raises:
@@ -55,7 +55,7 @@ def split_cells(
     else:
         counts = _split_by_shares(num_cells, shares)
     if len(counts) != num_sources or min(counts, default=0) < 1 or sum(counts) > num_cells:
-        wish = f'a hidden ratio of {mask_ratio}' if shares is None else f'shares {tuple(shares)}'
+        wish = f'a mask_ratio of {mask_ratio}' if shares is None else f'shares {tuple(shares)}'
         raise ValueError(
             f'{num_cells} cells with {wish} cannot be split among {num_sources} sources, '
             f'each needs at least one (cells {counts}): use smaller cells, fewer sources or another mask_ratio'
@@ -66,12 +66,12 @@ def split_cells(
 def _split_evenly(num_cells: int, num_sources: int, mask_ratio: float | None) -> list[int]:
     """Return the leading source what is not masked, and the others equal parts of the rest."""
     if mask_ratio is None:
-        hidden = num_cells - math.ceil(num_cells / max(num_sources, 1))
+        masked = num_cells - math.ceil(num_cells / max(num_sources, 1))
     else:
-        hidden = math.floor(num_cells * mask_ratio)
+        masked = math.floor(num_cells * mask_ratio)
     others = max(num_sources - 1, 1)
-    rest = [hidden // others + (i < hidden % others) for i in range(num_sources - 1)]
-    return [num_cells - hidden, *rest][: max(num_sources, 0)]
+    rest = [masked // others + (i < masked % others) for i in range(num_sources - 1)]
+    return [num_cells - masked, *rest][: max(num_sources, 0)]
 
 
 def _split_by_shares(num_cells: int, shares: Sequence[float]) -> list[int]:
@@ -170,18 +170,18 @@ def resize_assignment(assignment: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def visible(assignment: Tensor, num_sources: int) -> Tensor:
-    """Tell what each source still shows: (G, ...) -> bool (G, K, ...)."""
+    """Return what each source still shows: (G, ...) -> bool (G, K, ...)."""
     names = torch.arange(num_sources, device=assignment.device)
     return assignment[:, None] == names.view(-1, *[1] * (assignment.ndim - 1))
 
 
 def unmix(tokens: Tensor, assignment: Tensor, fill: Tensor, num_sources: int) -> Tensor:
-    """Return every source its own tokens back, with `fill` (C,) where it was hidden: (G, N, C) -> (G, K, N, C)."""
+    """Return every source its own tokens back, with `fill` (C,) where it was masked: (G, N, C) -> (G, K, N, C)."""
     return torch.where(visible(assignment, num_sources)[..., None], tokens[:, None], fill.to(tokens.dtype))
 
 
 def homologous(assignment: Tensor) -> Tensor:
-    """Tell which tokens come from the same source: (G, N) -> bool (G, N, N)."""
+    """Return which tokens come from the same source: (G, N) -> bool (G, N, N)."""
     return assignment[:, :, None] == assignment[:, None, :]
 
 

@@ -21,7 +21,7 @@ class Reconstructions(NamedTuple):
     mixed: Tensor
     """What the encoder saw, (G, C, H, W)."""
     reconstructed: Tensor
-    """Each original as decoded: predicted where it was hidden, itself where it was shown, (G, K, C, H, W)."""
+    """Each original as decoded: predicted where it was masked, itself where it was shown, (G, K, C, H, W)."""
     assignment: Tensor
     """Which source each cell showed, (G or 1, h, w)."""
 
@@ -41,7 +41,7 @@ class Recognition(NamedTuple):
     """S."""
 
     def precision(self) -> Tensor:
-        """Tell what share of the keys that a query keeps are of its own source: (G, N)."""
+        """Return what share of the keys that a query keeps are of its own source: (G, N)."""
         right = self.kept * homologous(self.assignment.flatten(1))
         return right.sum(2) / self.kept.sum(2).clamp(min=1e-9)
 

@@ -55,7 +55,7 @@ def test_shares(cells, sources, ratio, shares):
 )
 def test_shares_that_leave_a_source_out_are_refused(cells, sources, ratio):
     with pytest.raises(
-        ValueError, match=f'{cells} cells with a hidden ratio of {ratio} cannot be split among {sources}'
+        ValueError, match=f'{cells} cells with a mask_ratio of {ratio} cannot be split among {sources}'
     ):
         split_cells(cells, sources, ratio)
 

@@ -138,7 +138,7 @@ class MixedAEViT(PlainViT):
         return {index: TopKeys(self.topk_ratio, extra, same) for index in self.homologous_layers}
 
     def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
-        """Fit the position table, and drop or fold segments that this model has not, in place."""
+        """Fit the position embedding, and drop or fold segments that this model has not, in place."""
         fitted = super().fit_stored(state_dict, prefix)
         segments = state_dict.pop(f'{prefix}segment_embed', None) if self.segment_embed is None else None
         bias = f'{prefix}patch_embed.proj.bias'

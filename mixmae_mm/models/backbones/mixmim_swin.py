@@ -40,11 +40,12 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
 
     Called with an assignment, tokens see only tokens of their own source: what the encoder says of one image then
     does not depend on the others in the mixture. Called without, it is the encoder for transfer, for any height and
-    width: what does not fill a window or the last stride is padded, hidden from attention, and cropped.
+    width: what does not fill a window or the last stride is padded, masked from attention, and cropped.
 
     Args:
         arch: One of `swin_arch.ARCHS`, or a dict with `embed_dims`, `depths` and `num_heads`, one entry a stage.
-        img_size: Pixels, a side or (H, W), for which the position table is made, rounded up to the last stride. Other
+        img_size: Pixels, a side or (H, W), for which the position embedding is made, rounded up to the last stride.
+        Other
             sizes resize it.
         patch_size: Pixels a side of a patch, the first stage's stride; each further stage doubles it.
         in_channels: Channels of the images.
@@ -57,7 +58,7 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
         drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 over the blocks.
         out_indices: The stages to return. All but the last get a LayerNorm of their own; stages after the last
             returned one are neither run nor trained.
-        pad_value: What the host fills images up with to those of a batch's size, after normalizing: it is hidden from
+        pad_value: What the downstream library fills images up with to those of a batch's size, after normalizing: it is masked from
             attention. Take a value that no pixel has in all channels. None where images fill their batch.
         frozen_stages: 0 freezes the patch embedding, s also the first s stages; -1 nothing.
         with_cp: Recompute blocks in the backward pass to save memory.
@@ -173,7 +174,7 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
         return x[:, :height, :width].permute(0, 3, 1, 2).contiguous()
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Tell how deep a parameter stands, for layer-wise decay: its id and the number of ids.
+        """Return how deep a parameter stands, for layer-wise decay: its id and the number of ids.
 
         The official rule: 0 for the embedding, 1 to N for the N blocks, merging layers with the first block of the next
         stage, N for what follows. The learning rate's scale is decay ** (number of ids - 1 - id), so that even the last
@@ -226,7 +227,7 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
         return 'norm' if stage == self.arch.num_stages - 1 else f'norm{stage}'
 
     def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
-        """Fit a stored position table to this grid, in place.
+        """Fit a stored position embedding to this grid, in place.
 
         Raises:
             ValueError: its length fits neither this grid nor a square.

@@ -45,7 +45,7 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
 
     Args:
         arch: One of `vit_arch.ARCHS`, or a dict with `embed_dims`, `depth` and `num_heads`.
-        img_size: Pixels, a side or (H, W), for which the position table is made, rounded up to whole patches; other
+        img_size: Pixels, a side or (H, W), for which the position embedding is made, rounded up to whole patches; other
             sizes resize it.
         patch_size: Pixels a side of a patch.
         in_channels: Channels of the images.
@@ -55,11 +55,12 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
         final: What becomes of the last block's output: 'norm' is the map after the final norm, 'raw' before it. For
             classification it is a map of one cell: 'mean' of all patches with a norm after it, as in MAE's fine-tuning
             (`fc_norm`), or 'cls', the CLS token after the final norm.
-        train_positions: Train the position table, as MAE's fine-tuning does; its pre-training does not.
+        train_positions: Train the position embedding, as MAE's fine-tuning does; its pre-training does not.
         window_size: Patches of the windows, a side or (h, w), that all blocks but `global_blocks` look inside: for
             large images (ViTDet, arXiv 2203.16527); CLS is left out then. None for a ViT whose blocks see all.
         global_blocks: The blocks, from 0, that still see all.
-        pad_value: What the host fills images up with to those of a batch's size, after normalizing: it is hidden from
+        pad_value: What the downstream library fills images up with to those of a batch's size, after normalizing: it is
+        masked from
             attention. Take a value that no pixel has in all channels. None where images fill their batch.
         frozen_stages: 0 freezes the embeddings, s also the first s blocks, all blocks also the final norm; -1 nothing.
         norm_eps: Added to the variance in every LayerNorm.
@@ -213,7 +214,7 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
         return patches.transpose(1, 2).unflatten(2, grid).contiguous()  # RoIAlign of mmcv misreads other maps
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Tell how deep a parameter stands, for layer-wise decay: its id and the number of ids.
+        """Return how deep a parameter stands, for layer-wise decay: its id and the number of ids.
 
         MAE's rule: 0 for the embeddings, 1 to N for the N blocks, N + 1 for what follows. The learning rate's scale is
         decay ** (number of ids - 1 - id).
@@ -253,7 +254,7 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
             self.cls_token.requires_grad_(False)
 
     def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
-        """Fit a stored position table to this grid, in place.
+        """Fit a stored position embedding to this grid, in place.
 
         Raises:
             ValueError: its length fits neither this grid nor a square.

@@ -14,7 +14,7 @@ from mixmae_mm.utils.validation import check_positive, check_whole
 
 @MODELS.register_module()
 class MixReconstructionHead(BaseModule):
-    """Mean squared error over the pixels of hidden cells.
+    """Mean squared error over the pixels of masked cells.
 
     Args:
         cell_size: Pixels a side of a cell.
@@ -41,7 +41,7 @@ class MixReconstructionHead(BaseModule):
         self.eps = eps
 
     def loss(self, predictions: Tensor, images: MixedImages) -> dict[str, Tensor]:
-        """Compare predictions (G, K, N, P) with what the mixtures hide; every hidden cell weighs the same."""
+        """Compare predictions (G, K, N, P) with what the mixtures mask; every masked cell weighs the same."""
         self._check_cells(predictions, images)
         targets = cells_of(images.sources, self.cell_size)
         if self.norm_pix:
@@ -50,11 +50,11 @@ class MixReconstructionHead(BaseModule):
         errors = (predictions.float() - targets).square().mean(dim=-1)
         if not self.masked_only:
             return {'loss_reconstruction': errors.mean()}
-        hidden = ~visible(images.assignment.flatten(1), errors.shape[1]).expand_as(errors)
-        return {'loss_reconstruction': (errors * hidden).sum() / hidden.sum()}
+        masked = ~visible(images.assignment.flatten(1), errors.shape[1]).expand_as(errors)
+        return {'loss_reconstruction': (errors * masked).sum() / masked.sum()}
 
     def reconstruct(self, predictions: Tensor, images: MixedImages) -> Tensor:
-        """Show the sources with their hidden cells as predicted: (G, K, N, P) -> normalized images (G, K, C, H, W).
+        """Show the sources with their masked cells as predicted: (G, K, N, P) -> normalized images (G, K, C, H, W).
 
         With `norm_pix` the mean and the spread of each predicted cell are those of the original, since the decoder
         leaves them out.

@@ -24,7 +24,7 @@ class MixDecoder(FitsStored, BaseModule):
 
     Args:
         in_channels: Channels of the encoder's last map.
-        grid_size: Cells, a side or (h, w), for which the position table is made; other grids resize it.
+        grid_size: Cells, a side or (h, w), for which the position embedding is made; other grids resize it.
         cell_size: Pixels a side of a cell.
         image_channels: Channels of the images.
         embed_dims: Channels of the decoder.
@@ -74,7 +74,7 @@ class MixDecoder(FitsStored, BaseModule):
         cls: Tensor | None = None,
         shown: Tensor | None = None,
     ) -> Tensor:
-        """Predict every cell of every source, shown or hidden.
+        """Predict every cell of every source, shown or masked.
 
         Args:
             features: The encoder's maps; the last, (G, C, h, w), is used.
@@ -110,7 +110,7 @@ class MixDecoder(FitsStored, BaseModule):
         return put_back(self.decoder_embed(take(tokens, shown)), shown, tokens.shape[1])
 
     def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
-        """Fit a stored position table to this grid, in place."""
+        """Fit a stored position embedding to this grid, in place."""
         return fit_stored_table(state_dict, f'{prefix}decoder_pos_embed', self.grid, int(self.cls_token))
 
 

@@ -75,7 +75,7 @@ class MixingPretrainer(BaseModel):
         return self.neck(self.encode(images), images.assignment, images.sources.shape[1])
 
     def loss(self, images: MixedImages) -> dict[str, Tensor]:
-        """Tell how far the predictions of what is hidden are off."""
+        """Return how far the predictions of what is masked are off."""
         return self.head.loss(self.decode(images), images)
 
     def predict(self, images: MixedImages) -> Reconstructions:

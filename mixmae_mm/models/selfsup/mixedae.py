@@ -66,7 +66,7 @@ class MixedAE(MixingPretrainer):
         return self.neck(encoded.maps, images.assignment, images.sources.shape[1], cls, images.shown)
 
     def loss(self, images: MixedImages) -> dict[str, Tensor]:
-        """Tell how far off predictions and features are, and how well each block guessed."""
+        """Return how far off predictions and features are, and how well each block guessed."""
         encoded = self.encode(images)
         losses = self.head.loss(self.decode(images, encoded), images)
         if self.contrast is not None:

@@ -32,15 +32,15 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
             of channels.
         std: Standard deviation of each channel, likewise.
         bgr_to_rgb: Reverse the channels first, for images read by OpenCV.
-        num_sources: Images in a mixture, K. With 1, hidden cells show nobody: masking, as in MAE.
+        num_sources: Images in a mixture, K. With 1, masked cells show nobody: masking, as in MAE.
         cell_size: Side of a cell in pixels; for MixMAE the encoder's last stride, for MixedAE the patch.
-        mask_ratio: Share of the leading source's cells that others hide; None for equal shares (see `split_cells`).
+        mask_ratio: Share of the leading source's cells that others mask; None for equal shares (see `split_cells`).
         shares: Each source's part of the cells, in place of `mask_ratio`; what remains of 1 shows nobody.
         take_turns: Make K mixtures of each group, led by each source in turn, so that there are as many mixtures as
             images. Otherwise one mixture a group.
         shared_assignment: One map for the whole batch, as in the official MixMIM, rather than one a group.
         block_size: Cells a side of the blocks that are mixed as one, in place of single cells. The decoder still
-            predicts cells; 2 with cells of 16 pixels hides squares of 32.
+            predicts cells; 2 with cells of 16 pixels masks squares of 32.
         non_blocking: Copy to the device without waiting.
 
     Raises:

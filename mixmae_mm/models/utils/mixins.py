@@ -1,6 +1,6 @@
 """What models do to be stored: they remember what they were built with, and make stored weights fit before copying.
 
-A table of positions is a list of entries, and most lengths are those of several grids. So a model whose grid is not
+A position embedding is a list of entries, and most lengths are those of several grids. So a model whose grid is not
 square stores its sides beside the table (`keep_grid`). The window of a bias table is told by the index stored with it,
 but for a single row or column, which stores its sides too. Sin-cos tables tell their sides themselves. Of others the
 sides are assumed, which the load report says.
@@ -40,7 +40,7 @@ class KeepsSettings:
 
 
 class FitsStored:
-    """A module that adapts what is stored for it, tables of positions above all; goes before `nn.Module` as a base.
+    """A module that adapts what is stored for it, position embeddings above all; goes before `nn.Module` as a base.
 
     `mixmae_mm.checkpoint.loading.fit` calls `fit_stored` ahead of any copying, to see and report what becomes of a
     file.

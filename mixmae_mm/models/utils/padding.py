@@ -1,4 +1,4 @@
-"""Where images end in a batch: hosts fill smaller ones up, and do not tell the encoder.
+"""Where images end in a batch: downstream libraries fill smaller ones up, and do not tell the encoder.
 
 What no token of an image may see, no feature of it can depend on: so an image's features are the same, alone or
 padded. Padding lies at the bottom and at the right, as mmdet and mmseg put it.
@@ -46,7 +46,7 @@ def _length(shown: Tensor) -> Tensor:
 
 
 def inside(sizes: Size | Tensor, grid: Size, device: torch.device) -> Tensor:
-    """Tell which places of a grid images of these sizes take: bool (B or 1, h, w)."""
+    """Return which places of a grid images of these sizes take: bool (B or 1, h, w)."""
     heights, widths = (x[:, None] for x in sizes.unbind(dim=1)) if isinstance(sizes, Tensor) else sizes
     rows, columns = (torch.arange(side, device=device)[None] for side in grid)
     return (rows < heights)[:, :, None] & (columns < widths)[:, None]

@@ -125,7 +125,7 @@ def guess_grid(num_entries: int, expected: Size, what: str) -> Size:
 
 
 def relative_index(window: Size, table_window: Size, device: torch.device | str | None = None) -> Tensor:
-    """Tell where a window's pairs of tokens stand in a bias table made for `table_window`: int64 (T, T).
+    """Return where a window's pairs of tokens stand in a bias table made for `table_window`: int64 (T, T).
 
     The table may be for a larger window, of which the offsets in the middle are taken.
     """

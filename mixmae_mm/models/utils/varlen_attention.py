@@ -1,4 +1,4 @@
-"""Attention among tokens that are sorted by the image they belong to: what a map would hide is never computed.
+"""Attention among tokens that are sorted by the image they belong to: what a map would mask is never computed.
 
 A run is a number of such tokens, one beside the other.
 
@@ -25,7 +25,7 @@ def prefers_runs(x: Tensor, training: bool) -> bool:
 def attend_runs(qkv: Tensor, num_heads: int, bias: Tensor, runs: Sequence[int]) -> Tensor:
     """Softmax attention of each token to those of its run: projected tokens (B, N, 3 * C) -> (B, N, C).
 
-    What `attention.attend` does with a map that hides all others. Its gradients have no derivatives of their own.
+    What `attention.attend` does with a map that masks all others. Its gradients have no derivatives of their own.
 
     Args:
         qkv: Query, key and value of each token, each with its heads side by side.
