@@ -16,7 +16,7 @@ from mixmae_mm.datasets.image_reader import ImageReader
 from mixmae_mm.datasets.read_images import normalization
 from mixmae_mm.evaluation import knn_accuracy, label_by_folder, read_labeled
 
-knn = load_tool('analysis/knn.py')
+knn = load_tool('analysis_tools/knn.py')
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_command_line_tells_accuracy_and_chance(folders, tmp_path, capsys):
 
 def test_json_is_all_that_a_process_prints_on_standard_output(folders, tmp_path):
     config, checkpoint = write_files(tmp_path)
-    printed, _ = finish(tool('analysis/knn.py', config, checkpoint, *folders, '--k', '5', '--json'))
+    printed, _ = finish(tool('analysis_tools/knn.py', config, checkpoint, *folders, '--k', '5', '--json'))
     assert json.loads(printed)['checkpoint'] == checkpoint
 
 

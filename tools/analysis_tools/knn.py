@@ -1,6 +1,6 @@
 """Judge an encoder's features by their nearest neighbors: no training, a minute, and a number to compare.
 
-    python tools/analysis/knn.py CONFIG [CHECKPOINT] --train FOLDER --val FOLDER [--k 20] [--json]
+    python tools/analysis_tools/knn.py CONFIG [CHECKPOINT] --train FOLDER --val FOLDER [--k 20] [--json]
 
 The folders hold one folder a class; images are read as the config's training reads them. Without a checkpoint the
 encoder is as initialized, which is what to compare with.
