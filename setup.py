@@ -74,6 +74,8 @@ setup(
     python_requires='>=3.10',
     packages=find_packages(include=['mixmae_mm', 'mixmae_mm.*']),
     package_data={'mixmae_mm': ['.mim/*.yml', '.mim/**/*.py', '.mim/**/*.sh', '.mim/**/*.yml']},
+    exclude_package_data={'mixmae_mm': ['.mim/tools/benchmarks/*', '.mim/tools/docs/*']},  # the developers' own
+    entry_points={'console_scripts': ['mixmae = mixmae_mm.__main__:main']},
     install_requires=['numpy', 'pillow>=10.1', 'rich>=13.0', 'safetensors', 'tensorboard'],
     extras_require={'torch': ['torch>=2.6', 'torchvision>=0.21'], **{name: open_ranges(name) for name in groups}},
     cmdclass={'egg_info': EggInfo, 'build_py': BuildPy},

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SHOWN = ('model-index.yml', 'configs/mixmae/metafile.yml', 'configs/mixmae/small.py', 'tools/train.py', 'tools/a/b.sh')
 EDITABLE = ('--ignore-installed', '--root', 'out', '-e')  # so that the environment's own stays as it is
+DEVELOPERS = ('tools/benchmarks/b.py', 'tools/docs/d.py')
 IN_MIM = {f'mixmae_mm/.mim/{name}' for name in SHOWN}
 
 
@@ -18,7 +19,7 @@ def clone(tmp_path):
     for name in ('setup.py', 'pyproject.toml', 'MANIFEST.in'):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / 'requirements', tmp_path / 'requirements')
-    for name in ('mixmae_mm/__init__.py', *SHOWN):
+    for name in ('mixmae_mm/__init__.py', *SHOWN, *DEVELOPERS):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text('# a file\n')
     shutil.copy(ROOT / 'mixmae_mm' / 'version.py', tmp_path / 'mixmae_mm')
@@ -52,9 +53,12 @@ def test_no_range_is_closed_and_each_pin_is_in_an_extra(clone):
 
 def test_wheel_brings_configs_tools_and_index_for_mim(clone):
     set_up(clone, 'bdist_wheel', '-d', 'out')
-    names = zipfile.ZipFile(next((clone / 'out').glob('*.whl'))).namelist()
+    wheel = zipfile.ZipFile(next((clone / 'out').glob('*.whl')))
+    names = wheel.namelist()
     assert {name for name in names if '/.mim/' in name} == IN_MIM
     assert 'mixmae_mm/version.py' in names
+    scripts = next(name for name in names if name.endswith('/entry_points.txt'))
+    assert 'mixmae = mixmae_mm.__main__:main' in wheel.read(scripts).decode()
 
 
 @pytest.mark.parametrize('way', [['wheel', '-w', 'out'], ['install', '--target', 'out'], ['install', *EDITABLE]])

@@ -102,7 +102,7 @@ def neighbors(config: str, checkpoint: Path | None) -> float:
     """Classify the validation images by their nearest neighbors; give the top-1 accuracy in percent."""
     folders = ['--train', f'{IMAGES}/train', '--val', f'{IMAGES}/val', '--json']
     given = [checkpoint] if checkpoint else []
-    return json.loads(run('tools/analysis/knn.py', config, *given, *folders, capture=True))['top1'] * 100
+    return json.loads(run('tools/analysis_tools/knn.py', config, *given, *folders, capture=True))['top1'] * 100
 
 
 def train_anew(config: str, work_dir: Path, *settings: str) -> dict[str, float]:
@@ -159,7 +159,7 @@ def demo_on_own_images(method: Method, out: Path, data: str) -> None:
 def demo_on_built_in_images(method: Method, out: Path) -> None:
     """Go the whole way on the built-in set, which has labels."""
     headline('Making the built-in images')
-    run('tools/dataset_converters/make_shapes.py', IMAGES)
+    run('tools/dataset_tools/make_shapes.py', IMAGES)
     headline(f'{method.title}: pre-training without labels')
     checkpoint = pretrain(method.pretrain, method.epochs, out / 'pretrain')
     headline('Drawing what it reconstructs')

@@ -115,7 +115,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--task', choices=TASKS, nargs='+', default=list(TASKS), help='what to train (both)')
     args = parser.parse_args(arguments)
     headline('Making the built-in images')
-    run('tools/dataset_converters/make_shapes.py', IMAGES)
+    run('tools/dataset_tools/make_shapes.py', IMAGES)
     encoder = find_encoder()
     rows = [row for name in args.task for row in compare(name, encoder)]
     headline('Painting what they predict')

@@ -1,6 +1,6 @@
 """Mask R-CNN on your own data in COCO's format: copy this file, change the first three lines, one GPU.
 
-    python tools/dataset_converters/check_dataset.py --config configs/detection/mask-rcnn_mixmim-swin-base_fpn_1xb2-amp-ms-1x_custom.py
+    python tools/dataset_tools/check_dataset.py --config configs/detection/mask-rcnn_mixmim-swin-base_fpn_1xb2-amp-ms-1x_custom.py
     python tools/train.py configs/detection/mask-rcnn_mixmim-swin-base_fpn_1xb2-amp-ms-1x_custom.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 

@@ -1,6 +1,6 @@
 """Mask R-CNN with the micro encoder on the built-in set, on a CPU: what `make demo-dense` runs.
 
-    python tools/dataset_converters/make_shapes.py data/shapes
+    python tools/dataset_tools/make_shapes.py data/shapes
     python tools/train.py configs/detection/mask-rcnn_vit-micro_fpn_1xb16-6e_shapes-64px.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 

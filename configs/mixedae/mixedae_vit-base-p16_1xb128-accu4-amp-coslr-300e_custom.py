@@ -1,6 +1,6 @@
 """MixedAE on your own images: any folder, at any depth, no classes, no annotation file. One GPU.
 
-    python tools/dataset_converters/check_dataset.py /your/folder
+    python tools/dataset_tools/check_dataset.py /your/folder
     python tools/train.py configs/mixedae/mixedae_vit-base-p16_1xb128-accu4-amp-coslr-300e_custom.py \
         --cfg-options train_dataloader.dataset.data_root=/your/folder
 

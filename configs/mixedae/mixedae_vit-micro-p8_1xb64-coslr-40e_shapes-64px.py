@@ -1,6 +1,6 @@
 """MixedAE, a micro ViT, on the built-in set of 3000 scenes at 64 px: what `make demo METHOD=mixedae` runs, on a CPU.
 
-    python tools/dataset_converters/make_shapes.py data/shapes
+    python tools/dataset_tools/make_shapes.py data/shapes
     python tools/train.py configs/mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_shapes-64px.py
 
 Untuned: the schedule is the micro MixMAE's.

@@ -1,6 +1,6 @@
 """MixMAE, a micro encoder, on the built-in set of 3000 scenes at 64 px: what `make demo` runs, on a CPU.
 
-    python tools/dataset_converters/make_shapes.py data/shapes
+    python tools/dataset_tools/make_shapes.py data/shapes
     python tools/train.py configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px.py
 
 Measured here (CPU, one run): the loss falls from 1.12 in the first 20 iterations to 0.42; 0.2 CPU seconds an iteration on a busy

@@ -1,6 +1,6 @@
 """UperNet on your own images and masks: copy this file, change the first lines, one GPU.
 
-    python tools/dataset_converters/check_dataset.py --config configs/segmentation/upernet_mixmim-swin-base_1xb4-amp-40k_custom.py
+    python tools/dataset_tools/check_dataset.py --config configs/segmentation/upernet_mixmim-swin-base_1xb4-amp-40k_custom.py
     python tools/train.py configs/segmentation/upernet_mixmim-swin-base_1xb4-amp-40k_custom.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 

@@ -34,7 +34,7 @@ def get_model(name: str | None = None, pretrained: str | None = None, **settings
 
     Args:
         name: One of `list_models()`; None where the checkpoint says it, as files of `save_encoder` and
-            tools/converters/export_model.py do.
+            tools/model_converters/export_model.py do.
         pretrained: A checkpoint: of pre-training, fine-tuning, detection or segmentation, official, mmpretrain's,
             timm's, .pth or .safetensors, a file or an address (see docs/weights.md); None leaves it as initialized.
         settings: Of `MixMIMSwin` or `MixedAEViT`, such as `img_size` and `out_indices`.

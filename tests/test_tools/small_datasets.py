@@ -62,7 +62,7 @@ def coco(root, data=None):
 
 def check(capsys, *arguments):
     """Run the tool in this process: its exit status, what is wrong without the advice, and all that was printed."""
-    status = load_tool('dataset_converters/check_dataset.py').main([*map(str, arguments), '--workers', '1'])
+    status = load_tool('dataset_tools/check_dataset.py').main([*map(str, arguments), '--workers', '1'])
     text = capsys.readouterr().out
     lines = [line for line in text.splitlines() if line.startswith(('error', 'warning'))]
     assert all(len(line.split('. What to do: ')[1]) > 5 for line in lines)

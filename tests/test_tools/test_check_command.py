@@ -9,7 +9,7 @@ from micro_training import finish
 from small_datasets import cells, check, class_folders, coco_data, image, mask, masks
 from tool_loading import TOOLS, load_tool
 
-SCRIPT = str(TOOLS / 'dataset_converters/check_dataset.py')
+SCRIPT = str(TOOLS / 'dataset_tools/check_dataset.py')
 DENSE = 'needs mmdet and mmseg'
 OTHER = 'classes that are not in all splits'
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -182,7 +182,7 @@ def test_images_of_wrapped_datasets(tmp_path, capsys):
 def test_configs_that_name_nothing_to_check(tmp_path, capsys, config, reason):
     (tmp_path / 'config.py').write_text(config)
     with pytest.raises(SystemExit) as end:
-        load_tool('dataset_converters/check_dataset.py').main(['--config', str(tmp_path / 'config.py')])
+        load_tool('dataset_tools/check_dataset.py').main(['--config', str(tmp_path / 'config.py')])
     assert end.value.code == 2
     assert reason in capsys.readouterr().err
 
@@ -224,7 +224,7 @@ def test_wrong_arguments(tmp_path, capsys, monkeypatch, case):
     monkeypatch.chdir(tmp_path)
     arguments, reason = WRONG[case]
     with pytest.raises(SystemExit) as end:
-        load_tool('dataset_converters/check_dataset.py').main(arguments)
+        load_tool('dataset_tools/check_dataset.py').main(arguments)
     assert end.value.code == 2
     assert reason in capsys.readouterr().err
 

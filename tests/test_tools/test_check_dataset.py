@@ -8,7 +8,7 @@ from PIL import Image
 from small_datasets import SIZE, cells, check, class_folders, coco, cut_off, image, mask, masks
 from tool_loading import load_tool
 
-load_tool('dataset_converters/check_dataset.py')  # which puts the checks where they can be imported from
+load_tool('dataset_tools/check_dataset.py')  # which puts the checks where they can be imported from
 FOR_STORED = importlib.import_module('dataset_checks.turning').FOR_STORED
 
 NO_IMAGE_TEXT = 'not an image, whatever its name says'

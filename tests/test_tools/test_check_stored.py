@@ -10,7 +10,7 @@ from micro_training import finish
 from small_datasets import cells, check, image
 from tool_loading import TOOLS
 
-SCRIPT = str(TOOLS / 'dataset_converters/check_dataset.py')
+SCRIPT = str(TOOLS / 'dataset_tools/check_dataset.py')
 
 CONFIG = """
 seed, pack = dict(type='mixmae_mm.SeedSample'), dict(type='mmpretrain.PackInputs')

@@ -15,7 +15,7 @@ from torch import nn
 
 from mixmae_mm.version import __version__
 
-tool = load_tool('converters/convert_weights.py')
+tool = load_tool('model_converters/convert_weights.py')
 MICRO = load_reference('mixmim_pretrain_micro.pt')
 CONFIG = MICRO['config']
 FINETUNED = load_reference('mixmim_finetune_micro.pt')
@@ -235,7 +235,7 @@ def test_a_disk_that_is_full_leaves_no_half_file(tmp_path, monkeypatch):
 
 
 def test_it_runs_as_a_script(tmp_path):
-    command = TOOLS / 'converters/convert_weights.py', tmp_path / 'no.pth', tmp_path / 'x.pth', '--to', 'ours'
+    command = TOOLS / 'model_converters/convert_weights.py', tmp_path / 'no.pth', tmp_path / 'x.pth', '--to', 'ours'
     _, err = finish(Program(*command), status=1)
     assert err.startswith(f'error: there is no checkpoint {tmp_path}/no.pth\n')
 

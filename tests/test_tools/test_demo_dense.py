@@ -50,7 +50,7 @@ def test_it_goes_the_whole_way(calls, tmp_path, capsys):
         path.touch()
     demo_dense.main([])
     kinds = [call[0] for call in calls]
-    assert kinds == ['tools/dataset_converters/make_shapes.py', 'pretrain', *['train_anew'] * 4, *['tools/test.py'] * 2]
+    assert kinds == ['tools/dataset_tools/make_shapes.py', 'pretrain', *['train_anew'] * 4, *['tools/test.py'] * 2]
     encoder = 'model.backbone.init_cfg.checkpoint=work_dirs/demo/mixmae/pretrain/epoch_25.pth'
     assert [call[3:] for call in calls[2:6]] == [[], [encoder], [], [encoder]]
     assert calls[6][2] == 'work_dirs/demo/dense/detection/pretrained/epoch_6.pth'

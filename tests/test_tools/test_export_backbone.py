@@ -11,7 +11,7 @@ from mixmae_mm.checkpoint.loading import load_backbone
 from mixmae_mm.registry import MODELS
 from mixmae_mm.version import __version__
 
-tool = load_tool('converters/export_backbone.py')
+tool = load_tool('model_converters/export_backbone.py')
 MICRO = load_reference('mixmim_pretrain_micro.pt')
 FINETUNED = load_reference('mixmim_finetune_micro.pt')['state_dict']
 SWIN = {name: x for name, x in MICRO['state_dict'].items() if not name.startswith(('mask_token', 'decoder_'))}

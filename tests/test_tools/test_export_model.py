@@ -14,7 +14,7 @@ from mixmae_mm.apis import get_model
 from mixmae_mm.apis.encoder_file import read_card
 from mixmae_mm.apis.model import build_encoder
 
-tool = load_tool('converters/export_model.py')
+tool = load_tool('model_converters/export_model.py')
 
 
 @pytest.fixture

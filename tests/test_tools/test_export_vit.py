@@ -8,7 +8,7 @@ from mmengine.registry import MODELS, init_default_scope
 from references import SHARED
 from tool_loading import load_tool
 
-tool = load_tool('converters/export_vit.py')
+tool = load_tool('model_converters/export_vit.py')
 VIT = dict(type='mixmae_mm.MixedAEViT', arch=dict(embed_dims=8, depth=2, num_heads=2), img_size=16, patch_size=4)
 BLOCK = ('norm1', 'attn.qkv', 'attn.proj', 'norm2', 'mlp.fc1', 'mlp.fc2')
 

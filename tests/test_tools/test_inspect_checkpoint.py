@@ -16,7 +16,7 @@ from tool_loading import TOOLS, load_tool
 
 from mixmae_mm.registry import MODELS
 
-tool = load_tool('converters/inspect_checkpoint.py')
+tool = load_tool('model_converters/inspect_checkpoint.py')
 MICRO = load_reference('mixmim_pretrain_micro.pt')
 CONFIG = MICRO['config']
 ARCH_IN_CONFIG = 'model = dict(\n    backbone=dict(\n        arch=dict(depth=2, embed_dims=8, num_heads=2),\n'
@@ -287,7 +287,7 @@ def test_encoders_of_the_config_s_own_host(tmp_path):
 
 def test_the_report_is_printed_once(tmp_path):
     torch.save(random_mae('finetuning'), tmp_path / 'file.pth')
-    script = TOOLS / 'converters/inspect_checkpoint.py'
+    script = TOOLS / 'model_converters/inspect_checkpoint.py'
     out, err = finish(Program(script, tmp_path / 'file.pth', *config_of(tmp_path, vit())))
     assert out.count('MISSING, starts anew') == 1
     assert 'MISSING' not in err

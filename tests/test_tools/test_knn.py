@@ -10,13 +10,14 @@ from PIL import Image
 from tiny_mixmae import tiny_mixedae, tiny_model, write_files
 from tool_loading import load_tool
 
+from mixmae_mm.apis import FeatureExtractor
 from mixmae_mm.apis.model import build_encoder
 from mixmae_mm.datasets import ImageFolder
 from mixmae_mm.datasets.image_reader import ImageReader
 from mixmae_mm.datasets.read_images import normalization
-from mixmae_mm.evaluation import knn_accuracy, label_by_folder, read_labeled
+from mixmae_mm.evaluation import knn_accuracy, label_by_folder, probe_accuracy, read_labeled
 
-knn = load_tool('analysis/knn.py')
+knn = load_tool('analysis_tools/knn.py')
 
 
 @pytest.fixture
@@ -55,9 +56,22 @@ def test_command_line_tells_accuracy_and_chance(folders, tmp_path, capsys):
     assert capsys.readouterr().out == 'kNN top-1 100.0% (chance 50.0%), untrained encoder\n'
 
 
+def test_a_linear_probe_of_the_same_features_is_told_beside(folders, tmp_path, capsys):
+    config, checkpoint = write_files(tmp_path)
+    knn.main([config, checkpoint, *folders, '--k', '5', '--linear-probe', '--json'])
+    result = json.loads(capsys.readouterr().out)
+    extract, parts = FeatureExtractor.from_config(config, checkpoint), []
+    for folder in (folders[1], folders[3]):
+        names, features = extract.with_names(folder)
+        parts += [torch.from_numpy(features), torch.tensor(['/red/' in name for name in names]).long()]
+    assert result['probe_top1'] == probe_accuracy(*parts, 2)
+    knn.main([config, checkpoint, *folders, '--k', '5', '--linear-probe'])
+    assert f', linear probe {result["probe_top1"]:.1%} (' in capsys.readouterr().out
+
+
 def test_json_is_all_that_a_process_prints_on_standard_output(folders, tmp_path):
     config, checkpoint = write_files(tmp_path)
-    printed, _ = finish(tool('analysis/knn.py', config, checkpoint, *folders, '--k', '5', '--json'))
+    printed, _ = finish(tool('analysis_tools/knn.py', config, checkpoint, *folders, '--k', '5', '--json'))
     assert json.loads(printed)['checkpoint'] == checkpoint
 
 

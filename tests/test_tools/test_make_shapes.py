@@ -9,7 +9,7 @@ from matplotlib.path import Path as Polygon
 from PIL import Image
 from tool_loading import load_tool
 
-make_shapes = load_tool('dataset_converters/make_shapes.py')
+make_shapes = load_tool('dataset_tools/make_shapes.py')
 CLASSES, Settings = make_shapes.CLASSES, make_shapes.Settings
 SMALL = Settings(train=30, val=10, size=64, seed=3)
 

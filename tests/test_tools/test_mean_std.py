@@ -9,7 +9,7 @@ from mmengine.config import Config
 from PIL import Image
 from tool_loading import load_tool
 
-tool = load_tool('analysis/mean_std.py')
+tool = load_tool('analysis_tools/mean_std.py')
 
 
 def photos(folder):

@@ -88,7 +88,7 @@ def test_checks_print_any_name_to_any_terminal(folder, monkeypatch, encoding):
     os.rename(os.path.join(folder, NAMES[-1]), os.path.join(folder, '漢.png'))
     terminal = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.setattr(sys, 'stdout', terminal)
-    status = load_tool('dataset_converters/check_dataset.py').main([folder, '--kind', 'images', '--workers', '1'])
+    status = load_tool('dataset_tools/check_dataset.py').main([folder, '--kind', 'images', '--workers', '1'])
     terminal.flush()
     printed = terminal.buffer.getvalue().decode(encoding)
     assert status == 1
@@ -98,7 +98,7 @@ def test_checks_print_any_name_to_any_terminal(folder, monkeypatch, encoding):
 
 def test_json_holds_names_as_they_are_shown(folder, capsys):
     os.truncate(os.path.join(folder, NAMES[-1]), 0)
-    check = load_tool('dataset_converters/check_dataset.py')
+    check = load_tool('dataset_tools/check_dataset.py')
     check.main([folder, '--kind', 'images', '--workers', '1', '--json'])
     (problem,) = json.loads(capsys.readouterr().out)['problems']
     assert problem['cases'] == [r'\xe9.png']

@@ -14,7 +14,7 @@ from tool_loading import load_tool
 
 from mixmae_mm.version import __version__
 
-tool = load_tool('converters/publish_model.py')
+tool = load_tool('model_converters/publish_model.py')
 WEIGHTS = {
     'backbone.weight': torch.arange(6.0).view(2, 3),
     'backbone.half': torch.tensor([float('nan'), 1.0], dtype=torch.bfloat16),

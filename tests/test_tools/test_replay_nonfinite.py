@@ -23,7 +23,7 @@ def event(tmp_path_factory):
 
 
 def replayed(capsys, *arguments):
-    load_tool('analysis/replay_nonfinite.py').main([str(word) for word in arguments])
+    load_tool('analysis_tools/replay_nonfinite.py').main([str(word) for word in arguments])
     return capsys.readouterr().out.splitlines()
 
 
@@ -37,7 +37,7 @@ def test_the_same_is_found_again(event, capsys):
 
 def fails(*arguments):
     with pytest.raises(SystemExit) as stopped:
-        load_tool('analysis/replay_nonfinite.py').main([str(word) for word in arguments])
+        load_tool('analysis_tools/replay_nonfinite.py').main([str(word) for word in arguments])
     return str(stopped.value)
 
 
@@ -102,7 +102,7 @@ def test_mixtures_are_drawn_again(tmp_path, capsys):
 
 def test_a_step_is_run_again_in_the_precision_of_a_cpu():
     config = Config(dict(optim_wrapper=dict(type='mixmae_mm.CpuAmpOptimWrapper')))
-    precision = load_tool('analysis/replay_nonfinite.py').precision_of
+    precision = load_tool('analysis_tools/replay_nonfinite.py').precision_of
     with precision(config, 'cpu')(None):
         assert torch.nn.Linear(2, 2)(torch.ones(1, 2)).dtype == torch.bfloat16
     assert precision(config, 'cuda')(None).fast_dtype == torch.bfloat16

@@ -9,7 +9,7 @@ from PIL import Image
 from small_datasets import check, coco, coco_data, mask, masks
 from tool_loading import load_tool
 
-load_tool('dataset_converters/check_dataset.py')  # which puts the checks where they can be imported from
+load_tool('dataset_tools/check_dataset.py')  # which puts the checks where they can be imported from
 turning = importlib.import_module('dataset_checks.turning')
 OF_THE_SET = 'no annotations at all', 'segmentations were not tried'
 SQUARE, WIDE, TALL = (32, 32), (48, 32), (32, 48)

@@ -290,13 +290,13 @@ READERS = {
     'build_classifier': lambda file: build_classifier(Config(dict(model=CLASSIFIER)), str(file)),
     'build_pretrainer': lambda file: build_pretrainer(PRETRAINING, str(file)),
     'get_model': by_name,
-    'converters': lambda file: of_tool('converters/reading.py', 'read_contents')(str(file)),
+    'converters': lambda file: of_tool('model_converters/reading.py', 'read_contents')(str(file)),
     'mmengine, inferencer': by_inferencer(None, 'Inferencer'),
     'mmpretrain, inferencer': by_inferencer('mmpretrain', 'ImageClassificationInferencer'),
     'mmdet, inferencer': by_inferencer('mmdet.apis', 'DetInferencer'),
     'mmseg, inferencer': by_inferencer('mmseg.apis', 'MMSegInferencer'),
     'DeepSpeed': by_folder_of_deepspeed,
-    'replay': lambda file: of_tool('analysis/replay_nonfinite.py', 'read_event')(file),
+    'replay': lambda file: of_tool('analysis_tools/replay_nonfinite.py', 'read_event')(file),
 }
 PRETRAINING = Config(dict(model=dict(type='x', head={}, data_preprocessor=dict(num_sources=2))))
 

@@ -12,7 +12,7 @@ OUTSIDE = (
     *('cd', 'cp', 'export', 'for', 'ls', 'mkdir', 'source', 'tar', 'ulimit'),
 )
 """Programs of others, whose command lines are theirs to judge."""
-PROGRAMS = ('python', 'python3', 'make', 'pip', *OUTSIDE)
+PROGRAMS = ('python', 'python3', 'make', 'mixmae', 'pip', *OUTSIDE)
 """Words that a command begins with; besides, paths of scripts."""
 SCRIPT = re.compile(r'(?:\.?\.?/)?[\w./-]+\.sh$|(?:\.venv/bin|\.ci)/\w+$')
 SETTING = re.compile(r'[A-Z_]+=\S+$')

@@ -22,10 +22,12 @@ from command_finding import OUTSIDE, ROOT, SETTING, Command
 from mmengine.config import Config
 from torch.distributed.run import config_from_args, get_args_parser
 
+from mixmae_mm import __main__ as mixmae
+
 MICRO = 'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px.py'
 CLASSIFIER = 'configs/classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_shapes-64px.py'
 MIXEDAE = 'configs/mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_shapes-64px.py'
-CONFIGS = {'tools/test.py': CLASSIFIER, 'tools/converters/export_vit.py': MIXEDAE,
+CONFIGS = {'tools/test.py': CLASSIFIER, 'tools/model_converters/export_vit.py': MIXEDAE,
            'tools/visualization/how_it_works.py': MIXEDAE}  # fmt: skip
 """What CONFIG stands for where the micro MixMAE would not do."""
 
@@ -63,6 +65,8 @@ def read(command: Command) -> str:
     program = re.sub(r'^(?:\./)?\.venv/bin/', '', program).removeprefix('./')
     if re.fullmatch(r'python[\d.]*', program):
         return read_python(rest, command.inline)
+    if program == 'mixmae':
+        return read_ours(rest, command.inline)
     if program == 'make':
         return read_make(rest, command.inline)
     if program == 'pip':
@@ -92,11 +96,24 @@ def read_python(words: list[str], inline: bool) -> str:
     return 'parsed'
 
 
+def read_ours(words: list[str], inline: bool) -> str:
+    """Read what follows `mixmae`."""
+    try:
+        found = mixmae.find(words)
+    except mixmae.UsageError as error:
+        raise ReadError(str(error)) from error
+    if isinstance(found, mixmae.Program) and found.path:
+        check_config(parse(f'tools/{found.path}', found.words, inline))
+    return 'parsed'
+
+
 def read_module(words: list[str]) -> str:
     """Read what follows `python -m`."""
     if words[0] == 'pip':
         return read_pip(words[1:])
     ours = ROOT / (words[0].replace('.', '/') + '.py')
+    if words[0] == 'mixmae_mm':
+        return read_ours(words[1:], inline=False)
     if words[0].startswith('mixmae_mm') and not (ours.is_file() or (ours.with_suffix('') / '__main__.py').is_file()):
         raise ReadError(f'there is no module {words[0]}')
     return 'parsed' if words[0].startswith('mixmae_mm') else 'outside'

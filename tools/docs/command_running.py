@@ -27,20 +27,20 @@ TRAINING = [
 SHORTER = {
     'tools/train.py': TRAINING,
     'tools/test.py': ['--cfg-options', 'test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False'],
-    'tools/dataset_converters/make_shapes.py': ['--train', '10', '--val', '10', '--workers', '1'],
+    'tools/dataset_tools/make_shapes.py': ['--train', '10', '--val', '10', '--workers', '1'],
     'tools/visualization/reconstructions.py': ['--num', '1'],
-    'tools/analysis/knn.py': ['--k', '3'],
+    'tools/analysis_tools/knn.py': ['--k', '3'],
 }
 """Tools that are run, with what is added to make them quick."""
 WHOLE = (
-    'tools/dataset_converters/check_dataset.py',
+    'tools/dataset_tools/check_dataset.py',
     'tools/visualization/training_curves.py',
     'tools/visualization/how_it_works.py',
-    'tools/converters/inspect_checkpoint.py',
-    'tools/converters/convert_weights.py',
-    'tools/converters/export_vit.py',
-    'tools/converters/export_backbone.py',
-    'tools/converters/publish_model.py',
+    'tools/model_converters/inspect_checkpoint.py',
+    'tools/model_converters/convert_weights.py',
+    'tools/model_converters/export_vit.py',
+    'tools/model_converters/export_backbone.py',
+    'tools/model_converters/publish_model.py',
 )
 """Tools that are run as the page says."""
 NOT_HERE = re.compile(r'in1k|imagenet/|ade20k|coco|camvid|nuclei|DETECT|configs/(detection|segmentation)|--amp|--tta')
@@ -57,7 +57,7 @@ class Scratch:
             (folder / name).symlink_to(ROOT / name)
         shutil.copytree(ROOT / 'docs', folder / 'docs')  # pages tell to draw into it
         few = ['--train', '20', '--val', '10', '--workers', '1']
-        self.run(['tools/dataset_converters/make_shapes.py', IMAGES, *few])
+        self.run(['tools/dataset_tools/make_shapes.py', IMAGES, *few])
         (folder / 'data/imagenette_96').symlink_to('shapes')
         shutil.make_archive(str(folder / 'images'), 'zip', folder / IMAGES)
         for config, name in SAMPLES.items():

@@ -50,7 +50,7 @@ DRAWING = dict(layout='constrained', dpi=80)
 
 def scenes(count: int, side: int) -> Tensor:
     """Make up scenes: floats from 0 to 1, (K, 3, H, W)."""
-    draw_scene = runpy.run_path(str(ROOT / 'tools/dataset_converters/make_shapes.py'))['draw_scene']
+    draw_scene = runpy.run_path(str(ROOT / 'tools/dataset_tools/make_shapes.py'))['draw_scene']
     images = np.stack([draw_scene(3, 0, index, side).image for index in range(count)])
     return torch.from_numpy(images).permute(0, 3, 1, 2) / 255
 

@@ -12,7 +12,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from mixmae_mm.engine.hooks.nonfinite import NOTHING, Finding, Iteration
 from mixmae_mm.utils.atomic_write import write_whole
 
-COMMAND = 'python tools/analysis/replay_nonfinite.py'
+COMMAND = 'python tools/analysis_tools/replay_nonfinite.py'
 
 
 class Fault(NamedTuple):

@@ -43,7 +43,7 @@ class NanGuardHook(Hook):
     kept: no more than one batch is held besides the one at work, however many make a step.
 
     For each skipped step `nonfinite/iter_N` in the work_dir gets `rank_R.pth` from every process at fault (batch,
-    assignment, random states), `weights.pth` and `config.py`; `tools/analysis/replay_nonfinite.py` runs it again.
+    assignment, random states), `weights.pth` and `config.py`; `tools/analysis_tools/replay_nonfinite.py` runs it again.
 
     On a GPU an iteration waits for one number, as mmengine does for each loss that it logs.
 

@@ -1,6 +1,6 @@
 """Translate weights between the official layout of MixMIM and MAE, mmpretrain's, and ours.
 
-    python tools/converters/convert_weights.py CHECKPOINT OUT --to ours|official|mmpretrain [--prefix P] [--force]
+    python tools/model_converters/convert_weights.py CHECKPOINT OUT --to ours|official|mmpretrain [--prefix P] [--force]
 
 CHECKPOINT is of a pre-training model, a classifier, or an encoder alone, in any of the layouts; its own is found. OUT
 ends in .pth, with the weights under `model` (official) or under `state_dict` beside `meta` (ours, mmpretrain), or in

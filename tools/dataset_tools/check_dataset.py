@@ -1,8 +1,8 @@
 """Say in plain words what is wrong with a folder of data, before hours are lost; nothing is written.
 
-    python tools/dataset_converters/check_dataset.py FOLDER [--kind imagenet|coco|ade20k|images] [--quick] [--json]
-    python tools/dataset_converters/check_dataset.py --config CONFIG      what the config's three loaders would read
-    python tools/dataset_converters/check_dataset.py --ann FILE --images FOLDER      COCO's JSON, wherever it lies
+    python tools/dataset_tools/check_dataset.py FOLDER [--kind imagenet|coco|ade20k|images] [--quick] [--json]
+    python tools/dataset_tools/check_dataset.py --config CONFIG      what the config's three loaders would read
+    python tools/dataset_tools/check_dataset.py --ann FILE --images FOLDER      COCO's JSON, wherever it lies
 
 What is looked for where no kind is given; all that is found is checked, and images alone where nothing else is:
 

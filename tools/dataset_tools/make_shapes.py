@@ -4,8 +4,8 @@ Each scene has a textured background and 1 to 5 objects of ten classes. Exactly 
 largest thing to be seen; it names the scene. Colors, positions and sizes are drawn without regard to the class, and
 all shapes of one size have the same area, so only the outline tells the classes apart.
 
-    python tools/dataset_converters/make_shapes.py data/shapes
-    python tools/dataset_converters/make_shapes.py data/shapes224 --size 224 --train 1000 --val 200
+    python tools/dataset_tools/make_shapes.py data/shapes
+    python tools/dataset_tools/make_shapes.py data/shapes224 --size 224 --train 1000 --val 200
 
 What is written serves three hosts:
 
@@ -484,7 +484,7 @@ def _readme(settings: Settings) -> str:
     """Say how the set was made and what it holds."""
     options = ' '.join(f'--{name} {getattr(settings, name)}' for name in ('train', 'val', 'size', 'seed'))
     return (
-        f'Scenes of shapes, drawn by\n    python tools/dataset_converters/make_shapes.py OUT {options}\n'
+        f'Scenes of shapes, drawn by\n    python tools/dataset_tools/make_shapes.py OUT {options}\n'
         f'(generator {settings.generator}). The same command gives the same bytes with the same library versions.\n\n'
         'train/<class>, val/<class>   images by the class of their largest object\n'
         'annotations                  COCO instances: visible parts as polygons; file names relative to train or val\n'

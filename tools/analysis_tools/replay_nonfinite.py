@@ -1,6 +1,6 @@
 """Run again what a run skipped because it was not finite, and tell where that began.
 
-    python tools/analysis/replay_nonfinite.py WORK_DIR/nonfinite/iter_N [--rank R] [--device cpu]
+    python tools/analysis_tools/replay_nonfinite.py WORK_DIR/nonfinite/iter_N [--rank R] [--device cpu]
 
 The folder, written by `NanGuardHook`, holds the config, the weights, and for each process at fault the batches as the
 data loader gave them, the random states and the assignments that were drawn. The same forward and backward pass runs,

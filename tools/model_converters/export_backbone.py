@@ -1,6 +1,6 @@
 """Take only the encoder out of a checkpoint: by our names, without optimizer, logs, and what was around it.
 
-    python tools/converters/export_backbone.py CHECKPOINT OUT [--prefix P] [--bare] [--force]
+    python tools/model_converters/export_backbone.py CHECKPOINT OUT [--prefix P] [--bare] [--force]
 
 CHECKPOINT is of a pre-training, a classifier, a detector, a segmentor or an encoder alone, in any layout that
 `mixmae_mm.checkpoint.key_mapping` knows. OUT ends in .pth (the weights under `state_dict`) or in .safetensors; every

@@ -1,6 +1,6 @@
 """Write the ViT of a checkpoint of ours in the layout of MAE's files, which timm reads as well.
 
-    python tools/converters/export_vit.py CHECKPOINT OUT [--fold-segments] [--force]
+    python tools/model_converters/export_vit.py CHECKPOINT OUT [--fold-segments] [--force]
 
 CHECKPOINT is of a MixedAE or MAE pre-training, or of a classifier (`final` 'mean' or 'cls') fine-tuned from one. OUT
 ends in .pth (the weights under `model`, as in MAE's own files) or in .safetensors (bare). The decoder stays behind; a

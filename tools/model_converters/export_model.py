@@ -1,6 +1,6 @@
 """Write an encoder, or a whole classifier, for programs without this package, or as one file that describes itself.
 
-    python tools/converters/export_model.py CHECKPOINT OUT [--config CONFIG_OR_NAME] [--size H W] [--with-normalization]
+    python tools/model_converters/export_model.py CHECKPOINT OUT [--config CONFIG_OR_NAME] [--size H W]
 
 OUT ends in .onnx, .pt2 (torch.export) or .safetensors; without an extension it is a folder as the Hugging Face Hub
 wants it. CHECKPOINT is of any layout that `mixmae_mm.checkpoint.key_mapping` knows; CONFIG_OR_NAME, a config or one of

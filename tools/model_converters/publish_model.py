@@ -1,6 +1,6 @@
 """Make a checkpoint fit to be given away: weights and what is harmless to know of them, with its sha256 in its name.
 
-    python tools/converters/publish_model.py CHECKPOINT OUT [--force]
+    python tools/model_converters/publish_model.py CHECKPOINT OUT [--force]
 
 OUT is NAME.pth; written is NAME-<first 8 digits of the sha256>.pth, as OpenMMLab does, so that mmengine and torch.hub
 check what they download. Kept are the weights, epoch and iteration, the dataset's classes, the config as text and

@@ -1,6 +1,6 @@
 """Say what a file of weights is, and what would load.
 
-    python tools/converters/inspect_checkpoint.py FILE [--config CONFIG] [--prefix P]
+    python tools/model_converters/inspect_checkpoint.py FILE [--config CONFIG] [--prefix P]
 
 Without a config: container, layout, the encoder's sizes, the parts of the model, how far it was trained, and the lines
 of a config that load it, which are tried. With one, of a pre-training, a classifier, a detector or a segmentor: what

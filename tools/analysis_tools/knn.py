@@ -1,10 +1,10 @@
-"""Judge an encoder's features by their nearest neighbors: no training, a minute, and a number to compare.
+"""Evaluate an encoder's features by their nearest neighbors: no training, a minute, and a number to compare.
 
-    python tools/analysis/knn.py CONFIG [CHECKPOINT] --train FOLDER --val FOLDER [--k 20] [--json]
+    python tools/analysis_tools/knn.py CONFIG [CHECKPOINT] --train FOLDER --val FOLDER [--linear-probe] [--json]
 
 The folders hold one folder a class; images are read as the config's training reads them. Without a checkpoint the
 encoder is as initialized, which is what to compare with.
-The protocol stands in mixmae_mm/evaluation/functional/knn.py.
+The protocols stand in mixmae_mm/evaluation/functional, knn.py and linear_probe.py.
 """
 
 import argparse
@@ -25,10 +25,10 @@ from torch import Tensor
 from mixmae_mm.apis import FeatureExtractor
 from mixmae_mm.apis.model import input_size
 from mixmae_mm.datasets import ImageFolder
-from mixmae_mm.evaluation import class_folders, knn_accuracy, label_by_folder
+from mixmae_mm.evaluation import class_folders, knn_accuracy, label_by_folder, probe_accuracy
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import Settings, load_config
-from mixmae_mm.utils.names import shown
+from mixmae_mm.utils.names import expand, shown
 from mixmae_mm.utils.seed import seed_everything
 
 
@@ -53,18 +53,20 @@ def judge(args: argparse.Namespace) -> dict:
     parts = [features_of(folder, classes, extract, console) for folder in (args.train, args.val)]
     accuracy = knn_accuracy(*parts[0], *parts[1], args.k, args.temperature, len(classes))
     settings = {name: getattr(args, name) for name in ('k', 'temperature', 'checkpoint')}
-    return dict(top1=accuracy, chance=1 / len(classes), **settings)
+    probe = dict(probe_top1=probe_accuracy(*parts[0], *parts[1], len(classes))) if args.linear_probe else {}
+    return dict(top1=accuracy, **probe, chance=1 / len(classes), **settings)
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=f'Nearest neighbors (mixmae_mm {mixmae_mm.__version__})')
     parser.add_argument('config', help='config with the encoder as model.backbone')
-    parser.add_argument('checkpoint', nargs='?', help='its weights; without, the encoder stays untrained')
-    parser.add_argument('--train', required=True, help='folder of class folders: the neighbors')
-    parser.add_argument('--val', required=True, help='folder of class folders: what is classified')
+    parser.add_argument('checkpoint', nargs='?', type=expand, help='its weights; without, the encoder stays untrained')
+    parser.add_argument('--train', type=expand, required=True, help='folder of class folders: the neighbors')
+    parser.add_argument('--val', type=expand, required=True, help='folder of class folders: what is classified')
     parser.add_argument('--k', type=int, default=20, help='neighbors (%(default)s)')
     parser.add_argument('--temperature', type=float, default=0.07, help='of the votes (%(default)s)')
+    parser.add_argument('--linear-probe', action='store_true', help='train a linear classifier on the features, too')
     parser.add_argument('--image-size', type=int, help="pixels a side (the encoder's img_size)")
     parser.add_argument('--batch-size', type=int, default=64, help='images at a time (%(default)s)')
     parser.add_argument('--workers', type=int, default=4, help='threads that read images (%(default)s)')
@@ -84,7 +86,8 @@ def main(arguments: list[str] | None = None) -> None:
         print(json.dumps(result))
     else:
         top1, chance = result['top1'], result['chance']
-        print(f'kNN top-1 {top1:.1%} (chance {chance:.1%}), {args.checkpoint or "untrained encoder"}')
+        probe = f', linear probe {result["probe_top1"]:.1%}' if args.linear_probe else ''
+        print(f'kNN top-1 {top1:.1%}{probe} (chance {chance:.1%}), {args.checkpoint or "untrained encoder"}')
 
 
 if __name__ == '__main__':

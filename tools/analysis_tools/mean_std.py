@@ -1,8 +1,8 @@
 """Measure the mean and the standard deviation of each channel, to normalize images that are not photos by.
 
-    python tools/analysis/mean_std.py FOLDER [--images 5000] [--workers 4] [--json]
-    python tools/analysis/mean_std.py FOLDER --bands [0 1 2] [--channels-first]      TIFF and .npy, all bands or these
-    python tools/analysis/mean_std.py FOLDER --config CONFIG      as this config's training reads: channels, extensions
+    python tools/analysis_tools/mean_std.py FOLDER [--images 5000] [--workers 4] [--json]
+    python tools/analysis_tools/mean_std.py FOLDER --bands [0 1 2] [--channels-first]  TIFF, .npy: all bands or these
+    python tools/analysis_tools/mean_std.py FOLDER --config CONFIG  as this config's training reads them
 
 FOLDER may also be a zip or tar file. Every pixel counts the same, all images are read once, and memory holds a few
 of them. Sums are in float64, about each image's own mean, so that large numbers lose nothing. What cannot be read,

@@ -1,0 +1,183 @@
+"""The command line `mixmae`: what each command runs, what it refuses, and pre-training on a folder."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from forked import Program
+from micro_training import finish
+from mmengine.config import Config
+from PIL import Image
+
+from mixmae_mm import __main__ as cli
+from mixmae_mm.utils.launching import load_config
+
+ROOT = Path(__file__).parents[1]
+spec = importlib.util.spec_from_file_location('tool_pretrain', ROOT / 'tools' / 'pretrain.py')
+pretrain = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(pretrain)
+RECIPES = [(method, size) for method, sizes in pretrain.find_recipes().items() for size in sizes]
+ONE_WORD = [[command] for command, (tool, _) in cli.COMMANDS.items() if tool]
+DRAWINGS = [['visualize', name] for name in cli.DRAWINGS]
+FORMATS = [['convert', '--to', name] for name in cli.FORMATS]
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Eight images in a folder whose name no shell and no parser of settings would leave alone."""
+    folder = tmp_path / "it's 1, 2" / '~x'
+    folder.mkdir(parents=True)
+    for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (8, 80, 80, 3), np.uint8)):
+        Image.fromarray(pixels).save(folder / f'{number}.png')
+    return folder
+
+
+def written(tmp_path, images, *options, method='mixmae', size='base'):
+    """Write the config of a command, and load it."""
+    given = [str(images), '--method', method, '--size', size, '--out', str(tmp_path / 'out'), *options]
+    return load_config(pretrain.write_config(pretrain.parse_args(given)))
+
+
+def test_help_lists_each_command_on_a_line_and_imports_no_torch():
+    program = 'import sys; from mixmae_mm.__main__ import main; main(sys.argv[1:]); print("torch" in sys.modules)'
+    done = subprocess.run([sys.executable, '-c', program, '--help'], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    for command, (_, text) in cli.COMMANDS.items():
+        assert f'  {command:12} {text}' in lines
+    assert lines[-1] == 'False'
+
+
+@pytest.mark.parametrize('words', [*ONE_WORD, *DRAWINGS, *FORMATS], ids=' '.join)
+def test_help_of_a_command_is_that_of_its_tool(words, monkeypatch, capsys):
+    for name in ('argv', 'path'):
+        monkeypatch.setattr(sys, name, [*getattr(sys, name)])
+    monkeypatch.setitem(sys.modules, '__main__', sys.modules['__main__'])
+    with pytest.raises(SystemExit) as end:
+        cli.main([*words, '--help'])
+    assert end.value.code == 0
+    shown = 'convert' if words[0] == 'convert' else ' '.join(words)
+    assert capsys.readouterr().out.startswith(f'usage: mixmae {shown} [-h]')
+
+
+@pytest.mark.parametrize('words', [['visualize'], ['convert'], ['convert', '-h'], ['doctor', '--help'], ['--version']])
+def test_help_of_what_more_words_decide_is_printed_here(words, capsys):
+    cli.main(words)
+    told = capsys.readouterr().out
+    known = {'visualize': cli.DRAWINGS, 'convert': cli.FORMATS}.get(words[0], {})
+    assert [name for name in known if not re.search(rf'^  {name} ', told, re.MULTILINE)] == []
+    assert told.startswith(('usage: mixmae ', f'{cli.__version__}\n'))
+
+
+def test_the_words_of_a_converter_reach_it_wherever_the_format_stands():
+    of_weights = cli.find(['convert', '--to=official', 'in put.pth', 'out.pth', '--force'])
+    assert of_weights.path == 'model_converters/convert_weights.py'
+    assert of_weights.words == ['in put.pth', 'out.pth', '--force', '--to', 'official']
+    assert cli.find(['convert', 'a.pth', 'b.onnx', '--to', 'onnx', '--opset', '17']).words[2:] == ['--opset', '17']
+    assert cli.find(['convert', 'a.pth', '--to', 'hub', 'b']).words == ['a.pth', 'b']
+    assert cli.find(['convert', 'a.pth', 'b.pth', '--to', 'timm']).path == 'model_converters/export_vit.py'
+
+
+@pytest.mark.parametrize(
+    ('words', 'told'),
+    [
+        (['pretrian'], 'Is pretrain meant?'),
+        (['visualize', 'atention'], 'Is attention meant?'),
+        (['convert', 'a.pth', 'b.pth'], 'needs --to FORMAT, one of ours, official'),
+        (['convert', 'a.pth', 'b.pth', '--to', 'tims'], 'Is timm meant?'),
+        (['convert', 'a.pth', 'b.pth', '--to', 'onnx'], 'should end in .onnx, got b.pth'),
+        (['convert', 'a.pth', 'b.pth', '--to', 'hub'], 'should be a folder, without an extension, got b.pth'),
+    ],
+)
+def test_a_refusal_names_what_there_is(words, told, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(words)
+    assert end.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('method', 'size'), RECIPES)
+def test_a_recipe_is_the_plain_one_of_its_method_and_size(method, size):
+    recipe = pretrain.find_recipes()[method][size]
+    config = load_config(recipe)
+    assert config.train_dataloader.dataset.type == 'mixmae_mm.ImageFolder'
+    assert size == 'micro' or config.model.backbone.arch == size
+    assert 'strategy' not in config
+    assert config.model.data_preprocessor.num_sources == dict(mixmae=2, mixedae=4, mae=1)[method]
+    assert [scheduler['type'] for scheduler in config.param_scheduler] == ['LinearLR', 'CosineAnnealingLR']
+
+
+def test_all_methods_have_the_sizes_of_the_command_line():
+    assert {('mixmae', 'tiny'), *((method, size) for method in ('mixmae', 'mixedae', 'mae') for size in
+            ('micro', 'base', 'large'))} <= {*RECIPES}  # fmt: skip
+
+
+def test_without_options_the_recipe_stays_but_for_the_folder(tmp_path, images):
+    config, recipe = written(tmp_path, images), load_config(pretrain.find_recipes()['mixmae']['base'])
+    assert config.train_dataloader.dataset.data_root == str(images)
+    config.train_dataloader.dataset.data_root = recipe.train_dataloader.dataset.data_root
+    assert config.auto_scale_lr.pop('enable')
+    assert {**config} == {**recipe, **{key: value for key, value in config.items() if key not in recipe}}
+
+
+def test_options_are_settings_of_the_config(tmp_path, images):
+    config = written(tmp_path, images, '--epochs', '60', '--batch-size', '32', '--image-size', '192', '256')
+    assert config.train_cfg.max_epochs == 60
+    assert [(one.get('begin'), one.get('end')) for one in config.param_scheduler] == [(None, 8), (8, None)]
+    assert config.train_dataloader.batch_size == 32
+    assert [step.scale for step in config.train_dataloader.dataset.pipeline if 'scale' in step] == [(192, 256)]
+    assert (config.model.backbone.img_size, config.model.neck.grid_size) == ((192, 256), (6, 8))
+    assert written(tmp_path, images, '--image-size', '96').model.neck.grid_size == (3, 3)
+
+
+@pytest.mark.parametrize('size', ['micro', 'base'])
+@pytest.mark.parametrize(('precision', 'dtype'), [('fp32', None), ('bf16', 'bfloat16'), ('fp16', 'float16')])
+def test_precision_replaces_that_of_the_recipe(tmp_path, images, size, precision, dtype):
+    wrapper = written(tmp_path, images, '--precision', precision, size=size).optim_wrapper
+    assert (wrapper.type, wrapper.get('dtype')) == ('AmpOptimWrapper' if dtype else 'OptimWrapper', dtype)
+    assert wrapper.optimizer.type == 'AdamW'
+
+
+@pytest.mark.parametrize('method', ['mixmae', 'mixedae', 'mae'])
+def test_pretraining_leaves_weights_and_the_config_that_made_them(tmp_path, images, method):
+    program, out = tmp_path / 'mixmae.py', tmp_path / f'runs, {method}'
+    program.write_text('from mixmae_mm.__main__ import main\n\nmain()\n')
+    options = ['--batch-size', '4', '--epochs', '1', '--device', 'cpu', '--out', out]
+    settings = ['--cfg-options', 'train_dataloader.num_workers=0', 'default_hooks.logger.interval=1']
+    finish(Program(program, 'pretrain', images, '--method', method, '--size', 'micro', *options, *settings))
+    checkpoint = torch.load(out / 'epoch_1.pth', weights_only=False)
+    assert checkpoint['meta']['iter'] == 2
+    assert all(weight.isfinite().all() for weight in checkpoint['state_dict'].values())
+    text = (out / 'configs' / 'pretrain.py').read_text()
+    assert f"_base_ = 'mixmae_mm::{method}/" in text
+    assert text.startswith("# mixmae pretrain '")
+    run = Config.fromfile(out / 'pretrain.py')
+    assert run.optim_wrapper.optimizer.lr == pytest.approx(2e-3 * 4 / 64)
+    assert run.train_dataloader.dataset.data_root == str(images)
+
+
+@pytest.mark.parametrize(
+    ('options', 'told'),
+    [
+        (['--method', 'mae', '--size', 'tiny'], 'there is no recipe of mae for it; take one of base, large, micro'),
+        (['--image-size', '100'], 'give multiples of 32, the side of a masked cell'),
+        (['--image-size', '64', '64', '64'], '--image-size takes H, or H and W'),
+        (['--epochs', '0'], '0: give a whole number, 1 or more'),
+        (['--device', 'tpu'], 'tpu: give cpu, cuda or cuda:N'),
+    ],
+)
+def test_pretraining_refuses_what_cannot_be_and_says_what_can(tmp_path, images, options, told, capsys):
+    with pytest.raises((SystemExit, ValueError)) as end:
+        written(tmp_path, images, *options)
+    assert told in f'{end.value}{capsys.readouterr().err}'
+
+
+def test_data_is_a_folder(tmp_path, images, capsys):
+    for data, told in ((images / '0.png', 'is a file; unpack it, or'), (images / 'x', 'does not exist: give a folder')):
+        with pytest.raises(SystemExit):
+            written(tmp_path, data)
+        assert told in capsys.readouterr().err

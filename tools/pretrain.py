@@ -1,0 +1,163 @@
+"""Pre-train an encoder on a folder of images, by the recipe that is shipped for its method and size.
+
+    python tools/pretrain.py DATA --method mixmae --size micro --out DIR [--epochs 100] [--batch-size 64]
+
+The config that runs is written to DIR/configs/pretrain.py. It inherits the recipe, and is what to edit and run by
+tools/train.py once these options are not enough. The learning rate is scaled to the batch, the warm-up to the epochs.
+"""
+
+import argparse
+import os
+import re
+import runpy
+import shlex
+import sys
+from pathlib import Path
+
+import mixmae_mm
+from mixmae_mm.utils.names import expand, shown
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+RECIPE = re.compile(r'(?P<method>[a-z]+)_(?:mixmim-swin|vit)-(?P<size>[a-z]+)(?:-[wp]\d+)?_.*-(?P<epochs>\d+)e_.*')
+PRECISIONS = dict(fp32=None, bf16='bfloat16', fp16='float16')
+
+
+def find_recipes(configs: Path = CONFIGS) -> dict[str, dict[str, Path]]:
+    """Find the config of each size of each method: the one for any folder, or else that of the fewest epochs."""
+    found: dict[str, dict[str, list[tuple]]] = {}
+    for path in configs.glob('*/*.py'):
+        name = RECIPE.fullmatch(path.stem)
+        if name and name['method'] == path.parent.name:
+            rank = not path.stem.endswith('_custom'), int(name['epochs']), len(path.stem), path
+            found.setdefault(name['method'], {}).setdefault(name['size'], []).append(rank)
+    return {method: {size: min(ranks)[-1] for size, ranks in sizes.items()} for method, sizes in found.items()}
+
+
+def device(text: str) -> str:
+    """Read the name of a device."""
+    if not re.fullmatch(r'cpu|cuda(:\d+)?', text):
+        raise argparse.ArgumentTypeError(f'{text}: give cpu, cuda or cuda:N')
+    return text
+
+
+def positive(text: str) -> int:
+    """Read a number of 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text}: give a whole number, 1 or more')
+    return int(text)
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line; add the `recipe` that method and size name."""
+    recipes = find_recipes()
+    parser = argparse.ArgumentParser(description=f'Pre-train on a folder of images (mixmae_mm {mixmae_mm.__version__})')
+    parser.add_argument('data', type=expand, help='folder of images, at any depth')
+    parser.add_argument('--method', choices=sorted(recipes), required=True)
+    sizes = '; '.join(f'{method}: {", ".join(sorted(recipes[method]))}' for method in sorted(recipes))
+    parser.add_argument('--size', required=True, help=f'of the encoder ({sizes})')
+    parser.add_argument('--out', type=expand, required=True, help='folder for config, logs and checkpoints')
+    parser.add_argument('--epochs', type=positive, help="epochs (the recipe's)")
+    parser.add_argument('--batch-size', type=positive, help="images at a time on each GPU (the recipe's)")
+    text = "pixels, or pixels a side (the recipe's)"
+    parser.add_argument('--image-size', type=positive, nargs='+', metavar=('H', 'W'), help=text)
+    parser.add_argument('--device', type=device, help='cpu, cuda or cuda:N (a GPU where there is one)')
+    parser.add_argument('--precision', choices=PRECISIONS, help="(the recipe's)")
+    text = 'go on from this checkpoint; without a value, from the last one in DIR'
+    parser.add_argument('--resume', nargs='?', const='auto', type=expand, help=text)
+    parser.add_argument('--cfg-options', nargs='+', action='extend', default=[], help='config settings: a.b=value')
+    parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
+    args = parser.parse_args(arguments)
+    if args.size not in recipes[args.method]:
+        known = ', '.join(sorted(recipes[args.method]))
+        parser.error(f'--size {args.size}: there is no recipe of {args.method} for it; take one of {known}')
+    if not os.path.isdir(args.data):
+        text = 'is a file; unpack it, or train by a config with mixmae_mm.ImageArchive'
+        parser.error(f'{shown(args.data)} {text if os.path.exists(args.data) else "does not exist: give a folder"}')
+    if len(args.image_size or []) > 2:
+        parser.error('--image-size takes H, or H and W')
+    args.recipe = recipes[args.method][args.size]
+    return args
+
+
+def settings_of(args: argparse.Namespace, recipe: dict) -> dict:
+    """Tell what a config sets beside its recipe to do what the command line asks for.
+
+    Raises:
+        ValueError: the size of images is no multiple of the masked cells'.
+    """
+    loader: dict = dict(dataset=dict(data_root=os.path.abspath(args.data)))
+    settings = dict(train_dataloader=loader, auto_scale_lr=dict(enable=True))
+    if args.batch_size:
+        loader.update(batch_size=args.batch_size)
+    if args.image_size:
+        size, cell = (*args.image_size, args.image_size[0])[:2], recipe['model']['data_preprocessor']['cell_size']
+        if any(side % cell for side in size):
+            raise ValueError(f'--image-size {size[0]} {size[1]}: give multiples of {cell}, the side of a masked cell')
+        grid = tuple(side // cell for side in size)
+        settings['model'] = dict(backbone=dict(img_size=size), neck=dict(grid_size=grid))
+        steps = recipe['train_dataloader']['dataset']['pipeline']
+        loader['dataset']['pipeline'] = [dict(step, scale=size) if 'scale' in step else step for step in steps]
+    if args.epochs:
+        settings |= schedule(args.epochs, recipe)
+    if args.precision:
+        settings['optim_wrapper'] = in_precision(PRECISIONS[args.precision], recipe['optim_wrapper'])
+    return settings
+
+
+def schedule(epochs: int, recipe: dict) -> dict:
+    """Train for so many epochs, with the recipe's share of them as warm-up."""
+    warmup, cosine = recipe['param_scheduler']
+    end = round(warmup['end'] * epochs / recipe['train_cfg']['max_epochs'])
+    parts = [dict(warmup, end=end)] * (end > 0) + [dict(cosine, begin=end)]
+    return dict(train_cfg=dict(max_epochs=epochs), param_scheduler=parts)
+
+
+def in_precision(dtype: str | None, wrapper: dict) -> dict:
+    """Return an optimizer wrapper that trains in single precision, or in mixed precision of a type."""
+    others = {key: value for key, value in wrapper.items() if key not in ('type', 'dtype', 'loss_scale')}
+    kind = dict(type='AmpOptimWrapper', dtype=dtype) if dtype else dict(type='OptimWrapper')
+    return dict(_delete_=True, **kind, **others)
+
+
+def write_config(args: argparse.Namespace) -> Path:
+    """Write the config that does what the command line asks for.
+
+    Raises:
+        ValueError: as of `settings_of`; the device is not there.
+    """
+    from mixmae_mm.utils import compat
+
+    compat.apply()  # before torch and the libraries that it fixes
+    import torch
+    from mmengine.config import Config
+
+    from mixmae_mm.utils.launching import load_config
+
+    if str(args.device).startswith('cuda') and not torch.cuda.is_available():
+        raise ValueError(f'--device {args.device}: no such GPU is visible here; leave it out, or take cpu')
+    settings = Config(settings_of(args, load_config(args.recipe)._cfg_dict.to_dict())).pretty_text
+    command = shown(shlex.join(['mixmae', 'pretrain', *sys.argv[1:]]))
+    base = args.recipe.relative_to(CONFIGS).as_posix()
+    path = Path(args.out, 'configs', 'pretrain.py')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"# {command}\n_base_ = 'mixmae_mm::{base}'\n\n{settings}", encoding='utf-8')
+    return path
+
+
+def main() -> None:
+    """Write the config, and train by it."""
+    args = parse_args()
+    if args.device:  # before torch looks for GPUs
+        os.environ['CUDA_VISIBLE_DEVICES'] = dict(cpu='').get(args.device, args.device.partition(':')[2] or '0')
+    from mixmae_mm.utils.errors import readable_errors
+
+    with readable_errors(args.debug):
+        config = write_config(args)
+    options = ['--cfg-options', *args.cfg_options] if args.cfg_options else []
+    resume = ['--resume', args.resume] if args.resume else []
+    sys.argv = [sys.argv[0], str(config), '--work-dir', args.out, *resume, *options, *['--debug'] * args.debug]
+    runpy.run_path(str(Path(__file__).with_name('train.py')), run_name='__main__')
+
+
+if __name__ == '__main__':
+    main()
