@@ -70,8 +70,6 @@ PARAMETERS = {
     'mixedae/mixedae_vit-base-p16_32xb128-amp-coslr-1600e_in1k': 111_907_840 + 3_072,
     'mixedae/mixedae_vit-large-p16_32xb128-amp-coslr-1600e_in1k': 329_541_888 + 4_096,
     'mixedae/mixedae_vit-base-p16-naive_32xb128-amp-coslr-300e_in1k': 111_907_840,
-    'mixedae/mixedae_vit-base-p16-noseg_32xb128-amp-coslr-300e_in1k': 111_907_840,
-    'mixedae/mixedae_vit-base-p16-8src_32xb128-amp-coslr-300e_in1k': 111_907_840 + 2 * 3_072,
     'classification/vit-small-p16_8xb128-amp-coslr-100e_in1k': 22_050_664,
     'classification/vit-base-p16_8xb128-amp-coslr-100e_in1k': 86_567_656,
     'classification/vit-large-p16_8xb128-amp-coslr-50e_in1k': 304_326_632,
@@ -491,15 +489,18 @@ NAIVE = {'model.backbone.segment_embedding': False, 'model.backbone.attention': 
 ABLATIONS = {
     'naive': NAIVE,
     '2src': {'num_sources': 2, 'model.data_preprocessor.num_sources': 2, 'model.backbone.num_sources': 2},
-    '8src': {'num_sources': 8, 'model.data_preprocessor.num_sources': 8, 'model.backbone.num_sources': 8},
-    'uneven': {'model.data_preprocessor.shares': (0.4, 0.3, 0.2, 0.1)},
-    'turns': {'model.data_preprocessor.take_turns': True},
-    'noseg': {'model.backbone.segment_embedding': False},
     'noattn': {'model.backbone.attention': 'global'},
     'nocontrast': {'model.contrast': None},
-    'oracle': {'model.backbone.attention': 'true'},
-    'alllayers': {'model.backbone.homologous_layers': [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]},
-    'allcells': {'model.head.masked_only': False},
+}
+# those given as options: what they change, and the parameters of the model
+WITH_OPTIONS = {
+    '8src': ({'data_preprocessor.num_sources': 8, 'backbone.num_sources': 8}, 111_907_840 + 2 * 3_072),
+    'uneven': ({'data_preprocessor.shares': [0.4, 0.3, 0.2, 0.1]}, 111_907_840 + 3_072),
+    'turns': ({'data_preprocessor.take_turns': True}, 111_907_840 + 3_072),
+    'noseg': ({'backbone.segment_embedding': False}, 111_907_840),
+    'oracle': ({'backbone.attention': 'true'}, 111_907_840 + 3_072),
+    'alllayers': ({'backbone.homologous_layers': [*range(12)]}, 111_907_840 + 3_072),
+    'allcells': ({'head.masked_only': False}, 111_907_840 + 3_072),
 }
 MAE = {
     'model.data_preprocessor.num_sources': 1,
@@ -518,12 +519,6 @@ def test_an_ablation_changes_what_its_name_says_and_nothing_else(name):
 def test_every_ablation_is_known():
     files = [re.search(r'base-p16-(\w+)_', path.name) for path in PRETRAINING if path.parent.name == 'mixedae']
     assert {found[1] for found in files if found} == ABLATIONS.keys()
-
-
-def test_mixtures_of_the_ablations_are_as_their_notes_say():
-    uneven = read(ABLATED.replace('-p16_', '-p16-uneven_')).model.data_preprocessor.shares
-    assert split_cells(196, 4, shares=uneven) == [78, 59, 39, 20]
-    assert sorted(split_cells(196, 8)) == [24] * 4 + [25] * 4
 
 
 def options_of(path):
@@ -546,6 +541,29 @@ OFFERED = {
 def with_options(path, *options):
     """Read a config as the tools do."""
     return read_config(argument_parser('').parse_args([str(ROOT / path), '--cfg-options', *options]))
+
+
+def offered_ablations():
+    """Read the table of configs/mixedae/README.md: {name: options}."""
+    rows = re.findall(r'^\| (\w+) \|.*\| `(model\..+)` \|$', (ROOT / 'mixedae/README.md').read_text(), re.MULTILINE)
+    return {name: options.split() for name, options in rows}
+
+
+def test_every_offered_ablation_is_tried():
+    assert offered_ablations().keys() == WITH_OPTIONS.keys()
+
+
+@pytest.mark.parametrize(('name', 'options'), offered_ablations().items())
+def test_an_offered_ablation_changes_what_it_says_and_can_be_built(name, options):
+    config, (expected, count) = with_options(ABLATED, *options), WITH_OPTIONS[name]
+    assert differences(read(ABLATED).model, config.model) == expected
+    assert sum(parameter.numel() for parameter in build_model(config).parameters()) == count
+
+
+def test_mixtures_of_the_ablations_are_as_their_notes_say():
+    uneven = with_options(ABLATED, *offered_ablations()['uneven']).model.data_preprocessor.shares
+    assert split_cells(196, 4, shares=uneven) == [78, 59, 39, 20]
+    assert sorted(split_cells(196, 8)) == [24] * 4 + [25] * 4
 
 
 @pytest.mark.parametrize('option', options_of(ABLATED))
