@@ -111,6 +111,12 @@ def test_nothing_without_a_result_has_a_source_of_one():
     assert [m['Name'] for m in models() if ('Source of Results' in m['Metadata']) != ('Results' in m)] == []
 
 
+def test_a_config_without_a_result_says_that_it_is_untuned():
+    """As the README beside it does."""
+    notes = {m['Name']: ast.get_docstring(ast.parse((ROOT / m['Config']).read_text())) for m in models()}
+    assert [m['Name'] for m in models() if 'Results' not in m and 'untuned' not in notes[m['Name']].lower()] == []
+
+
 @pytest.mark.parametrize(('name', 'method'), [('MixMAE', MixMAE), ('MixedAE', MixedAE), ('MAE', MAE)])
 def test_a_collection_names_its_paper_as_we_do_elsewhere(name, method):
     entry, number = collections()[name], collections()[name]['Paper']['URL'].removeprefix('https://arxiv.org/abs/')
@@ -118,6 +124,8 @@ def test_a_collection_names_its_paper_as_we_do_elsewhere(name, method):
     assert f'arXiv {number}' in inspect.getdoc(method)
     assert (ROOT / entry['README']).is_file()
     assert (ROOT / entry['Code']).is_file()
+    (title,) = re.findall(r' title = {(.*)},', entry['Paper']['BibTeX'])
+    assert title.replace('{', '').replace('}', '') == entry['Paper']['Title']
 
 
 def of_an_image(config):

@@ -6,8 +6,8 @@
 `--cfg-options optim_wrapper.accumulative_counts=4`. Labels are not used.
 
 Untuned: the recipe is MAE's, since MixedAE's own is not at hand, nor is any result of 300 epochs. The method's open
-choices, each with its standing: configs/_base_/models/mixedae_vit-base.py. Ablations of parts are the files beside this
-one; values are tried with --cfg-options:
+choices, each with its standing: configs/_base_/models/mixedae_vit-base.py. Ablations of parts are four files beside this
+one and a table in configs/mixedae/README.md; values are tried with --cfg-options:
 
     model.contrast.temperature=0.1              also 0.5, 1.0
     model.contrast.weight=0.05                  also 0.2, 1.0

@@ -3,7 +3,10 @@
 Images are already of the model's size: crops are resized back to it, and testing takes images as they are.
 """
 
-_base_ = './extensions.py'
+extensions = [  # those that pre-training reads (mixmae_mm.datasets.EXTENSIONS)
+    '.avif', '.bmp', '.dib', '.gif', '.j2k', '.jfif', '.jp2', '.jpe', '.jpeg', '.jpg', '.pbm', '.pgm', '.png', '.pnm',
+    '.ppm', '.tif', '.tiff', '.webp',
+]  # fmt: skip
 
 data_root = 'data/shapes'
 
@@ -37,7 +40,7 @@ train_dataloader = dict(
         type='mmpretrain.CustomDataset',
         data_root=data_root,
         data_prefix='train',
-        extensions=_base_.extensions,
+        extensions=extensions,
         pipeline=train_pipeline,
     ),
 )
@@ -52,7 +55,7 @@ val_dataloader = dict(
         type='mmpretrain.CustomDataset',
         data_root=data_root,
         data_prefix='val',
-        extensions=_base_.extensions,
+        extensions=extensions,
         pipeline=test_pipeline,
     ),
 )

@@ -4,8 +4,10 @@ Pillow decodes and resizes, as timm does. One thing differs from timm: the noise
 normalization, from the images' mean and spread, and so ends at black and white.
 """
 
-_base_ = './extensions.py'
-
+extensions = [  # those that pre-training reads (mixmae_mm.datasets.EXTENSIONS)
+    '.avif', '.bmp', '.dib', '.gif', '.j2k', '.jfif', '.jp2', '.jpe', '.jpeg', '.jpg', '.pbm', '.pgm', '.png', '.pnm',
+    '.ppm', '.tif', '.tiff', '.webp',
+]  # fmt: skip
 image_size = 224
 bgr_mean = [103.53, 116.28, 123.675]
 bgr_std = [57.375, 57.12, 58.395]
@@ -60,7 +62,7 @@ train_dataloader = dict(
         type='mmpretrain.ImageNet',
         data_root='data/imagenet',
         split='train',
-        extensions=_base_.extensions,
+        extensions=extensions,
         pipeline=train_pipeline,
     ),
 )
@@ -76,7 +78,7 @@ val_dataloader = dict(
         type='mmpretrain.ImageNet',
         data_root='data/imagenet',
         split='val',
-        extensions=_base_.extensions,
+        extensions=extensions,
         pipeline=test_pipeline,
     ),
 )

@@ -1,0 +1,78 @@
+"""Write the tables and citations of configs/*/README.md from the metafiles beside them.
+
+    python tools/docs/config_readmes.py [--check]
+
+What stands above the mark is written by hand and kept. `--check` writes nothing and fails where a file is out of date.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+MARK = '<!-- The rest is written from metafile.yml by tools/docs/config_readmes.py -->\n'
+LEGEND = """
+## Configs
+
+Status: *reported* by others and not run here, *measured* here, or *untuned*, which is a recipe without a result.
+
+| config | training data | length | batch | parameters | status |
+|---|---|--:|--:|--:|---|
+"""
+
+
+def readmes() -> dict[Path, str]:
+    """Return what each README should say, by its path."""
+    metafiles = {path: yaml.safe_load(path.read_text()) for path in sorted(CONFIGS.glob('*/metafile.yml'))}
+    collections = [entry for content in metafiles.values() for entry in content.get('Collections', [])]
+    papers = {entry['Name']: entry['Paper'] for entry in collections if 'Paper' in entry}
+    paths = {path.with_name('README.md'): content['Models'] for path, content in metafiles.items()}
+    return {path: readme(path, models, papers) for path, models in paths.items()}
+
+
+def readme(path: Path, models: list[dict[str, Any]], papers: dict[str, dict[str, str]]) -> str:
+    """Return a README: what is written by hand, the table of its configs, and the papers of their methods."""
+    by_hand = path.read_text().partition(MARK)[0]
+    methods = {model['In Collection'] for model in models}
+    cited = [paper for name, paper in papers.items() if name in methods]
+    citations = [f'[{paper["Title"]}]({paper["URL"]})\n\n```bibtex\n{paper["BibTeX"]}\n```\n' for paper in cited]
+    return by_hand + MARK + LEGEND + ''.join(map(row, models)) + '\n' + '\n'.join(['## Citation\n', *citations])
+
+
+def row(model: dict[str, Any]) -> str:
+    """Return the line of a config."""
+    name, data = model['Name'], model['Metadata']
+    length = f'{data["Epochs"]} epochs' if 'Epochs' in data else f'{data["Iterations"]:,} iterations'
+    size = f'{data["Parameters"] / 1e6:.1f} M'
+    cells = [f'[{name}]({name}.py)', data['Training Data'], length, str(data['Batch Size']), size, status(model)]
+    return f'| {" | ".join(cells)} |\n'
+
+
+def status(model: dict[str, Any]) -> str:
+    """Return the standing of a config, with its results and who has them."""
+    metrics = [metric for result in model.get('Results', []) for metric in result['Metrics'].items()]
+    if not metrics:
+        return 'untuned'
+    numbers = ', '.join(f'{name.removeprefix("Reported ")} {value}' for name, value in metrics)
+    source = model['Metadata']['Source of Results'].removesuffix('; not run here')
+    if metrics[0][0].startswith('Reported '):
+        return f'reported by {source}: {numbers}'
+    return f'measured: {numbers} ({source.replace("docs/results.md", "[results](../../docs/results.md)")})'
+
+
+def main() -> None:
+    """Write the files, or check them."""
+    parser = argparse.ArgumentParser(description='Write the tables and citations of configs/*/README.md.')
+    parser.add_argument('--check', action='store_true', help='write nothing; fail where a file is out of date')
+    check = parser.parse_args().check
+    stale = {path: text for path, text in readmes().items() if path.read_text() != text}
+    if check and stale:
+        raise SystemExit(f'out of date: {", ".join(map(str, stale))}; run tools/docs/config_readmes.py')
+    for path, text in stale.items():
+        path.write_text(text)
+
+
+if __name__ == '__main__':
+    main()
