@@ -5,8 +5,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mixmae_mm.apis.reconstruction import find_images
-from mixmae_mm.datasets.read_images import Reading
+from mixmae_mm.apis.reconstruction_inferencer import find_images
+from mixmae_mm.datasets.image_reader import Reading
 from mixmae_mm.utils.launching import Settings, load_config
 from mixmae_mm.utils.names import expand
 from mixmae_mm.visualization.image_grid import can_be_written

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import nn
 
 from mixmae_mm.checkpoint.loading import load_backbone
-from mixmae_mm.datasets.read_images import IMAGENET
+from mixmae_mm.datasets.image_reader import IMAGENET
 from mixmae_mm.models import MixedAEViT, MixMIMSwin
 from mixmae_mm.models.utils.pos_embed import pair
 from mixmae_mm.structures import Size

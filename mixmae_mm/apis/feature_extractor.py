@@ -14,8 +14,15 @@ from torch import Tensor, nn
 
 from mixmae_mm.apis.encoder_file import load_encoder, read_card
 from mixmae_mm.apis.model import build_encoder, get_model, input_size
-from mixmae_mm.datasets.image_reader import ImageLikes, ImageReader
-from mixmae_mm.datasets.read_images import IMAGENET, Reading, normalization, reading_for, reading_of
+from mixmae_mm.datasets.image_reader import (
+    IMAGENET,
+    ImageLikes,
+    ImageReader,
+    Reading,
+    normalization,
+    reading_for,
+    reading_of,
+)
 from mixmae_mm.utils.denormalize import first_three, to_show
 from mixmae_mm.utils.optional import need
 

@@ -2,9 +2,8 @@ import pytest
 import torch
 from tiny_mixmae import build, tiny_mixedae
 
-from mixmae_mm.apis.attended import NOWHERE, Attended
-from mixmae_mm.apis.attention_maps import attention_of, blocks_of, last_blocks
-from mixmae_mm.apis.reconstruction import mix_once
+from mixmae_mm.apis.attention_maps import NOWHERE, Attended, attention_of, blocks_of, last_blocks
+from mixmae_mm.apis.reconstruction_inferencer import mix_once
 from mixmae_mm.mixing import resize_assignment
 from mixmae_mm.models import MixedAEViT, MixMIMSwin
 from mixmae_mm.models.utils.attention import merge_heads

@@ -17,7 +17,7 @@ from mixmae_mm.apis.homologous_maps import recognize
 from mixmae_mm.apis.model import build_encoder, build_pretrainer
 from mixmae_mm.apis.patch_features import patch_extractor
 from mixmae_mm.apis.portable import PortableEncoder
-from mixmae_mm.apis.reconstruction import mix_once, reconstruct
+from mixmae_mm.apis.reconstruction_inferencer import mix_once, reconstruct
 from mixmae_mm.datasets.sampled_images import choose_images
 from mixmae_mm.evaluation.labeled_images import extract
 from mixmae_mm.visualization import describe, draw_rows

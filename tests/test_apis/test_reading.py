@@ -9,7 +9,7 @@ from PIL import Image
 
 from mixmae_mm.apis import FeatureExtractor
 from mixmae_mm.datasets import LoadImage, LoadMultispectral, LoadMultispectralRandomResizedCrop
-from mixmae_mm.datasets.read_images import Reading, fit, reading_for, reading_of
+from mixmae_mm.datasets.image_reader import Reading, fit, reading_for, reading_of
 from mixmae_mm.datasets.transforms.multispectral import whole_reader
 from mixmae_mm.models import MixMIMSwin
 from mixmae_mm.registry import TRANSFORMS

@@ -3,7 +3,7 @@ import torch
 from tiny_mixmae import build, tiny_mixedae, tiny_model
 
 from mixmae_mm.apis.homologous_maps import recognize
-from mixmae_mm.apis.reconstruction import reconstruct
+from mixmae_mm.apis.reconstruction_inferencer import reconstruct
 from mixmae_mm.mixing import NOBODY
 from mixmae_mm.structures import Recognition
 from mixmae_mm.utils.seed import seed_everything

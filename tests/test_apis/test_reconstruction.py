@@ -9,10 +9,9 @@ from tiny_mixmae import tiny_mixedae, tiny_model, write_files
 
 from mixmae_mm.apis import ReconstructionInferencer
 from mixmae_mm.apis.model import build_pretrainer
-from mixmae_mm.apis.reconstruction import reconstruct
+from mixmae_mm.apis.reconstruction_inferencer import reconstruct
 from mixmae_mm.datasets import LoadImage
-from mixmae_mm.datasets.image_reader import ImageReader
-from mixmae_mm.datasets.read_images import Reading
+from mixmae_mm.datasets.image_reader import ImageReader, Reading
 from mixmae_mm.visualization import describe, draw_rows
 
 CELL = 8

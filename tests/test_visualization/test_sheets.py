@@ -3,7 +3,7 @@ import pytest
 import torch
 from tiny_mixmae import CELL, build, tiny_mixedae
 
-from mixmae_mm.apis.reconstruction import reconstruct
+from mixmae_mm.apis.reconstruction_inferencer import reconstruct
 from mixmae_mm.mixing import NOBODY
 from mixmae_mm.structures import Reconstructions
 from mixmae_mm.visualization import image_grid

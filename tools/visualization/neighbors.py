@@ -22,7 +22,7 @@ from mmengine.config import Config
 from mixmae_mm.apis.drawing_options import counted, drawing_parser, read_config
 from mixmae_mm.apis.feature_extractor import FeatureExtractor
 from mixmae_mm.apis.patch_similarity import nearest, unit
-from mixmae_mm.apis.reconstruction import find_images
+from mixmae_mm.apis.reconstruction_inferencer import find_images
 from mixmae_mm.apis.saved import check_same_encoder, read_saved
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.names import shown

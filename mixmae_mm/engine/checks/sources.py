@@ -9,7 +9,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, Registry
 
-from mixmae_mm.datasets.read_images import unwrapped
+from mixmae_mm.datasets.image_reader import unwrapped
 
 
 def find_class(registry: Registry, name: str | type, scope: str | None) -> type | None:

@@ -9,8 +9,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from mixmae_mm.apis.model import input_size
-from mixmae_mm.datasets.image_reader import ImageReader
-from mixmae_mm.datasets.read_images import reading_of
+from mixmae_mm.datasets.image_reader import ImageReader, reading_of
 from mixmae_mm.datasets.sampled_images import choose_images
 from mixmae_mm.engine.hooks.monitor import MonitorHook
 from mixmae_mm.evaluation import (

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from mixmae_mm.apis.homologous_maps import recognize
 from mixmae_mm.apis.model import input_size
-from mixmae_mm.apis.reconstruction import find_images, reconstruct
-from mixmae_mm.datasets.read_images import reading_of
+from mixmae_mm.apis.reconstruction_inferencer import find_images, reconstruct
+from mixmae_mm.datasets.image_reader import reading_of
 from mixmae_mm.datasets.sampled_images import choose_images
 from mixmae_mm.engine.hooks.monitor import MonitorHook
 from mixmae_mm.registry import HOOKS
