@@ -196,11 +196,7 @@ def _column(names: list[str]) -> list[str] | list[bytes]:
 
 
 def _check_kind(kind: str) -> None:
-    """Refuse features that there are not.
-
-    Raises:
-        ValueError: there are no such.
-    """
+    """Refuse features that there are not."""
     if kind not in KINDS:
         raise ValueError(f"kind '{kind}' is unknown: take one of {', '.join(KINDS)}")
 

@@ -192,11 +192,7 @@ def from_hub(place: str | Path, revision: str | None = None, **settings: object)
 
 
 def _import_hub() -> ModuleType:
-    """Import what talks to the hub.
-
-    Raises:
-        ImportError: it is not installed.
-    """
+    """Import what talks to the hub."""
     try:
         import huggingface_hub
     except ImportError as error:

@@ -78,11 +78,7 @@ def build_encoder(config: Config, checkpoint: str | None) -> nn.Module:
 
 
 def _build_filled(settings: dict, checkpoint: str) -> nn.Module:
-    """Build an encoder and fill it from a checkpoint.
-
-    Raises:
-        ValueError: the checkpoint is of another one.
-    """
+    """Build an encoder and fill it from a checkpoint."""
     check_checkpoint(checkpoint)
     with kept_randomness():
         backbone = MODELS.build(settings)
@@ -113,11 +109,7 @@ def build_classifier(config: Config, checkpoint: str) -> BaseModel:
 
 
 def _build_whole(config: Config, checkpoint: str) -> BaseModel:
-    """Build a config's model and fill all of it from a checkpoint.
-
-    Raises:
-        ValueError: the checkpoint is of another model.
-    """
+    """Build a config's model and fill all of it from a checkpoint."""
     check_checkpoint(checkpoint)
     init_default_scope(config.get('default_scope', 'mmpretrain'))
     with kept_randomness():

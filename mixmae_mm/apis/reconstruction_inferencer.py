@@ -214,11 +214,7 @@ def mix_otherwise(model: BaseModel, num_sources: int | None = None, mask_ratio: 
 
 
 def _check_encodes(encoder: nn.Module, num_sources: int) -> None:
-    """Refuse mixtures that a MixedAE cannot encode.
-
-    Raises:
-        ValueError: it has a segment embedding for another number of sources, or keeps keys for it.
-    """
+    """Refuse mixtures that a MixedAE cannot encode."""
     own, segments = getattr(encoder, 'num_sources', None), getattr(encoder, 'segment_embed', None)
     if own is None or (segments is None and encoder.attention == 'global'):
         return

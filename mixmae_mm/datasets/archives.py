@@ -102,11 +102,7 @@ def list_archives(root: str, extensions: Sequence[str] | None = None) -> Archive
 
 
 def _find(root: str) -> list[str]:
-    """Name the archives.
-
-    Raises:
-        ValueError: there are none.
-    """
+    """Name the archives."""
     files = list(files_below(root)) if os.path.isdir(root) else [root]
     extensions = [extension(os.path.basename(file)) for file in files]
     archives = [file for file, its in zip(files, extensions, strict=True) if its in ARCHIVES]
@@ -142,11 +138,7 @@ def files_in(archive: str) -> dict[str, Place]:
 
 
 def _in_zip(archive: str) -> Iterator[tuple[str, Place]]:
-    """Yield the files of a zip archive.
-
-    Raises:
-        ValueError: a file is encrypted, or compressed in an uncommon way.
-    """
+    """Yield the files of a zip archive."""
     with zipfile.ZipFile(archive) as opened:
         for file in opened.infolist():
             if file.is_dir():

@@ -86,11 +86,7 @@ def _without_pillows_limit() -> Iterator[None]:
 
 
 def _check_build(content: bytes) -> None:
-    """Check that a file which was not identified is not of a format that this Pillow lacks.
-
-    Raises:
-        ImportError: It is.
-    """
+    """Check that a file which was not identified is not of a format that this Pillow lacks."""
     for name, (start, mark) in OPTIONAL.items():
         if content[start : start + len(mark)] == mark and not features.check(name):
             raise ImportError(f"this Pillow reads no {name.upper()} files: pip install --upgrade 'pillow>=11.3'")
@@ -116,11 +112,7 @@ def upright_pixels(image: Image.Image, mode: str = 'RGB') -> np.ndarray:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Keep the upper half of 16-bit pixels, where Pillow's own conversion would make nearly all of them white.
-
-    Raises:
-        ValueError: Pixels are floats or integers above 16 bits.
-    """
+    """Keep the upper half of 16-bit pixels, where Pillow's own conversion would make nearly all of them white."""
     if not image.mode.startswith(('I', 'F')):
         return image
     pixels = np.asarray(image)

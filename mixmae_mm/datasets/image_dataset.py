@@ -124,21 +124,13 @@ class ImageDataset(BaseDataset):
         raise ValueError(_too_many_in_a_row(failures, self.data_root))
 
     def _note(self, idx: int, error: CorruptImageError) -> None:
-        """Warn of an image the first time it is met.
-
-        Raises:
-            ValueError: it is one too many.
-        """
+        """Warn of an image the first time it is met."""
         place = idx, self.data_list[idx]['img_path']
         note_corrupt(self.corrupt, place, error, self.data_root, self.max_corrupt, all_below=True)
 
 
 def _check_extensions(extensions: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Bring extensions to lower case.
-
-    Raises:
-        ValueError: there are none, or one that no extension can be.
-    """
+    """Bring extensions to lower case."""
     if extensions is None:
         return None
     listed = isinstance(extensions, list | tuple) and all(isinstance(one, str) for one in extensions)

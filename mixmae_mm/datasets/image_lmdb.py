@@ -70,11 +70,7 @@ def _database(path: str) -> Any:
 
 
 def _open(path: str) -> Any:
-    """Open a database to be read.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """Open a database to be read."""
     lmdb = need('lmdb', 'ImageLMDB')
     try:
         return lmdb.open(path, subdir=os.path.isdir(path), readonly=True, lock=False, readahead=False)

@@ -145,11 +145,7 @@ def list_all(images: ImageLikes, reading: Reading) -> Iterable[ImageLike]:
 
 
 def _check_array(images: np.ndarray, of_bands: bool) -> None:
-    """Refuse an array that holds no images.
-
-    Raises:
-        ValueError: it holds none.
-    """
+    """Refuse an array that holds no images."""
     if of_bands and images.dtype.kind in 'uif' and images.ndim in (2, 3, 4):
         return
     if not of_bands and images.dtype == np.uint8 and images.ndim in (3, 4) and images.shape[-1] in (1, 3):

@@ -119,12 +119,7 @@ class SkippingPipeline(Compose):
         return Broken
 
     def _run(self, data: dict) -> dict | None:
-        """Run the transforms.
-
-        Raises:
-            CorruptImageError: the sample is broken.
-            ImportError: a library is missing.
-        """
+        """Run the transforms."""
         path = shown(str(data.get('img_path')))
         ignored = getattr(self.dataset, 'ignore_index', 255)
         for transform in self.transforms:

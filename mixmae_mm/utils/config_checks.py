@@ -66,11 +66,7 @@ def check_schedule(config: Config, epoch_length: int | None = None) -> list[str]
 
 
 def _check_loop(loop: dict) -> None:
-    """Check that the training counts epochs or iterations, and has some.
-
-    Raises:
-        ValueError: it counts both or neither, or there are none.
-    """
+    """Check that the training counts epochs or iterations, and has some."""
     if 'type' in loop and 'by_epoch' in loop:
         raise ValueError('train_cfg.type and train_cfg.by_epoch exclude each other: take one of them out')
     by_epoch = loop.get('by_epoch', True)

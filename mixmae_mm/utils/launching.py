@@ -75,11 +75,7 @@ def read_config(args: argparse.Namespace) -> Config:
 
 
 def _check_folder(path: str) -> str:
-    """Return the path of a folder that is there or can be made.
-
-    Raises:
-        ValueError: it, or where it is to lie, is a file.
-    """
+    """Return the path of a folder that is there or can be made."""
     for place in (Path(path), *Path(path).parents):
         if place.exists() and not place.is_dir():
             raise ValueError(f'work_dir {path} cannot be a folder: {place} is a file. Name another with --work-dir')

@@ -81,11 +81,7 @@ class LoadImage(BaseTransform):
         return results
 
     def _read_past_metadata(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
-        """Do what `_read` does, once more without metadata if that fails.
-
-        Raises:
-            ImportError: Pillow was built without the file's compression.
-        """
+        """Do what `_read` does, once more without metadata if that fails."""
         try:
             return self._read(content)
         except Exception as error:

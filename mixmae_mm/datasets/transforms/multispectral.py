@@ -136,12 +136,7 @@ def _kind_of(transform: dict | Callable) -> type:
 
 
 def _read_tiff(content: bytes) -> np.ndarray:
-    """Read a TIFF file's first series as (H, W, C).
-
-    Raises:
-        ImportError: tifffile is not installed, or what it needs for the file's compression.
-        ValueError: it holds more than bands of one image, or no numbers.
-    """
+    """Read a TIFF file's first series as (H, W, C)."""
     tifffile = need('tifffile', 'reading bands from TIFF files')
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         if not file.series:
@@ -158,11 +153,7 @@ def _read_tiff(content: bytes) -> np.ndarray:
 
 
 def _numbers_of(series: Any) -> np.ndarray:
-    """Decode a series of pages.
-
-    Raises:
-        ImportError: Its compression needs another library.
-    """
+    """Decode a series of pages."""
     try:
         return series.asarray()
     except Exception as error:
@@ -173,11 +164,7 @@ def _numbers_of(series: Any) -> np.ndarray:
 
 
 def _read_array(content: bytes, channels_first: bool) -> np.ndarray:
-    """Read an .npy file as (H, W, C); nothing in it is run.
-
-    Raises:
-        ValueError: its shape is that of no image, or it holds no numbers.
-    """
+    """Read an .npy file as (H, W, C); nothing in it is run."""
     return lay_out(np.load(io.BytesIO(content), allow_pickle=False), channels_first)
 
 
@@ -195,11 +182,7 @@ def lay_out(pixels: np.ndarray, channels_first: bool) -> np.ndarray:
 
 
 def _check_numbers(pixels: np.ndarray) -> np.ndarray:
-    """Return numbers in the byte order of this machine, those of 64 bits in 32.
-
-    Raises:
-        ValueError: they are complex, boolean, or no numbers.
-    """
+    """Return numbers in the byte order of this machine, those of 64 bits in 32."""
     if pixels.dtype.kind not in KINDS:
         raise ValueError(f'pixels of type {pixels.dtype} are no image: save integers or floating point numbers')
     small = pixels.dtype.itemsize <= (4 if pixels.dtype.kind == 'f' else 2)

@@ -46,11 +46,7 @@ def open_loaders(runner: Runner, *splits: str, doubts: Sequence[str] = ()) -> No
 
 
 def _build(runner: Runner, split: str, given: DataLoader | dict) -> DataLoader:
-    """Build a loader.
-
-    Raises:
-        ValueError: its dataset is empty, or not there.
-    """
+    """Build a loader."""
     differ = runner._randomness_cfg.get('diff_rank_seed', False)
     try:
         with without_hidden_folders():
@@ -94,11 +90,7 @@ def check_batches(split: str, loader: DataLoader, runner: Runner) -> None:
 
 
 def _check_sizes(sizes: list[int], runner: Runner) -> None:
-    """Refuse batches that the model, or its config where a strategy builds it later, cannot train on.
-
-    Raises:
-        ValueError: they cannot be mixed, or batch norm cannot take them.
-    """
+    """Refuse batches that the model, or its config where a strategy builds it later, cannot train on."""
     model = runner.model.module if hasattr(runner.model, 'module') else runner.model
     for size in sizes:
         group_images(torch.empty(size), getattr(getattr(model, 'data_preprocessor', None), 'num_sources', 1))

@@ -60,11 +60,7 @@ class ReconstructionHook(MonitorHook):
         return f'{len(result.mixed)} reconstruction(s) drawn after iteration {step}'
 
     def _find(self, runner: Runner, model: BaseModel) -> Tensor:
-        """Take images, RGB (B, C, H, W), as many as fill whole mixtures.
-
-        Raises:
-            ValueError: there are not enough to mix.
-        """
+        """Take images, RGB (B, C, H, W), as many as fill whole mixtures."""
         preprocessor = model.data_preprocessor
         wanted = self.num * preprocessor.num_sources
         if self.places:

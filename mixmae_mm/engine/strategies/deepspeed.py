@@ -102,11 +102,7 @@ def _to_deepspeed(config: Config) -> None:
 
 
 def _check_wrapper(kind: str, settings: dict, clip: dict) -> None:
-    """Check that DeepSpeed can do what an optimizer wrapper does.
-
-    Raises:
-        ValueError: it has another type or other settings than DeepSpeed knows, or clips gradients otherwise.
-    """
+    """Check that DeepSpeed can do what an optimizer wrapper does."""
     known = {'optimizer', 'constructor', 'paramwise_cfg', 'accumulative_counts'}
     if kind not in ('OptimWrapper', 'AmpOptimWrapper', 'DeepSpeedOptimWrapper') or set(settings) - known:
         rest = f' with {sorted(set(settings) - known)}' if set(settings) - known else ''

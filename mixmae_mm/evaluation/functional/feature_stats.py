@@ -49,11 +49,7 @@ def mean_cosine(features: Tensor) -> float:
 
 
 def _finite(features: Tensor) -> Tensor:
-    """Return features in double precision.
-
-    Raises:
-        ValueError: one is not finite.
-    """
+    """Return features in double precision."""
     if not features.isfinite().all():
         raise ValueError('features are not finite: has the training diverged?')
     return features.double()

@@ -92,11 +92,7 @@ def _read_local(path: str, called: str, map_location: object, mmap: bool) -> obj
 
 
 def _check_unpacked_size(path: str) -> None:
-    """Refuse archives that unpack to more than they are; PyTorch's are not compressed.
-
-    Raises:
-        ValueError: this one is.
-    """
+    """Refuse archives that unpack to more than they are; PyTorch's are not compressed."""
     with zipfile.ZipFile(path) as archive:
         inside = sum(entry.file_size for entry in archive.infolist())
         compressed = any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
@@ -108,11 +104,7 @@ def _check_unpacked_size(path: str) -> None:
 
 
 def _try(read: Callable[[], object], called: str, file: str | BinaryIO | None = None) -> object:
-    """Read, or say what a file that cannot be read may be.
-
-    Raises:
-        ValueError: it cannot be read.
-    """
+    """Read, or say what a file that cannot be read may be."""
     try:
         return read()
     except CORRUPT as error:
