@@ -14,6 +14,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from mmengine.logging import print_log
@@ -197,7 +198,7 @@ def keep(listing: Listing, stamps: dict[str, Stamp], file: str) -> Listing:
     arrays = (listing.starts.astype('<i8', copy=False), np.array(list(stamps.values()), '<i8'), folders, listing.paths)
     try:
         if len(listing) < KEPT_FROM:
-            _forget(file)
+            Path(file).unlink(missing_ok=True)
             return listing
         array_file.write(file, _key_of(file), arrays)
         source, (starts, _, _, paths) = _open(file)
@@ -208,12 +209,6 @@ def keep(listing: Listing, stamps: dict[str, Stamp], file: str) -> Listing:
     kept = Listing(listing.root, paths, starts, source=source)
     kept.contents = listing.contents
     return kept
-
-
-def _forget(file: str) -> None:
-    """Remove the file of a folder that has become small."""
-    if os.path.exists(file):
-        os.remove(file)
 
 
 def _open(file: str) -> tuple[tuple[str, bytes], list[np.ndarray]]:

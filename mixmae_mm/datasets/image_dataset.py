@@ -121,7 +121,9 @@ class ImageDataset(BaseDataset):
                 failures.append(str(error))
                 self._note(idx, error)
             idx = (idx + 1) % len(self)
-        raise ValueError(_too_many_in_a_row(failures, self.data_root))
+        first = ''.join(f'\n  {failure}' for failure in failures[:3])
+        count = len(failures)
+        raise ValueError(f'{count} images in a row below {self.data_root!r} cannot be read, the first of them:{first}')
 
     def _note(self, idx: int, error: CorruptImageError) -> None:
         """Warn of an image the first time it is met."""
@@ -150,9 +152,3 @@ def check_exists(root: str) -> None:
             f'data_root {root!r} does not exist (looked for {os.path.abspath(root)}); '
             'set it in the config or with --cfg-options train_dataloader.dataset.data_root=/your/folder'
         )
-
-
-def _too_many_in_a_row(failures: list[str], root: str) -> str:
-    """Say that nothing readable was met, with the first reasons."""
-    first = ''.join(f'\n  {failure}' for failure in failures[:3])
-    return f'{len(failures)} images in a row below {root!r} cannot be read, the first of them:{first}'

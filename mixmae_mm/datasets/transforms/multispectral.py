@@ -65,7 +65,7 @@ class LoadMultispectral(LoadImage):
         if content.startswith(TIFF):
             pixels = _read_tiff(content)
         elif content.startswith(b'\x93NUMPY'):
-            pixels = _read_array(content, self.channels_first)
+            pixels = lay_out(np.load(io.BytesIO(content), allow_pickle=False), self.channels_first)
         else:
             raise ValueError('neither a TIFF nor an .npy file, whatever its name says')
         return self.take_bands(pixels)
@@ -161,11 +161,6 @@ def _numbers_of(series: Any) -> np.ndarray:
             compression = series.keyframe.compression.name
             raise ImportError(f'{compression} in TIFF files needs imagecodecs: pip install imagecodecs') from error
         raise
-
-
-def _read_array(content: bytes, channels_first: bool) -> np.ndarray:
-    """Read an .npy file as (H, W, C); nothing in it is run."""
-    return lay_out(np.load(io.BytesIO(content), allow_pickle=False), channels_first)
 
 
 def lay_out(pixels: np.ndarray, channels_first: bool) -> np.ndarray:

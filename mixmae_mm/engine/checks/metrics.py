@@ -30,7 +30,7 @@ def metric_findings(config: Config, split: str, numbers: Mapping[str, int]) -> I
             return
     for metric in metrics(config, split):
         kind = str(metric.get('type', '')).rpartition('.')[2]
-        yield from CHECKS.get(kind, _nothing)(config, split, metric, numbers)
+        yield from CHECKS.get(kind, lambda *given: ())(config, split, metric, numbers)
         if kind in NEEDS_LABELS and any(_lacks_labels(settings) for settings in settings_of(config, split)):
             what = 'is given images without labels (with_label=False)'
             yield _fault(split, kind, what, 'leave the evaluator out'), ''
@@ -41,11 +41,6 @@ def metric_findings(config: Config, split: str, numbers: Mapping[str, int]) -> I
 def _fault(split: str, kind: str, what: str, advice: str) -> Fault:
     """Name the setting of a metric that cannot be computed."""
     return Fault('error', f'{split}_evaluator: {kind} {what}', advice)
-
-
-def _nothing(config: Config, split: str, metric: Mapping, numbers: Mapping[str, int]) -> Iterator[Finding]:
-    """Report nothing of metrics that are not known here."""
-    yield from ()
 
 
 def _lacks_labels(settings: Mapping) -> bool:

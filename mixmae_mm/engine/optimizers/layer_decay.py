@@ -49,7 +49,8 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         for name, parameter in module.named_parameters():
             if not parameter.requires_grad:
                 continue
-            key = self._scale(module, name), self._is_decayed(name, parameter)
+            spared = parameter.ndim <= 1 or name.endswith('.bias') or any(part in name for part in self.no_decay)
+            key = self._scale(module, name), not spared
             groups.setdefault(key, []).append(parameter)
         for (scale, decayed), members in sorted(groups.items()):
             group = {'params': members, 'lr': self.base_lr * scale, 'lr_scale': scale}
@@ -68,8 +69,3 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             )
         layer, num_layers = model.backbone.get_layer_depth(name, 'backbone.')
         return self.decay_rate ** (num_layers - 1 - layer)
-
-    def _is_decayed(self, name: str, parameter: nn.Parameter) -> bool:
-        """Return whether a parameter gets the optimizer's weight decay."""
-        spared = parameter.ndim <= 1 or name.endswith('.bias') or any(part in name for part in self.no_decay)
-        return not spared
