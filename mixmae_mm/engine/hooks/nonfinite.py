@@ -151,7 +151,7 @@ def find_nonfinite(
     found, assignments, before = [], [], random_states()
     norms = running_statistics(model)
     kept = [statistic.clone() for statistic in norms]
-    with Watch(model).watching() as watch, _uncompiled():
+    with Watch(model).watching() as watch, torch.compiler.set_stance('force_eager'):  # hooks break graphs
         for iteration in iterations:  # all of them, as every process does: synchronized norms would wait for one
             set_random_states(iteration.states)
             found.append(_run(model, iteration.batch, precision, watch, assignments))
@@ -178,9 +178,3 @@ def _run(model: BaseModel, batch: Any, precision: Callable, watch: Watch, assign
     except Exception as error:  # models may raise nearly anything once there are numbers that are none
         return watch.forward or watch.backward or f'running it once more ended with {type(error).__name__}: {error}'
     return watch.forward or watch.backward
-
-
-def _uncompiled() -> AbstractContextManager:
-    """Leave compiled graphs aside, which hooks would break."""
-    set_stance = getattr(torch.compiler, 'set_stance', None)  # since torch 2.6
-    return set_stance('force_eager') if set_stance else contextlib.nullcontext()
