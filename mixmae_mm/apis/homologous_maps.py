@@ -1,4 +1,4 @@
-"""Which patches of a mixture a MixedAE takes for patches of the same image.
+"""Which patches of a mixture a MixedAE recognizes as patches of the same image.
 
 Letters: B images, G mixtures, C channels, H x W pixels, N patches, S heads.
 """
@@ -14,7 +14,7 @@ from mixmae_mm.utils.seed import seeded
 
 
 class _Recorded(Select):
-    """A rule of attention that notes what it has kept."""
+    """A rule of attention that records which keys it keeps."""
 
     def __init__(self, rule: Select) -> None:
         self.rule = rule
@@ -34,7 +34,7 @@ def last_recognizing_block(backbone: nn.Module) -> int | None:
 
 @torch.no_grad()
 def recognize(model: BaseModel, images: Tensor, seed: int) -> Recognition | None:
-    """Mix images (B, C, H, W) as `reconstruct` does, and tell which keys are kept; None if none are chosen."""
+    """Mix images (B, C, H, W) as `reconstruct` does, and return which keys are kept; None if none are chosen."""
     block = last_recognizing_block(model.backbone)
     if block is None:
         return None
@@ -52,17 +52,17 @@ def recognize(model: BaseModel, images: Tensor, seed: int) -> Recognition | None
     return Recognition(mixed[::turns], owners[::turns], shares[::turns], block, kept.shape[1])
 
 
-def _lay_out(shares: Tensor, shown: Tensor | None, num_patches: int) -> Tensor:
+def _lay_out(shares: Tensor, visible: Tensor | None, num_patches: int) -> Tensor:
     """Leave CLS out, and give patches that were not encoded zeros: (G, T, T) -> (G, N, N)."""
-    if shown is None:
+    if visible is None:
         return shares[:, -num_patches:, -num_patches:]
-    encoded = shares[:, -shown.shape[1] :, -shown.shape[1] :]
-    by_column = put_back(encoded.transpose(1, 2), shown, num_patches)
-    return put_back(by_column.transpose(1, 2), shown, num_patches)
+    encoded = shares[:, -visible.shape[1] :, -visible.shape[1] :]
+    by_column = put_back(encoded.transpose(1, 2), visible, num_patches)
+    return put_back(by_column.transpose(1, 2), visible, num_patches)
 
 
 def _record(model: BaseModel, attention: nn.Module, images: MixedImages) -> Tensor:
-    """Encode mixtures, and give what an attention's rule kept, (G, S, T, T)."""
+    """Encode mixtures, and return what an attention's rule kept, (G, S, T, T)."""
     rules = []
 
     def put_between(_: nn.Module, inputs: tuple) -> tuple:

@@ -69,7 +69,7 @@ def save_pretrained(
         encoder: A `MixMIMSwin` or `MixedAEViT`.
         folder: Where to; files of these names are replaced, others stay.
         card: What describes it; None has it described with ImageNet's mean and std.
-        licence: Of the weights, as the hub names it; None says nothing of it.
+        licence: Of the weights, as the hub names it; None names none.
         name: What the model card calls it; None takes the folder's name.
 
     Raises:
@@ -105,7 +105,7 @@ def _model_card(card: EncoderCard, licence: str | None, name: str) -> str:
 
 def _method(card: EncoderCard) -> tuple[str, str]:
     """Return the method that an encoder was pre-trained by, '' if it is not known, and whom to cite."""
-    known = card.method or ('MixMAE' if card.type == 'MixMIMSwin' else _told_by_settings(card.settings))
+    known = card.method or ('MixMAE' if card.type == 'MixMIMSwin' else _method_by_settings(card.settings))
     authors = {name: f'the authors of {name}: {paper}' for name, paper in PAPERS.items()}
     if known == 'naive mixing':
         return 'MAE', f'{authors["MAE"]}, of which it is the variant that mixes images, and {authors["MixedAE"]}'
@@ -114,8 +114,8 @@ def _method(card: EncoderCard) -> tuple[str, str]:
     return '', f'{authors["MAE"]}, whose encoder it is, and those of what it was pre-trained by, which is not said here'
 
 
-def _told_by_settings(settings: Mapping[str, object]) -> str:
-    """Return what a plain ViT was pre-trained by, as far as its settings tell: only mixtures have several sources."""
+def _method_by_settings(settings: Mapping[str, object]) -> str:
+    """Return the pre-training of a plain ViT by its settings: only mixtures have several sources."""
     if settings.get('num_sources', 1) == 1:
         return ''
     return 'naive mixing' if mixes_naively(settings) else 'MixedAE'
@@ -137,7 +137,7 @@ def push_to_hub(
         repo_id: 'user/name'; made if it is not there.
         card: As of `save_pretrained`.
         licence: The same.
-        private: Have nobody else see a repository that is made.
+        private: Make new repositories private.
         token: Who you are; None takes what `hf auth login` has left.
         message: Of the commit.
 
@@ -192,7 +192,7 @@ def from_hub(place: str | Path, revision: str | None = None, **settings: object)
 
 
 def _import_hub() -> ModuleType:
-    """Import what talks to the hub."""
+    """Import huggingface_hub."""
     try:
         import huggingface_hub
     except ImportError as error:

@@ -93,7 +93,7 @@ def build_pretrainer(config: Config, checkpoint: str) -> BaseModel:
         ValueError: the config is of no model that mixes, or the checkpoint is of another model.
     """
     if 'head' not in config.model or 'num_sources' not in config.model.get('data_preprocessor', {}):
-        raise ValueError(f'{config.filename} is no pre-training config: its model mixes nothing that could be restored')
+        raise ValueError(f'{config.filename} is not a pre-training config: its model mixes no images')
     return _build_whole(config, checkpoint)
 
 
@@ -122,6 +122,6 @@ def _build_whole(config: Config, checkpoint: str) -> BaseModel:
 
 
 def input_size(config: Config, given: int | None = None) -> tuple[int, int]:
-    """Tell the height and width of the images: as given, or else what the encoder is made for."""
+    """Return the height and width of the images: as given, or else what the encoder is made for."""
     side = given or config.model.backbone.get('img_size', config.get('image_size', 224))
     return (side, side) if isinstance(side, int) else tuple(side)

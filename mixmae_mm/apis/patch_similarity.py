@@ -1,4 +1,4 @@
-"""How alike features are: nearest neighbors of images, matches between patches.
+"""Similarity of features: nearest neighbors of images, matches between patches.
 
 Letters: B images, C channels, h x w patches, N features of a set.
 """

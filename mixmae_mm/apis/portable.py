@@ -52,7 +52,7 @@ class Portable(nn.Module):
         """Make images of noise, of the type that goes in: (B, C, H, W).
 
         Raises:
-            ValueError: a size that is none.
+            ValueError: an invalid size.
         """
         if len(size) != 2 or min(size) < 1:
             raise ValueError(f'images of {tuple(size)} pixels: give a height and a width, 1 or more each')
@@ -109,7 +109,7 @@ class PortableClassifier(Portable):
 
 
 def _check_whole(encoder: nn.Module) -> None:
-    """Refuse an encoder whose way through depends on what the images show."""
+    """Check that an encoder computes the same graph for all images."""
     if getattr(encoder, 'pad_value', None) is not None:
         raise ValueError(
             f'the encoder looks for padding of {encoder.pad_value} in its images, which no graph can: build it with '

@@ -26,20 +26,20 @@ from mixmae_mm.visualization.image_grid import can_be_written, describe, draw_ro
 
 
 class Reconstructed(NamedTuple):
-    """What a model made of images, uint8, channels last; of bands what can be shown (utils/denormalize.py)."""
+    """Reconstructions, uint8, channels last; of multispectral images what utils/denormalize.py displays."""
 
     names: list[list[str]]
-    """What each image is called: its path, or its number among those given; G lists of K."""
+    """The name of each image: its path, or its index among those given; G lists of K."""
     sources: np.ndarray
     """The images, (G, K, H, W, C)."""
     mixed: np.ndarray
     """What the encoder saw, (G, H, W, C)."""
     reconstructed: np.ndarray
-    """Each as decoded: predicted where it was hidden, itself where it was shown, (G, K, H, W, C)."""
+    """Each as decoded: predicted where it was masked, the original where it was visible, (G, K, H, W, C)."""
     assignment: np.ndarray
-    """Which image each cell showed, -1 for none, int64 (G, h, w)."""
+    """The image that each cell comes from, -1 for none, int64 (G, h, w)."""
     errors: np.ndarray
-    """Root of the mean squared difference over the hidden pixels, as they are shown, 0 to 255: float32 (G, K)."""
+    """Root of the mean squared difference over the masked pixels, from 0 to 255: float32 (G, K)."""
 
 
 class ReconstructionInferencer:
@@ -47,11 +47,11 @@ class ReconstructionInferencer:
 
         inferencer = ReconstructionInferencer('CONFIG.py', 'CHECKPOINT.pth')
         result = inferencer('folder', seed=0)           # arrays, and the error of each image
-        inferencer.save('folder', 'sheet.png')          # the same, drawn
+        inferencer.save('folder', 'grid.png')           # the same, drawn
 
     Images are taken in the order given, K to a mixture (MixMAE's 2, MixedAE's 4, MAE's 1); what is left over at the
-    end is left out. With `norm_pix` the mean and spread of each predicted cell come from the original, and errors do
-    not count what they would be off.
+    end is left out. With `norm_pix` the mean and standard deviation of each predicted cell come from the original,
+    and errors do not count what they would be off.
 
     Args:
         config: Of a pre-training.
@@ -83,7 +83,7 @@ class ReconstructionInferencer:
         return self.model.data_preprocessor.num_sources
 
     def __call__(self, images: ImageLikes, seed: int = 0) -> Reconstructed:
-        """Reconstruct images; the seed decides what is hidden of them.
+        """Reconstruct images; the seed decides which cells are masked.
 
         Raises:
             ValueError: there are fewer images that can be read than a mixture takes.
@@ -111,9 +111,9 @@ class ReconstructionInferencer:
         out = Path(out)
         if not can_be_written(out):
             raise ValueError(f'{out}: give a name that ends in .png, or as another image')
-        sheet = self.visualize(images, seed)
+        grid = self.visualize(images, seed)
         out.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(out)
+        grid.save(out)
         return out
 
     def _reconstruct(self, images: ImageLikes, seed: int) -> tuple[list[list[str]], Reconstructions]:
@@ -130,7 +130,7 @@ class ReconstructionInferencer:
         return names, Reconstructions(*(torch.cat(parts) for parts in zip(*results, strict=True)))
 
     def _groups(self, images: ImageLikes) -> Iterator[tuple[list[str], np.ndarray]]:
-        """Yield names and pixels of whole groups; what a broken image leaves of one waits for the next batch."""
+        """Yield names and pixels of complete groups; the rest of a group waits for the next batch."""
         names, pixels = [], []
         for of_batch, read in self.read(images):
             names, pixels = names + of_batch, [*pixels, *read]
@@ -141,17 +141,17 @@ class ReconstructionInferencer:
 
 
 def masked_errors(result: Reconstructions) -> np.ndarray:
-    """Return the root of the mean squared difference over each image's hidden pixels, from 0 to 255: (G, K)."""
+    """Return the root of the mean squared difference over each image's masked pixels, from 0 to 255: (G, K)."""
     size, num_sources = tuple(result.mixed.shape[-2:]), result.sources.shape[1]
-    hidden = ~visible(resize_assignment(result.assignment, size), num_sources)[:, :, None]
+    masked = ~visible(resize_assignment(result.assignment, size), num_sources)[:, :, None]
     squares = (result.reconstructed.float() - result.sources.float()).square().mean(dim=2, keepdim=True)
-    return ((squares * hidden).sum((2, 3, 4)) / hidden.sum((2, 3, 4))).sqrt().cpu().numpy()
+    return ((squares * masked).sum((2, 3, 4)) / masked.sum((2, 3, 4))).sqrt().cpu().numpy()
 
 
 def find_images(
     places: Sequence[str], wanted: int, num_sources: int, seed: int, extensions: tuple[str, ...] | None = None
 ) -> list[str]:
-    """List the images to show: those named, and those below folders; if more than wanted, a seeded choice of them.
+    """List the images to draw: files, and those below folders; if there are more than wanted, a seeded choice of them.
 
     `extensions` are those of images' names, None for the usual ones.
 
@@ -191,15 +191,15 @@ def mix_once(preprocessor: nn.Module, images: Tensor, seed: int) -> MixedImages:
 
 
 def mix_otherwise(model: BaseModel, num_sources: int | None = None, mask_ratio: float | None = None) -> None:
-    """Have a model mix other than it was trained to; another number of images has equal shares, unless told.
+    """Change how a model mixes images; another number of sources gets equal shares unless `mask_ratio` is given.
 
     Args:
         model: Of pre-training.
         num_sources: Images in a mixture; None leaves them.
-        mask_ratio: Share of the first image that is hidden, above 0 and below 1; None leaves it.
+        mask_ratio: Share of the first image that is masked, above 0 and below 1; None leaves it.
 
     Raises:
-        ValueError: a number that the encoder is not made for, or a ratio that hides nothing or all.
+        ValueError: a number that the encoder is not made for, or a ratio that masks nothing or all.
     """
     preprocessor = model.data_preprocessor
     if num_sources not in (None, preprocessor.num_sources):
@@ -207,14 +207,14 @@ def mix_otherwise(model: BaseModel, num_sources: int | None = None, mask_ratio: 
         preprocessor.num_sources, preprocessor.mask_ratio, preprocessor.shares = num_sources, None, None
     if mask_ratio is not None:
         if not 0 < mask_ratio < 1:
-            raise ValueError(f'a hidden ratio of {mask_ratio}: give a share above 0 and below 1')
+            raise ValueError(f'a masking ratio of {mask_ratio}: give a share above 0 and below 1')
         preprocessor.mask_ratio, preprocessor.shares = mask_ratio, None
     if preprocessor.num_sources == 1 and not (preprocessor.mask_ratio or preprocessor.shares):
-        raise ValueError('one image a mixture leaves nothing to reconstruct: give a hidden ratio too')
+        raise ValueError('one image a mixture leaves nothing to reconstruct: give a masking ratio too')
 
 
 def _check_encodes(encoder: nn.Module, num_sources: int) -> None:
-    """Refuse mixtures that a MixedAE cannot encode."""
+    """Check that an encoder can encode mixtures of that many images."""
     own, segments = getattr(encoder, 'num_sources', None), getattr(encoder, 'segment_embed', None)
     if own is None or (segments is None and encoder.attention == 'global'):
         return

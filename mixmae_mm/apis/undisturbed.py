@@ -1,4 +1,4 @@
-"""Using models so that the program around, its training above all, does not notice."""
+"""Use of a model that leaves its modes, random states and logs as they were."""
 
 import logging
 from collections.abc import Iterator

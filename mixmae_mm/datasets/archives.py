@@ -132,8 +132,8 @@ def files_in(archive: str) -> dict[str, Place]:
         return {os.path.normpath(name): place for name, place in kind(archive)}
     except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
         raise ValueError(
-            f'{archive} cannot be read ({error}): it is no {extension(archive)[1:]} file, is cut off or compressed as '
-            'a whole; copy or make it again, or take it away'
+            f'{archive} cannot be read ({error}): it is not a {extension(archive)[1:]} file, is cut off or compressed '
+            'as a whole; copy or make it again, or take it away'
         ) from error
 
 

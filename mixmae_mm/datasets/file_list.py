@@ -146,7 +146,7 @@ def list_images(root: str, cache: bool | str = True, extensions: Sequence[str] |
 
 
 def _counted(listing: Listing) -> str:
-    """Say how many images there are, and what was left out."""
+    """Count the images, and what was left out, in words."""
     return f'{len(listing):,} images below {shown(listing.root)} ({listing.contents})'
 
 
@@ -158,7 +158,7 @@ def cache_file(root: str, cache: bool | str = True, extensions: Sequence[str] | 
 
 
 def _key(root: str, extensions: Sequence[str]) -> bytes:
-    """Digest what a listing depends on, besides what lies in the folders."""
+    """Return a digest of what a listing depends on beside the folders."""
     return hashlib.sha256(os.fsencode('\0'.join((os.path.realpath(root), *extensions)))).digest()
 
 
@@ -168,7 +168,7 @@ def _key_of(file: str) -> bytes:
 
 
 def list_anew(root: str, extensions: Sequence[str] | None = None) -> tuple[Listing, dict[str, Stamp]]:
-    """List the images below a folder; give also the folders met (relative) and when each last changed.
+    """List the images below a folder; return also the folders (relative) and when each last changed.
 
     Raises:
         ValueError: there are no images.
@@ -193,7 +193,7 @@ def list_anew(root: str, extensions: Sequence[str] | None = None) -> tuple[Listi
 
 
 def keep(listing: Listing, stamps: dict[str, Stamp], file: str) -> Listing:
-    """Write a listing of `list_anew` to a file, and map it from there; if it is small or cannot be, give it back."""
+    """Write a listing of `list_anew` to a file, and map it from there, unless it is small or cannot be written."""
     folders = np.frombuffer(os.fsencode('\0'.join((*stamps, listing.contents))), np.uint8)
     arrays = (listing.starts.astype('<i8', copy=False), np.array(list(stamps.values()), '<i8'), folders, listing.paths)
     try:
@@ -212,13 +212,13 @@ def keep(listing: Listing, stamps: dict[str, Stamp], file: str) -> Listing:
 
 
 def _open(file: str) -> tuple[tuple[str, bytes], list[np.ndarray]]:
-    """Map a file; give its name and digest, and starts (P + 1,), stamps (F, 3), folders and contents, paths (bytes)."""
+    """Map a file; return its name and digest, starts (P + 1,), stamps (F, 3), folders and contents, paths (bytes)."""
     digest, (starts, stamps, folders, paths) = array_file.read(file, _key_of(file))
     return (file, digest), [starts.view('<i8'), stamps.view('<i8').reshape(-1, 3), folders, paths]
 
 
 def _kept(file: str, root: str) -> Listing | None:
-    """Return the listing of an earlier start, if there is one and no folder has changed; say why not."""
+    """Return the listing of an earlier start if no folder has changed since; otherwise log why not."""
     try:
         source, (starts, stamps, folders, paths) = _open(file)
     except (FileNotFoundError, NotADirectoryError):

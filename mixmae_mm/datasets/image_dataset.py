@@ -14,9 +14,9 @@ from mixmae_mm.utils.validation import check_share, check_whole
 
 
 class ImageDataset(BaseDataset):
-    """Images without classes, of which some may be broken: a base for datasets, which say where images are.
+    """Images without classes, of which some may be corrupt: a base class for datasets of any storage.
 
-    An image that cannot be read is replaced by the next one in order, and told of in a warning, once for all workers.
+    An image that cannot be read is replaced by the next one in order, and reported in a warning, once for all workers.
     `CorruptImagesHook` lists them in the work_dir. More than `max_corrupt` of all images, and more than 10,
     stop the run; as many as are listed count, of earlier parts of a resumed run and of other processes too.
 
@@ -30,7 +30,7 @@ class ImageDataset(BaseDataset):
         extensions: Of the names of images, `['.npy']` for one; None for those of the usual formats.
 
     Raises:
-        ValueError: `data_root` is no path, `max_refetch` no number, `max_corrupt` no share, or an extension has no dot.
+        ValueError: an invalid `data_root`, `max_refetch` or `max_corrupt`, or an extension without a dot.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class ImageDataset(BaseDataset):
     def read(self, image: dict) -> bytes | None:
         """Return the bytes of an image of `data_list`; None where it is a file that the pipeline opens.
 
-        What is raised here makes the image an corrupt one.
+        Whatever is raised here makes the image a corrupt one.
         """
         return None
 
     def bytes_of(self, image: dict) -> bytes | None:
-        """Return what `read` gives of an image of `data_list`, whose entry loses what says where they lie.
+        """Return the bytes of an image of `data_list`; its entry loses their location.
 
         Raises:
             CorruptImageError: it cannot be read.

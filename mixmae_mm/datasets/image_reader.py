@@ -41,7 +41,7 @@ class Reading(NamedTuple):
 
     @property
     def is_of_bands(self) -> bool:
-        """Tell bands in units of their own from photos, whose pixels lie from 0 to 255."""
+        """Whether images are multispectral, in their own units, and not photos from 0 to 255."""
         return isinstance(self.load, LoadMultispectral)
 
     def read(self, image: ImageLike, size: Size) -> np.ndarray:
@@ -49,7 +49,7 @@ class Reading(NamedTuple):
 
         Raises:
             CorruptImageError: The file is corrupt.
-            ValueError: An array with other bands than are read.
+            ValueError: An array with other channels than are read.
         """
         if isinstance(image, str | os.PathLike):
             return fit(self.load.transform(dict(img_path=os.fspath(image)))['img'], size)
@@ -69,20 +69,20 @@ class Reading(NamedTuple):
 
 
 def normalization(config: Config) -> dict[str, tuple[float, ...]]:
-    """Tell the mean and std that an encoder was trained with, of each channel, in the images' units."""
+    """Return the mean and std that an encoder was trained with, of each channel, in the images' units."""
     settings = config.model.get('data_preprocessor') or config.get('data_preprocessor') or {}
     return {name: tuple(settings.get(name, IMAGENET[name])) for name in IMAGENET}
 
 
 def reading_for(channels: int, mean: Sequence[float], std: Sequence[float]) -> Reading:
-    """Read gray or RGB, where channels, mean and std can be those of photos; else files with so many bands."""
+    """Return the reading of gray or RGB where channels, mean and std can be of photos, else of that many channels."""
     if channels in (1, 3) and is_of_photos(*(torch.tensor(x).expand(channels) for x in (mean, std))):
         return Reading(LoadImage('L' if channels == 1 else 'RGB'))
     return Reading(LoadMultispectral(channels=channels), BAND_EXTENSIONS)
 
 
 def reading_of(config: Config) -> Reading:
-    """Read files as the training of a config does, but whole; by its mean and std, if it says nothing.
+    """Return how the training of a config reads files, without crops; by its mean and std if it does not say.
 
     One number of a mean stands for all channels of the backbone.
     """
@@ -101,7 +101,7 @@ def reading_of(config: Config) -> Reading:
 
 
 def unwrapped(dataset: Mapping) -> Iterator[Mapping]:
-    """Return the settings of datasets inside of those that repeat, join or mix others."""
+    """Yield the settings of datasets inside those that repeat, join or mix others."""
     inner = dataset.get('datasets') or ([dataset['dataset']] if 'dataset' in dataset else [])
     if not inner:
         yield dataset
@@ -112,7 +112,7 @@ def unwrapped(dataset: Mapping) -> Iterator[Mapping]:
 def fit(pixels: np.ndarray, size: Size) -> np.ndarray:
     """Scale pixels (H, W) or (H, W, C) and crop them in the middle to `size`: (h, w, C), float32 unless they are bytes.
 
-    Photos go through Pillow, which bands are too many or too large for.
+    Photos go through Pillow, which takes neither more channels nor larger numbers.
     """
     if pixels.dtype == np.uint8 and (pixels.ndim == 2 or pixels.shape[2] == 3):
         fitted = np.array(ImageOps.fit(Image.fromarray(pixels), size[::-1], Image.Resampling.BICUBIC))
@@ -145,7 +145,7 @@ def list_all(images: ImageLikes, reading: Reading) -> Iterable[ImageLike]:
 
 
 def _check_array(images: np.ndarray, of_bands: bool) -> None:
-    """Refuse an array that holds no images."""
+    """Check that an array holds images."""
     if of_bands and images.dtype.kind in 'uif' and images.ndim in (2, 3, 4):
         return
     if not of_bands and images.dtype == np.uint8 and images.ndim in (3, 4) and images.shape[-1] in (1, 3):
@@ -159,7 +159,7 @@ class ImageReader:
 
     Args:
         size: Height and width in pixels.
-        reading: How files are read; photos in RGB unless told.
+        reading: How files are read; photos in RGB by default.
         batch_size: Images that are read at a time.
         threads: How many read them.
     """
@@ -174,7 +174,7 @@ class ImageReader:
         Files are named by their paths, all else by its number.
 
         Raises:
-            ValueError: as of `list_all`; an array with other bands than are read.
+            ValueError: as of `list_all`; an array with other channels than are read.
         """
         listed = iter(enumerate(list_all(images, self.reading)))
         with ThreadPoolExecutor(self.threads) as pool:

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: a process may be killed, or a disk fill up, at any moment."""
+"""Atomic writes: a process may be killed, or a disk fill up, at any moment."""
 
 import os
 from collections.abc import Iterator

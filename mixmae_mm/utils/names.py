@@ -1,4 +1,4 @@
-"""Paths as users type them, and as they can be shown: whatever bytes a name holds."""
+"""Paths as users type them, and as they can be printed, whatever bytes a name holds."""
 
 import functools
 import os
@@ -21,15 +21,15 @@ def shown(text: str) -> str:
 
 
 def print_any_name() -> None:
-    """Have what a terminal cannot show, such as accents in ASCII or bytes that are no text, spelled out, not raised."""
+    """Escape what a terminal cannot print, such as accents in ASCII or bytes that are not text, instead of raising."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):
             stream.reconfigure(errors='backslashreplace')
 
 
 def draw_any_name(module: ModuleType) -> None:
-    """Have `mmengine.visualization.visualizer` draw names as they can be shown: matplotlib refuses bytes that are no
-    text, and takes what stands between two dollar signs for a formula.
+    """Have `mmengine.visualization.visualizer` draw any name: matplotlib refuses bytes that are not text, and takes
+    what stands between two dollar signs for a formula.
     """
     prepare = module.Visualizer._initialize_fig
 

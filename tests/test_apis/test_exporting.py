@@ -110,13 +110,13 @@ def test_the_file_names_what_goes_in_and_out(exported):
 
 def test_a_loaded_program_gives_the_same_for_any_batch(exported):
     portable, size, _, path = exported
-    told = {exporting.TOLD: ''}
+    told = {exporting.METADATA: ''}
     program = torch.export.load(path, extra_files=told).module()
     for batch in (1, 4):
         images = torch.randn(batch, 3, *size)
         for given, expected in zip(program(images), by_hand(portable, images), strict=True):
             check_rounding(given, expected)
-    assert json.loads(told[exporting.TOLD]) == dict(name='swin')
+    assert json.loads(told[exporting.METADATA]) == dict(name='swin')
 
 
 def test_a_plain_vit_normalizes_in_the_graph():

@@ -177,7 +177,7 @@ def test_features_of_bands(bands):
     assert names == [str(folder / f'{number}.npy') for number in range(3)]
     for features in (found, extract(pixels), extract(list(pixels)), extract(pixels.astype(np.float64))):
         assert np.abs(features - expected).max() < 1e-5
-    with pytest.raises(ValueError, match='^5 bands, and not 6$'):
+    with pytest.raises(ValueError, match='^5 channels, and not 6$'):
         extract(pixels[..., :5])
     with pytest.raises(ValueError, match=r'an array of bool \(3, 32, 32, 6\) holds no images: give numbers, \(H, W,'):
         extract(pixels > 3)

@@ -67,6 +67,6 @@ def test_mixing_that_a_model_does_not_take():
         with pytest.raises(ValueError, match='give a share above 0 and below 1$'):
             reconstruction_inferencer.mix_otherwise(build(), mask_ratio=ratio)
     with pytest.raises(
-        ValueError, match='^one image a mixture leaves nothing to reconstruct: give a hidden ratio too$'
+        ValueError, match='^one image a mixture leaves nothing to reconstruct: give a masking ratio too$'
     ):
         reconstruction_inferencer.mix_otherwise(build(), 1)

@@ -110,7 +110,7 @@ def test_what_cannot_be_reconstructed_is_told(inferencer, files, five_images, tm
         inferencer(five_images[0][:1])
     config = Config.fromfile(files[0])
     config.model.data_preprocessor.pop('num_sources')
-    with pytest.raises(ValueError, match='is no pre-training config'):
+    with pytest.raises(ValueError, match='is not a pre-training config'):
         ReconstructionInferencer(config, files[1])
 
 

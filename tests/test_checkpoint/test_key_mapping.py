@@ -127,7 +127,7 @@ def test_deit(tmp_path, distilled):
     without = file['pos_embed'][:, [0, *range(2, 18)]] if distilled else file['pos_embed']
     assert torch.equal(encoder.pos_embed, without)
     if distilled:
-        assert report.skipped['dist_token'] == 'a distillation token, with its row of the position table'
+        assert report.skipped['dist_token'] == 'a distillation token, with its row of the position embedding'
         assert report.skipped['head_dist.weight'] == 'head'
 
 

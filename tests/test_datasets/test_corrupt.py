@@ -161,7 +161,7 @@ def test_one_more_stops_the_run(folder, tmp_path):
         f'11 of 13 images of {root!r} (84.6%) cannot be read, more than the 10.0% that max_corrupt allows; all '
         f'are listed in {tmp_path}/list.txt, the first of them:',
         *(f'  {root}/{number:03}.png: {REASON}' for number in range(3)),
-        'Fix or remove them, remove the list and go on with --resume; or set max_corrupt of the dataset higher',
+        'Fix or remove them, remove the list and train on with --resume; or set max_corrupt of the dataset higher',
     ]
 
 

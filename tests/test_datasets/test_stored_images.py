@@ -222,8 +222,8 @@ def encrypted(path, files):
 @pytest.mark.parametrize(
     ('name', 'make', 'message'),
     [
-        ('a.zip', lambda path, files: path.write_bytes(b'no zip'), r'a\.zip cannot be read \(.*\): it is no zip file'),
-        ('a.tar', lambda path, files: path.write_bytes(b'no tar' * 200), r'a\.tar cannot be read .*: it is no tar fi'),
+        ('a.zip', lambda path, files: path.write_bytes(b'no zip'), r'a\.zip cannot be read \(.*\): it is not a zip'),
+        ('a.tar', lambda path, files: path.write_bytes(b'no tar' * 200), r'a\.tar cannot be read .*: it is not a tar'),
         ('a.tar', cut, r'a\.tar cannot be read \(unexpected end of data\).* is cut off'),
         ('a.zip', lambda path, files: write_zip(path, files, zipfile.ZIP_BZIP2), r'zip is compressed by method 12: '),
         ('a.zip', encrypted, r'a\.zip is encrypted: make it anew without, as by `zip -0 -r`$'),

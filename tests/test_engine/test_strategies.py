@@ -106,11 +106,11 @@ def test_blocks_are_gathered_alone():
 
 
 def test_a_folder_is_a_checkpoint_of_deepspeed_only(tmp_path):
-    with pytest.raises(ValueError, match=r'is no checkpoint of DeepSpeed, which is a folder'):
+    with pytest.raises(ValueError, match=r'is not a checkpoint of DeepSpeed, which is a folder'):
         check_checkpoint(str(tmp_path), in_folder=True)
     torch.save({}, tmp_path / 'mp_rank_00_model_states.pt')
     check_checkpoint(str(tmp_path), in_folder=True)
-    with pytest.raises(ValueError, match=r"is a folder: DeepSpeed's checkpoints go on with its strategy only"):
+    with pytest.raises(ValueError, match=r"is a folder: DeepSpeed's checkpoints are resumed with its strategy only"):
         check_checkpoint(str(tmp_path))
 
 

@@ -151,7 +151,7 @@ def test_mae_sees_of_an_image_what_is_not_hidden_and_the_rest_is_gray(five_image
         (
             tiny_mixedae,
             dict(num_sources=2, shares=(0.25, 0.25)),
-            '2 images a mixture, cells of 8 px, 75% of each masked. 50% of the cells show nobody (gray). A',
+            '2 images a mixture, cells of 8 px, 75% of each masked. 50% of the cells belong to no source (gray). A',
         ),
         (tiny_mixedae, dict(num_sources=1, mask_ratio=0.75), 'Cells of 8 px, 75% of them masked (gray). Rec'),
     ],

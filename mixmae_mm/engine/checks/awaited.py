@@ -1,4 +1,4 @@
-"""Whether the metric that a hook waits for, to keep the best checkpoint or to stop early, is one that is computed."""
+"""Checks that the metric for the best checkpoint or early stopping is computed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

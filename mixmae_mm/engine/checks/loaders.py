@@ -1,4 +1,4 @@
-"""The loaders of a run, opened before it starts: none may be without batches, and broken samples are skipped."""
+"""Checks of the loaders of a run before it starts: each has batches, and corrupt samples are skipped."""
 
 import os
 from collections.abc import Sequence
@@ -58,7 +58,7 @@ def _build(runner: Runner, split: str, given: DataLoader | dict) -> DataLoader:
         ) from error
     except (JSONDecodeError, UnicodeDecodeError) as error:
         files = ' or '.join(str(settings.get('ann_file')) for settings in settings_of(runner.cfg, split))
-        raise ValueError(f'{split}_dataloader.dataset: ann_file={files} is no valid JSON: {error}') from error
+        raise ValueError(f'{split}_dataloader.dataset: ann_file={files} is not valid JSON: {error}') from error
     except (ValueError, RuntimeError) as error:  # numpy's for nothing to concatenate, mmpretrain's for no file
         for settings in settings_of(runner.cfg, split):
             if reason := empty_reason(settings, runner.cfg.get('default_scope')):

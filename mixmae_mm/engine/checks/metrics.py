@@ -1,4 +1,4 @@
-"""Whether the metrics of a config can be computed, and whether the one that is waited for is among them."""
+"""Checks that the metrics of a config can be computed, that for the best checkpoint among them."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -44,7 +44,7 @@ def _fault(split: str, kind: str, what: str, advice: str) -> Fault:
 
 
 def _lacks_labels(settings: Mapping) -> bool:
-    """Return whether a dataset of mmpretrain is told to have no labels."""
+    """Return whether a dataset of mmpretrain is set to have no labels."""
     is_test = str(settings.get('type', '')).endswith('ImageNet') and settings.get('split') == 'test'
     return settings.get('with_label', not is_test) is False
 

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there: a run may be killed, or a disk fill up, at any moment."""
+"""Atomic checkpoints: a run may be killed, or a disk fill up, at any moment."""
 
 import os
 from pathlib import Path
@@ -30,7 +30,7 @@ class AtomicBackend(LocalBackend):
 
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
-    """mmengine's hook, with checkpoints that are whole or not there, and old ones removed after, not before.
+    """mmengine's hook with atomic writes, which removes old checkpoints after saving, not before.
 
     Args:
         out_dir: Where checkpoints go, in a folder of the run's name; on another machine (`s3://...`) mmengine's own way
@@ -39,7 +39,7 @@ class AtomicCheckpointHook(CheckpointHook):
         kwargs: More of `CheckpointHook`.
 
     Raises:
-        ValueError: `out_dir` is no path, or `backend_args` no settings.
+        ValueError: an invalid `out_dir` or `backend_args`.
     """
 
     def __init__(self, *args: Any, out_dir: str | None = None, backend_args: dict | None = None, **kwargs: Any) -> None:
@@ -53,7 +53,7 @@ class AtomicCheckpointHook(CheckpointHook):
         super().__init__(*args, out_dir=out_dir, backend_args=backend_args, **kwargs)
 
     def before_train(self, runner: Runner) -> None:
-        """Prepare, and forget checkpoints that are not ones of this run.
+        """Prepare, and drop checkpoints of other runs from the list to remove.
 
         The checkpoint that is resumed names them: the best, which is removed once there is a better, and the steps of
         those to keep, which become parts of file names.

@@ -98,7 +98,7 @@ def test_bad_weights_are_named_and_stop_the_run(tmp_path):
     assert text.startswith('iteration 9: loss nan, ')
     assert '(2 of 2 before the run stops)' in text
     assert f'{FORWARD}layers.3 (Linear); its input is finite; so are its own weight.' in text
-    assert f'The last checkpoint, {tmp_path}/epoch_1.pth, is from before: go on from it with something changed' in text
+    assert f'The last checkpoint, {tmp_path}/epoch_1.pth, is from before: resume from it with something changed' in text
     assert {path.name for path in (tmp_path / 'nonfinite').iterdir()} == {'iter_8', 'iter_9'}
 
 

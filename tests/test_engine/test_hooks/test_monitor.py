@@ -1,4 +1,4 @@
-"""Hooks that watch a training change nothing of it, and nothing that goes wrong in them ends it."""
+"""Hooks that monitor a training change nothing of it, and nothing that goes wrong in them ends it."""
 
 import functools
 import re
@@ -41,7 +41,7 @@ def train(folder, *hooks, stop=None, **settings):
 
 
 @pytest.mark.parametrize('method', ['mixmae', 'mixedae'])
-def test_a_watched_run_ends_as_one_that_nobody_watches(tmp_path, shown, method):
+def test_a_monitored_run_ends_as_one_without(tmp_path, shown, method):
     settings = dict(method=tiny_mixedae) if method == 'mixedae' else {}
     plain = train(tmp_path / 'plain', **settings)
     assert not shown
@@ -112,7 +112,7 @@ def test_an_epoch_of_a_run_by_iterations_is_shared_by_all_processes(monkeypatch,
     for loader in (DataLoader(dataset, 4, sampler=sampler), DataLoader(dataset, batch_sampler=batches)):
         hook, runner, rounds = ReconstructionHook(interval=2, budget=1.0), fake_runner(nn.Linear(1, 1)), []
         runner.train_loop, runner.world_size, runner.max_iters = SimpleNamespace(dataloader=loader), world, 100
-        hook.prepare, hook.watch = lambda *_: None, lambda runner, model, step, to=rounds: to.append(step)
+        hook.prepare, hook.monitor = lambda *_: None, lambda runner, model, step, to=rounds: to.append(step)
         hook.before_train(runner)
         for runner.iter in range(50):
             hook.after_train_iter(runner, runner.iter)
@@ -147,12 +147,12 @@ def test_a_backend_that_fails_ends_nothing_and_is_given_up_after_three_times(tmp
     assert text.count('ReconstructionHook failed') == 3
     assert text.count('Traceback (most recent call last)') == 1
     assert text.count('OSError: no room for reconstructions') == 3
-    assert text.count('given up after 3 failures in a row, training goes on without') == 1
+    assert text.count('given up after 3 failures in a row, training continues without') == 1
     assert not shown
 
 
 def test_a_hook_that_recovers_goes_on(tmp_path, shown, monkeypatch):
-    rounds, whole = [], ReconstructionHook.watch
+    rounds, whole = [], ReconstructionHook.monitor
 
     def sometimes(self, runner, model, step):
         rounds.append(step)
@@ -160,7 +160,7 @@ def test_a_hook_that_recovers_goes_on(tmp_path, shown, monkeypatch):
             raise RuntimeError('not now')
         return whole(self, runner, model, step)
 
-    monkeypatch.setattr(ReconstructionHook, 'watch', sometimes)
+    monkeypatch.setattr(ReconstructionHook, 'monitor', sometimes)
     train(tmp_path, DRAWING, length=7)
     assert len(rounds) == 7
     assert [step for _, _, step in shown] == [6, 12]
@@ -190,7 +190,7 @@ def test_images_that_are_not_as_they_should_be_end_nothing(tmp_path, shown, hook
     if said is None:  # 20 mixtures are wanted, and as many are drawn as there are images for
         assert '8 reconstruction(s) drawn after iteration 4' in text
     else:
-        assert text.count('failed (training goes on)') == 2
+        assert text.count('failed (training continues)') == 2
         assert re.search(said, text)
 
 
@@ -198,7 +198,7 @@ def test_an_interruption_is_the_users_and_ends_the_run(tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ReconstructionHook, 'watch', interrupted)
+    monkeypatch.setattr(ReconstructionHook, 'monitor', interrupted)
     runner = run_until(watched_config(tmp_path, DRAWING), interrupt_after=1000)
     assert runner.iter == 2
 
@@ -222,7 +222,7 @@ class PartOfAModel(nn.Module):
 def test_models_shared_out_are_left_alone_and_so_are_all_in_other_processes():
     for runner, said in ((fake_runner(PartOfAModel()), 1), (fake_runner(nn.Linear(1, 1), rank=1), 0)):
         hook = ReconstructionHook()
-        hook.watch = hook.prepare = lambda *_: pytest.fail('looked')
+        hook.monitor = hook.prepare = lambda *_: pytest.fail('looked')
         hook.before_train(runner)
         hook.after_train_epoch(runner)
         hook.after_train(runner)
@@ -235,12 +235,12 @@ def test_rounds_without_time_are_left_out_said_once_and_the_last_is_not(monkeypa
     monkeypatch.setattr('mixmae_mm.engine.hooks.time_budget.perf_counter', lambda: clock.now)
     hook, rounds, runner = ReconstructionHook(interval=1, budget=0.1), [], fake_runner(nn.Linear(1, 1))
 
-    def watch(runner, model, step):
+    def monitor(runner, model, step):
         rounds.append(step)
         clock.now += 5
         return 'drawn'
 
-    hook.watch, hook.prepare = watch, lambda *_: None
+    hook.monitor, hook.prepare = monitor, lambda *_: None
     hook.before_train(runner)
     for epoch in range(9):
         clock.now += 20
