@@ -113,7 +113,7 @@ def test_mixedae_keeps_as_many_keys_as_its_rule_says():
     assert (attended['block 1'].weights[..., 0, :] > 0).all()  # CLS sees all
 
 
-def test_mae_knows_where_the_shown_patches_stand():
+def test_mae_knows_where_the_visible_patches_are():
     model = build(tiny_mixedae, num_sources=1, mask_ratio=0.75, shared_assignment=False)
     images = mixed_by(model, 2)
     one = check_against_the_modules(model.backbone, images, lambda: model.encode(images))['block 1']

@@ -109,7 +109,7 @@ def test_the_seed_alone_decides_what_is_drawn(model):
 
 
 @pytest.mark.parametrize('with_weights', [True, False])
-def test_the_log_goes_on_as_before(files, tmp_path, monkeypatch, with_weights):
+def test_the_log_continues_as_before(files, tmp_path, monkeypatch, with_weights):
     """A logger that is made becomes the current one, to which all that follows is written."""
     monkeypatch.setattr(MMLogger, '_instance_dict', OrderedDict())  # whatever other tests have made
     log = tmp_path / 'run.log'

@@ -55,7 +55,7 @@ def test_patches_of_nobody_neither_keep_nor_are_kept():
         assert found.kept[g][~nobody[g]].sum(1).tolist() == [4.0] * 8  # half of the 8 that are shown
 
 
-def test_models_that_choose_no_keys_have_nothing_to_tell():
+def test_models_that_choose_no_keys_return_nothing():
     images = torch.randint(0, 256, (4, 3, 32, 32)).float()
     assert recognize(build(tiny_model), images, 0) is None
     assert recognize(build(tiny_mixedae, num_sources=1, mask_ratio=0.5), images, 0) is None

@@ -44,7 +44,7 @@ def test_folder_gives_a_seeded_choice_without_repeats(five_images, tmp_path):
     ('settings', 'changes', 'shown'),
     [
         (dict(), dict(num_sources=4), [4, 4, 4, 4]),
-        (dict(mask_ratio=0.25), dict(num_sources=4), [4, 4, 4, 4]),  # equal shares, unless told
+        (dict(mask_ratio=0.25), dict(num_sources=4), [4, 4, 4, 4]),  # equal shares by default
         (dict(), dict(mask_ratio=0.75), [4, 12]),
         (dict(shares=(0.25, 0.25)), dict(mask_ratio=0.5), [8, 8]),
         (dict(), dict(num_sources=1, mask_ratio=0.75), [4]),

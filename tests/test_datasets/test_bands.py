@@ -113,7 +113,7 @@ def test_what_is_no_image(content, settings, message):
         load(content, **settings)
 
 
-def test_pages_that_are_no_bands():
+def test_pages_that_are_not_channels():
     with pytest.raises(CorruptImageError, match=r'holds TCYX \(2, 3, 9, 12\), not rows, columns and channels'):
         load(tiff(bands('uint8', (2, 3, 9, 12)), photometric='minisblack', metadata=dict(axes='TCYX')))
 
@@ -149,7 +149,7 @@ def test_a_fourth_band_is_data_and_no_alpha():
     assert np.array_equal(load(tiff(pixels, **settings)), pixels)
 
 
-def test_bands_that_are_no_list_of_numbers():
+def test_bands_that_are_not_a_list_of_numbers():
     with pytest.raises(ValueError, match='^bands must be a list of 1 or more entries, got 2$'):
         LoadMultispectral(bands=2)
     with pytest.raises(ValueError, match=r'^bands\[1\] must be a whole number, 0 or more, got -1$'):

@@ -163,7 +163,7 @@ def test_a_broken_image_is_replaced_and_named(files, elsewhere, monkeypatch, kin
 
 
 @pytest.mark.parametrize('method', [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_a_damaged_archive_is_told_from_its_images(elsewhere, files, method):
+def test_a_damaged_archive_is_distinguished_from_its_images(elsewhere, files, method):
     path = write_zip(elsewhere / 'a.zip', {'a.png': files['a.PNG']}, method)
     listing = archives.list_archives(path)
     _, start, stored, size, crc = listing[0]['place']
@@ -243,7 +243,7 @@ def test_a_database_without_endings_holds_images_only(elsewhere, files):
     assert [Path(image['img_path']).name for image in (stored[0], stored[1])] == ['c', 'ä']
 
 
-def test_databases_that_are_none(elsewhere):
+def test_invalid_databases(elsewhere):
     with pytest.raises(ValueError, match='is empty$'):
         ImageLMDB(write_lmdb(elsewhere / 'db', {}))
     (elsewhere / 'file').write_text('text')

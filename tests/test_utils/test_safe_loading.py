@@ -427,7 +427,7 @@ def test_torch_load_is_left_to_its_caller(tmp_path, marker):
     assert marker.exists()
 
 
-def test_mmengine_told_to_trust_reads_no_more(tmp_path, marker, monkeypatch):
+def test_mmengine_asked_to_trust_reads_no_more(tmp_path, marker, monkeypatch):
     torch.save(Payload(marker), tmp_path / 'file.pth')
     monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
     with pytest.raises(ValueError, match=r'it asks for posix\.system'):

@@ -10,11 +10,11 @@ import torch
 from five_bands import READING, color_of, with_five_bands, write_five_bands
 from mmengine.registry import DATA_SAMPLERS, MODEL_WRAPPERS
 from mmengine.runner import EpochBasedTrainLoop
+from monitored_training import ListBackend, make_images, monitored_config
 from tiny_mixmae import tiny_mixedae, tiny_model
 from torch import nn
 from torch.utils.data import BatchSampler, DataLoader
 from training_toys import TRAINED, last_checkpoint, run_until, trained_alike
-from watched_training import ListBackend, make_images, watched_config
 
 from mixmae_mm.engine.hooks import OnlineEvaluationHook, ReconstructionHook
 from mixmae_mm.visualization.image_grid import panel_place
@@ -32,8 +32,8 @@ def shown(monkeypatch):
 
 
 def train(folder, *hooks, stop=None, **settings):
-    """Train, with an interruption and a second start if told so; the last checkpoint."""
-    config = watched_config(folder, *hooks, **settings)
+    """Train, with an interruption and a second start if asked for; the last checkpoint."""
+    config = monitored_config(folder, *hooks, **settings)
     run_until(config, stop)
     if stop:
         run_until(config, resume=True)
@@ -47,15 +47,15 @@ def test_a_monitored_run_ends_as_one_without(tmp_path, shown, method):
     assert not shown
     make_images(tmp_path / 'labeled')
     hooks = DRAWING, MEASURING, dict(MEASURING, data_root=str(tmp_path / 'labeled'))
-    watched = train(tmp_path / 'watched', *hooks, **settings)
-    assert trained_alike(plain, watched) == ALIKE
+    monitored = train(tmp_path / 'monitored', *hooks, **settings)
+    assert trained_alike(plain, monitored) == ALIKE
     assert [step for name, _, step in shown if name == 'reconstructions'] == [2, 4, 6, 8]
     assert ('homologous_map' in {name for name, *_ in shown}) == (method == 'mixedae')
 
 
-def test_a_watched_run_that_is_resumed_ends_as_one_that_nobody_watches(tmp_path):
+def test_a_monitored_run_that_is_resumed_ends_as_one_without(tmp_path):
     plain = train(tmp_path / 'plain', seeded=True)
-    resumed = train(tmp_path / 'watched', DRAWING, MEASURING, stop=5, seeded=True)
+    resumed = train(tmp_path / 'monitored', DRAWING, MEASURING, stop=5, seeded=True)
     assert trained_alike(plain, resumed) == ALIKE
 
 
@@ -72,10 +72,10 @@ def test_the_same_mixtures_are_drawn_each_time_and_come_out_differently(tmp_path
 
 @pytest.mark.parametrize('method', [tiny_model, tiny_mixedae])
 @pytest.mark.parametrize('named', [False, True])
-def test_of_bands_the_first_three_are_drawn(tmp_path, shown, method, named):
+def test_of_channels_the_first_three_are_drawn(tmp_path, shown, method, named):
     files = write_five_bands(tmp_path / 'images', 16)
     hook = dict(DRAWING, images=str(tmp_path / 'images')) if named else DRAWING
-    config = watched_config(tmp_path, hook, method=functools.partial(with_five_bands, method), length=1)
+    config = monitored_config(tmp_path, hook, method=functools.partial(with_five_bands, method), length=1)
     config.train_dataloader.dataset.update(extensions=['.npy'])
     config.train_dataloader.dataset.pipeline[0] = READING
     run_until(config)
@@ -121,7 +121,7 @@ def test_an_epoch_of_a_run_by_iterations_is_shared_by_all_processes(monkeypatch,
 
 def test_numbers_reach_backends_and_hub_and_those_of_labels_are_right(tmp_path, shown):
     make_images(tmp_path / 'labeled')  # dark and bright: any encoder tells them apart
-    config = watched_config(tmp_path, dict(MEASURING, interval=2, data_root=str(tmp_path / 'labeled')))
+    config = monitored_config(tmp_path, dict(MEASURING, interval=2, data_root=str(tmp_path / 'labeled')))
     runner = run_until(config)
     names = ['rankme', 'spread', 'cosine', 'knn_top1', 'probe_top1']
     assert [name for name, *_ in shown] == [f'online/{name}' for name in names] * 2
@@ -141,9 +141,9 @@ def log_of(folder):
 def test_a_backend_that_fails_ends_nothing_and_is_given_up_after_three_times(tmp_path, shown, monkeypatch):
     plain = train(tmp_path / 'plain', length=5)
     monkeypatch.setattr(ListBackend, 'failing', ('reconstructions',))
-    watched = train(tmp_path / 'watched', DRAWING, length=5)
-    assert trained_alike(plain, watched) == ALIKE
-    text = log_of(tmp_path / 'watched')
+    monitored = train(tmp_path / 'monitored', DRAWING, length=5)
+    assert trained_alike(plain, monitored) == ALIKE
+    text = log_of(tmp_path / 'monitored')
     assert text.count('ReconstructionHook failed') == 3
     assert text.count('Traceback (most recent call last)') == 1
     assert text.count('OSError: no room for reconstructions') == 3
@@ -151,7 +151,7 @@ def test_a_backend_that_fails_ends_nothing_and_is_given_up_after_three_times(tmp
     assert not shown
 
 
-def test_a_hook_that_recovers_goes_on(tmp_path, shown, monkeypatch):
+def test_a_hook_that_recovers_continues(tmp_path, shown, monkeypatch):
     rounds, whole = [], ReconstructionHook.monitor
 
     def sometimes(self, runner, model, step):
@@ -199,7 +199,7 @@ def test_an_interruption_is_the_users_and_ends_the_run(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(ReconstructionHook, 'monitor', interrupted)
-    runner = run_until(watched_config(tmp_path, DRAWING), interrupt_after=1000)
+    runner = run_until(monitored_config(tmp_path, DRAWING), interrupt_after=1000)
     assert runner.iter == 2
 
 

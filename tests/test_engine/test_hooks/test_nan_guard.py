@@ -68,7 +68,7 @@ def train(folder, **settings):
         ('module', f'{FORWARD}layers.1 (Squares); its input is finite'),
     ],
 )
-def test_a_bad_step_is_skipped_and_the_run_goes_on(tmp_path, what, found):
+def test_a_bad_step_is_skipped_and_the_run_continues(tmp_path, what, found):
     runner, told = train(tmp_path, poison=dict(at=[4, 9], what=what))
     after = hook_of(runner, CompareHook).after
     for bad in (4, 9):
@@ -208,7 +208,7 @@ def test_a_loss_scaler_that_overflows_is_left_alone(tmp_path):
     assert steps < set(range(1, 12))
 
 
-def test_with_a_loss_scaler_the_loss_is_watched(tmp_path):
+def test_with_a_loss_scaler_the_loss_is_monitored(tmp_path):
     runner, told = train(tmp_path, poison=dict(at=[7]), optim_wrapper=scaled(1024.0))
     assert [text.partition(',')[0] for text in told] == ['iteration 7: loss nan']
     assert runner.optim_wrapper.loss_scaler.get_scale() == 1024.0
