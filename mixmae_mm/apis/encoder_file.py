@@ -13,7 +13,7 @@ from mixmae_mm.datasets.image_reader import IMAGENET
 from mixmae_mm.models import MixedAEViT, MixMIMSwin
 from mixmae_mm.models.utils.pos_embed import pair
 from mixmae_mm.structures import Size
-from mixmae_mm.utils.atomic_write import write_whole
+from mixmae_mm.utils.atomic_write import atomic_write
 from mixmae_mm.utils.seed import kept_randomness
 from mixmae_mm.version import __version__
 
@@ -154,7 +154,7 @@ def save_encoder(encoder: nn.Module, path: str | Path, card: EncoderCard | None 
     weights = {name: x.detach().cpu().contiguous() for name, x in encoder.state_dict().items()}
     content = save(weights, metadata=dict(format='pt', **card.as_text()))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with write_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(content)
     return path
 

@@ -14,7 +14,7 @@ from types import ModuleType
 from torch import nn
 
 from mixmae_mm.apis.encoder_file import EncoderCard, describe_encoder, load_encoder, mixes_naively, save_encoder
-from mixmae_mm.utils.atomic_write import write_whole
+from mixmae_mm.utils.atomic_write import atomic_write
 
 WEIGHTS, CONFIG, README = 'model.safetensors', 'config.json', 'README.md'
 PAPERS = {
@@ -80,7 +80,7 @@ def save_pretrained(
     config = dict(architectures=[card.type], library_name='mixmae_mm', **asdict(card))
     texts = {CONFIG: json.dumps(config, indent=2) + '\n', README: _model_card(card, licence, name or folder.name)}
     for file, text in texts.items():
-        with write_whole(folder / file) as stream:
+        with atomic_write(folder / file) as stream:
             stream.write(text.encode())
     return folder
 

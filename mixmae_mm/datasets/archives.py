@@ -24,7 +24,7 @@ from mixmae_mm.datasets.directory_walk import (
     is_image,
 )
 from mixmae_mm.datasets.file_list import Listing
-from mixmae_mm.utils.names import shown
+from mixmae_mm.utils.names import printable
 
 ARCHIVES = ('.zip', '.tar')
 LOCAL_HEADER = 30  # bytes before the name of a zip file's member
@@ -96,7 +96,7 @@ def list_archives(root: str, extensions: Sequence[str] | None = None) -> Archive
     plain = Listing.of(root, paths)
     listing = ArchiveListing(root, plain.paths, plain.starts, archives=archives, places=np.concatenate(places))
     listing.contents, seconds = contents_of(seen, extensions), time.perf_counter() - start
-    where = f'in {len(archives)} archive(s) of {shown(root)}'
+    where = f'in {len(archives)} archive(s) of {printable(root)}'
     print_log(f'{len(plain):,} images {where} ({listing.contents}), listed in {seconds:.1f} s', 'current')
     return listing
 

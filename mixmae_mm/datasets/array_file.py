@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from mixmae_mm.utils.atomic_write import write_whole
+from mixmae_mm.utils.atomic_write import atomic_write
 
 MAGIC = b'mixmae_mm list 2'
 ARRAYS = 4
@@ -41,7 +41,7 @@ def write(file: str, key: bytes, arrays: Sequence[np.ndarray]) -> None:
         if read(file, key)[0] == digest:
             return
     os.makedirs(os.path.dirname(file), exist_ok=True)
-    with write_whole(file, mark=f'.{os.getpid()}.{secrets.token_hex(4)}') as opened:
+    with atomic_write(file, mark=f'.{os.getpid()}.{secrets.token_hex(4)}') as opened:
         for part in (MAGIC, digest, rest, *blocks):
             opened.write(part)
 

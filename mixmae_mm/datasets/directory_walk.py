@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from mixmae_mm.utils.names import expand, shown
+from mixmae_mm.utils.names import expand, printable
 
 EXTENSIONS = (
     '.avif', '.bmp', '.dib', '.gif', '.j2k', '.jfif', '.jp2', '.jpe', '.jpeg', '.jpg', '.pbm', '.pgm', '.png', '.pnm',
@@ -116,5 +116,5 @@ def contents_of(seen: Counter, extensions: Sequence[str] | None = None) -> str:
 
 def _kinds(seen: Counter) -> str:
     """List the most frequent extensions with their numbers."""
-    kinds = ', '.join(f'{count:,} {shown(its) or "without extension"}' for its, count in seen.most_common(5))
+    kinds = ', '.join(f'{count:,} {printable(its) or "without extension"}' for its, count in seen.most_common(5))
     return kinds + (', ...' if len(seen) > 5 else '')

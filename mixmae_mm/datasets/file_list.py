@@ -30,7 +30,7 @@ from mixmae_mm.datasets.directory_walk import (
     runs_below,
     stamp_of,
 )
-from mixmae_mm.utils.names import expand, shown
+from mixmae_mm.utils.names import expand, printable
 
 KEPT_FROM = 10_000  # images: fewer are listed faster than a file is worth
 
@@ -137,7 +137,7 @@ def list_images(root: str, cache: bool | str = True, extensions: Sequence[str] |
     file = cache_file(root, cache, extensions) if cache else None
     listing = file and _kept(file, root)
     if listing:
-        _log(f'{_counted(listing)}, from the listing cached in {shown(file)} (remove it to list anew)')
+        _log(f'{_counted(listing)}, from the listing cached in {printable(file)} (remove it to list anew)')
         return listing
     start = time.perf_counter()
     listing, stamps = list_anew(root, extensions)
@@ -147,7 +147,7 @@ def list_images(root: str, cache: bool | str = True, extensions: Sequence[str] |
 
 def _counted(listing: Listing) -> str:
     """Count the images, and what was left out, in words."""
-    return f'{len(listing):,} images below {shown(listing.root)} ({listing.contents})'
+    return f'{len(listing):,} images below {printable(listing.root)} ({listing.contents})'
 
 
 def cache_file(root: str, cache: bool | str = True, extensions: Sequence[str] | None = None) -> str:
@@ -224,7 +224,7 @@ def _kept(file: str, root: str) -> Listing | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        _log(f'the listing of {shown(root)} cached in {shown(file)} cannot be used: {error}; listing anew')
+        _log(f'the listing of {printable(root)} cached in {printable(file)} cannot be used: {error}; listing anew')
         return None
     *names, contents = os.fsdecode(folders.tobytes()).split('\0')
     known = zip(names, map(tuple, stamps.tolist()), strict=True)
@@ -236,8 +236,8 @@ def _kept(file: str, root: str) -> Listing | None:
     first, stamp = changed[0]
     how = 'was being changed when it was listed' if stamp == UNSETTLED else 'has changed'
     _log(
-        f'the listing of {shown(root)} cached in {shown(file)} is stale: {shown(os.path.join(root, first))} {how} '
-        f'({len(changed):,} of {len(names):,} folders); listing anew'
+        f'the listing of {printable(root)} cached in {printable(file)} is stale: '
+        f'{printable(os.path.join(root, first))} {how} ({len(changed):,} of {len(names):,} folders); listing anew'
     )
     return None
 

@@ -9,7 +9,7 @@ from mixmae_mm.datasets.corrupt_images import CorruptImageCount
 from mixmae_mm.datasets.file_list import Listing
 from mixmae_mm.datasets.skip_corrupt import LARGEST, note_corrupt
 from mixmae_mm.datasets.transforms.load_image import CorruptImageError
-from mixmae_mm.utils.names import expand, shown
+from mixmae_mm.utils.names import expand, printable
 from mixmae_mm.utils.validation import check_share, check_whole
 
 
@@ -78,7 +78,7 @@ class ImageDataset(BaseDataset):
         except ImportError:
             raise  # a library is missing, not the image's fault
         except Exception as error:  # a damaged archive makes its reader raise nearly anything
-            raise CorruptImageError(f'{shown(image["img_path"])}: {type(error).__name__}: {error}') from error
+            raise CorruptImageError(f'{printable(image["img_path"])}: {type(error).__name__}: {error}') from error
 
     def prepare_data(self, idx: int) -> dict:
         """Run the pipeline on one image.

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from mixmae_mm.datasets.corrupt_images import CorruptImageCount
 from mixmae_mm.datasets.transforms.load_image import CorruptImageError
-from mixmae_mm.utils.names import shown
+from mixmae_mm.utils.names import printable
 
 FEWEST = 10  # corrupt images, as many as which never stop a run: in a small set one or two are a large share
 LARGEST = 0.1  # share of corrupt images that is allowed, unless a dataset sets another
@@ -44,7 +44,7 @@ def note_corrupt(
     index, path = place
     if corrupt.flags[index]:
         return
-    listed = corrupt.note(index, path, str(error).removeprefix(f'{shown(path)}: '), root)
+    listed = corrupt.note(index, path, str(error).removeprefix(f'{printable(path)}: '), root)
     count = listed if all_below else int(corrupt.flags.sum())
     text = f'corrupt image skipped ({count} so far): {error}'
     print_log(text, logger='current', level=logging.WARNING)
@@ -120,7 +120,7 @@ class SkippingPipeline(Compose):
 
     def _run(self, data: dict) -> dict | None:
         """Run the transforms."""
-        path = shown(str(data.get('img_path')))
+        path = printable(str(data.get('img_path')))
         ignored = getattr(self.dataset, 'ignore_index', 255)
         for transform in self.transforms:
             loads = type(transform).__name__.startswith('Load')

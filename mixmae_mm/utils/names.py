@@ -12,7 +12,7 @@ def expand(path: str | os.PathLike) -> str:
     return path if os.path.lexists(path) else os.path.expanduser(path)
 
 
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     r"""Return a path as one line of valid Unicode, for logs, terminals and pages.
 
     What cannot be printed is spelled out: a line break as `\n`, a byte that is not UTF-8 as `\xff`.
@@ -46,7 +46,7 @@ def draw_any_name(module: ModuleType) -> None:
 
 def _drawable(text: str) -> str:
     """Return a text of lines that matplotlib draws as they are."""
-    return '\n'.join(map(shown, text.split('\n'))).replace('$', r'\$')
+    return '\n'.join(map(printable, text.split('\n'))).replace('$', r'\$')
 
 
 def _spelled_out(character: str) -> str:

@@ -35,7 +35,7 @@ def test_a_strategy_without_a_launcher_is_refused(strategy):
         fit(strategy, 'none')
 
 
-def test_deepspeed_is_reported_what_the_wrapper_asks_for():
+def test_deepspeed_gets_what_the_wrapper_asks_for():
     constructor = dict(constructor='mixmae_mm.LayerDecayOptimWrapperConstructor', paramwise_cfg=dict(decay_rate=0.7))
     config = fit(wrapper=dict(AMP, **constructor, clip_grad=dict(max_norm=5.0), accumulative_counts=4))
     assert config.optim_wrapper.to_dict() == dict(

@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 from mixmae_mm.datasets.decoding import MAX_PIXELS, open_image, upright_pixels
 from mixmae_mm.datasets.metadata import without_metadata
 from mixmae_mm.registry import TRANSFORMS
-from mixmae_mm.utils.names import shown
+from mixmae_mm.utils.names import printable
 from mixmae_mm.utils.validation import check_whole
 
 NO_CODEC = re.compile(r'(decoder \w+) not available')
@@ -67,7 +67,7 @@ class LoadImage(BaseTransform):
         except ImportError:
             raise  # a library is missing, not the image's fault
         except Exception as error:  # broken bytes make Pillow and its plug-ins raise nearly anything
-            raise CorruptImageError(f'{shown(path)}: {_reason(error)}') from error
+            raise CorruptImageError(f'{printable(path)}: {_reason(error)}') from error
         results['img_shape'] = results['img'].shape[:2]
         return results
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from mixmae_mm.utils.names import shown
+from mixmae_mm.utils.names import printable
 
 EXAMPLES = 3
 
@@ -60,10 +60,10 @@ class Report:
 
     def add(self, split: str, findings: Iterable[Finding]) -> None:
         """Take up what was found in a split."""
-        root = shown(os.path.join(self.root, '')) if self.root else ''
+        root = printable(os.path.join(self.root, '')) if self.root else ''
         for fault, case in findings:
             problem = self.found.setdefault((split, fault), Problem(fault.severity, split, fault.what, fault.advice))
-            problem.add(shown(case).removeprefix(root))
+            problem.add(printable(case).removeprefix(root))
 
     def count(self, kind: str, split: str, **counts: int | str) -> None:
         """Record a row of the table of that kind."""

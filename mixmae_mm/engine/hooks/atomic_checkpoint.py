@@ -10,21 +10,21 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from mixmae_mm.registry import HOOKS
-from mixmae_mm.utils.atomic_write import write_whole
+from mixmae_mm.utils.atomic_write import atomic_write
 
 
 @register_backend('mixmae_mm.atomic')
 class AtomicBackend(LocalBackend):
-    """mmengine's files on this machine, each written by `write_whole`."""
+    """mmengine's files on this machine, each written by `atomic_write`."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write bytes, making the folders above.
 
         Raises:
-            OSError: as of `write_whole`.
+            OSError: as of `atomic_write`.
         """
         Path(filepath).parent.mkdir(parents=True, exist_ok=True)
-        with write_whole(filepath) as file:
+        with atomic_write(filepath) as file:
             file.write(obj)
 
 

@@ -10,7 +10,7 @@ from mmengine.runner.checkpoint import get_state_dict, weights_to_cpu
 from torch.distributed.fsdp import FullyShardedDataParallel
 
 from mixmae_mm.engine.hooks.nonfinite import NOTHING, Finding, Iteration
-from mixmae_mm.utils.atomic_write import write_whole
+from mixmae_mm.utils.atomic_write import atomic_write
 
 COMMAND = 'python tools/analysis/replay_nonfinite.py'
 
@@ -50,14 +50,14 @@ def keep_event(runner: Runner, folder: Path, words: str, finding: Finding, itera
     weights = model.state_dict() if sharded else get_state_dict(model)  # of all processes together
     if is_main_process():
         _save(dict(state_dict=weights_to_cpu(weights)), folder / 'weights.pth')
-        with write_whole(folder / 'config.py') as file:
+        with atomic_write(folder / 'config.py') as file:
             file.write(runner.cfg.pretty_text.encode())
 
 
 def _save(content: dict, path: Path) -> None:
     """Write a file of PyTorch's, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with write_whole(path) as file:
+    with atomic_write(path) as file:
         torch.save(content, file)
 
 
