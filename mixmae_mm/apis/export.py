@@ -27,7 +27,7 @@ INPUT, METADATA = 'images', 'mixmae_mm.json'
 
 
 def trace(portable: Portable, size: Size) -> ExportedProgram:
-    """Make a program of PyTorch's operators out of a model, for images of one size and batches of any.
+    """Trace a model for images of one size, in batches of any.
 
     Raises:
         ValueError: an invalid size.
@@ -38,7 +38,7 @@ def trace(portable: Portable, size: Size) -> ExportedProgram:
 
 
 def export_program(portable: Portable, out: str | Path, size: Size, metadata: Mapping[str, str] | None = None) -> Path:
-    """Write what `torch.export.load` reads.
+    """Write a file for `torch.export.load`.
 
     Args:
         portable: What to export.
@@ -56,7 +56,7 @@ def export_program(portable: Portable, out: str | Path, size: Size, metadata: Ma
 def export_onnx(
     portable: Portable, out: str | Path, size: Size, metadata: Mapping[str, str] | None = None, opset: int = OPSET
 ) -> Path:
-    """Write an ONNX file, and see that it is a valid one.
+    """Write an ONNX file, and check it.
 
     Args:
         portable: What to export.
@@ -66,7 +66,7 @@ def export_onnx(
         opset: Version of the operators.
 
     Raises:
-        ImportError: onnx or onnxscript is not installed, or PyTorch too old.
+        ImportError: onnx or onnxscript is not installed.
         ValueError: another extension, or an invalid size.
     """
     check_extension(out, '.onnx')
@@ -132,20 +132,20 @@ def _difference(given: np.ndarray, expected: np.ndarray) -> float:
 
 
 def check_extension(out: str | Path, extension: str) -> None:
-    """Refuse a name that programs would take for something else.
+    """Check the extension of a file to write.
 
     Raises:
-        ValueError: it ends otherwise.
+        ValueError: it is another one.
     """
     if Path(out).suffix != extension:
         raise ValueError(f'{out} should end in {extension}')
 
 
 def import_onnx() -> ModuleType:
-    """Import onnx, when all that its export takes is there.
+    """Import onnx, if all that its export needs is installed.
 
     Raises:
-        ImportError: something is not.
+        ImportError: something is missing.
     """
     try:
         onnx, _ = (importlib.import_module(name) for name in ('onnx', 'onnxscript'))

@@ -7,10 +7,10 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from mixmae_mm.apis.reconstruction_inferencer import mix_once
 from mixmae_mm.mixing import MixedImages, put_back, resize_assignment
 from mixmae_mm.models.utils.attention import Select
 from mixmae_mm.structures import Recognition
-from mixmae_mm.utils.seed import seeded
 
 
 class _Recorded(Select):
@@ -26,7 +26,7 @@ class _Recorded(Select):
 
 
 def last_recognizing_block(backbone: nn.Module) -> int | None:
-    """Name the last block whose queries choose keys; None if the encoder has none."""
+    """Return the index of the last block whose queries choose keys; None if the encoder has none."""
     if getattr(backbone, 'attention', None) != 'homologous' or backbone.num_sources < 2:
         return None
     return max((block for block in backbone.homologous_layers if block <= max(backbone.out_indices)), default=None)
@@ -38,22 +38,17 @@ def recognize(model: BaseModel, images: Tensor, seed: int) -> Recognition | None
     block = last_recognizing_block(model.backbone)
     if block is None:
         return None
-    preprocessor = model.data_preprocessor
-    images = images.flip(1) if preprocessor.bgr_to_rgb else images
-    with seeded(seed):
-        mixtures = preprocessor({'inputs': images}, training=True)['inputs']
+    mixtures = mix_once(model.data_preprocessor, images, seed)
     kept = _record(model, model.backbone.blocks[block].attn, mixtures)
     patch = model.backbone.patch_size
     grid = mixtures.mixed.shape[-2] // patch, mixtures.mixed.shape[-1] // patch
     shares = _lay_out(kept.float().mean(1), mixtures.shown, grid[0] * grid[1])
-    turns = preprocessor.num_sources if preprocessor.take_turns else 1
     owners = resize_assignment(mixtures.assignment, grid).expand(len(mixtures.mixed), -1, -1)
-    mixed = preprocessor.denormalize(mixtures.mixed)
-    return Recognition(mixed[::turns], owners[::turns], shares[::turns], block, kept.shape[1])
+    return Recognition(model.data_preprocessor.denormalize(mixtures.mixed), owners, shares, block, kept.shape[1])
 
 
 def _lay_out(shares: Tensor, visible: Tensor | None, num_patches: int) -> Tensor:
-    """Leave CLS out, and give patches that were not encoded zeros: (G, T, T) -> (G, N, N)."""
+    """Drop CLS, and insert zeros for masked patches: (G, T, T) -> (G, N, N)."""
     if visible is None:
         return shares[:, -num_patches:, -num_patches:]
     encoded = shares[:, -visible.shape[1] :, -visible.shape[1] :]

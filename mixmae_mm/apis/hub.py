@@ -63,14 +63,14 @@ def save_pretrained(
     licence: str | None = None,
     name: str | None = None,
 ) -> Path:
-    """Write an encoder to a folder as the hub wants it: model.safetensors, config.json, README.md.
+    """Write an encoder to a folder in the format of the hub: model.safetensors, config.json, README.md.
 
     Args:
         encoder: A `MixMIMSwin` or `MixedAEViT`.
         folder: Where to; files of these names are replaced, others stay.
-        card: What describes it; None has it described with ImageNet's mean and std.
+        card: Its description; None describes it with ImageNet's mean and std.
         licence: Of the weights, as the hub names it; None names none.
-        name: What the model card calls it; None takes the folder's name.
+        name: Its name in the model card; None takes the folder's name.
 
     Raises:
         ValueError: an encoder that cannot be described.
@@ -86,7 +86,7 @@ def save_pretrained(
 
 
 def _model_card(card: EncoderCard, licence: str | None, name: str) -> str:
-    """Write what people read first."""
+    """Return the text of the model card."""
     method, citation = _method(card)
     source = f'Its weights are those of `{card.source}` (sha256 {card.sha256}).' if card.source else ''
     return MODEL_CARD.format(
@@ -104,7 +104,7 @@ def _model_card(card: EncoderCard, licence: str | None, name: str) -> str:
 
 
 def _method(card: EncoderCard) -> tuple[str, str]:
-    """Return the method that an encoder was pre-trained by, '' if it is not known, and whom to cite."""
+    """Return the method that an encoder was pre-trained by, '' if it is not known, and the authors to cite."""
     known = card.method or ('MixMAE' if card.type == 'MixMIMSwin' else _method_by_settings(card.settings))
     authors = {name: f'the authors of {name}: {paper}' for name, paper in PAPERS.items()}
     if known == 'naive mixing':
@@ -130,7 +130,7 @@ def push_to_hub(
     token: str | None = None,
     message: str = 'Encoder by mixmae_mm',
 ) -> str:
-    """Put an encoder on the hub, as `save_pretrained` writes it, and give the address of what was committed.
+    """Upload an encoder to the hub, as `save_pretrained` writes it, and return the address of the commit.
 
     Args:
         encoder: A `MixMIMSwin` or `MixedAEViT`.
@@ -138,7 +138,7 @@ def push_to_hub(
         card: As of `save_pretrained`.
         licence: The same.
         private: Make new repositories private.
-        token: Who you are; None takes what `hf auth login` has left.
+        token: Of the hub; None takes that of `hf auth login`.
         message: Of the commit.
 
     Raises:
@@ -182,11 +182,11 @@ def from_hub(place: str | Path, revision: str | None = None, **settings: object)
     Args:
         place: As of `fetch`.
         revision: The same.
-        settings: Put in the place of the stored ones, such as `img_size` and `out_indices`.
+        settings: Replace stored ones, such as `img_size` and `out_indices`.
 
     Raises:
         ImportError: as of `fetch`.
-        ValueError: the same; settings that do not fit, or a file that does not say what it holds.
+        ValueError: the same; settings that do not fit, or a file without a card.
     """
     return load_encoder(fetch(place, revision), **settings)
 
