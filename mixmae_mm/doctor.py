@@ -1,6 +1,6 @@
-"""Say what this environment is and what to fix: `python -m mixmae_mm.doctor`.
+"""Report on this environment and what to fix: `python -m mixmae_mm.doctor`.
 
-It prints the versions of the stack, which kind of mmcv is there and each known trap found, with the command that fixes
+It prints the versions of the stack, which kind of mmcv is there and each known issue found, with the command that fixes
 it; it exits with 1 if pre-training could not run. Every check stands alone, so that whatever is missing or broken is
 reported and never ends the report.
 """
@@ -30,15 +30,15 @@ def versions() -> list[tuple[str, str]]:
         found = [f'{version}  ({distribution})' if len(distributions) > 1 else version
                  for distribution, version in installed(name).items()]
         rows.append((name, ', '.join(found) or 'missing'))
-    return rows + [('mmcv is', told(mmcv_kind)), ('devices', told(devices))]
+    return rows + [('mmcv is', answer_of(mmcv_kind)), ('devices', answer_of(devices))]
 
 
-def told(ask: Callable[[], str]) -> str:
-    """Return what a function tells, or that it failed."""
+def answer_of(ask: Callable[[], str]) -> str:
+    """Return what a function returns, or that it failed."""
     try:
         return ask()
     except Exception as error:
-        return f'could not be told ({type(error).__name__}: {error})'
+        return f'could not be determined ({type(error).__name__}: {error})'
 
 
 def show(rows: list[tuple[str, str]], found: list[Finding]) -> None:
@@ -57,7 +57,7 @@ def show(rows: list[tuple[str, str]], found: list[Finding]) -> None:
 
 
 def main() -> int:
-    """Print the report and tell by the exit status whether pre-training can run."""
+    """Print the report; return the exit status, 0 if pre-training can run."""
     compat.apply()
     found = findings()
     show(versions(), found)

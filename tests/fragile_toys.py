@@ -1,4 +1,4 @@
-"""A toy model that breaks when it is told to: by its batch, its weights, a module, or on the way back."""
+"""A toy model that breaks on request: by its batch, its weights, a module, or on the way back."""
 
 import torch
 from mmengine.hooks import Hook

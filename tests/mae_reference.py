@@ -25,9 +25,9 @@ MICRO = dict(
 
 
 def normalize(x, weights, name, eps):
-    centerd = x - x.mean(-1, keepdim=True)
-    spread = (centerd.square().mean(-1, keepdim=True) + eps).sqrt()
-    return centerd / spread * weights[f'{name}.weight'] + weights[f'{name}.bias']
+    centered = x - x.mean(-1, keepdim=True)
+    spread = (centered.square().mean(-1, keepdim=True) + eps).sqrt()
+    return centered / spread * weights[f'{name}.weight'] + weights[f'{name}.bias']
 
 
 def linear(x, weights, name):

@@ -1,4 +1,4 @@
-"""Values that no setting is meant for, and how to tell whether a class says so."""
+"""Values that no setting is meant for, and how to find whether a class refuses them."""
 
 import inspect
 import math

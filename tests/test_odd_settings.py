@@ -1,4 +1,4 @@
-"""Settings of hooks, transforms, samplers, datasets and layer decay, drawn at random: each works or is told of.
+"""Settings of hooks, transforms, samplers, datasets and layer decay, drawn at random: each works or raises.
 
 Those of models: tests/test_models/test_settings.py. `EXAMPLES=2000 pytest tests/test_odd_settings.py` tries more.
 """
@@ -47,7 +47,7 @@ def check_kind(kind, work, needed=None, skipped=(), examples=EXAMPLES):
 
 
 @pytest.mark.parametrize('kind', ours(HOOKS), ids=lambda kind: kind.__name__)
-def test_hooks_train_or_tell(tmp_path, kind):
+def test_hooks_train_or_raise(tmp_path, kind):
     number = itertools.count()
 
     def train(settings):
@@ -68,7 +68,7 @@ def image(tmp_path):
 
 
 @pytest.mark.parametrize('kind', ours(TRANSFORMS), ids=lambda kind: kind.__name__)
-def test_transforms_read_or_tell(image, tmp_path, kind):
+def test_transforms_read_or_raise(image, tmp_path, kind):
     init_default_scope('mmpretrain')
     path = image.get(kind.__name__, str(tmp_path / 'photo.jpg'))
 
@@ -79,7 +79,7 @@ def test_transforms_read_or_tell(image, tmp_path, kind):
 
 
 @pytest.mark.parametrize('kind', ours(DATA_SAMPLERS), ids=lambda kind: kind.__name__)
-def test_samplers_draw_or_tell(kind):
+def test_samplers_draw_or_raise(kind):
     def draw(settings):
         assert len(list(itertools.islice(kind(**dict(dataset=range(8)) | settings), 8))) == 8
 
@@ -87,7 +87,7 @@ def test_samplers_draw_or_tell(kind):
 
 
 @pytest.mark.parametrize('kind', ours(DATASETS), ids=lambda kind: kind.__name__)
-def test_datasets_read_or_tell(tmp_path, kind):
+def test_datasets_read_or_raise(tmp_path, kind):
     where = place_of(kind, tmp_path)
 
     def read(settings):
@@ -98,7 +98,7 @@ def test_datasets_read_or_tell(tmp_path, kind):
     check_kind(kind, read, skipped=['pipeline', 'indices'])
 
 
-def test_layer_decay_scales_or_tells():
+def test_layer_decay_scales_or_raises():
     init_default_scope('mmpretrain')
     model = MODELS.build(tiny_model())
 

@@ -1,12 +1,12 @@
-"""What the tools that draw ask on the command line, and the images that they draw."""
+"""Command-line options of the tools that draw, and the images that they draw."""
 
 import argparse
 from pathlib import Path
 
 from mmengine.config import Config
 
-from mixmae_mm.apis.reconstruction import find_images
-from mixmae_mm.datasets.read_images import Reading
+from mixmae_mm.apis.reconstruction_inferencer import find_images
+from mixmae_mm.datasets.image_reader import Reading
 from mixmae_mm.utils.launching import Settings, load_config
 from mixmae_mm.utils.names import expand
 from mixmae_mm.visualization.image_grid import can_be_written
@@ -25,7 +25,7 @@ def drawing_parser(description: str, out: str) -> argparse.ArgumentParser:
 
 
 def add_images(parser: argparse.ArgumentParser, num: int | None = None) -> None:
-    """Ask for images, and how many of them if the tool does not ask for that itself."""
+    """Add the options for images, and for their number unless the tool has its own."""
     text = "folders or files (the config's own training images)"
     parser.add_argument('--images', nargs='+', type=expand, help=text)
     if num is not None:
@@ -33,13 +33,13 @@ def add_images(parser: argparse.ArgumentParser, num: int | None = None) -> None:
 
 
 def add_size(parser: argparse.ArgumentParser) -> None:
-    """Ask for the size of images."""
+    """Add the option for the size of images."""
     text = 'pixels a side that images are brought to: the more, the finer the patches (what the encoder is made for)'
     parser.add_argument('--size', type=counted, help=text)
 
 
 def add_stage(parser: argparse.ArgumentParser) -> None:
-    """Ask which features of patches are meant."""
+    """Add the options for features of patches."""
     text = 'stage of a MixMIMSwin, or block of a ViT, from 0 or, negative, from the end (what the encoder gives last)'
     parser.add_argument('--stage', type=int, help=text)
 
@@ -79,7 +79,7 @@ def point(text: str) -> tuple[float, float]:
 
 
 def patch_at(place: tuple[float, float], grid: tuple[int, int]) -> tuple[int, int]:
-    """Tell in which row and column of the patches (h, w) a point (x, y) lies."""
+    """Return the row and column of the patches (h, w) in which a point (x, y) lies."""
     return tuple(min(int(share * count), count - 1) for share, count in zip(place[::-1], grid, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""An encoder in one file that says itself how to build it: safetensors, with a card among the metadata."""
+"""Encoders in single files that describe how to build them: safetensors with a card in the metadata."""
 
 import hashlib
 import json
@@ -9,47 +9,47 @@ from pathlib import Path
 from torch import nn
 
 from mixmae_mm.checkpoint.loading import load_backbone
-from mixmae_mm.datasets.read_images import IMAGENET
+from mixmae_mm.datasets.image_reader import IMAGENET
 from mixmae_mm.models import MixedAEViT, MixMIMSwin
 from mixmae_mm.models.utils.pos_embed import pair
 from mixmae_mm.structures import Size
-from mixmae_mm.utils.atomic_write import write_whole
+from mixmae_mm.utils.atomic_write import atomic_write
 from mixmae_mm.utils.seed import kept_randomness
 from mixmae_mm.version import __version__
 
 ENCODERS = {'MixMIMSwin': MixMIMSwin, 'MixedAEViT': MixedAEViT}
-"""What a file may have built, and nothing else."""
+"""The encoders that a file may name; nothing else is built."""
 OF_TRAINING = ('init_cfg', 'drop_path_rate', 'frozen_stages', 'with_cp')
 """Settings that an encoder taken away does without; the first would make a file name another one."""
 
 
 @dataclass(frozen=True)
 class EncoderCard:
-    """What must be known to use an encoder's weights."""
+    """The metadata that is needed to use an encoder's weights."""
 
     type: str
     """One of `ENCODERS`."""
     settings: dict[str, object]
-    """What it is built with, without what concerns training only."""
+    """Arguments of its constructor, without those that concern training only."""
     image_size: Size
-    """Height and width of the images that it is for."""
+    """Height and width of its images."""
     mean: tuple[float, ...]
-    """Of each channel, in the images' units: of photos from 0 to 255."""
+    """Mean of each channel, in the images' units: of photos from 0 to 255."""
     std: tuple[float, ...]
-    """The same."""
+    """Standard deviation of each channel, likewise."""
     version: str = __version__
-    """Of mixmae_mm, which wrote it."""
+    """Version of mixmae_mm that wrote it."""
     source: str = ''
-    """The checkpoint's name, where it came from one."""
+    """Name of the checkpoint that it came from, if any."""
     sha256: str = ''
-    """Of that checkpoint."""
+    """SHA-256 of that checkpoint."""
     method: str = ''
-    """What it was pre-trained by, where that is known: MixMAE, MixedAE, MAE, or another."""
+    """Method of pre-training, if known: MixMAE, MixedAE, MAE, or another."""
 
     def as_text(self) -> dict[str, str]:
-        """Return the card as files keep such things, text by name: what is no text as JSON."""
-        told = {name: x for name, x in asdict(self).items() if name != 'method' or x}
-        return {name: x if isinstance(x, str) else json.dumps(x) for name, x in told.items()}
+        """Return the card as metadata of files, text by name; what is not text as JSON."""
+        fields = {name: x for name, x in asdict(self).items() if name != 'method' or x}
+        return {name: x if isinstance(x, str) else json.dumps(x) for name, x in fields.items()}
 
     @classmethod
     def from_text(cls, text: Mapping[str, str]) -> 'EncoderCard':
@@ -67,8 +67,8 @@ class EncoderCard:
             numbers = {name: tuple(map(float, x)) for name, x in read.items()}
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f'what it says of its encoder cannot be read ({error!r}): it is damaged') from error
-        told = {name: text.get(name, '') for name in ('version', 'source', 'sha256', 'method')}
-        return cls(text['type'], settings, image_size, **numbers, **told)
+        texts = {name: text.get(name, '') for name in ('version', 'source', 'sha256', 'method')}
+        return cls(text['type'], settings, image_size, **numbers, **texts)
 
     def build(self, **settings: object) -> nn.Module:
         """Build the encoder, as yet without its weights; settings given go before the card's.
@@ -98,7 +98,7 @@ def describe_encoder(
         mean: Of each channel, in the images' units: of photos from 0 to 255.
         std: The same.
         checkpoint: The file that its weights came from, if it is to be named.
-        method: What it was pre-trained by (`method_of` a config tells), '' where that is not known.
+        method: What it was pre-trained by (`method_of` reads it from a config), '' where that is not known.
 
     Raises:
         ValueError: another encoder.
@@ -154,17 +154,17 @@ def save_encoder(encoder: nn.Module, path: str | Path, card: EncoderCard | None 
     weights = {name: x.detach().cpu().contiguous() for name, x in encoder.state_dict().items()}
     content = save(weights, metadata=dict(format='pt', **card.as_text()))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with write_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(content)
     return path
 
 
 def read_card(path: str | Path) -> EncoderCard:
-    """Read what a file says of its encoder, and none of its weights.
+    """Read the card of a file, without its weights.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it says nothing, or is no .safetensors file.
+        ValueError: it holds no metadata, or is not a .safetensors file.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -174,7 +174,7 @@ def read_card(path: str | Path) -> EncoderCard:
         with safe_open(path, framework='pt') as file:
             return EncoderCard.from_text(file.metadata() or {})
     except SafetensorError as error:
-        raise ValueError(f'{path} is no .safetensors file, so it cannot describe its encoder: {error}') from error
+        raise ValueError(f'{path} is not a .safetensors file, so it cannot describe its encoder: {error}') from error
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from error
 
@@ -189,7 +189,7 @@ def load_encoder(path: str | Path, **settings: object) -> nn.Module:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it says nothing of its encoder, or settings do not fit it.
+        ValueError: it has no card, or settings do not fit it.
     """
     encoder = read_card(path).build(**settings)
     load_backbone(encoder, str(path))

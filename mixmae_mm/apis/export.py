@@ -1,10 +1,9 @@
 """Models for programs without this package: ONNX and torch.export, each for images of one size, in batches of any.
 
-Windows and tables of positions are laid out for a size in Python, so that a graph is for one; each size takes a file.
+Windows and position embeddings are computed for one size in Python, so that each size takes a file of its own.
 """
 
 import importlib
-import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,61 +23,61 @@ OPSET = 18
 """Which ONNX operators are used: those that PyTorch's exporter itself is written for."""
 LARGEST = 2**31 - 2**20
 """Bytes of weights that fit into an ONNX file; those of larger models lie in a second file beside it."""
-INPUT, TOLD = 'images', 'mixmae_mm.json'
+INPUT, METADATA = 'images', 'mixmae_mm.json'
 
 
 def trace(portable: Portable, size: Size) -> ExportedProgram:
-    """Make a program of PyTorch's operators out of a model, for images of one size and batches of any.
+    """Trace a model for images of one size, in batches of any.
 
     Raises:
-        ValueError: a size that is none.
+        ValueError: an invalid size.
     """
     shapes = ({0: Dim('batch')},)
     with torch.no_grad():
         return torch.export.export(portable, (portable.example(size),), dynamic_shapes=shapes, strict=False)
 
 
-def export_program(portable: Portable, out: str | Path, size: Size, told: Mapping[str, str] | None = None) -> Path:
-    """Write what `torch.export.load` reads.
+def export_program(portable: Portable, out: str | Path, size: Size, metadata: Mapping[str, str] | None = None) -> Path:
+    """Write a file for `torch.export.load`.
 
     Args:
         portable: What to export.
         out: The file, .pt2; one that is there is replaced.
         size: Height and width in pixels.
-        told: Texts to keep in it; `torch.export.load(out, extra_files={'mixmae_mm.json': ''})` gives them as JSON.
+        metadata: Texts to keep in it; `torch.export.load(out, extra_files={'mixmae_mm.json': ''})` gives them as JSON.
 
     Raises:
-        ValueError: another extension, or a size that is none.
+        ValueError: another extension, or an invalid size.
     """
     check_extension(out, '.pt2')
-    return write_program(trace(portable, size), out, told)
+    return write_program(trace(portable, size), out, metadata)
 
 
 def export_onnx(
-    portable: Portable, out: str | Path, size: Size, told: Mapping[str, str] | None = None, opset: int = OPSET
+    portable: Portable, out: str | Path, size: Size, metadata: Mapping[str, str] | None = None, opset: int = OPSET
 ) -> Path:
-    """Write an ONNX file, and see that it is a valid one.
+    """Write an ONNX file, and check it.
 
     Args:
         portable: What to export.
         out: The file, .onnx; one that is there is replaced. Weights of more than 2 GB lie beside it, in `out`.data.
         size: Height and width in pixels.
-        told: Texts to keep among its metadata.
+        metadata: Texts to keep in it.
         opset: Version of the operators.
 
     Raises:
-        ImportError: onnx or onnxscript is not installed, or PyTorch too old.
-        ValueError: another extension, or a size that is none.
+        ImportError: onnx or onnxscript is not installed.
+        ValueError: another extension, or an invalid size.
     """
     check_extension(out, '.onnx')
     import_onnx()
-    return write_onnx(trace(portable, size), out, portable.outputs, told, opset)
+    return write_onnx(trace(portable, size), out, portable.outputs, metadata, opset)
 
 
-def write_program(program: ExportedProgram, out: str | Path, told: Mapping[str, str] | None = None) -> Path:
+def write_program(program: ExportedProgram, out: str | Path, metadata: Mapping[str, str] | None = None) -> Path:
     """Write a program as `export_program` does."""
     with beside(Path(out)) as file:
-        torch.export.save(program, file, extra_files={TOLD: json.dumps(dict(told or {}))})
+        torch.export.save(program, file, extra_files={METADATA: json.dumps(dict(metadata or {}))})
     return Path(out)
 
 
@@ -86,14 +85,14 @@ def write_onnx(
     program: ExportedProgram,
     out: str | Path,
     outputs: Sequence[str],
-    told: Mapping[str, str] | None = None,
+    metadata: Mapping[str, str] | None = None,
     opset: int = OPSET,
 ) -> Path:
     """Write a program as `export_onnx` does."""
     onnx = import_onnx()
     names = dict(input_names=[INPUT], output_names=list(outputs), dynamic_shapes=({0: 'batch'},))
     graph = torch.onnx.export(program, **names, opset_version=opset, dynamo=True, verbose=False)
-    graph.model.metadata_props.update(told or {})
+    graph.model.metadata_props.update(metadata or {})
     weights = sum(x.numel() * x.element_size() for x in program.state_dict.values())
     with beside(Path(out)) as file:
         graph.save(str(file), external_data=weights > LARGEST)
@@ -102,7 +101,7 @@ def write_onnx(
 
 
 def compare_onnx(path: str | Path, portable: Portable, size: Size, batches: Sequence[int] = (1, 3)) -> dict[str, float]:
-    """Tell how far onnxruntime's answers are from PyTorch's, on the CPU, for images of noise.
+    """Compute how far onnxruntime's outputs are from PyTorch's, on the CPU, for images of noise.
 
     Returns:
         For each output the largest difference, over the largest value that PyTorch gives.
@@ -127,39 +126,37 @@ def compare_onnx(path: str | Path, portable: Portable, size: Size, batches: Sequ
 
 
 def _difference(given: np.ndarray, expected: np.ndarray) -> float:
-    """Return the largest difference over the largest value; infinite where a number is none."""
+    """Return the largest difference over the largest value; infinite where a number is NaN."""
     difference = float(np.abs(given - expected).max() / np.abs(expected).max())
     return difference if np.isfinite(difference) else float('inf')
 
 
 def check_extension(out: str | Path, extension: str) -> None:
-    """Refuse a name that programs would take for something else.
+    """Check the extension of a file to write.
 
     Raises:
-        ValueError: it ends otherwise.
+        ValueError: it is another one.
     """
     if Path(out).suffix != extension:
         raise ValueError(f'{out} should end in {extension}')
 
 
 def import_onnx() -> ModuleType:
-    """Import onnx, when all that its export takes is there.
+    """Import onnx, if all that its export needs is installed.
 
     Raises:
-        ImportError: something is not.
+        ImportError: something is missing.
     """
     try:
         onnx, _ = (importlib.import_module(name) for name in ('onnx', 'onnxscript'))
     except ImportError as error:
         raise ImportError(f'export to ONNX needs {error.name}: pip install onnx onnxscript onnxruntime') from error
-    if 'dynamic_shapes' not in inspect.signature(torch.onnx.export).parameters:
-        raise ImportError(f'export to ONNX needs torch 2.6, this is {torch.__version__}: pip install "torch>=2.6"')
     return onnx
 
 
 @contextmanager
 def beside(out: Path) -> Iterator[Path]:
-    """Return a place to write a file of this name to, and any beside it; all come to `out` when they are whole."""
+    """Yield a temporary path for a file; it and all files beside it are moved to `out` at the end."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix='.unfinished-') as folder:
         file = Path(folder, out.name)

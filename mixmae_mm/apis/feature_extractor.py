@@ -14,8 +14,15 @@ from torch import Tensor, nn
 
 from mixmae_mm.apis.encoder_file import load_encoder, read_card
 from mixmae_mm.apis.model import build_encoder, get_model, input_size
-from mixmae_mm.datasets.image_reader import ImageLikes, ImageReader
-from mixmae_mm.datasets.read_images import IMAGENET, Reading, normalization, reading_for, reading_of
+from mixmae_mm.datasets.image_reader import (
+    IMAGENET,
+    ImageLikes,
+    ImageReader,
+    Reading,
+    normalization,
+    reading_for,
+    reading_of,
+)
 from mixmae_mm.utils.denormalize import first_three, to_show
 from mixmae_mm.utils.optional import need
 
@@ -44,8 +51,8 @@ class FeatureExtractor:
         device: Where to compute; None takes the GPU if there is one.
         batch_size: Images at a time.
         threads: How many read images.
-        reading: How files are read. Unless told, gray or RGB, where the encoder's channels, mean and std can be those
-            of photos, and else as files with so many bands (TIFF, .npy).
+        reading: How files are read. By default gray or RGB, where the encoder's channels, mean and std can be those
+            of photos, and else as files with as many channels (TIFF, .npy).
 
     Raises:
         ValueError: as of `get_model`; a checkpoint for an encoder that is there already.
@@ -75,7 +82,7 @@ class FeatureExtractor:
 
     @classmethod
     def from_config(cls, config: str | Config, checkpoint: str | None = None, **settings: object) -> 'FeatureExtractor':
-        """Take encoder, size of images, mean, std and how bands are read from a config.
+        """Take the encoder, the size of images, mean, std and how files are read from a config.
 
         Raises:
             ValueError: as of `build_encoder`.
@@ -114,7 +121,7 @@ class FeatureExtractor:
             kind: As of `__call__`; tables hold pooled features only.
 
         Raises:
-            ValueError: another extension, features that are no table, or nothing that can be read.
+            ValueError: another extension, features that are not one vector per image, or nothing that can be read.
             ImportError: a .parquet file without pyarrow; nothing was computed yet.
         """
         out = Path(out)
@@ -132,7 +139,7 @@ class FeatureExtractor:
         return out
 
     def with_names(self, images: ImageLikes, kind: str = 'pooled') -> tuple[list[str], np.ndarray]:
-        """Compute the features of all images that can be read, and tell whose they are.
+        """Compute the features of all images that can be read, and return them with the names of the images.
 
         Raises:
             ValueError: as of `__call__`.
@@ -164,10 +171,10 @@ class FeatureExtractor:
         return KINDS[kind](self._encode(pixels)).float().cpu().numpy()
 
     def as_shown(self, pixels: Tensor) -> np.ndarray:
-        """Make what was read visible, (B, C, H, W): uint8 (B, H, W, 3), of bands the first three (`to_show`)."""
+        """Return images (B, C, H, W) for display: uint8 (B, H, W, 3), the first three of more channels (`to_show`)."""
         photos = not self.read.reading.is_of_bands
-        shown = first_three(to_show(self.normalize(pixels), self.mean, self.std, photos))
-        return shown.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy()
+        display = first_three(to_show(self.normalize(pixels), self.mean, self.std, photos))
+        return display.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy()
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """Bring pixels (B, C, H, W) to what the encoder takes, on its device."""
@@ -189,15 +196,11 @@ def _column(names: list[str]) -> list[str] | list[bytes]:
 
 
 def _check_kind(kind: str) -> None:
-    """Refuse features that there are not.
-
-    Raises:
-        ValueError: there are no such.
-    """
+    """Check that an encoder has features of a kind."""
     if kind not in KINDS:
         raise ValueError(f"kind '{kind}' is unknown: take one of {', '.join(KINDS)}")
 
 
-def _channels_of(encoder: nn.Module, told: int) -> int:
-    """Count the channels of an encoder's images; as told where the encoder is none of ours."""
-    return getattr(getattr(getattr(encoder, 'patch_embed', None), 'proj', None), 'in_channels', told)
+def _channels_of(encoder: nn.Module, default: int) -> int:
+    """Return the channels of an encoder's images; `default` for encoders of other libraries."""
+    return getattr(getattr(getattr(encoder, 'patch_embed', None), 'proj', None), 'in_channels', default)

@@ -1,4 +1,4 @@
-"""Which patches of a mixture a MixedAE takes for patches of the same image.
+"""Which patches of a mixture a MixedAE recognizes as patches of the same image.
 
 Letters: B images, G mixtures, C channels, H x W pixels, N patches, S heads.
 """
@@ -7,14 +7,14 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from mixmae_mm.apis.reconstruction_inferencer import mix_once
 from mixmae_mm.mixing import MixedImages, put_back, resize_assignment
 from mixmae_mm.models.utils.attention import Select
 from mixmae_mm.structures import Recognition
-from mixmae_mm.utils.seed import seeded
 
 
 class _Recorded(Select):
-    """A rule of attention that notes what it has kept."""
+    """A rule of attention that records which keys it keeps."""
 
     def __init__(self, rule: Select) -> None:
         self.rule = rule
@@ -26,7 +26,7 @@ class _Recorded(Select):
 
 
 def last_recognizing_block(backbone: nn.Module) -> int | None:
-    """Name the last block whose queries choose keys; None if the encoder has none."""
+    """Return the index of the last block whose queries choose keys; None if the encoder has none."""
     if getattr(backbone, 'attention', None) != 'homologous' or backbone.num_sources < 2:
         return None
     return max((block for block in backbone.homologous_layers if block <= max(backbone.out_indices)), default=None)
@@ -34,35 +34,30 @@ def last_recognizing_block(backbone: nn.Module) -> int | None:
 
 @torch.no_grad()
 def recognize(model: BaseModel, images: Tensor, seed: int) -> Recognition | None:
-    """Mix images (B, C, H, W) as `reconstruct` does, and tell which keys are kept; None if none are chosen."""
+    """Mix images (B, C, H, W) as `reconstruct` does, and return which keys are kept; None if none are chosen."""
     block = last_recognizing_block(model.backbone)
     if block is None:
         return None
-    preprocessor = model.data_preprocessor
-    images = images.flip(1) if preprocessor.bgr_to_rgb else images
-    with seeded(seed):
-        mixtures = preprocessor({'inputs': images}, training=True)['inputs']
+    mixtures = mix_once(model.data_preprocessor, images, seed)
     kept = _record(model, model.backbone.blocks[block].attn, mixtures)
     patch = model.backbone.patch_size
     grid = mixtures.mixed.shape[-2] // patch, mixtures.mixed.shape[-1] // patch
     shares = _lay_out(kept.float().mean(1), mixtures.shown, grid[0] * grid[1])
-    turns = preprocessor.num_sources if preprocessor.take_turns else 1
     owners = resize_assignment(mixtures.assignment, grid).expand(len(mixtures.mixed), -1, -1)
-    mixed = preprocessor.denormalize(mixtures.mixed)
-    return Recognition(mixed[::turns], owners[::turns], shares[::turns], block, kept.shape[1])
+    return Recognition(model.data_preprocessor.denormalize(mixtures.mixed), owners, shares, block, kept.shape[1])
 
 
-def _lay_out(shares: Tensor, shown: Tensor | None, num_patches: int) -> Tensor:
-    """Leave CLS out, and give patches that were not encoded zeros: (G, T, T) -> (G, N, N)."""
-    if shown is None:
+def _lay_out(shares: Tensor, visible: Tensor | None, num_patches: int) -> Tensor:
+    """Drop CLS, and insert zeros for masked patches: (G, T, T) -> (G, N, N)."""
+    if visible is None:
         return shares[:, -num_patches:, -num_patches:]
-    encoded = shares[:, -shown.shape[1] :, -shown.shape[1] :]
-    by_column = put_back(encoded.transpose(1, 2), shown, num_patches)
-    return put_back(by_column.transpose(1, 2), shown, num_patches)
+    encoded = shares[:, -visible.shape[1] :, -visible.shape[1] :]
+    by_column = put_back(encoded.transpose(1, 2), visible, num_patches)
+    return put_back(by_column.transpose(1, 2), visible, num_patches)
 
 
 def _record(model: BaseModel, attention: nn.Module, images: MixedImages) -> Tensor:
-    """Encode mixtures, and give what an attention's rule kept, (G, S, T, T)."""
+    """Encode mixtures, and return what an attention's rule kept, (G, S, T, T)."""
     rules = []
 
     def put_between(_: nn.Module, inputs: tuple) -> tuple:

@@ -14,7 +14,7 @@ from types import ModuleType
 from torch import nn
 
 from mixmae_mm.apis.encoder_file import EncoderCard, describe_encoder, load_encoder, mixes_naively, save_encoder
-from mixmae_mm.utils.atomic_write import write_whole
+from mixmae_mm.utils.atomic_write import atomic_write
 
 WEIGHTS, CONFIG, README = 'model.safetensors', 'config.json', 'README.md'
 PAPERS = {
@@ -63,14 +63,14 @@ def save_pretrained(
     licence: str | None = None,
     name: str | None = None,
 ) -> Path:
-    """Write an encoder to a folder as the hub wants it: model.safetensors, config.json, README.md.
+    """Write an encoder to a folder in the format of the hub: model.safetensors, config.json, README.md.
 
     Args:
         encoder: A `MixMIMSwin` or `MixedAEViT`.
         folder: Where to; files of these names are replaced, others stay.
-        card: What describes it; None has it described with ImageNet's mean and std.
-        licence: Of the weights, as the hub names it; None says nothing of it.
-        name: What the model card calls it; None takes the folder's name.
+        card: Its description; None describes it with ImageNet's mean and std.
+        licence: Of the weights, as the hub names it; None names none.
+        name: Its name in the model card; None takes the folder's name.
 
     Raises:
         ValueError: an encoder that cannot be described.
@@ -80,13 +80,13 @@ def save_pretrained(
     config = dict(architectures=[card.type], library_name='mixmae_mm', **asdict(card))
     texts = {CONFIG: json.dumps(config, indent=2) + '\n', README: _model_card(card, licence, name or folder.name)}
     for file, text in texts.items():
-        with write_whole(folder / file) as stream:
+        with atomic_write(folder / file) as stream:
             stream.write(text.encode())
     return folder
 
 
 def _model_card(card: EncoderCard, licence: str | None, name: str) -> str:
-    """Write what people read first."""
+    """Return the text of the model card."""
     method, citation = _method(card)
     source = f'Its weights are those of `{card.source}` (sha256 {card.sha256}).' if card.source else ''
     return MODEL_CARD.format(
@@ -104,8 +104,8 @@ def _model_card(card: EncoderCard, licence: str | None, name: str) -> str:
 
 
 def _method(card: EncoderCard) -> tuple[str, str]:
-    """Return the method that an encoder was pre-trained by, '' if it is not known, and whom to cite."""
-    known = card.method or ('MixMAE' if card.type == 'MixMIMSwin' else _told_by_settings(card.settings))
+    """Return the method that an encoder was pre-trained by, '' if it is not known, and the authors to cite."""
+    known = card.method or ('MixMAE' if card.type == 'MixMIMSwin' else _method_by_settings(card.settings))
     authors = {name: f'the authors of {name}: {paper}' for name, paper in PAPERS.items()}
     if known == 'naive mixing':
         return 'MAE', f'{authors["MAE"]}, of which it is the variant that mixes images, and {authors["MixedAE"]}'
@@ -114,8 +114,8 @@ def _method(card: EncoderCard) -> tuple[str, str]:
     return '', f'{authors["MAE"]}, whose encoder it is, and those of what it was pre-trained by, which is not said here'
 
 
-def _told_by_settings(settings: Mapping[str, object]) -> str:
-    """Return what a plain ViT was pre-trained by, as far as its settings tell: only mixtures have several sources."""
+def _method_by_settings(settings: Mapping[str, object]) -> str:
+    """Return the pre-training of a plain ViT by its settings: only mixtures have several sources."""
     if settings.get('num_sources', 1) == 1:
         return ''
     return 'naive mixing' if mixes_naively(settings) else 'MixedAE'
@@ -130,15 +130,15 @@ def push_to_hub(
     token: str | None = None,
     message: str = 'Encoder by mixmae_mm',
 ) -> str:
-    """Put an encoder on the hub, as `save_pretrained` writes it, and give the address of what was committed.
+    """Upload an encoder to the hub, as `save_pretrained` writes it, and return the address of the commit.
 
     Args:
         encoder: A `MixMIMSwin` or `MixedAEViT`.
         repo_id: 'user/name'; made if it is not there.
         card: As of `save_pretrained`.
         licence: The same.
-        private: Have nobody else see a repository that is made.
-        token: Who you are; None takes what `hf auth login` has left.
+        private: Make new repositories private.
+        token: Of the hub; None takes that of `hf auth login`.
         message: Of the commit.
 
     Raises:
@@ -182,21 +182,17 @@ def from_hub(place: str | Path, revision: str | None = None, **settings: object)
     Args:
         place: As of `fetch`.
         revision: The same.
-        settings: Put in the place of the stored ones, such as `img_size` and `out_indices`.
+        settings: Replace stored ones, such as `img_size` and `out_indices`.
 
     Raises:
         ImportError: as of `fetch`.
-        ValueError: the same; settings that do not fit, or a file that does not say what it holds.
+        ValueError: the same; settings that do not fit, or a file without a card.
     """
     return load_encoder(fetch(place, revision), **settings)
 
 
 def _import_hub() -> ModuleType:
-    """Import what talks to the hub.
-
-    Raises:
-        ImportError: it is not installed.
-    """
+    """Import huggingface_hub."""
     try:
         import huggingface_hub
     except ImportError as error:

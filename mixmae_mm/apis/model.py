@@ -78,11 +78,7 @@ def build_encoder(config: Config, checkpoint: str | None) -> nn.Module:
 
 
 def _build_filled(settings: dict, checkpoint: str) -> nn.Module:
-    """Build an encoder and fill it from a checkpoint.
-
-    Raises:
-        ValueError: the checkpoint is of another one.
-    """
+    """Build an encoder and fill it from a checkpoint."""
     check_checkpoint(checkpoint)
     with kept_randomness():
         backbone = MODELS.build(settings)
@@ -97,7 +93,7 @@ def build_pretrainer(config: Config, checkpoint: str) -> BaseModel:
         ValueError: the config is of no model that mixes, or the checkpoint is of another model.
     """
     if 'head' not in config.model or 'num_sources' not in config.model.get('data_preprocessor', {}):
-        raise ValueError(f'{config.filename} is no pre-training config: its model mixes nothing that could be restored')
+        raise ValueError(f'{config.filename} is not a pre-training config: its model mixes no images')
     return _build_whole(config, checkpoint)
 
 
@@ -113,11 +109,7 @@ def build_classifier(config: Config, checkpoint: str) -> BaseModel:
 
 
 def _build_whole(config: Config, checkpoint: str) -> BaseModel:
-    """Build a config's model and fill all of it from a checkpoint.
-
-    Raises:
-        ValueError: the checkpoint is of another model.
-    """
+    """Build a config's model and fill all of it from a checkpoint."""
     check_checkpoint(checkpoint)
     init_default_scope(config.get('default_scope', 'mmpretrain'))
     with kept_randomness():
@@ -130,6 +122,6 @@ def _build_whole(config: Config, checkpoint: str) -> BaseModel:
 
 
 def input_size(config: Config, given: int | None = None) -> tuple[int, int]:
-    """Tell the height and width of the images: as given, or else what the encoder is made for."""
+    """Return the height and width of the images: as given, or else what the encoder is made for."""
     side = given or config.model.backbone.get('img_size', config.get('image_size', 224))
     return (side, side) if isinstance(side, int) else tuple(side)

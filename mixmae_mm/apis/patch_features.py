@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from mixmae_mm.apis.feature_extractor import FeatureExtractor
 from mixmae_mm.apis.model import build_encoder, input_size
-from mixmae_mm.datasets.read_images import normalization, reading_of
+from mixmae_mm.datasets.image_reader import normalization, reading_of
 from mixmae_mm.models import MixedAEViT, MixMIMSwin
 
 

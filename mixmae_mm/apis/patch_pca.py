@@ -9,12 +9,12 @@ import numpy as np
 
 
 class Components(NamedTuple):
-    """Where patches lie along the directions in which they differ most."""
+    """Principal components of patches."""
 
     scores: np.ndarray
     """(B, h, w, D), float64."""
     shares: np.ndarray
-    """What part of all variance each component is, falling: (D,)."""
+    """Share of the variance of each component, descending: (D,)."""
 
 
 def principal_components(features: np.ndarray, number: int = 3, among: np.ndarray | None = None) -> Components:
@@ -35,7 +35,7 @@ def principal_components(features: np.ndarray, number: int = 3, among: np.ndarra
     if number > flat.shape[1] or number >= len(counted):
         raise ValueError(
             f'{number} components of {len(counted)} patches with {flat.shape[1]} channels: more patches are needed '
-            'than components, and as many channels; show more images, or move the threshold'
+            'than components, and as many channels; take more images, or move the threshold'
         )
     mean = counted.mean(0)
     variances, loadings = np.linalg.eigh(np.cov(counted, rowvar=False, bias=True).reshape(flat.shape[1], -1))

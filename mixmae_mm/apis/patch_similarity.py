@@ -1,8 +1,9 @@
-"""How alike features are: nearest neighbors of images, matches between patches.
+"""Similarity of features: nearest neighbors of images, matches between patches.
 
 Letters: B images, C channels, h x w patches, N features of a set.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ def nearest(asked: np.ndarray, known: np.ndarray, k: int, barred: np.ndarray) ->
         asked: What neighbors are looked for of.
         known: Where.
         k: How many; fewer if there are not so many.
-        barred: Which are no neighbors of whom, bool (B, N).
+        barred: Which pairs cannot be neighbors, bool (B, N).
 
     Returns:
         Their numbers and their cosines, falling, (B, k) each; where fewer than k are left, cosines are -inf.
@@ -69,15 +70,10 @@ def clear_matches(first: np.ndarray, second: np.ndarray, wanted: int) -> list[Ma
     apart = max(first.shape[:2]) / (1 + wanted**0.5)
     taken: list[Match] = []
     while left and len(taken) < wanted:
-        free = [match for match in left if all(_distance(match.place, other.place) >= apart for other in taken)]
+        free = [match for match in left if all(math.dist(match.place, other.place) >= apart for other in taken)]
         if not free:
             apart /= 2
             continue
         taken.append(free[0])
         left.remove(free[0])
     return taken
-
-
-def _distance(one: Place, other: Place) -> float:
-    """Measure how far apart two patches are, in patches."""
-    return float(np.hypot(one[0] - other[0], one[1] - other[1]))

@@ -27,7 +27,7 @@ class Portable(nn.Module):
     """
 
     outputs: tuple[str, ...]
-    """Names of what comes out."""
+    """Names of the outputs."""
 
     def __init__(self, model: nn.Module, channels: int, normalization: Mapping[str, Sequence[float]] | None) -> None:
         super().__init__()
@@ -41,18 +41,18 @@ class Portable(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Answer for images (B, C, H, W)."""
+        """Return the outputs for images (B, C, H, W)."""
         return self.answer((images.float() - self.mean) / self.std if self.normalizes else images)
 
     def answer(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Answer for normalized images: one tensor for each of `outputs`."""
+        """Return one tensor for each of `outputs`, for normalized images."""
         raise NotImplementedError
 
     def example(self, size: Size, batch: int = 2, seed: int = 0) -> Tensor:
         """Make images of noise, of the type that goes in: (B, C, H, W).
 
         Raises:
-            ValueError: a size that is none.
+            ValueError: an invalid size.
         """
         if len(size) != 2 or min(size) < 1:
             raise ValueError(f'images of {tuple(size)} pixels: give a height and a width, 1 or more each')
@@ -77,7 +77,7 @@ class PortableEncoder(Portable):
 
     def __init__(self, encoder: nn.Module, normalization: Mapping[str, Sequence[float]] | None = None) -> None:
         super().__init__(encoder, encoder.patch_embed.proj.in_channels, normalization)
-        _check_whole(encoder)
+        _check_padding(encoder)
         self.outputs = (*(f'map_{number}' for number in range(len(encoder.out_indices))), 'pooled')
 
     def answer(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -101,15 +101,15 @@ class PortableClassifier(Portable):
 
     def __init__(self, classifier: nn.Module, normalization: Mapping[str, Sequence[float]] | None = None) -> None:
         super().__init__(classifier, classifier.backbone.patch_embed.proj.in_channels, normalization)
-        _check_whole(classifier.backbone)
+        _check_padding(classifier.backbone)
 
     def answer(self, images: Tensor) -> tuple[Tensor, ...]:
         """Classify."""
         return (self.model(images, mode='tensor'),)
 
 
-def _check_whole(encoder: nn.Module) -> None:
-    """Refuse an encoder whose way through depends on what the images show."""
+def _check_padding(encoder: nn.Module) -> None:
+    """Check that an encoder computes the same graph for all images."""
     if getattr(encoder, 'pad_value', None) is not None:
         raise ValueError(
             f'the encoder looks for padding of {encoder.pad_value} in its images, which no graph can: build it with '

@@ -1,42 +1,45 @@
-"""Reconstructions of images from Python, as arrays, errors, and a sheet to look at.
+"""Reconstructions of images from Python, as arrays, errors and an image grid.
 
-Letters: G mixtures, K images in each, H x W pixels, C channels, h x w cells.
+Letters: B images, G mixtures, K images in each, H x W pixels, C channels, h x w cells.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.model import BaseModel
 from PIL import Image
+from torch import Tensor, nn
 
 from mixmae_mm.apis.model import build_pretrainer, input_size
-from mixmae_mm.apis.reconstruction import reconstruct
-from mixmae_mm.datasets.image_reader import ImageLikes, ImageReader
-from mixmae_mm.datasets.read_images import reading_of
-from mixmae_mm.mixing import resize_assignment, visible
+from mixmae_mm.datasets import ImageFolder
+from mixmae_mm.datasets.image_reader import ImageLikes, ImageReader, reading_of
+from mixmae_mm.mixing import MixedImages, resize_assignment, visible
 from mixmae_mm.structures import Reconstructions
+from mixmae_mm.utils.names import expand
+from mixmae_mm.utils.seed import seeded
 from mixmae_mm.visualization.image_grid import can_be_written, describe, draw_rows
 
 
 class Reconstructed(NamedTuple):
-    """What a model made of images, uint8, channels last; of bands what can be shown (utils/denormalize.py)."""
+    """Reconstructions, uint8, channels last; of multispectral images what utils/denormalize.py displays."""
 
     names: list[list[str]]
-    """What each image is called: its path, or its number among those given; G lists of K."""
+    """The name of each image: its path, or its index among those given; G lists of K."""
     sources: np.ndarray
     """The images, (G, K, H, W, C)."""
     mixed: np.ndarray
     """What the encoder saw, (G, H, W, C)."""
     reconstructed: np.ndarray
-    """Each as decoded: predicted where it was hidden, itself where it was shown, (G, K, H, W, C)."""
+    """Each as decoded: predicted where it was masked, the original where it was visible, (G, K, H, W, C)."""
     assignment: np.ndarray
-    """Which image each cell showed, -1 for none, int64 (G, h, w)."""
+    """The image that each cell comes from, -1 for none, int64 (G, h, w)."""
     errors: np.ndarray
-    """Root of the mean squared difference over the hidden pixels, as they are shown, 0 to 255: float32 (G, K)."""
+    """Root of the mean squared difference over the masked pixels, from 0 to 255: float32 (G, K)."""
 
 
 class ReconstructionInferencer:
@@ -44,11 +47,11 @@ class ReconstructionInferencer:
 
         inferencer = ReconstructionInferencer('CONFIG.py', 'CHECKPOINT.pth')
         result = inferencer('folder', seed=0)           # arrays, and the error of each image
-        inferencer.save('folder', 'sheet.png')          # the same, drawn
+        inferencer.save('folder', 'grid.png')           # the same, drawn
 
     Images are taken in the order given, K to a mixture (MixMAE's 2, MixedAE's 4, MAE's 1); what is left over at the
-    end is left out. With `norm_pix` the mean and spread of each predicted cell come from the original, and errors do
-    not count what they would be off.
+    end is left out. With `norm_pix` the mean and standard deviation of each predicted cell come from the original,
+    and errors do not count what they would be off.
 
     Args:
         config: Of a pre-training.
@@ -80,7 +83,7 @@ class ReconstructionInferencer:
         return self.model.data_preprocessor.num_sources
 
     def __call__(self, images: ImageLikes, seed: int = 0) -> Reconstructed:
-        """Reconstruct images; the seed decides what is hidden of them.
+        """Reconstruct images; the seed decides which cells are masked.
 
         Raises:
             ValueError: there are fewer images that can be read than a mixture takes.
@@ -108,9 +111,9 @@ class ReconstructionInferencer:
         out = Path(out)
         if not can_be_written(out):
             raise ValueError(f'{out}: give a name that ends in .png, or as another image')
-        sheet = self.visualize(images, seed)
+        grid = self.visualize(images, seed)
         out.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(out)
+        grid.save(out)
         return out
 
     def _reconstruct(self, images: ImageLikes, seed: int) -> tuple[list[list[str]], Reconstructions]:
@@ -127,7 +130,7 @@ class ReconstructionInferencer:
         return names, Reconstructions(*(torch.cat(parts) for parts in zip(*results, strict=True)))
 
     def _groups(self, images: ImageLikes) -> Iterator[tuple[list[str], np.ndarray]]:
-        """Yield names and pixels of whole groups; what a broken image leaves of one waits for the next batch."""
+        """Yield names and pixels of complete groups; the rest of a group waits for the next batch."""
         names, pixels = [], []
         for of_batch, read in self.read(images):
             names, pixels = names + of_batch, [*pixels, *read]
@@ -138,8 +141,84 @@ class ReconstructionInferencer:
 
 
 def masked_errors(result: Reconstructions) -> np.ndarray:
-    """Return the root of the mean squared difference over each image's hidden pixels, from 0 to 255: (G, K)."""
+    """Return the root of the mean squared difference over each image's masked pixels, from 0 to 255: (G, K)."""
     size, num_sources = tuple(result.mixed.shape[-2:]), result.sources.shape[1]
-    hidden = ~visible(resize_assignment(result.assignment, size), num_sources)[:, :, None]
+    masked = ~visible(resize_assignment(result.assignment, size), num_sources)[:, :, None]
     squares = (result.reconstructed.float() - result.sources.float()).square().mean(dim=2, keepdim=True)
-    return ((squares * hidden).sum((2, 3, 4)) / hidden.sum((2, 3, 4))).sqrt().cpu().numpy()
+    return ((squares * masked).sum((2, 3, 4)) / masked.sum((2, 3, 4))).sqrt().cpu().numpy()
+
+
+def find_images(
+    places: Sequence[str], wanted: int, num_sources: int, seed: int, extensions: tuple[str, ...] | None = None
+) -> list[str]:
+    """List the images to draw: files, and those below folders; if there are more than wanted, a seeded choice of them.
+
+    `extensions` are those of images' names, None for the usual ones.
+
+    Raises:
+        ValueError: a place does not exist, or there are fewer images than sources in a mixture.
+    """
+    found = [path for place in places for path in _files(place, extensions)]
+    if len(found) > wanted:
+        chosen = np.random.default_rng(seed).choice(len(found), wanted, replace=False)
+        found = [found[i] for i in chosen]
+    if len(found) < num_sources:
+        raise ValueError(f'{len(found)} image(s) cannot be mixed by {num_sources}: give {num_sources} or more')
+    return found[: len(found) // num_sources * num_sources]
+
+
+def _files(place: str, extensions: tuple[str, ...] | None) -> list[str]:
+    """List the images below a folder; a file is itself."""
+    place = expand(place)
+    if Path(place).is_file():
+        return [place]
+    return [entry['img_path'] for entry in ImageFolder(place, extensions=extensions).data_list]
+
+
+@torch.no_grad()
+def reconstruct(model: BaseModel, images: Tensor, seed: int) -> Reconstructions:
+    """Mix images (B, C, H, W), photos in RGB, and reconstruct them: one mixture a group, led by its first image."""
+    return model(mix_once(model.data_preprocessor, images, seed), mode='predict')
+
+
+def mix_once(preprocessor: nn.Module, images: Tensor, seed: int) -> MixedImages:
+    """Mix images (B, C, H, W), photos in RGB: one mixture a group, led by its first image, also of turns."""
+    images = images.flip(1) if preprocessor.bgr_to_rgb else images
+    with seeded(seed):
+        mixtures = preprocessor({'inputs': images}, training=True)['inputs']
+    turns = preprocessor.num_sources if preprocessor.take_turns else 1
+    return MixedImages(*(None if part is None else part[::turns] for part in mixtures))
+
+
+def mix_otherwise(model: BaseModel, num_sources: int | None = None, mask_ratio: float | None = None) -> None:
+    """Change how a model mixes images; another number of sources gets equal shares unless `mask_ratio` is given.
+
+    Args:
+        model: Of pre-training.
+        num_sources: Images in a mixture; None leaves them.
+        mask_ratio: Share of the first image that is masked, above 0 and below 1; None leaves it.
+
+    Raises:
+        ValueError: a number that the encoder is not made for, or a ratio that masks nothing or all.
+    """
+    preprocessor = model.data_preprocessor
+    if num_sources not in (None, preprocessor.num_sources):
+        _check_encodes(model.backbone, num_sources)
+        preprocessor.num_sources, preprocessor.mask_ratio, preprocessor.shares = num_sources, None, None
+    if mask_ratio is not None:
+        if not 0 < mask_ratio < 1:
+            raise ValueError(f'a masking ratio of {mask_ratio}: give a share above 0 and below 1')
+        preprocessor.mask_ratio, preprocessor.shares = mask_ratio, None
+    if preprocessor.num_sources == 1 and not (preprocessor.mask_ratio or preprocessor.shares):
+        raise ValueError('one image a mixture leaves nothing to reconstruct: give a masking ratio too')
+
+
+def _check_encodes(encoder: nn.Module, num_sources: int) -> None:
+    """Check that an encoder can encode mixtures of that many images."""
+    own, segments = getattr(encoder, 'num_sources', None), getattr(encoder, 'segment_embed', None)
+    if own is None or (segments is None and encoder.attention == 'global'):
+        return
+    raise ValueError(
+        f'mixtures of {num_sources} images, but this encoder is for {own}: so are its segment embedding and the '
+        f'number of keys that a query keeps. Leave the number out; MixMAE and MixedAE with plain attention take any'
+    )

@@ -1,4 +1,4 @@
-"""Features that `FeatureExtractor.save` wrote, read again."""
+"""Reading of features that `FeatureExtractor.save` wrote."""
 
 import os
 from pathlib import Path

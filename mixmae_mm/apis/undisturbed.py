@@ -1,8 +1,8 @@
-"""Using models so that the program around, its training above all, does not notice."""
+"""Use of a model that leaves its modes, random states and logs as they were."""
 
 import logging
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 
 import torch
 from mmengine.logging import MMLogger
@@ -15,22 +15,17 @@ from mixmae_mm.utils.seed import kept_randomness
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Put a model into evaluation mode, without gradients; afterwards modes and random states are what they were.
 
-    Every part gets its own mode back, since frozen ones evaluate in training too.
+    Every part gets its own mode back, since frozen ones evaluate in training too. What is compiled runs as it is
+    written: compiling for other shapes takes minutes, and may end at a limit.
     """
     modes = [(module, module.training) for module in model.modules()]
-    with kept_randomness(), torch.no_grad(), _uncompiled():
+    with kept_randomness(), torch.no_grad(), torch.compiler.set_stance('force_eager'):
         model.eval()
         try:
             yield
         finally:
             for module, training in modes:
                 module.training = training
-
-
-def _uncompiled() -> AbstractContextManager:
-    """Run what is compiled as it is written: compiling for other shapes takes minutes, and may end at a limit."""
-    stance = getattr(torch.compiler, 'set_stance', None)  # since PyTorch 2.6
-    return nullcontext() if stance is None else stance('force_eager')
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 ENCODER, DECODER, CLASSIFIER = 'backbone.', 'neck.', 'head.fc.'
-"""What stands before our names."""
+"""Prefix of our names."""
 
 ANCHORS = {'patch_embed.proj.weight': 'official', 'patch_embed.projection.weight': 'mmpretrain'}
 """The name that every encoder has, and who calls it so."""
@@ -49,11 +49,11 @@ class Layout(NamedTuple):
     kind: str
     """'swin' or 'vit'."""
     prefix: str
-    """What stands before the encoder's names."""
+    """Prefix of the encoder's names."""
 
     @property
     def root(self) -> str:
-        """What stands before all names of the model that the encoder is a part of; others are of another model."""
+        """Prefix of all names of the model around the encoder; others belong to another model."""
         return self.prefix.removesuffix(ENCODER)
 
     @property
@@ -62,7 +62,7 @@ class Layout(NamedTuple):
         return not self.prefix.endswith(ENCODER)
 
     def __str__(self) -> str:
-        """Say it in words."""
+        """Describe it in words."""
         whose = {
             ('official', 'swin'): 'MixMIM', ('official', 'vit'): 'MAE, timm and DeiT',
             ('mmpretrain', 'swin'): "mmpretrain's MixMIM", ('mmpretrain', 'vit'): "mmpretrain's ViT",
@@ -112,7 +112,7 @@ def _quoted(prefixes: Iterable[str]) -> str:
 
 
 def _kind(names: Iterable[str], prefix: str) -> str:
-    """Tell stages from plain blocks."""
+    """Return whether an encoder has stages or plain blocks."""
     return 'swin' if any(name.startswith(f'{prefix}layers.0.blocks.') for name in names) else 'vit'
 
 
@@ -153,12 +153,12 @@ def _translate(name: str, pairs: Iterable[tuple[str, str]]) -> str:
 def to_ours(weights: Mapping[str, Tensor], layout: Layout, rows: int | None = None) -> dict[str, Tensor]:
     """Name and order the weights of the model that the layout is of as ours are.
 
-    The table of a plain ViT is given a row for CLS, and none for other tokens.
+    The position embedding of a plain ViT gets a row for CLS, and none for other tokens.
 
     Args:
         weights: By the file's names.
         layout: How the file names and orders them.
-        rows: Of the table that they are to go into, that for CLS included, if that is known.
+        rows: Of the position embedding to load into, that for CLS included, if that is known.
     """
     reorder = (layout.naming, layout.kind) == ('mmpretrain', 'swin')
     ours = {
@@ -171,30 +171,32 @@ def to_ours(weights: Mapping[str, Tensor], layout: Layout, rows: int | None = No
 
 
 def _with_cls_alone(ours: Mapping[str, Tensor], rows: int | None) -> Tensor:
-    """Return the table (1, N', C) among weights as one with a row for CLS, then the patches.
+    """Return the position embedding (1, N', C) of a plain ViT with a row for CLS, then the patches.
 
     DeiT's distilled models have a second row before the patches; a CLS that stands at no position gets a row of zeros.
     """
-    table = ours[POSITIONS]
+    embedding = ours[POSITIONS]
     if ENCODER + 'dist_token' in ours:
-        return torch.cat([table[:, :1], table[:, 2:]], dim=1)
-    return table if _has_row_for_cls(ours, rows) else torch.cat([torch.zeros_like(table[:, :1]), table], dim=1)
+        return torch.cat([embedding[:, :1], embedding[:, 2:]], dim=1)
+    if _has_row_for_cls(ours, rows):
+        return embedding
+    return torch.cat([torch.zeros_like(embedding[:, :1]), embedding], dim=1)
 
 
 def _has_row_for_cls(ours: Mapping[str, Tensor], rows: int | None) -> bool:
-    """Return whether the first row of a table is that of CLS.
+    """Return whether the first row of a position embedding is that of CLS.
 
     Where there is a CLS it is, but for models of timm's whose CLS stands at no position. A file of ours whose grid is
-    not square says its sides. Of others, a table as long as the model's own is taken for the same, and else one of
+    not square gives its sides. Of others, one as long as the model's own is taken for the same, and else one of
     h * h rows for that of a square without a row for CLS: with it, the grid (h - 1) x (h + 1) has as many.
     """
-    table, grid = ours[POSITIONS], ours.get(POSITIONS + '_grid')
+    embedding, grid = ours[POSITIONS], ours.get(POSITIONS + '_grid')
     if ENCODER + 'cls_token' not in ours:
         return False
     if grid is not None:
-        return table.shape[1] > grid.prod()
-    is_square = math.isqrt(table.shape[1]) ** 2 == table.shape[1]
-    return table.shape[1] == rows or not is_square or not table[0, 0].any()
+        return embedding.shape[1] > grid.prod()
+    is_square = math.isqrt(embedding.shape[1]) ** 2 == embedding.shape[1]
+    return embedding.shape[1] == rows or not is_square or not embedding[0, 0].any()
 
 
 def to_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Weights in: an encoder, or a whole pre-training model, from a file; or a clear word on why not."""
+"""Loading of an encoder or a whole pre-training model from a file, or a clear error."""
 
 import logging
 import re
@@ -19,14 +19,14 @@ NEW_IN_TRANSFER = re.compile(r'(norm\d+|fc_norm)\.(weight|bias)|segment_embed')
 the segment embedding, which only mixtures need."""
 
 TABLES = re.compile(r'(.*\.)?(absolute_pos_embed|pos_embed|decoder_pos_embed)')
-"""Names that every file must hold: weights go with the table of positions that they were trained with."""
+"""Names that every file must hold: weights go with the position embedding that they were trained with."""
 
 WITHOUT_PLACE = {
     re.compile(r'segment_embed'): 'only mixtures need it (dropped, or folded where fold_segments says so)',
     re.compile(r'(norm\d*|fc_norm)\.(weight|bias)'): 'the norm of an output that this encoder does not give',
-    re.compile(r'dist_token'): 'a distillation token, with its row of the position table',
+    re.compile(r'dist_token'): 'a distillation token, with its row of the position embedding',
     re.compile(r'.*\.attn_mask'): 'masks are made anew',
-    re.compile(r'(.*\.)?(\w*pos_embed|relative_position_bias_table)_grid'): 'the sides of the stored table',
+    re.compile(r'(.*\.)?(\w*pos_embed|relative_position_bias_table)_grid'): 'the sides of a position embedding',
 }
 """Names of an encoder that one of ours need not have, and why."""
 
@@ -36,7 +36,7 @@ def load_backbone(
 ) -> LoadReport:
     """Load an encoder from a checkpoint of any model around it, in any layout of `mixmae_mm.checkpoint.key_mapping`.
 
-    Position tables are resized to the encoder's grid and windows. Nothing is changed unless all is well. The report
+    Position embeddings are resized to the encoder's grid and windows. Nothing is changed unless all is well. The report
     goes to the log.
 
     Args:
@@ -84,7 +84,7 @@ def load_pretrained(backbone: BaseModule) -> None:
 
 
 def take_pretrained(module: BaseModule) -> list[dict]:
-    """Strike `Pretrained` from an `init_cfg`, from which mmengine would load whatever happens to fit, and give it."""
+    """Remove `Pretrained` from an `init_cfg`, by which mmengine would load whatever fits, and return it."""
     configs = [module.init_cfg] if isinstance(module.init_cfg, dict) else module.init_cfg or []
     module.init_cfg = [config for config in configs if config['type'] != 'Pretrained']
     return [config for config in configs if config['type'] == 'Pretrained']
@@ -102,46 +102,47 @@ def _load(
         report = _compare(module, file, layout, weights, part)
         _check_share(report, min_share, file)
         _check_places(module, weights)
-        fitted, tables = fit(module, weights)
+        fitted, positions = fit(module, weights)
         _check_sizes(module, fitted)
     except ValueError as error:
         raise ValueError(f'{checkpoint} does not go with this {type(module).__name__}: {error}. {hint}') from error
     report.checkpoint = checkpoint
-    report.note_tables(tables)
+    report.note_positions(positions)
     module.load_state_dict(fitted, strict=False)
     print_log(str(report), logger='current', level=logging.WARNING if report.doubtful else logging.INFO)
     return report
 
 
 def _rows_for_positions(module: nn.Module, part: str) -> int | None:
-    """Count the rows of the position table of a plain ViT, that of CLS included; None where there is none."""
-    table = module.state_dict().get(POSITIONS.removeprefix(part))
-    return None if table is None else table.shape[1]
+    """Return the rows of the position embedding of a plain ViT, that of CLS included; None without one."""
+    embedding = module.state_dict().get(POSITIONS.removeprefix(part))
+    return None if embedding is None else embedding.shape[1]
 
 
 def fit(module: nn.Module, weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Fitted]]:
-    """Have each part of a module resize the stored tables to its own sizes; the weights given stay as they are.
+    """Have each part of a module resize the stored position embeddings; the weights given stay as they are.
 
     Returns:
-        The weights, and what became of each table, by its name.
+        The weights, and what became of each position embedding, by its name.
 
     Raises:
-        ValueError: a table that cannot be resized.
+        ValueError: a position embedding that cannot be resized.
     """
-    fitted, tables = dict(weights), {}
+    fitted, positions = dict(weights), {}
     for name, part in module.named_modules():
         if hasattr(part, 'fit_stored'):
-            tables |= part.fit_stored(fitted, f'{name}.' if name else '')
-    return fitted, tables
+            positions |= part.fit_stored(fitted, f'{name}.' if name else '')
+    return fitted, positions
 
 
 def _compare(
     module: nn.Module, file: Mapping[str, Tensor], layout: Layout, weights: Mapping[str, Tensor], part: str
 ) -> LoadReport:
-    """Tell by the names what of a file goes where; `weights` has the module's names."""
+    """Compare the names of a file and a module; `weights` has the module's names."""
     here = module.state_dict()
     parameters = dict(module.named_parameters())
-    wanted = {name: p.numel() for name, p in parameters.items() if not _may_be_new(name)}
+    needed = [name for name in parameters if not NEW_IN_TRANSFER.fullmatch(name.removeprefix(ENCODER))]
+    wanted = {name: parameters[name].numel() for name in needed}
     missing = sorted(wanted.keys() - weights.keys())
     share = 1 - sum(wanted[name] for name in missing) / sum(wanted.values())
     report = LoadReport(type(module).__name__, str(layout), share, missing=missing)
@@ -160,7 +161,7 @@ def _compare(
 
 
 def _reason(name: str) -> str:
-    """Say why a tensor, by our name for it, is left out."""
+    """Return why a tensor, by our name for it, is left out."""
     if not name.startswith(ENCODER):
         parts = {DECODER: 'decoder', 'head': 'head'}
         return next((what for start, what in parts.items() if name.startswith(start)), 'another part of the model')
@@ -168,20 +169,15 @@ def _reason(name: str) -> str:
     return next((why for pattern, why in WITHOUT_PLACE.items() if pattern.fullmatch(name)), 'no place here')
 
 
-def _may_be_new(name: str) -> bool:
-    """Return whether a parameter, of an encoder or of a model around it, may start anew."""
-    return NEW_IN_TRANSFER.fullmatch(name.removeprefix(ENCODER)) is not None
-
-
 def _check_share(report: LoadReport, min_share: float, file: Mapping[str, Tensor]) -> None:
-    """Refuse weights that leave too much of the module, or a table of positions, as it was initialized."""
+    """Check that weights fill enough of the module, and its position embeddings."""
     few = report.share < min_share
     names = report.missing if few else [name for name in report.missing if TABLES.fullmatch(name)]
     if names:
         needed = 'all are needed' if min_share == 1 else f'at least {min_share:.0%} are needed'
         raise ValueError(
             f'taken to have {report.layout}, it holds {report.share:.0%} of the parameters, '
-            f'{needed if few else "but not all tables of positions"}. Missing: {names[:3]}; found: {sorted(file)[:3]}'
+            f'{needed if few else "but not all position embeddings"}. Missing: {names[:3]}; found: {sorted(file)[:3]}'
         )
 
 

@@ -1,4 +1,4 @@
-"""What became of the weights in a file: what was loaded, resized, renamed, left out, and what starts anew."""
+"""Reports of loading: the weights that were loaded, resized, renamed, left out or not found."""
 
 import re
 from collections import Counter
@@ -20,25 +20,25 @@ class LoadReport:
     """The outcome of loading a file into a model; names are the model's but for those skipped, which are the file's."""
 
     module: str
-    """What was filled."""
+    """Class of the model."""
     layout: str
-    """What the file's names and order were taken for."""
+    """Layout that the file was recognized as."""
     share: float
     """Parameters found in the file over parameters that should be."""
     checkpoint: str = ''
     """The file."""
     loaded: dict[str, str] = field(default_factory=dict)
-    """What came from the file, and its name there."""
+    """Tensors that came from the file, and their names there."""
     resized: dict[str, str] = field(default_factory=dict)
-    """Tables that were resized: from how much to how much."""
+    """Position embeddings that were resized, from which size to which."""
     assumed: dict[str, str] = field(default_factory=dict)
-    """Tables that were trained and of which the file does not say the sides: what they were taken for."""
+    """Position embeddings whose grid the file does not give, and the grid assumed."""
     skipped: dict[str, str] = field(default_factory=dict)
     """Tensors of the file that were left out, and why."""
     missing: list[str] = field(default_factory=list)
-    """Tensors that start anew although the file should have them."""
+    """Tensors that the file should have and has not."""
     fresh: list[str] = field(default_factory=list)
-    """Tensors that no file need have."""
+    """Tensors that a file need not have."""
 
     @property
     def renamed(self) -> dict[str, str]:
@@ -46,21 +46,21 @@ class LoadReport:
         bare = ((name, name.removeprefix(ENCODER).removeprefix(DECODER)) for name in self.loaded)
         return {name: self.loaded[name] for name, rest in bare if not self.loaded[name].endswith(rest)}
 
-    def note_tables(self, tables: Mapping[str, Fitted]) -> None:
-        """Add what became of the tables of positions: sides of grids and windows."""
-        for name, table in tables.items():
-            if table.stored != table.here:
-                self.resized[name] = f'{_sides(table.stored)} -> {_sides(table.here)}, bicubic'
-            if not table.known:
-                self.assumed[name] = _sides(table.stored)
+    def note_positions(self, fitted: Mapping[str, Fitted]) -> None:
+        """Record the position embeddings that were resized, and those of an assumed grid."""
+        for name, one in fitted.items():
+            if one.stored != one.here:
+                self.resized[name] = f'{_sides(one.stored)} -> {_sides(one.here)}, bicubic'
+            if not one.known:
+                self.assumed[name] = _sides(one.stored)
 
     @property
     def doubtful(self) -> bool:
-        """Return whether something is missing, or a table was assumed to be of a grid or window that is not square."""
+        """Return whether something is missing, or the grid of a position embedding was assumed and is not square."""
         return bool(self.missing) or any(len(set(sides.split(' x '))) > 1 for sides in self.assumed.values())
 
     def table(self) -> Table:
-        """Lay the report out; numbered names are joined, so that stages and blocks take one line together."""
+        """Format the report as a table; numbered names are joined, so that stages and blocks share a line."""
         table = Table(title=f'{self.checkpoint} -> {self.module}: {self.share:.1%} of the parameters', min_width=60)
         for heading in ('', 'tensors', 'which'):
             table.add_column(heading, justify='right' if heading == 'tensors' else 'left', overflow='fold')
@@ -80,7 +80,7 @@ class LoadReport:
         return table
 
     def __str__(self) -> str:
-        """Draw the table for a log."""
+        """Format the table for a log."""
         console = Console(file=StringIO(), width=WIDTH, color_system=None)
         console.print(self.table())
         return '\n' + console.file.getvalue().rstrip()

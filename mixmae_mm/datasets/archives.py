@@ -24,7 +24,7 @@ from mixmae_mm.datasets.directory_walk import (
     is_image,
 )
 from mixmae_mm.datasets.file_list import Listing
-from mixmae_mm.utils.names import shown
+from mixmae_mm.utils.names import printable
 
 ARCHIVES = ('.zip', '.tar')
 LOCAL_HEADER = 30  # bytes before the name of a zip file's member
@@ -96,17 +96,13 @@ def list_archives(root: str, extensions: Sequence[str] | None = None) -> Archive
     plain = Listing.of(root, paths)
     listing = ArchiveListing(root, plain.paths, plain.starts, archives=archives, places=np.concatenate(places))
     listing.contents, seconds = contents_of(seen, extensions), time.perf_counter() - start
-    where = f'in {len(archives)} archive(s) of {shown(root)}'
+    where = f'in {len(archives)} archive(s) of {printable(root)}'
     print_log(f'{len(plain):,} images {where} ({listing.contents}), listed in {seconds:.1f} s', 'current')
     return listing
 
 
 def _find(root: str) -> list[str]:
-    """Name the archives.
-
-    Raises:
-        ValueError: there are none.
-    """
+    """Name the archives."""
     files = list(files_below(root)) if os.path.isdir(root) else [root]
     extensions = [extension(os.path.basename(file)) for file in files]
     archives = [file for file, its in zip(files, extensions, strict=True) if its in ARCHIVES]
@@ -136,17 +132,13 @@ def files_in(archive: str) -> dict[str, Place]:
         return {os.path.normpath(name): place for name, place in kind(archive)}
     except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
         raise ValueError(
-            f'{archive} cannot be read ({error}): it is no {extension(archive)[1:]} file, is cut off or compressed as '
-            'a whole; copy or make it again, or take it away'
+            f'{archive} cannot be read ({error}): it is not a {extension(archive)[1:]} file, is cut off or compressed '
+            'as a whole; copy or make it again, or take it away'
         ) from error
 
 
 def _in_zip(archive: str) -> Iterator[tuple[str, Place]]:
-    """Yield the files of a zip archive.
-
-    Raises:
-        ValueError: a file is encrypted, or compressed in an uncommon way.
-    """
+    """Yield the files of a zip archive."""
     with zipfile.ZipFile(archive) as opened:
         for file in opened.infolist():
             if file.is_dir():

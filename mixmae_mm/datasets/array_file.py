@@ -1,4 +1,4 @@
-"""A few arrays in one file that is mapped into memory rather than read, and never believed unless it is whole.
+"""A few arrays in one memory-mapped file, which is verified before use.
 
 No pickle: reading runs nothing. Processes that map the same file share its memory.
 """
@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from mixmae_mm.utils.atomic_write import write_whole
+from mixmae_mm.utils.atomic_write import atomic_write
 
 MAGIC = b'mixmae_mm list 2'
 ARRAYS = 4
@@ -28,7 +28,7 @@ def write(file: str, key: bytes, arrays: Sequence[np.ndarray]) -> None:
 
     Args:
         file: its folder is made where it is missing.
-        key: 32 bytes that say what the arrays belong to.
+        key: 32 bytes that identify what the arrays belong to.
         arrays: `ARRAYS` of them, of any shape; longer items first, so that all lie at multiples of their size.
 
     Raises:
@@ -41,13 +41,13 @@ def write(file: str, key: bytes, arrays: Sequence[np.ndarray]) -> None:
         if read(file, key)[0] == digest:
             return
     os.makedirs(os.path.dirname(file), exist_ok=True)
-    with write_whole(file, mark=f'.{os.getpid()}.{secrets.token_hex(4)}') as opened:
+    with atomic_write(file, mark=f'.{os.getpid()}.{secrets.token_hex(4)}') as opened:
         for part in (MAGIC, digest, rest, *blocks):
             opened.write(part)
 
 
 def read(file: str, key: bytes) -> tuple[bytes, list[np.ndarray]]:
-    """Map a file; give its digest and its arrays as bytes (uint8), after a look at every byte.
+    """Map a file and verify every byte; return its digest and its arrays as bytes (uint8).
 
     Raises:
         OSError: there is no such file, or no right to read it.
@@ -62,7 +62,7 @@ def read(file: str, key: bytes) -> tuple[bytes, list[np.ndarray]]:
 
 
 def read_again(file: str, digest: bytes) -> list[np.ndarray]:
-    """Map a file that was found whole before, by another process as a rule.
+    """Map a file that was verified before, usually by another process.
 
     Raises:
         OSError: the file is gone.
@@ -75,7 +75,7 @@ def read_again(file: str, digest: bytes) -> list[np.ndarray]:
 
 
 def holds(file: str, digest: bytes) -> bool:
-    """Return whether a file that was found whole before is still the same, by its header and size."""
+    """Return whether a file that was verified before is still the same, by its header and size."""
     try:
         return _map(file)[0] == digest
     except (OSError, ValueError):
@@ -83,7 +83,7 @@ def holds(file: str, digest: bytes) -> bool:
 
 
 def _map(file: str) -> tuple[bytes, bytes, mmap.mmap, list[np.ndarray]]:
-    """Map a file; give digest, key, all of it, and its arrays."""
+    """Map a file; return its digest, key, all of its bytes, and its arrays."""
     with open(file, 'rb') as opened:
         if os.fstat(opened.fileno()).st_size < HEADER.size:
             raise ValueError('it is cut short')

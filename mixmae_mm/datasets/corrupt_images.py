@@ -43,7 +43,7 @@ class CorruptImageList:
                 self._read_on(file)
 
     def _read_on(self, file: BinaryIO) -> bool:
-        """Take in what others have added; tell whether one of them was killed in the middle of a line."""
+        """Read what others have added; return whether one of them was killed in the middle of a line."""
         if os.fstat(file.fileno()).st_size < self.position:  # begun anew
             self.position, self.paths, self.counts = 0, set(), {}
         file.seek(self.position)
@@ -76,7 +76,7 @@ class CorruptImageList:
 class CorruptImageCount:
     """Which images of a dataset were found corrupt: known to the process and its loader workers.
 
-    The file to list them in may be told later than the workers were started: it stands in memory they share.
+    The file to list them in may be set after the workers were started: its path is in memory that they share.
 
     Args:
         num_images: Images of the dataset.
@@ -95,7 +95,7 @@ class CorruptImageCount:
         return CorruptImageCount(len(self.flags))
 
     def list_in(self, file: str) -> None:
-        """Tell all workers the file; called before or after they start.
+        """Set the file for all workers, before or after they start.
 
         Raises:
             ValueError: the path is too long.
@@ -109,18 +109,18 @@ class CorruptImageCount:
 
     @property
     def file(self) -> str | None:
-        """Name the file of the list; None if there is none yet."""
+        """The file of the list; None if there is none yet."""
         return os.fsdecode(bytes(self.place.numpy()).rstrip(b'\0')) if self.place[0] else None
 
     def note(self, index: int, path: str, reason: str, root: str) -> int:
-        """Take down an image; give how many of those below `root` are corrupt, as far as this process knows."""
+        """Record an image; return how many below `root` are corrupt, as far as this process knows."""
         self.flags[index] = True
         self.waiting.append((path, reason))
         self.write()
         return self.listed.count(root) + self.lost if self.listed else int(self.flags.sum())
 
     def write(self) -> None:
-        """Write to the list what waits for it, as soon as its place is known; a list that cannot be is no error."""
+        """Write to the list what waits for it, as soon as its place is known; failing to write it is not an error."""
         if not self.waiting or self.file is None:
             return
         self.listed = self.listed or CorruptImageList(self.file)

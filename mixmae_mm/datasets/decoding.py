@@ -1,4 +1,4 @@
-"""From a file's bytes to upright pixels of 8 bits, by Pillow: the one way in which photos are decoded here."""
+"""Decoding of photos by Pillow, from a file's bytes to upright pixels of 8 bits."""
 
 import io
 import os
@@ -14,7 +14,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError, features
 from mixmae_mm.datasets.metadata import TURNS, orientation_of
 
 FORMATS = ('JPEG', 'PNG', 'BMP', 'DIB', 'WEBP', 'TIFF', 'PPM', 'GIF', 'JPEG2000', 'AVIF')
-"""What files may hold, whatever their names say; some others Pillow would hand to programs, such as Ghostscript."""
+"""Formats that are decoded, whatever the names; for some others Pillow would run programs such as Ghostscript."""
 
 MAX_PIXELS = 2 * 89_478_485
 """The most pixels of an image unless a setting allows more: where Pillow itself stops."""
@@ -23,7 +23,7 @@ PIXELS_A_BYTE = 1000
 """More pixels than a byte of JPEG can hold, in which a block of 8 x 8 of one channel takes a bit at the least."""
 
 BACKGROUND = (255, 255, 255)
-"""What shows through transparent pixels: white, as on a page."""
+"""The color behind transparent pixels: white, as on a page."""
 
 OPTIONAL = {'avif': (4, b'ftypavi'), 'webp': (8, b'WEBP')}
 """What some builds of Pillow lack, with the place and the bytes by which such files are known."""
@@ -41,7 +41,7 @@ def open_image(content: bytes | BinaryIO, max_pixels: int | None = MAX_PIXELS) -
 
     Args:
         content: The file, or all that it holds.
-        max_pixels: The most pixels that it may say it holds; None for any number.
+        max_pixels: The most pixels that its header may declare; None for any number.
 
     Raises:
         UnidentifiedImageError: The bytes are of none of the `FORMATS`.
@@ -76,7 +76,7 @@ def _formats() -> tuple[str, ...]:
 
 @contextmanager
 def _without_pillows_limit() -> Iterator[None]:
-    """Lift the limit of pixels that Pillow has for the whole process; ours is checked instead."""
+    """Lift Pillow's limit of pixels, which holds for the whole process; ours is checked instead."""
     with _LIMIT:
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
@@ -86,11 +86,7 @@ def _without_pillows_limit() -> Iterator[None]:
 
 
 def _check_build(content: bytes) -> None:
-    """Check that a file which was not identified is not of a format that this Pillow lacks.
-
-    Raises:
-        ImportError: It is.
-    """
+    """Check that an unidentified file is not of a format that this Pillow lacks."""
     for name, (start, mark) in OPTIONAL.items():
         if content[start : start + len(mark)] == mark and not features.check(name):
             raise ImportError(f"this Pillow reads no {name.upper()} files: pip install --upgrade 'pillow>=11.3'")
@@ -102,7 +98,7 @@ def upright_pixels(image: Image.Image, mode: str = 'RGB') -> np.ndarray:
     Transparent pixels lie on `BACKGROUND`; of 16 bits the upper eight are kept.
 
     Raises:
-        ValueError: Pixels are floats or integers above 16 bits, whose range nobody knows.
+        ValueError: Pixels are floats or integers above 16 bits, whose range is unknown.
     """
     scale = KEY_SCALES.get(image.tile[0][3]) if image.format == 'PNG' and getattr(image, 'tile', None) else None
     image.load()
@@ -116,11 +112,7 @@ def upright_pixels(image: Image.Image, mode: str = 'RGB') -> np.ndarray:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Keep the upper half of 16-bit pixels, where Pillow's own conversion would make nearly all of them white.
-
-    Raises:
-        ValueError: Pixels are floats or integers above 16 bits.
-    """
+    """Keep the upper half of 16-bit pixels, where Pillow's own conversion would make nearly all of them white."""
     if not image.mode.startswith(('I', 'F')):
         return image
     pixels = np.asarray(image)

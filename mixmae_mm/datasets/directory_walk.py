@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from mixmae_mm.utils.names import expand, shown
+from mixmae_mm.utils.names import expand, printable
 
 EXTENSIONS = (
     '.avif', '.bmp', '.dib', '.gif', '.j2k', '.jfif', '.jp2', '.jpe', '.jpeg', '.jpg', '.pbm', '.pgm', '.png', '.pnm',
@@ -16,7 +16,7 @@ EXTENSIONS = (
 )  # fmt: skip
 """Of images that are read, the same for pre-training, fine-tuning (configs/_base_/datasets) and all tools."""
 
-SETTLED = 2.0  # seconds: a folder may change again within its clock's tick, and not show it
+SETTLED = 2.0  # seconds: a folder may change again within its clock's tick, without changing its stamp
 Stamp = tuple[int, int, int]
 HIDDEN = ('__MACOSX', '@eaDir')  # what macOS, and disks in a network, add to folders; names with a dot are hidden too
 NO_FOLDER: Stamp = (0, 0, 0)
@@ -50,7 +50,7 @@ def runs_below(folder: str, entered: set[str], stamps: dict[str, Stamp]) -> Iter
 
 
 def _is_folder(entry: os.DirEntry, stamps: dict[str, Stamp]) -> bool:
-    """Tell folders, linked ones too; take note of a link that is none now, but may be once a disk is mounted."""
+    """Return whether an entry is a folder or a link to one; record links that are broken until a disk is mounted."""
     is_folder = entry.is_dir()
     if not is_folder and entry.is_symlink() and extension(entry.name) not in EXTENSIONS:
         stamps[entry.path] = NO_FOLDER
@@ -90,23 +90,23 @@ def class_folders(folder: str) -> list[str]:
 
 
 def extension(name: str) -> str:
-    """Return the ending in lower case, with its dot; the name does not start with one."""
+    """Return the extension in lower case, with its dot; the name does not start with one."""
     dot = name.rfind('.')
     return name[dot:].lower() if dot > 0 else ''
 
 
 def is_image(name: str, extensions: Sequence[str] | None = None) -> bool:
-    """Tell names, with slashes, of images that are not masked."""
+    """Return whether a name, with slashes, is that of an image that is not hidden."""
     return extension(name.rpartition('/')[2]) in (extensions or EXTENSIONS) and not is_hidden(name)
 
 
 def describe(seen: Counter) -> str:
-    """Say how many files of which extensions there are."""
+    """Count the files of each extension in words."""
     return f'{seen.total()} files ({_kinds(seen)})' if seen else 'no files at all'
 
 
 def contents_of(seen: Counter, extensions: Sequence[str] | None = None) -> str:
-    """Say how many files of which extensions are read, and how many are left out."""
+    """Count the files that are read, by extension, and those left out, in words."""
     wanted = extensions or EXTENSIONS
     read, others = Counter(), Counter()
     for its, count in seen.items():
@@ -116,5 +116,5 @@ def contents_of(seen: Counter, extensions: Sequence[str] | None = None) -> str:
 
 def _kinds(seen: Counter) -> str:
     """List the most frequent extensions with their numbers."""
-    kinds = ', '.join(f'{count:,} {shown(its) or "without extension"}' for its, count in seen.most_common(5))
+    kinds = ', '.join(f'{count:,} {printable(its) or "without extension"}' for its, count in seen.most_common(5))
     return kinds + (', ...' if len(seen) > 5 else '')

@@ -14,6 +14,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from mmengine.logging import print_log
@@ -29,7 +30,7 @@ from mixmae_mm.datasets.directory_walk import (
     runs_below,
     stamp_of,
 )
-from mixmae_mm.utils.names import expand, shown
+from mixmae_mm.utils.names import expand, printable
 
 KEPT_FROM = 10_000  # images: fewer are listed faster than a file is worth
 
@@ -136,7 +137,7 @@ def list_images(root: str, cache: bool | str = True, extensions: Sequence[str] |
     file = cache_file(root, cache, extensions) if cache else None
     listing = file and _kept(file, root)
     if listing:
-        _log(f'{_counted(listing)}, from the listing cached in {shown(file)} (remove it to list anew)')
+        _log(f'{_counted(listing)}, from the listing cached in {printable(file)} (remove it to list anew)')
         return listing
     start = time.perf_counter()
     listing, stamps = list_anew(root, extensions)
@@ -145,8 +146,8 @@ def list_images(root: str, cache: bool | str = True, extensions: Sequence[str] |
 
 
 def _counted(listing: Listing) -> str:
-    """Say how many images there are, and what was left out."""
-    return f'{len(listing):,} images below {shown(listing.root)} ({listing.contents})'
+    """Count the images, and what was left out, in words."""
+    return f'{len(listing):,} images below {printable(listing.root)} ({listing.contents})'
 
 
 def cache_file(root: str, cache: bool | str = True, extensions: Sequence[str] | None = None) -> str:
@@ -157,7 +158,7 @@ def cache_file(root: str, cache: bool | str = True, extensions: Sequence[str] | 
 
 
 def _key(root: str, extensions: Sequence[str]) -> bytes:
-    """Digest what a listing depends on, besides what lies in the folders."""
+    """Return a digest of what a listing depends on beside the folders."""
     return hashlib.sha256(os.fsencode('\0'.join((os.path.realpath(root), *extensions)))).digest()
 
 
@@ -167,7 +168,7 @@ def _key_of(file: str) -> bytes:
 
 
 def list_anew(root: str, extensions: Sequence[str] | None = None) -> tuple[Listing, dict[str, Stamp]]:
-    """List the images below a folder; give also the folders met (relative) and when each last changed.
+    """List the images below a folder; return also the folders (relative) and when each last changed.
 
     Raises:
         ValueError: there are no images.
@@ -192,12 +193,12 @@ def list_anew(root: str, extensions: Sequence[str] | None = None) -> tuple[Listi
 
 
 def keep(listing: Listing, stamps: dict[str, Stamp], file: str) -> Listing:
-    """Write a listing of `list_anew` to a file, and map it from there; if it is small or cannot be, give it back."""
+    """Write a listing of `list_anew` to a file, and map it from there, unless it is small or cannot be written."""
     folders = np.frombuffer(os.fsencode('\0'.join((*stamps, listing.contents))), np.uint8)
     arrays = (listing.starts.astype('<i8', copy=False), np.array(list(stamps.values()), '<i8'), folders, listing.paths)
     try:
         if len(listing) < KEPT_FROM:
-            _forget(file)
+            Path(file).unlink(missing_ok=True)
             return listing
         array_file.write(file, _key_of(file), arrays)
         source, (starts, _, _, paths) = _open(file)
@@ -210,26 +211,20 @@ def keep(listing: Listing, stamps: dict[str, Stamp], file: str) -> Listing:
     return kept
 
 
-def _forget(file: str) -> None:
-    """Remove the file of a folder that has become small."""
-    if os.path.exists(file):
-        os.remove(file)
-
-
 def _open(file: str) -> tuple[tuple[str, bytes], list[np.ndarray]]:
-    """Map a file; give its name and digest, and starts (P + 1,), stamps (F, 3), folders and contents, paths (bytes)."""
+    """Map a file; return its name and digest, starts (P + 1,), stamps (F, 3), folders and contents, paths (bytes)."""
     digest, (starts, stamps, folders, paths) = array_file.read(file, _key_of(file))
     return (file, digest), [starts.view('<i8'), stamps.view('<i8').reshape(-1, 3), folders, paths]
 
 
 def _kept(file: str, root: str) -> Listing | None:
-    """Return the listing of an earlier start, if there is one and no folder has changed; say why not."""
+    """Return the listing of an earlier start if no folder has changed since; otherwise log why not."""
     try:
         source, (starts, stamps, folders, paths) = _open(file)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        _log(f'the listing of {shown(root)} cached in {shown(file)} cannot be used: {error}; listing anew')
+        _log(f'the listing of {printable(root)} cached in {printable(file)} cannot be used: {error}; listing anew')
         return None
     *names, contents = os.fsdecode(folders.tobytes()).split('\0')
     known = zip(names, map(tuple, stamps.tolist()), strict=True)
@@ -241,8 +236,8 @@ def _kept(file: str, root: str) -> Listing | None:
     first, stamp = changed[0]
     how = 'was being changed when it was listed' if stamp == UNSETTLED else 'has changed'
     _log(
-        f'the listing of {shown(root)} cached in {shown(file)} is stale: {shown(os.path.join(root, first))} {how} '
-        f'({len(changed):,} of {len(names):,} folders); listing anew'
+        f'the listing of {printable(root)} cached in {printable(file)} is stale: '
+        f'{printable(os.path.join(root, first))} {how} ({len(changed):,} of {len(names):,} folders); listing anew'
     )
     return None
 

@@ -9,14 +9,14 @@ from mixmae_mm.datasets.corrupt_images import CorruptImageCount
 from mixmae_mm.datasets.file_list import Listing
 from mixmae_mm.datasets.skip_corrupt import LARGEST, note_corrupt
 from mixmae_mm.datasets.transforms.load_image import CorruptImageError
-from mixmae_mm.utils.names import expand, shown
+from mixmae_mm.utils.names import expand, printable
 from mixmae_mm.utils.validation import check_share, check_whole
 
 
 class ImageDataset(BaseDataset):
-    """Images without classes, of which some may be broken: a base for datasets, which say where images are.
+    """Images without classes, of which some may be corrupt: a base class for datasets of any storage.
 
-    An image that cannot be read is replaced by the next one in order, and told of in a warning, once for all workers.
+    An image that cannot be read is replaced by the next one in order, and reported in a warning, once for all workers.
     `CorruptImagesHook` lists them in the work_dir. More than `max_corrupt` of all images, and more than 10,
     stop the run; as many as are listed count, of earlier parts of a resumed run and of other processes too.
 
@@ -30,7 +30,7 @@ class ImageDataset(BaseDataset):
         extensions: Of the names of images, `['.npy']` for one; None for those of the usual formats.
 
     Raises:
-        ValueError: `data_root` is no path, `max_refetch` no number, `max_corrupt` no share, or an extension has no dot.
+        ValueError: an invalid `data_root`, `max_refetch` or `max_corrupt`, or an extension without a dot.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class ImageDataset(BaseDataset):
     def read(self, image: dict) -> bytes | None:
         """Return the bytes of an image of `data_list`; None where it is a file that the pipeline opens.
 
-        What is raised here makes the image an corrupt one.
+        Whatever is raised here makes the image a corrupt one.
         """
         return None
 
     def bytes_of(self, image: dict) -> bytes | None:
-        """Return what `read` gives of an image of `data_list`, whose entry loses what says where they lie.
+        """Return the bytes of an image of `data_list`; its entry loses their location.
 
         Raises:
             CorruptImageError: it cannot be read.
@@ -78,7 +78,7 @@ class ImageDataset(BaseDataset):
         except ImportError:
             raise  # a library is missing, not the image's fault
         except Exception as error:  # a damaged archive makes its reader raise nearly anything
-            raise CorruptImageError(f'{shown(image["img_path"])}: {type(error).__name__}: {error}') from error
+            raise CorruptImageError(f'{printable(image["img_path"])}: {type(error).__name__}: {error}') from error
 
     def prepare_data(self, idx: int) -> dict:
         """Run the pipeline on one image.
@@ -121,24 +121,18 @@ class ImageDataset(BaseDataset):
                 failures.append(str(error))
                 self._note(idx, error)
             idx = (idx + 1) % len(self)
-        raise ValueError(_too_many_in_a_row(failures, self.data_root))
+        first = ''.join(f'\n  {failure}' for failure in failures[:3])
+        count = len(failures)
+        raise ValueError(f'{count} images in a row below {self.data_root!r} cannot be read, the first of them:{first}')
 
     def _note(self, idx: int, error: CorruptImageError) -> None:
-        """Warn of an image the first time it is met.
-
-        Raises:
-            ValueError: it is one too many.
-        """
+        """Warn of an image the first time it is met."""
         place = idx, self.data_list[idx]['img_path']
         note_corrupt(self.corrupt, place, error, self.data_root, self.max_corrupt, all_below=True)
 
 
 def _check_extensions(extensions: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Bring extensions to lower case.
-
-    Raises:
-        ValueError: there are none, or one that no extension can be.
-    """
+    """Bring extensions to lower case."""
     if extensions is None:
         return None
     listed = isinstance(extensions, list | tuple) and all(isinstance(one, str) for one in extensions)
@@ -158,9 +152,3 @@ def check_exists(root: str) -> None:
             f'data_root {root!r} does not exist (looked for {os.path.abspath(root)}); '
             'set it in the config or with --cfg-options train_dataloader.dataset.data_root=/your/folder'
         )
-
-
-def _too_many_in_a_row(failures: list[str], root: str) -> str:
-    """Say that nothing readable was met, with the first reasons."""
-    first = ''.join(f'\n  {failure}' for failure in failures[:3])
-    return f'{len(failures)} images in a row below {root!r} cannot be read, the first of them:{first}'

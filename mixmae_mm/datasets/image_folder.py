@@ -25,7 +25,7 @@ class ImageFolder(ImageDataset):
         settings: more of `ImageDataset`.
 
     Raises:
-        ValueError: `cache` is none of these; the folder is missing, is a file, or holds no image.
+        ValueError: an invalid `cache`; the folder is missing, is a file, or holds no image.
     """
 
     def __init__(self, data_root: str, *args: Any, cache: bool | str = True, **settings: Any) -> None:
@@ -41,7 +41,7 @@ class ImageFolder(ImageDataset):
 
 
 def _check_folder(folder: str) -> None:
-    """Refuse what is no folder."""
+    """Check that a path is a folder."""
     if os.path.isfile(folder):
         raise ValueError(
             f'data_root {folder!r} is a file; give the folder that holds the images (for a zip or tar file take '

@@ -9,7 +9,7 @@ from mixmae_mm.datasets.directory_walk import is_image
 from mixmae_mm.datasets.file_list import Listing
 from mixmae_mm.datasets.image_dataset import ImageDataset, check_exists
 from mixmae_mm.registry import DATASETS
-from mixmae_mm.utils.names import shown
+from mixmae_mm.utils.names import printable
 from mixmae_mm.utils.optional import need
 
 _OPENED: dict[str, tuple[int, Any]] = {}
@@ -41,7 +41,7 @@ class ImageLMDB(ImageDataset):
         names.sort(key=lambda name: name.split('/'))
         listing = Listing.of(self.data_root, b''.join(os.fsencode(name) + b'\0' for name in names))
         listing.contents = f'{len(keys) - len(names):,} other keys left out'
-        print_log(f'{len(names):,} images in {shown(self.data_root)} ({listing.contents})', 'current')
+        print_log(f'{len(names):,} images in {printable(self.data_root)} ({listing.contents})', 'current')
         return listing
 
     def read(self, image: dict) -> bytes:
@@ -70,11 +70,7 @@ def _database(path: str) -> Any:
 
 
 def _open(path: str) -> Any:
-    """Open a database to be read.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """Open a database to be read."""
     lmdb = need('lmdb', 'ImageLMDB')
     try:
         return lmdb.open(path, subdir=os.path.isdir(path), readonly=True, lock=False, readahead=False)

@@ -1,25 +1,128 @@
-"""Images from whatever holds them: files, folders, arrays, open images, and lists of any.
+"""Images read whole, from files, folders, arrays, open images and lists of any, as a model's training reads them.
 
-Letters: B images, H x W pixels, C channels.
+Photos are read by Pillow, multispectral files in their own units.
+
+Letters: B images, C channels, H x W pixels.
 """
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
+import torch
+from mmengine.config import Config
 from mmengine.logging import print_log
-from PIL import Image
+from PIL import Image, ImageOps
+from torch import Tensor
 
 from mixmae_mm.datasets.file_list import list_images
-from mixmae_mm.datasets.read_images import ImageLike, Reading
 from mixmae_mm.datasets.transforms.load_image import CorruptImageError, LoadImage
+from mixmae_mm.datasets.transforms.multispectral import BAND_EXTENSIONS, LoadMultispectral, lay_out, whole_reader
+from mixmae_mm.datasets.transforms.random_resized_crop import resize
 from mixmae_mm.structures import Size
+from mixmae_mm.utils.denormalize import is_of_photos
 from mixmae_mm.utils.names import expand
 
+IMAGENET = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+ImageLike = str | os.PathLike | np.ndarray | Image.Image
 ImageLikes = ImageLike | Iterable[ImageLike]
+
+
+class Reading(NamedTuple):
+    """How images are read, and which files of a folder."""
+
+    load: LoadImage
+    extensions: tuple[str, ...] | None = None
+    """Of their names, in lower case; None for those of the usual formats."""
+
+    @property
+    def is_of_bands(self) -> bool:
+        """Whether images are multispectral, in their own units, and not photos from 0 to 255."""
+        return isinstance(self.load, LoadMultispectral)
+
+    def read(self, image: ImageLike, size: Size) -> np.ndarray:
+        """Return an image, scaled and cropped in the middle to `size` = (h, w): (h, w, C), as `fit` gives it.
+
+        Raises:
+            CorruptImageError: The file is corrupt.
+            ValueError: An array with other channels than are read.
+        """
+        if isinstance(image, str | os.PathLike):
+            return fit(self.load.transform(dict(img_path=os.fspath(image)))['img'], size)
+        if isinstance(self.load, LoadMultispectral):
+            return fit(self.load.take_bands(lay_out(np.array(image), self.load.channels_first)), size)
+        if isinstance(image, np.ndarray):
+            image = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
+        return fit(self.load.decode(image), size)
+
+    def read_all(self, images: Sequence[ImageLike], size: Size) -> Tensor:
+        """Return images as a batch (B, C, h, w), all of them or none: bytes where files hold bytes, else float32.
+
+        Raises:
+            ValueError: As of `read`.
+        """
+        return torch.from_numpy(np.stack([self.read(one, size) for one in images])).permute(0, 3, 1, 2)
+
+
+def normalization(config: Config) -> dict[str, tuple[float, ...]]:
+    """Return the mean and std that an encoder was trained with, of each channel, in the images' units."""
+    settings = config.model.get('data_preprocessor') or config.get('data_preprocessor') or {}
+    return {name: tuple(settings.get(name, IMAGENET[name])) for name in IMAGENET}
+
+
+def reading_for(channels: int, mean: Sequence[float], std: Sequence[float]) -> Reading:
+    """Return the reading of gray or RGB where channels, mean and std can be of photos, else of that many channels."""
+    if channels in (1, 3) and is_of_photos(*(torch.tensor(x).expand(channels) for x in (mean, std))):
+        return Reading(LoadImage('L' if channels == 1 else 'RGB'))
+    return Reading(LoadMultispectral(channels=channels), BAND_EXTENSIONS)
+
+
+def reading_of(config: Config) -> Reading:
+    """Return how the training of a config reads files, without crops; by its mean and std if it does not say.
+
+    One number of a mean stands for all channels of the backbone.
+    """
+    own = normalization(config)
+    channels = len(own['mean'])
+    usual = reading_for(config.model.get('backbone', {}).get('in_channels', 3) if channels == 1 else channels, **own)
+    dataset = next(unwrapped((config.get('train_dataloader') or {}).get('dataset') or {}))
+    load = whole_reader(dataset.get('pipeline') or ())
+    if isinstance(load, LoadMultispectral):
+        usual = Reading(load, BAND_EXTENSIONS)
+    elif load is not None:
+        load.mode = 'L' if 'L' in (load.mode, usual.load.mode) else 'RGB'
+        usual = Reading(load)
+    extensions = dataset.get('extensions')
+    return usual._replace(extensions=tuple(one.lower() for one in extensions)) if extensions else usual
+
+
+def unwrapped(dataset: Mapping) -> Iterator[Mapping]:
+    """Yield the settings of datasets inside those that repeat, join or mix others."""
+    inner = dataset.get('datasets') or ([dataset['dataset']] if 'dataset' in dataset else [])
+    if not inner:
+        yield dataset
+    for one in inner:
+        yield from unwrapped(one)
+
+
+def fit(pixels: np.ndarray, size: Size) -> np.ndarray:
+    """Scale pixels (H, W) or (H, W, C) and crop them in the middle to `size`: (h, w, C), float32 unless they are bytes.
+
+    Photos go through Pillow, which takes neither more channels nor larger numbers.
+    """
+    if pixels.dtype == np.uint8 and (pixels.ndim == 2 or pixels.shape[2] == 3):
+        fitted = np.array(ImageOps.fit(Image.fromarray(pixels), size[::-1], Image.Resampling.BICUBIC))
+    else:
+        zoom = min(have / want for have, want in zip(pixels.shape, size, strict=False))
+        height, width = (max(1, round(side * zoom)) for side in size)
+        top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
+        part = pixels[top : top + height, left : left + width]
+        fitted = resize(part if part.dtype == np.uint8 else part.astype(np.float32), tuple(size))
+    return fitted if fitted.ndim == 3 else fitted[..., None]
 
 
 def list_all(images: ImageLikes, reading: Reading) -> Iterable[ImageLike]:
@@ -42,11 +145,7 @@ def list_all(images: ImageLikes, reading: Reading) -> Iterable[ImageLike]:
 
 
 def _check_array(images: np.ndarray, of_bands: bool) -> None:
-    """Refuse an array that holds no images.
-
-    Raises:
-        ValueError: it holds none.
-    """
+    """Check that an array holds images."""
     if of_bands and images.dtype.kind in 'uif' and images.ndim in (2, 3, 4):
         return
     if not of_bands and images.dtype == np.uint8 and images.ndim in (3, 4) and images.shape[-1] in (1, 3):
@@ -60,7 +159,7 @@ class ImageReader:
 
     Args:
         size: Height and width in pixels.
-        reading: How files are read; photos in RGB unless told.
+        reading: How files are read; photos in RGB by default.
         batch_size: Images that are read at a time.
         threads: How many read them.
     """
@@ -75,7 +174,7 @@ class ImageReader:
         Files are named by their paths, all else by its number.
 
         Raises:
-            ValueError: as of `list_all`; an array with other bands than are read.
+            ValueError: as of `list_all`; an array with other channels than are read.
         """
         listed = iter(enumerate(list_all(images, self.reading)))
         with ThreadPoolExecutor(self.threads) as pool:

@@ -1,4 +1,4 @@
-"""What image files say beside their pixels: the orientation is honored, and broken metadata does no harm."""
+"""Metadata of image files: the orientation is applied, and broken metadata is ignored."""
 
 import zlib
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What brings pixels of each EXIF orientation upright."""
+"""The transpose that brings each EXIF orientation upright."""
 SIDEWAYS = 5
 """From this orientation on, width and height are exchanged."""
 
@@ -36,7 +36,7 @@ def orientation_of(image: Image.Image) -> int:
 
 def upright_size(image: Image.Image, orientation: int) -> tuple[int, int]:
     """Return (width, height) of an image that is not loaded yet, as it stands upright."""
-    turned = orientation >= SIDEWAYS and image.format != 'TIFF'  # of which Pillow says it itself
+    turned = orientation >= SIDEWAYS and image.format != 'TIFF'  # which Pillow turns itself
     return image.size[::-1] if turned else image.size
 
 

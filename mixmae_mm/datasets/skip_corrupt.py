@@ -13,10 +13,10 @@ from torch.utils.data import Dataset
 
 from mixmae_mm.datasets.corrupt_images import CorruptImageCount
 from mixmae_mm.datasets.transforms.load_image import CorruptImageError
-from mixmae_mm.utils.names import shown
+from mixmae_mm.utils.names import printable
 
 FEWEST = 10  # corrupt images, as many as which never stop a run: in a small set one or two are a large share
-LARGEST = 0.1  # share of corrupt images that is allowed, unless a dataset says another
+LARGEST = 0.1  # share of corrupt images that is allowed, unless a dataset sets another
 
 
 def note_corrupt(
@@ -34,7 +34,7 @@ def note_corrupt(
         place: The image's index in the dataset, and its path.
         error: What was raised.
         root: Where the images of the dataset lie.
-        share: How many of all images may be corrupt, as the dataset's `max_corrupt` says; None if it has none.
+        share: How many of all images may be corrupt, the dataset's `max_corrupt`; None if it has none.
         all_below: Whether those count that other processes, or an earlier part of the run, have listed below `root`:
             where nothing else lies there.
 
@@ -44,7 +44,7 @@ def note_corrupt(
     index, path = place
     if corrupt.flags[index]:
         return
-    listed = corrupt.note(index, path, str(error).removeprefix(f'{shown(path)}: '), root)
+    listed = corrupt.note(index, path, str(error).removeprefix(f'{printable(path)}: '), root)
     count = listed if all_below else int(corrupt.flags.sum())
     text = f'corrupt image skipped ({count} so far): {error}'
     print_log(text, logger='current', level=logging.WARNING)
@@ -55,13 +55,13 @@ def note_corrupt(
 def _too_large_a_share(
     corrupt: CorruptImageCount, count: int, error: Exception, root: str, share: float | None
 ) -> str:
-    """Say how many images are broken, which, and what to do."""
+    """Report how many images are corrupt, which, and what to do."""
     listed, total = corrupt.listed, len(corrupt.flags)
     first = listed.first(root) if listed else [str(error)]
     where = f'all are listed in {listed.file}, the first of them' if listed else 'the last of them'
     allowed = 'are allowed' if share is None else 'max_corrupt allows'
     higher = '' if share is None else '; or set max_corrupt of the dataset higher'
-    again = ', remove the list and go on with --resume' if listed else ''
+    again = ', remove the list and train on with --resume' if listed else ''
     return (
         f'{count:,} of {total:,} images of {root!r} ({count / total:.1%}) cannot be read, more '
         f'than the {LARGEST if share is None else share:.1%} that {allowed}; {where}:'
@@ -119,13 +119,8 @@ class SkippingPipeline(Compose):
         return Broken
 
     def _run(self, data: dict) -> dict | None:
-        """Run the transforms.
-
-        Raises:
-            CorruptImageError: the sample is broken.
-            ImportError: a library is missing.
-        """
-        path = shown(str(data.get('img_path')))
+        """Run the transforms."""
+        path = printable(str(data.get('img_path')))
         ignored = getattr(self.dataset, 'ignore_index', 255)
         for transform in self.transforms:
             loads = type(transform).__name__.startswith('Load')
@@ -145,7 +140,7 @@ class SkippingPipeline(Compose):
 
 
 class Broken:
-    """What stands for a sample that cannot be had, where None stands for one that a transform gives up."""
+    """Stands for a corrupt sample, as None stands for one that a transform rejects."""
 
 
 def _marked(result: dict, sample: dict) -> dict:
@@ -157,7 +152,7 @@ def _marked(result: dict, sample: dict) -> dict:
 
 
 def mask_fault(data: Mapping, num_classes: int | None, ignored: int) -> str:
-    """Say what is wrong with a mask that was loaded; '' if nothing is."""
+    """Return what is wrong with a mask that was loaded; '' if nothing is."""
     mask, size = data.get('gt_seg_map'), data.get('ori_shape')
     if mask is None:
         return ''

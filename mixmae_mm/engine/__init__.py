@@ -1,1 +1,1 @@
-"""What a Runner is given: hooks, optimizers, strategies, and the checks before it starts."""
+"""Parts of a Runner: hooks, optimizers, strategies, and the checks before it starts."""

@@ -1,4 +1,4 @@
-"""What pre-trained features are worth, told without fine-tuning."""
+"""Evaluation of pre-trained features without fine-tuning."""
 
 from mixmae_mm.datasets.directory_walk import class_folders
 from mixmae_mm.evaluation.functional.feature_stats import feature_std, mean_cosine, rank_me

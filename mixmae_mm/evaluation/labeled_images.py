@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mixmae_mm.datasets.file_list import Listing
 from mixmae_mm.datasets.image_reader import ImageReader
-from mixmae_mm.utils.names import shown
+from mixmae_mm.utils.names import printable
 from mixmae_mm.utils.seed import kept_randomness
 
 Labeled = dict[str, int]
@@ -30,7 +30,7 @@ def label_by_folder(listing: Listing, classes: Sequence[str]) -> Labeled:
         inside = Path(entry['img_path']).relative_to(root)
         if inside.parts[0] not in labels:
             raise ValueError(
-                f'{shown(str(inside))} in {shown(listing.root)} is in none of the class folders '
+                f'{printable(str(inside))} in {printable(listing.root)} is in none of the class folders '
                 f'{", ".join(classes[:10])}'
             )
         found[entry['img_path']] = labels[inside.parts[0]]
@@ -45,7 +45,7 @@ def read_labeled(labeled: Labeled, read: ImageReader) -> tuple[Tensor, Tensor]:
     """
     batches = [(names, torch.from_numpy(pixels).permute(0, 3, 1, 2)) for names, pixels in read(labeled)]
     if not batches:
-        raise ValueError(f'none of {len(labeled)} labeled images can be read, such as {shown(next(iter(labeled)))}')
+        raise ValueError(f'none of {len(labeled)} labeled images can be read, such as {printable(next(iter(labeled)))}')
     names = [name for some, _ in batches for name in some]
     return torch.cat([pixels for _, pixels in batches]), torch.tensor([labeled[name] for name in names])
 

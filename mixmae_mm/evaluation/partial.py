@@ -12,7 +12,7 @@ NAME = 'left_out'
 
 
 class PartialEvaluator(Evaluator):
-    """mmengine's evaluator, which keeps samples that stand in for broken ones out of the metrics, and says how many.
+    """mmengine's evaluator, which keeps samples that replace corrupt ones out of the metrics, and counts them.
 
     Broken ones are not counted as wrong either: of a COCO metric's JSON their objects are left out too.
     """
@@ -22,7 +22,7 @@ class PartialEvaluator(Evaluator):
         self.left_out: list[dict] = []
 
     def process(self, data_samples: Sequence[BaseDataElement], data_batch: Any = None) -> None:
-        """Hand on what was read."""
+        """Process the samples that were read."""
         self.left_out += [sample.get(NAME) for sample in data_samples if _stands_in(sample)]
         kept = [sample for sample in data_samples if not _stands_in(sample)]
         if kept:

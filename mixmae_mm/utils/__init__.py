@@ -1,1 +1,1 @@
-"""What knows no model: compatibility, seeds, atomic writes, settings of configs."""
+"""Utilities without models: compatibility, seeds, atomic writes, settings of configs."""

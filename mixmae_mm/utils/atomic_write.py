@@ -1,4 +1,4 @@
-"""Files that are whole or not there: a process may be killed, or a disk fill up, at any moment."""
+"""Atomic writes: a process may be killed, or a disk fill up, at any moment."""
 
 import os
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ UNFINISHED = '.unfinished'
 
 
 @contextmanager
-def write_whole(path: str | Path, mark: str = '') -> Iterator[BinaryIO]:
-    """Open a file to be written beside its place, into which it is put when it is on the disk.
+def atomic_write(path: str | Path, mark: str = '') -> Iterator[BinaryIO]:
+    """Open a temporary file, which replaces `path` when it is written and on the disk.
 
     Args:
-        path: Its place; the folder must be there.
-        mark: Put into the name of the unfinished file, where several processes may write at once.
+        path: The file to write; its folder must exist.
+        mark: Part of the name of the temporary file, where several processes may write at once.
 
     Raises:
         OSError: it could not be written; what was there before is as it was, and nothing is left behind.

@@ -85,7 +85,7 @@ def read_value(key: str, text: str, old: object) -> object:
 
 
 def _guess(text: str) -> object:
-    """Read a text that nothing tells the type of: a number, a constant, a list, a dict, or text."""
+    """Read a text of unknown type: a number, a constant, a list, a dict, or text."""
     for read in (int, float, *([ast.literal_eval] if text[:1] in tuple('{["\'') else [])):
         try:
             return read(text)

@@ -1,4 +1,4 @@
-"""Known traps of the stack that can be fixed from within, and are when the package is imported, only where needed.
+"""Known issues of the stack that can be fixed from within, and are when the package is imported, only where needed.
 
 Nothing here changes what a sound stack does, and nothing may stop an import: a missing or broken package, and what
 could not be fixed (`FAILED`), is for `python -m mixmae_mm.doctor` to report.
@@ -56,7 +56,7 @@ def import_formatter() -> None:
     imports it by itself, so this comes before anything of mmengine. Can go when yapf closes the file first.
 
     Raises:
-        EOFError: the cache is still cut off after some seconds, so nobody is writing it.
+        EOFError: the cache is still truncated after some seconds, so no process is writing it.
         UnpicklingError: the same.
         ImportError: it is not installed.
     """
@@ -74,7 +74,7 @@ def import_formatter() -> None:
 
 
 def define_torchvision_operators() -> bool:
-    """Let torchvision be imported where its compiled part cannot load beside this torch; tell whether it was needed.
+    """Let torchvision be imported where its compiled part cannot load beside this torch; return whether it was needed.
 
     A CPU build of torch beside a CUDA build of torchvision ends in `operator torchvision::nms does not exist` as soon
     as torchvision is imported, because it describes two operators that its compiled part was to bring. With their
@@ -112,7 +112,7 @@ def let_configs_inherit_ours() -> None:
 
 
 def find_ourselves_in_place() -> None:
-    """Tell mmengine where this package lies, which upstream's looks for in site-packages though it is elsewhere.
+    """Set where this package lies for mmengine, which upstream's looks for in site-packages though it is elsewhere.
 
     It is after `pip install -e .`; `_base_ = 'mixmae_mm::...'` then ended in a `FileNotFoundError`. Can go when no
     upstream mmengine has to be supported.

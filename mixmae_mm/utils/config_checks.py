@@ -66,11 +66,7 @@ def check_schedule(config: Config, epoch_length: int | None = None) -> list[str]
 
 
 def _check_loop(loop: dict) -> None:
-    """Check that the training counts epochs or iterations, and has some.
-
-    Raises:
-        ValueError: it counts both or neither, or there are none.
-    """
+    """Check that the training counts epochs or iterations, and has some."""
     if 'type' in loop and 'by_epoch' in loop:
         raise ValueError('train_cfg.type and train_cfg.by_epoch exclude each other: take one of them out')
     by_epoch = loop.get('by_epoch', True)
@@ -102,11 +98,11 @@ def _check_scheduler(place: str, named: dict[str, dict], unit: str, length: int)
         )
     last = max(one.get('milestones') or [end or begin + (one.get('T_max') or 0)])
     if last > length:
-        yield f'{what} goes on to {unit} {last}, beyond {training}: the learning rate does not reach its end'
+        yield f'{what} continues to {unit} {last}, beyond {training}: the learning rate does not reach its end'
 
 
 def _check_hooks(config: Config, unit: str, length: int | None) -> Iterator[str]:
-    """Say which hooks and settings come to nothing in a training by this unit."""
+    """Yield the hooks and settings that have no effect in a training by this unit."""
     hooks = config.get('default_hooks') or {}
     by_epoch = {
         'default_hooks.checkpoint': hooks.get('checkpoint'),

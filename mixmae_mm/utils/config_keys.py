@@ -18,7 +18,7 @@ from mixmae_mm.utils.config_sources import fed_by, set_in_vain
 REGISTRIES = [value for value in vars(registry).values() if isinstance(value, registry.Registry)]
 LOADER = ('dataset', 'batch_sampler', 'num_batch_per_epoch', 'disable_subprocess_warning')
 ALWAYS = {'type', '_scope_', '_delete_', 'init_cfg'}
-"""What any part of a config may hold."""
+"""Keys that any part of a config may hold."""
 INSIDE = {
     'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
     'env_cfg.mp_cfg': {'mp_start_method', 'opencv_num_threads'},
@@ -47,11 +47,11 @@ TOP = parameters(Runner, FlexibleRunner) | {
     *('runner_type', 'custom_imports', 'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn', 'tta_model'),
     *('tta_pipeline', 'strategy', 'compile', 'optimizer', '_delete_', '_scope_'),
 }
-"""What a config holds that mmengine, or our tools, read."""
+"""Top-level keys of a config that mmengine or our tools read."""
 
 
 def known_settings(place: str, node: dict, scope: str) -> set[str] | None:
-    """Return the settings that a part of a config takes; None where nobody can tell."""
+    """Return the settings that a part of a config takes; None where they are unknown."""
     last = place.rpartition('.')[2]
     if place in INSIDE:
         return INSIDE[place] | ALWAYS
@@ -146,7 +146,7 @@ def _check_option(config: Config, key: str) -> Iterator[str]:
 
 
 def _check_index(place: str, node: list | tuple, part: str) -> None:
-    """Refuse what is no entry of a list."""
+    """Check that a key is an index of a list."""
     if not part.isdigit() or int(part) >= len(node):
         raise ValueError(f'{place}.{part} is none of the {len(node)} entries of {place}, which count from 0')
 

@@ -24,7 +24,7 @@ def files_of(path: str) -> Iterator[str]:
 
 
 def uses_in(path: str) -> list[Use]:
-    """List what a file sets, with the variables that each is computed from; nothing for a file that is no Python."""
+    """List what a file sets, with the variables that each is computed from; nothing for files that are not Python."""
     if not path.endswith('.py'):
         return []
     with open(path, encoding='utf-8') as file:

@@ -1,4 +1,4 @@
-"""What can be shown of normalized images, whatever their channels and their range.
+"""Normalized images for display, whatever their channels and their range.
 
 Letters: B images, C channels, H x W pixels.
 """
@@ -6,15 +6,15 @@ Letters: B images, C channels, H x W pixels.
 import torch
 from torch import Tensor
 
-SPREAD = 2.5  # standard deviations on either side of the mean that are shown, where the range is not known
+SPREAD = 2.5  # standard deviations on either side of the mean that are displayed, where the range is not known
 
 
 def to_show(images: Tensor, mean: Tensor, std: Tensor, photos: bool | None = None) -> Tensor:
-    """Undo the normalization for looking at: (..., C, H, W) -> uint8, by mean and std (C, 1, 1).
+    """Undo the normalization for display: (..., C, H, W) -> uint8, by mean and std (C, 1, 1).
 
-    Photos get their pixels back, which lie from 0 to 255. Of all else nobody knows the range: what lies 2.5 standard
-    deviations below the mean of its channel becomes 0, what lies as far above it 255. `photos` tells which they are,
-    None to go by mean and std.
+    Photos get their pixels back, which lie from 0 to 255. The range of all else is unknown: what lies 2.5 standard
+    deviations below the mean of its channel becomes 0, what lies as far above it 255. `photos` says which they are,
+    None to decide by mean and std.
     """
     photos = is_of_photos(mean, std) if photos is None else photos
     pixels = images * std + mean if photos else 127.5 * (1 + images / SPREAD)

@@ -1,4 +1,4 @@
-"""What goes wrong before and while a tool runs, said in one message instead of a traceback."""
+"""Errors before and while a tool runs, as one message instead of a traceback."""
 
 import logging
 import os
@@ -16,32 +16,32 @@ from mixmae_mm.utils.names import print_any_name
 from mixmae_mm.utils.safe_io.deepspeed_folders import check_folder
 from mixmae_mm.utils.safe_io.weights_file import read_file
 
-# What our code and the hosts raise for settings, files and data that cannot work; anything else keeps its traceback.
+# Raised by our code and downstream libraries for invalid settings, files and data; all else keeps its traceback.
 EXPECTED = (ValueError, OSError, KeyError, TypeError, AssertionError, ImportError, SyntaxError, FloatingPointError)
 PLAIN = (ValueError, OSError, ImportError, SyntaxError, FloatingPointError)
 INTERRUPTED = 130
 
 
 def check_checkpoint(path: str, in_folder: bool = False) -> None:
-    """Check that a checkpoint can be read without running code, before minutes go into building data and model.
+    """Check that a checkpoint can be read without running code, before minutes are spent on building data and model.
 
     Addresses (`https://...`) are checked when they are read. With `in_folder` it must be a folder, as DeepSpeed writes
     them.
 
     Raises:
-        ValueError: there is no such file, it is no checkpoint, or it holds something that would run.
+        ValueError: there is no such file, it is not a checkpoint, or it holds something that would run.
     """
     if '://' in path:
         return
     if in_folder and not any(Path(path).glob('*_model_states.pt')):
         raise ValueError(
-            f'{path} is no checkpoint of DeepSpeed, which is a folder with files *_model_states.pt: name one, or leave '
-            'the strategy out of the config'
+            f'{path} is not a checkpoint of DeepSpeed, which is a folder with files *_model_states.pt: name one, or '
+            'leave the strategy out of the config'
         )
     if Path(path).is_dir():
         if not in_folder:
             raise ValueError(
-                f"{path} is a folder: DeepSpeed's checkpoints go on with its strategy only. Its `deepspeed.utils."
+                f"{path} is a folder: DeepSpeed's checkpoints are resumed with its strategy only. Its `deepspeed.utils."
                 'zero_to_fp32` makes a file of the weights of those that you wrote yourself'
             )
         check_folder(path)
@@ -52,7 +52,7 @@ def check_checkpoint(path: str, in_folder: bool = False) -> None:
 
 
 def describe(error: BaseException) -> str:
-    """Say in one paragraph what happened; for a loader worker's error, what happened in the worker."""
+    """Describe an error in one paragraph; for a loader worker's error, what happened in the worker."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     name = type(error).__name__
     if f'Caught {name} in ' in text:
@@ -93,7 +93,7 @@ def _keep_traceback(error: BaseException) -> str | None:
 def readable_errors(debug: bool, after_interrupt: str = '') -> Iterator[None]:
     """End the process with one message for what a user can fix, and with the traceback kept in the log file.
 
-    With `debug` every exception goes on as it is. The exit status is 1, or 130 after Ctrl-C, which is answered with
+    With `debug` every exception is raised as it is. The exit status is 1, or 130 after Ctrl-C, which is answered with
     `after_interrupt`.
     """
     print_any_name()

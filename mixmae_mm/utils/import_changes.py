@@ -1,4 +1,4 @@
-"""Modules of others that are changed once they are imported, so that nothing is imported for their sake."""
+"""Changes of other modules, made once these are imported, so that nothing is imported for them."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ class ChangeOnImport(MetaPathFinder):
         self.changes = changes
 
     def install(self) -> None:
-        """Change what has been imported before, and see to the rest."""
+        """Change modules that are imported already, and the rest on import."""
         for name in self.changes.keys() & sys.modules.keys():
             self.changes[name](sys.modules[name])
         sys.meta_path.insert(0, self)

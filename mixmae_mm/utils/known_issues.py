@@ -1,7 +1,7 @@
-"""The checks of the doctor: each known trap of the stack, found or not found here.
+"""The checks of the doctor, one for each known issue of the stack.
 
-A trap is yielded as a `Finding` with the command that fixes it. No check may need anything but the standard library to
-run: what it looks at may be missing or broken.
+An issue is yielded as a `Finding` with the command that fixes it. No check needs more than the standard
+library to run: what it looks at may be missing or broken.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ DENSE = ('mmdet.models', 'mmseg.models')
 
 
 class Finding(NamedTuple):
-    """A trap found: what it means, the command that fixes it, and whether pre-training cannot run before."""
+    """An issue found: what it means, the command that fixes it, and whether pre-training cannot run before."""
 
     what: str
     fix: str
@@ -54,7 +54,7 @@ def installed(name: str) -> dict[str, str]:
 
 
 def failure(module: str) -> str | None:
-    """Import a module; say in a line why that fails, None if it does not."""
+    """Import a module; return in a line why that fails, None if it does not."""
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             importlib.import_module(module)
@@ -100,7 +100,7 @@ def find_unimportable() -> Iterator[Finding]:
 
 
 def fix_import(name: str, reason: str, present: bool) -> str:
-    """Return the command for an import that fails, by what its message tells."""
+    """Return the command for an import that fails, by its message."""
     for known, command in KNOWN_REASONS.items():
         if known in reason:
             return f'{PIP} {command}'

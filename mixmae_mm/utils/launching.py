@@ -1,4 +1,4 @@
-"""What tools/train.py and tools/test.py share: command line, config, processes, and what this machine can do."""
+"""Command line, config and processes of tools/train.py and tools/test.py."""
 
 import argparse
 import logging
@@ -18,7 +18,7 @@ from mixmae_mm.utils.config_checks import settle_loaders
 from mixmae_mm.utils.config_keys import check_names
 from mixmae_mm.utils.names import expand
 
-# Where each launcher tells a process its rank, its rank on this machine, and how many processes there are.
+# Where each launcher sets the rank of a process, its rank on this machine, and the number of processes.
 VARIABLES = {
     'pytorch': ('RANK', 'LOCAL_RANK', 'WORLD_SIZE'),
     'slurm': ('SLURM_PROCID', 'SLURM_LOCALID', 'SLURM_NTASKS'),
@@ -75,11 +75,7 @@ def read_config(args: argparse.Namespace) -> Config:
 
 
 def _check_folder(path: str) -> str:
-    """Return the path of a folder that is there or can be made.
-
-    Raises:
-        ValueError: it, or where it is to lie, is a file.
-    """
+    """Return the path of a folder that is there or can be made."""
     for place in (Path(path), *Path(path).parents):
         if place.exists() and not place.is_dir():
             raise ValueError(f'work_dir {path} cannot be a folder: {place} is a file. Name another with --work-dir')

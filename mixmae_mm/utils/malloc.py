@@ -1,4 +1,4 @@
-"""How this process deals with the memory of its machine, for models that live there and not on a GPU."""
+"""The memory allocator, for models on CPUs."""
 
 import ctypes
 import os
@@ -13,7 +13,7 @@ def keep_freed_memory() -> bool:
 
     Getting memory back costs a page fault for every 4 kB of it: 30,000 to 90,000 faults in a step of the base models
     (docs/performance.md). Blocks above 32 MB are given back as before. Nothing happens without glibc, nor where the
-    environment says how its allocator is to behave.
+    environment configures its allocator.
 
     Returns:
         Whether it could be set.

@@ -1,4 +1,4 @@
-"""Paths as users type them, and as they can be shown: whatever bytes a name holds."""
+"""Paths as users type them, and as they can be printed, whatever bytes a name holds."""
 
 import functools
 import os
@@ -12,7 +12,7 @@ def expand(path: str | os.PathLike) -> str:
     return path if os.path.lexists(path) else os.path.expanduser(path)
 
 
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     r"""Return a path as one line of valid Unicode, for logs, terminals and pages.
 
     What cannot be printed is spelled out: a line break as `\n`, a byte that is not UTF-8 as `\xff`.
@@ -21,15 +21,15 @@ def shown(text: str) -> str:
 
 
 def print_any_name() -> None:
-    """Have what a terminal cannot show, such as accents in ASCII or bytes that are no text, spelled out, not raised."""
+    """Escape what a terminal cannot print, such as accents in ASCII or bytes that are not text, instead of raising."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):
             stream.reconfigure(errors='backslashreplace')
 
 
 def draw_any_name(module: ModuleType) -> None:
-    """Have `mmengine.visualization.visualizer` draw names as they can be shown: matplotlib refuses bytes that are no
-    text, and takes what stands between two dollar signs for a formula.
+    """Have `mmengine.visualization.visualizer` draw any name: matplotlib refuses bytes that are not text, and takes
+    what stands between two dollar signs for a formula.
     """
     prepare = module.Visualizer._initialize_fig
 
@@ -46,7 +46,7 @@ def draw_any_name(module: ModuleType) -> None:
 
 def _drawable(text: str) -> str:
     """Return a text of lines that matplotlib draws as they are."""
-    return '\n'.join(map(shown, text.split('\n'))).replace('$', r'\$')
+    return '\n'.join(map(printable, text.split('\n'))).replace('$', r'\$')
 
 
 def _spelled_out(character: str) -> str:

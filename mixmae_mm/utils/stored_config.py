@@ -20,11 +20,7 @@ def _names(assignment: ast.Assign) -> list[str | None]:
 
 
 def _evaluate(node: ast.expr) -> object:
-    """Compute literals, and `dict(name=literal)`.
-
-    Raises:
-        ValueError: it is something else.
-    """
+    """Compute literals, and `dict(name=literal)`."""
     if isinstance(node, ast.Call) and getattr(node.func, 'id', None) == 'dict' and not node.args:
         return {keyword.arg: _evaluate(keyword.value) for keyword in node.keywords}
     if isinstance(node, ast.List | ast.Tuple):

@@ -1,4 +1,4 @@
-"""Checks of settings: what is wrong is told by its name, before anything is built with it."""
+"""Checks of settings, so that an invalid one is reported by its name before anything is built with it."""
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -6,29 +6,27 @@ from numbers import Integral, Real
 
 
 def is_whole(value: object, least: int = 1) -> bool:
-    """Tell a whole number, of at least that much, from all else; True and False are none."""
+    """Return whether a value is an integer of at least `least`; booleans are not integers here."""
     return isinstance(value, Integral) and not isinstance(value, bool) and value >= least
 
 
 def is_number(value: object) -> bool:
-    """Tell a finite number from all else; True and False are none."""
+    """Return whether a value is a finite number; booleans are not numbers here."""
     return isinstance(value, Real) and not isinstance(value, bool) and -math.inf < value < math.inf
 
 
 def names_some(numbers: Collection, count: int) -> bool:
-    """Return whether all are numbers of some of `count` things, from 0."""
+    """Return whether all are indices of `count` things, from 0."""
     return all(is_whole(number, 0) and number < count for number in numbers)
 
 
 def check_whole(least: int = 1, **settings: object) -> None:
-    """Refuse what is no whole number.
+    """Check that settings are integers of at least `least`.
 
     Raises:
-        ValueError: one of them is none, or less than `least`.
+        ValueError: one of them is not.
     """
-    for name, value in settings.items():
-        if not is_whole(value, least):
-            raise ValueError(f'{name} must be a whole number, {least} or more, got {value!r}')
+    _check(settings, lambda value: is_whole(value, least), f'must be a whole number, {least} or more')
 
 
 def check_encoder(
@@ -39,10 +37,10 @@ def check_encoder(
     drop_path_rate: float,
     pad_value: float | None,
 ) -> None:
-    """Refuse what no encoder can be built with.
+    """Check the settings that all encoders share.
 
     Raises:
-        ValueError: one of them is such.
+        ValueError: one of them is invalid.
     """
     check_whole(patch_size=patch_size, in_channels=in_channels)
     check_whole(-1, frozen_stages=frozen_stages)
@@ -69,92 +67,99 @@ def find_sizes(arch: str | dict, known: Mapping[str, dict]) -> Mapping:
 
 
 def check_number(**settings: object) -> None:
-    """Refuse what is no finite number.
+    """Check that settings are finite numbers.
 
     Raises:
-        ValueError: one of them is none.
+        ValueError: one of them is not.
     """
-    for name, value in settings.items():
-        if not is_number(value):
-            raise ValueError(f'{name} must be a finite number, got {value!r}')
+    _check(settings, is_number, 'must be a finite number')
 
 
 def check_positive(**settings: object) -> None:
-    """Refuse what is no positive, finite number.
+    """Check that settings are positive, finite numbers.
 
     Raises:
-        ValueError: one of them is none.
+        ValueError: one of them is not.
     """
-    for name, value in settings.items():
-        if not (is_number(value) and value > 0):
-            raise ValueError(f'{name} must be a positive number, got {value!r}')
+    _check(settings, lambda value: is_number(value) and value > 0, 'must be a positive number')
 
 
 def check_rate(**settings: object) -> None:
-    """Refuse what is no rate at which something is dropped.
+    """Check that settings are rates at which something is dropped.
 
     Raises:
-        ValueError: one of them is none.
+        ValueError: one of them is not.
     """
-    for name, value in settings.items():
-        if not (is_number(value) and 0 <= value < 1):
-            raise ValueError(f'{name} must be a number, 0 or more and below 1, got {value!r}')
+    _check(settings, lambda value: is_number(value) and 0 <= value < 1, 'must be a number, 0 or more and below 1')
 
 
 def check_share(of: str, above_zero: bool = False, **settings: object) -> None:
-    """Refuse what is no share of `of`, from 0, or from above it, to 1.
+    """Check that settings are shares of `of`, from 0, or from above it, to 1.
 
     Raises:
-        ValueError: one of them is none.
+        ValueError: one of them is not.
     """
     bounds = 'above 0 and up to 1' if above_zero else '0 to 1'
-    for name, value in settings.items():
-        if not (is_number(value) and 0 <= value <= 1) or (above_zero and value == 0):
-            raise ValueError(f'{name} is a share of {of}, {bounds}, got {value!r}')
+    _check(
+        settings,
+        lambda value: is_number(value) and 0 <= value <= 1 and not (above_zero and value == 0),
+        f'is a share of {of}, {bounds}',
+    )
 
 
 def check_flag(**settings: object) -> None:
-    """Refuse what is neither True nor False.
+    """Check that settings are True or False.
 
     Raises:
-        ValueError: one of them is something else.
+        ValueError: one of them is not.
     """
-    for name, value in settings.items():
-        if not isinstance(value, bool):
-            raise ValueError(f'{name} must be True or False, got {value!r}')
+    _check(settings, lambda value: isinstance(value, bool), 'must be True or False')
 
 
 def check_range(**settings: Sequence[float]) -> None:
-    """Refuse what is not a least and a greatest positive number.
+    """Check that settings are a least and a greatest positive number.
 
     Raises:
-        ValueError: one of them is something else.
+        ValueError: one of them is not.
     """
-    for name, value in settings.items():
-        numbers = value if isinstance(value, list | tuple) and len(value) == 2 else ('', '')
-        if not all(is_number(x) and x > 0 for x in numbers) or numbers[0] > numbers[1]:
-            raise ValueError(f'{name} must be two positive numbers, the least and the greatest, got {value!r}')
+
+    def is_range(value: object) -> bool:
+        """Return whether a value is two such numbers."""
+        is_pair = isinstance(value, list | tuple) and len(value) == 2
+        return is_pair and all(is_number(x) and x > 0 for x in value) and value[0] <= value[1]
+
+    _check(settings, is_range, 'must be two positive numbers, the least and the greatest')
 
 
 def check_list(least: int = 1, **settings: object) -> None:
-    """Refuse what is no list (tuple, range, array); a text and a dict are none.
+    """Check that settings are lists (tuples, ranges, arrays), not text or dicts.
 
     Raises:
-        ValueError: one of them is none, or has less than `least` entries.
+        ValueError: one of them is not, or has less than `least` entries.
     """
-    for name, value in settings.items():
-        is_list = isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping)
-        if not is_list or len(value) < least:
-            raise ValueError(f'{name} must be a list of {least} or more entries, got {value!r}')
+
+    def is_list(value: object) -> bool:
+        """Return whether a value is a long enough list."""
+        is_collection = isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping)
+        return is_collection and len(value) >= least
+
+    _check(settings, is_list, f'must be a list of {least} or more entries')
 
 
 def check_each(check: Callable[..., None], /, **settings: object) -> None:
-    """Refuse what is no list of things that `check` lets pass, one at least.
+    """Check that settings are lists of one entry or more, each of which passes `check`.
 
     Raises:
-        ValueError: one of them is none.
+        ValueError: one of them is not.
     """
     for name, value in settings.items():
         check_list(**{name: value})
         for place, entry in enumerate(value):
             check(**{f'{name}[{place}]': entry})
+
+
+def _check(settings: Mapping[str, object], is_valid: Callable[[object], bool], must: str) -> None:
+    """Raise for the first invalid setting."""
+    for name, value in settings.items():
+        if not is_valid(value):
+            raise ValueError(f'{name} {must}, got {value!r}')

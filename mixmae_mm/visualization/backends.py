@@ -1,4 +1,4 @@
-"""Where images and numbers of a run are shown, beside mmengine's own."""
+"""Backends for the images and numbers of a run, beside mmengine's own."""
 
 import numpy as np
 from mmengine.visualization import MLflowVisBackend
@@ -8,7 +8,7 @@ from mixmae_mm.registry import VISBACKENDS
 
 @VISBACKENDS.register_module()
 class MLflowImagesBackend(MLflowVisBackend):
-    """mmengine's MLflow, with images: MLflow wants a file's ending in their names, and each step a name of its own.
+    """mmengine's MLflow, with images: MLflow wants a file extension in their names, and each step a name of its own.
 
     Settings are those of `MLflowVisBackend`.
     """

@@ -44,7 +44,7 @@ class DistinctFiles:
         return name, settings | dict(out_file=self._own(file, image))
 
     def _own(self, name: str, image: str) -> str:
-        """Number a name that another image has."""
+        """Add a number to a name that another image has."""
         stem, extension = os.path.splitext(name)
         number, own = 1, name
         while self.owners.setdefault(own, image) != image:

@@ -1,4 +1,4 @@
-"""Sheets of what homologous attention recognizes: a mixture, whose patch is whose, and what single patches look at.
+"""Image grids of homologous attention: a mixture, its assignment, and what single patches attend to.
 
 One row a mixture of K images; one query patch of each source, its panel framed in the source's color. Keys that the
 query keeps shine in the colors of whoever they truly are of, so a panel of one color is a patch that recognizes its
@@ -36,7 +36,7 @@ SPACE = LINE + FRAME  # for the line below each panel
 
 
 def choose_queries(assignment: Tensor, num_sources: int, seed: int) -> Tensor:
-    """Draw one patch of each source of each mixture (G, h, w): numbers (G, K), -1 where a source shows none."""
+    """Draw one patch of each source of each mixture (G, h, w): numbers (G, K), -1 where a source has none."""
     generator = torch.Generator().manual_seed(seed)
     owners = assignment.flatten(1).cpu()
     lots = torch.rand(owners.shape, generator=generator)
@@ -45,7 +45,7 @@ def choose_queries(assignment: Tensor, num_sources: int, seed: int) -> Tensor:
 
 
 def light_up(recognition: Recognition, queries: Tensor) -> Tensor:
-    """Show which keys queries (G,) keep: each pixel between faded gray and its owner's color, uint8 (G, 3, H, W)."""
+    """Draw which keys queries (G,) keep: each pixel between faded gray and its owner's color, uint8 (G, 3, H, W)."""
     size = tuple(recognition.mixed.shape[-2:])
     owners = resize_assignment(recognition.assignment, size)
     rows = torch.arange(len(queries), device=recognition.kept.device)
@@ -98,7 +98,7 @@ def _place(row: int, column: int, size: tuple[int, int]) -> tuple[int, int]:
 def _mark(
     canvas: Image.Image, place: tuple[int, int], size: tuple[int, int], query: int, grid: tuple[int, int]
 ) -> None:
-    """Frame the query's patch, black in white, so that it shows on any ground."""
+    """Frame the query's patch, black in white, so that it is visible on any background."""
     row, column = divmod(query, grid[1])
     height, width = size[1] / grid[0], size[0] / grid[1]
     x, y = place[0] + column * width, place[1] + row * height
@@ -124,12 +124,12 @@ def _write(canvas: Image.Image, titles: list[str], size: tuple[int, int], lines:
 
 
 def describe_recognition(recognition: Recognition) -> str:
-    """Say what is seen, and how often the guess is right, of all patches and by chance."""
+    """Describe the grid, with the precision of the guess, of all patches and by chance."""
     owners = recognition.assignment.flatten(1)
-    shown = owners != NOBODY
-    pairs = shown[:, :, None] & shown[:, None, :]
+    owned = owners != NOBODY
+    pairs = owned[:, :, None] & owned[:, None, :]
     chance = (homologous(owners) & pairs).sum() / pairs.sum()
-    precision = recognition.precision()[shown].mean()
+    precision = recognition.precision()[owned].mean()
     return (
         f'Block {recognition.block}, mean of {recognition.num_heads} heads: the keys that a query (framed) keeps, in '
         f'the colors of the images that they truly are of. Of the keys kept by all patches {precision:.0%} are of '

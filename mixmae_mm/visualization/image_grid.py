@@ -1,4 +1,4 @@
-"""Sheets of reconstructions: originals, their mixture, whose cell is whose, and what the decoder made of it.
+"""Image grids of reconstructions: originals, their mixture, its assignment, and the reconstructions.
 
 One row a mixture of K images; for MAE one image, what was not masked of it, and its reconstruction.
 Letters: G mixtures, K sources, C channels, H x W pixels.
@@ -25,8 +25,8 @@ FRAME = 3  # pixels of a frame, which lies around its panel
 PANEL = 128  # the least side of a panel
 MARGIN = 90  # for labels of rows
 BLUE, GRAY = (31, 78, 121), (90, 90, 90)
-HIDDEN = 190  # the gray of cells that show nobody: to the model they have the mean color, which looks like an image's
-TINT = 0.65  # how much of a cell of the map is its source's color; the rest is what it shows, without colors
+HIDDEN = 190  # the gray of cells of no source: to the model they have the mean color, which looks like an image's
+TINT = 0.65  # how much of a cell of the map is its source's color; the rest is the mixture, without colors
 # of the sources: saturated, and apart in more than lightness, which the map takes from the image; repeated after 8
 COLORS = (
     (0, 100, 200),
@@ -82,10 +82,10 @@ def color_of(source: int) -> Color:
 
 
 def tint(mixed: Tensor, owners: Tensor) -> Tensor:
-    """Color each pixel by its owner, gray for nobody: uint8 (G, C, H, W) and (G, H, W) -> uint8 (G, 3, H, W)."""
+    """Color each pixel by its source, gray for none: uint8 (G, C, H, W) and (G, H, W) -> uint8 (G, 3, H, W)."""
     colors = torch.tensor([color_of(k) for k in range(int(owners.max()) + 1)], device=mixed.device)
-    shown = TINT * colors[owners.clamp(min=0)].permute(0, 3, 1, 2) + (1 - TINT) * mixed.float().mean(1, keepdim=True)
-    return torch.where(owners[:, None] == NOBODY, HIDDEN, shown.round()).to(torch.uint8)
+    tinted = TINT * colors[owners.clamp(min=0)].permute(0, 3, 1, 2) + (1 - TINT) * mixed.float().mean(1, keepdim=True)
+    return torch.where(owners[:, None] == NOBODY, HIDDEN, tinted.round()).to(torch.uint8)
 
 
 def panel_place(row: int, column: int, size: tuple[int, int]) -> tuple[int, int]:
@@ -108,7 +108,7 @@ def draw_rows(result: Reconstructions, caption: str, labels: Sequence[str] = ())
 
 
 def _label(canvas: Image.Image, labels: Sequence[str], size: tuple[int, int]) -> Image.Image:
-    """Widen a sheet to the left, for a label beside each row of panels of `size`."""
+    """Widen an image grid to the left, for a label beside each row of panels of `size`."""
     wider = Image.new('RGB', (canvas.width + MARGIN, canvas.height), 'white')
     wider.paste(canvas, (MARGIN, 0))
     for row, label in enumerate(labels):
@@ -131,7 +131,7 @@ def enlarge(pixels: np.ndarray) -> Image.Image:
 
 
 def to_image(image: Tensor) -> Image.Image:
-    """Enlarge an image (C, H, W), or the first three of its bands."""
+    """Enlarge an image (C, H, W), or the first three of its channels."""
     return enlarge(first_three(image).permute(1, 2, 0).cpu().numpy())
 
 
@@ -155,38 +155,38 @@ def _write(canvas: Image.Image, titles: list[str], width: int, lines: list[str],
 
 
 def describe(model: BaseModel, result: Reconstructions, labeled: bool = False) -> str:
-    """Say what is predicted and what is not; how much is masked stands beside the rows if they are `labeled`."""
+    """Describe what is predicted; masking ratios stand beside the rows if they are `labeled`."""
     size = model.head.cell_size
     mixture = f'Cells of {size} px; masked of each image as on the left.' if labeled else _mixture(size, result)
     return f'{mixture} Reconstructions copy what the encoder sees and predict the rest. {flattery(model)}'.rstrip()
 
 
 def flattery(model: BaseModel) -> str:
-    """Say what reconstructions take from the originals, so that they look better than what is predicted; or nothing."""
+    """Describe what makes reconstructions look better than the predictions are; empty without `norm_pix`."""
     if not model.head.norm_pix:
         return ''
     return (
-        'This flatters: predicted pixels are normalized, and each masked cell is shown with the mean and standard '
+        'This flatters: predicted pixels are normalized, and each masked cell is drawn with the mean and standard '
         'deviation of its original.'
     )
 
 
 def masked_labels(result: Reconstructions) -> list[str]:
-    """Say beside each row how much is masked of each original."""
+    """Return the labels beside the rows: the masking ratio of each original."""
     num_sources = result.sources.shape[1]
-    shown = visible(result.assignment, num_sources).float().mean((2, 3)).expand(len(result.mixed), -1)
-    return ['\n'.join(['masked', *(f'{1 - share:.0%}' for share in shares)]) for shares in shown.tolist()]
+    shares = visible(result.assignment, num_sources).float().mean((2, 3)).expand(len(result.mixed), -1)
+    return ['\n'.join(['masked', *(f'{1 - share:.0%}' for share in row)]) for row in shares.tolist()]
 
 
 def _mixture(cell_size: int, result: Reconstructions) -> str:
-    """Say how much is masked of whom."""
+    """Describe how much of each original is masked."""
     num_sources = result.sources.shape[1]
     nobodys = (result.assignment == NOBODY).float().mean().item()
     if num_sources == 1:
         return f'Cells of {cell_size} px, {nobodys:.0%} of them masked (gray).'
-    shown = visible(result.assignment, num_sources).float().mean((0, 2, 3))
-    masked = [f'{1 - share:.0%}' for share in shown.tolist()]
+    shares = visible(result.assignment, num_sources).float().mean((0, 2, 3))
+    masked = [f'{1 - share:.0%}' for share in shares.tolist()]
     each = f'{masked[0]} of each' if len(set(masked)) == 1 else f'{", ".join(masked)} of originals 1 to {num_sources}'
-    rest = f' {nobodys:.0%} of the cells show nobody (gray).' if nobodys else ''
+    rest = f' {nobodys:.0%} of the cells belong to no source (gray).' if nobodys else ''
     text = f'{num_sources} images a mixture, cells of {cell_size} px, {each} masked.{rest}'
-    return f"{text} A frame's color tells whose a cell is."
+    return f"{text} A frame's color says whose a cell is."

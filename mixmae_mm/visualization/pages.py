@@ -31,7 +31,7 @@ class Figure(NamedTuple):
     heading: str
     """In bold below it."""
     name: str
-    """Below that; whole when the pointer rests on the image."""
+    """Below that; in full when the pointer rests on the image."""
 
 
 def thumbnail(pixels: np.ndarray, side: int = 130) -> str:
@@ -55,7 +55,7 @@ def page_of(title: str, caption: str, rows: Sequence[Sequence[Figure]]) -> str:
 
 
 def _figure(figure: Figure) -> str:
-    """Write one image with what is told of it."""
+    """Write one image with its heading and caption."""
     name = escape(figure.name)
     return (
         f'<figure><img src="{thumbnail(figure.image)}" title="{name}" alt="{name}" loading="lazy">'

@@ -1,4 +1,4 @@
-"""What runs logged, read from their work_dirs: losses, and what validation found.
+"""Logs of runs, read from their work_dirs: losses and validation metrics.
 
 A record is what mmengine logs at one time, a dict of numbers. One of training has `loss`, `lr`, `step` (iterations so
 far), maybe `epoch`, `loss_*` and more; any other is a finding: metrics of a validation, or of features in between.
@@ -26,7 +26,7 @@ def is_training(record: Record) -> bool:
 
 
 def read_records(file: Path) -> list[Record]:
-    """Read the records of one start of a run; a last line that is cut off is left out, and what has no step."""
+    """Read the records of one start of a run; a truncated last line is left out, and what has no step."""
     records: list[Record] = []
     before = 0
     for line in file.read_text().splitlines():
@@ -45,7 +45,7 @@ def read_records(file: Path) -> list[Record]:
 
 
 def join_starts(starts: Iterable[list[Record]]) -> list[Record]:
-    """Join what the starts of a run logged, first to last: from where a later one goes on, it counts.
+    """Join what the starts of a run logged, first to last: a later one counts from where it resumed.
 
     What a later start found before its first iteration was logged is placed by that iteration.
     """
@@ -72,7 +72,7 @@ def read_run(work_dir: Path) -> list[Record]:
 
 
 def iterations_per_epoch(records: Sequence[Record]) -> int | None:
-    """Tell how many iterations an epoch has, or None for runs that count iterations only.
+    """Return how many iterations an epoch has, or None for runs that count iterations only.
 
     Logging stops short of an epoch's end by less than an interval, so the later the epoch, the closer the ratio; it
     never exceeds the true number.
@@ -83,7 +83,7 @@ def iterations_per_epoch(records: Sequence[Record]) -> int | None:
 
 
 def place_in_iterations(record: Record, length: int | None) -> float:
-    """Tell after which iteration a record was made, in a run with epochs of `length` iterations.
+    """Return after which iteration a record was made, in a run with epochs of `length` iterations.
 
     mmengine logs findings by epoch where the run counts epochs, other hooks by iteration: a step below the iteration
     that was logged before can only be an epoch.
@@ -106,7 +106,7 @@ def named(records: Iterable[Record], start: str) -> list[str]:
 
 
 def read_chance(work_dir: Path) -> float | None:
-    """Tell the TopK precision that guessing has: one over the sources, or None if they do not share equally."""
+    """Return the TopK precision of guessing: one over the sources, or None if they do not share equally."""
     files = sorted(work_dir.glob(f'*/{CONFIG}')) or list(work_dir.glob(CONFIG))
     model = read_setting(files[-1], 'model') if files else None
     mixing = model.get('data_preprocessor') or {} if isinstance(model, dict) else {}
@@ -115,7 +115,7 @@ def read_chance(work_dir: Path) -> float | None:
 
 
 def name_runs(folders: Sequence[Path]) -> dict[str, Path]:
-    """Name each run by its folder, or by its whole path where two folders have one name."""
+    """Name each run by its folder, or by its path where two folders have one name."""
     names = [folder.resolve().name for folder in folders]
     pairs = zip(names, folders, strict=True)
     return {name if names.count(name) == 1 else str(folder): folder for name, folder in pairs}

@@ -1,4 +1,4 @@
-"""Sheets of images in rows and columns, with titles, lines of text below, and marks; and heat maps over images.
+"""Grids of images in rows and columns, with titles, lines of text below, and marks; and heat maps over images.
 
 Letters: H x W pixels, h x w patches.
 """
@@ -28,7 +28,7 @@ class Mark(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """One image of a sheet, uint8 (H, W, 3); small ones are enlarged."""
+    """One image of a grid, uint8 (H, W, 3); small ones are enlarged."""
 
     image: np.ndarray
     below: str = ''
@@ -61,12 +61,12 @@ def resize(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def draw_tiles(rows: Sequence[Sequence[Tile]], titles: Sequence[str], caption: str) -> Image.Image:
-    """Draw a sheet: columns as wide as their widest tile, titles above them, a caption below.
+    """Draw an image grid: columns as wide as their widest tile, titles above them, a caption below.
 
     Args:
         rows: Tiles, from the left.
-        titles: Of the columns; what does not fit is cut, as are the texts below tiles.
-        caption: Wrapped to the sheet's width.
+        titles: Of the columns; what does not fit is shortened, as are the texts below tiles.
+        caption: Wrapped to the grid's width.
     """
     drawn = [[_drawn(tile) for tile in row] for row in rows]
     count = max(len(row) for row in rows)
@@ -82,7 +82,7 @@ def draw_tiles(rows: Sequence[Sequence[Tile]], titles: Sequence[str], caption: s
             _place(canvas, image, tile, (left, top))
     draw = ImageDraw.Draw(canvas)
     for title, left, width in zip(titles, lefts, widths, strict=False):
-        write_centerd(draw, title, (left + width / 2, (HEADER - FRAME) / 2), width, 14, BLUE)
+        write_centered(draw, title, (left + width / 2, (HEADER - FRAME) / 2), width, 14, BLUE)
     for number, line in enumerate(lines):
         draw.text((GAP, tops[-1] + LINE * number), line, GRAY, ImageFont.load_default(12))
     return canvas
@@ -103,7 +103,7 @@ def put_ring(draw: ImageDraw.ImageDraw, place: tuple[float, float], color: Color
 
 
 def join_marks(canvas: Image.Image, first: Tile, second: Tile) -> Image.Image:
-    """Draw a line from each mark of a sheet's first tile to its like on the second, beside it; give the sheet back."""
+    """Draw a line from each mark of the first tile to its like on the second, beside it; return the canvas."""
     sizes = [enlarge(tile.image).size for tile in (first, second)]
     draw = ImageDraw.Draw(canvas)
     for one, other in zip(first.marks, second.marks, strict=True):
@@ -119,19 +119,19 @@ def join_marks(canvas: Image.Image, first: Tile, second: Tile) -> Image.Image:
 
 
 def _place(canvas: Image.Image, image: Image.Image, tile: Tile, place: tuple[int, int]) -> None:
-    """Put a tile on the sheet, its frame around it and its text below."""
+    """Put a tile on the canvas, its frame around it and its text below."""
     left, top = place
     if tile.frame is not None:
         canvas.paste(tile.frame, (left - FRAME, top - FRAME, left + image.width + FRAME, top + image.height + FRAME))
     canvas.paste(image, place)
     middle = (left + image.width / 2, top + image.height + FRAME + LINE / 2)
-    write_centerd(ImageDraw.Draw(canvas), tile.below, middle, image.width, 12, GRAY)
+    write_centered(ImageDraw.Draw(canvas), tile.below, middle, image.width, 12, GRAY)
 
 
-def write_centerd(
+def write_centered(
     draw: ImageDraw.ImageDraw, text: str, middle: tuple[float, float], width: float, size: int, color: Color
 ) -> None:
-    """Write one line around a point, cut to a width in pixels."""
+    """Write one line around a point, shortened to a width in pixels."""
     font = ImageFont.load_default(size)
     draw.text(middle, shorten(text, lambda part: font.getlength(part) <= width), color, font, anchor='mm')
 

@@ -2,9 +2,8 @@ import pytest
 import torch
 from tiny_mixmae import build, tiny_mixedae
 
-from mixmae_mm.apis.attended import NOWHERE, Attended
-from mixmae_mm.apis.attention_maps import attention_of, blocks_of, last_blocks
-from mixmae_mm.apis.reconstruction import mix_once
+from mixmae_mm.apis.attention_maps import NOWHERE, Attended, attention_of, blocks_of, last_blocks
+from mixmae_mm.apis.reconstruction_inferencer import mix_once
 from mixmae_mm.mixing import resize_assignment
 from mixmae_mm.models import MixedAEViT, MixMIMSwin
 from mixmae_mm.models.utils.attention import merge_heads
@@ -114,7 +113,7 @@ def test_mixedae_keeps_as_many_keys_as_its_rule_says():
     assert (attended['block 1'].weights[..., 0, :] > 0).all()  # CLS sees all
 
 
-def test_mae_knows_where_the_shown_patches_stand():
+def test_mae_knows_where_the_visible_patches_are():
     model = build(tiny_mixedae, num_sources=1, mask_ratio=0.75, shared_assignment=False)
     images = mixed_by(model, 2)
     one = check_against_the_modules(model.backbone, images, lambda: model.encode(images))['block 1']
@@ -124,7 +123,7 @@ def test_mae_knows_where_the_shown_patches_stand():
         assert torch.allclose(of_cls.nansum((1, 2)), 1 - one.weights[image, 0, :, 0, 0], atol=1e-6)
         assert one.equal_share(image) == 1 / 4
     row, column = (images.assignment[0] != 0).nonzero()[0].tolist()
-    with pytest.raises(ValueError, match=f'does not see the patch in row {row}, column {column}: it is hidden'):
+    with pytest.raises(ValueError, match=f'does not see the patch in row {row}, column {column}: it is masked'):
         one.of_patch(0, row, column)
 
 

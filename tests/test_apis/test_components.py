@@ -5,7 +5,7 @@ from mixmae_mm.apis.patch_pca import principal_components, scale_robustly
 
 
 def features(seed=0, shape=(2, 3, 4, 6)):
-    """Patches whose channels differ in spread, so that the order of components is settled."""
+    """Patches whose channels differ in standard deviation, so that the order of components is settled."""
     return np.random.default_rng(seed).normal(size=shape) * np.arange(1, shape[-1] + 1) ** 2 + 5
 
 

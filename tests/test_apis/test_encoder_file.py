@@ -130,7 +130,7 @@ def test_files_that_say_something_else_are_refused(tmp_path, metadata, message):
 
 def test_other_files_are_refused(tmp_path):
     torch.save(build('vit').state_dict(), tmp_path / 'vit.pth')
-    with pytest.raises(ValueError, match='vit.pth is no .safetensors file, so it cannot describe its encoder'):
+    with pytest.raises(ValueError, match='vit.pth is not a .safetensors file, so it cannot describe its encoder'):
         get_model(pretrained=str(tmp_path / 'vit.pth'))
     with pytest.raises(FileNotFoundError, match='there is no file .*no.safetensors'):
         load_encoder(tmp_path / 'no.safetensors')

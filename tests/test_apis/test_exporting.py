@@ -69,7 +69,7 @@ def test_onnxruntime_gives_the_same_for_any_batch(exported):
     ('mean', 'std', 'kind'),
     [(NORMALIZATION['mean'], NORMALIZATION['std'], torch.uint8), ((2000.0, 900.0), (400.0, 90.0), torch.float32)],
 )
-def test_the_graph_takes_photos_as_bytes_and_bands_as_they_are(mean, std, kind):
+def test_the_graph_takes_photos_as_bytes_and_channels_as_they_are(mean, std, kind):
     encoder = copy.deepcopy(swin())
     encoder.patch_embed.proj = torch.nn.Conv2d(len(mean), 8, 4, 4)
     portable = PortableEncoder(encoder, dict(mean=mean, std=std))
@@ -110,13 +110,13 @@ def test_the_file_names_what_goes_in_and_out(exported):
 
 def test_a_loaded_program_gives_the_same_for_any_batch(exported):
     portable, size, _, path = exported
-    told = {exporting.TOLD: ''}
+    told = {exporting.METADATA: ''}
     program = torch.export.load(path, extra_files=told).module()
     for batch in (1, 4):
         images = torch.randn(batch, 3, *size)
         for given, expected in zip(program(images), by_hand(portable, images), strict=True):
             check_rounding(given, expected)
-    assert json.loads(told[exporting.TOLD]) == dict(name='swin')
+    assert json.loads(told[exporting.METADATA]) == dict(name='swin')
 
 
 def test_a_plain_vit_normalizes_in_the_graph():
@@ -171,7 +171,7 @@ def test_what_fails_leaves_nothing_behind(means, tmp_path, monkeypatch):
     assert (tmp_path / 'means.pt2').read_bytes() == b'the old one'
 
 
-def test_what_cannot_be_exported_is_told(means, tmp_path, monkeypatch):
+def test_what_cannot_be_exported_is_reported(means, tmp_path, monkeypatch):
     monkeypatch.setattr(exporting, 'trace', lambda *args: pytest.fail('traced'))
     for export, out, extension in (
         (exporting.export_onnx, tmp_path / 'x.pt', '.onnx'),

@@ -87,7 +87,7 @@ def test_parquet_holds_the_same(extract, folder, tmp_path):
     assert len(set(table['names'])) == 5
 
 
-def test_a_config_tells_size_and_normalization(encoder, images):
+def test_a_config_gives_size_and_normalization(encoder, images):
     preprocessor = dict(type='mixmae_mm.MixingDataPreprocessor', mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0])
     model = dict(backbone=dict(type='mixmae_mm.MixMIMSwin', **SETTINGS), data_preprocessor=preprocessor)
     extract = FeatureExtractor.from_config(Config(dict(model=model)), device='cpu')
@@ -132,12 +132,12 @@ def test_weights_of_another_model_are_refused(tmp_path, encoder):
         ('no/such.png', r'there is no image that can be read among those given'),
     ],
 )
-def test_what_is_no_image_is_told(extract, given, message):
+def test_what_is_not_an_image_is_reported(extract, given, message):
     with pytest.raises(ValueError, match=message):
         extract(given)
 
 
-def test_settings_that_are_wrong_are_told(extract, images, tmp_path):
+def test_settings_that_are_wrong_are_reported(extract, images, tmp_path):
     with pytest.raises(ValueError, match="kind 'pool' is unknown: take one of pooled, maps, tokens"):
         extract(images, 'pool')
     with pytest.raises(ValueError, match=r'features.csv for pooled features: give a name that ends in .npz'):

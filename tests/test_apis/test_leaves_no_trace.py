@@ -17,7 +17,7 @@ from mixmae_mm.apis.homologous_maps import recognize
 from mixmae_mm.apis.model import build_encoder, build_pretrainer
 from mixmae_mm.apis.patch_features import patch_extractor
 from mixmae_mm.apis.portable import PortableEncoder
-from mixmae_mm.apis.reconstruction import mix_once, reconstruct
+from mixmae_mm.apis.reconstruction_inferencer import mix_once, reconstruct
 from mixmae_mm.datasets.sampled_images import choose_images
 from mixmae_mm.evaluation.labeled_images import extract
 from mixmae_mm.visualization import describe, draw_rows
@@ -109,7 +109,7 @@ def test_the_seed_alone_decides_what_is_drawn(model):
 
 
 @pytest.mark.parametrize('with_weights', [True, False])
-def test_the_log_goes_on_as_before(files, tmp_path, monkeypatch, with_weights):
+def test_the_log_continues_as_before(files, tmp_path, monkeypatch, with_weights):
     """A logger that is made becomes the current one, to which all that follows is written."""
     monkeypatch.setattr(MMLogger, '_instance_dict', OrderedDict())  # whatever other tests have made
     log = tmp_path / 'run.log'

@@ -1,4 +1,4 @@
-"""How images are read whole for a model, photos or files with bands, and how such are shown."""
+"""How images are read whole for a model, photos or multispectral files, and how they are displayed."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from PIL import Image
 
 from mixmae_mm.apis import FeatureExtractor
 from mixmae_mm.datasets import LoadImage, LoadMultispectral, LoadMultispectralRandomResizedCrop
-from mixmae_mm.datasets.read_images import Reading, fit, reading_for, reading_of
+from mixmae_mm.datasets.image_reader import Reading, fit, reading_for, reading_of
 from mixmae_mm.datasets.transforms.multispectral import whole_reader
 from mixmae_mm.models import MixMIMSwin
 from mixmae_mm.registry import TRANSFORMS
@@ -31,7 +31,7 @@ def test_photos_of_the_right_size_are_read_as_they_are_and_others_cropped_in_the
     assert (middle.float() - 200).abs().max() < 20  # bicubic edges
 
 
-def test_bands_are_scaled_and_cropped_as_photos_are():
+def test_channels_are_scaled_and_cropped_as_photos_are():
     ramp = np.add.outer(np.arange(40.0), 3 * np.arange(64.0))
     bands = np.stack([ramp, 10 * ramp, 300 - ramp, 0 * ramp + 7], 2).astype(np.uint16)
     assert np.array_equal(fit(bands, (40, 64)), bands)
@@ -44,14 +44,14 @@ def test_bands_are_scaled_and_cropped_as_photos_are():
 
 
 @pytest.mark.parametrize('size', [(20, 20), (30, 45), (64, 96)])
-def test_three_bands_are_fitted_to_a_gray_level_as_pillow_fits_a_photo(size):
+def test_three_channels_are_fitted_to_a_gray_level_as_pillow_fits_a_photo(size):
     noise = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
     smooth = np.asarray(Image.fromarray(noise).resize((60, 40)))
     ours, pillows = fit(smooth.astype(np.float32), size), fit(smooth, size).astype(np.float32)
     assert np.abs(ours.clip(0, 255) - pillows).mean() < 1.5
 
 
-def test_bands_are_read_as_the_training_reads_them():
+def test_channels_are_read_as_the_training_reads_them():
     settings = dict(scale=8, channels=6, bands=(4, 0), channels_first=True)
     for transform in (CROP | settings, LoadMultispectralRandomResizedCrop(**settings)):
         load = whole_reader([dict(type='mixmae_mm.SeedSample'), transform])
@@ -98,7 +98,7 @@ def test_a_reader_of_ones_own_stays_itself(monkeypatch):
     assert type(whole_reader([CropMine(scale=8)])) is LoadMultispectral  # never parts
 
 
-def test_hosts_are_not_imported_to_find_the_reader(monkeypatch):
+def test_downstream_libraries_are_not_imported_to_find_the_reader(monkeypatch):
     monkeypatch.setattr(TRANSFORMS, 'get', lambda name: pytest.fail(f'{name} was looked up'))
     assert whole_reader([dict(type='mmdet.PackDetInputs'), dict(type=dict), str]) is None
 
@@ -164,7 +164,7 @@ def bands(tmp_path):
     return tmp_path, pixels
 
 
-def test_features_of_bands(bands):
+def test_features_of_multispectral_images(bands):
     folder, pixels = bands
     encoder = MixMIMSwin(ARCH, img_size=32, patch_size=4, window_sizes=(4, 4), out_indices=(1,), in_channels=2).eval()
     mean, std = TWO.values()
@@ -177,13 +177,13 @@ def test_features_of_bands(bands):
     assert names == [str(folder / f'{number}.npy') for number in range(3)]
     for features in (found, extract(pixels), extract(list(pixels)), extract(pixels.astype(np.float64))):
         assert np.abs(features - expected).max() < 1e-5
-    with pytest.raises(ValueError, match='^5 bands, and not 6$'):
+    with pytest.raises(ValueError, match='^5 channels, and not 6$'):
         extract(pixels[..., :5])
     with pytest.raises(ValueError, match=r'an array of bool \(3, 32, 32, 6\) holds no images: give numbers, \(H, W,'):
         extract(pixels > 3)
 
 
-def test_bands_by_the_length_of_the_mean_alone(bands):
+def test_channels_by_the_length_of_the_mean_alone(bands):
     folder, pixels = bands
     encoder = MixMIMSwin(ARCH, img_size=32, patch_size=4, window_sizes=(4, 4), out_indices=(1,), in_channels=6).eval()
     extract = FeatureExtractor(encoder, image_size=32, mean=[2000.0] * 6, std=[900.0] * 6, device='cpu')
@@ -209,8 +209,8 @@ def test_arrays_are_laid_out_as_files(tmp_path, channels_first):
 
 
 @pytest.mark.parametrize(('kind', 'mean', 'std'), [(np.uint16, 200.0, 100.0), (np.float32, 50.0, 60.0)])
-def test_bands_whose_mean_and_std_look_like_photos_keep_their_values(tmp_path, kind, mean, std):
-    """They are told apart by how they are read."""
+def test_channels_whose_mean_and_std_look_like_photos_keep_their_values(tmp_path, kind, mean, std):
+    """They are distinguished by how they are read."""
     pixels = (np.random.default_rng(0).uniform(-1, 1, (32, 32, 3)) * 400 + 500).astype(kind)
     np.save(tmp_path / 'a.npy', pixels)
     encoder = MixMIMSwin(ARCH, img_size=32, patch_size=4, window_sizes=(4, 4), out_indices=(1,)).eval()
@@ -234,7 +234,7 @@ def column(*values):
     return torch.tensor(values).view(-1, 1, 1)
 
 
-def test_photos_are_shown_with_their_pixels():
+def test_photos_are_displayed_with_their_pixels():
     pixels = torch.arange(256.0).expand(3, 1, 256)
     mean, std = column(123.675, 116.28, 103.53), column(58.395, 57.12, 57.375)
     assert torch.equal(to_show((pixels - mean) / std, mean, std), pixels.to(torch.uint8))
@@ -264,7 +264,7 @@ def test_what_can_be_photos(mean, std, photos):
         assert dark.unique().tolist() == [0]
 
 
-def test_the_first_three_bands_have_colors():
+def test_the_first_three_channels_have_colors():
     images = torch.arange(7).view(7, 1, 1).expand(2, 7, 4, 4)
     assert first_three(images)[0, :, 0, 0].tolist() == [0, 1, 2]
     assert [first_three(images[:, :count]).shape[1] for count in (1, 2, 3)] == [1, 1, 3]

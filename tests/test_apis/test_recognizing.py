@@ -3,7 +3,7 @@ import torch
 from tiny_mixmae import build, tiny_mixedae, tiny_model
 
 from mixmae_mm.apis.homologous_maps import recognize
-from mixmae_mm.apis.reconstruction import reconstruct
+from mixmae_mm.apis.reconstruction_inferencer import reconstruct
 from mixmae_mm.mixing import NOBODY
 from mixmae_mm.structures import Recognition
 from mixmae_mm.utils.seed import seed_everything
@@ -55,7 +55,7 @@ def test_patches_of_nobody_neither_keep_nor_are_kept():
         assert found.kept[g][~nobody[g]].sum(1).tolist() == [4.0] * 8  # half of the 8 that are shown
 
 
-def test_models_that_choose_no_keys_have_nothing_to_tell():
+def test_models_that_choose_no_keys_return_nothing():
     images = torch.randint(0, 256, (4, 3, 32, 32)).float()
     assert recognize(build(tiny_model), images, 0) is None
     assert recognize(build(tiny_mixedae, num_sources=1, mask_ratio=0.5), images, 0) is None

@@ -9,10 +9,9 @@ from tiny_mixmae import tiny_mixedae, tiny_model, write_files
 
 from mixmae_mm.apis import ReconstructionInferencer
 from mixmae_mm.apis.model import build_pretrainer
-from mixmae_mm.apis.reconstruction import reconstruct
+from mixmae_mm.apis.reconstruction_inferencer import reconstruct
 from mixmae_mm.datasets import LoadImage
-from mixmae_mm.datasets.image_reader import ImageReader
-from mixmae_mm.datasets.read_images import Reading
+from mixmae_mm.datasets.image_reader import ImageReader, Reading
 from mixmae_mm.visualization import describe, draw_rows
 
 CELL = 8
@@ -52,7 +51,7 @@ def test_arrays_are_what_the_model_says(inferencer, files, five_images):
         (tiny_mixedae, dict(num_sources=1, mask_ratio=0.75), (5, 1)),
     ],
 )
-def test_errors_are_those_of_hidden_pixels(five_images, tmp_path, method, settings, shape):
+def test_errors_are_those_of_masked_pixels(five_images, tmp_path, method, settings, shape):
     paths, pixels = five_images
     result = ReconstructionInferencer(*write_files(tmp_path, method, **settings), device='cpu')(paths)
     assert result.errors.shape == shape
@@ -95,7 +94,7 @@ def test_batches_are_mixed_anew(files, five_images):
     assert np.array_equal(first, small(five_images[0][:2]).assignment[0])
 
 
-def test_the_sheet_is_drawn_and_saved(inferencer, files, five_images, tmp_path):
+def test_the_image_grid_is_drawn_and_saved(inferencer, files, five_images, tmp_path):
     paths, pixels = five_images
     expected = by_hand(files, pixels[:4], seed=1)
     sheet = draw_rows(expected, describe(inferencer.model, expected))
@@ -106,12 +105,12 @@ def test_the_sheet_is_drawn_and_saved(inferencer, files, five_images, tmp_path):
         inferencer.save(paths, tmp_path / 'sheet.txt')
 
 
-def test_what_cannot_be_reconstructed_is_told(inferencer, files, five_images, tmp_path):
+def test_what_cannot_be_reconstructed_is_reported(inferencer, files, five_images, tmp_path):
     with pytest.raises(ValueError, match=r'a mixture takes 2 image\(s\), and fewer that can be read were given'):
         inferencer(five_images[0][:1])
     config = Config.fromfile(files[0])
     config.model.data_preprocessor.pop('num_sources')
-    with pytest.raises(ValueError, match='is no pre-training config'):
+    with pytest.raises(ValueError, match='is not a pre-training config'):
         ReconstructionInferencer(config, files[1])
 
 

@@ -82,7 +82,7 @@ def test_another_model_is_refused(tmp_path):
     ('part', 'message'),
     [
         ('layers.3', r"holds 38% of the parameters, at least 95% are needed. Missing: \['layers.3.bl"),
-        ('absolute_pos_embed', r"97% of .*, but not all tables of positions. Missing: \['absolute_pos_embed'\]; found"),
+        ('absolute_pos_embed', r"97% of .*, but not all position embeddings. Missing: \['absolute_pos_embed'\]; found"),
     ],
 )
 def test_a_part_of_a_model_is_refused_and_nothing_loaded(tmp_path, part, message):

@@ -42,7 +42,7 @@ def test_files_with_several_encoders_need_a_prefix():
     assert find_layout(names, 'teacher.').prefix == 'teacher.'
 
 
-def test_a_wrong_prefix_is_told_the_right_one():
+def test_a_wrong_prefix_is_answered_by_the_right_one():
     with pytest.raises(ValueError, match="there is no encoder behind 'encoder.'; there is one behind ''"):
         find_layout([ANCHOR], 'encoder.')
     assert find_layout([f'module.backbone.{ANCHOR}'], 'module.').prefix == 'module.backbone.'
@@ -127,7 +127,7 @@ def test_deit(tmp_path, distilled):
     without = file['pos_embed'][:, [0, *range(2, 18)]] if distilled else file['pos_embed']
     assert torch.equal(encoder.pos_embed, without)
     if distilled:
-        assert report.skipped['dist_token'] == 'a distillation token, with its row of the position table'
+        assert report.skipped['dist_token'] == 'a distillation token, with its row of the position embedding'
         assert report.skipped['head_dist.weight'] == 'head'
 
 
@@ -149,7 +149,7 @@ def test_blocks_that_hold_more_are_refused(tmp_path):
     assert equal(before, encoder.state_dict())
 
 
-def test_host_files_load_and_say_what_stayed_behind(tmp_path):
+def test_downstream_files_load_and_say_what_stayed_behind(tmp_path):
     encoder = build_encoder(MICRO['config'], out_indices=(0, 1, 2, 3))
     file = {f'backbone.{name}': torch.randn_like(x.float()) for name, x in encoder.state_dict().items()}
     file = {name: x for name, x in file.items() if 'index' not in name} | {'rpn_head.rpn_conv.weight': torch.zeros(1)}
@@ -172,7 +172,7 @@ def test_the_report_names_what_was_resized(tmp_path):
     assert 'decoder_blocks.*.attn.qkv.weight: decoder' in text
 
 
-def test_the_report_tells_new_norms_from_missing_ones(tmp_path):
+def test_the_report_distinguishes_new_norms_from_missing_ones(tmp_path):
     report = load_backbone(MODELS.build(vit(final='mean')), saved(tmp_path, dict(model=random_mae())))
     assert report.missing == []
     assert report.fresh == ['fc_norm.bias', 'fc_norm.weight']

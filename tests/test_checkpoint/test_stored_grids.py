@@ -126,7 +126,7 @@ def test_the_first_step_of_a_training_changes_nothing(tmp_path):
 @pytest.mark.parametrize('build', [vit, swin])
 def test_a_table_of_as_many_entries_is_resized_and_it_is_said(tmp_path, build, grid, new):
     encoder, loaded, name = trained(build(grid)), build(new), TABLES[build]
-    if (grid, new) == ((12, 12), (8, 18)):  # a square's sides are not stored: those of a fixed table it tells
+    if (grid, new) == ((12, 12), (8, 18)):  # a square's sides are not stored: those of a fixed embedding are known
         table = sin_cos_table(grid, 8)
         getattr(encoder, name).data = torch.cat([torch.zeros(1, build is vit, 8), table], dim=1)
     report = load_backbone(loaded, str(save_encoder(encoder, tmp_path / 'encoder.safetensors')))
@@ -212,7 +212,7 @@ def test_files_of_before_that_say_no_sides_resume_as_they_are():
 
 
 @pytest.mark.parametrize('dims', [8, 64])
-def test_sin_cos_tables_tell_every_grid_themselves(dims):
+def test_sin_cos_embeddings_determine_their_grid(dims):
     for grid in GRIDS[:: 3 if dims == 8 else 17]:
         table = sin_cos_table(grid, dims)
         assert told_grid(table) == grid

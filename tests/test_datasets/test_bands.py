@@ -93,14 +93,14 @@ def with_pixel(value, dtype='float32'):
     ('content', 'settings', 'message'),
     [
         (b'no bands', {}, 'neither a TIFF nor an .npy file, whatever its name says'),
-        (array(bands('uint8')), dict(channels=4), '5 bands, and not 4'),
+        (array(bands('uint8')), dict(channels=4), '5 channels, and not 4'),
         (array(bands('uint8')), dict(bands=[5]), 'out of bounds'),
         (array(with_pixel(np.nan)), {}, 'some pixels are not finite numbers'),
         (array(with_pixel(-np.inf)), {}, 'some pixels are not finite numbers'),
         (array(with_pixel(1e300, 'float64')), {}, 'some pixels are not finite numbers'),
-        (array(bands('uint8')[None]), {}, r'an array \(1, 9, 12, 5\) is no image'),
-        (array(bands('uint8')[:0]), {}, r'an array \(0, 12, 5\) is no image'),
-        (array(bands('complex64')), {}, 'pixels of type complex64 are no image'),
+        (array(bands('uint8')[None]), {}, r'an array \(1, 9, 12, 5\) is not an image'),
+        (array(bands('uint8')[:0]), {}, r'an array \(0, 12, 5\) is not an image'),
+        (array(bands('complex64')), {}, 'pixels of type complex64 are not an image'),
         (array(np.array([[{}]]), allow_pickle=True), {}, 'allow_pickle=False'),
         (array(bands('uint8'))[:200], {}, 'cannot reshape|reshape array|expected'),
         (b'II*\0', {}, 'TIFF|header|unpack'),
@@ -113,8 +113,8 @@ def test_what_is_no_image(content, settings, message):
         load(content, **settings)
 
 
-def test_pages_that_are_no_bands():
-    with pytest.raises(CorruptImageError, match=r'holds TCYX \(2, 3, 9, 12\), not rows, columns and bands'):
+def test_pages_that_are_not_channels():
+    with pytest.raises(CorruptImageError, match=r'holds TCYX \(2, 3, 9, 12\), not rows, columns and channels'):
         load(tiff(bands('uint8', (2, 3, 9, 12)), photometric='minisblack', metadata=dict(axes='TCYX')))
 
 
@@ -125,7 +125,7 @@ def test_a_band_that_is_not_taken_may_hold_anything():
 def test_a_missing_library_is_no_broken_image(monkeypatch):
     content = tiff(bands('uint8', (9, 12)))
     monkeypatch.setitem(__import__('sys').modules, 'tifffile', None)
-    with pytest.raises(ImportError, match='reading bands from TIFF files needs tifffile: pip install tifffile'):
+    with pytest.raises(ImportError, match='reading multispectral TIFF files needs tifffile: pip install tifffile'):
         load(content)
 
 
@@ -149,7 +149,7 @@ def test_a_fourth_band_is_data_and_no_alpha():
     assert np.array_equal(load(tiff(pixels, **settings)), pixels)
 
 
-def test_bands_that_are_no_list_of_numbers():
+def test_bands_that_are_not_a_list_of_numbers():
     with pytest.raises(ValueError, match='^bands must be a list of 1 or more entries, got 2$'):
         LoadMultispectral(bands=2)
     with pytest.raises(ValueError, match=r'^bands\[1\] must be a whole number, 0 or more, got -1$'):

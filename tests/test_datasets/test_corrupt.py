@@ -117,7 +117,7 @@ def test_the_time_for_a_list_grows_with_its_length_alone(tmp_path, number):
     assert Counted.steps <= number
 
 
-def test_a_list_goes_on_where_a_killed_process_stopped(tmp_path):
+def test_a_list_continues_where_a_killed_process_stopped(tmp_path):
     (tmp_path / 'list').write_text('/root/a\twhy\n/root/b\twh')
     resumed = CorruptImageList(str(tmp_path / 'list'))
     resumed.add('/root/a', 'again')
@@ -161,7 +161,7 @@ def test_one_more_stops_the_run(folder, tmp_path):
         f'11 of 13 images of {root!r} (84.6%) cannot be read, more than the 10.0% that max_corrupt allows; all '
         f'are listed in {tmp_path}/list.txt, the first of them:',
         *(f'  {root}/{number:03}.png: {REASON}' for number in range(3)),
-        'Fix or remove them, remove the list and go on with --resume; or set max_corrupt of the dataset higher',
+        'Fix or remove them, remove the list and train on with --resume; or set max_corrupt of the dataset higher',
     ]
 
 
@@ -261,7 +261,7 @@ def test_the_hook_lists_in_the_work_folder(runner, tmp_path):
     assert runner.warnings == [f'3 corrupt images skipped; all are listed in {tmp_path}/corrupt.txt']
 
 
-def test_the_hook_goes_on_with_the_list_of_a_resumed_run(runner, tmp_path):
+def test_the_hook_continues_the_list_of_a_resumed_run(runner, tmp_path):
     (tmp_path / 'corrupt.txt').write_text(f'{line(runner.inner[0].data_root, 0)}\n')
     runner.iter = 7
     hook = CorruptImagesHook()

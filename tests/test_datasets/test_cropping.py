@@ -106,7 +106,7 @@ def test_a_reduced_part_is_the_one_that_was_drawn(tmp_path, monkeypatch):
     assert np.abs(part[1:-1, 8, 0] - (101 + 130 * centers[1:-1])).mean() < 3
 
 
-def test_a_file_that_is_cut_off_is_told(tmp_path):
+def test_a_truncated_file_is_reported(tmp_path):
     content = io.BytesIO()
     smooth(64, 64).save(content, 'jpeg', quality=95)
     (tmp_path / 'a.jpg').write_bytes(content.getvalue()[: len(content.getvalue()) // 2])

@@ -120,7 +120,7 @@ def test_none_reads_any_number_of_pixels(monkeypatch):
 
 
 @pytest.mark.parametrize('wrong', [0, -1, 2.5, '10', True])
-def test_a_limit_that_is_none_is_refused(wrong):
+def test_an_invalid_limit_is_refused(wrong):
     with pytest.raises(ValueError, match='max_pixels must be a whole number, 1 or more'):
         LoadImage(max_pixels=wrong)
 

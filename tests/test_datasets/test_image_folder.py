@@ -41,7 +41,7 @@ def test_all_images_at_any_depth_in_one_order(image_folder):
     assert names(ImageFolder(image_folder)) == ORDER
 
 
-def test_hidden_files_and_other_endings_are_left_out(image_folder):
+def test_hidden_files_and_other_extensions_are_left_out(image_folder):
     for name in ('._b.jpg', '.cache/a.jpg', 'labels.csv', 'README'):
         Path(image_folder, name).parent.mkdir(exist_ok=True)
         Path(image_folder, name).write_bytes(b'')

@@ -261,7 +261,7 @@ def test_a_folder_in_the_place_of_the_file_is_no_error(root, cache, log):
     assert os.listdir(cache) == [os.path.basename(cache_file(root, cache))]
 
 
-def test_a_cache_folder_that_cannot_be_is_told_once(root, tmp_path, log):
+def test_a_cache_folder_that_cannot_be_is_logged_once(root, tmp_path, log):
     touch(tmp_path / 'file')
     for folder in (root, root, f'{root}/c'):
         assert paths(list_images(folder, str(tmp_path / 'file/cache'))) == plainly(folder, [])

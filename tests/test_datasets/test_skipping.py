@@ -70,7 +70,7 @@ def test_in_training_another_is_drawn():
     assert all('left_out' not in one['data_samples'] for one in drawn)
 
 
-def test_what_a_transform_raises_that_does_not_load_goes_on():
+def test_what_a_transform_raises_that_does_not_load_is_raised():
     dataset = Texts(['1', '0'])
     skip_corrupt(dataset, evaluating=False, num_classes=None)
     with pytest.raises(ZeroDivisionError):

@@ -163,7 +163,7 @@ def test_a_broken_image_is_replaced_and_named(files, elsewhere, monkeypatch, kin
 
 
 @pytest.mark.parametrize('method', [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_a_damaged_archive_is_told_from_its_images(elsewhere, files, method):
+def test_a_damaged_archive_is_distinguished_from_its_images(elsewhere, files, method):
     path = write_zip(elsewhere / 'a.zip', {'a.png': files['a.PNG']}, method)
     listing = archives.list_archives(path)
     _, start, stored, size, crc = listing[0]['place']
@@ -222,8 +222,8 @@ def encrypted(path, files):
 @pytest.mark.parametrize(
     ('name', 'make', 'message'),
     [
-        ('a.zip', lambda path, files: path.write_bytes(b'no zip'), r'a\.zip cannot be read \(.*\): it is no zip file'),
-        ('a.tar', lambda path, files: path.write_bytes(b'no tar' * 200), r'a\.tar cannot be read .*: it is no tar fi'),
+        ('a.zip', lambda path, files: path.write_bytes(b'no zip'), r'a\.zip cannot be read \(.*\): it is not a zip'),
+        ('a.tar', lambda path, files: path.write_bytes(b'no tar' * 200), r'a\.tar cannot be read .*: it is not a tar'),
         ('a.tar', cut, r'a\.tar cannot be read \(unexpected end of data\).* is cut off'),
         ('a.zip', lambda path, files: write_zip(path, files, zipfile.ZIP_BZIP2), r'zip is compressed by method 12: '),
         ('a.zip', encrypted, r'a\.zip is encrypted: make it anew without, as by `zip -0 -r`$'),
@@ -243,7 +243,7 @@ def test_a_database_without_endings_holds_images_only(elsewhere, files):
     assert [Path(image['img_path']).name for image in (stored[0], stored[1])] == ['c', 'ä']
 
 
-def test_databases_that_are_none(elsewhere):
+def test_invalid_databases(elsewhere):
     with pytest.raises(ValueError, match='is empty$'):
         ImageLMDB(write_lmdb(elsewhere / 'db', {}))
     (elsewhere / 'file').write_text('text')

@@ -1,4 +1,4 @@
-"""Runs that share weights and optimizer out among processes end like those that do not, and go on from each other."""
+"""Sharded runs end like those that are not, and resume from each other."""
 
 import copy
 import faulthandler
@@ -46,7 +46,7 @@ def write_config(folder, strategy=None, more=''):
 
 
 def train(folder, strategy=None, name=None, resume=None, more='', **environment):
-    """Train in two processes; the work_dir. `resume` is a checkpoint, copied into it, to go on from."""
+    """Train in two processes; the work_dir. `resume` is a checkpoint, copied into it, to resume from."""
     work_dir = folder / (name or strategy or 'copies')
     work_dir.mkdir()
     options = []
@@ -113,8 +113,8 @@ def test_both_end_alike_and_did_train(copies, sharded):
     assert max((first[name] - value).abs().max() for name, value in last['state_dict'].items()) > 1e-4
 
 
-def test_the_first_process_watches_whole_models_alone(copies, sharded):
-    """That it did changed nothing: the run that nobody could watch ends alike."""
+def test_the_first_process_monitors_unsharded_models_alone(copies, sharded):
+    """That it did changed nothing: the run that could not be monitored ends alike."""
     (log,), (other,) = ([path.read_text() for path in sorted(run.glob('*/*.log'))] for run in (copies, sharded))
     for name in ('ReconstructionHook', 'OnlineEvaluationHook'):
         assert log.count(f'{name}: 3 round(s) took') == 1
@@ -135,15 +135,15 @@ def test_all_skip_a_bad_step_and_the_process_at_fault_is_named(folder):
     assert load(run / 'nonfinite/iter_2/weights.pth')['state_dict'].keys() == after[1].keys()
 
 
-def test_a_sharded_run_goes_on_from_a_whole_one(folder, copies):
+def test_a_sharded_run_resumes_from_an_unsharded_one(folder, copies):
     check_same(load(train(folder, 'fsdp', 'to_sharded', copies / MIDDLE) / LAST), load(copies / LAST))
 
 
-def test_a_whole_run_goes_on_from_a_sharded_one(folder, copies, sharded):
+def test_a_unsharded_run_resumes_from_a_sharded_one(folder, copies, sharded):
     check_same(load(train(folder, None, 'to_whole', sharded / MIDDLE) / LAST), load(copies / LAST))
 
 
-def test_one_process_goes_on_from_a_sharded_run(folder, sharded):
+def test_one_process_resumes_from_a_sharded_run(folder, sharded):
     work_dir = folder / 'alone'
     out, _ = finish(tool('train.py', write_config(folder), '--work-dir', work_dir, '--resume', sharded / MIDDLE))
     steps = [state['step'] for state in in_order(load(work_dir / LAST)['optimizer'])]

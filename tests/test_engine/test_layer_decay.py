@@ -1,4 +1,4 @@
-"""Layer-wise decay: the official scales and weight decays, for every host."""
+"""Layer-wise decay: the official scales and weight decays, for every downstream library."""
 
 import json
 
@@ -13,7 +13,7 @@ from mixmae_mm.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 
 
 class Host(nn.Module):
-    """A model around an encoder, as the hosts build them."""
+    """A model around an encoder, as downstream libraries build them."""
 
     def __init__(self, backbone, classes=10):
         super().__init__()
@@ -113,7 +113,7 @@ def test_every_parameter_of_the_official_base(base):
         assert (scale, decay) == pytest.approx((official[name]['lr_scale'], official[name]['weight_decay'])), name
 
 
-def test_a_backbone_that_does_not_tell_its_depths_is_refused():
+def test_a_backbone_that_does_not_give_its_depths_is_refused():
     model = Host(nn.Linear(8, 8))
     with pytest.raises(ValueError, match=r'decay_rate 0.7 needs a backbone with get_layer_depth.* Linear has not'):
         build_optimizer(model, decay_rate=0.7)

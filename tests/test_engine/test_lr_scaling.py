@@ -209,7 +209,7 @@ def test_two_numbers_of_accumulated_iterations_are_refused(tmp_path, environment
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
-def test_for_the_job_that_its_name_tells_a_config_has_the_rate_already(path, environment):
+def test_for_the_job_that_its_name_gives_a_config_has_the_rate_already(path, environment):
     processes = re.search(r'_(\d+)xb\d+', path.name)[1]
     environment.setenv('WORLD_SIZE', processes)
     config = read(path)

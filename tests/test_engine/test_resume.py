@@ -10,7 +10,7 @@ EPOCHS, ITERATIONS = True, False
 
 
 def train(folder, interrupt_after=None, loader=None, **settings):
-    """Train, with an interruption and a second start if told so; the last checkpoint."""
+    """Train, with an interruption and a second start if asked for; the last checkpoint."""
     config = toy_config(folder, **settings)
     config.train_dataloader.update(loader or {})
     run_until(config, interrupt_after)

@@ -35,7 +35,7 @@ def test_a_strategy_without_a_launcher_is_refused(strategy):
         fit(strategy, 'none')
 
 
-def test_deepspeed_is_told_what_the_wrapper_asks_for():
+def test_deepspeed_gets_what_the_wrapper_asks_for():
     constructor = dict(constructor='mixmae_mm.LayerDecayOptimWrapperConstructor', paramwise_cfg=dict(decay_rate=0.7))
     config = fit(wrapper=dict(AMP, **constructor, clip_grad=dict(max_norm=5.0), accumulative_counts=4))
     assert config.optim_wrapper.to_dict() == dict(
@@ -53,7 +53,7 @@ def test_deepspeed_in_single_precision(scope):
 
 
 @pytest.mark.parametrize('as_file', [False, True])
-def test_what_deepspeed_was_told_already_stays(tmp_path, as_file):
+def test_what_deepspeed_was_given_already_stays(tmp_path, as_file):
     told = dict(gradient_accumulation_steps=4, steps=7)
     if as_file:
         (tmp_path / 'ds.json').write_text(json.dumps(told))
@@ -106,11 +106,11 @@ def test_blocks_are_gathered_alone():
 
 
 def test_a_folder_is_a_checkpoint_of_deepspeed_only(tmp_path):
-    with pytest.raises(ValueError, match=r'is no checkpoint of DeepSpeed, which is a folder'):
+    with pytest.raises(ValueError, match=r'is not a checkpoint of DeepSpeed, which is a folder'):
         check_checkpoint(str(tmp_path), in_folder=True)
     torch.save({}, tmp_path / 'mp_rank_00_model_states.pt')
     check_checkpoint(str(tmp_path), in_folder=True)
-    with pytest.raises(ValueError, match=r"is a folder: DeepSpeed's checkpoints go on with its strategy only"):
+    with pytest.raises(ValueError, match=r"is a folder: DeepSpeed's checkpoints are resumed with its strategy only"):
         check_checkpoint(str(tmp_path))
 
 

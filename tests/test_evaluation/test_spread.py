@@ -20,14 +20,14 @@ def test_rank_of_one_direction_is_one_and_of_all_alike_their_number():
     assert 14 < rank_me(torch.randn(5000, 16)) < 16
 
 
-def test_rank_and_spread_do_not_depend_on_the_scale_and_rank_not_on_a_rotation():
+def test_rank_and_standard_deviation_do_not_depend_on_the_scale_and_rank_not_on_a_rotation():
     features = torch.randn(40, 6) * torch.tensor([5.0, 3, 1, 1, 0.1, 0.01])
     turn = torch.linalg.qr(torch.randn(6, 6))[0]
     assert rank_me(features @ turn * 1000) == pytest.approx(rank_me(features), rel=1e-4)
     assert feature_std(features * 1000) == pytest.approx(feature_std(features), rel=1e-5)
 
 
-def test_spread_and_cosine_by_loops():
+def test_standard_deviation_and_cosine_by_loops():
     features = torch.randn(12, 5) + 0.5
     directions = [[x / math.sqrt(sum(y * y for y in row)) for x in row] for row in features.tolist()]
     spreads = []

@@ -5,7 +5,7 @@ from PIL import Image
 from tiny_mixmae import tiny_mixedae, write_files
 from tool_loading import load_tool
 
-from mixmae_mm.apis.attended import Attended
+from mixmae_mm.apis.attention_maps import Attended
 from mixmae_mm.visualization.image_grid import GAP
 
 tool = load_tool('visualization/attention_maps.py')

@@ -109,7 +109,7 @@ def test_files_with_bands_are_read_as_the_config_does(tmp_path, capsys, options)
     command = config(tmp_path, tmp_path / 'bands', 'ImageFolder', crop, settings, ['.npy'])
     status, problems, text = check(capsys, *command, *options)
     assert (status, cells(text)) == (1, [['train', '3']])
-    where = f'{tmp_path}/bands/2.npy: ValueError: 4 bands, and not 5'
+    where = f'{tmp_path}/bands/2.npy: ValueError: 4 channels, and not 5'
     assert problems == [f'error: train: files that cannot be read as images: 1 ({where})']
 
 

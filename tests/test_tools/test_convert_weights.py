@@ -209,7 +209,7 @@ def test_wrong_files_are_refused_and_nothing_written(tmp_path):
     assert refused(tmp_path, random_mae(), '--prefix', 'x.').endswith(
         "there is no encoder behind 'x.'; there is one behind ''"
     )
-    assert refused(tmp_path, dict(epoch=1)).endswith("in.pth holds no weights, only ['epoch']: it is no checkpoint")
+    assert refused(tmp_path, dict(epoch=1)).endswith("in.pth holds no weights, only ['epoch']: it is not a checkpoint")
 
 
 def test_out_is_checked_first(tmp_path):

@@ -117,7 +117,7 @@ def test_wrong_files_are_refused_and_nothing_written(tmp_path):
             behind('a.', MAE) | behind('b.', MAE),
             "in.pth: there are 2 encoders, behind 'a.', 'b.': name one by `prefix`",
         ),
-        ([1], 'in.pth holds a list, not weights by name: it is no checkpoint'),
+        ([1], 'in.pth holds a list, not weights by name: it is not a checkpoint'),
     ]:
         with pytest.raises(SystemExit) as stopped:
             exported(tmp_path, content, out='new/out.pth')

@@ -108,7 +108,7 @@ def test_what_is_wrong_is_told_before_anything_is_written(files, tmp_path, capsy
     (tmp_path / 'there.onnx').write_bytes(b'precious')
     for arguments, message in (
         (['there.onnx', '--config', config], 'there.onnx is there already'),
-        (['x.safetensors'], 'checkpoint.pth is no .safetensors file, so it cannot describe its encoder'),
+        (['x.safetensors'], 'checkpoint.pth is not a .safetensors file, so it cannot describe its encoder'),
         (['x.pt2', '--config', config, '--size', '0', '32'], r'a size is a whole number, .* got \[0, 32\]'),
     ):
         with pytest.raises(SystemExit, match=message):

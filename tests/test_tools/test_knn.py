@@ -13,8 +13,7 @@ from tool_loading import load_tool
 from mixmae_mm.apis import FeatureExtractor
 from mixmae_mm.apis.model import build_encoder
 from mixmae_mm.datasets import ImageFolder
-from mixmae_mm.datasets.image_reader import ImageReader
-from mixmae_mm.datasets.read_images import normalization
+from mixmae_mm.datasets.image_reader import ImageReader, normalization
 from mixmae_mm.evaluation import knn_accuracy, label_by_folder, probe_accuracy, read_labeled
 
 knn = load_tool('analysis_tools/knn.py')

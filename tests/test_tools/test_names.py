@@ -16,7 +16,7 @@ from torch import nn
 from mixmae_mm.apis import FeatureExtractor
 from mixmae_mm.apis.saved import read_saved
 from mixmae_mm.datasets import ImageFolder, LoadImage
-from mixmae_mm.utils.names import expand, print_any_name, shown
+from mixmae_mm.utils.names import expand, print_any_name, printable
 from mixmae_mm.visualization.pages import Figure, page_of
 
 NAMES = [
@@ -75,7 +75,7 @@ def test_each_corrupt_file_is_one_line_of_list_and_log(folder, tmp_path, capfd):
     assert sorted(paths) == sorted(os.fsencode(os.path.join(folder, name)) for name in NAMES)
     told = [line for line in log.read_text('utf-8').splitlines() if 'skipped' in line]
     assert len(told) == len(NAMES)
-    assert all(any(shown(name) in line for line in told) for name in NAMES)
+    assert all(any(printable(name) in line for line in told) for name in NAMES)
     assert 'Logging error' not in capfd.readouterr().err
 
 
@@ -105,7 +105,7 @@ def test_json_holds_names_as_they_are_shown(folder, capsys):
 
 
 def test_pages_are_whole_with_any_name():
-    figures = [Figure(np.zeros((2, 2, 3), np.uint8), '1', shown(name)) for name in NAMES]
+    figures = [Figure(np.zeros((2, 2, 3), np.uint8), '1', printable(name)) for name in NAMES]
     page = page_of('t', 'c', [figures]).encode()
     assert b'&lt;b&gt;&amp;.png' in page
     assert rb'\xff\xfe.png' in page
@@ -113,9 +113,9 @@ def test_pages_are_whole_with_any_name():
 
 
 def test_a_name_that_can_be_printed_is_shown_as_it_is():
-    assert shown('é ü 漢 %s [x].png') == 'é ü 漢 %s [x].png'
-    assert shown(os.fsdecode(b'a\n\t\x1b\x7f\xff.png')) == r'a\n\t\x1b\x7f\xff.png'
-    assert shown('\u2028') == r'\u2028'
+    assert printable('é ü 漢 %s [x].png') == 'é ü 漢 %s [x].png'
+    assert printable(os.fsdecode(b'a\n\t\x1b\x7f\xff.png')) == r'a\n\t\x1b\x7f\xff.png'
+    assert printable('\u2028') == r'\u2028'
 
 
 def test_a_tilde_is_the_home_folder_unless_it_is_a_name(tmp_path, monkeypatch):

@@ -171,7 +171,7 @@ def test_a_file_that_reads_back_differently_is_not_kept(tmp_path, monkeypatch):
     ('content', 'out', 'message'),
     [
         (WEIGHTS, 'out/name.safetensors', 'out/name.safetensors should end in .pth'),
-        (dict(epoch=3), 'out/name.pth', "in.pth holds no weights, only ['epoch']: it is no checkpoint"),
+        (dict(epoch=3), 'out/name.pth', "in.pth holds no weights, only ['epoch']: it is not a checkpoint"),
     ],
 )
 def test_wrong_names_and_files_are_refused(tmp_path, content, out, message):

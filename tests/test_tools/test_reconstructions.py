@@ -52,7 +52,7 @@ def test_checkpoint_of_another_model_is_refused(five_images, tmp_path):
         tool.main([config, checkpoint, '--cfg-options', 'model.neck.depth=2'])
     with pytest.raises(SystemExit, match='there is no checkpoint .*missing.pth'):
         tool.main([config, str(tmp_path / 'missing.pth')])
-    with pytest.raises(SystemExit, match='config.py is no pre-training config'):
+    with pytest.raises(SystemExit, match='config.py is not a pre-training config'):
         tool.main([config, checkpoint, '--cfg-options', 'model.data_preprocessor._delete_=True'])
 
 
@@ -86,5 +86,5 @@ def test_other_numbers_of_images_in_a_mixture(five_images, tmp_path, capsys):
     files = ['--images', *five_images[0][:4], '--out', str(tmp_path / 'out.png')]
     tool.main([config, checkpoint, *files, '--num-sources', '4'])
     assert 'out.png: 1 mixture(s) of 4 images each' in capsys.readouterr().out
-    with pytest.raises(SystemExit, match='error: a hidden ratio of 1.5: give a share above 0 and below 1'):
+    with pytest.raises(SystemExit, match='error: a masking ratio of 1.5: give a share above 0 and below 1'):
         tool.main([config, checkpoint, *files, '--mask-ratio', '1.5'])

@@ -7,7 +7,7 @@ import pytest
 from forked import Program
 from micro_training import finish
 
-from mixmae_mm.utils.atomic_write import write_whole
+from mixmae_mm.utils.atomic_write import atomic_write
 
 
 @pytest.mark.parametrize('before', [None, b'old'])
@@ -15,7 +15,7 @@ def test_a_file_appears_when_it_is_whole(tmp_path, before):
     path = tmp_path / 'file'
     if before:
         path.write_bytes(before)
-    with write_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(b'new, first half')
         file.flush()
         assert (path.read_bytes() if path.exists() else None) == before
@@ -30,7 +30,7 @@ def test_what_was_there_stays_when_writing_fails(tmp_path, error):
     path.write_bytes(b'old')
 
     def fail():
-        with write_whole(path) as file:
+        with atomic_write(path) as file:
             file.write(b'new')
             raise error
 
@@ -79,7 +79,7 @@ def test_the_order_is_content_then_name(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, 'fsync', fsync)
     monkeypatch.setattr(os, 'replace', replace)
-    with write_whole(tmp_path / 'file') as file:
+    with atomic_write(tmp_path / 'file') as file:
         file.write(b'content')
     unfinished = 'file.unfinished'
     assert calls == [('fsync', unfinished), ('replace', unfinished, 'file'), ('fsync', tmp_path.name)]

@@ -156,7 +156,7 @@ def test_safetensors_headers_of_any_content(read, header):
 
 @pytest.mark.parametrize('name', ['file.pth', 'legacy.pth'])
 def test_the_check_before_a_run_takes_nothing_else(tmp_path, name):
-    """It says nothing else than that it is no checkpoint."""
+    """It says nothing else than that it is not a checkpoint."""
     path, content = tmp_path / name, FILES[name]
     for length in range(0, len(content), 29):
         path.write_bytes(content[:length])

@@ -246,7 +246,7 @@ def test_a_cache_of_yapf_that_is_being_written_is_waited_for(monkeypatch):
     assert answers == [None]
 
 
-def test_a_cache_of_yapf_that_stays_cut_off_is_told_of(monkeypatch):
+def test_a_cache_of_yapf_that_stays_cut_off_is_reported(monkeypatch):
     calls = []
 
     def import_module(name):
@@ -264,7 +264,7 @@ def test_a_cache_of_yapf_that_stays_cut_off_is_told_of(monkeypatch):
     assert 'the cache of yapf is cut off (Ran out of input)' in finding.what
 
 
-def test_whatever_else_fails_is_told_of_with_its_remedy(monkeypatch):
+def test_whatever_else_fails_is_reported_with_its_remedy(monkeypatch):
     error = ImportError('checkpoints cannot be read safely: pip install "torch>=2.6"')
     monkeypatch.setattr(compat, 'FAILED', dict(allow_checkpoint_types=error))
     (finding,) = known_issues.find_unfixed()
@@ -272,7 +272,7 @@ def test_whatever_else_fails_is_told_of_with_its_remedy(monkeypatch):
     assert finding.fix == 'python -m pip install "torch>=2.6"'
 
 
-def test_a_formatter_that_is_missing_is_told_of_with_its_remedy(monkeypatch):
+def test_a_formatter_that_is_missing_is_reported_with_its_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, 'yapf', None)  # what makes an import fail
     monkeypatch.setattr(compat, 'FAILED', {})
     monkeypatch.setattr(compat, 'guard_loading', lambda: None)
@@ -299,7 +299,7 @@ def test_import_waits_for_no_lock_and_needs_no_temporary_folder(tmp_path):
         ({'OMP_WAIT_POLICY': 'ACTIVE'}, 'ACTIVE None'),
     ],
 )
-def test_waiting_threads_spin_for_a_while_unless_told_otherwise(monkeypatch, given, expected):
+def test_waiting_threads_spin_for_a_while_unless_set_otherwise(monkeypatch, given, expected):
     for name in ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT'):
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():

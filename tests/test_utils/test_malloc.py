@@ -1,4 +1,4 @@
-"""What is freed is kept: the C library is told so, and takes it."""
+"""What is freed is kept: the C library is set so, and takes it."""
 
 import os
 import platform
@@ -23,7 +23,7 @@ def unset(monkeypatch):
 @GLIBC
 @pytest.mark.usefixtures('unset')
 def test_glibc_takes_both_settings():
-    """In a process of its own, which they would go on to change."""
+    """In a process of its own, which they would change."""
     done = subprocess.run([sys.executable, '-c', KEEP], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ['True']
 

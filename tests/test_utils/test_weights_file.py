@@ -90,13 +90,13 @@ BROKEN = {
 def test_other_files_are_refused_at_once(tmp_path, kind):
     path = tmp_path / 'file.pth'
     BROKEN[kind](path)
-    with pytest.raises(ValueError, match=r'file.pth cannot be read as weights without running code: .*It is no check'):
+    with pytest.raises(ValueError, match=r'file.pth cannot be read as weights without running code: .*It is not a ch'):
         read_file(str(path))
 
 
 def test_what_a_file_asks_for_is_named(tmp_path):
     torch.save(dict(model=Attack()), tmp_path / 'file.pth')
-    with pytest.raises(ValueError, match=r'without running code: it asks for exec\. It is no checkpoint'):
+    with pytest.raises(ValueError, match=r'without running code: it asks for exec\. It is not a checkpoint'):
         read_file(str(tmp_path / 'file.pth'))
 
 

@@ -45,7 +45,7 @@ def test_queries_are_of_their_sources_drawn_by_seed_and_missing_where_there_is_n
     assert not torch.equal(queries, homologous_grid.choose_queries(assignment, 3, seed=1))
 
 
-def test_a_sheet_holds_a_framed_panel_a_source_with_the_query_marked():
+def test_an_image_grid_holds_a_framed_panel_a_source_with_the_query_marked():
     sheet = np.asarray(homologous_grid.draw_homologous(two_by_two(ALL), 2, seed=0)).astype(int)
     for source in range(2):
         x, y = image_grid.panel_place(0, 2 + source, (128, 128))
@@ -58,7 +58,7 @@ def test_a_sheet_holds_a_framed_panel_a_source_with_the_query_marked():
     assert sheet.shape[1] == 4 * 138 + 10
 
 
-def test_the_caption_tells_block_precision_and_chance():
+def test_the_caption_gives_block_precision_and_chance():
     said = homologous_grid.describe_recognition(two_by_two([[1.0, 0.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0]] * 2))
     # patches 0 to 3 are of sources 0 1 1 0: of the keys of query 0 all are right, of 1 half, of 2 none, of 3 half
     assert said.startswith('Block 11, mean of 2 heads: the keys that a query (framed) keeps')

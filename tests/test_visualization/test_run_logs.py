@@ -16,7 +16,7 @@ def write_start(work_dir, timestamp, lines):
     file.write_text(''.join(line if isinstance(line, str) else json.dumps(line) + '\n' for line in lines))
 
 
-def test_resumed_run_goes_on_from_where_the_later_start_takes_over():
+def test_resumed_run_counts_from_where_the_later_start_takes_over():
     first = [record(10, 5), record(20, 4), record(30, 3)]
     second = [record(25, 2), record(35, 1)]
     joined = run_logs.join_starts([first, [], second])
@@ -56,7 +56,7 @@ def test_chance_is_read_from_the_config_of_the_last_start(tmp_path, mixing, chan
     assert run_logs.read_chance(tmp_path) == chance
 
 
-def test_folders_of_one_name_are_told_apart(tmp_path):
+def test_folders_of_one_name_are_distinguished(tmp_path):
     folders = [tmp_path / 'a/run', tmp_path / 'b/run', tmp_path / 'c/other']
     assert list(run_logs.name_runs(folders)) == [str(folders[0]), str(folders[1]), 'other']
 
@@ -65,7 +65,7 @@ def found(step, after, **metrics):
     return dict(step=step, after=after, **metrics)
 
 
-def test_what_was_found_after_the_point_where_a_later_start_goes_on_is_dropped():
+def test_what_was_found_after_the_point_where_a_later_start_resumes_is_dropped():
     first = [record(10), found(1, 10, top1=1), record(20), found(2, 20, top1=2), record(30), found(3, 30, top1=3)]
     second = [found(2, 0, top1=9), record(25), found(3, 25, top1=5)]
     kept = [one['top1'] for one in run_logs.join_starts([first, second]) if 'top1' in one]
@@ -90,7 +90,7 @@ def test_a_run_that_only_validated_has_no_training_loss(tmp_path):
         (record(230), 46, 230),
         (found(5, 220, top1=1), 46, 230),  # mmengine: the fifth epoch
         (found(230, 220, online=1), 46, 230),  # a hook that logs by iteration
-        (found(5, 220, top1=1, iter=5), 46, 5),  # told to be one
+        (found(5, 220, top1=1, iter=5), 46, 5),  # given as one
         (found(5, 0, top1=1), 46, 5),
         (found(200, 220, top1=1), None, 200),  # no epochs
     ],
@@ -99,7 +99,7 @@ def test_findings_are_placed_by_epoch_or_by_iteration(one, length, iteration):
     assert run_logs.place_in_iterations(one, length) == iteration
 
 
-def test_length_of_an_epoch_is_told_by_training_only():
+def test_length_of_an_epoch_is_reported_by_training_only():
     records = [record(40, epoch=1), found(1, 40, top1=1), record(86, epoch=2)]
     assert run_logs.iterations_per_epoch(records) == 43
     assert run_logs.iterations_per_epoch([found(1, 0, top1=1)]) is None

@@ -3,7 +3,7 @@ import pytest
 import torch
 from tiny_mixmae import CELL, build, tiny_mixedae
 
-from mixmae_mm.apis.reconstruction import reconstruct
+from mixmae_mm.apis.reconstruction_inferencer import reconstruct
 from mixmae_mm.mixing import NOBODY
 from mixmae_mm.structures import Reconstructions
 from mixmae_mm.visualization import image_grid
@@ -121,7 +121,7 @@ def test_large_images_are_not_enlarged_and_text_stays_outside_the_panels():
         assert not ink[y : y + 160, x : x + 160].any()
 
 
-def test_mae_sees_of_an_image_what_is_not_hidden_and_the_rest_is_gray(five_images):
+def test_mae_sees_of_an_image_what_is_visible_and_the_rest_is_gray(five_images):
     pixels = five_images[1][:2]
     result = reconstruct(build(tiny_mixedae, num_sources=1, mask_ratio=0.75), pixels.float(), seed=1)
     assert torch.equal(result.sources[:, 0], pixels)
@@ -151,12 +151,12 @@ def test_mae_sees_of_an_image_what_is_not_hidden_and_the_rest_is_gray(five_image
         (
             tiny_mixedae,
             dict(num_sources=2, shares=(0.25, 0.25)),
-            '2 images a mixture, cells of 8 px, 75% of each masked. 50% of the cells show nobody (gray). A',
+            '2 images a mixture, cells of 8 px, 75% of each masked. 50% of the cells belong to no source (gray). A',
         ),
         (tiny_mixedae, dict(num_sources=1, mask_ratio=0.75), 'Cells of 8 px, 75% of them masked (gray). Rec'),
     ],
 )
-def test_caption_says_how_much_is_hidden_of_whom(five_images, method, settings, said):
+def test_caption_says_how_much_is_masked_of_which_image(five_images, method, settings, said):
     model = build(**settings) if method is None else build(method, **settings)
     caption = image_grid.describe(model, reconstruct(model, five_images[1][:4].float(), 0))
     assert caption.startswith(said)

@@ -28,7 +28,7 @@ from mixmae_mm.datasets import ImageFolder
 from mixmae_mm.evaluation import class_folders, knn_accuracy, label_by_folder, probe_accuracy
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import Settings, load_config
-from mixmae_mm.utils.names import expand, shown
+from mixmae_mm.utils.names import expand, printable
 from mixmae_mm.utils.seed import seed_everything
 
 
@@ -38,7 +38,7 @@ def features_of(folder: str, classes: list[str], extract: FeatureExtractor, cons
     labels = label_by_folder(listing, classes)
     names, features = extract.with_names(track(labels, 'computing features', console=console))
     corrupt = len(labels) - len(names)
-    print(f'{shown(folder)}: {listing.contents}; {corrupt:,} of {len(labels):,} images corrupt', file=sys.stderr)
+    print(f'{printable(folder)}: {listing.contents}; {corrupt:,} of {len(labels):,} images corrupt', file=sys.stderr)
     return torch.from_numpy(features), torch.tensor([labels[name] for name in names])
 
 

@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mixmae_mm.datasets import CorruptImageError, ImageArchive, ImageFolder, LoadImage, LoadMultispectral
 from mixmae_mm.datasets.archives import ARCHIVES
-from mixmae_mm.datasets.read_images import Reading, reading_of
+from mixmae_mm.datasets.image_reader import Reading, reading_of
 from mixmae_mm.datasets.transforms.multispectral import BAND_EXTENSIONS
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import load_config

@@ -31,7 +31,7 @@ from mixmae_mm.apis.encoder_file import (
 )
 from mixmae_mm.apis.model import build_classifier, build_encoder, get_model, input_size
 from mixmae_mm.apis.portable import PortableClassifier, PortableEncoder
-from mixmae_mm.datasets.read_images import normalization
+from mixmae_mm.datasets.image_reader import normalization
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import Settings, load_config
 

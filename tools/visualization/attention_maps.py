@@ -22,8 +22,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from mixmae_mm.apis.attended import Attended
-from mixmae_mm.apis.attention_maps import attention_of
+from mixmae_mm.apis.attention_maps import Attended, attention_of
 from mixmae_mm.apis.drawing_options import (
     add_images,
     add_size,
@@ -36,8 +35,8 @@ from mixmae_mm.apis.drawing_options import (
 )
 from mixmae_mm.apis.feature_extractor import FeatureExtractor
 from mixmae_mm.apis.model import build_pretrainer, input_size
-from mixmae_mm.apis.reconstruction import mix_once
-from mixmae_mm.datasets.read_images import reading_of
+from mixmae_mm.apis.reconstruction_inferencer import mix_once
+from mixmae_mm.datasets.image_reader import reading_of
 from mixmae_mm.mixing import NOBODY, resize_assignment
 from mixmae_mm.utils.denormalize import first_three
 from mixmae_mm.utils.errors import readable_errors

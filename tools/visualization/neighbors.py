@@ -22,10 +22,10 @@ from mmengine.config import Config
 from mixmae_mm.apis.drawing_options import counted, drawing_parser, read_config
 from mixmae_mm.apis.feature_extractor import FeatureExtractor
 from mixmae_mm.apis.patch_similarity import nearest, unit
-from mixmae_mm.apis.reconstruction import find_images
+from mixmae_mm.apis.reconstruction_inferencer import find_images
 from mixmae_mm.apis.saved import check_same_encoder, read_saved
 from mixmae_mm.utils.errors import readable_errors
-from mixmae_mm.utils.names import shown
+from mixmae_mm.utils.names import printable
 from mixmae_mm.visualization import Tile, draw_tiles
 from mixmae_mm.visualization.image_grid import BLUE
 from mixmae_mm.visualization.pages import Figure, page_of
@@ -86,7 +86,7 @@ def look_up(args: argparse.Namespace, config: Config) -> tuple[Neighbors, Featur
 
 def folder_of(path: str) -> str:
     """Name the folder that a file lies in, which often is its class."""
-    return shown(os.path.basename(os.path.dirname(os.path.abspath(path))))
+    return printable(os.path.basename(os.path.dirname(os.path.abspath(path))))
 
 
 def below(path: str, cosine: float | None, several: bool) -> str:
@@ -105,7 +105,7 @@ def draw(found: Neighbors, extract: FeatureExtractor, title: str, caption: str) 
         frames = [BLUE, *[None] * len(names)]
         sheet.append([Tile(*parts[:2], (), parts[2]) for parts in zip(images, texts, frames, strict=True)])
         headings = ['asked for', *(f'{cosine:.3f}' for cosine in cosines)]
-        page.append([Figure(*parts) for parts in zip(images, headings, map(shown, [asked, *names]), strict=True)])
+        page.append([Figure(*parts) for parts in zip(images, headings, map(printable, [asked, *names]), strict=True)])
     titles = ['image', *(f'{number + 1}' for number in range(max(map(len, found.found))))]
     return draw_tiles(sheet, titles, caption), page_of(title, caption, page)
 
@@ -135,7 +135,7 @@ def main(arguments: list[str] | None = None) -> None:
         sheet.save(args.out)
         args.out.with_suffix('.html').write_text(page, encoding='utf-8', errors='backslashreplace')
     for asked, names, cosines in zip(*found, strict=True):
-        print(f'{shown(asked)}: {shown(names[0])} ({cosines[0]:.3f})')
+        print(f'{printable(asked)}: {printable(names[0])} ({cosines[0]:.3f})')
     print(f'{args.out}, {args.out.with_suffix(".html")}: neighbors of {len(found.asked)} image(s) among {number:,}')
 
 

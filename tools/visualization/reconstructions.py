@@ -19,8 +19,8 @@ from torch import Tensor
 
 from mixmae_mm.apis.drawing_options import add_images, choose, counted, drawing_parser, read_config
 from mixmae_mm.apis.model import build_pretrainer, input_size
-from mixmae_mm.apis.reconstruction import mix_otherwise, reconstruct
-from mixmae_mm.datasets.read_images import reading_of
+from mixmae_mm.apis.reconstruction_inferencer import mix_otherwise, reconstruct
+from mixmae_mm.datasets.image_reader import reading_of
 from mixmae_mm.structures import Reconstructions
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.visualization import describe, draw_rows, flattery, masked_labels

@@ -10,15 +10,15 @@ from PIL import Image, UnidentifiedImageError
 from mixmae_mm.datasets.decoding import MAX_PIXELS, open_image, upright_pixels
 from mixmae_mm.datasets.metadata import without_metadata
 from mixmae_mm.registry import TRANSFORMS
-from mixmae_mm.utils.names import shown
+from mixmae_mm.utils.names import printable
 from mixmae_mm.utils.validation import check_whole
 
 NO_CODEC = re.compile(r'(decoder \w+) not available')
-"""What Pillow says of a compression that it was built without."""
+"""Pillow's message on a compression that it was built without."""
 
 
 class CorruptImageError(ValueError):
-    """A corrupt file, or none of an image; `ImageDataset` counts it and goes on with the next one."""
+    """A corrupt file, or one that is not an image; `ImageDataset` counts it and takes the next one."""
 
 
 @TRANSFORMS.register_module()
@@ -26,7 +26,7 @@ class LoadImage(BaseTransform):
     """Read `img_path` into `img`: uint8 (H, W, 3), or (H, W) for a mode of one channel.
 
     Where the file's bytes are at hand as `img_bytes` (from an archive, say), they are taken, and nothing is opened.
-    Turned upright as its EXIF data say; other metadata, broken or not, is ignored. Every pixel format ends in the one
+    Turned upright by its EXIF data; other metadata, broken or not, is ignored. Every pixel format ends in the one
     mode asked for: transparent pixels lie on white, gray images get three equal channels in 'RGB', 16-bit ones keep
     their upper eight bits. Of animations and several pages the first image is read.
 
@@ -36,7 +36,7 @@ class LoadImage(BaseTransform):
         max_pixels: The most pixels of an image, above which it counts as corrupt; None reads any, trusting all files.
 
     Raises:
-        ValueError: the mode is none of these, or `max_pixels` is no number.
+        ValueError: an invalid mode or `max_pixels`.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class LoadImage(BaseTransform):
         except ImportError:
             raise  # a library is missing, not the image's fault
         except Exception as error:  # broken bytes make Pillow and its plug-ins raise nearly anything
-            raise CorruptImageError(f'{shown(path)}: {_reason(error)}') from error
+            raise CorruptImageError(f'{printable(path)}: {_reason(error)}') from error
         results['img_shape'] = results['img'].shape[:2]
         return results
 
@@ -81,11 +81,7 @@ class LoadImage(BaseTransform):
         return results
 
     def _read_past_metadata(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
-        """Do what `_read` does, once more without metadata if that fails.
-
-        Raises:
-            ImportError: Pillow was built without the file's compression.
-        """
+        """Call `_read`, and once more without metadata if that fails."""
         try:
             return self._read(content)
         except Exception as error:
@@ -97,7 +93,7 @@ class LoadImage(BaseTransform):
             return self._read(bare)
 
     def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
-        """Turn a file's bytes into pixels; give also the (height, width) of the upright image."""
+        """Decode a file; return also the (height, width) of the upright image."""
         pixels = self.decode(open_image(content, self.max_pixels))
         return (np.ascontiguousarray(pixels[..., ::-1]) if self.mode == 'BGR' else pixels), pixels.shape[:2]
 
@@ -107,6 +103,6 @@ class LoadImage(BaseTransform):
 
 
 def _reason(error: Exception) -> str:
-    """Say in words what was wrong; Pillow names only the buffer for bytes that are no image."""
+    """Describe the error; Pillow names only the buffer for bytes that are not an image."""
     no_image = isinstance(error, UnidentifiedImageError)
     return 'not an image, whatever its name says' if no_image else f'{type(error).__name__}: {error}'

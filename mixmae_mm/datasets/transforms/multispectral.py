@@ -1,4 +1,4 @@
-"""Images of any number of bands in TIFF and NumPy files: satellites, microscopes, sensors."""
+"""Images of any number of channels in TIFF and NumPy files: satellites, microscopes, sensors."""
 
 import inspect
 import io
@@ -23,19 +23,19 @@ KINDS = 'uif'  # of numbers: unsigned, signed, floating
 class LoadMultispectral(LoadImage):
     """Read `img_path`, TIFF or .npy, into `img`: (H, W, C) in the numbers of the file.
 
-    Files are told by how they begin, not by their names. Of a TIFF file the first series of pages is taken, bands
-    stored side by side or page by page; arrays are (H, W), (H, W, C), or (C, H, W) if `channels_first`. All channels
-    are data, a fourth one too, and nothing is turned: alpha and orientation are of photos. Not a number and infinity
-    make an image an corrupt one. TIFF needs `pip install tifffile`, of some compressions imagecodecs too.
+    Files are recognized by their first bytes, not their names. Of a TIFF file the first series of pages is taken, with
+    channels stored side by side or page by page; arrays are (H, W), (H, W, C), or (C, H, W) if `channels_first`. All
+    channels are data, a fourth one too, and nothing is rotated: alpha and orientation belong to photos. An image with
+    NaN or infinity is corrupt. TIFF needs `pip install tifffile`, of some compressions imagecodecs too.
 
     Args:
-        bands: Which bands to take, from 0, in this order; None for all.
-        channels: How many bands a file must have; one with another number is corrupt. None for any.
+        bands: Which channels to take, from 0, in this order; None for all.
+        channels: How many channels a file must have; one with another number is corrupt. None for any.
         channels_first: .npy files hold (C, H, W).
         backend_args: As of `LoadImage`.
 
     Raises:
-        ValueError: `bands` are no such numbers.
+        ValueError: `bands` holds invalid numbers.
     """
 
     def __init__(
@@ -52,32 +52,32 @@ class LoadMultispectral(LoadImage):
         self.channels, self.channels_first = channels, channels_first
 
     def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
-        """Turn a file's bytes into pixels; give also (height, width)."""
+        """Decode a file; return also (height, width)."""
         pixels = self.read_bands(content)
         return np.ascontiguousarray(pixels), pixels.shape[:2]
 
     def read_bands(self, content: bytes) -> np.ndarray:
-        """Turn a file's bytes into the chosen bands, (H, W, C).
+        """Turn a file's bytes into the chosen channels, (H, W, C).
 
         Raises:
-            ValueError: it holds no image, another number of bands, or numbers that are none.
+            ValueError: it holds no image, another number of channels, or NaN.
         """
         if content.startswith(TIFF):
             pixels = _read_tiff(content)
         elif content.startswith(b'\x93NUMPY'):
-            pixels = _read_array(content, self.channels_first)
+            pixels = lay_out(np.load(io.BytesIO(content), allow_pickle=False), self.channels_first)
         else:
             raise ValueError('neither a TIFF nor an .npy file, whatever its name says')
         return self.take_bands(pixels)
 
     def take_bands(self, pixels: np.ndarray) -> np.ndarray:
-        """Take the bands that are wanted of (H, W, C).
+        """Take the chosen channels of (H, W, C).
 
         Raises:
-            ValueError: there is another number of bands, or numbers that are none.
+            ValueError: another number of channels, or NaN.
         """
         if self.channels not in (None, pixels.shape[2]):
-            raise ValueError(f'{pixels.shape[2]} bands, and not {self.channels}')
+            raise ValueError(f'{pixels.shape[2]} channels, and not {self.channels}')
         pixels = pixels if self.bands is None else pixels[..., self.bands]
         if pixels.dtype.kind == 'f' and not np.isfinite(pixels).all():
             raise ValueError('some pixels are not finite numbers: fill them in, or leave the image out')
@@ -86,7 +86,7 @@ class LoadMultispectral(LoadImage):
 
 @TRANSFORMS.register_module()
 class LoadMultispectralRandomResizedCrop(LoadMultispectral):
-    """Read a random part of an image with bands, resized (bicubic, antialiased): uint8 stays, all else gets float32.
+    """Read a random crop of a multispectral image, resized (bicubic, antialiased): uint8 stays, all else gets float32.
 
     Args:
         scale: Height and width, or a side, in pixels.
@@ -106,7 +106,7 @@ class LoadMultispectralRandomResizedCrop(LoadMultispectral):
         self.crop = random_crop(scale, crop_ratio_range=crop_ratio_range, aspect_ratio_range=aspect_ratio_range)
 
     def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
-        """Turn a file's bytes into the pixels of a part; give also the (height, width) of the image."""
+        """Decode a part of a file; return also the (height, width) of the image."""
         pixels = self.read_bands(content)
         top, left, height, width = self.crop.rand_crop_params(pixels)
         part = pixels[top : top + height, left : left + width]
@@ -115,7 +115,7 @@ class LoadMultispectralRandomResizedCrop(LoadMultispectral):
 
 
 def whole_reader(pipeline: Sequence[dict | Callable]) -> LoadImage | None:
-    """Make what reads whole images as a pipeline reads them, or parts of them; None where nothing of ours does."""
+    """Build a transform that reads whole images as a pipeline reads them; None if none of ours reads there."""
     for transform in pipeline:
         kind = _kind_of(transform)
         if issubclass(kind, LoadImage):
@@ -128,7 +128,7 @@ def whole_reader(pipeline: Sequence[dict | Callable]) -> LoadImage | None:
 
 
 def _kind_of(transform: dict | Callable) -> type:
-    """Tell the class of a transform or of its settings; hosts, whose import takes seconds, are not asked."""
+    """Return the class of a transform or of its settings, without importing downstream libraries for seconds."""
     kind = transform.get('type') if isinstance(transform, dict) else type(transform)
     if isinstance(kind, str):
         kind = TRANSFORMS.get(kind) if kind.startswith('mixmae_mm.') or '.' not in kind else object
@@ -136,13 +136,8 @@ def _kind_of(transform: dict | Callable) -> type:
 
 
 def _read_tiff(content: bytes) -> np.ndarray:
-    """Read a TIFF file's first series as (H, W, C).
-
-    Raises:
-        ImportError: tifffile is not installed, or what it needs for the file's compression.
-        ValueError: it holds more than bands of one image, or no numbers.
-    """
-    tifffile = need('tifffile', 'reading bands from TIFF files')
+    """Read a TIFF file's first series as (H, W, C)."""
+    tifffile = need('tifffile', 'reading multispectral TIFF files')
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         if not file.series:
             raise ValueError('the TIFF file holds no image')
@@ -151,18 +146,14 @@ def _read_tiff(content: bytes) -> np.ndarray:
     keep = [axis for axis, size in zip(axes, pixels.shape, strict=True) if size > 1 or axis in 'YX']
     pixels = pixels.reshape([size for axis, size in zip(axes, pixels.shape, strict=True) if size > 1 or axis in 'YX'])
     if keep.count('Y') != 1 or keep.count('X') != 1 or len(keep) > 3:
-        raise ValueError(f'the TIFF file holds {axes} {series.shape}, not rows, columns and bands')
+        raise ValueError(f'the TIFF file holds {axes} {series.shape}, not rows, columns and channels')
     pixels = pixels[..., None] if len(keep) == 2 else pixels
     bands = [axis for axis in range(len(keep)) if keep[axis] not in 'YX'] or [2]
     return _check_numbers(pixels.transpose(keep.index('Y'), keep.index('X'), *bands))
 
 
 def _numbers_of(series: Any) -> np.ndarray:
-    """Decode a series of pages.
-
-    Raises:
-        ImportError: Its compression needs another library.
-    """
+    """Decode a series of pages."""
     try:
         return series.asarray()
     except Exception as error:
@@ -170,15 +161,6 @@ def _numbers_of(series: Any) -> np.ndarray:
             compression = series.keyframe.compression.name
             raise ImportError(f'{compression} in TIFF files needs imagecodecs: pip install imagecodecs') from error
         raise
-
-
-def _read_array(content: bytes, channels_first: bool) -> np.ndarray:
-    """Read an .npy file as (H, W, C); nothing in it is run.
-
-    Raises:
-        ValueError: its shape is that of no image, or it holds no numbers.
-    """
-    return lay_out(np.load(io.BytesIO(content), allow_pickle=False), channels_first)
 
 
 def lay_out(pixels: np.ndarray, channels_first: bool) -> np.ndarray:
@@ -190,17 +172,13 @@ def lay_out(pixels: np.ndarray, channels_first: bool) -> np.ndarray:
     if pixels.ndim == 2:
         pixels = pixels[None] if channels_first else pixels[..., None]
     if pixels.ndim != 3 or not pixels.size:
-        raise ValueError(f'an array {pixels.shape} is no image (H, W, C)')
+        raise ValueError(f'an array {pixels.shape} is not an image (H, W, C)')
     return _check_numbers(pixels.transpose(1, 2, 0) if channels_first else pixels)
 
 
 def _check_numbers(pixels: np.ndarray) -> np.ndarray:
-    """Return numbers in the byte order of this machine, those of 64 bits in 32.
-
-    Raises:
-        ValueError: they are complex, boolean, or no numbers.
-    """
+    """Return numbers in the byte order of this machine, those of 64 bits in 32."""
     if pixels.dtype.kind not in KINDS:
-        raise ValueError(f'pixels of type {pixels.dtype} are no image: save integers or floating point numbers')
+        raise ValueError(f'pixels of type {pixels.dtype} are not an image: save integers or floating point numbers')
     small = pixels.dtype.itemsize <= (4 if pixels.dtype.kind == 'f' else 2)
     return pixels.astype(pixels.dtype.newbyteorder('=') if small else np.float32, copy=False)

@@ -38,7 +38,7 @@ class LoadRandomResizedCrop(LoadImage):
         max_pixels: As of `LoadImage`.
 
     Raises:
-        ValueError: the mode is none of the known ones.
+        ValueError: the mode is unknown.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class LoadRandomResizedCrop(LoadImage):
         self.crop = random_crop(scale, crop_ratio_range=crop_ratio_range, aspect_ratio_range=aspect_ratio_range)
 
     def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
-        """Turn a file's bytes into the pixels of a part; give also the (height, width) of the upright image."""
+        """Decode a part of a file; return also the (height, width) of the upright image."""
         image, wanted = open_image(content, self.max_pixels), tuple(self.crop.scale)
         if self.mode == 'L' or not is_plain_jpeg(image, content):
             pixels = self.decode(image)
@@ -75,16 +75,16 @@ def random_crop(scale: int | tuple[int, int], **ranges: tuple[float, float]) -> 
     """Build mmpretrain's transform, which draws the part.
 
     Raises:
-        ValueError: sizes or ranges that are none.
+        ValueError: invalid sizes or ranges.
     """
     check_range(**ranges)
     return TRANSFORMS.build(dict(type='mmpretrain.RandomResizedCrop', scale=pair(scale), **ranges))
 
 
 def is_plain_jpeg(image: Image.Image, content: bytes) -> bool:
-    """Tell a whole, upright JPEG file of 8 bits in color or gray, which OpenCV decodes as Pillow does, from others.
+    """Return whether OpenCV decodes a file as Pillow does: a complete, upright JPEG of 8 bits in color or gray.
 
-    OpenCV fills up what is missing of a file that is cut off; Pillow tells.
+    OpenCV fills up what is missing of a truncated file; Pillow raises an error.
     """
     plain = image.format == 'JPEG' and image.mode in ('RGB', 'L') and content.endswith(END_OF_JPEG)
     return plain and image.width * image.height <= OPENCV_MOST and orientation_of(image) == 1

@@ -14,7 +14,7 @@ class SeedSample(BaseTransform):
     Augmentations then do not repeat between epochs, and do not change with the number of workers or with a resume.
 
     Where a pipeline gives a sample up (a crop without any object, say), mmengine draws another, whose index carries no
-    seed; the draw and all that follows then go on from the first one's seed.
+    seed; the draw and all that follows then use the first one's seed.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Whether the metric that a hook waits for, to keep the best checkpoint or to stop early, is one that is computed."""
+"""Checks that the metric for the best checkpoint or early stopping is computed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -43,12 +43,7 @@ def metric_names(metric: Mapping, scope: str | None) -> list[str]:
     cls = known_class(METRICS, metric.get('type', ''), scope)
     prefix = metric.get('prefix') or getattr(cls, 'default_prefix', None)
     start = f'{prefix}/' if prefix else ''
-    return [start + name for name in RESULTS.get(getattr(cls, '__name__', ''), _any_name)(metric)]
-
-
-def _any_name(metric: Mapping) -> Sequence[str]:
-    """Stand for all names."""
-    return '*'
+    return [start + name for name in RESULTS.get(getattr(cls, '__name__', ''), lambda metric: '*')(metric)]
 
 
 def _accuracy_names(metric: Mapping) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""Whether the classes of all places of a run agree, in number, names and order; plain data, of whatever library."""
+"""Checks that the classes of a run agree in number, names and order, whatever the library."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral
@@ -80,7 +80,7 @@ def compare_numbers(
 
     Args:
         found: The classes of each split.
-        numbers: Numbers of classes by the setting that says them.
+        numbers: Numbers of classes by their setting.
         deeper: How many folders lie in the class folders of the first split, if they hold no images of their own.
         exact: Whether a metric is used that has no place for predictions of other classes.
     """

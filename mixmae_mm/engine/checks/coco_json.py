@@ -1,4 +1,4 @@
-"""What stands in a JSON file in COCO's format, as far as a run needs it."""
+"""The contents of a JSON file in COCO's format, as far as a run needs them."""
 
 import functools
 import json
@@ -28,7 +28,7 @@ NOT_ASKED = Fault('warning', 'categories that the config does not name, and that
 
 
 class CocoFile(NamedTuple):
-    """What a run needs to know of a file."""
+    """Contents of a file."""
 
     path: str
     categories: tuple[str, ...]
@@ -47,7 +47,7 @@ class CocoFile(NamedTuple):
 
 
 def read_coco(path: str) -> CocoFile | None:
-    """Read a file; None if it is not there or is not such a file, which whoever needs its samples will say."""
+    """Read a file; None if it is missing or not such a file, which loading the dataset reports."""
     try:
         return _read_coco(path, os.stat(path).st_mtime_ns)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
@@ -95,7 +95,7 @@ def not_coco(path: str) -> Iterator[Finding]:
         with open(path, 'rb') as file:
             kind = type(json.load(file))
     except ValueError as error:
-        yield Fault('error', f'{path} is no valid JSON: {error}', 'copy or write it again'), ''
+        yield Fault('error', f'{path} is not valid JSON: {error}', 'copy or write it again'), ''
     else:
         if kind is not dict:
             what = f"{path} holds a {kind.__name__}, where COCO's format has images, annotations and categories"

@@ -1,4 +1,4 @@
-"""What can be seen to be wrong from a config and its lists and folders, before a run builds anything."""
+"""Problems that a config, its lists and its folders reveal before a run builds anything."""
 
 from collections.abc import Sequence
 
@@ -55,7 +55,7 @@ def _distinct(config: Config) -> list[tuple[list[str], ConfigDict]]:
 def _compare(
     config: Config, splits: Sequence[str], found: list[Classes], numbers: dict[str, int], deeper: int, report: Report
 ) -> None:
-    """Compare the classes of all splits, and their numbers with those that settings say."""
+    """Compare the classes of all splits, and their numbers with those in settings."""
     read = _joined([classes for classes in found if classes.split in ('train', *splits)])
     report.add(', '.join(classes.split for classes in read), compare_splits(read))
     for other in _joined([classes for classes in found if classes.split not in ('train', *splits)]):

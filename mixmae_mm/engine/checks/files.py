@@ -35,7 +35,7 @@ def without_hidden_folders() -> Iterator[None]:
 
 
 def empty_reason(settings: ConfigDict, scope: str | None) -> str | None:
-    """Say which setting leaves a dataset without samples; None if it has some, or cannot be opened."""
+    """Return which setting leaves a dataset without samples; None if it has some, or cannot be opened."""
     dataset = open_dataset(settings, scope, serialize_data=False)
     if dataset is None or _count(dataset):
         return None
@@ -56,7 +56,7 @@ def _count(dataset: BaseDataset) -> int:
 
 
 def _nothing_matches(dataset: BaseDataset) -> str:
-    """Say what was looked for, and what is there."""
+    """Describe what was looked for, and what is there."""
     folder = next((path for path in dataset.data_prefix.values() if path), dataset.data_root)
     names = [f'{key}={getattr(dataset, key)!r}' for key in ('img_suffix', 'extensions') if hasattr(dataset, key)]
     if dataset.ann_file or not os.path.isdir(folder):
@@ -114,7 +114,7 @@ def check_mask(place: str, dataset: BaseDataset, sample: dict, num_classes: int)
     """Check the labels of a mask, as the dataset's own transform reads it.
 
     Raises:
-        ValueError: it has labels that are none of the classes.
+        ValueError: it has labels that are not among the classes.
     """
     loads = [step for step in dataset.pipeline.transforms if type(step).__name__ == 'LoadAnnotations']
     if not sample.get('seg_map_path') or not loads or not hasattr(dataset, 'reduce_zero_label'):

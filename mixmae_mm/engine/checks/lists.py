@@ -31,7 +31,7 @@ def is_sound(line: tuple[str, str]) -> bool:
 
 
 def read_list(ann_file: str) -> tuple[Counter[int], list[Finding]]:
-    """Count the labels of a list, and tell what is wrong with it."""
+    """Count the labels of a list, and report what is wrong with it."""
     labels, findings = Counter(), []
     for line in list_lines(ann_file):
         if is_sound(line):

@@ -1,4 +1,4 @@
-"""The loaders of a run, opened before it starts: none may be without batches, and broken samples are skipped."""
+"""Checks of the loaders of a run before it starts: each has batches, and corrupt samples are skipped."""
 
 import os
 from collections.abc import Sequence
@@ -46,11 +46,7 @@ def open_loaders(runner: Runner, *splits: str, doubts: Sequence[str] = ()) -> No
 
 
 def _build(runner: Runner, split: str, given: DataLoader | dict) -> DataLoader:
-    """Build a loader.
-
-    Raises:
-        ValueError: its dataset is empty, or not there.
-    """
+    """Build a loader."""
     differ = runner._randomness_cfg.get('diff_rank_seed', False)
     try:
         with without_hidden_folders():
@@ -62,7 +58,7 @@ def _build(runner: Runner, split: str, given: DataLoader | dict) -> DataLoader:
         ) from error
     except (JSONDecodeError, UnicodeDecodeError) as error:
         files = ' or '.join(str(settings.get('ann_file')) for settings in settings_of(runner.cfg, split))
-        raise ValueError(f'{split}_dataloader.dataset: ann_file={files} is no valid JSON: {error}') from error
+        raise ValueError(f'{split}_dataloader.dataset: ann_file={files} is not valid JSON: {error}') from error
     except (ValueError, RuntimeError) as error:  # numpy's for nothing to concatenate, mmpretrain's for no file
         for settings in settings_of(runner.cfg, split):
             if reason := empty_reason(settings, runner.cfg.get('default_scope')):
@@ -94,11 +90,7 @@ def check_batches(split: str, loader: DataLoader, runner: Runner) -> None:
 
 
 def _check_sizes(sizes: list[int], runner: Runner) -> None:
-    """Refuse batches that the model, or its config where a strategy builds it later, cannot train on.
-
-    Raises:
-        ValueError: they cannot be mixed, or batch norm cannot take them.
-    """
+    """Refuse batches that the model, or its config where a strategy builds it later, cannot train on."""
     model = runner.model.module if hasattr(runner.model, 'module') else runner.model
     for size in sizes:
         group_images(torch.empty(size), getattr(getattr(model, 'data_preprocessor', None), 'num_sources', 1))

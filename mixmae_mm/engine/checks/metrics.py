@@ -1,4 +1,4 @@
-"""Whether the metrics of a config can be computed, and whether the one that is waited for is among them."""
+"""Checks that the metrics of a config can be computed, that for the best checkpoint among them."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ def metric_findings(config: Config, split: str, numbers: Mapping[str, int]) -> I
             return
     for metric in metrics(config, split):
         kind = str(metric.get('type', '')).rpartition('.')[2]
-        yield from CHECKS.get(kind, _nothing)(config, split, metric, numbers)
+        yield from CHECKS.get(kind, lambda *given: ())(config, split, metric, numbers)
         if kind in NEEDS_LABELS and any(_lacks_labels(settings) for settings in settings_of(config, split)):
             what = 'is given images without labels (with_label=False)'
             yield _fault(split, kind, what, 'leave the evaluator out'), ''
@@ -43,13 +43,8 @@ def _fault(split: str, kind: str, what: str, advice: str) -> Fault:
     return Fault('error', f'{split}_evaluator: {kind} {what}', advice)
 
 
-def _nothing(config: Config, split: str, metric: Mapping, numbers: Mapping[str, int]) -> Iterator[Finding]:
-    """Report nothing of metrics that are not known here."""
-    yield from ()
-
-
 def _lacks_labels(settings: Mapping) -> bool:
-    """Return whether a dataset of mmpretrain is told to have no labels."""
+    """Return whether a dataset of mmpretrain is set to have no labels."""
     is_test = str(settings.get('type', '')).endswith('ImageNet') and settings.get('split') == 'test'
     return settings.get('with_label', not is_test) is False
 

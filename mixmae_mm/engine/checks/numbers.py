@@ -1,4 +1,4 @@
-"""What a config says of the number of classes: heads, preprocessor, metrics."""
+"""The numbers of classes in a config: heads, preprocessor, metrics."""
 
 import inspect
 import re

@@ -1,11 +1,11 @@
-"""What is wrong with the data or the settings of a run: gathered, counted, then printed or raised."""
+"""Problems with the data or the settings of a run: collected, counted, then printed or raised."""
 
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from mixmae_mm.utils.names import shown
+from mixmae_mm.utils.names import printable
 
 EXAMPLES = 3
 
@@ -19,7 +19,7 @@ class Fault(NamedTuple):
 
 
 Finding = tuple[Fault, str]
-"""A fault and where it is: a file or an entry; '' where `what` has said all."""
+"""A fault and its place, a file or an entry; '' if `what` names it."""
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Problem:
 
 @dataclass
 class Report:
-    """What was counted in each split, and what is wrong there; paths are told from `root` on."""
+    """Counts and problems of each split; paths are given below `root`."""
 
     root: str = ''
     counts: dict[str, dict[str, dict[str, int | str]]] = field(default_factory=dict)
@@ -60,13 +60,13 @@ class Report:
 
     def add(self, split: str, findings: Iterable[Finding]) -> None:
         """Take up what was found in a split."""
-        root = shown(os.path.join(self.root, '')) if self.root else ''
+        root = printable(os.path.join(self.root, '')) if self.root else ''
         for fault, case in findings:
             problem = self.found.setdefault((split, fault), Problem(fault.severity, split, fault.what, fault.advice))
-            problem.add(shown(case).removeprefix(root))
+            problem.add(printable(case).removeprefix(root))
 
     def count(self, kind: str, split: str, **counts: int | str) -> None:
-        """Note the numbers of a line of the table of that kind."""
+        """Record a row of the table of that kind."""
         self.counts.setdefault(kind, {})[split] = counts
 
     def problems(self) -> list[Problem]:

@@ -1,4 +1,4 @@
-"""What one dataset of a config says of its classes, by its folders, its list or its JSON."""
+"""The classes of one dataset of a config, by its folders, its list or its JSON."""
 
 import os
 from collections import Counter

@@ -9,19 +9,19 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, Registry
 
-from mixmae_mm.datasets.read_images import unwrapped
+from mixmae_mm.datasets.image_reader import unwrapped
 
 
 def find_class(registry: Registry, name: str | type, scope: str | None) -> type | None:
-    """Find a class by its name, in the scope if the name has none; None if there is none."""
+    """Find a class by its name, in the scope if the name has none; None if it is unknown."""
     if not isinstance(name, str):
         return name
-    with redirect_stdout(sys.stderr):  # hosts print when they are imported
+    with redirect_stdout(sys.stderr):  # downstream libraries print when they are imported
         return registry.get(name if '.' in name or not scope else f'{scope}.{name}')
 
 
 def known_class(registry: Registry, name: str | type, scope: str | None) -> type | None:
-    """Find a class as `find_class` does; None too where its library cannot be imported, which the run will say."""
+    """Find a class as `find_class` does; None too where its library cannot be imported, which the run reports."""
     with suppress(ImportError):
         return find_class(registry, name, scope)
     return None

@@ -1,4 +1,4 @@
-"""Hooks for training: repeatable randomness, progress, watching, no step on NaN, whole checkpoints that fit."""
+"""Hooks for training: repeatable randomness, progress, monitoring, no step on NaN, atomic checkpoints that fit."""
 
 from mixmae_mm.engine.hooks.atomic_checkpoint import AtomicBackend, AtomicCheckpointHook
 from mixmae_mm.engine.hooks.base_lr import BaseRateHook

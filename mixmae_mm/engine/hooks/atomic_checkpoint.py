@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there: a run may be killed, or a disk fill up, at any moment."""
+"""Atomic checkpoints: a run may be killed, or a disk fill up, at any moment."""
 
 import os
 from pathlib import Path
@@ -10,27 +10,27 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from mixmae_mm.registry import HOOKS
-from mixmae_mm.utils.atomic_write import write_whole
+from mixmae_mm.utils.atomic_write import atomic_write
 
 
 @register_backend('mixmae_mm.atomic')
 class AtomicBackend(LocalBackend):
-    """mmengine's files on this machine, each written by `write_whole`."""
+    """mmengine's files on this machine, each written by `atomic_write`."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write bytes, making the folders above.
 
         Raises:
-            OSError: as of `write_whole`.
+            OSError: as of `atomic_write`.
         """
         Path(filepath).parent.mkdir(parents=True, exist_ok=True)
-        with write_whole(filepath) as file:
+        with atomic_write(filepath) as file:
             file.write(obj)
 
 
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
-    """mmengine's hook, with checkpoints that are whole or not there, and old ones removed after, not before.
+    """mmengine's hook with atomic writes, which removes old checkpoints after saving, not before.
 
     Args:
         out_dir: Where checkpoints go, in a folder of the run's name; on another machine (`s3://...`) mmengine's own way
@@ -39,7 +39,7 @@ class AtomicCheckpointHook(CheckpointHook):
         kwargs: More of `CheckpointHook`.
 
     Raises:
-        ValueError: `out_dir` is no path, or `backend_args` no settings.
+        ValueError: an invalid `out_dir` or `backend_args`.
     """
 
     def __init__(self, *args: Any, out_dir: str | None = None, backend_args: dict | None = None, **kwargs: Any) -> None:
@@ -53,7 +53,7 @@ class AtomicCheckpointHook(CheckpointHook):
         super().__init__(*args, out_dir=out_dir, backend_args=backend_args, **kwargs)
 
     def before_train(self, runner: Runner) -> None:
-        """Prepare, and forget checkpoints that are not ones of this run.
+        """Prepare, and drop checkpoints of other runs from the list to remove.
 
         The checkpoint that is resumed names them: the best, which is removed once there is a better, and the steps of
         those to keep, which become parts of file names.

@@ -16,7 +16,7 @@ class BaseRateHook(RuntimeInfoHook):
     """
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Note the iteration and its learning rates."""
+        """Record the iteration and its learning rates."""
         runner.message_hub.update_info('iter', runner.iter)
         rates = runner.optim_wrapper.get_lr()
         base = {f'{name.removesuffix("base_lr")}lr': rate for name, rate in rates.items() if name.endswith('base_lr')}

@@ -1,4 +1,4 @@
-"""A checkpoint of another model is refused, where the host would go on with random weights."""
+"""A checkpoint of another model is refused, where mmengine would train from random weights."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ class CheckpointGuardHook(Hook):
         least: share of the model's tensors, 0 to 1, that the checkpoint must hold in the same shape.
 
     Raises:
-        ValueError: `least` is no share.
+        ValueError: `least` is not between 0 and 1.
     """
 
     def __init__(self, least: float = 0.5) -> None:

@@ -40,12 +40,12 @@ class CompileBackboneHook(Hook):
         compile_backbone(backbone, **self.options)
 
     def after_train(self, runner: Runner) -> None:
-        """Take the compiled `encode` away: a copy of the backbone would go on computing with the original's weights."""
+        """Take the compiled `encode` away: a copy of the backbone would compute with the original's weights."""
         vars(_backbone(runner)).pop('encode', None)
 
 
 def compile_backbone(backbone: nn.Module, **options: object) -> None:
-    """Compile what an encoder is called by, in place, as one graph if `options` of `torch.compile` say nothing else."""
+    """Compile the methods of an encoder that are called, in place, as one graph unless `options` say otherwise."""
     options = dict(fullgraph=True) | options
     backbone.compile(**options)
     if hasattr(backbone, 'encode'):

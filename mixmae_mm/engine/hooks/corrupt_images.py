@@ -20,13 +20,13 @@ class CorruptImagesHook(Hook):
     Those of training, validation and tests.
 
     Each stands there once, whichever process and loader worker met it. A run that starts anew begins the list anew; a
-    resumed one goes on with it.
+    resumed one continues it.
 
     Args:
         name: The file's name in the work_dir.
 
     Raises:
-        ValueError: that is no name of a file.
+        ValueError: an invalid file name.
     """
 
     def __init__(self, name: str = 'corrupt.txt') -> None:
@@ -35,36 +35,36 @@ class CorruptImagesHook(Hook):
         self.name = name
 
     def before_train(self, runner: Runner) -> None:
-        """Tell the datasets where the list is."""
+        """Pass the path of the list to the training datasets."""
         file = self._file(runner)
         if runner.iter == 0 and is_main_process() and os.path.exists(file):
             os.remove(file)
         barrier()  # no process adds before
-        self._tell(runner, runner.train_dataloader.dataset)
+        self._pass_list(runner, runner.train_dataloader.dataset)
 
     def before_val(self, runner: Runner) -> None:
-        """Tell the validation datasets where the list is."""
-        self._tell(runner, runner.val_dataloader.dataset)
+        """Pass the path of the list to the validation datasets."""
+        self._pass_list(runner, runner.val_dataloader.dataset)
 
     def before_test(self, runner: Runner) -> None:
-        """Tell the test datasets where the list is."""
-        self._tell(runner, runner.test_dataloader.dataset)
+        """Pass the path of the list to the test datasets."""
+        self._pass_list(runner, runner.test_dataloader.dataset)
 
     def after_train(self, runner: Runner) -> None:
-        """Say how many there were."""
+        """Log how many there were."""
         file = self._file(runner)
         if is_main_process() and os.path.exists(file):
             with open(file, 'rb') as lines:
                 count = sum(b'\t' in line for line in lines)
             runner.logger.warning(f'{count:,} corrupt image{"s" * (count > 1)} skipped; all are listed in {file}')
 
-    def _tell(self, runner: Runner, dataset: Dataset) -> None:
-        """Tell a dataset, and those in it, where the list is."""
+    def _pass_list(self, runner: Runner, dataset: Dataset) -> None:
+        """Pass the path of the list to a dataset, and those in it."""
         for corrupt in corrupt_counts(dataset):
             corrupt.list_in(self._file(runner))
 
     def _file(self, runner: Runner) -> str:
-        """Name the list."""
+        """Return the path of the list."""
         return os.path.join(runner.work_dir, self.name)
 
 

@@ -16,7 +16,7 @@ class _AboveTheLine:
         self.console = console
 
     def write(self, text: str) -> None:
-        """Print above the live line; long lines are left for the terminal to wrap, so that they copy whole."""
+        """Print above the live line; long lines are left for the terminal to wrap, so that they can be copied."""
         self.console.print(Text.from_ansi(text.removesuffix('\n')), soft_wrap=True)
 
     def flush(self) -> None:
@@ -37,7 +37,7 @@ class LiveLine:
         self.progress: Progress | None = None
 
     def start(self, logger: logging.Logger) -> None:
-        """Open the line, and send what `logger` says on the terminal through its console."""
+        """Open the line, and print the messages of `logger` through its console."""
         if not self.console.is_terminal or self.console.is_dumb_terminal:
             return
         columns = (BarColumn(bar_width=10), TextColumn('{task.description}', markup=False))

@@ -1,4 +1,4 @@
-"""What the hooks share that watch a training: when they look, what it may cost, and that it harms nothing."""
+"""The base of hooks that monitor a training: their intervals and time budget, and that they leave it unchanged."""
 
 import math
 import traceback
@@ -18,7 +18,7 @@ PATIENCE = 3  # failures in a row
 
 
 class MonitorHook(Hook):
-    """Look at the model every few epochs and once at the end, in the first process alone.
+    """Examine the model every few epochs and once at the end, in the first process alone.
 
     A run ends with the same weights, to the bit, with and without: modes and random states are put back. What goes
     wrong is logged, never raised; after three times in a row the hook gives up. Rounds for which there is no time are
@@ -45,21 +45,21 @@ class MonitorHook(Hook):
         self.interval, self.budget, self.seed = interval, budget, seed
 
     def prepare(self, runner: Runner, model: nn.Module) -> None:
-        """Do what the first round needs and all others go on using."""
+        """Prepare what all rounds use."""
         raise NotImplementedError
 
-    def watch(self, runner: Runner, model: nn.Module, step: int) -> str:
-        """Look at a model, in evaluation mode, after `step` iterations, and tell of it; what is returned is logged."""
+    def monitor(self, runner: Runner, model: nn.Module, step: int) -> str:
+        """Examine a model, in evaluation mode, after `step` iterations, and return a line to log."""
         raise NotImplementedError
 
     def before_train(self, runner: Runner) -> None:
         """Start the clock, and find the model that there is to look at, if any."""
-        self.allowance = TimeBudget(self.budget)
+        self.time_budget = TimeBudget(self.budget)
         self.failures, self.seen_at, self.is_ready, self.has_spaced = 0, None, False, False
         looks = runner.rank == 0 and self.interval > 0
         self.model = _whole(runner.model) if looks else None
         if looks and self.model is None:
-            self._say(runner, 'stays out: the model is sharded among processes, and one alone cannot use it')
+            self._log(runner, 'stays out: the model is sharded among processes, and one alone cannot use it')
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Take a turn where epochs are counted."""
@@ -74,42 +74,42 @@ class MonitorHook(Hook):
             self._take_turn(runner, runner.iter + 1)
 
     def after_train(self, runner: Runner) -> None:
-        """Take the last turn, and say what all of them took."""
+        """Take the last turn, and log the time that all of them took."""
         if self.model is not None and self.seen_at != runner.iter:
             self._take_turn(runner, runner.iter, at_end=True)
-        allowance = self.allowance
-        if allowance.rounds:
-            share = f'{allowance.spent / allowance.elapsed:.2%} of the {allowance.elapsed:.0f} s of the run'
-            self._say(runner, f'{allowance.rounds} round(s) took {allowance.spent:.2f} s, {share}')
+        budget = self.time_budget
+        if budget.rounds:
+            share = f'{budget.spent / budget.elapsed:.2%} of the {budget.elapsed:.0f} s of the run'
+            self._log(runner, f'{budget.rounds} round(s) took {budget.spent:.2f} s, {share}')
 
     def _take_turn(self, runner: Runner, step: int, at_end: bool = False) -> None:
-        """Look, if there is somebody to look at and time to do it."""
+        """Monitor, if there is a model and time."""
         if self.model is None or not (at_end or self._has_time(runner)):
             return
         self.seen_at = step
         try:
             with undisturbed(self.model):
                 if not self.is_ready:
-                    with self.allowance.preparing():
+                    with self.time_budget.preparing():
                         self.prepare(runner, self.model)
                     self.is_ready = True
-                with self.allowance.spending():
-                    told = self.watch(runner, self.model, step)
+                with self.time_budget.spending():
+                    line = self.monitor(runner, self.model, step)
         except Exception:  # whatever it is, it is not the training's
             self._note_failure(runner)
         else:
             self.failures = 0
-            self._say(runner, f'{told} ({self.allowance.last:.2f} s)')
+            self._log(runner, f'{line} ({self.time_budget.last:.2f} s)')
 
     def _has_time(self, runner: Runner) -> bool:
-        """Return whether a round fits the budget; the first that does not is spoken of."""
-        affordable = self.allowance.affords_another()
+        """Return whether a round fits the budget; the first that does not is logged."""
+        affordable = self.time_budget.affords_another()
         if not affordable and not self.has_spaced:
             self.has_spaced = True
-            self._say(
+            self._log(
                 runner,
-                f'a round takes {self.allowance.last:.2f} s, more than budget={self.budget:g} of the time allows every '
-                f'{self.interval} epoch(s): some are left out',
+                f'a round takes {self.time_budget.last:.2f} s, more than budget={self.budget:g} of the time allows '
+                f'every {self.interval} epoch(s): some are left out',
             )
         return affordable
 
@@ -118,12 +118,12 @@ class MonitorHook(Hook):
         self.failures += 1
         reason = traceback.format_exc().strip()
         reason = f'\n{reason}' if self.failures == 1 else reason.splitlines()[-1]
-        after = 'training goes on'
+        after = 'training continues'
         if self.failures == PATIENCE:
-            self.model, after = None, f'given up after {PATIENCE} failures in a row, training goes on without'
+            self.model, after = None, f'given up after {PATIENCE} failures in a row, training continues without'
         runner.logger.warning(f'{type(self).__name__} failed ({after}): {reason}')
 
-    def _say(self, runner: Runner, text: str) -> None:
+    def _log(self, runner: Runner, text: str) -> None:
         """Log a line with the hook's name."""
         runner.logger.info(f'{type(self).__name__}: {text}')
 

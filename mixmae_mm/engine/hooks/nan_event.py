@@ -1,4 +1,4 @@
-"""What is kept of a step that was skipped, and what is said of it."""
+"""What is stored and logged of a step that was skipped."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -10,13 +10,13 @@ from mmengine.runner.checkpoint import get_state_dict, weights_to_cpu
 from torch.distributed.fsdp import FullyShardedDataParallel
 
 from mixmae_mm.engine.hooks.nonfinite import NOTHING, Finding, Iteration
-from mixmae_mm.utils.atomic_write import write_whole
+from mixmae_mm.utils.atomic_write import atomic_write
 
 COMMAND = 'python tools/analysis_tools/replay_nonfinite.py'
 
 
 class Fault(NamedTuple):
-    """What one process knows of a step that was skipped."""
+    """A skipped step as one process saw it."""
 
     rank: int
     words: str
@@ -50,24 +50,24 @@ def keep_event(runner: Runner, folder: Path, words: str, finding: Finding, itera
     weights = model.state_dict() if sharded else get_state_dict(model)  # of all processes together
     if is_main_process():
         _save(dict(state_dict=weights_to_cpu(weights)), folder / 'weights.pth')
-        with write_whole(folder / 'config.py') as file:
+        with atomic_write(folder / 'config.py') as file:
             file.write(runner.cfg.pretty_text.encode())
 
 
 def _save(content: dict, path: Path) -> None:
-    """Write a file of PyTorch's, whole or not at all."""
+    """Write a file of PyTorch's, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with write_whole(path) as file:
+    with atomic_write(path) as file:
         torch.save(content, file)
 
 
 def what_now(work_dir: str) -> str:
-    """Say from where to go on, and what to change."""
+    """Describe from where to resume, and what to change."""
     pointer = Path(work_dir, 'last_checkpoint')
     last = pointer.read_text().strip() if pointer.is_file() else None
     begin = 'There is no checkpoint yet: start'
     if last:
-        begin = f'The last checkpoint, {last}, is from before: go on from it'
+        begin = f'The last checkpoint, {last}, is from before: resume from it'
     return (
         f'{begin} with something changed, as the same would happen again: a smaller learning rate, clip_grad, or '
         'without the images at fault'

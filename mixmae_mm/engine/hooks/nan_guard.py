@@ -1,4 +1,4 @@
-"""No step on numbers that are none: what led to them is kept, and the run stops when it happens again and again."""
+"""No step on NaN or infinity: what led to it is stored, and the run stops when it happens again and again."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from mixmae_mm.engine.hooks.nonfinite import (
 )
 from mixmae_mm.registry import HOOKS
 
-LEFT_TO_REPLAY = 'the model was sharded among processes, so that only running it again tells where it began'
+LEFT_TO_REPLAY = 'the model was sharded among processes, so that only running it again shows where it began'
 
 
 @HOOKS.register_module()
@@ -32,11 +32,11 @@ class NanGuardHook(Hook):
     Loss and gradients of each iteration are seen before gradients are clipped, since the hook stands in front of the
     optimizer wrapper's `backward` and `step`. A hook of the optimizer itself comes too late: by then clipping
     has made one bad gradient all, and it cannot keep an optimizer from counting the step. Weights, optimizer and
-    running statistics stay as they were; the schedules go on.
+    running statistics stay as they were; the schedules continue.
 
     Processes agree on every step, so weights stay equal. With float16's loss scaler, infinite gradients are its own
     business until its scale is below 1: it skips the step and takes a smaller scale, which is logged. Losses are
-    watched as ever. bfloat16 has the range of float32 and needs no scaler, so one that is there is switched off.
+    monitored all the same. bfloat16 has the range of float32 and needs no scaler, so one that is there is switched off.
     DeepSpeed, and several optimizers at once, are left alone, and a line in the log says so.
 
     The iterations whose gradients are accumulated are skipped together, and the first with a non-finite number is
@@ -65,7 +65,7 @@ class NanGuardHook(Hook):
         self.events = 0
 
     def before_train(self, runner: Runner) -> None:
-        """Step in front of the optimizer wrapper."""
+        """Replace `backward` and `step` of the optimizer wrapper."""
         self.iteration: Iteration | None = None
         self.losses: list[Tensor] = []
         self.sound: Tensor | None = None
@@ -86,7 +86,7 @@ class NanGuardHook(Hook):
         self.norms = running_statistics(self.model)
 
     def after_train(self, runner: Runner) -> None:
-        """Step aside."""
+        """Restore the optimizer wrapper."""
         for name in ('backward', 'step'):
             vars(runner.optim_wrapper).pop(name, None)
 
@@ -97,7 +97,7 @@ class NanGuardHook(Hook):
             del optimizer['loss_scaler']
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Note what the iteration starts from, unless one before it in the same step is at fault."""
+        """Record what the iteration starts from, unless one before it in the same step is at fault."""
         if not self.guarding:
             return
         if self.sound is None:
@@ -106,7 +106,7 @@ class NanGuardHook(Hook):
             self.iteration = Iteration(runner.iter, data_batch, random_states())
 
     def _backward(self, loss: Tensor, **kwargs: Any) -> None:
-        """Go on, and look at the loss and at the gradients so far."""
+        """Run the backward pass, and check the loss and the gradients so far."""
         self.losses.append(loss.detach())
         self.backward(loss, **kwargs)
         numbers = torch.stack([self.losses[-1].float(), *self._gradient_norms()])
@@ -142,7 +142,7 @@ class NanGuardHook(Hook):
         return self.scale
 
     def _describe(self) -> tuple[str, bool]:
-        """Say which numbers are not finite here, and whether a loss is among them."""
+        """Describe which numbers are not finite here; return also whether a loss is among them."""
         losses = [f'{loss.item():g}' for loss in self.losses if not loss.isfinite()]
         names = non_finite_gradients(self.model.named_parameters())
         words = [f'loss {" and ".join(losses)}'] if losses else []
@@ -173,7 +173,7 @@ class NanGuardHook(Hook):
         runner.logger.warning(message)
 
     def _find(self, runner: Runner) -> Finding:
-        """Look for the first non-finite numbers; not where a process cannot run the model by itself."""
+        """Find the first non-finite numbers, unless a process cannot run the model by itself."""
         if isinstance(runner.model, FullyShardedDataParallel):
             return Finding(LEFT_TO_REPLAY, [])
         return find_nonfinite(self.model, [self.iteration], self.wrapper.optim_context)

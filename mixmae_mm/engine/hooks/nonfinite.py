@@ -1,4 +1,4 @@
-"""Where numbers stop being finite: a batch is run once more, with the same draws, and every module is watched."""
+"""Where numbers stop being finite: a batch is run once more, with the same draws, and every module is monitored."""
 
 import contextlib
 import random
@@ -28,7 +28,7 @@ class Iteration(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What running iterations once more has shown."""
+    """The result of running iterations once more."""
 
     text: str
     """Where the first non-finite numbers were, in words."""
@@ -43,7 +43,7 @@ def random_states() -> dict:
 
 
 def set_random_states(states: Mapping) -> None:
-    """Draw from here on as from where `random_states` was called; a GPU's state is left out where there is none."""
+    """Draw from here on as from where `random_states` was called; a GPU's state is left out without a GPU."""
     random.setstate(states['python'])
     np.random.set_state(states['numpy'])
     torch.set_rng_state(states['torch'])
@@ -77,8 +77,8 @@ def running_statistics(model: nn.Module) -> list[Tensor]:
     return [buffer for norm in norms for buffer in norm.buffers(recurse=False)]
 
 
-class Watch:
-    """Hooks on all modules of a model that note where the first non-finite numbers are.
+class Monitor:
+    """Hooks on all modules of a model that record where the first non-finite numbers are.
 
     In the forward pass these are the first output, in the order in which modules end; in the backward pass, the first
     gradient of an output or of a parameter, in the order in which they are computed.
@@ -91,8 +91,8 @@ class Watch:
         self.running = True
 
     @contextmanager
-    def watching(self) -> Iterator['Watch']:
-        """Have hooks while the context lasts."""
+    def monitoring(self) -> Iterator['Monitor']:
+        """Register the hooks while the context lasts."""
         with contextlib.ExitStack() as stack:
             for name, module in self.model.named_modules():
                 name = f'{plain_name(name) or "the model"} ({type(module).__name__})'
@@ -129,7 +129,7 @@ class Watch:
 
 
 def _reasons(module: nn.Module, inputs: tuple) -> str:
-    """Say what a module was given, and which of its own numbers are not finite."""
+    """Describe whether the input of a module is finite, and which of its own numbers are not."""
     own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
     bad = [name for name, tensor in own if not is_finite(tensor)]
     given = 'its input is finite' if is_finite(inputs) else 'so is its input already'
@@ -151,10 +151,10 @@ def find_nonfinite(
     found, assignments, before = [], [], random_states()
     norms = running_statistics(model)
     kept = [statistic.clone() for statistic in norms]
-    with Watch(model).watching() as watch, _uncompiled():
+    with Monitor(model).monitoring() as monitor, torch.compiler.set_stance('force_eager'):  # hooks break graphs
         for iteration in iterations:  # all of them, as every process does: synchronized norms would wait for one
             set_random_states(iteration.states)
-            found.append(_run(model, iteration.batch, precision, watch, assignments))
+            found.append(_run(model, iteration.batch, precision, monitor, assignments))
     names = non_finite_gradients(model.named_parameters())
     set_random_states(before)
     for statistic, value in zip(norms, kept, strict=True):
@@ -164,23 +164,17 @@ def find_nonfinite(
     return Finding(next(filter(None, found), last), assignments)
 
 
-def _run(model: BaseModel, batch: Any, precision: Callable, watch: Watch, assignments: list) -> str | None:
+def _run(model: BaseModel, batch: Any, precision: Callable, monitor: Monitor, assignments: list) -> str | None:
     """Run one iteration; what has been found so far, or None."""
-    watch.running = True
+    monitor.running = True
     try:
         with precision(model):
             data = model.data_preprocessor(batch, True)
             inputs = data.get('inputs') if isinstance(data, Mapping) else None
             assignments.append(getattr(inputs, 'assignment', None))
             losses = model._run_forward(data, mode='loss')
-        watch.running = False
+        monitor.running = False
         model.parse_losses(losses)[0].backward()
-    except Exception as error:  # models may raise nearly anything once there are numbers that are none
-        return watch.forward or watch.backward or f'running it once more ended with {type(error).__name__}: {error}'
-    return watch.forward or watch.backward
-
-
-def _uncompiled() -> AbstractContextManager:
-    """Leave compiled graphs aside, which hooks would break."""
-    set_stance = getattr(torch.compiler, 'set_stance', None)  # since torch 2.6
-    return set_stance('force_eager') if set_stance else contextlib.nullcontext()
+    except Exception as error:  # models may raise nearly anything once there is a NaN
+        return monitor.forward or monitor.backward or f'running it once more ended with {type(error).__name__}: {error}'
+    return monitor.forward or monitor.backward

@@ -1,4 +1,4 @@
-"""What the features are worth, told while a model trains.
+"""The quality of the features, measured while a model trains.
 
 Letters: B images, C channels, D features, H x W pixels.
 """
@@ -9,8 +9,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from mixmae_mm.apis.model import input_size
-from mixmae_mm.datasets.image_reader import ImageReader
-from mixmae_mm.datasets.read_images import reading_of
+from mixmae_mm.datasets.image_reader import ImageReader, reading_of
 from mixmae_mm.datasets.sampled_images import choose_images
 from mixmae_mm.engine.hooks.monitor import MonitorHook
 from mixmae_mm.evaluation import (
@@ -33,10 +32,10 @@ Labeled = tuple[Tensor, Tensor]
 
 @HOOKS.register_module()
 class OnlineEvaluationHook(MonitorHook):
-    """Measure the encoder's features every few epochs: by labels if there are any, and by how widely they spread.
+    """Measure the encoder's features every few epochs: with labels by accuracy, without by how widely they spread.
 
     Features are the mean of the last map of plain images. Of labeled ones `online/knn_top1` and `online/probe_top1`
-    are told, the share that nearest neighbors and a linear classifier get right; of any `online/rankme`,
+    are logged, the accuracy of nearest neighbors and of a linear classifier; of any `online/rankme`,
     `online/feature_std` and `online/cosine` (evaluation/functional/feature_stats.py). They go to every backend of
     the visualizer, to the message hub, and into the log.
 
@@ -75,18 +74,18 @@ class OnlineEvaluationHook(MonitorHook):
         """Read the images that are measured every time."""
         self.parts = self._read_labeled(runner, model) if self.data_root else self._take_training(runner)
 
-    def watch(self, runner: Runner, model: BaseModel, step: int) -> str:
-        """Measure, and tell everybody."""
+    def monitor(self, runner: Runner, model: BaseModel, step: int) -> str:
+        """Measure, and log the results."""
         features = [self._extract(model, *part) for part in self.parts]
-        told = dict(rankme=rank_me(features[0][0]), spread=feature_std(features[0][0]))
-        told['cosine'] = mean_cosine(features[0][0])
+        results = dict(rankme=rank_me(features[0][0]), spread=feature_std(features[0][0]))
+        results['cosine'] = mean_cosine(features[0][0])
         if self.data_root:
-            told |= self._judge(*features)
-        scalars = {f'online/{name}': value for name, value in told.items()}
+            results |= self._judge(*features)
+        scalars = {f'online/{name}': value for name, value in results.items()}
         runner.visualizer.add_scalars(scalars, step)
         for name, value in scalars.items():
             runner.message_hub.update_scalar(name, value)
-        numbers = ', '.join(f'{name} {value:.4g}' for name, value in told.items())
+        numbers = ', '.join(f'{name} {value:.4g}' for name, value in results.items())
         return f'{numbers} after iteration {step}'
 
     def _read_labeled(self, runner: Runner, model: BaseModel) -> list[Labeled]:
@@ -110,7 +109,7 @@ class OnlineEvaluationHook(MonitorHook):
         return extract(model.backbone, model.data_preprocessor.normalize, batches)
 
     def _judge(self, known: tuple[Tensor, Tensor], asked: tuple[Tensor, Tensor]) -> dict[str, float]:
-        """Let neighbors and a linear classifier learn from one part and answer for the other."""
+        """Compute the accuracy of k-NN and a linear classifier that know one part, on the other."""
         neighbors = min(self.k, len(known[0])), self.temperature, self.num_classes
         probe = probe_accuracy(*known, *asked, self.num_classes)
         return dict(knn_top1=knn_accuracy(*known, *asked, *neighbors), probe_top1=probe)

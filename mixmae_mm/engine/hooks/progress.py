@@ -1,4 +1,4 @@
-"""How fast a run is, what it waits for, and when it will be done."""
+"""Speed, waiting time and remaining time of a run."""
 
 import math
 import sys
@@ -31,7 +31,7 @@ class ProgressHook(Hook):
         console: where the line is drawn; by default the standard output, if that is a terminal.
 
     Raises:
-        ValueError: no iterations, a negative time, or a console that is none of rich's.
+        ValueError: no iterations, a negative time, or an invalid console.
     """
 
     priority = 'LOWEST'
@@ -56,7 +56,7 @@ class ProgressHook(Hook):
         self.line.stop()
 
     def before_train(self, runner: Runner) -> None:
-        """Start the clock of the run, from which the remaining time is told."""
+        """Start the clock of the run, from which the remaining time is estimated."""
         self.train_meter = Meter(self.window)
         self.started, self.first = perf_counter(), runner.iter
 
@@ -66,7 +66,7 @@ class ProgressHook(Hook):
         self.mark = perf_counter()
 
     def _after_epoch(self, runner: Runner, mode: str = 'train') -> None:
-        """Back to training, where an iteration-based loop goes on with the epoch it was in."""
+        """Back to training, where an iteration-based loop continues the epoch it was in."""
         self.meter = getattr(self, 'train_meter', None)
         self.mark = perf_counter()
 
@@ -77,7 +77,7 @@ class ProgressHook(Hook):
     def _after_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None, mode: str = 'train'
     ) -> None:
-        """Count the iteration and tell of it."""
+        """Count the iteration and display it."""
         now = perf_counter()
         self.meter.add(count_images(data_batch) * runner.world_size, self.waited, now - self.mark)
         self.mark = now

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from mixmae_mm.apis.homologous_maps import recognize
 from mixmae_mm.apis.model import input_size
-from mixmae_mm.apis.reconstruction import find_images, reconstruct
-from mixmae_mm.datasets.read_images import reading_of
+from mixmae_mm.apis.reconstruction_inferencer import find_images, reconstruct
+from mixmae_mm.datasets.image_reader import reading_of
 from mixmae_mm.datasets.sampled_images import choose_images
 from mixmae_mm.engine.hooks.monitor import MonitorHook
 from mixmae_mm.registry import HOOKS
@@ -26,8 +26,8 @@ from mixmae_mm.visualization import describe, draw_homologous, draw_rows
 class ReconstructionHook(MonitorHook):
     """Draw the same few mixtures every few epochs, for every backend of the visualizer.
 
-    The sheet is `reconstructions`; a model with homologous attention also gets a `homologous_map`, of which keys some
-    patches keep, and whose they are.
+    The image grid is `reconstructions`; a model with homologous attention also gets a `homologous_map`, which shows
+    the keys that some patches keep, and whose they are.
 
     Args:
         images: Files and folders to take the images from; without, they are crops of training images.
@@ -48,23 +48,19 @@ class ReconstructionHook(MonitorHook):
         """Find the images that are drawn every time."""
         self.images = self._find(runner, model)
 
-    def watch(self, runner: Runner, model: BaseModel, step: int) -> str:
-        """Reconstruct, draw, show."""
+    def monitor(self, runner: Runner, model: BaseModel, step: int) -> str:
+        """Draw reconstructions and hand them to the backends."""
         result = reconstruct(model, self.images, self.seed)
         preface = f'After iteration {step}. '
         self._show(runner, 'reconstructions', draw_rows(result, preface + describe(model, result)), step)
         recognition = recognize(model, self.images, self.seed)
         if recognition is not None:
-            sheet = draw_homologous(recognition, model.data_preprocessor.num_sources, self.seed, preface)
-            self._show(runner, 'homologous_map', sheet, step)
+            grid = draw_homologous(recognition, model.data_preprocessor.num_sources, self.seed, preface)
+            self._show(runner, 'homologous_map', grid, step)
         return f'{len(result.mixed)} reconstruction(s) drawn after iteration {step}'
 
     def _find(self, runner: Runner, model: BaseModel) -> Tensor:
-        """Take images, RGB (B, C, H, W), as many as fill whole mixtures.
-
-        Raises:
-            ValueError: there are not enough to mix.
-        """
+        """Take images, RGB (B, C, H, W), as many as fill whole mixtures."""
         preprocessor = model.data_preprocessor
         wanted = self.num * preprocessor.num_sources
         if self.places:
@@ -77,6 +73,6 @@ class ReconstructionHook(MonitorHook):
             raise ValueError(f'{len(chosen)} image(s) cannot be mixed by {preprocessor.num_sources}')
         return (chosen.flip(1) if preprocessor.bgr_to_rgb else chosen)[:whole]
 
-    def _show(self, runner: Runner, name: str, sheet: Image.Image, step: int) -> None:
-        """Hand a sheet to every backend."""
-        runner.visualizer.add_image(name, np.array(sheet), step)
+    def _show(self, runner: Runner, name: str, grid: Image.Image, step: int) -> None:
+        """Hand an image grid to every backend."""
+        runner.visualizer.add_image(name, np.array(grid), step)

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def count_images(batch: Any) -> int:
-    """Tell how many images a batch holds, a dict as mmengine's collate functions make it or a tuple; 0 of others."""
+    """Count the images of a batch, a dict as mmengine's collate functions make it or a tuple; 0 of others."""
     if isinstance(batch, dict):
         samples = batch.get('data_samples')
         batch = (samples if samples is not None else batch.get('inputs', ()),)
@@ -26,15 +26,15 @@ class Meter:
 
     @property
     def seconds(self) -> float:
-        """Time of all iterations in the window; never 0, to be divided by."""
+        """Time of all iterations in the window, never 0."""
         return max(sum(seconds for _, _, seconds in self.laps), 1e-9)
 
     @property
     def images_per_second(self) -> float:
-        """Images by seconds, everything between two batches counted: loading, training, logging, saving."""
+        """Images per second, counting all between two batches: loading, training, logging, saving."""
         return sum(images for images, _, _ in self.laps) / self.seconds
 
     @property
     def data_wait(self) -> float:
-        """Share of the time, 0 to 1, in which training stood still for want of data."""
+        """Share of the time, 0 to 1, in which training waited for data."""
         return sum(waited for _, waited, _ in self.laps) / self.seconds

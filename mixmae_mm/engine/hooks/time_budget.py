@@ -1,4 +1,4 @@
-"""How much time something may take beside the training."""
+"""The time that a hook may take beside the training."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from time import perf_counter
 class TimeBudget:
     """Time in rounds, of which all together may take a share of the time since the start.
 
-    The first round is always granted, since nobody knows what it takes; each later one is taken to last as long as the
+    The first round is always granted, since its time is unknown; each later one is taken to last as long as the
     one before it, without what had to be prepared once.
 
     Args:
@@ -22,7 +22,7 @@ class TimeBudget:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the start; never 0, to be divided by."""
+        """Seconds since the start, never 0."""
         return max(perf_counter() - self.started, 1e-9)
 
     def affords_another(self) -> bool:

@@ -1,1 +1,1 @@
-"""Layer decay, and optimizer wrappers that know the precision."""
+"""Layer decay, and the optimizer wrappers of each precision."""

@@ -1,4 +1,4 @@
-"""Optimizers that know how deep a parameter stands."""
+"""Layer-wise learning rate decay."""
 
 from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
@@ -11,7 +11,7 @@ from mixmae_mm.utils.validation import check_flag, check_positive
 class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """Learning rates that shrink from the head down to the patches, for models of mmpretrain, mmdet and mmseg alike.
 
-    The backbone tells its depths by `get_layer_depth`. As in the official MixMIM and MAE, parameters with one dimension
+    The backbone gives its depths by `get_layer_depth`. As in the official MixMIM and MAE, parameters with one dimension
     (biases, norms) get no weight decay; everything else does. Parameters are gathered in one group for each pair of
     scale and decay.
 
@@ -22,7 +22,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         no_decay: Parts of names whose parameters get no weight decay either, such as `relative_position_bias_table`.
 
     Raises:
-        ValueError: settings that are unknown or cannot be, or a backbone that does not tell its depths although
+        ValueError: unknown or invalid settings, or a backbone without `get_layer_depth` although
             `decay_rate` is not 1.
     """
 
@@ -49,7 +49,8 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         for name, parameter in module.named_parameters():
             if not parameter.requires_grad:
                 continue
-            key = self._scale(module, name), self._is_decayed(name, parameter)
+            spared = parameter.ndim <= 1 or name.endswith('.bias') or any(part in name for part in self.no_decay)
+            key = self._scale(module, name), not spared
             groups.setdefault(key, []).append(parameter)
         for (scale, decayed), members in sorted(groups.items()):
             group = {'params': members, 'lr': self.base_lr * scale, 'lr_scale': scale}
@@ -68,8 +69,3 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             )
         layer, num_layers = model.backbone.get_layer_depth(name, 'backbone.')
         return self.decay_rate ** (num_layers - 1 - layer)
-
-    def _is_decayed(self, name: str, parameter: nn.Parameter) -> bool:
-        """Return whether a parameter gets the optimizer's weight decay."""
-        spared = parameter.ndim <= 1 or name.endswith('.bias') or any(part in name for part in self.no_decay)
-        return not spared

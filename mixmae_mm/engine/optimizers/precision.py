@@ -31,8 +31,8 @@ BFLOAT16 = ('bfloat16', torch.bfloat16)
 class CpuAmpOptimWrapper(OptimWrapper):
     """Mixed precision on a CPU: as mmengine's `AmpOptimWrapper`, which refuses CPUs, in bfloat16.
 
-    Weights, gradients and the optimizer's state are float32, and checkpoints those of a run in single precision. There
-    is no loss scale: bfloat16 has the range of float32.
+    Weights, gradients and the optimizer's state are float32, and checkpoints those of a run in single precision. No
+    loss is scaled: bfloat16 has the range of float32.
     """
 
     @contextmanager
@@ -100,7 +100,7 @@ def _on_gpu(config: Config, amp: bool) -> None:
 
 
 def _hindrance(config: Config, amp: bool) -> str | None:
-    """Say why a config cannot train in mixed precision on this CPU; None if it can."""
+    """Return why a config cannot train in mixed precision on this CPU; None if it can."""
     strategy, dtype = find_strategy(config), config.optim_wrapper.get('dtype') or 'float16'
     if _aligns(config.get('model')):
         return "mmcv's RoIAlign does not know the bfloat16 of CPUs"
@@ -121,7 +121,7 @@ def _aligns(settings: object) -> bool:
 
 
 def multiplies_bfloat16(cpu: str = '/proc/cpuinfo') -> bool:
-    """Return whether this CPU has instructions for products of bfloat16; False where there is no such file to ask."""
+    """Return whether this CPU has instructions for products of bfloat16; False where that is unknown."""
     path = Path(cpu)
     lines = path.read_text().splitlines() if path.is_file() else []
     flags = {flag for line in lines if line.lower().startswith(('flags', 'features')) for flag in line.split()}

@@ -1,4 +1,4 @@
-"""What a config must say differently for the strategy that it names."""
+"""Translation of a config for DeepSpeed."""
 
 import importlib.util
 import json
@@ -12,7 +12,7 @@ UNFIT_HOOKS = {
     'CompileBackboneHook': 'compiles the backbone as one graph, which gathering shards breaks',
 }
 ACCUMULATION = 'gradient_accumulation_steps'
-"""What DeepSpeed calls `accumulative_counts`."""
+"""DeepSpeed's name for `accumulative_counts`."""
 
 
 def find_strategy(config: Config) -> str | None:
@@ -49,12 +49,12 @@ def find_accumulation(config: Config) -> int:
     Raises:
         ValueError: the optimizer wrapper and DeepSpeed's settings disagree.
     """
-    told = {
+    given = {
         'optim_wrapper.accumulative_counts': config.optim_wrapper.get('accumulative_counts'),
         f'strategy.{ACCUMULATION}': (config.get('strategy') or {}).get(ACCUMULATION),
         f'strategy.config.{ACCUMULATION}': _deepspeed_settings(config).get(ACCUMULATION),
     }
-    numbers = {name: number for name, number in told.items() if number is not None}
+    numbers = {name: number for name, number in given.items() if number is not None}
     if len(set(numbers.values())) > 1:
         said = ' and '.join(f'{name}={number}' for name, number in numbers.items())
         raise ValueError(f'gradients are accumulated over one number of iterations, got {said}: set one of them')
@@ -79,7 +79,7 @@ def _deepspeed_settings(config: Config) -> dict:
 
 
 def _to_deepspeed(config: Config) -> None:
-    """Say in DeepSpeed's words what the optimizer wrapper asks for."""
+    """Return the settings of an optimizer wrapper as DeepSpeed names them."""
     wrapper, ours = config.optim_wrapper, dict(config.optim_wrapper)
     config.strategy.type = 'DeepSpeedStrategy'  # mmengine's runner knows it by this name alone
     settings, accumulation = _deepspeed_settings(config), find_accumulation(config)
@@ -102,11 +102,7 @@ def _to_deepspeed(config: Config) -> None:
 
 
 def _check_wrapper(kind: str, settings: dict, clip: dict) -> None:
-    """Check that DeepSpeed can do what an optimizer wrapper does.
-
-    Raises:
-        ValueError: it has another type or other settings than DeepSpeed knows, or clips gradients otherwise.
-    """
+    """Check that DeepSpeed can do what an optimizer wrapper does."""
     known = {'optimizer', 'constructor', 'paramwise_cfg', 'accumulative_counts'}
     if kind not in ('OptimWrapper', 'AmpOptimWrapper', 'DeepSpeedOptimWrapper') or set(settings) - known:
         rest = f' with {sorted(set(settings) - known)}' if set(settings) - known else ''

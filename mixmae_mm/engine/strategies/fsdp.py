@@ -27,7 +27,7 @@ BY_WHOLE_TENSORS = 'LARS', 'LAMB', 'LAMBMM', 'ADAFACTOR'
 
 @FUNCTIONS.register_module()
 def wrap_blocks(module: nn.Module, recurse: bool, nonwrapped_numel: int) -> bool:
-    """Tell FSDP to gather each transformer block by itself, and all else with the model around."""
+    """Have FSDP gather each transformer block by itself, and all else with the model around."""
     return recurse or isinstance(module, BLOCKS)
 
 
@@ -47,7 +47,7 @@ def name_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 class ShardingStrategy(FSDPStrategy):
     """mmengine's `FSDPStrategy`, also on CPUs, and with checkpoints that runs of one process share.
 
-    Checkpoints are what a run without sharding writes, so either goes on from the other, and with any number of
+    Checkpoints are what a run without sharding writes, so either resumes from the other, and with any number of
     processes. mmengine's own chooses weight decay by the shapes of shards, which are flat, clips by the norms of
     shards, stores the optimizer's parameters in an order of their own, and cannot resume with today's PyTorch.
 
@@ -56,7 +56,7 @@ class ShardingStrategy(FSDPStrategy):
         kwargs: As of mmengine's `FSDPStrategy`; `state_dict_cfg` is 'full'.
 
     Raises:
-        ValueError: settings under which checkpoints would not be whole.
+        ValueError: settings under which checkpoints would be incomplete.
     """
 
     def __init__(self, *, model_wrapper: dict | None = None, **kwargs: object) -> None:
@@ -109,7 +109,7 @@ class ShardingStrategy(FSDPStrategy):
         return self._built
 
     def save_checkpoint(self, filename: str, **kwargs: object) -> None:
-        """Save on the first process, a whole file or none."""
+        """Save on the first process, atomically."""
         unfinished = filename + UNFINISHED
         super().save_checkpoint(unfinished, **kwargs)
         if is_main_process():

@@ -1,4 +1,4 @@
-"""The learning rate that the batch of a job asks for."""
+"""Scaling of the learning rate to the batch size."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""How many directions features use, told without labels: collapse shows long before the loss does.
+"""How many directions features use, measured without labels: it reveals collapse long before the loss does.
 
 Letters: N images, D features.
 """
@@ -11,7 +11,7 @@ EPSILON = 1e-7  # the paper's
 
 
 def rank_me(features: Tensor) -> float:
-    """Tell the effective rank of features (N, D), from 1 to min(N, D).
+    """Compute the effective rank of features (N, D), from 1 to min(N, D).
 
     RankMe of Garrido et al. 2023 (arXiv 2210.02885): exp of the entropy of the singular values, each divided by their
     sum. It grows with N, so only numbers of equally many images compare.
@@ -27,16 +27,16 @@ def rank_me(features: Tensor) -> float:
 
 
 def feature_std(features: Tensor) -> float:
-    """Tell how widely features (N, D) of length 1 lie: 0 if all are the same, 1 if they go in all directions alike.
+    """Compute the standard deviation of features (N, D) of length 1: 0 if all are equal, 1 if all directions are.
 
-    The standard deviation over the images, mean of the D features, times sqrt(D) (as in SimSiam, arXiv 2011.10566).
+    Over the images, mean of the D features, times sqrt(D) (as in SimSiam, arXiv 2011.10566).
     """
     directions = F.normalize(_finite(features), dim=1)
     return float(directions.std(dim=0, correction=0).mean() * features.shape[1] ** 0.5)
 
 
 def mean_cosine(features: Tensor) -> float:
-    """Tell the cosine between the features (N, D) of two different images, mean of all pairs.
+    """Compute the cosine between the features (N, D) of two different images, mean of all pairs.
 
     Raises:
         ValueError: less than two images.
@@ -49,11 +49,7 @@ def mean_cosine(features: Tensor) -> float:
 
 
 def _finite(features: Tensor) -> Tensor:
-    """Return features in double precision.
-
-    Raises:
-        ValueError: one is not finite.
-    """
+    """Return features in double precision."""
     if not features.isfinite().all():
         raise ValueError('features are not finite: has the training diverged?')
     return features.double()

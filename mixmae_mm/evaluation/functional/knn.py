@@ -1,4 +1,4 @@
-"""Classification by nearest neighbors: how good features are without training anything.
+"""k-NN classification: an evaluation of features without training.
 
 The protocol of Wu et al. 2018 (arXiv 1805.01978): the k nearest by cosine similarity vote, each with the weight
 exp(similarity / temperature).
@@ -19,7 +19,7 @@ def knn_accuracy(
     temperature: float,
     num_classes: int,
 ) -> float:
-    """Tell the share of validation images whose neighbors vote for their class.
+    """Return the k-NN accuracy on the validation images.
 
     Args:
         train_features: (T, D), of any length: they are normalized here.

@@ -16,7 +16,7 @@ STRENGTHS = tuple(10.0**power for power in range(-4, 3))  # over the mean square
 def probe_accuracy(
     train_features: Tensor, train_labels: Tensor, val_features: Tensor, val_labels: Tensor, num_classes: int
 ) -> float:
-    """Tell the share of validation images that a linear classifier puts into their class.
+    """Return the accuracy of a linear classifier on the validation images.
 
     Args:
         train_features: (T, D).
@@ -33,14 +33,14 @@ def probe_accuracy(
 
 
 def standardize(known: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
-    """Bring each feature to mean 0 and spread 1 in (T, D), and (V, D) along; features without spread become 0."""
-    mean, spread = known.mean(dim=0), known.std(dim=0, correction=0)
-    scale = torch.where(spread > 1e-8 * spread.max(), 1 / spread, 0)
+    """Standardize (T, D) to mean 0 and standard deviation 1, and (V, D) likewise; constant features become 0."""
+    mean, std = known.mean(dim=0), known.std(dim=0, correction=0)
+    scale = torch.where(std > 1e-8 * std.max(), 1 / std, 0)
     return (known - mean) * scale, (asked - mean) * scale
 
 
 def ridge(features: Tensor, targets: Tensor) -> Tensor:
-    """Solve ridge regression of centerd targets (T, C) on centerd features (T, D), by the best strength: (D, C)."""
+    """Solve ridge regression of centered targets (T, C) on centered features (T, D), by the best strength: (D, C)."""
     left, values, right = torch.linalg.svd(features, full_matrices=False)
     turned = left.T @ targets
     errors = [_left_out_error(left, _shrink(values, strength, len(features)), targets) for strength in STRENGTHS]
@@ -50,12 +50,12 @@ def ridge(features: Tensor, targets: Tensor) -> Tensor:
 
 
 def _shrink(values: Tensor, strength: float, count: int) -> Tensor:
-    """Tell how much of each direction is kept, 0 to 1."""
+    """Return how much of each direction is kept, 0 to 1."""
     return values.square() / (values.square() + strength * count)
 
 
 def _left_out_error(left: Tensor, kept: Tensor, targets: Tensor) -> float:
-    """Tell the mean square error of each image's targets by all others, the mean included.
+    """Compute the leave-one-out mean squared error, the mean of the targets included.
 
     The fit of all images gives it: its error on an image, over 1 - that image's own weight in its own fit.
     """

@@ -1,4 +1,4 @@
-"""Some labeled images to learn from and others to be judged by, out of one folder."""
+"""Training and validation images out of one labeled folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ JUDGED_BY = 0.25  # of the images
 def split_labeled(
     folder: str, extensions: Sequence[str] | None, max_images: int, seed: int
 ) -> tuple[Labeled, Labeled, int]:
-    """List images to learn from, others to be judged by, and tell the number of classes.
+    """List images to train on, others to validate on, and the number of classes.
 
     Where the folder holds `train` and `val`, each with a folder a class, they are the two; a folder of class folders is
     split at random.

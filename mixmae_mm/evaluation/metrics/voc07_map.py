@@ -15,13 +15,13 @@ POINTS = 10  # steps of recall, from 0 to 1
 class ElevenPointPrecision(BaseMetric):
     """Mean over the classes of VOC 2007's average precision, in per cent (mmpretrain's takes all points of the curve).
 
-    Classes that an image shows in no other way than hard to see (`gt_label_difficult`) are left out for that image.
+    Classes of which an image has only difficult objects (`gt_label_difficult`) are left out for that image.
     """
 
     default_prefix = 'multi-label'
 
     def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
-        """Note scores and truth of each image: 1 shown, 0 not, -1 left out."""
+        """Record scores and truth of each image: 1 present, 0 not, -1 left out."""
         for sample in data_samples:
             scores = sample['pred_score'].cpu()
             truth = torch.zeros(len(scores), dtype=torch.long)
@@ -36,10 +36,10 @@ class ElevenPointPrecision(BaseMetric):
         return {'mAP_11': 100 * sum(values) / len(values)}
 
 
-def eleven_point_precision(scores: Tensor, shown: Tensor) -> float:
+def eleven_point_precision(scores: Tensor, present: Tensor) -> float:
     """Average the best precision at recalls from 0, 0.1, ..., 1 on: scores and truth (0 or 1) of a class, (N,)."""
-    hits = shown[scores.argsort(descending=True, stable=True)].cumsum(dim=0)
+    hits = present[scores.argsort(descending=True, stable=True)].cumsum(dim=0)
     precision = hits / torch.arange(1, len(hits) + 1)
-    total = int(shown.sum())
+    total = int(present.sum())
     reached = [precision[hits * POINTS >= point * total] for point in range(POINTS + 1)] if total else []
     return sum(float(part.max()) for part in reached) / (POINTS + 1)

@@ -14,7 +14,7 @@ from mixmae_mm.utils.safe_io.plain_arrays import UNSPEAKABLE, numpy_types
 STATISTICS = ('min', 'max', 'current', 'mean')
 ONE_CYCLE = 'mmengine.optim.scheduler.param_scheduler'
 ANNEALING = ('_annealing_cos', '_annealing_linear')
-"""What the state of a one-cycle schedule holds one of."""
+"""Functions of which the state of a one-cycle schedule holds one."""
 
 
 def allow_checkpoint_types() -> None:

@@ -1,4 +1,4 @@
-"""What the pickles in a file ask for, found without loading them: to say why a file was refused."""
+"""The names that the pickles in a file ask for, found without loading them, to explain why a file was refused."""
 
 import io
 import pickletools
@@ -19,7 +19,7 @@ START = re.compile(rb'\x80[\x02-\x05]')
 
 
 def describe_demands(file: str | Path | BinaryIO) -> str:
-    """Say in a few words what would run if a file was unpickled; '' where nothing is found."""
+    """Describe what would run if a file was unpickled; '' where nothing is found."""
     try:
         with open(file, 'rb') if isinstance(file, str | Path) else nullcontext(file) as stream:
             return _describe(stream)
@@ -28,7 +28,7 @@ def describe_demands(file: str | Path | BinaryIO) -> str:
 
 
 def _describe(file: BinaryIO) -> str:
-    """Say what would run."""
+    """Describe what would run."""
     found = dict.fromkeys(name for content in _parts(file) for name in _names(content))
     names = [name for name in found if NAME.fullmatch(name) and not HARMLESS.match(name)]
     if names:

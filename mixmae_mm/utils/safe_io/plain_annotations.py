@@ -26,11 +26,7 @@ def read_plain_annotations(module: ModuleType) -> None:
 
 
 def _parse(content: bytes, kind: str, called: str) -> object:
-    """Read annotations.
-
-    Raises:
-        ValueError: they hold objects, or are damaged.
-    """
+    """Read annotations."""
     try:
         return yaml.safe_load(content) if kind.startswith('y') else read_plain_pickle(io.BytesIO(content))
     except (*CORRUPT, yaml.YAMLError, ImportError) as error:

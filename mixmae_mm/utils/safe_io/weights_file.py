@@ -25,7 +25,7 @@ CORRUPT = (
     UnpicklingError, EOFError, RuntimeError, ValueError, LookupError, AttributeError, TypeError, AssertionError,
     MemoryError, OverflowError, SafetensorError, zipfile.BadZipFile, struct.error,
 )  # fmt: skip
-"""What reading a file that is damaged, cut off or something else ends in."""
+"""Raised by reading a file that is corrupt, truncated or something else."""
 
 
 def read_weights(checkpoint: str) -> dict[str, Tensor]:
@@ -40,10 +40,10 @@ def read_weights(checkpoint: str) -> dict[str, Tensor]:
         if isinstance(content, Mapping) and isinstance(content.get(container), Mapping):
             content = content[container]
     if not isinstance(content, Mapping):
-        raise ValueError(f'{checkpoint} holds a {type(content).__name__}, not weights by name: it is no checkpoint')
+        raise ValueError(f'{checkpoint} holds a {type(content).__name__}, not weights by name: it is not a checkpoint')
     weights = {name: value for name, value in content.items() if isinstance(value, Tensor)}
     if not weights:
-        raise ValueError(f'{checkpoint} holds no weights, only {sorted(map(str, content))[:5]}: it is no checkpoint')
+        raise ValueError(f'{checkpoint} holds no weights, only {sorted(map(str, content))[:5]}: it is not a checkpoint')
     return weights
 
 
@@ -92,11 +92,7 @@ def _read_local(path: str, called: str, map_location: object, mmap: bool) -> obj
 
 
 def _check_unpacked_size(path: str) -> None:
-    """Refuse archives that unpack to more than they are; PyTorch's are not compressed.
-
-    Raises:
-        ValueError: this one is.
-    """
+    """Refuse compressed archives, which may unpack to any size; PyTorch's are not compressed."""
     with zipfile.ZipFile(path) as archive:
         inside = sum(entry.file_size for entry in archive.infolist())
         compressed = any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
@@ -108,23 +104,19 @@ def _check_unpacked_size(path: str) -> None:
 
 
 def _try(read: Callable[[], object], called: str, file: str | BinaryIO | None = None) -> object:
-    """Read, or say what a file that cannot be read may be.
-
-    Raises:
-        ValueError: it cannot be read.
-    """
+    """Read a file, or raise an error that says what it may be."""
     try:
         return read()
     except CORRUPT as error:
         raise ValueError(
-            f'{called} cannot be read as weights without running code: {explain(error, file)}. It is no checkpoint, '
+            f'{called} cannot be read as weights without running code: {explain(error, file)}. It is not a checkpoint, '
             'was cut off, or holds pickled objects; if it is a checkpoint that you trust, have the program that wrote '
             'it save its state_dict alone: torch.save(model.state_dict(), FILE)'
         ) from error
 
 
 def explain(error: Exception, file: str | Path | BinaryIO | None = None) -> str:
-    """Name what a refused file asks for, or give the first line of what PyTorch says in its own words."""
+    """Return the names that a refused file asks for, or the first line of PyTorch's message."""
     asked = re.search(r'GLOBAL (\S+)', str(error))
     if asked:
         return f'it asks for {asked[1]}'

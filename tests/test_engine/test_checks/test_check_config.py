@@ -306,7 +306,9 @@ def test_annotations_that_are_left_out_or_stop_evaluation(tmp_path, coco, change
 
 
 @pytest.mark.dense
-@pytest.mark.parametrize(('text', 'told'), [('{"images": [', 'no valid JSON'), ('', 'no valid JSON'), ('[]', 'a list')])
+@pytest.mark.parametrize(
+    ('text', 'told'), [('{"images": [', 'not valid JSON'), ('', 'not valid JSON'), ('[]', 'a list')]
+)
 def test_json_that_is_not_cocos(tmp_path, coco, text, told):
     (tmp_path / 'train.json').write_text(text)
     texts = [text for severity, *_, text in detection(tmp_path) if severity == 'error']

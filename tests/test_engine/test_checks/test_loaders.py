@@ -206,7 +206,7 @@ def test_a_folder_or_list_that_is_not_there(run, split, setting):
 def test_a_torn_list_is_named(run, folder):
     (folder / 'torn.json').write_text('{"metainfo": {}, "data_list": [')
     dataset = dict(type='mmpretrain.BaseDataset', ann_file='torn.json', data_prefix='')
-    with pytest.raises(ValueError, match='^train_dataloader.dataset: ann_file=.*torn.json is no valid JSON'):
+    with pytest.raises(ValueError, match='^train_dataloader.dataset: ann_file=.*torn.json is not valid JSON'):
         run(train=dict(dataset=dataset), start=False)
 
 

@@ -49,7 +49,7 @@ def test_the_oldest_goes_after_the_newest_has_come(tmp_path, monkeypatch, keep):
     assert names(tmp_path) == [f'epoch_{number}.pth' for number in range(epochs - keep + 1, epochs + 1)]
 
 
-def test_a_resumed_run_goes_on_removing(tmp_path):
+def test_a_resumed_run_continues_removing(tmp_path):
     run_until(config_with(tmp_path, max_keep_ckpts=2), 15)
     before = names(tmp_path)
     assert len(before) == 2

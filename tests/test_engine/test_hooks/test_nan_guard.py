@@ -68,7 +68,7 @@ def train(folder, **settings):
         ('module', f'{FORWARD}layers.1 (Squares); its input is finite'),
     ],
 )
-def test_a_bad_step_is_skipped_and_the_run_goes_on(tmp_path, what, found):
+def test_a_bad_step_is_skipped_and_the_run_continues(tmp_path, what, found):
     runner, told = train(tmp_path, poison=dict(at=[4, 9], what=what))
     after = hook_of(runner, CompareHook).after
     for bad in (4, 9):
@@ -98,7 +98,7 @@ def test_bad_weights_are_named_and_stop_the_run(tmp_path):
     assert text.startswith('iteration 9: loss nan, ')
     assert '(2 of 2 before the run stops)' in text
     assert f'{FORWARD}layers.3 (Linear); its input is finite; so are its own weight.' in text
-    assert f'The last checkpoint, {tmp_path}/epoch_1.pth, is from before: go on from it with something changed' in text
+    assert f'The last checkpoint, {tmp_path}/epoch_1.pth, is from before: resume from it with something changed' in text
     assert {path.name for path in (tmp_path / 'nonfinite').iterdir()} == {'iter_8', 'iter_9'}
 
 
@@ -208,7 +208,7 @@ def test_a_loss_scaler_that_overflows_is_left_alone(tmp_path):
     assert steps < set(range(1, 12))
 
 
-def test_with_a_loss_scaler_the_loss_is_watched(tmp_path):
+def test_with_a_loss_scaler_the_loss_is_monitored(tmp_path):
     runner, told = train(tmp_path, poison=dict(at=[7]), optim_wrapper=scaled(1024.0))
     assert [text.partition(',')[0] for text in told] == ['iteration 7: loss nan']
     assert runner.optim_wrapper.loss_scaler.get_scale() == 1024.0

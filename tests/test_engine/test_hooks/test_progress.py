@@ -13,7 +13,7 @@ from mixmae_mm.engine.hooks import ProgressHook, live_line, progress
 
 
 class Clock:
-    """Time that passes only when told to."""
+    """Time that passes only on request."""
 
     now = 100.0
 
@@ -85,7 +85,7 @@ def test_numbers_are_of_all_ranks_and_of_all_the_time(clock):
     assert scalars['train/data_wait'].data[0].tolist() == [1 / 4, 3 / 8]
 
 
-def test_line_tells_where_the_run_is_and_when_it_ends(clock):
+def test_line_says_where_the_run_is_and_when_it_ends(clock):
     hook = ProgressHook(console=fake_terminal())
     # Resumed at iteration 6: 2 more take 8 s, so the last 2 take 8 s.
     train_by_hand(hook, clock, fake_runner('line', iter=6))

@@ -19,7 +19,7 @@ from dataset_checks.stored import StoredSplit
 from dataset_checks.turning import turns_images
 from mixmae_mm.datasets import LoadImage, LoadMultispectral
 from mixmae_mm.datasets.decoding import MAX_PIXELS
-from mixmae_mm.datasets.read_images import unwrapped
+from mixmae_mm.datasets.image_reader import unwrapped
 from mixmae_mm.datasets.transforms.multispectral import whole_reader
 from mixmae_mm.engine.checks.sources import find_class
 

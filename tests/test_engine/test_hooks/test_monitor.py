@@ -1,4 +1,4 @@
-"""Hooks that watch a training change nothing of it, and nothing that goes wrong in them ends it."""
+"""Hooks that monitor a training change nothing of it, and nothing that goes wrong in them ends it."""
 
 import functools
 import re
@@ -10,11 +10,11 @@ import torch
 from five_bands import READING, color_of, with_five_bands, write_five_bands
 from mmengine.registry import DATA_SAMPLERS, MODEL_WRAPPERS
 from mmengine.runner import EpochBasedTrainLoop
+from monitored_training import ListBackend, make_images, monitored_config
 from tiny_mixmae import tiny_mixedae, tiny_model
 from torch import nn
 from torch.utils.data import BatchSampler, DataLoader
 from training_toys import TRAINED, last_checkpoint, run_until, trained_alike
-from watched_training import ListBackend, make_images, watched_config
 
 from mixmae_mm.engine.hooks import OnlineEvaluationHook, ReconstructionHook
 from mixmae_mm.visualization.image_grid import panel_place
@@ -32,8 +32,8 @@ def shown(monkeypatch):
 
 
 def train(folder, *hooks, stop=None, **settings):
-    """Train, with an interruption and a second start if told so; the last checkpoint."""
-    config = watched_config(folder, *hooks, **settings)
+    """Train, with an interruption and a second start if asked for; the last checkpoint."""
+    config = monitored_config(folder, *hooks, **settings)
     run_until(config, stop)
     if stop:
         run_until(config, resume=True)
@@ -41,21 +41,21 @@ def train(folder, *hooks, stop=None, **settings):
 
 
 @pytest.mark.parametrize('method', ['mixmae', 'mixedae'])
-def test_a_watched_run_ends_as_one_that_nobody_watches(tmp_path, shown, method):
+def test_a_monitored_run_ends_as_one_without(tmp_path, shown, method):
     settings = dict(method=tiny_mixedae) if method == 'mixedae' else {}
     plain = train(tmp_path / 'plain', **settings)
     assert not shown
     make_images(tmp_path / 'labeled')
     hooks = DRAWING, MEASURING, dict(MEASURING, data_root=str(tmp_path / 'labeled'))
-    watched = train(tmp_path / 'watched', *hooks, **settings)
-    assert trained_alike(plain, watched) == ALIKE
+    monitored = train(tmp_path / 'monitored', *hooks, **settings)
+    assert trained_alike(plain, monitored) == ALIKE
     assert [step for name, _, step in shown if name == 'reconstructions'] == [2, 4, 6, 8]
     assert ('homologous_map' in {name for name, *_ in shown}) == (method == 'mixedae')
 
 
-def test_a_watched_run_that_is_resumed_ends_as_one_that_nobody_watches(tmp_path):
+def test_a_monitored_run_that_is_resumed_ends_as_one_without(tmp_path):
     plain = train(tmp_path / 'plain', seeded=True)
-    resumed = train(tmp_path / 'watched', DRAWING, MEASURING, stop=5, seeded=True)
+    resumed = train(tmp_path / 'monitored', DRAWING, MEASURING, stop=5, seeded=True)
     assert trained_alike(plain, resumed) == ALIKE
 
 
@@ -72,10 +72,10 @@ def test_the_same_mixtures_are_drawn_each_time_and_come_out_differently(tmp_path
 
 @pytest.mark.parametrize('method', [tiny_model, tiny_mixedae])
 @pytest.mark.parametrize('named', [False, True])
-def test_of_bands_the_first_three_are_drawn(tmp_path, shown, method, named):
+def test_of_channels_the_first_three_are_drawn(tmp_path, shown, method, named):
     files = write_five_bands(tmp_path / 'images', 16)
     hook = dict(DRAWING, images=str(tmp_path / 'images')) if named else DRAWING
-    config = watched_config(tmp_path, hook, method=functools.partial(with_five_bands, method), length=1)
+    config = monitored_config(tmp_path, hook, method=functools.partial(with_five_bands, method), length=1)
     config.train_dataloader.dataset.update(extensions=['.npy'])
     config.train_dataloader.dataset.pipeline[0] = READING
     run_until(config)
@@ -112,7 +112,7 @@ def test_an_epoch_of_a_run_by_iterations_is_shared_by_all_processes(monkeypatch,
     for loader in (DataLoader(dataset, 4, sampler=sampler), DataLoader(dataset, batch_sampler=batches)):
         hook, runner, rounds = ReconstructionHook(interval=2, budget=1.0), fake_runner(nn.Linear(1, 1)), []
         runner.train_loop, runner.world_size, runner.max_iters = SimpleNamespace(dataloader=loader), world, 100
-        hook.prepare, hook.watch = lambda *_: None, lambda runner, model, step, to=rounds: to.append(step)
+        hook.prepare, hook.monitor = lambda *_: None, lambda runner, model, step, to=rounds: to.append(step)
         hook.before_train(runner)
         for runner.iter in range(50):
             hook.after_train_iter(runner, runner.iter)
@@ -121,7 +121,7 @@ def test_an_epoch_of_a_run_by_iterations_is_shared_by_all_processes(monkeypatch,
 
 def test_numbers_reach_backends_and_hub_and_those_of_labels_are_right(tmp_path, shown):
     make_images(tmp_path / 'labeled')  # dark and bright: any encoder tells them apart
-    config = watched_config(tmp_path, dict(MEASURING, interval=2, data_root=str(tmp_path / 'labeled')))
+    config = monitored_config(tmp_path, dict(MEASURING, interval=2, data_root=str(tmp_path / 'labeled')))
     runner = run_until(config)
     names = ['rankme', 'spread', 'cosine', 'knn_top1', 'probe_top1']
     assert [name for name, *_ in shown] == [f'online/{name}' for name in names] * 2
@@ -141,18 +141,18 @@ def log_of(folder):
 def test_a_backend_that_fails_ends_nothing_and_is_given_up_after_three_times(tmp_path, shown, monkeypatch):
     plain = train(tmp_path / 'plain', length=5)
     monkeypatch.setattr(ListBackend, 'failing', ('reconstructions',))
-    watched = train(tmp_path / 'watched', DRAWING, length=5)
-    assert trained_alike(plain, watched) == ALIKE
-    text = log_of(tmp_path / 'watched')
+    monitored = train(tmp_path / 'monitored', DRAWING, length=5)
+    assert trained_alike(plain, monitored) == ALIKE
+    text = log_of(tmp_path / 'monitored')
     assert text.count('ReconstructionHook failed') == 3
     assert text.count('Traceback (most recent call last)') == 1
     assert text.count('OSError: no room for reconstructions') == 3
-    assert text.count('given up after 3 failures in a row, training goes on without') == 1
+    assert text.count('given up after 3 failures in a row, training continues without') == 1
     assert not shown
 
 
-def test_a_hook_that_recovers_goes_on(tmp_path, shown, monkeypatch):
-    rounds, whole = [], ReconstructionHook.watch
+def test_a_hook_that_recovers_continues(tmp_path, shown, monkeypatch):
+    rounds, whole = [], ReconstructionHook.monitor
 
     def sometimes(self, runner, model, step):
         rounds.append(step)
@@ -160,7 +160,7 @@ def test_a_hook_that_recovers_goes_on(tmp_path, shown, monkeypatch):
             raise RuntimeError('not now')
         return whole(self, runner, model, step)
 
-    monkeypatch.setattr(ReconstructionHook, 'watch', sometimes)
+    monkeypatch.setattr(ReconstructionHook, 'monitor', sometimes)
     train(tmp_path, DRAWING, length=7)
     assert len(rounds) == 7
     assert [step for _, _, step in shown] == [6, 12]
@@ -190,7 +190,7 @@ def test_images_that_are_not_as_they_should_be_end_nothing(tmp_path, shown, hook
     if said is None:  # 20 mixtures are wanted, and as many are drawn as there are images for
         assert '8 reconstruction(s) drawn after iteration 4' in text
     else:
-        assert text.count('failed (training goes on)') == 2
+        assert text.count('failed (training continues)') == 2
         assert re.search(said, text)
 
 
@@ -198,8 +198,8 @@ def test_an_interruption_is_the_users_and_ends_the_run(tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ReconstructionHook, 'watch', interrupted)
-    runner = run_until(watched_config(tmp_path, DRAWING), interrupt_after=1000)
+    monkeypatch.setattr(ReconstructionHook, 'monitor', interrupted)
+    runner = run_until(monitored_config(tmp_path, DRAWING), interrupt_after=1000)
     assert runner.iter == 2
 
 
@@ -222,7 +222,7 @@ class PartOfAModel(nn.Module):
 def test_models_shared_out_are_left_alone_and_so_are_all_in_other_processes():
     for runner, said in ((fake_runner(PartOfAModel()), 1), (fake_runner(nn.Linear(1, 1), rank=1), 0)):
         hook = ReconstructionHook()
-        hook.watch = hook.prepare = lambda *_: pytest.fail('looked')
+        hook.monitor = hook.prepare = lambda *_: pytest.fail('looked')
         hook.before_train(runner)
         hook.after_train_epoch(runner)
         hook.after_train(runner)
@@ -235,12 +235,12 @@ def test_rounds_without_time_are_left_out_said_once_and_the_last_is_not(monkeypa
     monkeypatch.setattr('mixmae_mm.engine.hooks.time_budget.perf_counter', lambda: clock.now)
     hook, rounds, runner = ReconstructionHook(interval=1, budget=0.1), [], fake_runner(nn.Linear(1, 1))
 
-    def watch(runner, model, step):
+    def monitor(runner, model, step):
         rounds.append(step)
         clock.now += 5
         return 'drawn'
 
-    hook.watch, hook.prepare = watch, lambda *_: None
+    hook.monitor, hook.prepare = monitor, lambda *_: None
     hook.before_train(runner)
     for epoch in range(9):
         clock.now += 20

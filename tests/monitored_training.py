@@ -1,4 +1,4 @@
-"""A training of a MixMAE or MixedAE of a few thousand parameters, in this process, watched by hooks or not."""
+"""A training of a MixMAE or MixedAE of a few thousand parameters, in this process, monitored by hooks or not."""
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ class PackImage:
 
 @VISBACKENDS.register_module(force=True)
 class ListBackend(BaseVisBackend):
-    """Keep what hooks that watch show, fail for names that are told to, and leave out what is logged of training."""
+    """Keep what monitoring hooks draw, fail for chosen names, and leave out what is logged of training."""
 
     shown = []
     failing = ()
@@ -66,7 +66,7 @@ def make_images(folder, classes=('a', 'b')):
     return str(folder)
 
 
-def watched_config(folder, *hooks, method=tiny_model, by_epoch=True, length=4, seeded=False, **mixing):
+def monitored_config(folder, *hooks, method=tiny_model, by_epoch=True, length=4, seeded=False, **mixing):
     """Epochs of two iterations, or as many iterations; random states as they come, unless `seeded`."""
     images = folder / 'images'
     if not images.exists():

@@ -5,7 +5,7 @@ from mixmae_mm.engine.hooks.time_budget import TimeBudget
 
 
 class Clock:
-    """Time that passes only when told to."""
+    """Time that passes only on request."""
 
     now = 50.0
 
