@@ -1,4 +1,4 @@
-"""README and docs: their paths exist, and the Python of README prints what it says."""
+"""README and docs: their paths exist, and the Python of how-it-works.md prints what it says."""
 
 import re
 import subprocess
@@ -38,8 +38,8 @@ def test_every_image_that_a_page_shows_exists(page):
     assert all((page.parent / image).exists() for image in shown)
 
 
-def test_the_python_of_the_readme_prints_what_it_says(capsys):
-    blocks = re.findall(r'```python\n(.*?)```', (ROOT / 'README.md').read_text(), re.DOTALL)
+def test_the_ten_lines_print_what_they_say(capsys):
+    blocks = re.findall(r'```python\n(.*?)```', (ROOT / 'docs/how-it-works.md').read_text(), re.DOTALL)
     exec(blocks[0], {})
     printed = capsys.readouterr().out.splitlines()
     assert printed == [

@@ -79,6 +79,7 @@ def test_every_public_module_has_its_page_with_its_functions(site):
 
 def test_readme_is_the_start_page_and_its_links_stay_in_the_site(site):
     pages, out = site
-    assert 'Map of the files' in (out / 'index.html').read_text()
-    assert {'results.html', 'files/mixmae_mm/mixing.py', 'files/LICENSE'} <= {*pages['index.html'].links}
+    assert 'Pre-train on your own folder' in (out / 'index.html').read_text()
+    assert {'results.html', 'weights.html', 'files/LICENSE'} <= {*pages['index.html'].links}
+    assert 'files/mixmae_mm/mixing.py' in pages['how-it-works.html'].links
     assert (out / 'files/LICENSE').read_text() == (ROOT / 'LICENSE').read_text()

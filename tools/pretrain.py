@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import mixmae_mm
-from mixmae_mm.utils.names import expand, shown
+from mixmae_mm.utils.names import expand, printable
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 RECIPE = re.compile(r'(?P<method>[a-z]+)_(?:mixmim-swin|vit)-(?P<size>[a-z]+)(?:-[wp]\d+)?_.*-(?P<epochs>\d+)e_.*')
@@ -72,7 +72,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error(f'--size {args.size}: there is no recipe of {args.method} for it; take one of {known}')
     if not os.path.isdir(args.data):
         text = 'is a file; unpack it, or train by a config with mixmae_mm.ImageArchive'
-        parser.error(f'{shown(args.data)} {text if os.path.exists(args.data) else "does not exist: give a folder"}')
+        parser.error(f'{printable(args.data)} {text if os.path.exists(args.data) else "does not exist: give a folder"}')
     if len(args.image_size or []) > 2:
         parser.error('--image-size takes H, or H and W')
     args.recipe = recipes[args.method][args.size]
@@ -136,7 +136,7 @@ def write_config(args: argparse.Namespace) -> Path:
     if str(args.device).startswith('cuda') and not torch.cuda.is_available():
         raise ValueError(f'--device {args.device}: no such GPU is visible here; leave it out, or take cpu')
     settings = Config(settings_of(args, load_config(args.recipe)._cfg_dict.to_dict())).pretty_text
-    command = shown(shlex.join(['mixmae', 'pretrain', *sys.argv[1:]]))
+    command = printable(shlex.join(['mixmae', 'pretrain', *sys.argv[1:]]))
     base = args.recipe.relative_to(CONFIGS).as_posix()
     path = Path(args.out, 'configs', 'pretrain.py')
     path.parent.mkdir(parents=True, exist_ok=True)
