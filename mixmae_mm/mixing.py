@@ -30,7 +30,7 @@ class MixedImages(NamedTuple):
     """The images behind each mixture, (G, K, C, H, W), the leading one first."""
     assignment: Tensor
     """Which source each cell shows, int64 (G or 1, h, w)."""
-    shown: Tensor | None = None
+    ids_keep: Tensor | None = None
     """Where there are cells of nobody: the numbers of all others, in order, int64 (G or 1, n)."""
 
 
@@ -185,7 +185,7 @@ def homologous(assignment: Tensor) -> Tensor:
     return assignment[:, :, None] == assignment[:, None, :]
 
 
-def cells_of(images: Tensor, cell_size: int) -> Tensor:
+def patchify(images: Tensor, cell_size: int) -> Tensor:
     """Cut images into cells, row by row, each flattened as (row, column, channel): (..., C, H, W) -> (..., N, P)."""
     cut = images.unflatten(-1, (-1, cell_size)).unflatten(-3, (-1, cell_size))
     lead = tuple(range(images.ndim - 3))
@@ -193,15 +193,15 @@ def cells_of(images: Tensor, cell_size: int) -> Tensor:
     return cut.permute(*lead, row, column, y, x, channel).flatten(-3).flatten(-3, -2)
 
 
-def images_of(cells: Tensor, cell_size: int, grid: Sequence[int]) -> Tensor:
-    """Put cells back together, the inverse of `cells_of`: (..., N, P) -> (..., C, H, W) for a grid (h, w)."""
+def unpatchify(cells: Tensor, cell_size: int, grid: Sequence[int]) -> Tensor:
+    """Put cells back together, the inverse of `patchify`: (..., N, P) -> (..., C, H, W) for a grid (h, w)."""
     cut = cells.unflatten(-2, tuple(grid)).unflatten(-1, (cell_size, cell_size, -1))
     lead = tuple(range(cells.ndim - 2))
     row, column, y, x, channel = (len(lead) + i for i in range(5))
     return cut.permute(*lead, channel, row, y, column, x).flatten(-2).flatten(-3, -2)
 
 
-def shown_cells(assignment: Tensor, num_shown: int) -> Tensor:
+def visible_ids(assignment: Tensor, num_shown: int) -> Tensor:
     """List the cells that show a source: (G, N), of which `num_shown` in each row do -> int64 (G, num_shown).
 
     The number is given, so that a GPU need not wait for the map.
@@ -209,13 +209,13 @@ def shown_cells(assignment: Tensor, num_shown: int) -> Tensor:
     return (assignment == NOBODY).to(torch.uint8).argsort(dim=1, stable=True)[:, :num_shown]
 
 
-def take(tokens: Tensor, cells: Tensor) -> Tensor:
+def gather_tokens(tokens: Tensor, cells: Tensor) -> Tensor:
     """Take tokens by their numbers: (G, N, C) and int64 (G or 1, n) -> (G, n, C)."""
     index = cells.expand(len(tokens), -1)[..., None].expand(-1, -1, tokens.shape[-1])
     return tokens.gather(1, index)
 
 
-def put_back(tokens: Tensor, cells: Tensor, num_cells: int) -> Tensor:
-    """Put tokens where `take` took them, zeros elsewhere: (G, n, C) and int64 (G or 1, n) -> (G, num_cells, C)."""
+def scatter_tokens(tokens: Tensor, cells: Tensor, num_cells: int) -> Tensor:
+    """Put tokens back, zeros elsewhere: (G, n, C) and int64 (G or 1, n) -> (G, num_cells, C)."""
     index = cells.expand(len(tokens), -1)[..., None].expand_as(tokens)
     return tokens.new_zeros(len(tokens), num_cells, tokens.shape[-1]).scatter(1, index, tokens)

@@ -39,7 +39,7 @@ def random_mae(layout='pretraining', dims=8, depth=2, decoder_depth=1, grid=4):
 
 def vit(dims=8, depth=2, grid=4, **settings):
     arch = dict(embed_dims=dims, depth=depth, num_heads=2)
-    return dict(type='mixmae_mm.MixedAEViT', arch=arch, img_size=4 * grid, patch_size=4, **settings)
+    return dict(type='mixmae_mm.MixingViT', arch=arch, img_size=4 * grid, patch_size=4, **settings)
 
 
 def build_mae(init_cfg=None, num_sources=1, grid=4, backbone_init=None):

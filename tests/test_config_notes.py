@@ -25,7 +25,7 @@ def windows(backbone):
 
 # what a note may say, and the setting that it must be
 CLAIMS = {
-    r'layer decay (\d\S*\d)': lambda config: config.optim_wrapper.paramwise_cfg.decay_rate,
+    r'layer decay (\d\S*\d)': lambda config: config.optim_wrapper.paramwise_cfg.layer_decay_rate,
     r'weight decay (\d\S*\d)': lambda config: config.optim_wrapper.optimizer.weight_decay,
     r'drop path (\d\S*\d)': lambda config: config.model.backbone.drop_path_rate,
     r'(?:learning rate|AdamW at) (\d\S*\d)': lambda config: config.optim_wrapper.optimizer.lr,

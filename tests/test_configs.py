@@ -309,7 +309,7 @@ def test_finetuning_follows_the_official_rates_at_every_depth(path, epochs, base
 def test_pretraining_has_the_official_optimizer(path):
     wrapper = read(path).optim_wrapper
     assert (wrapper.optimizer.type, wrapper.optimizer.betas) == ('AdamW', (0.9, 0.95))
-    assert (wrapper.dtype, wrapper.paramwise_cfg) == ('bfloat16', {'decay_rate': 1.0})
+    assert (wrapper.dtype, wrapper.paramwise_cfg) == ('bfloat16', {'layer_decay_rate': 1.0})
     images = read(path).auto_scale_lr.base_batch_size
     assert wrapper.optimizer.lr == pytest.approx(1.5e-4 * images / 256)
 

@@ -200,7 +200,7 @@ WARMUP_AND_STEPS = {
 @each(BIG)
 def test_the_recipe_is_that_of_its_source(path):
     config = read(path)
-    optimizer, decay = config.optim_wrapper.optimizer, config.optim_wrapper.paramwise_cfg.decay_rate
+    optimizer, decay = config.optim_wrapper.optimizer, config.optim_wrapper.paramwise_cfg.layer_decay_rate
     drop_path = config.model.backbone.drop_path_rate
     assert (optimizer.lr, optimizer.weight_decay, decay, drop_path) == RECIPES[path.stem]
     assert (optimizer.type, optimizer.betas) == ('AdamW', (0.9, 0.999))
@@ -321,7 +321,7 @@ def test_layers_decay_from_the_top_down(path):
     optimizer = build_optim_wrapper(model, dict(wrapper, type='OptimWrapper'))
     scales = {id(p): group['lr_scale'] for group in optimizer.optimizer.param_groups for p in group['params']}
     check_decay(config, model)
-    decay, named = config.optim_wrapper.paramwise_cfg.decay_rate, dict(model.named_parameters())
+    decay, named = config.optim_wrapper.paramwise_cfg.layer_decay_rate, dict(model.named_parameters())
     depth = len(model.backbone.blocks) if hasattr(model.backbone, 'blocks') else sum(model.backbone.arch.depths)
     assert all(scales[id(p)] == 1 for name, p in named.items() if not name.startswith('backbone.') and id(p) in scales)
     assert scales[id(named['backbone.patch_embed.proj.weight'])] == pytest.approx(decay ** (depth + 1))
@@ -465,7 +465,7 @@ def test_its_encoder_loads_a_pretraining_checkpoint(path, tmp_path):
     """By the config's own `init_cfg`, from what the method's pre-training writes, at 95 % or more."""
     config = load(path)
     model, init = build(config)
-    kind = 'mixmae_mm.MixMIMSwin' if 'swin' in path.name else 'mixmae_mm.MixedAEViT'
+    kind = 'mixmae_mm.MixMIMSwin' if 'swin' in path.name else 'mixmae_mm.MixingViT'
     settings = dict(type=kind, arch=config.model.backbone.arch, img_size=64)
     if 'patch_size' in config.model.backbone:
         settings['patch_size'] = config.model.backbone.patch_size

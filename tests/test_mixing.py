@@ -7,21 +7,21 @@ import torch
 
 from mixmae_mm.mixing import (
     NOBODY,
-    cells_of,
+    gather_tokens,
     group_images,
     homologous,
-    images_of,
     mix,
     mix_images,
-    put_back,
+    patchify,
     random_assignment,
     resize_assignment,
-    shown_cells,
+    scatter_tokens,
     split_cells,
-    take,
     take_turns,
     unmix,
+    unpatchify,
     visible,
+    visible_ids,
 )
 
 SOURCES = [2, 3, 4, 8]
@@ -96,7 +96,7 @@ def test_mixing_against_loops(sources):
 def test_mixing_images_is_mixing_their_cells():
     images, assignment = torch.randn(2, 3, 4, 8, 12), random_assignment(2, (2, 3), 3)
     mixed = mix_images(images, assignment)
-    assert torch.equal(cells_of(mixed, 4), mix(cells_of(images, 4), assignment.flatten(1)))
+    assert torch.equal(patchify(mixed, 4), mix(patchify(images, 4), assignment.flatten(1)))
 
 
 def test_a_shared_map_serves_all_groups():
@@ -206,14 +206,14 @@ def test_an_uneven_batch_is_refused(batch, sources):
 
 def test_cells_are_ordered_row_column_channel():
     image = torch.arange(2 * 4 * 6).view(2, 4, 6)
-    cells = cells_of(image, 2)
+    cells = patchify(image, 2)
     assert cells.shape == (6, 8)
     assert cells[4].tolist() == [image[c, 2 + y, 2 + x] for y in range(2) for x in range(2) for c in range(2)]
 
 
 def test_cells_round_trip():
     images = torch.randn(2, 3, 4, 8, 12)
-    assert torch.equal(images_of(cells_of(images, 4), 4, (2, 3)), images)
+    assert torch.equal(unpatchify(patchify(images, 4), 4, (2, 3)), images)
 
 
 @pytest.mark.parametrize(
@@ -255,10 +255,10 @@ def test_nobody_shows_nothing():
 
 def test_shown_cells_are_taken_and_put_back():
     assignment = random_assignment(6, 12, 1, 0.75)
-    cells = shown_cells(assignment, 3)
+    cells = visible_ids(assignment, 3)
     assert cells.tolist() == [[i for i in range(12) if row[i] != NOBODY] for row in assignment.tolist()]
     tokens = torch.randn(6, 12, 5)
-    back = put_back(take(tokens, cells), cells, 12)
+    back = scatter_tokens(gather_tokens(tokens, cells), cells, 12)
     assert torch.equal(back, torch.where((assignment == NOBODY)[..., None], 0.0, tokens))
-    shared = take(tokens, cells[:1])
+    shared = gather_tokens(tokens, cells[:1])
     assert torch.equal(shared, tokens[:, cells[0]])

@@ -103,7 +103,7 @@ def test_layer_decay_scales_or_raises():
     model = MODELS.build(tiny_model())
 
     def check(name, value):
-        paramwise = dict(decay_rate=0.7) | {name: value}
+        paramwise = dict(layer_decay_rate=0.7) | {name: value}
         constructor = dict(constructor='mixmae_mm.LayerDecayOptimWrapperConstructor', paramwise_cfg=paramwise)
         settings = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05), **constructor)
         wrapper, error = attempt(build_optim_wrapper, model, settings)
@@ -113,7 +113,7 @@ def test_layer_decay_scales_or_raises():
             rates = [group['lr'] for group in wrapper.optimizer.param_groups]
             assert all(0 < rate < math.inf for rate in rates), f'{name}={value!r}: {rates}'
 
-    draw_odd(['decay_rate', 'head_decay', 'no_decay'], check)
+    draw_odd(['layer_decay_rate', 'head_decay', 'no_decay'], check)
 
 
 def place_of(kind, folder):

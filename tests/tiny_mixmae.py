@@ -44,7 +44,7 @@ def tiny_mixedae(num_sources=4, norm_pix=True, **mixing):
         data_preprocessor=dict(
             type='mixmae_mm.MixingDataPreprocessor', num_sources=num_sources, cell_size=CELL, **mixing
         ),
-        backbone=dict(type='mixmae_mm.MixedAEViT', arch=arch, img_size=32, patch_size=CELL, num_sources=num_sources),
+        backbone=dict(type='mixmae_mm.MixingViT', arch=arch, img_size=32, patch_size=CELL, num_sources=num_sources),
         neck=dict(
             type='mixmae_mm.MixDecoder',
             in_channels=8,

@@ -8,4 +8,4 @@ Measured here (one run, 600 images, so give or take 2 points): 18.8 top-1; twice
 _base_ = './mixmim-swin-micro_1xb64-coslr-10e_shapes-64px.py'
 
 model = dict(backbone=dict(init_cfg=None))
-optim_wrapper = dict(paramwise_cfg=dict(decay_rate=1.0))
+optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=1.0))

@@ -15,7 +15,7 @@ _base_ = [
 ]
 
 model = dict(
-    backbone=dict(final='cls', frozen_stages=12, train_positions=False, drop_path_rate=0.0),
+    backbone=dict(out_type='cls_token', frozen_stages=12, train_positions=False, drop_path_rate=0.0),
     neck=[
         dict(type='mmpretrain.GlobalAveragePooling'),  # of the one cell that CLS is
         dict(type='mmpretrain.ClsBatchNormNeck', input_features=768),

@@ -16,7 +16,7 @@ model = dict(
     backbone=dict(arch='large', drop_path_rate=0.2, init_cfg=dict(checkpoint=checkpoint)),
     head=dict(in_channels=1024),
 )
-optim_wrapper = dict(paramwise_cfg=dict(decay_rate=0.75), optimizer=dict(lr=lr))
+optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.75), optimizer=dict(lr=lr))
 warmup, cosine = _base_.param_scheduler
 param_scheduler = [warmup, dict(cosine, eta_min_ratio=_base_.min_lr / lr)]
 train_cfg = dict(max_epochs=50)

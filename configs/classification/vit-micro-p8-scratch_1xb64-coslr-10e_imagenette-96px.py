@@ -8,4 +8,4 @@ Measured here: docs/results.md.
 _base_ = './vit-micro-p8_1xb64-coslr-10e_imagenette-96px.py'
 
 model = dict(backbone=dict(init_cfg=None))
-optim_wrapper = dict(paramwise_cfg=dict(decay_rate=1.0))
+optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=1.0))

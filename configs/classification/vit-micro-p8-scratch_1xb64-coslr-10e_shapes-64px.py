@@ -8,4 +8,4 @@ Untuned.
 _base_ = './vit-micro-p8_1xb64-coslr-10e_shapes-64px.py'
 
 model = dict(backbone=dict(init_cfg=None))
-optim_wrapper = dict(paramwise_cfg=dict(decay_rate=1.0))
+optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=1.0))

@@ -22,4 +22,4 @@ model = dict(
         dict(type='mmdet.FPN', in_channels=[embed_dims] * 4, out_channels=_base_.channels, num_outs=5),
     ],
 )
-optim_wrapper = dict(paramwise_cfg=dict(decay_rate=0.8))
+optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.8))

@@ -14,4 +14,4 @@ _base_ = [
     '../_base_/detection_runtime.py',
 ]
 
-optim_wrapper = dict(paramwise_cfg=dict(decay_rate=0.85))
+optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.85))

@@ -27,4 +27,4 @@ model = dict(
         ]
     )
 )
-optim_wrapper = dict(paramwise_cfg=dict(decay_rate=0.85))
+optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.85))

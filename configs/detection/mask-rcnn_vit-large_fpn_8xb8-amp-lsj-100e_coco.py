@@ -18,4 +18,4 @@ model = dict(
     ),
     neck=dict(in_channels=1024),
 )
-optim_wrapper = dict(paramwise_cfg=dict(decay_rate=0.8))
+optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.8))

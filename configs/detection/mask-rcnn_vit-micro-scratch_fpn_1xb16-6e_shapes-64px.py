@@ -8,4 +8,4 @@ Untuned; results of both are in docs/results.md as far as they were run.
 _base_ = './mask-rcnn_vit-micro_fpn_1xb16-6e_shapes-64px.py'
 
 model = dict(backbone=dict(init_cfg=None))
-optim_wrapper = dict(paramwise_cfg=dict(decay_rate=1.0))
+optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=1.0))

@@ -16,4 +16,4 @@ _base_ = [
     '../_base_/segmentation_runtime_by_iteration.py',
 ]
 
-optim_wrapper = dict(optimizer=dict(lr=5e-5), paramwise_cfg=dict(decay_rate=0.9))
+optim_wrapper = dict(optimizer=dict(lr=5e-5), paramwise_cfg=dict(layer_decay_rate=0.9))

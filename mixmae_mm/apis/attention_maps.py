@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mixmae_mm.mixing import MixedImages
-from mixmae_mm.models import MixedAEViT, MixMIMSwin
+from mixmae_mm.models import MixingViT, MixMIMSwin
 from mixmae_mm.models.utils.attention import Attention, split_heads
 from mixmae_mm.models.utils.swin_layers import WindowAttention
 from mixmae_mm.models.utils.vit_windows import WindowedAttention
@@ -93,9 +93,9 @@ def blocks_of(encoder: nn.Module) -> dict[str, nn.Module]:
     if isinstance(encoder, MixMIMSwin):
         stages = enumerate(encoder.layers)
         return {f'stage {s} block {b}': block for s, stage in stages for b, block in enumerate(stage.blocks)}
-    if isinstance(encoder, MixedAEViT):
+    if isinstance(encoder, MixingViT):
         return {f'block {b}': block for b, block in enumerate(encoder.blocks)}
-    raise ValueError(f'the blocks of {type(encoder).__name__} are not known: take MixMIMSwin or MixedAEViT')
+    raise ValueError(f'the blocks of {type(encoder).__name__} are not known: take MixMIMSwin or MixingViT')
 
 
 def last_blocks(encoder: nn.Module) -> list[int]:
@@ -113,7 +113,7 @@ def attention_of(
     """Encode normalized images (B, C, H, W), or mixtures, and return the attention of the chosen blocks.
 
     Args:
-        encoder: A `MixMIMSwin` or a `MixedAEViT`, in evaluation mode.
+        encoder: A `MixMIMSwin` or a `MixingViT`, in evaluation mode.
         images: Images, or what a `MixingDataPreprocessor` made of them.
         blocks: Their numbers, counted over all stages from 0 or, negative, from the end; None for `last_blocks`.
 
@@ -144,9 +144,9 @@ def _encode(encoder: nn.Module, images: Tensor | MixedImages) -> tuple[Size, Ten
     mixed = isinstance(images, MixedImages)
     pixels = images.mixed if mixed else images
     grid = tuple(-(-side // encoder.patch_size) for side in pixels.shape[-2:])
-    if mixed and isinstance(encoder, MixedAEViT):
-        encoder.encode(pixels, images.assignment, images.shown)
-        return grid, images.shown
+    if mixed and isinstance(encoder, MixingViT):
+        encoder.encode(pixels, images.assignment, images.ids_keep)
+        return grid, images.ids_keep
     encoder(pixels, *([images.assignment] if mixed else []))
     return grid, None
 

@@ -10,14 +10,14 @@ from torch import nn
 
 from mixmae_mm.checkpoint.loading import load_backbone
 from mixmae_mm.datasets.image_reader import IMAGENET
-from mixmae_mm.models import MixedAEViT, MixMIMSwin
+from mixmae_mm.models import MixingViT, MixMIMSwin
 from mixmae_mm.models.utils.pos_embed import pair
 from mixmae_mm.structures import Size
 from mixmae_mm.utils.atomic_write import atomic_write
 from mixmae_mm.utils.seed import kept_randomness
 from mixmae_mm.version import __version__
 
-ENCODERS = {'MixMIMSwin': MixMIMSwin, 'MixedAEViT': MixedAEViT}
+ENCODERS = {'MixMIMSwin': MixMIMSwin, 'MixingViT': MixingViT}
 """The encoders that a file may name; nothing else is built."""
 OF_TRAINING = ('init_cfg', 'drop_path_rate', 'frozen_stages', 'with_cp')
 """Settings that an encoder taken away does without; the first would make a file name another one."""
@@ -93,7 +93,7 @@ def describe_encoder(
     """Write the card of an encoder.
 
     Args:
-        encoder: A `MixMIMSwin` or `MixedAEViT`.
+        encoder: A `MixMIMSwin` or `MixingViT`.
         image_size: Height and width that it is for, or one number for both; None takes what it was built for.
         mean: Of each channel, in the images' units: of photos from 0 to 255.
         std: The same.
@@ -124,7 +124,7 @@ def method_of(model: Mapping) -> str:
 
 
 def mixes_naively(settings: Mapping) -> bool:
-    """Return whether a `MixedAEViT` does nothing about its images being mixtures."""
+    """Return whether a `MixingViT` does nothing about its images being mixtures."""
     return settings.get('attention') == 'global' and not settings.get('segment_embedding', True)
 
 

@@ -8,7 +8,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mixmae_mm.apis.reconstruction_inferencer import mix_once
-from mixmae_mm.mixing import MixedImages, put_back, resize_assignment
+from mixmae_mm.mixing import MixedImages, resize_assignment, scatter_tokens
 from mixmae_mm.models.utils.attention import Select
 from mixmae_mm.structures import Recognition
 
@@ -42,7 +42,7 @@ def recognize(model: BaseModel, images: Tensor, seed: int) -> Recognition | None
     kept = _record(model, model.backbone.blocks[block].attn, mixtures)
     patch = model.backbone.patch_size
     grid = mixtures.mixed.shape[-2] // patch, mixtures.mixed.shape[-1] // patch
-    shares = _lay_out(kept.float().mean(1), mixtures.shown, grid[0] * grid[1])
+    shares = _lay_out(kept.float().mean(1), mixtures.ids_keep, grid[0] * grid[1])
     owners = resize_assignment(mixtures.assignment, grid).expand(len(mixtures.mixed), -1, -1)
     return Recognition(model.data_preprocessor.denormalize(mixtures.mixed), owners, shares, block, kept.shape[1])
 
@@ -52,8 +52,8 @@ def _lay_out(shares: Tensor, visible: Tensor | None, num_patches: int) -> Tensor
     if visible is None:
         return shares[:, -num_patches:, -num_patches:]
     encoded = shares[:, -visible.shape[1] :, -visible.shape[1] :]
-    by_column = put_back(encoded.transpose(1, 2), visible, num_patches)
-    return put_back(by_column.transpose(1, 2), visible, num_patches)
+    by_column = scatter_tokens(encoded.transpose(1, 2), visible, num_patches)
+    return scatter_tokens(by_column.transpose(1, 2), visible, num_patches)
 
 
 def _record(model: BaseModel, attention: nn.Module, images: MixedImages) -> Tensor:

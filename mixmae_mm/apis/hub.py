@@ -66,7 +66,7 @@ def save_pretrained(
     """Write an encoder to a folder in the format of the hub: model.safetensors, config.json, README.md.
 
     Args:
-        encoder: A `MixMIMSwin` or `MixedAEViT`.
+        encoder: A `MixMIMSwin` or `MixingViT`.
         folder: Where to; files of these names are replaced, others stay.
         card: Its description; None describes it with ImageNet's mean and std.
         licence: Of the weights, as the hub names it; None names none.
@@ -133,7 +133,7 @@ def push_to_hub(
     """Upload an encoder to the hub, as `save_pretrained` writes it, and return the address of the commit.
 
     Args:
-        encoder: A `MixMIMSwin` or `MixedAEViT`.
+        encoder: A `MixMIMSwin` or `MixingViT`.
         repo_id: 'user/name'; made if it is not there.
         card: As of `save_pretrained`.
         licence: The same.

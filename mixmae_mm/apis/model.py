@@ -12,7 +12,7 @@ from torch import nn
 from mixmae_mm.apis.encoder_file import load_encoder
 from mixmae_mm.apis.undisturbed import quiet_log
 from mixmae_mm.checkpoint.loading import load_backbone
-from mixmae_mm.models import MixedAEViT, MixMIMSwin
+from mixmae_mm.models import MixingViT, MixMIMSwin
 from mixmae_mm.models.backbones.swin_archs import ARCHS as SWINS
 from mixmae_mm.models.backbones.vit_archs import ARCHS as VITS
 from mixmae_mm.utils.errors import check_checkpoint
@@ -20,7 +20,7 @@ from mixmae_mm.utils.seed import kept_randomness
 
 MODELS_BY_NAME = {
     **{f'mixmim-swin-{arch}': (MixMIMSwin, arch) for arch in SWINS},
-    **{f'mixedae-vit-{arch}': (MixedAEViT, arch) for arch in VITS},
+    **{f'mixedae-vit-{arch}': (MixingViT, arch) for arch in VITS},
 }
 
 
@@ -37,7 +37,7 @@ def get_model(name: str | None = None, pretrained: str | None = None, **settings
             tools/model_converters/export_model.py do.
         pretrained: A checkpoint: of pre-training, fine-tuning, detection or segmentation, official, mmpretrain's,
             timm's, .pth or .safetensors, a file or an address (see docs/weights.md); None leaves it as initialized.
-        settings: Of `MixMIMSwin` or `MixedAEViT`, such as `img_size` and `out_indices`.
+        settings: Of `MixMIMSwin` or `MixingViT`, such as `img_size` and `out_indices`.
 
     Raises:
         ValueError: an unknown name, settings that do not fit, or a file that does not hold or not describe the encoder.

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from mixmae_mm.apis.feature_extractor import FeatureExtractor
 from mixmae_mm.apis.model import build_encoder, input_size
 from mixmae_mm.datasets.image_reader import normalization, reading_of
-from mixmae_mm.models import MixedAEViT, MixMIMSwin
+from mixmae_mm.models import MixingViT, MixMIMSwin
 
 
 class Tapped(nn.Module):
@@ -19,7 +19,7 @@ class Tapped(nn.Module):
     What comes out is normalized as by a LayerNorm without weights: only the last map has one that was trained.
 
     Args:
-        encoder: A `MixMIMSwin` or a `MixedAEViT`.
+        encoder: A `MixMIMSwin` or a `MixingViT`.
         stage: Number of the stage or block, from 0 or, negative, from the end.
 
     Raises:
@@ -28,7 +28,7 @@ class Tapped(nn.Module):
 
     def __init__(self, encoder: nn.Module, stage: int) -> None:
         super().__init__()
-        if not isinstance(encoder, MixMIMSwin | MixedAEViT):
+        if not isinstance(encoder, MixMIMSwin | MixingViT):
             raise ValueError(f'{type(encoder).__name__} has no stages that are known: leave the stage out')
         stages = encoder.layers if isinstance(encoder, MixMIMSwin) else encoder.blocks
         what = 'stage' if isinstance(encoder, MixMIMSwin) else 'block'
@@ -50,7 +50,7 @@ class Tapped(nn.Module):
         finally:
             handle.remove()
         x = F.layer_norm(heard[0], heard[0].shape[-1:])
-        if isinstance(self.encoder, MixedAEViT):
+        if isinstance(self.encoder, MixingViT):
             grid = tuple(-(-side // self.encoder.patch_size) for side in images.shape[-2:])
             x = x[:, self.encoder.extra :].unflatten(1, grid)
         return (x.permute(0, 3, 1, 2).contiguous(),)
@@ -69,10 +69,10 @@ def patch_extractor(config: Config, checkpoint: str, stage: int | None, side: in
         ValueError: as of `build_encoder` and `Tapped`; an encoder of which the last map is one cell.
     """
     encoder = build_encoder(config, checkpoint)
-    if stage is None and getattr(encoder, 'final', 'norm') in ('mean', 'cls'):
+    if stage is None and getattr(encoder, 'out_type', 'featmap') != 'featmap':
         raise ValueError(
-            f"the encoder's last map is one cell, as final is '{encoder.final}': give --stage, or "
-            '--cfg-options model.backbone.final=norm'
+            f"the encoder's last map is one cell, as out_type is '{encoder.out_type}': give --stage, or "
+            '--cfg-options model.backbone.out_type=featmap'
         )
     tapped = encoder if stage is None else Tapped(encoder, stage)
     size = input_size(config, side)

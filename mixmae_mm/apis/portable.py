@@ -68,7 +68,7 @@ class PortableEncoder(Portable):
     """An encoder: its maps (B, C, h, w) as map_0, map_1, ..., and the mean of the last, pooled (B, C).
 
     Args:
-        encoder: A `MixMIMSwin`, `MixedAEViT`, or any that returns a tuple of maps.
+        encoder: A `MixMIMSwin`, `MixingViT`, or any that returns a tuple of maps.
         normalization: As of `Portable`.
 
     Raises:

@@ -1,6 +1,6 @@
 """Models by role, one file each."""
 
-from mixmae_mm.models.backbones.mixedae_vit import MixedAEViT
+from mixmae_mm.models.backbones.mixing_vit import MixingViT
 from mixmae_mm.models.backbones.mixmim_swin import MixMIMSwin
 from mixmae_mm.models.heads.mix_reconstruction_head import MixReconstructionHead
 from mixmae_mm.models.losses.homologous_contrastive_loss import HomologousContrastiveLoss
@@ -20,7 +20,7 @@ __all__ = [
     'MixMIMSwin',
     'MixReconstructionHead',
     'MixedAE',
-    'MixedAEViT',
+    'MixingViT',
     'MixingDataPreprocessor',
     'ViTPyramid',
 ]

@@ -5,7 +5,7 @@ from tiny_mixmae import build, tiny_mixedae
 from mixmae_mm.apis.attention_maps import NOWHERE, Attended, attention_of, blocks_of, last_blocks
 from mixmae_mm.apis.reconstruction_inferencer import mix_once
 from mixmae_mm.mixing import resize_assignment
-from mixmae_mm.models import MixedAEViT, MixMIMSwin
+from mixmae_mm.models import MixingViT, MixMIMSwin
 from mixmae_mm.models.utils.attention import merge_heads
 from mixmae_mm.models.utils.swin_layers import WindowAttention
 from mixmae_mm.models.utils.vit_windows import WindowedAttention
@@ -19,7 +19,7 @@ def swin(**settings):
 
 
 def vit(**settings):
-    return MixedAEViT(VIT, **(dict(img_size=32, patch_size=4) | settings))
+    return MixingViT(VIT, **(dict(img_size=32, patch_size=4) | settings))
 
 
 def sharpen(encoder):

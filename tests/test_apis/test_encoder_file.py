@@ -14,7 +14,7 @@ from safetensors.torch import load_file, safe_open, save_file
 
 from mixmae_mm.apis import FeatureExtractor, get_model, save_encoder
 from mixmae_mm.apis.encoder_file import describe_encoder, load_encoder, read_card
-from mixmae_mm.models import MixedAEViT, MixMIMSwin
+from mixmae_mm.models import MixingViT, MixMIMSwin
 from mixmae_mm.version import __version__
 
 SWIN = dict(
@@ -23,8 +23,9 @@ SWIN = dict(
     window_sizes=(4, 4),
     out_indices=(0, 1),
 )
-VIT = dict(arch=dict(embed_dims=8, depth=2, num_heads=2), img_size=32, patch_size=8, num_sources=4, final='mean')
-ENCODERS = {'swin': (MixMIMSwin, SWIN), 'vit': (MixedAEViT, VIT)}
+ARCH = dict(embed_dims=8, depth=2, num_heads=2)
+VIT = dict(arch=ARCH, img_size=32, patch_size=8, num_sources=4, out_type='avg_featmap')
+ENCODERS = {'swin': (MixMIMSwin, SWIN), 'vit': (MixingViT, VIT)}
 
 
 def build(which):
@@ -70,7 +71,7 @@ def test_settings_given_go_before_those_of_the_file(tmp_path):
 
 @pytest.mark.parametrize('copied', [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
 def test_an_encoder_knows_what_it_was_built_with(copied):
-    encoder = MixedAEViT(VIT['arch'], **{name: x for name, x in VIT.items() if name != 'arch'})
+    encoder = MixingViT(VIT['arch'], **{name: x for name, x in VIT.items() if name != 'arch'})
     assert encoder.settings == VIT
     assert copied(encoder).settings == VIT
     assert MixMIMSwin(SWIN['arch'], 32, 4, window_sizes=(4, 4), out_indices=(1,)).settings == dict(
@@ -114,13 +115,13 @@ def test_no_file_makes_an_encoder_load_another(tmp_path):
 @pytest.mark.parametrize(
     ('metadata', 'message'),
     [
-        (dict(type='os.system'), r'does not say which encoder it holds \(MixMIMSwin, MixedAEViT\): name the model'),
+        (dict(type='os.system'), r'does not say which encoder it holds \(MixMIMSwin, MixingViT\): name the model'),
         (dict(type=None), 'does not say which encoder it holds'),
         (dict(settings='{'), 'what it says of its encoder cannot be read .*: it is damaged'),
         (dict(settings='3'), 'what it says of its encoder cannot be read'),
         (dict(mean=None), r"cannot be read \(KeyError\('mean'\)\)"),
         (dict(std='"abc"'), 'what it says of its encoder cannot be read'),
-        (dict(settings=json.dumps(VIT | dict(patch_size=16))), 'this MixedAEViT: it is of another size'),
+        (dict(settings=json.dumps(VIT | dict(patch_size=16))), 'this MixingViT: it is of another size'),
     ],
 )
 def test_files_that_say_something_else_are_refused(tmp_path, metadata, message):
@@ -138,7 +139,7 @@ def test_other_files_are_refused(tmp_path):
         get_model()
     with pytest.raises(ValueError, match='vit.pth should end in .safetensors'):
         save_encoder(build('vit'), tmp_path / 'vit.pth')
-    with pytest.raises(ValueError, match='a Linear cannot be described: take a MixMIMSwin or MixedAEViT'):
+    with pytest.raises(ValueError, match='a Linear cannot be described: take a MixMIMSwin or MixingViT'):
         save_encoder(torch.nn.Linear(1, 1), tmp_path / 'linear.safetensors')
     assert not Path(tmp_path, 'linear.safetensors').exists()
 

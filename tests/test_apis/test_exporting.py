@@ -10,7 +10,7 @@ import torch
 
 from mixmae_mm.apis import export as exporting
 from mixmae_mm.apis.portable import Portable, PortableEncoder
-from mixmae_mm.models import MixedAEViT, MixMIMSwin
+from mixmae_mm.models import MixingViT, MixMIMSwin
 
 NORMALIZATION = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 SIZE = (48, 40)
@@ -121,7 +121,7 @@ def test_a_loaded_program_gives_the_same_for_any_batch(exported):
 
 def test_a_plain_vit_normalizes_in_the_graph():
     arch = dict(embed_dims=8, depth=2, num_heads=2)
-    vit = MixedAEViT(arch, img_size=32, patch_size=8, out_indices=(0, 1), num_sources=4).eval()
+    vit = MixingViT(arch, img_size=32, patch_size=8, out_indices=(0, 1), num_sources=4).eval()
     portable = PortableEncoder(vit, NORMALIZATION)
     program = exporting.trace(portable, (24, 36)).module()
     images = torch.randint(0, 256, (3, 3, 24, 36), dtype=torch.uint8)
@@ -184,7 +184,7 @@ def test_what_cannot_be_exported_is_reported(means, tmp_path, monkeypatch):
             means.example(size)
     with pytest.raises(ValueError, match='mean has 1 numbers, and the images have 3 channels'):
         Means(torch.nn.Identity(), 3, dict(mean=(1,), std=(1,)))
-    padded = MixedAEViT(dict(embed_dims=8, depth=1, num_heads=2), img_size=32, pad_value=0.0)
+    padded = MixingViT(dict(embed_dims=8, depth=1, num_heads=2), img_size=32, pad_value=0.0)
     with pytest.raises(ValueError, match='the encoder looks for padding of 0.0 in its images, which no graph can'):
         PortableEncoder(padded)
 

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from mixmae_mm.apis import FeatureExtractor, get_model, list_models
-from mixmae_mm.models import MixedAEViT, MixMIMSwin
+from mixmae_mm.models import MixingViT, MixMIMSwin
 
 ARCH = dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2))
 SETTINGS = dict(arch=ARCH, img_size=32, patch_size=4, window_sizes=(4, 4), out_indices=(1,))
@@ -155,7 +155,7 @@ def test_models_by_name():
     assert isinstance(model, MixMIMSwin)
     assert not model.training
     assert [x.shape for x in model(torch.zeros(1, 3, 64, 64))] == [(1, 96, 16, 16), (1, 768, 2, 2)]
-    assert isinstance(get_model('mixedae-vit-small', img_size=32), MixedAEViT)
+    assert isinstance(get_model('mixedae-vit-small', img_size=32), MixingViT)
 
 
 @pytest.mark.parametrize('kind', ['turned', '16 bits'])

@@ -13,7 +13,7 @@ from mmengine.config import Config
 
 from mixmae_mm.apis import FeatureExtractor, fetch, from_hub, push_to_hub, save_pretrained
 from mixmae_mm.apis.encoder_file import describe_encoder, method_of, read_card
-from mixmae_mm.models import MixedAEViT, MixMIMSwin
+from mixmae_mm.models import MixingViT, MixMIMSwin
 
 SETTINGS = dict(arch=dict(embed_dims=8, depth=2, num_heads=2), img_size=32, patch_size=8)
 FILES = ['README.md', 'config.json', 'model.safetensors']
@@ -21,7 +21,7 @@ FILES = ['README.md', 'config.json', 'model.safetensors']
 
 @pytest.fixture
 def encoder():
-    return MixedAEViT(**SETTINGS).eval()
+    return MixingViT(**SETTINGS).eval()
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_config_and_model_card_say_what_is_there(encoder, tmp_path):
     card = describe_encoder(encoder, (32, 64), checkpoint=str(checkpoint))
     folder = save_pretrained(encoder, tmp_path / 'vit-micro', card, licence='cc-by-nc-4.0')
     config = json.loads((folder / 'config.json').read_text())
-    assert (config['architectures'], config['image_size']) == (['MixedAEViT'], [32, 64])
+    assert (config['architectures'], config['image_size']) == (['MixingViT'], [32, 64])
     assert config['settings'] == SETTINGS
     text = (folder / 'README.md').read_text()
     assert 'images of 32 x 64 pixels' in text
@@ -119,7 +119,7 @@ def tags(text):
     ],
 )
 def test_the_model_card_cites_what_a_vit_was_trained_by(tmp_path, settings, told, tag, papers):
-    text = model_card(tmp_path, MixedAEViT(**SETTINGS | settings), method=told)
+    text = model_card(tmp_path, MixingViT(**SETTINGS | settings), method=told)
     assert (tags(text), cited(text)) == (tag, papers)
     assert told != 'DINO' or 'cite the authors of DINO' in text
 

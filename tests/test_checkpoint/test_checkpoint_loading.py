@@ -150,17 +150,17 @@ def copied(module):
 
 @pytest.mark.parametrize('content', [lambda file: file, lambda file: dict(model=file, args=Namespace(lr=1))])
 @pytest.mark.parametrize(
-    ('layout', 'final', 'fresh'),
+    ('layout', 'out_type', 'fresh'),
     [
-        ('pretraining', 'norm', set()),
-        ('pretraining', 'cls', set()),
-        ('pretraining', 'mean', {'fc_norm.weight', 'fc_norm.bias'}),
-        ('finetuning', 'mean', set()),
+        ('pretraining', 'featmap', set()),
+        ('pretraining', 'cls_token', set()),
+        ('pretraining', 'avg_featmap', {'fc_norm.weight', 'fc_norm.bias'}),
+        ('finetuning', 'avg_featmap', set()),
     ],
 )
-def test_official_mae_files_load_into_the_vit(tmp_path, content, layout, final, fresh):
+def test_official_mae_files_load_into_the_vit(tmp_path, content, layout, out_type, fresh):
     file = random_mae(layout)
-    encoder = MODELS.build(vit(final=final, init_cfg=pretrained(tmp_path, content(file))))
+    encoder = MODELS.build(vit(out_type=out_type, init_cfg=pretrained(tmp_path, content(file))))
     before = copied(encoder)
     encoder.init_weights()
     for name, value in encoder.state_dict().items():
@@ -176,14 +176,14 @@ def test_what_little_is_missing_is_reported_or_refused_as_the_user_sets(tmp_path
     assert report.share == pytest.approx(1 - 16 / total)
     assert 'MISSING, starts anew' in str(report)
     init = dict(type='Pretrained', checkpoint=file, min_share=1)
-    with pytest.raises(ValueError, match=r"MixedAEViT: .* parameters, all are needed. Missing: \['norm.bias', 'norm.w"):
+    with pytest.raises(ValueError, match=r"MixingViT: .* parameters, all are needed. Missing: \['norm.bias', 'norm.w"):
         MODELS.build(vit(init_cfg=init)).init_weights()
 
 
 @pytest.mark.parametrize(
     ('file', 'message'),
     [
-        (random_mae(dims=16), 'file.pth does not go with this MixedAEViT: it is of another size: '),
+        (random_mae(dims=16), 'file.pth does not go with this MixingViT: it is of another size: '),
         (random_mae(depth=1), r"Missing: \['blocks.1.attn.proj.bias'"),
         (REFERENCE['state_dict'], r"the names of MixMIM, .* holds 18% of .* Missing: \['blocks.0.attn.proj.b"),
     ],
@@ -200,10 +200,10 @@ def test_official_mae_weights_load_into_the_vit(tmp_path):
     arch = dict(embed_dims=config['embed_dim'], depth=config['depth'], num_heads=config['num_heads'])
     settings = dict(arch=arch, img_size=config['img_size'], patch_size=config['patch_size'])
     init = pretrained(tmp_path, file)
-    encoder = MODELS.build(dict(type='mixmae_mm.MixedAEViT', init_cfg=init, **settings)).eval()
+    encoder = MODELS.build(dict(type='mixmae_mm.MixingViT', init_cfg=init, **settings)).eval()
     encoder.init_weights()
-    shown = (reference['mask'] == 0).nonzero()[:, 1].view(len(reference['mask']), -1)
-    latent = encoder.encode(reference['images'], shown=shown).maps[0].flatten(2).transpose(1, 2)
+    ids_keep = (reference['mask'] == 0).nonzero()[:, 1].view(len(reference['mask']), -1)
+    latent = encoder.encode(reference['images'], ids_keep=ids_keep).maps[0].flatten(2).transpose(1, 2)
     official = put_in_place(reference['latent'][:, 1:], reference['ids_restore'])
     torch.testing.assert_close(latent, official, atol=1e-5, rtol=0)
 
@@ -240,15 +240,15 @@ def test_official_mae_reconstructs_as_officially(tmp_path):
     config, grid = reference['config'], reference['config']['img_size'] // reference['config']['patch_size']
     model = build_mae(pretrained(tmp_path, dict(model=reference['state_dict'])))
     arch = dict(embed_dims=config['embed_dim'], depth=config['depth'], num_heads=config['num_heads'])
-    backbone = dict(type='mixmae_mm.MixedAEViT', arch=arch, img_size=64, patch_size=16)
+    backbone = dict(type='mixmae_mm.MixingViT', arch=arch, img_size=64, patch_size=16)
     neck = dict(type='mixmae_mm.MixDecoder', in_channels=32, grid_size=grid, cell_size=16, embed_dims=24, depth=1)
     model.backbone = MODELS.build(backbone)
     model.neck = MODELS.build(neck | dict(num_heads=config['decoder_num_heads'], cls_token=True, norm_eps=1e-6))
     model.eval().init_weights()
     assignment = -reference['mask'].long().unflatten(1, (grid, grid))
     sources = reference['images'][:, None]
-    shown = (reference['mask'] == 0).nonzero()[:, 1].view(len(sources), -1)
-    images = MixedImages(mix_images(sources, assignment), sources, assignment, shown)
+    ids_keep = (reference['mask'] == 0).nonzero()[:, 1].view(len(sources), -1)
+    images = MixedImages(mix_images(sources, assignment), sources, assignment, ids_keep)
     torch.testing.assert_close(model.decode(images)[:, 0], reference['pred'], atol=1e-5, rtol=0)
 
 

@@ -173,7 +173,7 @@ def test_the_report_names_what_was_resized(tmp_path):
 
 
 def test_the_report_distinguishes_new_norms_from_missing_ones(tmp_path):
-    report = load_backbone(MODELS.build(vit(final='mean')), saved(tmp_path, dict(model=random_mae())))
+    report = load_backbone(MODELS.build(vit(out_type='avg_featmap')), saved(tmp_path, dict(model=random_mae())))
     assert report.missing == []
     assert report.fresh == ['fc_norm.bias', 'fc_norm.weight']
     assert report.skipped['norm.weight'] == 'the norm of an output that this encoder does not give'
@@ -241,7 +241,7 @@ def test_one_of_two_models_in_a_file_is_taken_alone(tmp_path):
     other = {name: x + 1 for name, x in wanted.items()}
     file = {f'ema.backbone.{name}': x for name, x in wanted.items()}
     file |= {f'backbone.{name}': x for name, x in other.items()}
-    encoder = MODELS.build(vit(final='mean'))
+    encoder = MODELS.build(vit(out_type='avg_featmap'))
     report = load_backbone(encoder, saved(tmp_path, file), prefix='ema.')
     assert torch.equal(encoder.cls_token, wanted['cls_token'])
     assert report.skipped['backbone.cls_token'] == 'another model'

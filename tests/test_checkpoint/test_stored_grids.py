@@ -10,7 +10,7 @@ from test_key_mapping import mae_like_mmpretrain
 from mixmae_mm.apis.encoder_file import load_encoder, save_encoder
 from mixmae_mm.checkpoint.key_mapping import ENCODER, find_layout, to_mmpretrain, to_official, to_ours
 from mixmae_mm.checkpoint.loading import fit, load_backbone
-from mixmae_mm.models import MixDecoder, MixedAEViT, MixMIMSwin
+from mixmae_mm.models import MixDecoder, MixingViT, MixMIMSwin
 from mixmae_mm.models.utils.pos_embed import (
     relative_index,
     resize_relative_table,
@@ -27,7 +27,7 @@ TRAPS = [(1, 3), (3, 5), (5, 3), (2, 8), (4, 9), (8, 18), (4, 4), (1, 4), (6, 1)
 def vit(grid, **settings):
     arch = dict(embed_dims=8, depth=1, num_heads=2)
     size = tuple(2 * side for side in grid)
-    return MixedAEViT(arch, img_size=size, patch_size=2, train_positions=True, **settings).eval()
+    return MixingViT(arch, img_size=size, patch_size=2, train_positions=True, **settings).eval()
 
 
 def swin(grid, **settings):

@@ -30,7 +30,7 @@ default_hooks['online'] = dict(type='mixmae_mm.OnlineEvaluationHook', interval=1
 # Adam makes much of what rounding leaves of gradients that are 0: a large eps keeps that small.
 SETTINGS = """
 optim_wrapper = dict(
-    optimizer=dict(eps=1e-2), paramwise_cfg=dict(decay_rate=0.7), clip_grad=dict(max_norm=1e-2))
+    optimizer=dict(eps=1e-2), paramwise_cfg=dict(layer_decay_rate=0.7), clip_grad=dict(max_norm=1e-2))
 """
 MIDDLE, LAST = 'epoch_2.pth', 'epoch_3.pth'
 
@@ -154,7 +154,7 @@ def test_one_process_resumes_from_a_sharded_run(folder, sharded):
 CLASSIFIER = dict(
     type='ImageClassifier',
     backbone=dict(
-        type='mixmae_mm.MixedAEViT', arch=dict(embed_dims=24, depth=2, num_heads=2), img_size=32, patch_size=8
+        type='mixmae_mm.MixingViT', arch=dict(embed_dims=24, depth=2, num_heads=2), img_size=32, patch_size=8
     ),
     head=dict(type='LinearClsHead', num_classes=3, in_channels=24),
 )

@@ -63,18 +63,18 @@ def base():
     ],
 )
 def test_official_rule(base, name, layer):
-    settings = settings_by_name(base, build_optimizer(base, decay_rate=0.7))
+    settings = settings_by_name(base, build_optimizer(base, layer_decay_rate=0.7))
     assert settings[name][0] == pytest.approx(2e-3 * 0.7 ** (25 - layer))
 
 
 def test_fifty_groups_and_none_at_the_full_rate(base):
-    groups = build_optimizer(base, decay_rate=0.7).param_groups
+    groups = build_optimizer(base, layer_decay_rate=0.7).param_groups
     assert len(groups) == 50
     assert max(group['lr'] for group in groups) == pytest.approx(1.4e-3)
 
 
 def test_weight_decay_spares_parameters_of_one_dimension(base):
-    settings = settings_by_name(base, build_optimizer(base, decay_rate=0.7))
+    settings = settings_by_name(base, build_optimizer(base, layer_decay_rate=0.7))
     for name, parameter in base.named_parameters():
         if parameter.requires_grad:
             assert settings[name][1] == (0 if parameter.ndim == 1 else 0.05), name
@@ -82,23 +82,24 @@ def test_weight_decay_spares_parameters_of_one_dimension(base):
 
 
 def test_frozen_parameters_are_left_out(base):
-    assert 'backbone.absolute_pos_embed' not in settings_by_name(base, build_optimizer(base, decay_rate=0.7))
+    assert 'backbone.absolute_pos_embed' not in settings_by_name(base, build_optimizer(base, layer_decay_rate=0.7))
 
 
 def test_head_at_full_rate(base):
-    settings = settings_by_name(base, build_optimizer(base, decay_rate=0.7, head_decay=False))
+    settings = settings_by_name(base, build_optimizer(base, layer_decay_rate=0.7, head_decay=False))
     assert settings['head.weight'][0] == 2e-3
     assert settings['backbone.norm.weight'][0] == pytest.approx(1.4e-3)
 
 
 def test_names_can_be_spared(base):
-    settings = settings_by_name(base, build_optimizer(base, decay_rate=0.7, no_decay=['relative_position_bias_table']))
+    optimizer = build_optimizer(base, layer_decay_rate=0.7, no_decay=['relative_position_bias_table'])
+    settings = settings_by_name(base, optimizer)
     assert settings['backbone.layers.0.blocks.0.attn.relative_position_bias_table'][1] == 0
     assert settings['backbone.layers.0.blocks.0.attn.qkv.weight'][1] == 0.05
 
 
 def test_without_decay_there_are_two_groups_at_one_rate(base):
-    groups = build_optimizer(base, lr=1.2e-3, decay_rate=1.0).param_groups
+    groups = build_optimizer(base, lr=1.2e-3, layer_decay_rate=1.0).param_groups
     assert [(group['lr'], group['weight_decay']) for group in groups] == [(1.2e-3, 0.0), (1.2e-3, 0.05)]
 
 
@@ -106,7 +107,7 @@ def test_without_decay_there_are_two_groups_at_one_rate(base):
 def test_every_parameter_of_the_official_base(base):
     layouts = json.loads((SHARED / 'mixmim_official_layouts.json').read_text())
     official = layouts['finetune/mixmim_base/layer_decay_0.7']
-    settings = settings_by_name(base, build_optimizer(base, lr=1.0, decay_rate=0.7))
+    settings = settings_by_name(base, build_optimizer(base, lr=1.0, layer_decay_rate=0.7))
     ours = {name.removeprefix('backbone.'): value for name, value in settings.items()}
     assert ours.keys() == official.keys()
     for name, (scale, decay) in ours.items():
@@ -115,19 +116,19 @@ def test_every_parameter_of_the_official_base(base):
 
 def test_a_backbone_that_does_not_give_its_depths_is_refused():
     model = Host(nn.Linear(8, 8))
-    with pytest.raises(ValueError, match=r'decay_rate 0.7 needs a backbone with get_layer_depth.* Linear has not'):
-        build_optimizer(model, decay_rate=0.7)
-    assert len(build_optimizer(model, decay_rate=1.0).param_groups) == 2
+    with pytest.raises(ValueError, match=r'0.7 needs a backbone with get_layer_depth.* Linear has not'):
+        build_optimizer(model, layer_decay_rate=0.7)
+    assert len(build_optimizer(model, layer_decay_rate=1.0).param_groups) == 2
 
 
 def test_a_bare_string_of_names_is_refused(base):
     with pytest.raises(ValueError, match="no_decay takes a list of parts of names, got 'bias'"):
-        build_optimizer(base, decay_rate=1.0, no_decay='bias')
+        build_optimizer(base, layer_decay_rate=1.0, no_decay='bias')
 
 
-@pytest.mark.parametrize('paramwise', [{}, dict(decay_rate=0.7, layer_decay_rate=0.7)])
+@pytest.mark.parametrize('paramwise', [{}, dict(layer_decay_rate=0.7, decay_rate=0.7)])
 def test_unknown_settings_are_refused(paramwise, base):
-    with pytest.raises(ValueError, match=r'paramwise_cfg takes decay_rate \(needed\), head_decay and no_decay, got'):
+    with pytest.raises(ValueError, match=r'layer_decay_rate \(needed\), head_decay and no_decay, got'):
         build_optimizer(base, **paramwise)
 
 
@@ -153,7 +154,7 @@ def test_inside_mmpretrain():
     head = dict(type='mmpretrain.LinearClsHead', num_classes=3, in_channels=64)
     neck = dict(type='mmpretrain.GlobalAveragePooling')
     model = MODELS.build(dict(type='mmpretrain.ImageClassifier', backbone=BACKBONE, neck=neck, head=head))
-    settings = settings_by_name(model, build_optimizer(model, lr=1.0, decay_rate=0.5))
+    settings = settings_by_name(model, build_optimizer(model, lr=1.0, layer_decay_rate=0.5))
     assert settings['head.fc.weight'][0] == 0.5
     assert settings['backbone.layers.3.blocks.0.attn.qkv.weight'][0] == 0.5
     assert settings['backbone.patch_embed.proj.weight'][0] == 0.5**5
@@ -166,7 +167,7 @@ def test_inside_mmseg():
     pytest.importorskip('mmseg', reason='the dense requirements are not installed')
     head = dict(type='mmseg.FCNHead', in_channels=64, in_index=3, channels=8, num_classes=2)
     model = MODELS.build(dict(type='mmseg.EncoderDecoder', backbone=BACKBONE, decode_head=head))
-    settings = settings_by_name(model, build_optimizer(model, lr=1.0, decay_rate=0.5, head_decay=False))
+    settings = settings_by_name(model, build_optimizer(model, lr=1.0, layer_decay_rate=0.5, head_decay=False))
     assert settings['decode_head.conv_seg.weight'][0] == 1.0
     assert settings['backbone.norm0.weight'][0] == 0.5
 
@@ -198,6 +199,6 @@ def test_inside_mmdet():
         ),
     )
     model = MODELS.build(detector)
-    settings = settings_by_name(model, build_optimizer(model, lr=1.0, decay_rate=0.5))
+    settings = settings_by_name(model, build_optimizer(model, lr=1.0, layer_decay_rate=0.5))
     assert settings['neck.lateral_convs.0.conv.weight'][0] == 0.5
     assert settings['backbone.layers.1.blocks.0.attn.qkv.weight'][0] == 0.5**3

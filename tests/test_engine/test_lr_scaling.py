@@ -20,13 +20,13 @@ RATE, BASE = 0.012, 64
 CONSTRUCTORS = {
     'none': (dict(), [1]),
     'head decayed': (
-        dict(constructor='mixmae_mm.LayerDecayOptimWrapperConstructor', paramwise_cfg=dict(decay_rate=0.5)),
+        dict(constructor='mixmae_mm.LayerDecayOptimWrapperConstructor', paramwise_cfg=dict(layer_decay_rate=0.5)),
         [0.5, 0.25],
     ),
     'head at full rate': (
         dict(
             constructor='mixmae_mm.LayerDecayOptimWrapperConstructor',
-            paramwise_cfg=dict(decay_rate=0.5, head_decay=False),
+            paramwise_cfg=dict(layer_decay_rate=0.5, head_decay=False),
         ),
         [1, 0.5, 0.25],
     ),

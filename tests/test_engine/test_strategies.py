@@ -36,7 +36,9 @@ def test_a_strategy_without_a_launcher_is_refused(strategy):
 
 
 def test_deepspeed_gets_what_the_wrapper_asks_for():
-    constructor = dict(constructor='mixmae_mm.LayerDecayOptimWrapperConstructor', paramwise_cfg=dict(decay_rate=0.7))
+    constructor = dict(
+        constructor='mixmae_mm.LayerDecayOptimWrapperConstructor', paramwise_cfg=dict(layer_decay_rate=0.7)
+    )
     config = fit(wrapper=dict(AMP, **constructor, clip_grad=dict(max_norm=5.0), accumulative_counts=4))
     assert config.optim_wrapper.to_dict() == dict(
         type='DeepSpeedOptimWrapper', optimizer=AMP['optimizer'], **constructor

@@ -5,7 +5,7 @@ import torch
 
 from mixmae_mm.models.utils import attention
 from mixmae_mm.models.utils.attention import Attention, attend
-from mixmae_mm.models.utils.varlen_attention import attend_runs
+from mixmae_mm.models.utils.varlen_attention import attend_segments
 
 SIZES = dict(images=2, windows=3, heads=2, tokens=5, dims=4)
 
@@ -90,7 +90,7 @@ def test_runs_and_their_gradients_against_loops():
     ]
     of_pairs = torch.cat([bias[:, run[:, None], run].flatten(1) for run in places], dim=1)
     qkv = torch.stack(sorted_).permute(1, 3, 0, 2, 4).flatten(2)
-    got = attend_runs(qkv, SIZES['heads'], of_pairs, [len(run) for run in places])
+    got = attend_segments(qkv, SIZES['heads'], of_pairs, [len(run) for run in places])
     got = got.unflatten(2, (SIZES['heads'], -1)).transpose(1, 2)
     wanted = torch.cat([expected[:, w, :, run] for w, run in zip(windows, places, strict=True)], 2)
     torch.testing.assert_close(got, wanted, atol=1e-6, rtol=1e-5)
@@ -108,7 +108,7 @@ def test_runs_in_half_precision_are_near_single(runs):
     for dtype in (torch.float32, torch.bfloat16):
         leaves = [qkv.to(dtype, copy=True).requires_grad_(), bias.clone().requires_grad_()]
         with torch.autocast('cpu', torch.bfloat16):  # which leaves what is handed over as it is
-            out = attend_runs(leaves[0], 2, leaves[1], runs)
+            out = attend_segments(leaves[0], 2, leaves[1], runs)
             assert out.dtype == dtype
             found.append([out, *torch.autograd.grad(out.float().square().sum(), leaves, retain_graph=True)])
         outside = torch.autograd.grad(out.float().square().sum(), leaves)
@@ -121,13 +121,13 @@ def test_runs_in_half_precision_are_near_single(runs):
 def test_what_is_attended_by_runs_is_left_as_it_was():
     qkv = torch.randn(2, 3, 3 * 4)
     before = qkv.clone()
-    attend_runs(qkv, 1, torch.zeros(1, 3), [1, 1, 1])
+    attend_segments(qkv, 1, torch.zeros(1, 3), [1, 1, 1])
     assert torch.equal(qkv, before)
 
 
 def test_a_second_derivative_of_runs_is_refused():
     qkv = torch.randn(1, 3, 3 * 4, requires_grad=True)
-    out = attend_runs(qkv, 2, torch.zeros(2, 5), [2, 1])
+    out = attend_segments(qkv, 2, torch.zeros(2, 5), [2, 1])
     (grad,) = torch.autograd.grad(out.square().sum(), qkv, create_graph=True)
     with pytest.raises(RuntimeError, match='once_differentiable'):
         grad.sum().backward()

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import mixmae_mm.models
 from mixmae_mm.models.utils.homologous_attention import _AttendOwn
 from mixmae_mm.models.utils.layers import GeluLinear, Mlp
-from mixmae_mm.models.utils.varlen_attention import _AttendRuns
+from mixmae_mm.models.utils.varlen_attention import _AttendSegments
 from mixmae_mm.models.utils.windows import Rearrange
 
 RUNS = (3, 1, 4)
@@ -27,8 +27,8 @@ def rearrange(x):
     return Rearrange.apply(x, order, order.argsort())
 
 
-def attend_runs(qkv, bias):
-    return _AttendRuns.apply(qkv, bias, RUNS)[0]
+def attend_segments(qkv, bias):
+    return _AttendSegments.apply(qkv, bias, RUNS)[0]
 
 
 def hide_some(logits):
@@ -47,7 +47,7 @@ def inputs(*shapes):
 FUNCTIONS = {
     'GeluLinear': (GeluLinear.apply, [(2, 3, 5), (4, 5), (4,)]),
     'Rearrange': (rearrange, [(2, 4, 3)]),
-    '_AttendRuns': (attend_runs, [(2, 8, 3, 2, 3), (2, sum(length**2 for length in RUNS))]),
+    '_AttendSegments': (attend_segments, [(2, 8, 3, 2, 3), (2, sum(length**2 for length in RUNS))]),
     '_AttendOwn': (attend_own, [(2, 2, 5, 3)] * 3),
 }
 
@@ -104,9 +104,9 @@ def count_backward(function, given, wanted):
         ('GeluLinear', (True, False, True), 1),
         ('GeluLinear', (False, True, True), 1),
         ('GeluLinear', (False, False, True), 0),
-        ('_AttendRuns', (True, True), 4 * len(RUNS)),
-        ('_AttendRuns', (True, False), 4 * len(RUNS)),
-        ('_AttendRuns', (False, True), len(RUNS)),
+        ('_AttendSegments', (True, True), 4 * len(RUNS)),
+        ('_AttendSegments', (True, False), 4 * len(RUNS)),
+        ('_AttendSegments', (False, True), len(RUNS)),
         ('_AttendOwn', (True, True, True), 4),
         ('_AttendOwn', (True, False, False), 2),
         ('_AttendOwn', (False, True, False), 2),
@@ -120,7 +120,7 @@ def test_what_is_frozen_is_not_computed(name, wanted, products):
     if name == 'GeluLinear':
         assert counted['gelu'] == wanted[1]
         assert counted['sum'] == wanted[2]
-    if name == '_AttendRuns':
+    if name == '_AttendSegments':
         assert counted['sum'] == wanted[1] * len(RUNS)
 
 

@@ -136,7 +136,7 @@ def test_one_source_is_masked():
     hidden = (mixed.assignment == NOBODY).repeat_interleave(16, 1).repeat_interleave(16, 2)
     assert (hidden.flatten(1).float().mean(1) == 0.75).all()
     assert torch.equal(mixed.mixed, images.masked_fill(hidden[:, None], 0))
-    assert mixed.shown.tolist() == [(row != NOBODY).nonzero()[:, 0].tolist() for row in mixed.assignment.flatten(1)]
+    assert mixed.ids_keep.tolist() == [(row != NOBODY).nonzero()[:, 0].tolist() for row in mixed.assignment.flatten(1)]
     assert (mixed.assignment[0] != mixed.assignment[1]).any()
 
 

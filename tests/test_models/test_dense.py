@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mixmae_mm.models import MixedAEViT, MixMIMSwin, ViTPyramid
+from mixmae_mm.models import MixingViT, MixMIMSwin, ViTPyramid
 from mixmae_mm.models.utils.padding import blank_pixels, find_images, place_table
 from mixmae_mm.models.utils.pos_embed import resize_table
 
@@ -22,7 +22,7 @@ def swin(**settings):
 
 def vit(**settings):
     torch.manual_seed(0)
-    return blur_norms(MixedAEViT(**VIT | dict(out_indices=(0, 2), pad_value=PAD) | settings))
+    return blur_norms(MixingViT(**VIT | dict(out_indices=(0, 2), pad_value=PAD) | settings))
 
 
 def blur_norms(encoder):
@@ -94,7 +94,7 @@ def test_without_a_pad_value_padding_is_image():
 
 
 def test_pooling_leaves_padding_out():
-    encoder = vit(out_indices=(2,), final='mean')
+    encoder = vit(out_indices=(2,), out_type='avg_featmap')
     encoder.fc_norm = torch.nn.Identity()  # which would not see a factor
     images = [torch.randn(3, 64, 40), torch.randn(3, 128, 128)]
     with torch.no_grad():
@@ -189,7 +189,7 @@ def attend_by_hand(attention, tokens):
 
 
 def test_a_windowed_vit_attends_window_by_window():
-    encoder = vit(window_size=(2, 3), global_blocks=(1,), out_indices=(2,), final='raw')
+    encoder = vit(window_size=(2, 3), global_blocks=(1,), out_indices=(2,), final_norm=False)
     with torch.no_grad():
         images = torch.randn(1, 3, 64, 80)  # 4 x 5 patches, of which the second column of windows lacks one
         expected = encoder.embed(images)[0][0]
@@ -211,8 +211,8 @@ def test_a_windowed_vit_has_no_cls_and_mixes_nothing():
     assert vit().cls_token.requires_grad
     with pytest.raises(ValueError, match='leave window_size out for pre-training'):
         encoder(torch.randn(1, 3, 64, 64), torch.zeros(1, 4, 4, dtype=torch.int64))
-    with pytest.raises(ValueError, match="take 'norm', 'raw' or 'mean' for final"):
-        vit(window_size=2, final='cls')
+    with pytest.raises(ValueError, match="take 'featmap' or 'avg_featmap' for out_type"):
+        vit(window_size=2, out_type='cls_token')
 
 
 @pytest.mark.parametrize('name', ENCODERS)
@@ -269,7 +269,7 @@ def test_maps_lie_in_memory_as_mmcv_reads_them(kind):
         encoder = MixMIMSwin(arch, img_size=32, window_sizes=(4, 4), out_indices=(0, 1))
     else:
         arch = dict(embed_dims=8, depth=2, num_heads=1)
-        encoder = MixedAEViT(arch, img_size=32, patch_size=4, out_indices=(0, 1), final='raw')
+        encoder = MixingViT(arch, img_size=32, patch_size=4, out_indices=(0, 1), final_norm=False)
     maps = encoder(torch.randn(2, 3, 32, 32))
     maps = ViTPyramid(8)(maps[-1:]) if kind == 'pyramid' else maps
     assert all(x.is_contiguous() for x in maps)

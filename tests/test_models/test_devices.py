@@ -8,7 +8,7 @@ import torch
 from mmengine.registry import MODELS
 from tiny_mixmae import tiny_mixedae, tiny_model
 
-from mixmae_mm.models import MixedAEViT, MixMIMSwin, ViTPyramid
+from mixmae_mm.models import MixingViT, MixMIMSwin, ViTPyramid
 
 MODELS_HERE = {
     'MixMAE': tiny_model(),
@@ -35,7 +35,7 @@ def test_a_step_stays_on_its_device(name):
 @pytest.mark.parametrize('window', [None, 2])
 def test_whole_images_stay_on_their_device(window):
     arch = dict(embed_dims=8, depth=2, num_heads=2)
-    vit = MixedAEViT(arch, patch_size=8, img_size=32, window_size=window)
+    vit = MixingViT(arch, patch_size=8, img_size=32, window_size=window)
     arch = dict(embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2))
     swin = MixMIMSwin(arch, img_size=32, patch_size=1, window_sizes=(4, 4, 4, 4))
     for encoder in (vit, swin):
@@ -49,8 +49,8 @@ def test_padded_images_are_encoded_without_waiting_for_the_device(window, size):
     """Whatever asks the device for a number (`item`, `tolist`, `nonzero`, `if tensor`) fails on `meta`."""
     arch = dict(embed_dims=8, depth=2, num_heads=2)
     dense = dict(pad_value=-9.0, out_indices=(0, 1))
-    vit = MixedAEViT(arch, patch_size=8, img_size=32, window_size=window, train_positions=True, **dense)
-    pooled = MixedAEViT(arch, patch_size=8, img_size=32, final='mean', pad_value=-9.0)
+    vit = MixingViT(arch, patch_size=8, img_size=32, window_size=window, train_positions=True, **dense)
+    pooled = MixingViT(arch, patch_size=8, img_size=32, out_type='avg_featmap', pad_value=-9.0)
     arch = dict(embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2))
     swin = MixMIMSwin(arch, img_size=32, patch_size=1, window_sizes=(4, 4, 4, 4), **dense)
     for encoder in (vit, pooled, swin):

@@ -6,7 +6,7 @@ from mae_reference import reference
 from references import load_reference, our_name
 from tiny_mixmae import tiny_mixedae
 
-from mixmae_mm.mixing import NOBODY, MixedImages, mix_images, shown_cells, take
+from mixmae_mm.mixing import NOBODY, MixedImages, gather_tokens, mix_images, visible_ids
 from mixmae_mm.registry import MODELS
 
 FILES = ['micro', pytest.param('tiny', marks=pytest.mark.shared)]
@@ -26,7 +26,7 @@ def build(config):
                 shared_assignment=False,
             ),
             backbone=dict(
-                type='mixmae_mm.MixedAEViT',
+                type='mixmae_mm.MixingViT',
                 arch=dict(embed_dims=config['embed_dim'], depth=config['depth'], num_heads=config['num_heads']),
                 attention='global',
                 img_size=config['img_size'],
@@ -58,7 +58,7 @@ def case(request):
     side = stored['config']['img_size'] // stored['config']['patch_size']
     assignment = torch.where(stored['mask'] == 1, NOBODY, 0).view(-1, side, side)
     sources = stored['images'][:, None]
-    shown = shown_cells(assignment.flatten(1), int((stored['mask'][0] == 0).sum()))
+    shown = visible_ids(assignment.flatten(1), int((stored['mask'][0] == 0).sum()))
     return stored, model, MixedImages(mix_images(sources, assignment), sources, assignment, shown)
 
 
@@ -82,7 +82,7 @@ def test_forward(case):
     stored, model, images = case
     encoded = model.encode(images)
     close(encoded.cls, stored['latent'][:, 0])
-    close(take(encoded.maps[0].flatten(2).transpose(1, 2), kept_patches(stored)), stored['latent'][:, 1:])
+    close(gather_tokens(encoded.maps[0].flatten(2).transpose(1, 2), kept_patches(stored)), stored['latent'][:, 1:])
     close(model.decode(images)[:, 0], stored['pred'])
 
 

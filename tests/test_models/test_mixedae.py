@@ -29,7 +29,7 @@ def build(sources=4, contrast=True, preprocessor=None, neck=None, head=None, pro
                 **(preprocessor or {}),
             ),
             backbone=dict(
-                dict(type='mixmae_mm.MixedAEViT', arch=arch, img_size=SIZE, patch_size=PATCH, num_sources=sources),
+                dict(type='mixmae_mm.MixingViT', arch=arch, img_size=SIZE, patch_size=PATCH, num_sources=sources),
                 **backbone,
             ),
             neck=dict(

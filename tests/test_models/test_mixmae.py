@@ -5,7 +5,7 @@ import torch
 from references import build_pretrainer, load_reference
 from torch import nn
 
-from mixmae_mm.mixing import MixedImages, cells_of, mix_images, random_assignment
+from mixmae_mm.mixing import MixedImages, mix_images, patchify, random_assignment
 from mixmae_mm.models import MixDecoder, MixMAE, MixReconstructionHead
 from mixmae_mm.registry import MODELS
 
@@ -57,7 +57,7 @@ def test_nearly_flat_cells_are_divided_by_the_root_of_variance_and_eps(deviation
 def test_perfect_predictions_of_what_is_hidden_cost_nothing_whatever_the_rest():
     images = draw(sources=3)
     head = MixReconstructionHead(norm_pix=False)
-    cells = cells_of(images.sources, 32)
+    cells = patchify(images.sources, 32)
     shown = images.assignment.flatten(1)[:, None] == torch.arange(3)[:, None]
     garbage = torch.where(shown[..., None], 1e6, cells)
     assert head.loss(garbage, images)['loss_reconstruction'] == 0
@@ -66,7 +66,7 @@ def test_perfect_predictions_of_what_is_hidden_cost_nothing_whatever_the_rest():
 def test_reconstructions_show_what_was_shown_and_predict_the_rest():
     images = draw()
     head = MixReconstructionHead(norm_pix=True)
-    cells = cells_of(images.sources, 32)
+    cells = patchify(images.sources, 32)
     truth = (cells - cells.mean(-1, keepdim=True)) / (cells.var(-1, keepdim=True) + 1e-6).sqrt()
     torch.testing.assert_close(head.reconstruct(truth, images), images.sources, atol=1e-5, rtol=0)
     blank = head.reconstruct(torch.zeros_like(truth), images)

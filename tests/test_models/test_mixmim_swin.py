@@ -93,7 +93,7 @@ def test_sorted_windows_against_loops(grid):
         for left in range(0, width, 3)
     ]
     start, seen, pairs = 0, torch.zeros_like(plain.keep), []
-    for length in windows.runs:
+    for length in windows.segments:
         window = start // 6
         run = torch.tensor([places[window].index(token) for token in windows.order[start : start + length]])
         assert torch.equal(arranged[:, start : start + length], unsorted[:, window, run])
@@ -108,7 +108,7 @@ def test_sorted_windows_against_loops(grid):
 def test_maps_of_their_own_are_not_sorted():
     labels = torch.randint(0, 2, (2, 4, 4))
     windows = plan_windows((4, 4), (2, 2), labels, labels.device, in_runs=True)
-    assert windows.runs == ()
+    assert windows.segments == ()
     assert windows.keep.shape == (2, 4, 4, 4)
 
 

@@ -18,7 +18,7 @@ def build(arch, sources, contrast=None, **backbone):
         data_preprocessor=dict(
             type='mixmae_mm.MixingDataPreprocessor', mask_ratio=None if sources > 1 else 0.75, **preprocessor
         ),
-        backbone=dict(type='mixmae_mm.MixedAEViT', arch=arch, num_sources=sources, **backbone),
+        backbone=dict(type='mixmae_mm.MixingViT', arch=arch, num_sources=sources, **backbone),
         neck=dict(type='mixmae_mm.MixDecoder', in_channels=DIMS[arch], grid_size=14, cell_size=16, cls_token=True),
         head=dict(type='mixmae_mm.MixReconstructionHead', cell_size=16),
         contrast=contrast,

@@ -12,7 +12,7 @@ from mmengine.registry import init_default_scope
 from odd_settings import attempt, draw_odd, settings_of, told_by_us
 from tiny_mixmae import tiny_mixedae, tiny_model
 
-from mixmae_mm.models import MixedAEViT, MixMIMSwin, ViTPyramid
+from mixmae_mm.models import MixingViT, MixMIMSwin, ViTPyramid
 from mixmae_mm.registry import MODELS
 from mixmae_mm.utils.validation import (
     check_each,
@@ -131,19 +131,19 @@ UNKNOWN = 'is unknown: take one of {}, base, large, huge, or a dict with embed_d
         (MixMIMSwin, dict(out_indices=3), f'out_indices {LIST} 3'),
         (MixMIMSwin, dict(drop_path_rate='x'), "drop_path_rate must be a number, 0 or more and below 1, got 'x'"),
         (MixMIMSwin, dict(pad_value='x'), "pad_value must be a finite number, got 'x'"),
-        (MixedAEViT, dict(arch=None), 'arch None ' + UNKNOWN.format('small', 'depth')),
-        (MixedAEViT, dict(arch=VIT | dict(depth=(2,))), 'depth must be a whole number, 1 or more, got (2,)'),
-        (MixedAEViT, dict(out_indices=3), f'out_indices {LIST} 3'),
-        (MixedAEViT, dict(out_indices=()), f'out_indices {LIST} ()'),
-        (MixedAEViT, dict(out_indices=(-3,)), 'out_indices[0] must be a whole number, -2 or more, got -3'),
-        (MixedAEViT, dict(global_blocks=1), 'global_blocks must be a list of 0 or more entries, got 1'),
-        (MixedAEViT, dict(homologous_layers=1), 'homologous_layers must be a list of 0 or more entries, got 1'),
-        (MixedAEViT, dict(topk_ratio='x'), "topk_ratio is a share of the patches, above 0 and up to 1, got 'x'"),
+        (MixingViT, dict(arch=None), 'arch None ' + UNKNOWN.format('small', 'depth')),
+        (MixingViT, dict(arch=VIT | dict(depth=(2,))), 'depth must be a whole number, 1 or more, got (2,)'),
+        (MixingViT, dict(out_indices=3), f'out_indices {LIST} 3'),
+        (MixingViT, dict(out_indices=()), f'out_indices {LIST} ()'),
+        (MixingViT, dict(out_indices=(-3,)), 'out_indices[0] must be a whole number, -2 or more, got -3'),
+        (MixingViT, dict(global_blocks=1), 'global_blocks must be a list of 0 or more entries, got 1'),
+        (MixingViT, dict(homologous_layers=1), 'homologous_layers must be a list of 0 or more entries, got 1'),
+        (MixingViT, dict(topk_ratio='x'), "topk_ratio is a share of the patches, above 0 and up to 1, got 'x'"),
         (ViTPyramid, dict(in_channels=8, scales=2), f'scales {LIST} 2'),
     ],
 )
 def test_each_is_told_of_before_anything_is_built(kind, settings, said):
-    arch = {MixMIMSwin: dict(arch=SWIN), MixedAEViT: dict(arch=VIT)}.get(kind, {})
+    arch = {MixMIMSwin: dict(arch=SWIN), MixingViT: dict(arch=VIT)}.get(kind, {})
     with pytest.raises(ValueError, match=f'^{re.escape(said)}$'):
         kind(**arch | settings)
 
@@ -152,7 +152,7 @@ def test_settings_out_of_a_config_are_as_good():
     settings = dict(arch=SWIN | dict(depths=[1, 1, 1, 1]), img_size=32, patch_size=1, window_sizes=[4, [4, 4], 4, 4])
     config = ConfigDict(settings | dict(out_indices=[1, 3], wide_blocks=[]))
     assert MixMIMSwin(**config).arch == MixMIMSwin(**settings).arch
-    assert MixedAEViT(**ConfigDict(arch=VIT, img_size=32, out_indices=[-1])).out_indices == (1,)
+    assert MixingViT(**ConfigDict(arch=VIT, img_size=32, out_indices=[-1])).out_indices == (1,)
 
 
 def test_blocks_that_are_not_run_are_not_measured():

@@ -34,7 +34,7 @@ def mixmae(**settings):
 
 def mixedae(num_sources=4, **settings):
     arch = dict(embed_dims=16, depth=2, num_heads=2)
-    vit = dict(type='mixmae_mm.MixedAEViT', arch=arch, img_size=SIZE, in_channels=BANDS, num_sources=num_sources)
+    vit = dict(type='mixmae_mm.MixingViT', arch=arch, img_size=SIZE, in_channels=BANDS, num_sources=num_sources)
     return dict(
         type='mixmae_mm.MixedAE',
         data_preprocessor=mixer(16, num_sources=num_sources, take_turns=False, shared_assignment=False, **settings),
@@ -115,7 +115,7 @@ def test_blocks_are_cells_of_their_size(settings):
     assert fine.assignment.shape[1:] == (4, 6)
     if settings['num_sources'] == 1:
         shown = [torch.nonzero(row >= 0)[:, 0] for row in fine.assignment.flatten(1)]
-        assert torch.equal(fine.shown, torch.stack(shown))
+        assert torch.equal(fine.ids_keep, torch.stack(shown))
 
 
 def test_images_that_blocks_would_cut():

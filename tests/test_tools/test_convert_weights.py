@@ -112,7 +112,7 @@ def test_a_linear_probe_computes_the_same_as_our_classifier(tmp_path):
     file = linear_probe()
     necks = [dict(type='GlobalAveragePooling'), dict(type='ClsBatchNormNeck', input_features=8)]
     head = dict(type='LinearClsHead', num_classes=5, in_channels=8)
-    model = build_theirs(dict(type='ImageClassifier', backbone=vit(final='cls'), neck=necks, head=head)).eval()
+    model = build_theirs(dict(type='ImageClassifier', backbone=vit(out_type='cls_token'), neck=necks, head=head)).eval()
     file |= {'norm.weight': torch.randn(8), 'norm.bias': torch.randn(8)}
     model.load_state_dict(converted(tmp_path, file, 'ours')['state_dict'], strict=True)
     official = nn.Sequential(nn.BatchNorm1d(8, affine=False, eps=1e-6), nn.Linear(8, 5)).eval()
@@ -319,7 +319,8 @@ def test_mmpretrains_vit_classifier_computes_the_same(tmp_path):
     around = dict(type='ImageClassifier', head=head)
     theirs = dict(type='VisionTransformer', out_type='avg_featmap', final_norm=False, **VIT)
     theirs = build_theirs(around | dict(backbone=theirs)).eval()
-    ours = shake(build_theirs(around | dict(backbone=vit(final='mean'), neck=dict(type='GlobalAveragePooling'))))
+    parts = dict(backbone=vit(out_type='avg_featmap'), neck=dict(type='GlobalAveragePooling'))
+    ours = shake(build_theirs(around | parts))
     weights = converted(tmp_path, dict(state_dict=ours.state_dict()), 'mmpretrain')['state_dict']
     theirs.load_state_dict(weights, strict=True)
     images = torch.randn(2, 3, 16, 16)

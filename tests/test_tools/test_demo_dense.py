@@ -96,6 +96,6 @@ def test_its_configs_differ_in_the_encoders_weights_and_decay_alone(name):
     pretrained, scratch = (Config.fromfile(TOOLS.parent / path).to_dict() for path in (task.config, task.scratch))
     assert pretrained['model']['backbone'].pop('init_cfg')['type'] == 'Pretrained'
     assert scratch['model']['backbone'].pop('init_cfg') is None
-    assert scratch['optim_wrapper'].pop('paramwise_cfg')['decay_rate'] == 1
+    assert scratch['optim_wrapper'].pop('paramwise_cfg')['layer_decay_rate'] == 1
     pretrained['optim_wrapper'].pop('paramwise_cfg')
     assert pretrained == scratch

@@ -28,7 +28,7 @@ def test_one_file_describes_itself_and_can_be_exported_again(files, tmp_path, ca
     config, checkpoint, encoder = files
     out = tmp_path / 'vit.safetensors'
     tool.main([checkpoint, str(out), '--config', config])
-    assert 'vit.safetensors: MixedAEViT, images of 32 x 32, 0.0 MB\n' in capsys.readouterr().out
+    assert 'vit.safetensors: MixingViT, images of 32 x 32, 0.0 MB\n' in capsys.readouterr().out
     card = read_card(out)
     assert (card.mean, card.std, card.source) == ((1.0, 2.0, 3.0), (50.0, 60.0, 70.0), 'checkpoint.pth')
     images = torch.randn(2, 3, 32, 32)
@@ -54,7 +54,7 @@ def test_onnx_takes_bytes_and_answers_as_the_encoder(files, tmp_path, capsys):
     (given,) = session.run(['map_0'], {'images': images.numpy()})
     assert np.abs(given - expected.numpy()).max() < 1e-5 * expected.abs().max()
     told = session.get_modelmeta().custom_metadata_map
-    assert (told['type'], told['mean'], told['normalized']) == ('MixedAEViT', '[1.0, 2.0, 3.0]', 'in the graph')
+    assert (told['type'], told['mean'], told['normalized']) == ('MixingViT', '[1.0, 2.0, 3.0]', 'in the graph')
     assert json.loads(told['settings'])['patch_size'] == 8
 
 

@@ -9,7 +9,7 @@ from references import SHARED
 from tool_loading import load_tool
 
 tool = load_tool('model_converters/export_vit.py')
-VIT = dict(type='mixmae_mm.MixedAEViT', arch=dict(embed_dims=8, depth=2, num_heads=2), img_size=16, patch_size=4)
+VIT = dict(type='mixmae_mm.MixingViT', arch=dict(embed_dims=8, depth=2, num_heads=2), img_size=16, patch_size=4)
 BLOCK = ('norm1', 'attn.qkv', 'attn.proj', 'norm2', 'mlp.fc1', 'mlp.fc2')
 
 
@@ -50,11 +50,12 @@ def pretrainer():
     )
 
 
-def classifier(final='mean', norm=False):
+def classifier(out_type='avg_featmap', norm=False):
     init_default_scope('mmpretrain')
     necks = [dict(type='GlobalAveragePooling')] + [dict(type='ClsBatchNormNeck', input_features=8)] * norm
     head = dict(type='LinearClsHead', num_classes=5, in_channels=8)
-    model = dict(type='ImageClassifier', backbone=VIT | dict(final=final), neck=necks if norm else necks[0], head=head)
+    backbone = VIT | dict(out_type=out_type)
+    model = dict(type='ImageClassifier', backbone=backbone, neck=necks if norm else necks[0], head=head)
     return shake(MODELS.build(model))
 
 
@@ -74,14 +75,16 @@ def reloaded(path, **settings):
     return encoder
 
 
-@pytest.mark.parametrize(('source', 'final', 'norm'), [(pretrainer, 'norm', 'norm'), (classifier, 'mean', 'fc_norm')])
-def test_encoder_comes_back_bit_for_bit(tmp_path, source, final, norm):
+@pytest.mark.parametrize(
+    ('source', 'out_type', 'norm'), [(pretrainer, 'featmap', 'norm'), (classifier, 'avg_featmap', 'fc_norm')]
+)
+def test_encoder_comes_back_bit_for_bit(tmp_path, source, out_type, norm):
     model, images = source(), torch.randn(2, 3, 16, 16)
     path = exported(tmp_path, model)
     names = {name for name in read(path) if not name.startswith('head.')}
     assert names == official_names(2, norm)
     with torch.no_grad():
-        assert torch.equal(reloaded(path, final=final)(images)[0], model.backbone(images)[0])
+        assert torch.equal(reloaded(path, out_type=out_type)(images)[0], model.backbone(images)[0])
 
 
 @pytest.mark.shared
@@ -102,13 +105,13 @@ def test_classifier_keeps_its_head_by_the_official_name(tmp_path, capsys):
 
 def test_linear_probe_keeps_the_norm_of_its_head(tmp_path):
     """Officially the head is then a batch norm without parameters and a linear layer, one after the other."""
-    model, images = classifier('cls', norm=True), torch.randn(4, 3, 16, 16)
+    model, images = classifier('cls_token', norm=True), torch.randn(4, 3, 16, 16)
     model.neck[1].bn.running_mean.normal_()
     weights = read(exported(tmp_path, model))
     head = torch.nn.Sequential(torch.nn.BatchNorm1d(8, affine=False, eps=1e-6), torch.nn.Linear(8, 5)).eval()
     head.load_state_dict({name.removeprefix('head.'): x for name, x in weights.items() if name.startswith('head.')})
     with torch.no_grad():
-        logits = head(reloaded(tmp_path / 'out.pth', final='cls')(images)[0].flatten(1))
+        logits = head(reloaded(tmp_path / 'out.pth', out_type='cls_token')(images)[0].flatten(1))
         torch.testing.assert_close(logits, model(images, mode='tensor'))
 
 
@@ -194,11 +197,11 @@ def test_wrong_checkpoints_are_refused(tmp_path):
     swin |= dict(window_sizes=(4, 4), out_indices=(1,))
     other = {f'backbone.{name}': value for name, value in MODELS.build(swin).state_dict().items()}
     message = refused(tmp_path, other)
-    assert "ours.pth: the encoder is no MixedAEViT, it has ['absolute_pos_embed', 'layers.0.blocks.0.attn." in message
+    assert "ours.pth: the encoder is no MixingViT, it has ['absolute_pos_embed', 'layers.0.blocks.0.attn." in message
     scaled = weights | {'backbone.blocks.0.ls1.gamma': torch.ones(8)}
-    assert "no MixedAEViT, it has ['blocks.0.ls1.gamma']: only plain ViTs" in refused(tmp_path, scaled)
+    assert "no MixingViT, it has ['blocks.0.ls1.gamma']: only plain ViTs" in refused(tmp_path, scaled)
     half = {name: value for name, value in weights.items() if name != 'backbone.pos_embed'}
-    assert 'no MixedAEViT, it lacks cls_token, pos_embed or patch_embed' in refused(tmp_path, half)
+    assert 'no MixingViT, it lacks cls_token, pos_embed or patch_embed' in refused(tmp_path, half)
     bare = {'cls_token': torch.zeros(1)}
     assert "no name begins with 'backbone.', so it is no checkpoint of ours; found: ['cls_token']" in refused(
         tmp_path, bare

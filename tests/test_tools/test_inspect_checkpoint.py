@@ -98,8 +98,8 @@ ENCODERS = {
     'swin, not square, wide windows': WIDE | dict(out_indices=(2,), in_channels=4, mlp_ratio=2.0),
     'vit': vit(),
     'vit, not square': vit() | dict(img_size=(16, 32), patch_size=8, in_channels=1, mlp_ratio=3.0),
-    'vit, mean': vit(final='mean'),
-    'vit, raw': vit(final='raw'),
+    'vit, mean': vit(out_type='avg_featmap'),
+    'vit, raw': vit(final_norm=False),
     'vit, mixtures': vit(num_sources=4),
 }
 
@@ -176,7 +176,7 @@ def test_known_swins_are_called_by_their_names(name):
 
 @pytest.mark.parametrize('name', ['small', 'base', 'large'])
 def test_known_vits_are_called_by_their_names_and_heads_by_what_is_known(name):
-    settings = dict(type='mixmae_mm.MixedAEViT', arch=name, img_size=224, patch_size=16)
+    settings = dict(type='mixmae_mm.MixingViT', arch=name, img_size=224, patch_size=16)
     weights = large(settings)
     read, remarks = tool.read_settings(weights, 'vit')
     assert read == settings

@@ -11,7 +11,7 @@ from tool_loading import load_tool
 from mixmae_mm.apis.patch_features import Tapped, patch_extractor
 from mixmae_mm.apis.patch_pca import principal_components
 from mixmae_mm.apis.patch_similarity import best_match, unit
-from mixmae_mm.models import MixedAEViT, MixMIMSwin
+from mixmae_mm.models import MixingViT, MixMIMSwin
 
 pca = load_tool('visualization/patch_pca.py')
 similarity = load_tool('visualization/patch_similarity.py')
@@ -97,7 +97,7 @@ def test_wrong_arguments(five_images, tmp_path):
     for arguments, said in (
         ([*pair, '--stage', '2'], 'error: there is no block 2: this encoder has 2, 0 to 1'),
         (['--images', five_images[0][0], 'missing.png'], 'error: missing.png: FileNotFoundError'),
-        ([*pair, '--cfg-options', 'model.backbone.final=mean'], "error: the encoder's last map is one cell"),
+        ([*pair, '--cfg-options', 'model.backbone.out_type=avg_featmap'], "error: the encoder's last map is one cell"),
     ):
         with pytest.raises(SystemExit, match=said):
             similarity.main([config, checkpoint, *out, *arguments])
@@ -110,7 +110,7 @@ def test_tapped_gives_what_the_stage_put_out():
     arch = dict(embed_dims=8, depths=(1, 1), num_heads=(1, 1))
     images = torch.randn(2, 3, 16, 24)
     swin = MixMIMSwin(arch, img_size=16, patch_size=2, window_sizes=(4, 4), out_indices=(0, 1)).eval()
-    vit = MixedAEViT(dict(embed_dims=8, depth=2, num_heads=2), img_size=16, patch_size=4, out_indices=(0, 1)).eval()
+    vit = MixingViT(dict(embed_dims=8, depth=2, num_heads=2), img_size=16, patch_size=4, out_indices=(0, 1)).eval()
     for encoder in (swin, vit):
         with torch.no_grad():
             maps = encoder(images)
@@ -121,7 +121,7 @@ def test_tapped_gives_what_the_stage_put_out():
     raw = torch.nn.functional.layer_norm(vit(images)[0].permute(0, 2, 3, 1), (8,)).permute(0, 3, 1, 2)
     assert torch.allclose(Tapped(vit, 0)(images)[0], raw, atol=1e-5)
     with pytest.raises(ValueError, match=r'^block 1 is not run: out_indices \(0,\) asks for earlier ones only$'):
-        Tapped(MixedAEViT(dict(embed_dims=8, depth=2, num_heads=2), out_indices=(0,)), 1)
+        Tapped(MixingViT(dict(embed_dims=8, depth=2, num_heads=2), out_indices=(0,)), 1)
     with pytest.raises(ValueError, match='^Linear has no stages that are known'):
         Tapped(torch.nn.Linear(1, 1), 0)
     assert callable(patch_extractor)

@@ -26,7 +26,7 @@ from torch import Tensor
 from mixmae_mm.mixing import random_assignment, resize_assignment
 from mixmae_mm.models.utils.attention import _explicit, _fused, merge_heads, split_heads
 from mixmae_mm.models.utils.pos_embed import relative_index
-from mixmae_mm.models.utils.varlen_attention import attend_runs
+from mixmae_mm.models.utils.varlen_attention import attend_segments
 from mixmae_mm.models.utils.windows import Windows, plan_windows
 from mixmae_mm.utils.malloc import keep_freed_memory
 
@@ -71,7 +71,7 @@ def by_runs(tokens: Tensor, qkv: Tensor, table: Tensor, windows: Windows) -> Way
     def way() -> tuple[Tensor, ...]:
         arranged = windows.cut(tokens)
         bias = table.index_select(1, windows.pairs)
-        seen = attend_runs(qkv.flatten(1, 2), len(bias), bias, windows.runs)
+        seen = attend_segments(qkv.flatten(1, 2), len(bias), bias, windows.segments)
         return windows.join(seen.view(arranged.shape)), arranged
 
     return way

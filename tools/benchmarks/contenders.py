@@ -76,7 +76,7 @@ def mixedae(sources: int, recognition: bool = False, arch: str = 'base', size: i
             shared_assignment=False,
         ),
         backbone=dict(
-            type='mixmae_mm.MixedAEViT',
+            type='mixmae_mm.MixingViT',
             arch=arch,
             img_size=size,
             num_sources=sources,
@@ -103,7 +103,7 @@ def _compiled(contender: Contender) -> Contender:
 def _vit() -> Contender:
     """Our plain encoder, on whole images."""
     return Contender(
-        lambda: _build(dict(type='mixmae_mm.MixedAEViT', arch='base')), lambda model, x: model(x)[0].square().mean()
+        lambda: _build(dict(type='mixmae_mm.MixingViT', arch='base')), lambda model, x: model(x)[0].square().mean()
     )
 
 

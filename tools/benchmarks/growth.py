@@ -3,7 +3,7 @@
     python tools/benchmarks/growth.py [--methods mixmae mixedae] [--factors batch resolution sources size window]
         [--small] [--half] [--repeats 3] [--threads 2] [--json FILE] [--plot FILE.png]
 
-A forward and backward pass of MixMAE (MixMIMSwin) and MixedAE (MixedAEViT), one factor varied at a time around the base
+A forward and backward pass of MixMAE (MixMIMSwin) and MixedAE (MixingViT), one factor varied at a time around the base
 model at 224 px. The settings of a factor take turns in one process; times are medians, and medians of the rounds'
 ratios. Memory is the most that a process of its own held beyond the weights; gradients are included, and a step of few
 images or a large model holds little besides. Multiply-adds are those that the forward pass does: runs leave out what

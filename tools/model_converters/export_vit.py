@@ -2,9 +2,9 @@
 
     python tools/model_converters/export_vit.py CHECKPOINT OUT [--fold-segments] [--force]
 
-CHECKPOINT is of a MixedAE or MAE pre-training, or of a classifier (`final` 'mean' or 'cls') fine-tuned from one. OUT
-ends in .pth (the weights under `model`, as in MAE's own files) or in .safetensors (bare). The decoder stays behind; a
-classifier keeps its head.
+CHECKPOINT is of a MixedAE or MAE pre-training, or of a classifier (`out_type` 'avg_featmap' or 'cls_token') fine-tuned
+from one. OUT ends in .pth (the weights under `model`, as in MAE's own files) or in .safetensors (bare). The decoder
+stays behind; a classifier keeps its head.
 """
 
 import argparse
@@ -53,13 +53,13 @@ def export(weights: Mapping[str, Tensor], fold_segments: bool = False) -> dict[s
 
 
 def _check_vit(encoder: Mapping[str, Tensor], found: list[str]) -> None:
-    """Refuse encoders other than `MixedAEViT`."""
+    """Refuse encoders other than `MixingViT`."""
     if not encoder:
         raise ValueError(f"no name begins with '{ENCODER}', so it is no checkpoint of ours; found: {found[:3]}")
     strange = sorted(name for name in encoder if not VIT.fullmatch(name))
     if strange or not {'cls_token', 'pos_embed', BIAS} <= encoder.keys():
         what = f'it has {strange[:3]}' if strange else 'it lacks cls_token, pos_embed or patch_embed'
-        raise ValueError(f'the encoder is no MixedAEViT, {what}: only plain ViTs have the layout of MAE and timm')
+        raise ValueError(f'the encoder is no MixingViT, {what}: only plain ViTs have the layout of MAE and timm')
 
 
 def main(arguments: list[str] | None = None) -> None:

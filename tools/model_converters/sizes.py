@@ -20,7 +20,7 @@ UNKNOWN = None
 
 
 def read_settings(encoder: Mapping[str, Tensor], kind: str, config: str = '') -> tuple[dict, list[str]]:
-    """Tell the settings of a `MixMIMSwin` ('swin') or `MixedAEViT` ('vit') that such weights are of.
+    """Tell the settings of a `MixMIMSwin` ('swin') or `MixingViT` ('vit') that such weights are of.
 
     Args:
         encoder: The weights, by our names with nothing before them.
@@ -98,14 +98,16 @@ def _wide(windows: list[list[Size]]) -> dict:
 
 
 def _vit(encoder: Mapping[str, Tensor], dims: int, patch_size: int, config: str) -> tuple[dict, list[str]]:
-    """Tell the settings of `MixedAEViT`."""
+    """Tell the settings of `MixingViT`."""
     depth = len({found for name in encoder for found in re.findall(r'^blocks\.(\d+)\.', name)})
     heads, remark = _heads(dims, depth, config)
     grid = _grid(encoder, 'pos_embed', 1)
     arch = _named(dict(embed_dims=dims, depth=depth, num_heads=heads), vit_archs.ARCHS)
-    settings = dict(type='mixmae_mm.MixedAEViT', arch=arch, img_size=_side(grid, patch_size), patch_size=patch_size)
-    if 'norm.weight' not in encoder:
-        settings['final'] = 'mean' if 'fc_norm.weight' in encoder else 'raw'
+    settings = dict(type='mixmae_mm.MixingViT', arch=arch, img_size=_side(grid, patch_size), patch_size=patch_size)
+    if 'fc_norm.weight' in encoder:
+        settings['out_type'] = 'avg_featmap'
+    elif 'norm.weight' not in encoder:
+        settings['final_norm'] = False
     if 'segment_embed' in encoder:
         settings['num_sources'] = len(encoder['segment_embed'])
     return settings, [remark] if remark else []

@@ -1,4 +1,4 @@
-"""Cascade Mask R-CNN on four blocks of MixedAEViT-B, as iBOT (arXiv 2111.07832) has it.
+"""Cascade Mask R-CNN on four blocks of MixingViT-B, as iBOT (arXiv 2111.07832) has it.
 
 4conv1fc heads with SyncBN and GIoU loss, SyncBN in the pyramid, smooth L1 loss in the RPN, whose anchors stay inside
 the image, and no region matched below its threshold. Not as there: padding is masked in attention, and the position
@@ -32,11 +32,11 @@ _rcnn = _base_.model.train_cfg.rcnn
 model = dict(
     type='mmdet.CascadeRCNN',
     backbone=dict(
-        type='mixmae_mm.MixedAEViT',
+        type='mixmae_mm.MixingViT',
         arch='base',
         img_size=1024,
         out_indices=blocks,
-        final='raw',
+        final_norm=False,
         train_positions=True,
         drop_path_rate=0.2,
         pad_value=_base_.pad_value,

@@ -1,4 +1,4 @@
-"""Mask R-CNN with ViTDet's detector (Li et al. 2022, arXiv 2203.16527) around MixedAEViT-B.
+"""Mask R-CNN with ViTDet's detector (Li et al. 2022, arXiv 2203.16527) around MixingViT-B.
 
 As there: windows of 14 but in four blocks, a simple feature pyramid from the last map without a top-down path, two
 convolutions in the RPN, four and one linear layer in the box head, LayerNorm over channels behind each convolution of
@@ -13,12 +13,12 @@ norm_cfg = dict(type='mixmae_mm.ChannelNorm', eps=1e-6)
 
 model = dict(
     backbone=dict(
-        type='mixmae_mm.MixedAEViT',
+        type='mixmae_mm.MixingViT',
         arch='base',
         img_size=1024,
         window_size=14,
         global_blocks=(2, 5, 8, 11),
-        final='raw',
+        final_norm=False,
         train_positions=True,
         drop_path_rate=0.1,
         pad_value=_base_.pad_value,

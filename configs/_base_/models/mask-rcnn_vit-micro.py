@@ -6,13 +6,13 @@ embed_dims = 128
 
 model = dict(
     backbone=dict(
-        type='mixmae_mm.MixedAEViT',
+        type='mixmae_mm.MixingViT',
         arch=dict(embed_dims=embed_dims, depth=6, num_heads=4),
         img_size=_base_.image_size,
         patch_size=8,
         window_size=8,
         global_blocks=(2, 5),
-        final='raw',
+        final_norm=False,
         train_positions=True,
         drop_path_rate=0.05,
         pad_value=_base_.pad_value,

@@ -19,7 +19,7 @@ model = dict(
         shared_assignment=False,  # a map for each group; choice
     ),
     backbone=dict(
-        type='mixmae_mm.MixedAEViT',
+        type='mixmae_mm.MixingViT',
         arch='base',
         img_size=image_size,
         patch_size=patch_size,

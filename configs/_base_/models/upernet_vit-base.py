@@ -1,4 +1,4 @@
-"""UperNet on four blocks of MixedAEViT-B, rescaled to the strides 4, 8, 16 and 32, as mmseg has it for MAE."""
+"""UperNet on four blocks of MixingViT-B, rescaled to the strides 4, 8, 16 and 32, as mmseg has it for MAE."""
 
 _base_ = './upernet.py'
 
@@ -6,11 +6,11 @@ embed_dims = 768
 
 model = dict(
     backbone=dict(
-        type='mixmae_mm.MixedAEViT',
+        type='mixmae_mm.MixingViT',
         arch='base',
         img_size=_base_.image_size,
         out_indices=(3, 5, 7, 11),
-        final='raw',
+        final_norm=False,
         train_positions=True,
         drop_path_rate=0.1,
         pad_value=_base_.pad_value,

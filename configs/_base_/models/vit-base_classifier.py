@@ -7,11 +7,11 @@ _base_ = './finetuned_classifier.py'
 
 model = dict(
     backbone=dict(
-        type='mixmae_mm.MixedAEViT',
+        type='mixmae_mm.MixingViT',
         arch='base',
         img_size=224,
         patch_size=16,
-        final='mean',
+        out_type='avg_featmap',
         train_positions=True,
         drop_path_rate=0.1,
         fold_segments=False,  # the segment embedding is dropped; choice

@@ -14,11 +14,11 @@ model = dict(
         to_rgb=True,
     ),
     backbone=dict(
-        type='mixmae_mm.MixedAEViT',
+        type='mixmae_mm.MixingViT',
         arch=_base_.model.backbone.arch,
         img_size=_base_.image_size,
         patch_size=_base_.patch_size,
-        final='mean',
+        out_type='avg_featmap',
         train_positions=True,
         drop_path_rate=0.05,
     ),

@@ -11,7 +11,7 @@ optim_wrapper = dict(
     type='AmpOptimWrapper',
     dtype='float16',  # mmcv's RoIAlign does not know bfloat16
     constructor='mixmae_mm.LayerDecayOptimWrapperConstructor',
-    paramwise_cfg=dict(decay_rate=0.7, head_decay=False, no_decay=['cls_token', 'pos_embed']),
+    paramwise_cfg=dict(layer_decay_rate=0.7, head_decay=False, no_decay=['cls_token', 'pos_embed']),
     optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.1),
 )
 param_scheduler = [

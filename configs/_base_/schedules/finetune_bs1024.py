@@ -13,7 +13,7 @@ optim_wrapper = dict(
     type='AmpOptimWrapper',
     dtype='bfloat16',
     constructor='mixmae_mm.LayerDecayOptimWrapperConstructor',
-    paramwise_cfg=dict(decay_rate=0.7, head_decay=True, no_decay=['cls_token', 'pos_embed']),
+    paramwise_cfg=dict(layer_decay_rate=0.7, head_decay=True, no_decay=['cls_token', 'pos_embed']),
     optimizer=dict(type='AdamW', lr=lr, betas=(0.9, 0.999), weight_decay=0.05),
 )
 

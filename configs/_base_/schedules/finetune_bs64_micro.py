@@ -6,7 +6,7 @@ warmup_epochs = 1
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='mixmae_mm.LayerDecayOptimWrapperConstructor',
-    paramwise_cfg=dict(decay_rate=0.8, head_decay=False, no_decay=['cls_token', 'pos_embed']),
+    paramwise_cfg=dict(layer_decay_rate=0.8, head_decay=False, no_decay=['cls_token', 'pos_embed']),
     optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=0.05),
 )
 param_scheduler = [

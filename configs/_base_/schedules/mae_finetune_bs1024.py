@@ -2,4 +2,4 @@
 
 _base_ = './finetune_bs1024.py'
 
-optim_wrapper = dict(paramwise_cfg=dict(decay_rate=0.65, head_decay=False))
+optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.65, head_decay=False))

@@ -8,7 +8,7 @@ optim_wrapper = dict(
     type='AmpOptimWrapper',
     dtype='bfloat16',
     constructor='mixmae_mm.LayerDecayOptimWrapperConstructor',
-    paramwise_cfg=dict(decay_rate=1.0),  # one rate for all; keeps weight decay from biases and norms
+    paramwise_cfg=dict(layer_decay_rate=1.0),  # one rate for all; keeps weight decay from biases and norms
     optimizer=dict(type='AdamW', lr=base_lr * batch_size / 256, betas=(0.9, 0.95), weight_decay=0.05),
 )
 

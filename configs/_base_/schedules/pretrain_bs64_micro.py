@@ -6,7 +6,7 @@ warmup_epochs = 4
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='mixmae_mm.LayerDecayOptimWrapperConstructor',
-    paramwise_cfg=dict(decay_rate=1.0),
+    paramwise_cfg=dict(layer_decay_rate=1.0),
     optimizer=dict(type='AdamW', lr=2e-3, betas=(0.9, 0.95), weight_decay=0.05),
 )
 param_scheduler = [

@@ -18,21 +18,21 @@ class CheckpointGuardHook(Hook):
     from scratch unnoticed. A new classification head is fine; most of the model missing is not.
 
     Args:
-        least: share of the model's tensors, 0 to 1, that the checkpoint must hold in the same shape.
+        min_ratio: share of the model's tensors, 0 to 1, that the checkpoint must hold in the same shape.
 
     Raises:
-        ValueError: `least` is not between 0 and 1.
+        ValueError: `min_ratio` is not between 0 and 1.
     """
 
-    def __init__(self, least: float = 0.5) -> None:
-        check_share("the model's tensors", least=least)
-        self.least = least
+    def __init__(self, min_ratio: float = 0.5) -> None:
+        check_share("the model's tensors", min_ratio=min_ratio)
+        self.min_ratio = min_ratio
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compare names and shapes before anything is loaded.
 
         Raises:
-            ValueError: less of the model than `least` is in the checkpoint.
+            ValueError: less of the model than `min_ratio` is in the checkpoint.
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         # of the wrapper, which alone can gather what is sharded among processes
@@ -40,7 +40,7 @@ class CheckpointGuardHook(Hook):
         given = checkpoint.get('state_dict', checkpoint)
         given = {name.removeprefix('module.'): getattr(value, 'shape', None) for name, value in given.items()}
         misfits = [name for name, value in wanted.items() if given.get(name) != value.shape]
-        if len(wanted) - len(misfits) < self.least * len(wanted):
+        if len(wanted) - len(misfits) < self.min_ratio * len(wanted):
             raise ValueError(
                 f'this checkpoint is of another model: of the {len(wanted)} tensors of {type(model).__name__} only '
                 f'{len(wanted) - len(misfits)} are in it with the same name and shape (missing, for one: {misfits[0]}; '

@@ -26,7 +26,7 @@ class CompileBackboneHook(Hook):
         self.options = options
 
     def before_train(self, runner: Runner) -> None:
-        """Compile the backbone: its `forward`, and of a `MixedAEViT` also `encode`.
+        """Compile the backbone: its `forward`, and of a `MixingViT` also `encode`.
 
         Raises:
             ValueError: the backbone measures padded images, which depends on their pixels.

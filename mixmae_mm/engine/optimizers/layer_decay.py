@@ -16,30 +16,31 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     scale and decay.
 
     `paramwise_cfg` takes:
-        decay_rate: Factor from one layer to the layer below; 1 leaves all learning rates alone. Needed.
+        layer_decay_rate: Factor from one layer to the layer below; 1 leaves all learning rates alone. Needed.
         head_decay: Whether all that is not backbone stands one layer below the scale of 1, like the last block. That is
             the official rule, under which nothing trains at the full learning rate; otherwise heads do.
         no_decay: Parts of names whose parameters get no weight decay either, such as `relative_position_bias_table`.
 
     Raises:
         ValueError: unknown or invalid settings, or a backbone without `get_layer_depth` although
-            `decay_rate` is not 1.
+            `layer_decay_rate` is not 1.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         settings = dict(paramwise_cfg or {})
-        unknown = set(settings) - {'decay_rate', 'head_decay', 'no_decay'}
-        if unknown or 'decay_rate' not in settings:
+        unknown = set(settings) - {'layer_decay_rate', 'head_decay', 'no_decay'}
+        if unknown or 'layer_decay_rate' not in settings:
             raise ValueError(
-                f'paramwise_cfg takes decay_rate (needed), head_decay and no_decay, got {sorted(settings) or "nothing"}'
+                f'paramwise_cfg takes layer_decay_rate (needed), head_decay and no_decay, '
+                f'got {sorted(settings) or "nothing"}'
             )
-        check_positive(decay_rate=settings['decay_rate'])
+        check_positive(layer_decay_rate=settings['layer_decay_rate'])
         check_flag(head_decay=settings.get('head_decay', True))
         parts = settings.get('no_decay', ())
         if not isinstance(parts, list | tuple) or not all(isinstance(part, str) and part for part in parts):
             raise ValueError(f'no_decay takes a list of parts of names, got {parts!r}')
         super().__init__(optim_wrapper_cfg, settings)
-        self.decay_rate = settings['decay_rate']
+        self.layer_decay_rate = settings['layer_decay_rate']
         self.head_decay = settings.get('head_decay', True)
         self.no_decay = tuple(parts)
 
@@ -58,14 +59,14 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def _scale(self, model: nn.Module, name: str) -> float:
         """Return the factor of a parameter's learning rate."""
-        if self.decay_rate == 1:
+        if self.layer_decay_rate == 1:
             return 1.0
         if not name.startswith('backbone.'):
-            return self.decay_rate if self.head_decay else 1.0
+            return self.layer_decay_rate if self.head_decay else 1.0
         if not hasattr(getattr(model, 'backbone', None), 'get_layer_depth'):
             raise ValueError(
-                f'decay_rate {self.decay_rate} needs a backbone with get_layer_depth(name, prefix), which '
-                f'{type(model.backbone).__name__} has not: set decay_rate=1.0, or add the method'
+                f'layer_decay_rate {self.layer_decay_rate} needs a backbone with get_layer_depth(name, prefix), which '
+                f'{type(model.backbone).__name__} has not: set layer_decay_rate=1.0, or add the method'
             )
         layer, num_layers = model.backbone.get_layer_depth(name, 'backbone.')
-        return self.decay_rate ** (num_layers - 1 - layer)
+        return self.layer_decay_rate ** (num_layers - 1 - layer)

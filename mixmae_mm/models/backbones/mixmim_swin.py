@@ -58,8 +58,8 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
         drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 over the blocks.
         out_indices: The stages to return. All but the last get a LayerNorm of their own; stages after the last
             returned one are neither run nor trained.
-        pad_value: What the downstream library fills images up with to those of a batch's size, after normalizing: it is masked from
-            attention. Take a value that no pixel has in all channels. None where images fill their batch.
+        pad_value: What fills images up to the size of their batch, after normalizing; it is masked from attention.
+            Take a value that no pixel has in all channels. None where images fill their batch.
         frozen_stages: 0 freezes the patch embedding, s also the first s stages; -1 nothing.
         with_cp: Recompute blocks in the backward pass to save memory.
         init_cfg: mmengine's; `dict(type='Pretrained', checkpoint=...)` loads weights of any layout that

@@ -1,4 +1,4 @@
-"""PlainViT: the vision transformer that MixedAEViT is when it sees plain images.
+"""PlainViT: the vision transformer that MixingViT is when it sees plain images.
 
 Parameter names and initialization are those of the official MAE, so that its weights load with nothing but a prefix,
 and ours are read by whatever reads MAE's.
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from mixmae_mm.checkpoint.loading import load_pretrained
-from mixmae_mm.mixing import put_back
+from mixmae_mm.mixing import scatter_tokens
 from mixmae_mm.models.backbones.vit_archs import check_blocks, one_of, read_arch
 from mixmae_mm.models.utils.attention import Attention, Select
 from mixmae_mm.models.utils.layers import Block, PatchEmbed, init_linear_layers
@@ -36,7 +36,7 @@ from mixmae_mm.models.utils.windows import Windows
 from mixmae_mm.structures import Fitted, Size
 from mixmae_mm.utils.validation import check_each, check_encoder, check_flag, check_positive, check_whole
 
-FINALS = ('norm', 'raw', 'mean', 'cls')
+OUT_TYPES = ('featmap', 'avg_featmap', 'cls_token')
 EXTRA = 1  # tokens without a place: CLS
 
 
@@ -52,14 +52,16 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
         mlp_ratio: Width of the hidden layers over the width of the tokens.
         drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 over the blocks.
         out_indices: The blocks to return, from 0 or, negative, from the end; blocks after the last are not run.
-        final: What becomes of the last block's output: 'norm' is the map after the final norm, 'raw' before it. For
-            classification it is a map of one cell: 'mean' of all patches with a norm after it, as in MAE's fine-tuning
-            (`fc_norm`), or 'cls', the CLS token after the final norm.
+        out_type: What the last block returns, by mmpretrain's names: 'featmap' is the map of patches. For
+            classification it is a map of one cell: 'avg_featmap', the mean of all patches with a norm after it, as in
+            MAE's fine-tuning (`fc_norm`), or 'cls_token'.
+        final_norm: Normalize what the last block returns. Without it, as detectors want it, `out_type` is 'featmap'.
         train_positions: Train the position embedding, as MAE's fine-tuning does; its pre-training does not.
         window_size: Patches of the windows, a side or (h, w), that all blocks but `global_blocks` look inside: for
             large images (ViTDet, arXiv 2203.16527); CLS is left out then. None for a ViT whose blocks see all.
         global_blocks: The blocks, from 0, that still see all.
-        pad_value: What the downstream library fills images up with to those of a batch's size, after normalizing: it is
+        pad_value: What fills images up to the size of their batch, after normalizing; it is masked from attention.
+            Take a value that no pixel has in all channels. None where images fill their batch.
         masked from
             attention. Take a value that no pixel has in all channels. None where images fill their batch.
         frozen_stages: 0 freezes the embeddings, s also the first s blocks, all blocks also the final norm; -1 nothing.
@@ -70,7 +72,7 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
             to `load_backbone`.
 
     Raises:
-        ValueError: an unknown `arch` or `final`, blocks that there are not, or CLS asked of a ViT with windows.
+        ValueError: an unknown `arch` or `out_type`, blocks that there are not, or CLS asked of a ViT with windows.
     """
 
     def __init__(
@@ -82,7 +84,8 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
         mlp_ratio: float = 4.0,
         drop_path_rate: float = 0.0,
         out_indices: Sequence[int] = (-1,),
-        final: str = 'norm',
+        out_type: str = 'featmap',
+        final_norm: bool = True,
         train_positions: bool = False,
         window_size: int | Size | None = None,
         global_blocks: Sequence[int] = (),
@@ -95,14 +98,16 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
         super().__init__(init_cfg)
         check_encoder(patch_size, in_channels, frozen_stages, mlp_ratio, drop_path_rate, pad_value)
         check_positive(norm_eps=norm_eps)
-        check_flag(train_positions=train_positions)
+        check_flag(train_positions=train_positions, final_norm=final_norm)
         self.arch = read_arch(arch)
         dims, depth = self.arch.embed_dims, self.arch.depth
         self.patch_size = patch_size
         self.grid = tuple(-(-side // patch_size) for side in pair(img_size))
         check_each(partial(check_whole, -depth), out_indices=out_indices)
         self.out_indices = check_blocks([i + depth if i < 0 else i for i in out_indices], depth, 'out_indices')
-        self.final = one_of(FINALS, final, 'final')
+        self.out_type, self.final_norm = one_of(OUT_TYPES, out_type, 'out_type'), final_norm
+        if not final_norm and out_type != 'featmap':
+            raise ValueError(f"out_type '{out_type}' needs the final norm: leave final_norm out, or take 'featmap'")
         self.window = None if window_size is None else pair(window_size)
         self.windowed = self._find_windowed(global_blocks)
         self.pad_value = pad_value
@@ -113,8 +118,8 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
         keep_grid(self, 'pos_embed', self.grid)
         self.patch_embed = PatchEmbed(patch_size, in_channels, dims, norm=False)
         self.blocks = self._build_blocks(mlp_ratio, drop_path_rate, norm_eps)
-        if final != 'raw' and depth - 1 in self.out_indices:
-            self.add_module('fc_norm' if final == 'mean' else 'norm', nn.LayerNorm(dims, norm_eps))
+        if final_norm and depth - 1 in self.out_indices:
+            self.add_module('fc_norm' if out_type == 'avg_featmap' else 'norm', nn.LayerNorm(dims, norm_eps))
         init_linear_layers(self)
         nn.init.xavier_uniform_(self.patch_embed.proj.weight.flatten(1))  # in place: as if it were a linear layer
         self._freeze()
@@ -134,8 +139,8 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
         seeing_all = check_blocks(global_blocks, self.arch.depth, 'global_blocks')
         if self.window is None:
             return ()
-        if self.final == 'cls':
-            raise ValueError("with window_size there is no CLS: take 'norm', 'raw' or 'mean' for final")
+        if self.out_type == 'cls_token':
+            raise ValueError("with window_size there is no CLS: take 'featmap' or 'avg_featmap' for out_type")
         return tuple(block for block in range(self.arch.depth) if block not in seeing_all)
 
     @property
@@ -173,7 +178,7 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
             rules: What the patches may see, for the blocks in which it is not everything.
 
         Returns:
-            For each of `out_indices` the tokens after that block, (B, extra + n, C); after the last, as `final` says.
+            For each of `out_indices` the tokens after that block, (B, extra + n, C); of the last as `out_type` says.
         """
         cls = (self.cls_token + self.pos_embed[:, :EXTRA])[:, : self.extra]
         x = torch.cat([cls.expand(tokens.shape[0], -1, -1), tokens], dim=1)
@@ -181,14 +186,15 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
         for index, block in enumerate(self.blocks[: max(self.out_indices) + 1]):
             x = self._run(block, x, (rules or {}).get(index))
             if index in self.out_indices:
-                outputs[index] = self.norm(x) if self._is_last(index) and self.final in ('norm', 'cls') else x
+                normalized = self._is_last(index) and self.final_norm and self.out_type != 'avg_featmap'
+                outputs[index] = self.norm(x) if normalized else x
         return outputs
 
     def lay_out(
-        self, outputs: Mapping[int, Tensor], grid: Size, shown: Tensor | None = None, padding: Tensor | None = None
+        self, outputs: Mapping[int, Tensor], grid: Size, ids_keep: Tensor | None = None, padding: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """Make maps of what the blocks gave; patches not among `shown` (B or 1, n), or of `padding`, are 0."""
-        return tuple(self._to_map(outputs[index], index, grid, shown, padding) for index in self.out_indices)
+        """Make maps of what the blocks gave; patches not among `ids_keep` (B or 1, n), or of `padding`, are 0."""
+        return tuple(self._to_map(outputs[index], index, grid, ids_keep, padding) for index in self.out_indices)
 
     def _is_last(self, index: int) -> bool:
         """Return whether a block is the last."""
@@ -200,17 +206,17 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
             return checkpoint(block, x, rule, use_reentrant=False)
         return block(x, rule)
 
-    def _to_map(self, x: Tensor, index: int, grid: Size, shown: Tensor | None, padding: Tensor | None) -> Tensor:
+    def _to_map(self, x: Tensor, index: int, grid: Size, ids_keep: Tensor | None, padding: Tensor | None) -> Tensor:
         """Lay a block's tokens (B, extra + n, C) out on their grid, or pool the last one's to a map of one cell."""
         patches = x[:, self.extra :]
         if padding is not None:
             patches = blank_tokens(patches.unflatten(1, grid), padding).flatten(1, 2)
-        if self._is_last(index) and self.final == 'cls':
+        if self._is_last(index) and self.out_type == 'cls_token':
             return x[:, 0, :, None, None]
-        if self._is_last(index) and self.final == 'mean':
+        if self._is_last(index) and self.out_type == 'avg_featmap':
             share = 1 if padding is None else (padding != PADDING).flatten(1).float().mean(dim=1, keepdim=True)
             return self.fc_norm(patches.mean(dim=1) / share)[..., None, None]
-        patches = patches if shown is None else put_back(patches, shown, grid[0] * grid[1])
+        patches = patches if ids_keep is None else scatter_tokens(patches, ids_keep, grid[0] * grid[1])
         return patches.transpose(1, 2).unflatten(2, grid).contiguous()  # RoIAlign of mmcv misreads other maps
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:

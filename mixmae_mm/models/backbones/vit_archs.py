@@ -1,4 +1,4 @@
-"""The sizes that MixedAEViT comes in, and what can be wrong with one's own."""
+"""The sizes that MixingViT comes in, and what can be wrong with one's own."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

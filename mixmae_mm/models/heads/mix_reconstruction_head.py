@@ -7,7 +7,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mixmae_mm.mixing import MixedImages, cells_of, images_of, visible
+from mixmae_mm.mixing import MixedImages, patchify, unpatchify, visible
 from mixmae_mm.registry import MODELS
 from mixmae_mm.utils.validation import check_positive, check_whole
 
@@ -43,7 +43,7 @@ class MixReconstructionHead(BaseModule):
     def loss(self, predictions: Tensor, images: MixedImages) -> dict[str, Tensor]:
         """Compare predictions (G, K, N, P) with what the mixtures mask; every masked cell weighs the same."""
         self._check_cells(predictions, images)
-        targets = cells_of(images.sources, self.cell_size)
+        targets = patchify(images.sources, self.cell_size)
         if self.norm_pix:
             mean, std = self._statistics(targets)
             targets = (targets - mean) / std
@@ -59,14 +59,14 @@ class MixReconstructionHead(BaseModule):
         With `norm_pix` the mean and the spread of each predicted cell are those of the original, since the decoder
         leaves them out.
         """
-        cells = cells_of(images.sources, self.cell_size)
+        cells = patchify(images.sources, self.cell_size)
         predictions = predictions.float()
         if self.norm_pix:
             mean, std = self._statistics(cells)
             predictions = predictions * std + mean
         shown = visible(images.assignment.flatten(1), cells.shape[1])
         grid = tuple(images.assignment.shape[-2:])
-        return images_of(torch.where(shown[..., None], cells, predictions), self.cell_size, grid)
+        return unpatchify(torch.where(shown[..., None], cells, predictions), self.cell_size, grid)
 
     def _check_cells(self, predictions: Tensor, images: MixedImages) -> None:
         """Check that what is predicted (G, K, N, P) are this head's cells of these images.

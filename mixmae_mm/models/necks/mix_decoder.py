@@ -7,7 +7,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mixmae_mm.mixing import put_back, take, unmix
+from mixmae_mm.mixing import gather_tokens, scatter_tokens, unmix
 from mixmae_mm.models.utils.layers import Block, init_linear_layers
 from mixmae_mm.models.utils.mixins import FitsStored, fit_stored_table, keep_grid
 from mixmae_mm.models.utils.pos_embed import pair, resize_table, token_table
@@ -72,7 +72,7 @@ class MixDecoder(FitsStored, BaseModule):
         assignment: Tensor,
         num_sources: int,
         cls: Tensor | None = None,
-        shown: Tensor | None = None,
+        ids_keep: Tensor | None = None,
     ) -> Tensor:
         """Predict every cell of every source, shown or masked.
 
@@ -81,7 +81,7 @@ class MixDecoder(FitsStored, BaseModule):
             assignment: Which source each cell shows, (G or 1, h, w).
             num_sources: K.
             cls: The encoder's CLS token of each mixture, (G, C), where `cls_token` is set.
-            shown: Numbers of the cells that are not nobody's, (G or 1, n); None for all.
+            ids_keep: Numbers of the cells that are not nobody's, (G or 1, n); None for all.
 
         Returns:
             Predicted pixels (G, K, N, P), cells row by row, in a cell (row, column, channel).
@@ -90,7 +90,7 @@ class MixDecoder(FitsStored, BaseModule):
             ValueError: what the encoder gives is no map, not on the grid of the cells, or lacks CLS.
         """
         grid = _check_map(features[-1], assignment, self.decoder_embed.in_features)
-        tokens = self._embed(features[-1].flatten(2).transpose(1, 2), shown)
+        tokens = self._embed(features[-1].flatten(2).transpose(1, 2), ids_keep)
         sequences = unmix(tokens, assignment.flatten(1), self.mask_token[0, 0], num_sources)
         if self.cls_token:
             if cls is None:
@@ -103,11 +103,11 @@ class MixDecoder(FitsStored, BaseModule):
             x = block(x)
         return self.decoder_pred(self.decoder_norm(x)[:, extra:]).unflatten(0, (-1, num_sources))
 
-    def _embed(self, tokens: Tensor, shown: Tensor | None) -> Tensor:
+    def _embed(self, tokens: Tensor, ids_keep: Tensor | None) -> Tensor:
         """Bring tokens (G, N, C) to the decoder's width, or those that are shown; the others are to be filled."""
-        if shown is None:
+        if ids_keep is None:
             return self.decoder_embed(tokens)
-        return put_back(self.decoder_embed(take(tokens, shown)), shown, tokens.shape[1])
+        return scatter_tokens(self.decoder_embed(gather_tokens(tokens, ids_keep)), ids_keep, tokens.shape[1])
 
     def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
         """Fit a stored position embedding to this grid, in place."""

@@ -5,8 +5,8 @@ Letters: G mixtures, K sources, N cells, P pixels of a cell times channels, C ch
 
 from torch import Tensor, nn
 
-from mixmae_mm.mixing import MixedImages, take
-from mixmae_mm.models.backbones.mixedae_vit import Encoded
+from mixmae_mm.mixing import MixedImages, gather_tokens
+from mixmae_mm.models.backbones.mixing_vit import Encoded
 from mixmae_mm.models.selfsup.base import MixingPretrainer
 from mixmae_mm.registry import MODELS
 from mixmae_mm.utils.validation import check_whole
@@ -20,7 +20,7 @@ class MixedAE(MixingPretrainer):
 
     Args:
         data_preprocessor: Where images are mixed, a `MixingDataPreprocessor`.
-        backbone: The encoder, a `MixedAEViT` for the same number of sources.
+        backbone: The encoder, a `MixingViT` for the same number of sources.
         neck: The decoder, a `MixDecoder`.
         head: The reconstruction loss, a `MixReconstructionHead`.
         contrast: A loss of features (G, N, C) and labels (G, N), such as `HomologousContrastiveLoss`; None for none.
@@ -57,13 +57,13 @@ class MixedAE(MixingPretrainer):
 
     def encode(self, images: MixedImages) -> Encoded:
         """Encode mixtures; of MAE's images only what is not masked."""
-        return self.backbone.encode(images.mixed, images.assignment, images.shown)
+        return self.backbone.encode(images.mixed, images.assignment, images.ids_keep)
 
     def decode(self, images: MixedImages, encoded: Encoded | None = None) -> Tensor:
         """Predict the pixels of every source of every mixture: (G, K, N, P)."""
         encoded = self.encode(images) if encoded is None else encoded
         cls = encoded.cls if self.neck.cls_token else None
-        return self.neck(encoded.maps, images.assignment, images.sources.shape[1], cls, images.shown)
+        return self.neck(encoded.maps, images.assignment, images.sources.shape[1], cls, images.ids_keep)
 
     def loss(self, images: MixedImages) -> dict[str, Tensor]:
         """Return how far off predictions and features are, and how well each block guessed."""
@@ -76,6 +76,6 @@ class MixedAE(MixingPretrainer):
     def _features(self, encoded: Encoded, images: MixedImages) -> tuple[Tensor, Tensor]:
         """Return the features that the contrastive loss compares, (G, n, C), and whose they are, (G or 1, n)."""
         features, labels = encoded.maps[-1].flatten(2).transpose(1, 2), images.assignment.flatten(1)
-        if images.shown is not None:
-            features, labels = take(features, images.shown), labels.gather(1, images.shown)
+        if images.ids_keep is not None:
+            features, labels = gather_tokens(features, images.ids_keep), labels.gather(1, images.ids_keep)
         return self.projection(features), labels

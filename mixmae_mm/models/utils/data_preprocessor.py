@@ -12,9 +12,9 @@ from mixmae_mm.mixing import (
     mix_images,
     random_assignment,
     resize_assignment,
-    shown_cells,
     split_cells,
     take_turns,
+    visible_ids,
 )
 from mixmae_mm.registry import MODELS
 from mixmae_mm.utils.denormalize import to_show
@@ -121,8 +121,8 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
             if not self.shared_assignment:
                 assignment = assignment.repeat_interleave(self.num_sources, dim=0)
         num_shown = sum(split_cells(blocks[0] * blocks[1], *settings)) * self.block_size**2
-        shown = None if num_shown == grid[0] * grid[1] else shown_cells(assignment.flatten(1), num_shown)
-        return MixedImages(mix_images(sources, assignment), sources, assignment, shown)
+        ids_keep = None if num_shown == grid[0] * grid[1] else visible_ids(assignment.flatten(1), num_shown)
+        return MixedImages(mix_images(sources, assignment), sources, assignment, ids_keep)
 
     def _grid(self, size: tuple[int, int]) -> tuple[int, int]:
         """Tell the cells in images of `size` = (H, W)."""

@@ -13,7 +13,7 @@ from mixmae_mm.models.utils.attention import attend, check_heads, merge_heads, s
 from mixmae_mm.models.utils.layers import DropPath, Mlp, PatchMerging
 from mixmae_mm.models.utils.mixins import FitsStored, fit_stored_biases, keep_grid
 from mixmae_mm.models.utils.pos_embed import relative_index
-from mixmae_mm.models.utils.varlen_attention import attend_runs
+from mixmae_mm.models.utils.varlen_attention import attend_segments
 from mixmae_mm.models.utils.windows import Windows, plan_windows
 from mixmae_mm.structures import Fitted, Size
 
@@ -48,9 +48,9 @@ class WindowAttention(FitsStored, nn.Module):
 
     def forward(self, x: Tensor, windows: Windows) -> Tensor:
         """Let the tokens of each window see each other, as far as `windows` allows: (B, W, T, C) -> (B, W, T, C)."""
-        if windows.runs:
+        if windows.segments:
             bias = self._bias(windows.pairs)
-            seen = attend_runs(self.qkv(x.flatten(1, 2)), self.num_heads, bias, windows.runs).view(x.shape)
+            seen = attend_segments(self.qkv(x.flatten(1, 2)), self.num_heads, bias, windows.segments).view(x.shape)
         else:
             heads = split_heads(self.qkv(x), self.num_heads)
             seen = merge_heads(attend(*heads, self.bias_of(windows.size), windows.keep))
@@ -149,5 +149,5 @@ def _sorted_once(plans: Sequence[Windows]) -> Windows | None:
 
     Windows that are filled up are sorted in each block: what fills them up would go through the MLPs too.
     """
-    alone = len(plans) == 1 and bool(plans[0].runs) and not any(plans[0].padding)
+    alone = len(plans) == 1 and bool(plans[0].segments) and not any(plans[0].padding)
     return plans[0] if alone else None

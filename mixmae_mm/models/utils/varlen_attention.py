@@ -2,7 +2,7 @@
 
 A run is a number of such tokens, one beside the other.
 
-Letters: B images, N sorted tokens, S heads, D channels of a head, C = S * D, L tokens of a run.
+Letters: B images, N sorted tokens, S heads, D channels of a head, C = S * D, L tokens of a segment.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from mixmae_mm.models.utils.autocast import without_autocast
 
 
 def prefers_runs(x: Tensor, training: bool) -> bool:
-    """Return whether to sort tokens for `attend_runs`: in training on a CPU, where it takes half the time.
+    """Return whether to sort tokens for `attend_segments`: in training on a CPU, where it takes half the time.
 
     Elsewhere many small products, whose sizes change with each assignment, would not pay; nor do they compile well.
     """
     return training and torch.is_grad_enabled() and x.device.type == 'cpu' and not torch.compiler.is_compiling()
 
 
-def attend_runs(qkv: Tensor, num_heads: int, bias: Tensor, runs: Sequence[int]) -> Tensor:
+def attend_segments(qkv: Tensor, num_heads: int, bias: Tensor, segments: Sequence[int]) -> Tensor:
     """Softmax attention of each token to those of its run: projected tokens (B, N, 3 * C) -> (B, N, C).
 
     What `attention.attend` does with a map that masks all others. Its gradients have no derivatives of their own.
@@ -30,21 +30,21 @@ def attend_runs(qkv: Tensor, num_heads: int, bias: Tensor, runs: Sequence[int]) 
     Args:
         qkv: Query, key and value of each token, each with its heads side by side.
         num_heads: S.
-        bias: Added to the logits, for each pair of tokens of a run, run by run: (S, sum of squared runs).
-        runs: How many tokens stand in each run; together they are N.
+        bias: Added to the logits, for each pair of tokens of a segment, one segment after another: (S, sum of squares).
+        segments: How many tokens stand in each segment; together they are N.
     """
     with without_autocast(qkv):
-        return _AttendRuns.apply(qkv.unflatten(2, (3, num_heads, -1)), bias, tuple(runs))[0].flatten(2)
+        return _AttendSegments.apply(qkv.unflatten(2, (3, num_heads, -1)), bias, tuple(segments))[0].flatten(2)
 
 
-class _AttendRuns(torch.autograd.Function):
-    """All runs of a layer in one step; each token is copied once on its way to its run, and once on its way back."""
+class _AttendSegments(torch.autograd.Function):
+    """All segments of a layer in one step; each token is copied once on its way there, and once back."""
 
     @staticmethod
-    def forward(qkv: Tensor, bias: Tensor, runs: tuple[int, ...]) -> tuple[Tensor, ...]:
-        """Attend: (B, N, 3, S, D) -> (B, N, S, D), and what the backward pass needs of each run."""
-        out, kept, biases = qkv.new_empty(qkv[:, :, 0].shape), [], _cut_pairs(bias.to(qkv.dtype), runs)
-        for tokens, of_pairs, seen in zip(qkv.split(runs, dim=1), biases, out.split(runs, dim=1), strict=True):
+    def forward(qkv: Tensor, bias: Tensor, segments: tuple[int, ...]) -> tuple[Tensor, ...]:
+        """Attend: (B, N, 3, S, D) -> (B, N, S, D), and what the backward pass needs of each segment."""
+        out, kept, biases = qkv.new_empty(qkv[:, :, 0].shape), [], _cut_pairs(bias.to(qkv.dtype), segments)
+        for tokens, of_pairs, seen in zip(qkv.split(segments, dim=1), biases, out.split(segments, dim=1), strict=True):
             copy = tokens.permute(2, 0, 3, 1, 4).clone(memory_format=torch.contiguous_format)
             query, key, value = run = copy.flatten(1, 2)
             query.mul_(qkv.shape[-1] ** -0.5)
@@ -59,11 +59,11 @@ class _AttendRuns(torch.autograd.Function):
     def setup_context(
         ctx: FunctionCtx, inputs: tuple[Tensor, Tensor, tuple[int, ...]], output: tuple[Tensor, ...]
     ) -> None:
-        """Keep queries, keys, values and weights of each run."""
+        """Keep queries, keys, values and weights of each segment."""
         ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*output[1:])
-        ctx.runs, ctx.of_bias = inputs[2], (inputs[1].shape, inputs[1].dtype)
+        ctx.segments, ctx.of_bias = inputs[2], (inputs[1].shape, inputs[1].dtype)
 
     @staticmethod
     @once_differentiable
@@ -72,22 +72,22 @@ class _AttendRuns(torch.autograd.Function):
         if grad is None:
             return None, None, None
         with without_autocast(grad):
-            return *_gradients(grad, ctx.saved_tensors, ctx.runs, ctx.of_bias, ctx.needs_input_grad), None
+            return *_gradients(grad, ctx.saved_tensors, ctx.segments, ctx.of_bias, ctx.needs_input_grad), None
 
 
 def _gradients(
     grad: Tensor,
     kept: Sequence[Tensor],
-    runs: tuple[int, ...],
+    segments: tuple[int, ...],
     bias: tuple[torch.Size, torch.dtype],
     wanted: Sequence[bool],
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Return the gradients of projected tokens, and of a bias of this shape and type, from what each run has kept.
+    """Return the gradients of projected tokens, and of a bias of this shape and type, from what each segment has kept.
 
     `wanted` tells which of the two are asked for.
     """
     of_qkv, of_bias = grad.new_empty(*grad.shape[:2], 3, *grad.shape[2:]), grad.new_empty(bias[0], dtype=bias[1])
-    each = kept[::2], kept[1::2], grad.split(runs, dim=1), of_qkv.split(runs, dim=1), _cut_pairs(of_bias, runs)
+    each = kept[::2], kept[1::2], grad.split(segments, 1), of_qkv.split(segments, 1), _cut_pairs(of_bias, segments)
     for run, weights, seen, of_tokens, of_pairs in zip(*each, strict=True):
         of_seen = _by_heads(seen).flatten(0, 1)
         of_weights = torch.bmm(of_seen, run[2].transpose(1, 2))
@@ -100,7 +100,7 @@ def _gradients(
 
 
 def _put_gradients(of_tokens: Tensor, run: Tensor, weights: Tensor, of_seen: Tensor, of_logits: Tensor) -> None:
-    """Write the gradients of a run's tokens (B, L, 3, S, D), from those of what they saw and of the logits."""
+    """Write the gradients of a segment's tokens (B, L, 3, S, D), from those of what they saw and of the logits."""
     query, key, _ = run
     of_query = torch.bmm(of_logits, key).mul_(of_tokens.shape[-1] ** -0.5)
     of_key = torch.bmm(of_logits.transpose(1, 2), query)
@@ -109,9 +109,9 @@ def _put_gradients(of_tokens: Tensor, run: Tensor, weights: Tensor, of_seen: Ten
         _by_heads(place).copy_(part.unflatten(0, (-1, of_tokens.shape[3])))
 
 
-def _cut_pairs(bias: Tensor, runs: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Cut what stands for each pair of tokens, run by run, into the runs: (S, sum of L * L) -> (S, L * L) each."""
-    return bias.split([length**2 for length in runs], dim=1)
+def _cut_pairs(bias: Tensor, segments: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Cut what stands for each pair of tokens into the segments: (S, sum of L * L) -> (S, L * L) each."""
+    return bias.split([length**2 for length in segments], dim=1)
 
 
 def _by_heads(x: Tensor) -> Tensor:

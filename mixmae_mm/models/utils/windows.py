@@ -26,15 +26,15 @@ class Windows:
     size: Size
     """Tokens (h, w) of a window."""
     keep: Tensor | None
-    """Which keys each query may see, bool (B or 1, W, T, T); None where all may, or where there are `runs`."""
+    """Which keys each query may see, bool (B or 1, W, T, T); None where all may, or where there are `segments`."""
     order: Tensor | None = None
     """Which token of the map, filled up, comes next where each window is sorted by labels, int64 (W * T,)."""
     inverse: Tensor | None = None
     """Where each token of the map went, int64 (W * T,)."""
-    runs: tuple[int, ...] = ()
+    segments: tuple[int, ...] = ()
     """How many tokens see each other, and no others, one number after another in that order."""
     pairs: Tensor | None = None
-    """Where the bias of each pair of tokens of a run stands in the table, run by run, int64 (sum of squared runs,)."""
+    """Where the bias of each pair of tokens of a segment stands in the table, int64 (sum of squared segments,)."""
     inside: bool = False
     """Whether maps come cut already, (B, W, T, C), and are to stay so."""
 
@@ -134,4 +134,4 @@ def _sort(windows: Windows, labels: Tensor, index: Tensor) -> Windows:
     whole = replace(windows, grid=tuple(side + more for side, more in zip(windows.grid, windows.padding, strict=True)))
     tokens = torch.arange(labels.numel(), device=labels.device).view(1, *whole.grid, 1)
     order = whole.cut(tokens).view(labels.shape).gather(1, order).flatten()
-    return replace(windows, order=order, inverse=order.argsort(), runs=tuple(lengths), pairs=pairs)
+    return replace(windows, order=order, inverse=order.argsort(), segments=tuple(lengths), pairs=pairs)

@@ -22,7 +22,7 @@ def build(method):
         mixing, more = {}, {}
     else:
         arch = dict(embed_dims=dims, depth=2, num_heads=heads)
-        backbone = dict(type='mixmae_mm.MixedAEViT', arch=arch, img_size=64, patch_size=cell, num_sources=4)
+        backbone = dict(type='mixmae_mm.MixingViT', arch=arch, img_size=64, patch_size=cell, num_sources=4)
         mixing = dict(num_sources=4, take_turns=False, shared_assignment=False)
         more = dict(contrast=dict(type='mixmae_mm.HomologousContrastiveLoss'))
         decoder['cls_token'] = True

@@ -1,11 +1,11 @@
-"""MixedAEViT: a stock ViT without an assignment, settings against references written out, loading."""
+"""MixingViT: a stock ViT without an assignment, settings against references written out, loading."""
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from mixmae_mm.mixing import NOBODY, homologous, mix_images, random_assignment, shown_cells
-from mixmae_mm.models import MixedAEViT
+from mixmae_mm.mixing import NOBODY, homologous, mix_images, random_assignment, visible_ids
+from mixmae_mm.models import MixingViT
 from mixmae_mm.models.utils.pos_embed import sin_cos_table
 
 ARCH = dict(embed_dims=16, depth=3, num_heads=2)
@@ -13,7 +13,7 @@ ARCH = dict(embed_dims=16, depth=3, num_heads=2)
 
 def build(**settings):
     torch.manual_seed(0)
-    return MixedAEViT(**(dict(arch=ARCH, img_size=32, patch_size=8) | settings)).eval()
+    return MixingViT(**(dict(arch=ARCH, img_size=32, patch_size=8) | settings)).eval()
 
 
 def stock_vit(vit, images):
@@ -190,9 +190,9 @@ def test_out_indices(given, blocks):
 def test_finals():
     images = torch.randn(2, 3, 32, 32)
     outputs, last = stock_vit(build(), images)
-    torch.testing.assert_close(build(final='raw')(images)[0], to_map(outputs[2]))
-    torch.testing.assert_close(build(final='cls')(images)[0], last[:, 0, :, None, None])
-    mean = build(final='mean')
+    torch.testing.assert_close(build(final_norm=False)(images)[0], to_map(outputs[2]))
+    torch.testing.assert_close(build(out_type='cls_token')(images)[0], last[:, 0, :, None, None])
+    mean = build(out_type='avg_featmap')
     with torch.no_grad():
         mean.fc_norm.weight.normal_()
         mean.fc_norm.bias.normal_()
@@ -204,7 +204,7 @@ def test_finals():
 def test_only_shown_patches_are_encoded():
     vit, images = build(attention='global'), torch.randn(3, 3, 32, 32)
     assignment = random_assignment(3, (4, 4), 1, 0.5)
-    shown = shown_cells(assignment.flatten(1), 8)
+    shown = visible_ids(assignment.flatten(1), 8)
     encoded = vit.encode(images, assignment, shown)
     for i in range(3):
         tokens, _ = vit.embed(images[i : i + 1])
@@ -292,7 +292,7 @@ def test_segments_are_dropped_or_folded_on_loading():
 @pytest.mark.parametrize(('arch', 'millions'), [('small', 21.67), ('base', 85.80), ('large', 303.30), ('huge', 630.77)])
 def test_sizes(arch, millions):
     with torch.device('meta'):
-        vit = MixedAEViT(arch, patch_size=14 if arch == 'huge' else 16)
+        vit = MixingViT(arch, patch_size=14 if arch == 'huge' else 16)
     assert sum(p.numel() for p in vit.parameters()) / 1e6 == pytest.approx(millions, abs=0.01)
 
 
@@ -302,7 +302,8 @@ def test_sizes(arch, millions):
         (dict(arch='giant'), "arch 'giant' is unknown: take one of small, base, large, huge"),
         (dict(arch=dict(depth=3)), r"arch must hold embed_dims, depth and num_heads, got \['depth'\]"),
         (dict(attention='some'), "attention 'some' is unknown: take one of homologous, true, global"),
-        (dict(final='max'), "final 'max' is unknown: take one of norm, raw, mean, cls"),
+        (dict(out_type='max'), "out_type 'max' is unknown: take one of featmap, avg_featmap, cls_token"),
+        (dict(out_type='cls_token', final_norm=False), "out_type 'cls_token' needs the final norm"),
         (dict(out_indices=(3,)), r'out_indices \(3,\) must name some of the blocks 0 to 2'),
         (dict(homologous_layers=(-1,)), r'homologous_layers \(-1,\) must name some of the blocks 0 to 2'),
         (dict(topk_ratio=0.0), 'topk_ratio is a share of the patches, above 0 and up to 1, got 0.0'),

@@ -1,4 +1,4 @@
-"""MixedAEViT: a plain vision transformer that can recognize which patches of a mixture belong together.
+"""MixingViT: a plain vision transformer that can recognize which patches of a mixture belong together.
 
 One class for pre-training and transfer.
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mixmae_mm.mixing import homologous, resize_assignment, take
+from mixmae_mm.mixing import gather_tokens, homologous, resize_assignment
 from mixmae_mm.models.backbones.plain_vit import EXTRA, PlainViT
 from mixmae_mm.models.backbones.vit_archs import check_blocks, one_of
 from mixmae_mm.models.utils.homologous_attention import TopKeys, TrueKeys
@@ -35,7 +35,7 @@ class Encoded(NamedTuple):
 
 
 @MODELS.register_module()
-class MixedAEViT(PlainViT):
+class MixingViT(PlainViT):
     """Plain vision transformer with homologous attention for mixtures (MixedAE, arXiv 2303.17152).
 
     Called without an assignment it is an ordinary ViT for images of any size: no setting below changes what it
@@ -102,13 +102,13 @@ class MixedAEViT(PlainViT):
         """
         return super().forward(images) if assignment is None else self.encode(images, assignment).maps
 
-    def encode(self, images: Tensor, assignment: Tensor | None = None, shown: Tensor | None = None) -> Encoded:
+    def encode(self, images: Tensor, assignment: Tensor | None = None, ids_keep: Tensor | None = None) -> Encoded:
         """Encode, and tell more than the maps.
 
         Args:
             images: (B, C, H, W).
             assignment: As in `forward`; entries may be `NOBODY`.
-            shown: Numbers of the patches that are not nobody's, (B or 1, n): only those are encoded, as in MAE. None
+            ids_keep: Indices of the patches that are not nobody's, (B or 1, n): only those are encoded, as in MAE. None
                 for all.
 
         Raises:
@@ -118,15 +118,15 @@ class MixedAEViT(PlainViT):
             raise ValueError('mixtures are encoded without windows: leave window_size out for pre-training')
         tokens, grid = self.embed(images)
         sources = None if assignment is None else resize_assignment(assignment, grid).flatten(1)
-        if shown is not None:
-            tokens = take(tokens, shown)
-            sources = None if sources is None else take(sources[..., None], shown)[..., 0]
+        if ids_keep is not None:
+            tokens = gather_tokens(tokens, ids_keep)
+            sources = None if sources is None else gather_tokens(sources[..., None], ids_keep)[..., 0]
         if sources is not None and self.segment_embed is not None:
             tokens = tokens + self.segment_embed[sources]
         rules = {} if sources is None else self._rules(homologous(sources))
         outputs = self.run_blocks(tokens, rules)
         measured = {i: rule.precision for i, rule in rules.items() if getattr(rule, 'precision', None) is not None}
-        return Encoded(self.lay_out(outputs, grid, shown), outputs[self.out_indices[-1]][:, 0], measured)
+        return Encoded(self.lay_out(outputs, grid, ids_keep), outputs[self.out_indices[-1]][:, 0], measured)
 
     def _rules(self, same: Tensor) -> dict[int, TopKeys] | dict[int, TrueKeys]:
         """Make the attention rule of each block that has one; `same` tells which patches share a source (B, n, n)."""
