@@ -210,6 +210,6 @@ def _weigh(attention: nn.Module, x: Tensor, bias: Tensor | int, keep: Tensor | N
 
 
 def _places(windows: Windows, device: torch.device) -> Tensor:
-    """Number the patches that stand in each window, `NOWHERE` for padding: int64 (1, W, T)."""
+    """Return the indices of the patches in each window, `NOWHERE` for padding: int64 (1, W, T)."""
     numbers = torch.arange(windows.grid[0] * windows.grid[1], device=device).view(1, *windows.grid, 1)
     return windows.cut(numbers - NOWHERE)[..., 0] + NOWHERE  # cut() fills up with zeros

@@ -76,7 +76,7 @@ def find_layout(names: Collection[str], prefix: str | None = None) -> Layout:
 
     Args:
         names: All names in the file.
-        prefix: What stands before the encoder's names, or before all names of the model that it is a part of; None
+        prefix: Prefix of the encoder's names, or of all names of the model that it is a part of; None
             finds it, where there is only one encoder.
 
     Raises:

@@ -42,7 +42,7 @@ def load_backbone(
     Args:
         backbone: What to fill.
         checkpoint: The file, .pth or .safetensors, or its address.
-        prefix: What stands before the encoder's names in the file; None finds it.
+        prefix: Of the encoder's names in the file; None finds it.
         min_share: Parameters that the file must hold over those of the encoder.
 
     Raises:
@@ -59,7 +59,7 @@ def load_pretrainer(model: nn.Module, checkpoint: str, prefix: str | None = None
     Args:
         model: What to fill, a `MixingPretrainer`.
         checkpoint: The file.
-        prefix: What stands before all names in the file, if something does.
+        prefix: Of all names in the file, if they have one.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -182,7 +182,7 @@ def _check_share(report: LoadReport, min_share: float, file: Mapping[str, Tensor
 
 
 def _check_places(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Refuse an encoder or decoder of which only a part would be used: a deeper one, or one with more in its blocks."""
+    """Check that a file has no deeper encoder or decoder, nor more in its blocks, which would be left out."""
     inside = (ENCODER, DECODER) if any(name.startswith(ENCODER) for name in weights) else ''
     stray = sorted(name for name in weights.keys() - module.state_dict().keys() if name.startswith(inside))
     known = [*WITHOUT_PLACE, NEW_IN_TRANSFER]
@@ -195,7 +195,7 @@ def _check_places(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 
 def _check_sizes(module: nn.Module, fitted: Mapping[str, Tensor]) -> None:
-    """Refuse weights of other shapes, before any is copied."""
+    """Check the shapes of all weights before any is copied."""
     here = module.state_dict()
     wrong = [name for name in fitted if name in here and here[name].shape != fitted[name].shape]
     if wrong:

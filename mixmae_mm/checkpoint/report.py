@@ -42,7 +42,7 @@ class LoadReport:
 
     @property
     def renamed(self) -> dict[str, str]:
-        """Our names and the file's, where more differs than what stands before them."""
+        """Our names and the file's, where more than the prefix differs."""
         bare = ((name, name.removeprefix(ENCODER).removeprefix(DECODER)) for name in self.loaded)
         return {name: self.loaded[name] for name, rest in bare if not self.loaded[name].endswith(rest)}
 

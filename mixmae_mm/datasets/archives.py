@@ -77,7 +77,7 @@ def list_archives(root: str, extensions: Sequence[str] | None = None) -> Archive
     """List the images in an archive, or in all archives below a folder, as folders of these names would be listed.
 
     Raises:
-        ValueError: there is no archive or no image, or an archive is damaged, encrypted, or compressed as a whole.
+        ValueError: there is no archive or no image, or an archive is corrupt, encrypted, or compressed as a whole.
     """
     start = time.perf_counter()
     archives, paths, places, seen = _find(root), bytearray(), [], Counter()
@@ -125,7 +125,7 @@ def files_in(archive: str) -> dict[str, Place]:
     """Return the names of an archive's files and their places; of equal names the last.
 
     Raises:
-        ValueError: it is damaged, or its images cannot be read.
+        ValueError: it is corrupt, or its images cannot be read.
     """
     kind = _in_zip if extension(os.path.basename(archive)) == '.zip' else _in_tar
     try:
@@ -171,7 +171,7 @@ def read_member(archive: str, place: Place) -> bytes:
 
     Raises:
         OSError: the archive cannot be opened.
-        ValueError: it has changed, or is damaged at that place.
+        ValueError: it has changed, or is corrupt at that place.
     """
     method, start, stored, size, crc = place
     with open(archive, 'rb') as opened:  # buffered: a raw read may return less than was asked for

@@ -51,7 +51,7 @@ def read(file: str, key: bytes) -> tuple[bytes, list[np.ndarray]]:
 
     Raises:
         OSError: there is no such file, or no right to read it.
-        ValueError: the file is not one of ours, belongs to something else, or is damaged.
+        ValueError: the file is not one of ours, belongs to something else, or is corrupt.
     """
     digest, found, mapped, arrays = _map(file)
     if found != key:

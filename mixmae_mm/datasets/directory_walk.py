@@ -24,7 +24,7 @@ UNSETTLED: Stamp = (-1, -1, -1)
 
 
 def files_below(folder: str, entered: set[str] | None = None) -> Iterator[str]:
-    """Yield the files below a folder, sorted; `entered` holds the real paths met, so that links cannot loop."""
+    """Yield the files below a folder, sorted; `entered` holds the real paths visited, so that links cannot loop."""
     for below, names in runs_below(folder, set() if entered is None else entered, {}):
         yield from (os.path.join(below, name) for name in names)
 
@@ -32,7 +32,7 @@ def files_below(folder: str, entered: set[str] | None = None) -> Iterator[str]:
 def runs_below(folder: str, entered: set[str], stamps: dict[str, Stamp]) -> Iterator[tuple[str, list[str]]]:
     """Yield folders with names of files in them, in order: one run of files up to the next folder among them.
 
-    `entered` holds the real paths met, so that links cannot loop; `stamps` gets when each folder last changed.
+    `entered` holds the real paths visited, so that links cannot loop; `stamps` gets when each folder last changed.
     """
     stamps[folder] = _settled(stamp_of(folder))
     real = os.path.realpath(folder)

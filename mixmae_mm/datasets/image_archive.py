@@ -16,7 +16,7 @@ class ImageArchive(ImageDataset):
     Settings are those of `ImageDataset`; `data_root` is the archive, or a folder with archives at any depth.
 
     Raises:
-        ValueError: there is no archive or no image, or an archive is damaged, encrypted, or compressed as a whole.
+        ValueError: there is no archive or no image, or an archive is corrupt, encrypted, or compressed as a whole.
     """
 
     def load_data_list(self) -> ArchiveListing:

@@ -1,4 +1,4 @@
-"""What all our datasets of images share: broken ones are replaced, counted and listed, and too many stop a run."""
+"""The base of all our datasets of images: corrupt ones are replaced, counted and listed, and too many stop a run."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -77,7 +77,7 @@ class ImageDataset(BaseDataset):
             return self.read(image)
         except ImportError:
             raise  # a library is missing, not the image's fault
-        except Exception as error:  # a damaged archive makes its reader raise nearly anything
+        except Exception as error:  # a corrupt archive makes its reader raise nearly anything
             raise CorruptImageError(f'{printable(image["img_path"])}: {type(error).__name__}: {error}') from error
 
     def prepare_data(self, idx: int) -> dict:
@@ -126,7 +126,7 @@ class ImageDataset(BaseDataset):
         raise ValueError(f'{count} images in a row below {self.data_root!r} cannot be read, the first of them:{first}')
 
     def _note(self, idx: int, error: CorruptImageError) -> None:
-        """Warn of an image the first time it is met."""
+        """Log a warning on an image the first time it is read."""
         place = idx, self.data_list[idx]['img_path']
         note_corrupt(self.corrupt, place, error, self.data_root, self.max_corrupt, all_below=True)
 

@@ -1,4 +1,4 @@
-"""Any folder of images as a dataset: no classes, no annotation file, and broken images do not stop a run."""
+"""Any folder of images as a dataset: no classes, no annotation file, and corrupt images do not stop a run."""
 
 import os
 from typing import Any

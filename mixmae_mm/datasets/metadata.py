@@ -1,4 +1,4 @@
-"""Metadata of image files: the orientation is applied, and broken metadata is ignored."""
+"""Metadata of image files: the orientation is applied, and corrupt metadata is ignored."""
 
 import zlib
 from collections.abc import Iterator
@@ -26,10 +26,10 @@ ADOBE_SIZE = 16  # bytes of a whole segment, which says how colors are stored
 
 
 def orientation_of(image: Image.Image) -> int:
-    """Return the orientation, 1 to 8, from EXIF or XMP; 1 where they are broken or give another value."""
+    """Return the orientation, 1 to 8, from EXIF or XMP; 1 where they are corrupt or give another value."""
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # Pillow raises nearly anything for broken EXIF data
+    except Exception:  # Pillow raises nearly anything for corrupt EXIF data
         return 1
     return int(value) if isinstance(value, int) and value in TURNS else 1
 

@@ -1,4 +1,4 @@
-"""Broken samples of any dataset are skipped, counted and listed; too many of them stop a run.
+"""Corrupt samples of any dataset are skipped, counted and listed; too many of them stop a run.
 
 `ImageDataset` does so by itself. For the labeled datasets of other libraries the pipeline is wrapped.
 """
@@ -27,7 +27,7 @@ def note_corrupt(
     share: float | None = None,
     all_below: bool = False,
 ) -> None:
-    """Warn of an image the first time it is met, with the number of such images so far, and list it.
+    """Log a warning on an image the first time it is read, with the number of such images so far, and list it.
 
     Args:
         corrupt: The count of the dataset.
@@ -71,7 +71,7 @@ def _too_large_a_share(
 
 
 class SkippingPipeline(Compose):
-    """The pipeline of a dataset with labels, in which a sample whose files or labels are broken does not end the run.
+    """The pipeline of a dataset with labels, in which a sample with corrupt files or labels does not end the run.
 
     In training such a sample gives None, for which mmengine takes another one. In evaluation the next sound sample
     stands in for it, marked by `left_out`, so that `PartialEvaluator` keeps it out of the metrics.
@@ -94,7 +94,7 @@ class SkippingPipeline(Compose):
         """Run the transforms.
 
         Raises:
-            ValueError: too many samples are broken.
+            ValueError: too many samples are corrupt.
         """
         self.corrupt.write()
         sample = {key: data.get(key) for key in ('img_path', 'img_id')}
@@ -128,7 +128,7 @@ class SkippingPipeline(Compose):
                 data = transform(data)
             except (ImportError, CorruptImageError):
                 raise
-            except Exception as error:  # broken bytes make decoders raise nearly anything
+            except Exception as error:  # corrupt bytes make decoders raise nearly anything
                 if not loads:
                     raise
                 raise CorruptImageError(f'{path}: {type(error).__name__}: {error}') from error
@@ -144,7 +144,7 @@ class Broken:
 
 
 def _marked(result: dict, sample: dict) -> dict:
-    """Mark a sample as one that stands in for another."""
+    """Mark a sample as a replacement of another."""
     samples = result['data_samples']
     for one in samples if isinstance(samples, list) else [samples]:
         one.set_metainfo(dict(left_out=sample))
@@ -163,7 +163,7 @@ def mask_fault(data: Mapping, num_classes: int | None, ignored: int) -> str:
 
 
 def skip_corrupt(dataset: Dataset, evaluating: bool, num_classes: int | None) -> None:
-    """Have broken samples skipped by the datasets of mmengine among a dataset and those that it repeats or joins."""
+    """Have corrupt samples skipped by the datasets of mmengine among a dataset and those that it repeats or joins."""
     if isinstance(dataset, BaseDataset) and not hasattr(dataset, 'corrupt'):
         of_masks = num_classes if hasattr(dataset, 'reduce_zero_label') else None  # mmdet's may have stuff besides
         dataset.pipeline = SkippingPipeline(dataset, evaluating, of_masks)

@@ -19,7 +19,7 @@ Labeled = dict[str, int]
 
 
 def label_by_folder(listing: Listing, classes: Sequence[str]) -> Labeled:
-    """Label the images of a folder of class folders by these, whose names stand in the order of labels.
+    """Label images by their class folders; labels are indices of `classes`.
 
     Raises:
         ValueError: An image lies outside the folders of `classes`.

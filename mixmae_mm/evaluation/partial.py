@@ -8,7 +8,7 @@ from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.structures import BaseDataElement
 
 NAME = 'left_out'
-"""Under which the number of samples stands beside the metrics, where there are any."""
+"""Name of the number of samples left out, logged beside the metrics if there are any."""
 
 
 class PartialEvaluator(Evaluator):
@@ -41,5 +41,5 @@ class PartialEvaluator(Evaluator):
 
 
 def _stands_in(sample: BaseDataElement) -> bool:
-    """Return whether a sample stands in for one that could not be read."""
+    """Return whether a sample replaces one that could not be read."""
     return isinstance(sample, BaseDataElement) and NAME in sample

@@ -98,7 +98,7 @@ def _guess(text: str) -> object:
 
 
 def _is_bracketed(text: str) -> bool:
-    """Return whether a text stands in round or square brackets."""
+    """Return whether a text is enclosed in round or square brackets."""
     return text[:1] + text[-1:] in ('()', '[]')
 
 

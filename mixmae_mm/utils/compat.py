@@ -1,7 +1,7 @@
-"""Known issues of the stack that can be fixed from within, and are when the package is imported, only where needed.
+"""Known issues of the stack that can be fixed from within, which `apply` does where needed.
 
-Nothing here changes what a sound stack does, and nothing may stop an import: a missing or broken package, and what
-could not be fixed (`FAILED`), is for `python -m mixmae_mm.doctor` to report.
+Nothing here changes what a working stack does, and nothing may stop an import: `python -m mixmae_mm.doctor` reports
+missing or broken packages, and what could not be fixed (`FAILED`).
 """
 
 import functools

@@ -152,7 +152,7 @@ def _check_index(place: str, node: list | tuple, part: str) -> None:
 
 
 def _refuse_inner(place: str, value: object, key: str) -> None:
-    """Refuse a setting within a value that holds none."""
+    """Check that a setting is not within a value that holds none."""
     raise ValueError(
         f'{key} cannot be set, as {place} is {value!r} in the config: set {place}=..., all of it, such as '
         f'{place}="{{\'type\': \'...\'}}"'
@@ -160,8 +160,8 @@ def _refuse_inner(place: str, value: object, key: str) -> None:
 
 
 def _check_variable(config: Config, name: str, key: str) -> None:
-    """Refuse what settings of the config are computed from, or share their name with."""
-    fed = fed_by(config.filename, name, TOP) or list(_extension_in(name, config._cfg_dict))
+    """Check that a setting is not a variable from which settings are computed."""
+    fed = fed_by(config.filename, name, TOP) or list(_settings_named(name, config._cfg_dict))
     if fed:
         raise ValueError(
             f'{key} has no effect here: no part of a run reads {name}, and what the config file computed from it keeps '
@@ -169,17 +169,17 @@ def _check_variable(config: Config, name: str, key: str) -> None:
         )
 
 
-def _extension_in(name: str, node: object, place: str = '') -> Iterator[str]:
+def _settings_named(name: str, node: object, place: str = '') -> Iterator[str]:
     """Yield the settings of this name within those that are read."""
     for key, value in node.items() if isinstance(node, dict) else ():
         if place and key == name:
             yield f'{place}.{key}'
         elif place or key in TOP:
-            yield from _extension_in(name, value, f'{place}.{key}'.strip('.'))
+            yield from _settings_named(name, value, f'{place}.{key}'.strip('.'))
 
 
 def _check_name(place: str, node: dict, name: str, scope: str) -> None:
-    """Refuse a setting that a part of a config does not take."""
+    """Check that a part of a config takes a setting."""
     known = known_settings(place, node, scope) if place else TOP | set(node)
     near = nearest(name, known or set(node) - {name}, SUGGESTED if known else MISSPELT)
     if name == '_delete_' or (known is None and not near) or name in (known or node):

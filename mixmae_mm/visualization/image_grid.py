@@ -155,7 +155,7 @@ def _write(canvas: Image.Image, titles: list[str], width: int, lines: list[str],
 
 
 def describe(model: BaseModel, result: Reconstructions, labeled: bool = False) -> str:
-    """Describe what is predicted; masking ratios stand beside the rows if they are `labeled`."""
+    """Describe what is predicted; masking ratios are written beside the rows if they are `labeled`."""
     size = model.head.cell_size
     mixture = f'Cells of {size} px; masked of each image as on the left.' if labeled else _mixture(size, result)
     return f'{mixture} Reconstructions copy what the encoder sees and predict the rest. {flattery(model)}'.rstrip()

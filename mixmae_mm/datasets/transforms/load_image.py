@@ -26,7 +26,7 @@ class LoadImage(BaseTransform):
     """Read `img_path` into `img`: uint8 (H, W, 3), or (H, W) for a mode of one channel.
 
     Where the file's bytes are at hand as `img_bytes` (from an archive, say), they are taken, and nothing is opened.
-    Turned upright by its EXIF data; other metadata, broken or not, is ignored. Every pixel format ends in the one
+    Turned upright by its EXIF data; other metadata, corrupt or not, is ignored. Every pixel format ends in the one
     mode asked for: transparent pixels lie on white, gray images get three equal channels in 'RGB', 16-bit ones keep
     their upper eight bits. Of animations and several pages the first image is read.
 
@@ -66,7 +66,7 @@ class LoadImage(BaseTransform):
             results['img'], results['ori_shape'] = self._read_past_metadata(content)
         except ImportError:
             raise  # a library is missing, not the image's fault
-        except Exception as error:  # broken bytes make Pillow and its plug-ins raise nearly anything
+        except Exception as error:  # corrupt bytes make Pillow and its plug-ins raise nearly anything
             raise CorruptImageError(f'{printable(path)}: {_reason(error)}') from error
         results['img_shape'] = results['img'].shape[:2]
         return results

@@ -100,7 +100,7 @@ def check_size(place: str, dataset: BaseDataset, sample: dict) -> None:
         return
     try:
         height, width = loads[0](dict(sample))['img'].shape[:2]
-    except Exception:  # a broken file, which is skipped when its turn comes
+    except Exception:  # a corrupt file, which is skipped when its turn comes
         return
     if (height, width) != noted:
         turned = ' (its EXIF orientation may turn it: check_dataset.py says what to do)' * ((width, height) == noted)
@@ -121,7 +121,7 @@ def check_mask(place: str, dataset: BaseDataset, sample: dict, num_classes: int)
         return
     try:
         mask = loads[0](dict(sample))['gt_seg_map']
-    except Exception:  # a broken file, which is skipped when its turn comes
+    except Exception:  # a corrupt file, which is skipped when its turn comes
         return
     ignored = getattr(dataset, 'ignore_index', 255)
     if wrong := sorted({int(label) for label in np.unique(mask)} - {*range(num_classes), ignored}):

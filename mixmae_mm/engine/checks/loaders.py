@@ -22,7 +22,7 @@ from mixmae_mm.mixing import group_images
 def open_loaders(runner: Runner, *splits: str, doubts: Sequence[str] = ()) -> None:
     """Build the loaders of a runner's splits as it would, and refuse those that give nothing, with the setting's name.
 
-    `doubts` are warnings that are to stand in the run's log.
+    `doubts` are warnings for the run's log.
 
     Raises:
         ValueError: a dataset is empty, has none of its files, or does not fill a batch.
@@ -67,7 +67,7 @@ def _build(runner: Runner, split: str, given: DataLoader | dict) -> DataLoader:
 
 
 def check_batches(split: str, loader: DataLoader, runner: Runner) -> None:
-    """Refuse a loader without batches, of which mmengine only says that an epoch has length 0.
+    """Check that a loader has batches, of which mmengine only says that an epoch has length 0.
 
     Raises:
         ValueError: an epoch has no batch, or one that cannot be mixed or that batch norm cannot take.
@@ -90,7 +90,7 @@ def check_batches(split: str, loader: DataLoader, runner: Runner) -> None:
 
 
 def _check_sizes(sizes: list[int], runner: Runner) -> None:
-    """Refuse batches that the model, or its config where a strategy builds it later, cannot train on."""
+    """Check that the model, or its config where a strategy builds it later, can train on the batches."""
     model = runner.model.module if hasattr(runner.model, 'module') else runner.model
     for size in sizes:
         group_images(torch.empty(size), getattr(getattr(model, 'data_preprocessor', None), 'num_sources', 1))

@@ -19,7 +19,7 @@ class CorruptImagesHook(Hook):
 
     Those of training, validation and tests.
 
-    Each stands there once, whichever process and loader worker met it. A run that starts anew begins the list anew; a
+    Each is listed once, whichever process and loader worker read it. A run that starts anew begins the list anew; a
     resumed one continues it.
 
     Args:

@@ -29,7 +29,7 @@ LEFT_TO_REPLAY = 'the model was sharded among processes, so that only running it
 class NanGuardHook(Hook):
     """Skip steps with a loss or a gradient that is not finite, keep what led to it, and stop after some of them.
 
-    Loss and gradients of each iteration are seen before gradients are clipped, since the hook stands in front of the
+    Loss and gradients of each iteration are seen before gradients are clipped, since the hook replaces the
     optimizer wrapper's `backward` and `step`. A hook of the optimizer itself comes too late: by then clipping
     has made one bad gradient all, and it cannot keep an optimizer from counting the step. Weights, optimizer and
     running statistics stay as they were; the schedules continue.

@@ -23,7 +23,7 @@ def describe_demands(file: str | Path | BinaryIO) -> str:
     try:
         with open(file, 'rb') if isinstance(file, str | Path) else nullcontext(file) as stream:
             return _describe(stream)
-    except Exception:  # it may be damaged in any way, and was refused already
+    except Exception:  # it may be corrupt in any way, and was refused already
         return ''
 
 

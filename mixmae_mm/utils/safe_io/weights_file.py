@@ -19,7 +19,7 @@ from mixmae_mm.utils.safe_io.allow_list import allow_checkpoint_types
 from mixmae_mm.utils.safe_io.pickled_names import describe_demands
 
 CONTAINERS = ('state_dict', 'model', 'module')
-"""Where weights stand in files that hold more: mmengine's, those of MixMIM, MAE and DeiT, DeepSpeed's."""
+"""Keys of the weights in files that hold more: mmengine's, those of MixMIM, MAE and DeiT, DeepSpeed's."""
 
 CORRUPT = (
     UnpicklingError, EOFError, RuntimeError, ValueError, LookupError, AttributeError, TypeError, AssertionError,
@@ -57,7 +57,7 @@ def read_file(checkpoint: str | BinaryIO, map_location: object = 'cpu', mmap: bo
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is something else, damaged, or to be read only by running code that it holds.
+        ValueError: it is something else, corrupt, or to be read only by running code that it holds.
     """
     if hasattr(checkpoint, 'read'):
         allow_checkpoint_types()
