@@ -77,7 +77,7 @@ class OnlineEvaluationHook(MonitorHook):
     def monitor(self, runner: Runner, model: BaseModel, step: int) -> str:
         """Measure, and log the results."""
         features = [self._extract(model, *part) for part in self.parts]
-        results = dict(rankme=rank_me(features[0][0]), spread=feature_std(features[0][0]))
+        results = dict(rankme=rank_me(features[0][0]), feature_std=feature_std(features[0][0]))
         results['cosine'] = mean_cosine(features[0][0])
         if self.data_root:
             results |= self._judge(*features)

@@ -123,7 +123,7 @@ def test_numbers_reach_backends_and_hub_and_those_of_labels_are_right(tmp_path, 
     make_images(tmp_path / 'labeled')  # dark and bright: any encoder tells them apart
     config = monitored_config(tmp_path, dict(MEASURING, interval=2, data_root=str(tmp_path / 'labeled')))
     runner = run_until(config)
-    names = ['rankme', 'spread', 'cosine', 'knn_top1', 'probe_top1']
+    names = ['rankme', 'feature_std', 'cosine', 'knn_top1', 'probe_top1']
     assert [name for name, *_ in shown] == [f'online/{name}' for name in names] * 2
     assert [step for *_, step in shown] == [4] * 5 + [8] * 5
     last = {name: value for name, value, _ in shown}
