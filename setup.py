@@ -70,7 +70,7 @@ groups = ('mminstall', 'dense', 'extras', 'tests', 'docs')
 setup(
     name='mixmae_mm',
     version=version,
-    description='Mixing-based masked image modelling (MixMAE, MixedAE) as an OpenMMLab plugin',
+    description='Mixing-based masked image modeling (MixMAE, MixedAE) as an OpenMMLab plugin',
     python_requires='>=3.10',
     packages=find_packages(include=['mixmae_mm', 'mixmae_mm.*']),
     package_data={'mixmae_mm': ['.mim/*.yml', '.mim/**/*.py', '.mim/**/*.sh', '.mim/**/*.yml']},

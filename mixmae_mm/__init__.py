@@ -1,4 +1,4 @@
-"""Mixing-based masked image modelling (MixMAE, MixedAE) as an OpenMMLab plugin."""
+"""Mixing-based masked image modeling (MixMAE, MixedAE) as an OpenMMLab plugin."""
 
 from mixmae_mm.version import __version__
 
