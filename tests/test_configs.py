@@ -164,6 +164,20 @@ def test_a_config_stands_on_this_repository_only(path):
     assert not [text for text in strings if isinstance(text, str) and '::' in text]
 
 
+def longest_chain(path):
+    """Count the files that a config stands on, one on the other."""
+    assigned = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Assign)]
+    bases = [ast.literal_eval(node.value) for node in assigned if getattr(node.targets[0], 'id', '') == '_base_']
+    bases = [bases[0]] if bases and isinstance(bases[0], str) else sum(bases, [])
+    return max((1 + longest_chain(path.parent / base) for base in bases), default=0)
+
+
+@each(FILES)
+def test_a_config_is_read_within_three_steps(path):
+    assert longest_chain(path) <= 3
+    assert not re.search(r'pipeline\[\d', path.read_text()), 'name a step by its type'
+
+
 @each(OURS)
 def test_our_types_carry_their_scope(path):
     registries = [value for value in vars(registry).values() if isinstance(value, registry.roots.Registry)]

@@ -24,10 +24,12 @@ model = dict(
         )
     )
 )
-train_pipeline = _base_.train_pipeline
-train_pipeline[3].scale = test_size
-test_pipeline = _base_.test_pipeline
-test_pipeline[1].scale = test_size
+train_pipeline = [
+    dict(step, scale=test_size) if step['type'] == 'RandomResize' else step for step in _base_.train_pipeline
+]
+test_pipeline = [
+    dict(step, scale=test_size) if step['type'] == 'mmdet.Resize' else step for step in _base_.test_pipeline
+]
 _set = dict(data_root=data_root, metainfo=dict(_delete_=True))  # the classes are COCO's own
 train_dataloader = dict(dataset=dict(_set, pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(_set, pipeline=test_pipeline))

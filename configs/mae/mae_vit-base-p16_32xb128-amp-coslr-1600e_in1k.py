@@ -6,6 +6,10 @@ Reported by MAE's repository: 83.66 top-1 after fine-tuning, 67.8 by linear prob
 and 67.1. Not run here.
 """
 
-_base_ = './mae_vit-base-p16_32xb128-amp-coslr-300e_in1k.py'
+_base_ = [
+    '../mixedae/mixedae_vit-base-p16_32xb128-amp-coslr-300e_in1k.py',
+    '../_base_/models/as_mae.py',
+]
 
+model = _base_.as_mae
 train_cfg = dict(max_epochs=1600)

@@ -6,8 +6,12 @@ Untuned: no result of 300 epochs is at hand.
 """
 
 _base_ = [
-    '../mixedae/mixedae_vit-large-p16_32xb128-amp-coslr-300e_in1k.py',
+    '../mixedae/mixedae_vit-base-p16_32xb128-amp-coslr-300e_in1k.py',
     '../_base_/models/as_mae.py',
 ]
 
-model = _base_.as_mae
+model = dict(
+    _base_.as_mae,
+    backbone=dict(_base_.as_mae.backbone, arch='large'),
+    neck=dict(in_channels=1024),
+)

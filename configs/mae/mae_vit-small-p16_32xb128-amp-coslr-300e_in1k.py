@@ -6,8 +6,12 @@ Untuned: MAE's code has no such size.
 """
 
 _base_ = [
-    '../mixedae/mixedae_vit-small-p16_32xb128-amp-coslr-300e_in1k.py',
+    '../mixedae/mixedae_vit-base-p16_32xb128-amp-coslr-300e_in1k.py',
     '../_base_/models/as_mae.py',
 ]
 
-model = _base_.as_mae
+model = dict(
+    _base_.as_mae,
+    backbone=dict(_base_.as_mae.backbone, arch='small'),
+    neck=dict(in_channels=384),
+)

@@ -5,7 +5,12 @@
 Untuned: no settings and no result for this size are at hand. Blocks are recomputed in the backward pass to save memory.
 """
 
-_base_ = './mixedae_vit-base-p16_32xb128-amp-coslr-300e_in1k.py'
+_base_ = [
+    '../_base_/models/mixedae_vit-base.py',
+    '../_base_/datasets/images_224.py',
+    '../_base_/schedules/mae_bs4096.py',
+    '../_base_/pretrain_runtime.py',
+]
 
 patch_size = 14
 
@@ -15,3 +20,5 @@ model = dict(
     neck=dict(in_channels=1280, grid_size=_base_.image_size // patch_size, cell_size=patch_size),
     head=dict(cell_size=patch_size),
 )
+train_cfg = dict(max_epochs=300)
+default_hooks = dict(checkpoint=dict(interval=10))

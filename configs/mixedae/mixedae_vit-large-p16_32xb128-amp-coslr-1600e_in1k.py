@@ -6,6 +6,7 @@ Untuned: the recipe is MAE's. Reported by a public list of benchmark results, fo
 schedule: 86.2 top-1 on ImageNet-1k and 54.0 mIoU on ADE20K, which we guess to be the large encoder. Not run here.
 """
 
-_base_ = './mixedae_vit-large-p16_32xb128-amp-coslr-300e_in1k.py'
+_base_ = './mixedae_vit-base-p16_32xb128-amp-coslr-300e_in1k.py'
 
+model = dict(backbone=dict(arch='large'), neck=dict(in_channels=1024))
 train_cfg = dict(max_epochs=1600)

@@ -6,6 +6,7 @@ Where more than 128 images fit: a larger `train_dataloader.batch_size` with a sm
 `optim_wrapper.accumulative_counts` is faster. Untuned.
 """
 
-_base_ = './mixedae_vit-small-p16_32xb128-amp-coslr-300e_in1k.py'
+_base_ = './mixedae_vit-base-p16_32xb128-amp-coslr-300e_in1k.py'
 
+model = dict(backbone=dict(arch='small'), neck=dict(in_channels=384))
 optim_wrapper = dict(accumulative_counts=32)

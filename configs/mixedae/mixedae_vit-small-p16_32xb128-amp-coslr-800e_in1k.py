@@ -5,6 +5,7 @@
 Untuned: the recipe is MAE's, and no result of this schedule is at hand.
 """
 
-_base_ = './mixedae_vit-small-p16_32xb128-amp-coslr-300e_in1k.py'
+_base_ = './mixedae_vit-base-p16_32xb128-amp-coslr-300e_in1k.py'
 
+model = dict(backbone=dict(arch='small'), neck=dict(in_channels=384))
 train_cfg = dict(max_epochs=800)

@@ -9,7 +9,7 @@ are made; a few thousand images are too few for this size (take `arch='tiny'` as
 weights at hand, set `load_from`. Untuned.
 """
 
-_base_ = './mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-300e_in1k.py'
+_base_ = './mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-600e_in1k.py'
 
 data_root = 'data/images'
 accumulation = 4
@@ -18,3 +18,4 @@ batch_size = 128 * accumulation
 train_dataloader = dict(dataset=dict(data_root=data_root))
 optim_wrapper = dict(accumulative_counts=accumulation, optimizer=dict(lr=_base_.base_lr * batch_size / 256))
 auto_scale_lr = dict(base_batch_size=batch_size)
+train_cfg = dict(max_epochs=300)

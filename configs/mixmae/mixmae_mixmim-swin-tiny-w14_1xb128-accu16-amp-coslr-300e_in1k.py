@@ -6,7 +6,8 @@ Where more than 128 images fit: a larger `train_dataloader.batch_size` with a sm
 `optim_wrapper.accumulative_counts` is faster. Untuned: the paper has no tiny model.
 """
 
-_base_ = './mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-300e_in1k.py'
+_base_ = './mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-600e_in1k.py'
 
 model = dict(backbone=dict(arch='tiny'), neck=dict(in_channels=96 * 8))
 optim_wrapper = dict(accumulative_counts=16)
+train_cfg = dict(max_epochs=300)

@@ -7,7 +7,7 @@ has the grid of the cells goes the same way, such as mmpretrain.PCPVT with norm_
 with gap_before_final_norm=False, without which it gives pooled vectors in place of maps. Untuned.
 """
 
-_base_ = './mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-300e_in1k.py'
+_base_ = './mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-600e_in1k.py'
 
 model = dict(
     backbone=dict(
@@ -20,3 +20,4 @@ model = dict(
     neck=dict(in_channels=96 * 8),
     masked_attention=False,
 )
+train_cfg = dict(max_epochs=300)

@@ -17,12 +17,17 @@ val_folders = dict(img_path='images/val', seg_map_path='masks/val')
 
 num_classes = len(classes)
 model = dict(decode_head=dict(num_classes=num_classes), auxiliary_head=dict(num_classes=num_classes))
-train_pipeline = _base_.train_pipeline
-train_pipeline[2].reduce_zero_label = False
-test_pipeline = _base_.test_pipeline
-test_pipeline[2].reduce_zero_label = False
-tta_pipeline = _base_.tta_pipeline
-tta_pipeline[1].transforms[2][0].reduce_zero_label = False
+_changed = dict(LoadAnnotations=dict(reduce_zero_label=False))
+train_pipeline = [dict(step, **_changed.get(step['type'], {})) for step in _base_.train_pipeline]
+test_pipeline = [dict(step, **_changed.get(step['type'], {})) for step in _base_.test_pipeline]
+_changed['TestTimeAug'] = dict(
+    transforms=[
+        [dict(one, **_changed.get(one['type'], {})) for one in choices]
+        for step in _base_.tta_pipeline
+        for choices in step.get('transforms', [])
+    ]
+)
+tta_pipeline = [dict(step, **_changed.get(step['type'], {})) for step in _base_.tta_pipeline]
 _own = dict(
     _delete_=True,
     type='mmseg.BaseSegDataset',

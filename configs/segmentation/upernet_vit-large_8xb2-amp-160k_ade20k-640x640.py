@@ -33,15 +33,22 @@ model = dict(
     auxiliary_head=dict(in_channels=embed_dims),
     test_cfg=dict(crop_size=crop_size, stride=tuple(side * 2 // 3 for side in crop_size)),
 )
-optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.75))
-train_pipeline = _base_.train_pipeline
-train_pipeline[3].scale = scale
-train_pipeline[4].crop_size = crop_size
-test_pipeline = _base_.test_pipeline
-test_pipeline[1].scale = scale
+optim_wrapper = dict(paramwise_cfg=dict(decay_rate=0.75))
+_changed = {
+    'RandomResize': dict(scale=scale),
+    'mmseg.Resize': dict(scale=scale),
+    'mmseg.RandomCrop': dict(crop_size=crop_size),
+}
+train_pipeline = [dict(step, **_changed.get(step['type'], {})) for step in _base_.train_pipeline]
+test_pipeline = [dict(step, **_changed.get(step['type'], {})) for step in _base_.test_pipeline]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
-tta_pipeline = _base_.tta_pipeline
-for _resize in tta_pipeline[1].transforms[0]:
-    _resize.scale = (_resize.scale[0] * 5 // 4, _resize.scale[1] * 5 // 4)
+_transforms = [
+    [dict(one, scale=tuple(side * 5 // 4 for side in one['scale'])) if 'scale' in one else one for one in choices]
+    for step in _base_.tta_pipeline
+    for choices in step.get('transforms', [])
+]
+tta_pipeline = [
+    dict(step, transforms=_transforms) if step['type'] == 'TestTimeAug' else step for step in _base_.tta_pipeline
+]

@@ -1,25 +1,22 @@
-"""Mask R-CNN with heads of 64 channels for images of 64 to 320 px, many of whose objects are a few pixels wide."""
-
-_base_ = './mask-rcnn.py'
+"""What makes Mask R-CNN micro: heads of 64 channels, for images of 64 to 320 px with objects a few pixels wide."""
 
 image_size = 192
-channels = 64
-strides = [4, 8, 16]
+micro_channels = 64
 
-_roi = dict(out_channels=channels, featmap_strides=strides, finest_scale=28)
+_roi = dict(out_channels=micro_channels, featmap_strides=[4, 8, 16], finest_scale=28)
 
-model = dict(
+micro = dict(
     data_preprocessor=dict(pad_size_divisor=16),
     rpn_head=dict(
-        in_channels=channels,
-        feat_channels=channels,
-        anchor_generator=dict(scales=[3], strides=[*strides, 32]),
+        in_channels=micro_channels,
+        feat_channels=micro_channels,
+        anchor_generator=dict(scales=[3], strides=[4, 8, 16, 32]),
     ),
     roi_head=dict(
         bbox_roi_extractor=_roi,
-        bbox_head=dict(in_channels=channels, fc_out_channels=128),
+        bbox_head=dict(in_channels=micro_channels, fc_out_channels=128),
         mask_roi_extractor=_roi,
-        mask_head=dict(num_convs=2, in_channels=channels, conv_out_channels=channels),
+        mask_head=dict(num_convs=2, in_channels=micro_channels, conv_out_channels=micro_channels),
     ),
     train_cfg=dict(rpn_proposal=dict(nms_pre=1000, max_per_img=500), rcnn=dict(sampler=dict(num=128))),
 )

@@ -1,10 +1,11 @@
 """Mask R-CNN on the three stages of the micro MixMAE's encoder."""
 
-_base_ = ['./mask-rcnn_micro.py']
+_base_ = ['./mask-rcnn.py', './mask-rcnn_micro.py']
 
 embed_dims = 32
 
 model = dict(
+    _base_.micro,
     backbone=dict(
         type='mixmae_mm.MixMIMSwin',
         arch=dict(embed_dims=embed_dims, depths=(1, 2, 1), num_heads=(1, 2, 4)),
@@ -20,7 +21,7 @@ model = dict(
     neck=dict(
         type='mmdet.FPN',
         in_channels=[embed_dims, embed_dims * 2, embed_dims * 4],
-        out_channels=_base_.channels,
+        out_channels=_base_.micro_channels,
         num_outs=4,
         norm_cfg=dict(type='GN', num_groups=8),
     ),

@@ -1,10 +1,11 @@
 """Mask R-CNN on the last map of the micro MixedAE's encoder, rescaled to the strides 4, 8 and 16."""
 
-_base_ = ['./mask-rcnn_micro.py']
+_base_ = ['./mask-rcnn.py', './mask-rcnn_micro.py']
 
 embed_dims = 128
 
 model = dict(
+    _base_.micro,
     backbone=dict(
         type='mixmae_mm.MixingViT',
         arch=dict(embed_dims=embed_dims, depth=6, num_heads=4),
@@ -22,7 +23,7 @@ model = dict(
         dict(
             type='mmdet.FPN',
             in_channels=[embed_dims // 2, embed_dims, embed_dims],
-            out_channels=_base_.channels,
+            out_channels=_base_.micro_channels,
             num_outs=4,
             norm_cfg=dict(type='GN', num_groups=8),
         ),

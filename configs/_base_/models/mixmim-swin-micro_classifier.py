@@ -1,11 +1,9 @@
 """The encoder of the micro MixMAE with mean pooling and one linear layer."""
 
-_base_ = './mixmae_mixmim-swin-micro.py'
-
 num_classes = 10
+embed_dims = 32
 
 model = dict(
-    _delete_=True,
     type='mmpretrain.ImageClassifier',
     data_preprocessor=dict(
         type='mmpretrain.ClsDataPreprocessor',
@@ -13,12 +11,20 @@ model = dict(
         std=[58.395, 57.12, 57.375],
         to_rgb=True,
     ),
-    backbone=dict(_base_.model.backbone, drop_path_rate=0.05),
+    backbone=dict(
+        type='mixmae_mm.MixMIMSwin',
+        arch=dict(embed_dims=embed_dims, depths=(1, 2, 1), num_heads=(1, 2, 4)),
+        img_size=64,
+        patch_size=4,
+        window_sizes=(8, 8, 4),
+        out_indices=(2,),
+        drop_path_rate=0.05,
+    ),
     neck=dict(type='mmpretrain.GlobalAveragePooling'),
     head=dict(
         type='mmpretrain.LinearClsHead',
         num_classes=num_classes,
-        in_channels=_base_.embed_dims * 4,
+        in_channels=embed_dims * 4,
         topk=(1,),
         loss=dict(type='mmpretrain.LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
     ),

@@ -1,11 +1,9 @@
 """The encoder of the micro MixedAE and MAE: mean of the patches, norm and one linear layer, as MAE's fine-tuning."""
 
-_base_ = './mixedae_vit-micro.py'
-
 num_classes = 10
+embed_dims = 128
 
 model = dict(
-    _delete_=True,
     type='mmpretrain.ImageClassifier',
     data_preprocessor=dict(
         type='mmpretrain.ClsDataPreprocessor',
@@ -14,11 +12,11 @@ model = dict(
         to_rgb=True,
     ),
     backbone=dict(
-        type='mixmae_mm.MixingViT',
-        arch=_base_.model.backbone.arch,
-        img_size=_base_.image_size,
-        patch_size=_base_.patch_size,
-        out_type='avg_featmap',
+        type='mixmae_mm.MixedAEViT',
+        arch=dict(embed_dims=embed_dims, depth=6, num_heads=4),
+        img_size=64,
+        patch_size=8,
+        final='mean',
         train_positions=True,
         drop_path_rate=0.05,
     ),
@@ -26,7 +24,7 @@ model = dict(
     head=dict(
         type='mmpretrain.LinearClsHead',
         num_classes=num_classes,
-        in_channels=_base_.embed_dims,
+        in_channels=embed_dims,
         topk=(1,),
         loss=dict(type='mmpretrain.LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
     ),
