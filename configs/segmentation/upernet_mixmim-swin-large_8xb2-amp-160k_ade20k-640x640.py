@@ -32,7 +32,7 @@ model = dict(
     auxiliary_head=dict(in_channels=768),
     test_cfg=dict(crop_size=crop_size, stride=tuple(side * 2 // 3 for side in crop_size)),
 )
-optim_wrapper = dict(optimizer=dict(lr=5e-5), paramwise_cfg=dict(decay_rate=0.9))
+optim_wrapper = dict(optimizer=dict(lr=5e-5), paramwise_cfg=dict(layer_decay_rate=0.9))
 _changed = {
     'RandomResize': dict(scale=scale),
     'mmseg.Resize': dict(scale=scale),

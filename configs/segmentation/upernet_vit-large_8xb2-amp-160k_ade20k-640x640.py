@@ -33,7 +33,7 @@ model = dict(
     auxiliary_head=dict(in_channels=embed_dims),
     test_cfg=dict(crop_size=crop_size, stride=tuple(side * 2 // 3 for side in crop_size)),
 )
-optim_wrapper = dict(paramwise_cfg=dict(decay_rate=0.75))
+optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.75))
 _changed = {
     'RandomResize': dict(scale=scale),
     'mmseg.Resize': dict(scale=scale),

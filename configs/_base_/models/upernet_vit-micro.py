@@ -10,12 +10,12 @@ norm_cfg = dict(type='BN', requires_grad=True)
 model = dict(
     data_preprocessor=dict(size=(image_size, image_size)),
     backbone=dict(
-        type='mixmae_mm.MixedAEViT',
+        type='mixmae_mm.MixingViT',
         arch=dict(embed_dims=embed_dims, depth=6, num_heads=4),
         img_size=image_size,
         patch_size=8,
         out_indices=(1, 3, 5),
-        final='raw',
+        final_norm=False,
         train_positions=True,
         drop_path_rate=0.05,
         pad_value=_base_.pad_value,

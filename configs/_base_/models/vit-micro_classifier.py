@@ -12,11 +12,11 @@ model = dict(
         to_rgb=True,
     ),
     backbone=dict(
-        type='mixmae_mm.MixedAEViT',
+        type='mixmae_mm.MixingViT',
         arch=dict(embed_dims=embed_dims, depth=6, num_heads=4),
         img_size=64,
         patch_size=8,
-        final='mean',
+        out_type='avg_featmap',
         train_positions=True,
         drop_path_rate=0.05,
     ),
