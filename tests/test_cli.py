@@ -166,7 +166,7 @@ def test_pretraining_leaves_weights_and_the_config_that_made_them(tmp_path, imag
         (['--method', 'mae', '--size', 'tiny'], 'there is no recipe of mae for it; take one of base, large, micro'),
         (['--image-size', '100'], 'give multiples of 32, the side of a masked cell'),
         (['--image-size', '64', '64', '64'], '--image-size takes H, or H and W'),
-        (['--epochs', '0'], '0: give a whole number, 1 or more'),
+        (['--epochs', '0'], '0: give 1 or more'),
         (['--device', 'tpu'], 'tpu: give cpu, cuda or cuda:N'),
     ],
 )

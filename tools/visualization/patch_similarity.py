@@ -18,7 +18,6 @@ import numpy as np
 from mixmae_mm.apis.drawing_options import (
     add_size,
     add_stage,
-    counted,
     drawing_parser,
     middle_of,
     patch_at,
@@ -27,6 +26,7 @@ from mixmae_mm.apis.drawing_options import (
 )
 from mixmae_mm.apis.patch_features import patch_extractor
 from mixmae_mm.apis.patch_similarity import Match, best_match, clear_matches, unit
+from mixmae_mm.utils.arguments import counted
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.visualization import Mark, Tile, draw_tiles, heat_map, join_marks
 from mixmae_mm.visualization.image_grid import color_of
@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Load, encode, draw, write."""
     args = parse_args(arguments)
     with readable_errors(args.debug):
-        extract = patch_extractor(read_config(args), args.checkpoint, args.stage, args.size)
+        extract = patch_extractor(read_config(args), args.checkpoint, args.stage, args.image_size)
         images = extract.open_all(args.images)
         maps = extract.encode(images, 'maps').transpose(0, 2, 3, 1)
         features = unit(maps, maps.mean((0, 1, 2)) if args.center else None)
