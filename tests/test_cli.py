@@ -15,6 +15,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from mixmae_mm import __main__ as cli
+from mixmae_mm.utils.arguments import expanded
 from mixmae_mm.utils.launching import load_config
 
 ROOT = Path(__file__).parents[1]
@@ -181,3 +182,11 @@ def test_data_is_a_folder(tmp_path, images, capsys):
         with pytest.raises(SystemExit):
             written(tmp_path, data)
         assert told in capsys.readouterr().err
+
+
+def test_a_path_begins_at_home_where_it_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert expanded('~/a b, 1.pth') == tmp_path / 'a b, 1.pth'
+    (tmp_path / '~x').touch()
+    monkeypatch.chdir(tmp_path)
+    assert expanded('~x') == Path('~x')

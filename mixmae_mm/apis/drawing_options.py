@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from mixmae_mm.apis.reconstruction import find_images
 from mixmae_mm.datasets.read_images import Reading
-from mixmae_mm.utils.arguments import ImageSize, counted
+from mixmae_mm.utils.arguments import ImageSize, counted, expanded
 from mixmae_mm.utils.launching import Settings, load_config
 from mixmae_mm.utils.names import expand
 from mixmae_mm.visualization.image_grid import can_be_written
@@ -49,7 +49,7 @@ def image_file(text: str) -> Path:
     """Read the name of an image to write."""
     if not can_be_written(Path(text)):
         raise argparse.ArgumentTypeError(f'{text}: give a name with an extension of images, such as .png')
-    return Path(text)
+    return expanded(text)
 
 
 def not_negative(text: str) -> int:

@@ -2,7 +2,15 @@
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+from mixmae_mm.utils.names import expand
+
+
+def expanded(text: str) -> Path:
+    """Read a path, with a leading `~` resolved."""
+    return Path(expand(text))
 
 
 def counted(text: str) -> int:

@@ -61,7 +61,7 @@ def judge(args: argparse.Namespace) -> dict:
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=f'Nearest neighbors (mixmae_mm {mixmae_mm.__version__})')
-    parser.add_argument('config', help='config with the encoder as model.backbone')
+    parser.add_argument('config', type=expand, help='config with the encoder as model.backbone')
     parser.add_argument('checkpoint', nargs='?', type=expand, help='its weights; without, the encoder stays untrained')
     parser.add_argument('--train', type=expand, required=True, help='folder of class folders: the neighbors')
     parser.add_argument('--val', type=expand, required=True, help='folder of class folders: what is classified')

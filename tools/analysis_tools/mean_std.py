@@ -33,6 +33,7 @@ from mixmae_mm.datasets.read_images import Reading, reading_of
 from mixmae_mm.datasets.transforms.multispectral import BAND_EXTENSIONS
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import load_config
+from mixmae_mm.utils.names import expand
 
 
 class Moments(NamedTuple):
@@ -160,10 +161,10 @@ def tell(result: dict) -> None:
 def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description='Mean and standard deviation of each channel')
-    parser.add_argument('folder', help='folder of images at any depth, or a zip or tar file')
+    parser.add_argument('folder', type=expand, help='folder of images at any depth, or a zip or tar file')
     parser.add_argument('--bands', type=int, nargs='*', help='read TIFF and .npy with all bands, or these, from 0')
     parser.add_argument('--channels-first', action='store_true', help='.npy files hold (C, H, W)')
-    parser.add_argument('--config', help="read as this config's training does")
+    parser.add_argument('--config', type=expand, help="read as this config's training does")
     parser.add_argument('--extensions', nargs='+', help='of the names of images, such as .npy')
     parser.add_argument('--num-images', type=int, help='read so many, drawn at random (all)')
     parser.add_argument('--seed', type=int, default=0, help='of that draw (%(default)s)')

@@ -9,7 +9,6 @@ are for images of one size, in batches of any, and ONNX is run by onnxruntime an
 """
 
 import argparse
-from pathlib import Path
 
 import mixmae_mm
 from mixmae_mm.utils import compat
@@ -32,9 +31,10 @@ from mixmae_mm.apis.encoder_file import (
 from mixmae_mm.apis.model import build_classifier, build_encoder, get_model, input_size
 from mixmae_mm.apis.portable import PortableClassifier, PortableEncoder
 from mixmae_mm.datasets.read_images import normalization
-from mixmae_mm.utils.arguments import ImageSize
+from mixmae_mm.utils.arguments import ImageSize, expanded
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import Settings, load_config
+from mixmae_mm.utils.names import expand
 
 TOLERANCE = 1e-4
 """Largest difference between onnxruntime and PyTorch, over the largest value, that is taken for rounding."""
@@ -86,8 +86,8 @@ def write_graph(model: nn.Module, card: EncoderCard, args: argparse.Namespace) -
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=f'Export a model (mixmae_mm {mixmae_mm.__version__})')
-    parser.add_argument('checkpoint', help='checkpoint of a model with an encoder of ours')
-    parser.add_argument('out', type=Path, help='.onnx, .pt2 or .safetensors, or a folder')
+    parser.add_argument('checkpoint', type=expand, help='checkpoint of a model with an encoder of ours')
+    parser.add_argument('out', type=expanded, help='.onnx, .pt2 or .safetensors, or a folder')
     parser.add_argument('--config', help='config of the model, or a name that get_model knows')
     parser.add_argument('--image-size', action=ImageSize, help="of the images, pixels (the model's)")
     parser.add_argument('--classifier', action='store_true', help='the whole classifier of the config: its logits')

@@ -28,6 +28,7 @@ from mixmae_mm.apis.patch_features import patch_extractor
 from mixmae_mm.apis.patch_similarity import Match, best_match, clear_matches, unit
 from mixmae_mm.utils.arguments import counted
 from mixmae_mm.utils.errors import readable_errors
+from mixmae_mm.utils.names import expand
 from mixmae_mm.visualization import Mark, Tile, draw_tiles, heat_map, join_marks
 from mixmae_mm.visualization.image_grid import color_of
 
@@ -63,7 +64,7 @@ def rows_of(images: np.ndarray, features: np.ndarray, matches: Sequence[Match]) 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = drawing_parser(f'Draw patch similarity (mixmae_mm {mixmae_mm.__version__})', 'similarity.png')
-    parser.add_argument('--images', nargs=2, required=True, metavar=('A', 'B'), help='the two images')
+    parser.add_argument('--images', type=expand, nargs=2, required=True, metavar=('A', 'B'), help='the two images')
     points = parser.add_mutually_exclusive_group()
     points.add_argument('--points', type=point, nargs='+', help='of A, x,y as shares of width and height')
     points.add_argument('--num-points', type=counted, default=4, help='how many to find (%(default)s)')
