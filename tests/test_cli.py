@@ -15,6 +15,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from mixmae_mm import __main__ as cli
+from mixmae_mm.utils.arguments import expanded
 from mixmae_mm.utils.launching import load_config
 
 ROOT = Path(__file__).parents[1]
@@ -166,7 +167,7 @@ def test_pretraining_leaves_weights_and_the_config_that_made_them(tmp_path, imag
         (['--method', 'mae', '--size', 'tiny'], 'there is no recipe of mae for it; take one of base, large, micro'),
         (['--image-size', '100'], 'give multiples of 32, the side of a masked cell'),
         (['--image-size', '64', '64', '64'], '--image-size takes H, or H and W'),
-        (['--epochs', '0'], '0: give a whole number, 1 or more'),
+        (['--epochs', '0'], '0: give 1 or more'),
         (['--device', 'tpu'], 'tpu: give cpu, cuda or cuda:N'),
     ],
 )
@@ -181,3 +182,11 @@ def test_data_is_a_folder(tmp_path, images, capsys):
         with pytest.raises(SystemExit):
             written(tmp_path, data)
         assert told in capsys.readouterr().err
+
+
+def test_a_path_begins_at_home_where_it_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert expanded('~/a b, 1.pth') == tmp_path / 'a b, 1.pth'
+    (tmp_path / '~x').touch()
+    monkeypatch.chdir(tmp_path)
+    assert expanded('~x') == Path('~x')

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import mixmae_mm
+from mixmae_mm.utils.arguments import ImageSize, counted
 from mixmae_mm.utils.names import expand, printable
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
@@ -40,13 +41,6 @@ def device(text: str) -> str:
     return text
 
 
-def positive(text: str) -> int:
-    """Read a number of 1 or more."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text}: give a whole number, 1 or more')
-    return int(text)
-
-
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line; add the `recipe` that method and size name."""
     recipes = find_recipes()
@@ -56,10 +50,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     sizes = '; '.join(f'{method}: {", ".join(sorted(recipes[method]))}' for method in sorted(recipes))
     parser.add_argument('--size', required=True, help=f'of the encoder ({sizes})')
     parser.add_argument('--out', type=expand, required=True, help='folder for config, logs and checkpoints')
-    parser.add_argument('--epochs', type=positive, help="epochs (the recipe's)")
-    parser.add_argument('--batch-size', type=positive, help="images at a time on each GPU (the recipe's)")
-    text = "pixels, or pixels a side (the recipe's)"
-    parser.add_argument('--image-size', type=positive, nargs='+', metavar=('H', 'W'), help=text)
+    parser.add_argument('--epochs', type=counted, help="epochs (the recipe's)")
+    parser.add_argument('--batch-size', type=counted, help="images at a time on each GPU (the recipe's)")
+    parser.add_argument('--image-size', action=ImageSize, help="pixels (the recipe's)")
     parser.add_argument('--device', type=device, help='cpu, cuda or cuda:N (a GPU where there is one)')
     parser.add_argument('--precision', choices=PRECISIONS, help="(the recipe's)")
     text = 'go on from this checkpoint; without a value, from the last one in DIR'
@@ -73,8 +66,6 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     if not os.path.isdir(args.data):
         text = 'is a file; unpack it, or train by a config with mixmae_mm.ImageArchive'
         parser.error(f'{printable(args.data)} {text if os.path.exists(args.data) else "does not exist: give a folder"}')
-    if len(args.image_size or []) > 2:
-        parser.error('--image-size takes H, or H and W')
     args.recipe = recipes[args.method][args.size]
     return args
 
@@ -90,7 +81,7 @@ def settings_of(args: argparse.Namespace, recipe: dict) -> dict:
     if args.batch_size:
         loader.update(batch_size=args.batch_size)
     if args.image_size:
-        size, cell = (*args.image_size, args.image_size[0])[:2], recipe['model']['data_preprocessor']['cell_size']
+        size, cell = args.image_size, recipe['model']['data_preprocessor']['cell_size']
         if any(side % cell for side in size):
             raise ValueError(f'--image-size {size[0]} {size[1]}: give multiples of {cell}, the side of a masked cell')
         grid = tuple(side // cell for side in size)

@@ -7,6 +7,7 @@ from mmengine.config import Config
 
 from mixmae_mm.apis.reconstruction_inferencer import find_images
 from mixmae_mm.datasets.image_reader import Reading
+from mixmae_mm.utils.arguments import ImageSize, counted, expanded
 from mixmae_mm.utils.launching import Settings, load_config
 from mixmae_mm.utils.names import expand
 from mixmae_mm.visualization.image_grid import can_be_written
@@ -29,13 +30,13 @@ def add_images(parser: argparse.ArgumentParser, num: int | None = None) -> None:
     text = "folders or files (the config's own training images)"
     parser.add_argument('--images', nargs='+', type=expand, help=text)
     if num is not None:
-        parser.add_argument('--num', type=counted, default=num, help='images to take of more (%(default)s)')
+        parser.add_argument('--num-images', type=counted, default=num, help='images to take of more (%(default)s)')
 
 
 def add_size(parser: argparse.ArgumentParser) -> None:
     """Add the option for the size of images."""
-    text = 'pixels a side that images are brought to: the more, the finer the patches (what the encoder is made for)'
-    parser.add_argument('--size', type=counted, help=text)
+    text = 'pixels that images are brought to: the more, the finer the patches (what the encoder is made for)'
+    parser.add_argument('--image-size', action=ImageSize, help=text)
 
 
 def add_stage(parser: argparse.ArgumentParser) -> None:
@@ -48,15 +49,7 @@ def image_file(text: str) -> Path:
     """Read the name of an image to write."""
     if not can_be_written(Path(text)):
         raise argparse.ArgumentTypeError(f'{text}: give a name with an extension of images, such as .png')
-    return Path(text)
-
-
-def counted(text: str) -> int:
-    """Read a number of 1 or more."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f'{number}: give 1 or more')
-    return number
+    return expanded(text)
 
 
 def not_negative(text: str) -> int:
@@ -106,10 +99,10 @@ def own_images(config: Config) -> list[str]:
 
 
 def choose(args: argparse.Namespace, config: Config, reading: Reading, num_sources: int = 1) -> list[str]:
-    """List the images that the command line asks for, `--num` groups of `num_sources`.
+    """List the images that the command line asks for, `--num-images` groups of `num_sources`.
 
     Raises:
         ValueError: a place does not exist, or there are fewer images than in a group.
     """
     places = args.images or own_images(config)
-    return find_images(places, args.num * num_sources, num_sources, args.seed, reading.extensions)
+    return find_images(places, args.num_images * num_sources, num_sources, args.seed, reading.extensions)

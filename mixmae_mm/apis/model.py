@@ -15,6 +15,7 @@ from mixmae_mm.checkpoint.loading import load_backbone
 from mixmae_mm.models import MixingViT, MixMIMSwin
 from mixmae_mm.models.backbones.swin_archs import ARCHS as SWINS
 from mixmae_mm.models.backbones.vit_archs import ARCHS as VITS
+from mixmae_mm.structures import Size
 from mixmae_mm.utils.errors import check_checkpoint
 from mixmae_mm.utils.seed import kept_randomness
 
@@ -121,7 +122,7 @@ def _build_whole(config: Config, checkpoint: str) -> BaseModel:
     return model.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
 
 
-def input_size(config: Config, given: int | None = None) -> tuple[int, int]:
+def input_size(config: Config, given: Size | int | None = None) -> Size:
     """Return the height and width of the images: as given, or else what the encoder is made for."""
     side = given or config.model.backbone.get('img_size', config.get('image_size', 224))
     return (side, side) if isinstance(side, int) else tuple(side)

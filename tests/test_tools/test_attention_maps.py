@@ -22,14 +22,14 @@ def columns(path):
     [
         (tiny_mixedae, [], 1 + 1 + 2, 'block 1 of 2 image(s)'),
         (tiny_mixedae, ['--block', '0', '-1', '--query', '0.5,0.5'], 1 + 2, 'block 0, block 1 of 2 image(s)'),
-        (tiny_mixedae, ['--mix', '--num', '1'], 2 + 1 + 2, 'block 1 of 1 mixture(s)'),
+        (tiny_mixedae, ['--mix', '--num-images', '1'], 2 + 1 + 2, 'block 1 of 1 mixture(s)'),
         (None, [], 1 + 4, 'stage 0 block 0, stage 1 block 0, stage 2 block 0, stage 3 block 0 of 2 image(s)'),
-        (None, ['--mix', '--num', '1', '--block', '3', '--query', '0.1,0.9'], 2 + 1 + 2, 'stage 3 block 0 of 1 mix'),
+        (None, ['--mix', '--num-images', '1', '--block', '3', '--query', '0.1,0.9'], 5, 'stage 3 block 0 of 1 mix'),
     ],
 )
 def test_command_line(five_images, tmp_path, capsys, method, arguments, expected, said):
     config, checkpoint = write_files(tmp_path, *([method] if method else []))
-    tool.main([config, checkpoint, '--num', '2', '--out', str(tmp_path / 'new/out.png'), *arguments])
+    tool.main([config, checkpoint, '--num-images', '2', '--out', str(tmp_path / 'new/out.png'), *arguments])
     assert f'out.png: {said}' in capsys.readouterr().out
     assert columns(tmp_path / 'new/out.png')[0] == expected
 
@@ -71,7 +71,7 @@ def test_wrong_arguments(five_images, tmp_path, capsys):
     out = ['--out', str(tmp_path / 'out.png')]
     for arguments, said in (
         (['--block', '2'], 'error: there is no block 2: this encoder has 2, 0 to 1'),
-        (['--size', '20'], 'error: images of 20 x 20 pixels: take a --size that is a multiple of 8'),
+        (['--image-size', '20'], 'error: images of 20 x 20 pixels: take an --image-size that is a multiple of 8'),
         (['--images', 'nowhere'], 'error: .*nowhere'),
     ):
         with pytest.raises(SystemExit, match=said):
@@ -80,7 +80,7 @@ def test_wrong_arguments(five_images, tmp_path, capsys):
         (['--query', '0.5'], '0.5: give x,y as shares of width and height, such as 0.5,0.25'),
         (['--query', '0.5,1.5'], '0.5,1.5: both lie from 0 to 1, which is the right or lower edge'),
         (['--query', '0.5,0.5', '--received'], '--query and --received: give one of them'),
-        (['--num', '0'], '0: give 1 or more'),
+        (['--num-images', '0'], '0: give 1 or more'),
         (['--out', 'maps.html'], 'maps.html: give a name with an extension of images, such as .png'),
         (['--out', 'folder/maps'], 'folder/maps: give a name with an extension'),
     ):

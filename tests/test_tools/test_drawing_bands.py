@@ -45,9 +45,9 @@ def test_originals_have_the_colors_of_the_first_three_bands(run, tmp_path):
 @pytest.mark.parametrize(
     ('tool', 'options'),
     [
-        ('attention_maps', ['--num', '1']),
-        ('attention_maps', ['--num', '1', '--mix']),
-        ('patch_pca', ['--num', '2', '--stage', '0']),
+        ('attention_maps', ['--num-images', '1']),
+        ('attention_maps', ['--num-images', '1', '--mix']),
+        ('patch_pca', ['--num-images', '2', '--stage', '0']),
         ('patch_similarity', ['--stage', '0', '--images', '{0}/0.npy', '{0}/1.npy']),
         ('neighbors', ['--of', '{0}', '--among', '{0}']),
     ],

@@ -101,8 +101,8 @@ def test_nothing_to_read(tmp_path, capsys):
     with pytest.raises(SystemExit, match=r"none of 1 images of '.*' can be read; the first: .*/x\.png: not an image"):
         run(capsys, tmp_path)
     with pytest.raises(SystemExit):
-        run(capsys, tmp_path, '--images', 0)
-    assert '--images takes 1 or more, got 0' in capsys.readouterr().err
+        run(capsys, tmp_path, '--num-images', 0)
+    assert '--num-images takes 1 or more, got 0' in capsys.readouterr().err
 
 
 def test_files_that_are_left_out_are_counted(tmp_path, capsys):

@@ -51,7 +51,7 @@ def test_foreground_is_the_side_of_the_threshold_and_the_rest_is_gray():
 )
 def test_pca_command_line(five_images, tmp_path, capsys, method, stage):
     config, checkpoint = write_files(tmp_path, *([method] if method else []))
-    pca.main([config, checkpoint, '--out', str(tmp_path / 'new/out.png'), '--num', '3', *stage])
+    pca.main([config, checkpoint, '--out', str(tmp_path / 'new/out.png'), '--num-images', '3', *stage])
     printed = capsys.readouterr().out
     shares = [float(share) for share in re.findall(r'([\d.]+)%', printed)]
     assert '3 image(s), components with' in printed

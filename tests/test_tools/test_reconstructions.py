@@ -18,7 +18,7 @@ def cut_panel(canvas, row, column, size):
 
 def test_command_line_draws_the_configs_own_images(five_images, tmp_path, capsys):
     config, checkpoint = write_files(tmp_path)
-    tool.main([config, checkpoint, '--out', str(tmp_path / 'new/out.png'), '--num', '2'])
+    tool.main([config, checkpoint, '--out', str(tmp_path / 'new/out.png'), '--num-images', '2'])
     assert 'out.png: 2 mixture(s) of 2 images each' in capsys.readouterr().out
     with Image.open(tmp_path / 'new/out.png') as canvas:
         panel = cut_panel(canvas, 0, 0, (128, 128)).resize((32, 32), Image.Resampling.NEAREST)
@@ -31,7 +31,7 @@ def test_command_line_draws_mixedae_and_mae(five_images, tmp_path, capsys, num_s
     hidden = dict(mask_ratio=0.5) if num_sources == 1 else {}
     config, checkpoint = write_files(tmp_path, tiny_mixedae, num_sources=num_sources, **hidden)
     files = ['--images', *five_images[0][:4]]
-    tool.main([config, checkpoint, *files, '--out', str(tmp_path / 'out.png'), '--num', '4'])
+    tool.main([config, checkpoint, *files, '--out', str(tmp_path / 'out.png'), '--num-images', '4'])
     assert f'out.png: {said}. This flatters' in capsys.readouterr().out
     places = [(0, 0), (0, 1), (0, 2), (0, 3)] if num_sources == 4 else [(0, 0), (1, 0), (2, 0), (3, 0)]
     with Image.open(tmp_path / 'out.png') as canvas:

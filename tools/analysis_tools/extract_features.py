@@ -14,9 +14,9 @@ from mixmae_mm.utils import compat
 compat.apply()  # before torch and the libraries that it fixes
 
 from mixmae_mm.apis import FeatureExtractor
-from mixmae_mm.apis.drawing_options import counted
 from mixmae_mm.apis.feature_extractor import KINDS
 from mixmae_mm.apis.model import input_size
+from mixmae_mm.utils.arguments import ImageSize, counted, expanded
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import Settings, load_config
 from mixmae_mm.utils.names import expand
@@ -28,10 +28,10 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', type=expand, help='config with the encoder as model.backbone')
     parser.add_argument('checkpoint', nargs='?', type=expand, help='its weights; without, the encoder stays untrained')
     parser.add_argument('--images', nargs='+', type=expand, required=True, help='folders or files')
-    parser.add_argument('--out', type=lambda text: Path(expand(text)), default=Path('features.npz'),
-                        help='.npz or .parquet (%(default)s)')  # fmt: skip
+    text = '.npz or .parquet (%(default)s)'
+    parser.add_argument('--out', type=expanded, default=Path('features.npz'), help=text)
     parser.add_argument('--kind', choices=KINDS, default='pooled', help='of the last feature map (%(default)s)')
-    parser.add_argument('--image-size', type=counted, help="pixels a side (the encoder's img_size)")
+    parser.add_argument('--image-size', action=ImageSize, help="pixels (the encoder's img_size)")
     parser.add_argument('--batch-size', type=counted, default=32, help='images at a time (%(default)s)')
     parser.add_argument('--device', help='where to compute (a GPU where there is one)')
     parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')

@@ -26,6 +26,7 @@ from mixmae_mm.apis import FeatureExtractor
 from mixmae_mm.apis.model import input_size
 from mixmae_mm.datasets import ImageFolder
 from mixmae_mm.evaluation import class_folders, knn_accuracy, label_by_folder, probe_accuracy
+from mixmae_mm.utils.arguments import ImageSize, counted
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import Settings, load_config
 from mixmae_mm.utils.names import expand, printable
@@ -60,15 +61,15 @@ def judge(args: argparse.Namespace) -> dict:
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=f'Nearest neighbors (mixmae_mm {mixmae_mm.__version__})')
-    parser.add_argument('config', help='config with the encoder as model.backbone')
+    parser.add_argument('config', type=expand, help='config with the encoder as model.backbone')
     parser.add_argument('checkpoint', nargs='?', type=expand, help='its weights; without, the encoder stays untrained')
     parser.add_argument('--train', type=expand, required=True, help='folder of class folders: the neighbors')
     parser.add_argument('--val', type=expand, required=True, help='folder of class folders: what is classified')
     parser.add_argument('--k', type=int, default=20, help='neighbors (%(default)s)')
     parser.add_argument('--temperature', type=float, default=0.07, help='of the votes (%(default)s)')
     parser.add_argument('--linear-probe', action='store_true', help='train a linear classifier on the features, too')
-    parser.add_argument('--image-size', type=int, help="pixels a side (the encoder's img_size)")
-    parser.add_argument('--batch-size', type=int, default=64, help='images at a time (%(default)s)')
+    parser.add_argument('--image-size', action=ImageSize, help="pixels (the encoder's img_size)")
+    parser.add_argument('--batch-size', type=counted, default=64, help='images at a time (%(default)s)')
     parser.add_argument('--workers', type=int, default=4, help='threads that read images (%(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='of the untrained encoder (%(default)s)')
     parser.add_argument('--json', action='store_true', help='print the result as one JSON line')

@@ -1,6 +1,6 @@
 """Measure the mean and the standard deviation of each channel, to normalize images that are not photos by.
 
-    python tools/analysis_tools/mean_std.py FOLDER [--images 5000] [--workers 4] [--json]
+    python tools/analysis_tools/mean_std.py FOLDER [--num-images 5000] [--workers 4] [--json]
     python tools/analysis_tools/mean_std.py FOLDER --bands [0 1 2] [--channels-first]  TIFF, .npy: all bands or these
     python tools/analysis_tools/mean_std.py FOLDER --config CONFIG  as this config's training reads them
 
@@ -33,6 +33,7 @@ from mixmae_mm.datasets.image_reader import Reading, reading_of
 from mixmae_mm.datasets.transforms.multispectral import BAND_EXTENSIONS
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import load_config
+from mixmae_mm.utils.names import expand
 
 
 class Moments(NamedTuple):
@@ -113,7 +114,7 @@ def measure(args: argparse.Namespace) -> dict:
         ValueError: nothing can be read, or images differ in their number of channels.
     """
     images = open_images(args)
-    measured = Measured(images, choose(len(images), args.images, args.seed))
+    measured = Measured(images, choose(len(images), args.num_images, args.seed))
     loader = DataLoader(measured, batch_size=16, num_workers=args.workers, collate_fn=list)
     total, corrupt = None, []
     for batch in track(loader, 'measuring', console=Console(stderr=True), transient=True, disable=args.json):
@@ -160,19 +161,19 @@ def tell(result: dict) -> None:
 def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description='Mean and standard deviation of each channel')
-    parser.add_argument('folder', help='folder of images at any depth, or a zip or tar file')
+    parser.add_argument('folder', type=expand, help='folder of images at any depth, or a zip or tar file')
     parser.add_argument('--bands', type=int, nargs='*', help='read TIFF and .npy with all bands, or these, from 0')
     parser.add_argument('--channels-first', action='store_true', help='.npy files hold (C, H, W)')
-    parser.add_argument('--config', help="read as this config's training does")
+    parser.add_argument('--config', type=expand, help="read as this config's training does")
     parser.add_argument('--extensions', nargs='+', help='of the names of images, such as .npy')
-    parser.add_argument('--images', type=int, help='read so many, drawn at random (all)')
+    parser.add_argument('--num-images', type=int, help='read so many, drawn at random (all)')
     parser.add_argument('--seed', type=int, default=0, help='of that draw (%(default)s)')
     parser.add_argument('--workers', type=int, default=0, help='processes that read images (%(default)s)')
     parser.add_argument('--json', action='store_true', help='print the result as one JSON line')
     parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
     args = parser.parse_args(arguments)
-    if args.images is not None and args.images < 1:
-        parser.error(f'--images takes 1 or more, got {args.images}')
+    if args.num_images is not None and args.num_images < 1:
+        parser.error(f'--num-images takes 1 or more, got {args.num_images}')
     if args.config and args.bands is not None:
         parser.error('--config and --bands exclude each other: the config says itself which bands are read')
     return args

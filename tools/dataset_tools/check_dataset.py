@@ -40,6 +40,7 @@ from mixmae_mm.engine.checks import check_config
 from mixmae_mm.engine.checks.report import Problem, Report
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import Settings, load_config
+from mixmae_mm.utils.names import expand
 
 
 def counts_table(kind: str, splits: dict[str, dict[str, int | str]]) -> Table:
@@ -91,11 +92,11 @@ def read_arguments(arguments: list[str] | None) -> tuple[argparse.Namespace, lis
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f'mixmae_mm {mixmae_mm.__version__}',
     )
-    parser.add_argument('folder', nargs='?', help='folder of a dataset')
-    parser.add_argument('--config', help='check what the loaders of this config read')
+    parser.add_argument('folder', nargs='?', type=expand, help='folder of a dataset')
+    parser.add_argument('--config', type=expand, help='check what the loaders of this config read')
     parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
-    parser.add_argument('--ann', help="a JSON file in COCO's format")
-    parser.add_argument('--images', help='the folder that its file names start from')
+    parser.add_argument('--ann', type=expand, help="a JSON file in COCO's format")
+    parser.add_argument('--images', type=expand, help='the folder that its file names start from')
     parser.add_argument('--kind', choices=KINDS, help='(found by itself)')
     parser.add_argument('--classes', type=int, default=0, help='number of classes in masks, whose labels start at 0')
     parser.add_argument('--quick', action='store_true', help='read the headers of images only')

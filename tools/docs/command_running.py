@@ -28,7 +28,7 @@ SHORTER = {
     'tools/train.py': TRAINING,
     'tools/test.py': ['--cfg-options', 'test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False'],
     'tools/dataset_tools/make_shapes.py': ['--train', '10', '--val', '10', '--workers', '1'],
-    'tools/visualization/reconstructions.py': ['--num', '1'],
+    'tools/visualization/reconstructions.py': ['--num-images', '1'],
     'tools/analysis_tools/knn.py': ['--k', '3'],
 }
 """Tools that are run, with what is added to make them quick."""

@@ -24,7 +24,9 @@ from torch import Tensor
 from writing import add_options, check_out, save
 
 from mixmae_mm.checkpoint.key_mapping import DECODER, ENCODER, OFFICIAL_DECODER, to_mmpretrain, to_official
+from mixmae_mm.utils.arguments import expanded
 from mixmae_mm.utils.errors import readable_errors
+from mixmae_mm.utils.names import expand
 
 LAYOUTS = dict(ours='ours', official='the official layout', mmpretrain="mmpretrain's")
 OURS_ALONE = {
@@ -82,8 +84,8 @@ def write(model: Model, to: str, contents: Contents, out: Path) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Read, translate, write."""
     parser = argparse.ArgumentParser(description=f'Translate weights (mixmae_mm {mixmae_mm.__version__})')
-    parser.add_argument('checkpoint', help='checkpoint of a pre-training model, a classifier or an encoder')
-    parser.add_argument('out', type=Path, help='file to write: .pth or .safetensors')
+    parser.add_argument('checkpoint', type=expand, help='of a pre-training model, a classifier or an encoder')
+    parser.add_argument('out', type=expanded, help='file to write: .pth or .safetensors')
     parser.add_argument('--to', choices=LAYOUTS, required=True, help='whose names and order to write')
     parser.add_argument('--prefix', help="what stands before the encoder's names, where there are several encoders")
     add_options(parser)

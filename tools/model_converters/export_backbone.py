@@ -21,7 +21,9 @@ from torch import Tensor
 from writing import add_options, check_out, megabytes, save
 
 from mixmae_mm.checkpoint.key_mapping import ENCODER
+from mixmae_mm.utils.arguments import expanded
 from mixmae_mm.utils.errors import readable_errors
+from mixmae_mm.utils.names import expand
 
 
 def take_encoder(file: Mapping[str, Tensor], prefix: str | None = None, bare: bool = False) -> Model:
@@ -44,8 +46,8 @@ def take_encoder(file: Mapping[str, Tensor], prefix: str | None = None, bare: bo
 def main(arguments: list[str] | None = None) -> None:
     """Read, take out, write."""
     parser = argparse.ArgumentParser(description=f'Export an encoder (mixmae_mm {mixmae_mm.__version__})')
-    parser.add_argument('checkpoint', help='checkpoint of a model with an encoder of ours')
-    parser.add_argument('out', type=Path, help='file to write: .pth or .safetensors')
+    parser.add_argument('checkpoint', type=expand, help='checkpoint of a model with an encoder of ours')
+    parser.add_argument('out', type=expanded, help='file to write: .pth or .safetensors')
     parser.add_argument('--prefix', help="what stands before the encoder's names, where there are several encoders")
     parser.add_argument('--bare', action='store_true', help=f"write names without '{ENCODER}' before them")
     add_options(parser)

@@ -1,6 +1,6 @@
 """Write an encoder, or a whole classifier, for programs without this package, or as one file that describes itself.
 
-    python tools/model_converters/export_model.py CHECKPOINT OUT [--config CONFIG_OR_NAME] [--size H W]
+    python tools/model_converters/export_model.py CHECKPOINT OUT [--config CONFIG_OR_NAME] [--image-size H W]
 
 OUT ends in .onnx, .pt2 (torch.export) or .safetensors; without an extension it is a folder as the Hugging Face Hub
 wants it. CHECKPOINT is of any layout that `mixmae_mm.checkpoint.key_mapping` knows; CONFIG_OR_NAME, a config or one of
@@ -9,7 +9,6 @@ are for images of one size, in batches of any, and ONNX is run by onnxruntime an
 """
 
 import argparse
-from pathlib import Path
 
 import mixmae_mm
 from mixmae_mm.utils import compat
@@ -32,8 +31,10 @@ from mixmae_mm.apis.encoder_file import (
 from mixmae_mm.apis.model import build_classifier, build_encoder, get_model, input_size
 from mixmae_mm.apis.portable import PortableClassifier, PortableEncoder
 from mixmae_mm.datasets.image_reader import normalization
+from mixmae_mm.utils.arguments import ImageSize, expanded
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import Settings, load_config
+from mixmae_mm.utils.names import expand
 
 TOLERANCE = 1e-4
 """Largest difference between onnxruntime and PyTorch, over the largest value, that is taken for rounding."""
@@ -48,15 +49,15 @@ def load(args: argparse.Namespace) -> tuple[nn.Module, EncoderCard]:
     """
     if args.config is None:
         encoder, card = load_encoder(args.checkpoint), read_card(args.checkpoint)
-        size = args.size or card.image_size
+        size = args.image_size or card.image_size
         return encoder, describe_encoder(encoder, size, card.mean, card.std, args.checkpoint, card.method)
     if not args.config.endswith('.py'):
         encoder = get_model(args.config, args.checkpoint)
-        return encoder, describe_encoder(encoder, args.size, checkpoint=args.checkpoint)
+        return encoder, describe_encoder(encoder, args.image_size, checkpoint=args.checkpoint)
     config = load_config(args.config, args.cfg_options)
     model = (build_classifier if args.classifier else build_encoder)(config, args.checkpoint)
     encoder = model.backbone if args.classifier else model
-    size = args.size or input_size(config)
+    size = args.image_size or input_size(config)
     told = dict(checkpoint=args.checkpoint, method=method_of(config.model))
     return model, describe_encoder(encoder, size, **normalization(config), **told)
 
@@ -85,10 +86,10 @@ def write_graph(model: nn.Module, card: EncoderCard, args: argparse.Namespace) -
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=f'Export a model (mixmae_mm {mixmae_mm.__version__})')
-    parser.add_argument('checkpoint', help='checkpoint of a model with an encoder of ours')
-    parser.add_argument('out', type=Path, help='.onnx, .pt2 or .safetensors, or a folder')
+    parser.add_argument('checkpoint', type=expand, help='checkpoint of a model with an encoder of ours')
+    parser.add_argument('out', type=expanded, help='.onnx, .pt2 or .safetensors, or a folder')
     parser.add_argument('--config', help='config of the model, or a name that get_model knows')
-    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help="of the images, pixels (the model's)")
+    parser.add_argument('--image-size', action=ImageSize, help="of the images, pixels (the model's)")
     parser.add_argument('--classifier', action='store_true', help='the whole classifier of the config: its logits')
     inside = 'normalize in the graph, which takes photos in uint8, bands in float32'
     parser.add_argument('--with-normalization', action='store_true', help=inside)

@@ -10,7 +10,6 @@ stays behind; a classifier keeps its head.
 import argparse
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 import mixmae_mm
 from mixmae_mm.utils import compat
@@ -22,7 +21,9 @@ from torch import Tensor
 from writing import add_options, check_out, save
 
 from mixmae_mm.checkpoint.key_mapping import ENCODER
+from mixmae_mm.utils.arguments import expanded
 from mixmae_mm.utils.errors import check_checkpoint, readable_errors
+from mixmae_mm.utils.names import expand
 from mixmae_mm.utils.safe_io.weights_file import read_weights
 
 SEGMENTS, BIAS = 'segment_embed', 'patch_embed.proj.bias'
@@ -67,8 +68,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=f'Export to the layout of MAE and timm (mixmae_mm {mixmae_mm.__version__})'
     )
-    parser.add_argument('checkpoint', help='checkpoint of a pre-training or a classifier')
-    parser.add_argument('out', type=Path, help='file to write: .pth or .safetensors')
+    parser.add_argument('checkpoint', type=expand, help='checkpoint of a pre-training or a classifier')
+    parser.add_argument('out', type=expanded, help='file to write: .pth or .safetensors')
     parser.add_argument('--fold-segments', action='store_true', help='add the mean segment to the patch bias')
     add_options(parser)
     args = parser.parse_args(arguments)

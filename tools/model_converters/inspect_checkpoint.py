@@ -31,6 +31,7 @@ from mixmae_mm.checkpoint.key_mapping import DECODER, ENCODER, OFFICIAL_DECODER
 from mixmae_mm.checkpoint.loading import MIN_SHARE, load_backbone
 from mixmae_mm.checkpoint.report import WIDTH, LoadReport, joined
 from mixmae_mm.utils.errors import readable_errors
+from mixmae_mm.utils.names import expand
 
 TOLD = (*PROGRESS, 'time', 'experiment_name', 'mmengine_version', 'mixmae_mm_version')
 STATISTICS = ('running_mean', 'running_var')
@@ -190,8 +191,8 @@ def _rest(report: LoadReport) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Read and print."""
     parser = argparse.ArgumentParser(description=f'What a checkpoint is (mixmae_mm {mixmae_mm.__version__})')
-    parser.add_argument('file', help='.pth or .safetensors')
-    parser.add_argument('--config', help='config whose backbone is to load it')
+    parser.add_argument('file', type=expand, help='.pth or .safetensors')
+    parser.add_argument('--config', type=expand, help='config whose backbone is to load it')
     parser.add_argument('--prefix', help="what stands before the encoder's names, where there are several encoders")
     parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
     args = parser.parse_args(arguments)

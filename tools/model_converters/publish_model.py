@@ -24,7 +24,9 @@ from reading import PROGRESS, Contents, plain, read_contents
 from torch import Tensor
 from writing import add_options, check_free, copied, megabytes, scratch, write_pth
 
+from mixmae_mm.utils.arguments import expanded
 from mixmae_mm.utils.errors import readable_errors
+from mixmae_mm.utils.names import expand
 
 DIGITS = 8
 KEPT = re.compile(rf'{"|".join(PROGRESS)}|dataset_meta|cfg|\w*version')
@@ -123,8 +125,8 @@ def _bytes(x: Tensor) -> tuple:
 def main(arguments: list[str] | None = None) -> None:
     """Read, clean, write."""
     parser = argparse.ArgumentParser(description=f'Publish a checkpoint (mixmae_mm {mixmae_mm.__version__})')
-    parser.add_argument('checkpoint', help='any checkpoint')
-    parser.add_argument('out', type=Path, help='NAME.pth, from which NAME-<8 digits>.pth is made')
+    parser.add_argument('checkpoint', type=expand, help='any checkpoint')
+    parser.add_argument('out', type=expanded, help='NAME.pth, from which NAME-<8 digits>.pth is made')
     add_options(parser)
     args = parser.parse_args(arguments)
     with readable_errors(args.debug):

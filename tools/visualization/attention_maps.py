@@ -59,7 +59,7 @@ class Looking(NamedTuple):
 
 def look_at_images(args: argparse.Namespace, config: Config) -> Looking:
     """Encode images as they are."""
-    size = input_size(config, args.size)
+    size = input_size(config, args.image_size)
     extract = FeatureExtractor.from_config(config, args.checkpoint, image_size=size)
     _check_size(size, extract.encoder)
     pixels = extract.open_all(choose(args, config, extract.read.reading))
@@ -70,7 +70,7 @@ def look_at_images(args: argparse.Namespace, config: Config) -> Looking:
 def look_at_mixtures(args: argparse.Namespace, config: Config) -> Looking:
     """Encode mixtures, as the pre-training does."""
     model = build_pretrainer(config, args.checkpoint)
-    size = input_size(config, args.size)
+    size = input_size(config, args.image_size)
     reading = reading_of(config)
     images = reading.read_all(choose(args, config, reading, model.data_preprocessor.num_sources), size)
     mixtures = mix_once(model.data_preprocessor, images.float(), args.seed)
@@ -94,7 +94,7 @@ def _check_size(size: tuple[int, int], encoder: torch.nn.Module) -> None:
     """
     stride = getattr(encoder, 'stride', getattr(encoder, 'patch_size', 1))
     if any(side % stride for side in size):
-        raise ValueError(f'images of {size[0]} x {size[1]} pixels: take a --size that is a multiple of {stride}')
+        raise ValueError(f'images of {size[0]} x {size[1]} pixels: take an --image-size that is a multiple of {stride}')
 
 
 def rows_of(looking: Looking, queries: list[tuple[float, float] | None], received: bool) -> Iterator[list[Tile]]:
@@ -166,7 +166,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--block', type=int, nargs='+', help=blocks)
     parser.add_argument('--query', type=point, nargs='+', help='patches to ask, x,y as shares of width and height')
     parser.add_argument('--received', action='store_true', help='what patches receive, also where there is CLS')
-    parser.add_argument('--mix', action='store_true', help='look at mixtures, --num of them, as the pre-training does')
+    parser.add_argument('--mix', action='store_true', help='look at mixtures, --num-images of them, as in pre-training')
     args = parser.parse_args(arguments)
     if args.query and args.received:
         parser.error('--query and --received: give one of them')

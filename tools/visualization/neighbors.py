@@ -19,13 +19,14 @@ compat.apply()  # before torch and the libraries that it fixes
 import numpy as np
 from mmengine.config import Config
 
-from mixmae_mm.apis.drawing_options import counted, drawing_parser, read_config
+from mixmae_mm.apis.drawing_options import drawing_parser, read_config
 from mixmae_mm.apis.feature_extractor import FeatureExtractor
 from mixmae_mm.apis.patch_similarity import nearest, unit
 from mixmae_mm.apis.reconstruction_inferencer import find_images
 from mixmae_mm.apis.saved import check_same_encoder, read_saved
+from mixmae_mm.utils.arguments import counted
 from mixmae_mm.utils.errors import readable_errors
-from mixmae_mm.utils.names import printable
+from mixmae_mm.utils.names import expand, printable
 from mixmae_mm.visualization import Tile, draw_tiles
 from mixmae_mm.visualization.image_grid import BLUE
 from mixmae_mm.visualization.pages import Figure, page_of
@@ -71,7 +72,7 @@ def look_up(args: argparse.Namespace, config: Config) -> tuple[Neighbors, Featur
         ValueError: places without images, images that cannot be read, or features of another encoder.
     """
     extract = FeatureExtractor.from_config(config, args.checkpoint)
-    asked = find_images(args.of, args.num, 1, args.seed, extract.read.reading.extensions)
+    asked = find_images(args.of, args.num_images, 1, args.seed, extract.read.reading.extensions)
     of_asked = extract.encode(extract.open_all(asked))
     if args.features:
         names, known = read_saved(args.features)
@@ -113,11 +114,11 @@ def draw(found: Neighbors, extract: FeatureExtractor, title: str, caption: str) 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = drawing_parser(f'Draw nearest neighbors (mixmae_mm {mixmae_mm.__version__})', 'neighbors.png')
-    parser.add_argument('--of', nargs='+', required=True, help='images or folders whose neighbors are looked for')
+    parser.add_argument('--of', type=expand, nargs='+', required=True, help='images or folders to find neighbors of')
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument('--among', nargs='+', help='folders or images that neighbors are looked for among')
-    where.add_argument('--features', help='their features, saved before: .npz or .parquet')
-    parser.add_argument('--num', type=counted, default=6, help='images to take of more (%(default)s)')
+    where.add_argument('--among', type=expand, nargs='+', help='folders or images that neighbors are looked for among')
+    where.add_argument('--features', type=expand, help='their features, saved before: .npz or .parquet')
+    parser.add_argument('--num-images', type=counted, default=6, help='images to take of more (%(default)s)')
     parser.add_argument('--k', type=counted, default=8, help='neighbors of each (%(default)s)')
     parser.add_argument('--center', action='store_true', help='compare features less their mean over the neighbors')
     return parser.parse_args(arguments)

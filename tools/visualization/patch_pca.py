@@ -1,6 +1,6 @@
 """Draw features of patches as colors: their three principal components as red, green and blue, and each on its own.
 
-    python tools/visualization/patch_pca.py CONFIG CHECKPOINT --images FOLDER_OR_FILES [--stage 1] [--size 192]
+    python tools/visualization/patch_pca.py CONFIG CHECKPOINT --images FOLDER_OR_FILES [--stage 1] [--image-size 192]
     python tools/visualization/patch_pca.py CONFIG CHECKPOINT --foreground above    # the first component cuts it out
 
 The components are those of all images together: patches of like color are alike, whichever image they are of.
@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
     with readable_errors(args.debug):
         config = read_config(args)
-        extract = patch_extractor(config, args.checkpoint, args.stage, args.size)
+        extract = patch_extractor(config, args.checkpoint, args.stage, args.image_size)
         images = extract.open_all(choose(args, config, extract.read.reading))
         features = extract.encode(images, 'maps').transpose(0, 2, 3, 1)
         among = find_foreground(features, args.foreground, args.threshold) if args.foreground else None

@@ -18,7 +18,6 @@ import numpy as np
 from mixmae_mm.apis.drawing_options import (
     add_size,
     add_stage,
-    counted,
     drawing_parser,
     middle_of,
     patch_at,
@@ -27,7 +26,9 @@ from mixmae_mm.apis.drawing_options import (
 )
 from mixmae_mm.apis.patch_features import patch_extractor
 from mixmae_mm.apis.patch_similarity import Match, best_match, clear_matches, unit
+from mixmae_mm.utils.arguments import counted
 from mixmae_mm.utils.errors import readable_errors
+from mixmae_mm.utils.names import expand
 from mixmae_mm.visualization import Mark, Tile, draw_tiles, heat_map, join_marks
 from mixmae_mm.visualization.image_grid import color_of
 
@@ -63,7 +64,7 @@ def rows_of(images: np.ndarray, features: np.ndarray, matches: Sequence[Match]) 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = drawing_parser(f'Draw patch similarity (mixmae_mm {mixmae_mm.__version__})', 'similarity.png')
-    parser.add_argument('--images', nargs=2, required=True, metavar=('A', 'B'), help='the two images')
+    parser.add_argument('--images', type=expand, nargs=2, required=True, metavar=('A', 'B'), help='the two images')
     points = parser.add_mutually_exclusive_group()
     points.add_argument('--points', type=point, nargs='+', help='of A, x,y as shares of width and height')
     points.add_argument('--num-points', type=counted, default=4, help='how many to find (%(default)s)')
@@ -77,7 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Load, encode, draw, write."""
     args = parse_args(arguments)
     with readable_errors(args.debug):
-        extract = patch_extractor(read_config(args), args.checkpoint, args.stage, args.size)
+        extract = patch_extractor(read_config(args), args.checkpoint, args.stage, args.image_size)
         images = extract.open_all(args.images)
         maps = extract.encode(images, 'maps').transpose(0, 2, 3, 1)
         features = unit(maps, maps.mean((0, 1, 2)) if args.center else None)

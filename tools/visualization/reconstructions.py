@@ -17,11 +17,12 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from mixmae_mm.apis.drawing_options import add_images, choose, counted, drawing_parser, read_config
+from mixmae_mm.apis.drawing_options import add_images, choose, drawing_parser, read_config
 from mixmae_mm.apis.model import build_pretrainer, input_size
 from mixmae_mm.apis.reconstruction_inferencer import mix_otherwise, reconstruct
 from mixmae_mm.datasets.image_reader import reading_of
 from mixmae_mm.structures import Reconstructions
+from mixmae_mm.utils.arguments import counted
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.visualization import describe, draw_rows, flattery, masked_labels
 
@@ -44,13 +45,13 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = drawing_parser(f'Draw reconstructions (mixmae_mm {mixmae_mm.__version__})', 'reconstructions.png')
     add_images(parser)
-    parser.add_argument('--num', type=counted, help='mixtures to draw (6, or 2 with --ratios)')
+    parser.add_argument('--num-images', type=counted, help='mixtures to draw (6, or 2 with --ratios)')
     parser.add_argument('--num-sources', type=counted, help="images a mixture, in equal shares (the config's)")
     hidden = parser.add_mutually_exclusive_group()
     hidden.add_argument('--mask-ratio', type=float, help="share of a mixture's first image to hide (the config's)")
     hidden.add_argument('--ratios', type=float, nargs='+', help='several of them, a row of each mixture for each')
     args = parser.parse_args(arguments)
-    args.num = args.num or (2 if args.ratios else 6)
+    args.num_images = args.num_images or (2 if args.ratios else 6)
     return args
 
 

@@ -22,6 +22,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from mixmae_mm.utils.arguments import expanded
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.visualization.run_logs import (
     METRICS,
@@ -182,8 +183,8 @@ def spread(falling: list[float], gap: float) -> list[float]:
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('work_dirs', nargs='+', type=Path, help='work_dirs of runs')
-    parser.add_argument('--out', type=Path, default=Path('curves.png'), help='image to write (%(default)s)')
+    parser.add_argument('work_dirs', nargs='+', type=expanded, help='work_dirs of runs')
+    parser.add_argument('--out', type=expanded, default=Path('curves.png'), help='image to write (%(default)s)')
     parser.add_argument('--smoothing', type=float, default=0.02, help='share averaged either side (%(default)s)')
     text = f'patterns of metrics that get a panel; none for no panels ({" ".join(METRICS)})'
     parser.add_argument('--metrics', nargs='*', default=METRICS, help=text)

@@ -1,0 +1,36 @@
+"""Arguments that several tools take; nothing here imports torch."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mixmae_mm.utils.names import expand
+
+
+def expanded(text: str) -> Path:
+    """Read a path, with a leading `~` resolved."""
+    return Path(expand(text))
+
+
+def counted(text: str) -> int:
+    """Read a number of 1 or more."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f'{number}: give 1 or more')
+    return number
+
+
+class ImageSize(argparse.Action):
+    """Store `--image-size H [W]` as height and width; one number is both."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, nargs='+', type=counted, metavar=('H', 'W'), **settings)
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Sequence[int], *args: Any
+    ) -> None:
+        """Store them."""
+        if len(values) > 2:
+            parser.error(f'{args[0]} takes H, or H and W')
+        setattr(namespace, self.dest, (values[0], values[-1]))
