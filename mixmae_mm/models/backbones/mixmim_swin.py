@@ -44,9 +44,8 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
 
     Args:
         arch: One of `swin_arch.ARCHS`, or a dict with `embed_dims`, `depths` and `num_heads`, one entry a stage.
-        img_size: Pixels, a side or (H, W), for which the position embedding is made, rounded up to the last stride.
-        Other
-            sizes resize it.
+        img_size: Pixels, a side or (H, W), for which the position embedding is made, rounded up to the last stride;
+            other sizes resize it.
         patch_size: Pixels a side of a patch, the first stage's stride; each further stage doubles it.
         in_channels: Channels of the images.
         window_sizes: Tokens of a window in each stage, a side or (h, w). Windows larger than the stage's map at

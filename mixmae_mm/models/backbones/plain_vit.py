@@ -62,8 +62,6 @@ class PlainViT(KeepsSettings, FitsStored, BaseModule):
         global_blocks: The blocks, from 0, that still see all.
         pad_value: What fills images up to the size of their batch, after normalizing; it is masked from attention.
             Take a value that no pixel has in all channels. None where images fill their batch.
-        masked from
-            attention. Take a value that no pixel has in all channels. None where images fill their batch.
         frozen_stages: 0 freezes the embeddings, s also the first s blocks, all blocks also the final norm; -1 nothing.
         norm_eps: Added to the variance in every LayerNorm.
         with_cp: Recompute blocks in the backward pass to save memory.
