@@ -73,7 +73,7 @@ setup(
     description='Mixing-based masked image modeling (MixMAE, MixedAE) as an OpenMMLab plugin',
     python_requires='>=3.10',
     packages=find_packages(include=['mixmae_mm', 'mixmae_mm.*']),
-    package_data={'mixmae_mm': ['.mim/*.yml', '.mim/**/*.py', '.mim/**/*.sh', '.mim/**/*.yml']},
+    package_data={'mixmae_mm': ['py.typed', '.mim/*.yml', '.mim/**/*.py', '.mim/**/*.sh', '.mim/**/*.yml']},
     exclude_package_data={'mixmae_mm': ['.mim/tools/benchmarks/*', '.mim/tools/docs/*']},  # the developers' own
     entry_points={'console_scripts': ['mixmae = mixmae_mm.__main__:main']},
     install_requires=['numpy', 'pillow>=10.1', 'rich>=13.0', 'safetensors', 'tensorboard'],

@@ -50,7 +50,7 @@ LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 
 
 def test_only_these_stand_at_the_top():
-    here = {path.stem for path in PACKAGE.glob('[!._]*') if path.name != '__pycache__'}
+    here = {path.stem for path in PACKAGE.glob('[!._]*') if path.name not in ('__pycache__', 'py.typed')}
     assert here == {*LEVEL, 'doctor'}
 
 

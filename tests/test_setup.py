@@ -56,7 +56,7 @@ def test_wheel_brings_configs_tools_and_index_for_mim(clone):
     wheel = zipfile.ZipFile(next((clone / 'out').glob('*.whl')))
     names = wheel.namelist()
     assert {name for name in names if '/.mim/' in name} == IN_MIM
-    assert 'mixmae_mm/version.py' in names
+    assert {'mixmae_mm/version.py', 'mixmae_mm/py.typed'} <= set(names)
     scripts = next(name for name in names if name.endswith('/entry_points.txt'))
     assert 'mixmae = mixmae_mm.__main__:main' in wheel.read(scripts).decode()
 
