@@ -19,7 +19,7 @@ def clone(tmp_path):
     for name in ('setup.py', 'pyproject.toml', 'MANIFEST.in'):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / 'requirements', tmp_path / 'requirements')
-    for name in ('mixmae_mm/__init__.py', *SHOWN, *DEVELOPERS):
+    for name in ('mixmae_mm/__init__.py', 'mixmae_mm/py.typed', *SHOWN, *DEVELOPERS):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text('# a file\n')
     shutil.copy(ROOT / 'mixmae_mm' / 'version.py', tmp_path / 'mixmae_mm')
