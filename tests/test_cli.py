@@ -132,7 +132,7 @@ def test_options_are_settings_of_the_config(tmp_path, images):
     assert config.train_dataloader.batch_size == 32
     assert [step.scale for step in config.train_dataloader.dataset.pipeline if 'scale' in step] == [(192, 256)]
     assert (config.model.backbone.img_size, config.model.neck.grid_size) == ((192, 256), (6, 8))
-    assert written(tmp_path, images, '--image-size', '96').model.neck.grid_size == (3, 3)
+    assert written(tmp_path / 'other', images, '--image-size', '96').model.neck.grid_size == (3, 3)
 
 
 @pytest.mark.parametrize('size', ['micro', 'base'])
@@ -175,6 +175,18 @@ def test_pretraining_refuses_what_cannot_be_and_says_what_can(tmp_path, images, 
     with pytest.raises((SystemExit, ValueError)) as end:
         written(tmp_path, images, *options)
     assert told in f'{end.value}{capsys.readouterr().err}'
+
+
+def test_a_config_that_was_edited_is_not_written_over(tmp_path, images):
+    written(tmp_path, images, '--epochs', '3')
+    written(tmp_path, images, '--epochs', '3')
+    (file,) = tmp_path.rglob('configs/pretrain.py')
+    edited = file.read_text().replace('max_epochs=3', 'max_epochs=5')
+    assert edited != file.read_text()
+    file.write_text(edited)
+    with pytest.raises(ValueError, match=r'configs/pretrain.py is there already .* mixmae train, .* by --out'):
+        written(tmp_path, images, '--epochs', '3')
+    assert file.read_text() == edited
 
 
 def test_data_is_a_folder(tmp_path, images, capsys):

@@ -114,7 +114,7 @@ def write_config(args: argparse.Namespace) -> Path:
     """Write the config that does what the command line asks for.
 
     Raises:
-        ValueError: as of `settings_of`; the device is not there.
+        ValueError: as of `settings_of`; the device is not there, or another config is in the folder.
     """
     from mixmae_mm.utils import compat
 
@@ -130,8 +130,14 @@ def write_config(args: argparse.Namespace) -> Path:
     command = printable(shlex.join(['mixmae', 'pretrain', *sys.argv[1:]]))
     base = args.recipe.relative_to(CONFIGS).as_posix()
     path = Path(args.out, 'configs', 'pretrain.py')
+    content = f"_base_ = 'mixmae_mm::{base}'\n\n{settings}"
+    if path.exists() and path.read_text(encoding='utf-8').partition('\n')[2] != content:
+        raise ValueError(
+            f'{path} is there already and says otherwise: run it by mixmae train, after editing it where needed, or '
+            'name another folder by --out'
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"# {command}\n_base_ = 'mixmae_mm::{base}'\n\n{settings}", encoding='utf-8')
+    path.write_text(f'# {command}\n{content}', encoding='utf-8')
     return path
 
 

@@ -139,7 +139,7 @@ def test_a_sharded_run_resumes_from_an_unsharded_one(folder, copies):
     check_same(load(train(folder, 'fsdp', 'to_sharded', copies / MIDDLE) / LAST), load(copies / LAST))
 
 
-def test_a_unsharded_run_resumes_from_a_sharded_one(folder, copies, sharded):
+def test_an_unsharded_run_resumes_from_a_sharded_one(folder, copies, sharded):
     check_same(load(train(folder, None, 'to_whole', sharded / MIDDLE) / LAST), load(copies / LAST))
 
 
