@@ -1,27 +1,20 @@
-"""Settings of hooks, transforms, samplers, datasets and layer decay, drawn at random: each works or raises.
+"""Settings of transforms, samplers and datasets, drawn at random: each works or raises.
 
 Those of models: tests/test_models/test_settings.py. `EXAMPLES=2000 pytest tests/test_odd_settings.py` tries more.
 """
 
 import itertools
-import math
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-import training_toys  # noqa: F401  registers what toy_config names
-from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import Runner
+from mmengine.registry import init_default_scope
 from odd_settings import EXAMPLES, attempt, draw_odd, settings_of, told_by_us
 from PIL import Image
-from tiny_mixmae import tiny_model
-from training_toys import toy_config
 
-import mixmae_mm.engine.hooks  # noqa: F401  registers the hooks
 from mixmae_mm import datasets
-from mixmae_mm.registry import DATA_SAMPLERS, DATASETS, HOOKS, TRANSFORMS
+from mixmae_mm.registry import DATA_SAMPLERS, DATASETS, TRANSFORMS
 
 
 @pytest.fixture(autouse=True)
@@ -44,18 +37,6 @@ def check_kind(kind, work, needed=None, skipped=(), examples=EXAMPLES):
         assert error is None or told_by_us(error), f'{kind.__name__}({name}={value!r}): {error!r}'
 
     draw_odd([name for name in settings_of(kind) if name not in skipped], check, examples)
-
-
-@pytest.mark.parametrize('kind', ours(HOOKS), ids=lambda kind: kind.__name__)
-def test_hooks_train_or_raise(tmp_path, kind):
-    number = itertools.count()
-
-    def train(settings):
-        config = toy_config(tmp_path / str(next(number)), train_cfg=dict(by_epoch=True, max_epochs=1))
-        config.default_hooks.odd = dict(type=f'mixmae_mm.{kind.__name__}', **settings)
-        Runner.from_cfg(config).train()
-
-    check_kind(kind, train, examples=EXAMPLES // 3)
 
 
 @pytest.fixture
@@ -96,24 +77,6 @@ def test_datasets_read_or_raise(tmp_path, kind):
 
     read({})
     check_kind(kind, read, skipped=['pipeline', 'indices'])
-
-
-def test_layer_decay_scales_or_raises():
-    init_default_scope('mmpretrain')
-    model = MODELS.build(tiny_model())
-
-    def check(name, value):
-        paramwise = dict(layer_decay_rate=0.7) | {name: value}
-        constructor = dict(constructor='mixmae_mm.LayerDecayOptimWrapperConstructor', paramwise_cfg=paramwise)
-        settings = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05), **constructor)
-        wrapper, error = attempt(build_optim_wrapper, model, settings)
-        if error is not None:
-            assert told_by_us(error), f'{name}={value!r}: {error!r}'
-        else:
-            rates = [group['lr'] for group in wrapper.optimizer.param_groups]
-            assert all(0 < rate < math.inf for rate in rates), f'{name}={value!r}: {rates}'
-
-    draw_odd(['layer_decay_rate', 'head_decay', 'no_decay'], check)
 
 
 def place_of(kind, folder):

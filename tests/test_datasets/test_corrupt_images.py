@@ -250,6 +250,7 @@ def test_the_hook_lists_in_the_work_folder(runner, tmp_path):
     (tmp_path / 'corrupt.txt').write_text('/of/an/older/run\twhy\n')
     hook = CorruptImagesHook()
     hook.before_train(runner)
+    hook.before_train_epoch(runner)
     hook.after_train(runner)
     assert not (tmp_path / 'corrupt.txt').exists()
     assert runner.warnings == []
@@ -266,6 +267,7 @@ def test_the_hook_continues_the_list_of_a_resumed_run(runner, tmp_path):
     runner.iter = 7
     hook = CorruptImagesHook()
     hook.before_train(runner)
+    hook.before_train_epoch(runner)
     runner.inner[0][0]
     hook.after_train(runner)
     assert runner.warnings == [f'1 corrupt image skipped; all are listed in {tmp_path}/corrupt.txt']

@@ -2,7 +2,6 @@
 
 import copy
 import faulthandler
-import importlib.util
 import os
 import re
 import shutil
@@ -10,22 +9,20 @@ import shutil
 import pytest
 import torch
 from forked import spawn
-from micro_training import ROOT, finish, free_port, in_two, make_config, tool
+from micro_training import ROOT, finish, free_port, in_two, make_config
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import distributed
 
-from mixmae_mm.checkpoint.loading import load_backbone
 from mixmae_mm.engine.strategies import ShardingStrategy, fit_strategy, scale_rate, wrap_blocks
-from mixmae_mm.engine.strategies.fsdp import name_parameters
-from mixmae_mm.registry import MODELS
+from mixmae_mm.engine.strategies.fsdp import plain_name
 
 pytestmark = pytest.mark.slow
 
 BASE = re.compile(r"^_base_ = '(.*)'$", re.MULTILINE)
 WATCHED = """
-default_hooks['reconstruction'] = dict(type='mixmae_mm.ReconstructionHook', interval=1, budget=1)
-default_hooks['online'] = dict(type='mixmae_mm.OnlineEvaluationHook', interval=1, budget=1)
+default_hooks['reconstruction'] = dict(type='mixmae_mm.ReconstructionHook', interval=1)
+default_hooks['online'] = dict(type='mixmae_mm.OnlineEvaluationHook', interval=1)
 """
 # Adam makes much of what rounding leaves of gradients that are 0: a large eps keeps that small.
 SETTINGS = """
@@ -35,17 +32,17 @@ optim_wrapper = dict(
 MIDDLE, LAST = 'epoch_2.pth', 'epoch_3.pth'
 
 
-def write_config(folder, strategy=None, more=''):
-    """Write a config into `folder`, which holds the images, with a strategy's settings and more lines."""
+def write_config(folder, strategy=None):
+    """Write a config into `folder`, which holds the images, with a strategy's settings."""
     path = folder / f'{strategy or "copies"}.py'
-    text = (folder / 'micro.py').read_text() + SETTINGS + WATCHED + more
+    text = (folder / 'micro.py').read_text() + SETTINGS + WATCHED
     if strategy:
         text = BASE.sub(rf"_base_ = ['\1', '{ROOT}/configs/_base_/strategies/{strategy}.py']", text)
     path.write_text(text)
     return path
 
 
-def train(folder, strategy=None, name=None, resume=None, more='', **environment):
+def train(folder, strategy=None, name=None, resume=None):
     """Train in two processes; the work_dir. `resume` is a checkpoint, copied into it, to resume from."""
     work_dir = folder / (name or strategy or 'copies')
     work_dir.mkdir()
@@ -53,8 +50,8 @@ def train(folder, strategy=None, name=None, resume=None, more='', **environment)
     if resume:
         shutil.copy(resume, work_dir)
         options = ['--resume', work_dir / resume.name]
-    command = 'train.py', write_config(folder, strategy, more), '--work-dir', work_dir, *options
-    for process in in_two(*command, **environment):
+    command = 'train.py', write_config(folder, strategy), '--work-dir', work_dir, *options
+    for process in in_two(*command):
         finish(process)
     return work_dir
 
@@ -117,22 +114,11 @@ def test_the_first_process_monitors_unsharded_models_alone(copies, sharded):
     """That it did changed nothing: the run that could not be monitored ends alike."""
     (log,), (other,) = ([path.read_text() for path in sorted(run.glob('*/*.log'))] for run in (copies, sharded))
     for name in ('ReconstructionHook', 'OnlineEvaluationHook'):
-        assert log.count(f'{name}: 3 round(s) took') == 1
+        assert len(re.findall(f'{name}: .* after iteration', log)) == 3
         assert f'{name} failed' not in log
         assert other.count(f'{name}: stays out: the model is sharded among processes') == 1
     assert len(list(copies.glob('*/vis_data/vis_image/*.png'))) == 3
     assert not list(sharded.glob('*/vis_data/vis_image/*.png'))
-
-
-def test_all_skip_a_bad_step_and_the_process_at_fault_is_named(folder):
-    run = train(folder, 'fsdp', 'poisoned', more="custom_hooks = [dict(type='SpoilHook')]\n")
-    after = load(run / 'after.pt')
-    unchanged = [all(torch.equal(x, after[step][name]) for name, x in after[step - 1].items()) for step in range(1, 6)]
-    assert unchanged == [False, True, False, False, False]
-    (log,) = (path.read_text() for path in run.glob('*/*.log'))
-    assert 'iteration 2: loss nan, non-finite gradients of' in log
-    assert f'replay_nonfinite.py {run}/nonfinite/iter_2 --rank 1\n' in log
-    assert load(run / 'nonfinite/iter_2/weights.pth')['state_dict'].keys() == after[1].keys()
 
 
 def test_a_sharded_run_resumes_from_an_unsharded_one(folder, copies):
@@ -141,14 +127,6 @@ def test_a_sharded_run_resumes_from_an_unsharded_one(folder, copies):
 
 def test_an_unsharded_run_resumes_from_a_sharded_one(folder, copies, sharded):
     check_same(load(train(folder, None, 'to_whole', sharded / MIDDLE) / LAST), load(copies / LAST))
-
-
-def test_one_process_resumes_from_a_sharded_run(folder, sharded):
-    work_dir = folder / 'alone'
-    out, _ = finish(tool('train.py', write_config(folder), '--work-dir', work_dir, '--resume', sharded / MIDDLE))
-    steps = [state['step'] for state in in_order(load(work_dir / LAST)['optimizer'])]
-    assert 'resumed epoch: 2, iter: 4' in out
-    assert set(map(float, steps)) == {8.0}  # 4 of the sharded run and an epoch of 4 batches of 8
 
 
 CLASSIFIER = dict(
@@ -200,7 +178,7 @@ def share_out(rank, folder, port):
             continue
         model = strategy.model
         assert any('_fsdp_wrapped_module.attn' in name for name, _ in model.named_parameters())
-        names = {id(parameter): name for name, parameter in name_parameters(model).items()}
+        names = {id(parameter): plain_name(name) for name, parameter in model.named_parameters()}
         groups = strategy.optim_wrapper.optimizer.param_groups
         noted[name] = {names[id(parameter)]: group['lr'] for group in groups for parameter in group['params']}
     torch.save(noted, f'{folder}/noted.pth')
@@ -235,25 +213,3 @@ def test_optimizers_that_look_at_whole_tensors_are_refused(noted, name):
 def test_what_would_not_write_whole_checkpoints_is_refused(tmp_path, settings):
     with pytest.raises(ValueError, match=r'writes whole checkpoints of parameters by name'):
         ShardingStrategy(work_dir=str(tmp_path), env_kwargs=dict(launcher='none'), **settings)
-
-
-def test_an_encoder_loads_from_a_sharded_run(folder, sharded):
-    backbone = MODELS.build(Config.fromfile(folder / 'micro.py').model.backbone)
-    load_backbone(backbone, str(sharded / LAST))
-    stored = load(sharded / LAST)['state_dict']
-    for name, value in backbone.state_dict().items():
-        assert torch.equal(value, stored[f'backbone.{name}'])
-
-
-@pytest.mark.skipif(not importlib.util.find_spec('deepspeed'), reason='needs `pip install deepspeed`')
-@pytest.mark.parametrize('stage', [2, 3])
-def test_deepspeed_ends_alike(folder, copies, stage, tmp_path):
-    from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
-
-    work_dir = train(folder, f'deepspeed_zero{stage}', DS_ACCELERATOR='cpu')
-    weights = get_fp32_state_dict_from_zero_checkpoint(str(work_dir), tag=LAST)
-    trained = dict(MODELS.build(Config.fromfile(folder / 'micro.py').model).named_parameters())
-    assert weights.keys() >= {name for name, parameter in trained.items() if parameter.requires_grad}
-    expected = load(copies / LAST)['state_dict']
-    for name, value in weights.items():
-        torch.testing.assert_close(value, expected[name], atol=1e-5, rtol=1e-5)

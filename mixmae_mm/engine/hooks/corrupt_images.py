@@ -15,57 +15,36 @@ from mixmae_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class CorruptImagesHook(Hook):
-    """List the images that cannot be read in `<work_dir>/corrupt.txt`: path, tab, reason.
+    """List the images that cannot be read in `<work_dir>/corrupt.txt`: path, tab, reason, once each.
 
-    Those of training, validation and tests.
-
-    Each is listed once, whichever process and loader worker read it. A run that starts anew begins the list anew; a
-    resumed one continues it.
+    A run that starts anew begins the list anew; a resumed one continues it.
 
     Args:
         name: The file's name in the work_dir.
-
-    Raises:
-        ValueError: an invalid file name.
     """
 
     def __init__(self, name: str = 'corrupt.txt') -> None:
-        if not isinstance(name, str) or not name or os.path.basename(name) != name:
-            raise ValueError(f'name must be that of a file in the work_dir, got {name!r}')
         self.name = name
 
     def before_train(self, runner: Runner) -> None:
-        """Pass the path of the list to the training datasets."""
-        file = self._file(runner)
+        """Begin the list anew, unless the run is resumed."""
+        file = os.path.join(runner.work_dir, self.name)
         if runner.iter == 0 and is_main_process() and os.path.exists(file):
             os.remove(file)
         barrier()  # no process adds before
-        self._pass_list(runner, runner.train_dataloader.dataset)
 
-    def before_val(self, runner: Runner) -> None:
-        """Pass the path of the list to the validation datasets."""
-        self._pass_list(runner, runner.val_dataloader.dataset)
-
-    def before_test(self, runner: Runner) -> None:
-        """Pass the path of the list to the test datasets."""
-        self._pass_list(runner, runner.test_dataloader.dataset)
+    def _before_epoch(self, runner: Runner, mode: str = 'train') -> None:
+        """Pass the path of the list to the datasets of training, validation or testing."""
+        for corrupt in corrupt_counts(getattr(runner, f'{mode}_dataloader').dataset):
+            corrupt.list_in(os.path.join(runner.work_dir, self.name))
 
     def after_train(self, runner: Runner) -> None:
         """Log how many there were."""
-        file = self._file(runner)
+        file = os.path.join(runner.work_dir, self.name)
         if is_main_process() and os.path.exists(file):
             with open(file, 'rb') as lines:
                 count = sum(b'\t' in line for line in lines)
             runner.logger.warning(f'{count:,} corrupt image{"s" * (count > 1)} skipped; all are listed in {file}')
-
-    def _pass_list(self, runner: Runner, dataset: Dataset) -> None:
-        """Pass the path of the list to a dataset, and those in it."""
-        for corrupt in corrupt_counts(dataset):
-            corrupt.list_in(self._file(runner))
-
-    def _file(self, runner: Runner) -> str:
-        """Return the path of the list."""
-        return os.path.join(runner.work_dir, self.name)
 
 
 def corrupt_counts(dataset: Dataset) -> Iterator[CorruptImageCount]:
