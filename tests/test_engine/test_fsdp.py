@@ -1,21 +1,15 @@
 """Sharded runs end like those that are not, and resume from each other."""
 
-import copy
-import faulthandler
-import os
 import re
 import shutil
 
 import pytest
 import torch
-from forked import spawn
-from micro_training import ROOT, finish, free_port, in_two, make_config
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from torch import distributed
+from micro_training import ROOT, finish, in_two, make_config
+from mmengine.optim import OptimWrapper
+from mmpretrain.engine.optimizers import LARS
 
-from mixmae_mm.engine.strategies import ShardingStrategy, fit_strategy, scale_rate, wrap_blocks
-from mixmae_mm.engine.strategies.fsdp import plain_name
+from mixmae_mm.engine.strategies import ShardingStrategy
 
 pytestmark = pytest.mark.slow
 
@@ -129,87 +123,19 @@ def test_an_unsharded_run_resumes_from_a_sharded_one(folder, copies, sharded):
     check_same(load(train(folder, None, 'to_whole', sharded / MIDDLE) / LAST), load(copies / LAST))
 
 
-CLASSIFIER = dict(
-    type='ImageClassifier',
-    backbone=dict(
-        type='mixmae_mm.MixingViT', arch=dict(embed_dims=24, depth=2, num_heads=2), img_size=32, patch_size=8
-    ),
-    head=dict(type='LinearClsHead', num_classes=3, in_channels=24),
-)
-OPTIMIZERS = {
-    'custom_keys': dict(
-        optimizer=dict(type='SGD', lr=1.0),
-        paramwise_cfg=dict(custom_keys={'backbone.blocks.0.attn.proj': dict(lr_mult=0.1), 'head': dict(lr_mult=3.0)}),
-    ),
-    'LARS': dict(optimizer=dict(type='LARS', lr=1.0)),
-    'Adagrad': dict(optimizer=dict(type='Adagrad', lr=1.0)),
-}
-SCALED = dict(
-    launcher='pytorch',
-    strategy=dict(type='mixmae_mm.ShardingStrategy'),
-    train_dataloader=dict(batch_size=8),
-    optim_wrapper=dict(optimizer=dict(type='SGD', lr=1.0), accumulative_counts=2),
-    auto_scale_lr=dict(base_batch_size=256, enable=True),
-)
+def strategy_in(folder, **settings):
+    return ShardingStrategy(work_dir=str(folder), env_kwargs=dict(launcher='none'), **settings)
 
 
-def share_out(rank, folder, port):
-    """Build optimizers by the strategy in a process of its own; note their settings, or the error."""
-    faulthandler.dump_traceback_later(100, exit=True)
-    os.environ.update(LOCAL_RANK='0', WORLD_SIZE='4')
-    distributed.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=0, world_size=1)
-    init_default_scope('mmpretrain')
-    config = Config(SCALED)
-    scale_rate(config)
-    fit_strategy(config)
-    noted = {}
-    for name, wrapper in (OPTIMIZERS | dict(scaled=config.optim_wrapper)).items():
-        strategy = ShardingStrategy(
-            work_dir=folder,
-            model_wrapper=dict(auto_wrap_policy=wrap_blocks),
-            env_kwargs=dict(launcher='none'),
-            auto_scale_lr=config.auto_scale_lr,
-        )
-        dispatch = dict(max_iters=4, train_micro_batch_size_per_gpu=8)
-        try:
-            strategy.prepare(copy.deepcopy(CLASSIFIER), optim_wrapper=copy.deepcopy(wrapper), dispatch_kwargs=dispatch)
-        except ValueError as error:
-            noted[name] = str(error)
-            continue
-        model = strategy.model
-        assert any('_fsdp_wrapped_module.attn' in name for name, _ in model.named_parameters())
-        names = {id(parameter): plain_name(name) for name, parameter in model.named_parameters()}
-        groups = strategy.optim_wrapper.optimizer.param_groups
-        noted[name] = {names[id(parameter)]: group['lr'] for group in groups for parameter in group['params']}
-    torch.save(noted, f'{folder}/noted.pth')
-    os._exit(0)  # seldom, gloo waits for ever for its threads when it is taken down
-
-
-@pytest.fixture(scope='module')
-def noted(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('noted')
-    spawn(share_out, (str(folder), free_port()), processes=1)
-    return load(folder / 'noted.pth')
-
-
-def test_settings_go_by_the_names_without_wrappers(noted):
-    rates = noted['custom_keys']
-    slow = [name for name, rate in rates.items() if rate == pytest.approx(0.1)]
-    assert slow == ['backbone.blocks.0.attn.proj.weight', 'backbone.blocks.0.attn.proj.bias']
-    assert rates['head.fc.weight'] == pytest.approx(3.0)
-    assert rates['backbone.blocks.1.attn.proj.weight'] == 1.0
-
-
-def test_the_rate_is_scaled_once_by_processes_images_and_accumulated_iterations(noted):
-    assert set(noted['scaled'].values()) == {4 * 8 * 2 / 256}
-
-
-@pytest.mark.parametrize('name', ['LARS', 'Adagrad'])
-def test_optimizers_that_look_at_whole_tensors_are_refused(noted, name):
-    assert noted[name].startswith(f'{name} looks at whole tensors, of which each process has a part under FSDP')
+@pytest.mark.parametrize('kind', [LARS, torch.optim.Adagrad])
+def test_optimizers_that_look_at_whole_tensors_are_refused(tmp_path, kind):
+    strategy, model = strategy_in(tmp_path), torch.nn.Linear(1, 1)
+    strategy._built = OptimWrapper(kind(model.parameters(), lr=1.0))
+    with pytest.raises(ValueError, match=f'{kind.__name__} looks at whole tensors, of which each process has a part'):
+        strategy.build_optim_wrapper({}, model)
 
 
 @pytest.mark.parametrize('settings', [dict(state_dict_cfg='local'), dict(model_wrapper=dict(use_orig_params=False))])
 def test_what_would_not_write_whole_checkpoints_is_refused(tmp_path, settings):
     with pytest.raises(ValueError, match=r'writes whole checkpoints of parameters by name'):
-        ShardingStrategy(work_dir=str(tmp_path), env_kwargs=dict(launcher='none'), **settings)
+        strategy_in(tmp_path, **settings)

@@ -78,7 +78,8 @@ class MonitorHook(Hook):
                 line = self.monitor(runner, self.model, step)
             runner.logger.info(f'{type(self).__name__}: {line} after iteration {step}')
         except Exception:  # whatever it is, it is not the training's
-            runner.logger.warning(f'{type(self).__name__} failed (training continues)', exc_info=True)
+            text = f'{type(self).__name__} failed after iteration {step} (training continues)'
+            runner.logger.warning(text, exc_info=True)
 
 
 @HOOKS.register_module()

@@ -22,7 +22,7 @@ from mixmae_mm.registry import HOOKS
 from mixmae_mm.utils.atomic_write import atomic_write
 from mixmae_mm.utils.seed import fold, seeded
 
-NOTHING = 'all modules give finite numbers when run once more'
+NOTHING = 'nothing non-finite when it was run once more'
 STATISTICS = 'running_mean', 'running_var', 'num_batches_tracked'
 
 
@@ -108,10 +108,7 @@ class NanGuardHook(Hook):
             self.step(**kwargs)
         else:
             losses = [f'loss {loss.item():g}' for loss in self.losses if not loss.isfinite()]
-            gradients = [(plain_name(name), p.grad) for name, p in self.model.named_parameters()]
-            bad = [name for name, gradient in gradients if gradient is not None and not is_finite(gradient)]
-            among = [f'{len(bad)} non-finite gradients, from {bad[-1]} back to {bad[0]}'] if bad else []
-            self.fault = ', '.join(losses + among)
+            self.fault = ', '.join(losses + bad_gradients(self.model))
         self.losses.clear()
         self.sound = None
 
@@ -127,17 +124,10 @@ class NanGuardHook(Hook):
             return
         fault, self.fault = self.fault, None
         self.events += 1
-        if isinstance(runner.model, FullyShardedDataParallel):
-            finding = 'which module it was shows when it is run again, as the model is sharded among processes'
-        else:
-            finding = find_nonfinite(
-                self.model, self.iteration['batch'], self.iteration['seed'], self.wrapper.optim_context
-            )
-        for statistic, value in zip(self.statistics, self.kept, strict=True):
-            statistic.copy_(value)
+        finding = self._find(runner)
         folder = Path(runner.work_dir, 'nonfinite', f'iter_{runner.iter}')
         self._store(runner, folder, dict(self.iteration, fault=fault, finding=finding))
-        # of all processes the first in which a module was found, then one with a bad loss
+        # of all processes the first in which something was found, then one with a bad loss
         everywhere = all_gather_object((finding != NOTHING, fault.startswith('loss'), -runner.rank, fault, finding))
         _, _, rank, fault, finding = max(everywhere)
         message = (
@@ -152,8 +142,18 @@ class NanGuardHook(Hook):
             )
         runner.logger.warning(message)
 
+    def _find(self, runner: Runner) -> str:
+        """Run the iteration once more, unless a process cannot by itself, and restore running statistics."""
+        finding = 'which module it was shows when it is run again, as the model is sharded among processes'
+        if not isinstance(runner.model, FullyShardedDataParallel):
+            batch, seed = self.iteration['batch'], self.iteration['seed']
+            finding = find_nonfinite(self.model, batch, seed, self.wrapper.optim_context)
+        for statistic, value in zip(self.statistics, self.kept, strict=True):
+            statistic.copy_(value)
+        return finding
+
     def _store(self, runner: Runner, folder: Path, event: dict) -> None:
-        """Write what led to a fault, from each process that found something, and the weights and config of all."""
+        """Write what led to a fault from each process that found something, and the weights and config of all."""
         weights = runner.model.state_dict()  # of all processes together, where each has a part
         folder.mkdir(parents=True, exist_ok=True)
         if is_main_process() or event['finding'] != NOTHING:
@@ -172,10 +172,17 @@ def is_finite(nest: object) -> bool:
     return all(bool(leaf.isfinite().all()) for leaf in tree_leaves(nest) if isinstance(leaf, Tensor))
 
 
+def bad_gradients(model: nn.Module) -> list[str]:
+    """Describe the gradients that are not finite, if any, from where the backward pass first meets one."""
+    gradients = [(plain_name(name), p.grad) for name, p in model.named_parameters()]
+    bad = [name for name, gradient in gradients if gradient is not None and not is_finite(gradient)]
+    return [f'{len(bad)} non-finite gradients, from {bad[-1]} back to {bad[0]}'] if bad else []
+
+
 def find_nonfinite(
     model: BaseModel, batch: Any, seed: int, precision: Callable[[nn.Module], AbstractContextManager]
 ) -> str:
-    """Run a batch of the loader once more, and name the first module of the model with a non-finite output.
+    """Run a batch of the loader once more; name the first module with a non-finite output, else bad gradients.
 
     Random states stay as they are, running statistics do not. `precision` gives the context of the forward pass, as an
     optimizer wrapper's `optim_context` does.
@@ -183,12 +190,16 @@ def find_nonfinite(
     found: list[str] = []
     handles = [module.register_forward_hook(partial(_look, found, name)) for name, module in model.named_modules()]
     try:
-        with seeded(seed), torch.no_grad(), torch.compiler.set_stance('force_eager'), precision(model):
-            model._run_forward(model.data_preprocessor(batch, True), mode='loss')
+        with seeded(seed), torch.compiler.set_stance('force_eager'):  # hooks break graphs
+            with precision(model):
+                losses = model._run_forward(model.data_preprocessor(batch, True), mode='loss')
+            model.parse_losses(losses)[0].backward()
     except Exception as error:  # models may raise nearly anything once there is a NaN
         found.append(f'running it once more ended with {type(error).__name__}: {error}')
     for handle in handles:
         handle.remove()
+    found += bad_gradients(model)
+    model.zero_grad(set_to_none=True)
     return found[0] if found else NOTHING
 
 

@@ -30,8 +30,8 @@ def fit_strategy(config: Config) -> None:
         return
     if kind == 'DeepSpeedStrategy':
         raise ValueError(
-            'DeepSpeedStrategy is not supported: gradient accumulation, precision and the check of checkpoints would '
-            'not apply. Shard the model with FSDP: ../_base_/strategies/fsdp.py in _base_'
+            'DeepSpeedStrategy is not supported: precision, accumulation and clipping of the optim_wrapper would have '
+            'no effect. Shard the model with FSDP: ../_base_/strategies/fsdp.py in _base_'
         )
     if config.launcher == 'none':
         raise ValueError(
@@ -55,16 +55,13 @@ def scale_rate(config: Config) -> None:
         ValueError: the config does not say for which batch its learning rate is, or has none.
     """
     base = (config.get('auto_scale_lr') or {}).get('base_batch_size')
-    if not isinstance(base, int) or base < 1:
+    optimizer = (config.get('optim_wrapper') or {}).get('optimizer') or {}
+    rate = optimizer.get('lr')
+    if not isinstance(base, int) or base < 1 or not isinstance(rate, int | float):
         raise ValueError(
             '--auto-scale-lr needs the batch size (GPUs x batch per GPU x accumulated iterations) that the learning '
-            f'rate of this config is for: add auto_scale_lr=dict(base_batch_size=...) to the config, which has {base}'
-        )
-    optimizer = (config.get('optim_wrapper') or {}).get('optimizer') or {}
-    if not isinstance(optimizer.get('lr'), int | float):
-        raise ValueError(
-            f'--auto-scale-lr needs a learning rate to scale, got optim_wrapper.optimizer.lr={optimizer.get("lr")}: '
-            'set it in the config, or leave --auto-scale-lr out'
+            'rate of this config is for, and that rate: set auto_scale_lr=dict(base_batch_size=...) and '
+            f'optim_wrapper.optimizer.lr in the config, which has {base} and {rate}'
         )
     loader = config.train_dataloader
     processes = 1 if config.launcher == 'none' else int(os.environ['WORLD_SIZE'])

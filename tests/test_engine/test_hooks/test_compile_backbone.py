@@ -58,21 +58,6 @@ def test_compiled_without_a_break_it_does_the_same(method):
     assert list(model.state_dict()) == names
 
 
-def test_a_broken_graph_is_refused():
-    class Breaking(nn.Module):
-        def forward(self, x):
-            torch._dynamo.graph_break()
-            return x
-
-        encode = forward
-
-    backbone = Breaking()
-    CompileBackboneHook(backend='eager').before_train(SimpleNamespace(model=SimpleNamespace(backbone=backbone)))
-    for call in (backbone, backbone.encode):
-        with pytest.raises(torch._dynamo.exc.Unsupported):
-            call(torch.ones(1))
-
-
 def test_after_training_a_copy_has_weights_of_its_own():
     model = build(tiny_mixedae)
     runner, images = SimpleNamespace(model=model), torch.randn(1, 3, 32, 32)

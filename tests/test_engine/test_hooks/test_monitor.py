@@ -134,7 +134,7 @@ def test_a_backend_that_fails_ends_nothing(tmp_path, shown, monkeypatch):
     monitored = train(tmp_path / 'monitored', DRAWING, MEASURING, length=2)
     assert trained_alike(plain, monitored) == ALIKE
     text = log_of(tmp_path / 'monitored')
-    assert text.count('ReconstructionHook failed (training continues)') == 2
+    assert text.count('ReconstructionHook failed after iteration') == 2
     assert text.count('OSError: no room for reconstructions') == 2
     assert [step for name, _, step in shown if name == 'online/rankme'] == [2, 4]
 
