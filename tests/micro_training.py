@@ -28,7 +28,7 @@ model = dict(
     neck=dict(in_channels=64, grid_size=2, cell_size=32, embed_dims=8, depth=1, num_heads=2),
     head=dict(cell_size=32))
 train_dataloader = dict(
-    batch_size=8, num_workers=2, persistent_workers={persistent}, dataset=dict(data_root='{images}'))
+    batch_size=8, num_workers=2, persistent_workers=True, dataset=dict(data_root='{images}'))
 default_hooks = dict(
     logger=dict(interval=1), checkpoint=dict(by_epoch={by_epoch}, interval={interval}),
     reconstruction=dict(interval=0), online=dict(interval=0))
@@ -87,12 +87,11 @@ def make_images(folder):
         Image.fromarray(noise).resize((80, 72), Image.Resampling.BICUBIC).save(folder / f'{number:02}.jpg')
 
 
-def make_config(folder, by_epoch=True, persistent=True, interval=None):
+def make_config(folder, by_epoch=True):
     """Write images and a config for them into a folder; the config's path."""
     make_images(folder / 'images')
     path = folder / 'micro.py'
-    interval = interval or (1 if by_epoch else 5)
-    values = dict(base=BASE, images=folder / 'images', by_epoch=by_epoch, interval=interval, persistent=persistent)
+    values = dict(base=BASE, images=folder / 'images', by_epoch=by_epoch, interval=1 if by_epoch else 5)
     path.write_text(CONFIG.format(**values) + (EPOCHS if by_epoch else ITERATIONS))
     return path
 

@@ -115,10 +115,10 @@ def test_a_config_that_was_written_out_is_scaled_from_its_own_batch(tmp_path):
 @pytest.mark.parametrize(
     ('base', 'wrapper', 'said'),
     [
-        (None, None, r'set auto_scale_lr=dict\(base_batch_size=...\) .* has None and 0.012'),
-        (-64, None, 'has -64 and'),
-        (BASE, dict(optimizer=dict(type='AdamW')), 'optim_wrapper.optimizer.lr in the config, which has 64 and None'),
-        (BASE, dict(one=dict(), two=dict()), 'has 64 and None'),
+        (None, None, r'add auto_scale_lr=dict\(base_batch_size=...\) .* has None, and .* is 0.012'),
+        (-64, None, 'has -64, and'),
+        (BASE, dict(optimizer=dict(type='AdamW')), 'has 64, and optim_wrapper.optimizer.lr, which is None'),
+        (BASE, dict(one=dict(), two=dict()), 'has 64, and .* is None'),
     ],
 )
 def test_a_config_without_its_batch_or_rate_is_refused(tmp_path, base, wrapper, said):

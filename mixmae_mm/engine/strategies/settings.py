@@ -60,8 +60,8 @@ def scale_rate(config: Config) -> None:
     if not isinstance(base, int) or base < 1 or not isinstance(rate, int | float):
         raise ValueError(
             '--auto-scale-lr needs the batch size (GPUs x batch per GPU x accumulated iterations) that the learning '
-            'rate of this config is for, and that rate: set auto_scale_lr=dict(base_batch_size=...) and '
-            f'optim_wrapper.optimizer.lr in the config, which has {base} and {rate}'
+            'rate of this config is for, and that rate: add auto_scale_lr=dict(base_batch_size=...) to the config, '
+            f'which has {base}, and optim_wrapper.optimizer.lr, which is {rate}'
         )
     loader = config.train_dataloader
     processes = 1 if config.launcher == 'none' else int(os.environ['WORLD_SIZE'])
