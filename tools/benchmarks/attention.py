@@ -10,15 +10,15 @@ training and forward alone for inference, where runs are not taken.
 """
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 
 from mixmae_mm.utils import compat
 
 compat.apply()  # before torch and the libraries that it fixes
 
 import torch
+from measuring import medians, options
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -39,15 +39,11 @@ Shape = tuple[int, int, int]
 Way = Callable[[], tuple[Tensor, ...]]
 
 
-def milliseconds(way: Way) -> float:
-    """Time one call, forward and, where gradients are wanted, backward; a GPU is waited for."""
-    start = time.perf_counter()
+def both_passes(way: Way) -> None:
+    """Go forward and, where gradients are wanted, backward."""
     outputs = way()
     if outputs[0].requires_grad:
         torch.autograd.backward(outputs, [torch.ones_like(output) for output in outputs])
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return (time.perf_counter() - start) * 1e3
 
 
 def with_map(kernel: Callable, qkv: Tensor, table: Tensor, windows: Windows) -> Way:
@@ -95,19 +91,9 @@ def list_ways(shape: Shape, dtype: torch.dtype, training: bool, args: argparse.N
     return ways
 
 
-def compare(ways: dict[str, Way], repeats: int) -> dict[str, float]:
-    """Return the median milliseconds of each way."""
-    times = [{name: milliseconds(way) for name, way in ways.items()} for _ in range(repeats + 1)][1:]
-    return {name: statistics.median(row[name] for row in times) for name in ways}
-
-
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--batch', type=int, default=8)
-    parser.add_argument('--repeats', type=int, default=7)
+    parser = options(__doc__, batch=8, repeats=7)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.device == 'cpu':
@@ -118,7 +104,8 @@ def main() -> None:
     for stage, shape in STAGES.items():
         for dtype in (torch.float32, torch.bfloat16):
             for training in (True, False):
-                times = compare(list_ways(shape, dtype, training, args), args.repeats)
+                ways = list_ways(shape, dtype, training, args)
+                times = medians({name: partial(both_passes, way) for name, way in ways.items()}, args.repeats)
                 written, fused, runs = (times.get(name) for name in names)
                 cells = [f'{written:.1f}', f'{fused:.1f}', f'{runs:.1f}' if runs else '']
                 cells += [f'{written / fused:.2f}', f'{runs / written:.2f}' if runs else '']
