@@ -283,11 +283,14 @@ def test_the_child_ends_with_us(tmp_path):
 
 
 def test_cache_folder(monkeypatch):
-    for name, folder in [('HOME', '/c/.cache/mixmae_mm'), ('XDG_CACHE_HOME', '/b/mixmae_mm'), ('MIXMAE_MM_CACHE', '/a')]:
-        if name == 'HOME':
-            monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
-            monkeypatch.delenv('MIXMAE_MM_CACHE', raising=False)
-        monkeypatch.setenv(name, folder.removesuffix('/.cache/mixmae_mm').removesuffix('/mixmae_mm'))
+    for name in ('MIXMAE_MM_CACHE', 'XDG_CACHE_HOME'):
+        monkeypatch.delenv(name, raising=False)
+    for name, value, folder in (
+        ('HOME', '/c', '/c/.cache/mixmae_mm'),
+        ('XDG_CACHE_HOME', '/b', '/b/mixmae_mm'),
+        ('MIXMAE_MM_CACHE', '/a', '/a'),
+    ):
+        monkeypatch.setenv(name, value)
         assert str(environment.cache_folder()) == folder
 
 

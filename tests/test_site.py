@@ -41,30 +41,20 @@ def site(tmp_path_factory):
     return {page.relative_to(out).as_posix(): Links(page) for page in out.rglob('*.html')}, out
 
 
-def ends(out, page, target):
-    """Return the file that a link of a page leads to, and its anchor."""
-    parts = urlsplit(target)
-    path = (out / page).parent / unquote(parts.path) if parts.path else out / page
-    return path.resolve(), parts.fragment
-
-
-def test_every_link_has_an_end(site):
+def test_every_link_has_an_end_and_nothing_is_loaded_from_elsewhere(site):
     pages, out = site
     lost = []
     for page, found in pages.items():
+        assert not [url for url in found.loads if urlsplit(url).netloc]
         for target in [*found.links, *found.loads]:
-            if page == '404.html' or urlsplit(target).scheme:
+            parts = urlsplit(target)
+            if page == '404.html' or parts.scheme:
                 continue
-            path, anchor = ends(out, page, target)
+            path = ((out / page).parent / unquote(parts.path) if parts.path else out / page).resolve()
             other = pages.get(path.relative_to(out).as_posix()) if path.suffix == '.html' else None
-            if not path.exists() or (anchor and other and anchor not in other.anchors):
+            if not path.exists() or (parts.fragment and other and parts.fragment not in other.anchors):
                 lost.append((page, target))
     assert not lost
-
-
-def test_nothing_is_loaded_from_elsewhere(site):
-    pages, _ = site
-    assert not [(page, url) for page, found in pages.items() for url in found.loads if urlsplit(url).netloc]
 
 
 def test_every_public_module_has_its_page_with_its_functions(site):
@@ -73,7 +63,6 @@ def test_every_public_module_has_its_page_with_its_functions(site):
     modules |= {path.parent.name for path in (ROOT / 'mixmae_mm').glob('*/__init__.py')}
     assert {Path(page).stem for page in pages if page.startswith('api/')} == modules
     assert 'mixmae_mm.mixing.unmix' in pages['api/mixing.html'].anchors
-    assert 'mixmae_mm.models.necks.mix_decoder.MixDecoder.forward' in pages['api/models.html'].anchors
     assert 'mixmae_mm.mixing._choose' not in pages['api/mixing.html'].anchors
 
 
@@ -81,5 +70,4 @@ def test_readme_is_the_start_page_and_its_links_stay_in_the_site(site):
     pages, out = site
     assert 'Pre-train on your own folder' in (out / 'index.html').read_text()
     assert {'results.html', 'weights.html', 'files/LICENSE'} <= {*pages['index.html'].links}
-    assert 'files/mixmae_mm/mixing.py' in pages['how-it-works.html'].links
     assert (out / 'files/LICENSE').read_text() == (ROOT / 'LICENSE').read_text()

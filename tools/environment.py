@@ -225,8 +225,8 @@ class Environment:
         compiler = os.environ.get('CXX', 'c++').split()[0]
         if shutil.which(compiler) is None:
             raise StepError(
-                f'no C++ compiler ({compiler}) found, which the ops of mmcv need for detection, segmentation and the tests.'
-                ' Install one (e.g.: apt-get install build-essential python3-dev), or do without: `make demo` needs none'
+                f'no C++ compiler ({compiler}) found, which mmcv needs for detection, segmentation and the tests. '
+                'Install one (e.g.: apt-get install build-essential python3-dev); `make demo` needs none'
             )
         self.pip('ninja, for the compilation', '-c', 'requirements/dense.txt', 'ninja')
         memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')

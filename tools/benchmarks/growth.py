@@ -3,10 +3,10 @@
     python tools/benchmarks/growth.py [--methods mixmae mixedae] [--factors batch resolution sources size window]
         [--small] [--repeats 3] [--threads 2] [--json FILE] [--plot FILE.png]
 
-A forward and backward pass in float32, one factor varied at a time around the base model at 224 px. The settings of a factor take
-turns in one process; times are medians. Memory is the most that a process of its own held beyond the weights, gradients
-included. Multiply-adds are those that the forward pass does. An exponent is the slope of a cost against the factor
-where both are logarithms: 2 against a side is 1 against the pixels.
+A forward and backward pass in float32, one factor varied at a time around the base model at 224 px. The settings of a
+factor take turns in one process; times are medians. Memory is the most that a process of its own held beyond the
+weights, gradients included. Multiply-adds are those that the forward pass does. An exponent is the slope of a cost
+against the factor where both are logarithms: 2 against a side is 1 against the pixels.
 """
 
 import argparse

@@ -7,6 +7,8 @@ there is none, on the CPU. The first step makes the optimizer's state; the last 
 glibc may hold more than is in use.
 """
 
+from functools import partial
+
 from mixmae_mm.utils import compat
 
 compat.apply()  # before torch and the libraries that it fixes
@@ -66,7 +68,8 @@ def main() -> None:
     for _ in range(args.steps - 1):
         one_step(model, optimizer, images, not args.float32)
     passed: dict[str, float] = {}
-    before, most = held_during(lambda: passed.update(one_step(model, optimizer, images, not args.float32)), images.device)
+    last = partial(one_step, model, optimizer, images, not args.float32)
+    before, most = held_during(lambda: passed.update(last()), images.device)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     states = [value for state in optimizer.optimizer.state.values() for value in state.values()]
     memory = {
@@ -77,8 +80,8 @@ def main() -> None:
         'most held in the step': most,
     }
     table = Table('', '', title=f'{sum(p.numel() for p in trained) / 1e6:.0f} M trained parameters')
-    for name, text in [(name, f'{size / 1e9:.2f} GB') for name, size in memory.items()]:
-        table.add_row(name, text)
+    for name, size in memory.items():
+        table.add_row(name, f'{size / 1e9:.2f} GB')
     for name, time in passed.items():
         table.add_row(name, f'{time:.2f} s')
     Console(width=100).print(table)
