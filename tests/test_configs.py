@@ -279,37 +279,23 @@ def test_pretraining_has_the_official_optimizer(path):
     assert wrapper.optimizer.lr == pytest.approx(1.5e-4 * images / 256)
 
 
-def official_vit_groups(model, depth, decay):
-    """MAE's rules for fine-tuning, parameter by parameter: {name: (scale of the rate, weight decay)}."""
-    groups = {}
-    for name, parameter in model.named_parameters():
-        if name in ('backbone.cls_token', 'backbone.pos_embed') or name.startswith('backbone.patch_embed'):
-            layer = 0
-        elif name.startswith('backbone.blocks.'):
-            layer = int(name.split('.')[2]) + 1
-        else:
-            layer = depth + 1
-        spared = parameter.ndim == 1 or name.endswith(('cls_token', 'pos_embed'))
-        groups[name] = (decay ** (depth + 1 - layer), 0.0 if spared else 0.05)
-    return groups
-
-
 @pytest.mark.parametrize(
-    ('path', 'depth', 'base', 'decay', 'drop_path'),
-    [
-        ('vit-base-p16_8xb128-amp-coslr-100e_in1k.py', 12, 2e-3, 0.65, 0.1),
-        ('vit-large-p16_8xb128-amp-coslr-50e_in1k.py', 24, 4e-3, 0.75, 0.2),
-    ],
+    ('name', 'depth', 'decay', 'drop_path'),
+    [('base-p16_8xb128-amp-coslr-100e', 12, 0.65, 0.1), ('large-p16_8xb128-amp-coslr-50e', 24, 0.75, 0.2)],
 )
-def test_finetuning_of_a_vit_has_the_official_groups(path, depth, base, decay, drop_path):
-    config = read(f'classification/{path}')
+def test_finetuning_of_a_vit_has_the_official_groups(name, depth, decay, drop_path):
+    """MAE's: patches, position embeddings and the CLS token below all blocks, the head and the last norm above them."""
+    config = read(f'classification/vit-{name}_in1k.py')
     model = build_model(config)
     assert model.backbone.blocks[-1].drop_path.rate == pytest.approx(drop_path)
     groups = build_optimizer(model, config).optimizer.param_groups
     assert len(groups) == 2 * (depth + 2)
-    found = {id(weight): (group['lr'], group['weight_decay']) for group in groups for weight in group['params']}
-    for name, (scale, weight_decay) in official_vit_groups(model, depth, decay).items():
-        assert found[id(model.get_parameter(name))] == (pytest.approx(base * scale), weight_decay), name
+    scales = {id(weight): group['lr_scale'] for group in groups for weight in group['params']}
+    layers = {f'blocks.{number}.': number + 1 for number in range(depth)}
+    layers |= {name: 0 for name in ('cls_token', 'pos_embed', 'patch_embed')}
+    for name, weight in model.named_parameters():
+        layer = next((layer for part, layer in layers.items() if f'backbone.{part}' in name), depth + 1)
+        assert scales[id(weight)] == pytest.approx(decay ** (depth + 1 - layer)), name
 
 
 @pytest.fixture(scope='module')

@@ -1,11 +1,10 @@
 """Write the tables and citations of configs/*/README.md from the metafiles beside them.
 
-    python tools/docs/config_readmes.py [--check]
+    python tools/docs/config_readmes.py
 
-What stands above the mark is written by hand and kept. `--check` writes nothing and fails where a file is out of date.
+The handwritten part above the mark is kept. A test compares the files with what this writes.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +58,6 @@ def status(model: dict[str, Any]) -> str:
     return f'measured: {numbers} ({source.replace("docs/results.md", "[results](../../docs/results.md)")})'
 
 
-def main() -> None:
-    """Write the files, or check them."""
-    parser = argparse.ArgumentParser(description='Write the tables and citations of configs/*/README.md.')
-    parser.add_argument('--check', action='store_true', help='write nothing; fail where a file is out of date')
-    check = parser.parse_args().check
-    stale = {path: text for path, text in readmes().items() if path.read_text() != text}
-    if check and stale:
-        raise SystemExit(f'out of date: {", ".join(map(str, stale))}; run tools/docs/config_readmes.py')
-    for path, text in stale.items():
-        path.write_text(text)
-
-
 if __name__ == '__main__':
-    main()
+    for path, text in readmes().items():
+        path.write_text(text)
