@@ -81,11 +81,6 @@ def test_second_call_does_nothing_nor_light_after_full(clone, calls, capsys):
     assert capsys.readouterr().out.splitlines()[1] == f'[environment] light: ready ({clone / ".venv"})'
 
 
-def test_light_compiles_nothing(clone, calls):
-    made(clone).set_up('light')
-    assert len(calls) == 4  # the venv, torch, openmmlab, the project
-
-
 def test_upstream_has_an_environment_of_its_own_and_compiles_nothing(clone, calls):
     made(clone).set_up('full')
     calls.clear()
@@ -208,13 +203,6 @@ def test_spoilt_wheel_is_compiled_anew(clone, calls, kept, spoil, capsys):
     assert environment.has_ops(wheel)
 
 
-def test_build_without_ops_is_never_kept(clone, calls, kept, monkeypatch):
-    monkeypatch.setitem(globals(), 'make_wheel', lambda path, make=make_wheel: make(path, 'mmcv/__init__.py'))
-    with pytest.raises(environment.StepError, match='made no wheel with compiled ops'):
-        made(clone).set_up('full')
-    assert list(kept.glob('*.whl')) == []
-
-
 def test_kept_wheel_whose_ops_do_not_load_is_compiled_anew(clone, calls, kept, monkeypatch):
     make_wheel(kept / 'onedl_mmcv-2.3.6-cp311-cp311-linux_x86_64.whl')
     answers = iter([False, True])
@@ -244,16 +232,6 @@ def test_gcc_and_clang_compile_with_precompiled_headers(tmp_path, monkeypatch, v
     assert environment.fast_compiler(tmp_path) == {}
 
 
-def test_a_lock_waits_for_another_process(tmp_path, capsys):
-    code = f'import fcntl, time; f = open({str(tmp_path / "lock")!r}, "w"); fcntl.flock(f, 2); print(flush=True); ' \
-           'time.sleep(0.3); print("ends", flush=True)'
-    other = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, text=True)
-    other.stdout.readline()
-    with environment.locked(tmp_path / 'lock', 'compiling the same wheel'):
-        assert other.stdout.readline() == 'ends\n'
-    assert 'waiting: another process is at compiling the same wheel' in capsys.readouterr().out
-
-
 # running commands
 
 
@@ -280,18 +258,6 @@ def test_the_child_ends_with_us(tmp_path):
     assert parent.wait(10) == 143
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / 'pid').read_text()), 0)
-
-
-def test_cache_folder(monkeypatch):
-    for name in ('MIXMAE_MM_CACHE', 'XDG_CACHE_HOME'):
-        monkeypatch.delenv(name, raising=False)
-    for name, value, folder in (
-        ('HOME', '/c', '/c/.cache/mixmae_mm'),
-        ('XDG_CACHE_HOME', '/b', '/b/mixmae_mm'),
-        ('MIXMAE_MM_CACHE', '/a', '/a'),
-    ):
-        monkeypatch.setenv(name, value)
-        assert str(environment.cache_folder()) == folder
 
 
 def test_unsupported_python(monkeypatch, capsys):

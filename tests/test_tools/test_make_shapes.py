@@ -1,5 +1,4 @@
 import hashlib
-import json
 from pathlib import Path
 
 import cv2
@@ -50,21 +49,6 @@ def test_outlines_have_area_one_and_their_centroid_at_the_origin(name):
     assert np.allclose([x.mean(), y.mean()], 500, atol=1)
 
 
-def test_polygon_of_a_block_runs_along_its_pixels_edges():
-    region = np.zeros((9, 9), bool)
-    region[2:5, 3:8] = True
-    (polygon,) = make_shapes.outline_polygons(region)
-    assert {tuple(point) for point in polygon} == {(3, 2), (8, 2), (8, 5), (3, 5)}
-
-
-def test_frame_becomes_pieces_without_its_hole():
-    region = np.ones((6, 6), bool)
-    region[2:4, 2:4] = False
-    pieces = make_shapes.outline_polygons(region)
-    assert sum(cv2.contourArea(piece) for piece in pieces) == pytest.approx(36 - 4, abs=0.5)
-    assert all(cv2.pointPolygonTest(piece, (2.5, 3.5), False) < 0 for piece in pieces)
-
-
 @pytest.mark.parametrize('seed', range(5))
 def test_polygons_of_any_region_hold_exactly_its_pixels(seed):
     noise = np.random.default_rng(seed).random((24, 24)).astype(np.float32)
@@ -93,12 +77,6 @@ def test_main_object_is_clearly_the_largest_and_names_the_scene():
         areas = sorted(((one['area'], CLASSES[one['category_id'] - 1]) for one in scene.objects), reverse=True)
         assert scene.main == areas[0][1] == CLASSES[index % 10]
         assert len(areas) == 1 or areas[0][0] > 1.4 * areas[1][0]
-
-
-def test_scenes_have_one_to_five_objects_and_some_are_partly_hidden():
-    found = scenes(80)
-    assert {len(scene.objects) for scene in found} == {1, 2, 3, 4, 5}
-    assert any(len(one['segmentation']) > 1 for scene in found for one in scene.objects if one['category_id'] != 7)
 
 
 @pytest.mark.parametrize('size', [64, 160])
@@ -153,21 +131,6 @@ def test_same_seed_gives_the_same_bytes_whatever_the_number_of_workers(shapes, t
     assert digest(tmp_path / '1') == digest(tmp_path / '3') == digest(shapes)
 
 
-def test_folders_are_balanced_and_complete(shapes):
-    counts = {split: [len(list((shapes / split / name).iterdir())) for name in CLASSES] for split in ('train', 'val')}
-    assert counts == {'train': [3] * 10, 'val': [1] * 10}
-    assert json.loads((shapes / 'complete.json').read_text()) == vars(SMALL)
-
-
-def test_annotations_name_the_files_that_are_there(shapes):
-    found = json.loads((shapes / 'annotations/instances_train.json').read_text())
-    assert [one['name'] for one in found['categories']] == list(CLASSES)
-    names = {str(path.relative_to(shapes / 'train')) for path in (shapes / 'train').rglob('*.jpg')}
-    assert {image['file_name'] for image in found['images']} == names
-    assert {one['image_id'] for one in found['annotations']} == {image['id'] for image in found['images']}
-    assert len({one['id'] for one in found['annotations']}) == len(found['annotations'])
-
-
 def test_complete_set_is_left_alone(shapes, capsys):
     before = {path: path.stat().st_mtime_ns for path in shapes.rglob('*')}
     make_shapes.main([str(shapes), '--train', '30', '--val', '10', '--seed', '3'])
@@ -216,37 +179,21 @@ def test_mmpretrain_reads_the_class_folders(shapes):
 
 
 @pytest.mark.dense
-def test_mmdet_reads_the_instances(shapes):
+def test_mmdet_reads_the_instances_and_masks_agree(shapes):
     datasets = pytest.importorskip('mmdet.datasets', reason='mmdet comes with requirements/dense.txt')
-    steps = [{'type': 'mmdet.LoadImageFromFile'}, {'type': 'mmdet.LoadAnnotations', 'with_mask': True}]
     coco = datasets.CocoDataset(
         data_root=str(shapes),
         ann_file='annotations/instances_val.json',
         data_prefix={'img': 'val/'},
         metainfo={'classes': CLASSES},
-        pipeline=steps,
+        pipeline=[{'type': 'mmdet.LoadImageFromFile'}, {'type': 'mmdet.LoadAnnotations', 'with_mask': True}],
     )
     assert len(coco) == 10
     for sample in coco:
-        name = Path(sample['img_path']).parent.name
+        path = Path(sample['img_path'])
         masks, labels = sample['gt_masks'].to_ndarray().astype(bool), sample['gt_bboxes_labels']
-        with Image.open(shapes / 'masks/val' / name / Path(sample['img_path']).with_suffix('.png').name) as image:
+        with Image.open(shapes / 'masks/val' / path.parent.name / f'{path.stem}.png') as image:
             index_mask = np.asarray(image)
-        assert CLASSES[labels[masks.sum((1, 2)).argmax()]] == name
+        assert index_mask.max() <= 10
+        assert CLASSES[labels[masks.sum((1, 2)).argmax()]] == path.parent.name
         assert all((index_mask[mask] == label + 1).mean() > 0.85 for mask, label in zip(masks, labels, strict=True))
-
-
-@pytest.mark.dense
-def test_mmseg_reads_the_index_masks(shapes):
-    datasets = pytest.importorskip('mmseg.datasets', reason='mmseg comes with requirements/dense.txt')
-    segments = datasets.BaseSegDataset(
-        data_root=str(shapes),
-        data_prefix={'img_path': 'train', 'seg_map_path': 'masks/train'},
-        metainfo={'classes': ('background', *CLASSES)},
-        pipeline=[{'type': 'mmseg.LoadImageFromFile'}, {'type': 'mmseg.LoadAnnotations'}],
-    )
-    assert len(segments) == 30
-    for sample in segments:
-        with Image.open(sample['seg_map_path']) as mask:
-            assert np.array_equal(sample['gt_seg_map'], np.asarray(mask))
-        assert Path(sample['seg_map_path']).stem == Path(sample['img_path']).stem

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from commands import ROOT, python_of
 from mmengine.config import Config
-from mmengine.registry import MODELS, TRANSFORMS, init_default_scope
+from mmengine.dataset import Compose
+from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 
 from mixmae_mm.apis import export, get_model, save_encoder
@@ -65,7 +66,11 @@ def run_page(page: Path) -> Iterator[str]:
         for line, source in blocks:
             try:
                 if is_config(source):
-                    build_parts(page_config(source))
+                    config = page_config(source)
+                    init_default_scope(config.default_scope)
+                    with torch.device('meta'):
+                        MODELS.build(config.model)
+                    Compose(config.train_dataloader.dataset.get('pipeline', []))
                 else:
                     exec(compile(source, page.name, 'exec'), names)
             except Exception as error:
@@ -91,15 +96,6 @@ def page_config(source: str) -> Config:
     return config
 
 
-def build_parts(config: Config) -> None:
-    """Build the model, without memory, and the transforms of a config."""
-    init_default_scope(config.default_scope)
-    with torch.device('meta'):
-        MODELS.build(config.model)
-    for transform in config.train_dataloader.dataset.get('pipeline', []):
-        TRANSFORMS.build(transform)
-
-
 def write_files(folder: Path, text: str) -> dict:
     """Write the files that blocks name; return the variables that they take as given."""
     (folder / 'folder').mkdir()
@@ -111,27 +107,19 @@ def write_files(folder: Path, text: str) -> dict:
             Config.fromfile(ROOT / 'configs' / config).dump(folder / f'{name}.py')
             save_untrained(folder / f'{name}.py', folder / f'{"CHECKPOINT" if name == "CONFIG" else name}.pth')
     if 'pretrained.pth' in text or 'encoder.' in text:
-        save_encoders(folder)
-    return dict(array=array, pillow_image=Image.fromarray(array))
-
-
-def save_encoders(folder: Path) -> None:
-    """Write the encoder in every format."""
-    encoder = get_model('mixmim-swin-base')
-    torch.save(encoder.state_dict(), folder / 'pretrained.pth')
-    save_encoder(encoder, folder / 'encoder.safetensors')
-    portable = PortableEncoder(encoder)
-    program = export.trace(portable, (224, 224))
-    export.write_program(program, folder / 'encoder.pt2', {})
-    if importlib.util.find_spec('onnxruntime'):
+        encoder = get_model('mixmim-swin-base')
+        torch.save(encoder.state_dict(), folder / 'pretrained.pth')
+        save_encoder(encoder, folder / 'encoder.safetensors')
+    if 'encoder.onnx' in text:
+        portable = PortableEncoder(encoder)
+        program = export.trace(portable, (224, 224))
         export.write_onnx(program, folder / 'encoder.onnx', portable.outputs, {})
+        export.write_program(program, folder / 'encoder.pt2', {})
+    return dict(array=array, pillow_image=Image.fromarray(array))
 
 
 def save_untrained(config: Path, path: Path) -> None:
     """Write a config's model, untrained, as a checkpoint."""
     settings = Config.fromfile(config)
     init_default_scope(settings.default_scope)
-    model = dict(settings.model)
-    if 'head' in model and 'data_preprocessor' not in model:
-        model['data_preprocessor'] = settings.get('data_preprocessor')
-    torch.save(dict(state_dict=MODELS.build(model).state_dict(), meta={}), path)
+    torch.save(dict(state_dict=MODELS.build(settings.model).state_dict(), meta={}), path)
