@@ -1,8 +1,5 @@
 """The benchmark's yardsticks; nothing is timed against a limit here."""
 
-import json
-import os
-import subprocess
 import sys
 
 import pytest
@@ -15,8 +12,8 @@ from tool_loading import TOOLS, load_tool
 sys.path.append(str(TOOLS / 'benchmarks'))
 
 from contenders import SUITES, Contender
-from growth import BASES, fit, list_settings
-from measuring import ALLOCATOR, in_turns, matrix_peak, operations, ratio, step
+from growth import fit
+from measuring import in_turns, matrix_peak, operations, ratio, step
 
 
 def test_contenders_take_turns_and_the_first_round_is_dropped():
@@ -43,29 +40,6 @@ def test_operations_of_a_step(suite, name, giga_multiply_adds):
     assert counted / 6e9 == pytest.approx(giga_multiply_adds, rel=0.01)
 
 
-KEEPING = """
-import json, torch
-from types import SimpleNamespace
-from measuring import peak_memory
-
-def loss(model, images):
-    return sum((images.flatten(1) * model.weight * factor).square().sum() for factor in (1, 2, 3))
-
-contender = SimpleNamespace(build=torch.nn.PReLU, loss=loss, few=4)
-print(json.dumps(peak_memory(contender, torch.zeros(64, 3, 224, 224), half=False)))
-"""
-
-
-def test_memory_of_a_step_is_what_it_keeps():
-    """Three products, each as large as the images, are kept, and the backward pass needs more."""
-    environment = {**os.environ, **ALLOCATOR, 'PYTHONPATH': str(TOOLS / 'benchmarks')}
-    command = [sys.executable, '-c', KEEPING]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=True)
-    memory, kept = json.loads(done.stdout), 64 * 3 * 224 * 224 * 4
-    assert 3 * kept <= memory['step'] < 12 * kept
-    assert memory['process'] > memory['step']
-
-
 def test_a_step_leaves_no_gradients_behind():
     model = torch.nn.Linear(4, 1)
     assert step(Contender(lambda: model, lambda m, x: m(x).sum()), model, torch.ones(2, 4), half=True) > 0
@@ -83,16 +57,6 @@ def test_growth_is_fitted_on_mixtures_alone():
     ]
     rows[3]['of_base']['seconds'] = 1e9
     assert fit(rows) == pytest.approx(dict(seconds=2.0, bytes=0.0, multiply_adds=1.0))
-
-
-@pytest.mark.parametrize('method', BASES)
-@pytest.mark.parametrize('factor', ['batch', 'resolution', 'sources'])
-def test_settings_of_growth_vary_one_thing(method, factor):
-    settings, base = list_settings(method, factor, small=False), BASES[method]._asdict()
-    for setting in settings:
-        assert {name for name, value in setting._asdict().items() if value != base[name]} <= {'batch', factor}
-    assert base[factor] in {getattr(setting, factor) for setting in settings}
-    assert len({getattr(setting, factor) for setting in settings}) == len(settings) > 2
 
 
 def test_one_step_of_a_config():
