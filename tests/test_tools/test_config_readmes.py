@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from config_readmes import CONFIGS, readmes, status
+from config_readmes import CONFIGS, readmes
 
 PAGES = pytest.mark.parametrize('path', readmes(), ids=lambda path: path.parent.name)
 
@@ -22,17 +22,3 @@ def test_it_is_as_the_generator_writes_it_and_lists_each_config_once(path):
 def test_every_folder_of_configs_has_one():
     folders = {path.parent for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts}
     assert {path.parent for path in readmes()} == folders
-
-
-@pytest.mark.parametrize(
-    ('metrics', 'source', 'expected'),
-    [
-        ({'Reported mIoU': 50.3}, 'the paper; not run here', 'reported by the paper: mIoU 50.3'),
-        ({'box AP': 24.0, 'mask AP': 21.3}, 'a run', 'measured: box AP 24.0, mask AP 21.3 (a run)'),
-        ({'mIoU': 50.3}, 'docs/results.md', 'measured: mIoU 50.3 ([results](../../docs/results.md))'),
-        ({}, 'nothing', 'untuned'),
-    ],
-)
-def test_a_result_stands_with_its_source(metrics, source, expected):
-    results = [dict(Metrics={name: value}) for name, value in metrics.items()]
-    assert status(dict(Metadata={'Source of Results': source}, Results=results)) == expected
