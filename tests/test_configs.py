@@ -334,21 +334,28 @@ def test_decoder_and_loss_are_cut_like_the_mixture(path):
 
 
 def encoder_weights(path):
-    backbone = build_model(read(path)).backbone
+    from mmpretrain.registry import MODELS
+
+    with on_meta():
+        backbone = MODELS.build(read(path).model.backbone)
     return {name: weight.shape for name, weight in backbone.named_parameters()}
 
 
-@each([path for path in FINETUNING if 'scratch' not in path.name])
-def test_finetuning_starts_where_pretraining_ends(path):
-    config = read(path)
-    run, checkpoint = Path(config.model.backbone.init_cfg.checkpoint).parts[-2:]
+@each([path for path in FILES if path not in PRETRAINING and 'scratch' not in path.name])
+def test_transfer_starts_where_pretraining_ends(path):
+    backbone = read(path).model.backbone
+    run, checkpoint = Path(backbone.init_cfg.checkpoint).parts[-2:]
     (pretraining,) = [path for path in PRETRAINING if path.stem == run]
     assert checkpoint == f'epoch_{read(pretraining).train_cfg.max_epochs}.pth'
-    assert config.model.backbone.arch == read(pretraining).model.backbone.arch
+    assert backbone.arch == read(pretraining).model.backbone.arch
     written, wanted = encoder_weights(pretraining), encoder_weights(path)
-    assert [name for name in wanted.keys() - written.keys() if not NEW_IN_TRANSFER.fullmatch(name)] == []
-    resized = '384px' in path.name
-    assert resized or all(wanted[name] == written[name] for name in wanted.keys() & written.keys())
+    fresh = [name for name in wanted.keys() - written.keys() if not NEW_IN_TRANSFER.fullmatch(name)]
+    resized = [name for name in wanted.keys() & written.keys() if wanted[name] != written[name]]
+    if path in FINETUNING and '384px' not in path.name:
+        assert fresh + resized == []
+    elif path not in FINETUNING:
+        loaded = sum(wanted[name].numel() for name in wanted.keys() & written.keys())
+        assert loaded >= 0.95 * sum(shape.numel() for shape in wanted.values())
 
 
 @each([path for path in FINETUNING if 'scratch' in path.name])

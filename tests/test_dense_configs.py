@@ -347,35 +347,6 @@ def test_a_step_in_the_precision_of_the_config(path, tmp_path, autocast_of_gpus)
     assert loss == pytest.approx(expected, rel=0.02)
 
 
-@each([path for path in FILES if 'scratch' not in path.name])
-def test_its_encoder_loads_a_pretraining_checkpoint(path, tmp_path):
-    """By the config's own `init_cfg`, from what the method's pre-training writes, at 95 % or more."""
-    config = load(path)
-    model, init = build(config)
-    kind = 'mixmae_mm.MixMIMSwin' if 'swin' in path.name else 'mixmae_mm.MixingViT'
-    settings = dict(type=kind, arch=config.model.backbone.arch, img_size=64)
-    if 'patch_size' in config.model.backbone:
-        settings['patch_size'] = config.model.backbone.patch_size
-    if kind.endswith('Swin'):
-        stages = len(config.model.backbone.arch.depths)
-        settings |= dict(window_sizes=(8, 8, 4, 2)[:stages], out_indices=(stages - 1,))
-    else:
-        settings |= dict(num_sources=4)
-    torch.manual_seed(1)
-    source = MODELS.build(settings)
-    content = {f'backbone.{name}': x for name, x in source.state_dict().items()} | {'neck.mask_token': torch.ones(1)}
-    torch.save(dict(state_dict=content, meta={}), tmp_path / 'pretrained.pth')
-    model.backbone.init_cfg = dict(init, checkpoint=str(tmp_path / 'pretrained.pth'))
-    model.backbone.init_weights()
-    blocks = source.layers[0].blocks if kind.endswith('Swin') else source.blocks
-    ours = model.backbone.layers[0].blocks if kind.endswith('Swin') else model.backbone.blocks
-    assert torch.equal(ours[0].mlp.fc1.weight, blocks[0].mlp.fc1.weight)
-    assert re.search(r'mixmae_|mixedae_', init.checkpoint)
-    assert ('mixmae_' in init.checkpoint) == kind.endswith('Swin')
-    written = {path.stem for folder in ('mixmae', 'mixedae') for path in (ROOT / folder).glob('*.py')}
-    assert init.checkpoint.split('/')[1] in written
-
-
 @each([path for path in FILES if 'base_8xb2-amp-160k_ade20k' in path.name])
 def test_several_scales_flipped(path, tmp_path):
     """What `tools/test.py --tta` does."""
