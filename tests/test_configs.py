@@ -377,7 +377,7 @@ def test_steps_lower_the_loss_of_their_batch(path):
     batch = random_batch(4, config.model.backbone.img_size)
     losses = []
     for _ in range(4):
-        torch.manual_seed(0)  # the same cells hidden, the same blocks dropped
+        torch.manual_seed(0)  # the same cells masked, the same blocks dropped
         losses.append(model.train_step(dict(batch), optimizer)['loss'].item())
     first = {'MixMAE': 1.28, 'MixedAE': 1.68, 'MAE': 1.68, 'ImageClassifier': math.log(10)}[type(model).__name__]
     if config.model.get('contrast'):  # features of chance: nearly as dear as equal ones
@@ -405,7 +405,7 @@ def random_batch(batch_size, size):
 
 
 def differences(before, after, path=''):
-    """Tell what a config changes: {path: new value}."""
+    """List what a config changes: {path: new value}."""
     found = {}
     for key in sorted(before.keys() | after.keys()):
         old, new, here = before.get(key), after.get(key), f'{path}{key}'
@@ -417,7 +417,7 @@ def differences(before, after, path=''):
 
 
 def changes(path, base):
-    """Tell what a config changes of another, apart from the note of what makes MAE of a MixedAE."""
+    """List what a config changes of another, apart from the note of what makes MAE of a MixedAE."""
     before, after = (read(name).to_dict() for name in (base, path))
     return {key: value for key, value in differences(before, after).items() if not key.startswith('as_mae')}
 

@@ -1,4 +1,4 @@
-"""Every config of detection and segmentation: builds in its host's scope, reads data, trains, takes its encoder's file.
+"""Every config of detection and segmentation: builds in its library's scope, reads data, trains, predicts.
 
 The big ones are made small by one rule: an eighth of all sizes in pixels and tokens, and few channels.
 """
@@ -205,7 +205,7 @@ def test_the_recipe_is_that_of_its_source(path):
     assert (optimizer.lr, optimizer.weight_decay, decay, drop_path) == RECIPES[path.stem]
     assert (optimizer.type, optimizer.betas) == ('AdamW', (0.9, 0.999))
     warmup, falling = config.param_scheduler
-    steps = next(told for name, told in WARMUP_AND_STEPS.items() if name in path.name)
+    steps = next(steps for name, steps in WARMUP_AND_STEPS.items() if name in path.name)
     assert (warmup.end, falling.get('milestones')) == steps
     assert 'clip_grad' not in config.optim_wrapper
 

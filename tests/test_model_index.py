@@ -39,8 +39,8 @@ def test_the_index_loads_as_mim_loads_it():
     index = modelindex.load(str(ROOT / 'model-index.yml'))
     assert {model.name for model in index.models} == {model['Name'] for model in models()}
     assert {entry.name for entry in index.collections} == {'MixMAE', 'MixedAE', 'MAE', 'From scratch'}
-    told = [error for error in index.check(silent=True) if 'README' not in error]  # those are looked for beside it
-    assert told == []
+    errors = [error for error in index.check(silent=True) if 'README' not in error]  # those are looked for beside it
+    assert errors == []
 
 
 @LISTED
@@ -78,8 +78,8 @@ def test_results_are_to_be_found_where_their_source_is_said_to_be():
         note = ast.get_docstring(ast.parse((ROOT / model['Config']).read_text()))
         for name, value in ((n, v) for result in model['Results'] for n, v in result['Metrics'].items()):
             assert name.startswith('Reported ') == source.endswith('; not run here'), model['Name']
-            told = sections(model['Config']) if source == 'docs/results.md' else note
-            assert states(told, value), f'{model["Name"]}: {name} {value}'
+            stated = sections(model['Config']) if source == 'docs/results.md' else note
+            assert states(stated, value), f'{model["Name"]}: {name} {value}'
 
 
 def method_of(model):

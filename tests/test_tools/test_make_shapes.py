@@ -30,7 +30,7 @@ def scenes(count, size=64, split=0):
 
 
 def rasterise(polygons, size, fine=4):
-    """Tell by even-odd which points of a finer grid lie in a polygon; a pixel is in where half of its points are."""
+    """Return by even-odd which points of a finer grid lie in a polygon; a pixel is in where half of its points are."""
     line = (np.arange(size * fine) + 0.5) / fine
     points = np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)
     inside = np.any([Polygon(np.reshape(one, (-1, 2)), closed=False).contains_points(points) for one in polygons], 0)

@@ -75,7 +75,7 @@ def commands_of(page: Path) -> list[Command]:
 
 
 def is_command(text: str) -> bool:
-    """Tell a command from output, settings and names, by its first word that sets no variable."""
+    """Return whether a text is a command, by its first word that sets no variable."""
     words = [word for word in text.split() if not SETTING.match(word)]
     return bool(words) and (words[0] in PROGRAMS or SCRIPT.match(words[0]) is not None)
 
