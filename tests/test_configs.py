@@ -298,6 +298,15 @@ def test_finetuning_of_a_vit_has_the_official_groups(name, depth, decay, drop_pa
         assert scales[id(weight)] == pytest.approx(decay ** (depth + 1 - layer)), name
 
 
+@pytest.mark.parametrize('encoder', [MIXMIM, VIT])
+def test_finetuning_mixes_and_smooths_labels_as_timm_does(encoder):
+    model = read(f'classification/{encoder}_8xb128-amp-coslr-100e_in1k.py').model
+    mixes = [(step['type'], step['alpha']) for step in model.train_cfg.augments]
+    assert mixes == [('Mixup', 0.8), ('CutMix', 1.0)]
+    assert 'probs' not in model.train_cfg  # always one of them, with equal chances
+    assert (model.head.loss.type, model.head.loss.label_smooth_val) == ('mmpretrain.LabelSmoothLoss', 0.1)
+
+
 @pytest.fixture(scope='module')
 def image(tmp_path_factory):
     """Write one image of a size."""
