@@ -26,26 +26,19 @@ def open_ranges(name: str) -> list:
     return [name + (f'>={OLDEST[name]}' if name in OLDEST else '') for name in dict.fromkeys(names)]
 
 
-class EggInfo(egg_info):
-    """Show configs and tools to openmim whichever way the package is built.
+def linking(command: type) -> type:
+    """Make a command that shows configs and tools to openmim before it runs.
 
-    `pip install -e .` runs this and passes by the develop command that OpenMMLab packages hook
-    (open-mmlab/mmpretrain#376).
+    `egg_info` runs whichever way the package is installed; `pip install -e .` passes by the develop command that
+    OpenMMLab packages hook (open-mmlab/mmpretrain#376). `build_py` runs before it where no front end is used.
     """
 
-    def run(self) -> None:
-        """Link, then go on as usual."""
-        link_mim()
-        super().run()
+    class Linking(command):
+        def run(self) -> None:
+            link_mim()
+            super().run()
 
-
-class BuildPy(build_py):
-    """Bring configs and tools into the wheel: this runs before egg_info where no front end is used."""
-
-    def run(self) -> None:
-        """Link, then go on as usual, which copies what the links show."""
-        link_mim()
-        super().run()
+    return Linking
 
 
 def link_mim() -> None:
@@ -78,6 +71,6 @@ setup(
     entry_points={'console_scripts': ['mixmae = mixmae_mm.__main__:main']},
     install_requires=['numpy', 'pillow>=10.1', 'rich>=13.0', 'safetensors', 'tensorboard'],
     extras_require={'torch': ['torch>=2.6', 'torchvision>=0.21'], **{name: open_ranges(name) for name in groups}},
-    cmdclass={'egg_info': EggInfo, 'build_py': BuildPy},
+    cmdclass={'egg_info': linking(egg_info), 'build_py': linking(build_py)},
     zip_safe=False,
 )

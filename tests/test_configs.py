@@ -3,6 +3,7 @@
 import ast
 import copy
 import functools
+import itertools
 import math
 import re
 from collections.abc import Mapping
@@ -24,7 +25,6 @@ from torch import nn
 from mixmae_mm import registry
 from mixmae_mm.checkpoint.loading import NEW_IN_TRANSFER
 from mixmae_mm.datasets import SeededIndex
-from mixmae_mm.mixing import split_cells
 from mixmae_mm.models.backbones.vit_archs import ARCHS
 from mixmae_mm.utils.launching import argument_parser, read_config
 
@@ -122,11 +122,6 @@ def settings_with(key, node):
             yield from settings_with(key, value)
 
 
-def test_basenames_are_unique():
-    names = [path.name for path in FILES]
-    assert len(set(names)) == len(names)
-
-
 @each(FILES)
 def test_a_config_opens_with_its_note(path):
     note = ast.get_docstring(ast.parse(path.read_text()))
@@ -137,17 +132,13 @@ def test_a_config_opens_with_its_note(path):
 
 
 @each(FILES)
-def test_precision_is_bfloat16_but_where_regions_are_aligned(path):
-    """mmcv's RoIAlign does not know bfloat16."""
+def test_precision_and_speed_settings(path):
+    """bfloat16, but where mmcv's RoIAlign does not know it; cuDNN searches where batches have one size."""
     config = read(path)
     if '-amp-' in path.name:
         assert config.optim_wrapper.dtype == ('float16' if 'roi_head' in config.model else 'bfloat16')
     assert config.optim_wrapper.get('loss_scale') is None
-
-
-@each(FILES)
-def test_cudnn_searches_where_batches_have_one_size(path):
-    assert read(path).env_cfg.cudnn_benchmark == (path.parent.name != 'detection')
+    assert config.env_cfg.cudnn_benchmark == (path.parent.name != 'detection')
 
 
 @each(FINETUNING)
@@ -155,13 +146,6 @@ def test_head_and_preprocessor_have_the_classes_of_the_data(path):
     model = read(path).model
     number = CLASSES[re.search(r'_([a-z]+\d*k?)[^_]*\.py$', path.name)[1]]
     assert {model.head.num_classes, model.data_preprocessor.get('num_classes', number)} == {number}
-
-
-@each(FILES)
-def test_a_config_stands_on_this_repository_only(path):
-    bases = [node.value for node in ast.parse(path.read_text()).body if getattr(node, 'targets', [None])[0] is not None]
-    strings = [node.value for base in bases for node in ast.walk(base) if isinstance(node, ast.Constant)]
-    assert not [text for text in strings if isinstance(text, str) and '::' in text]
 
 
 def longest_chain(path):
@@ -175,21 +159,20 @@ def longest_chain(path):
 @each(FILES)
 def test_a_config_is_read_within_three_steps(path):
     assert longest_chain(path) <= 3
-    assert not re.search(r'pipeline\[\d', path.read_text()), 'name a step by its type'
+    text = path.read_text()
+    assert not re.search(r'pipeline\[\d', text), 'name a step by its type'
+    assert '::' not in text, 'a config stands on this repository only'
 
 
 @each(OURS)
 def test_our_types_carry_their_scope(path):
     registries = [value for value in vars(registry).values() if isinstance(value, registry.roots.Registry)]
-    ours = {name for own in registries for name in registered(own)}
+    for own in registries:
+        own.import_from_location()
+    ours = {name for own in registries for name in own.module_dict}
     types = {node['type'] for node in settings_with('type', read(path).to_dict())}
     assert not types & ours
     assert any(name.startswith('mixmae_mm.') for name in types)
-
-
-def registered(own):
-    own.import_from_location()
-    return own.module_dict
 
 
 @each(OURS)
@@ -214,6 +197,8 @@ def test_the_model_and_its_optimizer_can_be_built(path):
     trained = sum(parameter.requires_grad for parameter in model.parameters())
     assert sum(weight.requires_grad for group in groups for weight in group['params']) == trained
     assert {group['weight_decay'] for group in groups} == ({0.0} if '-linear_' in path.name else {0.0, 0.05})
+    if path in FINETUNING:
+        check_decay(config, model)
 
 
 def check_decay(config, model):
@@ -227,24 +212,6 @@ def check_decay(config, model):
         name: 0.0 if name in spared else decay for name in trained
     }
     assert ('backbone.pos_embed' in spared) == config.model.backbone.get('train_positions', False)
-
-
-@each(FINETUNING)
-def test_position_tables_and_cls_tokens_do_not_decay_in_transfer(path):
-    config = read(path)
-    check_decay(config, build_model(config))
-
-
-def test_the_parameter_counts_are_of_configs_that_exist():
-    assert all((ROOT / f'{name}.py').is_file() for name in PARAMETERS)
-
-
-def test_official_finetuning_has_fifty_groups_and_none_at_the_full_rate():
-    config = read('classification/mixmim-swin-base-w14_8xb128-amp-coslr-100e_in1k.py')
-    groups = build_optimizer(build_model(config), config).optimizer.param_groups
-    assert len(groups) == 50
-    assert max(group['lr'] for group in groups) == pytest.approx(2e-3 * 0.7)
-    assert min(group['lr'] for group in groups) == pytest.approx(2e-3 * 0.7**25)
 
 
 def rates(config, epoch_length, base_rates):
@@ -274,49 +241,33 @@ def official_rates(epochs, warmup, base, floor, epoch_length):
     return np.where(epoch < warmup, base * epoch / warmup, cosine)
 
 
-@pytest.mark.parametrize(
-    ('path', 'epochs', 'warmup', 'base'),
-    [
-        ('mixmae/mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-300e_in1k.py', 300, 40, 1.2e-3),
-        ('mixmae/mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-600e_in1k.py', 600, 40, 1.2e-3),
-        ('mixedae/mixedae_vit-base-p16_32xb128-amp-coslr-300e_in1k.py', 300, 40, 2.4e-3),
-        ('mixedae/mixedae_vit-large-p16_32xb128-amp-coslr-800e_in1k.py', 800, 40, 2.4e-3),
-        ('mixedae/mixedae_vit-base-p16_1xb128-accu4-amp-coslr-300e_custom.py', 300, 40, 3e-4),
-        ('mae/mae_vit-base-p16_32xb128-amp-coslr-1600e_in1k.py', 1600, 40, 2.4e-3),
-        ('classification/vit-base-p16-linear_8xb2048-amp-coslr-90e_in1k.py', 90, 10, 6.4),
-    ],
-)
-def test_rates_are_the_official_ones_and_end_at_nothing(path, epochs, warmup, base):
-    config = read(path)
-    ours = rates(config, 5, [config.optim_wrapper.optimizer.lr])[:, 0]
-    assert config.optim_wrapper.optimizer.lr == pytest.approx(base)
-    assert ours[0] == pytest.approx(0, abs=base * 1e-9)
-    assert ours[warmup * 5] == pytest.approx(base)
-    assert ours[-1] == pytest.approx(0, abs=base * 2e-5)  # what one iteration before the end asks for
-    one_iteration = base / (warmup * 5)
-    official = official_rates(epochs, warmup, base, 0, 5)
-    np.testing.assert_allclose(ours, official, rtol=0, atol=one_iteration * 1.01)
+MIXMIM, VIT = 'mixmim-swin-base-w14', 'vit-base-p16'
 
 
 @pytest.mark.parametrize(
-    ('path', 'epochs', 'base', 'scales'),
+    ('path', 'epochs', 'warmup', 'base', 'scales'),
     [
-        ('mixmim-swin-base-w14_8xb128-amp-coslr-100e_in1k.py', 100, 2e-3, [0.7**25, 0.7**10, 0.7]),
-        ('vit-base-p16_8xb128-amp-coslr-100e_in1k.py', 100, 2e-3, [0.65**13, 0.65**6, 1]),
-        ('vit-large-p16_8xb128-amp-coslr-50e_in1k.py', 50, 4e-3, [0.75**25, 0.75**12, 1]),
-        ('vit-base-p16_1xb128-amp-coslr-100e_cifar100.py', 100, 2.5e-4, [0.65**13, 1]),
+        (f'mixmae/mixmae_{MIXMIM}_16xb128-amp-coslr-600e_in1k.py', 600, 40, 1.2e-3, [1]),
+        (f'mixedae/mixedae_{VIT}_32xb128-amp-coslr-300e_in1k.py', 300, 40, 2.4e-3, [1]),
+        (f'mixedae/mixedae_{VIT}_1xb128-accu4-amp-coslr-300e_custom.py', 300, 40, 3e-4, [1]),
+        (f'mae/mae_{VIT}_32xb128-amp-coslr-1600e_in1k.py', 1600, 40, 2.4e-3, [1]),
+        (f'classification/{VIT}-linear_8xb2048-amp-coslr-90e_in1k.py', 90, 10, 6.4, [1]),
+        (f'classification/{MIXMIM}_8xb128-amp-coslr-100e_in1k.py', 100, 5, 2e-3, [0.7**25, 0.7**10, 0.7]),
+        (f'classification/{VIT}_8xb128-amp-coslr-100e_in1k.py', 100, 5, 2e-3, [0.65**13, 0.65**6, 1]),
+        ('classification/vit-large-p16_8xb128-amp-coslr-50e_in1k.py', 50, 5, 4e-3, [0.75**25, 0.75**12, 1]),
+        (f'classification/{VIT}_1xb128-amp-coslr-100e_cifar100.py', 100, 5, 2.5e-4, [0.65**13, 1]),
     ],
 )
-def test_finetuning_follows_the_official_rates_at_every_depth(path, epochs, base, scales):
-    config = read(f'classification/{path}')
-    scales = np.array(scales)
+def test_rates_are_the_official_ones_at_every_depth(path, epochs, warmup, base, scales):
+    config, steps = read(path), 10
     assert config.optim_wrapper.optimizer.lr == pytest.approx(base)
-    ours = rates(config, 20, base * scales)
-    np.testing.assert_allclose(ours[5 * 20], base * scales, rtol=1e-6)
-    np.testing.assert_allclose(ours[-1], 1e-6 * scales, rtol=2e-2)
-    for rate, scale in zip(ours.T, scales, strict=True):
-        official = official_rates(epochs, 5, base * scale, 1e-6 * scale, 20)
-        np.testing.assert_allclose(rate, official, rtol=0, atol=base * scale / (5 * 20) * 1.01)
+    floor = 1e-6 if warmup == 5 else 0
+    for rate, scale in zip(rates(config, steps, base * np.array(scales)).T, scales, strict=True):
+        assert rate[0] == pytest.approx(0, abs=base * scale * 1e-5)
+        assert rate[warmup * steps] == pytest.approx(base * scale)
+        assert rate[-1] == pytest.approx(floor * scale, rel=0.1, abs=base * 2e-5 * (floor == 0))
+        official = official_rates(epochs, warmup, base * scale, floor * scale, steps)
+        np.testing.assert_allclose(rate, official, rtol=0, atol=base * scale / (warmup * steps) * 1.01)
 
 
 @each([path for path in PRETRAINING if path not in MICRO])
@@ -328,57 +279,32 @@ def test_pretraining_has_the_official_optimizer(path):
     assert wrapper.optimizer.lr == pytest.approx(1.5e-4 * images / 256)
 
 
-def official_vit_groups(model, depth, decay):
-    """MAE's rules for fine-tuning, parameter by parameter: {name: (scale of the rate, weight decay)}."""
-    groups = {}
-    for name, parameter in model.named_parameters():
-        if name in ('backbone.cls_token', 'backbone.pos_embed') or name.startswith('backbone.patch_embed'):
-            layer = 0
-        elif name.startswith('backbone.blocks.'):
-            layer = int(name.split('.')[2]) + 1
-        else:
-            layer = depth + 1
-        spared = parameter.ndim == 1 or name.endswith(('cls_token', 'pos_embed'))
-        groups[name] = (decay ** (depth + 1 - layer), 0.0 if spared else 0.05)
-    return groups
-
-
 @pytest.mark.parametrize(
-    ('path', 'depth', 'base', 'decay', 'drop_path'),
-    [
-        ('vit-base-p16_8xb128-amp-coslr-100e_in1k.py', 12, 2e-3, 0.65, 0.1),
-        ('vit-large-p16_8xb128-amp-coslr-50e_in1k.py', 24, 4e-3, 0.75, 0.2),
-    ],
+    ('name', 'depth', 'decay', 'drop_path'),
+    [('base-p16_8xb128-amp-coslr-100e', 12, 0.65, 0.1), ('large-p16_8xb128-amp-coslr-50e', 24, 0.75, 0.2)],
 )
-def test_finetuning_of_a_vit_has_the_official_groups(path, depth, base, decay, drop_path):
-    config = read(f'classification/{path}')
+def test_finetuning_of_a_vit_has_the_official_groups(name, depth, decay, drop_path):
+    """MAE's: patches, position embeddings and the CLS token below all blocks, the head and the last norm above them."""
+    config = read(f'classification/vit-{name}_in1k.py')
     model = build_model(config)
     assert model.backbone.blocks[-1].drop_path.rate == pytest.approx(drop_path)
     groups = build_optimizer(model, config).optimizer.param_groups
     assert len(groups) == 2 * (depth + 2)
-    found = {id(weight): (group['lr'], group['weight_decay']) for group in groups for weight in group['params']}
-    for name, (scale, weight_decay) in official_vit_groups(model, depth, decay).items():
-        assert found[id(model.get_parameter(name))] == (pytest.approx(base * scale), weight_decay), name
+    scales = {id(weight): group['lr_scale'] for group in groups for weight in group['params']}
+    layers = {f'blocks.{number}.': number + 1 for number in range(depth)}
+    layers |= {name: 0 for name in ('cls_token', 'pos_embed', 'patch_embed')}
+    for name, weight in model.named_parameters():
+        layer = next((layer for part, layer in layers.items() if f'backbone.{part}' in name), depth + 1)
+        assert scales[id(weight)] == pytest.approx(decay ** (depth + 1 - layer)), name
 
 
-@pytest.mark.parametrize('encoder', ['mixmim-swin-base-w14', 'vit-base-p16'])
+@pytest.mark.parametrize('encoder', [MIXMIM, VIT])
 def test_finetuning_mixes_and_smooths_labels_as_timm_does(encoder):
-    from mmpretrain.models.utils.batch_augments import RandomBatchAugment
-    from mmpretrain.registry import MODELS
-
-    config = read(f'classification/{encoder}_8xb128-amp-coslr-100e_in1k.py')
-    mixer = RandomBatchAugment(**config.model.train_cfg)
-    assert [(type(step).__name__, step.alpha) for step in mixer.augments] == [('Mixup', 0.8), ('CutMix', 1.0)]
-    assert mixer.probs is None  # always one of them, with equal chances
-    logits, share = torch.randn(1, 10), 0.3
-    smooth = torch.full((2, 10), 0.1 / 10)
-    smooth[0, 4] += 0.9
-    smooth[1, 7] += 0.9
-    official = -((share * smooth[0] + (1 - share) * smooth[1]) * logits.log_softmax(1)).sum()
-    score = torch.zeros(1, 10)
-    score[0, [4, 7]] = torch.tensor([share, 1 - share])
-    loss = MODELS.build(dict(config.model.head.loss, num_classes=10))
-    torch.testing.assert_close(loss(logits, score), official)
+    model = read(f'classification/{encoder}_8xb128-amp-coslr-100e_in1k.py').model
+    mixes = [(step['type'], step['alpha']) for step in model.train_cfg.augments]
+    assert mixes == [('Mixup', 0.8), ('CutMix', 1.0)]
+    assert 'probs' not in model.train_cfg  # always one of them, with equal chances
+    assert (model.head.loss.type, model.head.loss.label_smooth_val) == ('mmpretrain.LabelSmoothLoss', 0.1)
 
 
 @pytest.fixture(scope='module')
@@ -417,21 +343,28 @@ def test_decoder_and_loss_are_cut_like_the_mixture(path):
 
 
 def encoder_weights(path):
-    backbone = build_model(read(path)).backbone
+    from mmpretrain.registry import MODELS
+
+    with on_meta():
+        backbone = MODELS.build(read(path).model.backbone)
     return {name: weight.shape for name, weight in backbone.named_parameters()}
 
 
-@each([path for path in FINETUNING if 'scratch' not in path.name])
-def test_finetuning_starts_where_pretraining_ends(path):
-    config = read(path)
-    run, checkpoint = Path(config.model.backbone.init_cfg.checkpoint).parts[-2:]
+@each([path for path in FILES if path not in PRETRAINING and 'scratch' not in path.name])
+def test_transfer_starts_where_pretraining_ends(path):
+    backbone = read(path).model.backbone
+    run, checkpoint = Path(backbone.init_cfg.checkpoint).parts[-2:]
     (pretraining,) = [path for path in PRETRAINING if path.stem == run]
     assert checkpoint == f'epoch_{read(pretraining).train_cfg.max_epochs}.pth'
-    assert config.model.backbone.arch == read(pretraining).model.backbone.arch
+    assert backbone.arch == read(pretraining).model.backbone.arch
     written, wanted = encoder_weights(pretraining), encoder_weights(path)
-    assert [name for name in wanted.keys() - written.keys() if not NEW_IN_TRANSFER.fullmatch(name)] == []
-    resized = '384px' in path.name
-    assert resized or all(wanted[name] == written[name] for name in wanted.keys() & written.keys())
+    fresh = [name for name in wanted.keys() - written.keys() if not NEW_IN_TRANSFER.fullmatch(name)]
+    resized = [name for name in wanted.keys() & written.keys() if wanted[name] != written[name]]
+    if path in FINETUNING and '384px' not in path.name:
+        assert fresh + resized == []
+    elif path not in FINETUNING:
+        loaded = sum(wanted[name].numel() for name in wanted.keys() & written.keys())
+        assert loaded >= 0.95 * sum(shape.numel() for shape in wanted.values())
 
 
 @each([path for path in FINETUNING if 'scratch' in path.name])
@@ -453,7 +386,7 @@ def test_steps_lower_the_loss_of_their_batch(path):
     batch = random_batch(4, config.model.backbone.img_size)
     losses = []
     for _ in range(4):
-        torch.manual_seed(0)  # the same cells hidden, the same blocks dropped
+        torch.manual_seed(0)  # the same cells masked, the same blocks dropped
         losses.append(model.train_step(dict(batch), optimizer)['loss'].item())
     first = {'MixMAE': 1.28, 'MixedAE': 1.68, 'MAE': 1.68, 'ImageClassifier': math.log(10)}[type(model).__name__]
     if config.model.get('contrast'):  # features of chance: nearly as dear as equal ones
@@ -481,7 +414,7 @@ def random_batch(batch_size, size):
 
 
 def differences(before, after, path=''):
-    """Tell what a config changes: {path: new value}."""
+    """List what a config changes: {path: new value}."""
     found = {}
     for key in sorted(before.keys() | after.keys()):
         old, new, here = before.get(key), after.get(key), f'{path}{key}'
@@ -493,7 +426,7 @@ def differences(before, after, path=''):
 
 
 def changes(path, base):
-    """Tell what a config changes of another, apart from the note of what makes MAE of a MixedAE."""
+    """List what a config changes of another, apart from the note of what makes MAE of a MixedAE."""
     before, after = (read(name).to_dict() for name in (base, path))
     return {key: value for key, value in differences(before, after).items() if not key.startswith('as_mae')}
 
@@ -526,31 +459,35 @@ MAE = {
 }
 
 
-@pytest.mark.parametrize('name', ABLATIONS)
-def test_an_ablation_changes_what_its_name_says_and_nothing_else(name):
-    assert changes(ABLATED.replace('-p16_', f'-p16-{name}_'), ABLATED) == ABLATIONS[name]
+def related():
+    """List configs that differ in what their names say alone: (variant, base, changes)."""
+    for name, changed in ABLATIONS.items():
+        yield ABLATED.replace('-p16_', f'-p16-{name}_'), ABLATED, changed
+    for data in ('imagenette-96px', 'shapes-64px'):
+        micro = f'mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_{data}.py'
+        yield micro.replace('mixedae', 'mae'), micro, MAE
+        yield micro.replace('-p8_', '-p8-naive_'), micro, NAIVE
+    for path in PRETRAINING:
+        if path.parent.name == 'mae' and path not in MICRO:
+            yield f'mae/{path.name}', f'mixedae/{path.name.replace("mae_", "mixedae_")}', MAE
+    for size, epochs in itertools.product(('small', 'base', 'large'), (300, 800, 1600)):
+        arch = {'model.backbone.arch': size, 'model.neck.in_channels': ARCHS[size]['embed_dims']}
+        length = {'train_cfg.max_epochs': epochs} if epochs != 300 else {}
+        path = ABLATED.replace('base', size).replace('300e', f'{epochs}e')
+        yield path, ABLATED, (arch if size != 'base' else {}) | length
+    small = ABLATED.replace('base', 'small')
+    yield small.replace('32xb128', '1xb128-accu32'), small, {'optim_wrapper.accumulative_counts': 32}
 
 
-def test_every_ablation_is_known():
+@pytest.mark.parametrize(('path', 'base', 'expected'), [*related()])
+def test_a_variant_changes_what_its_name_says_and_nothing_else(path, base, expected):
+    assert changes(path, base) == expected
+
+
+def test_every_ablation_is_tried():
     files = [re.search(r'base-p16-(\w+)_', path.name) for path in PRETRAINING if path.parent.name == 'mixedae']
     assert {found[1] for found in files if found} == ABLATIONS.keys()
-
-
-def options_of(path):
-    """List the settings that the note of a config offers, as written."""
-    note = ast.get_docstring(ast.parse((ROOT / path).read_text()))
-    return re.findall(r'^ {4}(model\.\S+=\S+)', note, re.MULTILINE)
-
-
-OFFERED = {
-    'model.contrast.temperature': 0.1,
-    'model.contrast.weight': 0.05,
-    'model.projection_dims': 256,
-    'model.backbone.topk_ratio': 1 / 4 / 2,
-    'model.backbone.homologous_layers': [6, 7, 8, 9, 10, 11],
-    'model.backbone.exempt_cls': False,
-    'model.neck.cls_token': False,
-}
+    assert offered_ablations().keys() == WITH_OPTIONS.keys()
 
 
 def with_options(path, *options):
@@ -564,102 +501,11 @@ def offered_ablations():
     return {name: options.split() for name, options in rows}
 
 
-def test_every_offered_ablation_is_tried():
-    assert offered_ablations().keys() == WITH_OPTIONS.keys()
-
-
 @pytest.mark.parametrize(('name', 'options'), offered_ablations().items())
 def test_an_offered_ablation_changes_what_it_says_and_can_be_built(name, options):
     config, (expected, count) = with_options(ABLATED, *options), WITH_OPTIONS[name]
     assert differences(read(ABLATED).model, config.model) == expected
     assert sum(parameter.numel() for parameter in build_model(config).parameters()) == count
-
-
-def test_mixtures_of_the_ablations_are_as_their_notes_say():
-    uneven = with_options(ABLATED, *offered_ablations()['uneven']).model.data_preprocessor.shares
-    assert split_cells(196, 4, shares=uneven) == [78, 59, 39, 20]
-    assert sorted(split_cells(196, 8)) == [24] * 4 + [25] * 4
-
-
-@pytest.mark.parametrize('option', options_of(ABLATED))
-def test_an_offered_setting_changes_what_it_says_and_can_be_built(option):
-    config, name = with_options(ABLATED, option), option.partition('=')[0]
-    assert differences(read(ABLATED).model, config.model, 'model.') == {name: OFFERED[name]}
-    build_model(config)
-
-
-def test_every_setting_that_is_offered_is_tried():
-    assert [option.partition('=')[0] for option in options_of(ABLATED)] == list(OFFERED)
-
-
-def test_the_parts_of_mixedae_come_back_one_by_one():
-    naive = ABLATED.replace('-p16_', '-p16-naive_')
-    segments, attention = ([option] for option in options_of(naive))
-    only = {path: value for path, value in NAIVE.items() if path != 'model.contrast'}
-    assert differences(read(ABLATED).model, with_options(naive, *segments, *attention).model, 'model.') == {
-        'model.contrast': None
-    }
-    contrast = with_options(ABLATED.replace('-p16_', '-p16-noattn_'), 'model.backbone.segment_embedding=False')
-    assert differences(read(ABLATED).model, contrast.model, 'model.') == only
-
-
-@pytest.mark.parametrize('data', ['imagenette-96px', 'shapes-64px'])
-def test_micro_baselines_differ_from_mixedae_as_the_large_ones_do(data):
-    mixedae = f'mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_{data}.py'
-    assert changes(f'mae/mae_vit-micro-p8_1xb64-coslr-40e_{data}.py', mixedae) == MAE
-    assert changes(f'mixedae/mixedae_vit-micro-p8-naive_1xb64-coslr-40e_{data}.py', mixedae) == NAIVE
-
-
-@each([path for path in PRETRAINING if path.parent.name == 'mae' and path not in MICRO])
-def test_mae_is_mixedae_with_one_image_of_which_most_is_hidden(path):
-    assert changes(f'mae/{path.name}', f'mixedae/{path.name.replace("mae_", "mixedae_")}') == MAE
-
-
-def test_micro_models_are_smaller_and_make_the_same_choices():
-    micro = read('mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_shapes-64px.py').model
-    sizes = {'data_preprocessor.cell_size', 'head.cell_size'}
-    sizes |= {f'backbone.{key}' for key in ('arch', 'img_size', 'patch_size')}
-    sizes |= {f'neck.{key}' for key in ('in_channels', 'grid_size', 'cell_size', 'embed_dims', 'depth', 'num_heads')}
-    assert differences(read(ABLATED).model, micro).keys() == sizes
-
-
-@pytest.mark.parametrize('size', ['small', 'base', 'large'])
-@pytest.mark.parametrize('epochs', [300, 800, 1600])
-def test_sizes_and_epochs_share_the_recipe(size, epochs):
-    expected = {'model.backbone.arch': size, 'model.neck.in_channels': ARCHS[size]['embed_dims']}
-    expected = {} if size == 'base' else expected
-    expected |= {} if epochs == 300 else {'train_cfg.max_epochs': epochs}
-    path = ABLATED.replace('base', size).replace('300e', f'{epochs}e')
-    assert changes(path, ABLATED) == expected
-
-
-def test_one_gpu_makes_the_same_steps():
-    small = ABLATED.replace('base', 'small')
-    assert changes(small.replace('32xb128', '1xb128-accu32'), small) == {'optim_wrapper.accumulative_counts': 32}
-
-
-def open_choices():
-    """Read the table of docs/mixedae.md: {setting: default}."""
-    choices = {}
-    for line in (ROOT.parent / 'docs/mixedae.md').read_text().splitlines():
-        settings, default = (line.split('|') + [''] * 5)[3:5]
-        settings = re.findall(r'`((?:data_preprocessor|backbone|neck|head|contrast)\.\w+|projection_dims)`', settings)
-        values = re.findall(r'`([^`]+)`', default) or re.findall(r'[\d.]+', default)
-        choices |= {setting: ast.literal_eval(value) for setting, value in zip(settings, values, strict=False)}
-    return choices
-
-
-@pytest.mark.parametrize(('setting', 'default'), open_choices().items())
-def test_an_open_choice_stands_in_the_model_file_with_its_standing(setting, default):
-    path = ROOT / '_base_/models' / ('vit-base_classifier.py' if 'fold' in setting else 'mixedae_vit-base.py')
-    part, _, key = setting.rpartition('.')
-    model = from_file(path).model
-    assert (model[part] if part else model)[key] == default
-    assert re.search(rf'^ +{key}=.*,  # .*(choice|recollection)', path.read_text(), re.MULTILINE)
-
-
-def test_no_open_choice_is_missing():
-    assert len(open_choices()) == 15
 
 
 def tiny(config):
@@ -686,29 +532,6 @@ def test_heads_begin_as_officially(path, std):
     fc = tiny(read(f'classification/{path}')).head.fc
     assert fc.weight.std().item() == pytest.approx(std, rel=0.1)
     assert not fc.bias.any()
-
-
-def test_finetuning_norms_the_mean_of_the_patches():
-    model = tiny(read('classification/vit-base-p16_8xb128-amp-coslr-100e_in1k.py')).eval()
-    torch.nn.init.normal_(model.backbone.fc_norm.weight)
-    images = torch.randn(2, 3, 32, 32)
-    mean = model.backbone.run_blocks(model.backbone.embed(images)[0])[1][:, 1:].mean(dim=1)
-    weight = model.backbone.fc_norm.weight
-    expected = (mean - mean.mean(1, True)) / (mean.var(1, unbiased=False, keepdim=True) + 1e-6).sqrt() * weight
-    torch.testing.assert_close(model.extract_feat(images)[0], expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize('prefix', ['', 'backbone.'])  # MAE's file, and ours
-def test_finetuning_finds_the_encoder_in_either_layout(prefix, tmp_path):
-    config = read('classification/vit-base-p16_8xb128-amp-coslr-100e_in1k.py')
-    init = config.model.backbone.init_cfg
-    written = tiny(read('classification/vit-base-p16_8xb128-amp-coslr-100e_in1k.py')).backbone
-    weights = {prefix + name: value + 1 for name, value in written.state_dict().items()}
-    torch.save({'model': weights}, tmp_path / 'file.pth')
-    model = tiny(config)
-    model.backbone.init_cfg = dict(init, checkpoint=str(tmp_path / 'file.pth'))
-    model.backbone.init_weights()
-    assert model.backbone.blocks[1].mlp.fc1.weight.equal(written.blocks[1].mlp.fc1.weight + 1)
 
 
 LINEAR = 'classification/vit-base-p16-linear_8xb2048-amp-coslr-90e_in1k.py'
@@ -739,16 +562,6 @@ def test_linear_probing_trains_the_head_alone_and_scales_the_steps_of_its_weight
     assert moved['head.fc.bias'][:4].tolist() == pytest.approx([6.4 * (1 / 4 - 1 / 1000)] * 4, rel=1e-2)
 
 
-def test_linear_probing_leaves_the_whole_encoder_frozen():
-    trained = [name for name, weight in build_model(read(LINEAR)).named_parameters() if weight.requires_grad]
-    assert trained == ['head.fc.weight', 'head.fc.bias']
-
-
-def test_linear_probing_sees_crops_and_flips_only():
-    steps = [step['type'].rpartition('.')[2] for step in read(LINEAR).train_dataloader.dataset.pipeline]
-    assert steps == ['SeedSample', 'LoadImage', 'RandomResizedCrop', 'RandomFlip', 'PackInputs']
-
-
 def of_set(name):
     """Read the config of one of the smaller sets."""
     return read(f'classification/vit-base-p16_1xb128-amp-coslr-100e_{name}.py')
@@ -773,7 +586,7 @@ def test_each_of_the_smaller_sets_can_be_built(name, tmp_path):
     assert build_model(config).head.fc.out_features == config.model.data_preprocessor.num_classes == classes
 
 
-@pytest.mark.parametrize('name', SETS)
+@pytest.mark.parametrize('name', ['cifar10', 'pets', 'voc2007'])  # arrays, files, several labels
 def test_images_of_each_of_the_smaller_sets_keep_their_colors(name, tmp_path):
     from mmpretrain.registry import MODELS
 
@@ -790,61 +603,44 @@ def test_images_of_each_of_the_smaller_sets_keep_their_colors(name, tmp_path):
     assert Compose(config.train_dataloader.dataset.pipeline)(source)['inputs'].shape == (3, 224, 224)
 
 
-def test_accuracy_is_the_mean_of_the_classes_where_that_is_usual():
-    from mmpretrain.structures import DataSample
-
-    answers = [(0, [0.9, 0.1]), (0, [0.8, 0.2]), (0, [0.3, 0.7]), (1, [0.4, 0.6])]  # class, scores
-    samples = [DataSample().set_gt_label(label).set_pred_score(torch.tensor(score)) for label, score in answers]
-    found = {}
-    for name in ('pets', 'cifar10'):
-        evaluator = Evaluator(of_set(name).test_evaluator)
-        evaluator.process(samples)
-        found |= evaluator.evaluate(4)
-    assert found == {
-        'single-label/recall': pytest.approx(100 * (2 / 3 + 1) / 2),
-        'accuracy/top1': pytest.approx(100 * 3 / 4),
-    }
-
-
-def make_voc(folder):
-    """Write three images: of a dog, of a dog hard to see, of a cat."""
-    for part in ('JPEGImages', 'Annotations', 'ImageSets/Main'):
-        (folder / part).mkdir(parents=True)
-    for number, (name, difficult) in enumerate([('dog', 0), ('dog', 1), ('cat', 0)]):
-        Image.fromarray(np.zeros((40, 40, 3), dtype=np.uint8)).save(folder / f'JPEGImages/{number}.jpg')
-        thing = f'<object><name>{name}</name><difficult>{difficult}</difficult></object>'
-        (folder / f'Annotations/{number}.xml').write_text(f'<annotation>{thing}</annotation>')
-    for split in ('trainval', 'test'):
-        (folder / f'ImageSets/Main/{split}.txt').write_text('0\n1\n2\n')
-
-
-def test_voc_leaves_difficult_objects_out(tmp_path):
+def test_voc_learns_several_classes_an_image_and_leaves_difficult_objects_out(tmp_path):
     from mmpretrain.registry import DATASETS
 
-    make_voc(tmp_path)
+    for part in ('JPEGImages', 'Annotations', 'ImageSets/Main'):
+        (tmp_path / part).mkdir(parents=True)
+    for number, (name, difficult) in enumerate([('dog', 0), ('dog', 1), ('cat', 0)]):
+        Image.fromarray(np.zeros((40, 40, 3), dtype=np.uint8)).save(tmp_path / f'JPEGImages/{number}.jpg')
+        thing = f'<object><name>{name}</name><difficult>{difficult}</difficult></object>'
+        (tmp_path / f'Annotations/{number}.xml').write_text(f'<annotation>{thing}</annotation>')
+    for split in ('trainval', 'test'):
+        (tmp_path / f'ImageSets/Main/{split}.txt').write_text('0\n1\n2\n')
     config = of_set('voc2007')
-    images = DATASETS.build(dict(config.test_dataloader.dataset, data_root=str(tmp_path)))
-    samples = [images[number]['data_samples'] for number in range(3)]
-    cat, dog = images.CLASSES.index('cat'), images.CLASSES.index('dog')
+    train, test = (
+        DATASETS.build(dict(loader.dataset, data_root=str(tmp_path)))
+        for loader in (config.train_dataloader, config.test_dataloader)
+    )
+    assert [train[SeededIndex(n, seed=1)]['data_samples'].gt_label.tolist() for n in range(3)] == [[11], [], [7]]
+    assert build_model(config).data_preprocessor.batch_augments is None
     scores = torch.zeros(3, 20)
-    scores[:, dog] = torch.tensor([0.5, 0.9, 0.1])  # the dog hard to see comes first
-    scores[:, cat] = torch.tensor([0.1, 0.1, 0.9])
+    scores[:, 11] = torch.tensor([0.5, 0.9, 0.1])  # of the dog: that hard to see comes first
+    scores[:, 7] = torch.tensor([0.1, 0.1, 0.9])
     evaluator = Evaluator(config.test_evaluator)
-    evaluator.process([sample.set_pred_score(score) for sample, score in zip(samples, scores, strict=True)])
+    evaluator.process([test[n]['data_samples'].set_pred_score(score) for n, score in enumerate(scores)])
     assert evaluator.evaluate(3) == {'multi-label/mAP_11': pytest.approx(100 * 2 / 20)}  # the other classes have none
 
 
-def test_voc_learns_several_classes_an_image_and_none(tmp_path):
-    from mmpretrain.registry import DATASETS
-
-    make_voc(tmp_path)
-    config = of_set('voc2007')
-    images = DATASETS.build(dict(config.train_dataloader.dataset, data_root=str(tmp_path)))
-    batch = [images[SeededIndex(number, seed=1)] for number in range(3)]
-    assert [sample['data_samples'].gt_label.tolist() for sample in batch] == [[11], [], [7]]
-    model = tiny(config).train()
-    assert model.data_preprocessor.batch_augments is None
-    inputs = torch.stack([sample['inputs'][:, :32, :32] for sample in batch])
-    data = dict(inputs=inputs, data_samples=[sample['data_samples'] for sample in batch])
-    loss = model(**model.data_preprocessor(data, training=True), mode='loss')['loss']
-    assert loss.item() == pytest.approx(20 * math.log(2), rel=1e-3)
+def test_an_open_choice_stands_in_the_model_file_with_its_standing():
+    """As the table of docs/mixedae.md has it: setting and default."""
+    choices = {}
+    for line in (ROOT.parent / 'docs/mixedae.md').read_text().splitlines():
+        settings, default = (line.split('|') + [''] * 5)[3:5]
+        settings = re.findall(r'`((?:data_preprocessor|backbone|neck|head|contrast)\.\w+|projection_dims)`', settings)
+        values = re.findall(r'`([^`]+)`', default) or re.findall(r'[\d.]+', default)
+        choices |= {setting: ast.literal_eval(value) for setting, value in zip(settings, values, strict=False)}
+    assert len(choices) == 15
+    for setting, default in choices.items():
+        path = ROOT / '_base_/models' / ('vit-base_classifier.py' if 'fold' in setting else 'mixedae_vit-base.py')
+        part, _, key = setting.rpartition('.')
+        model = from_file(path).model
+        assert (model[part] if part else model)[key] == default
+        assert re.search(rf'^ +{key}=.*,  # .*(choice|recollection)', path.read_text(), re.MULTILINE)

@@ -1,10 +1,11 @@
-"""Every config of detection and segmentation: builds in its host's scope, reads data, trains, takes its encoder's file.
+"""Every config of detection and segmentation: builds in its library's scope, reads data, trains, predicts.
 
 The big ones are made small by one rule: an eighth of all sizes in pixels and tokens, and few channels.
 """
 
 import copy
 import functools
+import itertools
 import json
 import math
 import re
@@ -16,16 +17,16 @@ from metafiles import parameters
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.model import revert_sync_batchnorm
-from mmengine.optim import build_optim_wrapper
-from mmengine.registry import DATASETS, MODELS, PARAM_SCHEDULERS, init_default_scope
+from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import Runner
 from on_meta import on_meta
 from PIL import Image
-from test_configs import BATCH, ROOT, check_decay, each, from_file, settings_with
+from test_configs import BATCH, ROOT, build_optimizer, check_decay, each, from_file, settings_with
 
 from mixmae_mm.models.backbones.swin_archs import ARCHS as SWINS
 
 pytest.importorskip('mmcv._ext', reason='needs mmcv with compiled ops')
+CocoDataset = pytest.importorskip('mmdet.datasets').CocoDataset
 FILES = sorted(path for folder in ('detection', 'segmentation') for path in (ROOT / folder).glob('*.py'))
 DETECTION = [path for path in FILES if path.parent.name == 'detection']
 SEGMENTATION = [path for path in FILES if path.parent.name == 'segmentation']
@@ -121,55 +122,54 @@ def build(config):
 
 
 @each(FILES)
-def test_it_builds_at_full_size_with_nothing_imported(path):
+def test_it_builds_at_full_size_and_its_layers_decay(path):
     config = read(path)
     assert 'custom_imports' not in config
     with on_meta():
         model = MODELS.build(config.model)
     assert sum(parameter.numel() for parameter in model.parameters()) == parameters(path)
-    arch = config.model.backbone.arch
+    backbone, arch = model.backbone, config.model.backbone.arch
     if 'swin' in path.name and isinstance(arch, str):
-        assert model.backbone.num_features[0] == SWINS[arch]['embed_dims']
-        assert {block.attn.window for block in model.backbone.layers[2].blocks[5:18:6]} <= {(32, 32), (40, 40)}
-    assert ('large' in path.name) == (arch == 'large')
+        assert backbone.num_features[0] == SWINS[arch]['embed_dims']
+        assert {block.attn.window for block in backbone.layers[2].blocks[5:18:6]} <= {(32, 32), (40, 40)}
+    check_decay(config, model)
+    groups = build_optimizer(model, config).optimizer.param_groups
+    scales = {id(parameter): group['lr_scale'] for group in groups for parameter in group['params']}
+    decay = config.optim_wrapper.paramwise_cfg.layer_decay_rate
+    depth = len(backbone.blocks) if hasattr(backbone, 'blocks') else sum(backbone.arch.depths)
+    own = {id(parameter) for parameter in backbone.parameters()}
+    assert {scale for parameter, scale in scales.items() if parameter not in own} == {1}
+    assert scales[id(backbone.patch_embed.proj.weight)] == pytest.approx(decay ** (depth + 1))
+    assert (decay == 1) == ('scratch' in path.name)
+
+
+LENGTHS = {'-1x': 12, '-3x': 36, '-100e': 184_375, '-160k': 160_000, '-40k': 40_000}
+LENGTHS |= {f'-{epochs}e_': epochs for epochs in (6, 8, 12, 40)}
 
 
 @each(FILES)
-def test_padding_is_told_to_the_encoder_by_one_number(path):
-    model = read(path).model
-    preprocessor = model.data_preprocessor
-    told = preprocessor.get('pad_value', preprocessor.get('pad_val'))
-    assert model.backbone.pad_value == told == -1e3
-
-
-@each([path for path in FILES if 'lsj' in path.name])
-def test_large_scale_jitter_pads_with_that_number_too(path):
-    preprocessor = read(path).model.data_preprocessor
-    padded = [augment.img_pad_value for augment in preprocessor.batch_augments]
-    assert padded == [preprocessor.get('pad_value', preprocessor.get('pad_val'))]
-
-
-@each(FILES)
-def test_a_batch_is_what_the_name_says(path):
+def test_numbers_are_those_of_the_name_and_of_the_data(path):
     config, (gpus, batch) = read(path), BATCH.search(path.name).group('gpus', 'batch')
     assert config.train_dataloader.batch_size == int(batch)
     assert config.auto_scale_lr.base_batch_size == int(gpus) * int(batch)
-
-
-@each(FILES)
-def test_a_name_tells_length_size_and_precision(path):
-    config = read(path)
-    lengths = {'-1x': 12, '-3x': 36, '-100e': 184_375, '-160k': 160_000, '-40k': 40_000} | {
-        f'-{epochs}e_': epochs for epochs in (6, 8, 12, 40)
-    }
-    told = [length for name, length in lengths.items() if name in path.name]
-    assert told == [config.train_cfg.get('max_epochs', config.train_cfg.get('max_iters'))]
-    size, told = config.model.backbone.img_size, re.search(r'-(\d+)(px|x\d+)\.py', path.name)
-    sides = set(size) if isinstance(size, (tuple, list)) else {size}
-    assert told is None or sides == {int(told[1])}
-    if told and told[2] != 'px':
-        assert {*config.model.data_preprocessor.size, *config.model.test_cfg.get('crop_size', sides)} == sides
-    assert ('-amp-' in path.name) == (config.optim_wrapper.type == 'AmpOptimWrapper')
+    named = [length for name, length in LENGTHS.items() if name in path.name]
+    assert named == [config.train_cfg.get('max_epochs', config.train_cfg.get('max_iters'))]
+    model, size = config.model, re.search(r'-(\d+)(px|x\d+)\.py', path.name)
+    assert size is None or model.backbone.img_size in (int(size[1]), (int(size[1]),) * 2)
+    assert ('large' in path.name) == (model.backbone.arch == 'large')
+    padding = model.data_preprocessor.get('pad_value', model.data_preprocessor.get('pad_val'))
+    jitter = model.data_preprocessor.get('batch_augments') if 'lsj' in path.name else None
+    padded = [augment.img_pad_value for augment in jitter or []]
+    assert {model.backbone.pad_value, padding, *padded} == {-1e3}
+    metainfo = config.train_dataloader.dataset.get('metainfo') or {}
+    segmenting = [model.get('decode_head'), model.get('auxiliary_head')]
+    heads = [*box_heads(model), model.roi_head.mask_head] if path in DETECTION else segmenting
+    number = len(metainfo.get('classes', range(80 if path in DETECTION else 150)))
+    assert {head.num_classes for head in heads} == {number}
+    assert [config[f'{split}_dataloader'].dataset.get('metainfo') or {} for split in ('val', 'test')] == [metainfo] * 2
+    if 'ade20k' in path.name and '-whole_' not in path.name:
+        side = int(size[1])
+        assert model.test_cfg.to_dict() == dict(mode='slide', crop_size=(side, side), stride=(side * 2 // 3,) * 2)
 
 
 # learning rate, weight decay, layer decay and drop path of detectron2's ViTDet, iBOT, mmseg's MAE and, in ranges, BEiT
@@ -205,7 +205,7 @@ def test_the_recipe_is_that_of_its_source(path):
     assert (optimizer.lr, optimizer.weight_decay, decay, drop_path) == RECIPES[path.stem]
     assert (optimizer.type, optimizer.betas) == ('AdamW', (0.9, 0.999))
     warmup, falling = config.param_scheduler
-    steps = next(told for name, told in WARMUP_AND_STEPS.items() if name in path.name)
+    steps = next(steps for name, steps in WARMUP_AND_STEPS.items() if name in path.name)
     assert (warmup.end, falling.get('milestones')) == steps
     assert 'clip_grad' not in config.optim_wrapper
 
@@ -246,113 +246,26 @@ def test_pipelines_have_the_sizes_that_their_sources_have(path):
         assert [[*map(tuple, of)] for of in sides(train, 'scales')] == (cropped if 'cascade' in path.name else [usual])
 
 
-@each(FILES)
-def test_heads_know_the_classes_of_the_data(path):
-    config = read(path)
-    metainfo, model = config.train_dataloader.dataset.get('metainfo') or {}, config.model
-    number = len(metainfo.get('classes', range(150 if path in SEGMENTATION else 80)))
-    if path in SEGMENTATION:
-        assert {model.decode_head.num_classes, model.auxiliary_head.num_classes} == {number}
-    else:
-        assert {head.num_classes for head in (*box_heads(model), model.roi_head.mask_head)} == {number}
-    tested = [config[f'{split}_dataloader'].dataset.get('metainfo') or {} for split in ('val', 'test')]
-    assert tested == [metainfo] * 2
-
-
-@each([path for path in SEGMENTATION if 'ade20k' in path.name])
-def test_a_sliding_window_moves_by_two_thirds_of_itself(path):
-    testing, size = read(path).model.test_cfg, int(re.search(r'(\d+)x\d+\.py', path.name)[1])
-    if '-whole_' in path.name:
-        assert testing.to_dict() == dict(mode='whole')
-    else:
-        assert (testing.mode, testing.crop_size, testing.stride) == ('slide', (size, size), (size * 2 // 3,) * 2)
-
-
-@each(BIG)
-def test_the_schedule(path):
-    """Learning rates at the start, after warm-up, and at the end, of parameters at the top and at the bottom."""
-    config = read(path).to_dict()
-    check_schedule(*(json.dumps(config[part]) for part in ('train_cfg', 'optim_wrapper', 'param_scheduler')))
-
-
-@functools.cache  # configs share schedules, of up to 160,000 iterations
-def check_schedule(*parts):
-    config = Config(dict(zip(('train_cfg', 'optim_wrapper', 'param_scheduler'), map(json.loads, parts), strict=True)))
-    iterations = 'max_iters' in config.train_cfg
-    epoch = 1 if iterations else 200
-    model = torch.nn.Linear(1, 1)
-    wrapper = build_optim_wrapper(
-        model, dict(type='OptimWrapper', optimizer=config.optim_wrapper.optimizer)
-    )  # without layers: the schedule alone
-    ends = dict(end=config.train_cfg.get('max_iters')) if iterations else {}
-    schedulers = [
-        PARAM_SCHEDULERS.build(
-            dict(({} if 'end' in s or s.type == 'MultiStepLR' else ends) | s, optimizer=wrapper), default_args={}
-        )
-        for s in config.param_scheduler
-    ]
-    base = config.optim_wrapper.optimizer.lr
-    rates = {}
-    total = config.train_cfg.max_iters if iterations else config.train_cfg.max_epochs * epoch
-    for step in range(total):
-        rates[step] = wrapper.optimizer.param_groups[0]['lr']
-        for scheduler in schedulers:
-            if not scheduler.by_epoch or (step + 1) % epoch == 0:
-                scheduler.step()
-    assert rates[0] <= base * 1e-2
-    warm = config.param_scheduler[0].end
-    if config.param_scheduler[1].type == 'PolyLR':
-        assert rates[warm] == pytest.approx(base, rel=1e-3)
-        assert rates[(total + warm) // 2] == pytest.approx(base / 2, rel=1e-2)
-        assert rates[total - 1] < base * 1e-3
-    else:
-        steps = config.param_scheduler[1].milestones
-        assert [rates[warm], rates[steps[0] * epoch], rates[total - 1]] == pytest.approx([base, base / 10, base / 100])
-        assert 0.6 < steps[0] * epoch / total < 0.9
-        assert steps[0] < steps[1] < total / epoch
-
-
-@each(FILES)
-def test_layers_decay_from_the_top_down(path):
-    config = read(path)
-    with on_meta():
-        model = MODELS.build(config.model)
-    wrapper = {name: x for name, x in config.optim_wrapper.items() if name != 'dtype'}
-    optimizer = build_optim_wrapper(model, dict(wrapper, type='OptimWrapper'))
-    scales = {id(p): group['lr_scale'] for group in optimizer.optimizer.param_groups for p in group['params']}
-    check_decay(config, model)
-    decay, named = config.optim_wrapper.paramwise_cfg.layer_decay_rate, dict(model.named_parameters())
-    depth = len(model.backbone.blocks) if hasattr(model.backbone, 'blocks') else sum(model.backbone.arch.depths)
-    assert all(scales[id(p)] == 1 for name, p in named.items() if not name.startswith('backbone.') and id(p) in scales)
-    assert scales[id(named['backbone.patch_embed.proj.weight'])] == pytest.approx(decay ** (depth + 1))
-    assert (decay == 1) == ('scratch' in path.name)
-
-
-def write_coco(folder, classes):
+def write_coco(folder, dataset):
     """Four images of 96 x 80 px, each with a box-shaped object of two classes."""
-    for name in ('train2017', 'val2017', 'images', 'train', 'val', 'annotations'):
-        (folder / name).mkdir()
-    categories = [dict(id=number + 1, name=name) for number, name in enumerate(classes)]
+    classes = dataset.get('metainfo', {}).get('classes') or CocoDataset.METAINFO['classes']
     images, annotations = [], []
+    for number, part in itertools.product(range(4), range(2)):
+        left, top = 5 + 40 * part, 10
+        corners = [left, top, left + 36, top, left + 36, top + 48, left, top + 48]
+        thing = dict(bbox=[left, top, 36, 48], area=36 * 48, segmentation=[corners], iscrowd=0)
+        thing |= dict(id=2 * number + part, image_id=number, category_id=1 + part % len(classes))
+        annotations.append(thing)
     for number in range(4):
         pixels = np.random.default_rng(number).integers(0, 256, (80, 96, 3), np.uint8)
-        for name in ('train2017', 'val2017', 'images', 'train', 'val'):
-            Image.fromarray(pixels).save(folder / name / f'{number}.jpg')
+        path = folder / dataset.data_prefix.img / f'{number}.jpg'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
         images.append(dict(id=number, file_name=f'{number}.jpg', width=96, height=80))
-        for part in range(2):
-            left, top = 5 + 40 * part, 10
-            corners = [left, top, left + 36, top, left + 36, top + 48, left, top + 48]
-            annotations.append(
-                dict(
-                    id=2 * number + part, image_id=number, category_id=1 + part % len(classes), iscrowd=0,
-                    bbox=[left, top, 36, 48], area=36 * 48, segmentation=[corners],
-                )
-            )  # fmt: skip
-    content = json.dumps(dict(images=images, annotations=annotations, categories=categories))
-    for name in ('instances_train2017', 'instances_val2017', 'instances_train', 'instances_val'):
-        (folder / 'annotations' / f'{name}.json').write_text(content)
-    for name in ('train.json', 'val.json'):
-        (folder / name).write_text(content)
+    categories = [dict(id=number + 1, name=name) for number, name in enumerate(classes)]
+    (folder / dataset.ann_file).parent.mkdir(exist_ok=True)
+    content = dict(images=images, annotations=annotations, categories=categories)
+    (folder / dataset.ann_file).write_text(json.dumps(content))
 
 
 def write_masks(folder, dataset):
@@ -373,14 +286,7 @@ def write_masks(folder, dataset):
 def made_up(config, folder, split):
     """Put the loader's dataset onto made-up files."""
     dataset = config[f'{split}_dataloader'].dataset
-    if 'ann_file' in dataset:
-        from mmdet.datasets import CocoDataset
-
-        classes = dataset.get('metainfo', {}).get('classes') or CocoDataset.METAINFO['classes']
-        if not (folder / 'train').exists():
-            write_coco(folder, classes)
-    else:
-        write_masks(folder, dataset)
+    (write_coco if 'ann_file' in dataset else write_masks)(folder, dataset)
     return DATASETS.build(dict(dataset, data_root=str(folder)))
 
 
@@ -398,20 +304,29 @@ def a_step(config, folder, precision=None):
 
 
 @each(OWN_MODEL)
-def test_a_step_of_training_moves_the_encoder(path, tmp_path):
-    """Data from files, through pipeline, preprocessor and model, to gradients: each part takes what the last gives."""
+def test_a_step_of_training_and_a_prediction(path, tmp_path):
+    """Data from files, through pipeline, preprocessor and model, to gradients, and to masks as large as the images."""
     config = load(path)
-    for transform in config.train_dataloader.dataset.pipeline:
-        assert transform.type != 'mixmae_mm.SeedSample' or transform is config.train_dataloader.dataset.pipeline[0]
-    sampler = config.train_dataloader.sampler.type
     infinite = config.train_cfg.get('type') == 'IterBasedTrainLoop'
+    sampler = config.train_dataloader.sampler.type
     assert sampler == ('mixmae_mm.SeededInfiniteSampler' if infinite else 'mixmae_mm.SeededSampler')
     model, loss, batch = a_step(config, tmp_path)
     assert len(batch['inputs']) == 2
     assert math.isfinite(loss)
-    without = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
-    assert without == []
+    assert [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
     assert model.backbone.patch_embed.proj.weight.grad.abs().sum() > 0
+    dataset = made_up(config, tmp_path, 'val')
+    with torch.no_grad():
+        result = model.eval().test_step(pseudo_collate([dataset[0]]))[0]
+    if path in DETECTION:
+        assert tuple(result.pred_instances.masks.shape[1:]) == (80, 96)
+        val = config.val_dataloader.dataset
+        assert config.val_evaluator.ann_file == config.test_evaluator.ann_file == f'{val.data_root}{val.ann_file}'
+    else:
+        assert tuple(result.pred_sem_seg.data.shape) == tuple(result.gt_sem_seg.data.shape) == (1, 160, 200)
+        assert result.seg_logits.data.shape[0] == len(dataset.metainfo['classes'])
+        shift = int('ade20k' in path.name)  # the file's 1 is the first class there
+        assert result.gt_sem_seg.data[0, 1, 1] == 1 - shift
 
 
 @pytest.fixture
@@ -430,63 +345,6 @@ def test_a_step_in_the_precision_of_the_config(path, tmp_path, autocast_of_gpus)
     _, loss, _ = a_step(config, tmp_path, getattr(torch, config.optim_wrapper.dtype))
     _, expected, _ = a_step(load(path), tmp_path)
     assert loss == pytest.approx(expected, rel=0.02)
-
-
-def test_mmcv_does_not_know_bfloat16(tmp_path, autocast_of_gpus):
-    """Why `mixmae_mm.engine.optimizers.precision` keeps detectors from it."""
-    config = load(next(path for path in DETECTION if 'micro' in path.name))
-    with pytest.raises(RuntimeError, match='BFloat16'):
-        a_step(config, tmp_path, torch.bfloat16)
-
-
-@each(OWN_MODEL)
-def test_predictions_are_as_large_as_the_images(path, tmp_path):
-    config = load(path)
-    dataset = made_up(config, tmp_path, 'val')
-    model, _ = build(config)
-    with torch.no_grad():
-        result = model.eval().test_step(pseudo_collate([dataset[0]]))[0]
-    if path in DETECTION:
-        assert tuple(result.pred_instances.masks.shape[1:]) == (80, 96)
-        assert len(result.pred_instances) <= config.model.test_cfg.rcnn.max_per_img
-        told, given = config.val_evaluator.ann_file, config.val_dataloader.dataset
-        assert told == f'{given.data_root}{given.ann_file}'
-        assert config.test_evaluator.to_dict() == config.val_evaluator.to_dict()
-    else:
-        assert tuple(result.pred_sem_seg.data.shape) == (1, 160, 200)
-        assert tuple(result.gt_sem_seg.data.shape) == (1, 160, 200)
-        assert result.seg_logits.data.shape[0] == len(dataset.metainfo['classes'])
-        shift = int('ade20k' in path.name)  # the file's 1 is the first class there
-        assert result.gt_sem_seg.data[0, 1, 1] == 1 - shift
-
-
-@each([path for path in FILES if 'scratch' not in path.name])
-def test_its_encoder_loads_a_pretraining_checkpoint(path, tmp_path):
-    """By the config's own `init_cfg`, from what the method's pre-training writes, at 95 % or more."""
-    config = load(path)
-    model, init = build(config)
-    kind = 'mixmae_mm.MixMIMSwin' if 'swin' in path.name else 'mixmae_mm.MixingViT'
-    settings = dict(type=kind, arch=config.model.backbone.arch, img_size=64)
-    if 'patch_size' in config.model.backbone:
-        settings['patch_size'] = config.model.backbone.patch_size
-    if kind.endswith('Swin'):
-        stages = len(config.model.backbone.arch.depths)
-        settings |= dict(window_sizes=(8, 8, 4, 2)[:stages], out_indices=(stages - 1,))
-    else:
-        settings |= dict(num_sources=4)
-    torch.manual_seed(1)
-    source = MODELS.build(settings)
-    content = {f'backbone.{name}': x for name, x in source.state_dict().items()} | {'neck.mask_token': torch.ones(1)}
-    torch.save(dict(state_dict=content, meta={}), tmp_path / 'pretrained.pth')
-    model.backbone.init_cfg = dict(init, checkpoint=str(tmp_path / 'pretrained.pth'))
-    model.backbone.init_weights()
-    blocks = source.layers[0].blocks if kind.endswith('Swin') else source.blocks
-    ours = model.backbone.layers[0].blocks if kind.endswith('Swin') else model.backbone.blocks
-    assert torch.equal(ours[0].mlp.fc1.weight, blocks[0].mlp.fc1.weight)
-    assert re.search(r'mixmae_|mixedae_', init.checkpoint)
-    assert ('mixmae_' in init.checkpoint) == kind.endswith('Swin')
-    written = {path.stem for folder in ('mixmae', 'mixedae') for path in (ROOT / folder).glob('*.py')}
-    assert init.checkpoint.split('/')[1] in written
 
 
 @each([path for path in FILES if 'base_8xb2-amp-160k_ade20k' in path.name])

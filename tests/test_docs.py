@@ -26,14 +26,10 @@ def exists(path):
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
-def test_every_path_that_a_page_names_exists(page):
+def test_every_path_and_image_of_a_page_exists(page):
     named = {path for path in NAMED_PATH.findall(page.read_text()) if not set(path) & set('*{')}
     missing = [path for path in named - set(READERS_OWN) if not exists(path)]
     assert not missing
-
-
-@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
-def test_every_image_that_a_page_shows_exists(page):
     shown = re.findall(r'!\[[^]]*\]\(([^)]+)\)', page.read_text())
     assert all((page.parent / image).exists() for image in shown)
 

@@ -12,41 +12,12 @@ CITATION = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
 README = (ROOT / 'README.md').read_text()
 
 
-def test_the_citation_has_what_cff_asks_for():
-    assert CITATION['cff-version'] == '1.2.0'
-    assert {'message', 'title', 'authors', 'version', 'license'} <= CITATION.keys()
-    assert CITATION['type'] == 'software'
-    assert CITATION['authors'] == [{'name': 'The mixmae_mm authors'}]
-    assert CITATION['license'] == 'Apache-2.0'
-    assert 'Apache License' in (ROOT / 'LICENSE').read_text()
-
-
 def test_the_version_is_said_alike():
     assert CITATION['version'] == mixmae_mm.__version__
     assert re.search(rf'^## \[.*{re.escape(mixmae_mm.__version__)}', (ROOT / 'CHANGELOG.md').read_text(), re.MULTILINE)
 
 
-def test_papers_are_cited_as_in_the_readme():
-    assert len(CITATION['references']) == 2
-    for paper in CITATION['references']:
-        assert {'type', 'title', 'authors', 'year', 'identifiers'} <= paper.keys()
-        (entry,) = [entry for entry in README.split('@inproceedings')[1:] if paper['title'] in entry]
-        names = [f'{author["given-names"]} {author["family-names"]}' for author in paper['authors']]
-        fields = dict(re.findall(r'(\w+) = {([^}]*)}', entry))
-        assert fields == dict(
-            author=' and '.join(names),
-            title=paper['title'],
-            year=str(paper['year']),
-            booktitle='CVPR',
-            note=paper['identifiers'][0]['value'],
-        )
-
-
 def test_the_readme_is_short_and_says_once_what_has_never_run():
     assert len(README.splitlines()) < 135
     assert README.count('GPU, and no full-size model') == 1
-    assert 'make test' in README
-
-
-def test_contributing_is_short():
     assert len((ROOT / 'CONTRIBUTING.md').read_text().splitlines()) < 60

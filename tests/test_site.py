@@ -1,11 +1,10 @@
-"""The site of docs/ builds without a warning, stands alone, and every link in it has an end."""
+"""The site of docs/ builds without a warning (of links and anchors, too), and stands alone."""
 
 import importlib.util
+import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -15,71 +14,34 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-class Links(HTMLParser):
-    """Where a page's links lead, what it loads, and the anchors that it has."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.links, self.loads, self.anchors = [], [], set()
-        self.feed(page.read_text())
-
-    def handle_starttag(self, tag, attrs):
-        attrs = dict(attrs)
-        self.anchors |= {attrs.get('id'), attrs.get('name')}
-        if tag == 'a' and attrs.get('href'):
-            self.links.append(attrs['href'])
-        elif tag in ('img', 'script', 'link'):
-            self.loads += [attrs[name] for name in ('src', 'href') if attrs.get(name)]
-
-
 @pytest.fixture(scope='module')
 def site(tmp_path_factory):
     out = tmp_path_factory.mktemp('site')
     command = [sys.executable, '-m', 'mkdocs', 'build', '--strict', '--site-dir', str(out)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    return {page.relative_to(out).as_posix(): Links(page) for page in out.rglob('*.html')}, out
+    return out
 
 
-def ends(out, page, target):
-    """Return the file that a link of a page leads to, and its anchor."""
-    parts = urlsplit(target)
-    path = (out / page).parent / unquote(parts.path) if parts.path else out / page
-    return path.resolve(), parts.fragment
-
-
-def test_every_link_has_an_end(site):
-    pages, out = site
-    lost = []
-    for page, found in pages.items():
-        for target in [*found.links, *found.loads]:
-            if page == '404.html' or urlsplit(target).scheme:
-                continue
-            path, anchor = ends(out, page, target)
-            other = pages.get(path.relative_to(out).as_posix()) if path.suffix == '.html' else None
-            if not path.exists() or (anchor and other and anchor not in other.anchors):
-                lost.append((page, target))
-    assert not lost
-
-
-def test_nothing_is_loaded_from_elsewhere(site):
-    pages, _ = site
-    assert not [(page, url) for page, found in pages.items() for url in found.loads if urlsplit(url).netloc]
+def test_nothing_is_loaded_from_elsewhere_and_linked_files_are_there(site):
+    for page in site.rglob('*.html'):
+        text = page.read_text()
+        assert not re.findall(r'<(?:img|script|link)[^>]+(?:src|href)="(?:https?:)?//', text)
+        linked = re.findall(r'href="((?:\.\./)*files/[^"#]+)"', text)
+        assert not [name for name in linked if not (page.parent / name).exists()]
 
 
 def test_every_public_module_has_its_page_with_its_functions(site):
-    pages, _ = site
     modules = {path.stem for path in (ROOT / 'mixmae_mm').glob('[!_]*.py')}
     modules |= {path.parent.name for path in (ROOT / 'mixmae_mm').glob('*/__init__.py')}
-    assert {Path(page).stem for page in pages if page.startswith('api/')} == modules
-    assert 'mixmae_mm.mixing.unmix' in pages['api/mixing.html'].anchors
-    assert 'mixmae_mm.models.necks.mix_decoder.MixDecoder.forward' in pages['api/models.html'].anchors
-    assert 'mixmae_mm.mixing._choose' not in pages['api/mixing.html'].anchors
+    assert {page.stem for page in (site / 'api').glob('*.html')} == modules
+    mixing = (site / 'api/mixing.html').read_text()
+    assert 'id="mixmae_mm.mixing.unmix"' in mixing
+    assert 'id="mixmae_mm.mixing._choose"' not in mixing
 
 
 def test_readme_is_the_start_page_and_its_links_stay_in_the_site(site):
-    pages, out = site
-    assert 'Pre-train on your own folder' in (out / 'index.html').read_text()
-    assert {'results.html', 'weights.html', 'files/LICENSE'} <= {*pages['index.html'].links}
-    assert 'files/mixmae_mm/mixing.py' in pages['how-it-works.html'].links
-    assert (out / 'files/LICENSE').read_text() == (ROOT / 'LICENSE').read_text()
+    start = (site / 'index.html').read_text()
+    assert 'Pre-train on your own folder' in start
+    assert all(f'href="{name}"' in start for name in ('results.html', 'weights.html', 'files/LICENSE'))
+    assert (site / 'files/LICENSE').read_text() == (ROOT / 'LICENSE').read_text()

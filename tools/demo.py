@@ -79,7 +79,7 @@ def headline(text: str) -> None:
 
 
 def pretrain(config: str | Path, epochs: int, work_dir: Path) -> Path:
-    """Pre-train, or finish an interrupted pre-training; give the last checkpoint."""
+    """Pre-train, or finish an interrupted pre-training; return the last checkpoint."""
     marker = ROOT / work_dir / 'finished'
     if marker.exists():
         shutil.rmtree(ROOT / work_dir)
@@ -90,7 +90,7 @@ def pretrain(config: str | Path, epochs: int, work_dir: Path) -> Path:
 
 
 def draw(config: str | Path, work_dir: Path, checkpoint: Path, images: str) -> list[Path]:
-    """Draw reconstructions and training curves beside the run's folder; give their paths."""
+    """Draw reconstructions and training curves beside the run's folder; return their paths."""
     drawings = [work_dir.with_name(f'{work_dir.name}_{what}.png') for what in ('reconstructions', 'curves')]
     options = ['--images', images, '--out', drawings[0]]
     run('tools/visualization/reconstructions.py', config, checkpoint, *options)
@@ -99,14 +99,14 @@ def draw(config: str | Path, work_dir: Path, checkpoint: Path, images: str) -> l
 
 
 def neighbors(config: str, checkpoint: Path | None) -> float:
-    """Classify the validation images by their nearest neighbors; give the top-1 accuracy in percent."""
+    """Classify the validation images by their nearest neighbors; return the top-1 accuracy in percent."""
     folders = ['--train', f'{IMAGES}/train', '--val', f'{IMAGES}/val', '--json']
     given = [checkpoint] if checkpoint else []
     return json.loads(run('tools/analysis_tools/knn.py', config, *given, *folders, capture=True))['top1'] * 100
 
 
 def train_anew(config: str, work_dir: Path, *settings: str) -> dict[str, float]:
-    """Train from the start; give the last value of everything that was logged."""
+    """Train from the start; return the last value of everything that was logged."""
     shutil.rmtree(ROOT / work_dir, ignore_errors=True)
     options = ['--cfg-options', *settings] if settings else []
     run('tools/train.py', config, '--work-dir', work_dir, *options)
@@ -117,7 +117,7 @@ def train_anew(config: str, work_dir: Path, *settings: str) -> dict[str, float]:
 
 
 def finetune(config: str, epochs: int, work_dir: Path, *settings: str) -> float:
-    """Fine-tune anew; give the last top-1 accuracy in percent."""
+    """Fine-tune anew; return the last top-1 accuracy in percent."""
     return train_anew(config, work_dir, f'train_cfg.max_epochs={epochs}', *settings)['accuracy/top1']
 
 
@@ -130,7 +130,7 @@ def report(title: str, out: Path, rows: list[tuple[str, float, float]], images: 
         table.add_row(name, f'{without:.1f}', f'{pretrained:.1f}')
     if rows:
         console.print(table)
-        console.print('Neighbors of mean features tell little of shapes; see docs/results.md.')
+        console.print('Neighbors of mean features say little about shapes; see docs/results.md.')
     console.print('Look at:', *(f'\n  {path}' for path in images), highlight=False)
     console.print(f'TensorBoard: .venv/bin/tensorboard --logdir {out}', highlight=False)
     console.print(f'{time.monotonic() - started:.0f} s in all, after the installation', highlight=False)

@@ -1,17 +1,16 @@
 """Set up an environment at the repository's root: `python3 tools/environment.py light|full|upstream`.
 
 light: torch, torchvision, pure-Python mmcv, mmpretrain and this package: enough for pre-training and classification.
-full: light with compiled mmcv ops, mmdet, mmseg, what single features ask for, and the test tools.
+full: light with compiled mmcv ops, mmdet, mmseg, what single features need, and the test tools.
 upstream: in `.venv-upstream`, as light with upstream's OpenMMLab in place of OneDL's builds, and the test tools.
 
-Each step leaves a stamp keyed by what it depends on, written only once it succeeded; so a finished set-up returns at
-once, and whatever an interrupted call left half-made is fixed by the next. The compiled mmcv wheel is kept outside the
-clone, in `$MIXMAE_MM_CACHE` (or `$XDG_CACHE_HOME/mixmae_mm`, or `~/.cache/mixmae_mm`). Standard library only.
+Each step leaves a stamp keyed by what it depends on once it succeeded, so that a finished set-up returns at once and an
+interrupted one resumes. The compiled mmcv wheel is kept in `$MIXMAE_MM_CACHE` (or `$XDG_CACHE_HOME/mixmae_mm`, or
+`~/.cache/mixmae_mm`). Standard library only.
 """
 
 import argparse
 import contextlib
-import csv
 import fcntl
 import hashlib
 import os
@@ -23,37 +22,74 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ((3, 10), (3, 11), (3, 12))
-HEARTBEAT = 20  # seconds between two signs of life
 PROBE = 'import sys, pip; print("%d.%d" % sys.version_info[:2])'
 BUILD_TAG = ('import sys, os, sysconfig, torch; gpu = torch.cuda.is_available() or os.getenv("FORCE_CUDA") == "1"; '
              'print("cp%d%d-%s-torch%s-%s" % (*sys.version_info[:2], sysconfig.get_platform(), torch.__version__, '
-             '"cuda" if gpu else "cpu"))')
+             '"cuda" if gpu else "cpu"))')  # fmt: skip
 
 
 class StepError(Exception):
     """A step failed; the message says what to do about it."""
 
 
+class Step(NamedTuple):
+    """One part of the set-up: what pip is asked to do, and the files that its result depends on."""
+
+    name: str
+    what: str
+    arguments: str
+    files: tuple[str, ...]
+    env: dict[str, str] = {}
+
+
+def pip_step(name: str, what: str, options: str, files: str, env: dict[str, str] | None = None) -> Step:
+    """Make a step that installs requirements: `files` has names, of constraints where they begin with `-`."""
+    paths = [f'requirements/{file.lstrip("-")}.txt' for file in files.split()]
+    flags = ['-c' if file.startswith('-') else '-r' for file in files.split()]
+    arguments = [options, *(f'{flag} {path}' for flag, path in zip(flags, paths, strict=True))]
+    return Step(name, what, ' '.join(arguments), tuple(paths), env or {})
+
+
+# pip's wheel cache does not know which mmcv it holds; an isolated build of mmcv compiles nothing, having no torch
+STEPS = (
+    pip_step('torch', 'torch, torchvision, ... (half a minute, plus the download)', '', 'runtime'),
+    pip_step('openmmlab', 'mmengine, pure-Python mmcv, mmpretrain (20 s)', '--no-cache-dir', '-runtime mminstall'),
+    pip_step('upstream', 'upstream mmengine, pure-Python mmcv, mmpretrain (20 s)',
+             '--no-cache-dir --no-build-isolation', '-runtime -mminstall upstream', {'MMCV_WITH_OPS': '0'}),
+    Step('project', 'mixmae_mm itself, in place', '--no-deps --no-build-isolation -e .',
+         ('setup.py', 'pyproject.toml', 'mixmae_mm/version.py')),
+    Step('ops', 'mmcv with compiled ops', '', ('requirements/runtime.txt', 'requirements/mminstall.txt')),
+    pip_step('dense', 'mmdet, mmseg (20 s)', '--no-cache-dir --no-deps', '-runtime -mminstall dense'),
+    pip_step('tests', 'pytest, ruff, onnxruntime, ... (half a minute)', '', '-runtime tests extras docs'),
+)  # fmt: skip
+KINDS = {
+    'light': ('torch', 'openmmlab', 'project'),
+    'full': ('torch', 'openmmlab', 'project', 'ops', 'dense', 'tests'),
+    'upstream': ('torch', 'upstream', 'project', 'tests'),
+}
+
+
 def say(message: str) -> None:
-    """Print one line, at once, so that nobody waits without knowing for what."""
+    """Print one line, at once."""
     print(f'[environment] {message}', flush=True)
 
 
 def cache_folder() -> Path:
-    """Name the folder outside the clone in which compiled wheels and locks are kept."""
+    """Return the folder outside the clone for compiled wheels and locks."""
     base = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
     return Path(os.environ.get('MIXMAE_MM_CACHE') or Path(base) / 'mixmae_mm')
 
 
 @contextlib.contextmanager
-def locked(path: Path, what: str) -> Iterator[TextIO]:
-    """Hold an exclusive file lock, saying so if another process has to be waited for."""
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Hold an exclusive file lock, with a message if another process has to be waited for."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open('w') as handle:
         try:
@@ -61,281 +97,154 @@ def locked(path: Path, what: str) -> Iterator[TextIO]:
         except BlockingIOError:
             say(f'waiting: another process is at {what}')
             fcntl.flock(handle, fcntl.LOCK_EX)
-        yield handle
+        yield
 
 
-def run(command: list, what: str, env: dict | None = None, cwd: Path | None = None, hold: TextIO | None = None) -> None:
-    """Run a command quietly with a sign of life now and then; raise `StepError` with its last 40 lines if it fails.
-
-    The lock in `hold` is handed to the child, so that it stays locked should the child outlive this process.
-    """
+def run(command: list, what: str, env: dict | None = None, cwd: Path | None = None) -> None:
+    """Run a command quietly; raise `StepError` with its last 40 lines if it fails."""
     say(what)
     start = time.monotonic()
     with tempfile.TemporaryFile('w+', errors='replace') as log:
-        child = subprocess.Popen([str(part) for part in command], stdout=log, stderr=subprocess.STDOUT, cwd=cwd,
-                                 env={**os.environ, **(env or {})}, pass_fds=[hold.fileno()] if hold else [])
-        try:
-            while (code := _wait(child)) is None:
-                say(f'    ... {time.monotonic() - start:.0f} s')
-        except BaseException:
-            child.terminate()
-            child.wait()
-            raise
+        code = subprocess.run([str(part) for part in command], stdout=log, stderr=subprocess.STDOUT, cwd=cwd,
+                              env={**os.environ, **(env or {})}).returncode  # fmt: skip
+        log.seek(0)
         if code:
-            log.seek(0)
             tail = ''.join(log.readlines()[-40:])
             raise StepError(f'{tail}\nfailed (exit status {code}): {" ".join(map(str, command))}')
     say(f'    done in {time.monotonic() - start:.0f} s')
-
-
-def _wait(child: subprocess.Popen) -> int | None:
-    try:
-        return child.wait(HEARTBEAT)
-    except subprocess.TimeoutExpired:
-        return None
 
 
 def has_ops(wheel: Path) -> bool:
     """Return whether a wheel is whole and holds mmcv's compiled ops."""
     try:
         with zipfile.ZipFile(wheel) as archive:
-            compiled = any(re.fullmatch(r'mmcv/_ext\..*(so|pyd)', name) for name in archive.namelist())
-            return compiled and archive.testzip() is None
+            return 'mmcv/_ext.' in '\n'.join(archive.namelist()) and archive.testzip() is None
     except (zipfile.BadZipFile, OSError, EOFError):
         return False
-
-
-def drop_broken_packages(site: Path) -> list[str]:
-    """Make pip forget each package whose files are not all there, so that it installs it anew; return their names."""
-    for leftover in site.glob('~*'):  # what pip sets aside while it replaces a package
-        shutil.rmtree(leftover, ignore_errors=True)
-    broken = [info for info in site.glob('*.dist-info') if not _is_whole(info)]
-    for info in broken:
-        shutil.rmtree(info)
-    return [info.name.removesuffix('.dist-info') for info in broken]
-
-
-def _is_whole(info: Path) -> bool:
-    """Compare a package's files with the sizes in its RECORD; compiled Python files may come and go."""
-    try:
-        with (info / 'RECORD').open(newline='') as record:
-            rows = [row for row in csv.reader(record) if row and not row[0].endswith('.pyc')]
-        sizes = [(os.stat(info.parent / row[0]).st_size, row[2]) for row in rows]
-    except (OSError, IndexError):
-        return False
-    return bool(rows) and all(not size or int(size) == actual for actual, size in sizes)
-
-
-class Step(NamedTuple):
-    """One part of the set-up: what it is called, the files its result depends on, and what makes it."""
-
-    name: str
-    files: tuple
-    make: Callable[[], None]
 
 
 class Environment:
     """A virtual environment of one clone, and the steps that make it."""
 
     def __init__(self, root: Path, cache: Path, folder: str = '.venv') -> None:
-        self.root, self.cache = root, cache
-        self.venv = root / folder
+        self.root, self.cache, self.venv = root, cache, root / folder
         self.python = self.venv / 'bin' / 'python'
-        self.lock = None
-        names = ('runtime', 'mminstall', 'upstream', 'dense', 'extras', 'docs', 'tests')
-        need = [root / 'requirements' / f'{name}.txt' for name in names]
-        self.runtime, self.mminstall, self.upstream, self.dense, self.extras, self.docs, self.tests = need
-        self.project_files = tuple(root / name for name in ('setup.py', 'pyproject.toml', 'mixmae_mm/version.py'))
-        torch = Step('torch', (self.runtime,), self.install_torch)
-        project = Step('project', self.project_files, self.install_project)
-        tests = Step('tests', (self.runtime, self.extras, self.docs, self.tests), self.install_tests)
-        light = (torch, Step('openmmlab', (self.runtime, self.mminstall), self.install_openmmlab), project)
-        full = (Step('ops', (self.runtime, self.mminstall), self.install_ops),
-                Step('dense', (self.runtime, self.mminstall, self.dense), self.install_dense), tests)
-        upstream = Step('upstream', (self.runtime, self.mminstall, self.upstream), self.install_upstream)
-        self.steps = {'light': light, 'full': light + full, 'upstream': (torch, upstream, project, tests)}
 
     def set_up(self, kind: str) -> None:
-        """Do what is not yet done of a kind of environment."""
+        """Do the steps of a kind of environment that are not done yet."""
         if not self.pending(kind):
             return say(f'{kind}: ready ({self.venv})')
         start = time.monotonic()
-        name = hashlib.sha256(str(self.root).encode()).hexdigest()[:16]
-        with locked(self.cache / 'locks' / name, f'setting up {self.venv}') as self.lock:
+        lock = self.cache / 'locks' / hashlib.sha256(str(self.root).encode()).hexdigest()[:16]
+        with locked(lock, f'setting up {self.venv}'):
             self.ensure_venv()
-            self.fix()
             steps = self.pending(kind)
             for number, step in enumerate(steps, 1):
                 say(f'{kind}, step {number} of {len(steps)}: {step.name}')
-                step.make()
-                self.stamp(step).parent.mkdir(exist_ok=True)
-                self.stamp(step).write_text(self.key(step))
+                if step.name == 'ops':
+                    self.install_ops()
+                else:
+                    self.pip(step.what, *step.arguments.split(), env=step.env)
+                (self.venv / 'stamps').mkdir(exist_ok=True)
+                (self.venv / 'stamps' / step.name).write_text(self.key(step))
         say(f'{kind}: ready in {time.monotonic() - start:.0f} s ({self.venv})')
 
-    def fix(self) -> None:
-        """Where an interrupted call left a package half-installed, have every step look after its packages again."""
-        for package in drop_broken_packages(self.site()):
-            say(f'{package} is half-installed (an earlier call was interrupted): installing it anew')
-            shutil.rmtree(self.venv / 'stamps', ignore_errors=True)
-
     def pending(self, kind: str) -> list[Step]:
-        """List the steps without a stamp that fits; all of them where the interpreter does not run."""
-        if self.version() is None:
-            return list(self.steps[kind])
-        return [step for step in self.steps[kind] if not self.is_done(step)]
+        """List the steps whose stamp is missing, or is of other files or another interpreter."""
+        steps = [step for step in STEPS if step.name in KINDS[kind]]
+        return [step for step in steps if not (self.version and self.is_done(step))]
 
     def is_done(self, step: Step) -> bool:
         """Return whether a step's stamp was left by the same step with the same files and interpreter."""
-        stamp = self.stamp(step)
+        stamp = self.venv / 'stamps' / step.name
         return stamp.is_file() and stamp.read_text() == self.key(step)
-
-    def stamp(self, step: Step) -> Path:
-        """Name the file that says that a step is done; it goes with the environment it speaks of."""
-        return self.venv / 'stamps' / step.name
 
     def key(self, step: Step) -> str:
         """Digest what a step depends on: its name, the interpreter, the clone's place and its files."""
-        digest = hashlib.sha256(f'{step.name} {self.version()} {self.root}'.encode())
+        digest = hashlib.sha256(f'{step.name} {self.version} {self.root}'.encode())
         for file in step.files:
-            digest.update(file.read_bytes())
+            digest.update((self.root / file).read_bytes())
         return digest.hexdigest()
 
+    @cached_property
     def version(self) -> str | None:
-        """Ask the environment's interpreter for its version; None if it or its pip does not run."""
-        if '_version' not in vars(self):
-            try:
-                answer = subprocess.run([self.python, '-I', '-c', PROBE], capture_output=True, text=True, timeout=60)
-                self._version = answer.stdout.strip() or None
-            except (OSError, subprocess.TimeoutExpired):
-                self._version = None
-        return self._version
-
-    def site(self) -> Path:
-        """Name the folder that packages are installed into."""
-        return self.venv / 'lib' / f'python{self.version()}' / 'site-packages'
+        """The version of the environment's interpreter; None if it or its pip does not run."""
+        try:
+            answer = subprocess.run([self.python, '-I', '-c', PROBE], capture_output=True, text=True, timeout=60)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return answer.stdout.strip() or None
 
     def ensure_venv(self) -> None:
-        """Make the environment, unless there is one whose interpreter and pip run."""
-        vars(self).pop('_version', None)
-        if self.version() is not None:
-            return
-        if self.venv.exists():
-            say(f'{self.venv} is half-made (no working python or pip in it): making it anew')
-        try:
-            run([sys.executable, '-m', 'venv', '--clear', self.venv], f'making {self.venv.name} (a few seconds)',
-                hold=self.lock)
-        except StepError as error:
-            raise StepError(f'{error}\nIf it is ensurepip that is missing, install your system\'s venv package, e.g.: '
-                            f'apt-get install python3-venv') from error
-        vars(self).pop('_version', None)
+        """Make the environment, unless there is one that works; forget packages that are half-installed."""
+        vars(self).pop('version', None)
+        if self.version is None:
+            if self.venv.exists():
+                say(f'{self.venv} is half-made (no working python or pip in it): making it anew')
+            try:
+                run([sys.executable, '-m', 'venv', '--clear', self.venv], f'making {self.venv.name} (a few seconds)')
+            except StepError as error:
+                fix = "install your system's venv package, e.g.: apt-get install python3-venv"
+                raise StepError(f'{error}\nIf it is ensurepip that is missing, {fix}') from error
+            del self.version
+        for info in (self.venv / f'lib/python{self.version}/site-packages').glob('*.dist-info'):
+            if not (info / 'RECORD').is_file():  # which pip writes last
+                say(f'{info.stem} is half-installed (an earlier call was interrupted): installing it anew')
+                shutil.rmtree(info)
+                shutil.rmtree(self.venv / 'stamps', ignore_errors=True)
 
-    def pip(self, what: str, *arguments: object, command: str = 'install', env: dict | None = None) -> None:
-        """Run the environment's pip, never with its wheel cache: that knows not which mmcv it holds."""
+    def pip(self, what: str, *arguments: object, env: dict | None = None) -> None:
+        """Install by the environment's pip."""
         quiet = ['--quiet', '--disable-pip-version-check', '--no-input']
-        run([self.python, '-m', 'pip', command, *quiet, *arguments], what, env, self.root, self.lock)
-
-    def install_torch(self) -> None:
-        """Install torch and what else comes as ready wheels."""
-        self.pip('torch, torchvision, numpy, ... (about half a minute, plus the download)', '-r', self.runtime)
-
-    def install_openmmlab(self) -> None:
-        """Install mmengine, mmcv and mmpretrain. An mmcv of this version stays as it is, its compiled ops too.
-
-        Its build runs isolated: with torch in sight it would compile the ops.
-        """
-        self.pip('mmengine, pure-Python mmcv, mmpretrain (about 20 s)', '--no-cache-dir',
-                 '-c', self.runtime, '-r', self.mminstall)
-
-    def install_upstream(self) -> None:
-        """Install upstream's mmengine, mmcv and mmpretrain.
-
-        The build of mmcv asks for pkg_resources, which an isolated build no longer has; with torch in sight, it has to
-        be told not to compile.
-        """
-        self.pip('mmengine, pure-Python mmcv, mmpretrain of upstream (about 20 s)', '--no-cache-dir',
-                 '--no-build-isolation', '-c', self.runtime, '-c', self.mminstall, '-r', self.upstream,
-                 env={'MMCV_WITH_OPS': '0'})
-
-    def install_project(self) -> None:
-        """Install this package in place."""
-        self.pip('mixmae_mm itself, in place', '--no-deps', '--no-build-isolation', '-e', '.')
-
-    def install_dense(self) -> None:
-        """Install mmdet and mmseg with exactly the packages named, see the file."""
-        self.pip('mmdet, mmseg (about 20 s)', '--no-cache-dir', '--no-deps', '-r', self.dense)
-
-    def install_tests(self) -> None:
-        """Install what the tests and the linter need, and what single features and the site of the docs ask for."""
-        self.pip('pytest, ruff, onnxruntime, ... (about half a minute)',
-                 '-c', self.runtime, '-r', self.tests, '-r', self.extras, '-r', self.docs)
+        run([self.python, '-m', 'pip', 'install', *quiet, *arguments], what, env, self.root)
 
     def install_ops(self) -> None:
-        """Replace mmcv by the one with compiled ops; a kept wheel whose ops do not load is built once more."""
-        mmcv = re.search(r'^\S*mmcv==\S+', self.mminstall.read_text(), re.MULTILINE).group()
+        """Replace mmcv by the one with compiled ops; a kept wheel that is broken or does not load is built anew."""
+        mmcv = re.search(r'^\S*mmcv==\S+', (self.root / 'requirements/mminstall.txt').read_text(), re.MULTILINE)[0]
         answer = subprocess.run([self.python, '-c', BUILD_TAG], capture_output=True, text=True)
         if answer.returncode:
             raise StepError(f'{answer.stderr}\ntorch does not import; fix it with: make clean, then this again')
         folder = self.cache / 'wheels' / f'{mmcv.replace("==", "-")}-{answer.stdout.strip()}'
-        wheel = self.ops_wheel(mmcv, folder)
-        if not self.try_ops(wheel):
-            say('the ops of the kept wheel do not load here: building it anew')
-            wheel.unlink(missing_ok=True)
-            if not self.try_ops(self.ops_wheel(mmcv, folder)):
+        with locked(folder.with_name(f'{folder.name}.lock'), 'compiling the same wheel'):
+            kept = next(folder.glob('*.whl'), None)
+            if kept and has_ops(kept) and self.try_ops(kept):
+                return
+            if kept:
+                say(f'{kept} is broken or its ops do not load: building it anew')
+                shutil.rmtree(folder)
+            if not self.try_ops(self.compile_ops(mmcv, folder)):
                 raise StepError('the ops compiled but do not load; see: .venv/bin/python -c "import mmcv.ops"')
 
     def try_ops(self, wheel: Path) -> bool:
-        """Install a wheel and tell whether its ops load."""
+        """Install a wheel; return whether its ops load."""
         self.pip(f'mmcv with compiled ops, from {wheel}', '--no-cache-dir', '--no-deps', '--force-reinstall', wheel)
         return subprocess.run([self.python, '-c', 'import mmcv.ops'], capture_output=True).returncode == 0
 
-    def ops_wheel(self, mmcv: str, folder: Path) -> Path:
-        """Return the kept wheel with compiled ops, after compiling it where there is none that is whole."""
-        with locked(folder.with_name(f'{folder.name}.lock'), 'compiling the same wheel') as lock:
-            for wheel in folder.glob('*.whl'):
-                if has_ops(wheel):
-                    return wheel
-                say(f'{wheel} is broken: building it anew')
-                wheel.unlink()
-            return self.compile_ops(mmcv, folder, lock)
-
-    def compile_ops(self, mmcv: str, folder: Path, lock: TextIO) -> Path:
-        """Compile in a folder of its own and move the wheel in place whole."""
-        check_compiler()
-        folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob('building-*'):
-            shutil.rmtree(leftover)
-        building = Path(tempfile.mkdtemp(prefix='building-', dir=folder))
-        self.pip('ninja, for the compilation', '-c', self.dense, 'ninja')
-        env = {'MMCV_WITH_OPS': '1', 'MAX_JOBS': str(jobs()), 'PATH': f'{self.python.parent}:{os.environ["PATH"]}',
-               **fast_compiler(building)}
+    def compile_ops(self, mmcv: str, folder: Path) -> Path:
+        """Compile beside the folder of the wheel, and move the wheel into it whole."""
+        compiler = os.environ.get('CXX', 'c++').split()[0]
+        if shutil.which(compiler) is None:
+            raise StepError(
+                f'no C++ compiler ({compiler}) found, which mmcv needs for detection, segmentation and the tests. '
+                'Install one (e.g.: apt-get install build-essential python3-dev); `make demo` needs none'
+            )
+        self.pip('ninja, for the compilation', '-c', 'requirements/dense.txt', 'ninja')
+        memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+        jobs = max(1, min(os.cpu_count() or 1, memory // 2**31))  # each compiler takes up to 2 GB
         options = ['--no-build-isolation', '--no-deps', '--no-cache-dir', '--no-binary', mmcv.partition('==')[0]]
-        run([self.python, '-m', 'pip', 'wheel', *options, '-w', building, mmcv],
-            f'compiling mmcv ops: about 5 minutes on two cores, once per machine ({jobs()} jobs)', env, self.root, lock)
-        wheel = next(building.glob('*.whl'), None)
-        if wheel is None or not has_ops(wheel):
-            raise StepError(f'the build of {mmcv} made no wheel with compiled ops; is torch sound in {self.venv}?')
-        os.replace(wheel, folder / wheel.name)
-        shutil.rmtree(building)
-        return folder / wheel.name
+        with tempfile.TemporaryDirectory(dir=folder.parent) as building:
+            env = {'MMCV_WITH_OPS': '1', 'MAX_JOBS': str(jobs), 'PATH': f'{self.python.parent}:{os.environ["PATH"]}'}
+            what = f'compiling mmcv ops: about 5 minutes on two cores, once per machine ({jobs} jobs)'
+            command = [self.python, '-m', 'pip', 'wheel', *options, '-w', building, mmcv]
+            run(command, what, env | fast_compiler(building), self.root)
+            wheel = next(Path(building).glob('*.whl'), None)
+            if wheel is None or not has_ops(wheel):
+                raise StepError(f'the build of {mmcv} made no wheel with compiled ops; is torch sound in {self.venv}?')
+            folder.mkdir(exist_ok=True)
+            return wheel.replace(folder / wheel.name)
 
 
-def jobs() -> int:
-    """Count the compilers to run at once: one a core that we may use, with 2 GB of memory each."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-    return max(1, min(cores, memory // 2**31))
-
-
-def check_compiler() -> None:
-    """Raise `StepError` where there is nothing to compile with, before minutes are lost."""
-    compiler = os.environ.get('CXX', 'c++').split()[0]
-    if shutil.which(compiler) is None:
-        raise StepError(f'no C++ compiler ({compiler}) found, which the ops of mmcv need for detection, segmentation '
-                        'and the tests. Install one (e.g.: apt-get install build-essential python3-dev), or do '
-                        'without: `make demo` needs none')
-
-
-def fast_compiler(folder: Path) -> dict[str, str]:
+def fast_compiler(folder: str | Path) -> dict[str, str]:
     """Return the variables that have GCC or Clang compile with precompiled headers; none for another compiler.
 
     On two idle cores that took 301 s (`tools/fast_cxx.py`).
@@ -354,7 +263,7 @@ def fast_compiler(folder: Path) -> dict[str, str]:
 def main() -> int:
     """Set up the kind of environment that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('kind', choices=('light', 'full', 'upstream'))
+    parser.add_argument('kind', choices=KINDS)
     kind = parser.parse_args().kind
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that children end with us
     if sys.version_info[:2] not in PYTHONS:
@@ -363,10 +272,10 @@ def main() -> int:
     try:
         Environment(ROOT, cache_folder(), '.venv-upstream' if kind == 'upstream' else '.venv').set_up(kind)
     except StepError as error:
-        say(f'{error}\n[environment] nothing is lost: the same command goes on from here')
+        say(f'{error}\n[environment] nothing is lost: the same command resumes from here')
         return 1
     except KeyboardInterrupt:
-        say('interrupted; the same command goes on from here')
+        say('interrupted; the same command resumes from here')
         return 130
     return 0
 

@@ -1,5 +1,4 @@
 import hashlib
-import json
 from pathlib import Path
 
 import cv2
@@ -31,7 +30,7 @@ def scenes(count, size=64, split=0):
 
 
 def rasterise(polygons, size, fine=4):
-    """Tell by even-odd which points of a finer grid lie in a polygon; a pixel is in where half of its points are."""
+    """Return by even-odd which points of a finer grid lie in a polygon; a pixel is in where half of its points are."""
     line = (np.arange(size * fine) + 0.5) / fine
     points = np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)
     inside = np.any([Polygon(np.reshape(one, (-1, 2)), closed=False).contains_points(points) for one in polygons], 0)
@@ -39,34 +38,6 @@ def rasterise(polygons, size, fine=4):
 
 
 # -- outlines and polygons
-
-
-@pytest.mark.parametrize('name', CLASSES)
-def test_outlines_have_area_one_and_their_centroid_at_the_origin(name):
-    canvas = np.zeros((1000, 1000), np.uint8)
-    cv2.fillPoly(canvas, [np.round(500 + 300 * contour).astype(np.int32) for contour in make_shapes.OUTLINES[name]], 1)
-    y, x = np.nonzero(canvas)
-    assert len(x) / 300**2 == pytest.approx(1, abs=0.02)
-    assert np.allclose([x.mean(), y.mean()], 500, atol=1)
-
-
-def test_ring_alone_has_a_hole():
-    assert [name for name in CLASSES if len(make_shapes.OUTLINES[name]) == 2] == ['ring']
-
-
-def test_polygon_of_a_block_runs_along_its_pixels_edges():
-    region = np.zeros((9, 9), bool)
-    region[2:5, 3:8] = True
-    (polygon,) = make_shapes.outline_polygons(region)
-    assert {tuple(point) for point in polygon} == {(3, 2), (8, 2), (8, 5), (3, 5)}
-
-
-def test_frame_becomes_pieces_without_its_hole():
-    region = np.ones((6, 6), bool)
-    region[2:4, 2:4] = False
-    pieces = make_shapes.outline_polygons(region)
-    assert sum(cv2.contourArea(piece) for piece in pieces) == pytest.approx(36 - 4, abs=0.5)
-    assert all(cv2.pointPolygonTest(piece, (2.5, 3.5), False) < 0 for piece in pieces)
 
 
 @pytest.mark.parametrize('seed', range(5))
@@ -82,40 +53,14 @@ def test_polygons_of_any_region_hold_exactly_its_pixels(seed):
 # -- scenes
 
 
-def test_scene_depends_on_its_numbers_alone():
-    first = make_shapes.draw_scene(0, 0, 7, 64)
-    np.random.seed(1)
-    again = make_shapes.draw_scene(0, 0, 7, 64)
-    others = [make_shapes.draw_scene(*numbers, 64) for numbers in ((1, 0, 7), (0, 1, 7), (0, 0, 17))]
-    assert np.array_equal(first.image, again.image)
-    assert not any(np.array_equal(first.image, other.image) for other in others)
-
-
-def test_main_object_is_clearly_the_largest_and_names_the_scene():
-    for index, scene in enumerate(scenes(150, 32)):
-        areas = sorted(((one['area'], CLASSES[one['category_id'] - 1]) for one in scene.objects), reverse=True)
-        assert scene.main == areas[0][1] == CLASSES[index % 10]
-        assert len(areas) == 1 or areas[0][0] > 1.4 * areas[1][0]
-
-
-def square(side, x, y):
-    corners = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
-    return make_shapes.Thing('square', [side * corners + (x, y)])
-
-
-def test_main_object_leads_unless_another_hides_or_nearly_equals_it():
-    main = square(0.4, 0.5, 0.5)
-    beside, corner, half = square(0.3, 0.85, 0.85), square(0.2, 0.3, 0.3), square(0.3, 0.5, 0.5)
-    assert make_shapes._leads([main, beside, corner], main, 256)
-    assert make_shapes._leads([half, main], main, 256)
-    assert not make_shapes._leads([main, half], main, 256)
-    assert not make_shapes._leads([square(0.35, 0.15, 0.82), main], main, 256)
-
-
-def test_scenes_have_one_to_five_objects_and_some_are_partly_hidden():
-    found = scenes(80)
-    assert {len(scene.objects) for scene in found} == {1, 2, 3, 4, 5}
-    assert any(len(one['segmentation']) > 1 for scene in found for one in scene.objects if one['category_id'] != 7)
+def test_images_of_a_seed_stay_as_they_are():
+    """Their means, and the sums of the masks, as first drawn; other machines may round otherwise."""
+    drawn = [make_shapes.draw_scene(3, 0, index, 64) for index in range(10)]
+    means = [80.57, 96.85, 89.03, 173.37, 96.93, 113.49, 134.83, 133.83, 124.8, 62.06]
+    assert [scene.image.mean() for scene in drawn] == pytest.approx(means, abs=0.05)
+    assert [int(scene.mask.sum()) for scene in drawn] == pytest.approx(
+        [524, 4608, 3481, 3212, 3395, 6152, 8459, 8852, 9113, 10270], abs=10
+    )
 
 
 @pytest.mark.parametrize('size', [64, 160])
@@ -141,36 +86,6 @@ def test_areas_and_boxes_agree_with_the_polygons_and_objects_do_not_overlap():
         assert sum(one['area'] for one in scene.objects) == pytest.approx((scene.mask > 0).sum(), rel=0.05)
 
 
-def test_object_masks_by_pycocotools_are_the_visible_parts():
-    coco = pytest.importorskip('pycocotools.mask', reason='pycocotools comes with requirements/dense.txt')
-    for scene in scenes(30):
-        parts = [coco.merge(coco.frPyObjects(one['segmentation'], 64, 64)) for one in scene.objects]
-        masks = coco.decode(parts).astype(bool)
-        for one, mask in zip(scene.objects, masks.transpose(2, 0, 1), strict=True):
-            assert mask.sum() == pytest.approx(one['area'], rel=0.1, abs=4)
-            assert (scene.mask[mask] == one['category_id']).mean() > 0.85
-
-
-def main_object_statistics(scene):
-    own = scene.mask == CLASSES.index(scene.main) + 1
-    y, x = np.nonzero(own)
-    return [*scene.image[own].mean(0), *scene.image.mean((0, 1)), x.mean(), y.mean(), own.sum()]
-
-
-def test_color_place_and_size_do_not_give_the_class_away():
-    """By the nearest class mean, 300 scenes must be guessed as often as by chance: 10 % +- 3 standard errors."""
-    known, asked = scenes(800, 32), scenes(300, 32, split=1)
-    x, z = (np.array([main_object_statistics(scene) for scene in part]) for part in (known, asked))
-    x, z = (part / x.std(0) for part in (x, z))
-    by_class = np.stack([x[label::10] for label in range(10)])[..., :8]
-    spread = by_class.shape[1] * by_class.mean(1).var(0, ddof=1) / by_class.var(1, ddof=1).mean(0)
-    assert (spread < 4).all()  # F statistics of 9 and 790 degrees of freedom: 4 is passed once in 30,000 times
-    for columns in ([0, 1, 2], [3, 4, 5], [6, 7], [8], range(9)):
-        means = np.stack([x[label::10][:, list(columns)].mean(0) for label in range(10)])
-        guesses = ((z[:, None, list(columns)] - means) ** 2).sum(-1).argmin(1)
-        assert abs(np.mean(guesses == np.arange(300) % 10) - 0.1) < 3 * np.sqrt(0.1 * 0.9 / 300)
-
-
 # -- the set on disk
 
 
@@ -178,31 +93,6 @@ def test_same_seed_gives_the_same_bytes_whatever_the_number_of_workers(shapes, t
     for workers in (1, 3):
         make_shapes.make_shapes(tmp_path / str(workers), SMALL, workers)
     assert digest(tmp_path / '1') == digest(tmp_path / '3') == digest(shapes)
-
-
-def test_folders_are_balanced_and_complete(shapes):
-    counts = {split: [len(list((shapes / split / name).iterdir())) for name in CLASSES] for split in ('train', 'val')}
-    assert counts == {'train': [3] * 10, 'val': [1] * 10}
-    assert make_shapes.is_complete(shapes)
-    assert make_shapes.is_complete(shapes, SMALL)
-    assert not make_shapes.is_complete(shapes, Settings(train=30, val=10, seed=4))
-
-
-def test_masks_are_palette_images_of_categories(shapes):
-    for path in (shapes / 'masks/train').rglob('*.png'):
-        with Image.open(path) as mask:
-            assert (mask.mode, mask.size, mask.getpalette()[:3]) == ('P', (64, 64), [0, 0, 0])
-            assert CLASSES.index(path.parent.name) + 1 in np.asarray(mask)
-            assert np.asarray(mask).max() <= 10
-
-
-def test_annotations_name_the_files_that_are_there(shapes):
-    found = json.loads((shapes / 'annotations/instances_train.json').read_text())
-    assert [one['name'] for one in found['categories']] == list(CLASSES)
-    names = {str(path.relative_to(shapes / 'train')) for path in (shapes / 'train').rglob('*.jpg')}
-    assert {image['file_name'] for image in found['images']} == names
-    assert {one['image_id'] for one in found['annotations']} == {image['id'] for image in found['images']}
-    assert len({one['id'] for one in found['annotations']}) == len(found['annotations'])
 
 
 def test_complete_set_is_left_alone(shapes, capsys):
@@ -213,63 +103,37 @@ def test_complete_set_is_left_alone(shapes, capsys):
 
 
 def test_interrupted_set_is_made_anew(shapes, tmp_path, monkeypatch):
-    out, write = tmp_path / 'shapes', make_shapes._write_scene
-
-    def stop(job, **others):
-        return write(job, **others) if job < (0, 13) else (_ for _ in ()).throw(KeyboardInterrupt)
-
-    monkeypatch.setattr(make_shapes, '_write_scene', stop)
-    with pytest.raises(KeyboardInterrupt):
-        make_shapes.make_shapes(out, SMALL, workers=1)
-    assert not make_shapes.is_complete(out)
-    (out / 'train/star/half.jpg').write_bytes(b'\xff\xd8')
-    monkeypatch.setattr(make_shapes, '_write_scene', write)
+    out = tmp_path / 'shapes'
+    with monkeypatch.context() as patch:
+        patch.setattr(make_shapes, '_coco', lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            make_shapes.make_shapes(out, SMALL, workers=2)
+    assert not out.exists()
     assert make_shapes.make_shapes(out, SMALL, workers=1)
     assert digest(out) == digest(shapes)
+    assert [path.name for path in tmp_path.iterdir()] == ['shapes']
 
 
-@pytest.mark.parametrize(
-    ('numbers', 'message'),
-    [
-        ({'train': -1}, '-1 images in train: give 10 or more, one a class'),
-        ({'val': 9}, '9 images in val: give 10 or more, one a class'),
-        ({'size': -64}, 'images of -64 px: give a size from 32 to 1024'),
-        ({'seed': -1}, 'seed -1: give 0 or more'),
-    ],
-)
-def test_impossible_numbers_are_refused(numbers, message):
-    with pytest.raises(ValueError, match=f'^{message}$'):
+@pytest.mark.parametrize('numbers', [{'train': -1}, {'val': 9}, {'size': -64}, {'seed': -1}])
+def test_impossible_numbers_are_refused(numbers):
+    ((name, value),) = numbers.items()
+    with pytest.raises(ValueError, match=f'{name} {value}.* at least 10 images in each split, a size of 32 to 1024'):
         Settings(**numbers)
 
 
-def test_folder_of_other_things_is_refused_and_kept(tmp_path):
+def test_a_folder_of_other_things_is_refused_and_kept(shapes, tmp_path):
     (tmp_path / 'thesis.txt').write_text('mine')
-    with pytest.raises(SystemExit, match='holds other things: give a new or empty folder'):
-        make_shapes.main([str(tmp_path), '--train', '10', '--val', '10'])
-    assert [path.name for path in tmp_path.iterdir()] == ['thesis.txt']
+    for out, settings in ((tmp_path, SMALL), (tmp_path / 'thesis.txt', SMALL), (shapes, Settings(train=10, val=10))):
+        before = sorted(out.rglob('*'))
+        with pytest.raises(ValueError, match='holds other things.*: a new or empty folder is needed'):
+            make_shapes.make_shapes(out, settings)
+        assert sorted(out.rglob('*')) == before
+    with pytest.raises(SystemExit, match='make_shapes: .*thesis.txt'):
+        make_shapes.main([str(tmp_path / 'thesis.txt/below'), '--train', '10', '--val', '10'])
+    assert (tmp_path / 'thesis.txt').read_text() == 'mine'
 
 
-def test_other_settings_and_files_are_refused(shapes, tmp_path):
-    with pytest.raises(ValueError, match="holds a set made with {'train': 30.*: remove it or give another folder"):
-        make_shapes.make_shapes(shapes, Settings(train=10, val=10))
-    (tmp_path / 'file').touch()
-    with pytest.raises(ValueError, match='file is a file: give a folder'):
-        make_shapes.make_shapes(tmp_path / 'file', SMALL)
-    with pytest.raises(ValueError, match='below cannot be made: .*file'):
-        make_shapes.make_shapes(tmp_path / 'file/below', SMALL)
-    with pytest.raises(ValueError, match='0 workers: give 1 or more'):
-        make_shapes.make_shapes(tmp_path / 'new', SMALL, workers=0)
-    assert not (tmp_path / 'new').exists()
-
-
-def test_folder_without_permission_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(make_shapes.os, 'access', lambda *_: False)  # even root is refused this way
-    with pytest.raises(ValueError, match=f'no permission to write in {tmp_path}'):
-        make_shapes.make_shapes(tmp_path / 'shapes', SMALL)
-    assert not (tmp_path / 'shapes').exists()
-
-
-# -- the hosts' own datasets
+# -- the libraries' own datasets
 
 
 def test_mmpretrain_reads_the_class_folders(shapes):
@@ -279,37 +143,21 @@ def test_mmpretrain_reads_the_class_folders(shapes):
 
 
 @pytest.mark.dense
-def test_mmdet_reads_the_instances(shapes):
+def test_mmdet_reads_the_instances_and_masks_agree(shapes):
     datasets = pytest.importorskip('mmdet.datasets', reason='mmdet comes with requirements/dense.txt')
-    steps = [{'type': 'mmdet.LoadImageFromFile'}, {'type': 'mmdet.LoadAnnotations', 'with_mask': True}]
     coco = datasets.CocoDataset(
         data_root=str(shapes),
         ann_file='annotations/instances_val.json',
         data_prefix={'img': 'val/'},
         metainfo={'classes': CLASSES},
-        pipeline=steps,
+        pipeline=[{'type': 'mmdet.LoadImageFromFile'}, {'type': 'mmdet.LoadAnnotations', 'with_mask': True}],
     )
     assert len(coco) == 10
     for sample in coco:
-        name = Path(sample['img_path']).parent.name
+        path = Path(sample['img_path'])
         masks, labels = sample['gt_masks'].to_ndarray().astype(bool), sample['gt_bboxes_labels']
-        with Image.open(shapes / 'masks/val' / name / Path(sample['img_path']).with_suffix('.png').name) as image:
+        with Image.open(shapes / 'masks/val' / path.parent.name / f'{path.stem}.png') as image:
             index_mask = np.asarray(image)
-        assert CLASSES[labels[masks.sum((1, 2)).argmax()]] == name
+        assert index_mask.max() <= 10
+        assert CLASSES[labels[masks.sum((1, 2)).argmax()]] == path.parent.name
         assert all((index_mask[mask] == label + 1).mean() > 0.85 for mask, label in zip(masks, labels, strict=True))
-
-
-@pytest.mark.dense
-def test_mmseg_reads_the_index_masks(shapes):
-    datasets = pytest.importorskip('mmseg.datasets', reason='mmseg comes with requirements/dense.txt')
-    segments = datasets.BaseSegDataset(
-        data_root=str(shapes),
-        data_prefix={'img_path': 'train', 'seg_map_path': 'masks/train'},
-        metainfo={'classes': ('background', *CLASSES)},
-        pipeline=[{'type': 'mmseg.LoadImageFromFile'}, {'type': 'mmseg.LoadAnnotations'}],
-    )
-    assert len(segments) == 30
-    for sample in segments:
-        with Image.open(sample['seg_map_path']) as mask:
-            assert np.array_equal(sample['gt_seg_map'], np.asarray(mask))
-        assert Path(sample['seg_map_path']).stem == Path(sample['img_path']).stem

@@ -4,7 +4,7 @@
 
 Base models at 224 px, forward and backward, in float32 and under bfloat16 autocast. Those of a suite take turns in one
 process; the table has medians, and ratios to the first of the suite. Memory is the most that a process of its own held
-beyond the weights, gradients included. The share of the peak is the model's operations a second over those of a large
+beyond the weights, gradients included. The share of the peak is the model's operations per second over those of a large
 matrix product in the same precision here and now.
 """
 
@@ -14,22 +14,22 @@ import os
 import statistics
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
-import mixmae_mm
 from mixmae_mm.utils import compat
 
 compat.apply()  # before torch and the libraries that it fixes
 
 import torch
 from contenders import SIZE, SUITES
-from measuring import ALLOCATOR, in_turns, machine, matrix_peak, peak_memory, ratio, step, training_operations
+from measuring import ALLOCATOR, in_turns, machine, matrix_peak, operations, options, peak_memory, ratio, step
 from rich.console import Console
 from rich.table import Table
 
 from mixmae_mm.utils.malloc import keep_freed_memory
 
-COLUMNS = 'precision', 'model', 'ms an image', 'images/s', 'times as fast', 'share of peak', 'MB an image', 'memory'
+COLUMNS = 'precision', 'model', 'ms per image', 'images/s', 'speed-up', 'share of peak', 'MB per image', 'memory'
 
 
 def measure(suite: str, half: bool, args: argparse.Namespace) -> list[dict]:
@@ -37,75 +37,54 @@ def measure(suite: str, half: bool, args: argparse.Namespace) -> list[dict]:
     contenders = SUITES[suite]
     images = torch.randn(args.batch, 3, SIZE, SIZE, device=args.device)
     models = {name: contender.build().to(args.device).train() for name, contender in contenders.items()}
-    calls = {
-        name: lambda name=name, contender=contender: step(contender, models[name], images, half)
-        for name, contender in contenders.items()
-    }
+    calls = {name: partial(step, contender, models[name], images, half) for name, contender in contenders.items()}
+    with torch.no_grad():
+        counted = {name: operations(one, models[name], images[: one.few]) for name, one in contenders.items()}
     times, peak = in_turns(calls, args.repeats), matrix_peak(args.device, half)
     memory = {name: memory_of(suite, name, half, args) for name in contenders}
-    first = next(iter(contenders))
-    return [
-        dict(
-            suite=suite,
-            precision='bfloat16' if half else 'float32',
-            model=name,
-            seconds=times[name],
-            images_per_second=args.batch / statistics.median(times[name]),
-            times_as_fast=1 / ratio(times[name], times[first]),
-            share_of_peak=training_operations(contender) * args.batch / statistics.median(times[name]) / peak,
-            peak=peak,
-            memory=memory[name],
-            memory_ratio=memory[name]['step'] / memory[first]['step'],
-        )
-        for name, contender in contenders.items()
-    ]
+    first, rows = next(iter(contenders)), []
+    for name in contenders:
+        speed = args.batch / statistics.median(times[name])
+        row = dict(suite=suite, precision='bfloat16' if half else 'float32', model=name, seconds=times[name])
+        row |= dict(images_per_second=speed, times_as_fast=1 / ratio(times[name], times[first]))
+        row |= dict(share_of_peak=counted[name] * speed / peak, peak=peak)
+        row |= dict(memory=memory[name], memory_ratio=memory[name]['step'] / memory[first]['step'])
+        rows.append(row)
+    return rows
 
 
 def memory_of(suite: str, name: str, half: bool, args: argparse.Namespace) -> dict[str, int]:
     """Measure the peak of one contender in a process of its own."""
     words = [sys.executable, __file__, suite, '--only', name, *(['--half'] if half else [])]
-    words += ['--batch', args.batch, '--threads', args.threads, '--device', args.device]
-    environment = {**os.environ, **ALLOCATOR}
-    done = subprocess.run([str(word) for word in words], stdout=subprocess.PIPE, text=True, env=environment, check=True)
+    words += ['--batch', str(args.batch), '--threads', str(args.threads), '--device', args.device]
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, env={**os.environ, **ALLOCATOR}, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def draw(suite: str, rows: list[dict], batch: int) -> Table:
-    """Lay a suite's rows out."""
+    """Lay out a suite's rows."""
     table = Table(title=f'{suite}: a training step, batch {batch}')
     for column in COLUMNS:
         table.add_column(column, justify='left' if column in ('precision', 'model') else 'right')
     for row in rows:
         speed = row['images_per_second']
-        table.add_row(
-            row['precision'],
-            row['model'],
-            f'{1e3 / speed:.0f}',
-            f'{speed:.2f}',
-            f'{row["times_as_fast"]:.2f}',
-            f'{row["share_of_peak"]:.0%}',
-            f'{row["memory"]["step"] / batch / 1e6:.0f}',
-            f'{row["memory_ratio"]:.2f}',
-        )
+        cells = [f'{1e3 / speed:.0f}', f'{speed:.2f}', f'{row["times_as_fast"]:.2f}', f'{row["share_of_peak"]:.0%}']
+        cells += [f'{row["memory"]["step"] / batch / 1e6:.0f}', f'{row["memory_ratio"]:.2f}']
+        table.add_row(row['precision'], row['model'], *cells)
     return table
 
 
 def read_arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, batch=8, repeats=5)
     names = ', '.join(SUITES)
     parser.add_argument('suites', nargs='*', metavar='suite', help=f'(all but compiled, which takes long) of {names}')
-    parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--batch', type=int, default=8, help='images, a multiple of 4')
-    parser.add_argument('--repeats', type=int, default=5)
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--json', type=Path, help='write all that was measured there')
+    parser.add_argument('--json', type=Path, help='write all measurements to this file')
     parser.add_argument('--only', help='measure the peak memory of one contender and print it')
     parser.add_argument('--half', action='store_true', help='with --only: under bfloat16 autocast')
     args = parser.parse_args()
-    unknown = set(args.suites) - set(SUITES)
-    if unknown or args.batch % 4 or args.batch < 4:
-        parser.error(f'suites are {", ".join(SUITES)} (got {args.suites}), batch a multiple of 4 (got {args.batch})')
+    if set(args.suites) - set(SUITES) or args.batch % 4 or args.batch < 4:
+        parser.error(f'suites are {names} (got {args.suites}), batch a multiple of 4 (got {args.batch})')
     args.suites = args.suites or [suite for suite in SUITES if suite != 'compiled']
     return args
 
@@ -120,16 +99,15 @@ def main() -> None:
         return
     if args.device == 'cpu':
         keep_freed_memory()  # as in training, for all alike
-    where = f'{machine(args.device)}, torch {torch.__version__}, mixmae_mm {mixmae_mm.__version__}'
     rows = []
     for suite in args.suites:
         measured = [row for half in (False, True) for row in measure(suite, half, args)]
         Console(width=120).print(draw(suite, measured, args.batch))
         rows += measured
-    print(where)
+    print(machine(args.device))
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(dict(machine=where, batch=args.batch, rows=rows), indent=2))
+        args.json.write_text(json.dumps(dict(machine=machine(args.device), batch=args.batch, rows=rows), indent=2))
 
 
 if __name__ == '__main__':

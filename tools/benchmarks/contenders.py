@@ -1,4 +1,4 @@
-"""Who runs against whom in `bench.py`: models of base size at 224 px, ours beside what a user would take instead."""
+"""What `bench.py` compares: models of base size at 224 px, ours beside what a user would take instead."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,23 +12,20 @@ from mixmae_mm.models.backbones.swin_archs import ARCHS as SWINS
 from mixmae_mm.models.backbones.vit_archs import ARCHS as VITS
 
 SIZE = 224
-DIMS, DEPTH, HEADS = 768, 12, 12  # of ViT-B
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A model, and how its loss is had from normalized images (B, 3, H, W)."""
+    """A model, and how its loss is computed from normalized images (B, 3, H, W)."""
 
     build: Callable[[], nn.Module]
     loss: Callable[[nn.Module, Tensor], Tensor]
     few: int = 4
-    """Images of a step that only warms up: one that the model can group."""
-    size: int = SIZE
-    """Height and width of an image in pixels."""
+    """Images of a step that only warms up: a number that the model can group."""
 
 
 def _build(settings: dict) -> nn.Module:
-    """Build by the host's registry, whose own short names the peers' parts have."""
+    """Build in mmpretrain's scope, where its own types have short names."""
     init_default_scope('mmpretrain')
     return MODELS.build(settings)
 
@@ -49,7 +46,7 @@ def _peer(**settings: dict) -> Contender:
 
 
 def mixmae(arch: str = 'base', size: int = SIZE, sources: int = 2, **backbone: object) -> Contender:
-    """MixMAE as pre-trained: each source leads a mixture, one map a batch."""
+    """MixMAE as pre-trained: each source leads a mixture, one map for the batch."""
     return _ours(
         sources,
         type='mixmae_mm.MixMAE',
@@ -62,30 +59,26 @@ def mixmae(arch: str = 'base', size: int = SIZE, sources: int = 2, **backbone: o
 
 def mixedae(sources: int, recognition: bool = False, arch: str = 'base', size: int = SIZE) -> Contender:
     """MixedAE, naive mixing, or with one source MAE, with MAE's decoder."""
-    contrast = dict(type='mixmae_mm.HomologousContrastiveLoss') if recognition else None
-    dims = VITS[arch]['embed_dims']
+    mixing = dict(num_sources=sources, take_turns=False, shared_assignment=False)
+    backbone = dict(
+        type='mixmae_mm.MixingViT',
+        arch=arch,
+        img_size=size,
+        num_sources=sources,
+        attention='homologous' if recognition else 'global',
+        segment_embedding=recognition,
+    )
+    decoder = dict(in_channels=VITS[arch]['embed_dims'], grid_size=size // 16, cell_size=16, cls_token=True)
     return _ours(
         sources,
         type='mixmae_mm.MixedAE',
         data_preprocessor=dict(
-            type='mixmae_mm.MixingDataPreprocessor',
-            num_sources=sources,
-            cell_size=16,
-            mask_ratio=0.75 if sources == 1 else None,
-            take_turns=False,
-            shared_assignment=False,
+            type='mixmae_mm.MixingDataPreprocessor', cell_size=16, mask_ratio=0.75 if sources == 1 else None, **mixing
         ),
-        backbone=dict(
-            type='mixmae_mm.MixingViT',
-            arch=arch,
-            img_size=size,
-            num_sources=sources,
-            attention='homologous' if recognition else 'global',
-            segment_embedding=recognition,
-        ),
-        neck=dict(type='mixmae_mm.MixDecoder', in_channels=dims, grid_size=size // 16, cell_size=16, cls_token=True),
+        backbone=backbone,
+        neck=dict(type='mixmae_mm.MixDecoder', **decoder),
         head=dict(type='mixmae_mm.MixReconstructionHead', cell_size=16),
-        contrast=contrast,
+        contrast=dict(type='mixmae_mm.HomologousContrastiveLoss') if recognition else None,
     )
 
 
@@ -100,28 +93,17 @@ def _compiled(contender: Contender) -> Contender:
     return replace(contender, build=build)
 
 
-def _vit() -> Contender:
-    """Our plain encoder, on whole images."""
-    return Contender(
-        lambda: _build(dict(type='mixmae_mm.MixingViT', arch='base')), lambda model, x: model(x)[0].square().mean()
-    )
+def _pytorch_vit() -> nn.Module:
+    """Build PyTorch's own transformer blocks of ViT-B between a convolution and a LayerNorm."""
+    block = nn.TransformerEncoderLayer(768, 12, 4 * 768, 0.0, 'gelu', batch_first=True, norm_first=True)
+    blocks = nn.TransformerEncoder(block, 12, norm=nn.LayerNorm(768), enable_nested_tensor=False)
+    return nn.ModuleDict(dict(embed=nn.Conv2d(3, 768, 16, stride=16), blocks=blocks))
 
 
-def _pytorch_vit() -> Contender:
-    """PyTorch's own transformer blocks between a convolution and a LayerNorm."""
-
-    def build() -> nn.Module:
-        settings = dict(activation='gelu', batch_first=True, norm_first=True, dropout=0.0)
-        block = nn.TransformerEncoderLayer(DIMS, HEADS, 4 * DIMS, **settings)
-        blocks = nn.TransformerEncoder(block, DEPTH, norm=nn.LayerNorm(DIMS), enable_nested_tensor=False)
-        return nn.ModuleDict(dict(embed=nn.Conv2d(3, DIMS, 16, stride=16), blocks=blocks))
-
-    def loss(model: nn.Module, images: Tensor) -> Tensor:
-        tokens = model['embed'](images).flatten(2).transpose(1, 2)
-        tokens = torch.cat([tokens[:, :1], tokens], dim=1)  # as many as with a CLS token
-        return model['blocks'](tokens).square().mean()
-
-    return Contender(build, loss)
+def _pytorch_vit_loss(model: nn.Module, images: Tensor) -> Tensor:
+    """Compute a loss of as many tokens as with a CLS token."""
+    tokens = model['embed'](images).flatten(2).transpose(1, 2)
+    return model['blocks'](torch.cat([tokens[:, :1], tokens], dim=1)).square().mean()
 
 
 PIXELS = dict(type='PixelReconstructionLoss', criterion='L2')
@@ -134,24 +116,23 @@ MIXMIM = _peer(
 MAE = _peer(
     type='mmpretrain.MAE',
     backbone=dict(type='MAEViT', arch='b', patch_size=16, mask_ratio=0.75),
-    neck=dict(type='MAEPretrainDecoder', embed_dim=DIMS),
+    neck=dict(type='MAEPretrainDecoder', embed_dim=768),
     head=dict(type='MAEPretrainHead', norm_pix=True, patch_size=16, loss=PIXELS),
 )
+VIT = Contender(
+    lambda: _build(dict(type='mixmae_mm.MixingViT', arch='base')), lambda model, x: model(x)[0].square().mean()
+)
+OURS = {'MixMAE': mixmae(), 'MixedAE': mixedae(4, recognition=True)}
 
 SUITES = {
     'mixmae': {
         'MixMIM (mmpretrain)': MIXMIM,
-        'MixMAE': mixmae(),
+        'MixMAE': OURS['MixMAE'],
         'MixMAE, checkpointing': mixmae(with_cp=True),
     },
     'mae': {'MAE (mmpretrain)': MAE, 'MAE': mixedae(1)},
-    'mixedae': {'MAE': mixedae(1), 'naive mixing': mixedae(4), 'MixedAE': mixedae(4, recognition=True)},
-    'compiled': {
-        'MixMAE': mixmae(),
-        'MixMAE, compiled': _compiled(mixmae()),
-        'MixedAE': mixedae(4, recognition=True),
-        'MixedAE, compiled': _compiled(mixedae(4, recognition=True)),
-    },
-    'vit': {'ViT-B (PyTorch blocks)': _pytorch_vit(), 'ViT-B': _vit()},
+    'mixedae': {'MAE': mixedae(1), 'naive mixing': mixedae(4), 'MixedAE': OURS['MixedAE']},
+    'compiled': OURS | {f'{name}, compiled': _compiled(contender) for name, contender in OURS.items()},
+    'vit': {'ViT-B (PyTorch blocks)': Contender(_pytorch_vit, _pytorch_vit_loss), 'ViT-B': VIT},
 }
 """What is compared; the first of each suite is what the others are measured by."""

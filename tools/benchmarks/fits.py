@@ -1,40 +1,36 @@
-"""Which batch of a pre-training config fits which GPU, computed from what an image takes in a process here.
+"""Compute which batch of a pre-training config fits which GPU, from the memory of an image in a process here.
 
-    python tools/benchmarks/fits.py CONFIG [CONFIG ...] [--batches 4 8] [--gigabytes 8 16 24] [--json FILE]
+    python tools/benchmarks/fits.py CONFIG [CONFIG ...] [--batches 4 8] [--gigabytes 8 16 24]
 
 Weights, gradients and AdamW's two moments are counted from the parameters: 16 bytes each, and 2 more under autocast,
-for weights in bfloat16. What an image takes is the slope, between two batches, of the most memory that forward and
-backward passes hold. It is the step of this machine that is measured: a GPU's kernels hold other tensors for attention,
-so the batches are a first guess and no promise; a tenth of the memory is left free. With and without `with_cp`.
+for weights in bfloat16. An image takes the slope, between two batches, of the most memory that forward and backward
+passes hold. A GPU's kernels keep other tensors for attention, so the batches are a first guess; a tenth of the memory
+is left free. With and without `with_cp`.
 """
 
 import argparse
-import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
-import mixmae_mm
 from mixmae_mm.utils import compat
 
 compat.apply()  # before torch and the libraries that it fixes
 
 import torch
-from measuring import ALLOCATOR, held_during, machine
+from measuring import ALLOCATOR, held_during, machine, options
 from mmengine.registry import MODELS, init_default_scope
+from one_step import loss_of
 
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import Settings, load_config
 
-BYTES = dict(weights=4, gradients=4, moments=8)
-COPIES = 2  # of a weight in bfloat16, which autocast keeps for a pass
 USABLE = 0.9  # of a GPU: the rest is for the driver, fragments and the libraries' workspaces
 
 
-@dataclass(frozen=True)
-class Need:
+class Need(NamedTuple):
     """What a config takes: bytes that do not depend on the batch, and those of an image."""
 
     config: str
@@ -47,14 +43,14 @@ class Need:
     """Images of a mixture, which a batch is a multiple of."""
 
     def batch(self, gigabytes: float) -> int:
-        """Return the largest batch for a GPU of so many GB (1e9 bytes), 0 where none fits."""
+        """Return the largest batch for a GPU of so many GB (1e9 bytes), 0 where not one image fits."""
         images = int((gigabytes * 1e9 * USABLE - self.fixed) // self.image)
         return max(images // self.group * self.group, 0)
 
 
 def fixed_bytes(parameters: int, trained: int, half: bool) -> int:
-    """Count the bytes of weights, gradients and AdamW's moments, and of half-precision copies."""
-    return parameters * (BYTES['weights'] + COPIES * half) + trained * (BYTES['gradients'] + BYTES['moments'])
+    """Count the bytes of weights with their copies in half precision, gradients, and AdamW's two moments."""
+    return parameters * (4 + 2 * half) + trained * (4 + 8)
 
 
 def slope(small: tuple[int, int], large: tuple[int, int]) -> float:
@@ -64,7 +60,7 @@ def slope(small: tuple[int, int], large: tuple[int, int]) -> float:
         ValueError: the batches are the same, or the larger one took less.
     """
     if large[0] <= small[0] or large[1] <= small[1]:
-        raise ValueError(f'{small} and {large} images and bytes: give two batches, the larger one second')
+        raise ValueError(f'{small} and {large} images and bytes: two batches are needed, the larger one second')
     return (large[1] - small[1]) / (large[0] - small[0])
 
 
@@ -74,30 +70,22 @@ def passes(settings: dict, side: int, batch: int, half: bool, threads: int) -> i
     init_default_scope('mmpretrain')
     model = MODELS.build(settings).train()
     images = torch.randint(0, 256, (batch, 3, side, side), dtype=torch.uint8)
-
-    def go() -> None:
-        with torch.autocast('cpu', torch.bfloat16, enabled=half):
-            loss, _ = model.parse_losses(model(**model.data_preprocessor(dict(inputs=images), True), mode='loss'))
-        loss.backward()
-
-    go()  # gradients are there now, and stay
-    before, most = held_during(go, images.device)
+    loss_of(model, images, half).backward()  # gradients are there now, and stay
+    before, most = held_during(lambda: loss_of(model, images, half).backward(), images.device)
     return most - before
 
 
 def needs(args: argparse.Namespace) -> Iterator[Need]:
     """Measure each config with and without checkpointing, each pass in a process of its own."""
     os.environ.update(ALLOCATOR)
-    context = get_context('forkserver')
-    context.set_forkserver_preload(['mixmae_mm'])
-    with context.Pool(1, maxtasksperchild=1) as pool:
+    with get_context('spawn').Pool(1, maxtasksperchild=1) as pool:
         for file in args.configs:
             config = load_config(file, args.cfg_options)
             for checkpointing in (False, True):
                 config.model.backbone.with_cp = checkpointing
                 settings, side = config.model.to_dict(), config.model.backbone.get('img_size', 224)
                 calls = [(settings, side, batch, not args.float32, args.threads) for batch in args.batches]
-                measured = [(call[2], pool.apply(passes, call)) for call in calls]
+                measured = zip(args.batches, pool.starmap(passes, calls, chunksize=1), strict=True)
                 yield describe(file, settings, side, slope(*measured), not args.float32)
 
 
@@ -108,46 +96,29 @@ def describe(file: str, settings: dict, side: int, image: float, half: bool) -> 
         parameters = list(MODELS.build(settings).parameters())
     counted, trained = (sum(p.numel() for p in parameters if p.requires_grad or every) for every in (True, False))
     group = settings['data_preprocessor']['num_sources']
-    fixed = fixed_bytes(counted, trained, half)
-    return Need(Path(file).stem, settings['backbone']['with_cp'], side, counted, fixed, image, group)
-
-
-def row(need: Need, gigabytes: list[float]) -> str:
-    """Write a line of a Markdown table."""
-    cells = (
-        need.config,
-        str(need.side),
-        'yes' if need.checkpointing else 'no',
-        f'{need.fixed / 1e9:.1f}',
-        f'{need.image / 1e6:.0f}',
-        *(str(need.batch(size) or '-') for size in gigabytes),
-    )
-    return f'| {" | ".join(cells)} |'
+    checkpointing = settings['backbone']['with_cp']
+    return Need(Path(file).stem, checkpointing, side, counted, fixed_bytes(counted, trained, half), image, group)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure and print, a line as soon as it is known."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure and print a Markdown table, a line as soon as it is known."""
+    parser = options(__doc__)
     parser.add_argument('configs', nargs='+')
     parser.add_argument('--batches', type=int, nargs=2, default=(4, 8), help='multiples of the images of a mixture')
     parser.add_argument('--gigabytes', type=float, nargs='+', default=[8, 12, 16, 24, 40, 80])
-    parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--float32', action='store_true', help='without autocast')
     parser.add_argument('--cfg-options', nargs='+', action=Settings)
-    parser.add_argument('--json', type=Path, help='write all that was measured there')
-    parser.add_argument('--debug', action='store_true')
+    parser.add_argument('--debug', action='store_true', help='print tracebacks')
     args = parser.parse_args(arguments)
+    sizes = [f'{size:g} GB' for size in args.gigabytes]
+    heads = ['config', 'side', '`with_cp`', 'fixed, GB', 'MB per image', *sizes]
+    print(f'| {" | ".join(heads)} |\n|{"---|" * 3}{"--:|" * (len(heads) - 3)}')
     with readable_errors(args.debug):
-        sizes = (f'{size:g} GB' for size in args.gigabytes)
-        heads = ('config', 'side', '`with_cp`', 'fixed, GB', 'MB an image', *sizes)
-        print(f'| {" | ".join(heads)} |\n|{"---|" * 3}{"--:|" * (len(heads) - 3)}')
-        found = []
         for need in needs(args):
-            print(row(need, args.gigabytes), flush=True)
-            found.append(need)
-        print(f'{machine("cpu")}, torch {torch.__version__}, mixmae_mm {mixmae_mm.__version__}')
-        if args.json:
-            args.json.write_text(json.dumps([asdict(need) for need in found], indent=2))
+            cells = [need.config, str(need.side), 'yes' if need.checkpointing else 'no', f'{need.fixed / 1e9:.1f}']
+            cells += [f'{need.image / 1e6:.0f}', *(str(need.batch(size) or '-') for size in args.gigabytes)]
+            print(f'| {" | ".join(cells)} |', flush=True)
+    print(machine('cpu'))
 
 
 if __name__ == '__main__':

@@ -1,77 +1,174 @@
 """Measure how the cost of a clean image grows in pre-training, and whether anything grows faster than it must.
 
     python tools/benchmarks/growth.py [--methods mixmae mixedae] [--factors batch resolution sources size window]
-        [--small] [--half] [--repeats 3] [--threads 2] [--json FILE] [--plot FILE.png]
+        [--small] [--repeats 3] [--threads 2] [--json FILE] [--plot FILE.png]
 
-A forward and backward pass of MixMAE (MixMIMSwin) and MixedAE (MixingViT), one factor varied at a time around the base
-model at 224 px. The settings of a factor take turns in one process; times are medians, and medians of the rounds'
-ratios. Memory is the most that a process of its own held beyond the weights; gradients are included, and a step of few
-images or a large model holds little besides. Multiply-adds are those that the forward pass does: runs leave out what
-an image would not see of another. An exponent is the slope of a cost against the factor where both are logarithms: 2
-against a side is 1 against the pixels.
-
-Windows of 14 tokens tile 224 and 448 px only: MixMAE fills them up with padding at 128 and 320 px, and this counts.
+A forward and backward pass in float32, one factor varied at a time around the base model at 224 px. The settings of a
+factor take turns in one process; times are medians. Memory is the most that a process of its own held beyond the
+weights, gradients included. Multiply-adds are those that the forward pass does. An exponent is the slope of a cost
+against the factor where both are logarithms: 2 against a side is 1 against the pixels.
 """
 
 import argparse
+import itertools
 import json
+import math
+import os
+import statistics
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
-import mixmae_mm
 from mixmae_mm.utils import compat
 
 compat.apply()  # before torch and the libraries that it fixes
 
 import torch
-from growth_measuring import fit, measure, memory_meter
-from growth_settings import BASES, FACTORS, list_settings
-from growth_view import draw_growth, lay_out
-from measuring import machine
+from contenders import SIZE, SWINS, VITS, Contender, mixedae, mixmae
+from matplotlib import pyplot
+from measuring import ALLOCATOR, in_turns, machine, operations, options, peak_memory, ratio, step
 from rich.console import Console
+from rich.table import Table
 
 from mixmae_mm.utils.malloc import keep_freed_memory
 
+COSTS = 'seconds', 'bytes', 'multiply_adds'
+FACTORS = 'batch', 'resolution', 'sources', 'size', 'window'
+COSTLY = {('batch', 32), ('resolution', 448), ('size', 'huge')}
 
-def read_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--methods', nargs='+', choices=BASES, default=list(BASES))
-    parser.add_argument('--factors', nargs='+', choices=FACTORS, default=list(FACTORS))
-    parser.add_argument('--small', action='store_true', help='without batch 32, 448 px and the huge models')
-    parser.add_argument('--half', action='store_true', help='under bfloat16 autocast')
-    parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--repeats', type=int, default=3)
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--json', type=Path, help='write all that was measured there')
-    parser.add_argument('--plot', type=Path, help='draw it there')
-    return parser.parse_args()
+
+class Setting(NamedTuple):
+    """A model, and the images of its step."""
+
+    method: str
+    sources: int
+    batch: int = 8
+    resolution: int = SIZE
+    size: str = 'base'
+    window: int = 14
+
+    def contender(self) -> Contender:
+        """Return the model. MixedAE of one source is MAE."""
+        if self.method == 'mixedae':
+            return mixedae(self.sources, self.sources > 1, self.size, self.resolution)
+        windows = self.window, self.window, min(self.window, 14), 7  # maps are 56, 28, 14 and 7 tokens wide at 224 px
+        return mixmae(self.size, self.resolution, self.sources, window_sizes=windows)
+
+
+BASES = {'mixmae': Setting('mixmae', sources=2), 'mixedae': Setting('mixedae', sources=4)}
+
+
+def list_settings(method: str, factor: str, small: bool) -> list[Setting]:
+    """List the settings of a factor, the base among them; none where a method has no such factor."""
+    swin = method == 'mixmae'
+    values = dict(
+        batch=(4, 8, 16, 32),
+        resolution=(128, 224, 320, 448),
+        sources=(2, 3, 4) if swin else (1, 2, 4, 8),
+        size=SWINS if swin else VITS,
+        window=(7, 14, 28) if swin else (),
+    )
+    # a batch shares the weights' gradients: settings of a factor have equally many images (3 sources need 9)
+    images = {'sources': 8, 'resolution': 4 if swin else 8}.get(factor, 4)
+    kept = [value for value in values[factor] if not (small and (factor, value) in COSTLY)]
+    changes = [dict(batch=9 if (factor, value) == ('sources', 3) else images) | {factor: value} for value in kept]
+    return [BASES[method]._replace(**change) for change in changes]
+
+
+def images_of(setting: Setting, device: str) -> torch.Tensor:
+    """Make the images of a step: (B, 3, H, W)."""
+    return torch.randn(setting.batch, 3, setting.resolution, setting.resolution, device=device)
+
+
+def peak(setting: Setting, device: str, threads: int) -> int:
+    """Measure the bytes of a setting's step, in the process that this is called in."""
+    torch.set_num_threads(threads)
+    return peak_memory(setting.contender(), images_of(setting, device), half=False)['step']
+
+
+def measure(factor: str, settings: list[Setting], memory: list[int], args: argparse.Namespace) -> list[dict]:
+    """Return a row for each setting of a factor: costs of one image, also over those of the base."""
+    calls, rows = {}, []
+    for setting, most in zip(settings, memory, strict=True):
+        contender, images = setting.contender(), images_of(setting, args.device)
+        model = contender.build().to(args.device).train()
+        counted = operations(contender, model, images[: setting.sources]) / 6  # three passes, two operations each
+        calls[setting] = partial(step, contender, model, images, False)
+        name = getattr(setting, factor)
+        value = sum(parameter.numel() for parameter in model.parameters()) / 1e6 if factor == 'size' else name
+        row = dict(setting._asdict(), factor=factor, name=name, value=value)
+        rows.append(row | dict(bytes=most / setting.batch, multiply_adds=counted))
+    for row, (setting, times) in zip(rows, in_turns(calls, args.repeats).items(), strict=True):
+        row['all_seconds'] = [passed / setting.batch for passed in times]
+        row['seconds'] = statistics.median(row['all_seconds'])
+    base = next(row for row in rows if row['name'] == getattr(BASES[row['method']], factor))
+    for row in rows:
+        over = {cost: row[cost] / base[cost] for cost in ('bytes', 'multiply_adds')}
+        row['of_base'] = dict(seconds=ratio(row['all_seconds'], base['all_seconds']), **over)
+    return rows
+
+
+def fit(rows: list[dict]) -> dict[str, float]:
+    """Fit the exponent of each cost against the factor; MAE, of one source, encodes fewer cells and is left out."""
+    mixed = [row for row in rows if row['sources'] > 1]
+    values = [math.log(row['value']) for row in mixed]
+    costs = {cost: [math.log(row['of_base'][cost]) for row in mixed] for cost in COSTS}
+    return {cost: statistics.linear_regression(values, logarithms).slope for cost, logarithms in costs.items()}
+
+
+def lay_out(rows: list[dict], exponents: dict[str, float]) -> Table:
+    """Lay out one factor of a method; the exponents stand below the ratios."""
+    over = [f'{cost} / base' for cost in COSTS]
+    table = Table(rows[0]['factor'], 'images', 'ms', 'MB', 'G multiply-adds', *over, title=rows[0]['method'])
+    for row in rows:
+        costs = f'{row["seconds"] * 1e3:.0f}', f'{row["bytes"] / 1e6:.0f}', f'{row["multiply_adds"] / 1e9:.2f}'
+        table.add_row(str(row['name']), str(row['batch']), *costs, *(f'{row["of_base"][cost]:.2f}' for cost in COSTS))
+    table.add_row('exponent', '', '', '', '', *(f'{exponents[cost]:.2f}' for cost in COSTS))
+    return table
+
+
+def draw(measured: list[list[dict]], caption: str, path: Path) -> None:
+    """Draw a panel for each factor of each method: costs over those of the base, both axes logarithmic."""
+    figure, panels = pyplot.subplots(
+        1, len(measured), sharey=True, squeeze=False, figsize=(3 * len(measured), 4), layout='constrained'
+    )
+    for axes, rows in zip(panels[0], measured, strict=True):
+        for cost, marker in zip(COSTS, 'o^x', strict=True):
+            axes.loglog([row['value'] for row in rows], [row['of_base'][cost] for row in rows], marker, label=cost)
+        axes.set(xlabel=rows[0]['factor'], title=rows[0]['method'])
+    panels[0, 0].set_ylabel('cost of an image (base setting = 1)')
+    panels[0, 0].legend()
+    figure.supxlabel(caption, fontsize='small')
+    figure.savefig(path)
 
 
 def main() -> None:
-    """Measure each factor of each method, and print and draw what came of it."""
-    args = read_arguments()
+    """Measure each factor of each method; print and draw the results."""
+    parser = options(__doc__, repeats=3)
+    parser.add_argument('--methods', nargs='+', choices=BASES, default=list(BASES))
+    parser.add_argument('--factors', nargs='+', choices=FACTORS, default=FACTORS)
+    parser.add_argument('--small', action='store_true', help='without batch 32, 448 px and the huge models')
+    parser.add_argument('--json', type=Path, help='write all measurements to this file')
+    parser.add_argument('--plot', type=Path, help='draw the costs into this file')
+    args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    precision = 'bfloat16' if args.half else 'float32'
-    where = f'{precision}, {machine(args.device)}, torch {torch.__version__}, mixmae_mm {mixmae_mm.__version__}'
-    rows, exponents = [], {}
-    with memory_meter(args) as memory:
+    os.environ.update(ALLOCATOR)  # for the processes whose memory is measured
+    measured = []
+    with get_context('spawn').Pool(1, maxtasksperchild=1) as pool:
         if args.device == 'cpu':
             keep_freed_memory()  # as in training
-        for method in args.methods:
-            for factor in args.factors:
-                if not list_settings(method, factor, args.small):
-                    continue
-                measured = measure(method, factor, memory, args)
-                exponents[f'{method} {factor}'] = fitted = fit(measured)
-                Console(width=120).print(lay_out(measured, fitted))
-                rows += measured
-    print(where)
+        for method, factor in itertools.product(args.methods, args.factors):
+            settings = list_settings(method, factor, args.small)
+            if settings:
+                memory = pool.map(partial(peak, device=args.device, threads=args.threads), settings, chunksize=1)
+                measured.append(measure(factor, settings, memory, args))
+                Console(width=120).print(lay_out(measured[-1], fit(measured[-1])))
+    print(machine(args.device))
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(dict(machine=where, rows=rows, exponents=exponents), indent=2))
+        args.json.write_text(json.dumps(dict(machine=machine(args.device), rows=measured), indent=2))
     if args.plot:
-        args.plot.parent.mkdir(parents=True, exist_ok=True)
-        draw_growth(rows, exponents, where).savefig(args.plot)
+        draw(measured, machine(args.device), args.plot)
 
 
 if __name__ == '__main__':

@@ -7,7 +7,7 @@ all shapes of one size have the same area, so only the outline tells the classes
     python tools/dataset_tools/make_shapes.py data/shapes
     python tools/dataset_tools/make_shapes.py data/shapes224 --size 224 --train 1000 --val 200
 
-What is written serves three hosts:
+It is read by three libraries:
 
     train/<class>/000001.jpg   val/<class>/...      mmpretrain.CustomDataset, torchvision's ImageFolder
     annotations/instances_{train,val}.json          mmdet.CocoDataset (categories 1 to 10, in alphabetical order)
@@ -23,7 +23,7 @@ import math
 import multiprocessing
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -40,12 +40,11 @@ FINE = 4  # outlines are drawn this much finer than the image
 MAIN_SIDE, MINOR_SIDE = (0.34, 0.50), (0.15, 0.28)  # of the square of equal area
 MAIN_CENTRE, MINOR_CENTRE = (0.30, 0.70), (0.06, 0.94)
 MIN_VISIBLE, MIN_SHOWN = 0.006, 0.3  # of the image, of the object itself: one that shows less is not drawn at all
-MAIN_VISIBLE = 0.7  # of the main object's own part of the image, that others may not hide
+MAIN_VISIBLE = 0.7  # of the main object's own part of the image, that others may not occlude
 MAIN_LEAD = 1.5  # how many times the next largest visible area
-MAKING, COMPLETE = 'making.json', 'complete.json'
 
 
-# -- outlines ---------------------------------------------------------------------------------------------------------
+# -- outlines
 
 
 def _arc(start: float, stop: float, radius: float = 1.0, center: float = 0.0, points: int = 48) -> np.ndarray:
@@ -86,7 +85,7 @@ def _moments(contours: list[np.ndarray]) -> tuple[float, np.ndarray]:
 
 
 def _standard(*contours: Iterable) -> list[np.ndarray]:
-    """Move the centroid to the origin and scale to area 1, so that size and place say nothing of the class."""
+    """Move the centroid to the origin and scale to area 1, so that size and place are independent of the class."""
     contours = [np.asarray(contour, float) for contour in contours]
     area, center = _moments(contours)
     return [(contour - center) / math.sqrt(abs(area)) for contour in contours]
@@ -108,7 +107,7 @@ OUTLINES = {
 }
 
 
-# -- colors and textures ---------------------------------------------------------------------------------------------
+# -- colors and textures
 
 
 def _color(rng: np.random.Generator, avoid: Iterable[np.ndarray] = ()) -> np.ndarray:
@@ -165,14 +164,14 @@ def _texture(rng: np.random.Generator, size: int, one: np.ndarray, other: np.nda
 
 
 def _background(rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Draw a background of two colors with a slow change of light over it, and tell the colors."""
+    """Draw a background of two colors with a slow change of light over it, and return the colors."""
     one = _color(rng)
     other = one + rng.uniform(0.15, 0.6) * (_color(rng, [one]) - one)
     light = 0.8 + 0.35 * _noise(rng, size, 2)[..., None]
     return _texture(rng, size, one, other, str(rng.choice(KINDS))) * light, [one, other]
 
 
-# -- scenes -----------------------------------------------------------------------------------------------------------
+# -- scenes
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +184,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """One image with what is to be known of it; everything is RGB and uint8."""
+    """One image with its labels; everything is RGB and uint8."""
 
     main: str
     image: np.ndarray
@@ -207,7 +206,7 @@ def _fill(canvas: np.ndarray, thing: Thing, value: int) -> None:
 
 
 def _owners(things: list[Thing], fine: int) -> np.ndarray:
-    """Tell which object each fine pixel shows, later ones on top: 0 for none, i + 1 for things[i]."""
+    """Return which object each fine pixel shows, later ones on top: 0 for none, i + 1 for things[i]."""
     owners = np.zeros((fine, fine), np.uint8)
     for number, thing in enumerate(things, 1):
         _fill(owners, thing, number)
@@ -215,18 +214,13 @@ def _owners(things: list[Thing], fine: int) -> np.ndarray:
 
 
 def _shares(things: list[Thing], fine: int) -> np.ndarray:
-    """Measure the share of the image in which each object is to be seen."""
+    """Return the share of the image in which each object is visible."""
     counts = cv2.calcHist([_owners(things, fine)], [0], None, [len(things) + 1], [0, len(things) + 1])
     return counts.ravel()[1:] / fine**2
 
 
-def _shows(thing: Thing, share: float) -> bool:
-    """Return whether enough of an object is to be seen (not masked, not outside) to be worth drawing."""
-    return share >= max(MIN_VISIBLE, MIN_SHOWN * abs(_moments(thing.contours)[0]))
-
-
 def _leads(things: list[Thing], main: Thing, fine: int) -> bool:
-    """Return whether the main object is hardly hidden and clearly the largest to be seen."""
+    """Return whether the main object is hardly occluded and clearly the largest visible one."""
     shares = _shares(things, fine)
     others = [share for thing, share in zip(things, shares, strict=True) if thing is not main]
     own = shares[things.index(main)]
@@ -243,14 +237,15 @@ def _arrange(rng: np.random.Generator, main: Thing, fine: int) -> list[Thing]:
         others = [_thing(rng, str(rng.choice(CLASSES)), MINOR_SIDE, MINOR_CENTRE) for _ in range(count)]
         things = others[: (place := int(rng.integers(0, count + 1)))] + [main] + others[place:]
         shares = _shares(things, fine)
-        things = [thing for thing, share in zip(things, shares, strict=True) if _shows(thing, share) or thing is main]
+        least = [max(MIN_VISIBLE, MIN_SHOWN * abs(_moments(thing.contours)[0])) for thing in things]
+        things = [x for x, share, low in zip(things, shares, least, strict=True) if share >= low or x is main]
         if _leads(things, main, fine):
             return things
     return [main]
 
 
 def _cover(thing: Thing, size: int, rim: int = 0) -> np.ndarray:
-    """Tell how much of each pixel an object covers, less a rim of so many fine pixels: (size, size, 1) in [0, 1]."""
+    """Return how much of each pixel an object covers, less a rim of so many fine pixels: (size, size, 1) in [0, 1]."""
     canvas = np.zeros((size * FINE, size * FINE), np.uint8)
     _fill(canvas, thing, 255)
     if rim:
@@ -299,7 +294,7 @@ def draw_scene(seed: int, split: int, index: int, size: int) -> Scene:
     return Scene(main.name, _paint(rng, things, size), _index_mask(owners, things, size), objects)
 
 
-# -- annotations ------------------------------------------------------------------------------------------------------
+# -- annotations
 
 
 def _index_mask(owners: np.ndarray, things: list[Thing], size: int) -> np.ndarray:
@@ -341,13 +336,8 @@ def outline_polygons(region: np.ndarray) -> list[np.ndarray]:
     largest = max(holes, key=cv2.contourArea)[:, 0]
     cut = round(float(largest.min() + largest.max()) / 2)
     left, right = region.copy(), region.copy()
-    left[:, cut:], right[:, :cut] = False, False
+    left[:, cut:] = right[:, :cut] = False
     return outline_polygons(left) + outline_polygons(right)
-
-
-def _polygon_area(points: np.ndarray) -> float:
-    """Compute the area inside a polygon (P, 2)."""
-    return cv2.contourArea(points.astype(np.float32))
 
 
 def describe(region: np.ndarray, name: str) -> dict:
@@ -356,19 +346,19 @@ def describe(region: np.ndarray, name: str) -> dict:
     pieces = outline_polygons(region[y : y + height, x : x + width])
     simple = [cv2.approxPolyDP(points, 0.75, True).reshape(-1, 2).astype(float) + (x, y) for points in pieces]
     polygons = [np.round(points / FINE, 2) for points in simple if len(points) > 2]
-    polygons = [points for points in polygons if _polygon_area(points) >= 0.5] or polygons
+    polygons = [points for points in polygons if cv2.contourArea(np.float32(points)) >= 0.5] or polygons
     corners = np.concatenate(polygons)
     low, extent = corners.min(0), np.ptp(corners, 0)
     return dict(
         category_id=CLASSES.index(name) + 1,
         segmentation=[points.ravel().tolist() for points in polygons],
-        area=round(sum(map(_polygon_area, polygons)), 2),
+        area=round(sum(cv2.contourArea(np.float32(points)) for points in polygons), 2),
         bbox=np.round([*low, *extent], 2).tolist(),
         iscrowd=0,
     )
 
 
-# -- the set on disk --------------------------------------------------------------------------------------------------
+# -- the set on disk
 
 
 @dataclass(frozen=True)
@@ -376,7 +366,7 @@ class Settings:
     """All that decides what the set looks like.
 
     Raises:
-        ValueError: fewer than one image a class, images too small or too large to draw, or a negative seed.
+        ValueError: fewer than one image a class, or images too small or too large to draw.
     """
 
     train: int = 3000
@@ -387,56 +377,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check the numbers before anything is written."""
-        for split in SPLITS:
-            if getattr(self, split) < len(CLASSES):
-                given = f'{getattr(self, split)} images in {split}'
-                raise ValueError(f'{given}: give {len(CLASSES)} or more, one a class')
-        if not 32 <= self.size <= 1024:
-            raise ValueError(f'images of {self.size} px: give a size from 32 to 1024')
-        if self.seed < 0:
-            raise ValueError(f'seed {self.seed}: give 0 or more')
-
-
-def _read(marker: Path) -> dict | None:
-    """Read a marker, or None where it is missing or broken."""
-    try:
-        return json.loads(marker.read_text())
-    except (OSError, ValueError):
-        return None
-
-
-def is_complete(out: str | Path, settings: Settings | None = None) -> bool:
-    """Return whether a folder holds a whole set (made with these settings, if they are given)."""
-    found = _read(Path(out) / COMPLETE)
-    return found is not None and (settings is None or found == asdict(settings))
-
-
-def _check_folder(out: Path) -> None:
-    """Refuse a folder that is not ours to write to.
-
-    Raises:
-        ValueError: it is a file, holds other things or another set, or cannot be written to.
-    """
-    if out.exists() and not out.is_dir():
-        raise ValueError(f'{out} is a file: give a folder')
-    if is_complete(out):
-        raise ValueError(f'{out} holds a set made with {_read(out / COMPLETE)}: remove it or give another folder')
-    if out.exists() and any(out.iterdir()) and not (out / MAKING).exists():
-        raise ValueError(f'{out} holds other things: give a new or empty folder')
-    parent = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise ValueError(f'{out} cannot be made: no permission to write in {parent}')
-
-
-def _prepare(out: Path, settings: Settings) -> None:
-    """Clear what an interrupted run left, say that a set is being made, and make the folders."""
-    for part in (*SPLITS, 'annotations', 'masks'):
-        shutil.rmtree(out / part, ignore_errors=True)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / MAKING).write_text(json.dumps(asdict(settings)))
-    (out / 'annotations').mkdir()
-    for folder in (out / base / split / name for base in ('', 'masks') for split in SPLITS for name in CLASSES):
-        folder.mkdir(parents=True)
+        if min(self.train, self.val) < len(CLASSES) or not 32 <= self.size <= 1024 or self.seed < 0:
+            raise ValueError(
+                f'train {self.train}, val {self.val}, size {self.size}, seed {self.seed}: needed are at least '
+                f'{len(CLASSES)} images in each split, a size of 32 to 1024 px and a seed of at least 0'
+            )
 
 
 def _palette() -> list[int]:
@@ -458,18 +403,8 @@ def _write_scene(job: tuple[int, int], out: Path, settings: Settings) -> tuple[s
     return f'{name}.jpg', scene.objects
 
 
-def _run(jobs: list[tuple[int, int]], out: Path, settings: Settings, workers: int) -> Iterator[tuple[str, list[dict]]]:
-    """Write all scenes, in worker processes if there are several; results come in the order of the jobs."""
-    write = partial(_write_scene, out=out, settings=settings)
-    if workers == 1:
-        yield from map(write, jobs)
-        return
-    with multiprocessing.Pool(workers) as pool:
-        yield from pool.imap(write, jobs, chunksize=16)
-
-
 def _coco(scenes: list[tuple[str, list[dict]]], size: int) -> dict:
-    """Put the scenes of one split together as COCO instances."""
+    """Return the scenes of one split as COCO instances."""
     images = [dict(id=i, file_name=name, width=size, height=size) for i, (name, _) in enumerate(scenes, 1)]
     objects = [(i, one) for i, (_, found) in enumerate(scenes, 1) for one in found]
     return dict(
@@ -480,60 +415,49 @@ def _coco(scenes: list[tuple[str, list[dict]]], size: int) -> dict:
     )
 
 
-def _readme(settings: Settings) -> str:
-    """Say how the set was made and what it holds."""
-    options = ' '.join(f'--{name} {getattr(settings, name)}' for name in ('train', 'val', 'size', 'seed'))
-    return (
-        f'Scenes of shapes, drawn by\n    python tools/dataset_tools/make_shapes.py OUT {options}\n'
-        f'(generator {settings.generator}). The same command gives the same bytes with the same library versions.\n\n'
-        'train/<class>, val/<class>   images by the class of their largest object\n'
-        'annotations                  COCO instances: visible parts as polygons; file names relative to train or val\n'
-        f'masks                        index masks: 0 background, then {", ".join(CLASSES)}\n'
-        f'{COMPLETE}                written last: without it the set is not whole\n'
-    )
-
-
 def make_shapes(out: str | Path, settings: Settings, workers: int = 1) -> bool:
     """Write the set, unless the same one is there already; return whether anything was written.
 
+    It is made beside the folder and moved there once it is complete.
+
     Raises:
-        ValueError: no workers, or a folder that is not ours to write to; nothing has been written then.
+        ValueError: the folder holds other things; nothing has been written then.
     """
     out = Path(out)
-    if workers < 1:
-        raise ValueError(f'{workers} workers: give 1 or more')
-    if is_complete(out, settings):
+    complete = out / 'complete.json'
+    if complete.is_file() and json.loads(complete.read_text()) == asdict(settings):
         return False
-    _check_folder(out)
-    _prepare(out, settings)
+    if out.is_file() or (out.exists() and any(out.iterdir())):
+        made = f', a set made with {complete.read_text()}' if complete.is_file() else ''
+        raise ValueError(f'{out} holds other things{made}: a new or empty folder is needed')
+    making = out.with_name(f'.{out.name}.making')
+    shutil.rmtree(making, ignore_errors=True)
+    for base, split, name in itertools.product(('', 'masks'), SPLITS, CLASSES):
+        (making / base / split / name).mkdir(parents=True)
+    (making / 'annotations').mkdir()
     jobs = [(split, index) for split, name in enumerate(SPLITS) for index in range(getattr(settings, name))]
-    scenes = list(track(_run(jobs, out, settings, workers), 'drawing shapes', len(jobs)))
+    with multiprocessing.Pool(workers) as pool:
+        written = pool.imap(partial(_write_scene, out=making, settings=settings), jobs, chunksize=16)
+        scenes = list(track(written, 'drawing shapes', len(jobs)))
     for split, part in zip(SPLITS, (scenes[: settings.train], scenes[settings.train :]), strict=True):
-        (out / 'annotations' / f'instances_{split}.json').write_text(json.dumps(_coco(part, settings.size)))
-    (out / 'README.txt').write_text(_readme(settings))
-    (out / MAKING).replace(out / COMPLETE)
+        (making / 'annotations' / f'instances_{split}.json').write_text(json.dumps(_coco(part, settings.size)))
+    (making / complete.name).write_text(json.dumps(asdict(settings)))
+    making.replace(out)
     return True
-
-
-def _cores() -> int:
-    """Count the cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run from the command line; a mistake in the arguments ends it with one line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('out', type=Path, help='folder to make')
-    for name, default in (('train', 3000), ('val', 600), ('size', 64), ('seed', 0)):
+    for name, default in (('train', 3000), ('val', 600), ('size', 64), ('seed', 0), ('workers', os.cpu_count())):
         parser.add_argument(f'--{name}', type=int, default=default, help='(%(default)s)')
-    parser.add_argument('--workers', type=int, default=_cores(), help='processes (one a core)')
-    options = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     try:
-        settings = Settings(options.train, options.val, options.size, options.seed)
-        made = make_shapes(options.out, settings, options.workers)
+        made = make_shapes(args.out, Settings(args.train, args.val, args.size, args.seed), args.workers)
     except (ValueError, OSError) as error:
         raise SystemExit(f'make_shapes: {error}') from error
-    print(f'{options.out}: {settings.train} + {settings.val} scenes, {"made" if made else "already there"}')
+    print(f'{args.out}: {args.train} + {args.val} scenes, {"made" if made else "already there"}')
 
 
 if __name__ == '__main__':

@@ -1,11 +1,10 @@
 """Write the tables and citations of configs/*/README.md from the metafiles beside them.
 
-    python tools/docs/config_readmes.py [--check]
+    python tools/docs/config_readmes.py
 
-What stands above the mark is written by hand and kept. `--check` writes nothing and fails where a file is out of date.
+The handwritten part above the mark is kept. A test compares the files with what this writes.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +23,18 @@ Status: *reported* by others and not run here, *measured* here, or *untuned*, wh
 
 
 def readmes() -> dict[Path, str]:
-    """Return what each README should say, by its path."""
+    """Return what each README should say, by its path: the handwritten part, a table of configs, and papers."""
     metafiles = {path: yaml.safe_load(path.read_text()) for path in sorted(CONFIGS.glob('*/metafile.yml'))}
     collections = [entry for content in metafiles.values() for entry in content.get('Collections', [])]
     papers = {entry['Name']: entry['Paper'] for entry in collections if 'Paper' in entry}
-    paths = {path.with_name('README.md'): content['Models'] for path, content in metafiles.items()}
-    return {path: readme(path, models, papers) for path, models in paths.items()}
-
-
-def readme(path: Path, models: list[dict[str, Any]], papers: dict[str, dict[str, str]]) -> str:
-    """Return a README: what is written by hand, the table of its configs, and the papers of their methods."""
-    by_hand = path.read_text().partition(MARK)[0]
-    methods = {model['In Collection'] for model in models}
-    cited = [paper for name, paper in papers.items() if name in methods]
-    citations = [f'[{paper["Title"]}]({paper["URL"]})\n\n```bibtex\n{paper["BibTeX"]}\n```\n' for paper in cited]
-    return by_hand + MARK + LEGEND + ''.join(map(row, models)) + '\n' + '\n'.join(['## Citation\n', *citations])
+    texts = {}
+    for metafile, content in metafiles.items():
+        path, models = metafile.with_name('README.md'), content['Models']
+        cited = [paper for name, paper in papers.items() if name in {model['In Collection'] for model in models}]
+        citations = [f'[{paper["Title"]}]({paper["URL"]})\n\n```bibtex\n{paper["BibTeX"]}\n```\n' for paper in cited]
+        tables = [MARK, LEGEND, *map(row, models), '\n', '\n'.join(['## Citation\n', *citations])]
+        texts[path] = path.read_text().partition(MARK)[0] + ''.join(tables)
+    return texts
 
 
 def row(model: dict[str, Any]) -> str:
@@ -62,17 +58,6 @@ def status(model: dict[str, Any]) -> str:
     return f'measured: {numbers} ({source.replace("docs/results.md", "[results](../../docs/results.md)")})'
 
 
-def main() -> None:
-    """Write the files, or check them."""
-    parser = argparse.ArgumentParser(description='Write the tables and citations of configs/*/README.md.')
-    parser.add_argument('--check', action='store_true', help='write nothing; fail where a file is out of date')
-    check = parser.parse_args().check
-    stale = {path: text for path, text in readmes().items() if path.read_text() != text}
-    if check and stale:
-        raise SystemExit(f'out of date: {", ".join(map(str, stale))}; run tools/docs/config_readmes.py')
-    for path, text in stale.items():
-        path.write_text(text)
-
-
 if __name__ == '__main__':
-    main()
+    for path, text in readmes().items():
+        path.write_text(text)

@@ -1,20 +1,22 @@
-"""Check every command and every piece of Python in README and docs/: `make docs-check`.
+"""Check every command and all Python of README and docs/: `make docs-check`.
 
     python tools/docs/docs_check.py [--read-only] [PAGE ...]
 
-Each command is run, run shortened, or at least read: by the tool that it calls, with its config loaded. One that nobody
-knows fails. With `--read-only` none is run, which takes a minute. Python is run, with small models in place of the
-reader's; configs are loaded, and their models built.
+Each command is run, run shortened, or at least read: by the tool that it calls, with its config loaded. With
+`--read-only` none is run, which takes a minute. Python is run, with small models in place of the reader's.
 
-run          as it stands, with small images and untrained models in the places of the reader's
-shortened    one epoch of eight images, ten scenes, three neighbors
-parsed       its tool takes the options, its config has the settings; run by the tests, or too long
-GPUs, Slurm  its launcher is run, with stand-ins for srun and Python, and what it starts is parsed
-installs     pip, with the extras that setup.py has
-outside      a program of others
+run        as it stands, with small images and untrained models in the places of the reader's
+shortened  one epoch of eight images, ten scenes, three neighbors
+parsed     its tool takes the options, its config has the settings; run by the tests, or too long
+launched   its launcher is run, with stand-ins for srun and Python, and what it starts is parsed
+outside    a program of others
 """
 
 import argparse
+import os
+import re
+import shutil
+import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -26,57 +28,138 @@ from mixmae_mm.utils import compat
 
 compat.apply()  # before torch and the libraries that it fixes
 
-from command_finding import Command, commands_of, pages
-from command_reading import ReadError, read
-from command_running import Scratch
-from python_running import run_page
-from rich.console import Console
-from rich.table import Table
+import commands
+from commands import MICRO, ROOT, Command, ReadError
+from python_running import run_page, save_untrained
+
+IMAGES = 'data/shapes'
+TRAINING = [
+    '--cfg-options',
+    'train_cfg.max_epochs=1',
+    'param_scheduler=None',  # warm-up would be longer than the run
+    'train_dataloader.batch_size=4',
+    'train_dataloader.num_workers=0',
+    'train_dataloader.persistent_workers=False',
+    'train_dataloader.dataset.indices=8',
+    'default_hooks.logger.interval=1',
+]
+RUN = {
+    'tools/train.py': TRAINING,
+    'tools/test.py': ['--cfg-options', 'test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False'],
+    'tools/dataset_tools/make_shapes.py': ['--train', '10', '--val', '10', '--workers', '1'],
+    'tools/visualization/reconstructions.py': ['--num-images', '1'],
+    'tools/analysis_tools/knn.py': ['--k', '3'],
+    'tools/dataset_tools/check_dataset.py': [],
+    'tools/visualization/training_curves.py': [],
+    'tools/visualization/how_it_works.py': [],
+    'tools/model_converters/inspect_checkpoint.py': [],
+    'tools/model_converters/convert_weights.py': [],
+    'tools/model_converters/export_vit.py': [],
+    'tools/model_converters/export_backbone.py': [],
+    'tools/model_converters/publish_model.py': [],
+}
+"""Tools that are run, with what is added to make them quick."""
+NOT_HERE = re.compile(r'in1k|imagenet/|ade20k|coco|camvid|nuclei|DETECT|configs/(detection|segmentation)|--amp|--tta')
+"""Commands that need data, downstream libraries or hours that this check does not have."""
+SAMPLES = {MICRO: 'CHECKPOINT.pth', commands.CLASSIFIER: 'CLASSIFIER.pth', commands.MIXEDAE: 'MIXEDAE.pth'}
+
+
+class Scratch:
+    """A folder in which the commands of the pages find what they name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.count = folder, 0
+        for name in ('configs', 'tools', 'mixmae_mm'):
+            (folder / name).symlink_to(ROOT / name)
+        shutil.copytree(ROOT / 'docs', folder / 'docs')  # pages draw into it
+        (folder / 'written').mkdir()
+        self.run(['tools/dataset_tools/make_shapes.py', IMAGES, '--train', '20', '--val', '10', '--workers', '1'])
+        (folder / 'data/imagenette_96').symlink_to('shapes')
+        shutil.make_archive(str(folder / 'images'), 'zip', folder / IMAGES)
+        for config, name in SAMPLES.items():
+            save_untrained(ROOT / config, folder / name)
+        self.run(['tools/train.py', MICRO, '--work-dir', 'work_dirs/RUN', *TRAINING])
+
+    def run(self, words: list[str]) -> None:
+        """Run Python with these words.
+
+        Raises:
+            ReadError: it fails; with the end of what it printed.
+        """
+        paths = os.pathsep.join([str(self.folder), os.environ.get('PYTHONPATH', '')])
+        env = dict(os.environ, PYTHONPATH=paths, COLUMNS='120')
+        done = subprocess.run([sys.executable, *words], cwd=self.folder, env=env, capture_output=True, text=True)
+        if done.returncode:
+            raise ReadError(f'ended with {done.returncode}: {(done.stdout + done.stderr)[-1500:]}')
+
+    def check(self, command: Command) -> str:
+        """Run a command, or read it where it is not one that is run; return its class.
+
+        Raises:
+            ReadError: it fails.
+        """
+        words = commands.words_of(command)[1:]
+        if command.inline or not words or words[0] not in RUN or NOT_HERE.search(command.text):
+            return commands.read(command)
+        self.run([words[0], *self.filled(words), *RUN[words[0]]])
+        return 'shortened' if RUN[words[0]] else 'run'
+
+    def filled(self, words: list[str]) -> list[str]:
+        """Replace what a reader is to fill in by what is in the folder."""
+        config = commands.CONFIGS.get(words[0], MICRO)
+        self.count += 1
+        out = f'written/{self.count}'
+        fills = {
+            r'^CONFIG(\.py)?$': config,
+            r'\b(CHECKPOINT|PRETRAINED|FILE)\b(\.pth)?': SAMPLES[config],
+            r'^OUT(\.pth)?$': f'{out}.pth',
+            r'/(your|any)/folder|^FOLDER$': f'{IMAGES}/train',
+            r'^FOLDER/': f'{IMAGES}/',
+            r'/your/images\.zip': 'images.zip',
+            r'^work_dirs/(ONE|OTHER)$': 'work_dirs/RUN',
+        }
+        if words[0].endswith('make_shapes.py'):
+            fills = {r'^data/': f'{out}/'}
+        filled = words[1:]
+        for pattern, fill in fills.items():
+            filled = [re.sub(pattern, fill, word) for word in filled]
+        for name, file in re.findall(r'work_dirs/([\w.-]+)/(epoch_\d+\.pth)', ' '.join(filled)):
+            path = self.folder / 'work_dirs' / name / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_untrained(next((ROOT / 'configs').glob(f'*/{name}.py')), path)
+        return filled
 
 
 def check_commands(found: list[Command], scratch: Scratch | None) -> Iterator[tuple[Command, str, str]]:
-    """Return the class of each command, and what is wrong with it; each text is looked at once."""
-    known: dict[str, tuple[str, str]] = {}
+    """Yield each command with its class, and what is wrong with it; each text is checked once."""
+    known: dict[tuple[str, bool], tuple[str, str]] = {}
     for command in found:
-        key = f'{command.inline} {command.text}'
-        if key not in known:
+        if command[1:] not in known:
             try:
-                known[key] = (scratch and scratch.check(command)) or read(command), ''
-            except (ReadError, OSError, ValueError, KeyError, SyntaxError) as error:
-                known[key] = 'FAILS', str(error)
-        yield command, *known[key]
-
-
-def report(rows: list[tuple[Command, str, str]]) -> int:
-    """Print the table, and what is wrong; count that."""
-    table = Table('where', 'class', 'command')
-    for command, kind, _ in rows:
-        table.add_row(f'{command.page}:{command.line}', kind, command.text)
-    console = Console(width=150)
-    console.print(table, highlight=False, markup=False)
-    wrong = [(command, why) for command, _, why in rows if why]
-    for command, why in wrong:
-        console.print(f'{command.page}:{command.line}: {command.text}\n    {why}', highlight=False, markup=False)
-    console.print(', '.join(f'{number} {kind}' for kind, number in Counter(kind for _, kind, _ in rows).most_common()))
-    return len(wrong)
+                known[command[1:]] = (scratch.check(command) if scratch else commands.read(command)), ''
+            except (ReadError, OSError, ValueError, KeyError) as error:
+                known[command[1:]] = 'FAILS', str(error)
+        yield command, *known[command[1:]]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Check, print, and tell by the exit status whether all is well."""
+    """Check, print, and return whether anything is wrong, as an exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('pages', nargs='*', help='names such as weights.md (all)')
     parser.add_argument('--read-only', action='store_true', help='run nothing')
     args = parser.parse_args(arguments)
-    chosen = [page for page in pages() if not args.pages or page.name in args.pages]
-    found = [command for page in chosen for command in commands_of(page)]
+    chosen = [page for page in commands.pages() if not args.pages or page.name in args.pages]
+    found = [command for page in chosen for command in commands.commands_of(page)]
     with tempfile.TemporaryDirectory() as folder:
         rows = list(check_commands(found, None if args.read_only else Scratch(Path(folder))))
-    wrong = report(rows)
-    for why in (problem for page in chosen for problem in run_page(page)):
-        print(why)
-        wrong += 1
-    print(f'{len(found)} commands of {len(chosen)} pages, {wrong} wrong (mixmae_mm {mixmae_mm.__version__})')
-    return int(wrong > 0)
+    for command, kind, why in rows:
+        print(f'{command.page:20} {kind:10} {command.text}' + (f'\n    {why}' if why else ''))
+    print(', '.join(f'{number} {kind}' for kind, number in Counter(kind for _, kind, _ in rows).most_common()))
+    wrong = [problem for page in chosen for problem in run_page(page)]
+    print(*wrong, sep='\n')
+    count = len(wrong) + sum(bool(why) for *_, why in rows)
+    print(f'{len(found)} commands of {len(chosen)} pages, {count} wrong (mixmae_mm {mixmae_mm.__version__})')
+    return int(count > 0)
 
 
 if __name__ == '__main__':

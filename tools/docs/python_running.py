@@ -17,10 +17,10 @@ from unittest import mock
 
 import numpy as np
 import torch
-from command_finding import ROOT, python_of
-from command_running import save_untrained
+from commands import ROOT, python_of
 from mmengine.config import Config
-from mmengine.registry import MODELS, TRANSFORMS, init_default_scope
+from mmengine.dataset import Compose
+from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 
 from mixmae_mm.apis import export, get_model, save_encoder
@@ -39,29 +39,42 @@ MICRO = {
 }
 """Configs that stand in for those of a reader; their checkpoints are untrained."""
 OPTIONAL = {'DETECTOR': 'mmdet', 'SEGMENTER': 'mmseg', 'onnxruntime': 'onnxruntime'}
-"""Libraries without which blocks that say these words are passed over."""
+"""Libraries without which blocks that have these words are skipped."""
 BASE = "_base_ = './mixmae_mixmim-swin-base-w14_1xb128-accu4-amp-coslr-300e_custom.py'\n"
 """What a part of a config is read on top of."""
 
 
+@contextlib.contextmanager
+def empty_folder() -> Iterator[Path]:
+    """Work in an empty folder, removed afterwards."""
+    before = os.getcwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            yield Path(folder)
+        finally:
+            os.chdir(before)
+
+
 def run_page(page: Path) -> Iterator[str]:
     """Run the blocks of a page; yield what goes wrong, with the line."""
-    blocks = [(line, source) for line, source in python_of(page) if not lacks(source)]
-    with stand_ins(''.join(source for _, source in blocks)) as names:
+    missing = [word for word, library in OPTIONAL.items() if importlib.util.find_spec(library) is None]
+    blocks = [(line, source) for line, source in python_of(page) if not any(word in source for word in missing)]
+    small = {'mixmim-swin-base': (partial(MixMIMSwin, window_sizes=(14, 14), out_indices=(1,)), SMALL)}
+    with empty_folder() as folder, mock.patch.dict(MODELS_BY_NAME, small):
+        names = write_files(folder, ''.join(source for _, source in blocks))
         for line, source in blocks:
             try:
                 if is_config(source):
-                    with page_config(source) as config:
-                        build_parts(config)
+                    config = page_config(source)
+                    init_default_scope(config.default_scope)
+                    with torch.device('meta'):
+                        MODELS.build(config.model)
+                    Compose(config.train_dataloader.dataset.get('pipeline', []))
                 else:
                     exec(compile(source, page.name, 'exec'), names)
             except Exception as error:
                 yield f'{page.name}:{line}: {type(error).__name__}: {error}'
-
-
-def lacks(source: str) -> bool:
-    """Return whether a block needs a library that is not installed."""
-    return any(word in source and importlib.util.find_spec(name) is None for word, name in OPTIONAL.items())
 
 
 def is_config(source: str) -> bool:
@@ -70,72 +83,43 @@ def is_config(source: str) -> bool:
     return {getattr(target, 'id', None) for target in targets} <= {*TOP, '_base_'}
 
 
-@contextlib.contextmanager
-def page_config(source: str) -> Iterator[Config]:
+def page_config(source: str) -> Config:
     """Load a config of a page as if it stood beside ours."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(ROOT / 'configs', Path(folder, 'configs'))
         path = Path(folder, 'configs/mixmae/of_a_page.py')
         path.write_text(source if source.startswith('_base_') else BASE + source)
-        yield Config.fromfile(path)
-
-
-def build_parts(config: Config) -> None:
-    """Build the model, without memory, and the transforms of a config.
-
-    Raises:
-        ValueError: nothing reads a setting of it.
-    """
-    wrong = check_names(config)
-    if wrong:
-        raise ValueError(wrong)
-    init_default_scope(config.default_scope)
-    with torch.device('meta'):
-        MODELS.build(config.model)
-    for transform in config.train_dataloader.dataset.get('pipeline', []):
-        TRANSFORMS.build(transform)
-
-
-@contextlib.contextmanager
-def stand_ins(text: str) -> Iterator[dict]:
-    """Work in a folder with the files that blocks name, and a small encoder under the name of a large one.
-
-    Yields the variables that pages take as given.
-    """
-    maker = partial(MixMIMSwin, window_sizes=(14, 14), out_indices=(1,))
-    small, before = {'mixmim-swin-base': (maker, SMALL)}, os.getcwd()
-    with tempfile.TemporaryDirectory() as made, mock.patch.dict(MODELS_BY_NAME, small):
-        os.chdir(made)
-        try:
-            yield write_files(Path(made), text)
-        finally:
-            os.chdir(before)
+        config = Config.fromfile(path)
+        warnings = check_names(config)
+    if warnings:
+        raise ValueError(warnings)
+    return config
 
 
 def write_files(folder: Path, text: str) -> dict:
     """Write the files that blocks name; return the variables that they take as given."""
     (folder / 'folder').mkdir()
     array = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    for name in ('image.jpg', 'image.png', 'image.jpg', 'image.png', *(f'folder/{n}.png' for n in range(4))):
-        Image.fromarray(array).save(name)
+    for name in ('image.jpg', 'image.png', *(f'folder/{number}.png' for number in range(4))):
+        Image.fromarray(array).save(folder / name)
     for name, config in MICRO.items():
         if f'{name}.py' in text:
             Config.fromfile(ROOT / 'configs' / config).dump(folder / f'{name}.py')
-            checkpoint = 'CHECKPOINT' if name == 'CONFIG' else name
-            save_untrained(str(folder / f'{name}.py'), folder / f'{checkpoint}.pth')
-    save_encoders(folder, text)
-    return dict(array=array, pillow_image=Image.fromarray(array))
-
-
-def save_encoders(folder: Path, text: str) -> None:
-    """Write the encoder in the formats that a page names."""
-    if not any(name in text for name in ('pretrained.pth', 'encoder.')):
-        return
-    encoder = get_model('mixmim-swin-base')
-    torch.save(encoder.state_dict(), folder / 'pretrained.pth')
-    save_encoder(encoder, folder / 'encoder.safetensors')
+            save_untrained(folder / f'{name}.py', folder / f'{"CHECKPOINT" if name == "CONFIG" else name}.pth')
+    if 'pretrained.pth' in text or 'encoder.' in text:
+        encoder = get_model('mixmim-swin-base')
+        torch.save(encoder.state_dict(), folder / 'pretrained.pth')
+        save_encoder(encoder, folder / 'encoder.safetensors')
     if 'encoder.onnx' in text:
         portable = PortableEncoder(encoder)
         program = export.trace(portable, (224, 224))
         export.write_onnx(program, folder / 'encoder.onnx', portable.outputs, {})
         export.write_program(program, folder / 'encoder.pt2', {})
+    return dict(array=array, pillow_image=Image.fromarray(array))
+
+
+def save_untrained(config: Path, path: Path) -> None:
+    """Write a config's model, untrained, as a checkpoint."""
+    settings = Config.fromfile(config)
+    init_default_scope(settings.default_scope)
+    torch.save(dict(state_dict=MODELS.build(settings.model).state_dict(), meta={}), path)

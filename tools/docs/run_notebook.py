@@ -12,11 +12,9 @@ import base64
 import contextlib
 import io
 import json
-import os
-import tempfile
 from pathlib import Path
 
-Output = dict[str, object]
+from python_running import empty_folder
 
 
 def code_cells(notebook: dict) -> list[dict]:
@@ -24,60 +22,45 @@ def code_cells(notebook: dict) -> list[dict]:
     return [cell for cell in notebook['cells'] if cell['cell_type'] == 'code']
 
 
-def run(notebook: dict) -> list[list[Output]]:
-    """Run all cells; give the outputs of each, as a notebook stores them. What a cell raises ends it."""
+def run(notebook: dict) -> list[list[dict]]:
+    """Run all cells; return the outputs of each, as a notebook stores them. An exception of a cell is raised."""
     names: dict[str, object] = {'__name__': '__main__'}
-    before = os.getcwd()
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        try:
-            return [run_cell(''.join(cell['source']), names) for cell in code_cells(notebook)]
-        finally:
-            os.chdir(before)
+    with empty_folder():
+        return [run_cell(''.join(cell['source']), names) for cell in code_cells(notebook)]
 
 
-def run_cell(source: str, names: dict[str, object]) -> list[Output]:
-    """Run a cell, and give what it printed and the value of its last line."""
+def run_cell(source: str, names: dict[str, object]) -> list[dict]:
+    """Run a cell; return what it printed and the value of its last line."""
     tree = ast.parse(source)
     last = ast.Expression(tree.body.pop().value) if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-    printed, value = io.StringIO(), None
+    printed, value, outputs = io.StringIO(), None, []
     with contextlib.redirect_stdout(printed):
         exec(compile(tree, '<cell>', 'exec'), names)
         if last is not None:
             value = eval(compile(last, '<cell>', 'eval'), names)
-    outputs: list[Output] = []
     if printed.getvalue():
         outputs.append(dict(output_type='stream', name='stdout', text=printed.getvalue().splitlines(keepends=True)))
     if value is not None:
-        outputs.append(dict(output_type='execute_result', execution_count=None, metadata={}, data=describe(value)))
+        is_image = hasattr(value, '_repr_png_')
+        data = {'image/png': base64.b64encode(value._repr_png_()).decode()} if is_image else {}
+        data['text/plain'] = ['an image' if is_image else repr(value)]
+        outputs.append(dict(output_type='execute_result', execution_count=None, metadata={}, data=data))
     return outputs
 
 
-def describe(value: object) -> dict[str, object]:
-    """Show a value: an image by its bytes, others by their name."""
-    if hasattr(value, '_repr_png_'):
-        return {'image/png': base64.b64encode(value._repr_png_()).decode(), 'text/plain': ['an image']}
-    return {'text/plain': [repr(value)]}
-
-
-def store(notebook: dict, outputs: list[list[Output]]) -> None:
-    """Put outputs into the cells that gave them."""
-    for number, (cell, given) in enumerate(zip(code_cells(notebook), outputs, strict=True), 1):
-        cell['execution_count'] = number
-        cell['outputs'] = [output | ({'execution_count': number} if 'data' in output else {}) for output in given]
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run, and with `--write` store."""
+def main() -> None:
+    """Run, and with `--write` store the outputs in the cells."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('notebook', type=Path)
     parser.add_argument('--write', action='store_true', help='store the outputs in the file')
-    args = parser.parse_args(arguments)
+    args = parser.parse_args()
     path = args.notebook.resolve()
     notebook = json.loads(path.read_text())
     outputs = run(notebook)
+    for number, (cell, found) in enumerate(zip(code_cells(notebook), outputs, strict=True), 1):
+        cell['execution_count'] = number
+        cell['outputs'] = [output | ({'execution_count': number} if 'data' in output else {}) for output in found]
     if args.write:
-        store(notebook, outputs)
         path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + '\n')
     print(f'{args.notebook}: {len(outputs)} cells ran')
 

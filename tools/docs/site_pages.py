@@ -8,7 +8,6 @@ site.
 import base64
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -31,12 +30,13 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made, and what is linked beyond docs/."""
     made = {site: relink((ROOT / own).read_text(), ROOT) for own, site in PAGES.items()}
-    made |= {f'api/{name}.md': reference(name) for name in public_modules()}
-    linked = {path for page in pages() for path in linked_files(page)}
+    made |= {f'api/{name}.md': f'# mixmae_mm.{name}\n\n::: mixmae_mm.{name}\n' for name in public_modules()}
+    for page in [*(ROOT / own for own in PAGES), *DOCS.glob('*.md')]:
+        linked = (from_root(target, page.parent) for target in LINK.findall(page.read_text()))
+        outside = (path for path in linked if not path.startswith('docs/') and path not in PAGES)
+        made |= {f'files/{path}': (ROOT / path).read_bytes() for path in outside if (ROOT / path).is_file()}
     for notebook in DOCS.glob('*.ipynb'):
-        images, made[f'{notebook.stem}.md'] = notebook_page(notebook)
-        made |= images
-    made |= {f'files/{path}': (ROOT / path).read_bytes() for path in sorted(linked)}
+        made |= notebook_page(notebook)
     for name, content in made.items():
         files.append(File.generated(config, name, content=content))
     return files
@@ -48,48 +48,30 @@ def on_page_markdown(markdown: str, page: object, **others: object) -> str:
 
 
 def public_modules() -> list[str]:
-    """Name the modules and sub-packages of the package, without those for ourselves."""
+    """List the modules and sub-packages of the package, without private ones."""
     entries = [*PACKAGE.glob('*.py'), *(found.parent for found in PACKAGE.glob('*/__init__.py'))]
     return sorted(entry.stem for entry in entries if not entry.stem.startswith('_'))
 
 
-def reference(name: str) -> str:
-    """Write the page of a module, for mkdocstrings to fill."""
-    return f'# mixmae_mm.{name}\n\n::: mixmae_mm.{name}\n'
-
-
-def pages() -> Iterator[Path]:
-    """List all pages that people write."""
-    yield from (ROOT / own for own in PAGES)
-    yield from DOCS.glob('*.md')
-
-
-def linked_files(page: Path) -> Iterator[str]:
-    """Name the files beyond docs/ that a page links, from the root."""
-    for target in LINK.findall(page.read_text()):
-        path = _from_root(target, page.parent)
-        if not path.startswith('docs/') and path not in PAGES and (ROOT / path).is_file():
-            yield path
-
-
 def relink(text: str, folder: Path) -> str:
     """Rewrite the relative links of a page that lies in `folder` for the top folder of the site."""
+
     def moved(found: re.Match) -> str:
-        path = _from_root(found[1], folder)
+        path = from_root(found[1], folder)
         inside = path.removeprefix('docs/').replace('.ipynb', '.md')
         return PAGES.get(path) or (inside if path.startswith('docs/') else f'files/{path}')
 
     return LINK.sub(moved, text)
 
 
-def _from_root(target: str, folder: Path) -> str:
-    """Name a link's end from the root."""
+def from_root(target: str, folder: Path) -> str:
+    """Return a link's end from the root."""
     return (folder / target).resolve().relative_to(ROOT).as_posix()
 
 
-def notebook_page(notebook: Path) -> tuple[dict[str, bytes], str]:
-    """Write a notebook as a page; give its images by their names, and the page."""
-    images, parts = {}, []
+def notebook_page(notebook: Path) -> dict[str, bytes | str]:
+    """Return a notebook as a page, and its images, by their names."""
+    made, parts = {}, []
     for number, cell in enumerate(json.loads(notebook.read_text())['cells']):
         source = ''.join(cell['source'])
         parts.append(relink(source, DOCS) if cell['cell_type'] == 'markdown' else f'```python\n{source}\n```')
@@ -97,8 +79,8 @@ def notebook_page(notebook: Path) -> tuple[dict[str, bytes], str]:
             data = output.get('data', {})
             if 'image/png' in data:
                 name = f'{notebook.stem}/{number}_{place}.png'
-                images[name] = base64.b64decode(data['image/png'])
-                parts.append(f'![What the cell above draws]({name})')
+                made[name] = base64.b64decode(data['image/png'])
+                parts.append(f'![Output of the cell above]({name})')
             else:
                 parts.append(f'```text\n{"".join(output.get("text") or data["text/plain"]).rstrip()}\n```')
-    return images, '\n\n'.join(parts) + '\n'
+    return made | {f'{notebook.stem}.md': '\n\n'.join(parts) + '\n'}

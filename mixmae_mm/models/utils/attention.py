@@ -28,8 +28,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, keep: Tensor
 def prefers_fused(query: Tensor, joined: Tensor) -> bool:
     """Return which kernel to take: PyTorch's fused attention, or the three steps written out.
 
-    On the CPU the fused kernel is slower when the bias needs a gradient and faster otherwise (docs/performance.md, by
-    tools/benchmarks/attention.py). On a GPU it keeps the logits out of memory; that choice is not measured yet.
+    On the CPU the fused kernel is slower when the bias needs a gradient and faster otherwise (docs/performance.md).
+    On a GPU it keeps the logits out of memory; that choice is not measured yet.
     Exported programs have it written out, since how the fused kernel lays its result out is the machine's own.
     """
     if is_exported():
