@@ -5,7 +5,6 @@ Those of models: tests/test_models/test_settings.py. `EXAMPLES=2000 pytest tests
 
 import itertools
 import math
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -122,17 +121,6 @@ def place_of(kind, folder):
     for name in 'ab':
         Image.effect_noise((40, 30), 60).convert('RGB').save(folder / f'set/{name}.png')
     files = sorted(Path(folder, 'set').iterdir())
-    if kind is datasets.ImageArchive:
-        with zipfile.ZipFile(folder / 'set.zip', 'w') as archive:
-            for file in files:
-                archive.write(file, file.name)
-        return str(folder / 'set.zip')
-    if kind is datasets.ImageLMDB:
-        lmdb = pytest.importorskip('lmdb', reason='needs lmdb')
-        with lmdb.open(str(folder / 'set.lmdb'), map_size=2**20) as base, base.begin(write=True) as transaction:
-            for file in files:
-                transaction.put(file.name.encode(), file.read_bytes())
-        return str(folder / 'set.lmdb')
     if kind is datasets.HuggingFaceImages:
         tables = pytest.importorskip('datasets', reason='needs datasets')
         table = tables.Dataset.from_dict(dict(image=[str(file) for file in files]))

@@ -2,7 +2,7 @@
 
 from mixmae_mm.datasets.directory_walk import EXTENSIONS
 from mixmae_mm.datasets.huggingface import HuggingFaceImages
-from mixmae_mm.datasets.image_dataset import ImageDataset, ImageFolder
+from mixmae_mm.datasets.image_dataset import ImageFolder
 from mixmae_mm.datasets.samplers.seeded import SeededIndex, SeededInfiniteSampler, SeededSampler
 from mixmae_mm.datasets.transforms.load_image import CorruptImageError, LoadImage
 from mixmae_mm.datasets.transforms.multispectral import LoadMultispectral, LoadMultispectralRandomResizedCrop
@@ -13,7 +13,6 @@ __all__ = [
     'EXTENSIONS',
     'CorruptImageError',
     'HuggingFaceImages',
-    'ImageDataset',
     'ImageFolder',
     'LoadImage',
     'LoadMultispectral',

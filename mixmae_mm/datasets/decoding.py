@@ -28,7 +28,6 @@ def open_image(content: bytes | BinaryIO, max_pixels: int | None = MAX_PIXELS) -
 
     Raises:
         UnidentifiedImageError: The bytes are of none of the `FORMATS`.
-        ImportError: Pillow was built without this format.
         ValueError: More than `max_pixels`, unless that is None, or far more than so few bytes can hold.
     """
     file = io.BytesIO(content) if isinstance(content, bytes) else content

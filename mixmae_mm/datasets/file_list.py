@@ -17,12 +17,8 @@ class Listing(Sequence):
     """Paths of images as a sequence of `dict(img_path=...)`, which cannot be changed.
 
     A list of dicts costs about 400 bytes an image, and again in every loader worker, as reading an entry writes its
-    reference count. Here an image costs the bytes of its path and 9 more, and workers share them.
-
-    Args:
-        root: The folder that the paths start from.
-        paths: Below it, in the bytes of the file system, each ended by a zero.
-        contents: How many files of which extensions it holds, and how many were left out, in words.
+    reference count. Here an image costs the bytes of its path below `root` and 9 more, and workers share them.
+    `paths` holds them one after another, each ended by a zero; `contents` says how many there are of which extensions.
     """
 
     def __init__(self, root: str, paths: bytes, contents: str = '') -> None:
@@ -50,14 +46,10 @@ class Listing(Sequence):
 
 
 def list_images(root: str, extensions: Sequence[str] | None = None) -> Listing:
-    """List the images below a folder.
-
-    Args:
-        root: The folder.
-        extensions: Of images, in lower case; `EXTENSIONS` if not given.
+    """List the images below a folder, of `extensions` in lower case, or `EXTENSIONS`.
 
     Raises:
-        ValueError: There are no images.
+        ValueError: There are none.
     """
     start, skip, wanted = time.perf_counter(), len(os.path.join(root, '')), frozenset(extensions or EXTENSIONS)
     read, others, paths = Counter(), Counter(), bytearray()

@@ -1,11 +1,14 @@
 """Hugging Face datasets with a column of images as a dataset: tar shards of WebDataset, parquet files, the hub."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 from mixmae_mm.datasets.file_list import Listing
 from mixmae_mm.datasets.image_dataset import ImageDataset
+from mixmae_mm.datasets.transforms.load_image import CorruptImageError
 from mixmae_mm.registry import DATASETS
+from mixmae_mm.utils.names import printable
 from mixmae_mm.utils.optional import need
 
 
@@ -23,10 +26,6 @@ class HuggingFaceImages(ImageDataset):
         column: Which holds the images; by default the only one that does.
         name: Of the dataset's configuration, where there are several.
         settings: Of `ImageDataset`.
-
-    Raises:
-        ValueError: There is no such column, there are several of images, or no rows.
-        ImportError: datasets is not installed.
     """
 
     def __init__(
@@ -67,12 +66,11 @@ class HuggingFaceImages(ImageDataset):
         rows = datasets.load_from_disk(self.data_root)
         return rows[self.split] if isinstance(rows, dict) else rows
 
-    def read(self, image: dict) -> bytes:
+    def bytes_of(self, image: dict) -> bytes:
         """Return the bytes of a row's image, or those of the file that it names."""
-        cell = self.rows[int(image['img_path'].rpartition('/')[2])]['image']
-        if isinstance(cell, bytes):
-            return cell
-        if cell['bytes'] is not None:
-            return cell['bytes']
-        with open(cell['path'], 'rb') as file:
-            return file.read()
+        try:
+            cell = self.rows[int(image['img_path'].rpartition('/')[2])]['image']
+            content = cell if isinstance(cell, bytes) else cell['bytes']
+            return Path(cell['path']).read_bytes() if content is None else content
+        except Exception as error:  # corrupt storage makes its reader raise nearly anything
+            raise CorruptImageError(f'{printable(image["img_path"])}: {type(error).__name__}: {error}') from error

@@ -9,7 +9,7 @@ from mixmae_mm.datasets.file_list import Listing, list_images
 from mixmae_mm.datasets.skip_corrupt import LARGEST, CorruptImages
 from mixmae_mm.datasets.transforms.load_image import CorruptImageError
 from mixmae_mm.registry import DATASETS
-from mixmae_mm.utils.names import expand, printable
+from mixmae_mm.utils.names import expand
 
 
 class ImageDataset(BaseDataset):
@@ -25,9 +25,6 @@ class ImageDataset(BaseDataset):
         max_refetch: How many corrupt images in a row stop the run.
         max_corrupt: The share of all images that may be corrupt, 0 to 1; ten always may.
         extensions: Of the names of images, `['.npy']` for one; None for those of the usual formats.
-
-    Raises:
-        ValueError: `max_corrupt` is not a share, or an extension has no dot.
     """
 
     def __init__(
@@ -49,29 +46,12 @@ class ImageDataset(BaseDataset):
         super().__init__(data_root=expand(data_root), serialize_data=False, **settings)  # a `Listing` is as flat
         self.corrupt = CorruptImages(len(self), self.data_root, max_corrupt)
 
-    def read(self, image: dict) -> bytes | None:
+    def bytes_of(self, image: dict) -> bytes | None:
         """Return the bytes of an image of `data_list`; None where it is a file that the pipeline opens."""
         return None
 
-    def bytes_of(self, image: dict) -> bytes | None:
-        """Return what `read` does.
-
-        Raises:
-            CorruptImageError: It raises anything but that a library is missing.
-        """
-        try:
-            return self.read(image)
-        except ImportError:
-            raise
-        except Exception as error:  # a corrupt storage makes its reader raise nearly anything
-            raise CorruptImageError(f'{printable(image["img_path"])}: {type(error).__name__}: {error}') from error
-
     def prepare_data(self, idx: int) -> dict:
-        """Run the pipeline on one image.
-
-        Raises:
-            CorruptImageError: It cannot be read.
-        """
+        """Run the pipeline on one image; raise `CorruptImageError` if it cannot be read."""
         image = self.get_data_info(idx)
         content = self.bytes_of(image)
         return self.pipeline(image if content is None else image | dict(img_bytes=content))
@@ -106,9 +86,6 @@ class ImageFolder(ImageDataset):
 
     Names that start with a dot are left out; extensions may be in upper case; linked folders are followed once.
     `data_root` is the folder; all settings are those of `ImageDataset`.
-
-    Raises:
-        ValueError: The folder is missing, is a file, or holds no image.
     """
 
     def load_data_list(self) -> Listing:

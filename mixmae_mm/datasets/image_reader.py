@@ -1,7 +1,5 @@
 """Images read whole, from files, folders, arrays, open images and lists of any, as a model's training reads them.
 
-Photos are read by Pillow, multispectral files in their own units.
-
 Letters: B images, C channels, H x W pixels.
 """
 
@@ -22,30 +20,23 @@ from torch import Tensor
 
 from mixmae_mm.datasets.file_list import list_images
 from mixmae_mm.datasets.transforms.load_image import CorruptImageError, LoadImage
-from mixmae_mm.datasets.transforms.multispectral import (
-    BAND_EXTENSIONS,
-    LoadMultispectral,
-    LoadMultispectralRandomResizedCrop,
-)
-from mixmae_mm.datasets.transforms.random_resized_crop import LoadRandomResizedCrop, resize
+from mixmae_mm.datasets.transforms.multispectral import BAND_EXTENSIONS, LoadMultispectral
+from mixmae_mm.datasets.transforms.random_resized_crop import RandomCrop, resize
 from mixmae_mm.registry import TRANSFORMS
 from mixmae_mm.structures import Size
 from mixmae_mm.utils.denormalize import is_of_photos
 from mixmae_mm.utils.names import expand
 
 IMAGENET = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
-WHOLE = {LoadMultispectralRandomResizedCrop: LoadMultispectral, LoadRandomResizedCrop: LoadImage}
-"""What reads whole images as these read parts."""
 ImageLike = str | os.PathLike | np.ndarray | Image.Image
 ImageLikes = ImageLike | Iterable[ImageLike]
 
 
 class Reading(NamedTuple):
-    """How images are read, and which files of a folder."""
+    """How images are read, and which extensions files of a folder have, if not the usual ones."""
 
     load: LoadImage
     extensions: tuple[str, ...] | None = None
-    """Of their names, in lower case; None for those of the usual formats."""
 
     @property
     def is_of_bands(self) -> bool:
@@ -85,13 +76,10 @@ def reading_for(channels: int, mean: Sequence[float], std: Sequence[float]) -> R
 
 
 def reading_of(config: Config) -> Reading:
-    """Return how the training of a config reads files, without crops; by its mean and std if it does not say.
-
-    One number of a mean stands for all channels of the backbone.
-    """
+    """Return how the training of a config reads files, without crops; by its mean and std if it does not say."""
     own = normalization(config)
-    channels = len(own['mean'])
-    usual = reading_for(config.model.get('backbone', {}).get('in_channels', 3) if channels == 1 else channels, **own)
+    channels = len(own['mean']) if len(own['mean']) > 1 else config.model.get('backbone', {}).get('in_channels', 3)
+    usual = reading_for(channels, **own)
     dataset = next(unwrapped((config.get('train_dataloader') or {}).get('dataset') or {}))
     load = whole_reader(dataset.get('pipeline') or ())
     if isinstance(load, LoadMultispectral):
@@ -110,7 +98,8 @@ def whole_reader(pipeline: Sequence[dict | Callable]) -> LoadImage | None:
         if isinstance(kind, str) and (kind.startswith('mixmae_mm.') or '.' not in kind):  # others take long to import
             kind = TRANSFORMS.get(kind)
         if isinstance(kind, type) and issubclass(kind, LoadImage):
-            kind = next((whole for part, whole in WHOLE.items() if issubclass(kind, part)), kind)
+            if issubclass(kind, RandomCrop):
+                kind = LoadMultispectral if issubclass(kind, LoadMultispectral) else LoadImage
             given = transform if isinstance(transform, dict) else vars(transform)
             return kind(**{name: given[name] for name in inspect.signature(kind).parameters if name in given})
     return None
@@ -141,16 +130,11 @@ def fit(pixels: np.ndarray, size: Size) -> np.ndarray:
 
 
 def list_all(images: ImageLikes, reading: Reading) -> Iterable[ImageLike]:
-    """List single images.
-
-    Raises:
-        ValueError: A folder without images, or an array that holds none.
-    """
+    """List single images; raise `ValueError` for a folder or an array that holds none."""
     if isinstance(images, str | os.PathLike):
         path = expand(images)
-        if not os.path.isdir(path):
-            return [path]
-        return (entry['img_path'] for entry in list_images(path, reading.extensions))
+        folder = list_images(path, reading.extensions) if os.path.isdir(path) else [dict(img_path=path)]
+        return (entry['img_path'] for entry in folder)
     if isinstance(images, Image.Image):
         return [images]
     if not isinstance(images, np.ndarray):
@@ -163,14 +147,7 @@ def list_all(images: ImageLikes, reading: Reading) -> Iterable[ImageLike]:
 
 
 class ImageReader:
-    """Read images, turned upright, scaled, and cropped in the middle to one size.
-
-    Args:
-        size: Height and width in pixels.
-        reading: How files are read; photos in RGB by default.
-        batch_size: Images that are read at a time.
-        threads: How many read them.
-    """
+    """Read images in batches, by several threads, scaled and cropped in the middle to `size` = (h, w)."""
 
     def __init__(self, size: Size, reading: Reading | None = None, batch_size: int = 32, threads: int = 4) -> None:
         self.size, self.batch_size, self.threads = size, batch_size, threads
@@ -192,8 +169,8 @@ class ImageReader:
     def _read(self, numbered: tuple[int, ImageLike]) -> tuple[str, np.ndarray] | None:
         """Return an image's name and its pixels, (H, W, C); None, and a warning, if it cannot be read."""
         number, image = numbered
+        name = os.fspath(image) if isinstance(image, str | os.PathLike) else str(number)
         try:
-            name = os.fspath(image) if isinstance(image, str | os.PathLike) else str(number)
             return name, self.reading.read(image, self.size)
         except CorruptImageError as error:
             print_log(f'left out: {error}', 'current', logging.WARNING)

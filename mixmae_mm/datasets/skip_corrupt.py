@@ -20,10 +20,7 @@ LARGEST = 0.1  # share of corrupt images that is allowed, unless a dataset sets 
 
 
 class CorruptImages:
-    """Which images of a dataset at `root` are corrupt: one flag each, in memory that loader workers share.
-
-    At most `share` of all may be.
-    """
+    """Which images of a dataset are corrupt, one flag each in memory that loader workers share; not over `share`."""
 
     def __init__(self, num_images: int, root: str, share: float = LARGEST) -> None:
         self.flags = torch.zeros(num_images, dtype=torch.bool).share_memory_()
@@ -72,11 +69,7 @@ class SkippingPipeline(Compose):
         self.corrupt = CorruptImages(len(dataset), dataset.data_root or '')
 
     def __call__(self, data: dict) -> dict | None:
-        """Run the transforms.
-
-        Raises:
-            ValueError: Too many samples are corrupt.
-        """
+        """Run the transforms; raise `ValueError` if too many samples are corrupt."""
         asked = {key: data.get(key) for key in ('img_path', 'img_id')}
         for step in range(len(self.dataset)):
             index = int(data['sample_idx'])
@@ -85,23 +78,23 @@ class SkippingPipeline(Compose):
             except CorruptImageError as error:
                 self.corrupt.note(index, error)
                 if self.corrupt.flags.all():
-                    raise ValueError(
-                        f'none of the {len(self.dataset):,} samples can be read, the last: {error}'
-                    ) from error
+                    count = f'none of the {len(self.dataset):,} samples'
+                    raise ValueError(f'{count} can be read, the last: {error}') from error
                 if not self.evaluating:
                     return None
             else:
-                if step == 0:
+                if result is not None and step:
+                    samples = result['data_samples']
+                    for sample in samples if isinstance(samples, list) else [samples]:
+                        sample.set_metainfo(dict(left_out=asked))
+                if result is not None or not step:
                     return result
-                if result is not None:
-                    return _marked(result, asked)
             data = self.dataset.get_data_info((index + 1) % len(self.dataset))
         return None
 
     def _run(self, data: dict) -> dict | None:
         """Run the transforms."""
         path = printable(str(data.get('img_path')))
-        ignored = getattr(self.dataset, 'ignore_index', 255)
         for transform in self.transforms:
             loads = type(transform).__name__.startswith('Load')
             try:
@@ -114,17 +107,10 @@ class SkippingPipeline(Compose):
                 raise CorruptImageError(f'{path}: {type(error).__name__}: {error}') from error
             if data is None:
                 return None
-            if loads and (fault := mask_fault(data, self.num_classes, ignored)):
+            fault = mask_fault(data, self.num_classes, getattr(self.dataset, 'ignore_index', 255)) if loads else ''
+            if fault:
                 raise CorruptImageError(f'{path}: {fault}')
         return data
-
-
-def _marked(result: dict, asked: dict) -> dict:
-    """Mark a sample as a replacement of another."""
-    samples = result['data_samples']
-    for one in samples if isinstance(samples, list) else [samples]:
-        one.set_metainfo(dict(left_out=asked))
-    return result
 
 
 def mask_fault(data: Mapping, num_classes: int | None, ignored: int) -> str:

@@ -66,15 +66,11 @@ def read(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize('kind', FILES)
-def test_whole_files_are_read(read, kind):
-    assert read(FILES[kind]).shape == (20, 28, 3)
-
-
-@pytest.mark.parametrize('kind', FILES)
 def test_files_cut_off_anywhere(read, kind):
     """Only what comes after the pixels may be missing."""
     content = FILES[kind]
     pixels = read(content)
+    assert pixels.shape == (20, 28, 3)
     step = 1 if EXAMPLES > 1000 else 7
     for length in (*range(0, len(content) - 40, step), *range(len(content) - 40, len(content))):
         cut = read(content[:length])
@@ -91,12 +87,6 @@ def test_changed_bytes(read, kind, changes):
     for where, byte in changes:
         content[where % len(content)] = byte
     read(bytes(content))
-
-
-@MANY
-@given(st.sampled_from(list(FILES)), st.integers(2, 200), st.binary(max_size=300))
-def test_anything_behind_a_header(read, kind, length, rest):
-    read(FILES[kind][:length] + rest)
 
 
 @MANY
@@ -125,12 +115,6 @@ def claim(kind, width, height):
 def test_sizes_that_are_claimed(read, kind, side):
     """None: nothing to see; 60,000: no memory holds it; 13,000: Pillow would do with a warning, libjpeg with gray."""
     assert read(claim(kind, side, side)) is None
-
-
-def test_plain_images_are_not_taken_for_claims(read):
-    for options in (dict(quality=1), dict(quality=1, progressive=True, subsampling=2)):
-        content = encode(Image.new('L', (1024, 1024), 255), format='JPEG', **options)
-        assert read(content) is not None
 
 
 def test_other_formats_are_left_alone(read):

@@ -116,15 +116,3 @@ def test_a_library_that_may_run_scripts_is_refused(contents, elsewhere, monkeypa
     monkeypatch.setattr(datasets, '__version__', '3.6.0')
     with pytest.raises(ImportError, match='pip install "datasets>=4"'):
         HuggingFaceImages(saved(elsewhere / 'rows', contents))
-
-
-def test_a_library_that_is_missing_makes_no_corrupt_image(contents, elsewhere, monkeypatch):
-    stored = HuggingFaceImages(saved(elsewhere / 'rows', contents), [LoadImage()])
-
-    def missing(*_):
-        raise ImportError('needs nothing: pip install nothing')
-
-    monkeypatch.setattr(HuggingFaceImages, 'read', missing)
-    with pytest.raises(ImportError, match='pip install nothing'):
-        stored[0]
-    assert not stored.corrupt.flags.any()

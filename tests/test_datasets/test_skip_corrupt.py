@@ -55,12 +55,6 @@ def test_in_evaluation_the_next_sound_sample_stands_in_and_is_marked():
     assert dataset.pipeline.corrupt.indices() == [1, 2]
 
 
-def test_the_last_sample_is_stood_in_for_by_the_first():
-    dataset = Texts(['2', '?'])
-    skip_corrupt(dataset, evaluating=True, num_classes=None)
-    assert dataset[1]['inputs'] == 1 / 2
-
-
 def test_in_training_another_is_drawn():
     np.random.seed(0)
     dataset = Texts(['1', '?', '2'])

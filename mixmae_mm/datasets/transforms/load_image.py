@@ -32,9 +32,6 @@ class LoadImage(BaseTransform):
         mode: 'RGB' or 'BGR' (what mmpretrain's color transforms work on) for three channels, 'L' for one, gray.
         backend_args: What mmengine.fileio needs to reach the files.
         max_pixels: The most pixels of an image, above which it counts as corrupt; None reads any, trusting all files.
-
-    Raises:
-        ValueError: An unknown mode.
     """
 
     def __init__(
@@ -49,7 +46,6 @@ class LoadImage(BaseTransform):
 
         Raises:
             CorruptImageError: The file is missing, truncated, or no image.
-            ImportError: A library is missing.
         """
         if 'img_path' not in results and 'img' in results:  # mmpretrain's inferencers read images themselves
             results['img'] = self._convert(results['img'])

@@ -5,7 +5,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 from torch.nn import functional as F
 
 from mixmae_mm.datasets.decoding import open_image
@@ -60,7 +59,9 @@ class LoadRandomResizedCrop(RandomCrop, LoadImage):
     def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
         """Decode a part of a file; return also the (height, width) of the upright image."""
         image = open_image(content, self.max_pixels)
-        if self.mode == 'L' or not is_plain_jpeg(image, content):
+        whole = content.endswith(b'\xff\xd9')  # OpenCV fills up what is missing of a truncated file
+        plain = image.format == 'JPEG' and image.mode in ('RGB', 'L') and image.width * image.height <= OPENCV_MOST
+        if self.mode == 'L' or not (plain and whole and orientation_of(image) == 1):
             pixels = self.decode(image)
             return self._part(pixels), pixels.shape[:2]
         shape, wanted = image.size[::-1], self.crop.scale
@@ -72,15 +73,6 @@ class LoadRandomResizedCrop(RandomCrop, LoadImage):
             raise ValueError('OpenCV cannot decode it as a JPEG file')
         part = pixels[top // times : -(-(top + height) // times), left // times : -(-(left + width) // times)]
         return resize(part, wanted, backwards=self.mode == 'RGB'), shape
-
-
-def is_plain_jpeg(image: Image.Image, content: bytes) -> bool:
-    """Return whether OpenCV decodes a file as Pillow does: a complete, upright JPEG of 8 bits in color or gray.
-
-    OpenCV fills up what is missing of a truncated file; Pillow raises an error.
-    """
-    plain = image.format == 'JPEG' and image.mode in ('RGB', 'L') and content.endswith(b'\xff\xd9')
-    return plain and image.width * image.height <= OPENCV_MOST and orientation_of(image) == 1
 
 
 def resize(pixels: np.ndarray, size: tuple[int, int], backwards: bool = False) -> np.ndarray:
