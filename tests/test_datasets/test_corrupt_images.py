@@ -4,7 +4,7 @@ import os
 import types
 
 import pytest
-from mmengine.dataset import ConcatDataset, RepeatDataset
+from mmengine.dataset import ConcatDataset
 from mmengine.runner import Runner
 
 from mixmae_mm.datasets import ImageFolder, LoadImage
@@ -87,7 +87,7 @@ def test_a_share_lies_between_none_and_all(folder, share):
 def runner(folder, tmp_path):
     """What the hook needs of a runner, with two datasets inside of others."""
     inner = [dataset(folder(3, 1, 'one')), dataset(folder(3, 2, 'two'))]
-    loader = types.SimpleNamespace(dataset=RepeatDataset(ConcatDataset(inner), times=2))
+    loader = types.SimpleNamespace(dataset=ConcatDataset(inner))
     warnings = []
     return types.SimpleNamespace(
         work_dir=str(tmp_path),

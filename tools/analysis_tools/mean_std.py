@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 from contextlib import redirect_stdout
+from functools import partial
 
 import mixmae_mm
 from mixmae_mm.utils import compat
@@ -21,7 +22,7 @@ compat.apply()  # before torch and the libraries that it fixes
 import numpy as np
 from rich.console import Console
 from rich.progress import track
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from mixmae_mm.datasets import CorruptImageError, ImageFolder, LoadImage, LoadMultispectral
 from mixmae_mm.datasets.image_reader import Reading, reading_of
@@ -53,22 +54,12 @@ def merge(one: Moments, other: Moments) -> Moments:
     return count, one[1] + apart * (other[0] / count), one[2] + other[2] + between
 
 
-class Measured(Dataset):
-    """Moments of some images of a dataset in `test_mode`, or why one cannot be read."""
-
-    def __init__(self, images: ImageFolder, chosen: np.ndarray) -> None:
-        self.images, self.chosen = images, chosen
-
-    def __len__(self) -> int:
-        """Count the chosen images."""
-        return len(self.chosen)
-
-    def __getitem__(self, index: int) -> Moments | str:
-        """Measure one."""
-        try:
-            return moments(self.images[int(self.chosen[index])]['img'])
-        except CorruptImageError as error:
-            return str(error)
+def measured(load: LoadImage, results: dict) -> Moments | str:
+    """Read and measure an image; return why it cannot be read."""
+    try:
+        return moments(load(results)['img'])
+    except CorruptImageError as error:
+        return str(error)
 
 
 def open_images(args: argparse.Namespace) -> ImageFolder:
@@ -78,27 +69,30 @@ def open_images(args: argparse.Namespace) -> ImageFolder:
         reading = reading_of(load_config(args.config))
     elif args.bands is not None:
         reading = Reading(LoadMultispectral(args.bands or None, channels_first=args.channels_first), BAND_EXTENSIONS)
-    return ImageFolder(args.folder, [reading.load], test_mode=True, extensions=args.extensions or reading.extensions)
+    return ImageFolder(args.folder, [partial(measured, reading.load)], extensions=args.extensions or reading.extensions)
 
 
 def measure(args: argparse.Namespace) -> dict:
     """Go through the images."""
     images = open_images(args)
-    wanted = len(images) if args.num_images is None else min(args.num_images, len(images))
-    chosen = np.sort(np.random.default_rng(args.seed).choice(len(images), wanted, replace=False))
-    loader = DataLoader(Measured(images, chosen), batch_size=16, num_workers=args.workers, collate_fn=list)
+    contents, wanted = images.data_list.contents, len(images)
+    if args.num_images is not None:
+        wanted = min(args.num_images, wanted)
+        images.get_subset_(np.sort(np.random.default_rng(args.seed).choice(len(images), wanted, False)).tolist())
+    loader = DataLoader(images, batch_size=16, num_workers=args.workers, collate_fn=list)
     total, corrupt = None, []
     for batch in track(loader, 'measuring', console=Console(stderr=True), transient=True, disable=args.json):
-        corrupt += [one for one in batch if isinstance(one, str)]
         for one in batch:
-            if not isinstance(one, str):
+            if isinstance(one, str):
+                corrupt.append(one)
+            else:
                 total = merge(total, one) if total else one
     if total is None:
         raise ValueError(f'none of {wanted} images of {args.folder!r} can be read; the first: {"".join(corrupt[:1])}')
     pixels, mean, squares = total
     return dict(
         mean=mean.tolist(), std=np.sqrt(squares / pixels).tolist(), pixels=pixels, images=wanted - len(corrupt),
-        corrupt=corrupt, contents=images.data_list.contents,
+        corrupt=corrupt, contents=contents,
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ Loader workers are otherwise seeded anew, and alike, every epoch, and a resumed 
 import itertools
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 
@@ -52,8 +53,8 @@ class SeededSampler(DefaultSampler):
     def __iter__(self) -> Iterator[SeededIndex]:
         """Yield this rank's indices of the epoch, in mmengine's order, starting over until all ranks have as many."""
         order = _order(len(self.dataset), self.shuffle, torch.Generator().manual_seed(self.seed + self.epoch))
-        places = torch.arange(self.rank, self.total_size, self.world_size) % len(order)
-        indices = map(int, order[places].numpy())  # one by one: a list of 14 million takes half a gigabyte
+        places = np.arange(self.rank, self.total_size, self.world_size) % len(order)
+        indices = map(int, order[places])  # one by one: a list of 14 million takes half a gigabyte
         return (SeededIndex(index, fold(self.seed, self.epoch, index)) for index in indices)
 
 
@@ -68,7 +69,7 @@ class SeededInfiniteSampler(InfiniteSampler):
         """Yield the indices of one epoch after the other, for all ranks."""
         generator = torch.Generator().manual_seed(self.seed)
         while True:
-            yield from map(int, _order(self.size, self.shuffle, generator).numpy())
+            yield from map(int, _order(self.size, self.shuffle, generator))
 
     def _indices_of_rank(self) -> Iterator[SeededIndex]:
         """Yield this rank's part of the stream from its start."""
@@ -93,6 +94,6 @@ class SeededInfiniteSampler(InfiniteSampler):
         self.indices = self._indices_after(num_samples)
 
 
-def _order(size: int, shuffle: bool, generator: torch.Generator) -> torch.Tensor:
+def _order(size: int, shuffle: bool, generator: torch.Generator) -> np.ndarray:
     """Return the indices of an epoch (N,), int64, as mmengine orders them."""
-    return torch.randperm(size, generator=generator) if shuffle else torch.arange(size)
+    return torch.randperm(size, generator=generator).numpy() if shuffle else np.arange(size)

@@ -87,7 +87,7 @@ def _read_tiff(content: bytes) -> np.ndarray:
         try:
             pixels, axes = series.asarray(), series.axes
         except Exception as error:
-            if 'imagecodecs' in str(error):
+            if isinstance(error, ImportError) or 'imagecodecs' in str(error):
                 raise ImportError(f'imagecodecs is missing ({error}): pip install imagecodecs') from error
             raise
     if axes.count('Y') != 1 or axes.count('X') != 1 or pixels.ndim > 3:
