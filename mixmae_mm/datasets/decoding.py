@@ -19,9 +19,6 @@ MAX_PIXELS = 2 * 89_478_485
 PIXELS_A_BYTE = 1000
 """More pixels than a byte of JPEG can hold, in which a block of 8 x 8 of one channel takes a bit at the least."""
 
-BACKGROUND = (255, 255, 255)
-"""The color behind transparent pixels: white, as on a page."""
-
 
 def open_image(content: bytes | BinaryIO, max_pixels: int | None = MAX_PIXELS) -> Image.Image:
     """Open a file's bytes, without decoding them; of several images in a file the first.
@@ -61,8 +58,6 @@ def _identify(file: BinaryIO) -> Image.Image:
 def upright_pixels(image: Image.Image, mode: str = 'RGB') -> np.ndarray:
     """Decode an opened image, turn it upright and bring it to 8 bits: (H, W, 3) in 'RGB', (H, W) in 'L'.
 
-    Transparent pixels lie on `BACKGROUND`; of 16 bits the upper eight are kept.
-
     Raises:
         ValueError: Pixels are floats or integers above 16 bits, whose range is unknown.
     """
@@ -71,7 +66,7 @@ def upright_pixels(image: Image.Image, mode: str = 'RGB') -> np.ndarray:
     image = _eight_bits(image if turn is None else image.transpose(turn))
     if image.has_transparency_data:
         image = image.convert('RGBA')
-        canvas = Image.new('RGB', image.size, BACKGROUND)
+        canvas = Image.new('RGB', image.size, 'white')
         canvas.paste(image.convert('RGB'), mask=image.getchannel('A'))
         image = canvas
     if image.mode == 'LAB':  # of which Pillow makes no gray

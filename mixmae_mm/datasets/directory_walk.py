@@ -10,7 +10,7 @@ EXTENSIONS = (
     '.avif', '.bmp', '.dib', '.gif', '.j2k', '.jfif', '.jp2', '.jpe', '.jpeg', '.jpg', '.pbm', '.pgm', '.png', '.pnm',
     '.ppm', '.tif', '.tiff', '.webp',
 )  # fmt: skip
-"""Of images that are read, the same for pre-training, fine-tuning (configs/_base_/datasets) and all tools."""
+"""Of images that are read, in pre-training, fine-tuning (configs/_base_/datasets) and all tools."""
 
 SYSTEM_FOLDERS = ('__MACOSX', '@eaDir')  # which macOS and network disks add
 
@@ -24,12 +24,12 @@ def files_below(folder: str, entered: set[str] | None = None) -> Iterator[str]:
     entered.add(real)
     with os.scandir(folder) as entries:
         found = sorted((entry.name, entry.is_dir()) for entry in entries if not is_hidden(entry.name))
+    start = os.path.join(folder, '')
     for name, is_folder in found:
-        path = os.path.join(folder, name)
         if is_folder:
-            yield from files_below(path, entered)
+            yield from files_below(start + name, entered)
         else:
-            yield path
+            yield start + name
 
 
 def is_hidden(name: str) -> bool:

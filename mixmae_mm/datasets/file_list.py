@@ -16,9 +16,8 @@ from mixmae_mm.utils.names import printable
 class Listing(Sequence):
     """Paths of images as a sequence of `dict(img_path=...)`, which cannot be changed.
 
-    A list of dicts costs about 400 bytes an image, and again in every loader worker, as reading an entry writes its
-    reference count. Here an image costs the bytes of its path below `root` and 9 more, and workers share them.
-    `paths` holds them one after another, each ended by a zero; `contents` says how many there are of which extensions.
+    A list of dicts costs about 400 bytes an image, and again in every loader worker. Here an image costs the bytes of
+    its path below `root`, ended by a zero in `paths`, and 8 more, and workers share them. `contents` is for logs.
     """
 
     def __init__(self, root: str, paths: bytes, contents: str = '') -> None:
@@ -57,7 +56,7 @@ def list_images(root: str, extensions: Sequence[str] | None = None) -> Listing:
         its = extension(path)
         if its in wanted:
             read[its] += 1
-            paths += os.fsencode(path[skip:]) + b'\0'
+            paths += os.fsencode(path[skip:] + '\0')
         else:
             others[its] += 1
     if not paths:

@@ -17,15 +17,13 @@ class HuggingFaceImages(ImageDataset):
     """The images of one split of a Hugging Face dataset, decoded by our transforms as files are.
 
     A folder written by `save_to_disk` is mapped from where it lies; anything else goes to `datasets.load_dataset`: a
-    folder of parquet files, tar shards or zip files, or a name on the hub. Paths look like `data_root/train/17`, split
-    and row.
+    folder of parquet files, tar shards or zip files, or a name on the hub. Paths look like `data_root/train/17`.
 
     Args:
         data_root: The folder, or a name on the hub.
         split: Of the dataset.
         column: Which holds the images; by default the only one that does.
         name: Of the dataset's configuration, where there are several.
-        settings: Of `ImageDataset`.
     """
 
     def __init__(

@@ -13,9 +13,7 @@ from mixmae_mm.utils.names import expand
 
 
 class ImageDataset(BaseDataset):
-    """Images of which some may be corrupt: a base class for datasets of any storage.
-
-    An image that cannot be read is replaced by the next one in order, and reported in a warning, once for all workers.
+    """Images of any storage, of which a corrupt one is replaced by the next, with a warning once for all workers.
 
     Args:
         data_root: Where the images are; their paths begin with it.
@@ -72,8 +70,9 @@ class ImageDataset(BaseDataset):
                 self.corrupt.note(idx, error)
                 failed.append(str(error))
             idx = (idx + 1) % len(self)
-        where = f'{len(failed)} images in a row below {self.data_root!r}'
-        raise ValueError(f'{where} cannot be read, the first of them: {failed[0]}')
+        raise ValueError(
+            f'{len(failed)} images in a row below {self.data_root!r} cannot be read, the first of them: {failed[0]}'
+        )
 
     def _copy_without_annotation(self, memo: dict | None = None) -> 'ImageDataset':
         """Copy all but the images, with a memo of its own: that of upstream mmengine lives on, and mixes copies up."""
@@ -82,10 +81,9 @@ class ImageDataset(BaseDataset):
 
 @DATASETS.register_module()
 class ImageFolder(ImageDataset):
-    """All images below a folder, at any depth, in the same order on every machine.
+    """All images below the folder `data_root`, at any depth, in the same order on every machine.
 
     Names that start with a dot are left out; extensions may be in upper case; linked folders are followed once.
-    `data_root` is the folder; all settings are those of `ImageDataset`.
     """
 
     def load_data_list(self) -> Listing:

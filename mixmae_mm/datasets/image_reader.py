@@ -44,11 +44,7 @@ class Reading(NamedTuple):
         return isinstance(self.load, LoadMultispectral)
 
     def read(self, image: ImageLike, size: Size) -> np.ndarray:
-        """Return an image, scaled and cropped in the middle to `size` = (h, w): (h, w, C), as `fit` gives it.
-
-        Raises:
-            ValueError: The file is corrupt, or an array has other channels than are read.
-        """
+        """Return an image, fitted to `size` = (h, w): (h, w, C); raise `ValueError` if it is corrupt."""
         if isinstance(image, str | os.PathLike):
             return fit(self.load.transform(dict(img_path=os.fspath(image)))['img'], size)
         if isinstance(self.load, LoadMultispectral):
@@ -154,10 +150,7 @@ class ImageReader:
         self.reading = reading or Reading(LoadImage())
 
     def __call__(self, images: ImageLikes) -> Iterator[tuple[list[str], np.ndarray]]:
-        """Yield names and pixels, (B, H, W, C), in batches; what cannot be read is left out, with a warning.
-
-        Files are named by their paths, all else by its number.
-        """
+        """Yield names (paths, or numbers) and pixels, (B, H, W, C); what is corrupt is left out, with a warning."""
         listed = iter(enumerate(list_all(images, self.reading)))
         with ThreadPoolExecutor(self.threads) as pool:
             while chunk := list(islice(listed, self.batch_size)):
@@ -167,7 +160,7 @@ class ImageReader:
                     yield list(names), np.stack(pixels)
 
     def _read(self, numbered: tuple[int, ImageLike]) -> tuple[str, np.ndarray] | None:
-        """Return an image's name and its pixels, (H, W, C); None, and a warning, if it cannot be read."""
+        """Return an image's name and its pixels, (H, W, C); None if it is corrupt."""
         number, image = numbered
         name = os.fspath(image) if isinstance(image, str | os.PathLike) else str(number)
         try:

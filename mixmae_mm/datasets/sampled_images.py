@@ -10,12 +10,9 @@ from mixmae_mm.utils.seed import fold, seeded
 
 
 def choose_images(dataset: Dataset, wanted: int, seed: int) -> Tensor:
-    """Take up to B images at random, cropped and flipped by the dataset's own pipeline: (B, C, H, W).
+    """Take up to `wanted` images at random, cropped and flipped by the dataset's own pipeline: (B, C, H, W).
 
     The same seed gives the same images; random states are afterwards what they were.
-
-    Raises:
-        ValueError: The dataset is a stream.
     """
     if not hasattr(dataset, '__len__'):
         raise ValueError(f'{type(dataset).__name__} is a stream, of which no images can be chosen: name a folder')

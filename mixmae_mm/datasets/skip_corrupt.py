@@ -1,7 +1,4 @@
-"""Corrupt samples of any dataset are skipped and counted; too many of them stop a run.
-
-`ImageDataset` does so by itself. For the labeled datasets of other libraries the pipeline is wrapped.
-"""
+"""Corrupt samples of any dataset are skipped and counted; too many of them stop a run."""
 
 import logging
 from collections.abc import Mapping
@@ -57,10 +54,8 @@ class SkippingPipeline(Compose):
     """The pipeline of a labeled dataset of mmengine, in which a corrupt sample does not end the run.
 
     In training it gives None, for which mmengine takes another one. In evaluation the next sound sample stands in for
-    it, marked by `left_out`, so that `PartialEvaluator` keeps it out of the metrics.
-
-    Corrupt is what a transform that loads cannot read (`LoadImageFromFile`, `LoadAnnotations`, ...), and a mask with
-    labels that are not below `num_classes`; what other transforms raise ends the run, as it is their own fault.
+    it, marked by `left_out`, so that `PartialEvaluator` keeps it out of the metrics. Corrupt is what a transform that
+    loads cannot read (`LoadAnnotations`, ...), and a mask with labels of `num_classes` or more.
     """
 
     def __init__(self, dataset: BaseDataset, evaluating: bool, num_classes: int | None) -> None:

@@ -15,11 +15,7 @@ from mixmae_mm.utils.seed import fold
 
 
 class SeededIndex(int):
-    """An index into a dataset with the seed of this one visit.
-
-    Pickling keeps the seed, so it reaches the loader workers; adding, subtracting and the remainder keep it too, which
-    is how dataset wrappers (concatenated, repeated) get from their index to the wrapped dataset's.
-    """
+    """An index into a dataset with the seed of this one visit, which pickling and dataset wrappers' arithmetic keep."""
 
     seed: int
 
@@ -60,10 +56,7 @@ class SeededSampler(DefaultSampler):
 
 @DATA_SAMPLERS.register_module()
 class SeededInfiniteSampler(InfiniteSampler):
-    """mmengine's sampler for iterations, with a seed folded from the run's seed and the position in the stream.
-
-    Positions are counted over all ranks, from the start of the run.
-    """
+    """mmengine's sampler for iterations, with a seed folded from the run's seed and the position over all ranks."""
 
     def _infinite_indices(self) -> Iterator[int]:
         """Yield the indices of one epoch after the other, for all ranks."""

@@ -24,9 +24,8 @@ class CorruptImageError(ValueError):
 class LoadImage(BaseTransform):
     """Read `img_path`, or the bytes `img_bytes` if given, into `img`: uint8 (H, W, 3), or (H, W) in mode 'L'.
 
-    Turned upright by its EXIF data; other metadata, corrupt or not, is ignored. Every pixel format ends in the one
-    mode asked for: transparent pixels lie on white, and 16-bit ones keep their upper eight bits. Of animations and
-    several pages the first image is read.
+    Turned upright by its EXIF data; other metadata, corrupt or not, is ignored. Transparent pixels lie on white, 16-bit
+    ones keep their upper eight bits, and of animations and several pages the first image is read.
 
     Args:
         mode: 'RGB' or 'BGR' (what mmpretrain's color transforms work on) for three channels, 'L' for one, gray.

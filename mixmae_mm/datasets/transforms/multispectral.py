@@ -18,10 +18,9 @@ TIFF = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 class LoadMultispectral(LoadImage):
     """Read `img_path`, TIFF or .npy, into `img`: (H, W, C) in the numbers of the file, those of 64 bits in 32.
 
-    Files are recognized by their first bytes, not their names. Of a TIFF file the first series of pages is taken, with
-    channels stored side by side or page by page; arrays are (H, W), (H, W, C), or (C, H, W) if `channels_first`. All
-    channels are data, a fourth one too, and nothing is rotated: alpha and orientation belong to photos. An image with
-    NaN or infinity is corrupt. TIFF needs `pip install tifffile`, of some compressions imagecodecs too.
+    Of a TIFF file the first series of pages is taken, with channels stored side by side or page by page; arrays are
+    (H, W), (H, W, C), or (C, H, W) if `channels_first`. All channels are data, a fourth one too, and nothing is
+    rotated. An image with NaN or infinity is corrupt. TIFF needs tifffile, of some compressions imagecodecs too.
 
     Args:
         bands: Which channels to take, from 0, in this order; None for all.
@@ -74,10 +73,7 @@ class LoadMultispectral(LoadImage):
 
 @TRANSFORMS.register_module()
 class LoadMultispectralRandomResizedCrop(RandomCrop, LoadMultispectral):
-    """Read a random crop of a multispectral image, resized (bicubic, antialiased): uint8 stays, all else gets float32.
-
-    Settings: `RandomCrop`, `LoadMultispectral`.
-    """
+    """Read a random crop of a multispectral image, resized: uint8 stays, all else gets float32."""
 
 
 def _read_tiff(content: bytes) -> np.ndarray:

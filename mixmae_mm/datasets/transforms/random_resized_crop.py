@@ -24,7 +24,6 @@ class RandomCrop:
         scale: Height and width, or a side, in pixels.
         crop_ratio_range: Least and greatest area of the part, over the image's.
         aspect_ratio_range: Least and greatest width of the part over its height.
-        settings: Of the transform that reads.
     """
 
     def __init__(
@@ -50,10 +49,9 @@ class RandomCrop:
 class LoadRandomResizedCrop(RandomCrop, LoadImage):
     """Read a random part of `img_path`, resized (bicubic, antialiased), into `img`: uint8 (h, w, 3), or (h, w) if gray.
 
-    `LoadImage` and mmpretrain's `RandomResizedCrop` with Pillow in one: the same draws give the same part, and pixels
-    differ by 1 of 255 at most. But JPEG files whose part has at least twice the height and width wanted are decoded at
-    a half, a quarter or an eighth of their size, by which single pixels differ more, and the part begins and ends at
-    multiples of 2, 4 or 8 pixels. Settings: `RandomCrop`, `LoadImage`.
+    The same draws give the same part as `LoadImage` and mmpretrain's `RandomResizedCrop`, and pixels differ by 1 of 255
+    at most. But JPEG files whose part has at least twice the size wanted are decoded at a half, a quarter or an eighth:
+    single pixels differ more, and the part ends at multiples of 2, 4 or 8. Settings: `RandomCrop`, `LoadImage`.
     """
 
     def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
