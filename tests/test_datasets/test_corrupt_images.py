@@ -2,10 +2,10 @@
 
 import os
 import types
+from contextlib import nullcontext
 
 import pytest
 from mmengine.dataset import ConcatDataset
-from mmengine.runner import Runner
 
 from mixmae_mm.datasets import ImageFolder, LoadImage
 from mixmae_mm.engine.hooks import CorruptImagesHook, corrupt_images
@@ -29,43 +29,22 @@ def dataset(root, **settings):
     return ImageFolder(root, pipeline=[LoadImage()], **settings)
 
 
-def test_workers_share_the_count(folder):
-    loader = Runner.build_dataloader(
-        dict(
-            batch_size=2,
-            num_workers=2,
-            persistent_workers=True,
-            sampler=dict(type='DefaultSampler', shuffle=True),
-            collate_fn=dict(type='pseudo_collate'),
-            dataset=dataset(folder(9, 5)),
-        )
-    )
-    list(loader)
-    assert loader.dataset.corrupt.indices() == [0, 1, 2, 3, 4]
-
-
-def test_a_small_set_may_have_ten_broken_images(folder):
-    images = dataset(folder(3, 10), max_corrupt=0)
-    for number in range(13):
-        images[number]
-    assert len(images.corrupt.indices()) == 10
-
-
-def test_one_more_stops_the_run(folder):
-    images = dataset(folder(2, 11))
-    with pytest.raises(ValueError, match=r'^11 of 13 images of .* \(84\.6%\).*10\.0%.*max_corrupt') as error:
-        images[0]
-    assert '010.png: not an image' in str(error.value)
-
-
-@pytest.mark.parametrize(('share', 'stops'), [(0.1, True), (0.12, False)])
-def test_the_share_is_of_all_images(folder, share, stops):
-    images = dataset(folder(88, 12), max_corrupt=share)
-    if not stops:
-        assert images[0]['img_path'].endswith('012.png')
-        return
-    with pytest.raises(ValueError, match=r'^11 of 100 images .*\(11\.0%\)'):
-        images[0]
+@pytest.mark.parametrize(
+    ('whole', 'broken', 'share', 'message'),
+    [
+        (3, 10, 0.0, None),
+        (2, 11, 0.1, r'^11 of 13 images of .* \(84\.6%\).*10\.0%.*max_corrupt.*010\.png: not an image'),
+        (88, 12, 0.12, None),
+        (88, 12, 0.1, r'^11 of 100 images .*\(11\.0%\)'),
+        (1, 0, 1.5, '^max_corrupt is a share of the images, 0 to 1, got 1.5$'),
+        (1, 0, -0.1, '^max_corrupt is a share'),
+    ],
+)
+def test_more_than_ten_and_than_a_share_stop_the_run(folder, whole, broken, share, message):
+    with pytest.raises(ValueError, match=message) if message else nullcontext():
+        images = dataset(folder(whole, broken), max_corrupt=share)
+        assert images[0]['img_path'].endswith(f'{broken:03}.png')
+        assert images.corrupt.indices() == [*range(broken)]
 
 
 def test_a_subset_counts_for_itself(folder):
@@ -75,12 +54,6 @@ def test_a_subset_counts_for_itself(folder):
     assert part.corrupt.indices() == []
     assert part[0]['img_path'].endswith('004.png')
     assert (part.corrupt.indices(), images.corrupt.indices()) == ([0], [0, 1])
-
-
-@pytest.mark.parametrize('share', [-0.1, 1.5])
-def test_a_share_lies_between_none_and_all(folder, share):
-    with pytest.raises(ValueError, match=f'^max_corrupt is a share of the images, 0 to 1, got {share!r}$'):
-        dataset(folder(1, 0), max_corrupt=share)
 
 
 @pytest.fixture

@@ -114,11 +114,3 @@ def test_a_dataset_of_a_listing_is_one_of_a_list(root, indices):
     for same in (part, ImageFolder(root, indices=indices), copy.deepcopy(part), pickle.loads(pickle.dumps(part))):
         assert [same.get_data_info(i) for i in range(len(same))] == expected
     assert len(whole) == 13
-
-
-def test_a_dataset_can_filter(root):
-    class Bitmaps(ImageFolder):
-        def filter_data(self):
-            return [image for image in self.data_list if image['img_path'].endswith('.bmp')]
-
-    assert Bitmaps(root, indices=[0]).get_data_info(-1) == dict(img_path=f'{root}/c/a.bmp', sample_idx=0)

@@ -7,18 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from mmengine.runner import Runner
 
 from mixmae_mm.datasets import HuggingFaceImages, ImageFolder, LoadImage
 
 datasets = pytest.importorskip('datasets', reason='needs datasets')
 ORDER = ['a.PNG', 'b.jpg', 'c/a.bmp', 'c/b.webp', 'c/d/a.JPG', 'c/d/e.jpeg', 'd.ppm', 'z.tif']
-PIPELINE = [
-    dict(type='mixmae_mm.SeedSample'),
-    dict(type='mixmae_mm.LoadRandomResizedCrop', scale=16),
-    dict(type='mmpretrain.PackInputs'),
-]
 
 
 @pytest.fixture(autouse=True)
@@ -76,21 +69,6 @@ def test_images_are_those_of_the_folder(image_folder, contents, elsewhere, write
         assert len(again) == 8
         assert all(np.array_equal(again[i]['img'], folder[i]['img']) for i in range(8))
     assert np.array_equal(stored.get_subset([6, 1])[0]['img'], folder[6]['img'])
-
-
-def test_training_sees_the_same(image_folder, contents, elsewhere):
-    def batches(kind, root):
-        config = dict(
-            batch_size=4,
-            num_workers=2,
-            sampler=dict(type='mixmae_mm.SeededSampler', shuffle=True),
-            collate_fn=dict(type='default_collate'),
-            dataset=dict(type=kind, data_root=root, pipeline=PIPELINE),
-        )
-        return torch.cat([batch['inputs'] for batch in Runner.build_dataloader(config, seed=3)])
-
-    stored = batches('mixmae_mm.HuggingFaceImages', saved(elsewhere / 'rows', contents))
-    assert torch.equal(stored, batches('mixmae_mm.ImageFolder', image_folder))
 
 
 def test_a_corrupt_image_is_replaced(contents, elsewhere):

@@ -11,7 +11,6 @@ from mixmae_mm.apis import FeatureExtractor
 from mixmae_mm.datasets import LoadImage, LoadMultispectral, LoadMultispectralRandomResizedCrop
 from mixmae_mm.datasets.image_reader import Reading, fit, reading_for, reading_of, whole_reader
 from mixmae_mm.models import MixMIMSwin
-from mixmae_mm.registry import TRANSFORMS
 from mixmae_mm.utils.denormalize import is_of_photos, to_show
 
 ARCH = dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2))
@@ -65,11 +64,6 @@ def test_each_kind_of_image_is_read_alike_from_files_and_open_images(tmp_path, k
     (tmp_path / 'a').write_bytes(content)
     for given in (str(tmp_path / 'a'), tmp_path / 'a', Image.open(tmp_path / 'a')):
         assert np.array_equal(Reading(LoadImage()).read(given, size), expected)
-
-
-def test_downstream_libraries_are_not_imported_to_find_the_reader(monkeypatch):
-    monkeypatch.setattr(TRANSFORMS, 'get', lambda name: pytest.fail(f'{name} was looked up'))
-    assert whole_reader([dict(type='mmdet.PackDetInputs'), dict(type=dict), str]) is None
 
 
 def config_of(transform=CROP, wrap=lambda dataset: dataset, preprocessor=TWO, **settings):

@@ -18,12 +18,6 @@ def test_pixels_and_size(tmp_path, mode, expected):
     assert results['img_shape'] == results['ori_shape'] == (5, 7)
 
 
-def test_a_gray_image_gets_three_equal_channels_or_one(tmp_path):
-    Image.fromarray(PIXELS[..., 0]).save(tmp_path / 'a.png')
-    for mode, expected in (('RGB', PIXELS[..., [0, 0, 0]]), ('L', PIXELS[..., 0])):
-        assert np.array_equal(LoadImage(mode)(dict(img_path=str(tmp_path / 'a.png')))['img'], expected)
-
-
 @pytest.mark.parametrize(
     ('content', 'message'),
     [(b'not pixels', 'x.jpg: not an image, whatever its name says$'), (None, 'x.jpg: FileNotFoundError: ')],

@@ -34,7 +34,7 @@ class CorruptImagesHook(Hook):
         if runner.iter == 0 and is_main_process() and os.path.exists(file):
             os.remove(file)
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, *batch: object, **outputs: object) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, *args: object, **others: object) -> None:
         """Share and list, from time to time."""
         if self.every_n_train_iters(runner, EVERY):
             self._list(runner, runner.train_dataloader.dataset)
