@@ -7,8 +7,6 @@ from mmengine.registry import HOOKS, MODELS, OPTIM_WRAPPERS
 from torch import nn
 from training_toys import ToyModel, toy_config
 
-HUGE = 1e25
-
 
 class Squares(nn.Module):
     """Numbers whose squares overflow make it infinite."""
@@ -49,10 +47,10 @@ class FragileModel(ToyModel):
 
 @HOOKS.register_module()
 class PoisonHook(Hook):
-    """Spoil the batch, or the weights, before these iterations; keep weights and optimizer from before each."""
+    """Spoil the batch, or the weights, before these iterations."""
 
     def __init__(self, at, what='batch', rank=None):
-        self.at, self.what, self.rank, self.seen = at, what, rank, []
+        self.at, self.what, self.rank = at, what, rank
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         if runner.iter not in self.at or self.rank not in (None, runner.rank):
@@ -63,12 +61,12 @@ class PoisonHook(Hook):
         elif self.what == 'backward':
             model.layers[3].bias.data[0] = 2000.0
         else:
-            data_batch['inputs'][0, 0] = {'batch': float('nan'), 'module': HUGE}[self.what]
-        self.seen.append(snapshot(runner, model))
+            data_batch['inputs'][0, 0] = {'batch': float('nan'), 'module': 1e25}[self.what]
 
 
-def snapshot(runner, model):
+def snapshot(runner):
     """Copy weights, running statistics and the optimizer's state."""
+    model = getattr(runner.model, 'module', runner.model)
     state = runner.optim_wrapper.optimizer.state_dict()['state']
     return [
         {name: value.clone() for name, value in model.state_dict().items()},

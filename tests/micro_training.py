@@ -28,7 +28,7 @@ model = dict(
     neck=dict(in_channels=64, grid_size=2, cell_size=32, embed_dims=8, depth=1, num_heads=2),
     head=dict(cell_size=32))
 train_dataloader = dict(
-    batch_size=8, num_workers=2, persistent_workers={persistent}, dataset=dict(data_root='{images}'))
+    batch_size=8, num_workers=2, persistent_workers=True, dataset=dict(data_root='{images}'))
 default_hooks = dict(
     logger=dict(interval=1), checkpoint=dict(by_epoch={by_epoch}, interval={interval}),
     reconstruction=dict(interval=0), online=dict(interval=0))
@@ -58,52 +58,17 @@ class SignalHook(Hook):
 
 
 @HOOKS.register_module()
-class SpoilHook(Hook):
-    """Spoil a mixture in the second process at iteration 2; keep the weights after each, in `<work_dir>/after.pt`."""
-
-    def before_train(self, runner):
-        self.after, self.at_fault = {}, False
-        model = runner.model.module if hasattr(runner.model, 'module') else runner.model
-        model.data_preprocessor.register_forward_hook(self._spoil)
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        self.at_fault = (runner.iter, runner.rank) == (2, 1)
-
-    def _spoil(self, preprocessor, inputs, outputs):
-        if self.at_fault:
-            outputs['inputs'].mixed[0, 0, 0, 0] = float('nan')
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        weights = runner.model.state_dict()  # of all processes together
-        self.after[runner.iter] = {name: value.clone() for name, value in weights.items()}
-
-    def after_train(self, runner):
-        if runner.rank == 0:
-            torch.save(self.after, Path(runner.work_dir, 'after.pt'))
-
-
-@HOOKS.register_module()
 class RecordHook(Hook):
-    """Note for each rank what it saw and did, in `<work_dir>/rank<number>.pt`."""
+    """Note for each rank what it saw, and the weights before and after, in `<work_dir>/rank<number>.pt`."""
 
     def before_train(self, runner):
-        self.record = dict(images=[], assignments=[], local=[], synchronized=[], world_size=runner.world_size)
         self.model = getattr(runner.model, 'module', runner.model)
-        self.record['begun'] = {name: value.clone() for name, value in self.model.backbone.state_dict().items()}
-        self.local = {}
-        self.trained = {name: value for name, value in self.model.named_parameters() if value.requires_grad}
-        for name, parameter in self.trained.items():
-            # Called with this rank's own gradient, before the ranks' are averaged.
-            parameter.register_hook(lambda grad, name=name: self.local.update({name: grad.clone()}))
+        begun = {name: value.clone() for name, value in self.model.backbone.state_dict().items()}
+        self.record = dict(images=[], assignments=[], begun=begun)
         self.model.data_preprocessor.register_forward_hook(self._note_assignment)
-        runner.optim_wrapper.optimizer.register_step_pre_hook(self._note_gradients)
 
     def _note_assignment(self, preprocessor, inputs, outputs):
         self.record['assignments'].append(outputs['inputs'].assignment.clone())
-
-    def _note_gradients(self, *args):
-        self.record['local'].append(dict(self.local))
-        self.record['synchronized'].append({name: value.grad.clone() for name, value in self.trained.items()})
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         self.record['images'].append([Path(sample.img_path).name for sample in data_batch['data_samples']])
@@ -122,12 +87,11 @@ def make_images(folder):
         Image.fromarray(noise).resize((80, 72), Image.Resampling.BICUBIC).save(folder / f'{number:02}.jpg')
 
 
-def make_config(folder, by_epoch=True, persistent=True, interval=None):
+def make_config(folder, by_epoch=True):
     """Write images and a config for them into a folder; the config's path."""
     make_images(folder / 'images')
     path = folder / 'micro.py'
-    interval = interval or (1 if by_epoch else 5)
-    values = dict(base=BASE, images=folder / 'images', by_epoch=by_epoch, interval=interval, persistent=persistent)
+    values = dict(base=BASE, images=folder / 'images', by_epoch=by_epoch, interval=1 if by_epoch else 5)
     path.write_text(CONFIG.format(**values) + (EPOCHS if by_epoch else ITERATIONS))
     return path
 
@@ -144,9 +108,9 @@ def tool(name, *arguments):
     return Program(ROOT / 'tools' / name, *arguments)
 
 
-def in_two(name, *arguments, **environment):
+def in_two(name, *arguments):
     """Start one of the tools in two processes that train together, as `dist_train.sh` does."""
-    job = dict(WORLD_SIZE=2, LOCAL_WORLD_SIZE=2, MASTER_ADDR='127.0.0.1', MASTER_PORT=free_port(), **environment)
+    job = dict(WORLD_SIZE=2, LOCAL_WORLD_SIZE=2, MASTER_ADDR='127.0.0.1', MASTER_PORT=free_port())
     words = (ROOT / 'tools' / name, arguments[0], '--launcher', 'pytorch', *arguments[1:])
     return [Program(*words, RANK=rank, LOCAL_RANK=rank, **job) for rank in (0, 1)]
 

@@ -26,10 +26,10 @@ class ListBackend(BaseVisBackend):
     shown = []
     failing = ()
 
+    experiment = property(lambda self: self.shown)
+
     def __init__(self, save_dir=None):
         super().__init__(save_dir)
-
-    experiment = property(lambda self: self.shown)
 
     def _init_env(self):
         pass
@@ -37,22 +37,16 @@ class ListBackend(BaseVisBackend):
     def add_config(self, config, **kwargs):
         pass
 
-    def _add(self, name, value, step):
+    def add_image(self, name, image, step=0, **kwargs):
         if name in self.failing:
             np.random.rand(), torch.rand(())
             raise OSError(f'no room for {name}')
         if name.startswith(('online/', 'reconstructions', 'homologous_map')):
-            self.shown.append((name, value, step))
-
-    def add_image(self, name, image, step=0, **kwargs):
-        self._add(name, image, step)
-
-    def add_scalar(self, name, value, step=0, **kwargs):
-        self._add(name, value, step)
+            self.shown.append((name, image, step))
 
     def add_scalars(self, scalar_dict, step=0, file_path=None, **kwargs):
         for name, value in scalar_dict.items():
-            self._add(name, value, step)
+            self.add_image(name, value, step)
 
 
 def make_images(folder, classes=('a', 'b')):
@@ -66,7 +60,7 @@ def make_images(folder, classes=('a', 'b')):
     return str(folder)
 
 
-def monitored_config(folder, *hooks, method=tiny_model, by_epoch=True, length=4, seeded=False, **mixing):
+def monitored_config(folder, *hooks, method=tiny_model, by_epoch=True, length=4, seeded=False):
     """Epochs of two iterations, or as many iterations; random states as they come, unless `seeded`."""
     images = folder / 'images'
     if not images.exists():
@@ -80,12 +74,11 @@ def monitored_config(folder, *hooks, method=tiny_model, by_epoch=True, length=4,
     ]
     config.train_dataloader.dataset = dict(type='mixmae_mm.ImageFolder', data_root=str(images), pipeline=pipeline)
     config.train_dataloader.update(batch_size=BATCH, drop_last=True)
-    config.model = method(**mixing)
+    config.model = method()
     config.model.backbone.drop_path_rate = 0.5
     config.train_cfg = dict(by_epoch=True, max_epochs=length) if by_epoch else dict(by_epoch=False, max_iters=length)
     config.visualizer = dict(type='Visualizer', vis_backends=[dict(type='ListBackend')])
     config.default_hooks.logger.interval = 1000
-    for number, hook in enumerate(hooks):
-        config.default_hooks[f'watching_{number}'] = hook
+    config.default_hooks.update({f'monitor_{number}': hook for number, hook in enumerate(hooks)})
     config.log_level = 'INFO'
     return config

@@ -15,7 +15,6 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mixmae_mm.engine.checks import check_config, open_loaders
-from mixmae_mm.engine.strategies import leave_strategy
 from mixmae_mm.utils.errors import check_checkpoint, readable_errors
 from mixmae_mm.utils.launching import argument_parser, join_processes, read_config
 from mixmae_mm.utils.names import expand
@@ -83,7 +82,8 @@ def main() -> None:
     args = parse_args()
     with readable_errors(args.debug):
         config = read_config(args)
-        leave_strategy(config)
+        config.pop('runner_type', None)
+        config.pop('strategy', None)  # checkpoints are whole
         check_testable(config, args.out)
         check_checkpoint(args.checkpoint)
         if args.show_dir:

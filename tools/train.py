@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 
 from mixmae_mm.engine.checks import check_config, open_loaders
 from mixmae_mm.engine.optimizers.precision import set_precision
-from mixmae_mm.engine.strategies import find_strategy, fit_strategy, scale_rate
+from mixmae_mm.engine.strategies import fit_strategy, scale_rate
 from mixmae_mm.utils.config_checks import check_schedule
 from mixmae_mm.utils.errors import check_checkpoint, readable_errors
 from mixmae_mm.utils.launching import argument_parser, has_accelerator, join_processes, read_config, say
@@ -47,7 +47,7 @@ def set_resume(config: Config, resume: str | None) -> None:
     if resume is not None:
         config.resume, config.load_from = True, resume
     if config.get('load_from'):
-        check_checkpoint(config.load_from, in_folder=find_strategy(config) == 'DeepSpeedStrategy')
+        check_checkpoint(config.load_from)
 
 
 def _last_checkpoint(work_dir: str) -> str | None:

@@ -42,21 +42,18 @@ def halves(images):
     ]
 
 
-def wrapper(model, parts=1):
-    """Not Adam, which makes much of what rounding leaves of gradients that are 0, such as those of key biases."""
-    return OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9), accumulative_counts=parts)
+def train(model, method, parts=1, rank=None):
+    """Train on whole batches, on their halves one after another, or on the half of this process.
 
-
-def total(losses):
-    return sum(value for name, value in losses.items() if name.startswith('loss'))
-
-
-def train_whole(method):
-    model = build(method)
-    optimizer = wrapper(model)
+    Not by Adam, which makes much of what rounding leaves of gradients that are 0, such as those of key biases.
+    """
+    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9), accumulative_counts=parts)
     for images in mixtures(method):
-        optimizer.update_params(total(model.loss(images)))
-    return model.state_dict()
+        batches = [images] if parts == 1 else halves(images)
+        for batch in batches if rank is None else [halves(images)[rank]]:
+            losses = model(batch, mode='loss')
+            optimizer.update_params(sum(value for name, value in losses.items() if name.startswith('loss')))
+    return {name.removeprefix('module.'): value for name, value in model.state_dict().items()}
 
 
 def check_same(found, expected):
@@ -67,46 +64,39 @@ def check_same(found, expected):
 
 @pytest.mark.parametrize('method', METHODS)
 def test_accumulated_gradients_are_those_of_the_larger_batch(method):
-    model, start = build(method), build(method).state_dict()
-    optimizer = wrapper(model, parts=2)
-    for images in mixtures(method):
-        for part in halves(images):
-            optimizer.update_params(total(model.loss(part)))
-    check_same(model.state_dict(), train_whole(method))
-    assert any((value - start[name]).abs().max() > 1e-3 for name, value in model.state_dict().items())
+    start, whole = build(method).state_dict(), train(build(method), method)
+    check_same(train(build(method), method, parts=2), whole)
+    assert any((value - start[name]).abs().max() > 1e-3 for name, value in whole.items())
 
 
-def whole_copies(model):
+def copied(model):
     return MMDistributedDataParallel(model, find_unused_parameters=False)
 
 
-def shared_out(model):
-    device = torch.device('cpu')
-    model = MMFullyShardedDataParallel(model, auto_wrap_policy=wrap_blocks, device_id=device)
+def sharded(model):
+    model = MMFullyShardedDataParallel(model, auto_wrap_policy=wrap_blocks, device_id=torch.device('cpu'))
     model.set_state_dict_type(model, StateDictType.FULL_STATE_DICT)
     return model
 
 
-def train_part(rank, method, share, folder, port):
+def train_parts(rank, folder, port):
     """Train on one half of each batch, in one of two processes."""
-    faulthandler.dump_traceback_later(100, exit=True)
+    faulthandler.dump_traceback_later(200, exit=True)
     torch.set_num_threads(1)
     distributed.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
-    model = share(build(method))
-    optimizer = wrapper(model)
-    for images in mixtures(method):
-        optimizer.update_params(total(model(halves(images)[rank], mode='loss')))
+    for method in METHODS:
+        for share in (copied, sharded):
+            weights = train(share(build(method)), method, rank=rank)
+            torch.save(weights, f'{folder}/{method}_{share.__name__}_{rank}.pth')
     distributed.barrier()
-    weights = {name.removeprefix('module.'): value for name, value in model.state_dict().items()}
-    torch.save(weights, f'{folder}/{rank}.pth')
     os._exit(0)  # seldom, gloo waits for ever for its threads when it is taken down
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('share', [whole_copies, shared_out])
-@pytest.mark.parametrize('method', METHODS)
-def test_two_processes_reach_the_weights_of_one(method, share, tmp_path):
-    port = free_port()
-    spawn(train_part, (method, share, str(tmp_path), port), processes=2)
-    for rank in (0, 1):
-        check_same(torch.load(tmp_path / f'{rank}.pth'), train_whole(method))
+def test_two_processes_reach_the_weights_of_one(tmp_path):
+    spawn(train_parts, (str(tmp_path), free_port()), processes=2)
+    for method in METHODS:
+        whole = train(build(method), method)
+        for share in ('copied', 'sharded'):
+            for rank in (0, 1):
+                check_same(torch.load(tmp_path / f'{method}_{share}_{rank}.pth'), whole)

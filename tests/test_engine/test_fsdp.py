@@ -1,31 +1,22 @@
 """Sharded runs end like those that are not, and resume from each other."""
 
-import copy
-import faulthandler
-import importlib.util
-import os
 import re
 import shutil
 
 import pytest
 import torch
-from forked import spawn
-from micro_training import ROOT, finish, free_port, in_two, make_config, tool
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from torch import distributed
+from micro_training import ROOT, finish, in_two, make_config
+from mmengine.optim import OptimWrapper
+from mmpretrain.engine.optimizers import LARS
 
-from mixmae_mm.checkpoint.loading import load_backbone
-from mixmae_mm.engine.strategies import ShardingStrategy, fit_strategy, scale_rate, wrap_blocks
-from mixmae_mm.engine.strategies.fsdp import name_parameters
-from mixmae_mm.registry import MODELS
+from mixmae_mm.engine.strategies import ShardingStrategy
 
 pytestmark = pytest.mark.slow
 
 BASE = re.compile(r"^_base_ = '(.*)'$", re.MULTILINE)
 WATCHED = """
-default_hooks['reconstruction'] = dict(type='mixmae_mm.ReconstructionHook', interval=1, budget=1)
-default_hooks['online'] = dict(type='mixmae_mm.OnlineEvaluationHook', interval=1, budget=1)
+default_hooks['reconstruction'] = dict(type='mixmae_mm.ReconstructionHook', interval=1)
+default_hooks['online'] = dict(type='mixmae_mm.OnlineEvaluationHook', interval=1)
 """
 # Adam makes much of what rounding leaves of gradients that are 0: a large eps keeps that small.
 SETTINGS = """
@@ -35,17 +26,17 @@ optim_wrapper = dict(
 MIDDLE, LAST = 'epoch_2.pth', 'epoch_3.pth'
 
 
-def write_config(folder, strategy=None, more=''):
-    """Write a config into `folder`, which holds the images, with a strategy's settings and more lines."""
+def write_config(folder, strategy=None):
+    """Write a config into `folder`, which holds the images, with a strategy's settings."""
     path = folder / f'{strategy or "copies"}.py'
-    text = (folder / 'micro.py').read_text() + SETTINGS + WATCHED + more
+    text = (folder / 'micro.py').read_text() + SETTINGS + WATCHED
     if strategy:
         text = BASE.sub(rf"_base_ = ['\1', '{ROOT}/configs/_base_/strategies/{strategy}.py']", text)
     path.write_text(text)
     return path
 
 
-def train(folder, strategy=None, name=None, resume=None, more='', **environment):
+def train(folder, strategy=None, name=None, resume=None):
     """Train in two processes; the work_dir. `resume` is a checkpoint, copied into it, to resume from."""
     work_dir = folder / (name or strategy or 'copies')
     work_dir.mkdir()
@@ -53,8 +44,8 @@ def train(folder, strategy=None, name=None, resume=None, more='', **environment)
     if resume:
         shutil.copy(resume, work_dir)
         options = ['--resume', work_dir / resume.name]
-    command = 'train.py', write_config(folder, strategy, more), '--work-dir', work_dir, *options
-    for process in in_two(*command, **environment):
+    command = 'train.py', write_config(folder, strategy), '--work-dir', work_dir, *options
+    for process in in_two(*command):
         finish(process)
     return work_dir
 
@@ -117,22 +108,11 @@ def test_the_first_process_monitors_unsharded_models_alone(copies, sharded):
     """That it did changed nothing: the run that could not be monitored ends alike."""
     (log,), (other,) = ([path.read_text() for path in sorted(run.glob('*/*.log'))] for run in (copies, sharded))
     for name in ('ReconstructionHook', 'OnlineEvaluationHook'):
-        assert log.count(f'{name}: 3 round(s) took') == 1
+        assert len(re.findall(f'{name}: .* after iteration', log)) == 3
         assert f'{name} failed' not in log
         assert other.count(f'{name}: stays out: the model is sharded among processes') == 1
     assert len(list(copies.glob('*/vis_data/vis_image/*.png'))) == 3
     assert not list(sharded.glob('*/vis_data/vis_image/*.png'))
-
-
-def test_all_skip_a_bad_step_and_the_process_at_fault_is_named(folder):
-    run = train(folder, 'fsdp', 'poisoned', more="custom_hooks = [dict(type='SpoilHook')]\n")
-    after = load(run / 'after.pt')
-    unchanged = [all(torch.equal(x, after[step][name]) for name, x in after[step - 1].items()) for step in range(1, 6)]
-    assert unchanged == [False, True, False, False, False]
-    (log,) = (path.read_text() for path in run.glob('*/*.log'))
-    assert 'iteration 2: loss nan, non-finite gradients of' in log
-    assert f'replay_nonfinite.py {run}/nonfinite/iter_2 --rank 1\n' in log
-    assert load(run / 'nonfinite/iter_2/weights.pth')['state_dict'].keys() == after[1].keys()
 
 
 def test_a_sharded_run_resumes_from_an_unsharded_one(folder, copies):
@@ -143,117 +123,19 @@ def test_an_unsharded_run_resumes_from_a_sharded_one(folder, copies, sharded):
     check_same(load(train(folder, None, 'to_whole', sharded / MIDDLE) / LAST), load(copies / LAST))
 
 
-def test_one_process_resumes_from_a_sharded_run(folder, sharded):
-    work_dir = folder / 'alone'
-    out, _ = finish(tool('train.py', write_config(folder), '--work-dir', work_dir, '--resume', sharded / MIDDLE))
-    steps = [state['step'] for state in in_order(load(work_dir / LAST)['optimizer'])]
-    assert 'resumed epoch: 2, iter: 4' in out
-    assert set(map(float, steps)) == {8.0}  # 4 of the sharded run and an epoch of 4 batches of 8
+def strategy_in(folder, **settings):
+    return ShardingStrategy(work_dir=str(folder), env_kwargs=dict(launcher='none'), **settings)
 
 
-CLASSIFIER = dict(
-    type='ImageClassifier',
-    backbone=dict(
-        type='mixmae_mm.MixingViT', arch=dict(embed_dims=24, depth=2, num_heads=2), img_size=32, patch_size=8
-    ),
-    head=dict(type='LinearClsHead', num_classes=3, in_channels=24),
-)
-OPTIMIZERS = {
-    'custom_keys': dict(
-        optimizer=dict(type='SGD', lr=1.0),
-        paramwise_cfg=dict(custom_keys={'backbone.blocks.0.attn.proj': dict(lr_mult=0.1), 'head': dict(lr_mult=3.0)}),
-    ),
-    'LARS': dict(optimizer=dict(type='LARS', lr=1.0)),
-    'Adagrad': dict(optimizer=dict(type='Adagrad', lr=1.0)),
-}
-SCALED = dict(
-    launcher='pytorch',
-    strategy=dict(type='mixmae_mm.ShardingStrategy'),
-    train_dataloader=dict(batch_size=8),
-    optim_wrapper=dict(optimizer=dict(type='SGD', lr=1.0), accumulative_counts=2),
-    auto_scale_lr=dict(base_batch_size=256, enable=True),
-)
-
-
-def share_out(rank, folder, port):
-    """Build optimizers by the strategy in a process of its own; note their settings, or the error."""
-    faulthandler.dump_traceback_later(100, exit=True)
-    os.environ.update(LOCAL_RANK='0', WORLD_SIZE='4')
-    distributed.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=0, world_size=1)
-    init_default_scope('mmpretrain')
-    config = Config(SCALED)
-    scale_rate(config)
-    fit_strategy(config)
-    noted = {}
-    for name, wrapper in (OPTIMIZERS | dict(scaled=config.optim_wrapper)).items():
-        strategy = ShardingStrategy(
-            work_dir=folder,
-            model_wrapper=dict(auto_wrap_policy=wrap_blocks),
-            env_kwargs=dict(launcher='none'),
-            auto_scale_lr=config.auto_scale_lr,
-        )
-        dispatch = dict(max_iters=4, train_micro_batch_size_per_gpu=8)
-        try:
-            strategy.prepare(copy.deepcopy(CLASSIFIER), optim_wrapper=copy.deepcopy(wrapper), dispatch_kwargs=dispatch)
-        except ValueError as error:
-            noted[name] = str(error)
-            continue
-        model = strategy.model
-        assert any('_fsdp_wrapped_module.attn' in name for name, _ in model.named_parameters())
-        names = {id(parameter): name for name, parameter in name_parameters(model).items()}
-        groups = strategy.optim_wrapper.optimizer.param_groups
-        noted[name] = {names[id(parameter)]: group['lr'] for group in groups for parameter in group['params']}
-    torch.save(noted, f'{folder}/noted.pth')
-    os._exit(0)  # seldom, gloo waits for ever for its threads when it is taken down
-
-
-@pytest.fixture(scope='module')
-def noted(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('noted')
-    spawn(share_out, (str(folder), free_port()), processes=1)
-    return load(folder / 'noted.pth')
-
-
-def test_settings_go_by_the_names_without_wrappers(noted):
-    rates = noted['custom_keys']
-    slow = [name for name, rate in rates.items() if rate == pytest.approx(0.1)]
-    assert slow == ['backbone.blocks.0.attn.proj.weight', 'backbone.blocks.0.attn.proj.bias']
-    assert rates['head.fc.weight'] == pytest.approx(3.0)
-    assert rates['backbone.blocks.1.attn.proj.weight'] == 1.0
-
-
-def test_the_rate_is_scaled_once_by_processes_images_and_accumulated_iterations(noted):
-    assert set(noted['scaled'].values()) == {4 * 8 * 2 / 256}
-
-
-@pytest.mark.parametrize('name', ['LARS', 'Adagrad'])
-def test_optimizers_that_look_at_whole_tensors_are_refused(noted, name):
-    assert noted[name].startswith(f'{name} looks at whole tensors, of which each process has a part under FSDP')
+@pytest.mark.parametrize('kind', [LARS, torch.optim.Adagrad])
+def test_optimizers_that_look_at_whole_tensors_are_refused(tmp_path, kind):
+    strategy, model = strategy_in(tmp_path), torch.nn.Linear(1, 1)
+    strategy._built = OptimWrapper(kind(model.parameters(), lr=1.0))
+    with pytest.raises(ValueError, match=f'{kind.__name__} looks at whole tensors, of which each process has a part'):
+        strategy.build_optim_wrapper({}, model)
 
 
 @pytest.mark.parametrize('settings', [dict(state_dict_cfg='local'), dict(model_wrapper=dict(use_orig_params=False))])
 def test_what_would_not_write_whole_checkpoints_is_refused(tmp_path, settings):
     with pytest.raises(ValueError, match=r'writes whole checkpoints of parameters by name'):
-        ShardingStrategy(work_dir=str(tmp_path), env_kwargs=dict(launcher='none'), **settings)
-
-
-def test_an_encoder_loads_from_a_sharded_run(folder, sharded):
-    backbone = MODELS.build(Config.fromfile(folder / 'micro.py').model.backbone)
-    load_backbone(backbone, str(sharded / LAST))
-    stored = load(sharded / LAST)['state_dict']
-    for name, value in backbone.state_dict().items():
-        assert torch.equal(value, stored[f'backbone.{name}'])
-
-
-@pytest.mark.skipif(not importlib.util.find_spec('deepspeed'), reason='needs `pip install deepspeed`')
-@pytest.mark.parametrize('stage', [2, 3])
-def test_deepspeed_ends_alike(folder, copies, stage, tmp_path):
-    from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
-
-    work_dir = train(folder, f'deepspeed_zero{stage}', DS_ACCELERATOR='cpu')
-    weights = get_fp32_state_dict_from_zero_checkpoint(str(work_dir), tag=LAST)
-    trained = dict(MODELS.build(Config.fromfile(folder / 'micro.py').model).named_parameters())
-    assert weights.keys() >= {name for name, parameter in trained.items() if parameter.requires_grad}
-    expected = load(copies / LAST)['state_dict']
-    for name, value in weights.items():
-        torch.testing.assert_close(value, expected[name], atol=1e-5, rtol=1e-5)
+        strategy_in(tmp_path, **settings)

@@ -1,16 +1,13 @@
-"""Run again what a run skipped because it was not finite, and tell where that began.
+"""Run again what a run skipped because it was not finite, and name the module where that began.
 
     python tools/analysis_tools/replay_nonfinite.py WORK_DIR/nonfinite/iter_N [--rank R] [--device cpu]
 
-The folder, written by `NanGuardHook`, holds the config, the weights, and for each process at fault the batches as the
-data loader gave them, the random states and the assignments that were drawn. The same forward and backward pass runs,
-and every module's output and gradient is looked at.
+The folder, written by `NanGuardHook`, holds the config, the weights, and for each process at fault the batch as the
+data loader gave it and the seed of its draws, which may differ on another device.
 """
 
 import argparse
-import contextlib
 import importlib
-from collections.abc import Callable
 from pathlib import Path
 
 from mixmae_mm.utils import compat
@@ -24,7 +21,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
 from mixmae_mm.apis.undisturbed import quiet_log
-from mixmae_mm.engine.hooks.nonfinite import Finding, Iteration, find_nonfinite
+from mixmae_mm.engine.hooks.nan_guard import find_nonfinite
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.safe_io.allow_list import allow_checkpoint_types
 from mixmae_mm.utils.safe_io.weights_file import explain, read_weights
@@ -35,26 +32,23 @@ PLAIN_DATA = ('mixmae_mm.datasets.samplers.seeded.SeededIndex', 'mmengine.struct
 
 
 def read_event(path: Path) -> dict:
-    """Read what one process kept, without running code that it may hold.
+    """Read what one process stored, without running code that it may hold.
 
     Raises:
         ValueError: there is no such file, it is damaged, or it names other classes than those of batches.
     """
     if not path.is_file():
         there = sorted(each.name for each in path.parent.glob('rank_*.pth'))
-        raise ValueError(f'there is no {path}: give a folder WORK_DIR/nonfinite/iter_N, and one of its ranks: {there}')
+        raise ValueError(f'there is no {path}: name a folder WORK_DIR/nonfinite/iter_N, and one of its ranks: {there}')
     allow_checkpoint_types()
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
         classes = [_find_class(name) for name in names if name.startswith(PLAIN_DATA)]
         with torch.serialization.safe_globals(classes):
             event = torch.load(path, weights_only=True)
-        iterations = [Iteration(**each) for each in event['iterations']]
+        return {key: event[key] for key in ('number', 'batch', 'seed', 'fault', 'finding')}
     except Exception as error:
-        raise ValueError(
-            f'{path} is not what NanGuardHook wrote, or was damaged: {explain(error, path)}'
-        ) from error
-    return event | dict(iterations=iterations)
+        raise ValueError(f'{path} is not what NanGuardHook wrote, or was damaged: {explain(error, path)}') from error
 
 
 def _find_class(name: str) -> type:
@@ -67,11 +61,7 @@ def _find_class(name: str) -> type:
 
 
 def build_model(config: Config, weights: dict[str, Tensor], device: str) -> BaseModel:
-    """Build the model that was trained, with its weights at that step.
-
-    Raises:
-        ValueError: the weights are of another model.
-    """
+    """Build the model that was trained, with its weights at that step."""
     init_default_scope(config.get('default_scope', 'mmengine'))
     settings = config.model.to_dict()
     if 'data_preprocessor' in config:
@@ -84,36 +74,23 @@ def build_model(config: Config, weights: dict[str, Tensor], device: str) -> Base
     return model.to(device).train()
 
 
-def precision_of(config: Config, device: str) -> Callable[[nn.Module], contextlib.AbstractContextManager]:
-    """Return the precision that the config trains in, as a context of the forward pass."""
-    wrapper = config.optim_wrapper
-    kind = getattr(wrapper.get('type', ''), '__name__', wrapper.get('type', ''))
-    if 'Amp' not in kind:
-        return lambda model: contextlib.nullcontext()
-    dtype = 'bfloat16' if 'CpuAmp' in kind else wrapper.get('dtype')
-    dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
-    return lambda model: torch.autocast(torch.device(device).type, dtype)
-
-
-def same_draws(finding: Finding, event: dict) -> bool | None:
-    """Return whether the assignments drawn again are those that were drawn; None where none was."""
-    pairs = [pair for pair in zip(finding.assignments, event['assignments'], strict=False) if pair[1] is not None]
-    return all(torch.equal(now.cpu(), then.cpu()) for now, then in pairs) if pairs else None
-
-
 def replay(folder: Path, rank: int, device: str) -> str:
     """Run an event again; what was found then and now, in words."""
     event = read_event(folder / f'rank_{rank}.pth')
     config = Config.fromfile(folder / 'config.py')
+    wrapper = config.optim_wrapper
+    kind = getattr(wrapper.get('type', ''), '__name__', wrapper.get('type', ''))
+    dtype = 'bfloat16' if 'CpuAmp' in kind else wrapper.get('dtype')
+    dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+
+    def precision(model: nn.Module) -> torch.autocast:
+        """Return the precision that the config trains in, as a context of the forward pass."""
+        return torch.autocast(torch.device(device).type, dtype, enabled='Amp' in kind)
+
     with quiet_log():
         model = build_model(config, read_weights(str(folder / 'weights.pth')), device)
-        finding = find_nonfinite(model, event['iterations'], precision_of(config, device))
-    draws = {True: 'as then', False: 'other assignments than then: try the device of the run', None: 'none'}
-    numbers = ', '.join(str(each.number) for each in event['iterations'])
-    return (
-        f'iteration {numbers}, rank {rank}: {event["fault"]}\nthen: {event["finding"]}\nnow:  {finding.text}\n'
-        f'draws of sources: {draws[same_draws(finding, event)]}'
-    )
+        now = find_nonfinite(model, event['batch'], event['seed'], precision)
+    return f'iteration {event["number"]}, rank {rank}: {event["fault"]}\nthen: {event["finding"]}\nnow:  {now}'
 
 
 def main(arguments: list[str] | None = None) -> None:

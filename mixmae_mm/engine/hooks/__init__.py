@@ -1,15 +1,12 @@
-"""Hooks for training: repeatable randomness, progress, monitoring, no step on NaN, atomic checkpoints that fit."""
+"""Hooks for training: repeatable randomness, logs, monitoring, no step on NaN, atomic checkpoints that fit."""
 
-from mixmae_mm.engine.hooks.atomic_checkpoint import AtomicBackend, AtomicCheckpointHook
-from mixmae_mm.engine.hooks.base_lr import BaseRateHook
-from mixmae_mm.engine.hooks.checkpoint_guard import CheckpointGuardHook
+from mixmae_mm.engine.hooks.checkpoint import AtomicBackend, AtomicCheckpointHook, CheckpointGuardHook
 from mixmae_mm.engine.hooks.compile_backbone import CompileBackboneHook
 from mixmae_mm.engine.hooks.corrupt_images import CorruptImagesHook
 from mixmae_mm.engine.hooks.iteration_seed import IterationSeedHook
+from mixmae_mm.engine.hooks.monitor import OnlineEvaluationHook, ReconstructionHook
 from mixmae_mm.engine.hooks.nan_guard import NanGuardHook
-from mixmae_mm.engine.hooks.online_evaluation import OnlineEvaluationHook
-from mixmae_mm.engine.hooks.progress import ProgressHook
-from mixmae_mm.engine.hooks.reconstruction_visualization import ReconstructionHook
+from mixmae_mm.engine.hooks.progress import BaseRateHook, ProgressHook
 
 __all__ = [
     'AtomicBackend',
@@ -17,10 +14,10 @@ __all__ = [
     'BaseRateHook',
     'CheckpointGuardHook',
     'CompileBackboneHook',
+    'CorruptImagesHook',
     'IterationSeedHook',
     'NanGuardHook',
     'OnlineEvaluationHook',
     'ProgressHook',
     'ReconstructionHook',
-    'CorruptImagesHook',
 ]

@@ -14,8 +14,6 @@ class CompileBackboneHook(Hook):
 
         python tools/train.py CONFIG --cfg-options default_hooks.compile.type=mixmae_mm.CompileBackboneHook
 
-    For images that fill their batch, as in pre-training and classification.
-
     Args:
         options: Of `torch.compile`, such as `backend`, `mode` and `dynamic`; by default no graph may be broken.
     """
@@ -31,17 +29,17 @@ class CompileBackboneHook(Hook):
         Raises:
             ValueError: the backbone measures padded images, which depends on their pixels.
         """
-        backbone = _backbone(runner)
-        if getattr(backbone, 'pad_value', None) is not None:
+        self.backbone = getattr(runner.model, 'module', runner.model).backbone
+        if getattr(self.backbone, 'pad_value', None) is not None:
             raise ValueError(
-                f'a backbone with pad_value (here {backbone.pad_value}) measures the images of each batch, which '
+                f'a backbone with pad_value (here {self.backbone.pad_value}) measures the images of each batch, which '
                 'cannot be compiled: leave CompileBackboneHook out, or set pad_value=None where no image is padded'
             )
-        compile_backbone(backbone, **self.options)
+        compile_backbone(self.backbone, **self.options)
 
     def after_train(self, runner: Runner) -> None:
         """Take the compiled `encode` away: a copy of the backbone would compute with the original's weights."""
-        vars(_backbone(runner)).pop('encode', None)
+        vars(self.backbone).pop('encode', None)
 
 
 def compile_backbone(backbone: nn.Module, **options: object) -> None:
@@ -50,8 +48,3 @@ def compile_backbone(backbone: nn.Module, **options: object) -> None:
     backbone.compile(**options)
     if hasattr(backbone, 'encode'):
         backbone.encode = torch.compile(type(backbone).encode.__get__(backbone), **options)
-
-
-def _backbone(runner: Runner) -> nn.Module:
-    """Find the backbone, inside of whatever wraps the model."""
-    return getattr(runner.model, 'module', runner.model).backbone

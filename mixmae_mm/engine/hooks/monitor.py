@@ -1,154 +1,197 @@
-"""The base of hooks that monitor a training: their intervals and time budget, and that they leave it unchanged."""
+"""Hooks that look at a model while it trains, and leave the training unchanged."""
 
 import math
-import traceback
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseModel, is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from mixmae_mm import evaluation
+from mixmae_mm.apis.homologous_maps import recognize
+from mixmae_mm.apis.model import input_size
+from mixmae_mm.apis.reconstruction_inferencer import find_images, reconstruct
 from mixmae_mm.apis.undisturbed import undisturbed
-from mixmae_mm.engine.hooks.time_budget import TimeBudget
-from mixmae_mm.utils.validation import check_share, check_whole
+from mixmae_mm.datasets.image_reader import ImageReader, reading_of
+from mixmae_mm.datasets.sampled_images import choose_images
+from mixmae_mm.registry import HOOKS
+from mixmae_mm.visualization import describe, draw_homologous, draw_rows
 
-PATIENCE = 3  # failures in a row
+BATCH = 64
 
 
 class MonitorHook(Hook):
     """Examine the model every few epochs and once at the end, in the first process alone.
 
-    A run ends with the same weights, to the bit, with and without: modes and random states are put back. What goes
-    wrong is logged, never raised; after three times in a row the hook gives up. Rounds for which there is no time are
-    left out, but for the first and the one at the end. Models sharded among processes (FSDP, DeepSpeed) are not
-    looked at, since one process alone cannot use them.
-
-    Rounds come after the checkpoint of the same moment is saved.
+    A run ends with the same weights, to the bit, with and without: modes and random states are restored. What goes
+    wrong is logged, never raised. Models sharded among processes are left out: one process alone cannot use them.
 
     Args:
-        interval: Epochs between two rounds, 0 for none at all, not even at the end; of a run that counts iterations, as
-            many as go through the images once are an epoch.
-        budget: Share of the run's time that the hook may take, from 0 to 1.
+        interval: Epochs between two rounds, or passes through the images in a run that counts iterations; 0 for none.
         seed: Of all that is drawn at random.
-
-    Raises:
-        ValueError: numbers outside of what they can be.
     """
 
     priority = 'VERY_LOW'
 
-    def __init__(self, interval: int = 10, budget: float = 0.01, seed: int = 0) -> None:
-        check_whole(0, interval=interval, seed=seed)
-        check_share('the time', above_zero=True, budget=budget)
-        self.interval, self.budget, self.seed = interval, budget, seed
-
-    def prepare(self, runner: Runner, model: nn.Module) -> None:
-        """Prepare what all rounds use."""
-        raise NotImplementedError
+    def __init__(self, interval: int = 10, seed: int = 0) -> None:
+        self.interval, self.seed = interval, seed
 
     def monitor(self, runner: Runner, model: nn.Module, step: int) -> str:
         """Examine a model, in evaluation mode, after `step` iterations, and return a line to log."""
         raise NotImplementedError
 
     def before_train(self, runner: Runner) -> None:
-        """Start the clock, and find the model that there is to look at, if any."""
-        self.time_budget = TimeBudget(self.budget)
-        self.failures, self.seen_at, self.is_ready, self.has_spaced = 0, None, False, False
-        looks = runner.rank == 0 and self.interval > 0
-        self.model = _whole(runner.model) if looks else None
-        if looks and self.model is None:
-            self._log(runner, 'stays out: the model is sharded among processes, and one alone cannot use it')
-
-    def after_train_epoch(self, runner: Runner) -> None:
-        """Take a turn where epochs are counted."""
-        if _counts_epochs(runner) and self.every_n_epochs(runner, self.interval):
-            self._take_turn(runner, runner.iter)
+        """Find the model that there is to look at, if any."""
+        self.model, self.seen_at = None, None
+        if runner.rank == 0 and self.interval > 0:
+            if is_model_wrapper(runner.model) and not isinstance(runner.model, DistributedDataParallel):
+                runner.logger.info(f'{type(self).__name__}: stays out: the model is sharded among processes')
+            else:
+                self.model = getattr(runner.model, 'module', runner.model)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Take a turn where iterations are counted."""
-        if self.model is None or _counts_epochs(runner):
-            return
-        if self.every_n_train_iters(runner, self.interval * _epoch_length(runner)):
+        """Take a turn every few epochs."""
+        loader = runner.train_loop.dataloader
+        batch = loader.batch_sampler.batch_size * runner.world_size
+        by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        epoch = len(loader) if by_epoch else math.ceil(len(loader.dataset) / batch)  # samplers may be without end
+        if self.every_n_train_iters(runner, self.interval * epoch):
             self._take_turn(runner, runner.iter + 1)
 
     def after_train(self, runner: Runner) -> None:
-        """Take the last turn, and log the time that all of them took."""
-        if self.model is not None and self.seen_at != runner.iter:
-            self._take_turn(runner, runner.iter, at_end=True)
-        budget = self.time_budget
-        if budget.rounds:
-            share = f'{budget.spent / budget.elapsed:.2%} of the {budget.elapsed:.0f} s of the run'
-            self._log(runner, f'{budget.rounds} round(s) took {budget.spent:.2f} s, {share}')
+        """Take the last turn."""
+        if self.seen_at != runner.iter:
+            self._take_turn(runner, runner.iter)
 
-    def _take_turn(self, runner: Runner, step: int, at_end: bool = False) -> None:
-        """Monitor, if there is a model and time."""
-        if self.model is None or not (at_end or self._has_time(runner)):
+    def _take_turn(self, runner: Runner, step: int) -> None:
+        """Monitor, if there is a model to look at; an error is logged with its traceback."""
+        if self.model is None:
             return
         self.seen_at = step
         try:
             with undisturbed(self.model):
-                if not self.is_ready:
-                    with self.time_budget.preparing():
-                        self.prepare(runner, self.model)
-                    self.is_ready = True
-                with self.time_budget.spending():
-                    line = self.monitor(runner, self.model, step)
+                line = self.monitor(runner, self.model, step)
+            runner.logger.info(f'{type(self).__name__}: {line} after iteration {step}')
         except Exception:  # whatever it is, it is not the training's
-            self._note_failure(runner)
-        else:
-            self.failures = 0
-            self._log(runner, f'{line} ({self.time_budget.last:.2f} s)')
-
-    def _has_time(self, runner: Runner) -> bool:
-        """Return whether a round fits the budget; the first that does not is logged."""
-        affordable = self.time_budget.affords_another()
-        if not affordable and not self.has_spaced:
-            self.has_spaced = True
-            self._log(
-                runner,
-                f'a round takes {self.time_budget.last:.2f} s, more than budget={self.budget:g} of the time allows '
-                f'every {self.interval} epoch(s): some are left out',
-            )
-        return affordable
-
-    def _note_failure(self, runner: Runner) -> None:
-        """Log what went wrong, in full the first time, and give up in the end."""
-        self.failures += 1
-        reason = traceback.format_exc().strip()
-        reason = f'\n{reason}' if self.failures == 1 else reason.splitlines()[-1]
-        after = 'training continues'
-        if self.failures == PATIENCE:
-            self.model, after = None, f'given up after {PATIENCE} failures in a row, training continues without'
-        runner.logger.warning(f'{type(self).__name__} failed ({after}): {reason}')
-
-    def _log(self, runner: Runner, text: str) -> None:
-        """Log a line with the hook's name."""
-        runner.logger.info(f'{type(self).__name__}: {text}')
+            text = f'{type(self).__name__} failed after iteration {step} (training continues)'
+            runner.logger.warning(text, exc_info=True)
 
 
-def _whole(model: nn.Module) -> nn.Module | None:
-    """Return the model itself, out of what copies it to several processes; None if each has a part only."""
-    if not is_model_wrapper(model):
-        return model
-    return model.module if isinstance(model, DistributedDataParallel) else None
+@HOOKS.register_module()
+class ReconstructionHook(MonitorHook):
+    """Draw the same few mixtures every few epochs, for every backend of the visualizer.
 
+    The image grid is `reconstructions`; a model with homologous attention also gets a `homologous_map`, which shows
+    the keys that some patches keep, and whose they are.
 
-def _counts_epochs(runner: Runner) -> bool:
-    """Return whether a run goes by epochs."""
-    return isinstance(runner.train_loop, EpochBasedTrainLoop)
-
-
-def _epoch_length(runner: Runner) -> int:
-    """Return how many iterations all processes together take to go through the images once; if unknown, all there are.
-
-    A sampler without end is as long as the dataset in each process, so that its loader is as long as in a single one.
+    Args:
+        images: Files and folders to take the images from; without, they are crops of training images.
+        num: Rows, a mixture each.
+        settings: As of `MonitorHook`: `interval`, `seed`.
     """
-    loader = runner.train_loop.dataloader
-    sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
-    try:
-        sharing = runner.world_size if len(sampler) == len(loader.dataset) else 1
-        return math.ceil(len(loader) / sharing)
-    except TypeError:
-        return runner.max_iters
+
+    def __init__(self, images: str | Sequence[str] | None = None, num: int = 4, **settings: int) -> None:
+        super().__init__(**settings)
+        self.places = [images] if isinstance(images, str) else images
+        self.num, self.images = num, None
+
+    def monitor(self, runner: Runner, model: BaseModel, step: int) -> str:
+        """Draw reconstructions, of the same images every time, and hand them to the backends."""
+        if self.images is None:
+            self.images = self._find(runner, model)
+        result = reconstruct(model, self.images, self.seed)
+        preface = f'After iteration {step}. '
+        grid = draw_rows(result, preface + describe(model, result))
+        runner.visualizer.add_image('reconstructions', np.array(grid), step)
+        recognition = recognize(model, self.images, self.seed)
+        if recognition is not None:
+            grid = draw_homologous(recognition, model.data_preprocessor.num_sources, self.seed, preface)
+            runner.visualizer.add_image('homologous_map', np.array(grid), step)
+        return f'{len(result.mixed)} reconstruction(s) drawn'
+
+    def _find(self, runner: Runner, model: BaseModel) -> Tensor:
+        """Take images, RGB (B, C, H, W), as many as fill whole mixtures."""
+        preprocessor = model.data_preprocessor
+        wanted = self.num * preprocessor.num_sources
+        if self.places:
+            reading = reading_of(runner.cfg)
+            paths = find_images(self.places, wanted, preprocessor.num_sources, self.seed, reading.extensions)
+            return reading.read_all(paths, input_size(runner.cfg)).float()
+        chosen = choose_images(runner.train_loop.dataloader.dataset, wanted, self.seed)
+        whole = len(chosen) // preprocessor.num_sources * preprocessor.num_sources
+        if not whole:
+            raise ValueError(f'{len(chosen)} image(s) cannot be mixed by {preprocessor.num_sources}')
+        return (chosen.flip(1) if preprocessor.bgr_to_rgb else chosen)[:whole]
+
+
+@HOOKS.register_module()
+class OnlineEvaluationHook(MonitorHook):
+    """Measure the encoder's features every few epochs: with labels by accuracy, without by how widely they spread.
+
+    Of labeled images `online/knn_top1` and `online/probe_top1` are logged, the accuracy of nearest neighbors and of a
+    linear classifier; of any `online/rankme`, `online/feature_std` and `online/cosine`, as in docs/visualize.md. The
+    images are the same every time and are kept in memory, 150 kB each at 224 px.
+
+    Args:
+        data_root: Class folders, or `train` and `val` of them; without, the images are crops of training images.
+        max_images: How many of the training images are taken, or a twentieth if that is less, but 64 if there are.
+        max_labeled: How many of the labeled ones, of which three quarters are learnt from, the rest judges.
+        k: Neighbors that vote.
+        temperature: Of their votes.
+        settings: As of `MonitorHook`: `interval`, `seed`.
+    """
+
+    def __init__(
+        self,
+        data_root: str | None = None,
+        max_images: int = 1024,
+        max_labeled: int = 2000,
+        k: int = 20,
+        temperature: float = 0.07,
+        **settings: int,
+    ) -> None:
+        super().__init__(**settings)
+        self.data_root, self.max_images, self.max_labeled = data_root, max_images, max_labeled
+        self.k, self.temperature, self.parts = k, temperature, None
+
+    def monitor(self, runner: Runner, model: BaseModel, step: int) -> str:
+        """Measure, on the same images every time, and log the results."""
+        if self.parts is None:
+            self.parts = self._read_labeled(runner, model) if self.data_root else self._take_training(runner)
+        known, *asked = [
+            evaluation.extract(
+                model.backbone, model.data_preprocessor.normalize, zip(*(x.split(BATCH) for x in part), strict=True)
+            )
+            for part in self.parts
+        ]
+        results = dict(rankme=evaluation.rank_me(known[0]), feature_std=evaluation.feature_std(known[0]))
+        results['cosine'] = evaluation.mean_cosine(known[0])
+        if self.data_root:
+            neighbors = min(self.k, len(known[0])), self.temperature, self.num_classes
+            results['knn_top1'] = evaluation.knn_accuracy(*known, *asked[0], *neighbors)
+            results['probe_top1'] = evaluation.probe_accuracy(*known, *asked[0], self.num_classes)
+        runner.visualizer.add_scalars({f'online/{name}': value for name, value in results.items()}, step)
+        for name, value in results.items():
+            runner.message_hub.update_scalar(f'online/{name}', value)
+        return ', '.join(f'{name} {value:.4g}' for name, value in results.items())
+
+    def _read_labeled(self, runner: Runner, model: BaseModel) -> list[tuple[Tensor, Tensor]]:
+        """Read the labeled images, (B, C, H, W), to learn from, and those that judge, with their labels, (B,)."""
+        reading, flip = reading_of(runner.cfg), model.data_preprocessor.bgr_to_rgb
+        *listed, self.num_classes = evaluation.split_labeled(
+            self.data_root, reading.extensions, self.max_labeled, self.seed
+        )
+        read = [evaluation.read_labeled(part, ImageReader(input_size(runner.cfg), reading)) for part in listed]
+        return [(images.flip(1) if flip else images, labels) for images, labels in read]
+
+    def _take_training(self, runner: Runner) -> list[tuple[Tensor, Tensor]]:
+        """Take training images, with labels that mean nothing."""
+        dataset = runner.train_loop.dataloader.dataset
+        # of a small set more would take too long
+        images = choose_images(dataset, min(self.max_images, max(64, len(dataset) // 20)), self.seed)
+        return [(images, torch.zeros(len(images), dtype=torch.long))]

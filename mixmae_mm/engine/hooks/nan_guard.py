@@ -1,77 +1,57 @@
 """No step on NaN or infinity: what led to it is stored, and the run stops when it happens again and again."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import all_gather_object, all_reduce, is_distributed
+from mmengine.dist import all_gather_object, all_reduce, is_distributed, is_main_process
 from mmengine.hooks import Hook
+from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
-from torch import Tensor
+from mmengine.runner.checkpoint import weights_to_cpu
+from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
+from torch.utils._pytree import tree_leaves
 
-from mixmae_mm.engine.hooks.nan_event import Fault, keep_event, what_now, worst
-from mixmae_mm.engine.hooks.nonfinite import (
-    Finding,
-    Iteration,
-    find_nonfinite,
-    non_finite_gradients,
-    random_states,
-    running_statistics,
-)
+from mixmae_mm.engine.strategies.fsdp import plain_name
 from mixmae_mm.registry import HOOKS
+from mixmae_mm.utils.atomic_write import atomic_write
+from mixmae_mm.utils.seed import fold, seeded
 
-LEFT_TO_REPLAY = 'the model was sharded among processes, so that only running it again shows where it began'
+NOTHING = 'nothing non-finite when it was run once more'
+STATISTICS = 'running_mean', 'running_var', 'num_batches_tracked'
 
 
 @HOOKS.register_module()
 class NanGuardHook(Hook):
-    """Skip steps with a loss or a gradient that is not finite, keep what led to it, and stop after some of them.
+    """Skip steps with a loss or a gradient that is not finite, store what led to it, and stop after some of them.
 
-    Loss and gradients of each iteration are seen before gradients are clipped, since the hook replaces the
-    optimizer wrapper's `backward` and `step`. A hook of the optimizer itself comes too late: by then clipping
-    has made one bad gradient all, and it cannot keep an optimizer from counting the step. Weights, optimizer and
-    running statistics stay as they were; the schedules continue.
+    Loss and gradients are checked before clipping, which would spread one bad gradient to all, and processes agree on
+    every step. Weights, optimizer and running statistics stay as they were. With float16's loss scaler, infinite
+    gradients are left to it until its scale is below 1; bfloat16 needs none, so one that is there is switched off.
 
-    Processes agree on every step, so weights stay equal. With float16's loss scaler, infinite gradients are its own
-    business until its scale is below 1: it skips the step and takes a smaller scale, which is logged. Losses are
-    monitored all the same. bfloat16 has the range of float32 and needs no scaler, so one that is there is switched off.
-    DeepSpeed, and several optimizers at once, are left alone, and a line in the log says so.
-
-    The iterations whose gradients are accumulated are skipped together, and the first with a non-finite number is
-    kept: no more than one batch is held besides the one at work, however many make a step.
-
-    For each skipped step `nonfinite/iter_N` in the work_dir gets `rank_R.pth` from every process at fault (batch,
-    assignment, random states), `weights.pth` and `config.py`; `tools/analysis_tools/replay_nonfinite.py` runs it again.
-
-    On a GPU an iteration waits for one number, as mmengine does for each loss that it logs.
+    Iterations whose gradients are accumulated are skipped together, and the first at fault is stored in the work_dir's
+    `nonfinite/iter_N`; `tools/analysis_tools/replay_nonfinite.py` runs it again, with the draws of `IterationSeedHook`.
 
     Args:
-        max_events: This many skipped steps in a run stop it.
-
-    Raises:
-        ValueError: `max_events` is not positive.
+        max_events: This many skipped steps stop the run.
     """
 
     priority = 'LOW'
 
     def __init__(self, max_events: int = 3) -> None:
-        if not isinstance(max_events, int) or max_events < 1:
-            raise ValueError(
-                f'max_events is the number of skipped steps that stops a run, 1 or more, got {max_events!r}'
-            )
-        self.max_events = max_events
-        self.events = 0
+        self.max_events, self.events = max_events, 0
 
     def before_train(self, runner: Runner) -> None:
         """Replace `backward` and `step` of the optimizer wrapper."""
-        self.iteration: Iteration | None = None
         self.losses: list[Tensor] = []
         self.sound: Tensor | None = None
-        self.fault: tuple[str, bool] | None = None
-        self.scale = 0.0
-        self.logger, self.wrapper = runner.logger, runner.optim_wrapper
+        self.fault: str | None = None
+        self.wrapper = runner.optim_wrapper
         self.guarding = isinstance(self.wrapper, OptimWrapper)
         if not self.guarding:
             kind = type(self.wrapper).__name__
@@ -83,7 +63,7 @@ class NanGuardHook(Hook):
         if getattr(self.wrapper, 'cast_dtype', None) == torch.bfloat16:
             self.wrapper.loss_scaler = torch.amp.GradScaler(enabled=False)
         self.model = getattr(runner.model, 'module', runner.model)
-        self.norms = running_statistics(self.model)
+        self.statistics = [value for name, value in self.model.named_buffers() if name.split('.')[-1] in STATISTICS]
 
     def after_train(self, runner: Runner) -> None:
         """Restore the optimizer wrapper."""
@@ -101,79 +81,136 @@ class NanGuardHook(Hook):
         if not self.guarding:
             return
         if self.sound is None:
-            self.kept = [statistic.clone() for statistic in self.norms]
+            self.kept = [statistic.clone() for statistic in self.statistics]
         if self.sound is None or self.sound:
-            self.iteration = Iteration(runner.iter, data_batch, random_states())
+            seed = fold(runner.seed, runner.rank, runner.iter)
+            self.iteration = dict(number=runner.iter, batch=data_batch, seed=seed)
 
     def _backward(self, loss: Tensor, **kwargs: Any) -> None:
-        """Run the backward pass, and check the loss and the gradients so far."""
+        """Run the backward pass, and check the loss and the gradients so far, unless a loss scaler deals with these."""
         self.losses.append(loss.detach())
         self.backward(loss, **kwargs)
-        numbers = torch.stack([self.losses[-1].float(), *self._gradient_norms()])
-        sound = numbers.isfinite().all()
+        numbers = [loss.detach().float()]
+        scaler = getattr(self.wrapper, 'loss_scaler', None)
+        if scaler is None or not scaler.is_enabled() or scaler.get_scale() < 1:
+            parameters = [p for group in self.wrapper.optimizer.param_groups for p in group['params']]
+            gradients = [p.grad for p in parameters if p.grad is not None and p.grad.numel()]
+            numbers += [norm.float() for norm in torch._foreach_norm(gradients, float('inf'))] if gradients else []
+        sound = torch.stack(numbers).isfinite().all()
         self.sound = sound if self.sound is None else self.sound & sound
 
     def _step(self, **kwargs: Any) -> None:
-        """Step if all is finite, in all processes."""
+        """Step if all is finite, in all processes; else describe what is not finite here."""
         sound = self.sound.int()
         if is_distributed():
             all_reduce(sound, 'min')
         if sound.item():
             self.step(**kwargs)
         else:
-            self.fault = self._describe()
+            losses = [f'loss {loss.item():g}' for loss in self.losses if not loss.isfinite()]
+            self.fault = ', '.join(losses + bad_gradients(self.model))
         self.losses.clear()
         self.sound = None
-
-    def _gradient_norms(self) -> list[Tensor]:
-        """Measure each gradient by its largest number; none while a loss scaler deals with them."""
-        if self._scale() >= 1:
-            return []
-        parameters = [p for group in self.wrapper.optimizer.param_groups for p in group['params']]
-        gradients = [p.grad for p in parameters if p.grad is not None and p.grad.numel()]
-        return [norm.float() for norm in torch._foreach_norm(gradients, float('inf'))] if gradients else []
-
-    def _scale(self) -> float:
-        """Return the scale of the loss, 0 without a scaler; where it has fallen, a step was skipped."""
-        scaler = getattr(self.wrapper, 'loss_scaler', None)
-        before, self.scale = self.scale, scaler.get_scale() if scaler is not None and scaler.is_enabled() else 0.0
-        if self.scale < before:
-            self.logger.info(f'infinite gradients: the loss scaler skipped a step ({before:g} to {self.scale:g})')
-        return self.scale
-
-    def _describe(self) -> tuple[str, bool]:
-        """Describe which numbers are not finite here; return also whether a loss is among them."""
-        losses = [f'{loss.item():g}' for loss in self.losses if not loss.isfinite()]
-        names = non_finite_gradients(self.model.named_parameters())
-        words = [f'loss {" and ".join(losses)}'] if losses else []
-        words += [f'non-finite gradients of {", ".join(names[:3])} ({len(names)} in all)'] if names else []
-        return ', '.join(words), bool(losses)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
-        """After a skipped step, keep what led to it, and stop if there were too many.
+        """After a skipped step, store what led to it, and stop if there were too many.
 
         Raises:
             FloatingPointError: there were.
         """
         if self.fault is None:
             return
-        (fault, bad_loss), self.fault = self.fault, None
-        for statistic, value in zip(self.norms, self.kept, strict=True):
-            statistic.copy_(value)
+        fault, self.fault = self.fault, None
         self.events += 1
-        folder = Path(runner.work_dir, 'nonfinite', f'iter_{runner.iter}')
         finding = self._find(runner)
-        everywhere = all_gather_object(Fault(runner.rank, fault, bad_loss, finding.text))
-        keep_event(runner, folder, fault, finding, self.iteration)
-        message = worst(everywhere).describe(runner.iter, f'{self.events} of {self.max_events}', folder)
+        folder = Path(runner.work_dir, 'nonfinite', f'iter_{runner.iter}')
+        self._store(runner, folder, dict(self.iteration, fault=fault, finding=finding))
+        # of all processes the first in which something was found, then one with a bad loss
+        everywhere = all_gather_object((finding != NOTHING, fault.startswith('loss'), -runner.rank, fault, finding))
+        _, _, rank, fault, finding = max(everywhere)
+        message = (
+            f'iteration {runner.iter}: {fault}. This step was skipped ({self.events} of {self.max_events} before the '
+            f'run stops); {finding}. To run it again: python tools/analysis_tools/replay_nonfinite.py {folder}'
+            f'{f" --rank {-rank}" if rank else ""}'
+        )
         if self.events >= self.max_events:
-            raise FloatingPointError(f'{message}. {what_now(runner.work_dir)}')
+            raise FloatingPointError(
+                f'{message}. Resume from the last checkpoint with something changed, as the same would happen again: a '
+                'smaller learning rate, clip_grad, or without the images at fault'
+            )
         runner.logger.warning(message)
 
-    def _find(self, runner: Runner) -> Finding:
-        """Find the first non-finite numbers, unless a process cannot run the model by itself."""
-        if isinstance(runner.model, FullyShardedDataParallel):
-            return Finding(LEFT_TO_REPLAY, [])
-        return find_nonfinite(self.model, [self.iteration], self.wrapper.optim_context)
+    def _find(self, runner: Runner) -> str:
+        """Run the iteration once more, unless a process cannot by itself, and restore running statistics."""
+        finding = 'which module it was shows when it is run again, as the model is sharded among processes'
+        if not isinstance(runner.model, FullyShardedDataParallel):
+            batch, seed = self.iteration['batch'], self.iteration['seed']
+            finding = find_nonfinite(self.model, batch, seed, self.wrapper.optim_context)
+        for statistic, value in zip(self.statistics, self.kept, strict=True):
+            statistic.copy_(value)
+        return finding
+
+    def _store(self, runner: Runner, folder: Path, event: dict) -> None:
+        """Write what led to a fault from each process that found something, and the weights and config of all."""
+        weights = runner.model.state_dict()  # of all processes together, where each has a part
+        folder.mkdir(parents=True, exist_ok=True)
+        if is_main_process() or event['finding'] != NOTHING:
+            with atomic_write(folder / f'rank_{runner.rank}.pth') as file:
+                torch.save(event, file)
+        if is_main_process():
+            weights = {name.removeprefix('module.'): value for name, value in weights_to_cpu(weights).items()}
+            with atomic_write(folder / 'weights.pth') as file:
+                torch.save(dict(state_dict=weights), file)
+            with atomic_write(folder / 'config.py') as file:
+                file.write(runner.cfg.pretty_text.encode())
+
+
+def is_finite(nest: object) -> bool:
+    """Return whether all tensors in a nest of tuples, lists and dicts hold finite numbers alone."""
+    return all(bool(leaf.isfinite().all()) for leaf in tree_leaves(nest) if isinstance(leaf, Tensor))
+
+
+def bad_gradients(model: nn.Module) -> list[str]:
+    """Describe the gradients that are not finite, if any, from where the backward pass first meets one."""
+    gradients = [(plain_name(name), p.grad) for name, p in model.named_parameters()]
+    bad = [name for name, gradient in gradients if gradient is not None and not is_finite(gradient)]
+    return [f'{len(bad)} non-finite gradients, from {bad[-1]} back to {bad[0]}'] if bad else []
+
+
+def find_nonfinite(
+    model: BaseModel, batch: Any, seed: int, precision: Callable[[nn.Module], AbstractContextManager]
+) -> str:
+    """Run a batch of the loader once more; name the first module with a non-finite output, else bad gradients.
+
+    Random states stay as they are, running statistics do not. `precision` gives the context of the forward pass, as an
+    optimizer wrapper's `optim_context` does.
+    """
+    found: list[str] = []
+    handles = [module.register_forward_hook(partial(_look, found, name)) for name, module in model.named_modules()]
+    try:
+        with seeded(seed), torch.compiler.set_stance('force_eager'):  # hooks break graphs
+            with precision(model):
+                losses = model._run_forward(model.data_preprocessor(batch, True), mode='loss')
+            model.parse_losses(losses)[0].backward()
+    except Exception as error:  # models may raise nearly anything once there is a NaN
+        found.append(f'running it once more ended with {type(error).__name__}: {error}')
+    for handle in handles:
+        handle.remove()
+    found += bad_gradients(model)
+    model.zero_grad(set_to_none=True)
+    return found[0] if found else NOTHING
+
+
+def _look(found: list[str], name: str, module: nn.Module, inputs: tuple, output: object) -> None:
+    """Note the first module with a non-finite output, and whether its input and its own numbers are finite."""
+    if found or is_finite(output):
+        return
+    own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+    bad = [key for key, tensor in own if not is_finite(tensor)]
+    given = 'its input is finite' if is_finite(inputs) else 'so is its input already'
+    also = f'; so are its own {", ".join(bad)}' if bad else ''
+    found.append(
+        f'first module with a non-finite output: {name or "the model"} ({type(module).__name__}); {given}{also}'
+    )

@@ -4,7 +4,6 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
 
 from mixmae_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
-from mixmae_mm.utils.validation import check_flag, check_positive
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -12,8 +11,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """Learning rates that shrink from the head down to the patches, for models of mmpretrain, mmdet and mmseg alike.
 
     The backbone gives its depths by `get_layer_depth`. As in the official MixMIM and MAE, parameters with one dimension
-    (biases, norms) get no weight decay; everything else does. Parameters are gathered in one group for each pair of
-    scale and decay.
+    (biases, norms) get no weight decay; everything else does.
 
     `paramwise_cfg` takes:
         layer_decay_rate: Factor from one layer to the layer below; 1 leaves all learning rates alone. Needed.
@@ -28,31 +26,27 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         settings = dict(paramwise_cfg or {})
-        unknown = set(settings) - {'layer_decay_rate', 'head_decay', 'no_decay'}
-        if unknown or 'layer_decay_rate' not in settings:
+        if not {'layer_decay_rate'} <= set(settings) <= {'layer_decay_rate', 'head_decay', 'no_decay'}:
             raise ValueError(
                 f'paramwise_cfg takes layer_decay_rate (needed), head_decay and no_decay, '
                 f'got {sorted(settings) or "nothing"}'
             )
-        check_positive(layer_decay_rate=settings['layer_decay_rate'])
-        check_flag(head_decay=settings.get('head_decay', True))
-        parts = settings.get('no_decay', ())
-        if not isinstance(parts, list | tuple) or not all(isinstance(part, str) and part for part in parts):
-            raise ValueError(f'no_decay takes a list of parts of names, got {parts!r}')
         super().__init__(optim_wrapper_cfg, settings)
-        self.layer_decay_rate = settings['layer_decay_rate']
-        self.head_decay = settings.get('head_decay', True)
-        self.no_decay = tuple(parts)
+        self.layer_decay_rate, self.head_decay = settings['layer_decay_rate'], settings.get('head_decay', True)
+        self.no_decay = settings.get('no_decay', ())
+        if not self.layer_decay_rate > 0 or isinstance(self.no_decay, str):
+            raise ValueError(
+                f'layer_decay_rate must be above 0 and no_decay a list of parts of names, got {self.layer_decay_rate} '
+                f'and {self.no_decay!r}'
+            )
 
     def add_params(self, params: list[dict], module: nn.Module, **kwargs: object) -> None:
-        """Fill `params` with the groups of a model."""
+        """Fill `params` with the groups of a model, one for each pair of scale and weight decay."""
         groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
         for name, parameter in module.named_parameters():
-            if not parameter.requires_grad:
-                continue
-            spared = parameter.ndim <= 1 or name.endswith('.bias') or any(part in name for part in self.no_decay)
-            key = self._scale(module, name), not spared
-            groups.setdefault(key, []).append(parameter)
+            if parameter.requires_grad:
+                spared = parameter.ndim <= 1 or name.endswith('.bias') or any(part in name for part in self.no_decay)
+                groups.setdefault((self._scale(module, name), not spared), []).append(parameter)
         for (scale, decayed), members in sorted(groups.items()):
             group = {'params': members, 'lr': self.base_lr * scale, 'lr_scale': scale}
             params.append(group if decayed else {**group, 'weight_decay': 0.0})
@@ -63,7 +57,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             return 1.0
         if not name.startswith('backbone.'):
             return self.layer_decay_rate if self.head_decay else 1.0
-        if not hasattr(getattr(model, 'backbone', None), 'get_layer_depth'):
+        if not hasattr(model.backbone, 'get_layer_depth'):
             raise ValueError(
                 f'layer_decay_rate {self.layer_decay_rate} needs a backbone with get_layer_depth(name, prefix), which '
                 f'{type(model.backbone).__name__} has not: set layer_decay_rate=1.0, or add the method'

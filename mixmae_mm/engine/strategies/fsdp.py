@@ -7,12 +7,8 @@ from mmengine.device import get_device
 from mmengine.dist import all_gather_object, is_main_process
 from mmengine.optim import BaseOptimWrapper
 from torch import Tensor, device, nn
-from torch.distributed.fsdp import (
-    FullOptimStateDictConfig,
-    FullStateDictConfig,
-    FullyShardedDataParallel,
-    StateDictType,
-)
+from torch.distributed import fsdp
+from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
 from mixmae_mm.models.utils.layers import Block
@@ -20,7 +16,6 @@ from mixmae_mm.models.utils.swin_layers import SwinBlock
 from mixmae_mm.registry import FUNCTIONS, STRATEGIES
 from mixmae_mm.utils.atomic_write import UNFINISHED, put_in_place
 
-BLOCKS = Block, SwinBlock
 WRAPPERS = '_fsdp_wrapped_module.', '_checkpoint_wrapped_module.'
 BY_WHOLE_TENSORS = 'LARS', 'LAMB', 'LAMBMM', 'ADAFACTOR'
 
@@ -28,7 +23,7 @@ BY_WHOLE_TENSORS = 'LARS', 'LAMB', 'LAMBMM', 'ADAFACTOR'
 @FUNCTIONS.register_module()
 def wrap_blocks(module: nn.Module, recurse: bool, nonwrapped_numel: int) -> bool:
     """Have FSDP gather each transformer block by itself, and all else with the model around."""
-    return recurse or isinstance(module, BLOCKS)
+    return recurse or isinstance(module, Block | SwinBlock)
 
 
 def plain_name(name: str) -> str:
@@ -38,18 +33,12 @@ def plain_name(name: str) -> str:
     return name.removesuffix('.')
 
 
-def name_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Return a model's parameters by the names that they have without wrappers."""
-    return {plain_name(name): parameter for name, parameter in model.named_parameters()}
-
-
 @STRATEGIES.register_module()
 class ShardingStrategy(FSDPStrategy):
-    """mmengine's `FSDPStrategy`, also on CPUs, and with checkpoints that runs of one process share.
+    """mmengine's `FSDPStrategy`, also on CPUs, and with checkpoints that runs without sharding share.
 
-    Checkpoints are what a run without sharding writes, so either resumes from the other, and with any number of
-    processes. mmengine's own chooses weight decay by the shapes of shards, which are flat, clips by the norms of
-    shards, stores the optimizer's parameters in an order of their own, and cannot resume with today's PyTorch.
+    mmengine's own chooses weight decay by the shapes of shards, which are flat, clips by the norms of shards, stores
+    the optimizer's parameters in an order of their own, and cannot resume with today's PyTorch.
 
     Args:
         model_wrapper: Of `MMFullyShardedDataParallel`, such as `auto_wrap_policy` and `sharding_strategy`.
@@ -61,18 +50,18 @@ class ShardingStrategy(FSDPStrategy):
 
     def __init__(self, *, model_wrapper: dict | None = None, **kwargs: object) -> None:
         wrapper = dict(type='MMFullyShardedDataParallel', **(model_wrapper or {}))
-        if get_device() == 'cpu':
+        on_cpu = get_device() == 'cpu'
+        if on_cpu:
             wrapper['device_id'] = device('cpu')
         super().__init__(model_wrapper=wrapper, **{'state_dict_cfg': 'full', **kwargs})
-        if self.state_dict_type != StateDictType.FULL_STATE_DICT or not wrapper.get('use_orig_params', True):
+        if not self._is_full_state_dict() or not wrapper.get('use_orig_params', True):
             raise ValueError(
-                "ShardingStrategy writes whole checkpoints of parameters by name: leave out state_dict_cfg (got "
+                'ShardingStrategy writes whole checkpoints of parameters by name: leave out state_dict_cfg (got '
                 f'{kwargs.get("state_dict_cfg", "nothing")}) and use_orig_params'
             )
-        if get_device() == 'cpu':
-            # what lies on a CPU already would be freed there, not moved (pytorch/pytorch#188989)
-            self.state_dict_config = FullStateDictConfig(rank0_only=True)
-            self.optim_state_dict_config = FullOptimStateDictConfig(rank0_only=True)
+        if on_cpu:  # what lies on a CPU already would be freed there, not moved (pytorch/pytorch#188989)
+            self.state_dict_config = fsdp.FullStateDictConfig(rank0_only=True)
+            self.optim_state_dict_config = fsdp.FullOptimStateDictConfig(rank0_only=True)
 
     def prepare(self, model: nn.Module | dict, *, optim_wrapper: dict | None = None, **kwargs: object) -> tuple:
         """Prepare model, optimizer and schedulers; the optimizer is built before the model is sharded."""
@@ -80,12 +69,13 @@ class ShardingStrategy(FSDPStrategy):
         return super().prepare(model, optim_wrapper=optim_wrapper, **kwargs)
 
     def _wrap_model(self, model: nn.Module) -> nn.Module:
-        """Build the optimizer by the parameters' own names and shapes, then share the model out."""
+        """Build the optimizer by the parameters' own names and shapes, then shard the model."""
         if self._wanted is not None:
             self._built = super().build_optim_wrapper(self._wanted, model)
             names = {id(parameter): name for name, parameter in model.named_parameters()}
             groups = self._built.optimizer.param_groups
             self._groups = [[names[id(parameter)] for parameter in group['params']] for group in groups]
+            self._names = sum(self._groups, [])  # in the optimizer's order, by which it numbers them
         return super()._wrap_model(model)
 
     def build_optim_wrapper(self, optim_wrapper: dict, model: nn.Module | None = None) -> BaseOptimWrapper:
@@ -100,9 +90,9 @@ class ShardingStrategy(FSDPStrategy):
                 f'{type(optimizer).__name__} looks at whole tensors, of which each process has a part under FSDP: take '
                 'an optimizer that goes element by element, such as AdamW or SGD, or train without the strategy'
             )
-        parameters = name_parameters(model)
+        shards = {plain_name(name): parameter for name, parameter in model.named_parameters()}
         for group, names in zip(optimizer.param_groups, self._groups, strict=True):
-            group['params'] = [parameters[name] for name in names]
+            group['params'] = [shards[name] for name in names]
         if getattr(self._built, 'clip_func', None) is clip_grad_norm_:
             # the norm of the whole gradient, not of this process's shards
             self._built.clip_func = lambda _, max_norm, norm_type=2.0: model.clip_grad_norm_(max_norm, norm_type)
@@ -110,10 +100,9 @@ class ShardingStrategy(FSDPStrategy):
 
     def save_checkpoint(self, filename: str, **kwargs: object) -> None:
         """Save on the first process, atomically."""
-        unfinished = filename + UNFINISHED
-        super().save_checkpoint(unfinished, **kwargs)
+        super().save_checkpoint(filename + UNFINISHED, **kwargs)
         if is_main_process():
-            put_in_place(Path(unfinished), Path(filename))
+            put_in_place(Path(filename + UNFINISHED), Path(filename))
 
     def load_checkpoint(self, filename: str, **kwargs: object) -> dict:
         """Load on the CPU, where there is room for all of it."""
@@ -121,7 +110,7 @@ class ShardingStrategy(FSDPStrategy):
 
     def optim_state_dict(self) -> dict:
         """Return the optimizer's state as without sharding, on the first process; nothing elsewhere."""
-        numbers = {name: number for number, name in enumerate(self._names())}
+        numbers = {name: number for number, name in enumerate(self._names)}
         ours = self.optim_wrapper.state_dict()
         states = {}
         for key in sorted(set().union(*all_gather_object({key for state in ours['state'].values() for key in state}))):
@@ -130,10 +119,7 @@ class ShardingStrategy(FSDPStrategy):
         return ours | {'state': states}
 
     def _gather(self, ours: dict, key: str) -> dict[str, dict[str, Tensor]]:
-        """Gather one entry of the optimizer's state, by parameter names.
-
-        One by one, and cloned, since PyTorch gathers them all in one buffer, of which on a CPU it makes no copies.
-        """
+        """Gather one entry of the optimizer's state by parameter names, cloned: PyTorch gathers all in one buffer."""
         only = {number: {key: state[key]} for number, state in ours['state'].items() if key in state}
         alone = {'state': only, 'param_groups': ours['param_groups']}
         whole = FullyShardedDataParallel.optim_state_dict(self.model, self.optim_wrapper.optimizer, alone)
@@ -142,17 +128,10 @@ class ShardingStrategy(FSDPStrategy):
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
         """Take an optimizer's state from any run of this model and optimizer, sharded or not."""
-        names = self._names()
+        groups = state_dict['param_groups']
         named = {
-            'state': {names[number]: state for number, state in state_dict['state'].items()},
-            'param_groups': [
-                {**group, 'params': [names[number] for number in group['params']]}
-                for group in state_dict['param_groups']
-            ],
+            'state': {self._names[number]: state for number, state in state_dict['state'].items()},
+            'param_groups': [group | {'params': [self._names[i] for i in group['params']]} for group in groups],
         }
         shards = FullyShardedDataParallel.optim_state_dict_to_load(self.model, self.optim_wrapper.optimizer, named)
         self.optim_wrapper.load_state_dict(state_dict | shards)
-
-    def _names(self) -> list[str]:
-        """List the names of the optimizer's parameters in its own order, by which it numbers them."""
-        return [name for names in self._groups for name in names]

