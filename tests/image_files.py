@@ -79,17 +79,8 @@ KINDS = {
     ),
     '1 bit': (png((1, 8), 1, 0, [bytes([0b10110010])]), gray([[255, 0, 255, 255, 0, 0, 255, 0]])),
     '1 bit, black hidden': (png((1, 2), 1, 0, [bytes([0b01000000])], chunk(b'tRNS', b'\0\0')), gray([[255, 255]])),
-    '2 bits, 1 hidden': (png((1, 4), 2, 0, [bytes([0b00011011])], chunk(b'tRNS', b'\0\1')), gray([[0, 255, 170, 255]])),
-    '4 bits, 3 hidden': (png((1, 2), 4, 0, [bytes([0x3A])], chunk(b'tRNS', b'\0\3')), gray([[255, 170]])),
     '16 bits': (png((2, 3), 16, 0, [row.astype('>u2').tobytes() for row in DEEP]), gray(DEEP // 256)),
-    '16 bits, 25700 hidden': (
-        png((2, 3), 16, 0, [row.astype('>u2').tobytes() for row in DEEP], chunk(b'tRNS', struct.pack('>H', 25700))),
-        gray([[0, 0, 1], [255, 254, 255]]),
-    ),
     '16 bits, RGB': (png((1, 2), 16, 2, [DEEP_COLORS]), [[[1, 2, 0], [255, 0, 100]]]),
-    '16 bits, RGB, one hidden': (
-        png((1, 2), 16, 2, [DEEP_COLORS], chunk(b'tRNS', DEEP_COLORS[:6])), [[[255, 255, 255], [255, 0, 100]]]
-    ),
     '16 bits, RGBA': (
         png((1, 2), 16, 6, [struct.pack('>8H', 511, 512, 0, 65535, 9999, 1, 25700, 0)]), [[[1, 2, 0], [255] * 3]]
     ),

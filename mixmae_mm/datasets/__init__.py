@@ -1,11 +1,8 @@
-"""Any images, in folders, archives or databases, and loading that repeats exactly when a run is resumed."""
+"""Any images, in folders or Hugging Face datasets, and loading that repeats exactly when a run is resumed."""
 
 from mixmae_mm.datasets.directory_walk import EXTENSIONS
 from mixmae_mm.datasets.huggingface import HuggingFaceImages
-from mixmae_mm.datasets.image_archive import ImageArchive
-from mixmae_mm.datasets.image_dataset import ImageDataset
-from mixmae_mm.datasets.image_folder import ImageFolder
-from mixmae_mm.datasets.image_lmdb import ImageLMDB
+from mixmae_mm.datasets.image_dataset import ImageFolder
 from mixmae_mm.datasets.samplers.seeded import SeededIndex, SeededInfiniteSampler, SeededSampler
 from mixmae_mm.datasets.transforms.load_image import CorruptImageError, LoadImage
 from mixmae_mm.datasets.transforms.multispectral import LoadMultispectral, LoadMultispectralRandomResizedCrop
@@ -14,18 +11,15 @@ from mixmae_mm.datasets.transforms.seed_sample import SeedSample
 
 __all__ = [
     'EXTENSIONS',
+    'CorruptImageError',
     'HuggingFaceImages',
+    'ImageFolder',
+    'LoadImage',
     'LoadMultispectral',
     'LoadMultispectralRandomResizedCrop',
-    'LoadImage',
     'LoadRandomResizedCrop',
-    'ImageArchive',
-    'ImageDataset',
-    'ImageFolder',
-    'ImageLMDB',
     'SeedSample',
     'SeededIndex',
     'SeededInfiniteSampler',
     'SeededSampler',
-    'CorruptImageError',
 ]

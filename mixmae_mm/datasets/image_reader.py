@@ -1,13 +1,12 @@
 """Images read whole, from files, folders, arrays, open images and lists of any, as a model's training reads them.
 
-Photos are read by Pillow, multispectral files in their own units.
-
 Letters: B images, C channels, H x W pixels.
 """
 
+import inspect
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import NamedTuple
@@ -21,8 +20,9 @@ from torch import Tensor
 
 from mixmae_mm.datasets.file_list import list_images
 from mixmae_mm.datasets.transforms.load_image import CorruptImageError, LoadImage
-from mixmae_mm.datasets.transforms.multispectral import BAND_EXTENSIONS, LoadMultispectral, lay_out, whole_reader
-from mixmae_mm.datasets.transforms.random_resized_crop import resize
+from mixmae_mm.datasets.transforms.multispectral import BAND_EXTENSIONS, LoadMultispectral
+from mixmae_mm.datasets.transforms.random_resized_crop import RandomCrop, resize
+from mixmae_mm.registry import TRANSFORMS
 from mixmae_mm.structures import Size
 from mixmae_mm.utils.denormalize import is_of_photos
 from mixmae_mm.utils.names import expand
@@ -33,11 +33,10 @@ ImageLikes = ImageLike | Iterable[ImageLike]
 
 
 class Reading(NamedTuple):
-    """How images are read, and which files of a folder."""
+    """How images are read, and which extensions files of a folder have, if not the usual ones."""
 
     load: LoadImage
     extensions: tuple[str, ...] | None = None
-    """Of their names, in lower case; None for those of the usual formats."""
 
     @property
     def is_of_bands(self) -> bool:
@@ -45,26 +44,17 @@ class Reading(NamedTuple):
         return isinstance(self.load, LoadMultispectral)
 
     def read(self, image: ImageLike, size: Size) -> np.ndarray:
-        """Return an image, scaled and cropped in the middle to `size` = (h, w): (h, w, C), as `fit` gives it.
-
-        Raises:
-            CorruptImageError: The file is corrupt.
-            ValueError: An array with other channels than are read.
-        """
+        """Return an image, fitted to `size` = (h, w): (h, w, C); raise `ValueError` if it is corrupt."""
         if isinstance(image, str | os.PathLike):
             return fit(self.load.transform(dict(img_path=os.fspath(image)))['img'], size)
         if isinstance(self.load, LoadMultispectral):
-            return fit(self.load.take_bands(lay_out(np.array(image), self.load.channels_first)), size)
+            return fit(self.load.take(np.array(image), self.load.channels_first), size)
         if isinstance(image, np.ndarray):
             image = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
         return fit(self.load.decode(image), size)
 
     def read_all(self, images: Sequence[ImageLike], size: Size) -> Tensor:
-        """Return images as a batch (B, C, h, w), all of them or none: bytes where files hold bytes, else float32.
-
-        Raises:
-            ValueError: As of `read`.
-        """
+        """Return images as a batch (B, C, h, w), all of them or none: bytes where files hold bytes, else float32."""
         return torch.from_numpy(np.stack([self.read(one, size) for one in images])).permute(0, 3, 1, 2)
 
 
@@ -82,13 +72,10 @@ def reading_for(channels: int, mean: Sequence[float], std: Sequence[float]) -> R
 
 
 def reading_of(config: Config) -> Reading:
-    """Return how the training of a config reads files, without crops; by its mean and std if it does not say.
-
-    One number of a mean stands for all channels of the backbone.
-    """
+    """Return how the training of a config reads files, without crops; by its mean and std if it does not say."""
     own = normalization(config)
-    channels = len(own['mean'])
-    usual = reading_for(config.model.get('backbone', {}).get('in_channels', 3) if channels == 1 else channels, **own)
+    channels = len(own['mean']) if len(own['mean']) > 1 else config.model.get('backbone', {}).get('in_channels', 3)
+    usual = reading_for(channels, **own)
     dataset = next(unwrapped((config.get('train_dataloader') or {}).get('dataset') or {}))
     load = whole_reader(dataset.get('pipeline') or ())
     if isinstance(load, LoadMultispectral):
@@ -98,6 +85,20 @@ def reading_of(config: Config) -> Reading:
         usual = Reading(load)
     extensions = dataset.get('extensions')
     return usual._replace(extensions=tuple(one.lower() for one in extensions)) if extensions else usual
+
+
+def whole_reader(pipeline: Sequence[dict | Callable]) -> LoadImage | None:
+    """Build a transform that reads whole images as a pipeline reads them; None if none of ours reads there."""
+    for transform in pipeline:
+        kind = transform.get('type') if isinstance(transform, dict) else type(transform)
+        if isinstance(kind, str) and (kind.startswith('mixmae_mm.') or '.' not in kind):  # others take long to import
+            kind = TRANSFORMS.get(kind)
+        if isinstance(kind, type) and issubclass(kind, LoadImage):
+            if issubclass(kind, RandomCrop):
+                kind = LoadMultispectral if issubclass(kind, LoadMultispectral) else LoadImage
+            given = transform if isinstance(transform, dict) else vars(transform)
+            return kind(**{name: given[name] for name in inspect.signature(kind).parameters if name in given})
+    return None
 
 
 def unwrapped(dataset: Mapping) -> Iterator[Mapping]:
@@ -120,75 +121,50 @@ def fit(pixels: np.ndarray, size: Size) -> np.ndarray:
         zoom = min(have / want for have, want in zip(pixels.shape, size, strict=False))
         height, width = (max(1, round(side * zoom)) for side in size)
         top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
-        part = pixels[top : top + height, left : left + width]
-        fitted = resize(part if part.dtype == np.uint8 else part.astype(np.float32), tuple(size))
+        fitted = resize(pixels[top : top + height, left : left + width], size)
     return fitted if fitted.ndim == 3 else fitted[..., None]
 
 
 def list_all(images: ImageLikes, reading: Reading) -> Iterable[ImageLike]:
-    """List single images.
-
-    Raises:
-        ValueError: a folder without images, or an array that holds none.
-    """
+    """List single images; raise `ValueError` for a folder or an array that holds none."""
     if isinstance(images, str | os.PathLike):
         path = expand(images)
-        if not os.path.isdir(path):
-            return [path]
-        return (entry['img_path'] for entry in list_images(path, extensions=reading.extensions))
+        folder = list_images(path, reading.extensions) if os.path.isdir(path) else [dict(img_path=path)]
+        return (entry['img_path'] for entry in folder)
     if isinstance(images, Image.Image):
         return [images]
-    if isinstance(images, np.ndarray):
-        _check_array(images, reading.is_of_bands)
-        return images if images.ndim == 4 else [images]
-    return (single for image in images for single in list_all(image, reading))
-
-
-def _check_array(images: np.ndarray, of_bands: bool) -> None:
-    """Check that an array holds images."""
-    if of_bands and images.dtype.kind in 'uif' and images.ndim in (2, 3, 4):
-        return
-    if not of_bands and images.dtype == np.uint8 and images.ndim in (3, 4) and images.shape[-1] in (1, 3):
-        return
-    wanted = 'numbers, (H, W, C) or (B, H, W, C)' if of_bands else 'RGB or gray, uint8, (H, W, 3 or 1), or many of such'
-    raise ValueError(f'an array of {images.dtype} {images.shape} holds no images: give {wanted}')
+    if not isinstance(images, np.ndarray):
+        return (single for image in images for single in list_all(image, reading))
+    is_photo = images.dtype == np.uint8 and images.ndim in (3, 4) and images.shape[-1] in (1, 3)
+    if not is_photo and not reading.is_of_bands:
+        kind = f'{images.dtype} {images.shape}'
+        raise ValueError(f'an array of {kind} holds no images: give RGB or gray, uint8 (H, W, 3 or 1), or many')
+    return images if images.ndim == 4 else [images]
 
 
 class ImageReader:
-    """Read images, turned upright, scaled, and cropped in the middle to one size.
-
-    Args:
-        size: Height and width in pixels.
-        reading: How files are read; photos in RGB by default.
-        batch_size: Images that are read at a time.
-        threads: How many read them.
-    """
+    """Read images in batches, by several threads, scaled and cropped in the middle to `size` = (h, w)."""
 
     def __init__(self, size: Size, reading: Reading | None = None, batch_size: int = 32, threads: int = 4) -> None:
         self.size, self.batch_size, self.threads = size, batch_size, threads
         self.reading = reading or Reading(LoadImage())
 
     def __call__(self, images: ImageLikes) -> Iterator[tuple[list[str], np.ndarray]]:
-        """Yield names and pixels, (B, H, W, C), in batches; what cannot be read is left out, with a warning.
-
-        Files are named by their paths, all else by its number.
-
-        Raises:
-            ValueError: as of `list_all`; an array with other channels than are read.
-        """
+        """Yield names (paths, or numbers) and pixels, (B, H, W, C); what is corrupt is left out, with a warning."""
         listed = iter(enumerate(list_all(images, self.reading)))
         with ThreadPoolExecutor(self.threads) as pool:
             while chunk := list(islice(listed, self.batch_size)):
-                read = [one for one in pool.map(lambda numbered: self._read(*numbered), chunk) if one is not None]
+                read = [one for one in pool.map(self._read, chunk) if one is not None]
                 if read:
                     names, pixels = zip(*read, strict=True)
                     yield list(names), np.stack(pixels)
 
-    def _read(self, number: int, image: ImageLike) -> tuple[str, np.ndarray] | None:
-        """Return an image's name and its pixels, (H, W, C); None, and a warning, if it cannot be read."""
+    def _read(self, numbered: tuple[int, ImageLike]) -> tuple[str, np.ndarray] | None:
+        """Return an image's name and its pixels, (H, W, C); None if it is corrupt."""
+        number, image = numbered
         name = os.fspath(image) if isinstance(image, str | os.PathLike) else str(number)
         try:
             return name, self.reading.read(image, self.size)
         except CorruptImageError as error:
-            print_log(f'left out: {error}', logger='current', level=logging.WARNING)
+            print_log(f'left out: {error}', 'current', logging.WARNING)
             return None

@@ -22,7 +22,6 @@ PNG = b'\x89PNG\r\n\x1a\n'
 PNG_KEPT = (b'IHDR', b'PLTE', b'IDAT', b'IEND', b'tRNS', b'eXIf')
 JPEG = b'\xff\xd8'
 START_OF_SCAN, COMMENT, APPLICATION = 0xDA, 0xFE, range(0xE0, 0xF0)
-ADOBE_SIZE = 16  # bytes of a whole segment, which says how colors are stored
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -51,14 +50,10 @@ def _jpeg_kept(content: bytes) -> Iterator[bytes]:
     """Yield the segments to keep, with all from the first scan on as the last."""
     at = len(JPEG)
     while at + 4 <= len(content) and content[at] == 0xFF and content[at + 1] != START_OF_SCAN:
-        marker = content[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
-            continue
         end = at + 2 + int.from_bytes(content[at + 2 : at + 4], 'big')
-        segment = content[at:end]
-        adobe = segment[4:9] == b'Adobe' and len(segment) >= ADOBE_SIZE
-        if (marker not in APPLICATION and marker != COMMENT) or adobe or segment[4:10] == b'Exif\0\0':
+        marker, segment = content[at + 1], content[at:end]
+        colors = segment[4:9] == b'Adobe' and len(segment) == 16  # how they are stored
+        if (marker not in APPLICATION and marker != COMMENT) or colors or segment[4:10] == b'Exif\0\0':
             yield segment
         at = end
     yield content[at:]
@@ -71,7 +66,7 @@ def _png_kept(content: bytes) -> Iterator[bytes]:
         end = at + 12 + int.from_bytes(content[at : at + 4], 'big')
         chunk = content[at:end]
         if chunk[4:8] == b'eXIf' and end <= len(content):
-            yield chunk[:-4] + zlib.crc32(chunk[4:-4]).to_bytes(4, 'big')
-        elif chunk[4:8] in PNG_KEPT:
+            chunk = chunk[:-4] + zlib.crc32(chunk[4:-4]).to_bytes(4, 'big')
+        if chunk[4:8] in PNG_KEPT:
             yield chunk
         at = end

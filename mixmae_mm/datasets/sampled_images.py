@@ -1,7 +1,4 @@
-"""A few images of a training set, as training gets them.
-
-Letters: B images, C channels, H x W pixels.
-"""
+"""A few images of a training set, as training gets them."""
 
 import numpy as np
 import torch
@@ -13,14 +10,11 @@ from mixmae_mm.utils.seed import fold, seeded
 
 
 def choose_images(dataset: Dataset, wanted: int, seed: int) -> Tensor:
-    """Take images at random, cropped and flipped by the dataset's own pipeline: (B, C, H, W), B up to `wanted`.
+    """Take up to `wanted` images at random, cropped and flipped by the dataset's own pipeline: (B, C, H, W).
 
     The same seed gives the same images; random states are afterwards what they were.
-
-    Raises:
-        ValueError: the dataset is a stream.
     """
-    if not (hasattr(dataset, '__getitem__') and hasattr(dataset, '__len__')):
+    if not hasattr(dataset, '__len__'):
         raise ValueError(f'{type(dataset).__name__} is a stream, of which no images can be chosen: name a folder')
     numbers = np.random.default_rng(seed).permutation(len(dataset))[:wanted]
     visits = (SeededIndex(int(number), fold(seed, int(number))) for number in numbers)

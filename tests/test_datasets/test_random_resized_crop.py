@@ -1,7 +1,5 @@
 """Reading random parts of images: the same as reading all and random_resized_crop, in less time."""
 
-import io
-
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +7,7 @@ import torch
 from mmengine.registry import TRANSFORMS, init_default_scope
 from PIL import Image
 
-from mixmae_mm.datasets import CorruptImageError, LoadImage, LoadRandomResizedCrop
+from mixmae_mm.datasets import LoadImage, LoadRandomResizedCrop
 from mixmae_mm.datasets.transforms import random_resized_crop
 from mixmae_mm.utils.seed import seed_everything
 
@@ -27,8 +25,6 @@ def smooth(height, width):
     return noise.resize((width, height), Image.Resampling.BICUBIC)
 
 
-
-
 def oriented(value):
     exif = Image.Exif()
     exif[0x0112] = value
@@ -37,17 +33,12 @@ def oriented(value):
 
 FILES = {
     'jpeg': ('a.jpg', smooth(30, 41), {}),
-    'smaller than wanted': ('a.jpg', smooth(9, 12), {}),
     'gray jpeg': ('a.jpg', smooth(30, 41).convert('L'), {}),
     'four inks': ('a.jpg', smooth(30, 41).convert('CMYK'), {}),
     'turned': ('a.jpg', smooth(30, 41), oriented(6)),
     'turned tiff': ('a.tif', smooth(20, 60), oriented(6)),
-    'mirrored': ('a.jpg', smooth(30, 41), oriented(2)),
-    'orientation that is none': ('a.jpg', smooth(20, 60), oriented(9)),
     'progressive': ('a.jpg', smooth(30, 31), dict(progressive=True)),
     'png': ('a.png', smooth(50, 31), {}),
-    'palette': ('a.png', smooth(30, 41).quantize(32), {}),
-    'transparent': ('a.png', smooth(30, 41).convert('RGBA'), {}),
 }
 
 
@@ -106,20 +97,6 @@ def test_a_reduced_part_is_the_one_that_was_drawn(tmp_path, monkeypatch):
     assert np.abs(part[1:-1, 8, 0] - (101 + 130 * centers[1:-1])).mean() < 3
 
 
-def test_a_truncated_file_is_reported(tmp_path):
-    content = io.BytesIO()
-    smooth(64, 64).save(content, 'jpeg', quality=95)
-    (tmp_path / 'a.jpg').write_bytes(content.getvalue()[: len(content.getvalue()) // 2])
-    with pytest.raises(CorruptImageError, match='truncated'):
-        LoadRandomResizedCrop(SIDE)(dict(img_path=str(tmp_path / 'a.jpg')))
-
-
-def test_no_image(tmp_path):
-    (tmp_path / 'a.jpg').write_text('no image')
-    with pytest.raises(CorruptImageError, match='not an image'):
-        LoadRandomResizedCrop(SIDE)(dict(img_path=str(tmp_path / 'a.jpg')))
-
-
 def test_packing_copies_nothing(tmp_path):
     smooth(40, 40).save(tmp_path / 'a.jpg')
     results = LoadRandomResizedCrop(SIDE)(dict(img_path=str(tmp_path / 'a.jpg')))
@@ -127,8 +104,3 @@ def test_packing_copies_nothing(tmp_path):
     inputs = TRANSFORMS.build(dict(type='mmpretrain.PackInputs'))(results)['inputs']
     assert torch.equal(inputs, torch.from_numpy(pixels.copy()).permute(2, 0, 1))
     assert np.shares_memory(inputs.numpy(), pixels)
-
-
-def test_a_wrong_mode_is_refused():
-    with pytest.raises(ValueError, match="mode must be 'RGB' or 'BGR'"):
-        LoadRandomResizedCrop(SIDE, 'CMYK')

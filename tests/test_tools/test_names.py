@@ -4,6 +4,7 @@ import io
 import json
 import os
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from torch import nn
 from mixmae_mm.apis import FeatureExtractor
 from mixmae_mm.apis.saved import read_saved
 from mixmae_mm.datasets import ImageFolder, LoadImage
+from mixmae_mm.engine.hooks import CorruptImagesHook
 from mixmae_mm.utils.names import expand, print_any_name, printable
 from mixmae_mm.visualization.pages import Figure, page_of
 
@@ -67,13 +69,15 @@ def test_each_corrupt_file_is_one_line_of_list_and_log(folder, tmp_path, capfd):
     log = tmp_path / 'log.txt'
     MMLogger.get_instance('test_names', log_file=str(log))
     images = ImageFolder(folder, [LoadImage()], max_corrupt=1.0)
-    images.corrupt.list_in(str(tmp_path / 'corrupt.txt'))
     for number in range(len(images)):
         images[number]
-    listed = (tmp_path / 'corrupt.txt').read_bytes().splitlines()
-    paths = [line.partition(b'\t')[0].replace(rb'\n', b'\n').replace(rb'\t', b'\t') for line in listed]
+    loader = SimpleNamespace(dataset=images)
+    runner = SimpleNamespace(work_dir=str(tmp_path), train_dataloader=loader, logger=MMLogger.get_current_instance())
+    CorruptImagesHook().after_train_epoch(runner)
+    listed = (tmp_path / 'corrupt.txt').read_bytes().split(b'\n')[:-1]
+    paths = [line.replace(rb'\n', b'\n') for line in listed]
     assert sorted(paths) == sorted(os.fsencode(os.path.join(folder, name)) for name in NAMES)
-    told = [line for line in log.read_text('utf-8').splitlines() if 'skipped' in line]
+    told = [line for line in log.read_text('utf-8').splitlines() if 'image skipped' in line]
     assert len(told) == len(NAMES)
     assert all(any(printable(name) in line for line in told) for name in NAMES)
     assert 'Logging error' not in capfd.readouterr().err

@@ -106,8 +106,8 @@ def test_nothing_but_text_files(train, images):
     for path in images.iterdir():
         path.write_text('a shopping list')
     error, _ = train()
-    assert error.startswith(f"error: 8 images in a row below '{images}' cannot be read, the first of them:\n")
-    assert error.count(': not an image, whatever its name says') == 3
+    assert error.startswith(f"error: 8 images in a row below '{images}' cannot be read, the first of them: ")
+    assert ': not an image, whatever its name says' in error
 
 
 @pytest.mark.parametrize(('batch_size', 'indices', 'size'), [(5, 8, 5), (4, 7, 3)], ids=['all', 'last'])

@@ -37,7 +37,7 @@ from mixmae_mm.apis import from_hub, get_model
 from mixmae_mm.apis import model as models
 from mixmae_mm.apis.model import build_classifier, build_encoder, build_pretrainer
 from mixmae_mm.apis.saved import read_saved
-from mixmae_mm.datasets.array_file import read as read_arrays
+from mixmae_mm.datasets import LoadMultispectral
 from mixmae_mm.utils.errors import check_checkpoint
 from mixmae_mm.utils.import_changes import ChangeOnImport
 from mixmae_mm.utils.safe_io.allow_list import known_function, one_cycle, read_plain_pickle
@@ -569,7 +569,11 @@ def test_plain_annotations_are_read(tmp_path, protocol):
 
 DATA = {
     'features': (numpys_archive, '.npz', lambda file: read_saved(file)),
-    'listing': (KINDS['bare pickle'], '.listing', lambda file: read_arrays(str(file), bytes(32))),
+    'array': (
+        lambda payload, file: np.save(file, np.array([payload], object)),
+        '.npy',
+        lambda file: LoadMultispectral()(dict(img_path=str(file))),
+    ),
 }
 
 

@@ -4,18 +4,15 @@
     python tools/analysis_tools/mean_std.py FOLDER --bands [0 1 2] [--channels-first]  TIFF, .npy: all bands or these
     python tools/analysis_tools/mean_std.py FOLDER --config CONFIG  as this config's training reads them
 
-FOLDER may also be a zip or tar file. Every pixel counts the same, all images are read once, and memory holds a few
-of them. Sums are in float64, about each image's own mean, so that large numbers lose nothing. What cannot be read,
-and files of other extensions, are left out and counted. At the end stand the lines for a config.
-
-Letters: H x W pixels, C channels.
+Every pixel counts the same. Sums are in float64, about each image's own mean, so that large numbers lose nothing.
+Corrupt files, and those of other extensions, are left out and counted. At the end stand the lines for a config.
 """
 
 import argparse
 import json
 import sys
 from contextlib import redirect_stdout
-from typing import NamedTuple
+from functools import partial
 
 import mixmae_mm
 from mixmae_mm.utils import compat
@@ -25,131 +22,83 @@ compat.apply()  # before torch and the libraries that it fixes
 import numpy as np
 from rich.console import Console
 from rich.progress import track
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from mixmae_mm.datasets import CorruptImageError, ImageArchive, ImageFolder, LoadImage, LoadMultispectral
-from mixmae_mm.datasets.archives import ARCHIVES
+from mixmae_mm.datasets import CorruptImageError, ImageFolder, LoadImage, LoadMultispectral
 from mixmae_mm.datasets.image_reader import Reading, reading_of
 from mixmae_mm.datasets.transforms.multispectral import BAND_EXTENSIONS
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import load_config
 from mixmae_mm.utils.names import expand
 
-
-class Moments(NamedTuple):
-    """What is known of some pixels."""
-
-    count: int
-    """Pixels."""
-    mean: np.ndarray
-    """Of each channel, (C,)."""
-    squares: np.ndarray
-    """Sum of squared distances from the mean, (C,)."""
-
-    @classmethod
-    def of(cls, pixels: np.ndarray) -> 'Moments':
-        """Measure an image (H, W, C) or (H, W)."""
-        flat = pixels.reshape(-1, pixels.shape[2] if pixels.ndim == 3 else 1).astype(np.float64)
-        mean = flat.mean(axis=0)
-        return cls(len(flat), mean, np.square(flat - mean).sum(axis=0))
-
-    def merge(self, other: 'Moments') -> 'Moments':
-        """Join two sets of pixels, without a difference of large numbers (Chan, Golub and LeVeque 1983)."""
-        count, apart = self.count + other.count, other.mean - self.mean
-        mean = self.mean + apart * (other.count / count)
-        between = np.square(apart) * (self.count * other.count / count)
-        return Moments(count, mean, self.squares + other.squares + between)
-
-    @property
-    def std(self) -> np.ndarray:
-        """Standard deviation of each channel, of all pixels as they are: (C,)."""
-        return np.sqrt(self.squares / self.count)
+Moments = tuple[int, np.ndarray, np.ndarray]
+"""Number of pixels; mean, and sum of squared distances from it, of each channel (C,)."""
 
 
-class Measured(Dataset):
-    """Moments of single images, or why one cannot be read.
-
-    Args:
-        images: A dataset in `test_mode`, whose images end as `img`.
-        chosen: Which of them.
-    """
-
-    def __init__(self, images: ImageFolder | ImageArchive, chosen: np.ndarray) -> None:
-        self.images, self.chosen = images, chosen
-
-    def __len__(self) -> int:
-        """Count the chosen images."""
-        return len(self.chosen)
-
-    def __getitem__(self, index: int) -> Moments | str:
-        """Measure one."""
-        try:
-            return Moments.of(self.images[int(self.chosen[index])]['img'])
-        except CorruptImageError as error:
-            return str(error)
+def moments(pixels: np.ndarray) -> Moments:
+    """Measure an image (H, W, C) or (H, W)."""
+    flat = pixels.reshape(-1, pixels.shape[2] if pixels.ndim == 3 else 1).astype(np.float64)
+    mean = flat.mean(axis=0)
+    return len(flat), mean, np.square(flat - mean).sum(axis=0)
 
 
-def open_images(args: argparse.Namespace) -> ImageFolder | ImageArchive:
+def merge(one: Moments, other: Moments) -> Moments:
+    """Join two sets of pixels, without a difference of large numbers (Chan, Golub and LeVeque 1983)."""
+    if len(one[1]) != len(other[1]):
+        raise ValueError(
+            f'some images have {len(one[1])} channels and others {len(other[1])}: choose those that all have with '
+            '--bands, or measure them apart'
+        )
+    count, apart = one[0] + other[0], other[1] - one[1]
+    between = np.square(apart) * (one[0] * other[0] / count)
+    return count, one[1] + apart * (other[0] / count), one[2] + other[2] + between
+
+
+def measured(load: LoadImage, results: dict) -> Moments | str:
+    """Read and measure an image; return why it cannot be read."""
+    try:
+        return moments(load(results)['img'])
+    except CorruptImageError as error:
+        return str(error)
+
+
+def open_images(args: argparse.Namespace) -> ImageFolder:
     """List what is to be read."""
     reading = Reading(LoadImage())
     if args.config:
         reading = reading_of(load_config(args.config))
     elif args.bands is not None:
         reading = Reading(LoadMultispectral(args.bands or None, channels_first=args.channels_first), BAND_EXTENSIONS)
-    kind = ImageArchive if args.folder.lower().endswith(ARCHIVES) else ImageFolder
-    return kind(args.folder, [reading.load], test_mode=True, extensions=args.extensions or reading.extensions)
-
-
-def choose(total: int, wanted: int | None, seed: int) -> np.ndarray:
-    """Draw so many of all images, in their order; all of them where not fewer are wanted."""
-    if wanted is None or wanted >= total:
-        return np.arange(total)
-    return np.sort(np.random.default_rng(seed).choice(total, wanted, replace=False))
+    return ImageFolder(args.folder, [partial(measured, reading.load)], extensions=args.extensions or reading.extensions)
 
 
 def measure(args: argparse.Namespace) -> dict:
-    """Go through the images.
-
-    Raises:
-        ValueError: nothing can be read, or images differ in their number of channels.
-    """
+    """Go through the images."""
     images = open_images(args)
-    measured = Measured(images, choose(len(images), args.num_images, args.seed))
-    loader = DataLoader(measured, batch_size=16, num_workers=args.workers, collate_fn=list)
+    contents, wanted = images.data_list.contents, len(images)
+    if args.num_images is not None:
+        wanted = min(args.num_images, wanted)
+        images.get_subset_(np.sort(np.random.default_rng(args.seed).choice(len(images), wanted, False)).tolist())
+    loader = DataLoader(images, batch_size=16, num_workers=args.workers, collate_fn=list)
     total, corrupt = None, []
     for batch in track(loader, 'measuring', console=Console(stderr=True), transient=True, disable=args.json):
-        corrupt += [one for one in batch if isinstance(one, str)]
         for one in batch:
-            if not isinstance(one, str):
-                total = one if total is None else _checked(total, one).merge(one)
+            if isinstance(one, str):
+                corrupt.append(one)
+            else:
+                total = merge(total, one) if total else one
     if total is None:
-        raise ValueError(f'none of {len(measured)} images of {args.folder!r} can be read; the first: {corrupt[0]}')
+        raise ValueError(f'none of {wanted} images of {args.folder!r} can be read; the first: {"".join(corrupt[:1])}')
+    pixels, mean, squares = total
     return dict(
-        mean=total.mean.tolist(), std=total.std.tolist(), pixels=total.count,
-        images=len(measured) - len(corrupt), corrupt=corrupt, contents=images.data_list.contents,
+        mean=mean.tolist(), std=np.sqrt(squares / pixels).tolist(), pixels=pixels, images=wanted - len(corrupt),
+        corrupt=corrupt, contents=contents,
     )  # fmt: skip
 
 
-def _checked(total: Moments, one: Moments) -> Moments:
-    """Return the first where both have as many channels.
-
-    Raises:
-        ValueError: they do not.
-    """
-    if len(total.mean) != len(one.mean):
-        raise ValueError(
-            f'some images have {len(total.mean)} bands and others {len(one.mean)}: choose those that all have with '
-            '--bands, or measure them apart'
-        )
-    return total
-
-
-def tell(result: dict) -> None:
+def report(result: dict) -> None:
     """Print the numbers, what was left out, and lines for a config."""
-    print(f'{result["images"]:,} images, {result["pixels"]:,} pixels')
-    for channel, (mean, std) in enumerate(zip(result['mean'], result['std'], strict=True)):
-        print(f'channel {channel}: mean {mean:.6g}, standard deviation {std:.6g}')
-    print(f'files: {result["contents"]}')
+    print(f'{result["images"]:,} images, {result["pixels"]:,} pixels; files: {result["contents"]}')
     if result['corrupt']:
         print(f'{len(result["corrupt"])} corrupt and left out:', *result['corrupt'][:3], sep='\n  ')
     if min(result['std']) == 0:
@@ -161,22 +110,18 @@ def tell(result: dict) -> None:
 def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description='Mean and standard deviation of each channel')
-    parser.add_argument('folder', type=expand, help='folder of images at any depth, or a zip or tar file')
-    parser.add_argument('--bands', type=int, nargs='*', help='read TIFF and .npy with all bands, or these, from 0')
+    parser.add_argument('folder', type=expand, help='folder of images at any depth')
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument('--bands', type=int, nargs='*', help='read TIFF and .npy with all bands, or these, from 0')
+    how.add_argument('--config', type=expand, help="read as this config's training does")
     parser.add_argument('--channels-first', action='store_true', help='.npy files hold (C, H, W)')
-    parser.add_argument('--config', type=expand, help="read as this config's training does")
     parser.add_argument('--extensions', nargs='+', help='of the names of images, such as .npy')
     parser.add_argument('--num-images', type=int, help='read so many, drawn at random (all)')
     parser.add_argument('--seed', type=int, default=0, help='of that draw (%(default)s)')
     parser.add_argument('--workers', type=int, default=0, help='processes that read images (%(default)s)')
     parser.add_argument('--json', action='store_true', help='print the result as one JSON line')
     parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
-    args = parser.parse_args(arguments)
-    if args.num_images is not None and args.num_images < 1:
-        parser.error(f'--num-images takes 1 or more, got {args.num_images}')
-    if args.config and args.bands is not None:
-        parser.error('--config and --bands exclude each other: the config says itself which bands are read')
-    return args
+    return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -184,10 +129,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
     with readable_errors(args.debug), redirect_stdout(sys.stderr):  # what is logged is no result
         result = measure(args)
-    if args.json:
-        print(json.dumps(dict(result, version=mixmae_mm.__version__)))
-    else:
-        tell(result)
+    print(json.dumps(dict(result, version=mixmae_mm.__version__))) if args.json else report(result)
 
 
 if __name__ == '__main__':

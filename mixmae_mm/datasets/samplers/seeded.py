@@ -6,21 +6,16 @@ Loader workers are otherwise seeded anew, and alike, every epoch, and a resumed 
 import itertools
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 
 from mixmae_mm.registry import DATA_SAMPLERS
 from mixmae_mm.utils.seed import fold
 
-CHUNK = 65_536  # indices made into Python numbers at a time: a list of 14 million takes half a gigabyte
-
 
 class SeededIndex(int):
-    """An index into a dataset with the seed of this one visit.
-
-    Pickling keeps the seed, so it reaches the loader workers; adding, subtracting and the remainder keep it too, which
-    is how dataset wrappers (concatenated, repeated) get from their index to the wrapped dataset's.
-    """
+    """An index into a dataset with the seed of this one visit, which pickling and dataset wrappers' arithmetic keep."""
 
     seed: int
 
@@ -49,37 +44,25 @@ class SeededIndex(int):
 
 @DATA_SAMPLERS.register_module()
 class SeededSampler(DefaultSampler):
-    """mmengine's sampler for epochs, with a seed folded from the run's seed, the epoch and the index.
-
-    The indices and their order are mmengine's; the epoch is held as a tensor rather than a list.
-    """
+    """mmengine's sampler for epochs, with a seed folded from the run's seed, the epoch and the index."""
 
     def __iter__(self) -> Iterator[SeededIndex]:
-        """Yield this rank's indices of the epoch."""
-        generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        order = _order(len(self.dataset), self.shuffle, generator)
-        return (SeededIndex(index, fold(self.seed, self.epoch, index)) for index in self._part(order))
-
-    def _part(self, order: torch.Tensor) -> Iterator[int]:
-        """Yield every so many of all indices (N,), starting over at the end until all ranks have as many."""
-        for start in range(self.rank, self.total_size, CHUNK * self.world_size):
-            end = min(start + CHUNK * self.world_size, self.total_size)
-            yield from order[torch.arange(start, end, self.world_size) % len(order)].tolist()
+        """Yield this rank's indices of the epoch, in mmengine's order, starting over until all ranks have as many."""
+        order = _order(len(self.dataset), self.shuffle, torch.Generator().manual_seed(self.seed + self.epoch))
+        places = np.arange(self.rank, self.total_size, self.world_size) % len(order)
+        indices = map(int, order[places])  # one by one: a list of 14 million takes half a gigabyte
+        return (SeededIndex(index, fold(self.seed, self.epoch, index)) for index in indices)
 
 
 @DATA_SAMPLERS.register_module()
 class SeededInfiniteSampler(InfiniteSampler):
-    """mmengine's sampler for iterations, with a seed folded from the run's seed and the position in the stream.
-
-    Positions are counted over all ranks, from the start of the run.
-    """
+    """mmengine's sampler for iterations, with a seed folded from the run's seed and the position over all ranks."""
 
     def _infinite_indices(self) -> Iterator[int]:
         """Yield the indices of one epoch after the other, for all ranks."""
         generator = torch.Generator().manual_seed(self.seed)
         while True:
-            for part in _order(self.size, self.shuffle, generator).split(CHUNK):
-                yield from part.tolist()
+            yield from map(int, _order(self.size, self.shuffle, generator))
 
     def _indices_of_rank(self) -> Iterator[SeededIndex]:
         """Yield this rank's part of the stream from its start."""
@@ -97,13 +80,13 @@ class SeededInfiniteSampler(InfiniteSampler):
         """Go to an absolute position of this rank's stream, as a resumed loop asks; nothing is loaded.
 
         Raises:
-            ValueError: the position is negative.
+            ValueError: The position is negative.
         """
         if num_samples < 0:
             raise ValueError(f'cannot skip {num_samples} samples: the number must not be negative')
         self.indices = self._indices_after(num_samples)
 
 
-def _order(size: int, shuffle: bool, generator: torch.Generator) -> torch.Tensor:
+def _order(size: int, shuffle: bool, generator: torch.Generator) -> np.ndarray:
     """Return the indices of an epoch (N,), int64, as mmengine orders them."""
-    return torch.randperm(size, generator=generator) if shuffle else torch.arange(size)
+    return torch.randperm(size, generator=generator).numpy() if shuffle else np.arange(size)

@@ -12,9 +12,7 @@ class SeedSample(BaseTransform):
     """Seed Python, numpy and torch from the seed that the sample's index carries; goes first in a pipeline.
 
     Augmentations then do not repeat between epochs, and do not change with the number of workers or with a resume.
-
-    Where a pipeline gives a sample up (a crop without any object, say), mmengine draws another, whose index carries no
-    seed; the draw and all that follows then use the first one's seed.
+    Where mmengine draws another sample for one that a pipeline rejects, the first one's seed goes on.
     """
 
     def __init__(self) -> None:
@@ -24,17 +22,16 @@ class SeedSample(BaseTransform):
         """Seed, and hand the sample on as it is.
 
         Raises:
-            ValueError: the index carries no seed, because the loader's sampler does not give any.
+            ValueError: The index carries no seed, as the loader's sampler gives none.
         """
         index = results.get('sample_idx')
-        if not isinstance(index, SeededIndex):
-            if self.has_seeded:
-                return results
+        if isinstance(index, SeededIndex):
+            seed_cpu(index.seed)
+            self.has_seeded = True
+        elif not self.has_seeded:
             raise ValueError(
                 f'SeedSample needs an index with a seed, got {index!r}: set the sampler of this loader to '
-                "dict(type='mixmae_mm.SeededSampler', shuffle=True), or to mixmae_mm.SeededInfiniteSampler "
-                'for a loop over iterations, or take SeedSample out of its pipeline'
+                "dict(type='mixmae_mm.SeededSampler', shuffle=True), or to mixmae_mm.SeededInfiniteSampler for a loop "
+                'over iterations, or take SeedSample out of its pipeline'
             )
-        seed_cpu(index.seed)
-        self.has_seeded = True
         return results

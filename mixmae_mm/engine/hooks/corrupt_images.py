@@ -3,21 +3,23 @@
 import os
 from collections.abc import Iterator
 
-from mmengine.dist import barrier, is_main_process
+from mmengine.dist import all_gather_object, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
-from mixmae_mm.datasets.corrupt_images import CorruptImageCount
-from mixmae_mm.datasets.skip_corrupt import inner_datasets
+from mixmae_mm.datasets.skip_corrupt import CorruptImages, inner_datasets
 from mixmae_mm.registry import HOOKS
+
+EVERY = 1000  # iterations at which processes share what they found
 
 
 @HOOKS.register_module()
 class CorruptImagesHook(Hook):
-    """List the images that cannot be read in `<work_dir>/corrupt.txt`: path, tab, reason, once each.
+    """List the images that cannot be read in `<work_dir>/corrupt.txt`, one path a line, in training and evaluation.
 
-    A run that starts anew begins the list anew; a resumed one continues it.
+    Each is listed once, whichever process and loader worker read it. A run that starts anew begins the list anew; a
+    resumed one continues it.
 
     Args:
         name: The file's name in the work_dir.
@@ -27,30 +29,49 @@ class CorruptImagesHook(Hook):
         self.name = name
 
     def before_train(self, runner: Runner) -> None:
-        """Begin the list anew, unless the run is resumed."""
+        """Begin the list anew."""
         file = os.path.join(runner.work_dir, self.name)
         if runner.iter == 0 and is_main_process() and os.path.exists(file):
             os.remove(file)
-        barrier()  # no process adds before
 
-    def _before_epoch(self, runner: Runner, mode: str = 'train') -> None:
-        """Pass the path of the list to the datasets of training, validation or testing."""
-        for corrupt in corrupt_counts(getattr(runner, f'{mode}_dataloader').dataset):
-            corrupt.list_in(os.path.join(runner.work_dir, self.name))
+    def after_train_iter(self, runner: Runner, batch_idx: int, *args: object, **others: object) -> None:
+        """Share and list, from time to time."""
+        if self.every_n_train_iters(runner, EVERY):
+            self._list(runner, runner.train_dataloader.dataset)
 
-    def after_train(self, runner: Runner) -> None:
-        """Log how many there were."""
-        file = os.path.join(runner.work_dir, self.name)
-        if is_main_process() and os.path.exists(file):
-            with open(file, 'rb') as lines:
-                count = sum(b'\t' in line for line in lines)
-            runner.logger.warning(f'{count:,} corrupt image{"s" * (count > 1)} skipped; all are listed in {file}')
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Share and list."""
+        self._list(runner, runner.train_dataloader.dataset)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
+        """Share and list."""
+        self._list(runner, runner.val_dataloader.dataset)
+
+    def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
+        """Share and list."""
+        self._list(runner, runner.test_dataloader.dataset)
+
+    def _list(self, runner: Runner, dataset: Dataset) -> None:
+        """Share with all processes what each has found, and add to the list what is not there."""
+        found = set()
+        for owner, corrupt in corrupt_counts(dataset):
+            for indices in all_gather_object(corrupt.indices()):
+                corrupt.flags[indices] = True
+            paths = (str(owner.get_data_info(index).get('img_path')) for index in corrupt.indices())
+            found |= {os.fsencode(path.replace('\n', r'\n')) for path in paths}
+        if found and is_main_process():
+            with open(os.path.join(runner.work_dir, self.name), 'ab+') as file:
+                file.seek(0)
+                new = sorted(found.difference(file.read().split(b'\n')))
+                file.writelines(path + b'\n' for path in new)
+            if new:
+                runner.logger.warning(f'{len(found):,} corrupt image(s) skipped; all are listed in {file.name}')
 
 
-def corrupt_counts(dataset: Dataset) -> Iterator[CorruptImageCount]:
-    """Return the counts of a dataset and of those that it repeats or joins."""
+def corrupt_counts(dataset: Dataset) -> Iterator[tuple[Dataset, CorruptImages]]:
+    """Yield a dataset and those that it repeats or joins, each with its corrupt images."""
     for owner in (dataset, getattr(dataset, 'pipeline', None)):
         if hasattr(owner, 'corrupt'):
-            yield owner.corrupt
+            yield dataset, owner.corrupt
     for one in inner_datasets(dataset):
         yield from corrupt_counts(one)

@@ -151,10 +151,8 @@ def test_too_many_broken_images(run, folder):
         write(folder / f'no/new{number}.png', 0)
         if number < 11:
             break_file(folder / f'no/new{number}.png')
-    with pytest.raises(ValueError, match=r'11 of 38 images of .* \(28.9%\) cannot be read') as error:
+    with pytest.raises(ValueError, match=r'11 of 38 images of .* \(28.9%\) cannot be read'):
         run()
-    assert 'corrupt.txt' in str(error.value)
-    assert 'max_corrupt' not in str(error.value)  # which mmpretrain's dataset does not have
 
 
 @TRANSFORMS.register_module()

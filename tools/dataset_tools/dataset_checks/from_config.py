@@ -19,8 +19,7 @@ from dataset_checks.stored import StoredSplit
 from dataset_checks.turning import turns_images
 from mixmae_mm.datasets import LoadImage, LoadMultispectral
 from mixmae_mm.datasets.decoding import MAX_PIXELS
-from mixmae_mm.datasets.image_reader import unwrapped
-from mixmae_mm.datasets.transforms.multispectral import whole_reader
+from mixmae_mm.datasets.image_reader import unwrapped, whole_reader
 from mixmae_mm.engine.checks.sources import find_class
 
 Split = ImageSplit | StoredSplit | ClassSplit | CocoSplit | MaskSplit
@@ -122,7 +121,7 @@ def _max_pixels(dataset: ConfigDict) -> int | None:
 
 
 def _stored_split(dataset: ConfigDict, cls: type) -> StoredSplit:
-    """Read our other datasets: archives, databases, tables."""
+    """Read our other datasets."""
     settings = {key: value for key, value in dataset.to_dict().items() if key not in ('type', 'pipeline', '_scope_')}
     settings |= dict(type=cls, pipeline=[whole_reader(dataset.get('pipeline') or ()) or LoadImage()])
     return StoredSplit('', pickle.dumps(settings))

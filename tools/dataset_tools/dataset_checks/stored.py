@@ -1,4 +1,4 @@
-"""Checks of images in archives, databases, tables and files with bands, read by the dataset that a config names."""
+"""Checks of images in Hugging Face datasets and multispectral files, read by the dataset that a config names."""
 
 import pickle
 from dataclasses import dataclass
