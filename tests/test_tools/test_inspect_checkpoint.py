@@ -27,8 +27,8 @@ def printed(capsys, tmp_path, content, *options, name='file.pth'):
 
 
 def row(text, name):
-    """The line of a table that begins so."""
-    found = re.search(rf'^│ {re.escape(name)} +│ (.*?) *│$', text, re.MULTILINE)
+    """The line that begins so."""
+    found = re.search(rf'^{re.escape(name)} +(.*)$', text, re.MULTILINE)
     return found[1] if found else None
 
 
@@ -79,7 +79,7 @@ def test_official_models_are_called_by_their_names(layout, name):
 def test_one_of_two_encoders(tmp_path, capsys):
     both = {f'{who}.{name}': x for who in ('student', 'teacher') for name, x in MICRO['state_dict'].items()}
     text = printed(capsys, tmp_path, both, '--prefix', 'teacher.')
-    assert row(text, 'beside it').startswith('92 left out, another model: student.absolute_pos_embed, ')
+    assert '; 92 left out, another model: student.absolute_pos_embed, ' in row(text, 'layout')
     assert "there are 2 encoders, behind 'student.', 'teacher.': name one by `prefix`" in refused(tmp_path, both)
 
 
@@ -113,8 +113,8 @@ def test_a_config_shows_what_becomes_of_the_file(tmp_path, capsys, scope):
     dense = backbone_settings(CONFIG) | dict(img_size=128, out_indices=(0, 1, 2, 3))
     dense['init_cfg'] = dict(type='Pretrained', checkpoint='not_here.pth')
     text = printed(capsys, tmp_path, MICRO['state_dict'], *config_of(tmp_path, dense, default_scope=scope))
-    assert '->MixMIMSwin:100.0%oftheparameters' in ''.join(text.split())  # a long path is broken into lines
-    assert re.search(r'resized +│ +1 │ absolute_pos_embed: 16 x 16 -> 32 x 32', text)
+    assert '->MixMIMSwin:100.0%oftheparameters' in ''.join(text.split())  # a long path may be broken into lines
+    assert 'absolute_pos_embed: 16 x 16 -> 32 x 32, bicubic' in text
     assert 'norm0.bias' in text
 
 

@@ -21,15 +21,13 @@ compat.apply()  # before torch and the libraries that it fixes
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from reading import PROGRESS, Contents, Model, left_out_lines, read_contents, read_model, whose
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from mixmae_mm.apis.model import MODELS_BY_NAME
 from mixmae_mm.apis.undisturbed import quiet_log
 from mixmae_mm.checkpoint.key_mapping import DECODER, ENCODER, OFFICIAL_DECODER
 from mixmae_mm.checkpoint.loading import MIN_SHARE, load_backbone
-from mixmae_mm.checkpoint.report import WIDTH, LoadReport
+from mixmae_mm.checkpoint.report import LoadReport
 from mixmae_mm.models.backbones import swin_archs, vit_archs
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.names import expand
@@ -55,7 +53,7 @@ def parts(model: Model) -> dict[str, str]:
     for name, x in model.weights.items():
         part = 'decoder' if name.startswith(DECODERS) else name.partition('.')[0]
         by_part.setdefault('encoder' if part == 'backbone' else part, []).append(x)
-    rows = {'layout': whose(model.layout), 'beside it': '\n'.join(left_out_lines(model.left_out))}
+    rows = {'layout': '; '.join([whose(model.layout), *left_out_lines(model.left_out)])}
     for part, tensors in by_part.items():
         kinds = sorted({str(x.dtype).removeprefix('torch.') for x in tensors})
         rows[part] = f'{len(tensors)} tensors, {sum(x.numel() for x in tensors):,} numbers, {", ".join(kinds)}'
@@ -65,8 +63,9 @@ def parts(model: Model) -> dict[str, str]:
 def sizes(weights: Mapping[str, Tensor], kind: str) -> dict[str, str]:
     """Return the sizes of an encoder, and the name by which `get_model` builds it, if it has one, as rows."""
     dims, channels, patch_size, _ = weights[f'{ENCODER}patch_embed.proj.weight'].shape
-    blocks = {found[0]: found[1] for found in map(re.compile(rf'{ENCODER}(layers\.\d+\.)?blocks\.\d+\.').match, weights) if found}
-    depths = tuple(Counter(blocks.values()).values())
+    found = (re.match(rf'{ENCODER}(layers\.\d+\.)?blocks\.\d+\.', name) for name in weights)
+    blocks = dict.fromkeys((one[0], one[1]) for one in found if one)
+    depths = tuple(Counter(stage for _, stage in blocks).values())
     archs = swin_archs.ARCHS if kind == 'swin' else vit_archs.ARCHS
     same = [
         name for name, x in archs.items() if (x['embed_dims'], x.get('depths', (x.get('depth'),))) == (dims, depths)
@@ -100,19 +99,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--prefix', help="what stands before the encoder's names, where there are several encoders")
     parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
     args = parser.parse_args(arguments)
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH
     with readable_errors(args.debug):
         if args.config:
-            console.print(try_config(Config.fromfile(args.config), args.file, args.prefix).table())
+            print(try_config(Config.fromfile(args.config), args.file, args.prefix))
             return
         contents = read_contents(args.file)
-        rows = facts(contents)
-        table = Table(title=args.file, show_header=False, min_width=60)
-        for row in (rows | parts(read_model(contents.weights, args.prefix))).items():
-            table.add_row(*row)
-        console.print(table)
+        rows = facts(contents) | parts(read_model(contents.weights, args.prefix))
+    print(args.file, *(f'{name:15} {row}' for name, row in rows.items()), sep='\n')
 
 
 if __name__ == '__main__':

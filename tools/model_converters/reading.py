@@ -22,14 +22,11 @@ DISTILLATION = (ENCODER + 'dist_token', 'head_dist.')
 
 
 class Contents(NamedTuple):
-    """What is in a checkpoint."""
+    """What is in a checkpoint: the key of its weights ('' for bare ones), the weights, and what stands beside them."""
 
     container: str
-    """Where the weights stand, '' where they are bare."""
     weights: dict[str, Tensor]
-    """The weights, by the file's names."""
     others: dict[str, object]
-    """What stands beside them."""
 
     @property
     def meta(self) -> dict[str, object]:
@@ -40,14 +37,11 @@ class Contents(NamedTuple):
 
 
 class Model(NamedTuple):
-    """The weights of one model."""
+    """The weights of one model, renamed, how the file names them, and what was left out, with the reason."""
 
     layout: Layout
-    """How the file names them."""
     weights: dict[str, Tensor]
-    """The weights, renamed."""
     left_out: dict[str, str]
-    """The names of other tensors, and why they are not among them."""
 
 
 def read_contents(checkpoint: str) -> Contents:
