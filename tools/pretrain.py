@@ -64,7 +64,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         known = ', '.join(sorted(recipes[args.method]))
         parser.error(f'--size {args.size}: there is no recipe of {args.method} for it; take one of {known}')
     if not os.path.isdir(args.data):
-        text = 'is a file: unpack it, or train by a config with mixmae_mm.HuggingFaceImages'
+        text = 'is a file; unpack it, or train by a config with mixmae_mm.HuggingFaceImages'
         parser.error(f'{printable(args.data)} {text if os.path.exists(args.data) else "does not exist: give a folder"}')
     args.recipe = recipes[args.method][args.size]
     return args

@@ -7,7 +7,6 @@ built.
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from safetensors import SafetensorError, safe_open
@@ -159,23 +158,6 @@ def save_pretrained(
         with atomic_write(folder / file) as stream:
             stream.write(text.encode())
     return folder
-
-
-def push_to_hub(
-    encoder: nn.Module,
-    repo_id: str,
-    card: EncoderCard | None = None,
-    licence: str | None = None,
-    private: bool = False,
-    token: str | None = None,
-) -> str:
-    """Upload what `save_pretrained` writes to 'user/name' on the hub, and return the address of the commit."""
-    hub = need('huggingface_hub', 'the hub')
-    with TemporaryDirectory() as folder:
-        save_pretrained(encoder, folder, card, licence, repo_id)
-        api = hub.HfApi(token=token)
-        api.create_repo(repo_id, private=private, exist_ok=True)
-        return str(api.upload_folder(repo_id=repo_id, folder_path=folder))
 
 
 def fetch(place: str | Path, revision: str | None = None) -> str:

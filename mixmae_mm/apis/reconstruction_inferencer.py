@@ -22,7 +22,8 @@ from mixmae_mm.mixing import MixedImages, resize_assignment, visible
 from mixmae_mm.structures import Reconstructions
 from mixmae_mm.utils.names import expand
 from mixmae_mm.utils.seed import seeded
-from mixmae_mm.visualization.image_grid import can_be_written, describe, draw_rows
+from mixmae_mm.visualization import describe, draw_rows
+from mixmae_mm.visualization.image_grid import can_be_written
 
 
 class Reconstructed(NamedTuple):
@@ -61,8 +62,12 @@ class ReconstructionInferencer:
     ) -> None:
         config = Config.fromfile(config) if isinstance(config, str) else config
         self.model = build_pretrainer(config, checkpoint).to(device_of(device))
-        self.num_sources = self.model.data_preprocessor.num_sources
         self.read = ImageReader(input_size(config), reading_of(config), batch_size * self.num_sources, threads)
+
+    @property
+    def num_sources(self) -> int:
+        """Count the images in a mixture, K."""
+        return self.model.data_preprocessor.num_sources
 
     def __call__(self, images: ImageLikes, seed: int = 0) -> Reconstructed:
         """Reconstruct images; the seed decides which cells are masked.

@@ -16,9 +16,7 @@ from mixmae_mm.apis.attention_maps import attention_of
 from mixmae_mm.apis.export import Portable
 from mixmae_mm.apis.homologous_maps import recognize
 from mixmae_mm.apis.model import build_encoder
-from mixmae_mm.apis.patch_features import patch_extractor
 from mixmae_mm.apis.reconstruction_inferencer import mix_once
-from mixmae_mm.datasets.sampled_images import choose_images
 from mixmae_mm.evaluation.labeled_images import extract
 from mixmae_mm.visualization.homologous_grid import draw_homologous
 
@@ -31,29 +29,12 @@ def pixels():
     return np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
 
 
-class Drawing(torch.utils.data.Dataset):
-    """Images that draw from each of the three generators."""
-
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, index):
-        return dict(inputs=torch.rand(3) + random.random() + np.random.rand())
-
-
 @pytest.fixture
-def files(tmp_path):
-    return write_files(tmp_path, tiny_mixedae)
-
-
-@pytest.fixture
-def model():
-    return build(tiny_mixedae)
-
-
-@pytest.fixture
-def saved(tmp_path, model):
-    return save_pretrained(model.backbone, tmp_path / 'hub')
+def made(tmp_path):
+    """Return a config and its checkpoint, the model, and its encoder as a file."""
+    model = build(tiny_mixedae)
+    folder = save_pretrained(model.backbone, tmp_path / 'hub')
+    return write_files(tmp_path, tiny_mixedae), model, folder / 'model.safetensors'
 
 
 IMAGES = torch.from_numpy(pixels()).permute(0, 3, 1, 2).float()
@@ -63,29 +44,28 @@ CALLS = {
     'mix_once': lambda files, model, saved: mix_once(model.data_preprocessor, IMAGES, 3),
     'recognize': lambda files, model, saved: draw_homologous(recognize(model, IMAGES, 3), 4, 5),
     'from_config': lambda files, model, saved: FeatureExtractor.from_config(*files, device='cpu')([*pixels()]),
-    'from_file': lambda files, model, saved: FeatureExtractor.from_file(saved / 'model.safetensors')([*pixels()]),
-    'patch_extractor': lambda files, model, saved: patch_extractor(Config.fromfile(files[0]), files[1], 1)([*pixels()]),
-    'get_model': lambda files, model, saved: get_model(pretrained=str(saved / 'model.safetensors')),
+    'from_file': lambda files, model, saved: FeatureExtractor.from_file(saved)([*pixels()]),
+    'get_model': lambda files, model, saved: get_model(pretrained=str(saved)),
     'build_encoder': lambda files, model, saved: build_encoder(Config.fromfile(files[0]), files[1]),
     'attention_of': lambda files, model, saved: attention_of(model.backbone, IMAGES),
     'example': lambda files, model, saved: Portable(model.backbone).example((32, 32)),
     'extract': lambda files, model, saved: extract(
         model.backbone, lambda x: x, DataLoader(TensorDataset(IMAGES, torch.arange(4)), 2, shuffle=True)
     ),
-    'choose_images': lambda files, model, saved: choose_images(Drawing(), 3, 5),
 }
 """Each uses what was made before; making a model without weights draws them, as it must."""
 
 
 @pytest.mark.parametrize('which', CALLS)
-def test_random_states_are_what_they_were(which, files, model, saved):
+def test_random_states_are_what_they_were(which, made):
     random.seed(5), np.random.seed(5), torch.manual_seed(5)
     before = states()
-    CALLS[which](files, model, saved)
+    CALLS[which](*made)
     assert states() == before
 
 
-def test_the_seed_alone_decides_what_is_drawn(model):
+def test_the_seed_alone_decides_what_is_drawn():
+    model = build(tiny_mixedae)
     images = torch.rand(8, 3, 32, 32) * 255
     first = mix_once(model.data_preprocessor, images, 3).assignment
     torch.rand(7), random.random(), np.random.rand()
@@ -94,13 +74,14 @@ def test_the_seed_alone_decides_what_is_drawn(model):
 
 
 @pytest.mark.parametrize('with_weights', [True, False])
-def test_the_log_continues_as_before(files, tmp_path, monkeypatch, with_weights):
+def test_the_log_continues_as_before(made, tmp_path, monkeypatch, with_weights):
     """A logger that is made becomes the current one, to which all that follows is written."""
     monkeypatch.setattr(MMLogger, '_instance_dict', OrderedDict())  # whatever other tests have made
     log = tmp_path / 'run.log'
     logger = MMLogger.get_instance(f'test_the_log_{with_weights}', log_file=str(log), log_level='INFO')
     names, level = [*MMLogger._instance_dict], logger.level
-    build_encoder(Config.fromfile(files[0]), files[1] if with_weights else None)
+    config, checkpoint = made[0]
+    build_encoder(Config.fromfile(config), checkpoint if with_weights else None)
     assert [*MMLogger._instance_dict] == names
     assert MMLogger.get_current_instance() is logger
     assert logger.level == level

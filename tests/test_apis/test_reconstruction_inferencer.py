@@ -96,12 +96,11 @@ def test_batches_are_mixed_anew(files, five_images):
 def test_the_image_grid_is_drawn_and_saved(inferencer, files, five_images, tmp_path):
     paths, pixels = five_images
     expected = by_hand(files, pixels[:4], seed=1)
-    sheet = draw_rows(expected, describe(inferencer.model, expected))
-    assert np.array_equal(np.asarray(inferencer.visualize(paths, seed=1)), np.asarray(sheet))
-    out = inferencer.save(paths, tmp_path / 'new' / 'sheet.png', seed=1)
-    assert np.array_equal(np.asarray(Image.open(out)), np.asarray(sheet))
-    with pytest.raises(ValueError, match=r'sheet.txt should end in .png'):
-        inferencer.save(paths, tmp_path / 'sheet.txt')
+    grid = np.asarray(draw_rows(expected, describe(inferencer.model, expected)))
+    out = inferencer.save(paths, tmp_path / 'new' / 'grid.png', seed=1)
+    assert np.array_equal(np.asarray(Image.open(out)), grid)
+    with pytest.raises(ValueError, match=r'grid.txt should end in .png'):
+        inferencer.save(paths, tmp_path / 'grid.txt')
 
 
 def test_what_cannot_be_reconstructed_is_reported(inferencer, files, five_images, tmp_path):

@@ -52,25 +52,18 @@ def test_command_line_goes_over_the_config(monkeypatch, config_file):
     options = ['--cfg-options', 'a.b=2', 'custom_hooks=[1,2]', '--cfg-options', 'load_from=x', '--launcher', 'slurm']
     config = launching.read_config(arguments(monkeypatch, 'train.py', config_file, *options))
     assert (config.a.b, config.custom_hooks, config.load_from, config.launcher) == (2, [1, 2], 'x', 'slurm')
-
-
-@pytest.mark.parametrize(
-    ('in_config', 'given', 'taken'),
-    [('', [], './work_dirs/some_config'), ('here', [], 'here'), ('here', ['--work-dir', 'there'], 'there')],
-)
-def test_work_dir_is_the_command_lines_then_the_configs_then_named_after_it(
-    monkeypatch, config_file, in_config, given, taken
-):
-    config_file.write_text(f'work_dir = {in_config!r}\n' if in_config else '')
-    assert launching.read_config(arguments(monkeypatch, 'train.py', config_file, *given)).work_dir == taken
-
-
-@pytest.mark.parametrize('spelling', ['--local_rank', '--local-rank'])
-def test_both_spellings_of_local_rank_set_the_variable(monkeypatch, config_file, spelling):
-    monkeypatch.setenv('LOCAL_RANK', '0')
-    monkeypatch.delenv('LOCAL_RANK')
-    launching.read_config(arguments(monkeypatch, 'train.py', config_file, f'{spelling}=3'))
-    assert os.environ['LOCAL_RANK'] == '3'
+    for in_config, given, taken in (
+        ('', [], './work_dirs/some_config'),
+        ('here', [], 'here'),
+        ('here', ['--work-dir', 'there'], 'there'),
+    ):
+        config_file.write_text(f'work_dir = {in_config!r}\n' if in_config else '')
+        assert launching.read_config(arguments(monkeypatch, 'train.py', config_file, *given)).work_dir == taken
+    for spelling in ('--local_rank', '--local-rank'):
+        monkeypatch.setenv('LOCAL_RANK', '0')
+        monkeypatch.delenv('LOCAL_RANK')
+        launching.read_config(arguments(monkeypatch, 'train.py', config_file, f'{spelling}=3'))
+        assert os.environ['LOCAL_RANK'] == '3'
 
 
 def test_words_that_cannot_be(monkeypatch, config_file, capsys):
@@ -260,15 +253,12 @@ def test_testing_in_several_ways_joins_what_comes_out(monkeypatch, tmp_path, cla
     config.tta_pipeline = [load, dict(type='TestTimeAug', transforms=[flips, [pack]])]
     config.tta_model = dict(type='mmpretrain.AverageClsScoreTTA')
     config.dump(classifier[0])
-    scores = {}
-    for ways in ([], ['--tta']):
-        out = tmp_path / f'{len(ways)}.pkl'
-        words = [*classifier, '--work-dir', tmp_path / 'work', '--out', out, *ways]
-        words += ['--cfg-options', f'experiment_name={uuid.uuid4().hex}']
-        monkeypatch.setattr(sys, 'argv', ['test.py', *map(str, words)])
-        load_tool('test.py').main()
-        scores[len(ways)] = [prediction['pred_score'] for prediction in pickle.loads(out.read_bytes())]
-    assert len(scores[0]) == len(scores[1]) == 6
+    out = tmp_path / 'predictions.pkl'
+    words = [*classifier, '--work-dir', tmp_path / 'work', '--out', out, '--tta']
+    monkeypatch.setattr(sys, 'argv', ['test.py', *map(str, words)])
+    load_tool('test.py').main()
+    scores = [prediction['pred_score'] for prediction in pickle.loads(out.read_bytes())]
+    assert len(scores) == 6
     model = MODELS.build(config.model).eval()
     model.load_state_dict(torch.load(classifier[1])['state_dict'])
     pixels = np.asarray(Image.open(tmp_path / 'images/val/class0/0.jpg')).transpose(2, 0, 1).copy()
@@ -278,9 +268,8 @@ def test_testing_in_several_ways_joins_what_comes_out(monkeypatch, tmp_path, cla
             for x in (pixels, pixels[:, :, ::-1])
         ]
     one, other = (logits.softmax(dim=1)[0] for logits in given)
-    torch.testing.assert_close(scores[0][0], one, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(scores[1][0], (one + other) / 2, atol=1e-5, rtol=1e-4)
-    assert not torch.allclose(scores[1][0], scores[0][0], atol=1e-6)
+    torch.testing.assert_close(scores[0], (one + other) / 2, atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(scores[0], one, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -289,25 +278,19 @@ def test_testing_in_several_ways_joins_what_comes_out(monkeypatch, tmp_path, cla
         (['--out', 'predictions.json'], '--out writes pickle files: predictions.json should end in .pkl'),
         (['--cfg-options', 'test_dataloader=None'], 'this config has nothing to test: it lacks test_dataloader'),
         (['--tta'], '--tta needs tta_model and tta_pipeline in the config, as those for ADE20K have them'),
-        (
-            ['--show-dir', 'x', '--cfg-options', 'default_hooks.visualization.type=Nix'],
-            'in this config it is Nix',
-        ),
+        (['--show-dir', 'x', '--cfg-options', 'default_hooks.visualization.type=Nix'], 'in this config it is Nix'),
     ],
 )
 def test_what_cannot_be_tested(monkeypatch, classifier, words, message):
     assert message in main_fails(monkeypatch, 'test.py', *classifier, *words)
 
 
-@pytest.mark.parametrize(
-    ('hook', 'changed'),
-    [
-        ('mmdet.DetVisualizationHook', dict(draw=True, test_out_dir='out')),
-        ('SegVisualizationHook', dict(draw=True, interval=1)),
-    ],
-)
-def test_the_hooks_of_mmdet_and_mmseg_are_switched_on_by_their_own_names(hook, changed):
-    config = Config(dict(default_hooks=dict(visualization=dict(type=hook)), visualizer={}))
-    load_tool('test.py').draw_predictions(config, 'out')
-    assert config.default_hooks.visualization.to_dict() == dict(type=hook, **changed)
-    assert config.visualizer.get('save_dir') == ('out' if hook.startswith('Seg') else None)
+def test_the_hooks_of_mmdet_and_mmseg_are_switched_on_by_their_own_names():
+    for hook, changed, folder in (
+        ('mmdet.DetVisualizationHook', dict(draw=True, test_out_dir='out'), None),
+        ('SegVisualizationHook', dict(draw=True, interval=1), 'out'),
+    ):
+        config = Config(dict(default_hooks=dict(visualization=dict(type=hook)), visualizer={}))
+        load_tool('test.py').draw_predictions(config, 'out')
+        assert config.default_hooks.visualization.to_dict() == dict(type=hook, **changed)
+        assert config.visualizer.get('save_dir') == folder
