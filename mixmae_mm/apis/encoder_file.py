@@ -121,7 +121,7 @@ def read_card(path: str | Path) -> EncoderCard:
         raise ValueError(f'{path} is not a .safetensors file, so it cannot describe its encoder: {error}') from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f'{path} does not describe its encoder, or is damaged: {error!r}; name the model') from error
-    if card.type not in ENCODERS:
+    if str(card.type) not in ENCODERS:
         raise ValueError(f'{path} says that it holds a {card.type}, and not one of {", ".join(ENCODERS)}')
     return card
 

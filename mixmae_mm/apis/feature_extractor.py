@@ -69,12 +69,7 @@ class FeatureExtractor:
 
     @classmethod
     def from_file(cls, path: str | os.PathLike, **settings: object) -> 'FeatureExtractor':
-        """Take all from a file that describes its encoder, as `save_encoder` writes.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: it does not describe its encoder.
-        """
+        """Take all from a file of `save_encoder`, which describes its encoder."""
         card = read_card(path)
         own = dict(image_size=card.image_size, mean=card.mean, std=card.std)
         return cls(load_encoder(path), **(own | settings))
@@ -88,11 +83,7 @@ class FeatureExtractor:
         return self.with_names(images, kind)[1]
 
     def save(self, images: ImageLikes, out: str | os.PathLike, kind: str = 'pooled') -> Path:
-        """Write `features` and the `names` of files (of arrays, their number) to an .npz file.
-
-        Raises:
-            ValueError: another extension, or nothing that can be read.
-        """
+        """Write `features` and the `names` of files (of arrays, their number) to an .npz file."""
         out = Path(out)
         if out.suffix != '.npz':
             raise ValueError(f'{out} should end in .npz')
@@ -114,11 +105,7 @@ class FeatureExtractor:
         return names, np.concatenate(features)
 
     def open_all(self, paths: Sequence[str]) -> Tensor:
-        """Read files as the encoder gets them, all of them or none: (B, C, H, W), in their own units.
-
-        Raises:
-            ValueError: one cannot be read.
-        """
+        """Read files as the encoder gets them, in their own units (B, C, H, W); ValueError if one cannot be read."""
         return self.read.reading.read_all(paths, self.size)
 
     @torch.no_grad()

@@ -20,14 +20,7 @@ from layouts import translate
 from reading import PROGRESS, add_options, check_free, left_out_lines, plain, read_contents, to_bytes, whose, write
 from torch import nn
 
-from mixmae_mm.apis.encoder_file import (
-    EncoderCard,
-    describe_encoder,
-    load_encoder,
-    read_card,
-    save_encoder,
-    save_pretrained,
-)
+from mixmae_mm.apis import encoder_file
 from mixmae_mm.apis.export import OPSET, Portable, export_onnx, export_program
 from mixmae_mm.apis.model import build_classifier, build_encoder, get_model, input_size
 from mixmae_mm.datasets.image_reader import normalization
@@ -40,6 +33,9 @@ WEIGHTS = ('.pth', '.safetensors')
 SUFFIXES = dict.fromkeys(('ours', 'official', 'mmpretrain', 'mae', 'timm'), WEIGHTS)
 SUFFIXES |= dict(onnx=('.onnx',), pt2=('.pt2',), safetensors=('.safetensors',), hub=('',))
 """How OUT ends, by format."""
+OF_LAYOUTS, OF_GRAPHS = ('prefix', 'encoder_only', 'fold_segments'), ('classifier', 'with_normalization')
+OF_EXPORTS = ('config', 'image_size', 'licence', 'cfg_options')
+"""Options that have an effect on some formats only."""
 
 
 def convert(args: argparse.Namespace) -> list[str]:
@@ -68,23 +64,22 @@ def export(args: argparse.Namespace) -> list[str]:
     if args.to in ('onnx', 'pt2'):
         inside = dict(mean=card.mean, std=card.std) if args.with_normalization else None
         portable = Portable(model, inside)
-        metadata = dict(
-            card._asdict(), normalizes=portable.normalizes, takes='uint8' if portable.takes_bytes else 'float32'
-        )
+        takes = 'uint8' if portable.takes_bytes else 'float32'
+        metadata = dict(card._asdict(), normalizes=portable.normalizes, takes=takes)
         if args.to == 'pt2':
             export_program(portable, args.out, card.image_size, metadata)
         else:
             difference = export_onnx(portable, args.out, card.image_size, metadata, args.opset)
             compared = f'; onnxruntime differs by {difference:.1e} of the largest value'
     elif args.to == 'safetensors':
-        save_encoder(model, args.out, card)
+        encoder_file.save_encoder(model, args.out, card)
     else:
-        save_pretrained(model, args.out, card, args.licence)
+        encoder_file.save_pretrained(model, args.out, card, args.licence)
     height, width = card.image_size
     return [f'{args.out}: {card.type}, images of {height} x {width}{compared}']
 
 
-def load(args: argparse.Namespace) -> tuple[nn.Module, EncoderCard]:
+def load(args: argparse.Namespace) -> tuple[nn.Module, encoder_file.EncoderCard]:
     """Build what is to be exported, and describe its encoder.
 
     Raises:
@@ -92,18 +87,16 @@ def load(args: argparse.Namespace) -> tuple[nn.Module, EncoderCard]:
     """
     source = args.checkpoint.rpartition('/')[2]
     if args.config is None:
-        card = read_card(args.checkpoint)
-        return load_encoder(args.checkpoint), card._replace(
-            image_size=args.image_size or card.image_size, source=source
-        )
+        encoder, card = encoder_file.load_encoder(args.checkpoint), encoder_file.read_card(args.checkpoint)
+        return encoder, card._replace(image_size=args.image_size or card.image_size, source=source)
     if not args.config.endswith('.py'):
         encoder = get_model(args.config, args.checkpoint)
-        return encoder, describe_encoder(encoder, args.image_size, source=source)
+        return encoder, encoder_file.describe_encoder(encoder, args.image_size, source=source)
     config = load_config(args.config, args.cfg_options)
     model = (build_classifier if args.classifier else build_encoder)(config, args.checkpoint)
     encoder = model.backbone if args.classifier else model
     size = input_size(config, args.image_size)
-    return model, describe_encoder(encoder, size, **normalization(config), source=source)
+    return model, encoder_file.describe_encoder(encoder, size, **normalization(config), source=source)
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -112,10 +105,10 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('checkpoint', type=expand, help='of a model with an encoder of ours')
     parser.add_argument('out', type=expanded, help='file to write, or a folder for hub')
     parser.add_argument('--to', choices=SUFFIXES, required=True, help='format')
-    weights = parser.add_argument_group('layouts')
-    weights.add_argument('--prefix', help="what stands before the encoder's names, where there are several encoders")
-    weights.add_argument('--encoder-only', action='store_true', help='leave out decoder, head and all else')
-    weights.add_argument('--fold-segments', action='store_true', help='add the mean segment to the patch bias')
+    layouts = parser.add_argument_group('layouts')
+    layouts.add_argument('--prefix', help="what stands before the encoder's names, where there are several encoders")
+    layouts.add_argument('--encoder-only', action='store_true', help='leave out decoder, head and all else')
+    layouts.add_argument('--fold-segments', action='store_true', help='add the mean segment to the patch bias')
     exports = parser.add_argument_group('exports')
     exports.add_argument('--config', help='config of the model, or a name that get_model knows')
     exports.add_argument('--image-size', action=ImageSize, help="of the images, pixels (the model's)")
@@ -127,14 +120,22 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     exports.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
     add_options(parser)
     args = parser.parse_args(arguments)
+    check(args, parser)
+    return args
+
+
+def check(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Check that OUT and the options go with the format."""
     if args.out.suffix not in SUFFIXES[args.to]:
         ends = 'be a folder, without an extension' if args.to == 'hub' else f'end in {" or ".join(SUFFIXES[args.to])}'
         parser.error(f'{args.out} should {ends}')
-    if (args.classifier or args.with_normalization) and args.to not in ('onnx', 'pt2'):
-        parser.error('--classifier and --with-normalization are for onnx and pt2')
+    idle = OF_EXPORTS if SUFFIXES[args.to] is WEIGHTS else OF_LAYOUTS
+    idle += OF_GRAPHS if args.to not in ('onnx', 'pt2') else ()
+    given = [f'--{name.replace("_", "-")}' for name in idle if getattr(args, name)]
+    if given:
+        parser.error(f'{", ".join(given)} has no effect with --to {args.to}')
     if args.classifier and not str(args.config).endswith('.py'):
         parser.error('--classifier needs --config CONFIG.py')
-    return args
 
 
 def main(arguments: list[str] | None = None) -> None:

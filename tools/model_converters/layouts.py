@@ -27,24 +27,18 @@ LINEAR = re.compile(r'head\.(fc|layers\.head)\.(?=weight$|bias$)')
 
 
 def translate(
-    file: Mapping[str, Tensor],
-    to: str,
-    prefix: str | None = None,
-    encoder_only: bool = False,
-    fold_segments: bool = False,
+    file: Mapping[str, Tensor], to: str, prefix: str | None = None, encoder_only: bool = False, fold: bool = False
 ) -> Model:
     """Name and order weights as a layout does; what it has no place for is left out, by our names.
 
     Raises:
-        ValueError: there is no encoder in the file, none behind that prefix, or several; it is no ViT of MAE's; there
-            is no segment embedding to fold.
+        ValueError: there is no single encoder behind that prefix, or it has no segments to fold, or is no ViT of MAE's.
     """
     layout, ours, left_out = read_model(file, prefix)
     if 'head.0.running_mean' in ours:  # a linear probe still has its official names
-        ours = {
-            re.sub(r'^head\.1\.', 'head.fc.', re.sub(r'^head\.0\.', 'neck.1.bn.', name)): ours[name] for name in ours
-        }
-    if fold_segments:
+        parts = {'head.0.': 'neck.1.bn.', 'head.1.': 'head.fc.'}
+        ours = {parts.get(name[:7], name[:7]) + name[7:]: x for name, x in ours.items()}
+    if fold:
         if SEGMENTS not in ours:
             raise ValueError('there is no segment embedding to fold: leave --fold-segments out')
         ours[PATCH_BIAS] = ours[PATCH_BIAS] + ours.pop(SEGMENTS).mean(dim=0)
