@@ -107,7 +107,7 @@ def check_free(out: Path, force: bool) -> None:
         ValueError: it is there already.
     """
     if out.exists() and not force:
-        raise ValueError(f'{out} is there already: name another, or --force to overwrite it')
+        raise ValueError(f'{out} is there already: give another name, or --force to overwrite it')
 
 
 def to_bytes(weights: Mapping[str, Tensor], container: str = '', **others: object) -> bytes:
