@@ -145,9 +145,7 @@ def test_folder_gives_a_seeded_choice_without_repeats(five_images, tmp_path):
 @pytest.mark.parametrize(
     ('settings', 'changes', 'shown'),
     [
-        (dict(), dict(num_sources=4), [4, 4, 4, 4]),
         (dict(mask_ratio=0.25), dict(num_sources=4), [4, 4, 4, 4]),  # equal shares by default
-        (dict(), dict(mask_ratio=0.75), [4, 12]),
         (dict(shares=(0.25, 0.25)), dict(mask_ratio=0.5), [8, 8]),
         (dict(), dict(num_sources=1, mask_ratio=0.75), [4]),
         (dict(), dict(), [8, 8]),
@@ -161,12 +159,15 @@ def test_mixing_otherwise(five_images, settings, changes, shown):
     assert result.sources.shape[1] == len(shown)
 
 
-def test_mixing_that_a_model_does_not_take():
-    mix_otherwise(build(tiny_mixedae), 4, 0.5)
-    with pytest.raises(ValueError, match='^mixtures of 2 images, but this encoder is for 4'):
-        mix_otherwise(build(tiny_mixedae), 2)
-    for ratio in (0, 1, -0.5):
-        with pytest.raises(ValueError, match='is not above 0 and below 1$'):
-            mix_otherwise(build(), mask_ratio=ratio)
-    with pytest.raises(ValueError, match='^one image a mixture leaves nothing to reconstruct: set a masking ratio'):
-        mix_otherwise(build(), 1)
+@pytest.mark.parametrize(
+    ('method', 'changes', 'message'),
+    [
+        (tiny_mixedae, dict(num_sources=2), '^mixtures of 2 images, but this encoder is for 4'),
+        (tiny_model, dict(mask_ratio=0), 'is not above 0 and below 1$'),
+        (tiny_model, dict(mask_ratio=1), 'is not above 0 and below 1$'),
+        (tiny_model, dict(num_sources=1), '^one image a mixture leaves nothing to reconstruct: set a masking ratio'),
+    ],
+)
+def test_mixing_that_a_model_does_not_take(method, changes, message):
+    with pytest.raises(ValueError, match=message):
+        mix_otherwise(build(method), **changes)
