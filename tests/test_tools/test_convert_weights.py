@@ -461,7 +461,7 @@ def test_what_is_there_is_lost_neither_unasked_nor_by_a_failure(tmp_path, monkey
     (tmp_path / 'out.pth').write_text('mine')
     if fails == 'disk is full':
         monkeypatch.setattr('os.fsync', lambda descriptor: (_ for _ in ()).throw(OSError(28, 'disk is full')))
-    with pytest.raises(SystemExit, match='give another name, or --force to overwrite it' if fails == 'there' else fails):
+    with pytest.raises(SystemExit, match='give another name, or --force' if fails == 'there' else fails):
         run(tmp_path, random_mae(), 'ours', *['--force'] * (fails != 'there'))
     assert (tmp_path / 'out.pth').read_text() == 'mine'
     assert sorted(path.name for path in tmp_path.iterdir()) == ['in.pth', 'out.pth']
