@@ -129,7 +129,7 @@ def test_wrong_inputs_end_with_one_message(folders, tmp_path):
     with pytest.raises(SystemExit, match='20 neighbors of 16 training images'):
         knn.main([config, *folders])
     torch.save(dict(state_dict={'other.weight': torch.zeros(3)}), tmp_path / 'other.pth')
-    with pytest.raises(SystemExit, match=r"does not go with this MixMIMSwin: no name ends in patch_embed"):
+    with pytest.raises(SystemExit, match=r'does not go with this MixMIMSwin: no name ends in patch_embed'):
         knn.main([config, str(tmp_path / 'other.pth'), *folders])
     with pytest.raises(SystemExit, match='does not exist'):
         knn.main([config, checkpoint, '--train', folders[1], '--val', str(tmp_path / 'nowhere')])
