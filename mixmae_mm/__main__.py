@@ -21,7 +21,7 @@ COMMANDS = {
     'evaluate': ('analysis_tools/knn.py', 'evaluate an encoder by k-NN, or by a linear probe as well'),
     'reconstruct': ('visualization/reconstructions.py', 'draw what a pre-trained model reconstructs'),
     'visualize': (None, 'draw attention, pca, similarity or neighbors'),
-    'convert': (None, 'convert a checkpoint to another layout or format'),
+    'convert': ('model_converters/convert_weights.py', 'convert a checkpoint to another layout or format'),
     'check-data': ('dataset_tools/check_dataset.py', 'check a data set before training'),
     'doctor': (None, 'check the environment'),
 }
@@ -31,17 +31,6 @@ DRAWINGS = {
     'pca': ('visualization/patch_pca.py', 'principal components of patch features as colors'),
     'similarity': ('visualization/patch_similarity.py', 'similar patches of two images'),
     'neighbors': ('visualization/neighbors.py', 'nearest neighbors of images'),
-}
-FORMATS = {
-    'ours': ('model_converters/convert_weights.py', 'the names of this package'),
-    'official': ('model_converters/convert_weights.py', "the names of the authors' code"),
-    'mmpretrain': ('model_converters/convert_weights.py', 'the names of mmpretrain'),
-    'mae': ('model_converters/export_vit.py', "a ViT as in MAE's files"),
-    'timm': ('model_converters/export_vit.py', 'the same, which timm reads'),
-    'onnx': ('model_converters/export_model.py', 'ONNX, OUT.onnx'),
-    'pt2': ('model_converters/export_model.py', 'torch.export, OUT.pt2'),
-    'safetensors': ('model_converters/export_model.py', 'one file that describes itself, OUT.safetensors'),
-    'hub': ('model_converters/export_model.py', 'a folder for the Hugging Face Hub'),
 }
 HELP = ('-h', '--help')
 
@@ -76,8 +65,6 @@ def find(words: Sequence[str]) -> Program | str:
     _check(command, COMMANDS, 'command')
     if command == 'visualize':
         return _find_drawing(rest)
-    if command == 'convert':
-        return _find_converter(rest)
     if command == 'doctor' and rest:
         return 'usage: mixmae doctor\n\nIt prints versions, and known problems with their fixes; it takes no options.'
     return Program(f'mixmae {command}', COMMANDS[command][0], rest)
@@ -89,37 +76,6 @@ def _find_drawing(words: list[str]) -> Program | str:
         return _help('usage: mixmae visualize WHAT CONFIG CHECKPOINT ...', 'Draw what an encoder has learned', DRAWINGS)
     _check(words[0], DRAWINGS, 'drawing')
     return Program(f'mixmae visualize {words[0]}', DRAWINGS[words[0]][0], words[1:])
-
-
-def _find_converter(words: list[str]) -> Program | str:
-    """Find what `mixmae convert` runs: `--to` decides, which may stand anywhere."""
-    words = [part for word in words for part in (word.split('=', 1) if word.startswith('--to=') else [word])]
-    if '--to' not in words[:-1]:
-        if not words or {*HELP} & {*words}:
-            usage = 'usage: mixmae convert CHECKPOINT OUT --to FORMAT ...    (with --help, the options of that format)'
-            return _help(usage, 'Convert a checkpoint', FORMATS)
-        raise UsageError(f'mixmae convert needs --to FORMAT, one of {", ".join(FORMATS)}')
-    place = words.index('--to')
-    target, rest = words[place + 1], words[:place] + words[place + 2 :]
-    _check(target, FORMATS, 'format')
-    tool = FORMATS[target][0]
-    if tool.endswith('convert_weights.py'):
-        rest += ['--to', target]
-    elif tool.endswith('export_model.py') and not {*HELP} & {*rest}:
-        _check_out(rest, target)
-    return Program('mixmae convert', tool, rest)
-
-
-def _check_out(words: list[str], target: str) -> None:
-    """Check that OUT is named by its format, by which the tool chooses it."""
-    suffix = '' if target == 'hub' else f'.{target}'
-    out = next((word for word in words[1:2] if not word.startswith('-')), None)
-    if out is None or Path(out).suffix != suffix:
-        raise UsageError(
-            f'mixmae convert CHECKPOINT OUT --to {target}: OUT, which follows CHECKPOINT, should '
-            + (f'end in {suffix}' if suffix else 'be a folder, without an extension')
-            + (f', got {out}' if out else '')
-        )
 
 
 def _check(word: str, known: Iterable[str], what: str) -> None:

@@ -25,7 +25,6 @@ spec.loader.exec_module(pretrain)
 RECIPES = [(method, size) for method, sizes in pretrain.find_recipes().items() for size in sizes]
 ONE_WORD = [[command] for command, (tool, _) in cli.COMMANDS.items() if tool]
 DRAWINGS = [['visualize', name] for name in cli.DRAWINGS]
-FORMATS = [['convert', '--to', name] for name in cli.FORMATS]
 
 
 @pytest.fixture
@@ -53,7 +52,7 @@ def test_help_lists_each_command_on_a_line_and_imports_no_torch():
     assert lines[-1] == 'False'
 
 
-@pytest.mark.parametrize('words', [*ONE_WORD, *DRAWINGS, *FORMATS], ids=' '.join)
+@pytest.mark.parametrize('words', [*ONE_WORD, *DRAWINGS], ids=' '.join)
 def test_help_of_a_command_is_that_of_its_tool(words, monkeypatch, capsys):
     for name in ('argv', 'path'):
         monkeypatch.setattr(sys, name, [*getattr(sys, name)])
@@ -61,26 +60,16 @@ def test_help_of_a_command_is_that_of_its_tool(words, monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main([*words, '--help'])
     assert end.value.code == 0
-    shown = 'convert' if words[0] == 'convert' else ' '.join(words)
-    assert capsys.readouterr().out.startswith(f'usage: mixmae {shown} [-h]')
+    assert capsys.readouterr().out.startswith(f'usage: mixmae {" ".join(words)} [-h]')
 
 
-@pytest.mark.parametrize('words', [['visualize'], ['convert'], ['convert', '-h'], ['doctor', '--help'], ['--version']])
+@pytest.mark.parametrize('words', [['visualize'], ['doctor', '--help'], ['--version']])
 def test_help_of_what_more_words_decide_is_printed_here(words, capsys):
     cli.main(words)
     told = capsys.readouterr().out
-    known = {'visualize': cli.DRAWINGS, 'convert': cli.FORMATS}.get(words[0], {})
+    known = cli.DRAWINGS if words[0] == 'visualize' else {}
     assert [name for name in known if not re.search(rf'^  {name} ', told, re.MULTILINE)] == []
     assert told.startswith(('usage: mixmae ', f'{cli.__version__}\n'))
-
-
-def test_the_words_of_a_converter_reach_it_wherever_the_format_stands():
-    of_weights = cli.find(['convert', '--to=official', 'in put.pth', 'out.pth', '--force'])
-    assert of_weights.path == 'model_converters/convert_weights.py'
-    assert of_weights.words == ['in put.pth', 'out.pth', '--force', '--to', 'official']
-    assert cli.find(['convert', 'a.pth', 'b.onnx', '--to', 'onnx', '--opset', '17']).words[2:] == ['--opset', '17']
-    assert cli.find(['convert', 'a.pth', '--to', 'hub', 'b']).words == ['a.pth', 'b']
-    assert cli.find(['convert', 'a.pth', 'b.pth', '--to', 'timm']).path == 'model_converters/export_vit.py'
 
 
 @pytest.mark.parametrize(
@@ -88,10 +77,6 @@ def test_the_words_of_a_converter_reach_it_wherever_the_format_stands():
     [
         (['pretrian'], 'Is pretrain meant?'),
         (['visualize', 'atention'], 'Is attention meant?'),
-        (['convert', 'a.pth', 'b.pth'], 'needs --to FORMAT, one of ours, official'),
-        (['convert', 'a.pth', 'b.pth', '--to', 'tims'], 'Is timm meant?'),
-        (['convert', 'a.pth', 'b.pth', '--to', 'onnx'], 'should end in .onnx, got b.pth'),
-        (['convert', 'a.pth', 'b.pth', '--to', 'hub'], 'should be a folder, without an extension, got b.pth'),
     ],
 )
 def test_a_refusal_names_what_there_is(words, told, capsys):

@@ -71,7 +71,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def settings_of(args: argparse.Namespace, recipe: dict) -> dict:
-    """Tell what a config sets beside its recipe to do what the command line asks for.
+    """Return what a config sets beside its recipe to do what the command line asks for.
 
     Raises:
         ValueError: the size of images is no multiple of the masked cells'.
@@ -88,26 +88,17 @@ def settings_of(args: argparse.Namespace, recipe: dict) -> dict:
         settings['model'] = dict(backbone=dict(img_size=size), neck=dict(grid_size=grid))
         steps = recipe['train_dataloader']['dataset']['pipeline']
         loader['dataset']['pipeline'] = [dict(step, scale=size) if 'scale' in step else step for step in steps]
-    if args.epochs:
-        settings |= schedule(args.epochs, recipe)
+    if args.epochs:  # with the recipe's share of them as warm-up
+        warmup, cosine = recipe['param_scheduler']
+        end = round(warmup['end'] * args.epochs / recipe['train_cfg']['max_epochs'])
+        parts = [dict(warmup, end=end)] * (end > 0) + [dict(cosine, begin=end)]
+        settings |= dict(train_cfg=dict(max_epochs=args.epochs), param_scheduler=parts)
     if args.precision:
-        settings['optim_wrapper'] = in_precision(PRECISIONS[args.precision], recipe['optim_wrapper'])
+        dtype, wrapper = PRECISIONS[args.precision], recipe['optim_wrapper']
+        others = {key: value for key, value in wrapper.items() if key not in ('type', 'dtype', 'loss_scale')}
+        kind = dict(type='AmpOptimWrapper', dtype=dtype) if dtype else dict(type='OptimWrapper')
+        settings['optim_wrapper'] = dict(_delete_=True, **kind, **others)
     return settings
-
-
-def schedule(epochs: int, recipe: dict) -> dict:
-    """Train for so many epochs, with the recipe's share of them as warm-up."""
-    warmup, cosine = recipe['param_scheduler']
-    end = round(warmup['end'] * epochs / recipe['train_cfg']['max_epochs'])
-    parts = [dict(warmup, end=end)] * (end > 0) + [dict(cosine, begin=end)]
-    return dict(train_cfg=dict(max_epochs=epochs), param_scheduler=parts)
-
-
-def in_precision(dtype: str | None, wrapper: dict) -> dict:
-    """Return an optimizer wrapper that trains in single precision, or in mixed precision of a type."""
-    others = {key: value for key, value in wrapper.items() if key not in ('type', 'dtype', 'loss_scale')}
-    kind = dict(type='AmpOptimWrapper', dtype=dtype) if dtype else dict(type='OptimWrapper')
-    return dict(_delete_=True, **kind, **others)
 
 
 def write_config(args: argparse.Namespace) -> Path:

@@ -45,7 +45,7 @@ def check_testable(config: Config, out: str | None) -> None:
 
 
 def draw_predictions(config: Config, folder: str) -> None:
-    """Switch on the visualization hook of the host (mmpretrain, mmdet or mmseg), each by its own name for it.
+    """Switch on the visualization hook of the downstream library, each by its own name for it.
 
     Raises:
         ValueError: the config has no such hook.
@@ -61,20 +61,9 @@ def draw_predictions(config: Config, folder: str) -> None:
         config.visualizer.save_dir = folder
     else:
         raise ValueError(
-            '--show-dir needs default_hooks.visualization to be a VisualizationHook (mmpretrain), a '
-            f'DetVisualizationHook (mmdet) or a SegVisualizationHook (mmseg); in this config it is {kind or "missing"}'
+            '--show-dir needs default_hooks.visualization to be a VisualizationHook (mmpretrain), DetVisualizationHook '
+            f'(mmdet) or SegVisualizationHook (mmseg); in this config it is {kind or "missing"}'
         )
-
-
-def augment_tests(config: Config) -> None:
-    """Have each image tested in the ways of the config's `tta_pipeline`; mmengine's hook joins what comes out.
-
-    Raises:
-        ValueError: the config has none.
-    """
-    if 'tta_model' not in config or 'tta_pipeline' not in config:
-        raise ValueError('--tta needs tta_model and tta_pipeline in the config, as those for ADE20K have them')
-    config.test_dataloader.dataset.pipeline = config.tta_pipeline
 
 
 def main() -> None:
@@ -88,8 +77,10 @@ def main() -> None:
         check_checkpoint(args.checkpoint)
         if args.show_dir:
             draw_predictions(config, args.show_dir)
-        if args.tta:
-            augment_tests(config)
+        if args.tta:  # mmengine's hook joins what comes out of the ways in which each image is tested
+            if not {'tta_model', 'tta_pipeline'} <= config.keys():
+                raise ValueError('--tta needs tta_model and tta_pipeline in the config, as those for ADE20K have them')
+            config.test_dataloader.dataset.pipeline = config.tta_pipeline
         join_processes(config)
         config.resume, config.load_from = False, args.checkpoint
         doubts = check_config(config, ('test',)).refuse()

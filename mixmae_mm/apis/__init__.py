@@ -4,9 +4,8 @@ from mixmae_mm.utils import compat
 
 compat.apply()  # before torch and the libraries that it fixes
 
-from mixmae_mm.apis.encoder_file import save_encoder
+from mixmae_mm.apis.encoder_file import fetch, from_hub, save_encoder, save_pretrained
 from mixmae_mm.apis.feature_extractor import FeatureExtractor
-from mixmae_mm.apis.hub import fetch, from_hub, push_to_hub, save_pretrained
 from mixmae_mm.apis.model import get_model, list_models
 from mixmae_mm.apis.reconstruction_inferencer import ReconstructionInferencer
 
@@ -17,7 +16,6 @@ __all__ = [
     'from_hub',
     'get_model',
     'list_models',
-    'push_to_hub',
     'save_encoder',
     'save_pretrained',
 ]

@@ -1,11 +1,16 @@
-"""Encoders in single files that describe how to build them: safetensors with a card in the metadata."""
+"""Encoders in files that describe how to build them, in folders of the hub's format, and on the Hugging Face Hub.
 
-import hashlib
+Files are safetensors with an `EncoderCard` as JSON in their metadata; nothing else is read, and only our encoders are
+built.
+"""
+
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import nn
 
 from mixmae_mm.checkpoint.loading import load_backbone
@@ -14,91 +19,59 @@ from mixmae_mm.models import MixingViT, MixMIMSwin
 from mixmae_mm.models.utils.pos_embed import pair
 from mixmae_mm.structures import Size
 from mixmae_mm.utils.atomic_write import atomic_write
+from mixmae_mm.utils.optional import need
 from mixmae_mm.utils.seed import kept_randomness
 from mixmae_mm.version import __version__
 
 ENCODERS = {'MixMIMSwin': MixMIMSwin, 'MixingViT': MixingViT}
-"""The encoders that a file may name; nothing else is built."""
 OF_TRAINING = ('init_cfg', 'drop_path_rate', 'frozen_stages', 'with_cp')
-"""Settings that an encoder taken away does without; the first would make a file name another one."""
+"""Settings that are not stored; the first would make a file load another one."""
+WEIGHTS, CONFIG = 'model.safetensors', 'config.json'
+METADATA = 'mixmae_mm'
+MODEL_CARD = """---
+{licence}library_name: mixmae_mm
+pipeline_tag: image-feature-extraction
+tags: [mixmae_mm, masked-image-modeling, self-supervised-learning]
+---
+
+# {name}
+
+A {card.type} encoder for images of {card.image_size[0]} x {card.image_size[1]} pixels, by mixmae_mm {card.version}, to
+be normalized by mean {card.mean} and std {card.std} (RGB from 0 to 255 where there are three). Source: {card.source}
+
+    from mixmae_mm.apis import FeatureExtractor, fetch, from_hub
+
+    encoder = from_hub('{name}')
+    features = FeatureExtractor.from_file(fetch('{name}'))('image.jpg')
+
+Please cite the paper of its pre-training: MixMAE (arXiv 2205.13137), MixedAE (2303.17152) or MAE (2111.06377).
+"""
 
 
-@dataclass(frozen=True)
-class EncoderCard:
-    """The metadata that is needed to use an encoder's weights."""
+class EncoderCard(NamedTuple):
+    """What is needed to use an encoder's weights.
+
+    `mean` and `std` are of each channel, in the images' units (of photos from 0 to 255); `source` names the checkpoint
+    that the weights came from.
+    """
 
     type: str
-    """One of `ENCODERS`."""
     settings: dict[str, object]
-    """Arguments of its constructor, without those that concern training only."""
     image_size: Size
-    """Height and width of its images."""
     mean: tuple[float, ...]
-    """Mean of each channel, in the images' units: of photos from 0 to 255."""
     std: tuple[float, ...]
-    """Standard deviation of each channel, likewise."""
     version: str = __version__
-    """Version of mixmae_mm that wrote it."""
-    source: str = ''
-    """Name of the checkpoint that it came from, if any."""
-    sha256: str = ''
-    """SHA-256 of that checkpoint."""
-    method: str = ''
-    """Method of pre-training, if known: MixMAE, MixedAE, MAE, or another."""
-
-    def as_text(self) -> dict[str, str]:
-        """Return the card as metadata of files, text by name; what is not text as JSON."""
-        fields = {name: x for name, x in asdict(self).items() if name != 'method' or x}
-        return {name: x if isinstance(x, str) else json.dumps(x) for name, x in fields.items()}
-
-    @classmethod
-    def from_text(cls, text: Mapping[str, str]) -> 'EncoderCard':
-        """Read what `as_text` gave; more that stands there does not matter.
-
-        Raises:
-            ValueError: there is no card, or one of something else.
-        """
-        if text.get('type') not in ENCODERS:
-            raise ValueError(f'it does not say which encoder it holds ({", ".join(ENCODERS)}): name the model')
-        try:
-            read = {name: json.loads(text[name]) for name in ('settings', 'image_size', 'mean', 'std')}
-            settings = {name: x for name, x in dict(read.pop('settings')).items() if name not in OF_TRAINING}
-            image_size = pair(read.pop('image_size'))
-            numbers = {name: tuple(map(float, x)) for name, x in read.items()}
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f'what it says of its encoder cannot be read ({error!r}): it is damaged') from error
-        texts = {name: text.get(name, '') for name in ('version', 'source', 'sha256', 'method')}
-        return cls(text['type'], settings, image_size, **numbers, **texts)
-
-    def build(self, **settings: object) -> nn.Module:
-        """Build the encoder, as yet without its weights; settings given go before the card's.
-
-        Raises:
-            ValueError: settings that do not fit each other, or that there are not.
-        """
-        try:
-            return ENCODERS[self.type](**(self.settings | settings)).eval()
-        except TypeError as error:
-            raise ValueError(f'{self.type} cannot be built with {sorted(self.settings | settings)}: {error}') from error
+    source: str = 'not known'
 
 
 def describe_encoder(
     encoder: nn.Module,
     image_size: int | Size | None = None,
-    mean: tuple[float, ...] = IMAGENET['mean'],
-    std: tuple[float, ...] = IMAGENET['std'],
-    checkpoint: str | None = None,
-    method: str = '',
+    mean: Sequence[float] = IMAGENET['mean'],
+    std: Sequence[float] = IMAGENET['std'],
+    source: str = 'not known',
 ) -> EncoderCard:
-    """Write the card of an encoder.
-
-    Args:
-        encoder: A `MixMIMSwin` or `MixingViT`.
-        image_size: Height and width that it is for, or one number for both; None takes what it was built for.
-        mean: Of each channel, in the images' units: of photos from 0 to 255.
-        std: The same.
-        checkpoint: The file that its weights came from, if it is to be named.
-        method: What it was pre-trained by (`method_of` reads it from a config), '' where that is not known.
+    """Return the card of a `MixMIMSwin` or `MixingViT`; by default for images of the size that it was built for.
 
     Raises:
         ValueError: another encoder.
@@ -109,53 +82,23 @@ def describe_encoder(
     settings = {name: x for name, x in encoder.settings.items() if name not in OF_TRAINING}
     settings = json.loads(json.dumps(settings, default=dict))  # as it will be read
     size = pair(image_size or tuple(side * encoder.patch_size for side in encoder.grid))
-    source = {} if checkpoint is None else dict(source=Path(checkpoint).name, sha256=hash_file(checkpoint))
-    return EncoderCard(kind, settings, size, tuple(map(float, mean)), tuple(map(float, std)), **source, method=method)
-
-
-def method_of(model: Mapping) -> str:
-    """Return what a config's model is pre-trained by; '' for one that is not a pre-training of ours."""
-    kind = str(model.get('type')).rpartition('.')[2]
-    if kind != 'MixedAE':
-        return kind if kind in ('MixMAE', 'MAE') else ''
-    if model['data_preprocessor'].get('num_sources') == 1:
-        return 'MAE'
-    return 'naive mixing' if mixes_naively(model['backbone']) and not model.get('contrast') else 'MixedAE'
-
-
-def mixes_naively(settings: Mapping) -> bool:
-    """Return whether a `MixingViT` does nothing about its images being mixtures."""
-    return settings.get('attention') == 'global' and not settings.get('segment_embedding', True)
-
-
-def hash_file(path: str | Path) -> str:
-    """Compute the sha256 of a file; '' of one at an address."""
-    if '://' in str(path):
-        return ''
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
+    return EncoderCard(kind, settings, size, tuple(map(float, mean)), tuple(map(float, std)), source=source)
 
 
 def save_encoder(encoder: nn.Module, path: str | Path, card: EncoderCard | None = None) -> Path:
-    """Write an encoder, by the official names, and its card, to a .safetensors file; a file that is there is replaced.
+    """Write an encoder, by the official names, and its card to a .safetensors file; one that is there is replaced.
 
     Raises:
         ValueError: another extension, or an encoder that cannot be described.
     """
-    from safetensors.torch import save
-
     path = Path(path)
     if path.suffix != '.safetensors':
         raise ValueError(f'{path} should end in .safetensors')
     card = card or describe_encoder(encoder)
     weights = {name: x.detach().cpu().contiguous() for name, x in encoder.state_dict().items()}
-    content = save(weights, metadata=dict(format='pt', **card.as_text()))
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
-        file.write(content)
+        file.write(save(weights, {'format': 'pt', METADATA: json.dumps(card._asdict())}))
     return path
 
 
@@ -164,33 +107,75 @@ def read_card(path: str | Path) -> EncoderCard:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it holds no metadata, or is not a .safetensors file.
+        ValueError: it does not describe its encoder.
     """
-    from safetensors import SafetensorError, safe_open
-
     if not Path(path).is_file():
         raise FileNotFoundError(f'there is no file {path}')
     try:
         with safe_open(path, framework='pt') as file:
-            return EncoderCard.from_text(file.metadata() or {})
+            card = EncoderCard(**json.loads((file.metadata() or {})[METADATA]))
+        settings = {name: x for name, x in card.settings.items() if name not in OF_TRAINING}
+        mean, std = (tuple(map(float, x)) for x in (card.mean, card.std))
+        card = card._replace(settings=settings, image_size=pair(card.image_size), mean=mean, std=std)
     except SafetensorError as error:
         raise ValueError(f'{path} is not a .safetensors file, so it cannot describe its encoder: {error}') from error
-    except ValueError as error:
-        raise ValueError(f'{path}: {error}') from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f'{path} does not describe its encoder, or is damaged: {error!r}; name the model') from error
+    if str(card.type) not in ENCODERS:
+        raise ValueError(f'{path} says that it holds a {card.type}, and not one of {", ".join(ENCODERS)}')
+    return card
 
 
 @kept_randomness()
 def load_encoder(path: str | Path, **settings: object) -> nn.Module:
-    """Build the encoder that a file describes, and load its weights, in evaluation mode.
+    """Build the encoder that a file of `save_encoder` describes, with its weights, in evaluation mode.
 
-    Args:
-        path: What `save_encoder` wrote.
-        settings: Put in the place of the file's, such as `img_size` and `out_indices`.
+    `settings` replace those in the file, such as `img_size` and `out_indices`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it has no card, or settings do not fit it.
+        ValueError: it does not describe its encoder, or settings do not fit it.
     """
-    encoder = read_card(path).build(**settings)
+    card = read_card(path)
+    try:
+        encoder = ENCODERS[card.type](**(card.settings | settings)).eval()
+    except TypeError as error:
+        raise ValueError(f'{path}: {card.type} cannot be built with {card.settings | settings}: {error}') from error
     load_backbone(encoder, str(path))
     return encoder
+
+
+def save_pretrained(
+    encoder: nn.Module, folder: str | Path, card: EncoderCard | None = None, licence: str | None = None, name: str = ''
+) -> Path:
+    """Write model.safetensors, config.json and README.md to a folder; `licence` and `name` stand in its model card."""
+    folder, card = Path(folder), card or describe_encoder(encoder)
+    save_encoder(encoder, folder / WEIGHTS, card)
+    config = dict(architectures=[card.type], library_name='mixmae_mm', **card._asdict())
+    licence = f'license: {licence}\n' if licence else ''
+    readme = MODEL_CARD.format(card=card, licence=licence, name=name or folder.name)
+    for file, text in ((CONFIG, json.dumps(config, indent=2) + '\n'), ('README.md', readme)):
+        with atomic_write(folder / file) as stream:
+            stream.write(text.encode())
+    return folder
+
+
+def fetch(place: str | Path, revision: str | None = None) -> str:
+    """Return the path of model.safetensors in a folder, or downloaded, with config.json alone, from the hub.
+
+    Raises:
+        ImportError: it is on the hub, and huggingface_hub is not installed.
+        ValueError: there is none: other files are not read, since pickles could run code.
+    """
+    folder = Path(place)
+    if not folder.is_dir():
+        download = need('huggingface_hub', 'the hub').snapshot_download
+        folder = Path(download(str(place), revision=revision, allow_patterns=[WEIGHTS, CONFIG]))
+    if not (folder / WEIGHTS).is_file():
+        raise ValueError(f'{place} holds no {WEIGHTS}, and other files could run code: write it by save_pretrained')
+    return str(folder / WEIGHTS)
+
+
+def from_hub(place: str | Path, revision: str | None = None, **settings: object) -> nn.Module:
+    """Build an encoder from a folder or from the hub as `load_encoder` does."""
+    return load_encoder(fetch(place, revision), **settings)

@@ -3,163 +3,128 @@
 Windows and position embeddings are computed for one size in Python, so that each size takes a file of its own.
 """
 
-import importlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from mixmae_mm.apis.portable import Portable
 from mixmae_mm.structures import Size
-from mixmae_mm.utils.atomic_write import put_in_place
+from mixmae_mm.utils.atomic_write import atomic_write, put_in_place
+from mixmae_mm.utils.denormalize import is_of_photos
+from mixmae_mm.utils.optional import need
 
 OPSET = 18
-"""Which ONNX operators are used: those that PyTorch's exporter itself is written for."""
-LARGEST = 2**31 - 2**20
-"""Bytes of weights that fit into an ONNX file; those of larger models lie in a second file beside it."""
-INPUT, METADATA = 'images', 'mixmae_mm.json'
+"""ONNX operators that PyTorch's exporter itself is written for."""
+TOLERANCE = 1e-4
+"""Largest difference between onnxruntime and PyTorch, over the largest value, that is taken for rounding."""
+METADATA = 'mixmae_mm.json'
+
+
+class Portable(nn.Module):
+    """A model as it is exported: images (B, C, H, W) in, a tensor for each of `outputs` out, on the CPU.
+
+    An encoder gives its maps (B, C, h, w), `map_0`, `map_1`, ..., and the mean of the last, `pooled` (B, C); a
+    classifier of mmpretrain `logits`. With `normalization`, the mean and std of each channel, the images are uint8
+    photos, or float32 where mean and std cannot be those of photos; without, float32 and normalized already.
+
+    Raises:
+        ValueError: mean and std are not one number a channel, or the encoder looks for padding in its images.
+    """
+
+    def __init__(self, model: nn.Module, normalization: Mapping[str, Sequence[float]] | None = None) -> None:
+        super().__init__()
+        self.model, self.classifies = model.cpu(), hasattr(model, 'backbone')
+        encoder = model.backbone if self.classifies else model
+        if getattr(encoder, 'pad_value', None) is not None:
+            raise ValueError(f'no graph can look for padding of {encoder.pad_value}: build with pad_value=None')
+        self.channels, self.normalizes = encoder.patch_embed.proj.in_channels, normalization is not None
+        for name, numbers in (normalization or {}).items():
+            if len(numbers) != self.channels:
+                raise ValueError(f'{name} has {len(numbers)} numbers, and the images have {self.channels} channels')
+            self.register_buffer(name, torch.tensor(numbers, dtype=torch.float32).view(-1, 1, 1))
+        self.takes_bytes = self.normalizes and is_of_photos(self.mean, self.std)
+        maps = [f'map_{number}' for number in range(len(encoder.out_indices))]
+        self.outputs = ['logits'] if self.classifies else [*maps, 'pooled']
+        self.eval()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return the outputs."""
+        images = (images.float() - self.mean) / self.std if self.normalizes else images
+        if self.classifies:
+            return (self.model(images, mode='tensor'),)
+        maps = self.model(images)
+        return *maps, maps[-1].mean((2, 3))
+
+    def example(self, size: Size, batch: int = 2, seed: int = 0) -> Tensor:
+        """Return noise of the type that goes in: (B, C, H, W)."""
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randint(0, 256, (batch, self.channels, *size), dtype=torch.uint8, generator=generator)
+        if self.takes_bytes:
+            return noise
+        return (noise / 64 - 2) * self.std + self.mean if self.normalizes else noise / 64 - 2
 
 
 def trace(portable: Portable, size: Size) -> ExportedProgram:
-    """Trace a model for images of one size, in batches of any.
-
-    Raises:
-        ValueError: an invalid size.
-    """
-    shapes = ({0: Dim('batch')},)
+    """Trace a model for images of one size, in batches of any."""
     with torch.no_grad():
-        return torch.export.export(portable, (portable.example(size),), dynamic_shapes=shapes, strict=False)
+        dynamic = ({0: Dim('batch')},)
+        return torch.export.export(portable, (portable.example(size),), dynamic_shapes=dynamic, strict=False)
 
 
-def export_program(portable: Portable, out: str | Path, size: Size, metadata: Mapping[str, str] | None = None) -> Path:
-    """Write a file for `torch.export.load`.
-
-    Args:
-        portable: What to export.
-        out: The file, .pt2; one that is there is replaced.
-        size: Height and width in pixels.
-        metadata: Texts to keep in it; `torch.export.load(out, extra_files={'mixmae_mm.json': ''})` gives them as JSON.
-
-    Raises:
-        ValueError: another extension, or an invalid size.
-    """
-    check_extension(out, '.pt2')
-    return write_program(trace(portable, size), out, metadata)
+def export_program(portable: Portable, out: str | Path, size: Size, metadata: Mapping | None = None) -> Path:
+    """Write a file for `torch.export.load`, which reads `metadata` by `extra_files={'mixmae_mm.json': ''}`."""
+    program = trace(portable, size)
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(out) as file:
+        torch.export.save(program, file, extra_files={METADATA: json.dumps(metadata or {})})
+    return Path(out)
 
 
 def export_onnx(
-    portable: Portable, out: str | Path, size: Size, metadata: Mapping[str, str] | None = None, opset: int = OPSET
-) -> Path:
-    """Write an ONNX file, and check it.
+    portable: Portable, out: str | Path, size: Size, metadata: Mapping | None = None, opset: int = OPSET
+) -> float:
+    """Write an ONNX file, checked, if onnxruntime answers as PyTorch does; return the largest relative difference.
 
-    Args:
-        portable: What to export.
-        out: The file, .onnx; one that is there is replaced. Weights of more than 2 GB lie beside it, in `out`.data.
-        size: Height and width in pixels.
-        metadata: Texts to keep in it.
-        opset: Version of the operators.
+    Large weights lie beside it, in `out`.data. `metadata` is kept as JSON under 'mixmae_mm.json'.
 
     Raises:
-        ImportError: onnx or onnxscript is not installed.
-        ValueError: another extension, or an invalid size.
+        ImportError: onnx, onnxscript or onnxruntime is not installed.
+        ValueError: onnxruntime and PyTorch differ; nothing is written.
     """
-    check_extension(out, '.onnx')
-    import_onnx()
-    return write_onnx(trace(portable, size), out, portable.outputs, metadata, opset)
-
-
-def write_program(program: ExportedProgram, out: str | Path, metadata: Mapping[str, str] | None = None) -> Path:
-    """Write a program as `export_program` does."""
-    with beside(Path(out)) as file:
-        torch.export.save(program, file, extra_files={METADATA: json.dumps(dict(metadata or {}))})
-    return Path(out)
-
-
-def write_onnx(
-    program: ExportedProgram,
-    out: str | Path,
-    outputs: Sequence[str],
-    metadata: Mapping[str, str] | None = None,
-    opset: int = OPSET,
-) -> Path:
-    """Write a program as `export_onnx` does."""
-    onnx = import_onnx()
-    names = dict(input_names=[INPUT], output_names=list(outputs), dynamic_shapes=({0: 'batch'},))
+    onnx, *_ = (need(name, 'export to ONNX') for name in ('onnx', 'onnxscript', 'onnxruntime'))
+    program = trace(portable, size)
+    names = dict(input_names=['images'], output_names=portable.outputs, dynamic_shapes=({0: 'batch'},))
     graph = torch.onnx.export(program, **names, opset_version=opset, dynamo=True, verbose=False)
-    graph.model.metadata_props.update(metadata or {})
-    weights = sum(x.numel() * x.element_size() for x in program.state_dict.values())
-    with beside(Path(out)) as file:
-        graph.save(str(file), external_data=weights > LARGEST)
+    graph.model.metadata_props[METADATA] = json.dumps(metadata or {})
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent, prefix='.unfinished-') as folder:
+        file = Path(folder, out.name)
+        graph.save(str(file))
         onnx.checker.check_model(str(file), full_check=True)
-    return Path(out)
+        differences = compare_onnx(file, portable, size)
+        if max(differences.values()) > TOLERANCE:
+            raise ValueError(f'onnxruntime and PyTorch differ, by {differences} of the largest value: nothing written')
+        for written in sorted(Path(folder).iterdir(), reverse=True):  # out.data, which it needs, first
+            put_in_place(written, out.with_name(written.name))
+    return max(differences.values())
 
 
 def compare_onnx(path: str | Path, portable: Portable, size: Size, batches: Sequence[int] = (1, 3)) -> dict[str, float]:
-    """Compute how far onnxruntime's outputs are from PyTorch's, on the CPU, for images of noise.
-
-    Returns:
-        For each output the largest difference, over the largest value that PyTorch gives.
-
-    Raises:
-        ImportError: onnxruntime is not installed.
-    """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ImportError('to compare needs onnxruntime: pip install onnxruntime') from error
-    session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+    """Return for each output the largest difference of onnxruntime's answers from PyTorch's, over the largest value."""
+    session = need('onnxruntime', 'to compare').InferenceSession(str(path), providers=['CPUExecutionProvider'])
     furthest = dict.fromkeys(portable.outputs, 0.0)
     for batch in batches:
         images = portable.example(size, batch, seed=batch)
         with torch.no_grad():
             expected = portable(images)
-        given = session.run(list(portable.outputs), {INPUT: images.numpy()})
+        given = session.run(portable.outputs, {'images': images.numpy()})
         for name, theirs, ours in zip(portable.outputs, given, expected, strict=True):
-            furthest[name] = max(furthest[name], _difference(theirs, ours.numpy()))
+            difference = float(np.abs(theirs - ours.numpy()).max() / ours.abs().max())
+            furthest[name] = max(furthest[name], difference if np.isfinite(difference) else float('inf'))
     return furthest
-
-
-def _difference(given: np.ndarray, expected: np.ndarray) -> float:
-    """Return the largest difference over the largest value; infinite where a number is NaN."""
-    difference = float(np.abs(given - expected).max() / np.abs(expected).max())
-    return difference if np.isfinite(difference) else float('inf')
-
-
-def check_extension(out: str | Path, extension: str) -> None:
-    """Check the extension of a file to write.
-
-    Raises:
-        ValueError: it is another one.
-    """
-    if Path(out).suffix != extension:
-        raise ValueError(f'{out} should end in {extension}')
-
-
-def import_onnx() -> ModuleType:
-    """Import onnx, if all that its export needs is installed.
-
-    Raises:
-        ImportError: something is missing.
-    """
-    try:
-        onnx, _ = (importlib.import_module(name) for name in ('onnx', 'onnxscript'))
-    except ImportError as error:
-        raise ImportError(f'export to ONNX needs {error.name}: pip install onnx onnxscript onnxruntime') from error
-    return onnx
-
-
-@contextmanager
-def beside(out: Path) -> Iterator[Path]:
-    """Yield a temporary path for a file; it and all files beside it are moved to `out` at the end."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out.parent, prefix='.unfinished-') as folder:
-        file = Path(folder, out.name)
-        yield file
-        for written in sorted(Path(folder).iterdir(), key=lambda written: written == file):  # the file itself last
-            put_in_place(written, out.with_name(written.name))

@@ -15,6 +15,7 @@ from mixmae_mm.checkpoint.loading import load_backbone
 from mixmae_mm.models import MixingViT, MixMIMSwin
 from mixmae_mm.models.backbones.swin_archs import ARCHS as SWINS
 from mixmae_mm.models.backbones.vit_archs import ARCHS as VITS
+from mixmae_mm.models.utils.pos_embed import pair
 from mixmae_mm.structures import Size
 from mixmae_mm.utils.errors import check_checkpoint
 from mixmae_mm.utils.seed import kept_randomness
@@ -25,20 +26,21 @@ MODELS_BY_NAME = {
 }
 
 
+def device_of(device: str | None = None) -> str:
+    """Return the device to compute on: the one given, or else the GPU if there is one."""
+    return device or ('cuda' if torch.cuda.is_available() else 'cpu')
+
+
 def list_models(pattern: str = '*') -> list[str]:
     """List the names that `get_model` knows, those that match a pattern such as '*-base'."""
     return [name for name in MODELS_BY_NAME if fnmatch(name, pattern)]
 
 
 def get_model(name: str | None = None, pretrained: str | None = None, **settings: object) -> nn.Module:
-    """Build an encoder, in evaluation mode.
+    """Build an encoder, in evaluation mode, with `settings` of its class, such as `img_size` and `out_indices`.
 
-    Args:
-        name: One of `list_models()`; None where the checkpoint says it, as files of `save_encoder` and
-            tools/model_converters/export_model.py do.
-        pretrained: A checkpoint: of pre-training, fine-tuning, detection or segmentation, official, mmpretrain's,
-            timm's, .pth or .safetensors, a file or an address (see docs/weights.md); None leaves it as initialized.
-        settings: Of `MixMIMSwin` or `MixingViT`, such as `img_size` and `out_indices`.
+    The name is one of `list_models()`, or left out where `pretrained` is a file of `save_encoder`, which says it.
+    `pretrained` is a file or an address: official, ours, mmpretrain's or timm's (docs/weights.md).
 
     Raises:
         ValueError: an unknown name, settings that do not fit, or a file that does not hold or not describe the encoder.
@@ -58,52 +60,36 @@ def get_model(name: str | None = None, pretrained: str | None = None, **settings
 
 
 def build_encoder(config: Config, checkpoint: str | None) -> nn.Module:
-    """Build the encoder of a pre-training or transfer config, and fill it from a checkpoint if there is one.
+    """Build the encoder of a config, and fill it from a checkpoint if there is one.
 
     Raises:
         ValueError: the config's model has no backbone, or the checkpoint is of another one.
     """
     if 'backbone' not in config.get('model', {}):
         raise ValueError(f'{config.filename} has no model.backbone to take features from')
-    init_default_scope(config.get('default_scope', 'mmpretrain'))
     settings = config.model.backbone.copy()
     if 'Pretrained' in str(settings.get('init_cfg')):
         settings.pop('init_cfg')  # weights come from the checkpoint or not at all
     with quiet_log():  # mmengine would log two lines a parameter
         if checkpoint is None:
+            init_default_scope(config.get('default_scope', 'mmpretrain'))
             backbone = MODELS.build(settings)
             backbone.init_weights()
         else:
-            backbone = _build_filled(settings, checkpoint)
-    return backbone.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
-
-
-def _build_filled(settings: dict, checkpoint: str) -> nn.Module:
-    """Build an encoder and fill it from a checkpoint."""
-    check_checkpoint(checkpoint)
-    with kept_randomness():
-        backbone = MODELS.build(settings)
-    load_backbone(backbone, checkpoint)
-    return backbone
+            backbone = _build_unfilled(settings, config, checkpoint)
+            load_backbone(backbone, checkpoint)
+    return backbone.to(device_of()).eval()
 
 
 def build_pretrainer(config: Config, checkpoint: str) -> BaseModel:
-    """Build a pre-training model and fill it from a checkpoint.
-
-    Raises:
-        ValueError: the config is of no model that mixes, or the checkpoint is of another model.
-    """
+    """Build a pre-training model and fill it from a checkpoint, or raise ValueError if either is of another model."""
     if 'head' not in config.model or 'num_sources' not in config.model.get('data_preprocessor', {}):
         raise ValueError(f'{config.filename} is not a pre-training config: its model mixes no images')
     return _build_whole(config, checkpoint)
 
 
 def build_classifier(config: Config, checkpoint: str) -> BaseModel:
-    """Build a classifier of mmpretrain, head and all, and fill it from a checkpoint.
-
-    Raises:
-        ValueError: the config is of no classifier, or the checkpoint is of another model.
-    """
+    """Build a classifier of mmpretrain and fill it from a checkpoint; raises as `build_pretrainer` does."""
     if not str(config.model.get('type')).endswith('ImageClassifier') or config.model.get('head') is None:
         raise ValueError(f'{config.filename} is of a {config.model.get("type")}, not of an ImageClassifier with a head')
     return _build_whole(config, checkpoint)
@@ -111,18 +97,22 @@ def build_classifier(config: Config, checkpoint: str) -> BaseModel:
 
 def _build_whole(config: Config, checkpoint: str) -> BaseModel:
     """Build a config's model and fill all of it from a checkpoint."""
-    check_checkpoint(checkpoint)
-    init_default_scope(config.get('default_scope', 'mmpretrain'))
-    with kept_randomness():
-        model = MODELS.build(config.model)
+    model = _build_unfilled(config.model, config, checkpoint)
     try:
         load_checkpoint(model, checkpoint, map_location='cpu', strict=True, logger='silent')
     except RuntimeError as error:
         raise ValueError(f'{checkpoint} is of another model than {config.filename}: {error}') from error
-    return model.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
+    return model.to(device_of()).eval()
+
+
+def _build_unfilled(settings: dict, config: Config, checkpoint: str) -> nn.Module:
+    """Build a model of a config that is about to be filled; random states stay as they are."""
+    check_checkpoint(checkpoint)
+    init_default_scope(config.get('default_scope', 'mmpretrain'))
+    with kept_randomness():
+        return MODELS.build(settings)
 
 
 def input_size(config: Config, given: Size | int | None = None) -> Size:
     """Return the height and width of the images: as given, or else what the encoder is made for."""
-    side = given or config.model.backbone.get('img_size', config.get('image_size', 224))
-    return (side, side) if isinstance(side, int) else tuple(side)
+    return pair(given or config.model.backbone.get('img_size', config.get('image_size', 224)))

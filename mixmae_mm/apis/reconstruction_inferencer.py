@@ -4,7 +4,7 @@ Letters: B images, G mixtures, K images in each, H x W pixels, C channels, h x w
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,31 +15,31 @@ from mmengine.model import BaseModel
 from PIL import Image
 from torch import Tensor, nn
 
-from mixmae_mm.apis.model import build_pretrainer, input_size
+from mixmae_mm.apis.model import build_pretrainer, device_of, input_size
 from mixmae_mm.datasets import ImageFolder
 from mixmae_mm.datasets.image_reader import ImageLikes, ImageReader, reading_of
 from mixmae_mm.mixing import MixedImages, resize_assignment, visible
 from mixmae_mm.structures import Reconstructions
 from mixmae_mm.utils.names import expand
 from mixmae_mm.utils.seed import seeded
-from mixmae_mm.visualization.image_grid import can_be_written, describe, draw_rows
+from mixmae_mm.visualization import describe, draw_rows
+from mixmae_mm.visualization.image_grid import can_be_written
 
 
 class Reconstructed(NamedTuple):
-    """Reconstructions, uint8, channels last; of multispectral images what utils/denormalize.py displays."""
+    """Reconstructions, uint8, channels last; of multispectral images what utils/denormalize.py displays.
 
-    names: list[list[str]]
-    """The name of each image: its path, or its index among those given; G lists of K."""
-    sources: np.ndarray
-    """The images, (G, K, H, W, C)."""
-    mixed: np.ndarray
-    """What the encoder saw, (G, H, W, C)."""
-    reconstructed: np.ndarray
-    """Each as decoded: predicted where it was masked, the original where it was visible, (G, K, H, W, C)."""
-    assignment: np.ndarray
-    """The image that each cell comes from, -1 for none, int64 (G, h, w)."""
-    errors: np.ndarray
-    """Root of the mean squared difference over the masked pixels, from 0 to 255: float32 (G, K)."""
+    `names` are paths, or indices among the images given. A reconstruction is predicted where the image was masked, and
+    the original where it was visible. `assignment` is the image that each cell comes from, -1 for none; `errors` are
+    the roots of the mean squared difference over the masked pixels, from 0 to 255.
+    """
+
+    names: list[list[str]]  # G lists of K
+    sources: np.ndarray  # (G, K, H, W, C)
+    mixed: np.ndarray  # (G, H, W, C)
+    reconstructed: np.ndarray  # (G, K, H, W, C)
+    assignment: np.ndarray  # (G, h, w), int64
+    errors: np.ndarray  # (G, K), float32
 
 
 class ReconstructionInferencer:
@@ -51,30 +51,17 @@ class ReconstructionInferencer:
 
     Images are taken in the order given, K to a mixture (MixMAE's 2, MixedAE's 4, MAE's 1); what is left over at the
     end is left out. With `norm_pix` the mean and standard deviation of each predicted cell come from the original,
-    and errors do not count what they would be off.
-
-    Args:
-        config: Of a pre-training.
-        checkpoint: What it wrote.
-        device: Where to compute; None takes the GPU if there is one.
-        batch_size: Mixtures at a time.
-        threads: How many read images.
+    and errors do not count what they would be off. `batch_size` is in mixtures.
 
     Raises:
         ValueError: the config mixes nothing, or the checkpoint is of another model.
     """
 
     def __init__(
-        self,
-        config: str | Config,
-        checkpoint: str,
-        device: str | None = None,
-        batch_size: int = 8,
-        threads: int = 4,
+        self, config: str | Config, checkpoint: str, device: str | None = None, batch_size: int = 8, threads: int = 4
     ) -> None:
         config = Config.fromfile(config) if isinstance(config, str) else config
-        self.model = build_pretrainer(config, checkpoint)
-        self.model.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        self.model = build_pretrainer(config, checkpoint).to(device_of(device))
         self.read = ImageReader(input_size(config), reading_of(config), batch_size * self.num_sources, threads)
 
     @property
@@ -94,50 +81,34 @@ class ReconstructionInferencer:
         return Reconstructed(names, sources, mixed, reconstructed, assignment, masked_errors(result))
 
     def visualize(self, images: ImageLikes, seed: int = 0) -> Image.Image:
-        """Draw them: a row a mixture, with the originals, what the encoder saw, and the reconstructions.
-
-        Raises:
-            ValueError: as of `__call__`.
-        """
+        """Draw a row for each mixture: the originals, what the encoder saw, and the reconstructions."""
         result = self._reconstruct(images, seed)[1]
         return draw_rows(result, describe(self.model, result))
 
     def save(self, images: ImageLikes, out: str | os.PathLike, seed: int = 0) -> Path:
-        """Write the drawing of `visualize` to a file, such as a .png.
-
-        Raises:
-            ValueError: as of `__call__`; a name that ends as no image's.
-        """
+        """Write the drawing of `visualize` to an image file."""
         out = Path(out)
         if not can_be_written(out):
-            raise ValueError(f'{out}: give a name that ends in .png, or as another image')
+            raise ValueError(f'{out} should end in .png, or as another image')
         grid = self.visualize(images, seed)
         out.parent.mkdir(parents=True, exist_ok=True)
         grid.save(out)
         return out
 
     def _reconstruct(self, images: ImageLikes, seed: int) -> tuple[list[list[str]], Reconstructions]:
-        """Read, group, mix and reconstruct all; each batch has a seed of its own, so that its mixtures are new."""
-        names, results = [], []
-        for number, (of_batch, pixels) in enumerate(self._groups(images)):
-            inputs = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
-            result = reconstruct(self.model, inputs, seed + number)
-            owners = result.assignment.expand(len(result.mixed), -1, -1)
-            results.append(result._replace(assignment=owners))
-            names += np.array(of_batch).reshape(-1, self.num_sources).tolist()
-        if not results:
-            raise ValueError(f'a mixture takes {self.num_sources} image(s), and fewer that can be read were given')
-        return names, Reconstructions(*(torch.cat(parts) for parts in zip(*results, strict=True)))
-
-    def _groups(self, images: ImageLikes) -> Iterator[tuple[list[str], np.ndarray]]:
-        """Yield names and pixels of complete groups; the rest of a group waits for the next batch."""
-        names, pixels = [], []
-        for of_batch, read in self.read(images):
-            names, pixels = names + of_batch, [*pixels, *read]
-            whole = len(names) // self.num_sources * self.num_sources
-            if whole:
-                yield names[:whole], np.stack(pixels[:whole])
-            names, pixels = names[whole:], pixels[whole:]
+        """Read, mix and reconstruct all; each batch has a seed of its own, so that its mixtures are new."""
+        read = list(self.read(images))
+        names = [name for of_batch, _ in read for name in of_batch]
+        whole = len(names) // self.num_sources * self.num_sources
+        if not whole:
+            raise ValueError(f'a mixture takes {self.num_sources} image(s), and {len(names)} can be read')
+        pixels = torch.from_numpy(np.concatenate([pixels for _, pixels in read])[:whole]).permute(0, 3, 1, 2)
+        results = []
+        for number, batch in enumerate(pixels.split(self.read.batch_size // self.num_sources * self.num_sources)):
+            result = reconstruct(self.model, batch.float(), seed + number)
+            results.append(result._replace(assignment=result.assignment.expand(len(result.mixed), -1, -1)))
+        groups = np.array(names[:whole]).reshape(-1, self.num_sources).tolist()
+        return groups, Reconstructions(*(torch.cat(parts) for parts in zip(*results, strict=True)))
 
 
 def masked_errors(result: Reconstructions) -> np.ndarray:
@@ -151,28 +122,22 @@ def masked_errors(result: Reconstructions) -> np.ndarray:
 def find_images(
     places: Sequence[str], wanted: int, num_sources: int, seed: int, extensions: tuple[str, ...] | None = None
 ) -> list[str]:
-    """List the images to draw: files, and those below folders; if there are more than wanted, a seeded choice of them.
-
-    `extensions` are those of images' names, None for the usual ones.
+    """List files, and images below folders; if there are more than wanted, a seeded choice of them.
 
     Raises:
         ValueError: a place does not exist, or there are fewer images than sources in a mixture.
     """
-    found = [path for place in places for path in _files(place, extensions)]
+    found = []
+    for place in map(expand, places):
+        is_file = Path(place).is_file()
+        listed = () if is_file else ImageFolder(place, extensions=extensions).data_list
+        found += [place] if is_file else [entry['img_path'] for entry in listed]
     if len(found) > wanted:
         chosen = np.random.default_rng(seed).choice(len(found), wanted, replace=False)
         found = [found[i] for i in chosen]
     if len(found) < num_sources:
-        raise ValueError(f'{len(found)} image(s) cannot be mixed by {num_sources}: give {num_sources} or more')
+        raise ValueError(f'{len(found)} image(s) cannot be mixed by {num_sources}: name {num_sources} or more')
     return found[: len(found) // num_sources * num_sources]
-
-
-def _files(place: str, extensions: tuple[str, ...] | None) -> list[str]:
-    """List the images below a folder; a file is itself."""
-    place = expand(place)
-    if Path(place).is_file():
-        return [place]
-    return [entry['img_path'] for entry in ImageFolder(place, extensions=extensions).data_list]
 
 
 @torch.no_grad()
@@ -191,34 +156,22 @@ def mix_once(preprocessor: nn.Module, images: Tensor, seed: int) -> MixedImages:
 
 
 def mix_otherwise(model: BaseModel, num_sources: int | None = None, mask_ratio: float | None = None) -> None:
-    """Change how a model mixes images; another number of sources gets equal shares unless `mask_ratio` is given.
-
-    Args:
-        model: Of pre-training.
-        num_sources: Images in a mixture; None leaves them.
-        mask_ratio: Share of the first image that is masked, above 0 and below 1; None leaves it.
+    """Have a model mix other numbers of images, by equal shares, or mask another share of the first image.
 
     Raises:
         ValueError: a number that the encoder is not made for, or a ratio that masks nothing or all.
     """
-    preprocessor = model.data_preprocessor
+    preprocessor, encoder = model.data_preprocessor, model.backbone
     if num_sources not in (None, preprocessor.num_sources):
-        _check_encodes(model.backbone, num_sources)
+        own = getattr(encoder, 'num_sources', None)
+        if own is not None and (getattr(encoder, 'segment_embed', None) is not None or encoder.attention != 'global'):
+            raise ValueError(
+                f'mixtures of {num_sources} images, but this encoder is for {own}; plain attention takes any'
+            )
         preprocessor.num_sources, preprocessor.mask_ratio, preprocessor.shares = num_sources, None, None
     if mask_ratio is not None:
         if not 0 < mask_ratio < 1:
-            raise ValueError(f'a masking ratio of {mask_ratio}: give a share above 0 and below 1')
+            raise ValueError(f'a masking ratio of {mask_ratio} is not above 0 and below 1')
         preprocessor.mask_ratio, preprocessor.shares = mask_ratio, None
     if preprocessor.num_sources == 1 and not (preprocessor.mask_ratio or preprocessor.shares):
-        raise ValueError('one image a mixture leaves nothing to reconstruct: give a masking ratio too')
-
-
-def _check_encodes(encoder: nn.Module, num_sources: int) -> None:
-    """Check that an encoder can encode mixtures of that many images."""
-    own, segments = getattr(encoder, 'num_sources', None), getattr(encoder, 'segment_embed', None)
-    if own is None or (segments is None and encoder.attention == 'global'):
-        return
-    raise ValueError(
-        f'mixtures of {num_sources} images, but this encoder is for {own}: so are its segment embedding and the '
-        f'number of keys that a query keeps. Leave the number out; MixMAE and MixedAE with plain attention take any'
-    )
+        raise ValueError('one image a mixture leaves nothing to reconstruct: set a masking ratio, too')

@@ -13,10 +13,10 @@ from mixmae_mm.utils.seed import kept_randomness
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode, without gradients; afterwards modes and random states are what they were.
+    """Put a model into evaluation mode, without gradients, as not compiled; modes and random states come back.
 
-    Every part gets its own mode back, since frozen ones evaluate in training too. What is compiled runs as it is
-    written: compiling for other shapes takes minutes, and may end at a limit.
+    Every part gets its own mode back, since frozen ones evaluate in training too. Compiling for other shapes would
+    take minutes.
     """
     modes = [(module, module.training) for module in model.modules()]
     with kept_randomness(), torch.no_grad(), torch.compiler.set_stance('force_eager'):
@@ -30,7 +30,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def quiet_log(level: int = logging.WARNING) -> Iterator[None]:
-    """Keep what is less than a warning out of the log; afterwards the log is as it was."""
+    """Keep what is less than a warning out of the log."""
     log = MMLogger.get_current_instance()
     before = log.level
     log.setLevel(max(before, level))

@@ -1,20 +1,23 @@
-"""One file that says itself which encoder it holds: the same encoder comes out, and nothing else."""
+"""Files, folders and the hub that say which encoder they hold: the same one comes out, and nothing that could run."""
 
 import copy
-import hashlib
+import inspect
 import json
 import pickle
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import MODELS
 from safetensors.torch import load_file, safe_open, save_file
 
-from mixmae_mm.apis import FeatureExtractor, get_model, save_encoder
+from mixmae_mm import apis
+from mixmae_mm.apis import FeatureExtractor, fetch, from_hub, get_model, save_encoder, save_pretrained
 from mixmae_mm.apis.encoder_file import describe_encoder, load_encoder, read_card
 from mixmae_mm.models import MixingViT, MixMIMSwin
+from mixmae_mm.registry import MODELS
 from mixmae_mm.version import __version__
 
 SWIN = dict(
@@ -23,9 +26,11 @@ SWIN = dict(
     window_sizes=(4, 4),
     out_indices=(0, 1),
 )
-ARCH = dict(embed_dims=8, depth=2, num_heads=2)
-VIT = dict(arch=ARCH, img_size=32, patch_size=8, num_sources=4, out_type='avg_featmap')
+VIT = dict(
+    arch=dict(embed_dims=8, depth=2, num_heads=2), img_size=32, patch_size=8, num_sources=4, out_type='avg_featmap'
+)
 ENCODERS = {'swin': (MixMIMSwin, SWIN), 'vit': (MixingViT, VIT)}
+FILES = ['README.md', 'config.json', 'model.safetensors']
 
 
 def build(which):
@@ -33,20 +38,10 @@ def build(which):
     return kind(**settings).eval()
 
 
-def equal(one, other, size=(40, 56)):
-    images = torch.randn(2, 3, *size)
+def equal(one, other):
+    images = torch.randn(2, 3, 40, 56)
     with torch.no_grad():
-        pairs = list(zip(one(images), other(images), strict=True))
-    return all(torch.equal(a, b) for a, b in pairs)
-
-
-def tampered(tmp_path, **metadata):
-    """Write an encoder whose file says something else of it."""
-    path = save_encoder(build('vit'), tmp_path / 'vit.safetensors')
-    with safe_open(path, framework='pt') as file:
-        told = file.metadata()
-    save_file(load_file(path), path, {name: x for name, x in (told | metadata).items() if x is not None})
-    return path
+        return all(torch.equal(a, b) for a, b in zip(one(images), other(images), strict=True))
 
 
 @pytest.mark.parametrize('which', ENCODERS)
@@ -62,9 +57,8 @@ def test_what_comes_out_is_what_went_in(which, tmp_path):
 
 def test_settings_given_go_before_those_of_the_file(tmp_path):
     path = save_encoder(build('swin'), tmp_path / 'swin.safetensors')
-    loaded = load_encoder(path, out_indices=(1,))
     images = torch.randn(1, 3, 32, 48)
-    assert torch.equal(loaded(images)[0], load_encoder(path)(images)[1])
+    assert torch.equal(load_encoder(path, out_indices=(1,))(images)[0], load_encoder(path)(images)[1])
     with pytest.raises(ValueError, match=r"MixMIMSwin cannot be built with .*'color'.*: .*unexpected keyword"):
         load_encoder(path, color=1)
 
@@ -72,61 +66,52 @@ def test_settings_given_go_before_those_of_the_file(tmp_path):
 @pytest.mark.parametrize('copied', [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
 def test_an_encoder_knows_what_it_was_built_with(copied):
     encoder = MixingViT(VIT['arch'], **{name: x for name, x in VIT.items() if name != 'arch'})
-    assert encoder.settings == VIT
-    assert copied(encoder).settings == VIT
-    assert MixMIMSwin(SWIN['arch'], 32, 4, window_sizes=(4, 4), out_indices=(1,)).settings == dict(
-        arch=SWIN['arch'], img_size=32, patch_size=4, window_sizes=(4, 4), out_indices=(1,)
-    )
+    assert encoder.settings == copied(encoder).settings == VIT
 
 
-def test_the_card_says_what_is_needed_and_no_more(tmp_path):
-    settings = SWIN | dict(
-        frozen_stages=1, drop_path_rate=0.3, with_cp=True, init_cfg=dict(type='Pretrained', checkpoint='secret.pth')
-    )
-    encoder = MODELS.build(dict(type='mixmae_mm.MixMIMSwin', **settings))
-    checkpoint = tmp_path / 'weights.pth'
-    checkpoint.write_bytes(b'abc' * 10**6)
-    card = describe_encoder(encoder, 64, (1, 2, 3), (4, 5, 6), str(checkpoint))
+def test_the_card_has_what_is_needed_and_no_more(tmp_path):
+    training = dict(frozen_stages=1, drop_path_rate=0.3, with_cp=True, init_cfg=dict(type='Pretrained', checkpoint='x'))
+    encoder = MODELS.build(dict(type='mixmae_mm.MixMIMSwin', **SWIN, **training))
+    card = describe_encoder(encoder, 64, (1, 2, 3), (4, 5, 6), 'weights.pth')
     path = save_encoder(encoder, tmp_path / 'swin.safetensors', card)
     with safe_open(path, framework='pt') as file:
-        told = file.metadata()
-    assert told == dict(
-        format='pt',
-        type='MixMIMSwin',
-        settings=json.dumps(json.loads(json.dumps(SWIN))),
-        image_size='[64, 64]',
-        mean='[1.0, 2.0, 3.0]',
-        std='[4.0, 5.0, 6.0]',
-        version=__version__,
-        source='weights.pth',
-        sha256=hashlib.sha256(b'abc' * 10**6).hexdigest(),
-    )
+        assert json.loads(file.metadata()['mixmae_mm']) == dict(
+            type='MixMIMSwin',
+            settings=json.loads(json.dumps(SWIN)),
+            image_size=[64, 64],
+            mean=[1.0, 2.0, 3.0],
+            std=[4.0, 5.0, 6.0],
+            version=__version__,
+            source='weights.pth',
+        )
     assert read_card(path) == card
     assert describe_encoder(encoder).image_size == (32, 48)
 
 
-def test_no_file_makes_an_encoder_load_another(tmp_path):
-    settings = VIT | dict(init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'no.pth')))
-    card = read_card(tampered(tmp_path, settings=json.dumps(settings)))
-    assert 'init_cfg' not in card.settings
-    assert card.build().init_cfg is None
+INIT = VIT | dict(init_cfg=dict(type='Pretrained', checkpoint='no.pth'))
 
 
 @pytest.mark.parametrize(
-    ('metadata', 'message'),
+    ('changes', 'message'),
     [
-        (dict(type='os.system'), r'does not say which encoder it holds \(MixMIMSwin, MixingViT\): name the model'),
-        (dict(type=None), 'does not say which encoder it holds'),
-        (dict(settings='{'), 'what it says of its encoder cannot be read .*: it is damaged'),
-        (dict(settings='3'), 'what it says of its encoder cannot be read'),
-        (dict(mean=None), r"cannot be read \(KeyError\('mean'\)\)"),
-        (dict(std='"abc"'), 'what it says of its encoder cannot be read'),
-        (dict(settings=json.dumps(VIT | dict(patch_size=16))), 'this MixingViT: it is of another size'),
+        (dict(type='os.system'), 'says that it holds a os.system, and not one of MixMIMSwin, MixingViT'),
+        (None, 'does not describe its encoder, or is damaged'),
+        (dict(settings=3), 'does not describe its encoder, or is damaged'),
+        (dict(std='abc'), 'does not describe its encoder, or is damaged'),
+        (dict(more=1), 'does not describe its encoder, or is damaged'),
+        (dict(settings=VIT | dict(patch_size=16)), 'this MixingViT: it is of another size'),
+        (dict(settings=INIT), None),  # no file makes an encoder load another one
     ],
 )
-def test_files_that_say_something_else_are_refused(tmp_path, metadata, message):
+def test_files_that_say_something_else_are_refused(tmp_path, changes, message):
+    path = save_encoder(build('vit'), tmp_path / 'vit.safetensors')
+    metadata = {} if changes is None else dict(mixmae_mm=json.dumps(read_card(path)._asdict() | changes))
+    save_file(load_file(path), path, metadata)
+    if message is None:
+        assert load_encoder(path).init_cfg is None
+        return
     with pytest.raises(ValueError, match=message):
-        load_encoder(tampered(tmp_path, **metadata))
+        load_encoder(path)
 
 
 def test_other_files_are_refused(tmp_path):
@@ -135,13 +120,14 @@ def test_other_files_are_refused(tmp_path):
         get_model(pretrained=str(tmp_path / 'vit.pth'))
     with pytest.raises(FileNotFoundError, match='there is no file .*no.safetensors'):
         load_encoder(tmp_path / 'no.safetensors')
-    with pytest.raises(ValueError, match="there is no model 'None'"):
-        get_model()
     with pytest.raises(ValueError, match='vit.pth should end in .safetensors'):
         save_encoder(build('vit'), tmp_path / 'vit.pth')
     with pytest.raises(ValueError, match='a Linear cannot be described: take a MixMIMSwin or MixingViT'):
         save_encoder(torch.nn.Linear(1, 1), tmp_path / 'linear.safetensors')
     assert not Path(tmp_path, 'linear.safetensors').exists()
+    torch.save(build('vit').state_dict(), tmp_path / 'pytorch_model.bin')
+    with pytest.raises(ValueError, match=r'holds no model.safetensors, and other files could run code'):
+        from_hub(tmp_path)
 
 
 def test_features_take_size_and_normalization_from_the_file(tmp_path):
@@ -154,3 +140,48 @@ def test_features_take_size_and_normalization_from_the_file(tmp_path):
         expected = encoder(pixels)[-1].mean((2, 3)).numpy()
     np.testing.assert_allclose(FeatureExtractor.from_file(path, device='cpu')(images), expected, atol=1e-5)
     assert FeatureExtractor.from_file(path, device='cpu', image_size=64).size == (64, 64)
+
+
+# -- folders and the hub
+
+
+def test_a_folder_gives_the_encoder_back_without_the_library(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'huggingface_hub', None)
+    encoder = build('vit')
+    folder = save_pretrained(encoder, tmp_path / 'new' / 'folder')
+    assert sorted(file.name for file in folder.iterdir()) == FILES
+    assert equal(encoder, from_hub(folder))
+    assert from_hub(folder, out_indices=(0, 1)).out_indices == (0, 1)
+    assert FeatureExtractor.from_file(fetch(folder)).size == (32, 32)
+    with pytest.raises(ImportError, match='the hub needs huggingface_hub: pip install huggingface_hub'):
+        from_hub('user/name')
+
+
+@pytest.mark.parametrize('licence', [None, 'cc-by-nc-4.0'])
+def test_config_and_model_card_say_what_is_there(tmp_path, licence):
+    huggingface_hub = pytest.importorskip('huggingface_hub', reason='needs huggingface_hub')
+    card = describe_encoder(build('vit'), (32, 64), source='epoch_300.pth')
+    folder = save_pretrained(build('vit'), tmp_path / 'vit-micro', card, licence)
+    config = json.loads((folder / 'config.json').read_text())
+    assert (config['architectures'], config['image_size'], config['settings']) == (['MixingViT'], [32, 64], VIT)
+    data = huggingface_hub.ModelCard.load(folder / 'README.md').data
+    assert (data.license, data.library_name, data.tags[0]) == (licence, 'mixmae_mm', 'mixmae_mm')
+    text = (folder / 'README.md').read_text()
+    assert 'images of 32 x 64 pixels' in text
+    assert 'epoch_300.pth' in text
+    assert '{' not in text
+    imported = re.search(r'from mixmae_mm.apis import (.*)', text)[1].split(', ')
+    assert set(imported) <= set(apis.__all__)
+
+
+def test_of_the_hub_weights_and_config_alone_are_downloaded(tmp_path, monkeypatch):
+    huggingface_hub = pytest.importorskip('huggingface_hub', reason='needs huggingface_hub')
+    encoder, original, asked = build('vit'), huggingface_hub.snapshot_download, []
+
+    def download(*args, **kwargs):
+        asked.append(inspect.signature(original).bind(*args, **kwargs).arguments)
+        return str(save_pretrained(encoder, tmp_path))
+
+    monkeypatch.setattr(huggingface_hub, 'snapshot_download', download)
+    assert equal(encoder, from_hub('user/name', revision='v1'))
+    assert asked == [dict(repo_id='user/name', revision='v1', allow_patterns=FILES[:0:-1])]

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from mixmae_mm.apis import export as exporting
-from mixmae_mm.apis.portable import Portable, PortableEncoder
+from mixmae_mm.apis import export
 from mixmae_mm.models import MixingViT, MixMIMSwin
 
 NORMALIZATION = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 SIZE = (48, 40)
-"""Not that which the encoder is built for: tables are resized and windows padded."""
+"""Not that which the encoder is built for: position embeddings are resized and windows padded."""
 
 
 def swin():
@@ -24,13 +23,13 @@ def swin():
 
 
 @pytest.fixture(scope='module')
-def exported(tmp_path_factory):
-    """A portable encoder, its size, its ONNX file and its program's file."""
-    pytest.importorskip('onnxscript', reason='needs onnx and onnxscript')
-    folder, portable = tmp_path_factory.mktemp('exported'), PortableEncoder(swin())
-    program = exporting.trace(portable, SIZE)
-    onnx = exporting.write_onnx(program, folder / 'swin.onnx', portable.outputs, dict(name='swin', mean='[1, 2]'))
-    return portable, SIZE, onnx, exporting.write_program(program, folder / 'swin.pt2', dict(name='swin'))
+def onnx_file(tmp_path_factory):
+    """A portable encoder and its ONNX file."""
+    for name in ('onnxscript', 'onnxruntime'):
+        pytest.importorskip(name, reason='needs onnx, onnxscript and onnxruntime')
+    portable, path = export.Portable(swin()), tmp_path_factory.mktemp('exported') / 'new' / 'swin.onnx'
+    assert export.export_onnx(portable, path, SIZE, dict(name='swin', mean=[1, 2])) < 1e-5
+    return portable, path
 
 
 def check_rounding(found, expected):
@@ -50,19 +49,30 @@ def by_hand(portable, images):
     return [*maps, maps[-1].flatten(2).mean(2)]
 
 
-def test_onnxruntime_gives_the_same_for_any_batch(exported):
-    onnxruntime = pytest.importorskip('onnxruntime', reason='needs onnxruntime')
-    portable, size, onnx, _ = exported
-    session = onnxruntime.InferenceSession(str(onnx), providers=['CPUExecutionProvider'])
+def test_onnxruntime_gives_the_same_for_any_batch(onnx_file):
+    import onnxruntime
+
+    portable, path = onnx_file
+    session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
     for batch in (1, 3, 5):
-        images = torch.randn(batch, 3, *size)
-        names = ['map_0', 'map_1', 'pooled']
-        for given, expected in zip(
-            session.run(names, {'images': images.numpy()}), by_hand(portable, images), strict=True
-        ):
+        images = torch.randn(batch, 3, *SIZE)
+        found = session.run(['map_0', 'map_1', 'pooled'], {'images': images.numpy()})
+        for given, expected in zip(found, by_hand(portable, images), strict=True):
             check_rounding(torch.from_numpy(given), expected)
     with pytest.raises(Exception, match='Got invalid dimensions for input: images'):
-        session.run(None, {'images': np.zeros((1, 3, size[0], size[1] + 1), np.float32)})
+        session.run(None, {'images': np.zeros((1, 3, SIZE[0], SIZE[1] + 1), np.float32)})
+    assert json.loads(session.get_modelmeta().custom_metadata_map['mixmae_mm.json']) == dict(name='swin', mean=[1, 2])
+    assert [file.name for file in path.parent.iterdir()] == ['swin.onnx']
+
+
+def test_the_comparison_notices_a_changed_weight(onnx_file):
+    portable, path = onnx_file
+    changed = export.Portable(copy.deepcopy(portable.model))
+    changed.model.layers[1].blocks[0].mlp.fc2.weight.data[0, 0] += 0.1
+    differences = export.compare_onnx(path, changed, SIZE)
+    assert differences['map_0'] < 1e-5 < 1e-3 < differences['map_1']
+    changed.model.norm.weight.data[0] = torch.nan
+    assert export.compare_onnx(path, changed, SIZE, batches=(1,))['map_1'] == float('inf')
 
 
 @pytest.mark.parametrize(
@@ -70,9 +80,9 @@ def test_onnxruntime_gives_the_same_for_any_batch(exported):
     [(NORMALIZATION['mean'], NORMALIZATION['std'], torch.uint8), ((2000.0, 900.0), (400.0, 90.0), torch.float32)],
 )
 def test_the_graph_takes_photos_as_bytes_and_channels_as_they_are(mean, std, kind):
-    encoder = copy.deepcopy(swin())
+    encoder = swin()
     encoder.patch_embed.proj = torch.nn.Conv2d(len(mean), 8, 4, 4)
-    portable = PortableEncoder(encoder, dict(mean=mean, std=std))
+    portable = export.Portable(encoder, dict(mean=mean, std=std))
     images = portable.example((32, 32), batch=64)
     assert images.dtype == kind
     normal = (images.float() - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1)
@@ -82,121 +92,47 @@ def test_the_graph_takes_photos_as_bytes_and_channels_as_they_are(mean, std, kin
             check_rounding(given, expected)
 
 
-def test_the_comparison_notices_a_changed_weight(exported):
-    pytest.importorskip('onnxruntime', reason='needs onnxruntime')
-    portable, size, onnx, _ = exported
-    differences = exporting.compare_onnx(onnx, portable, size)
-    assert list(differences) == ['map_0', 'map_1', 'pooled']
-    assert max(differences.values()) < 1e-5
-    changed = PortableEncoder(copy.deepcopy(portable.model))
-    changed.model.layers[1].blocks[0].mlp.fc2.weight.data[0, 0] += 0.1
-    differences = exporting.compare_onnx(onnx, changed, size)
-    assert differences['map_0'] < 1e-5 < 1e-3 < differences['map_1']
-    changed.model.norm.weight.data[0] = torch.nan
-    assert exporting.compare_onnx(onnx, changed, size, batches=(1,))['map_1'] == float('inf')
-
-
-def test_the_file_names_what_goes_in_and_out(exported):
-    onnx = pytest.importorskip('onnx', reason='needs onnx')
-    _, size, path, _ = exported
-    model = onnx.load(str(path))
-    images = model.graph.input[0]
-    sides = [side.dim_param or side.dim_value for side in images.type.tensor_type.shape.dim]
-    assert (images.name, sides) == ('images', ['batch', 3, *size])
-    assert {entry.key: entry.value for entry in model.metadata_props} == dict(name='swin', mean='[1, 2]')
-    assert [entry.version for entry in model.opset_import] == [exporting.OPSET]
-    assert [file.name for file in sorted(path.parent.iterdir())] == ['swin.onnx', 'swin.pt2']
-
-
-def test_a_loaded_program_gives_the_same_for_any_batch(exported):
-    portable, size, _, path = exported
-    told = {exporting.METADATA: ''}
-    program = torch.export.load(path, extra_files=told).module()
-    for batch in (1, 4):
-        images = torch.randn(batch, 3, *size)
-        for given, expected in zip(program(images), by_hand(portable, images), strict=True):
-            check_rounding(given, expected)
-    assert json.loads(told[exporting.METADATA]) == dict(name='swin')
-
-
-def test_a_plain_vit_normalizes_in_the_graph():
+def test_a_loaded_program_normalizes_and_gives_the_same_for_any_batch(tmp_path):
     arch = dict(embed_dims=8, depth=2, num_heads=2)
-    vit = MixingViT(arch, img_size=32, patch_size=8, out_indices=(0, 1), num_sources=4).eval()
-    portable = PortableEncoder(vit, NORMALIZATION)
-    program = exporting.trace(portable, (24, 36)).module()
-    images = torch.randint(0, 256, (3, 3, 24, 36), dtype=torch.uint8)
+    vit = MixingViT(arch, img_size=32, patch_size=8, out_indices=(0, 1), num_sources=4)
+    portable = export.Portable(vit, NORMALIZATION)
+    path = export.export_program(portable, tmp_path / 'new' / 'vit.pt2', (24, 36), dict(name='vit'))
+    metadata = {export.METADATA: ''}
+    program = torch.export.load(path, extra_files=metadata).module()
     mean, std = (torch.tensor(NORMALIZATION[name])[:, None, None] for name in ('mean', 'std'))
-    for given, expected in zip(program(images), by_hand(portable, (images - mean) / std), strict=True):
-        check_rounding(given, expected)
+    for batch in (1, 4):
+        images = torch.randint(0, 256, (batch, 3, 24, 36), dtype=torch.uint8)
+        for given, expected in zip(program(images), by_hand(portable, (images - mean) / std), strict=True):
+            check_rounding(given, expected)
+    assert json.loads(metadata[export.METADATA]) == dict(name='vit')
 
 
-class Means(Portable):
-    """A model of one layer, quickly exported."""
-
-    outputs = ('means',)
-
-    def answer(self, images):
-        return (self.model(images).mean((2, 3)),)
-
-
-@pytest.fixture
-def means():
-    return Means(torch.nn.Conv2d(3, 4, 3), 3, NORMALIZATION)
-
-
-def test_what_a_file_holds_beside_weights_fits_into_what_is_left_of_its_2_gb(exported):
-    """Protobuf's limit is for all of a file; the graph takes its share."""
-    portable, _, onnx, _ = exported
-    weights = sum(x.numel() * x.element_size() for x in portable.state_dict().values())
-    assert 0 < onnx.stat().st_size - weights < 2**31 - exporting.LARGEST
+@pytest.mark.parametrize('kind', ['pt2', 'onnx'])
+def test_what_fails_leaves_what_was_there(tmp_path, monkeypatch, kind):
+    out, portable = tmp_path / f'swin.{kind}', export.Portable(swin())
+    out.write_bytes(b'the old one')
+    if kind == 'pt2':
+        monkeypatch.setattr(torch.export, 'save', lambda *args, **settings: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            export.export_program(portable, out, SIZE)
+    else:
+        pytest.importorskip('onnxscript', reason='needs onnx and onnxscript')
+        monkeypatch.setattr(export, 'compare_onnx', lambda *args: dict(map_0=1e-3, pooled=1e-6))
+        with pytest.raises(ValueError, match=r"onnxruntime and PyTorch differ, by {'map_0': 0.001, .*nothing written"):
+            export.export_onnx(portable, out, SIZE)
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [(out.name, b'the old one')]
 
 
-def test_large_weights_lie_beside(means, tmp_path, monkeypatch):
-    pytest.importorskip('onnxruntime', reason='needs onnx, onnxscript and onnxruntime')
-    monkeypatch.setattr(exporting, 'LARGEST', 0)
-    path = exporting.export_onnx(means, tmp_path / 'new' / 'means.onnx', (8, 8))
-    assert sorted(file.name for file in path.parent.iterdir()) == ['means.onnx', 'means.onnx.data']
-    assert exporting.compare_onnx(path, means, (8, 8))['means'] < 1e-5
-
-
-def test_what_fails_leaves_nothing_behind(means, tmp_path, monkeypatch):
-    def fail(*args, **kwargs):
-        raise OSError('the disk is full')
-
-    monkeypatch.setattr(torch.export, 'save', fail)
-    (tmp_path / 'means.pt2').write_bytes(b'the old one')
-    with pytest.raises(OSError, match='the disk is full'):
-        exporting.export_program(means, tmp_path / 'means.pt2', (8, 8))
-    assert [file.name for file in tmp_path.iterdir()] == ['means.pt2']
-    assert (tmp_path / 'means.pt2').read_bytes() == b'the old one'
-
-
-def test_what_cannot_be_exported_is_reported(means, tmp_path, monkeypatch):
-    monkeypatch.setattr(exporting, 'trace', lambda *args: pytest.fail('traced'))
-    for export, out, extension in (
-        (exporting.export_onnx, tmp_path / 'x.pt', '.onnx'),
-        (exporting.export_program, tmp_path / 'x.pt', '.pt2'),
-    ):
-        with pytest.raises(ValueError, match=f'x.pt should end in {extension}'):
-            export(means, out, (8, 8))
-    for size in ((0, 8), (8, -1), (8,)):
-        with pytest.raises(ValueError, match=r'images of \(.*\) pixels: give a height and a width, 1 or more each'):
-            means.example(size)
+def test_what_cannot_be_exported_is_refused():
     with pytest.raises(ValueError, match='mean has 1 numbers, and the images have 3 channels'):
-        Means(torch.nn.Identity(), 3, dict(mean=(1,), std=(1,)))
+        export.Portable(swin(), dict(mean=(1,), std=(1,)))
     padded = MixingViT(dict(embed_dims=8, depth=1, num_heads=2), img_size=32, pad_value=0.0)
-    with pytest.raises(ValueError, match='the encoder looks for padding of 0.0 in its images, which no graph can'):
-        PortableEncoder(padded)
+    with pytest.raises(ValueError, match='no graph can look for padding of 0.0: build with pad_value=None'):
+        export.Portable(padded)
 
 
-@pytest.mark.parametrize('missing', ['onnx', 'onnxscript'])
-def test_without_onnx_the_message_says_what_to_install(means, tmp_path, monkeypatch, missing):
+@pytest.mark.parametrize('missing', ['onnx', 'onnxscript', 'onnxruntime'])
+def test_a_missing_library_is_named(tmp_path, monkeypatch, missing):
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(ImportError, match=f'export to ONNX needs {missing}: pip install onnx onnxscript onnxruntime'):
-        exporting.export_onnx(means, tmp_path / 'x.onnx', (8, 8))
-
-
-def test_without_onnxruntime_the_message_says_so(means, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
-    with pytest.raises(ImportError, match='to compare needs onnxruntime: pip install onnxruntime'):
-        exporting.compare_onnx(tmp_path / 'x.onnx', means, (8, 8))
+    with pytest.raises(ImportError, match=f'export to ONNX needs {missing}: pip install {missing}'):
+        export.export_onnx(export.Portable(swin()), tmp_path / 'x.onnx', (8, 8))

@@ -5,13 +5,12 @@ import pytest
 import torch
 from mmengine.config import Config
 from PIL import Image
-from tiny_mixmae import tiny_mixedae, tiny_model, write_files
+from tiny_mixmae import build, tiny_mixedae, tiny_model, write_files
 
 from mixmae_mm.apis import ReconstructionInferencer
 from mixmae_mm.apis.model import build_pretrainer
-from mixmae_mm.apis.reconstruction_inferencer import reconstruct
-from mixmae_mm.datasets import LoadImage
-from mixmae_mm.datasets.image_reader import ImageReader, Reading
+from mixmae_mm.apis.reconstruction_inferencer import find_images, mix_otherwise, reconstruct
+from mixmae_mm.mixing import resize_assignment, visible
 from mixmae_mm.visualization import describe, draw_rows
 
 CELL = 8
@@ -97,16 +96,15 @@ def test_batches_are_mixed_anew(files, five_images):
 def test_the_image_grid_is_drawn_and_saved(inferencer, files, five_images, tmp_path):
     paths, pixels = five_images
     expected = by_hand(files, pixels[:4], seed=1)
-    sheet = draw_rows(expected, describe(inferencer.model, expected))
-    assert np.array_equal(np.asarray(inferencer.visualize(paths, seed=1)), np.asarray(sheet))
-    out = inferencer.save(paths, tmp_path / 'new' / 'sheet.png', seed=1)
-    assert np.array_equal(np.asarray(Image.open(out)), np.asarray(sheet))
-    with pytest.raises(ValueError, match=r'sheet.txt: give a name that ends in .png'):
-        inferencer.save(paths, tmp_path / 'sheet.txt')
+    grid = np.asarray(draw_rows(expected, describe(inferencer.model, expected)))
+    out = inferencer.save(paths, tmp_path / 'new' / 'grid.png', seed=1)
+    assert np.array_equal(np.asarray(Image.open(out)), grid)
+    with pytest.raises(ValueError, match=r'grid.txt should end in .png'):
+        inferencer.save(paths, tmp_path / 'grid.txt')
 
 
 def test_what_cannot_be_reconstructed_is_reported(inferencer, files, five_images, tmp_path):
-    with pytest.raises(ValueError, match=r'a mixture takes 2 image\(s\), and fewer that can be read were given'):
+    with pytest.raises(ValueError, match=r'a mixture takes 2 image\(s\), and 1 can be read'):
         inferencer(five_images[0][:1])
     config = Config.fromfile(files[0])
     config.model.data_preprocessor.pop('num_sources')
@@ -114,10 +112,62 @@ def test_what_cannot_be_reconstructed_is_reported(inferencer, files, five_images
         ReconstructionInferencer(config, files[1])
 
 
-def test_gray_images_have_one_channel(five_images):
-    paths, pixels = five_images
-    reader = ImageReader((32, 16), Reading(LoadImage('L')))
-    names, gray = next(reader([paths[0], pixels[1].permute(1, 2, 0).numpy()]))
-    assert (names, gray.shape, gray.dtype) == ([paths[0], '1'], (2, 32, 16, 1), np.uint8)
-    luma = (pixels[1].float() * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0)
-    assert np.abs(gray[1, ..., 0] - luma[:, 8:24].numpy()).max() < 1.01
+# -- the functions behind it
+
+
+def test_each_group_is_led_by_its_first_image_and_mixed_as_the_assignment_says(five_images):
+    bgr, each = dict(take_turns=False, bgr_to_rgb=True), dict(shared_assignment=False)
+    for settings in (dict(), dict(num_sources=4), each, bgr):
+        model, pixels = build(**settings), five_images[1][:4]
+        result = reconstruct(model, pixels.float(), seed=1)
+        num_sources = settings.get('num_sources', 2)
+        assert torch.equal(result.sources, pixels.unflatten(0, (-1, num_sources)))
+        shown = visible(resize_assignment(result.assignment, (32, 32)), num_sources)[:, :, None]
+        assert torch.equal(result.mixed, (result.sources * shown).sum(1).to(torch.uint8))
+        assert torch.equal(result.reconstructed * shown, result.sources * shown)
+        assert not torch.equal(result.reconstructed, result.sources)
+
+
+def test_named_files_keep_their_order_and_fill_whole_groups(five_images):
+    paths = five_images[0]
+    assert find_images(paths[::-1], 6, 2, seed=0) == paths[:0:-1]
+    with pytest.raises(ValueError, match=r'^2 image\(s\) cannot be mixed by 3'):
+        find_images(paths[:2], 6, 3, seed=0)
+
+
+def test_folder_gives_a_seeded_choice_without_repeats(five_images, tmp_path):
+    choices = [find_images([str(tmp_path)], 4, 2, seed) for seed in (0, 0, 1, 2, 3)]
+    assert choices[0] == choices[1]
+    assert len({tuple(choice) for choice in choices}) > 2
+    assert all(len(set(choice)) == 4 and set(choice) <= set(five_images[0]) for choice in choices)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'changes', 'shown'),
+    [
+        (dict(mask_ratio=0.25), dict(num_sources=4), [4, 4, 4, 4]),  # equal shares by default
+        (dict(shares=(0.25, 0.25)), dict(mask_ratio=0.5), [8, 8]),
+        (dict(), dict(num_sources=1, mask_ratio=0.75), [4]),
+        (dict(), dict(), [8, 8]),
+    ],
+)
+def test_mixing_otherwise(five_images, settings, changes, shown):
+    model = build(**settings)
+    mix_otherwise(model, **changes)
+    result = reconstruct(model, five_images[1][:4].float(), seed=0)
+    assert visible(result.assignment, len(shown))[0].sum((1, 2)).tolist() == shown
+    assert result.sources.shape[1] == len(shown)
+
+
+@pytest.mark.parametrize(
+    ('method', 'changes', 'message'),
+    [
+        (tiny_mixedae, dict(num_sources=2), '^mixtures of 2 images, but this encoder is for 4'),
+        (tiny_model, dict(mask_ratio=0), 'is not above 0 and below 1$'),
+        (tiny_model, dict(mask_ratio=1), 'is not above 0 and below 1$'),
+        (tiny_model, dict(num_sources=1), '^one image a mixture leaves nothing to reconstruct: set a masking ratio'),
+    ],
+)
+def test_mixing_that_a_model_does_not_take(method, changes, message):
+    with pytest.raises(ValueError, match=message):
+        mix_otherwise(build(method), **changes)

@@ -11,10 +11,6 @@ def states():
     return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
 
 
-def draw():
-    random.random(), np.random.rand(), torch.rand(())
-
-
 def test_modes_gradients_and_random_states_are_put_back_also_after_an_error():
     model = nn.Sequential(nn.Dropout(0.5), nn.Sequential(nn.Dropout(0.5), nn.Linear(3, 3)))
     model[1].eval()
@@ -25,7 +21,7 @@ def test_modes_gradients_and_random_states_are_put_back_also_after_an_error():
             with undisturbed(model):
                 assert not any(module.training for module in model.modules())
                 assert not model(torch.ones(2, 3)).requires_grad
-                draw()
+                random.random(), np.random.rand(), torch.rand(())
                 if fails:
                     raise RuntimeError
         except RuntimeError:

@@ -1,18 +1,21 @@
-"""Weights translated between layouts: there and back to the bit, and the same model in mmpretrain's own classes."""
+"""Weights in other layouts: there and back to the bit, the same model in others' own classes; exports of encoders."""
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from checkpoint_toys import build_mae, mae_like_mmpretrain, mixmim_like_mmpretrain, random_mae, vit
-from forked import Program
-from micro_training import finish
+from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from references import SHARED, backbone_settings, build_pretrainer, load_reference, mix_officially
 from safetensors.torch import load_file, save_file
-from tool_loading import TOOLS, load_tool
+from tiny_mixmae import tiny_mixedae, write_files
+from tool_loading import load_tool
 from torch import nn
 
+from mixmae_mm.apis import get_model, model
+from mixmae_mm.apis.encoder_file import read_card
 from mixmae_mm.version import __version__
 
 tool = load_tool('model_converters/convert_weights.py')
@@ -29,10 +32,22 @@ def equal(one, other):
     return one.keys() == other.keys() and all(torch.equal(x, other[name]) for name, x in one.items())
 
 
-def converted(tmp_path, content, to, *options, out='out.pth'):
+def close(one, other):
+    torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+
+
+def behind(prefix, weights):
+    return {prefix + name: x for name, x in weights.items()}
+
+
+def run(tmp_path, content, to, *options, out='out.pth'):
     torch.save(content, tmp_path / 'in.pth')
     tool.main([str(tmp_path / 'in.pth'), str(tmp_path / out), '--to', to, *options])
-    return torch.load(tmp_path / out, weights_only=True)
+    return tmp_path / out
+
+
+def converted(*args):
+    return torch.load(run(*args), weights_only=True)
 
 
 def shake(model):
@@ -48,7 +63,11 @@ def linear_probe():
     """As MAE names a classifier that learns only a linear layer behind a batch norm."""
     file = {name: x for name, x in random_mae('finetuning').items() if not name.startswith(('head.', 'fc_norm'))}
     head = nn.Sequential(nn.BatchNorm1d(8, affine=False), nn.Linear(8, 5))
-    return file | {f'head.{name}': x for name, x in shake(head).state_dict().items()}
+    return file | behind('head.', shake(head).state_dict())
+
+
+def without_decoder(weights):
+    return {name: x for name, x in weights.items() if not name.startswith(('decoder', 'mask_token', 'head.'))}
 
 
 OFFICIAL = {
@@ -57,7 +76,7 @@ OFFICIAL = {
     'mae, pre-training': random_mae(),
     'mae, fine-tuning': random_mae('finetuning'),
     'mae, linear probing': linear_probe(),
-    'an encoder': {name: x for name, x in random_mae().items() if not name.startswith(('decoder', 'mask'))},
+    'an encoder': without_decoder(random_mae()),
 }
 
 
@@ -80,35 +99,25 @@ def test_mmpretrains_there_and_back(tmp_path, file, by):
     assert equal(converted(tmp_path, between, 'mmpretrain', '--force')['state_dict'], file)
 
 
-def test_mmpretrains_other_parts_survive_ours(tmp_path):
-    """A classifier with mmpretrain's own head, and something that neither we nor the official code know."""
+def test_what_a_layout_has_no_place_for_is_left_out_and_said(tmp_path, capsys):
+    """Mmpretrain's own head is kept; a detector's neck is no decoder."""
     file = mixmim_like_mmpretrain() | {'head.layers.head.weight': torch.ones(5, 64), 'target.x': torch.ones(1)}
-    between = converted(tmp_path, file, 'ours')
-    assert equal(converted(tmp_path, between, 'mmpretrain', '--force')['state_dict'], file)
-    official = converted(tmp_path, file, 'official', '--force')['model']
-    assert official['head.weight'].shape == (5, 64)
+    ours = converted(tmp_path, file, 'ours')
+    assert equal(converted(tmp_path, ours, 'mmpretrain', '--force')['state_dict'], file)
+    detector = {'neck.lateral_convs.0.conv.weight': torch.ones(1), 'backbone.norm1.weight': torch.ones(16)}
+    official = converted(tmp_path, file | detector, 'official', '--force')['model']
     assert official.keys() == {*MICRO['state_dict'], 'head.weight'}
-
-
-@pytest.mark.parametrize('container', ['state_dict', 'model'])
-def test_ours_loads_as_our_own_models(tmp_path, container):
-    weights = converted(tmp_path, {container: mixmim_like_mmpretrain()}, 'ours')['state_dict']
-    model = build_pretrainer(CONFIG)
-    model.load_state_dict(weights, strict=True)
-    assert torch.equal(model.neck.mask_token, MICRO['state_dict']['mask_token'])
-    assert torch.equal(
-        model.backbone.layers[1].downsample.norm.bias, MICRO['state_dict']['layers.1.downsample.norm.bias']
-    )
-
-
-def test_ours_keeps_what_only_we_have(tmp_path):
+    printed = capsys.readouterr().out
+    assert '2 left out, neither encoder, decoder nor linear classifier: ' in printed
+    assert '1 left out, the norm of an intermediate map, which only ours has: backbone.norm1.weight\n' in printed
     file = build_mae(num_sources=4).state_dict() | {'projection.0.weight': torch.ones(8, 8)}
-    assert equal(converted(tmp_path, file, 'ours')['state_dict'], file)
+    assert equal(converted(tmp_path, file, 'ours', '--force')['state_dict'], file)
+    converted(tmp_path, file, 'official', '--force')
+    assert "1 left out, only MixedAE's contrastive loss needs it: projection.*.weight" in capsys.readouterr().out
 
 
 def test_a_linear_probe_computes_the_same_as_our_classifier(tmp_path):
     """The official one: CLS, a batch norm without parameters, a linear layer."""
-    pytest.importorskip('mmpretrain.models')
     file = linear_probe()
     necks = [dict(type='GlobalAveragePooling'), dict(type='ClsBatchNormNeck', input_features=8)]
     head = dict(type='LinearClsHead', num_classes=5, in_channels=8)
@@ -122,40 +131,12 @@ def test_a_linear_probe_computes_the_same_as_our_classifier(tmp_path):
         close(model(images), official(model.backbone(images)[0].flatten(1)))
 
 
-def test_what_was_done_is_said(tmp_path, capsys):
-    file = dict(state_dict=build_mae(num_sources=4).state_dict() | {'projection.0.weight': torch.ones(8, 8)})
-    converted(tmp_path, file, 'official')
-    assert capsys.readouterr().out.splitlines() == [
-        f"{tmp_path}/in.pth: 52 tensors, read as ours, the names of MAE, timm and DeiT, behind 'backbone.'",
-        '1 left out, only mixtures of ours need it (export_vit.py folds it): backbone.segment_embed',
-        "1 left out, only MixedAE's contrastive loss needs it: projection.*.weight",
-        f"{tmp_path}/out.pth: 50 tensors, the official layout, under 'model'",
-    ]
-    converted(tmp_path, random_mae(), 'mmpretrain', '--force')
-    assert capsys.readouterr().out.splitlines() == [
-        f'{tmp_path}/in.pth: 50 tensors, read as the names of MAE, timm and DeiT, with nothing before them',
-        f"{tmp_path}/out.pth: 50 tensors, mmpretrain's, under 'state_dict'",
-    ]
-
-
-def test_only_one_model_is_taken_out_of_two(tmp_path, capsys):
+def test_one_model_is_taken_out_of_two(tmp_path, capsys):
     """A name of the other model may, once its own prefix is off, be that of the one that is wanted."""
-    wanted, other = MICRO['state_dict'], {f'backbone.{name}': x + 1 for name, x in MICRO['state_dict'].items()}
-    both = {f'ema.backbone.{name}': x for name, x in wanted.items()} | other
-    weights = converted(tmp_path, both, 'ours', '--prefix', 'ema.')['state_dict']
+    wanted, other = MICRO['state_dict'], behind('backbone.', {name: x + 1 for name, x in MICRO['state_dict'].items()})
+    weights = converted(tmp_path, behind('ema.backbone.', wanted) | other, 'ours', '--prefix', 'ema.')['state_dict']
     assert torch.equal(weights['backbone.norm.bias'], wanted['norm.bias'])
     assert '92 left out, another model: backbone.absolute_pos_embed, ' in capsys.readouterr().out
-
-
-def test_a_neck_of_another_kind_is_no_decoder(tmp_path, capsys):
-    """A detector has a neck too, with names that nothing official has."""
-    encoder = {f'backbone.{name}': x for name, x in FINETUNED['state_dict'].items() if not name.startswith('head')}
-    more = {'neck.lateral_convs.0.conv.weight': torch.ones(1), 'backbone.norm1.weight': torch.ones(16)}
-    official = converted(tmp_path, dict(state_dict=encoder | more), 'official')['model']
-    assert official.keys() == {name.removeprefix('backbone.') for name in encoder}
-    printed = capsys.readouterr().out
-    assert '1 left out, neither encoder, decoder nor linear classifier: neck.lateral_convs.*.conv.weight\n' in printed
-    assert '1 left out, the norm of an intermediate map, which only ours has: backbone.norm1.weight\n' in printed
 
 
 def test_distillation_stays_behind(tmp_path):
@@ -165,79 +146,105 @@ def test_distillation_stays_behind(tmp_path):
     assert equal(converted(tmp_path, file | extra, 'official')['model'], file)
 
 
-def test_safetensors_are_read_and_written_bare(tmp_path, capsys):
+def test_safetensors_are_read_and_written_bare(tmp_path):
     save_file(random_mae(), tmp_path / 'in.safetensors')
     tool.main([str(tmp_path / 'in.safetensors'), str(tmp_path / 'out.safetensors'), '--to', 'mmpretrain'])
     assert equal(load_file(tmp_path / 'out.safetensors'), mae_like_mmpretrain(random_mae()))
-    assert capsys.readouterr().out.endswith("out.safetensors: 50 tensors, mmpretrain's, bare\n")
 
 
-def test_classes_and_progress_go_along(tmp_path):
+def test_classes_and_progress_go_along_and_nothing_else(tmp_path):
     meta = dict(epoch=3, iter=9, dataset_meta=dict(classes=('a', 'b')), cfg='work_dir = "/here"', seed=1)
-    file = dict(state_dict=mixmim_like_mmpretrain(), meta=meta, optimizer=dict(state={}))
-    kept = converted(tmp_path, file, 'ours')['meta']
+    weights = mixmim_like_mmpretrain() | {'backbone.norm.bias': torch.randn(100_000, 64)[0]}  # with its large tensor
+    path = run(tmp_path, dict(state_dict=weights, meta=meta, optimizer=dict(state=torch.zeros(10**5))), 'ours')
+    kept = torch.load(path, weights_only=True)['meta']
     assert kept == dict(epoch=3, iter=9, dataset_meta=dict(classes=('a', 'b')), mixmae_mm_version=__version__)
+    assert path.stat().st_size < 2_000_000 < (tmp_path / 'in.pth').stat().st_size
 
 
 def test_a_file_can_be_converted_in_place(tmp_path):
     """The weights are read from the file while it is written: it is replaced only at the end."""
-    torch.save(random_mae(), tmp_path / 'in.pth')
-    tool.main([str(tmp_path / 'in.pth'), str(tmp_path / 'in.pth'), '--to', 'ours', '--force'])
-    weights = torch.load(tmp_path / 'in.pth', weights_only=True)['state_dict']
-    assert torch.equal(weights['backbone.norm.bias'], random_mae()['norm.bias'])
-    assert [path.name for path in tmp_path.iterdir()] == ['in.pth']
+    run(tmp_path, random_mae(), 'ours')
+    tool.main([str(tmp_path / 'out.pth'), str(tmp_path / 'out.pth'), '--to', 'official', '--force'])
+    assert equal(torch.load(tmp_path / 'out.pth', weights_only=True)['model'], random_mae())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['in.pth', 'out.pth']
 
 
-def refused(tmp_path, content, *options, out='new/out.pth'):
-    """What is said, and that nothing was written."""
-    torch.save(content, tmp_path / 'in.pth')
-    with pytest.raises(SystemExit) as stopped:
-        tool.main([str(tmp_path / 'in.pth'), str(tmp_path / out), '--to', 'ours', *options])
-    assert {path.name for path in tmp_path.iterdir()} <= {'in.pth', 'mine.pth'}
-    return stopped.value.code.partition('\n')[0]
+# -- the encoder alone
 
 
-def test_wrong_files_are_refused_and_nothing_written(tmp_path):
-    message = (
-        f'error: {tmp_path}/in.pth: no name ends in patch_embed.proj.weight or patch_embed.projection.weight, which'
-    )
-    assert refused(tmp_path, {'conv1.weight': torch.zeros(1)}).startswith(message)
-    two = {f'{who}.{name}': x for who in ('student', 'teacher') for name, x in random_mae().items()}
-    assert refused(tmp_path, two) == (
-        f"error: {tmp_path}/in.pth: there are 2 encoders, behind 'student.', 'teacher.': name one by `prefix`"
-    )
-    assert refused(tmp_path, random_mae(), '--prefix', 'x.').endswith(
-        "there is no encoder behind 'x.'; there is one behind ''"
-    )
-    assert refused(tmp_path, dict(epoch=1)).endswith("in.pth holds no weights, only ['epoch']: it is not a checkpoint")
+AROUND = {'rpn_head.rpn_conv.weight': torch.ones(1), 'neck.fpn_convs.0.conv.weight': torch.ones(1)}
+NORMS = {'norm0.weight': torch.full((8,), 2.0), 'norm0.bias': torch.full((8,), 3.0)}
+ENCODERS = {
+    'official, pre-training': (dict(model=MICRO['state_dict']), without_decoder(MICRO['state_dict'])),
+    'official, fine-tuning': (FINETUNED['state_dict'], without_decoder(FINETUNED['state_dict'])),
+    'mmpretrain': (dict(state_dict=mixmim_like_mmpretrain(), meta={}), without_decoder(MICRO['state_dict'])),
+    'ours, a detector': (behind('backbone.', random_mae() | NORMS) | AROUND, random_mae() | NORMS),
+    'MAE behind module.': (dict(model=behind('module.', random_mae())), without_decoder(random_mae())),
+}
 
 
-def test_out_is_checked_first(tmp_path):
-    (tmp_path / 'mine.pth').write_text('mine')
-    message = f'error: {tmp_path}/mine.pth is there already: give another name, or --force to overwrite it'
-    assert refused(tmp_path, random_mae(), out='mine.pth') == message
-    assert (tmp_path / 'mine.pth').read_text() == 'mine'
-    assert refused(tmp_path, random_mae(), out='new/x.onnx').endswith('x.onnx should end in .pth or .safetensors')
+@pytest.mark.parametrize('kind', ENCODERS)
+def test_the_encoder_and_nothing_else(tmp_path, kind):
+    content, encoder = ENCODERS[kind]
+    assert equal(converted(tmp_path, content, 'ours', '--encoder-only')['state_dict'], behind('backbone.', encoder))
+    bare = converted(tmp_path, content, 'official', '--encoder-only', '--force')['model']
+    assert equal(bare, {name: x for name, x in encoder.items() if not name.startswith('norm0.')})
 
 
-def test_a_disk_that_is_full_leaves_no_half_file(tmp_path, monkeypatch):
-    def fill(content, stream):
-        stream.write(b'half')
-        raise OSError('No space left on device')
-
-    (tmp_path / 'mine.pth').write_text('mine')
-    torch.save(random_mae(), tmp_path / 'in.pth')
-    monkeypatch.setattr(torch, 'save', fill)
-    with pytest.raises(SystemExit, match='error: No space left on device'):
-        tool.main([str(tmp_path / 'in.pth'), str(tmp_path / 'mine.pth'), '--to', 'ours', '--force'])
-    assert (tmp_path / 'mine.pth').read_text() == 'mine'
-    assert sorted(path.name for path in tmp_path.iterdir()) == ['in.pth', 'mine.pth']
+# -- MAE's layout
 
 
-def test_it_runs_as_a_script(tmp_path):
-    command = TOOLS / 'model_converters/convert_weights.py', tmp_path / 'no.pth', tmp_path / 'x.pth', '--to', 'ours'
-    _, err = finish(Program(*command), status=1)
-    assert err.startswith(f'error: there is no checkpoint {tmp_path}/no.pth\n')
+def classifier(out_type='avg_featmap', norm=False):
+    necks = [dict(type='GlobalAveragePooling')] + [dict(type='ClsBatchNormNeck', input_features=8)] * norm
+    head = dict(type='LinearClsHead', num_classes=5, in_channels=8)
+    neck = necks if norm else necks[0]
+    return shake(build_theirs(dict(type='ImageClassifier', backbone=vit(out_type=out_type), neck=neck, head=head)))
+
+
+def encoded(path, images, **settings):
+    encoder = MODELS.build(vit(init_cfg=dict(type='Pretrained', checkpoint=str(path)), **settings)).eval()
+    encoder.init_weights()
+    with torch.no_grad():
+        return encoder(images)[0]
+
+
+@pytest.mark.parametrize('source', ['pre-training', 'classifier'])
+def test_files_of_mae_hold_the_encoder_and_the_head_alone(tmp_path, source):
+    model = classifier() if source == 'classifier' else shake(build_mae(num_sources=4))
+    official = random_mae('finetuning') if source == 'classifier' else without_decoder(random_mae())
+    path, images = run(tmp_path, dict(state_dict=model.state_dict(), meta={}), 'mae'), torch.randn(2, 3, 16, 16)
+    weights = torch.load(path, weights_only=True)['model']
+    assert weights.keys() == official.keys()
+    out_type = 'avg_featmap' if source == 'classifier' else 'featmap'
+    with torch.no_grad():
+        assert torch.equal(encoded(path, images, out_type=out_type), model.backbone(images)[0])
+
+
+def test_segments_are_dropped_or_folded_as_on_loading(tmp_path):
+    weights = shake(build_mae(num_sources=4)).state_dict()
+    dropped = converted(tmp_path, weights, 'mae')['model']
+    folded = converted(tmp_path, weights, 'mae', '--force', '--fold-segments')['model']
+    by_hand = weights['backbone.patch_embed.proj.bias'] + weights['backbone.segment_embed'].mean(0)
+    assert torch.equal(dropped['patch_embed.proj.bias'], weights['backbone.patch_embed.proj.bias'])
+    torch.testing.assert_close(folded['patch_embed.proj.bias'], by_hand)
+    images = torch.randn(2, 3, 16, 16)
+    on_loading = encoded(tmp_path / 'in.pth', images, fold_segments=True)
+    assert torch.equal(on_loading, encoded(tmp_path / 'out.pth', images))
+
+
+@pytest.mark.parametrize('source', ['pre-training', 'classifier'])
+def test_timms_vit_computes_the_same(tmp_path, source):
+    timm = pytest.importorskip('timm.models.vision_transformer', reason='timm is not among the requirements')
+    pooling = dict(num_classes=5, global_pool='avg', fc_norm=True) if source == 'classifier' else dict(global_pool='')
+    theirs = timm.VisionTransformer(16, 4, embed_dim=8, depth=2, num_heads=2, **(dict(num_classes=0) | pooling)).eval()
+    model, images = classifier() if source == 'classifier' else shake(build_mae()), torch.randn(2, 3, 16, 16)
+    theirs.load_state_dict(converted(tmp_path, model.state_dict(), 'timm')['model'], strict=True)
+    with torch.no_grad():
+        if source == 'classifier':
+            torch.testing.assert_close(theirs(images), model(images, mode='tensor'))
+        else:
+            tokens = theirs(images)[:, 1:].transpose(1, 2).unflatten(2, (4, 4))
+            torch.testing.assert_close(tokens, model.backbone(images)[0])
 
 
 # -- mmpretrain's own models
@@ -249,15 +256,6 @@ def build_theirs(model):
     return MODELS.build(model)
 
 
-def their_mixmim():
-    neck = dict(type='MixMIMPretrainDecoder', num_patches=4, encoder_stride=32, embed_dim=64, decoder_embed_dim=8)
-    head = dict(type='MixMIMPretrainHead', norm_pix=True, loss=dict(type='PixelReconstructionLoss', criterion='L2'))
-    neck |= dict(decoder_depth=1, decoder_num_heads=2)
-    return build_theirs(
-        dict(type='MixMIM', backbone=dict(type='MixMIMPretrainTransformer', **SWIN), neck=neck, head=head)
-    )
-
-
 def with_their_epsilon(model):
     """Return our decoder mmpretrain's, which is not the official one."""
     for layer in model.neck.modules():
@@ -266,12 +264,12 @@ def with_their_epsilon(model):
     return model
 
 
-def close(one, other):
-    torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
-
-
 def test_mmpretrains_mixmim_computes_the_same(tmp_path):
-    ours, theirs = with_their_epsilon(shake(build_pretrainer(CONFIG))), their_mixmim().eval()
+    neck = dict(type='MixMIMPretrainDecoder', num_patches=4, encoder_stride=32, embed_dim=64, decoder_embed_dim=8)
+    head = dict(type='MixMIMPretrainHead', norm_pix=True, loss=dict(type='PixelReconstructionLoss', criterion='L2'))
+    neck |= dict(decoder_depth=1, decoder_num_heads=2)
+    theirs = dict(type='MixMIM', backbone=dict(type='MixMIMPretrainTransformer', **SWIN), neck=neck, head=head)
+    ours, theirs = with_their_epsilon(shake(build_pretrainer(CONFIG))), build_theirs(theirs).eval()
     weights = converted(tmp_path, dict(state_dict=ours.state_dict()), 'mmpretrain')['state_dict']
     theirs.load_state_dict(weights, strict=True)
     images = torch.randn(4, 3, 64, 64)
@@ -280,20 +278,6 @@ def test_mmpretrains_mixmim_computes_the_same(tmp_path):
         mixed = mix_officially(images, mask.reshape(2, 2))
         close(ours.encode(mixed)[-1].flatten(2).transpose(1, 2), latent)
         close(ours.decode(mixed).transpose(0, 1).flatten(0, 1), theirs.neck(latent, mask))
-
-
-def test_mmpretrains_mixmim_classifier_computes_the_same(tmp_path):
-    head = dict(type='LinearClsHead', num_classes=5, in_channels=64)
-    around = dict(type='ImageClassifier', head=head)
-    theirs = build_theirs(around | dict(backbone=dict(type='MixMIMTransformer', **SWIN))).eval()
-    ours = shake(build_theirs(around | dict(backbone=BACKBONE, neck=dict(type='GlobalAveragePooling'))))
-    weights = converted(tmp_path, dict(state_dict=ours.state_dict()), 'mmpretrain')['state_dict']
-    theirs.load_state_dict(weights, strict=True)
-    with torch.no_grad():
-        images = FINETUNED['images']
-        close(theirs(images), ours(images))
-        theirs.load_state_dict(converted(tmp_path, FINETUNED['state_dict'], 'mmpretrain', '--force')['state_dict'])
-        close(theirs(images), FINETUNED['logits'])
 
 
 def test_mmpretrains_mae_computes_the_same(tmp_path):
@@ -314,26 +298,29 @@ def test_mmpretrains_mae_computes_the_same(tmp_path):
         close(rebuilt[:, 0], theirs.neck(tokens, torch.arange(16).expand(2, -1)))
 
 
-def test_mmpretrains_vit_classifier_computes_the_same(tmp_path):
-    head = dict(type='LinearClsHead', num_classes=5, in_channels=8)
-    around = dict(type='ImageClassifier', head=head)
-    theirs = dict(type='VisionTransformer', out_type='avg_featmap', final_norm=False, **VIT)
-    theirs = build_theirs(around | dict(backbone=theirs)).eval()
-    parts = dict(backbone=vit(out_type='avg_featmap'), neck=dict(type='GlobalAveragePooling'))
-    ours = shake(build_theirs(around | parts))
+HEAD = dict(type='LinearClsHead', in_channels=8, num_classes=5)
+CLASSIFIERS = {
+    'swin': (BACKBONE, dict(type='MixMIMTransformer', **SWIN), HEAD | dict(in_channels=64), 64),
+    'vit': (
+        vit(out_type='avg_featmap'),
+        dict(type='VisionTransformer', out_type='avg_featmap', final_norm=False, **VIT),
+        HEAD,
+        16,
+    ),
+}
+
+
+@pytest.mark.parametrize('kind', CLASSIFIERS)
+def test_mmpretrains_classifiers_compute_the_same(tmp_path, kind):
+    ours, theirs, head, size = CLASSIFIERS[kind]
+    neck = dict(type='GlobalAveragePooling')
+    ours = shake(build_theirs(dict(type='ImageClassifier', backbone=ours, neck=neck, head=head)))
+    theirs = build_theirs(dict(type='ImageClassifier', backbone=theirs, head=head)).eval()
     weights = converted(tmp_path, dict(state_dict=ours.state_dict()), 'mmpretrain')['state_dict']
     theirs.load_state_dict(weights, strict=True)
-    images = torch.randn(2, 3, 16, 16)
+    images = torch.randn(2, 3, size, size)
     with torch.no_grad():
         close(theirs(images), ours(images))
-
-
-@pytest.mark.shared
-def test_mmpretrains_own_file_there_and_back(tmp_path):
-    file = load_reference('mmpretrain_mixmim_tiny.pt')['state_dict']
-    for by in ('ours', 'official'):
-        between = converted(tmp_path, dict(state_dict=file), by, '--force')
-        assert equal(converted(tmp_path, between, 'mmpretrain', '--force')['state_dict'], file)
 
 
 @pytest.mark.shared
@@ -346,10 +333,135 @@ def test_the_base_model_has_the_names_and_shapes_of_both():
     with torch.device('meta'):
         ours = build_pretrainer(config).state_dict()
     official = json.loads((SHARED / 'mixmim_official_layouts.json').read_text())['pretrain/mixmim_base']['shapes']
-    expected = dict(
-        mmpretrain=json.loads((SHARED / 'mmpretrain_mixmim_base_layout.json').read_text()), official=official
+    mmpretrain = json.loads((SHARED / 'mmpretrain_mixmim_base_layout.json').read_text())
+    for to, shapes in dict(mmpretrain=mmpretrain, official=official).items():
+        translated = tool.translate(ours, to)
+        assert {name: list(x.shape) for name, x in translated.weights.items()} == shapes
+        assert translated.left_out == {}
+
+
+# -- exports
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A config, the checkpoint that goes with it, and the encoder in both."""
+    config, checkpoint = write_files(tmp_path, tiny_mixedae, mean=[1.0, 2.0, 3.0], std=[50.0, 60.0, 70.0])
+    return config, checkpoint, model.build_encoder(Config.fromfile(config), checkpoint).cpu()
+
+
+def test_one_file_describes_itself_and_can_be_exported_again(files, tmp_path, capsys):
+    config, checkpoint, encoder = files
+    out = tmp_path / 'vit.safetensors'
+    tool.main([checkpoint, str(out), '--to', 'safetensors', '--config', config])
+    assert 'vit.safetensors: MixingViT, images of 32 x 32\n' in capsys.readouterr().out
+    card = read_card(out)
+    assert (card.mean, card.std, card.source) == ((1.0, 2.0, 3.0), (50.0, 60.0, 70.0), 'checkpoint.pth')
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(get_model(pretrained=str(out))(images)[0], encoder(images)[0])
+    more = ['--image-size', '32', '64', '--licence', 'apache-2.0']
+    tool.main([str(out), str(tmp_path / 'folder'), '--to', 'hub', *more])
+    again = read_card(tmp_path / 'folder' / 'model.safetensors')
+    assert (again.image_size, again.mean, again.source) == ((32, 64), card.mean, 'vit.safetensors')
+    assert (tmp_path / 'folder' / 'README.md').read_text().startswith('---\nlicense: apache-2.0\n')
+
+
+def test_onnx_takes_bytes_and_answers_as_the_encoder(files, tmp_path, capsys):
+    onnxruntime = pytest.importorskip('onnxruntime', reason='needs onnx, onnxscript and onnxruntime')
+    config, checkpoint, encoder = files
+    out = tmp_path / 'vit.onnx'
+    more = ['--config', config, '--image-size', '24', '40', '--with-normalization']
+    tool.main([checkpoint, str(out), '--to', 'onnx', *more])
+    assert 'images of 24 x 40; onnxruntime differs by ' in capsys.readouterr().out
+    session = onnxruntime.InferenceSession(str(out), providers=['CPUExecutionProvider'])
+    images = torch.randint(0, 256, (3, 3, 24, 40), dtype=torch.uint8)
+    pixels = (images - torch.tensor([1.0, 2.0, 3.0])[:, None, None]) / torch.tensor([50.0, 60.0, 70.0])[:, None, None]
+    with torch.no_grad():
+        expected = encoder(pixels)[-1]
+    (given,) = session.run(['map_0'], {'images': images.numpy()})
+    assert np.abs(given - expected.numpy()).max() < 1e-5 * expected.abs().max()
+    card = json.loads(session.get_modelmeta().custom_metadata_map['mixmae_mm.json'])
+    assert (card['type'], card['mean'], card['normalizes']) == ('MixingViT', [1.0, 2.0, 3.0], True)
+    assert card['settings']['patch_size'] == 8
+
+
+def test_a_classifier_gives_its_logits(tmp_path):
+    pytest.importorskip('mmpretrain', reason='needs mmpretrain')
+    settings = dict(
+        type='mmpretrain.ImageClassifier',
+        data_preprocessor=dict(type='mmpretrain.ClsDataPreprocessor', mean=[1.0] * 3, std=[2.0] * 3, to_rgb=True),
+        backbone=dict(tiny_mixedae()['backbone'], init_cfg=dict(type='Pretrained', checkpoint='gone.pth')),
+        neck=dict(type='mmpretrain.GlobalAveragePooling'),
+        head=dict(type='mmpretrain.LinearClsHead', num_classes=5, in_channels=8),
     )
-    for to, shapes in expected.items():
-        model = tool.translate(ours, to)
-        assert {name: list(x.shape) for name, x in model.weights.items()} == shapes
-        assert model.left_out == {}
+    Config(dict(model=settings, default_scope='mmpretrain')).dump(tmp_path / 'config.py')
+    classifier = build_theirs(settings).eval()
+    options = ['--config', str(tmp_path / 'config.py'), '--classifier', '--with-normalization']
+    out = run(tmp_path, dict(state_dict=classifier.state_dict()), 'pt2', *options, out='logits.pt2')
+    images = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
+    (logits,) = torch.export.load(out).module()(images)
+    pooled = classifier.backbone((images.float() - 1) / 2)[-1].mean((2, 3))
+    torch.testing.assert_close(logits, classifier.head.fc(pooled), atol=1e-6, rtol=1e-5)
+    config, checkpoint = write_files(tmp_path, tiny_mixedae)
+    with pytest.raises(SystemExit, match='is of a mixmae_mm.MixedAE, not of an ImageClassifier with a head'):
+        tool.main([checkpoint, str(tmp_path / 'x.pt2'), '--to', 'pt2', '--config', config, '--classifier'])
+
+
+# -- refusals
+
+
+SCALED = random_mae() | {'blocks.0.ls1.gamma': torch.ones(8)}
+PART = {name: x for name, x in random_mae().items() if name != 'pos_embed'}
+REFUSED = {
+    'no encoder': ({'conv1.weight': torch.zeros(1)}, 'ours', [], 'no name ends in patch_embed.proj.weight'),
+    'two': (
+        behind('a.', random_mae()) | behind('b.', random_mae()), 'ours', [], "2 encoders, behind 'a.', 'b.': name one"
+    ),
+    'prefix': (random_mae(), 'ours', ['--prefix', 'x.'], "no encoder behind 'x.'; there is one behind ''"),
+    'no weights': (dict(epoch=1), 'ours', [], "holds no weights, only ['epoch']: it is not a checkpoint"),
+    'swin': (MICRO['state_dict'], 'mae', [], "the encoder is no MixingViT, it has ['backbone.absolute_pos_embed'"),
+    'layer scale': (SCALED, 'timm', [], "no MixingViT, it has ['backbone.blocks.0.ls1.gamma']: only plain ViTs"),
+    'part': (PART, 'timm', [], "no MixingViT, it lacks ['backbone.pos_embed']"),
+    'no segments': (random_mae(), 'mae', ['--fold-segments'], 'no segment embedding to fold: leave'),
+    'no card': (random_mae(), 'hub', [], 'is not a .safetensors file, so it cannot describe its encoder'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('kind', REFUSED)
+def test_wrong_files_are_refused_and_nothing_written(tmp_path, kind):
+    content, to, options, message = REFUSED[kind]
+    with pytest.raises(SystemExit) as stopped:
+        run(tmp_path, content, to, *options, out='new/out' if to == 'hub' else 'new/out.pth')
+    assert message in stopped.value.code
+    assert [path.name for path in tmp_path.iterdir()] == ['in.pth']
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['x.onnx', '--to', 'ours'], 'x.onnx should end in .pth or .safetensors'),
+        (['x.pth', '--to', 'onnx'], 'x.pth should end in .onnx'),
+        (['x.pth', '--to', 'hub'], 'x.pth should be a folder, without an extension'),
+        (['x.pt2', '--to', 'pt2', '--config', 'mixedae-vit-base', '--classifier'], '--classifier needs --config'),
+        (['x', '--to', 'hub', '--with-normalization'], '--with-normalization has no effect with --to hub'),
+        (['x.onnx', '--to', 'onnx', '--encoder-only'], '--encoder-only has no effect with --to onnx'),
+        (['x.pth', '--to', 'ours', '--image-size', '64'], '--image-size has no effect with --to ours'),
+        (['x.pt2', '--to', 'pt2', '--image-size', '0', '32'], 'argument --image-size: 0: give 1 or more'),
+    ],
+)
+def test_wrong_words_are_usage_errors(words, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        tool.main(['in.pth', *words])
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('fails', ['there', 'disk is full'])
+def test_what_is_there_is_lost_neither_unasked_nor_by_a_failure(tmp_path, monkeypatch, fails):
+    (tmp_path / 'out.pth').write_text('mine')
+    if fails == 'disk is full':
+        monkeypatch.setattr('os.fsync', lambda descriptor: (_ for _ in ()).throw(OSError(28, 'disk is full')))
+    with pytest.raises(SystemExit, match='give another name, or --force' if fails == 'there' else fails):
+        run(tmp_path, random_mae(), 'ours', *['--force'] * (fails != 'there'))
+    assert (tmp_path / 'out.pth').read_text() == 'mine'
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['in.pth', 'out.pth']

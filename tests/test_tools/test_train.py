@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import subprocess
 import sys
 import uuid
 from pathlib import Path
@@ -53,35 +52,25 @@ def test_command_line_goes_over_the_config(monkeypatch, config_file):
     options = ['--cfg-options', 'a.b=2', 'custom_hooks=[1,2]', '--cfg-options', 'load_from=x', '--launcher', 'slurm']
     config = launching.read_config(arguments(monkeypatch, 'train.py', config_file, *options))
     assert (config.a.b, config.custom_hooks, config.load_from, config.launcher) == (2, [1, 2], 'x', 'slurm')
+    for in_config, given, taken in (
+        ('', [], './work_dirs/some_config'),
+        ('here', [], 'here'),
+        ('here', ['--work-dir', 'there'], 'there'),
+    ):
+        config_file.write_text(f'work_dir = {in_config!r}\n' if in_config else '')
+        assert launching.read_config(arguments(monkeypatch, 'train.py', config_file, *given)).work_dir == taken
+    for spelling in ('--local_rank', '--local-rank'):
+        monkeypatch.setenv('LOCAL_RANK', '0')
+        monkeypatch.delenv('LOCAL_RANK')
+        launching.read_config(arguments(monkeypatch, 'train.py', config_file, f'{spelling}=3'))
+        assert os.environ['LOCAL_RANK'] == '3'
 
 
-@pytest.mark.parametrize(
-    ('in_config', 'given', 'taken'),
-    [('', [], './work_dirs/some_config'), ('here', [], 'here'), ('here', ['--work-dir', 'there'], 'there')],
-)
-def test_work_dir_is_the_command_lines_then_the_configs_then_named_after_it(
-    monkeypatch, config_file, in_config, given, taken
-):
-    config_file.write_text(f'work_dir = {in_config!r}\n' if in_config else '')
-    assert launching.read_config(arguments(monkeypatch, 'train.py', config_file, *given)).work_dir == taken
-
-
-@pytest.mark.parametrize('spelling', ['--local_rank', '--local-rank'])
-def test_both_spellings_of_local_rank_set_the_variable(monkeypatch, config_file, spelling):
-    monkeypatch.setenv('LOCAL_RANK', '0')
-    monkeypatch.delenv('LOCAL_RANK')
-    launching.read_config(arguments(monkeypatch, 'train.py', config_file, f'{spelling}=3'))
-    assert os.environ['LOCAL_RANK'] == '3'
-
-
-def test_a_setting_without_a_value_is_a_usage_error(monkeypatch, config_file, capsys):
+def test_words_that_cannot_be(monkeypatch, config_file, capsys):
     with pytest.raises(SystemExit) as stopped:
         arguments(monkeypatch, 'train.py', config_file, '--cfg-options', 'lr')
     assert stopped.value.code == 2
     assert '--cfg-options takes key=value pairs, got lr' in capsys.readouterr().err
-
-
-def test_a_missing_config(monkeypatch):
     message = main_fails(monkeypatch, 'train.py', '/no/such.py')
     assert message == f'error: there is no config file /no/such.py (looked for in {Path.cwd()})'
 
@@ -127,11 +116,15 @@ def checkpoint(tmp_path):
     return path
 
 
-def test_resume_without_a_path_takes_the_last_checkpoint(checkpoint):
-    (checkpoint.parent / 'last_checkpoint').write_text(str(checkpoint))
-    assert resumed(checkpoint.parent, 'auto') == (True, str(checkpoint))
-    moved = checkpoint.parent.rename(checkpoint.parent.with_name('moved'))
+def test_resume_takes_the_last_checkpoint_or_the_one_named(checkpoint, capsys):
+    folder = checkpoint.parent
+    (folder / 'last_checkpoint').write_text(str(checkpoint))
+    assert resumed(folder, 'auto') == resumed(folder, str(checkpoint), '/other.pth') == (True, str(checkpoint))
+    moved = folder.rename(folder.with_name('moved'))
     assert resumed(moved, 'auto') == (True, str(moved / 'epoch_3.pth'))
+    path = str(moved / 'epoch_3.pth')
+    assert resumed(folder, 'auto', load_from=path) == (False, path)
+    assert f'--resume: no checkpoint in {folder} yet, training starts anew' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('pointer', [None, '', '/gone/epoch_9.pth'])
@@ -145,27 +138,16 @@ def test_resume_without_the_pointer_takes_the_highest_number(checkpoint, pointer
     assert resumed(folder, 'auto') == (True, str(folder / 'epoch_12.pth'))
 
 
-def test_resume_without_anything_to_resume_starts_anew_and_says_so(tmp_path, checkpoint, capsys):
-    assert resumed(tmp_path, 'auto', load_from=str(checkpoint)) == (False, str(checkpoint))
-    assert f'--resume: no checkpoint in {tmp_path} yet, training starts anew' in capsys.readouterr().out
-
-
-def test_resume_with_a_path_takes_it(tmp_path, checkpoint):
-    assert resumed(tmp_path, str(checkpoint), load_from='/other.pth') == (True, str(checkpoint))
-
-
-@pytest.mark.parametrize('resume', ['/no/such.pth', None])
-def test_a_missing_checkpoint(tmp_path, resume):
-    with pytest.raises(ValueError, match='there is no checkpoint /no/such.pth; checkpoints of a run are the .pth'):
-        resumed(tmp_path, resume, load_from='/no/such.pth')
-
-
-@pytest.mark.parametrize('kind', ['text', 'cut off', 'empty'])
-def test_a_file_that_is_no_checkpoint(tmp_path, checkpoint, kind):
-    content = {'text': b'a shopping list', 'cut off': checkpoint.read_bytes()[:-100], 'empty': b''}[kind]
-    checkpoint.write_bytes(content)
-    with pytest.raises(ValueError, match=r'epoch_3\.pth cannot be read as weights'):
-        resumed(tmp_path, str(checkpoint))
+@pytest.mark.parametrize('kind', ['text', 'truncated', 'empty', 'missing'])
+def test_what_is_no_checkpoint_is_refused(tmp_path, checkpoint, kind):
+    content = {'text': b'a shopping list', 'truncated': checkpoint.read_bytes()[:-100], 'empty': b''}
+    if kind == 'missing':
+        checkpoint.unlink()
+    else:
+        checkpoint.write_bytes(content[kind])
+    for resume in (str(checkpoint), None):
+        with pytest.raises(ValueError, match=r'no checkpoint .*epoch_3|epoch_3\.pth cannot be read as'):
+            resumed(tmp_path, resume, load_from=str(checkpoint))
 
 
 def scaled_rate(asked, **scaling):
@@ -202,7 +184,6 @@ gone: really
         (ValueError('plain'), 'plain'),
         (ValueError(WORKER), 'the image is\ngone: really'),
         (KeyError('Nix is not in the registry'), 'KeyError: Nix is not in the registry (raised in '),
-        (KeyError('SDG is not in the optimizer registry.'), 'KeyError: SDG is not in the optimizer registry. Is SGD '),
         (TypeError('unexpected keyword'), 'TypeError: unexpected keyword (raised in '),
     ],
 )
@@ -228,17 +209,10 @@ def test_the_traceback_is_kept_in_the_log(tmp_path):
     assert "    raise ValueError('seven is odd')\nValueError: seven is odd" in log.read_text()
 
 
-@pytest.mark.parametrize(('debug', 'error'), [(True, ValueError('x')), (False, RuntimeError('x')), (False, KeyError())])
+@pytest.mark.parametrize(('debug', 'error'), [(True, ValueError('x')), (False, RuntimeError('x'))])
 def test_other_errors_and_debugging_keep_the_traceback(debug, error):
     with pytest.raises(type(error)), errors.readable_errors(debug):
         raise error
-
-
-def test_one_process_of_several_says_which(monkeypatch):
-    monkeypatch.setenv('RANK', '3')
-    monkeypatch.setenv('WORLD_SIZE', '4')
-    with pytest.raises(SystemExit, match=r'^\[rank 3\] error: gone'), errors.readable_errors(debug=False):
-        raise OSError('gone')
 
 
 @pytest.fixture
@@ -279,15 +253,12 @@ def test_testing_in_several_ways_joins_what_comes_out(monkeypatch, tmp_path, cla
     config.tta_pipeline = [load, dict(type='TestTimeAug', transforms=[flips, [pack]])]
     config.tta_model = dict(type='mmpretrain.AverageClsScoreTTA')
     config.dump(classifier[0])
-    scores = {}
-    for ways in ([], ['--tta']):
-        out = tmp_path / f'{len(ways)}.pkl'
-        words = [*classifier, '--work-dir', tmp_path / 'work', '--out', out, *ways]
-        words += ['--cfg-options', f'experiment_name={uuid.uuid4().hex}']
-        monkeypatch.setattr(sys, 'argv', ['test.py', *map(str, words)])
-        load_tool('test.py').main()
-        scores[len(ways)] = [prediction['pred_score'] for prediction in pickle.loads(out.read_bytes())]
-    assert len(scores[0]) == len(scores[1]) == 6
+    out = tmp_path / 'predictions.pkl'
+    words = [*classifier, '--work-dir', tmp_path / 'work', '--out', out, '--tta']
+    monkeypatch.setattr(sys, 'argv', ['test.py', *map(str, words)])
+    load_tool('test.py').main()
+    scores = [prediction['pred_score'] for prediction in pickle.loads(out.read_bytes())]
+    assert len(scores) == 6
     model = MODELS.build(config.model).eval()
     model.load_state_dict(torch.load(classifier[1])['state_dict'])
     pixels = np.asarray(Image.open(tmp_path / 'images/val/class0/0.jpg')).transpose(2, 0, 1).copy()
@@ -297,9 +268,8 @@ def test_testing_in_several_ways_joins_what_comes_out(monkeypatch, tmp_path, cla
             for x in (pixels, pixels[:, :, ::-1])
         ]
     one, other = (logits.softmax(dim=1)[0] for logits in given)
-    torch.testing.assert_close(scores[0][0], one, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(scores[1][0], (one + other) / 2, atol=1e-5, rtol=1e-4)
-    assert not torch.allclose(scores[1][0], scores[0][0], atol=1e-6)
+    torch.testing.assert_close(scores[0], (one + other) / 2, atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(scores[0], one, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -308,45 +278,19 @@ def test_testing_in_several_ways_joins_what_comes_out(monkeypatch, tmp_path, cla
         (['--out', 'predictions.json'], '--out writes pickle files: predictions.json should end in .pkl'),
         (['--cfg-options', 'test_dataloader=None'], 'this config has nothing to test: it lacks test_dataloader'),
         (['--tta'], '--tta needs tta_model and tta_pipeline in the config, as those for ADE20K have them'),
-        (
-            ['--show-dir', 'x', '--cfg-options', 'default_hooks.visualization.type=Nix'],
-            'in this config it is Nix',
-        ),
+        (['--show-dir', 'x', '--cfg-options', 'default_hooks.visualization.type=Nix'], 'in this config it is Nix'),
     ],
 )
 def test_what_cannot_be_tested(monkeypatch, classifier, words, message):
     assert message in main_fails(monkeypatch, 'test.py', *classifier, *words)
 
 
-@pytest.mark.parametrize(
-    ('hook', 'changed'),
-    [
-        ('mmdet.DetVisualizationHook', dict(draw=True, test_out_dir='out')),
-        ('SegVisualizationHook', dict(draw=True, interval=1)),
-        ('VisualizationHook', dict(enable=True, out_dir='out', interval=1)),
-    ],
-)
-def test_each_hosts_images_are_switched_on_by_its_own_names(hook, changed):
-    config = Config(dict(default_hooks=dict(visualization=dict(type=hook)), visualizer={}))
-    load_tool('test.py').draw_predictions(config, 'out')
-    assert config.default_hooks.visualization.to_dict() == dict(type=hook, **changed)
-    assert config.visualizer.get('save_dir') == ('out' if hook.startswith('Seg') else None)
-
-
-@pytest.mark.parametrize('script', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh', 'slurm_test.sh'])
-def test_scripts_tell_their_usage(script):
-    done = subprocess.run([TOOLS / script, 'config.py'], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr.startswith('usage: ')
-
-
-def test_slurm_script_hands_on_its_settings(tmp_path):
-    srun = tmp_path / 'srun'
-    srun.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$@"\n')
-    srun.chmod(0o755)
-    settings = dict(GPUS='16', SRUN_ARGS='--exclude=a --mem=1G', PATH=f'{tmp_path}:{os.environ["PATH"]}')
-    command = [TOOLS / 'slurm_train.sh', 'part', 'job', 'a config.py', 'work', '--resume']
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ, **settings))
-    words = done.stdout.splitlines()
-    assert {'--ntasks=16', '--ntasks-per-node=8', '--gres=gpu:8', '--exclude=a', '--mem=1G'} <= set(words)
-    assert words[-6:] == ['a config.py', '--launcher', 'slurm', '--work-dir', 'work', '--resume']
+def test_the_hooks_of_mmdet_and_mmseg_are_switched_on_by_their_own_names():
+    for hook, changed, folder in (
+        ('mmdet.DetVisualizationHook', dict(draw=True, test_out_dir='out'), None),
+        ('SegVisualizationHook', dict(draw=True, interval=1), 'out'),
+    ):
+        config = Config(dict(default_hooks=dict(visualization=dict(type=hook)), visualizer={}))
+        load_tool('test.py').draw_predictions(config, 'out')
+        assert config.default_hooks.visualization.to_dict() == dict(type=hook, **changed)
+        assert config.visualizer.get('save_dir') == folder

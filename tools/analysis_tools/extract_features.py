@@ -1,4 +1,4 @@
-"""Write the features of images, with the names of their files, to an .npz or .parquet file.
+"""Write the features of images, with the names of their files, to an .npz file.
 
     python tools/analysis_tools/extract_features.py CONFIG [CHECKPOINT] --images FOLDER_OR_FILES --out features.npz
 
@@ -6,7 +6,6 @@ Images are read as the config's training reads them; those that cannot be read a
 """
 
 import argparse
-from pathlib import Path
 
 import mixmae_mm
 from mixmae_mm.utils import compat
@@ -28,8 +27,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', type=expand, help='config with the encoder as model.backbone')
     parser.add_argument('checkpoint', nargs='?', type=expand, help='its weights; without, the encoder stays untrained')
     parser.add_argument('--images', nargs='+', type=expand, required=True, help='folders or files')
-    text = '.npz or .parquet (%(default)s)'
-    parser.add_argument('--out', type=expanded, default=Path('features.npz'), help=text)
+    parser.add_argument('--out', type=expanded, default='features.npz', help='.npz file (%(default)s)')
     parser.add_argument('--kind', choices=KINDS, default='pooled', help='of the last feature map (%(default)s)')
     parser.add_argument('--image-size', action=ImageSize, help="pixels (the encoder's img_size)")
     parser.add_argument('--batch-size', type=counted, default=32, help='images at a time (%(default)s)')

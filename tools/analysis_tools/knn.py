@@ -3,8 +3,7 @@
     python tools/analysis_tools/knn.py CONFIG [CHECKPOINT] --train FOLDER --val FOLDER [--linear-probe] [--json]
 
 The folders hold one folder a class; images are read as the config's training reads them. Without a checkpoint the
-encoder is as initialized, which is what to compare with.
-The protocols stand in mixmae_mm/evaluation/functional, knn.py and linear_probe.py.
+encoder is as initialized, which is what to compare with. The protocols: mixmae_mm/evaluation/functional.
 """
 
 import argparse
@@ -33,10 +32,11 @@ from mixmae_mm.utils.names import expand, printable
 from mixmae_mm.utils.seed import seed_everything
 
 
-def features_of(folder: str, classes: list[str], extract: FeatureExtractor, console: Console) -> tuple[Tensor, Tensor]:
+def features_of(folder: str, classes: list[str], extract: FeatureExtractor) -> tuple[Tensor, Tensor]:
     """Compute the features (B, D) of a folder's images, and their labels (B,); corrupt ones are left out."""
     listing = ImageFolder(folder, extensions=extract.read.reading.extensions).data_list
     labels = label_by_folder(listing, classes)
+    console = Console(stderr=True)
     names, features = extract.with_names(track(labels, 'computing features', console=console))
     corrupt = len(labels) - len(names)
     print(f'{printable(folder)}: {listing.contents}; {corrupt:,} of {len(labels):,} images corrupt', file=sys.stderr)
@@ -48,14 +48,13 @@ def judge(args: argparse.Namespace) -> dict:
     config = load_config(args.config, args.cfg_options)
     seed_everything(args.seed)
     size, classes = input_size(config, args.image_size), class_folders(args.train)
-    settings = dict(image_size=size, batch_size=args.batch_size, threads=max(1, args.workers))
+    settings = dict(image_size=size, batch_size=args.batch_size, threads=max(1, args.workers), device=args.device)
     extract = FeatureExtractor.from_config(config, args.checkpoint, **settings)
-    console = Console(stderr=True)
-    parts = [features_of(folder, classes, extract, console) for folder in (args.train, args.val)]
-    accuracy = knn_accuracy(*parts[0], *parts[1], args.k, args.temperature, len(classes))
-    settings = {name: getattr(args, name) for name in ('k', 'temperature', 'checkpoint')}
-    probe = dict(probe_top1=probe_accuracy(*parts[0], *parts[1], len(classes))) if args.linear_probe else {}
-    return dict(top1=accuracy, **probe, chance=1 / len(classes), **settings)
+    parts = [*features_of(args.train, classes, extract), *features_of(args.val, classes, extract)]
+    result = dict(top1=knn_accuracy(*parts, args.k, args.temperature, len(classes)))
+    if args.linear_probe:
+        result['probe_top1'] = probe_accuracy(*parts, len(classes))
+    return dict(result, chance=1 / len(classes), k=args.k, temperature=args.temperature, checkpoint=args.checkpoint)
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -70,6 +69,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--linear-probe', action='store_true', help='train a linear classifier on the features, too')
     parser.add_argument('--image-size', action=ImageSize, help="pixels (the encoder's img_size)")
     parser.add_argument('--batch-size', type=counted, default=64, help='images at a time (%(default)s)')
+    parser.add_argument('--device', help='where to compute (a GPU where there is one)')
     parser.add_argument('--workers', type=int, default=4, help='threads that read images (%(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='of the untrained encoder (%(default)s)')
     parser.add_argument('--json', action='store_true', help='print the result as one JSON line')
@@ -86,9 +86,9 @@ def main(arguments: list[str] | None = None) -> None:
     if args.json:
         print(json.dumps(result))
     else:
-        top1, chance = result['top1'], result['chance']
         probe = f', linear probe {result["probe_top1"]:.1%}' if args.linear_probe else ''
-        print(f'kNN top-1 {top1:.1%}{probe} (chance {chance:.1%}), {args.checkpoint or "untrained encoder"}')
+        source = args.checkpoint or 'untrained encoder'
+        print(f'kNN top-1 {result["top1"]:.1%}{probe} (chance {result["chance"]:.1%}), {source}')
 
 
 if __name__ == '__main__':

@@ -23,9 +23,9 @@ from mmengine.dataset import Compose
 from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 
-from mixmae_mm.apis import export, get_model, save_encoder
+from mixmae_mm.apis import get_model, save_encoder
+from mixmae_mm.apis.export import Portable, export_onnx, export_program
 from mixmae_mm.apis.model import MODELS_BY_NAME
-from mixmae_mm.apis.portable import PortableEncoder
 from mixmae_mm.models import MixMIMSwin
 from mixmae_mm.utils.config_keys import TOP, check_names
 
@@ -111,10 +111,9 @@ def write_files(folder: Path, text: str) -> dict:
         torch.save(encoder.state_dict(), folder / 'pretrained.pth')
         save_encoder(encoder, folder / 'encoder.safetensors')
     if 'encoder.onnx' in text:
-        portable = PortableEncoder(encoder)
-        program = export.trace(portable, (224, 224))
-        export.write_onnx(program, folder / 'encoder.onnx', portable.outputs, {})
-        export.write_program(program, folder / 'encoder.pt2', {})
+        portable = Portable(encoder)
+        export_onnx(portable, folder / 'encoder.onnx', (224, 224))
+        export_program(portable, folder / 'encoder.pt2', (224, 224))
     return dict(array=array, pillow_image=Image.fromarray(array))
 
 

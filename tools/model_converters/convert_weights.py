@@ -1,107 +1,150 @@
-"""Translate weights between the official layout of MixMIM and MAE, mmpretrain's, and ours.
+"""Convert a checkpoint to another layout of weights, or export its encoder for other programs.
 
-    python tools/model_converters/convert_weights.py CHECKPOINT OUT --to ours|official|mmpretrain [--prefix P] [--force]
+    python tools/model_converters/convert_weights.py CHECKPOINT OUT --to FORMAT [--force]
 
-CHECKPOINT is of a pre-training model, a classifier, or an encoder alone, in any of the layouts; its own is found. OUT
-ends in .pth, with the weights under `model` (official) or under `state_dict` beside `meta` (ours, mmpretrain), or in
-.safetensors (bare). There and back nothing changes, to the bit. Other models around an encoder (detectors, segmentors)
-keep only what the target knows; export_backbone.py takes the encoder out of those, export_vit.py folds segments.
+Layouts, as OUT.pth or (bare) OUT.safetensors: `ours`, `official` (MixMIM's and MAE's), `mmpretrain`, and of plain ViTs
+alone `mae`, or the same, `timm`. CHECKPOINT is in any of them, of a pre-training, a classifier, a detector, a segmentor
+or an encoder alone; there and back nothing changes, to the bit. Exports: `onnx`, `pt2` (torch.export), `safetensors`
+(one file that describes itself), `hub` (a folder for the Hugging Face Hub); they need `--config`, a config or one of
+`list_models()`, unless CHECKPOINT is such a .safetensors itself.
 """
 
 import argparse
-import re
-from collections.abc import Mapping
-from pathlib import Path
 
 import mixmae_mm
 from mixmae_mm.utils import compat
 
 compat.apply()  # before torch and the libraries that it fixes
 
-from heads import in_head, name_probe, official_head
-from reading import Contents, Model, left_out_lines, read_contents, read_model, short_meta, whose
-from torch import Tensor
-from writing import add_options, check_out, save
+from layouts import translate
+from reading import PROGRESS, add_options, check_free, left_out_lines, plain, read_contents, to_bytes, whose, write
+from torch import nn
 
-from mixmae_mm.checkpoint.key_mapping import DECODER, ENCODER, OFFICIAL_DECODER, to_mmpretrain, to_official
-from mixmae_mm.utils.arguments import expanded
+from mixmae_mm.apis import encoder_file
+from mixmae_mm.apis.export import OPSET, Portable, export_onnx, export_program
+from mixmae_mm.apis.model import build_classifier, build_encoder, get_model, input_size
+from mixmae_mm.datasets.image_reader import normalization
+from mixmae_mm.utils.arguments import ImageSize, expanded
 from mixmae_mm.utils.errors import readable_errors
+from mixmae_mm.utils.launching import Settings, load_config
 from mixmae_mm.utils.names import expand
 
-LAYOUTS = dict(ours='ours', official='the official layout', mmpretrain="mmpretrain's")
-OURS_ALONE = {
-    re.compile(r'backbone\.segment_embed'): 'only mixtures of ours need it (export_vit.py folds it)',
-    re.compile(r'projection\..*'): "only MixedAE's contrastive loss needs it",
-    re.compile(r'backbone\.norm\d+\.(weight|bias)'): 'the norm of an intermediate map, which only ours has',
-}
-"""Names that only our models have, and why."""
-KNOWN_OFFICIALLY = (ENCODER, *(DECODER + start for start in OFFICIAL_DECODER))
+WEIGHTS = ('.pth', '.safetensors')
+SUFFIXES = dict.fromkeys(('ours', 'official', 'mmpretrain', 'mae', 'timm'), WEIGHTS)
+SUFFIXES |= dict(onnx=('.onnx',), pt2=('.pt2',), safetensors=('.safetensors',), hub=('',))
+"""How OUT ends, by format."""
+OF_LAYOUTS, OF_GRAPHS = ('prefix', 'encoder_only', 'fold_segments'), ('classifier', 'with_normalization')
+OF_EXPORTS = ('config', 'image_size', 'licence', 'cfg_options')
+"""Options that have an effect on some formats only."""
 
 
-def translate(file: Mapping[str, Tensor], to: str, prefix: str | None = None) -> Model:
-    """Name and order weights as the target does.
+def convert(args: argparse.Namespace) -> list[str]:
+    """Write weights in another layout, and return what is to be printed."""
+    contents = read_contents(args.checkpoint)
+    try:
+        model = translate(contents.weights, args.to, args.prefix, args.encoder_only, args.fold_segments)
+    except ValueError as error:
+        raise ValueError(f'{args.checkpoint}: {error}') from error
+    if args.out.suffix == '.safetensors':
+        content = to_bytes(model.weights)
+    elif args.to in ('ours', 'mmpretrain'):
+        meta = {name: plain(contents.meta[name]) for name in (*PROGRESS, 'dataset_meta') if name in contents.meta}
+        content = to_bytes(model.weights, 'state_dict', meta=meta | dict(mixmae_mm_version=mixmae_mm.__version__))
+    else:
+        content = to_bytes(model.weights, 'model')
+    write(content, args.out)
+    read = f'{args.checkpoint}: {len(contents.weights)} tensors, read as {whose(model.layout)}'
+    return [read, *left_out_lines(model.left_out), f'{args.out}: {len(model.weights)} tensors, {args.to}']
 
-    Returns:
-        How the file was read, the weights, and what was left out, by our names, with the reason.
+
+def export(args: argparse.Namespace) -> list[str]:
+    """Write a graph, or an encoder that describes itself, and return what is to be printed."""
+    model, card = load(args)
+    compared = ''
+    if args.to in ('onnx', 'pt2'):
+        inside = dict(mean=card.mean, std=card.std) if args.with_normalization else None
+        portable = Portable(model, inside)
+        takes = 'uint8' if portable.takes_bytes else 'float32'
+        metadata = dict(card._asdict(), normalizes=portable.normalizes, takes=takes)
+        if args.to == 'pt2':
+            export_program(portable, args.out, card.image_size, metadata)
+        else:
+            difference = export_onnx(portable, args.out, card.image_size, metadata, args.opset)
+            compared = f'; onnxruntime differs by {difference:.1e} of the largest value'
+    elif args.to == 'safetensors':
+        encoder_file.save_encoder(model, args.out, card)
+    else:
+        encoder_file.save_pretrained(model, args.out, card, args.licence)
+    height, width = card.image_size
+    return [f'{args.out}: {card.type}, images of {height} x {width}{compared}']
+
+
+def load(args: argparse.Namespace) -> tuple[nn.Module, encoder_file.EncoderCard]:
+    """Build what is to be exported, and describe its encoder.
 
     Raises:
-        ValueError: there is no encoder in the file, none behind that prefix, or several.
+        ValueError: it cannot be built, or the checkpoint does not go with it.
     """
-    layout, ours, left_out = read_model(file, prefix)
-    ours = name_probe(ours)
-    strange = {name: why for name in ours if (why := _reason(name, to))}
-    kept = {name: x for name, x in ours.items() if name not in strange}
-    targets = {'ours': dict, 'official': _officially, 'mmpretrain': to_mmpretrain}
-    return Model(layout, targets[to](kept), left_out | strange)
+    source = args.checkpoint.rpartition('/')[2]
+    if args.config is None:
+        encoder, card = encoder_file.load_encoder(args.checkpoint), encoder_file.read_card(args.checkpoint)
+        return encoder, card._replace(image_size=args.image_size or card.image_size, source=source)
+    if not args.config.endswith('.py'):
+        encoder = get_model(args.config, args.checkpoint)
+        return encoder, encoder_file.describe_encoder(encoder, args.image_size, source=source)
+    config = load_config(args.config, args.cfg_options)
+    model = (build_classifier if args.classifier else build_encoder)(config, args.checkpoint)
+    encoder = model.backbone if args.classifier else model
+    size = input_size(config, args.image_size)
+    return model, encoder_file.describe_encoder(encoder, size, **normalization(config), source=source)
 
 
-def _officially(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Name encoder, decoder and classifier officially."""
-    return to_official({name: x for name, x in weights.items() if not in_head(name)}) | official_head(weights)
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=f'Convert a checkpoint (mixmae_mm {mixmae_mm.__version__})')
+    parser.add_argument('checkpoint', type=expand, help='of a model with an encoder of ours')
+    parser.add_argument('out', type=expanded, help='file to write, or a folder for hub')
+    parser.add_argument('--to', choices=SUFFIXES, required=True, help='format')
+    layouts = parser.add_argument_group('layouts')
+    layouts.add_argument('--prefix', help="what stands before the encoder's names, where there are several encoders")
+    layouts.add_argument('--encoder-only', action='store_true', help='leave out decoder, head and all else')
+    layouts.add_argument('--fold-segments', action='store_true', help='add the mean segment to the patch bias')
+    exports = parser.add_argument_group('exports')
+    exports.add_argument('--config', help='config of the model, or a name that get_model knows')
+    exports.add_argument('--image-size', action=ImageSize, help="of the images, pixels (the model's)")
+    exports.add_argument('--classifier', action='store_true', help='onnx, pt2: logits of the whole classifier')
+    text = 'onnx, pt2: normalize in the graph, which takes photos in uint8, other images in float32'
+    exports.add_argument('--with-normalization', action='store_true', help=text)
+    exports.add_argument('--opset', type=int, default=OPSET, help='of ONNX (%(default)s)')
+    exports.add_argument('--licence', help='hub: of the weights, for the model card: apache-2.0, cc-by-nc-4.0, ...')
+    exports.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
+    add_options(parser)
+    args = parser.parse_args(arguments)
+    check(args, parser)
+    return args
 
 
-def _reason(name: str, to: str) -> str | None:
-    """Say why the target has no place for a tensor, by our name; None where it has."""
-    if to == 'ours':
-        return None
-    why = next((why for pattern, why in OURS_ALONE.items() if pattern.fullmatch(name)), None)
-    if why is None and to == 'official' and not (name.startswith(KNOWN_OFFICIALLY) or in_head(name)):
-        return 'neither encoder, decoder nor linear classifier'
-    return why
-
-
-def write(model: Model, to: str, contents: Contents, out: Path) -> str:
-    """Write the weights in what the target expects around them, and say where in the file they are."""
-    if to == 'official':
-        save(model.weights, out, 'model')
-    else:
-        save(model.weights, out, 'state_dict', meta=short_meta(contents))
-    if out.suffix == '.safetensors':
-        return 'bare'
-    return "under 'model'" if to == 'official' else "under 'state_dict'"
+def check(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Check that OUT and the options go with the format."""
+    if args.out.suffix not in SUFFIXES[args.to]:
+        ends = 'be a folder, without an extension' if args.to == 'hub' else f'end in {" or ".join(SUFFIXES[args.to])}'
+        parser.error(f'{args.out} should {ends}')
+    idle = OF_EXPORTS if SUFFIXES[args.to] is WEIGHTS else OF_LAYOUTS
+    idle += OF_GRAPHS if args.to not in ('onnx', 'pt2') else ()
+    given = [f'--{name.replace("_", "-")}' for name in idle if getattr(args, name)]
+    if given:
+        parser.error(f'{", ".join(given)} has no effect with --to {args.to}')
+    if args.classifier and not str(args.config).endswith('.py'):
+        parser.error('--classifier needs --config CONFIG.py')
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Read, translate, write."""
-    parser = argparse.ArgumentParser(description=f'Translate weights (mixmae_mm {mixmae_mm.__version__})')
-    parser.add_argument('checkpoint', type=expand, help='of a pre-training model, a classifier or an encoder')
-    parser.add_argument('out', type=expanded, help='file to write: .pth or .safetensors')
-    parser.add_argument('--to', choices=LAYOUTS, required=True, help='whose names and order to write')
-    parser.add_argument('--prefix', help="what stands before the encoder's names, where there are several encoders")
-    add_options(parser)
-    args = parser.parse_args(arguments)
+    """Convert or export."""
+    args = parse_args(arguments)
     with readable_errors(args.debug):
-        check_out(args.out, args.force)
-        contents = read_contents(args.checkpoint)
-        try:
-            model = translate(contents.weights, args.to, args.prefix)
-        except ValueError as error:
-            raise ValueError(f'{args.checkpoint}: {error}') from error
-        where = write(model, args.to, contents, args.out)
-    print(f'{args.checkpoint}: {len(contents.weights)} tensors, read as {whose(model.layout)}')
-    for line in left_out_lines(model.left_out):
-        print(line)
-    print(f'{args.out}: {len(model.weights)} tensors, {LAYOUTS[args.to]}, {where}')
+        check_free(args.out, args.force)
+        lines = (convert if SUFFIXES[args.to] is WEIGHTS else export)(args)
+    print(*lines, sep='\n')
 
 
 if __name__ == '__main__':

@@ -1,48 +1,47 @@
-"""What the converters share of reading: all that is in a checkpoint, and its weights by our names."""
+"""What the converters share: all that is in a checkpoint, its weights by our names, and writing of a file."""
 
+import argparse
+import io
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from mixmae_mm.checkpoint.key_mapping import ENCODER, Layout, find_layout, to_ours
 from mixmae_mm.checkpoint.report import joined
+from mixmae_mm.utils.atomic_write import atomic_write
 from mixmae_mm.utils.safe_io.weights_file import CONTAINERS, read_file, read_weights
-from mixmae_mm.version import __version__
 
 PROGRESS = ('epoch', 'iter')
 DISTILLATION = (ENCODER + 'dist_token', 'head_dist.')
-"""What goes with a row of the position table that is not read."""
+"""What goes with a row of the position embedding that is not read."""
 
 
 class Contents(NamedTuple):
-    """What is in a checkpoint."""
+    """What is in a checkpoint: the key of its weights ('' for bare ones), the weights, and what stands beside them."""
 
     container: str
-    """Where the weights stand, '' where they are bare."""
     weights: dict[str, Tensor]
-    """The weights, by the file's names."""
     others: dict[str, object]
-    """What stands beside them."""
 
     @property
     def meta(self) -> dict[str, object]:
-        """What is told of the weights; mmengine says it under `meta`, others beside the weights."""
-        told = self.others.get('meta')
+        """What is known of the weights; mmengine stores it under `meta`, others beside the weights."""
+        own = self.others.get('meta')
         progress = {name: self.others[name] for name in PROGRESS if name in self.others}
-        return progress | (dict(told) if isinstance(told, Mapping) else {})
+        return progress | (dict(own) if isinstance(own, Mapping) else {})
 
 
 class Model(NamedTuple):
-    """The weights of one model."""
+    """The weights of one model, renamed, how the file names them, and what was left out, with the reason."""
 
     layout: Layout
-    """How the file names them."""
     weights: dict[str, Tensor]
-    """The weights, by our names and in our order."""
     left_out: dict[str, str]
-    """The names of other tensors, and why they are not among them."""
 
 
 def read_contents(checkpoint: str) -> Contents:
@@ -59,19 +58,17 @@ def read_contents(checkpoint: str) -> Contents:
 
 
 def read_model(file: Mapping[str, Tensor], prefix: str | None = None) -> Model:
-    """Name weights as ours are; what stands outside the model that the encoder is a part of is left out.
+    """Name and order weights as ours are; what stands outside the model around the encoder is left out.
 
     Raises:
         ValueError: there is no encoder, none behind that prefix, or several.
     """
     layout = find_layout(file, prefix)
-    inside = {name: x for name, x in file.items() if name.startswith(layout.root)}
-    left_out = dict.fromkeys(sorted(file.keys() - inside.keys()), 'another model')
-    ours = to_ours(inside, layout)
-    for name in [name for name in ours if name.startswith(DISTILLATION)]:
-        del ours[name]
-        left_out[name] = 'distillation, with its row of the position table'
-    return Model(layout, ours, left_out)
+    ours = to_ours(file, layout)
+    left_out = {name: 'another model' for name in sorted(file) if not name.startswith(layout.root)}
+    distilled = [name for name in ours if name.startswith(DISTILLATION)]
+    left_out |= dict.fromkeys(distilled, 'distillation, with its row of the position embedding')
+    return Model(layout, {name: x for name, x in ours.items() if name not in distilled}, left_out)
 
 
 def whose(layout: Layout) -> str:
@@ -87,18 +84,47 @@ def left_out_lines(left_out: Mapping[str, str]) -> Iterator[str]:
         yield f'{len(names)} left out, {why}: {", ".join(joined(names, most=3))}'
 
 
-def short_meta(contents: Contents) -> dict[str, object]:
-    """Keep what holds for weights in whatever file: how far they were trained, on which classes, and who wrote it."""
-    kept = {name: plain(contents.meta[name]) for name in (*PROGRESS, 'dataset_meta') if name in contents.meta}
-    return kept | dict(mixmae_mm_version=__version__)
-
-
 def plain(value: object) -> object:
-    """Return what is told as plain data, which can be read everywhere: anything else becomes None."""
-    if isinstance(value, np.generic | np.ndarray):
-        return plain(value.tolist())
+    """Return plain data, which can be read everywhere: anything else becomes None."""
+    value = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
     if isinstance(value, Mapping):
         return {plain(name): plain(x) for name, x in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(x) for x in value] if isinstance(value, list) else tuple(plain(x) for x in value)
+    if isinstance(value, list | tuple):
+        return type(value)(plain(x) for x in value)
     return value if isinstance(value, bool | int | float | str) else None
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Let the command line say whether a file may be overwritten, and errors shown whole."""
+    parser.add_argument('--force', action='store_true', help='overwrite OUT')
+    parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
+
+
+def check_free(out: Path, force: bool) -> None:
+    """Check that no file would be lost.
+
+    Raises:
+        ValueError: it is there already.
+    """
+    if out.exists() and not force:
+        raise ValueError(f'{out} is there already: give another name, or --force to overwrite it')
+
+
+def to_bytes(weights: Mapping[str, Tensor], container: str = '', **others: object) -> bytes:
+    """Return the content of a .pth, with the weights under `container` and `others` beside, or bare of a safetensors.
+
+    Weights are copied: a row of a large tensor would otherwise keep all of it. Equal contents give equal bytes.
+    """
+    weights = {name: x.detach().clone(memory_format=torch.contiguous_format) for name, x in weights.items()}
+    if not container:
+        return safetensors_bytes(weights, metadata=dict(format='pt'))
+    buffer = io.BytesIO()
+    torch.save({container: weights, **others}, buffer)
+    return buffer.getvalue()
+
+
+def write(content: bytes, out: Path) -> None:
+    """Write a file, and its folder, at once: what is not whole is never seen under its name."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(out) as file:
+        file.write(content)
