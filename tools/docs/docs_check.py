@@ -54,8 +54,6 @@ RUN = {
     'tools/visualization/how_it_works.py': [],
     'tools/model_converters/inspect_checkpoint.py': [],
     'tools/model_converters/convert_weights.py': [],
-    'tools/model_converters/export_vit.py': [],
-    'tools/model_converters/export_backbone.py': [],
     'tools/model_converters/publish_model.py': [],
 }
 """Tools that are run, with what is added to make them quick."""
