@@ -9,7 +9,6 @@ from mixmae_mm.mixing import MixedImages, gather_tokens
 from mixmae_mm.models.backbones.mixing_vit import Encoded
 from mixmae_mm.models.selfsup.base import MixingPretrainer
 from mixmae_mm.registry import MODELS
-from mixmae_mm.utils.validation import check_whole
 
 
 @MODELS.register_module()
@@ -27,9 +26,6 @@ class MixedAE(MixingPretrainer):
         projection_dims: Compare the features after a hidden layer and a linear one of so many channels; None compares
             them as they are.
         init_cfg: As of `MixingPretrainer`.
-
-    Raises:
-        ValueError: `projection_dims` is no number, or preprocessor and encoder are for different numbers of sources.
     """
 
     def __init__(
@@ -47,7 +43,6 @@ class MixedAE(MixingPretrainer):
         dims = self.backbone.arch.embed_dims
         self.projection = nn.Identity()
         if projection_dims is not None:
-            check_whole(projection_dims=projection_dims)
             self.projection = nn.Sequential(nn.Linear(dims, dims), nn.GELU(), nn.Linear(dims, projection_dims))
         if self.backbone.num_sources != self.data_preprocessor.num_sources:
             raise ValueError(
@@ -66,7 +61,7 @@ class MixedAE(MixingPretrainer):
         return self.neck(encoded.maps, images.assignment, images.sources.shape[1], cls, images.ids_keep)
 
     def loss(self, images: MixedImages) -> dict[str, Tensor]:
-        """Return how far off predictions and features are, and how well each block guessed."""
+        """Return the losses of predictions and features, and the precision of each block's guess."""
         encoded = self.encode(images)
         losses = self.head.loss(self.decode(images, encoded), images)
         if self.contrast is not None:

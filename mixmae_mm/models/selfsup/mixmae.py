@@ -24,9 +24,6 @@ class MixMAE(MixingPretrainer):
         masked_attention: Show the encoder the assignment, so that tokens attend to their own source only. An encoder
             that takes no assignment, like the stock ones of mmpretrain, needs False.
         init_cfg: As of `MixingPretrainer`.
-
-    Raises:
-        ValueError: `masked_attention` with an encoder that takes no assignment.
     """
 
     def __init__(

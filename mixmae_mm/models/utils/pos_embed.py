@@ -1,17 +1,16 @@
-"""Tables of positions: absolute sin-cos tables, relative bias tables, and how both are resized to other sizes.
+"""Position embeddings: absolute sin-cos tables, relative bias tables, and how both are resized to other sizes.
 
-Tables are always resized (bicubic), never made anew, since trained weights go with the table they were trained with:
-for 56 -> 96 the two differ by up to 2.
+Tables are always resized (bicubic), never made anew, since trained weights go with the table they were trained with.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from mixmae_mm.structures import Size
-from mixmae_mm.utils.validation import is_whole
 
 MISFIT = 0.02
 """Variance, where a sin-cos table should have none, from which on a table is taken for another kind."""
@@ -21,10 +20,10 @@ def pair(size: int | Size) -> Size:
     """Read a side or (height, width) as (height, width).
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the sides are not two whole numbers, each 1 or more.
     """
-    sides = (size, size) if is_whole(size) else tuple(size) if isinstance(size, list | tuple) else ()
-    if len(sides) != 2 or not all(map(is_whole, sides)):
+    sides = tuple(size) if isinstance(size, Sequence) else (size, size)
+    if len(sides) != 2 or min(sides) < 1 or any(side != int(side) for side in sides):
         raise ValueError(f'a size is a whole number, or two of them, height and width, each 1 or more; got {size!r}')
     return int(sides[0]), int(sides[1])
 
@@ -32,11 +31,8 @@ def pair(size: int | Size) -> Size:
 def sin_cos_table(grid: Size, dims: int) -> Tensor:
     """Make the fixed 2-D table of MAE and MixMIM: (1, h * w, dims), row by row.
 
-    The first half of the channels tells the column, the second the row; each as sines, then cosines, of
+    The first half of the channels encodes the column, the second the row; each as sines, then cosines, of
     dims / 4 frequencies from 1 down to 1 / 10000.
-
-    Raises:
-        ValueError: `dims` is no multiple of 4.
     """
     if dims % 4:
         raise ValueError(f'a sin-cos table needs a multiple of 4 channels, got {dims}')
@@ -63,11 +59,6 @@ def resize_table(table: Tensor, grid: Size, new_grid: Size, extra: int = 0) -> T
     return torch.cat([table[:, :extra], _bicubic(maps, new_grid).permute(0, 2, 3, 1).flatten(1, 2)], dim=1)
 
 
-def fill_up(table: Tensor, grid: Size) -> Tensor:
-    """Put zeros below and right of a table: (1, h, w, C) -> (1, grid h, grid w, C)."""
-    return F.pad(table, (0, 0, 0, grid[1] - table.shape[2], 0, grid[0] - table.shape[1]))
-
-
 def resize_relative_table(table: Tensor, window: Size, new_window: Size) -> Tensor:
     """Resize a table of relative biases, bicubic: ((2 h - 1) * (2 w - 1), heads) to that of another window."""
     if window == new_window:
@@ -85,9 +76,8 @@ def _bicubic(maps: Tensor, size: Size) -> Tensor:
 def told_grid(table: Tensor) -> Size | None:
     """Return the sides that a sin-cos table (1, N, C) says itself, resized or lightly trained too; None for others.
 
-    The first half of its channels tells the column only and the second the row only, or, as mmpretrain has it, the
-    other way round; the mean of the squares is 1 / 2. Only the right sides lay it out like that, but for tables that
-    were resized from a single row or column.
+    The first half of its channels varies with the column only and the second with the row only, or, as mmpretrain has
+    it, the other way round; the mean of the squares is 1 / 2.
     """
     entries, halves = table.shape[1], table[0].float().chunk(2, dim=1)
     if table.shape[2] % 4 or not 0.25 < table.float().square().mean() < 0.75:
@@ -108,11 +98,7 @@ def _varies(half: Tensor, grid: Size, dim: int) -> float:
 
 
 def guess_grid(num_entries: int, expected: Size, what: str) -> Size:
-    """Tell the sides of a stored table from its length: the expected ones where they fit, otherwise a square.
-
-    Raises:
-        ValueError: neither fits.
-    """
+    """Return the sides of a stored table by its length: the expected ones where they fit, otherwise a square."""
     if num_entries == expected[0] * expected[1]:
         return expected
     side = math.isqrt(num_entries)
