@@ -32,15 +32,10 @@ class Encoder(HasPositions, BaseModule):
         return inspect.signature(type(self)).bind_partial(*args).arguments | kwargs
 
     def embed_images(self, images: Tensor, pad_value: float | None, multiple: int) -> tuple[Tensor, Tensor | None]:
-        """Embed patches with their positions in their image.
+        """Embed patches with their positions in their image: tokens (B, h, w, C), and labels as of `image_labels`.
 
-        Args:
-            images: (B, C, H, W).
-            pad_value: What fills images up to the size of their batch; None where they fill it.
-            multiple: Pixels; the batch's sides are padded with zeros to multiples of it.
-
-        Returns:
-            Tokens (B, h, w, C), and labels of padding as of `image_labels`.
+        `pad_value` fills images up to the size of their batch, whose sides are padded with zeros to multiples of
+        `multiple` pixels.
         """
         sizes = find_images(images, pad_value)
         pixels, (bottom, right) = blank_pixels(images, sizes), (-side % multiple for side in images.shape[-2:])
@@ -50,11 +45,7 @@ class Encoder(HasPositions, BaseModule):
         return x + place_table(positions, self.grid, shown, grid), image_labels(shown, grid, x.device)
 
     def init_weights(self) -> None:
-        """Load what `init_cfg` asks for; everything else was initialized at construction.
-
-        Raises:
-            ValueError: the file holds another model.
-        """
+        """Load what `init_cfg` asks for; everything else was initialized at construction."""
         load_pretrained(self)
         super().init_weights()
 

@@ -81,12 +81,7 @@ class MixingViT(PlainViT):
         self._freeze()
 
     def forward(self, images: Tensor, assignment: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Encode plain images, or mixtures.
-
-        Args:
-            images: (B, C, H, W), any height and width.
-            assignment: Which source each cell shows, (B or 1, cells, cells), all of them some source; cells are whole
-                patches.
+        """Encode images (B, C, H, W), mixtures where an assignment (B or 1, cells, cells) is given.
 
         Returns:
             A map (B, C, ceil(H / patch), ceil(W / patch)) for each of `out_indices`.
@@ -94,16 +89,9 @@ class MixingViT(PlainViT):
         return super().forward(images) if assignment is None else self.encode(images, assignment).maps
 
     def encode(self, images: Tensor, assignment: Tensor | None = None, ids_keep: Tensor | None = None) -> Encoded:
-        """Encode, and return more than the maps.
+        """Encode images (B, C, H, W) and return more than the maps; entries of the assignment may be `NOBODY`.
 
-        Args:
-            images: (B, C, H, W).
-            assignment: As in `forward`; entries may be `NOBODY`.
-            ids_keep: Indices of the patches that are not nobody's, (B or 1, n): only those are encoded, as in MAE. None
-                for all.
-
-        Raises:
-            ValueError: cells that patches would cut, or a model with windows.
+        `ids_keep` are the patches that are not nobody's, (B or 1, n): only those are encoded, as in MAE. None for all.
         """
         if self.window is not None:
             raise ValueError('mixtures are encoded without windows: leave window_size out for pre-training')

@@ -32,7 +32,7 @@ class MixMIMSwin(Encoder):
     and cropped.
 
     Args:
-        arch: One of `swin_arch.ARCHS`, or a dict with `embed_dims`, `depths` and `num_heads`, one entry a stage.
+        arch: One of `swin_archs.ARCHS`, or a dict with `embed_dims`, `depths` and `num_heads`, one entry a stage.
         img_size: Pixels, a side or (H, W), for which the position embedding is made, rounded up to the last stride;
             other sizes resize it.
         patch_size: Pixels a side of a patch, the first stage's stride; each further stage doubles it.
@@ -112,11 +112,7 @@ class MixMIMSwin(Encoder):
         )
 
     def forward(self, images: Tensor, assignment: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Encode plain images, or mixtures with masked attention.
-
-        Args:
-            images: (B, C, H, W), any height and width.
-            assignment: Which source each cell shows, (B or 1, cells, cells); H and W are then multiples of the stride.
+        """Encode images (B, C, H, W), with masked attention where they are mixtures by an assignment (B or 1, h, w).
 
         Returns:
             A map (B, C, ceil(H / stride), ceil(W / stride)) for each of `out_indices`, with the stride of that stage.

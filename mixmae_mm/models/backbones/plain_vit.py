@@ -33,7 +33,7 @@ class PlainViT(Encoder):
     """Vision transformer for images of any size; what does not fill a patch is padded with zeros.
 
     Args:
-        arch: One of `vit_arch.ARCHS`, or a dict with `embed_dims`, `depth` and `num_heads`.
+        arch: One of `vit_archs.ARCHS`, or a dict with `embed_dims`, `depth` and `num_heads`.
         img_size: Pixels, a side or (H, W), for which the position embedding is made, rounded up to whole patches; other
             sizes resize it.
         patch_size: Pixels a side of a patch.
@@ -149,14 +149,10 @@ class PlainViT(Encoder):
         return rules
 
     def run_blocks(self, tokens: Tensor, rules: Mapping[int, Select | Windows] | None = None) -> dict[int, Tensor]:
-        """Put CLS, if there is one, before tokens (B, n, C) and transform them.
+        """Put CLS, if there is one, before patches (B, n, C) and transform them.
 
-        Args:
-            tokens: Patches, all or some.
-            rules: What the patches may see, for the blocks in which it is not everything.
-
-        Returns:
-            For each of `out_indices` the tokens after that block, (B, extra + n, C); of the last as `out_type` says.
+        `rules` say what patches may see, for the blocks in which it is not everything. Returned are the tokens after
+        each of `out_indices`, (B, extra + n, C).
         """
         cls = (self.cls_token + self.pos_embed[:, :EXTRA])[:, : self.extra]
         x = torch.cat([cls.expand(tokens.shape[0], -1, -1), tokens], dim=1)

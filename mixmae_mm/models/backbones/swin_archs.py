@@ -55,15 +55,7 @@ def lay_windows(
     wide_blocks: Sequence[int] = (),
     wide_window: int | Size = 32,
 ) -> list[list[Size]]:
-    """Return the window of every block of every stage, none larger than the stage's map.
-
-    Args:
-        arch: Number of stages and blocks.
-        grid: Tokens (h, w) of the first stage's map.
-        window_sizes: Tokens of a window in each stage, a side or (h, w).
-        wide_blocks: Blocks of the last stage but one that have another window.
-        wide_window: That one.
-    """
+    """Return the window of every block of every stage, none larger than its map, which begins as `grid`."""
     windows = [[pair(size)] * depth for size, depth in zip(window_sizes, arch.depths, strict=True)]
     if wide_blocks and arch.num_stages < 2:
         raise ValueError('wide_blocks needs two stages or more')

@@ -36,9 +36,6 @@ class HomologousContrastiveLoss(nn.Module):
 
         Features that are alone with their label have no positives and are left out; if all are, the loss is 0.
         """
-        if features.ndim != 3 or labels.shape[-1:] != features.shape[1:2]:
-            shapes = f'{tuple(features.shape)} and {tuple(labels.shape)}'
-            raise ValueError(f'features (G, N, C) and labels (G, N) are needed, got {shapes}')
         with without_autocast(features):
             directions = F.normalize(features.float(), dim=-1)
             itself = torch.eye(labels.shape[1], dtype=torch.bool, device=labels.device)

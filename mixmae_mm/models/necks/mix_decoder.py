@@ -66,7 +66,7 @@ class MixDecoder(HasPositions, BaseModule):
         cls: Tensor | None = None,
         ids_keep: Tensor | None = None,
     ) -> Tensor:
-        """Predict every cell of every source, shown or masked.
+        """Predict the pixels of every cell of every source, shown or masked: (G, K, N, P).
 
         Args:
             features: The encoder's maps; the last, (G, C, h, w), is used.
@@ -74,9 +74,6 @@ class MixDecoder(HasPositions, BaseModule):
             num_sources: K.
             cls: The encoder's CLS token of each mixture, (G, C), where `cls_token` is set.
             ids_keep: Numbers of the cells that are not nobody's, (G or 1, n); None for all.
-
-        Returns:
-            Predicted pixels (G, K, N, P), cells row by row, in a cell (row, column, channel).
         """
         _check_map(features[-1], assignment, self.decoder_embed.in_features)
         tokens = features[-1].flatten(2).transpose(1, 2)

@@ -42,13 +42,9 @@ class MixingPretrainer(BaseModel):
     def forward(
         self, inputs: Tensor | MixedImages, data_samples: object = None, mode: str = 'tensor'
     ) -> dict[str, Tensor] | Reconstructions | tuple[Tensor, ...]:
-        """Return what mmengine expects in each mode.
+        """Return named losses (mode 'loss'), `Reconstructions` ('predict') or the encoder's maps ('tensor').
 
-        Args:
-            inputs: Normalized images (B, C, H, W), or what the preprocessor mixed of them.
-            data_samples: Not used: nothing is labeled.
-            mode: 'loss' gives named losses, 'predict' `Reconstructions`, 'tensor' the encoder's maps of plain images;
-                of mixtures what `encode` returns.
+        `inputs` are normalized images (B, C, H, W), or what the preprocessor mixed of them.
         """
         if mode == 'tensor':
             return self.encode(inputs) if isinstance(inputs, MixedImages) else self.backbone(inputs)

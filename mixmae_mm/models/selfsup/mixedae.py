@@ -15,17 +15,14 @@ from mixmae_mm.registry import MODELS
 class MixedAE(MixingPretrainer):
     """Mixtures whose patches are to recognize each other (MixedAE, arXiv 2303.17152).
 
-    With global attention, no segment embedding and no contrastive term, it is MAE with naive mixing.
+    With global attention, no segment embedding and no contrastive term, it is MAE with naive mixing. Settings that are
+    not named here are those of `MixingPretrainer`.
 
     Args:
-        data_preprocessor: Where images are mixed, a `MixingDataPreprocessor`.
         backbone: The encoder, a `MixingViT` for the same number of sources.
-        neck: The decoder, a `MixDecoder`.
-        head: The reconstruction loss, a `MixReconstructionHead`.
         contrast: A loss of features (G, N, C) and labels (G, N), such as `HomologousContrastiveLoss`; None for none.
         projection_dims: Compare the features after a hidden layer and a linear one of so many channels; None compares
             them as they are.
-        init_cfg: As of `MixingPretrainer`.
     """
 
     def __init__(

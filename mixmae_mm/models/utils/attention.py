@@ -11,13 +11,8 @@ from torch.nn import functional as F
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, keep: Tensor | None = None) -> Tensor:
     """Softmax attention in windows: query, key, value (B, W, S, T, D) -> (B, W, S, T, D).
 
-    Args:
-        query: What looks.
-        key: What is looked at.
-        value: What is taken along.
-        bias: Added to the logits of every window, (S, T, T).
-        keep: True where a query (rows) may see a key (columns), bool (B or 1, W, T, T); None keeps all. Every query
-            must keep a key.
+    `bias` (S, T, T) is added to the logits of every window. `keep` is True where a query (rows) may see a key
+    (columns), bool (B or 1, W, T, T); None keeps all. Every query must keep a key.
     """
     joined = bias.to(query.dtype)
     if keep is not None:
@@ -40,19 +35,14 @@ def prefers_fused(query: Tensor, bias: Tensor | None) -> bool:
     """Return which kernel to take: PyTorch's fused attention, or the three steps written out.
 
     In training on a CPU the fused kernel is slower in half precision, and where the bias needs a gradient
-    (docs/performance.md). Exported programs have the steps written out, since how the fused kernel lays its result out
-    differs between machines.
+    (docs/performance.md). Exported programs have the steps written out, since the layout of the fused kernel's result
+    differs between machines; older versions of PyTorch cannot tell.
     """
-    if is_exported():
+    if getattr(torch.compiler, 'is_exporting', lambda: False)():
         return False
     if query.device.type != 'cpu' or not torch.is_grad_enabled():
         return True
     return query.dtype == torch.float32 and not (bias is not None and bias.requires_grad)
-
-
-def is_exported() -> bool:
-    """Return whether a program for other machines is being traced; older versions of PyTorch cannot tell."""
-    return getattr(torch.compiler, 'is_exporting', lambda: False)()
 
 
 def _explicit(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:

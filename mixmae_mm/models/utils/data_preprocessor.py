@@ -79,7 +79,10 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         `data['inputs']` is a tensor (B, C, H, W) or a list of (C, H, W); everything else is moved to the device as is.
         """
         data = self.cast_data(data)
-        images = self.normalize(_stack(data['inputs']))
+        images, shapes = data['inputs'], {tuple(image.shape) for image in data['inputs']}
+        if len(shapes) > 1:
+            raise ValueError(f'images of one batch differ in shape (C, H, W): {sorted(shapes)}; resize them alike')
+        images = self.normalize(images if isinstance(images, Tensor) else torch.stack(list(images)))
         return {**data, 'inputs': self.mix(images) if training else images}
 
     def normalize(self, images: Tensor) -> Tensor:
@@ -116,23 +119,8 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         """Return the grid of cells in images of `size` = (H, W)."""
         side = self.cell_size * self.block_size
         if size[0] % side or size[1] % side:
-            blocks = '' if self.block_size == 1 else f' in blocks of {self.block_size} x {self.block_size}'
-            setting = 'cell_size' if self.block_size == 1 else 'block_size'
             raise ValueError(
-                f'images of {size[0]} x {size[1]} pixels cannot be cut into cells of {self.cell_size} x '
-                f'{self.cell_size}{blocks}: make their sides multiples of {side}, or change {setting}'
+                f'images of {size[0]} x {size[1]} pixels cannot be cut into cells of {side} x {side} (cell_size '
+                f'{self.cell_size} times block_size {self.block_size}): make their sides multiples of {side}'
             )
         return size[0] // self.cell_size, size[1] // self.cell_size
-
-
-def _stack(images: Tensor | Sequence[Tensor]) -> Tensor:
-    """Make one tensor (B, C, H, W) of a loader's images."""
-    if isinstance(images, Tensor):
-        return images
-    shapes = {tuple(image.shape) for image in images}
-    if len(shapes) > 1:
-        raise ValueError(
-            f'images of one batch differ in shape (C, H, W): {sorted(shapes)}; bring them to one size and one number '
-            'of channels in the pipeline'
-        )
-    return torch.stack(list(images))

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from mixmae_mm.models.utils.attention import Select
 from mixmae_mm.models.utils.autocast import without_autocast
-from mixmae_mm.models.utils.cpu_kernels import AttendOwn, runs_plainly
+from mixmae_mm.models.utils.cpu_kernels import runs_plainly
 
 
 def top_keys(logits: Tensor, num_keys: int) -> Tensor:
@@ -19,15 +19,10 @@ def top_keys(logits: Tensor, num_keys: int) -> Tensor:
 
 
 class TopKeys(Select):
-    """Let each query keep the keys that fit it best.
+    """Let each query keep the share `ratio` of patch keys that fit it best, by logits in float32, without a gradient.
 
-    Each head and query choose on their own, by logits in float32. No gradient flows through the choice.
-
-    Args:
-        ratio: How many patch keys are kept, over the number of patches; rounded, at least one.
-        extra: Tokens at the front that are no patches (CLS): never dropped, never counted, and they see everything.
-        same: Which tokens are patches that really share an image, bool (B or 1, T, T), to measure the guess by; it
-            decides nothing.
+    The first `extra` tokens (CLS) are never dropped, never counted, and see everything. `same` says which tokens are
+    patches that really share an image, bool (B or 1, T, T), to measure the guess by.
     """
 
     def __init__(self, ratio: float, extra: int, same: Tensor | None = None) -> None:
@@ -45,20 +40,28 @@ class TopKeys(Select):
         return kept
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Attend to the chosen keys: query, key, value (B, S, T, D) -> (B, S, T, D)."""
-        if runs_plainly(query) and query.dtype != torch.float64:
-            return AttendOwn.apply(query, key, value, self._narrow)[0]
-        return super().attend(query, key, value)
+        """Attend to the chosen keys: query, key, value (B, S, T, D) -> (B, S, T, D).
 
-    def _narrow(self, logits: Tensor) -> None:
-        """Set what is not kept to -inf, in place (B, S, T, T), and shift rows until the least that they keep is 0."""
+        On a CPU the logits are computed once, to choose by and to attend by.
+        """
+        if not runs_plainly(query):
+            return super().attend(query, key, value)
+        with without_autocast(query):
+            wide = torch.promote_types(query.dtype, torch.float32)
+            logits = (query.to(wide) * query.shape[-1] ** -0.5) @ key.to(wide).transpose(-1, -2)
+            return (logits + self._bias(logits.detach())).softmax(dim=-1).to(value.dtype) @ value
+
+    def _bias(self, logits: Tensor) -> Tensor:
+        """Return what masks the other keys, and shifts rows until the least that they keep is 0: (B, S, T, T)."""
         patches = logits[..., self.extra :, self.extra :]
         best = patches.topk(self._num_keys(patches.shape[-1]), dim=-1, sorted=False)
-        dropped = torch.full_like(patches, float('-inf')).scatter_(-1, best.indices, 0.0)
-        least = best.values.amin(dim=-1, keepdim=True)
-        logits[..., self.extra :, :] -= least.nan_to_num_(0.0, 0.0, 0.0)  # what is not finite shifts nothing
-        patches += dropped
-        self._measure(logits >= 0)
+        shift = -best.values.amin(dim=-1, keepdim=True).nan_to_num_(0.0, 0.0, 0.0)  # what is not finite shifts nothing
+        bias = torch.zeros_like(logits)
+        bias[..., self.extra :, : self.extra] = shift
+        masked = torch.full_like(patches, float('-inf'))
+        bias[..., self.extra :, self.extra :] = masked.scatter_(-1, best.indices, shift.expand_as(best.indices))
+        self._measure(bias > float('-inf'))
+        return bias
 
     def _num_keys(self, num_patches: int) -> int:
         """Count the keys that each query keeps."""

@@ -76,11 +76,6 @@ class PatchEmbed(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed images (B, C, H, W) as tokens on their grid, (B, h, w, dims)."""
-        if images.shape[1] != self.proj.in_channels:
-            raise ValueError(
-                f'images have {images.shape[1]} channels, and the encoder is for {self.proj.in_channels}: set '
-                'in_channels of the backbone'
-            )
         return self.norm(self.proj(images).permute(0, 2, 3, 1))
 
 

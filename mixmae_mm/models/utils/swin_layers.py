@@ -21,12 +21,7 @@ from mixmae_mm.structures import Fitted, Size
 class WindowAttention(FitsStored, nn.Module):
     """Multi-head self-attention inside windows, with a learnt bias for each relative position.
 
-    Bias tables of other windows are resized when they are loaded; a stored index tells their window.
-
-    Args:
-        dims: Channels.
-        num_heads: Heads.
-        window: Tokens (h, w) of the window that the bias table is for.
+    Bias tables of other windows are resized when they are loaded.
     """
 
     def __init__(self, dims: int, num_heads: int, window: Size) -> None:
@@ -85,17 +80,7 @@ class SwinBlock(nn.Module):
 
 
 class SwinStage(nn.Module):
-    """The blocks of one resolution, and the merging that leads to the next.
-
-    Args:
-        dims: Channels.
-        num_heads: Heads.
-        windows: Tokens (h, w) of each block's windows; their number is the stage's depth.
-        drop_paths: The drop rate of each block.
-        mlp_ratio: Width of the hidden layer over the width of the tokens.
-        with_cp: Recompute each block in the backward pass rather than keep what it computed.
-        merge: Whether another stage follows.
-    """
+    """The blocks of one resolution, a window and a drop rate for each, and the merging that leads to the next."""
 
     def __init__(
         self,
@@ -116,11 +101,8 @@ class SwinStage(nn.Module):
     def forward(self, x: Tensor, labels: Tensor | None = None, in_segments: bool = False) -> Tensor:
         """Run the blocks, without the merging: (B, h, w, C) -> (B, h, w, C).
 
-        Args:
-            x: Tokens.
-            labels: The image that each belongs to, int64 (B or 1, h, w): tokens see only their like. None where all
-                may see each other.
-            in_segments: Sort tokens by the labels (see `cpu_kernels.prefers_segments`).
+        `labels` say which image each token belongs to, int64 (B or 1, h, w): tokens see only their like; None where all
+        may see each other. `in_segments` sorts tokens by them (see `cpu_kernels.prefers_segments`).
         """
         sizes, grid = {block.attn.window for block in self.blocks}, tuple(x.shape[1:3])
         if in_segments:

@@ -52,14 +52,10 @@ class Windows:
 
 
 def plan_windows(grid: Size, window: Size, labels: Tensor | None, device: torch.device) -> Windows:
-    """Lay windows over a stage.
+    """Lay windows over a map of tokens (h, w); where it is smaller than the window, one takes the whole side.
 
-    Args:
-        grid: Tokens (h, w) of the stage's map.
-        window: The window that the stage was built with; where the grid is smaller, one window takes the whole side.
-        labels: The image that each token belongs to, int64 (B or 1, h, w): tokens see only their like. None where all
-            tokens of the map may see each other.
-        device: Where the map lives.
+    `labels` say which image each token belongs to, int64 (B or 1, h, w): tokens see only their like; None where all may
+    see each other.
     """
     windows = Windows(grid, (min(window[0], grid[0]), min(window[1], grid[1])))
     if labels is None and not any(windows.padding):
