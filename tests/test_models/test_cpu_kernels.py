@@ -4,15 +4,17 @@ import pytest
 import torch
 from test_attention import SIZES, by_loops, draw
 
-from mixmae_mm.models.utils.cpu_kernels import Rearrange, attend_segments
+from mixmae_mm.models.utils.cpu_kernels import Logits, Rearrange, attend_segments
 from mixmae_mm.models.utils.swin_layers import SwinStage
 
 
-def test_rearranging_moves_gradients_back():
+def test_gradients_against_differences():
     order = torch.tensor([2, 0, 3, 1])
-    x = torch.randn(2, 4, 3, dtype=torch.float64, requires_grad=True)
+    x, y = torch.randn(2, 2, 4, 3, dtype=torch.float64, requires_grad=True)
     assert torch.equal(Rearrange.apply(x, order, order.argsort()), x[:, order])
-    assert torch.autograd.gradgradcheck(lambda x: Rearrange.apply(x, order, order.argsort()), x)
+    for check in (torch.autograd.gradcheck, torch.autograd.gradgradcheck):
+        assert check(lambda x: Rearrange.apply(x, order, order.argsort()), x)
+        assert check(lambda x, y: Logits.apply(x, y, 0.3), (x, y))
 
 
 def test_segments_and_their_gradients_against_loops():

@@ -152,15 +152,6 @@ def test_its_own_way_in_half_precision_is_near_float32(dtype):
         torch.testing.assert_close(half, single, rtol=0.03, atol=0.03)
 
 
-@pytest.mark.parametrize('ratio', [1.0, 0.34])
-def test_logits_of_minus_infinity_are_never_seen(ratio):
-    query, key, value = torch.rand(1, 2, 9, 4), torch.randn(1, 2, 9, 4), torch.randn(1, 2, 9, 4)
-    key[0, 1, 3:8, 2] = -math.inf
-    expected = Select.attend(TopKeys(ratio, 1), query, key, value)
-    assert expected.isfinite().all()
-    torch.testing.assert_close(TopKeys(ratio, 1).attend(query, key, value), expected)
-
-
 @pytest.mark.parametrize('bad', [math.nan, math.inf])
 def test_what_is_not_finite_is_not_masked(bad):
     query, key, value = torch.randn(3, 1, 2, 9, 4)

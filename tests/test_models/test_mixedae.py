@@ -107,19 +107,6 @@ def loss_by_loops(predictions, images):
     return torch.stack(errors).mean()
 
 
-def test_predictions_of_shown_cells_do_not_count_unless_asked():
-    images = mixture()
-    predictions = torch.randn(2, 4, 64, 3 * PATCH**2)
-    changed = predictions.clone()
-    shown = images.assignment.flatten(1)[:, None] == torch.arange(4).view(1, -1, 1)
-    changed[shown] += 5
-    head, all_cells = build().head, build(head=dict(masked_only=False)).head
-    one, other = (head.loss(p, images)['loss_reconstruction'] for p in (predictions, changed))
-    assert torch.equal(one, other)
-    one, other = (all_cells.loss(p, images)['loss_reconstruction'] for p in (predictions, changed))
-    assert other > one + 1
-
-
 def test_order_in_the_group_does_not_matter():
     model, images = build(), mixture()
     before = model.loss(images)
@@ -152,19 +139,6 @@ def test_the_contrastive_loss_is_of_the_last_norm():
     assert features.shape == (2, 64, 5)
     expected = projecting.contrast(features, images.assignment.flatten(1))
     assert torch.equal(projecting.loss(images)['loss_contrastive'], expected)
-
-
-def test_taking_turns_shows_every_patch_once():
-    model = build(preprocessor=dict(take_turns=True))
-    images = model.data_preprocessor.mix(random_images(8))
-    assert images.sources.shape[:2] == (8, 4)
-    shown = torch.stack([torch.where(masked_pixels(images)[:4, k], 0, images.sources[:4, k]) for k in range(4)], 1)
-    total = torch.zeros(4, 3, SIZE, SIZE)
-    for turn in range(4):
-        for k in range(4):
-            total[(turn + k) % 4] += shown[turn, k]
-    torch.testing.assert_close(total, images.sources[0])
-    assert model.loss(images)['loss_reconstruction'].isfinite()
 
 
 def test_uneven_shares_with_cells_of_nobody():
@@ -205,3 +179,16 @@ def test_steps_lower_the_loss_and_raise_the_precision():
         found.append([losses['loss_contrastive'].item(), losses['topk_precision/block_2'].item()])
     assert 0.1 * math.log(15) < found[-1][0] < found[0][0] - 0.02
     assert found[-1][1] > 0.32 > found[0][1]
+
+
+def test_predictions_of_shown_cells_do_not_count_unless_asked():
+    images = mixture()
+    predictions = torch.randn(2, 4, 64, 3 * PATCH**2)
+    changed = predictions.clone()
+    shown = images.assignment.flatten(1)[:, None] == torch.arange(4).view(1, -1, 1)
+    changed[shown] += 5
+    head, all_cells = build().head, build(head=dict(masked_only=False)).head
+    one, other = (head.loss(p, images)['loss_reconstruction'] for p in (predictions, changed))
+    assert torch.equal(one, other)
+    one, other = (all_cells.loss(p, images)['loss_reconstruction'] for p in (predictions, changed))
+    assert other > one + 1

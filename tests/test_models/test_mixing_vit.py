@@ -82,15 +82,6 @@ def test_segments_are_added_by_the_assignment():
     assert torch.equal(seen[0][:, :1], vit.cls_token.expand(2, -1, -1))  # CLS has no place and no source
 
 
-def test_which_blocks_are_homologous():
-    images, assignment = torch.randn(2, 3, 32, 32), random_assignment(2, (4, 4), 4)
-    for layers, blocks in ((None, [1, 2]), ((0, 2), [0, 2]), ((), [])):
-        encoded = build(num_sources=4, homologous_layers=layers).encode(images, assignment)
-        assert list(encoded.precision) == blocks
-        assert all(0 <= value <= 1 for value in encoded.precision.values())
-    assert build(num_sources=4, attention='true').encode(images, assignment).precision == {}
-
-
 @pytest.mark.parametrize(
     ('attention', 'cls', 'leaks'), [('true', False, False), ('true', True, True), ('global', False, True)]
 )
@@ -121,15 +112,6 @@ def test_cls_is_exempt_from_the_choice_or_one_of_the_keys(exempt, counts):
     assert set(kept[:, :, 1:].sum(-1).flatten().tolist()) == counts
     assert kept[:, :, 0].all() == exempt
     assert torch.isfinite(vit.encode(images, assignment).precision[0])
-
-
-def test_a_larger_cell_than_a_patch():
-    vit, images = build(num_sources=2), torch.randn(2, 3, 32, 32)
-    coarse = random_assignment(2, (2, 2), 2)
-    fine = coarse.repeat_interleave(2, 1).repeat_interleave(2, 2)
-    assert torch.equal(vit(images, coarse)[0], vit(images, fine)[0])
-    with pytest.raises(ValueError, match='3 x 3 cells does not fit a grid of 4 x 4'):
-        vit(images, random_assignment(2, (3, 3), 2))
 
 
 @pytest.mark.parametrize(('given', 'blocks'), [((0, 2), (0, 2)), ((-1,), (2,)), ((-3, 1), (0, 1)), ((2, 0), (2, 0))])
@@ -221,3 +203,12 @@ def test_segments_are_dropped_or_folded_on_loading():
     images = torch.randn(1, 3, 32, 32)
     shifted, _ = mixing.embed(images)
     torch.testing.assert_close(folded.embed(images)[0], shifted + weights['segment_embed'].mean(0))
+
+
+def test_a_larger_cell_than_a_patch():
+    vit, images = build(num_sources=2), torch.randn(2, 3, 32, 32)
+    coarse = random_assignment(2, (2, 2), 2)
+    fine = coarse.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    assert torch.equal(vit(images, coarse)[0], vit(images, fine)[0])
+    with pytest.raises(ValueError, match='3 x 3 cells does not fit a grid of 4 x 4'):
+        vit(images, random_assignment(2, (3, 3), 2))

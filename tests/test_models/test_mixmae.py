@@ -93,17 +93,6 @@ def test_decoder_refuses_maps_off_the_grid():
         decoder((torch.randn(1, 8, 4, 4),), random_assignment(1, (2, 2), 2), 2)
 
 
-def test_decoder_resizes_its_positions_to_other_grids():
-    decoder = MixDecoder(8, grid_size=2, cell_size=4, embed_dims=16, depth=1, num_heads=2).eval()
-    fitting = MixDecoder(8, grid_size=(3, 4), cell_size=4, embed_dims=16, depth=1, num_heads=2).eval()
-    fitting.load_state_dict(decoder.state_dict())
-    features, assignment = (torch.randn(2, 8, 3, 4),), random_assignment(1, (3, 4), 2)
-    assert torch.equal(decoder(features, assignment, 2), fitting(features, assignment, 2))
-    maps = decoder.decoder_pos_embed.view(1, 2, 2, 16).permute(0, 3, 1, 2)
-    expected = nn.functional.interpolate(maps, (3, 4), mode='bicubic').permute(0, 2, 3, 1).flatten(1, 2)
-    assert torch.equal(fitting.decoder_pos_embed, expected)
-
-
 def test_decoder_refuses_what_is_no_map():
     decoder = MixDecoder(8, grid_size=2, cell_size=4, embed_dims=16, depth=1, num_heads=2)
     with pytest.raises(ValueError, match=r'the encoder gives \(4, 8\), not maps .* switch its pooling off'):

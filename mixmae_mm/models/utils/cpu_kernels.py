@@ -105,6 +105,27 @@ class Rearrange(torch.autograd.Function):
         return Rearrange.apply(gradient, inverse, order), None, None
 
 
+class Logits(torch.autograd.Function):
+    """Products of all queries and keys, (..., T, D) each -> (..., T, T), with gradients in the layout of the tokens."""
+
+    @staticmethod
+    def forward(query: Tensor, key: Tensor, scale: float) -> Tensor:
+        """Return the scaled products."""
+        return (query * scale) @ key.transpose(-1, -2)
+
+    @staticmethod
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor, float], output: Tensor) -> None:
+        """Keep what went in."""
+        ctx.save_for_backward(*inputs[:2])
+        ctx.scale = inputs[2]
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Return the gradients of queries and keys."""
+        query, key = ctx.saved_tensors
+        return (gradient @ key) * ctx.scale, (gradient.transpose(-1, -2) @ query) * ctx.scale, None
+
+
 def attend_segments(qkv: Tensor, num_heads: int, bias: Tensor, segments: Sequence[int]) -> Tensor:
     """Softmax attention of each token to those of its segment: projected tokens (B, N, 3 * C) -> (B, N, C).
 
@@ -116,7 +137,7 @@ def attend_segments(qkv: Tensor, num_heads: int, bias: Tensor, segments: Sequenc
         biases = bias.to(qkv.dtype).split([length**2 for length in segments], dim=1)
         for tokens, of_pairs in zip(qkv.unflatten(2, (3, num_heads, -1)).split(segments, dim=1), biases, strict=True):
             query, key, value = tokens.permute(2, 0, 3, 1, 4).flatten(1, 2)
-            logits = torch.bmm(query * scale, key.transpose(1, 2)).unflatten(0, (-1, num_heads))
+            logits = Logits.apply(query * scale, key, 1.0).unflatten(0, (-1, num_heads))
             weights = (logits + of_pairs.unflatten(1, logits.shape[2:])).softmax(dim=-1).flatten(0, 1)
             out.append(torch.bmm(weights, value).unflatten(0, (-1, num_heads)).transpose(1, 2))
         return torch.cat(out, dim=1).flatten(2)

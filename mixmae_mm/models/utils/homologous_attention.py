@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from mixmae_mm.models.utils.attention import Select
 from mixmae_mm.models.utils.autocast import without_autocast
-from mixmae_mm.models.utils.cpu_kernels import runs_plainly
+from mixmae_mm.models.utils.cpu_kernels import Logits, runs_plainly
 
 
 def top_keys(logits: Tensor, num_keys: int) -> Tensor:
@@ -48,7 +48,7 @@ class TopKeys(Select):
             return super().attend(query, key, value)
         with without_autocast(query):
             wide = torch.promote_types(query.dtype, torch.float32)
-            logits = (query.to(wide) * query.shape[-1] ** -0.5) @ key.to(wide).transpose(-1, -2)
+            logits = Logits.apply(query.to(wide), key.to(wide), query.shape[-1] ** -0.5)
             return (logits + self._bias(logits.detach())).softmax(dim=-1).to(value.dtype) @ value
 
     def _bias(self, logits: Tensor) -> Tensor:
