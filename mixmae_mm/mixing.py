@@ -4,10 +4,8 @@ A *group* is K images, its *sources*. An *assignment* is an integer map over a g
 source (0..K-1) that a cell of the mixture shows. Source 0 *leads* the mixture. Cells of `NOBODY` show no source, so
 that masking, as in MAE, is a kind of mixing: that of one source.
 
-Letters: G groups (or mixtures), K sources, N = h * w cells or tokens, C channels, H x W pixels. Where an assignment is
-written with G, a first dimension of 1 means that all mixtures share the map, and everything here broadcasts over it.
-
-Needs torch only.
+Letters: G groups (or mixtures), K sources, N = h * w cells or tokens, C channels, H x W pixels. An assignment may have
+a first dimension of 1 in place of G: all mixtures share the map.
 """
 
 import math

@@ -14,42 +14,20 @@ SIZE, PATCH, DIMS = 32, 4, 16
 
 def build(sources=4, contrast=True, preprocessor=None, neck=None, head=None, projection_dims=None, **backbone):
     torch.manual_seed(0)
-    arch = dict(embed_dims=DIMS, depth=3, num_heads=2)
-    return MODELS.build(
-        dict(
-            type='mixmae_mm.MixedAE',
-            data_preprocessor=dict(
-                dict(
-                    type='mixmae_mm.MixingDataPreprocessor',
-                    num_sources=sources,
-                    cell_size=PATCH,
-                    take_turns=False,
-                    shared_assignment=False,
-                ),
-                **(preprocessor or {}),
-            ),
-            backbone=dict(
-                dict(type='mixmae_mm.MixingViT', arch=arch, img_size=SIZE, patch_size=PATCH, num_sources=sources),
-                **backbone,
-            ),
-            neck=dict(
-                dict(
-                    type='mixmae_mm.MixDecoder',
-                    in_channels=DIMS,
-                    grid_size=SIZE // PATCH,
-                    cell_size=PATCH,
-                    embed_dims=12,
-                    depth=1,
-                    num_heads=2,
-                    cls_token=True,
-                ),
-                **(neck or {}),
-            ),
-            head=dict(type='mixmae_mm.MixReconstructionHead', cell_size=PATCH, **(head or {})),
-            contrast=dict(type='mixmae_mm.HomologousContrastiveLoss') if contrast else None,
-            projection_dims=projection_dims,
-        )
-    ).eval()
+    arch, sizes = dict(embed_dims=DIMS, depth=3, num_heads=2), dict(cell_size=PATCH)
+    mixing = dict(num_sources=sources, take_turns=False, shared_assignment=False) | sizes | (preprocessor or {})
+    backbone = dict(arch=arch, img_size=SIZE, patch_size=PATCH, num_sources=sources) | backbone
+    decoder = dict(grid_size=SIZE // PATCH, embed_dims=12, depth=1, num_heads=2, cls_token=True) | sizes | (neck or {})
+    model = dict(
+        type='mixmae_mm.MixedAE',
+        data_preprocessor=dict(type='mixmae_mm.MixingDataPreprocessor', **mixing),
+        backbone=dict(type='mixmae_mm.MixingViT', **backbone),
+        neck=dict(type='mixmae_mm.MixDecoder', in_channels=DIMS, **decoder),
+        head=dict(type='mixmae_mm.MixReconstructionHead', **sizes, **(head or {})),
+        contrast=dict(type='mixmae_mm.HomologousContrastiveLoss') if contrast else None,
+        projection_dims=projection_dims,
+    )
+    return MODELS.build(model).eval()
 
 
 def random_images(batch=8):

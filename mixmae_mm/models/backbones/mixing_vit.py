@@ -36,15 +36,15 @@ class Encoded(NamedTuple):
 class MixingViT(PlainViT):
     """Plain vision transformer with homologous attention for mixtures (MixedAE, arXiv 2303.17152).
 
-    Called without an assignment it is an ordinary ViT for images of any size: no setting below changes what it
-    computes then. Of the settings only their existence is the paper's; the defaults are choices (docs/mixedae.md).
+    Called without an assignment it is an ordinary ViT for images of any size. The defaults are choices, not the paper's
+    (docs/mixedae.md).
 
     Args:
         arch: As all that is not named here, a setting of `PlainViT`.
         num_sources: K. With 1, the default, there is no segment embedding.
         segment_embedding: Add to every token a learned vector of its source's place in the group.
-        attention: 'homologous' keeps the keys that a query guesses to be of its own source, 'true' those that are (a
-            control: the map is given), 'global' keeps all.
+        attention: 'homologous' keeps the keys that a query guesses to be of its own source, 'true' (a control) those
+            that are, 'global' all.
         topk_ratio: Keys that a query keeps over the number of patches; None for 1 / K.
         homologous_layers: The blocks, from 0, with that attention; None for all but the first.
         exempt_cls: CLS is never dropped nor counted among the kept keys. Otherwise it is one of them.

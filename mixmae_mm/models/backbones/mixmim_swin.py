@@ -27,32 +27,26 @@ from mixmae_mm.utils.validation import check_indices, check_rate, check_whole
 class MixMIMSwin(Encoder):
     """Hierarchical vision transformer with masked window attention (MixMAE, arXiv 2205.13137).
 
-    Called with an assignment, tokens see only tokens of their own source. Called without, it is the encoder for
-    transfer, for any height and width: what does not fill a window or the last stride is padded, masked from attention,
-    and cropped.
+    Called with an assignment, tokens see only tokens of their own source; without, it is the encoder for transfer, for
+    any height and width.
 
     Args:
         arch: One of `swin_archs.ARCHS`, or a dict with `embed_dims`, `depths` and `num_heads`, one entry a stage.
-        img_size: Pixels, a side or (H, W), for which the position embedding is made, rounded up to the last stride;
-            other sizes resize it.
+        img_size: Pixels, a side or (H, W), for which the position embedding is made; other sizes resize it.
         patch_size: Pixels a side of a patch, the first stage's stride; each further stage doubles it.
         in_channels: Channels of the images.
-        window_sizes: Tokens of a window in each stage, a side or (h, w). Windows larger than the stage's map at
-            `img_size` become the map.
-        wide_blocks: Blocks of the last stage but one, numbered from 0, whose windows are `wide_window`: without them
-            the windows of a large image exchange nothing before the last stage.
+        window_sizes: Tokens of a window in each stage, a side or (h, w), at most the stage's map at `img_size`.
+        wide_blocks: Blocks of the last stage but one, from 0, whose windows are `wide_window`, for large images.
         wide_window: Tokens of those windows, a side or (h, w).
         mlp_ratio: Width of the hidden layers over the width of the tokens.
         drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 over the blocks.
-        out_indices: The stages to return. All but the last get a LayerNorm of their own; stages after the last
-            returned one are neither run nor trained.
-        pad_value: What fills images up to the size of their batch, after normalizing; it is masked from attention.
-            Take a value that no pixel has in all channels. None where images fill their batch.
+        out_indices: The stages to return; those after the last returned one are neither run nor trained.
+        pad_value: What fills images up to the size of their batch, after normalizing, and no pixel has in all channels;
+            it is masked from attention. None where images fill their batch.
         frozen_stages: 0 freezes the patch embedding, s also the first s stages; -1 nothing.
         with_cp: Recompute blocks in the backward pass to save memory.
-        init_cfg: mmengine's; `dict(type='Pretrained', checkpoint=...)` loads weights of any layout that
-            `mixmae_mm.checkpoint.loading` knows, and raises when they are of another model; `prefix` and `min_share` go
-            to `load_backbone`.
+        init_cfg: mmengine's; `dict(type='Pretrained', checkpoint=...)` loads weights by `load_backbone`, which takes
+            `prefix` and `min_share`.
     """
 
     def __init__(
@@ -137,13 +131,10 @@ class MixMIMSwin(Encoder):
         return tuple(outputs[index] for index in self.out_indices)
 
     def _to_map(self, x: Tensor, padding: Tensor | None, stage: int, canvas: Size) -> Tensor:
-        """Return a stage's output for a batch of `canvas` pixels; where no image is, it is 0.
-
-        Contiguous, since convolutions keep the order in memory, and RoIAlign of mmcv silently misreads any other.
-        """
+        """Return a stage's output for a batch of `canvas` pixels; where no image is, it is 0."""
         height, width = count_tokens(canvas, self.patch_size * 2**stage)
         x = blank_tokens(getattr(self, self._norm_name(stage))(x), padding)
-        return x[:, :height, :width].permute(0, 3, 1, 2).contiguous()
+        return x[:, :height, :width].permute(0, 3, 1, 2).contiguous()  # RoIAlign of mmcv misreads other maps
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Return how deep a parameter stands, for layer-wise decay: its id and the number of ids.

@@ -34,29 +34,26 @@ class PlainViT(Encoder):
 
     Args:
         arch: One of `vit_archs.ARCHS`, or a dict with `embed_dims`, `depth` and `num_heads`.
-        img_size: Pixels, a side or (H, W), for which the position embedding is made, rounded up to whole patches; other
-            sizes resize it.
+        img_size: Pixels, a side or (H, W), for which the position embedding is made; other sizes resize it.
         patch_size: Pixels a side of a patch.
         in_channels: Channels of the images.
         mlp_ratio: Width of the hidden layers over the width of the tokens.
         drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 over the blocks.
         out_indices: The blocks to return, from 0 or, negative, from the end; blocks after the last are not run.
-        out_type: What the last block returns, by mmpretrain's names: 'featmap' is the map of patches. For
-            classification it is a map of one cell: 'avg_featmap', the mean of all patches with a norm after it, as in
-            MAE's fine-tuning (`fc_norm`), or 'cls_token'.
+        out_type: What the last block returns, by mmpretrain's names: 'featmap', the map of patches, or a map of one
+            cell: 'avg_featmap', the mean of all patches with a norm after it (MAE's `fc_norm`), or 'cls_token'.
         final_norm: Normalize what the last block returns. Without it, as detectors want it, `out_type` is 'featmap'.
         train_positions: Train the position embedding, as MAE's fine-tuning does; its pre-training does not.
-        window_size: Patches of the windows, a side or (h, w), that all blocks but `global_blocks` look inside: for
-            large images (ViTDet, arXiv 2203.16527); CLS is left out then. None for a ViT whose blocks see all.
+        window_size: Patches of the windows, a side or (h, w), that all blocks but `global_blocks` look inside, without
+            CLS (ViTDet, arXiv 2203.16527). None for a ViT whose blocks see all.
         global_blocks: The blocks, from 0, that still see all.
-        pad_value: What fills images up to the size of their batch, after normalizing; it is masked from attention.
-            Take a value that no pixel has in all channels. None where images fill their batch.
+        pad_value: What fills images up to the size of their batch, after normalizing, and no pixel has in all channels;
+            it is masked from attention. None where images fill their batch.
         frozen_stages: 0 freezes the embeddings, s also the first s blocks, all blocks also the final norm; -1 nothing.
         norm_eps: Added to the variance in every LayerNorm.
         with_cp: Recompute blocks in the backward pass to save memory.
-        init_cfg: mmengine's; `dict(type='Pretrained', checkpoint=...)` loads weights of any layout that
-            `mixmae_mm.checkpoint.loading` knows, and raises when they are of another model; `prefix` and `min_share` go
-            to `load_backbone`.
+        init_cfg: mmengine's; `dict(type='Pretrained', checkpoint=...)` loads weights by `load_backbone`, which takes
+            `prefix` and `min_share`.
     """
 
     def __init__(
@@ -164,8 +161,7 @@ class PlainViT(Encoder):
             else:
                 x = block(x, rule)
             if index in self.out_indices:
-                normalized = self._is_last(index) and self.final_norm and self.out_type != 'avg_featmap'
-                outputs[index] = self.norm(x) if normalized else x
+                outputs[index] = self.norm(x) if hasattr(self, 'norm') and index == self.arch.depth - 1 else x
         return outputs
 
     def lay_out(
@@ -174,18 +170,15 @@ class PlainViT(Encoder):
         """Make maps of what the blocks gave; patches not among `ids_keep` (B or 1, n), or of `padding`, are 0."""
         return tuple(self._to_map(outputs[index], index, grid, ids_keep, padding) for index in self.out_indices)
 
-    def _is_last(self, index: int) -> bool:
-        """Return whether a block is the last."""
-        return index == self.arch.depth - 1
-
     def _to_map(self, x: Tensor, index: int, grid: Size, ids_keep: Tensor | None, padding: Tensor | None) -> Tensor:
         """Lay a block's tokens (B, extra + n, C) out on their grid, or pool the last one's to a map of one cell."""
         patches = x[:, self.extra :]
         if padding is not None:
             patches = blank_tokens(patches.unflatten(1, grid), padding).flatten(1, 2)
-        if self._is_last(index) and self.out_type == 'cls_token':
+        out_type = self.out_type if index == self.arch.depth - 1 else 'featmap'
+        if out_type == 'cls_token':
             return x[:, 0, :, None, None]
-        if self._is_last(index) and self.out_type == 'avg_featmap':
+        if out_type == 'avg_featmap':
             share = 1 if padding is None else (padding != PADDING).flatten(1).float().mean(dim=1, keepdim=True)
             return self.fc_norm(patches.mean(dim=1) / share)[..., None, None]
         patches = patches if ids_keep is None else scatter_tokens(patches, ids_keep, grid[0] * grid[1])

@@ -27,17 +27,15 @@ class ChannelNorm(nn.LayerNorm):
 class ViTPyramid(BaseModule):
     """A neck that rescales the last map, or one map for each scale, for FPN, UPerHead or, by itself, ViTDet's heads.
 
-    Maps grow by 2 x 2 deconvolutions of stride 2, with a norm and GELU between two, and shrink by max pooling. With one
-    map in, `halve` and `out_channels` it is ViTDet's simple feature pyramid (arXiv 2203.16527); with a map for each
-    scale that of BEiT, MAE and iBOT.
+    With one map in, `halve` and `out_channels` it is ViTDet's simple feature pyramid (arXiv 2203.16527); with a map for
+    each scale that of BEiT, MAE and iBOT.
 
     Args:
         in_channels: Channels of the maps.
-        scales: What the maps' sides are multiplied by: 4, 2, 1 or 0.5 each. At a patch of 16 px these four give the
-            strides 4, 8, 16 and 32.
+        scales: What the maps' sides are multiplied by: 4, 2, 1 or 0.5 each.
         halve: Halve the channels with each doubling of the sides, as ViTDet does; otherwise they stay.
-        out_channels: Give each map these channels by a 1 x 1 and a 3 x 3 convolution, each with a norm, and add one map
-            that keeps every second place of the last, as ViTDet does. None leaves the maps to an FPN or another head.
+        out_channels: Give each map these channels by two convolutions with norms, and add one map that keeps every
+            second place of the last, as ViTDet does. None leaves the maps to an FPN or another head.
         norm_cfg: mmcv's setting of the norms; None is LayerNorm over channels, as in ViTDet.
         init_cfg: mmengine's.
     """

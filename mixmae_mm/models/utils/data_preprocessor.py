@@ -28,19 +28,16 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
     In training `inputs` become `MixedImages`, outside training they stay plain images (B, C, H, W).
 
     Args:
-        mean: Mean of each channel, in the units of the images (0 to 255 for 8 bit). Its length is the number
-            of channels.
+        mean: Mean of each channel, in the units of the images (0 to 255 for 8 bit).
         std: Standard deviation of each channel, likewise.
         bgr_to_rgb: Reverse the channels first, for images read by OpenCV.
         num_sources: Images in a mixture, K. With 1, masked cells show nobody: masking, as in MAE.
         cell_size: Side of a cell in pixels; for MixMAE the encoder's last stride, for MixedAE the patch.
         mask_ratio: Share of the leading source's cells that others mask; None for equal shares (see `split_cells`).
         shares: Each source's part of the cells, in place of `mask_ratio`; what remains of 1 shows nobody.
-        take_turns: Make K mixtures of each group, led by each source in turn, so that there are as many mixtures as
-            images. Otherwise one mixture a group.
+        take_turns: Make K mixtures of each group, led by each source in turn. Otherwise one mixture a group.
         shared_assignment: One map for the whole batch, as in the official MixMIM, rather than one a group.
-        block_size: Cells a side of the blocks that are mixed as one, in place of single cells. The decoder still
-            predicts cells; 2 with cells of 16 pixels masks squares of 32.
+        block_size: Cells a side of the blocks that are mixed as one; the decoder still predicts cells.
         non_blocking: Copy to the device without waiting.
     """
 

@@ -10,10 +10,7 @@ from mixmae_mm.models.utils.attention import Attention
 
 
 class DropPath(nn.Module):
-    """Drop the residual branch of whole samples at random (Huang et al. 2016, "Deep Networks with Stochastic Depth").
-
-    What is kept is scaled up by 1 / (1 - rate), so that the expectation stays.
-    """
+    """Drop the residual branch of whole samples at random, and scale up what is kept (Huang et al. 2016)."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -80,10 +77,7 @@ class PatchEmbed(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """Halve the grid: put 2 x 2 neighboring tokens side by side, LayerNorm, and reduce 4 C to 2 C channels.
-
-    The neighbors' order is timm's: (row, column) = (0, 0), (1, 0), (0, 1), (1, 1).
-    """
+    """Halve the grid: put 2 x 2 tokens side by side, column by column as in timm, and reduce 4 C to 2 C channels."""
 
     def __init__(self, dims: int) -> None:
         super().__init__()

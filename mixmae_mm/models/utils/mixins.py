@@ -1,9 +1,7 @@
 """How models make stored weights fit before they are copied.
 
-A position embedding is a list of entries, and most lengths are those of several grids. So a model whose grid is not
-square stores its sides beside the table (`keep_grid`). The index that is stored with a bias table says its window, but
-for a single row or column, which stores its sides too. Sin-cos tables say their sides themselves. Of others the sides
-are assumed, which the load report says.
+The length of a position embedding is that of several grids. So a model whose grid is not square stores its sides, too;
+a bias table has its index, and a sin-cos table says its sides itself. Of others they are assumed, as the report says.
 """
 
 from collections.abc import Mapping
@@ -28,11 +26,7 @@ class FitsStored:
     def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
         """Adapt the stored tensors whose names begin with `prefix`, in place; doing so twice changes nothing more.
 
-        Returns:
-            What became of each table, by its name.
-
-        Raises:
-            ValueError: they cannot be adapted.
+        Returns what became of each table, by its name; raises a `ValueError` where they cannot be adapted.
         """
         raise NotImplementedError
 
@@ -52,11 +46,7 @@ class HasPositions(FitsStored):
         keep_grid(self, name, grid)
 
     def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
-        """Resize a stored position embedding to this grid, in place.
-
-        Raises:
-            ValueError: its length fits neither the sides that are stored with it, nor this grid, nor a square.
-        """
+        """Resize a stored position embedding to this grid, in place."""
         name = prefix + self._table
         known = known_grid(state_dict, name, self._extra)
         state_dict.pop(f'{name}_grid', None)

@@ -17,11 +17,7 @@ MISFIT = 0.02
 
 
 def pair(size: int | Size) -> Size:
-    """Read a side or (height, width) as (height, width).
-
-    Raises:
-        ValueError: the sides are not two whole numbers, each 1 or more.
-    """
+    """Read a side or (height, width) as (height, width)."""
     sides = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(sides) != 2 or min(sides) < 1 or any(side != int(side) for side in sides):
         raise ValueError(f'a size is a whole number, or two of them, height and width, each 1 or more; got {size!r}')
@@ -49,10 +45,7 @@ def token_table(grid: Size, dims: int, extra: int) -> Tensor:
 
 
 def resize_table(table: Tensor, grid: Size, new_grid: Size, extra: int = 0) -> Tensor:
-    """Resize a table of absolute positions, bicubic: (1, extra + h * w, C) -> (1, extra + new_h * new_w, C).
-
-    The first `extra` rows are of tokens without a place, such as CLS, and stay.
-    """
+    """Resize a table of absolute positions but for its first rows: (1, extra + h * w, C) -> (1, extra + new, C)."""
     if grid == new_grid:
         return table
     maps = table[:, extra:].unflatten(1, grid).permute(0, 3, 1, 2)
@@ -111,10 +104,7 @@ def guess_grid(num_entries: int, expected: Size, what: str) -> Size:
 
 
 def relative_index(window: Size, table_window: Size, device: torch.device | str | None = None) -> Tensor:
-    """Return where a window's pairs of tokens stand in a bias table made for `table_window`: int64 (T, T).
-
-    The table may be for a larger window, of which the offsets in the middle are taken.
-    """
+    """Return where a window's pairs of tokens stand in a bias table for `table_window`, which may be larger: (T, T)."""
     rows, columns = torch.meshgrid(*(torch.arange(side, device=device) for side in window), indexing='ij')
     row_offset = rows.flatten()[:, None] - rows.flatten() + table_window[0] - 1
     column_offset = columns.flatten()[:, None] - columns.flatten() + table_window[1] - 1
