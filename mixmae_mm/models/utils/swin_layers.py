@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mixmae_mm.models.utils import cpu_kernels
 from mixmae_mm.models.utils.attention import attend, check_heads, merge_heads, split_heads
+from mixmae_mm.models.utils.cpu_kernels import SortedWindows, attend_segments, sort_once, sort_windows
 from mixmae_mm.models.utils.layers import DropPath, Mlp, PatchMerging
 from mixmae_mm.models.utils.mixins import FitsStored, fit_stored_biases, keep_grid
 from mixmae_mm.models.utils.pos_embed import relative_index
@@ -40,9 +40,9 @@ class WindowAttention(FitsStored, nn.Module):
 
     def forward(self, x: Tensor, windows: Windows) -> Tensor:
         """Let the tokens of each window see each other, as far as `windows` allows: (B, W, T, C) -> (B, W, T, C)."""
-        if isinstance(windows, cpu_kernels.SortedWindows):
+        if isinstance(windows, SortedWindows):
             qkv, bias = self.qkv(x.flatten(1, 2)), self._bias(windows.pairs)
-            return self.proj(cpu_kernels.attend_segments(qkv, self.num_heads, bias, windows.segments).view(x.shape))
+            return self.proj(attend_segments(qkv, self.num_heads, bias, windows.segments).view(x.shape))
         heads = split_heads(self.qkv(x), self.num_heads)
         return self.proj(merge_heads(attend(*heads, self.bias_of(windows.size), windows.keep)))
 
@@ -106,10 +106,10 @@ class SwinStage(nn.Module):
         """
         sizes, grid = {block.attn.window for block in self.blocks}, tuple(x.shape[1:3])
         if in_segments:
-            plans = {size: cpu_kernels.sort_windows(grid, size, labels) for size in sizes}
+            plans = {size: sort_windows(grid, size, labels) for size in sizes}
         else:
             plans = {size: plan_windows(grid, size, labels, x.device) for size in sizes}
-        x, plans, sorted_once = cpu_kernels.sort_once(x, plans)
+        x, plans, sorted_once = sort_once(x, plans)
         for block in self.blocks:
             if self.with_cp and torch.is_grad_enabled():
                 x = checkpoint(block, x, plans[block.attn.window], use_reentrant=False)
