@@ -1,13 +1,11 @@
-"""How images are mixed: everything the two methods know about it is a function of the assignment map.
+"""How images are mixed: functions of the assignment map.
 
 A *group* is K images, its *sources*. An *assignment* is an integer map over a grid of *cells*: its entry names the
 source (0..K-1) that a cell of the mixture shows. Source 0 *leads* the mixture. Cells of `NOBODY` show no source, so
 that masking, as in MAE, is a kind of mixing: that of one source.
 
-Letters: G groups (or mixtures), K sources, N = h * w cells or tokens, C channels, H x W pixels. Where an assignment is
-written with G, a first dimension of 1 means that all mixtures share the map, and everything here broadcasts over it.
-
-Needs torch only.
+Letters: G groups (or mixtures), K sources, N = h * w cells or tokens, C channels, H x W pixels. An assignment may have
+a first dimension of 1 in place of G: all mixtures share the map.
 """
 
 import math
@@ -47,13 +45,13 @@ def split_cells(
     Raises:
         ValueError: fewer cells than sources, or settings that leave some source without a cell.
     """
-    given = mask_ratio or 0 if shares is None else sum(shares)
-    if not math.isfinite(given):
-        raise ValueError(f'parts of the cells add up to {given}: give finite numbers, mask_ratio or shares')
-    if shares is None:
-        counts = _split_evenly(num_cells, num_sources, mask_ratio)
-    else:
+    if shares is not None:
         counts = _split_by_shares(num_cells, shares)
+    elif mask_ratio is None:
+        counts = _split_evenly(num_cells, num_sources)
+    else:
+        masked = math.floor(num_cells * mask_ratio)
+        counts = [num_cells - masked, *_split_evenly(masked, num_sources - 1)]
     if len(counts) != num_sources or min(counts, default=0) < 1 or sum(counts) > num_cells:
         wish = f'a mask_ratio of {mask_ratio}' if shares is None else f'shares {tuple(shares)}'
         raise ValueError(
@@ -63,15 +61,9 @@ def split_cells(
     return counts
 
 
-def _split_evenly(num_cells: int, num_sources: int, mask_ratio: float | None) -> list[int]:
-    """Return the leading source what is not masked, and the others equal parts of the rest."""
-    if mask_ratio is None:
-        masked = num_cells - math.ceil(num_cells / max(num_sources, 1))
-    else:
-        masked = math.floor(num_cells * mask_ratio)
-    others = max(num_sources - 1, 1)
-    rest = [masked // others + (i < masked % others) for i in range(num_sources - 1)]
-    return [num_cells - masked, *rest][: max(num_sources, 0)]
+def _split_evenly(num_cells: int, num_sources: int) -> list[int]:
+    """Split cells equally; those left over go one each to the first sources."""
+    return [num_cells // num_sources + (i < num_cells % num_sources) for i in range(num_sources)]
 
 
 def _split_by_shares(num_cells: int, shares: Sequence[float]) -> list[int]:
@@ -109,11 +101,7 @@ def random_assignment(
 
 
 def group_images(images: Tensor, num_sources: int) -> Tensor:
-    """Cut a batch into groups of consecutive images: (G * K, ...) -> (G, K, ...).
-
-    Raises:
-        ValueError: the batch cannot be split evenly.
-    """
+    """Cut a batch into groups of consecutive images: (G * K, ...) -> (G, K, ...)."""
     batch = images.shape[0]
     if batch == 0 or batch % num_sources:
         raise ValueError(
@@ -154,11 +142,7 @@ def _choose(sources: Tensor, assignment: Tensor) -> Tensor:
 
 
 def resize_assignment(assignment: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the map at a finer grid: (G, h, w) -> (G, H, W), every cell becoming a block of its own value.
-
-    Raises:
-        ValueError: the new grid is no whole multiple of the old one.
-    """
+    """Return the map at a finer grid: (G, h, w) -> (G, H, W), every cell becoming a block of its own value."""
     height, width = assignment.shape[-2:]
     if size[0] % height or size[1] % width:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What passes between rooms of the package, as plain data.
+"""Plain data that several packages share.
 
 Letters: G mixtures, K sources, C channels, H x W pixels, h x w cells, N patches, S heads.
 """
@@ -47,10 +47,10 @@ class Recognition(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """What became of a stored table."""
+    """What became of a stored position embedding."""
 
     stored: Size
-    """Its sides: of the grid, or of the window."""
+    """Its sides in the file: of the grid, or of the window."""
     here: Size
     """Those of the model."""
     known: bool

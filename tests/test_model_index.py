@@ -136,6 +136,6 @@ def of_an_image(config):
 )
 def test_multiply_adds_are_those_of_the_model(name, monkeypatch):
     # as on a GPU, where the logits that MixedAE chooses keys by are computed for that alone
-    monkeypatch.setattr(homologous_attention, '_is_plain_cpu', lambda x: False)
+    monkeypatch.setattr(homologous_attention, 'runs_plainly', lambda x: False)
     (model,) = [model for model in models() if model['Name'] == name]
     assert of_an_image(read(model)) == model['Metadata']['FLOPs']

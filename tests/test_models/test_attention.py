@@ -5,7 +5,6 @@ import torch
 
 from mixmae_mm.models.utils import attention
 from mixmae_mm.models.utils.attention import Attention, attend
-from mixmae_mm.models.utils.varlen_attention import attend_segments
 
 SIZES = dict(images=2, windows=3, heads=2, tokens=5, dims=4)
 
@@ -75,62 +74,6 @@ def test_half_precision_keeps_masked_keys_out(monkeypatch, fused):
     keep[:, 0, 0] = torch.tensor([True, False, False, False, False])
     first, second = (attend(*halves[:2], v, bias, keep)[:, 0, :, 0] for v in (halves[2], other))
     assert torch.equal(first, second)
-
-
-def test_runs_and_their_gradients_against_loops():
-    query, key, value, bias, _ = draw(1)
-    places = [torch.tensor(run) for run in ([0, 2, 3], [1, 4], [4], [0, 1, 2, 3], [0, 1, 2, 3, 4])]  # of 3 windows
-    windows = [0, 0, 1, 1, 2]
-    keep = torch.zeros(1, 3, 5, 5, dtype=torch.bool)
-    for window, run in zip(windows, places, strict=True):
-        keep[0, window, run[:, None], run] = True
-    expected = by_loops(query, key, value, bias, keep)
-    sorted_ = [
-        torch.cat([x[:, w, :, run] for w, run in zip(windows, places, strict=True)], 2) for x in (query, key, value)
-    ]
-    of_pairs = torch.cat([bias[:, run[:, None], run].flatten(1) for run in places], dim=1)
-    qkv = torch.stack(sorted_).permute(1, 3, 0, 2, 4).flatten(2)
-    got = attend_segments(qkv, SIZES['heads'], of_pairs, [len(run) for run in places])
-    got = got.unflatten(2, (SIZES['heads'], -1)).transpose(1, 2)
-    wanted = torch.cat([expected[:, w, :, run] for w, run in zip(windows, places, strict=True)], 2)
-    torch.testing.assert_close(got, wanted, atol=1e-6, rtol=1e-5)
-    weights = torch.randn_like(got)
-    pairs = [torch.autograd.grad((x * weights).sum(), [query, key, value, bias]) for x in (got, wanted)]
-    for ours, theirs in zip(*pairs, strict=True):
-        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize('runs', [[5, 3, 1], [9], [1] * 9])
-def test_runs_in_half_precision_are_near_single(runs):
-    torch.manual_seed(0)
-    qkv, bias = torch.randn(2, 9, 3 * 8), torch.randn(2, sum(length**2 for length in runs))
-    found = []
-    for dtype in (torch.float32, torch.bfloat16):
-        leaves = [qkv.to(dtype, copy=True).requires_grad_(), bias.clone().requires_grad_()]
-        with torch.autocast('cpu', torch.bfloat16):  # which leaves what is handed over as it is
-            out = attend_segments(leaves[0], 2, leaves[1], runs)
-            assert out.dtype == dtype
-            found.append([out, *torch.autograd.grad(out.float().square().sum(), leaves, retain_graph=True)])
-        outside = torch.autograd.grad(out.float().square().sum(), leaves)
-        for within, without in zip(found[-1][1:], outside, strict=True):
-            torch.testing.assert_close(within, without)
-    for single, half in zip(*found, strict=True):
-        assert (half.float() - single).norm() < 0.02 * single.norm() + 1e-6
-
-
-def test_what_is_attended_by_runs_is_left_as_it_was():
-    qkv = torch.randn(2, 3, 3 * 4)
-    before = qkv.clone()
-    attend_segments(qkv, 1, torch.zeros(1, 3), [1, 1, 1])
-    assert torch.equal(qkv, before)
-
-
-def test_a_second_derivative_of_runs_is_refused():
-    qkv = torch.randn(1, 3, 3 * 4, requires_grad=True)
-    out = attend_segments(qkv, 2, torch.zeros(2, 5), [2, 1])
-    (grad,) = torch.autograd.grad(out.square().sum(), qkv, create_graph=True)
-    with pytest.raises(RuntimeError, match='once_differentiable'):
-        grad.sum().backward()
 
 
 def test_plain_attention_against_pytorch():

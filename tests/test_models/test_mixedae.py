@@ -14,42 +14,20 @@ SIZE, PATCH, DIMS = 32, 4, 16
 
 def build(sources=4, contrast=True, preprocessor=None, neck=None, head=None, projection_dims=None, **backbone):
     torch.manual_seed(0)
-    arch = dict(embed_dims=DIMS, depth=3, num_heads=2)
-    return MODELS.build(
-        dict(
-            type='mixmae_mm.MixedAE',
-            data_preprocessor=dict(
-                dict(
-                    type='mixmae_mm.MixingDataPreprocessor',
-                    num_sources=sources,
-                    cell_size=PATCH,
-                    take_turns=False,
-                    shared_assignment=False,
-                ),
-                **(preprocessor or {}),
-            ),
-            backbone=dict(
-                dict(type='mixmae_mm.MixingViT', arch=arch, img_size=SIZE, patch_size=PATCH, num_sources=sources),
-                **backbone,
-            ),
-            neck=dict(
-                dict(
-                    type='mixmae_mm.MixDecoder',
-                    in_channels=DIMS,
-                    grid_size=SIZE // PATCH,
-                    cell_size=PATCH,
-                    embed_dims=12,
-                    depth=1,
-                    num_heads=2,
-                    cls_token=True,
-                ),
-                **(neck or {}),
-            ),
-            head=dict(type='mixmae_mm.MixReconstructionHead', cell_size=PATCH, **(head or {})),
-            contrast=dict(type='mixmae_mm.HomologousContrastiveLoss') if contrast else None,
-            projection_dims=projection_dims,
-        )
-    ).eval()
+    arch, sizes = dict(embed_dims=DIMS, depth=3, num_heads=2), dict(cell_size=PATCH)
+    mixing = dict(num_sources=sources, take_turns=False, shared_assignment=False) | sizes | (preprocessor or {})
+    backbone = dict(arch=arch, img_size=SIZE, patch_size=PATCH, num_sources=sources) | backbone
+    decoder = dict(grid_size=SIZE // PATCH, embed_dims=12, depth=1, num_heads=2, cls_token=True) | sizes | (neck or {})
+    model = dict(
+        type='mixmae_mm.MixedAE',
+        data_preprocessor=dict(type='mixmae_mm.MixingDataPreprocessor', **mixing),
+        backbone=dict(type='mixmae_mm.MixingViT', **backbone),
+        neck=dict(type='mixmae_mm.MixDecoder', in_channels=DIMS, **decoder),
+        head=dict(type='mixmae_mm.MixReconstructionHead', **sizes, **(head or {})),
+        contrast=dict(type='mixmae_mm.HomologousContrastiveLoss') if contrast else None,
+        projection_dims=projection_dims,
+    )
+    return MODELS.build(model).eval()
 
 
 def random_images(batch=8):
@@ -92,11 +70,6 @@ def test_ratios_and_shares_that_do_not_divide(sources, batch):
     torch.testing.assert_close(losses['loss_reconstruction'], loss_by_loops(model.decode(images), images))
 
 
-def test_every_group_has_a_map_of_its_own():
-    assignment = build().data_preprocessor.mix(random_images(16)).assignment
-    assert len({tuple(row) for row in assignment.flatten(1).tolist()}) == 4
-
-
 def loss_by_loops(predictions, images):
     """Mean squared error of each masked patch against its own normalized pixels, averaged: the definition."""
     errors = []
@@ -112,25 +85,6 @@ def loss_by_loops(predictions, images):
     return torch.stack(errors).mean()
 
 
-def test_reconstruction_loss_by_loops():
-    model, images = build(), mixture()
-    expected = loss_by_loops(model.decode(images), images)
-    torch.testing.assert_close(model.loss(images)['loss_reconstruction'], expected)
-
-
-def test_predictions_of_shown_cells_do_not_count_unless_asked():
-    images = mixture()
-    predictions = torch.randn(2, 4, 64, 3 * PATCH**2)
-    changed = predictions.clone()
-    shown = images.assignment.flatten(1)[:, None] == torch.arange(4).view(1, -1, 1)
-    changed[shown] += 5
-    head, all_cells = build().head, build(head=dict(masked_only=False)).head
-    one, other = (head.loss(p, images)['loss_reconstruction'] for p in (predictions, changed))
-    assert torch.equal(one, other)
-    one, other = (all_cells.loss(p, images)['loss_reconstruction'] for p in (predictions, changed))
-    assert other > one + 1
-
-
 def test_order_in_the_group_does_not_matter():
     model, images = build(), mixture()
     before = model.loss(images)
@@ -143,13 +97,6 @@ def test_order_in_the_group_does_not_matter():
         torch.testing.assert_close(after[name], value, atol=1e-5, rtol=1e-5)
 
 
-def test_hidden_pixels_reach_no_prediction():
-    model, images = build(), mixture()
-    changed = torch.where(masked_pixels(images), torch.randn_like(images.sources) * 3, images.sources)
-    again = MixedImages(mix_images(changed, images.assignment), changed, images.assignment)
-    assert torch.equal(model.decode(again), model.decode(images))
-
-
 def test_no_gradient_to_hidden_pixels_of_the_input():
     model, images = build(), mixture()
     sources = images.sources.clone().requires_grad_()
@@ -158,34 +105,6 @@ def test_no_gradient_to_hidden_pixels_of_the_input():
     hidden = masked_pixels(images).expand_as(sources)
     assert not sources.grad[hidden].any()
     assert sources.grad[~hidden].all()
-
-
-def test_cls_is_copied_to_all_images_of_its_group_only():
-    model, images = build(), mixture()
-    encoded = model.encode(images)
-    before = model.decode(images, encoded)
-    cls = encoded.cls.clone()
-    cls[0] += 1
-    change = (model.decode(images, encoded._replace(cls=cls)) - before).abs().amax((2, 3))
-    assert change[0].all()
-    assert not change[1].any()
-
-
-def test_a_decoder_without_cls():
-    model, images = build(), mixture()
-    with_cls = sum(p.numel() for p in model.neck.parameters())
-    model = build(neck=dict(cls_token=False))
-    assert with_cls - sum(p.numel() for p in model.neck.parameters()) == 12  # the row of its place
-    encoded = model.encode(images)
-    assert torch.equal(model.decode(images, encoded), model.decode(images, encoded._replace(cls=encoded.cls + 1)))
-
-
-def test_naive_mixing_has_nothing_of_recognition():
-    model = build(contrast=False, segment_embedding=False, attention='global')
-    assert model.backbone.segment_embed is None
-    images = mixture()
-    assert list(model.loss(images)) == ['loss_reconstruction']
-    assert torch.equal(model.encode(images).maps[0], model.backbone(images.mixed)[0])
 
 
 def test_the_contrastive_loss_is_of_the_last_norm():
@@ -198,24 +117,6 @@ def test_the_contrastive_loss_is_of_the_last_norm():
     assert features.shape == (2, 64, 5)
     expected = projecting.contrast(features, images.assignment.flatten(1))
     assert torch.equal(projecting.loss(images)['loss_contrastive'], expected)
-
-
-def test_projections_of_no_channels_are_refused():
-    with pytest.raises(ValueError, match='^projection_dims must be a whole number, 1 or more, got 0$'):
-        build(projection_dims=0)
-
-
-def test_taking_turns_shows_every_patch_once():
-    model = build(preprocessor=dict(take_turns=True))
-    images = model.data_preprocessor.mix(random_images(8))
-    assert images.sources.shape[:2] == (8, 4)
-    shown = torch.stack([torch.where(masked_pixels(images)[:4, k], 0, images.sources[:4, k]) for k in range(4)], 1)
-    total = torch.zeros(4, 3, SIZE, SIZE)
-    for turn in range(4):
-        for k in range(4):
-            total[(turn + k) % 4] += shown[turn, k]
-    torch.testing.assert_close(total, images.sources[0])
-    assert model.loss(images)['loss_reconstruction'].isfinite()
 
 
 def test_uneven_shares_with_cells_of_nobody():
@@ -241,20 +142,6 @@ def test_uneven_shares_with_cells_of_nobody():
     torch.testing.assert_close(model.loss(images)['loss_contrastive'], 0.1 * total / count)
 
 
-def test_different_numbers_of_sources_are_refused():
-    with pytest.raises(ValueError, match='the preprocessor mixes 2 images and the encoder is for 4'):
-        build(4, preprocessor=dict(num_sources=2))
-
-
-def test_predictions_are_images():
-    model, images = build(), mixture()
-    result = model(images, mode='predict')
-    hidden = masked_pixels(images).expand_as(images.sources)
-    assert torch.equal(result.reconstructed[~hidden], result.sources[~hidden])
-    assert (result.reconstructed[hidden] != result.sources[hidden]).float().mean() > 0.5
-    assert result.reconstructed.dtype == torch.uint8
-
-
 def test_steps_lower_the_loss_and_raise_the_precision():
     """On images of one color each, sources are easily told apart."""
     model = build().train()
@@ -270,3 +157,16 @@ def test_steps_lower_the_loss_and_raise_the_precision():
         found.append([losses['loss_contrastive'].item(), losses['topk_precision/block_2'].item()])
     assert 0.1 * math.log(15) < found[-1][0] < found[0][0] - 0.02
     assert found[-1][1] > 0.32 > found[0][1]
+
+
+def test_predictions_of_shown_cells_do_not_count_unless_asked():
+    images = mixture()
+    predictions = torch.randn(2, 4, 64, 3 * PATCH**2)
+    changed = predictions.clone()
+    shown = images.assignment.flatten(1)[:, None] == torch.arange(4).view(1, -1, 1)
+    changed[shown] += 5
+    head, all_cells = build().head, build(head=dict(masked_only=False)).head
+    one, other = (head.loss(p, images)['loss_reconstruction'] for p in (predictions, changed))
+    assert torch.equal(one, other)
+    one, other = (all_cells.loss(p, images)['loss_reconstruction'] for p in (predictions, changed))
+    assert other > one + 1

@@ -51,7 +51,7 @@ def test_mixing_costs_no_more_than_mae_and_recognition_less_than_one_percent(mon
     assert naive + embedding == pytest.approx(1.007, abs=0.002)
     contrast = 196 * 196 * 768 / 4 / 1e9 / mae  # keys are chosen by logits that attention has anyway
     assert mixedae - naive == pytest.approx(contrast, abs=1e-4)
-    monkeypatch.setattr(homologous_attention, '_is_plain_cpu', lambda x: False)  # elsewhere by logits of their own
+    monkeypatch.setattr(homologous_attention, 'runs_plainly', lambda x: False)  # elsewhere by logits of their own
     elsewhere = giga_multiply_adds(build('base', 4, dict(type='mixmae_mm.HomologousContrastiveLoss'))) / mae
     choice = 11 * 196 * 196 * 768 / 4 / 1e9 / mae
     assert elsewhere - mixedae == pytest.approx(choice, abs=1e-4)

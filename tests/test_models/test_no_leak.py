@@ -93,12 +93,3 @@ def test_a_map_of_its_own_for_each_mixture():
         alone = slice(group, group + 1)
         own = encoder(mix_images(sources[alone], assignment[alone]), assignment[alone])[0]
         torch.testing.assert_close(together[alone], own, atol=1e-5, rtol=0)
-
-
-def test_mixing_pixels_is_mixing_embedded_tokens():
-    encoder = build_encoder(CASES['windows in cells']).eval()
-    sources, assignment = torch.randn(2, 2, 3, 128, 128), random_assignment(1, (4, 4), 2)
-    tokens = encoder.patch_embed(sources.flatten(0, 1)).unflatten(0, (2, 2))
-    shows_second = resize_assignment(assignment, (32, 32))[..., None].bool()
-    mixed_tokens = torch.where(shows_second, tokens[:, 1], tokens[:, 0])
-    assert torch.equal(encoder.patch_embed(mix_images(sources, assignment)), mixed_tokens)

@@ -1,7 +1,5 @@
 """MixingViT: a plain vision transformer that can recognize which patches of a mixture belong together.
 
-One class for pre-training and transfer.
-
 Letters: B images or mixtures, K sources, C channels, H x W pixels, h x w = N patches, n <= N of them encoded.
 """
 
@@ -14,11 +12,11 @@ from torch.nn import functional as F
 
 from mixmae_mm.mixing import gather_tokens, homologous, resize_assignment
 from mixmae_mm.models.backbones.plain_vit import EXTRA, PlainViT
-from mixmae_mm.models.backbones.vit_archs import check_blocks, one_of
-from mixmae_mm.models.utils.homologous_attention import TopKeys, TrueKeys
+from mixmae_mm.models.utils.attention import FixedKeys, Select
+from mixmae_mm.models.utils.homologous_attention import TopKeys
 from mixmae_mm.registry import MODELS
 from mixmae_mm.structures import Fitted
-from mixmae_mm.utils.validation import check_share, check_whole
+from mixmae_mm.utils.validation import check_indices, check_one_of, check_share, check_whole
 
 ATTENTIONS = ('homologous', 'true', 'global')
 
@@ -38,24 +36,21 @@ class Encoded(NamedTuple):
 class MixingViT(PlainViT):
     """Plain vision transformer with homologous attention for mixtures (MixedAE, arXiv 2303.17152).
 
-    Called without an assignment it is an ordinary ViT for images of any size: no setting below changes what it
-    computes then. Of the settings only their existence is the paper's; the defaults are choices (docs/mixedae.md).
+    Called without an assignment it is an ordinary ViT for images of any size. The defaults are choices, not the paper's
+    (docs/mixedae.md).
 
     Args:
         arch: As all that is not named here, a setting of `PlainViT`.
         num_sources: K. With 1, the default, there is no segment embedding.
         segment_embedding: Add to every token a learned vector of its source's place in the group.
-        attention: 'homologous' keeps the keys that a query guesses to be of its own source, 'true' those that are (a
-            control: the map is told), 'global' keeps all.
+        attention: 'homologous' keeps the keys that a query guesses to be of its own source, 'true' (a control) those
+            that are, 'global' all.
         topk_ratio: Keys that a query keeps over the number of patches; None for 1 / K.
         homologous_layers: The blocks, from 0, with that attention; None for all but the first.
         exempt_cls: CLS is never dropped nor counted among the kept keys. Otherwise it is one of them.
         fold_segments: On loading weights that have a segment embedding into a model without, add its mean to the
             patch embedding's bias instead of dropping it.
         settings: More of `PlainViT`.
-
-    Raises:
-        ValueError: an unknown `attention`, or settings that do not fit each other.
     """
 
     def __init__(
@@ -74,45 +69,29 @@ class MixingViT(PlainViT):
         check_whole(num_sources=num_sources)
         depth = self.arch.depth
         self.num_sources = num_sources
-        self.attention = one_of(ATTENTIONS, attention, 'attention')
+        self.attention = check_one_of(ATTENTIONS, attention=attention)
         self.topk_ratio = 1 / num_sources if topk_ratio is None else topk_ratio
         check_share('the patches', above_zero=True, topk_ratio=self.topk_ratio)
         layers = range(1, depth) if homologous_layers is None else homologous_layers
-        self.homologous_layers = check_blocks(layers, depth, 'homologous_layers')
-        self.exempt_cls = exempt_cls
-        self.fold_segments = fold_segments
+        self.homologous_layers = check_indices(layers, depth, 'homologous_layers', 'blocks')
+        self.exempt_cls, self.fold_segments = exempt_cls, fold_segments
         self.register_parameter('segment_embed', None)
         if segment_embedding and num_sources > 1:
             self.segment_embed = nn.Parameter(torch.empty(num_sources, self.arch.embed_dims).normal_(std=0.02))
         self._freeze()
 
     def forward(self, images: Tensor, assignment: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Encode plain images, or mixtures.
-
-        Args:
-            images: (B, C, H, W), any height and width.
-            assignment: Which source each cell shows, (B or 1, cells, cells), all of them some source; cells are whole
-                patches.
+        """Encode images (B, C, H, W), mixtures where an assignment (B or 1, cells, cells) is given.
 
         Returns:
             A map (B, C, ceil(H / patch), ceil(W / patch)) for each of `out_indices`.
-
-        Raises:
-            ValueError: cells that patches would cut.
         """
         return super().forward(images) if assignment is None else self.encode(images, assignment).maps
 
     def encode(self, images: Tensor, assignment: Tensor | None = None, ids_keep: Tensor | None = None) -> Encoded:
-        """Encode, and tell more than the maps.
+        """Encode images (B, C, H, W) and return more than the maps; entries of the assignment may be `NOBODY`.
 
-        Args:
-            images: (B, C, H, W).
-            assignment: As in `forward`; entries may be `NOBODY`.
-            ids_keep: Indices of the patches that are not nobody's, (B or 1, n): only those are encoded, as in MAE. None
-                for all.
-
-        Raises:
-            ValueError: cells that patches would cut, or a model with windows.
+        `ids_keep` are the patches that are not nobody's, (B or 1, n): only those are encoded, as in MAE. None for all.
         """
         if self.window is not None:
             raise ValueError('mixtures are encoded without windows: leave window_size out for pre-training')
@@ -128,12 +107,14 @@ class MixingViT(PlainViT):
         measured = {i: rule.precision for i, rule in rules.items() if getattr(rule, 'precision', None) is not None}
         return Encoded(self.lay_out(outputs, grid, ids_keep), outputs[self.out_indices[-1]][:, 0], measured)
 
-    def _rules(self, same: Tensor) -> dict[int, TopKeys] | dict[int, TrueKeys]:
-        """Make the attention rule of each block that has one; `same` tells which patches share a source (B, n, n)."""
+    def _rules(self, same: Tensor) -> dict[int, Select]:
+        """Make the attention rule of each block that has one; `same` is True where patches share a source (B, n, n)."""
         if self.attention == 'global':
             return {}
         if self.attention == 'true':
-            return dict.fromkeys(self.homologous_layers, TrueKeys(same, EXTRA))
+            return dict.fromkeys(
+                self.homologous_layers, FixedKeys(F.pad(same, (EXTRA, 0, EXTRA, 0), value=True)[:, None])
+            )
         extra, same = EXTRA if self.exempt_cls else 0, F.pad(same, (EXTRA, 0, EXTRA, 0), value=False)
         return {index: TopKeys(self.topk_ratio, extra, same) for index in self.homologous_layers}
 

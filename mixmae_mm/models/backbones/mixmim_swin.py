@@ -1,72 +1,52 @@
 """MixMIMSwin: the hierarchical encoder of MixMAE, a Swin transformer without shifts and with large windows.
 
-One class for pre-training and transfer. Parameter names and initialization are those of the official MixMIM, so that
-its weights load with nothing but a prefix.
+Parameter names and initialization are those of the official MixMIM, so that its weights load with nothing but a prefix.
 
 Letters: B images or mixtures, C channels, H x W pixels, h x w tokens or cells.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from mixmae_mm.checkpoint.loading import load_pretrained
 from mixmae_mm.mixing import resize_assignment
+from mixmae_mm.models.backbones.base import Encoder, drop_path_rates
 from mixmae_mm.models.backbones.swin_archs import lay_windows, read_arch
+from mixmae_mm.models.utils.cpu_kernels import prefers_segments
 from mixmae_mm.models.utils.layers import PatchEmbed, init_linear_layers
-from mixmae_mm.models.utils.mixins import FitsStored, KeepsSettings, fit_stored_table, keep_grid
-from mixmae_mm.models.utils.padding import (
-    blank_pixels,
-    blank_tokens,
-    count_tokens,
-    find_images,
-    image_labels,
-    place_table,
-)
-from mixmae_mm.models.utils.pos_embed import pair, sin_cos_table
+from mixmae_mm.models.utils.padding import blank_tokens, count_tokens
+from mixmae_mm.models.utils.pos_embed import pair
 from mixmae_mm.models.utils.swin_layers import SwinStage
-from mixmae_mm.models.utils.varlen_attention import prefers_runs
 from mixmae_mm.registry import MODELS
-from mixmae_mm.structures import Fitted, Size
-from mixmae_mm.utils.validation import check_encoder
+from mixmae_mm.structures import Size
+from mixmae_mm.utils.validation import check_indices, check_rate, check_whole
 
 
 @MODELS.register_module()
-class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
+class MixMIMSwin(Encoder):
     """Hierarchical vision transformer with masked window attention (MixMAE, arXiv 2205.13137).
 
-    Called with an assignment, tokens see only tokens of their own source: what the encoder says of one image then
-    does not depend on the others in the mixture. Called without, it is the encoder for transfer, for any height and
-    width: what does not fill a window or the last stride is padded, masked from attention, and cropped.
+    Called with an assignment, tokens see only tokens of their own source; without, it is the encoder for transfer, for
+    any height and width.
 
     Args:
-        arch: One of `swin_arch.ARCHS`, or a dict with `embed_dims`, `depths` and `num_heads`, one entry a stage.
-        img_size: Pixels, a side or (H, W), for which the position embedding is made, rounded up to the last stride;
-            other sizes resize it.
+        arch: One of `swin_archs.ARCHS`, or a dict with `embed_dims`, `depths` and `num_heads`, one entry a stage.
+        img_size: Pixels, a side or (H, W), for which the position embedding is made; other sizes resize it.
         patch_size: Pixels a side of a patch, the first stage's stride; each further stage doubles it.
         in_channels: Channels of the images.
-        window_sizes: Tokens of a window in each stage, a side or (h, w). Windows larger than the stage's map at
-            `img_size` become the map.
-        wide_blocks: Blocks of the last stage but one, numbered from 0, whose windows are `wide_window`: without them
-            the windows of a large image exchange nothing before the last stage.
+        window_sizes: Tokens of a window in each stage, a side or (h, w), at most the stage's map at `img_size`.
+        wide_blocks: Blocks of the last stage but one, from 0, whose windows are `wide_window`, for large images.
         wide_window: Tokens of those windows, a side or (h, w).
         mlp_ratio: Width of the hidden layers over the width of the tokens.
         drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 over the blocks.
-        out_indices: The stages to return. All but the last get a LayerNorm of their own; stages after the last
-            returned one are neither run nor trained.
-        pad_value: What fills images up to the size of their batch, after normalizing; it is masked from attention.
-            Take a value that no pixel has in all channels. None where images fill their batch.
+        out_indices: The stages to return; those after the last returned one are neither run nor trained.
+        pad_value: What fills images up to the size of their batch, after normalizing, and no pixel has in all channels;
+            it is masked from attention. None where images fill their batch.
         frozen_stages: 0 freezes the patch embedding, s also the first s stages; -1 nothing.
         with_cp: Recompute blocks in the backward pass to save memory.
-        init_cfg: mmengine's; `dict(type='Pretrained', checkpoint=...)` loads weights of any layout that
-            `mixmae_mm.checkpoint.loading` knows, and raises when they are of another model; `prefix` and `min_share` go
-            to `load_backbone`.
-
-    Raises:
-        ValueError: an unknown `arch`, or settings that do not fit each other.
+        init_cfg: mmengine's; `dict(type='Pretrained', checkpoint=...)` loads weights by `load_backbone`, which takes
+            `prefix` and `min_share`.
     """
 
     def __init__(
@@ -87,20 +67,18 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        check_encoder(patch_size, in_channels, frozen_stages, mlp_ratio, drop_path_rate, pad_value)
-        self.arch = read_arch(arch, window_sizes, out_indices)
-        self.patch_size = patch_size
-        self.stride = patch_size * 2 ** (self.arch.num_stages - 1)
-        self.out_indices = tuple(out_indices)
-        self.pad_value = pad_value
+        check_whole(patch_size=patch_size, in_channels=in_channels)
+        check_rate(drop_path_rate=drop_path_rate)
+        self.arch = read_arch(arch, window_sizes)
+        self.patch_size, self.pad_value = patch_size, pad_value
         self.frozen_stages = frozen_stages
+        self.stride = patch_size * 2 ** (self.arch.num_stages - 1)
+        self.out_indices = check_indices(out_indices, self.arch.num_stages, 'out_indices', 'stages')
         self.num_features = self.arch.num_features
-        self.grid = tuple(_round_up(side, self.stride) // patch_size for side in pair(img_size))
+        grid = tuple(-(-side // self.stride) * self.stride // patch_size for side in pair(img_size))
         self.patch_embed = PatchEmbed(patch_size, in_channels, self.num_features[0])
-        table = sin_cos_table(self.grid, self.num_features[0])
-        self.absolute_pos_embed = nn.Parameter(table, requires_grad=False)
-        keep_grid(self, 'absolute_pos_embed', self.grid)
-        windows = lay_windows(self.arch, self.grid, window_sizes, wide_blocks, wide_window)
+        self.add_positions('absolute_pos_embed', grid, self.num_features[0])
+        windows = lay_windows(self.arch, grid, window_sizes, wide_blocks, wide_window)
         self.layers = self._build_stages(windows, mlp_ratio, drop_path_rate, with_cp)
         for stage in self.out_indices:
             self.add_module(self._norm_name(stage), nn.LayerNorm(self.num_features[stage]))
@@ -110,10 +88,9 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
     def _build_stages(
         self, windows: list[list[Size]], mlp_ratio: float, drop_path_rate: float, with_cp: bool
     ) -> nn.ModuleList:
-        """Make the stages; drop path grows linearly over all blocks."""
+        """Make the stages."""
         arch = self.arch
-        step = drop_path_rate / max(sum(arch.depths) - 1, 1)
-        rates = (step * block for block in range(sum(arch.depths)))
+        rates = iter(drop_path_rates(drop_path_rate, sum(arch.depths)))
         stages = zip(arch.num_features, arch.num_heads, arch.depths, windows, strict=True)
         return nn.ModuleList(
             SwinStage(
@@ -129,11 +106,7 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
         )
 
     def forward(self, images: Tensor, assignment: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Encode plain images, or mixtures with masked attention.
-
-        Args:
-            images: (B, C, H, W), any height and width.
-            assignment: Which source each cell shows, (B or 1, cells, cells); H and W are then multiples of the stride.
+        """Encode images (B, C, H, W), with masked attention where they are mixtures by an assignment (B or 1, h, w).
 
         Returns:
             A map (B, C, ceil(H / stride), ceil(W / stride)) for each of `out_indices`, with the stride of that stage.
@@ -142,18 +115,12 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
             ValueError: cells that the last stride would cut.
         """
         self._check_cells(images, assignment)
-        sizes = find_images(images, self.pad_value if assignment is None else None)
-        bottom, right = (-side % self.stride for side in images.shape[-2:])
-        pixels = F.pad(blank_pixels(images, sizes), (0, right, 0, bottom))
-        x = self.patch_embed(pixels)
-        grid, shown = tuple(x.shape[1:3]), count_tokens(sizes, self.patch_size)
-        x = x + place_table(self.absolute_pos_embed, self.grid, shown, grid)
-        padding = image_labels(shown, grid, x.device)
-        labels = padding if assignment is None else resize_assignment(assignment, grid)
-        in_runs = assignment is not None and prefers_runs(x, self.training)
+        x, padding = self.embed_images(images, self.pad_value if assignment is None else None, self.stride)
+        labels = padding if assignment is None else resize_assignment(assignment, tuple(x.shape[1:3]))
+        in_segments = prefers_segments(x, assignment, self.training)
         outputs = {}
         for index, stage in enumerate(self.layers):
-            x = stage(x, labels, in_runs)
+            x = stage(x, labels, in_segments)
             if index in self.out_indices:
                 outputs[index] = self._to_map(x, padding, index, tuple(images.shape[-2:]))
             if index == max(self.out_indices):
@@ -164,20 +131,16 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
         return tuple(outputs[index] for index in self.out_indices)
 
     def _to_map(self, x: Tensor, padding: Tensor | None, stage: int, canvas: Size) -> Tensor:
-        """Return a stage's output for a batch of `canvas` pixels; where no image is, it is 0.
-
-        Contiguous, since convolutions keep the order in memory, and RoIAlign of mmcv silently misreads any other.
-        """
+        """Return a stage's output for a batch of `canvas` pixels; where no image is, it is 0."""
         height, width = count_tokens(canvas, self.patch_size * 2**stage)
         x = blank_tokens(getattr(self, self._norm_name(stage))(x), padding)
-        return x[:, :height, :width].permute(0, 3, 1, 2).contiguous()
+        return x[:, :height, :width].permute(0, 3, 1, 2).contiguous()  # RoIAlign of mmcv misreads other maps
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Return how deep a parameter stands, for layer-wise decay: its id and the number of ids.
 
         The official rule: 0 for the embedding, 1 to N for the N blocks, merging layers with the first block of the next
-        stage, N for what follows. The learning rate's scale is decay ** (number of ids - 1 - id), so that even the last
-        has decay ** 1.
+        stage, N for what follows.
         """
         ids = sum(self.arch.depths) + 2
         stage, _, rest = param_name.removeprefix(prefix).removeprefix('layers.').partition('.')
@@ -188,32 +151,17 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
             return sum(self.arch.depths[: int(stage) + 1]) + 1, ids
         return sum(self.arch.depths[: int(stage)]) + int(rest.split('.')[1]) + 1, ids
 
-    def init_weights(self) -> None:
-        """Load what `init_cfg` asks for; everything else was initialized at construction.
+    def _frozen_parts(self) -> Iterable[nn.Module]:
+        """Return the patch embedding and the first stages."""
+        return [self.patch_embed, *self.layers[: self.frozen_stages]]
 
-        Raises:
-            ValueError: the file holds another model.
-        """
-        load_pretrained(self)
-        super().init_weights()
-
-    def train(self, mode: bool = True) -> 'MixMIMSwin':
-        """Switch drop path on or off; frozen stages stay in evaluation mode."""
-        super().train(mode)
-        self._freeze()
-        return self
-
-    def _freeze(self) -> None:
-        """Stop gradients and drop path in the frozen stages, and gradients in what no output needs."""
-        frozen = [self.patch_embed, *self.layers[: self.frozen_stages]] if self.frozen_stages >= 0 else []
-        for module in frozen:
-            module.eval().requires_grad_(False)
+    def _unused_parts(self) -> Iterable[nn.Module]:
+        """Return what follows the last output."""
         last = max(self.out_indices)
-        for module in (self.layers[last].downsample, *self.layers[last + 1 :]):
-            module.requires_grad_(False)
+        return [self.layers[last].downsample, *self.layers[last + 1 :]]
 
     def _check_cells(self, images: Tensor, assignment: Tensor | None) -> None:
-        """Refuse an assignment whose cells are merged with others before the last stage: sources would leak."""
+        """Check that no cells are merged with others before the last stage, where sources would leak."""
         cells = () if assignment is None else tuple(assignment.shape[-2:])
         if any(side % (number * self.stride) for side, number in zip(images.shape[-2:], cells, strict=False)):
             raise ValueError(
@@ -222,18 +170,5 @@ class MixMIMSwin(KeepsSettings, FitsStored, BaseModule):
             )
 
     def _norm_name(self, stage: int) -> str:
-        """Name the LayerNorm of a stage's output; the last one's is the official `norm`."""
+        """Return the name of the LayerNorm of a stage's output; the last one's is the official `norm`."""
         return 'norm' if stage == self.arch.num_stages - 1 else f'norm{stage}'
-
-    def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
-        """Fit a stored position embedding to this grid, in place.
-
-        Raises:
-            ValueError: its length fits neither this grid nor a square.
-        """
-        return fit_stored_table(state_dict, f'{prefix}absolute_pos_embed', self.grid)
-
-
-def _round_up(size: int, multiple: int) -> int:
-    """Return the next multiple that is not smaller."""
-    return -(-size // multiple) * multiple

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mixmae_mm.mixing import MixedImages, patchify, unpatchify, visible
 from mixmae_mm.registry import MODELS
-from mixmae_mm.utils.validation import check_positive, check_whole
+from mixmae_mm.utils.validation import check_positive
 
 
 @MODELS.register_module()
@@ -33,12 +33,8 @@ class MixReconstructionHead(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        check_whole(cell_size=cell_size)
         check_positive(eps=eps)
-        self.masked_only = masked_only
-        self.cell_size = cell_size
-        self.norm_pix = norm_pix
-        self.eps = eps
+        self.cell_size, self.norm_pix, self.eps, self.masked_only = cell_size, norm_pix, eps, masked_only
 
     def loss(self, predictions: Tensor, images: MixedImages) -> dict[str, Tensor]:
         """Compare predictions (G, K, N, P) with what the mixtures mask; every masked cell weighs the same."""
@@ -56,8 +52,7 @@ class MixReconstructionHead(BaseModule):
     def reconstruct(self, predictions: Tensor, images: MixedImages) -> Tensor:
         """Show the sources with their masked cells as predicted: (G, K, N, P) -> normalized images (G, K, C, H, W).
 
-        With `norm_pix` the mean and the spread of each predicted cell are those of the original, since the decoder
-        leaves them out.
+        With `norm_pix` each predicted cell has the mean and standard deviation of the original.
         """
         cells = patchify(images.sources, self.cell_size)
         predictions = predictions.float()
@@ -69,19 +64,14 @@ class MixReconstructionHead(BaseModule):
         return unpatchify(torch.where(shown[..., None], cells, predictions), self.cell_size, grid)
 
     def _check_cells(self, predictions: Tensor, images: MixedImages) -> None:
-        """Check that what is predicted (G, K, N, P) are this head's cells of these images.
-
-        Raises:
-            ValueError: they are others.
-        """
+        """Check that what is predicted (G, K, N, P) are this head's cells of these images."""
         cells, channels = images.assignment[0].numel(), images.sources.shape[2]
         numbers = self.cell_size**2 * channels
         if predictions.shape[2:] != (cells, numbers) or images.sources[0, 0].numel() != cells * numbers:
             raise ValueError(
                 f'{predictions.shape[2]} cells of {predictions.shape[3]} numbers are predicted, for images of '
-                f'{tuple(images.sources.shape[-2:])} pixels with {channels} channels in {cells} cells of '
-                f'{self.cell_size} x {self.cell_size}: set cell_size of data_preprocessor, neck and head to the same, '
-                "and the neck's image_channels to those of the images"
+                f'{tuple(images.sources.shape[-2:])} pixels with {channels} channels in {cells} cells: set cell_size '
+                "of data_preprocessor, neck and head to the same, and the neck's image_channels to those of the images"
             )
 
     def _statistics(self, cells: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""The loss that asks of features what the attention guesses: which of them come from the same image.
+"""The contrastive loss of MixedAE: which features come from the same image.
 
 Letters: G groups, N features in each, C channels.
 """
@@ -18,15 +18,11 @@ class HomologousContrastiveLoss(nn.Module):
 
     For each feature, the mean over its positives (the others of its label) of -log softmax of their cosine similarity
     over the temperature, among all others of the group; the mean of that over features and groups. The form is that of
-    supervised contrastive learning (Khosla et al. 2020); that MixedAE has such a term is the paper's, its form and
-    values are choices (docs/mixedae.md).
+    supervised contrastive learning (Khosla et al. 2020); form and values are choices (docs/mixedae.md).
 
     Args:
         temperature: Divides the cosine similarities.
         weight: Factor of the loss.
-
-    Raises:
-        ValueError: a temperature or a weight that is not positive.
     """
 
     def __init__(self, temperature: float = 0.25, weight: float = 0.1) -> None:
@@ -39,13 +35,7 @@ class HomologousContrastiveLoss(nn.Module):
         """Compare features (G, N, C) by labels (G or 1, N): a scalar, computed in float32.
 
         Features that are alone with their label have no positives and are left out; if all are, the loss is 0.
-
-        Raises:
-            ValueError: features and labels that do not go together.
         """
-        if features.ndim != 3 or labels.shape[-1:] != features.shape[1:2]:
-            shapes = f'{tuple(features.shape)} and {tuple(labels.shape)}'
-            raise ValueError(f'features (G, N, C) and labels (G, N) are needed, got {shapes}')
         with without_autocast(features):
             directions = F.normalize(features.float(), dim=-1)
             itself = torch.eye(labels.shape[1], dtype=torch.bool, device=labels.device)

@@ -9,15 +9,14 @@ from torch import Tensor, nn
 
 from mixmae_mm.mixing import gather_tokens, scatter_tokens, unmix
 from mixmae_mm.models.utils.layers import Block, init_linear_layers
-from mixmae_mm.models.utils.mixins import FitsStored, fit_stored_table, keep_grid
-from mixmae_mm.models.utils.pos_embed import pair, resize_table, token_table
+from mixmae_mm.models.utils.mixins import HasPositions
+from mixmae_mm.models.utils.pos_embed import pair, resize_table
 from mixmae_mm.registry import MODELS
-from mixmae_mm.structures import Fitted, Size
-from mixmae_mm.utils.validation import check_flag, check_positive, check_whole
+from mixmae_mm.structures import Size
 
 
 @MODELS.register_module()
-class MixDecoder(FitsStored, BaseModule):
+class MixDecoder(HasPositions, BaseModule):
     """Un-mix the encoder's tokens, and predict the pixels of each source by plain transformer blocks.
 
     Parameter names are those of the official MixMIM (and MAE).
@@ -49,17 +48,10 @@ class MixDecoder(FitsStored, BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        sizes = dict(in_channels=in_channels, cell_size=cell_size, image_channels=image_channels)
-        check_whole(**sizes, embed_dims=embed_dims, num_heads=num_heads)
-        check_whole(0, depth=depth)
-        check_positive(norm_eps=norm_eps)
-        check_flag(cls_token=cls_token)
-        self.grid = pair(grid_size)
         self.cls_token = cls_token
         self.mask_token = nn.Parameter(torch.empty(1, 1, embed_dims))
         nn.init.trunc_normal_(self.mask_token, std=0.02)
-        self.decoder_pos_embed = nn.Parameter(token_table(self.grid, embed_dims, int(cls_token)), False)
-        keep_grid(self, 'decoder_pos_embed', self.grid)
+        self.add_positions('decoder_pos_embed', pair(grid_size), embed_dims, int(cls_token))
         self.decoder_embed = nn.Linear(in_channels, embed_dims)
         self.decoder_blocks = nn.ModuleList(Block(embed_dims, num_heads, norm_eps=norm_eps) for _ in range(depth))
         self.decoder_norm = nn.LayerNorm(embed_dims, norm_eps)
@@ -74,7 +66,7 @@ class MixDecoder(FitsStored, BaseModule):
         cls: Tensor | None = None,
         ids_keep: Tensor | None = None,
     ) -> Tensor:
-        """Predict every cell of every source, shown or masked.
+        """Predict the pixels of every cell of every source, shown or masked: (G, K, N, P).
 
         Args:
             features: The encoder's maps; the last, (G, C, h, w), is used.
@@ -82,44 +74,28 @@ class MixDecoder(FitsStored, BaseModule):
             num_sources: K.
             cls: The encoder's CLS token of each mixture, (G, C), where `cls_token` is set.
             ids_keep: Numbers of the cells that are not nobody's, (G or 1, n); None for all.
-
-        Returns:
-            Predicted pixels (G, K, N, P), cells row by row, in a cell (row, column, channel).
-
-        Raises:
-            ValueError: what the encoder gives is no map, not on the grid of the cells, or lacks CLS.
         """
-        grid = _check_map(features[-1], assignment, self.decoder_embed.in_features)
-        tokens = self._embed(features[-1].flatten(2).transpose(1, 2), ids_keep)
+        _check_map(features[-1], assignment, self.decoder_embed.in_features)
+        tokens = features[-1].flatten(2).transpose(1, 2)
+        if ids_keep is None:
+            tokens = self.decoder_embed(tokens)
+        else:
+            tokens = scatter_tokens(self.decoder_embed(gather_tokens(tokens, ids_keep)), ids_keep, tokens.shape[1])
         sequences = unmix(tokens, assignment.flatten(1), self.mask_token[0, 0], num_sources)
         if self.cls_token:
             if cls is None:
                 raise ValueError('cls_token is set, but the encoder gives no CLS token: set cls_token=False')
             copies = self.decoder_embed(cls)[:, None, None].expand(-1, num_sources, -1, -1)
             sequences = torch.cat([copies, sequences], dim=2)
-        extra = int(self.cls_token)
+        grid, extra = tuple(features[-1].shape[-2:]), int(self.cls_token)
         x = sequences.flatten(0, 1) + resize_table(self.decoder_pos_embed, self.grid, grid, extra)
         for block in self.decoder_blocks:
             x = block(x)
         return self.decoder_pred(self.decoder_norm(x)[:, extra:]).unflatten(0, (-1, num_sources))
 
-    def _embed(self, tokens: Tensor, ids_keep: Tensor | None) -> Tensor:
-        """Bring tokens (G, N, C) to the decoder's width, or those that are shown; the others are to be filled."""
-        if ids_keep is None:
-            return self.decoder_embed(tokens)
-        return scatter_tokens(self.decoder_embed(gather_tokens(tokens, ids_keep)), ids_keep, tokens.shape[1])
 
-    def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
-        """Fit a stored position embedding to this grid, in place."""
-        return fit_stored_table(state_dict, f'{prefix}decoder_pos_embed', self.grid, int(self.cls_token))
-
-
-def _check_map(features: Tensor, assignment: Tensor, channels: int) -> Size:
-    """Check that the encoder's features have these channels and lie on the grid of the cells, and give it.
-
-    Raises:
-        ValueError: they do not.
-    """
+def _check_map(features: Tensor, assignment: Tensor, channels: int) -> None:
+    """Check that the encoder's features have these channels and lie on the grid of the cells."""
     if features.ndim != 4:
         raise ValueError(
             f'the encoder gives {tuple(features.shape)}, not maps (G, C, h, w): switch its pooling off '
@@ -136,4 +112,3 @@ def _check_map(features: Tensor, assignment: Tensor, channels: int) -> Size:
             f"the encoder's last map has {features.shape[1]} channels, and the decoder is for {channels}: set "
             'in_channels of the neck to those of the map'
         )
-    return grid

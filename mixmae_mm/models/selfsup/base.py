@@ -13,7 +13,7 @@ from mixmae_mm.structures import Reconstructions
 
 
 class MixingPretrainer(BaseModel):
-    """Mix images, encode the mixtures, reconstruct every source. A method says how it encodes.
+    """Mix images, encode the mixtures, and reconstruct every source. Subclasses say how to encode.
 
     Args:
         data_preprocessor: Where images are mixed, a `MixingDataPreprocessor`.
@@ -33,11 +33,7 @@ class MixingPretrainer(BaseModel):
         self.head = MODELS.build(head)
 
     def init_weights(self) -> None:
-        """Load what `init_cfg` asks for, over whatever the parts load; all else was initialized at construction.
-
-        Raises:
-            ValueError: the file does not hold the whole model.
-        """
+        """Load what `init_cfg` asks for, over whatever the parts load; all else was initialized at construction."""
         files = take_pretrained(self)
         super().init_weights()
         for file in files:
@@ -46,16 +42,9 @@ class MixingPretrainer(BaseModel):
     def forward(
         self, inputs: Tensor | MixedImages, data_samples: object = None, mode: str = 'tensor'
     ) -> dict[str, Tensor] | Reconstructions | tuple[Tensor, ...]:
-        """Answer as mmengine's models do.
+        """Return named losses (mode 'loss'), `Reconstructions` ('predict') or the encoder's maps ('tensor').
 
-        Args:
-            inputs: Normalized images (B, C, H, W), or what the preprocessor mixed of them.
-            data_samples: Not used: nothing is labeled.
-            mode: 'loss' gives named losses, 'predict' `Reconstructions`, 'tensor' the encoder's maps of plain images;
-                of mixtures what `encode` gives of mixtures.
-
-        Raises:
-            ValueError: an unknown mode.
+        `inputs` are normalized images (B, C, H, W), or what the preprocessor mixed of them.
         """
         if mode == 'tensor':
             return self.encode(inputs) if isinstance(inputs, MixedImages) else self.backbone(inputs)
@@ -75,7 +64,7 @@ class MixingPretrainer(BaseModel):
         return self.neck(self.encode(images), images.assignment, images.sources.shape[1])
 
     def loss(self, images: MixedImages) -> dict[str, Tensor]:
-        """Return how far the predictions of what is masked are off."""
+        """Return the reconstruction loss of the masked cells."""
         return self.head.loss(self.decode(images), images)
 
     def predict(self, images: MixedImages) -> Reconstructions:

@@ -11,9 +11,6 @@ class MAE(MixedAE):
     Args:
         settings: Those of `MixedAE`: a preprocessor with one source and a `mask_ratio`, a backbone with global
             attention, and no contrastive loss.
-
-    Raises:
-        ValueError: Several sources, no masked patches, or a contrastive loss.
     """
 
     def __init__(self, **settings: object) -> None:

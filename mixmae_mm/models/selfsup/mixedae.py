@@ -9,27 +9,20 @@ from mixmae_mm.mixing import MixedImages, gather_tokens
 from mixmae_mm.models.backbones.mixing_vit import Encoded
 from mixmae_mm.models.selfsup.base import MixingPretrainer
 from mixmae_mm.registry import MODELS
-from mixmae_mm.utils.validation import check_whole
 
 
 @MODELS.register_module()
 class MixedAE(MixingPretrainer):
     """Mixtures whose patches are to recognize each other (MixedAE, arXiv 2303.17152).
 
-    With global attention, no segment embedding and no contrastive term, it is MAE with naive mixing.
+    With global attention, no segment embedding and no contrastive term, it is MAE with naive mixing. Settings that are
+    not named here are those of `MixingPretrainer`.
 
     Args:
-        data_preprocessor: Where images are mixed, a `MixingDataPreprocessor`.
         backbone: The encoder, a `MixingViT` for the same number of sources.
-        neck: The decoder, a `MixDecoder`.
-        head: The reconstruction loss, a `MixReconstructionHead`.
         contrast: A loss of features (G, N, C) and labels (G, N), such as `HomologousContrastiveLoss`; None for none.
         projection_dims: Compare the features after a hidden layer and a linear one of so many channels; None compares
             them as they are.
-        init_cfg: As of `MixingPretrainer`.
-
-    Raises:
-        ValueError: `projection_dims` is no number, or preprocessor and encoder are for different numbers of sources.
     """
 
     def __init__(
@@ -47,7 +40,6 @@ class MixedAE(MixingPretrainer):
         dims = self.backbone.arch.embed_dims
         self.projection = nn.Identity()
         if projection_dims is not None:
-            check_whole(projection_dims=projection_dims)
             self.projection = nn.Sequential(nn.Linear(dims, dims), nn.GELU(), nn.Linear(dims, projection_dims))
         if self.backbone.num_sources != self.data_preprocessor.num_sources:
             raise ValueError(
@@ -66,7 +58,7 @@ class MixedAE(MixingPretrainer):
         return self.neck(encoded.maps, images.assignment, images.sources.shape[1], cls, images.ids_keep)
 
     def loss(self, images: MixedImages) -> dict[str, Tensor]:
-        """Return how far off predictions and features are, and how well each block guessed."""
+        """Return the losses of predictions and features, and the precision of each block's guess."""
         encoded = self.encode(images)
         losses = self.head.loss(self.decode(images, encoded), images)
         if self.contrast is not None:

@@ -16,17 +16,12 @@ from mixmae_mm.registry import MODELS
 class MixMAE(MixingPretrainer):
     """Mixtures of two images, encoded with attention that keeps sources apart (MixMAE, arXiv 2205.13137).
 
+    Settings that are not named here are those of `MixingPretrainer`.
+
     Args:
-        data_preprocessor: Where images are mixed, a `MixingDataPreprocessor`.
         backbone: The encoder. Any will do that returns a tuple of maps (B, C, h, w), the last on the grid of the cells.
-        neck: The decoder, a `MixDecoder`.
-        head: The loss, a `MixReconstructionHead`.
         masked_attention: Show the encoder the assignment, so that tokens attend to their own source only. An encoder
             that takes no assignment, like the stock ones of mmpretrain, needs False.
-        init_cfg: As of `MixingPretrainer`.
-
-    Raises:
-        ValueError: `masked_attention` with an encoder that takes no assignment.
     """
 
     def __init__(

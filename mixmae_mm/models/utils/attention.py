@@ -11,13 +11,8 @@ from torch.nn import functional as F
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, keep: Tensor | None = None) -> Tensor:
     """Softmax attention in windows: query, key, value (B, W, S, T, D) -> (B, W, S, T, D).
 
-    Args:
-        query: What looks.
-        key: What is looked at.
-        value: What is taken along.
-        bias: Added to the logits of every window, (S, T, T).
-        keep: True where a query (rows) may see a key (columns), bool (B or 1, W, T, T); None keeps all. With a first
-            dimension of 1 it is broadcast over the images, never repeated. Every query must keep a key.
+    `bias` (S, T, T) is added to the logits of every window. `keep` is True where a query (rows) may see a key
+    (columns), bool (B or 1, W, T, T); None keeps all. Every query must keep a key.
     """
     joined = bias.to(query.dtype)
     if keep is not None:
@@ -25,27 +20,36 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, keep: Tensor
     return (_fused if prefers_fused(query, joined) else _explicit)(query, key, value, joined)
 
 
-def prefers_fused(query: Tensor, joined: Tensor) -> bool:
+def attend_sequence(query: Tensor, key: Tensor, value: Tensor, keep: Tensor | None = None) -> Tensor:
+    """Softmax attention over plain sequences: query, key, value (B, S, T, D) -> (B, S, T, D).
+
+    `keep` is True where a query (rows) may see a key (columns), bool (B, S or 1, T, T); None keeps all.
+    """
+    bias = None if keep is None else torch.zeros_like(keep, dtype=query.dtype).masked_fill_(~keep, float('-inf'))
+    if prefers_fused(query, bias):
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+    return _explicit(query, key, value, bias)
+
+
+def prefers_fused(query: Tensor, bias: Tensor | None) -> bool:
     """Return which kernel to take: PyTorch's fused attention, or the three steps written out.
 
-    On the CPU the fused kernel is slower when the bias needs a gradient and faster otherwise (docs/performance.md).
-    On a GPU it keeps the logits out of memory; that choice is not measured yet.
-    Exported programs have it written out, since how the fused kernel lays its result out is the machine's own.
+    In training on a CPU the fused kernel is slower in half precision, and where the bias needs a gradient
+    (docs/performance.md). Exported programs have the steps written out, since the layout of the fused kernel's result
+    differs between machines; older versions of PyTorch cannot tell.
     """
-    if is_exported():
+    if getattr(torch.compiler, 'is_exporting', lambda: False)():
         return False
-    return query.device.type != 'cpu' or not (torch.is_grad_enabled() and joined.requires_grad)
+    if query.device.type != 'cpu' or not torch.is_grad_enabled():
+        return True
+    return query.dtype == torch.float32 and not (bias is not None and bias.requires_grad)
 
 
-def is_exported() -> bool:
-    """Return whether a program for other machines is being traced; older versions of PyTorch cannot tell."""
-    return getattr(torch.compiler, 'is_exporting', lambda: False)()
-
-
-def _explicit(query: Tensor, key: Tensor, value: Tensor, joined: Tensor) -> Tensor:
-    """Write the logits out: query, key, value (..., S, T, D), and `joined` (S, T, T) or (B or 1, W, S, T, T)."""
+def _explicit(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+    """Write the logits out: query, key, value (..., S, T, D) and a bias that broadcasts to the logits."""
     logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-    logits += joined
+    if bias is not None:
+        logits += bias
     return logits.softmax(dim=-1) @ value
 
 
@@ -60,49 +64,11 @@ def _fused(query: Tensor, key: Tensor, value: Tensor, joined: Tensor) -> Tensor:
     return mixed.unflatten(1, query.shape[1:3])
 
 
-def attend_sequence(query: Tensor, key: Tensor, value: Tensor, keep: Tensor | None = None) -> Tensor:
-    """Softmax attention over plain sequences: query, key, value (B, S, T, D) -> (B, S, T, D).
-
-    PyTorch's fused attention, but for exported programs, and for training on a CPU in half precision: there the three
-    steps written out take about half its time (docs/performance.md). Both compute the softmax in float32.
-
-    Args:
-        query: What looks.
-        key: What is looked at.
-        value: What is taken along.
-        keep: True where a query (rows) may see a key (columns), bool (B, S or 1, T, T); None keeps all.
-    """
-    bias = None if keep is None else _as_bias(keep, query.dtype)
-    if not is_exported() and (
-        query.device.type != 'cpu' or query.dtype == torch.float32 or not torch.is_grad_enabled()
-    ):
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-    logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-    if bias is not None:
-        logits += bias
-    return logits.softmax(dim=-1) @ value
-
-
-def _as_bias(keep: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return 0 for True and -inf for False.
-
-    In float32 and bfloat16 by their bits, a quarter of the time of filling by a mask on a CPU: -inf is -1 shifted to
-    the left by as many bits as the fraction has.
-    """
-    as_integer, fraction = {torch.float32: (torch.int32, 23), torch.bfloat16: (torch.int16, 7)}.get(dtype, (None, 0))
-    if as_integer is None:
-        return torch.zeros_like(keep, dtype=dtype).masked_fill_(~keep, float('-inf'))
-    return keep.to(as_integer).sub_(1).mul_(2**fraction).view(dtype)
-
-
 class Select:
-    """A rule of which keys each query of a plain sequence keeps. Subclasses say which, and may know a faster way."""
+    """A rule of which keys each query of a plain sequence keeps."""
 
     def __call__(self, query: Tensor, key: Tensor) -> Tensor:
-        """Choose the keys of each query: query and key (B, S, T, D) -> what is kept, bool (B, S, T, T).
-
-        All but the last may be 1: the same for all.
-        """
+        """Choose the keys of each query: query and key (B, S, T, D) -> bool (B, S, T, T), all but the last may be 1."""
         raise NotImplementedError
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -110,27 +76,19 @@ class Select:
         return attend_sequence(query, key, value, self(query, key))
 
 
-class Told(Select):
-    """Keep what was told beforehand.
-
-    Args:
-        keep: bool (B or 1, S or 1, T or 1, T).
-    """
+class FixedKeys(Select):
+    """Keep the same keys whatever the tokens are: `keep` is bool (B or 1, S or 1, T or 1, T)."""
 
     def __init__(self, keep: Tensor) -> None:
         self.keep = keep
 
     def __call__(self, query: Tensor, key: Tensor) -> Tensor:
-        """Answer with what was told."""
+        """Return the map."""
         return self.keep
 
 
 class Attention(nn.Module):
-    """Plain multi-head self-attention over a sequence, with the parameter names of timm and MAE.
-
-    Raises:
-        ValueError: the channels cannot be split among the heads.
-    """
+    """Plain multi-head self-attention over a sequence, with the parameter names of timm and MAE."""
 
     def __init__(self, dims: int, num_heads: int) -> None:
         super().__init__()
@@ -156,10 +114,6 @@ def merge_heads(x: Tensor) -> Tensor:
 
 
 def check_heads(dims: int, num_heads: int) -> None:
-    """Refuse channels that the heads cannot share.
-
-    Raises:
-        ValueError: `dims` is no multiple of `num_heads`.
-    """
-    if dims % num_heads:
+    """Check that the heads can share the channels."""
+    if num_heads < 1 or dims % num_heads:
         raise ValueError(f'{dims} channels cannot be split among {num_heads} heads: make one a multiple of the other')

@@ -18,7 +18,7 @@ from mixmae_mm.mixing import (
 )
 from mixmae_mm.registry import MODELS
 from mixmae_mm.utils.denormalize import to_show
-from mixmae_mm.utils.validation import check_each, check_number, check_positive, is_whole
+from mixmae_mm.utils.validation import check_each, check_positive, check_whole
 
 
 @MODELS.register_module()
@@ -28,23 +28,17 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
     In training `inputs` become `MixedImages`, outside training they stay plain images (B, C, H, W).
 
     Args:
-        mean: Mean of each channel, in the units of the images (0 to 255 for 8 bit). Its length is the number
-            of channels.
+        mean: Mean of each channel, in the units of the images (0 to 255 for 8 bit).
         std: Standard deviation of each channel, likewise.
         bgr_to_rgb: Reverse the channels first, for images read by OpenCV.
         num_sources: Images in a mixture, K. With 1, masked cells show nobody: masking, as in MAE.
         cell_size: Side of a cell in pixels; for MixMAE the encoder's last stride, for MixedAE the patch.
         mask_ratio: Share of the leading source's cells that others mask; None for equal shares (see `split_cells`).
         shares: Each source's part of the cells, in place of `mask_ratio`; what remains of 1 shows nobody.
-        take_turns: Make K mixtures of each group, led by each source in turn, so that there are as many mixtures as
-            images. Otherwise one mixture a group.
+        take_turns: Make K mixtures of each group, led by each source in turn. Otherwise one mixture a group.
         shared_assignment: One map for the whole batch, as in the official MixMIM, rather than one a group.
-        block_size: Cells a side of the blocks that are mixed as one, in place of single cells. The decoder still
-            predicts cells; 2 with cells of 16 pixels masks squares of 32.
+        block_size: Cells a side of the blocks that are mixed as one; the decoder still predicts cells.
         non_blocking: Copy to the device without waiting.
-
-    Raises:
-        ValueError: what must be numbers is none, `mean` and `std` differ in length, or there is nothing to mix.
     """
 
     def __init__(
@@ -62,40 +56,34 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         non_blocking: bool = False,
     ) -> None:
         super().__init__(non_blocking)
-        check_each(check_number, mean=mean)
+        check_whole(num_sources=num_sources, cell_size=cell_size, block_size=block_size)
         check_each(check_positive, std=std)
         if len(mean) != len(std):
-            raise ValueError(f'mean has {len(mean)} channels and std {len(std)}: give one number a channel to both')
-        if not (is_whole(num_sources) and is_whole(cell_size)):
-            raise ValueError(f'mixing takes sources and cells of 1 pixel or more, got {num_sources} and {cell_size}')
-        if not is_whole(block_size):
-            raise ValueError(f'blocks that are mixed as one are of 1 cell or more a side, got block_size {block_size}')
-        _check_parts(num_sources, mask_ratio, shares)
+            raise ValueError(f'mean has {len(mean)} channels and std {len(std)}: both need one number for each channel')
+        if num_sources == 1 and not mask_ratio and shares is None:
+            raise ValueError('one source leaves nothing to reconstruct: set mask_ratio, or num_sources to 2 or more')
+        if mask_ratio and shares is not None:
+            raise ValueError(f'mask_ratio {mask_ratio} and shares {tuple(shares)} say the same: set one of them')
         self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
-        self.bgr_to_rgb = bgr_to_rgb
-        self.num_sources = num_sources
-        self.cell_size = cell_size
-        self.mask_ratio = mask_ratio
-        self.shares = shares
-        self.take_turns = take_turns
-        self.shared_assignment = shared_assignment
-        self.block_size = block_size
+        self.bgr_to_rgb, self.num_sources, self.take_turns = bgr_to_rgb, num_sources, take_turns
+        self.cell_size, self.block_size = cell_size, block_size
+        self.mask_ratio, self.shares, self.shared_assignment = mask_ratio, shares, shared_assignment
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Turn a loader's batch into what the model takes.
 
         `data['inputs']` is a tensor (B, C, H, W) or a list of (C, H, W); everything else is moved to the device as is.
-
-        Raises:
-            ValueError: images of different sizes, of another number of channels, or that cannot be grouped or cut.
         """
         data = self.cast_data(data)
-        images = self.normalize(_stack(data['inputs']))
+        images, shapes = data['inputs'], {tuple(image.shape) for image in data['inputs']}
+        if len(shapes) > 1:
+            raise ValueError(f'images of one batch differ in shape (C, H, W): {sorted(shapes)}; resize them alike')
+        images = self.normalize(images if isinstance(images, Tensor) else torch.stack(list(images)))
         return {**data, 'inputs': self.mix(images) if training else images}
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Bring images (B, C, H, W) to zero mean and unit spread by the settings."""
+        """Normalize images (B, C, H, W) by mean and standard deviation."""
         if images.shape[1] != len(self.mean):
             raise ValueError(
                 f'images have {images.shape[1]} channels, but mean and std are for {len(self.mean)}: '
@@ -125,42 +113,11 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         return MixedImages(mix_images(sources, assignment), sources, assignment, ids_keep)
 
     def _grid(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Tell the cells in images of `size` = (H, W)."""
+        """Return the grid of cells in images of `size` = (H, W)."""
         side = self.cell_size * self.block_size
         if size[0] % side or size[1] % side:
-            blocks = '' if self.block_size == 1 else f' in blocks of {self.block_size} x {self.block_size}'
-            setting = 'cell_size' if self.block_size == 1 else 'block_size'
             raise ValueError(
-                f'images of {size[0]} x {size[1]} pixels cannot be cut into cells of {self.cell_size} x '
-                f'{self.cell_size}{blocks}: make their sides multiples of {side}, or change {setting}'
+                f'images of {size[0]} x {size[1]} pixels cannot be cut into cells of {side} x {side} (cell_size '
+                f'{self.cell_size} times block_size {self.block_size}): make their sides multiples of {side}'
             )
         return size[0] // self.cell_size, size[1] // self.cell_size
-
-
-def _check_parts(num_sources: int, mask_ratio: float | None, shares: Sequence[float] | None) -> None:
-    """Check that what says how the cells are split can do so.
-
-    Raises:
-        ValueError: it is no numbers, says nothing of one source, or says it twice.
-    """
-    if mask_ratio is not None:
-        check_number(mask_ratio=mask_ratio)
-    if shares is not None:
-        check_each(check_number, shares=shares)
-    if num_sources == 1 and not mask_ratio and shares is None:
-        raise ValueError('one source leaves nothing to reconstruct: set mask_ratio, or num_sources to 2 or more')
-    if mask_ratio and shares is not None:
-        raise ValueError(f'mask_ratio {mask_ratio} and shares {tuple(shares)} say the same: set one of them')
-
-
-def _stack(images: Tensor | Sequence[Tensor]) -> Tensor:
-    """Make one tensor (B, C, H, W) of a loader's images."""
-    if isinstance(images, Tensor):
-        return images
-    shapes = {tuple(image.shape) for image in images}
-    if len(shapes) > 1:
-        raise ValueError(
-            f'images of one batch differ in shape (C, H, W): {sorted(shapes)}; bring them to one size and one number '
-            'of channels in the pipeline'
-        )
-    return torch.stack(list(images))

@@ -1,18 +1,16 @@
-"""Where images end in a batch: downstream libraries fill smaller ones up, and do not tell the encoder.
+"""Where images end in a batch: downstream libraries pad smaller ones, and do not pass the sizes to the encoder.
 
-What no token of an image may see, no feature of it can depend on: so an image's features are the same, alone or
-padded. Padding lies at the bottom and at the right, as mmdet and mmseg put it.
-
-Sizes in a batch are one (H, W) for all images, or int64 (B, 2) on their device: reading them from there would make the
-host wait for everything that a GPU has still to do.
+Padding lies at the bottom and at the right, as mmdet and mmseg put it. An image's features are the same, alone or
+padded. Sizes in a batch are one (H, W) for all images, or int64 (B, 2) on their device, so that a GPU need not wait.
 
 Letters: B images, C channels, H x W pixels, h x w tokens.
 """
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from mixmae_mm.models.utils.pos_embed import fill_up, resize_table
+from mixmae_mm.models.utils.pos_embed import resize_table
 from mixmae_mm.structures import Size
 
 PADDING = -1
@@ -22,12 +20,9 @@ SHARPNESS = -0.75
 
 
 def find_images(images: Tensor, pad_value: float | None) -> Size | Tensor:
-    """Measure the images in a batch: the height and width of each, or of all at once.
+    """Measure the images in a batch (B, C, H, W): the height and width of each, or of all at once.
 
-    Args:
-        images: (B, C, H, W).
-        pad_value: What padding has in all channels; an image of nothing else is taken for a whole one. None where
-            nothing is padded.
+    `pad_value` is what padding has in all channels, None where nothing is padded. An image of nothing else is whole.
     """
     whole = tuple(images.shape[-2:])
     if pad_value is None:
@@ -85,7 +80,8 @@ def place_table(table: Tensor, grid: Size, sizes: Size | Tensor, canvas: Size) -
     It is 0 where the canvas (H, W) goes beyond the image. For sizes on the device this is `resize_table` written out.
     """
     if not isinstance(sizes, Tensor):
-        return fill_up(resize_table(table, grid, sizes).unflatten(1, sizes), canvas)
+        own = resize_table(table, grid, sizes).unflatten(1, sizes)
+        return F.pad(own, (0, 0, 0, canvas[1] - sizes[1], 0, canvas[0] - sizes[0]))
     maps = table.float().unflatten(1, grid).expand(len(sizes), -1, -1, -1)
     for dim, new_sides in enumerate(sizes.unbind(dim=1), start=1):
         maps = _resize(maps, dim, new_sides, canvas[dim - 1])
@@ -106,7 +102,7 @@ def _resize(maps: Tensor, dim: int, new_sides: Tensor, length: int) -> Tensor:
 
 
 def _cubic(t: Tensor) -> tuple[Tensor, ...]:
-    """Weigh the four neighbors of a place that lies t after the second: cubic convolution (Keys 1981)."""
+    """Return the weights of a place's four neighbors, t after the second: cubic convolution (Keys 1981)."""
     a = SHARPNESS
     near = [((a + 2) * x - (a + 3)) * x * x + 1 for x in (t, 1 - t)]
     far = [((a * x - 5 * a) * x + 8 * a) * x - 4 * a for x in (t + 1, 2 - t)]

@@ -1,30 +1,25 @@
-"""Tables of positions: absolute sin-cos tables, relative bias tables, and how both are resized to other sizes.
+"""Position embeddings: absolute sin-cos tables, relative bias tables, and how both are resized to other sizes.
 
-Tables are always resized (bicubic), never made anew, since trained weights go with the table they were trained with:
-for 56 -> 96 the two differ by up to 2.
+Tables are always resized (bicubic), never made anew, since trained weights go with the table they were trained with.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from mixmae_mm.structures import Size
-from mixmae_mm.utils.validation import is_whole
 
 MISFIT = 0.02
 """Variance, where a sin-cos table should have none, from which on a table is taken for another kind."""
 
 
 def pair(size: int | Size) -> Size:
-    """Read a side or (height, width) as (height, width).
-
-    Raises:
-        ValueError: it is neither.
-    """
-    sides = (size, size) if is_whole(size) else tuple(size) if isinstance(size, list | tuple) else ()
-    if len(sides) != 2 or not all(map(is_whole, sides)):
+    """Read a side or (height, width) as (height, width)."""
+    sides = tuple(size) if isinstance(size, Sequence) else (size, size)
+    if len(sides) != 2 or min(sides) < 1 or any(side != int(side) for side in sides):
         raise ValueError(f'a size is a whole number, or two of them, height and width, each 1 or more; got {size!r}')
     return int(sides[0]), int(sides[1])
 
@@ -32,11 +27,8 @@ def pair(size: int | Size) -> Size:
 def sin_cos_table(grid: Size, dims: int) -> Tensor:
     """Make the fixed 2-D table of MAE and MixMIM: (1, h * w, dims), row by row.
 
-    The first half of the channels tells the column, the second the row; each as sines, then cosines, of
+    The first half of the channels encodes the column, the second the row; each as sines, then cosines, of
     dims / 4 frequencies from 1 down to 1 / 10000.
-
-    Raises:
-        ValueError: `dims` is no multiple of 4.
     """
     if dims % 4:
         raise ValueError(f'a sin-cos table needs a multiple of 4 channels, got {dims}')
@@ -53,19 +45,11 @@ def token_table(grid: Size, dims: int, extra: int) -> Tensor:
 
 
 def resize_table(table: Tensor, grid: Size, new_grid: Size, extra: int = 0) -> Tensor:
-    """Resize a table of absolute positions, bicubic: (1, extra + h * w, C) -> (1, extra + new_h * new_w, C).
-
-    The first `extra` rows are of tokens without a place, such as CLS, and stay.
-    """
+    """Resize a table of absolute positions but for its first rows: (1, extra + h * w, C) -> (1, extra + new, C)."""
     if grid == new_grid:
         return table
     maps = table[:, extra:].unflatten(1, grid).permute(0, 3, 1, 2)
     return torch.cat([table[:, :extra], _bicubic(maps, new_grid).permute(0, 2, 3, 1).flatten(1, 2)], dim=1)
-
-
-def fill_up(table: Tensor, grid: Size) -> Tensor:
-    """Put zeros below and right of a table: (1, h, w, C) -> (1, grid h, grid w, C)."""
-    return F.pad(table, (0, 0, 0, grid[1] - table.shape[2], 0, grid[0] - table.shape[1]))
 
 
 def resize_relative_table(table: Tensor, window: Size, new_window: Size) -> Tensor:
@@ -85,9 +69,8 @@ def _bicubic(maps: Tensor, size: Size) -> Tensor:
 def told_grid(table: Tensor) -> Size | None:
     """Return the sides that a sin-cos table (1, N, C) says itself, resized or lightly trained too; None for others.
 
-    The first half of its channels tells the column only and the second the row only, or, as mmpretrain has it, the
-    other way round; the mean of the squares is 1 / 2. Only the right sides lay it out like that, but for tables that
-    were resized from a single row or column.
+    The first half of its channels varies with the column only and the second with the row only, or, as mmpretrain has
+    it, the other way round; the mean of the squares is 1 / 2.
     """
     entries, halves = table.shape[1], table[0].float().chunk(2, dim=1)
     if table.shape[2] % 4 or not 0.25 < table.float().square().mean() < 0.75:
@@ -108,11 +91,7 @@ def _varies(half: Tensor, grid: Size, dim: int) -> float:
 
 
 def guess_grid(num_entries: int, expected: Size, what: str) -> Size:
-    """Tell the sides of a stored table from its length: the expected ones where they fit, otherwise a square.
-
-    Raises:
-        ValueError: neither fits.
-    """
+    """Return the sides of a stored table by its length: the expected ones where they fit, otherwise a square."""
     if num_entries == expected[0] * expected[1]:
         return expected
     side = math.isqrt(num_entries)
@@ -125,10 +104,7 @@ def guess_grid(num_entries: int, expected: Size, what: str) -> Size:
 
 
 def relative_index(window: Size, table_window: Size, device: torch.device | str | None = None) -> Tensor:
-    """Return where a window's pairs of tokens stand in a bias table made for `table_window`: int64 (T, T).
-
-    The table may be for a larger window, of which the offsets in the middle are taken.
-    """
+    """Return where a window's pairs of tokens stand in a bias table for `table_window`, which may be larger: (T, T)."""
     rows, columns = torch.meshgrid(*(torch.arange(side, device=device) for side in window), indexing='ij')
     row_offset = rows.flatten()[:, None] - rows.flatten() + table_window[0] - 1
     column_offset = columns.flatten()[:, None] - columns.flatten() + table_window[1] - 1

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mixmae_mm.models.utils.attention import attend, check_heads, merge_heads, split_heads
+from mixmae_mm.models.utils.cpu_kernels import SortedWindows, attend_segments, sort_once, sort_windows
 from mixmae_mm.models.utils.layers import DropPath, Mlp, PatchMerging
 from mixmae_mm.models.utils.mixins import FitsStored, fit_stored_biases, keep_grid
 from mixmae_mm.models.utils.pos_embed import relative_index
-from mixmae_mm.models.utils.varlen_attention import attend_segments
 from mixmae_mm.models.utils.windows import Windows, plan_windows
 from mixmae_mm.structures import Fitted, Size
 
@@ -21,15 +21,7 @@ from mixmae_mm.structures import Fitted, Size
 class WindowAttention(FitsStored, nn.Module):
     """Multi-head self-attention inside windows, with a learnt bias for each relative position.
 
-    Bias tables of other windows are resized when they are loaded; a stored index tells their window.
-
-    Args:
-        dims: Channels.
-        num_heads: Heads.
-        window: Tokens (h, w) of the window that the bias table is for.
-
-    Raises:
-        ValueError: the channels cannot be split among the heads, or a loaded table cannot be resized.
+    Bias tables of other windows are resized when they are loaded.
     """
 
     def __init__(self, dims: int, num_heads: int, window: Size) -> None:
@@ -48,13 +40,11 @@ class WindowAttention(FitsStored, nn.Module):
 
     def forward(self, x: Tensor, windows: Windows) -> Tensor:
         """Let the tokens of each window see each other, as far as `windows` allows: (B, W, T, C) -> (B, W, T, C)."""
-        if windows.segments:
-            bias = self._bias(windows.pairs)
-            seen = attend_segments(self.qkv(x.flatten(1, 2)), self.num_heads, bias, windows.segments).view(x.shape)
-        else:
-            heads = split_heads(self.qkv(x), self.num_heads)
-            seen = merge_heads(attend(*heads, self.bias_of(windows.size), windows.keep))
-        return self.proj(seen)
+        if isinstance(windows, SortedWindows):
+            qkv, bias = self.qkv(x.flatten(1, 2)), self._bias(windows.pairs)
+            return self.proj(attend_segments(qkv, self.num_heads, bias, windows.segments).view(x.shape))
+        heads = split_heads(self.qkv(x), self.num_heads)
+        return self.proj(merge_heads(attend(*heads, self.bias_of(windows.size), windows.keep)))
 
     def bias_of(self, size: Size) -> Tensor:
         """Return the bias of each pair of tokens of a window of this size: (heads, T, T)."""
@@ -68,11 +58,7 @@ class WindowAttention(FitsStored, nn.Module):
         return self.relative_position_bias_table.t().index_select(1, index)
 
     def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
-        """Fit a stored bias table to this window, in place; the index is the window's own.
-
-        Raises:
-            ValueError: it is neither of the stored index's window, nor of this one, nor of a square one.
-        """
+        """Fit a stored bias table to this window, in place; the index is the window's own."""
         return fit_stored_biases(state_dict, prefix, self.window)
 
 
@@ -88,23 +74,13 @@ class SwinBlock(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, windows: Windows) -> Tensor:
-        """Exchange inside windows, then transform each token: (B, h, w, C), or cut already (B, W, T, C) -> same."""
+        """Exchange inside windows, then transform each token: (B, h, w, C) -> (B, h, w, C)."""
         x = x + self.drop_path(windows.join(self.attn(windows.cut(self.norm1(x)), windows)))
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
 class SwinStage(nn.Module):
-    """The blocks of one resolution, and the merging that leads to the next.
-
-    Args:
-        dims: Channels.
-        num_heads: Heads.
-        windows: Tokens (h, w) of each block's windows; their number is the stage's depth.
-        drop_paths: The drop rate of each block.
-        mlp_ratio: Width of the hidden layer over the width of the tokens.
-        with_cp: Recompute each block in the backward pass rather than keep what it computed.
-        merge: Whether another stage follows.
-    """
+    """The blocks of one resolution, a window and a drop rate for each, and the merging that leads to the next."""
 
     def __init__(
         self,
@@ -122,32 +98,21 @@ class SwinStage(nn.Module):
         self.blocks = nn.ModuleList(SwinBlock(dims, num_heads, window, mlp_ratio, rate) for window, rate in blocks)
         self.downsample = PatchMerging(dims) if merge else nn.Identity()
 
-    def forward(self, x: Tensor, labels: Tensor | None = None, in_runs: bool = False) -> Tensor:
+    def forward(self, x: Tensor, labels: Tensor | None = None, in_segments: bool = False) -> Tensor:
         """Run the blocks, without the merging: (B, h, w, C) -> (B, h, w, C).
 
-        Args:
-            x: Tokens.
-            labels: The image that each belongs to, int64 (B or 1, h, w): tokens see only their like. None where all
-                may see each other.
-            in_runs: Sort tokens by labels that the batch shares (see `prefers_runs`).
+        `labels` say which image each token belongs to, int64 (B or 1, h, w): tokens see only their like; None where all
+        may see each other. `in_segments` sorts tokens by them (see `cpu_kernels.prefers_segments`).
         """
         sizes, grid = {block.attn.window for block in self.blocks}, tuple(x.shape[1:3])
-        plans = {size: plan_windows(grid, size, labels, x.device, in_runs) for size in sizes}
-        once = _sorted_once(list(plans.values()))
-        if once is not None:
-            x, plans = once.cut(x), dict.fromkeys(sizes, once.from_inside())
+        if in_segments:
+            plans = {size: sort_windows(grid, size, labels) for size in sizes}
+        else:
+            plans = {size: plan_windows(grid, size, labels, x.device) for size in sizes}
+        x, plans, sorted_once = sort_once(x, plans)
         for block in self.blocks:
             if self.with_cp and torch.is_grad_enabled():
                 x = checkpoint(block, x, plans[block.attn.window], use_reentrant=False)
             else:
                 x = block(x, plans[block.attn.window])
-        return x if once is None else once.join(x)
-
-
-def _sorted_once(plans: Sequence[Windows]) -> Windows | None:
-    """Return the plan by which tokens can be sorted once for a whole stage, if there is one.
-
-    Windows that are filled up are sorted in each block: what fills them up would go through the MLPs too.
-    """
-    alone = len(plans) == 1 and bool(plans[0].segments) and not any(plans[0].padding)
-    return plans[0] if alone else None
+        return x if sorted_once is None else sorted_once.join(x)

@@ -1,0 +1,143 @@
+"""What trains faster on a CPU: windows whose tokens are sorted by source, so that what a map masks is not computed.
+
+Letters: B images, h x w grid, W windows of T tokens, N tokens, S heads, C channels. A segment is the tokens of one
+source in one window.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
+
+from mixmae_mm.models.utils.autocast import without_autocast
+from mixmae_mm.models.utils.pos_embed import relative_index
+from mixmae_mm.models.utils.windows import Windows
+from mixmae_mm.structures import Size
+
+
+def runs_plainly(x: Tensor) -> bool:
+    """Return whether a tensor is on a CPU, and nobody records PyTorch's operations."""
+    return x.device.type == 'cpu' and not (torch.compiler.is_compiling() or torch.jit.is_tracing())
+
+
+def prefers_segments(x: Tensor, assignment: Tensor | None, training: bool) -> bool:
+    """Return whether to sort windows by an assignment: in training on a CPU, where all mixtures share it."""
+    shared = assignment is not None and len(assignment) == 1
+    return shared and training and torch.is_grad_enabled() and runs_plainly(x)
+
+
+@dataclass(frozen=True)
+class SortedWindows(Windows):
+    """Windows in each of which the tokens come segment by segment."""
+
+    order: Tensor | None = None
+    """Which token of the map, filled up, comes next, int64 (W * T,)."""
+    inverse: Tensor | None = None
+    """Where each token of the map went, int64 (W * T,)."""
+    segments: tuple[int, ...] = ()
+    """How many tokens see each other, and no others, one number after another in that order."""
+    pairs: Tensor | None = None
+    """Where the bias of each pair of tokens of a segment stands in the table, int64 (sum of squared segments,)."""
+    inside: bool = False
+    """Whether maps come cut already, (B, W, T, C), and are to stay so."""
+
+    def cut(self, x: Tensor) -> Tensor:
+        """Cut a map into windows and sort each: (B, h, w, C) -> (B, W, T, C)."""
+        if self.inside:
+            return x
+        x = Rearrange.apply(self.pad(x).flatten(1, 2), self.order, self.inverse)
+        return x.unflatten(1, (-1, math.prod(self.size)))
+
+    def join(self, windows: Tensor) -> Tensor:
+        """Put tokens back and crop the padding, the inverse of `cut`: (B, W, T, C) -> (B, h, w, C)."""
+        if self.inside:
+            return windows
+        x = Rearrange.apply(windows.flatten(1, 2), self.inverse, self.order)
+        return x.unflatten(1, (self.grid[0] + self.padding[0], -1))[:, : self.grid[0], : self.grid[1]]
+
+
+def sort_windows(grid: Size, window: Size, labels: Tensor) -> SortedWindows:
+    """Lay windows over a stage as `plan_windows` does, and sort each by labels (1, h, w)."""
+    plain = Windows(grid, (min(window[0], grid[0]), min(window[1], grid[1])))
+    labels, index = plain.cut_labels(labels)[0], relative_index(plain.size, window, labels.device)
+    order = labels.argsort(dim=1, stable=True)
+    offsets = torch.arange(len(labels), device=labels.device)[:, None]
+    names = labels.gather(1, order) + offsets * (labels.max() - labels.min() + 1)  # no two windows share one
+    lengths = names.flatten().unique_consecutive(return_counts=True)[1].tolist()
+    pairs = torch.cat([index[places[:, None], places].flatten() for places in order.flatten().split(lengths)])
+    whole = Windows((grid[0] + plain.padding[0], grid[1] + plain.padding[1]), plain.size)
+    tokens = torch.arange(labels.numel(), device=labels.device).view(1, *whole.grid, 1)
+    order = whole.cut(tokens).view(labels.shape).gather(1, order).flatten()
+    return SortedWindows(grid, plain.size, None, order, order.argsort(), tuple(lengths), pairs)
+
+
+def sort_once(x: Tensor, plans: dict[Size, Windows]) -> tuple[Tensor, dict[Size, Windows], SortedWindows | None]:
+    """Sort the tokens (B, h, w, C) of a stage for all blocks, if they share a plan: tokens, plans, and how to go back.
+
+    Windows that are filled up are sorted in each block: what fills them up would go through the MLPs too.
+    """
+    only = next(iter(plans.values())) if len(plans) == 1 else None
+    if not isinstance(only, SortedWindows) or any(only.padding):
+        return x, plans, None
+    return only.cut(x), dict.fromkeys(plans, replace(only, inside=True)), only
+
+
+class Rearrange(torch.autograd.Function):
+    """Take tokens in another order, (B, N, C), which its inverse undoes: gradients are only moved, never added up."""
+
+    @staticmethod
+    def forward(x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+        """Return the tokens at `order`, int64 (N,)."""
+        return x.index_select(1, order)
+
+    @staticmethod
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+        """Keep both orders."""
+        ctx.save_for_backward(*inputs[1:])
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        """Put the gradients where the tokens came from."""
+        order, inverse = ctx.saved_tensors
+        return Rearrange.apply(gradient, inverse, order), None, None
+
+
+class Logits(torch.autograd.Function):
+    """Products of all queries and keys, (..., T, D) each -> (..., T, T), with gradients in the layout of the tokens."""
+
+    @staticmethod
+    def forward(query: Tensor, key: Tensor, scale: float) -> Tensor:
+        """Return the scaled products."""
+        return (query * scale) @ key.transpose(-1, -2)
+
+    @staticmethod
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor, float], output: Tensor) -> None:
+        """Keep what went in."""
+        ctx.save_for_backward(*inputs[:2])
+        ctx.scale = inputs[2]
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Return the gradients of queries and keys."""
+        query, key = ctx.saved_tensors
+        return (gradient @ key) * ctx.scale, (gradient.transpose(-1, -2) @ query) * ctx.scale, None
+
+
+def attend_segments(qkv: Tensor, num_heads: int, bias: Tensor, segments: Sequence[int]) -> Tensor:
+    """Softmax attention of each token to those of its segment: projected tokens (B, N, 3 * C) -> (B, N, C).
+
+    `segments` are their lengths, N together. `bias` is added to the logits, for each pair of tokens of a segment, one
+    segment after another: (S, sum of squared lengths).
+    """
+    out, scale = [], (qkv.shape[-1] // 3 // num_heads) ** -0.5
+    with without_autocast(qkv):
+        biases = bias.to(qkv.dtype).split([length**2 for length in segments], dim=1)
+        for tokens, of_pairs in zip(qkv.unflatten(2, (3, num_heads, -1)).split(segments, dim=1), biases, strict=True):
+            query, key, value = tokens.permute(2, 0, 3, 1, 4).flatten(1, 2)
+            logits = Logits.apply(query * scale, key, 1.0).unflatten(0, (-1, num_heads))
+            weights = (logits + of_pairs.unflatten(1, logits.shape[2:])).softmax(dim=-1).flatten(0, 1)
+            out.append(torch.bmm(weights, value).unflatten(0, (-1, num_heads)).transpose(1, 2))
+        return torch.cat(out, dim=1).flatten(2)
