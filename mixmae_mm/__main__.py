@@ -51,14 +51,11 @@ class UsageError(Exception):
 
 
 class Program(NamedTuple):
-    """What a command line runs."""
+    """What a command line runs: its name, its tool below `tools/` (None for the doctor, a module), and arguments."""
 
     name: str
-    """What is shown as the program in its help."""
     path: str | None
-    """The tool, below `tools/`; None for the doctor, which is a module."""
     words: list[str]
-    """Its arguments."""
 
 
 def find(words: Sequence[str]) -> Program | str:
@@ -68,14 +65,16 @@ def find(words: Sequence[str]) -> Program | str:
         UsageError: there is no such command.
     """
     if not words or words[0] in HELP:
-        usage = 'usage: mixmae COMMAND ...    (mixmae COMMAND --help lists its options)'
-        return _help(usage, 'Pre-train, evaluate and convert vision transformers (MixMAE, MixedAE, MAE)', COMMANDS)
+        return _help('COMMAND', 'Pre-train, evaluate and convert vision transformers (MixMAE, MixedAE, MAE)', COMMANDS)
     if words[0] == '--version':
         return __version__
     command, *rest = words
     _check(command, COMMANDS, 'command')
     if command == 'visualize':
-        return _find_drawing(rest)
+        if not rest or rest[0] in HELP:
+            return _help('visualize WHAT CONFIG CHECKPOINT', 'Draw what an encoder has learned', DRAWINGS)
+        _check(rest[0], DRAWINGS, 'drawing')
+        return Program(f'mixmae visualize {rest[0]}', DRAWINGS[rest[0]][0], rest[1:])
     if command == 'convert':
         return _find_converter(rest)
     if command == 'doctor' and rest:
@@ -83,21 +82,12 @@ def find(words: Sequence[str]) -> Program | str:
     return Program(f'mixmae {command}', COMMANDS[command][0], rest)
 
 
-def _find_drawing(words: list[str]) -> Program | str:
-    """Find what `mixmae visualize` runs."""
-    if not words or words[0] in HELP:
-        return _help('usage: mixmae visualize WHAT CONFIG CHECKPOINT ...', 'Draw what an encoder has learned', DRAWINGS)
-    _check(words[0], DRAWINGS, 'drawing')
-    return Program(f'mixmae visualize {words[0]}', DRAWINGS[words[0]][0], words[1:])
-
-
 def _find_converter(words: list[str]) -> Program | str:
     """Find what `mixmae convert` runs: `--to` decides, which may stand anywhere."""
     words = [part for word in words for part in (word.split('=', 1) if word.startswith('--to=') else [word])]
     if '--to' not in words[:-1]:
         if not words or {*HELP} & {*words}:
-            usage = 'usage: mixmae convert CHECKPOINT OUT --to FORMAT ...    (with --help, the options of that format)'
-            return _help(usage, 'Convert a checkpoint', FORMATS)
+            return _help('convert CHECKPOINT OUT --to FORMAT', 'Convert a checkpoint', FORMATS)
         raise UsageError(f'mixmae convert needs --to FORMAT, one of {", ".join(FORMATS)}')
     place = words.index('--to')
     target, rest = words[place + 1], words[:place] + words[place + 2 :]
@@ -105,21 +95,13 @@ def _find_converter(words: list[str]) -> Program | str:
     tool = FORMATS[target][0]
     if tool.endswith('convert_weights.py'):
         rest += ['--to', target]
-    elif tool.endswith('export_model.py') and not {*HELP} & {*rest}:
-        _check_out(rest, target)
+    elif tool.endswith('export_model.py') and not {*HELP} & {*rest}:  # which chooses the format by OUT
+        suffix = '' if target == 'hub' else f'.{target}'
+        if len(rest) < 2 or Path(rest[1]).suffix != suffix:
+            should = f'end in {suffix}' if suffix else 'be a folder, without an extension'
+            given = ', '.join(rest[1:2])
+            raise UsageError(f'mixmae convert CHECKPOINT OUT --to {target}: OUT should {should}, got {given}')
     return Program('mixmae convert', tool, rest)
-
-
-def _check_out(words: list[str], target: str) -> None:
-    """Check that OUT is named by its format, by which the tool chooses it."""
-    suffix = '' if target == 'hub' else f'.{target}'
-    out = next((word for word in words[1:2] if not word.startswith('-')), None)
-    if out is None or Path(out).suffix != suffix:
-        raise UsageError(
-            f'mixmae convert CHECKPOINT OUT --to {target}: OUT, which follows CHECKPOINT, should '
-            + (f'end in {suffix}' if suffix else 'be a folder, without an extension')
-            + (f', got {out}' if out else '')
-        )
 
 
 def _check(word: str, known: Iterable[str], what: str) -> None:
@@ -130,8 +112,9 @@ def _check(word: str, known: Iterable[str], what: str) -> None:
         raise UsageError(f'there is no {what} {word}.{meant} Known: {", ".join(known)}')
 
 
-def _help(usage: str, title: str, entries: dict[str, tuple[str | None, str]]) -> str:
+def _help(words: str, title: str, entries: dict[str, tuple[str | None, str]]) -> str:
     """Lay out a help page."""
+    usage = f'usage: mixmae {words} ...    (with --help, its options)'
     return '\n'.join([usage, '', title, '', *(f'  {name:12} {text}' for name, (_, text) in entries.items())])
 
 
@@ -152,13 +135,13 @@ def main(words: Sequence[str] | None = None) -> None:
     """Run a command."""
     try:
         found = find(sys.argv[1:] if words is None else words)
-        if isinstance(found, str):
-            print(found)
-            return
-        path = tools_folder() / found.path if found.path else None
+        path = tools_folder() / found.path if isinstance(found, Program) and found.path else None
     except UsageError as error:
         print(f'mixmae: error: {error}', file=sys.stderr)
         sys.exit(2)
+    if isinstance(found, str):
+        print(found)
+        return
     sys.argv = [found.name, *found.words]
     if path is None:
         runpy.run_module('mixmae_mm.doctor', run_name='__main__')

@@ -56,19 +56,11 @@ def load_backbone(
 def load_pretrainer(model: nn.Module, checkpoint: str, prefix: str | None = None) -> LoadReport:
     """Load a whole pre-training model, from one of our files, an official one (MAE, MixMIM) or mmpretrain's.
 
-    Args:
-        model: What to fill, a `MixingPretrainer`.
-        checkpoint: The file.
-        prefix: Of all names in the file, if they have one.
-
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it does not hold the whole model, holds more of it, or is of another size.
     """
-    hint = (
-        'Check that it is a checkpoint of the same model, decoder and all; one of an encoder alone loads by the '
-        "backbone's init_cfg"
-    )
+    hint = 'Check that it is a checkpoint of the same model, with its decoder; an encoder loads by its own init_cfg'
     return _load(model, checkpoint, prefix, 1.0, '', hint)
 
 
@@ -95,9 +87,10 @@ def _load(
 ) -> LoadReport:
     """Fill a module whose names stand behind `part` among our names."""
     file = read_weights(checkpoint)
+    embedding = module.state_dict().get(POSITIONS.removeprefix(part))
     try:
         layout = find_layout(file, prefix)
-        ours = to_ours(file, layout, _rows_for_positions(module, part))
+        ours = to_ours(file, layout, None if embedding is None else embedding.shape[1])
         weights = {name.removeprefix(part): x for name, x in ours.items() if name.startswith(part)}
         report = _compare(module, file, layout, weights, part)
         _check_share(report, min_share, file)
@@ -113,17 +106,10 @@ def _load(
     return report
 
 
-def _rows_for_positions(module: nn.Module, part: str) -> int | None:
-    """Return the rows of the position embedding of a plain ViT, that of CLS included; None without one."""
-    embedding = module.state_dict().get(POSITIONS.removeprefix(part))
-    return None if embedding is None else embedding.shape[1]
-
-
 def fit(module: nn.Module, weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Fitted]]:
     """Have each part of a module resize the stored position embeddings; the weights given stay as they are.
 
-    Returns:
-        The weights, and what became of each position embedding, by its name.
+    Returns the weights, and what became of each position embedding, by its name.
 
     Raises:
         ValueError: a position embedding that cannot be resized.
@@ -189,8 +175,7 @@ def _check_places(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
     stray = [name for name in stray if not any(pattern.fullmatch(name.removeprefix(ENCODER)) for pattern in known)]
     if stray:
         raise ValueError(
-            f'there is no place here for {len(stray)} of its tensors, such as {stray[:3]}: build the model as the file '
-            'was trained'
+            f'there is no place here for {len(stray)} of its tensors, such as {stray[:3]}: build the model as it was'
         )
 
 

@@ -202,7 +202,6 @@ gone: really
         (ValueError('plain'), 'plain'),
         (ValueError(WORKER), 'the image is\ngone: really'),
         (KeyError('Nix is not in the registry'), 'KeyError: Nix is not in the registry (raised in '),
-        (KeyError('SDG is not in the optimizer registry.'), 'KeyError: SDG is not in the optimizer registry. Is SGD '),
         (TypeError('unexpected keyword'), 'TypeError: unexpected keyword (raised in '),
     ],
 )

@@ -1,7 +1,6 @@
 """No way of loading something runs what it holds: entry points x kinds of files, each of which would write a marker."""
 
 import functools
-import importlib
 import io
 import os
 import pickle
@@ -39,9 +38,8 @@ from mixmae_mm.apis.model import build_classifier, build_encoder, build_pretrain
 from mixmae_mm.apis.saved import read_saved
 from mixmae_mm.datasets.array_file import read as read_arrays
 from mixmae_mm.utils.errors import check_checkpoint
-from mixmae_mm.utils.import_changes import ChangeOnImport
 from mixmae_mm.utils.safe_io.allow_list import known_function, one_cycle, read_plain_pickle
-from mixmae_mm.utils.safe_io.deepspeed_folders import check_before_loading, check_folder
+from mixmae_mm.utils.safe_io.safe_loading import check_before_loading, check_folder
 from mixmae_mm.utils.safe_io.weights_file import read_file, read_weights
 from mixmae_mm.visualization.run_logs import CONFIG, read_chance
 
@@ -366,14 +364,6 @@ def test_a_schedule_is_not_called(tmp_path, call):
         read_file(str(tmp_path / 'file.pth'))
 
 
-@pytest.mark.parametrize('entry', [getattr, (getattr, 'builtins.getattr')])
-def test_what_others_allow_in_the_place_of_ours_is_taken_off(tmp_path, entry):
-    torch.serialization.add_safe_globals([entry])
-    torch.save(Called(getattr, (HistoryBuffer, '__init__')), tmp_path / 'file.pth')
-    with pytest.raises(ValueError, match=r'asks for __builtin__\.getattr'):
-        read_file(str(tmp_path / 'file.pth'))
-
-
 ARRAYS = dict(
     matrix=np.arange(6.0).reshape(2, 3),
     columns=np.asfortranarray(np.arange(6).reshape(2, 3)),
@@ -394,7 +384,7 @@ def by_torch(zipped):
 
 
 PICKLES = [by_torch(True), by_torch(False)]
-PICKLES += [lambda value, p=p: read_plain_pickle(io.BytesIO(pickle.dumps(value, p))) for p in range(6)]
+PICKLES += [lambda value, p=p: read_plain_pickle(io.BytesIO(pickle.dumps(value, p))) for p in (0, 2, 5)]
 
 
 @pytest.mark.parametrize('there_and_back', PICKLES)
@@ -421,44 +411,12 @@ def test_no_bytes_are_taken_for_addresses_of_objects(there_and_back, forged):
         there_and_back(forged)
 
 
-def test_torch_load_is_left_to_its_caller(tmp_path, marker):
-    torch.save(Payload(marker), tmp_path / 'own.pth')
-    torch.load(tmp_path / 'own.pth', weights_only=False)
-    assert marker.exists()
-
-
 def test_mmengine_asked_to_trust_reads_no_more(tmp_path, marker, monkeypatch):
     torch.save(Payload(marker), tmp_path / 'file.pth')
     monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
     with pytest.raises(ValueError, match=r'it asks for posix\.system'):
         checkpoint._load_checkpoint(str(tmp_path / 'file.pth'))
     assert not marker.exists()
-
-
-def test_modules_are_changed_whenever_they_are_imported(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, 'meta_path', sys.meta_path[:])
-    for name in ('before', 'after'):
-        (tmp_path / f'changed_{name}.py').write_text(f'value = "{name}"\n')
-    importlib.import_module('changed_before')
-    changed = []
-    names = ('changed_before', 'changed_after')
-    ChangeOnImport({name: lambda module: changed.append(module.value) for name in names}).install()
-    assert changed == ['before']
-    importlib.import_module('changed_after')
-    assert changed == ['before', 'after']
-    importlib.reload(sys.modules['changed_before'])
-    assert changed == ['before', 'after', 'before']
-
-
-def test_a_module_can_be_changed_by_two(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, 'meta_path', sys.meta_path[:])
-    (tmp_path / 'changed_twice.py').write_text('value = 1\n')
-    for name in ('one', 'other'):
-        ChangeOnImport({'changed_twice': lambda module, name=name: setattr(module, name, module.value)}).install()
-    module = importlib.import_module('changed_twice')
-    assert (module.one, module.other) == (1, 1)
 
 
 # configs in checkpoints are programs
@@ -559,8 +517,8 @@ def test_proposals_run_nothing(tmp_path, marker):
     assert not marker.exists()
 
 
-@pytest.mark.parametrize('protocol', range(pickle.HIGHEST_PROTOCOL + 1))
-def test_plain_annotations_are_read(tmp_path, protocol):
+@pytest.mark.parametrize('protocol', [0, 2, pickle.HIGHEST_PROTOCOL])
+def test_annotations_of_plain_data_are_read(tmp_path, protocol):
     data = [dict(img_path='a.jpg', box=np.arange(4.0), label=np.int64(2))]
     (tmp_path / 'own.pkl').write_bytes(pickle.dumps(dict(metainfo={}, data_list=data), protocol))
     read = BaseDataset(ann_file=str(tmp_path / 'own.pkl'))[0]

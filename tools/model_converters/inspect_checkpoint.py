@@ -201,7 +201,7 @@ def main(arguments: list[str] | None = None) -> None:
         console.width = WIDTH
     with readable_errors(args.debug):
         if args.config:
-            console.print(try_config(Config.fromfile(args.config), args.file, args.prefix).table())
+            console.print(str(try_config(Config.fromfile(args.config), args.file, args.prefix)))
         else:
             describe(args.file, args.prefix, console)
 

@@ -1,35 +1,26 @@
 """Have mmengine read checkpoints, and what comes with them, without running code that they hold.
 
 OneDL's mmengine unpickles anything that its own list of types does not cover; upstream's does so with what it
-downloads, and with everything under `TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`. Both run configs stored in checkpoints. Each
-module that does is changed once it is imported; `torch.load` stays as it is for everybody else.
+downloads, and both run configs stored in checkpoints. `CHANGES` says which module is changed by which function once it
+is imported; `torch.load` stays as it is for everybody else.
 """
 
 import functools
-import importlib
+import importlib.util
+import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import urlparse
 
-from mixmae_mm.utils.import_changes import Change, ChangeOnImport
-
-
-def guard_loading() -> None:
-    """Have mmengine read by our list of types, wherever it reads: see above."""
-    changes = {
-        'mmengine.runner.checkpoint': read_by_our_list,
-        'mmengine.infer.infer': refuse_stored_configs,
-        'mmengine.dataset.base_dataset': _later('plain_annotations', 'read_plain_annotations'),
-        'mmdet.datasets.base_det_dataset': _later('plain_annotations', 'read_plain_annotations'),
-        'mmengine._strategy.deepspeed': _later('deepspeed_folders', 'check_before_loading'),
-    }
-    ChangeOnImport(changes).install()
-
-
-def _later(module: str, name: str) -> Change:
-    """Import a change of ours when it is made, as it needs mmengine and torch."""
-    return lambda theirs: getattr(importlib.import_module(f'mixmae_mm.utils.safe_io.{module}'), name)(theirs)
+DEEPSPEED_TYPES = {
+    'deepspeed.runtime.fp16.loss_scaler': ('LossScaler', 'DynamicLossScaler'),
+    'deepspeed.runtime.zero.config': ('ZeroStageEnum',),
+    'deepspeed.utils.tensor_fragment': ('fragment_address',),
+    'mmengine.config.config': ('ConfigDict',),
+}
+"""What DeepSpeed's checkpoints name beside plain data; the last is in the settings that mmengine gives it."""
 
 
 def read_by_our_list(module: ModuleType) -> None:
@@ -50,25 +41,14 @@ def read_by_our_list(module: ModuleType) -> None:
 
 
 def read(file: object, map_location: object = None, **_: object) -> object:
-    """Read a checkpoint for mmengine.
-
-    Raises:
-        FileNotFoundError: as of `read_file`.
-        ValueError: the same.
-    """
+    """Read a checkpoint for mmengine, as `read_file` does."""
     from mixmae_mm.utils.safe_io.weights_file import read_file, without_config
 
     return without_config(read_file(file, map_location, mmap=False))
 
 
-def read_address(
-    url: str, model_dir: str | None = None, map_location: object = None, progress: bool = True
-) -> object:
-    """Download a checkpoint to where PyTorch keeps them, unless it is there, and read it for mmengine.
-
-    Raises:
-        ValueError: as of `read_file`.
-    """
+def read_address(url: str, model_dir: str | None = None, map_location: object = None, progress: bool = True) -> object:
+    """Download a checkpoint to where PyTorch keeps them, unless it is there, and read it for mmengine."""
     from torch import hub
 
     file = Path(model_dir or os.path.join(hub.get_dir(), 'checkpoints'), Path(urlparse(url).path).name)
@@ -94,3 +74,75 @@ def refuse_stored_configs(module: ModuleType) -> None:
         prepare(self, model, weights, *args, **kwargs)
 
     module.BaseInferencer.__init__ = prepare_by_config
+
+
+def read_plain_annotations(module: ModuleType) -> None:
+    """Have a module, which calls mmengine's `load`, read pickles by our list of types, and YAML without objects."""
+    load = module.load
+
+    @functools.wraps(load)
+    def load_plain(file: object, file_format: str | None = None, **settings: object) -> object:
+        from mmengine.fileio import get
+        from yaml import safe_load
+
+        from mixmae_mm.utils.safe_io.allow_list import read_plain_pickle
+
+        kind = file_format or str(file).rpartition('.')[2]
+        if kind not in ('pkl', 'pickle', 'yml', 'yaml'):
+            return load(file, file_format, **settings)
+        stream = io.BytesIO(get(file, **settings))
+        try:
+            return safe_load(stream) if kind.startswith('y') else read_plain_pickle(stream)
+        except Exception as error:  # it may be corrupt in any way
+            raise ValueError(
+                f'{file} cannot be read as annotations without running code: {error}. Store them as JSON'
+            ) from error
+
+    module.load = load_plain
+
+
+def check_folder(folder: str | Path) -> None:
+    """Check that the files of DeepSpeed's checkpoints, which are folders, hold nothing that would run.
+
+    Raises:
+        ValueError: one does, or cannot be read.
+    """
+    from torch.serialization import safe_globals
+
+    from mixmae_mm.utils.safe_io.weights_file import read_file
+
+    types = []
+    if importlib.util.find_spec('deepspeed'):
+        modules = {importlib.import_module(name): names for name, names in DEEPSPEED_TYPES.items()}
+        types = [getattr(module, name) for module, names in modules.items() for name in names]
+    with safe_globals(types):
+        for file in sorted(Path(folder).rglob('*.pt')):
+            read_file(str(file))
+
+
+def check_before_loading(module: ModuleType) -> None:
+    """Have the strategy in `mmengine._strategy.deepspeed`, which unpickles anything, check each folder it loads."""
+    for name in ('load_checkpoint', 'resume'):
+        setattr(module.DeepSpeedStrategy, name, _checked(getattr(module.DeepSpeedStrategy, name)))
+
+
+def _checked(load: Callable) -> Callable:
+    """Check a folder before a method of the strategy loads it."""
+
+    @functools.wraps(load)
+    def load_checked(self: object, filename: str, **settings: object) -> object:
+        from mixmae_mm.utils.safe_io.weights_file import without_config
+
+        check_folder(filename)
+        return without_config(load(self, filename, **settings))
+
+    return load_checked
+
+
+CHANGES: dict[str, Callable[[ModuleType], None]] = {
+    'mmengine.runner.checkpoint': read_by_our_list,
+    'mmengine.infer.infer': refuse_stored_configs,
+    'mmengine.dataset.base_dataset': read_plain_annotations,
+    'mmdet.datasets.base_det_dataset': read_plain_annotations,
+    'mmengine._strategy.deepspeed': check_before_loading,
+}
