@@ -7,7 +7,7 @@ import difflib
 import importlib.util
 import runpy
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,30 +20,24 @@ COMMANDS = {
     'extract': ('analysis_tools/extract_features.py', 'write the features of images to a file'),
     'evaluate': ('analysis_tools/knn.py', 'evaluate an encoder by k-NN, or by a linear probe as well'),
     'reconstruct': ('visualization/reconstructions.py', 'draw what a pre-trained model reconstructs'),
-    'visualize': (None, 'draw attention, pca, similarity or neighbors'),
-    'convert': (None, 'convert a checkpoint to another layout or format'),
+    'visualize attention': ('visualization/attention_maps.py', 'draw attention maps over images'),
+    'visualize pca': ('visualization/patch_pca.py', 'draw principal components of patch features as colors'),
+    'visualize similarity': ('visualization/patch_similarity.py', 'draw similar patches of two images'),
+    'visualize neighbors': ('visualization/neighbors.py', 'draw nearest neighbors of images'),
+    'convert --to ours': ('model_converters/convert_weights.py', 'convert to the names of this package'),
+    'convert --to official': ('model_converters/convert_weights.py', "convert to the names of the authors' code"),
+    'convert --to mmpretrain': ('model_converters/convert_weights.py', 'convert to the names of mmpretrain'),
+    'convert --to mae': ('model_converters/export_vit.py', "convert to a ViT as in MAE's files"),
+    'convert --to timm': ('model_converters/export_vit.py', 'the same, which timm reads'),
+    'convert --to onnx': ('model_converters/export_model.py', 'export to ONNX, OUT.onnx'),
+    'convert --to pt2': ('model_converters/export_model.py', 'export by torch.export, OUT.pt2'),
+    'convert --to safetensors': ('model_converters/export_model.py', 'one file that describes itself, OUT.safetensors'),
+    'convert --to hub': ('model_converters/export_model.py', 'a folder for the Hugging Face Hub'),
     'check-data': ('dataset_tools/check_dataset.py', 'check a data set before training'),
     'doctor': (None, 'check the environment'),
 }
-"""Tool and description of each command; None where more words decide."""
-DRAWINGS = {
-    'attention': ('visualization/attention_maps.py', 'attention maps over images'),
-    'pca': ('visualization/patch_pca.py', 'principal components of patch features as colors'),
-    'similarity': ('visualization/patch_similarity.py', 'similar patches of two images'),
-    'neighbors': ('visualization/neighbors.py', 'nearest neighbors of images'),
-}
-FORMATS = {
-    'ours': ('model_converters/convert_weights.py', 'the names of this package'),
-    'official': ('model_converters/convert_weights.py', "the names of the authors' code"),
-    'mmpretrain': ('model_converters/convert_weights.py', 'the names of mmpretrain'),
-    'mae': ('model_converters/export_vit.py', "a ViT as in MAE's files"),
-    'timm': ('model_converters/export_vit.py', 'the same, which timm reads'),
-    'onnx': ('model_converters/export_model.py', 'ONNX, OUT.onnx'),
-    'pt2': ('model_converters/export_model.py', 'torch.export, OUT.pt2'),
-    'safetensors': ('model_converters/export_model.py', 'one file that describes itself, OUT.safetensors'),
-    'hub': ('model_converters/export_model.py', 'a folder for the Hugging Face Hub'),
-}
-HELP = ('-h', '--help')
+"""The tool of each command, below `tools/` (the doctor is a module), and its description."""
+HELP = {'-h', '--help'}
 
 
 class UsageError(Exception):
@@ -51,7 +45,7 @@ class UsageError(Exception):
 
 
 class Program(NamedTuple):
-    """What a command line runs: its name, its tool below `tools/` (None for the doctor, a module), and arguments."""
+    """What a command line runs: its name, its tool (None for the doctor), and arguments."""
 
     name: str
     path: str | None
@@ -59,71 +53,44 @@ class Program(NamedTuple):
 
 
 def find(words: Sequence[str]) -> Program | str:
-    """Find the program that a command line runs, or the help that it asks for.
-
-    Raises:
-        UsageError: there is no such command.
-    """
-    if not words or words[0] in HELP:
-        return _help('COMMAND', 'Pre-train, evaluate and convert vision transformers (MixMAE, MixedAE, MAE)', COMMANDS)
-    if words[0] == '--version':
-        return __version__
-    command, *rest = words
-    _check(command, COMMANDS, 'command')
-    if command == 'visualize':
-        if not rest or rest[0] in HELP:
-            return _help('visualize WHAT CONFIG CHECKPOINT', 'Draw what an encoder has learned', DRAWINGS)
-        _check(rest[0], DRAWINGS, 'drawing')
-        return Program(f'mixmae visualize {rest[0]}', DRAWINGS[rest[0]][0], rest[1:])
-    if command == 'convert':
-        return _find_converter(rest)
-    if command == 'doctor' and rest:
-        return 'usage: mixmae doctor\n\nIt prints versions, and known problems with their fixes; it takes no options.'
-    return Program(f'mixmae {command}', COMMANDS[command][0], rest)
-
-
-def _find_converter(words: list[str]) -> Program | str:
-    """Find what `mixmae convert` runs: `--to` decides, which may stand anywhere."""
+    """Find the program that a command line runs, or the help that it asks for."""
     words = [part for word in words for part in (word.split('=', 1) if word.startswith('--to=') else [word])]
-    if '--to' not in words[:-1]:
-        if not words or {*HELP} & {*words}:
-            return _help('convert CHECKPOINT OUT --to FORMAT', 'Convert a checkpoint', FORMATS)
-        raise UsageError(f'mixmae convert needs --to FORMAT, one of {", ".join(FORMATS)}')
-    place = words.index('--to')
-    target, rest = words[place + 1], words[:place] + words[place + 2 :]
-    _check(target, FORMATS, 'format')
-    tool = FORMATS[target][0]
-    if tool.endswith('convert_weights.py'):
-        rest += ['--to', target]
-    elif tool.endswith('export_model.py') and not {*HELP} & {*rest}:  # which chooses the format by OUT
+    if words == ['--version']:
+        return __version__
+    if words[:1] == ['convert'] and '--to' in words[:-1]:  # which may stand anywhere
+        place = words.index('--to')
+        words = ['convert', *words[place : place + 2], *words[1:place], *words[place + 2 :]]
+    for size in (1, 2, 3):
+        command = ' '.join(words[:size])
+        if command in COMMANDS:
+            return _program(command, words[size:])
+    below = [command for command in COMMANDS if words and command.startswith(f'{words[0]} ')]
+    if len(words) < 2 and (below or not words) or HELP & {*words}:
+        entries = [f'  {command:26} {COMMANDS[command][1]}' for command in below or COMMANDS]
+        return '\n'.join(['usage: mixmae COMMAND ...    (mixmae COMMAND --help lists its options)', '', *entries])
+    given = ' '.join(words[: 1 + bool(below) + ('--to' in words)])
+    near = difflib.get_close_matches(given, COMMANDS, 1)
+    meant = f' Is {near[0]} meant?' if near else ''
+    raise UsageError(f'there is no command {given}.{meant} Known: {", ".join(below or COMMANDS)}')
+
+
+def _program(command: str, words: list[str]) -> Program:
+    """Return what a command runs; converters need to know the format, or see it by OUT."""
+    name, _, target = command.partition(' --to ')
+    tool = COMMANDS[command][0]
+    if target and tool.endswith('convert_weights.py'):
+        words += ['--to', target]
+    elif target and tool.endswith('export_model.py') and not HELP & {*words}:
         suffix = '' if target == 'hub' else f'.{target}'
-        if len(rest) < 2 or Path(rest[1]).suffix != suffix:
+        if len(words) < 2 or Path(words[1]).suffix != suffix:
             should = f'end in {suffix}' if suffix else 'be a folder, without an extension'
-            given = ', '.join(rest[1:2])
+            given = ', '.join(words[1:2])
             raise UsageError(f'mixmae convert CHECKPOINT OUT --to {target}: OUT should {should}, got {given}')
-    return Program('mixmae convert', tool, rest)
-
-
-def _check(word: str, known: Iterable[str], what: str) -> None:
-    """Check that a word is known."""
-    if word not in known:
-        near = difflib.get_close_matches(word, known, 1)
-        meant = f' Is {near[0]} meant?' if near else ''
-        raise UsageError(f'there is no {what} {word}.{meant} Known: {", ".join(known)}')
-
-
-def _help(words: str, title: str, entries: dict[str, tuple[str | None, str]]) -> str:
-    """Lay out a help page."""
-    usage = f'usage: mixmae {words} ...    (with --help, its options)'
-    return '\n'.join([usage, '', title, '', *(f'  {name:12} {text}' for name, (_, text) in entries.items())])
+    return Program(f'mixmae {name}', tool, words)
 
 
 def tools_folder() -> Path:
-    """Return the folder of the tools: in the clone where there is one, else beside the package in the wheel.
-
-    Raises:
-        UsageError: this installation has none.
-    """
+    """Return the folder of the tools: in the clone where there is one, else beside the package in the wheel."""
     package = Path(__file__).resolve().parent
     for folder in (package.parent / 'tools', package / '.mim' / 'tools'):
         if (folder / 'pretrain.py').is_file():

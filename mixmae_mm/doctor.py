@@ -12,7 +12,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from importlib import metadata, util
-from pathlib import Path
 from typing import NamedTuple
 
 from mixmae_mm.utils import compat
@@ -46,23 +45,21 @@ def installed(name: str) -> dict[str, str]:
     return found
 
 
-def failure(module: str) -> str | None:
-    """Import a module; return in a line why that fails, None if it does not."""
+def failure(module: str) -> str:
+    """Import a module; return in a line why that fails, '' if it does not."""
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             importlib.import_module(module)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a broken module may even call exit
+    except (Exception, SystemExit) as error:  # a broken module may even call exit
         return f'{type(error).__name__}: {error}'.splitlines()[0][:200]
-    return None
+    return ''
 
 
 def find_broken() -> Iterator[Finding]:
     """Find what pre-training needs, or the dense tasks where they are installed, and is missing or broken."""
     for module in (*NEEDED, *DENSE):
         name, present = module.partition('.')[0], util.find_spec(module.partition('.')[0]) is not None
-        reason = failure(module) if present or module in NEEDED else None
+        reason = (present or module in NEEDED) and failure(module)
         if reason:
             lost = re.search(r"No module named '(\w+)", reason)
             other = lost and lost[1] != name
@@ -77,11 +74,9 @@ def find_foreign() -> Iterator[Finding]:
     if failure('torch'):
         return
     import torch
-    spec = util.find_spec('mmcv')
-    reason = spec and failure('mmcv._ext')
+    reason = util.find_spec('mmcv') and failure('mmcv._ext')
     if reason:
-        is_compiled = any(Path(spec.origin).parent.glob('_ext.*'))
-        kind = f'compiled against another torch ({reason})' if is_compiled else 'pure Python, without ops'
+        kind = 'pure Python, without ops' if 'No module' in reason else f'compiled against another torch ({reason})'
         own = next(iter(installed('mmcv')), 'onedl-mmcv').removesuffix('-lite')
         yield Finding(f'mmcv is {kind}: enough for pre-training and classification, not for detection and segmentation',
                       f'MMCV_WITH_OPS=1 {PIP} install --no-build-isolation --no-cache-dir --no-deps --force-reinstall '

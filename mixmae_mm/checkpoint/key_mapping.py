@@ -40,14 +40,11 @@ OURS_AND_MMPRETRAINS = {
 
 
 class Layout(NamedTuple):
-    """How a file names and orders its weights."""
+    """How a file names its weights ('official' or 'mmpretrain'), of which encoder ('swin' or 'vit'), and its prefix."""
 
     naming: str
-    """'official' or 'mmpretrain'."""
     kind: str
-    """'swin' or 'vit'."""
     prefix: str
-    """Prefix of the encoder's names."""
 
     @property
     def root(self) -> str:

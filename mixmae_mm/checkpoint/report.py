@@ -13,16 +13,15 @@ WIDTH = 120
 
 @dataclass
 class LoadReport:
-    """The outcome of loading a file into a model; names are the model's but for those skipped, which are the file's."""
+    """The outcome of loading a file into a model; names are the model's but for those skipped, which are the file's.
+
+    `layout` is that which the file was recognized as; `share` are the parameters found in it over those that should be.
+    """
 
     module: str
-    """Class of the model."""
     layout: str
-    """Layout that the file was recognized as."""
     share: float
-    """Parameters found in the file over parameters that should be."""
     checkpoint: str = ''
-    """The file."""
     loaded: dict[str, str] = field(default_factory=dict)
     """Tensors that came from the file, and their names there."""
     resized: dict[str, str] = field(default_factory=dict)

@@ -14,9 +14,6 @@ def atomic_write(path: str | Path, mark: str = '') -> Iterator[BinaryIO]:
     """Open a temporary file, which replaces `path` when it is written and on the disk.
 
     Its name contains `mark`, where several processes may write at once.
-
-    Raises:
-        OSError: it could not be written; what was there before is as it was, and nothing is left behind.
     """
     path = Path(path)
     unfinished = path.with_name(f'{path.name}{mark}{UNFINISHED}')

@@ -37,11 +37,7 @@ class Settings(argparse.Action):
 
 
 def put_options(config: Config, options: dict[str, str]) -> None:
-    """Put settings of the command line over a config, and expand `~/` in all of it.
-
-    Raises:
-        ValueError: a setting that nothing reads, or a value of another kind than the one that it replaces.
-    """
+    """Put settings of the command line over a config, and expand `~/` in all of it."""
     types = {key: text for key, text in options.items() if key.endswith(DECIDING)}
     others = {key: text for key, text in options.items() if key not in types}
     for part in (types, others):  # what else a part of the config takes depends on its type
@@ -63,11 +59,7 @@ def _find(node: Any, key: str) -> object:
 
 
 def read_value(key: str, text: str, old: object) -> object:
-    """Read the value of a setting that takes the place of `old`, None where there was nothing.
-
-    Raises:
-        ValueError: `old` is a number or a flag and the text is neither.
-    """
+    """Read the value of a setting that takes the place of `old`, None where there was nothing."""
     if text == 'None':
         return None
     if not isinstance(old, dict | list | tuple) and PATH.search('.'.join(key.split('.')[-2:])):

@@ -9,16 +9,8 @@ import importlib.util
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 from pickle import UnpicklingError
-from types import ModuleType
-
-from mixmae_mm.utils.names import draw_any_name
-from mixmae_mm.utils.safe_io.allow_list import allow_checkpoint_types
-from mixmae_mm.utils.safe_io.safe_loading import CHANGES
 
 FAILED: dict[str, Exception] = {}
 """What could not be fixed, by the name of the function, and why."""
@@ -28,8 +20,8 @@ TRIES, PAUSE = 20, 0.1  # s
 @functools.cache
 def apply() -> None:
     """Fix what can be fixed, once; each by itself, so that one that cannot be leaves the others alone."""
-    fixes = (let_waiting_threads_sleep, change_modules, import_formatter, define_torchvision_operators,
-             allow_checkpoint_types, let_configs_inherit_ours)
+    fixes = (let_waiting_threads_sleep, import_formatter, define_torchvision_operators, read_safely,
+             let_configs_inherit_ours, draw_names)
     for fix in fixes:
         try:
             fix()
@@ -45,40 +37,6 @@ def let_waiting_threads_sleep() -> None:
     if 'OMP_WAIT_POLICY' not in os.environ:
         os.environ['OMP_WAIT_POLICY'] = 'PASSIVE'
         os.environ.setdefault('GOMP_SPINCOUNT', '10000')
-
-
-class ChangeOnImport(MetaPathFinder):
-    """Change modules, by their names, right after they are imported, so that nothing is imported for it."""
-
-    def __init__(self, changes: dict[str, Callable[[ModuleType], None]]) -> None:
-        self.changes = changes
-
-    def install(self) -> None:
-        """Change modules that are imported already, and the rest on import."""
-        for name in self.changes.keys() & sys.modules.keys():
-            self.changes[name](sys.modules[name])
-        sys.meta_path.insert(0, self)
-
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Find a module as the finders after this one do, and have it changed once its code was executed."""
-        if name not in self.changes:
-            return None
-        later = sys.meta_path[sys.meta_path.index(self) + 1 :]
-        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in later)), None)
-        if spec is not None:
-            execute = spec.loader.exec_module
-
-            def execute_and_change(module: ModuleType) -> None:
-                execute(module)
-                self.changes[name](module)
-
-            spec.loader.exec_module = execute_and_change
-        return spec
-
-
-def change_modules() -> None:
-    """Have mmengine and mmdet read files without running code, and draw any name of a class."""
-    ChangeOnImport(CHANGES | {'mmengine.visualization.visualizer': draw_any_name}).install()
 
 
 def import_formatter() -> None:
@@ -125,6 +83,21 @@ def torchvision_is_crippled() -> bool:
     except (OSError, StopIteration):
         return True
     return False
+
+
+def read_safely() -> None:
+    """Have mmengine read checkpoints and annotations by our list of types, without running code in them."""
+    from mixmae_mm.utils.safe_io import allow_list, safe_loading
+    safe_loading.guard()
+    allow_list.allow_checkpoint_types()
+
+
+def draw_names() -> None:
+    """Let classes have any name where downstream libraries draw what they predict."""
+    from mmengine.visualization import Visualizer
+
+    from mixmae_mm.utils import names
+    names.draw_any_name(Visualizer)
 
 
 def let_configs_inherit_ours() -> None:

@@ -10,11 +10,7 @@ OF_WORKERS = ('persistent_workers', 'prefetch_factor', 'multiprocessing_context'
 
 
 def settle_loaders(config: Config) -> None:
-    """Take out of each loader what it cannot have beside its other settings.
-
-    Raises:
-        ValueError: it has what belongs to its sampler.
-    """
+    """Take out of each loader what it cannot have beside its other settings."""
     for place in LOADERS:
         loader = config.get(place)
         if not isinstance(loader, dict):
@@ -31,12 +27,9 @@ def settle_loaders(config: Config) -> None:
 
 
 def check_schedule(config: Config, epoch_length: int | None = None) -> list[str]:
-    """Check that schedules fit into the training; return warnings.
+    """Check that schedules fit into the training, and raise a `ValueError` or return warnings.
 
     Schedules that count as the training does are checked without `epoch_length`, the others with it.
-
-    Raises:
-        ValueError: a schedule begins when training has ended, or counts epochs where training has none.
     """
     loop, schedulers = config.get('train_cfg') or {}, config.get('param_scheduler') or []
     for name in ('max_epochs', 'max_iters', 'val_interval'):
@@ -46,7 +39,7 @@ def check_schedule(config: Config, epoch_length: int | None = None) -> list[str]
     named = named if isinstance(schedulers, list | tuple) else {'param_scheduler': schedulers}
     unit = 'epoch' if 'max_epochs' in loop else 'iteration'
     length = loop.get('max_epochs', loop.get('max_iters'))
-    warnings = [] if epoch_length else list(_check_hooks(config, unit, length))
+    warnings = [] if epoch_length or length is None else list(_check_hooks(config, unit, length))
     for place, one in named.items():
         if not isinstance(one, dict) or 'type' not in one or length is None:  # several optimizers, or a custom loop
             continue
@@ -56,17 +49,15 @@ def check_schedule(config: Config, epoch_length: int | None = None) -> list[str]
                 f'{place} ({one.type}) counts epochs and the training iterations (train_cfg.max_iters={length}): set '
                 f'{place}.by_epoch=False, no convert_to_iter_based, and begin and end in iterations'
             )
-        if own == unit and not epoch_length:
-            warnings += _check_scheduler(place, named, unit, length)
-        elif (own, unit) == ('iteration', 'epoch') and epoch_length:
-            warnings += _check_scheduler(place, named, own, length * epoch_length)
+        if (own == unit) == (not epoch_length) and (own, unit) != ('epoch', 'iteration'):
+            warnings += _check_scheduler(place, named, own, length * (epoch_length or 1))
     return warnings
 
 
 def _check_scheduler(place: str, named: dict[str, dict], unit: str, length: int) -> Iterator[str]:
     """Check one schedule against a training of `length` epochs or iterations."""
     one = named[place]
-    begin, end, what = one.get('begin', 0), one.get('end'), f'{place} ({one.type})'
+    begin, what = one.get('begin', 0), f'{place} ({one.type})'
     training = f'the training of {length} {unit}s (train_cfg.{"max_epochs" if unit == "epoch" else "max_iters"})'
     if begin >= length:
         before = [f'{other}.end' for other, its in named.items() if its.get('end') == begin]
@@ -75,18 +66,18 @@ def _check_scheduler(place: str, named: dict[str, dict], unit: str, length: int)
             f'{what} begins after {begin} {unit}s of warm-up, and {training} is over by then: train for longer, or '
             f'shorten the warm-up, --cfg-options {settings}'
         )
-    last = max(one.get('milestones') or [end or begin + (one.get('T_max') or 0)])
+    last = max(one.get('milestones') or [one.get('end') or begin + (one.get('T_max') or 0)])
     if last > length:
         yield f'{what} continues to {unit} {last}, beyond {training}: the learning rate does not reach its end'
 
 
-def _check_hooks(config: Config, unit: str, length: int | None) -> Iterator[str]:
+def _check_hooks(config: Config, unit: str, length: int) -> Iterator[str]:
     """Yield the hooks and settings that have no effect in a training by this unit."""
     saving = (config.get('default_hooks') or {}).get('checkpoint') or {}
-    if unit == 'iteration' and length and saving.get('by_epoch', bool(saving)):
+    if unit == 'iteration' and saving.get('by_epoch', bool(saving)):
         yield 'the training counts iterations, and checkpoints epochs: set default_hooks.checkpoint.by_epoch=False'
     if saving.get('save_best') and not config.get('val_dataloader'):
         yield 'default_hooks.checkpoint.save_best has no effect without val_dataloader, val_cfg and val_evaluator'
-    begin = (config.get('train_cfg') or {}).get('val_begin', 1)
-    if length and config.get('val_dataloader') and begin > length:
+    begin = config.train_cfg.get('val_begin', 1)
+    if config.get('val_dataloader') and begin > length:
         yield f'train_cfg.val_begin={begin} is beyond the training of {length} {unit}s: nothing is validated'

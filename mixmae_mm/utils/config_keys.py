@@ -5,9 +5,7 @@ mmengine passes most parts of a config to a constructor, which refuses what it d
 
 import difflib
 import inspect
-import re
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 from mmengine import registry
 from mmengine.config import Config
@@ -89,17 +87,32 @@ def nearest(name: str, known: Iterable[str], cutoff: float = SUGGESTED) -> str |
 def check_options(config: Config, options: Iterable[str]) -> list[str]:
     """Check that each setting of the command line is one that something reads; return warnings.
 
-    Raises:
-        ValueError: it is misspelt, leads nowhere, or is a variable that was used up when the config was loaded.
+    One that is misspelt, leads nowhere, or is a variable that was used up when the config was loaded is refused.
     """
     warnings = []
     for key in options:
         top = key.split('.')[0]
-        if top in TOP or not _check_variable(config, top, key):
-            _check_option(config, key)
+        places = [] if top in TOP else list(_find_settings(top, '', config._cfg_dict))
+        if places or (top not in TOP and top in config and not isinstance(config[top], dict)):
+            fed = f', such as {", ".join(f"{place}=..." for place in places)}' if places else ''
+            raise ValueError(
+                f'{key} has no effect here: no part of a run reads {top}, and what the config file computed from it '
+                f'keeps its value. Set that{fed}'
+            )
+        if top in config and top not in TOP:
+            warnings.append(f'{key} is set, and only code of your own can read {top}')
         else:
-            warnings.append(f'{key} is set, and nothing in the config uses {top}')
+            _check_option(config, key)
     return warnings
+
+
+def _find_settings(name: str, place: str, node: object) -> Iterator[str]:
+    """Yield the settings of this name within those that are read."""
+    for key, value in node.items() if isinstance(node, dict) else ():
+        if place and key == name:
+            yield f'{place}.{key}'
+        elif place or key in TOP:
+            yield from _find_settings(name, f'{place}.{key}'.strip('.'), value)
 
 
 def _check_option(config: Config, key: str) -> None:
@@ -119,41 +132,6 @@ def _check_option(config: Config, key: str) -> None:
         place = f'{place}.{part}'.strip('.')
 
 
-def _check_variable(config: Config, name: str, key: str) -> bool:
-    """Check that a setting is not a variable from which settings are computed; return whether the config has it."""
-    settings = [f'{place}=...' for place in _settings(name, '', config._cfg_dict)]
-    texts = '\n'.join(_texts(config.filename)) if name in config else ''
-    lines = [line.strip() for line in texts.splitlines() if _is_used(name, line)]
-    if settings or lines:
-        raise ValueError(
-            f'{key} has no effect here: no part of a run reads {name}, and what the config file computed from it keeps '
-            f'its value. Set what you mean, such as {", ".join(settings) or "what is set by " + "; ".join(lines[:3])}'
-        )
-    return name in config
-
-
-def _settings(name: str, place: str, node: object) -> Iterator[str]:
-    """Yield the settings of this name within those that are read."""
-    for key, value in node.items() if isinstance(node, dict) else ():
-        if place and key == name:
-            yield f'{place}.{key}'
-        elif place or key in TOP:
-            yield from _settings(name, f'{place}.{key}'.strip('.'), value)
-
-
-def _texts(path: str | None) -> Iterator[str]:
-    """Yield the text of a config file and of its bases, at any depth."""
-    if path:
-        yield Path(path).read_text(encoding='utf-8')
-        for base in Config._get_base_files(path):
-            yield from _texts(Config._get_cfg_path(base, path)[0])
-
-
-def _is_used(name: str, text: str) -> bool:
-    """Return whether a variable is used in a config file, and not only set."""
-    return re.search(rf'\b{re.escape(name)}\b(?!\s*=[^=])', text) is not None
-
-
 def _check_name(place: str, node: dict, name: str, scope: str) -> None:
     """Check that a part of a config takes a setting."""
     known = known_settings(place, node, scope) if place else TOP | set(node)
@@ -166,11 +144,7 @@ def _check_name(place: str, node: dict, name: str, scope: str) -> None:
 
 
 def check_names(config: Config) -> list[str]:
-    """Check the names of settings that mmengine passes over in silence; return warnings.
-
-    Raises:
-        ValueError: a part that mmengine looks into has a setting that it does not read, or there is no such optimizer.
-    """
+    """Check the names of settings that mmengine passes over in silence, and of the optimizer; return warnings."""
     scope = config.get('default_scope', 'mmengine')
     for place in (*LOADERS, 'train_cfg', 'optim_wrapper', *INSIDE):
         node = config
@@ -183,15 +157,5 @@ def check_names(config: Config) -> list[str]:
     if isinstance(kind, str) and not _makers(kind, scope):
         near = nearest(kind, registry.OPTIMIZERS.module_dict)
         raise ValueError(f'optim_wrapper.optimizer.type: there is no optimizer {kind}; the nearest that is: {near}')
-    return [warning for name in sorted(set(config) - TOP) for warning in _warn_of_variable(config, name)]
-
-
-def _warn_of_variable(config: Config, name: str) -> Iterator[str]:
-    """Warn of a variable that is a setting misspelt, or that a file sets though only its bases used it."""
-    own, *bases = _texts(config.filename)
-    near = nearest(name, TOP - set(config), MISSPELT)
-    if near and not any(_is_used(name, text) for text in (own, *bases)):
-        yield f'nothing reads {name} of {config.filename}: is {near} meant?'
-    is_set = re.search(rf'^{name}\s*=', own, re.MULTILINE)
-    if is_set and not _is_used(name, own) and any(_is_used(name, text) for text in bases):
-        yield f'{name} in {config.filename} has no effect: what its bases computed from it keeps its value; set that'
+    near = {name: nearest(name, TOP - set(config), MISSPELT) for name in sorted(set(config) - TOP)}
+    return [f'nothing reads {name} of {config.filename}: is {one} meant?' for name, one in near.items() if one]

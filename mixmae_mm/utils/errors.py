@@ -26,9 +26,6 @@ def check_checkpoint(path: str, in_folder: bool = False) -> None:
     """Check that a checkpoint can be read without running code, before minutes are spent on building data and model.
 
     Addresses (`https://...`) are checked when they are read. `in_folder` says that it must be one of DeepSpeed's.
-
-    Raises:
-        ValueError: there is no such file, it is not a checkpoint, or it holds something that would run.
     """
     if '://' in path:
         return

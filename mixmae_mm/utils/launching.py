@@ -39,11 +39,7 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
 
 
 def load_config(path: str | Path, options: dict[str, str] | None = None) -> Config:
-    """Load a config file and put the command line's settings over it; how every tool does it.
-
-    Raises:
-        ValueError: there is no such file, or a setting that cannot be.
-    """
+    """Load a config file and put the command line's settings over it; how every tool does it."""
     path = expand(path)
     if not os.path.isfile(path):
         raise ValueError(f'there is no config file {path} (looked for in {Path.cwd()})')
@@ -58,11 +54,7 @@ def load_config(path: str | Path, options: dict[str, str] | None = None) -> Conf
 
 
 def read_config(args: argparse.Namespace) -> Config:
-    """Load the config that tools/train.py or tools/test.py is given, and check the names of its settings.
-
-    Raises:
-        ValueError: there is no such file, or a setting that cannot be, or that nothing reads.
-    """
+    """Load the config that tools/train.py or tools/test.py is given, and check the names of its settings."""
     if args.local_rank is not None:
         os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     config = load_config(args.config, args.cfg_options)
@@ -71,16 +63,13 @@ def read_config(args: argparse.Namespace) -> Config:
     config.launcher = args.launcher
     config.work_dir = args.work_dir or config.get('work_dir') or f'./work_dirs/{Path(args.config).stem}'
     for place in (Path(config.work_dir), *Path(config.work_dir).parents):
-        if place.exists() and not place.is_dir():
+        if place.is_file():
             raise ValueError(f'work_dir {config.work_dir} cannot be a folder: {place} is a file. Set --work-dir')
     return config
 
 
 def _drop_scopes(node: Any) -> None:
-    """Take out the scope that mmengine notes in all that is inherited by `_base_ = 'mixmae_mm::...'`.
-
-    Our configs name each type with its own, and `collate_fn` would be given it as an argument.
-    """
+    """Take out the scope that mmengine notes in all that `_base_ = 'mixmae_mm::...'` inherits, also in `collate_fn`."""
     if isinstance(node, dict):
         if node.get('_scope_') == 'mixmae_mm':
             del node['_scope_']
@@ -102,11 +91,7 @@ def has_accelerator() -> bool:
 
 
 def join_processes(config: Config) -> None:
-    """Make this process one of a group: with gloo where there is no GPU, which mmengine's own start insists on.
-
-    Raises:
-        ValueError: the launcher's variables are not there, or there are more processes than GPUs.
-    """
+    """Make this process one of a group: with gloo where there is no GPU, which mmengine's own start insists on."""
     if config.launcher == 'none':
         return
     local_rank = _read_variables(config.launcher)

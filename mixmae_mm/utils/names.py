@@ -2,7 +2,6 @@
 
 import os
 import sys
-from types import ModuleType
 
 
 def expand(path: str | os.PathLike) -> str:
@@ -32,9 +31,9 @@ def print_any_name() -> None:
             stream.reconfigure(errors='backslashreplace')
 
 
-def draw_any_name(module: ModuleType) -> None:
-    """Have `mmengine.visualization.visualizer` draw bytes that are not text, and `$`, which begins formulas."""
-    prepare = module.Visualizer._initialize_fig
+def draw_any_name(visualizer: type) -> None:
+    """Have mmengine's `Visualizer` draw bytes that are not text, and `$`, which begins formulas."""
+    prepare = visualizer._initialize_fig
 
     def prepare_for_any_name(self: object, settings: dict) -> tuple:
         """Prepare a figure on which mmengine and mmpretrain write."""
@@ -48,4 +47,4 @@ def draw_any_name(module: ModuleType) -> None:
         axes.text = write_any
         return (*others, axes)
 
-    module.Visualizer._initialize_fig = prepare_for_any_name
+    visualizer._initialize_fig = prepare_for_any_name

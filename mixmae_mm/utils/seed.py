@@ -12,11 +12,7 @@ import torch
 
 
 def fold(seed: int, *position: int) -> int:
-    """Mix a seed with a position into a new seed in [0, 2**63), unrelated for neighboring positions.
-
-    Raises:
-        ValueError: a number is negative.
-    """
+    """Mix a seed with a position into a new seed in [0, 2**63), unrelated for neighboring positions."""
     if min((seed, *position)) < 0:
         raise ValueError(f'seed and position must not be negative, got {(seed, *position)}')
     return int(np.random.SeedSequence((seed, *position)).generate_state(1, np.uint64)[0] >> np.uint64(1))

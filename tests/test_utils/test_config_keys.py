@@ -17,22 +17,16 @@ CLASSIFIER = CONFIGS / 'classification/mixmim-swin-micro-scratch_1xb64-coslr-10e
     ('key', 'near'),
     [
         ('train_dataloder.batch_size', 'train_dataloader'),
-        ('optim_wraper.optimizer.lr', 'optim_wrapper'),
         ('train_dataloader.batchsize', 'batch_size'),
-        ('train_dataloader.dataset.dataroot', 'data_root'),
         ('train_dataloader.sampler.shufle', 'shuffle'),
-        ('model.bakcbone.in_channels', 'backbone'),
         ('model.backbone.in_chanels', 'in_channels'),
         ('optim_wrapper.clip_gard.max_norm', 'clip_grad'),
         ('optim_wrapper.optimizer.weight_deacy', 'weight_decay'),
         ('train_cfg.max_epoch', 'max_epochs'),
-        ('default_hooks.chekpoint.interval', 'checkpoint'),
         ('default_hooks.checkpoint.max_keep_ckpt', 'max_keep_ckpts'),
         ('param_scheduler.0.ends', 'end'),
         ('env_cfg.cudnn_benchmrk', 'cudnn_benchmark'),
-        ('env_cfg.mp_cfg.opencv_threads', 'opencv_num_threads'),
         ('randomness.sed', 'seed'),
-        ('randomness.determinstic', 'deterministic'),
         ('auto_scale_lr.enabled', 'enable'),
         ('log_processor.windowsize', 'window_size'),
     ],
@@ -81,40 +75,28 @@ def test_a_type_given_beside_its_settings_is_known():
     [
         (MICRO, 'batch_size', 'train_dataloader.batch_size=...'),
         (MICRO, 'data_root', 'train_dataloader.dataset.data_root=...'),  # not even a variable of this one
-        (MICRO, 'train_pipeline.0.type', 'pipeline=train_pipeline'),
+        (MICRO, 'train_pipeline.0.type', 'Set that'),
         (CLASSIFIER, 'data_root', 'val_dataloader.dataset.data_root=...'),
-        (CLASSIFIER, 'warmup_epochs', 'end=warmup_epochs'),
+        (CLASSIFIER, 'warmup_epochs', 'Set that'),
     ],
 )
-def test_a_variable_is_refused_with_the_settings_of_its_name_or_where_it_is_used(tmp_path, config, key, meant):
-    with pytest.raises(ValueError, match=f'{key} has no effect here') as refused:
-        load_config(config, {key: '8'})
-    assert meant in str(refused.value)
-    if key == 'batch_size':
-        Config.fromfile(config).dump(tmp_path / 'dumped.py')
-        with pytest.raises(ValueError, match=meant):
-            load_config(tmp_path / 'dumped.py', {key: '8'})
+def test_a_variable_is_refused_with_the_settings_of_its_name(tmp_path, config, key, meant):
+    Config.fromfile(config).dump(tmp_path / 'dumped.py')
+    for file in (config, tmp_path / 'dumped.py'):
+        with pytest.raises(ValueError, match=f'{key} has no effect here') as refused:
+            load_config(file, {key: '8'})
+        assert meant in str(refused.value)
 
 
-def test_a_section_that_no_setting_is_computed_from_is_taken_with_a_warning(tmp_path):
+def test_a_section_for_code_of_ones_own_is_taken_with_a_warning(tmp_path):
     (tmp_path / 'own.py').write_text('own = dict(x=1)\n')
     config = Config.fromfile(tmp_path / 'own.py')
-    assert check_options(config, ['own.x']) == ['own.x is set, and nothing in the config uses own']
-
-
-def test_a_variable_that_a_child_sets_in_vain_is_named(tmp_path):
-    base = 'side = 64\ndata_root = "images"\ntrain_dataloader = dict(dataset=dict(data_root=data_root, size=side))\n'
-    (tmp_path / 'base.py').write_text(base)
-    child = tmp_path / 'child.py'
-    child.write_text("_base_ = './base.py'\ndata_root = 'mine'\nside = 32\nmodel = dict(neck=dict(size=side))\n")
-    (warning,) = check_names(Config.fromfile(child))
-    assert warning.startswith(f'data_root in {child} has no effect')
+    assert check_options(config, ['own.x']) == ['own.x is set, and only code of your own can read own']
 
 
 def test_near_misses_at_the_top_of_a_file_are_named(tmp_path):
     path = tmp_path / 'config.py'
-    used = 'default_hook = 1\nval_cfg = dict(x=default_hook)\n'
-    path.write_text(f'train_dataloder = dict(batch_size=2)\nhelper = 3\n{used}')
+    path.write_text('train_dataloder = dict(batch_size=2)\nhelper = 3\n')
     (warning,) = check_names(Config.fromfile(path))
     assert 'train_dataloder' in warning
     assert 'is train_dataloader meant?' in warning

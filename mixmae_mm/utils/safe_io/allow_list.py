@@ -7,10 +7,11 @@ from argparse import Namespace
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
+from mmengine.logging import HistoryBuffer
+from torch import serialization
 
 STATISTICS = ('min', 'max', 'current', 'mean')
 ONE_CYCLE = 'mmengine.optim.scheduler.param_scheduler'
@@ -24,12 +25,7 @@ def allow_checkpoint_types() -> None:
     """Let `torch.load(weights_only=True)` read mmengine's checkpoints, and nothing else than our list has.
 
     Whatever we have a stand-in for is taken off PyTorch's list, where OneDL's mmengine and much advice put it.
-
-    Raises:
-        ImportError: torch is older than 2.6, whose `weights_only=True` can be made to run code (CVE-2025-32434).
     """
-    from torch import serialization
-
     if not hasattr(serialization, 'get_unsafe_globals_in_checkpoint'):
         raise ImportError('checkpoints cannot be read safely before torch 2.6: pip install "torch>=2.6"')
     ours, theirs = allowed_types(), serialization.get_safe_globals()
@@ -41,8 +37,6 @@ def allow_checkpoint_types() -> None:
 
 def allowed_types() -> dict[str, Callable]:
     """Map the names that may be given to what they stand for."""
-    from mmengine.logging import HistoryBuffer
-
     own = {_full_name(kind): kind for kind in (defaultdict, Namespace, HistoryBuffer)}
     ours = {'builtins.getattr': known_function, f'{ONE_CYCLE}.OneCycleParamScheduler': one_cycle}
     return own | ours | _numpy_types()
@@ -54,8 +48,6 @@ def _numpy_types() -> dict[str, Callable]:
     Numpy takes any bytes, `np.ndarray((1,), 'O', bytes(8))`, for addresses of objects: whoever may call its types can
     crash the process, or worse. So stand-ins are called in their place.
     """
-    import numpy as np
-
     core = np._core if hasattr(np, '_core') else np.core
     functions = {'multiarray._reconstruct': empty_array, 'multiarray.scalar': core.multiarray.scalar,
                  'numeric._frombuffer': core.numeric._frombuffer}
@@ -73,8 +65,6 @@ def _full_name(kind: Callable) -> str:
 
 def known_function(owner: Callable, name: str) -> Callable:
     """Stand in for `getattr`, by which pickles name functions of classes and a malicious file could reach anything."""
-    from mmengine.logging import HistoryBuffer
-
     if owner is HistoryBuffer and name in STATISTICS:
         return getattr(owner, name)
     if owner is one_cycle and name in ANNEALING:
@@ -92,19 +82,15 @@ def array_type(*_: object) -> None:
     raise UnpicklingError('it asks for numpy.ndarray, called with content of its own: it is damaged or malicious')
 
 
-def empty_array(kind: Callable, *_: object) -> 'np.ndarray':
+def empty_array(kind: Callable, *_: object) -> np.ndarray:
     """Stand in for numpy's function that begins an array, which is filled afterwards."""
-    import numpy as np
-
     if kind is not array_type:
         raise UnpicklingError(f'it asks for an array of the type {kind!r}')
     return np.empty(0, np.int8)
 
 
-def data_type(*arguments: object) -> 'np.dtype':
+def data_type(*arguments: object) -> np.dtype:
     """Stand in for numpy's type of data types; one of Python objects is refused."""
-    import numpy as np
-
     dtype = np.dtype(*arguments)
     if dtype.hasobject:
         raise UnpicklingError('it asks for an array of Python objects (numpy.dtype("O")), which could be anything')

@@ -70,23 +70,18 @@ def without_config(content: object) -> object:
 
 
 def _read_local(path: str, called: str, map_location: object, mmap: bool) -> object:
-    """Read a file of this machine."""
+    """Read a file of this machine; archives that are larger inside than outside are refused."""
     if Path(called).suffix == '.safetensors':
         return load_file(path, str(map_location) if isinstance(map_location, str | torch.device) else 'cpu')
     packed = zipfile.is_zipfile(path)
     if packed:
-        _check_unpacked_size(path)
+        size = Path(path).stat().st_size
+        with zipfile.ZipFile(path) as archive:
+            inside = sum(entry.file_size for entry in archive.infolist())
+        if inside > size:
+            raise ValueError(f'its {size} bytes unpack to {inside}; PyTorch does not compress its files')
     allow_checkpoint_types()  # again: `torch.serialization.safe_globals` takes off the list what it put there twice
     return torch.load(path, map_location, weights_only=True, mmap=mmap and packed)
-
-
-def _check_unpacked_size(path: str) -> None:
-    """Refuse archives that are larger inside than outside; PyTorch does not compress its own."""
-    with zipfile.ZipFile(path) as archive:
-        inside = sum(entry.file_size for entry in archive.infolist())
-    size = Path(path).stat().st_size
-    if inside > size:
-        raise ValueError(f'its {size} bytes unpack to {inside}; PyTorch does not compress its files')
 
 
 def _try(read: Callable[[], object], called: str, file: str | Path | BinaryIO) -> object:
