@@ -81,7 +81,7 @@ def _guess(text: str) -> object:
     try:
         value = ast.literal_eval(text)
         return list(value) if isinstance(value, tuple) and not _is_bracketed(text) else value
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError):
         pass
     if not _is_bracketed(text) and (',' not in text or set(text) & set('/\\{')):
         return DictAction._parse_int_float_bool(text)

@@ -121,7 +121,7 @@ def _check_option(config: Config, key: str) -> None:
     for part in key.split('.'):
         if isinstance(node, list | tuple):
             if not part.isdigit() or int(part) >= len(node):
-                raise ValueError(f'{place}.{part} is none of the {len(node)} entries of {place}, which count from 0')
+                raise ValueError(f'{key} cannot be set: {place} has {len(node)} entries, counted from 0, and no {part}')
             node = node[int(part)]
         elif not isinstance(node, dict):
             raise ValueError(f'{key} cannot be set, as {place} is {node!r} in the config: set {place}=..., all of it')
