@@ -157,5 +157,5 @@ def check_names(config: Config) -> list[str]:
     if isinstance(kind, str) and not _makers(kind, scope):
         near = nearest(kind, registry.OPTIMIZERS.module_dict)
         raise ValueError(f'optim_wrapper.optimizer.type: there is no optimizer {kind}; the nearest that is: {near}')
-    near = {name: nearest(name, TOP - set(config), MISSPELT) for name in sorted(set(config) - TOP)}
+    near = {name: nearest(name, TOP - set(config), 0.9) for name in sorted(set(config) - TOP)}  # of any variable
     return [f'nothing reads {name} of {config.filename}: is {one} meant?' for name, one in near.items() if one]
