@@ -7,7 +7,7 @@ import difflib
 import importlib.util
 import runpy
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,19 +20,16 @@ COMMANDS = {
     'extract': ('analysis_tools/extract_features.py', 'write the features of images to a file'),
     'evaluate': ('analysis_tools/knn.py', 'evaluate an encoder by k-NN, or by a linear probe as well'),
     'reconstruct': ('visualization/reconstructions.py', 'draw what a pre-trained model reconstructs'),
-    'visualize': (None, 'draw attention, pca, similarity or neighbors'),
+    'visualize attention': ('visualization/attention_maps.py', 'draw attention maps over images'),
+    'visualize pca': ('visualization/patch_pca.py', 'draw principal components of patch features as colors'),
+    'visualize similarity': ('visualization/patch_similarity.py', 'draw similar patches of two images'),
+    'visualize neighbors': ('visualization/neighbors.py', 'draw nearest neighbors of images'),
     'convert': ('model_converters/convert_weights.py', 'convert a checkpoint to another layout or format'),
     'check-data': ('dataset_tools/check_dataset.py', 'check a data set before training'),
     'doctor': (None, 'check the environment'),
 }
-"""Tool and description of each command; None where more words decide."""
-DRAWINGS = {
-    'attention': ('visualization/attention_maps.py', 'attention maps over images'),
-    'pca': ('visualization/patch_pca.py', 'principal components of patch features as colors'),
-    'similarity': ('visualization/patch_similarity.py', 'similar patches of two images'),
-    'neighbors': ('visualization/neighbors.py', 'nearest neighbors of images'),
-}
-HELP = ('-h', '--help')
+"""The tool of each command, below `tools/` (the doctor is a module), and its description."""
+HELP = {'-h', '--help'}
 
 
 class UsageError(Exception):
@@ -40,63 +37,33 @@ class UsageError(Exception):
 
 
 class Program(NamedTuple):
-    """What a command line runs."""
+    """What a command line runs: its name, its tool (None for the doctor), and arguments."""
 
     name: str
-    """What is shown as the program in its help."""
     path: str | None
-    """The tool, below `tools/`; None for the doctor, which is a module."""
     words: list[str]
-    """Its arguments."""
 
 
 def find(words: Sequence[str]) -> Program | str:
-    """Find the program that a command line runs, or the help that it asks for.
-
-    Raises:
-        UsageError: there is no such command.
-    """
-    if not words or words[0] in HELP:
-        usage = 'usage: mixmae COMMAND ...    (mixmae COMMAND --help lists its options)'
-        return _help(usage, 'Pre-train, evaluate and convert vision transformers (MixMAE, MixedAE, MAE)', COMMANDS)
-    if words[0] == '--version':
+    """Find the program that a command line runs, or the help that it asks for."""
+    if list(words) == ['--version']:
         return __version__
-    command, *rest = words
-    _check(command, COMMANDS, 'command')
-    if command == 'visualize':
-        return _find_drawing(rest)
-    if command == 'doctor' and rest:
-        return 'usage: mixmae doctor\n\nIt prints versions, and known problems with their fixes; it takes no options.'
-    return Program(f'mixmae {command}', COMMANDS[command][0], rest)
-
-
-def _find_drawing(words: list[str]) -> Program | str:
-    """Find what `mixmae visualize` runs."""
-    if not words or words[0] in HELP:
-        return _help('usage: mixmae visualize WHAT CONFIG CHECKPOINT ...', 'Draw what an encoder has learned', DRAWINGS)
-    _check(words[0], DRAWINGS, 'drawing')
-    return Program(f'mixmae visualize {words[0]}', DRAWINGS[words[0]][0], words[1:])
-
-
-def _check(word: str, known: Iterable[str], what: str) -> None:
-    """Check that a word is known."""
-    if word not in known:
-        near = difflib.get_close_matches(word, known, 1)
-        meant = f' Is {near[0]} meant?' if near else ''
-        raise UsageError(f'there is no {what} {word}.{meant} Known: {", ".join(known)}')
-
-
-def _help(usage: str, title: str, entries: dict[str, tuple[str | None, str]]) -> str:
-    """Lay out a help page."""
-    return '\n'.join([usage, '', title, '', *(f'  {name:12} {text}' for name, (_, text) in entries.items())])
+    for size in (1, 2):
+        command = ' '.join(words[:size])
+        if command in COMMANDS:
+            return Program(f'mixmae {command}', COMMANDS[command][0], list(words[size:]))
+    below = [command for command in COMMANDS if words and command.startswith(f'{words[0]} ')]
+    if len(words) < 2 and (below or not words) or HELP & {*words}:
+        entries = [f'  {command:20} {COMMANDS[command][1]}' for command in below or COMMANDS]
+        return '\n'.join(['usage: mixmae COMMAND ...    (mixmae COMMAND --help lists its options)', '', *entries])
+    given = ' '.join(words[: 1 + bool(below)])
+    near = difflib.get_close_matches(given, COMMANDS, 1)
+    meant = f' Is {near[0]} meant?' if near else ''
+    raise UsageError(f'there is no command {given}.{meant} Known: {", ".join(below or COMMANDS)}')
 
 
 def tools_folder() -> Path:
-    """Return the folder of the tools: in the clone where there is one, else beside the package in the wheel.
-
-    Raises:
-        UsageError: this installation has none.
-    """
+    """Return the folder of the tools: in the clone where there is one, else beside the package in the wheel."""
     package = Path(__file__).resolve().parent
     for folder in (package.parent / 'tools', package / '.mim' / 'tools'):
         if (folder / 'pretrain.py').is_file():
@@ -108,13 +75,13 @@ def main(words: Sequence[str] | None = None) -> None:
     """Run a command."""
     try:
         found = find(sys.argv[1:] if words is None else words)
-        if isinstance(found, str):
-            print(found)
-            return
-        path = tools_folder() / found.path if found.path else None
+        path = tools_folder() / found.path if isinstance(found, Program) and found.path else None
     except UsageError as error:
         print(f'mixmae: error: {error}', file=sys.stderr)
         sys.exit(2)
+    if isinstance(found, str):
+        print(found)
+        return
     sys.argv = [found.name, *found.words]
     if path is None:
         runpy.run_module('mixmae_mm.doctor', run_name='__main__')

@@ -1,66 +1,134 @@
 """Report on this environment and what to fix: `python -m mixmae_mm.doctor`.
 
-It prints the versions of the stack, which kind of mmcv is there and each known issue found, with the command that fixes
-it; it exits with 1 if pre-training could not run. Every check stands alone, so that whatever is missing or broken is
-reported and never ends the report.
+It prints what is installed and each known issue found, with the command that fixes it; it exits with 1 if pre-training
+could not run. No check needs more than the standard library: what it looks at may be missing or broken.
 """
 
+import contextlib
+import importlib
+import io
+import re
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from importlib import metadata, util
+from typing import NamedTuple
 
 from mixmae_mm.utils import compat
-from mixmae_mm.utils.known_issues import CHECKS, STACK, Finding, devices, installed, mmcv_kind
+
+PIP = 'python -m pip'
+STACK = {'torch': ('torch',), 'torchvision': ('torchvision',), 'mmengine': ('onedl-mmengine', 'mmengine'),
+         'mmcv': ('onedl-mmcv', 'mmcv', 'mmcv-lite'), 'mmpretrain': ('onedl-mmpretrain', 'mmpretrain'),
+         'mmdet': ('onedl-mmdetection', 'mmdet'), 'mmseg': ('onedl-mmsegmentation', 'mmsegmentation'),
+         'numpy': ('numpy',), 'PIL': ('pillow',), 'tensorboard': ('tensorboard',), 'mixmae_mm': ('mixmae_mm',)}
+"""Import names, and the distributions that bring them, the one to install first."""
+NEEDED = ('torch', 'torchvision.transforms', 'numpy', 'PIL.Image', 'mmengine.runner', 'mmcv.transforms',
+          'mmpretrain.datasets', 'tensorboard')
+"""Modules without which pre-training cannot run."""
+DENSE = ('mmdet.models', 'mmseg.models')
 
 
-def findings(checks: tuple[Callable[[], Iterator[Finding]], ...] = CHECKS) -> list[Finding]:
-    """Run all checks; one that fails is itself reported."""
-    found = []
-    for check in checks:
-        try:
-            found += check()
-        except Exception as error:
-            found.append(Finding(f'{check.__name__} could not be checked ({type(error).__name__}: {error})', '-'))
+class Finding(NamedTuple):
+    """An issue found: what it means, the command that fixes it, and whether pre-training cannot run before."""
+
+    what: str
+    fix: str
+    stops: bool = False
+
+
+def installed(name: str) -> dict[str, str]:
+    """Map the installed distributions that bring an import name to their versions."""
+    found = {}
+    for distribution in STACK[name]:
+        with contextlib.suppress(metadata.PackageNotFoundError, KeyError):
+            found[distribution] = metadata.version(distribution)
     return found
 
 
-def versions() -> list[tuple[str, str]]:
-    """List what is installed, as pairs of name and version with its origin where there are two."""
-    rows = [('Python', sys.version.split()[0])]
-    for name, distributions in STACK.items():
-        found = [f'{version}  ({distribution})' if len(distributions) > 1 else version
-                 for distribution, version in installed(name).items()]
-        rows.append((name, ', '.join(found) or 'missing'))
-    return rows + [('mmcv is', answer_of(mmcv_kind)), ('devices', answer_of(devices))]
-
-
-def answer_of(ask: Callable[[], str]) -> str:
-    """Return what a function returns, or that it failed."""
+def failure(module: str) -> str:
+    """Import a module; return in a line why that fails, '' if it does not."""
     try:
-        return ask()
-    except Exception as error:
-        return f'could not be determined ({type(error).__name__}: {error})'
+        with contextlib.redirect_stdout(io.StringIO()):
+            importlib.import_module(module)
+    except (Exception, SystemExit) as error:  # a broken module may even call exit
+        return f'{type(error).__name__}: {error}'.splitlines()[0][:200]
+    return ''
 
 
-def show(rows: list[tuple[str, str]], found: list[Finding]) -> None:
-    """Print the report: a table where rich is there, plain lines otherwise; commands unbroken, to be copied."""
-    try:
-        from rich.console import Console
-        from rich.table import Table
-        table = Table('package', 'version')
-        for row in rows:
-            table.add_row(*row)
-        Console().print(table)
-    except Exception:
-        print('\n'.join(f'{name:12} {version}' for name, version in rows))
-    for finding in found:
-        print(f'\n{"STOPS PRE-TRAINING" if finding.stops else "note"}: {finding.what}:\n    {finding.fix}')
+def find_broken() -> Iterator[Finding]:
+    """Find what pre-training needs, or the dense tasks where they are installed, and is missing or broken."""
+    for module in (*NEEDED, *DENSE):
+        name, present = module.partition('.')[0], util.find_spec(module.partition('.')[0]) is not None
+        reason = (present or module in NEEDED) and failure(module)
+        if reason:
+            lost = re.search(r"No module named '(\w+)", reason)
+            other = lost and lost[1] != name
+            package = STACK.get(lost[1], lost.groups())[0] if other else next(iter(installed(name)), STACK[name][0])
+            again = '--force-reinstall --no-deps ' if present and not other else ''
+            what = f'{name} is broken ({reason})' if present else f'{name} is missing'
+            yield Finding(what, f'{PIP} install {again}{package}', module in NEEDED)
+
+
+def find_foreign() -> Iterator[Finding]:
+    """Find compiled parts that are missing or do not load beside this torch, and a GPU that it does not see."""
+    if failure('torch'):
+        return
+    import torch
+    reason = util.find_spec('mmcv') and failure('mmcv._ext')
+    if reason:
+        kind = 'pure Python, without ops' if 'No module' in reason else f'compiled against another torch ({reason})'
+        own = next(iter(installed('mmcv')), 'onedl-mmcv').removesuffix('-lite')
+        yield Finding(f'mmcv is {kind}: enough for pre-training and classification, not for detection and segmentation',
+                      f'MMCV_WITH_OPS=1 {PIP} install --no-build-isolation --no-cache-dir --no-deps --force-reinstall '
+                      f'--no-binary {own} {own}  (it compiles for minutes, and needs setuptools<81 and ninja)')
+    if compat.torchvision_is_crippled():
+        yield Finding('the compiled part of torchvision does not load beside this torch: its operators do not work',
+                      f'{PIP} install --force-reinstall --no-deps torchvision')
+    if shutil.which('nvidia-smi') and not torch.cuda.is_available():
+        yield Finding('there is a driver for NVIDIA GPUs, but this torch sees none: it is built for CPUs, or is newer '
+                      'than the driver', f'{PIP} install --force-reinstall torch torchvision')
+
+
+def find_twins() -> Iterator[Finding]:
+    """Find import names that two distributions bring."""
+    for name in STACK:
+        twins = installed(name)
+        if len(twins) > 1:
+            keep = next(iter(twins))
+            yield Finding(f'{" and ".join(twins)} are both installed and overwrite one another', f'{PIP} uninstall -y '
+                          f'{" ".join(twins)} && {PIP} install --no-cache-dir --no-deps {keep}=={twins[keep]}')
+
+
+def find_unfixed() -> Iterator[Finding]:
+    """Find what `compat.apply` could not fix although the libraries are there."""
+    broken = failure('mmengine.config')
+    for name, error in compat.FAILED.items():
+        if not broken or isinstance(error, EOFError):
+            wanted = str(error).partition('pip install ')[2]
+            remedy = 'remove the folder ~/.cache/YAPF' if isinstance(error, EOFError) else '-'
+            yield Finding(f'mixmae_mm could not {name.replace("_", " ")} ({type(error).__name__}: {error})',
+                          f'{PIP} install {wanted}' if wanted else remedy)
+
+
+def versions() -> Iterator[str]:
+    """Yield a line for each package and, where mmengine is, for what it reports on compilers and GPUs."""
+    yield f'Python: {sys.version.split()[0]}'
+    for name in STACK:
+        yield f'{name}: {", ".join(f"{version} ({own})" for own, version in installed(name).items()) or "missing"}'
+    with contextlib.suppress(Exception):
+        from mmengine.utils.dl_utils import collect_env
+        for name, value in collect_env().items():
+            if name not in ('Python', 'PyTorch', 'TorchVision', 'MMEngine', 'PyTorch compiling details'):
+                yield f'{name}: {value}'
 
 
 def main() -> int:
     """Print the report; return the exit status, 0 if pre-training can run."""
     compat.apply()
-    found = findings()
-    show(versions(), found)
+    found = [*find_broken(), *find_unfixed(), *find_foreign(), *find_twins()]
+    print('\n'.join(versions()))
+    for finding in found:
+        print(f'\n{"STOPS PRE-TRAINING" if finding.stops else "note"}: {finding.what}:\n    {finding.fix}')
     stopped = any(finding.stops for finding in found)
     print(f'\npre-training {"cannot run before the above is fixed" if stopped else "can run here"}')
     return int(stopped)

@@ -1,5 +1,7 @@
 """Weights by the names and in the order of others: MAE's official ones, random, and mmpretrain's."""
 
+import re
+
 import torch
 from references import load_reference
 
@@ -43,7 +45,7 @@ def vit(dims=8, depth=2, grid=4, **settings):
 
 
 def build_mae(init_cfg=None, num_sources=1, grid=4, backbone_init=None):
-    hidden = dict(mask_ratio=0.75) if num_sources == 1 else {}
+    masking = dict(mask_ratio=0.75) if num_sources == 1 else {}
     return MODELS.build(
         dict(
             type='mixmae_mm.MixedAE',
@@ -52,7 +54,7 @@ def build_mae(init_cfg=None, num_sources=1, grid=4, backbone_init=None):
                 num_sources=num_sources,
                 cell_size=4,
                 take_turns=False,
-                **hidden,
+                **masking,
             ),
             backbone=vit(grid=grid, num_sources=num_sources, init_cfg=backbone_init),
             neck=dict(
@@ -71,17 +73,23 @@ def build_mae(init_cfg=None, num_sources=1, grid=4, backbone_init=None):
     )
 
 
+RENAMED = {'patch_embed.proj': 'patch_embed.projection', '.mlp.fc1': '.ffn.layers.0.0', '.mlp.fc2': '.ffn.layers.1',
+           '.norm1.': '.ln1.', '.norm2.': '.ln2.', 'decoder_norm': 'ln1'}  # fmt: skip
+"""What mmpretrain's names differ in, written out by hand rather than by our own rules."""
+
+
+def like_mmpretrain(name):
+    for ours, theirs in RENAMED.items():
+        name = name.replace(ours, theirs)
+    return name
+
+
 def mixmim_like_mmpretrain():
-    """The micro reference by mmpretrain's names and order, written out by hand rather than by our own rules."""
+    """The micro reference by mmpretrain's names and order."""
     renamed = {}
     for name, x in MICRO['state_dict'].items():
-        in_decoder = name.startswith(('mask_token', 'decoder_'))
-        name = name.replace('patch_embed.proj', 'patch_embed.projection')
-        name = name.replace('.mlp.fc1', '.ffn.layers.0.0').replace('.mlp.fc2', '.ffn.layers.1')
-        name = name.replace('.norm1.', '.ln1.').replace('.norm2.', '.ln2.').replace('decoder_norm', 'ln1')
-        if 'downsample' in name:
-            x = unfold_order(x)
-        renamed[('neck.' if in_decoder else 'backbone.') + name] = x
+        part = 'neck.' if name.startswith(('mask_token', 'decoder_')) else 'backbone.'
+        renamed[part + like_mmpretrain(name)] = unfold_order(x) if 'downsample' in name else x
     return renamed
 
 
@@ -96,15 +104,12 @@ def unfold_order(x):
 
 
 def mae_like_mmpretrain(file):
-    """A MAE by mmpretrain's names, written out by hand."""
+    """A MAE by mmpretrain's names."""
     renamed = {}
     for name, x in file.items():
-        in_decoder = name.startswith(('mask_token', 'decoder_'))
-        name = name.replace('patch_embed.proj', 'patch_embed.projection')
-        name = name.replace('.mlp.fc1', '.ffn.layers.0.0').replace('.mlp.fc2', '.ffn.layers.1')
-        name = name.replace('.norm1.', '.ln1.').replace('.norm2.', '.ln2.').replace('decoder_norm', 'ln1')
-        if not in_decoder:
-            name = 'layers' + name.removeprefix('blocks') if name.startswith('blocks') else name
-            name = 'ln1' + name.removeprefix('norm') if name.startswith('norm') else name
-        renamed[('neck.' if in_decoder else 'backbone.') + name] = x
+        if name.startswith(('mask_token', 'decoder_')):
+            renamed['neck.' + like_mmpretrain(name)] = x
+        else:
+            name = re.sub(r'^norm\.', 'ln1.', re.sub(r'^blocks\.', 'layers.', like_mmpretrain(name)))
+            renamed['backbone.' + name] = x
     return renamed

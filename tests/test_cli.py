@@ -15,7 +15,6 @@ from mmengine.config import Config
 from PIL import Image
 
 from mixmae_mm import __main__ as cli
-from mixmae_mm.utils.arguments import expanded
 from mixmae_mm.utils.launching import load_config
 
 ROOT = Path(__file__).parents[1]
@@ -23,8 +22,8 @@ spec = importlib.util.spec_from_file_location('tool_pretrain', ROOT / 'tools' / 
 pretrain = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(pretrain)
 RECIPES = [(method, size) for method, sizes in pretrain.find_recipes().items() for size in sizes]
-ONE_WORD = [[command] for command, (tool, _) in cli.COMMANDS.items() if tool]
-DRAWINGS = [['visualize', name] for name in cli.DRAWINGS]
+
+assert len(RECIPES) >= 10
 
 
 @pytest.fixture
@@ -47,43 +46,40 @@ def test_help_lists_each_command_on_a_line_and_imports_no_torch():
     program = 'import sys; from mixmae_mm.__main__ import main; main(sys.argv[1:]); print("torch" in sys.modules)'
     done = subprocess.run([sys.executable, '-c', program, '--help'], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
-    for command, (_, text) in cli.COMMANDS.items():
-        assert f'  {command:12} {text}' in lines
+    assert all(f'  {command:20} {text}' in lines for command, (_, text) in cli.COMMANDS.items())
     assert lines[-1] == 'False'
 
 
-@pytest.mark.parametrize('words', [*ONE_WORD, *DRAWINGS], ids=' '.join)
-def test_help_of_a_command_is_that_of_its_tool(words, monkeypatch, capsys):
+@pytest.mark.parametrize('command', [command for command, (tool, _) in cli.COMMANDS.items() if tool])
+def test_help_of_a_command_is_that_of_its_tool(command, monkeypatch, capsys):
     for name in ('argv', 'path'):
         monkeypatch.setattr(sys, name, [*getattr(sys, name)])
     monkeypatch.setitem(sys.modules, '__main__', sys.modules['__main__'])
     with pytest.raises(SystemExit) as end:
-        cli.main([*words, '--help'])
+        cli.main([*command.split(), '--help'])
     assert end.value.code == 0
-    assert capsys.readouterr().out.startswith(f'usage: mixmae {" ".join(words)} [-h]')
+    assert capsys.readouterr().out.startswith(f'usage: mixmae {command} [-h]')
 
 
-@pytest.mark.parametrize('words', [['visualize'], ['doctor', '--help'], ['--version']])
-def test_help_of_what_more_words_decide_is_printed_here(words, capsys):
+@pytest.mark.parametrize('words', [['visualize'], ['visualize', '-h']])
+def test_help_of_what_more_words_decide_lists_them(words, capsys):
     cli.main(words)
-    told = capsys.readouterr().out
-    known = cli.DRAWINGS if words[0] == 'visualize' else {}
-    assert [name for name in known if not re.search(rf'^  {name} ', told, re.MULTILINE)] == []
-    assert told.startswith(('usage: mixmae ', f'{cli.__version__}\n'))
+    shown = re.findall(rf'^  ({words[0]} \S.*?)  ', capsys.readouterr().out, re.MULTILINE)
+    assert [name.strip() for name in shown] == [name for name in cli.COMMANDS if name.startswith(words[0])]
 
 
 @pytest.mark.parametrize(
-    ('words', 'told'),
+    ('words', 'message'),
     [
         (['pretrian'], 'Is pretrain meant?'),
-        (['visualize', 'atention'], 'Is attention meant?'),
+        (['visualize', 'atention'], 'Is visualize attention meant?'),
     ],
 )
-def test_a_refusal_names_what_there_is(words, told, capsys):
+def test_a_refusal_names_what_there_is(words, message, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(words)
     assert end.value.code == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(('method', 'size'), RECIPES)
@@ -95,11 +91,6 @@ def test_a_recipe_is_the_plain_one_of_its_method_and_size(method, size):
     assert 'strategy' not in config
     assert config.model.data_preprocessor.num_sources == dict(mixmae=2, mixedae=4, mae=1)[method]
     assert [scheduler['type'] for scheduler in config.param_scheduler] == ['LinearLR', 'CosineAnnealingLR']
-
-
-def test_all_methods_have_the_sizes_of_the_command_line():
-    assert {('mixmae', 'tiny'), *((method, size) for method in ('mixmae', 'mixedae', 'mae') for size in
-            ('micro', 'base', 'large'))} <= {*RECIPES}  # fmt: skip
 
 
 def test_without_options_the_recipe_stays_but_for_the_folder(tmp_path, images):
@@ -147,7 +138,7 @@ def test_pretraining_leaves_weights_and_the_config_that_made_them(tmp_path, imag
 
 
 @pytest.mark.parametrize(
-    ('options', 'told'),
+    ('options', 'message'),
     [
         (['--method', 'mae', '--size', 'tiny'], 'there is no recipe of mae for it; take one of base, large, micro'),
         (['--image-size', '100'], 'give multiples of 32, the side of a masked cell'),
@@ -156,10 +147,10 @@ def test_pretraining_leaves_weights_and_the_config_that_made_them(tmp_path, imag
         (['--device', 'tpu'], 'tpu: give cpu, cuda or cuda:N'),
     ],
 )
-def test_pretraining_refuses_what_cannot_be_and_says_what_can(tmp_path, images, options, told, capsys):
+def test_pretraining_refuses_what_cannot_be_and_says_what_can(tmp_path, images, options, message, capsys):
     with pytest.raises((SystemExit, ValueError)) as end:
         written(tmp_path, images, *options)
-    assert told in f'{end.value}{capsys.readouterr().err}'
+    assert message in f'{end.value}{capsys.readouterr().err}'
 
 
 def test_a_config_that_was_edited_is_not_written_over(tmp_path, images):
@@ -175,15 +166,7 @@ def test_a_config_that_was_edited_is_not_written_over(tmp_path, images):
 
 
 def test_data_is_a_folder(tmp_path, images, capsys):
-    for data, told in ((images / '0.png', 'is a file; unpack it, or'), (images / 'x', 'does not exist: give a folder')):
+    for data, message in ((images / '0.png', 'is a file; unpack it, or'), (images / 'x', 'does not exist')):
         with pytest.raises(SystemExit):
             written(tmp_path, data)
-        assert told in capsys.readouterr().err
-
-
-def test_a_path_begins_at_home_where_it_says_so(tmp_path, monkeypatch):
-    monkeypatch.setenv('HOME', str(tmp_path))
-    assert expanded('~/a b, 1.pth') == tmp_path / 'a b, 1.pth'
-    (tmp_path / '~x').touch()
-    monkeypatch.chdir(tmp_path)
-    assert expanded('~x') == Path('~x')
+        assert message in capsys.readouterr().err

@@ -63,10 +63,10 @@ def test_no_import_runs_up():
     assert up == set()
 
 
-def test_no_host_is_imported():
-    hosts = {'mmpretrain', 'mmdet', 'mmseg'}
+def test_no_downstream_library_is_imported():
+    downstream = {'mmpretrain', 'mmdet', 'mmseg'}
     for path in PACKAGE.rglob('*.py'):
-        assert not {name.split('.')[0] for name in imported(path)} & hosts, path
+        assert not {name.split('.')[0] for name in imported(path)} & downstream, path
 
 
 @pytest.mark.parametrize('name', REGISTRIES)

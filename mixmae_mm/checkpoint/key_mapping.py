@@ -25,31 +25,26 @@ MERGED = re.compile(r'\.downsample\.(reduction\.weight|norm\.(weight|bias))$')
 """Weights over the four merged neighbors of a token."""
 
 PARTS = [('norm1', 'ln1'), ('norm2', 'ln2'), ('mlp.fc1', 'ffn.layers.0.0'), ('mlp.fc2', 'ffn.layers.1')]
+IN_BOTH = [
+    ('backbone.patch_embed.proj.', 'backbone.patch_embed.projection.'),
+    *((f'neck.decoder_blocks.{{}}.{a}.', f'neck.decoder_blocks.{{}}.{b}.') for a, b in PARTS),
+    ('neck.decoder_norm.', 'neck.ln1.'),
+]
+IN_SWIN = [(f'backbone.layers.{{}}.blocks.{{}}.{a}.', f'backbone.layers.{{}}.blocks.{{}}.{b}.') for a, b in PARTS]
+IN_VIT = [(f'backbone.blocks.{{}}.{a}.', f'backbone.layers.{{}}.{b}.') for a, b in [*PARTS, ('attn', 'attn')]]
 OURS_AND_MMPRETRAINS = {
-    'swin': [(f'backbone.layers.{{}}.blocks.{{}}.{a}.', f'backbone.layers.{{}}.blocks.{{}}.{b}.') for a, b in PARTS],
-    'vit': [
-        *((f'backbone.blocks.{{}}.{a}.', f'backbone.layers.{{}}.{b}.') for a, b in [*PARTS, ('attn', 'attn')]),
-        ('backbone.norm.', 'backbone.ln1.'),
-        ('backbone.fc_norm.', 'backbone.ln2.'),
-    ],
-    'both': [
-        ('backbone.patch_embed.proj.', 'backbone.patch_embed.projection.'),
-        *((f'neck.decoder_blocks.{{}}.{a}.', f'neck.decoder_blocks.{{}}.{b}.') for a, b in PARTS),
-        ('neck.decoder_norm.', 'neck.ln1.'),
-    ],
+    'swin': IN_SWIN + IN_BOTH,
+    'vit': [*IN_VIT, ('backbone.norm.', 'backbone.ln1.'), ('backbone.fc_norm.', 'backbone.ln2.'), *IN_BOTH],
 }
 """How names begin, ours and mmpretrain's; {} is a number of a stage or block."""
 
 
 class Layout(NamedTuple):
-    """How a file names and orders its weights."""
+    """How a file names its weights ('official' or 'mmpretrain'), of which encoder ('swin' or 'vit'), and its prefix."""
 
     naming: str
-    """'official' or 'mmpretrain'."""
     kind: str
-    """'swin' or 'vit'."""
     prefix: str
-    """Prefix of the encoder's names."""
 
     @property
     def root(self) -> str:
@@ -72,12 +67,10 @@ class Layout(NamedTuple):
 
 
 def find_layout(names: Collection[str], prefix: str | None = None) -> Layout:
-    """Recognize the layout of a file by its names.
+    """Recognize the layout of a file by all its names.
 
-    Args:
-        names: All names in the file.
-        prefix: Prefix of the encoder's names, or of all names of the model that it is a part of; None
-            finds it, where there is only one encoder.
+    `prefix` is that of the encoder's names, or of all names of the model that it is a part of; None finds it, where
+    there is only one encoder, or one behind `backbone.` beside copies.
 
     Raises:
         ValueError: there is no encoder of ours, none behind that prefix, or several.
@@ -90,25 +83,16 @@ def find_layout(names: Collection[str], prefix: str | None = None) -> Layout:
         raise ValueError(
             f"no name ends in {' or '.join(ANCHORS)}, which every encoder of ours has; found: {sorted(names)[:3]}"
         )
+    there = ', '.join(f"'{each}'" for each in sorted(found))
     if prefix is None:
-        prefix = _only(found)
-    elif prefix not in found and prefix + ENCODER in found:
-        prefix += ENCODER
+        prefix = ENCODER if ENCODER in found else next(iter(found))
+        if len(found) > 1 and prefix != ENCODER:
+            raise ValueError(f'there are {len(found)} encoders, behind {there}: name one by `prefix`')
     elif prefix not in found:
-        raise ValueError(f"there is no encoder behind '{prefix}'; there is one behind {_quoted(found)}")
+        prefix += ENCODER
+    if prefix not in found:
+        raise ValueError(f"there is no encoder behind '{prefix.removesuffix(ENCODER)}'; there is one behind {there}")
     return Layout(found[prefix], _kind(names, prefix), prefix)
-
-
-def _only(prefixes: Collection[str]) -> str:
-    """Take the one prefix that there is, or the encoder of the model itself where there are copies of it."""
-    if len(prefixes) > 1 and ENCODER not in prefixes:
-        raise ValueError(f'there are {len(prefixes)} encoders, behind {_quoted(prefixes)}: name one by `prefix`')
-    return ENCODER if ENCODER in prefixes else next(iter(prefixes))
-
-
-def _quoted(prefixes: Iterable[str]) -> str:
-    """List prefixes so that an empty one is seen."""
-    return ', '.join(f"'{prefix}'" for prefix in sorted(prefixes))
 
 
 def _kind(names: Iterable[str], prefix: str) -> str:
@@ -121,24 +105,16 @@ def our_name(name: str, layout: Layout) -> str:
     if not layout.is_bare:
         name = name.removeprefix(layout.root)
     elif name.startswith(layout.prefix):
-        name = _behind_part(name.removeprefix(layout.prefix))
+        name = name.removeprefix(layout.prefix)
+        if name.startswith(OFFICIAL_DECODER):
+            name = DECODER + name
+        elif not name.startswith(OFFICIAL_CLASSIFIER):
+            name = ENCODER + name
+        elif name in ('head.weight', 'head.bias'):
+            name = CLASSIFIER + name.removeprefix('head.')
     if layout.naming == 'mmpretrain':
-        name = _translate(name, [(theirs, ours) for ours, theirs in _pairs(layout.kind)])
+        name = _translate(name, [(theirs, ours) for ours, theirs in OURS_AND_MMPRETRAINS[layout.kind]])
     return name
-
-
-def _behind_part(name: str) -> str:
-    """Put the part of the model before an official name."""
-    if name.startswith(OFFICIAL_DECODER):
-        return DECODER + name
-    if name.startswith(OFFICIAL_CLASSIFIER):
-        return CLASSIFIER + name.removeprefix('head.') if name in ('head.weight', 'head.bias') else name
-    return ENCODER + name
-
-
-def _pairs(kind: str) -> list[tuple[str, str]]:
-    """Return the beginnings of names that differ, for one kind of encoder."""
-    return OURS_AND_MMPRETRAINS[kind] + OURS_AND_MMPRETRAINS['both']
 
 
 def _translate(name: str, pairs: Iterable[tuple[str, str]]) -> str:
@@ -153,12 +129,8 @@ def _translate(name: str, pairs: Iterable[tuple[str, str]]) -> str:
 def to_ours(weights: Mapping[str, Tensor], layout: Layout, rows: int | None = None) -> dict[str, Tensor]:
     """Name and order the weights of the model that the layout is of as ours are.
 
-    The position embedding of a plain ViT gets a row for CLS, and none for other tokens.
-
-    Args:
-        weights: By the file's names.
-        layout: How the file names and orders them.
-        rows: Of the position embedding to load into, that for CLS included, if that is known.
+    The position embedding of a plain ViT gets a row for CLS, and none for other tokens. `rows` are those of the
+    position embedding to load into, that for CLS included, if that is known.
     """
     reorder = (layout.naming, layout.kind) == ('mmpretrain', 'swin')
     ours = {
@@ -166,21 +138,12 @@ def to_ours(weights: Mapping[str, Tensor], layout: Layout, rows: int | None = No
         for name, x in weights.items() if name.startswith(layout.root)
     }  # fmt: skip
     if POSITIONS in ours:
-        ours[POSITIONS] = _with_cls_alone(ours, rows)
+        embedding = ours[POSITIONS]
+        if ENCODER + 'dist_token' in ours:  # DeiT's distilled models have a second row before the patches
+            ours[POSITIONS] = torch.cat([embedding[:, :1], embedding[:, 2:]], dim=1)
+        elif not _has_row_for_cls(ours, rows):
+            ours[POSITIONS] = torch.cat([torch.zeros_like(embedding[:, :1]), embedding], dim=1)
     return ours
-
-
-def _with_cls_alone(ours: Mapping[str, Tensor], rows: int | None) -> Tensor:
-    """Return the position embedding (1, N', C) of a plain ViT with a row for CLS, then the patches.
-
-    DeiT's distilled models have a second row before the patches; a CLS that stands at no position gets a row of zeros.
-    """
-    embedding = ours[POSITIONS]
-    if ENCODER + 'dist_token' in ours:
-        return torch.cat([embedding[:, :1], embedding[:, 2:]], dim=1)
-    if _has_row_for_cls(ours, rows):
-        return embedding
-    return torch.cat([torch.zeros_like(embedding[:, :1]), embedding], dim=1)
 
 
 def _has_row_for_cls(ours: Mapping[str, Tensor], rows: int | None) -> bool:
@@ -212,7 +175,7 @@ def to_mmpretrain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Name and order our weights as mmpretrain's."""
     kind = _kind(weights, ENCODER)
     return {
-        _translate(name, _pairs(kind)): _to_unfold(x) if kind == 'swin' and MERGED.search(name) else x
+        _translate(name, OURS_AND_MMPRETRAINS[kind]): _to_unfold(x) if kind == 'swin' and MERGED.search(name) else x
         for name, x in weights.items()
     }
 

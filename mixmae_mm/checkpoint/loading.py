@@ -17,18 +17,15 @@ MIN_SHARE = 0.95
 NEW_IN_TRANSFER = re.compile(r'(norm\d+|fc_norm)\.(weight|bias)|segment_embed')
 """Names that no file need hold: the norms of intermediate outputs and of pooled features, which only transfer has, and
 the segment embedding, which only mixtures need."""
-
-TABLES = re.compile(r'(.*\.)?(absolute_pos_embed|pos_embed|decoder_pos_embed)')
+POSITION_EMBEDDINGS = re.compile(r'(.*\.)?(absolute_pos_embed|pos_embed|decoder_pos_embed)')
 """Names that every file must hold: weights go with the position embedding that they were trained with."""
-
-WITHOUT_PLACE = {
-    re.compile(r'segment_embed'): 'only mixtures need it (dropped, or folded where fold_segments says so)',
-    re.compile(r'(norm\d*|fc_norm)\.(weight|bias)'): 'the norm of an output that this encoder does not give',
-    re.compile(r'dist_token'): 'a distillation token, with its row of the position embedding',
-    re.compile(r'.*\.attn_mask'): 'masks are made anew',
-    re.compile(r'(.*\.)?(\w*pos_embed|relative_position_bias_table)_grid'): 'the sides of a position embedding',
-}
-"""Names of an encoder that one of ours need not have, and why."""
+WITHOUT_PLACE = re.compile(
+    r'segment_embed|(norm\d*|fc_norm)\.(weight|bias)|dist_token|.*\.attn_mask'
+    r'|(.*\.)?(\w*pos_embed|relative_position_bias_table)_grid'
+)
+"""Names of an encoder that one of ours need not have."""
+SKIPPED = {ENCODER: 'no place in this encoder', DECODER: 'decoder', 'head': 'head', '': 'another part of the model'}
+"""Why tensors are left out, by the beginning of our names for them."""
 
 
 def load_backbone(
@@ -37,13 +34,8 @@ def load_backbone(
     """Load an encoder from a checkpoint of any model around it, in any layout of `mixmae_mm.checkpoint.key_mapping`.
 
     Position embeddings are resized to the encoder's grid and windows. Nothing is changed unless all is well. The report
-    goes to the log.
-
-    Args:
-        backbone: What to fill.
-        checkpoint: The file, .pth or .safetensors, or its address.
-        prefix: Of the encoder's names in the file; None finds it.
-        min_share: Parameters that the file must hold over those of the encoder.
+    goes to the log. `checkpoint` is a .pth or .safetensors file, or its address; `prefix` that of the encoder's names
+    in it, found if None; `min_share` the share of the encoder's parameters that it must hold.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -56,29 +48,16 @@ def load_backbone(
 def load_pretrainer(model: nn.Module, checkpoint: str, prefix: str | None = None) -> LoadReport:
     """Load a whole pre-training model, from one of our files, an official one (MAE, MixMIM) or mmpretrain's.
 
-    Args:
-        model: What to fill, a `MixingPretrainer`.
-        checkpoint: The file.
-        prefix: Of all names in the file, if they have one.
-
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it does not hold the whole model, holds more of it, or is of another size.
     """
-    hint = (
-        'Check that it is a checkpoint of the same model, decoder and all; one of an encoder alone loads by the '
-        "backbone's init_cfg"
-    )
+    hint = 'Check that it is a checkpoint of the same model, with its decoder; an encoder loads by its own init_cfg'
     return _load(model, checkpoint, prefix, 1.0, '', hint)
 
 
 def load_pretrained(backbone: BaseModule) -> None:
-    """Load the checkpoint that an encoder's `init_cfg` names, if it does, and strike it from there.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it does not hold the encoder.
-    """
+    """Load the checkpoint that an encoder's `init_cfg` names, if it does, and strike it from there."""
     for config in take_pretrained(backbone):
         load_backbone(backbone, config['checkpoint'], config.get('prefix'), config.get('min_share', MIN_SHARE))
 
@@ -95,9 +74,10 @@ def _load(
 ) -> LoadReport:
     """Fill a module whose names stand behind `part` among our names."""
     file = read_weights(checkpoint)
+    embedding = module.state_dict().get(POSITIONS.removeprefix(part))
     try:
         layout = find_layout(file, prefix)
-        ours = to_ours(file, layout, _rows_for_positions(module, part))
+        ours = to_ours(file, layout, None if embedding is None else embedding.shape[1])
         weights = {name.removeprefix(part): x for name, x in ours.items() if name.startswith(part)}
         report = _compare(module, file, layout, weights, part)
         _check_share(report, min_share, file)
@@ -113,17 +93,10 @@ def _load(
     return report
 
 
-def _rows_for_positions(module: nn.Module, part: str) -> int | None:
-    """Return the rows of the position embedding of a plain ViT, that of CLS included; None without one."""
-    embedding = module.state_dict().get(POSITIONS.removeprefix(part))
-    return None if embedding is None else embedding.shape[1]
-
-
 def fit(module: nn.Module, weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Fitted]]:
     """Have each part of a module resize the stored position embeddings; the weights given stay as they are.
 
-    Returns:
-        The weights, and what became of each position embedding, by its name.
+    Returns the weights, and what became of each position embedding, by its name.
 
     Raises:
         ValueError: a position embedding that cannot be resized.
@@ -154,25 +127,16 @@ def _compare(
         ours = our_name(theirs, layout)
         name = ours.removeprefix(part)
         if not ours.startswith(part) or name not in here:
-            report.skipped[theirs] = _reason(ours)
+            report.skipped[theirs] = next(why for start, why in SKIPPED.items() if ours.startswith(start))
         else:
             report.loaded[name] = theirs
     return report
 
 
-def _reason(name: str) -> str:
-    """Return why a tensor, by our name for it, is left out."""
-    if not name.startswith(ENCODER):
-        parts = {DECODER: 'decoder', 'head': 'head'}
-        return next((what for start, what in parts.items() if name.startswith(start)), 'another part of the model')
-    name = name.removeprefix(ENCODER)
-    return next((why for pattern, why in WITHOUT_PLACE.items() if pattern.fullmatch(name)), 'no place here')
-
-
 def _check_share(report: LoadReport, min_share: float, file: Mapping[str, Tensor]) -> None:
     """Check that weights fill enough of the module, and its position embeddings."""
     few = report.share < min_share
-    names = report.missing if few else [name for name in report.missing if TABLES.fullmatch(name)]
+    names = report.missing if few else [name for name in report.missing if POSITION_EMBEDDINGS.fullmatch(name)]
     if names:
         needed = 'all are needed' if min_share == 1 else f'at least {min_share:.0%} are needed'
         raise ValueError(
@@ -185,12 +149,10 @@ def _check_places(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Check that a file has no deeper encoder or decoder, nor more in its blocks, which would be left out."""
     inside = (ENCODER, DECODER) if any(name.startswith(ENCODER) for name in weights) else ''
     stray = sorted(name for name in weights.keys() - module.state_dict().keys() if name.startswith(inside))
-    known = [*WITHOUT_PLACE, NEW_IN_TRANSFER]
-    stray = [name for name in stray if not any(pattern.fullmatch(name.removeprefix(ENCODER)) for pattern in known)]
+    stray = [name for name in stray if not WITHOUT_PLACE.fullmatch(name.removeprefix(ENCODER))]
     if stray:
         raise ValueError(
-            f'there is no place here for {len(stray)} of its tensors, such as {stray[:3]}: build the model as the file '
-            'was trained'
+            f'there is no place here for {len(stray)} of its tensors, such as {stray[:3]}: build the model as it was'
         )
 
 

@@ -4,10 +4,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from io import StringIO
-
-from rich.console import Console
-from rich.table import Table
 
 from mixmae_mm.checkpoint.key_mapping import DECODER, ENCODER
 from mixmae_mm.structures import Fitted
@@ -17,16 +13,15 @@ WIDTH = 120
 
 @dataclass
 class LoadReport:
-    """The outcome of loading a file into a model; names are the model's but for those skipped, which are the file's."""
+    """The outcome of loading a file into a model; names are the model's but for those skipped, which are the file's.
+
+    `layout` is that which the file was recognized as; `share` are the parameters found in it over those that should be.
+    """
 
     module: str
-    """Class of the model."""
     layout: str
-    """Layout that the file was recognized as."""
     share: float
-    """Parameters found in the file over parameters that should be."""
     checkpoint: str = ''
-    """The file."""
     loaded: dict[str, str] = field(default_factory=dict)
     """Tensors that came from the file, and their names there."""
     resized: dict[str, str] = field(default_factory=dict)
@@ -49,24 +44,20 @@ class LoadReport:
     def note_positions(self, fitted: Mapping[str, Fitted]) -> None:
         """Record the position embeddings that were resized, and those of an assumed grid."""
         for name, one in fitted.items():
-            if one.stored != one.here:
-                self.resized[name] = f'{_sides(one.stored)} -> {_sides(one.here)}, bicubic'
+            stored, here = (f'{height} x {width}' for height, width in (one.stored, one.here))
+            if stored != here:
+                self.resized[name] = f'{stored} -> {here}, bicubic'
             if not one.known:
-                self.assumed[name] = _sides(one.stored)
+                self.assumed[name] = stored
 
     @property
     def doubtful(self) -> bool:
         """Return whether something is missing, or the grid of a position embedding was assumed and is not square."""
         return bool(self.missing) or any(len(set(sides.split(' x '))) > 1 for sides in self.assumed.values())
 
-    def table(self) -> Table:
-        """Format the report as a table; numbered names are joined, so that stages and blocks share a line."""
-        table = Table(title=f'{self.checkpoint} -> {self.module}: {self.share:.1%} of the parameters', min_width=60)
-        for heading in ('', 'tensors', 'which'):
-            table.add_column(heading, justify='right' if heading == 'tensors' else 'left', overflow='fold')
-        table.add_row('read as', '', self.layout)
-        table.add_row('loaded', str(len(self.loaded)), '')
-        rows = {
+    def __str__(self) -> str:
+        """List it, a line for all names that differ in numbers of stages and blocks only."""
+        parts = {
             'renamed': [f'{theirs} -> {ours}' for ours, theirs in self.renamed.items()],
             'resized': [f'{name}: {change}' for name, change in self.resized.items()],
             'sides not in the file, assumed': [f'{name}: {sides}' for name, sides in self.assumed.items()],
@@ -74,21 +65,11 @@ class LoadReport:
             'MISSING, starts anew': self.missing,
             'new here': self.fresh,
         }
-        for heading, names in rows.items():
-            if names:
-                table.add_row(heading, str(len(names)), '\n'.join(joined(names)))
-        return table
-
-    def __str__(self) -> str:
-        """Format the table for a log."""
-        console = Console(file=StringIO(), width=WIDTH, color_system=None)
-        console.print(self.table())
-        return '\n' + console.file.getvalue().rstrip()
-
-
-def _sides(size: tuple[int, int]) -> str:
-    """Write height and width."""
-    return f'{size[0]} x {size[1]}'
+        lines = [f'{self.checkpoint} -> {self.module}: {self.share:.1%} of the parameters, {len(self.loaded)} tensors']
+        lines += [f'read as {self.layout}']
+        for heading, names in parts.items():
+            lines += [f'{heading} ({len(names)}):', *(f'    {line}' for line in joined(names))] if names else []
+        return '\n'.join(lines)
 
 
 def joined(names: Iterable[str], most: int = 12) -> list[str]:

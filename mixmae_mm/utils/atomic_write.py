@@ -13,12 +13,7 @@ UNFINISHED = '.unfinished'
 def atomic_write(path: str | Path, mark: str = '') -> Iterator[BinaryIO]:
     """Open a temporary file, which replaces `path` when it is written and on the disk.
 
-    Args:
-        path: The file to write; its folder must exist.
-        mark: Part of the name of the temporary file, where several processes may write at once.
-
-    Raises:
-        OSError: it could not be written; what was there before is as it was, and nothing is left behind.
+    Its name contains `mark`, where several processes may write at once.
     """
     path = Path(path)
     unfinished = path.with_name(f'{path.name}{mark}{UNFINISHED}')

@@ -1,7 +1,7 @@
 """Settings given as `--cfg-options a.b=value`: a value is read by the value that it replaces.
 
 Where the config has text, or the setting is a path, the text is taken as typed: blanks, commas, brackets, digits. Where
-it has a number or a list, the text is read as mmengine reads it; what reads as neither is refused.
+it has a number or a list, it is read as in mmengine; what reads as neither is refused.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import os
 import re
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.logging import print_log
 
 from mixmae_mm.utils.config_keys import check_options
@@ -22,7 +22,6 @@ DECIDING = ('.type', '._delete_', 'train_cfg.by_epoch')
 """Last parts of keys that decide which settings there may be beside them."""
 KEYWORDS = ('auto', 'dynamic')
 """Text that stands in configs in place of a number."""
-CONSTANTS = {'true': True, 'false': False, 'none': None}
 
 
 class Settings(argparse.Action):
@@ -38,11 +37,7 @@ class Settings(argparse.Action):
 
 
 def put_options(config: Config, options: dict[str, str]) -> None:
-    """Put settings of the command line over a config, and expand `~/` in all of it.
-
-    Raises:
-        ValueError: a setting that nothing reads, or a value of another kind than the one that it replaces.
-    """
+    """Put settings of the command line over a config, and expand `~/` in all of it."""
     types = {key: text for key, text in options.items() if key.endswith(DECIDING)}
     others = {key: text for key, text in options.items() if key not in types}
     for part in (types, others):  # what else a part of the config takes depends on its type
@@ -56,66 +51,48 @@ def _find(node: Any, key: str) -> object:
     """Return what stands at a key such as `a.0.b`; None where nothing does."""
     for part in key.split('.'):
         if isinstance(node, list | tuple):
-            node = node[int(part)] if part.isdigit() and int(part) < len(node) else None
-        else:
-            node = node.get(part) if isinstance(node, dict) else None
+            part = int(part)  # check_options has checked it
+        elif not isinstance(node, dict) or part not in node:
+            return None
+        node = node[part]
     return node
 
 
 def read_value(key: str, text: str, old: object) -> object:
-    """Read the value of a setting that takes the place of `old`, None where there was nothing.
-
-    Raises:
-        ValueError: `old` is a number or a flag and the text is neither.
-    """
+    """Read the value of a setting that takes the place of `old`, None where there was nothing."""
     if text == 'None':
         return None
     if not isinstance(old, dict | list | tuple) and PATH.search('.'.join(key.split('.')[-2:])):
         return text
-    if isinstance(old, str) and old not in KEYWORDS:
-        return _items(text, of_text=True) if _is_bracketed(text) else text
-    if isinstance(old, list | tuple) and (_is_bracketed(text) or ',' in text):
-        items = _items(text, of_text=bool(old) and all(isinstance(item, str) for item in old))
-        return items if _is_bracketed(text) else type(old)(items)
+    if isinstance(old, str) and old not in KEYWORDS and not _is_bracketed(text):
+        return text
     value = _guess(text)
     if isinstance(old, bool | int | float) and isinstance(value, str):
         kind = 'True or False' if isinstance(old, bool) else 'a number'
-        raise ValueError(f'{key} is {old!r} in the config: give {kind} in its place, got {text!r}')
+        raise ValueError(f'{key} is {old!r} in the config: set {kind} in its place, got {text!r}')
+    if isinstance(old, list | tuple) and isinstance(value, list | tuple):
+        items = map(str, value) if old and all(isinstance(item, str) for item in old) else value
+        return type(value if _is_bracketed(text) else old)(items)
     return value
 
 
 def _guess(text: str) -> object:
     """Read a text of unknown type: a number, a constant, a list, a dict, or text."""
-    for read in (int, float, *([ast.literal_eval] if text[:1] in tuple('{["\'') else [])):
-        try:
-            return read(text)
-        except (ValueError, SyntaxError):
-            continue
-    if text.lower() in CONSTANTS:
-        return CONSTANTS[text.lower()]
-    is_list = _is_bracketed(text) or (',' in text and not set(text) & set('/\\{'))
-    return _items(text) if is_list else text
+    try:
+        value = ast.literal_eval(text)
+        return list(value) if isinstance(value, tuple) and not _is_bracketed(text) else value
+    except (ValueError, SyntaxError, TypeError):
+        pass
+    if not _is_bracketed(text) and (',' not in text or set(text) & set('/\\{')):
+        return DictAction._parse_int_float_bool(text)
+    if re.search(r'\w \w', text):  # mmengine would take the blanks out
+        return [part.strip(' \'"') for part in text.strip('[]()').split(',')]
+    return DictAction._parse_iterable(text)
 
 
 def _is_bracketed(text: str) -> bool:
     """Return whether a text is enclosed in round or square brackets."""
     return text[:1] + text[-1:] in ('()', '[]')
-
-
-def _items(text: str, of_text: bool = False) -> list | tuple:
-    """Split a list at the commas outside inner brackets, and read each part."""
-    inner, depth, parts = text[1:-1] if _is_bracketed(text) else text, 0, ['']
-    for char in inner:
-        depth += (char in '([') - (char in ')]')
-        if char == ',' and depth == 0:
-            parts.append('')
-        else:
-            parts[-1] += char
-    parts = [part.strip() for part in parts]
-    if not parts[-1]:  # after the last comma, or an empty list
-        parts.pop()
-    items = [part.strip('\'"') if of_text and not _is_bracketed(part) else _guess(part) for part in parts]
-    return tuple(items) if text.startswith('(') else items
 
 
 def _expand_home(node: Any) -> None:

@@ -1,7 +1,7 @@
 """Known issues of the stack that can be fixed from within, which `apply` does where needed.
 
 Nothing here changes what a working stack does, and nothing may stop an import: `python -m mixmae_mm.doctor` reports
-missing or broken packages, and what could not be fixed (`FAILED`).
+what could not be fixed (`FAILED`).
 """
 
 import functools
@@ -12,22 +12,16 @@ import time
 from pathlib import Path
 from pickle import UnpicklingError
 
-from mixmae_mm.utils.import_changes import ChangeOnImport
-from mixmae_mm.utils.names import draw_any_name
-from mixmae_mm.utils.safe_io.allow_list import allow_checkpoint_types
-from mixmae_mm.utils.safe_io.safe_loading import guard_loading
-
 FAILED: dict[str, Exception] = {}
 """What could not be fixed, by the name of the function, and why."""
 TRIES, PAUSE = 20, 0.1  # s
-NMS_SCHEMA = '(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
 
 
 @functools.cache
 def apply() -> None:
     """Fix what can be fixed, once; each by itself, so that one that cannot be leaves the others alone."""
-    fixes = (let_waiting_threads_sleep, guard_loading, import_formatter, define_torchvision_operators,
-             allow_checkpoint_types, let_configs_inherit_ours, find_ourselves_in_place, draw_names)
+    fixes = (let_waiting_threads_sleep, import_formatter, define_torchvision_operators, read_safely,
+             let_configs_inherit_ours, draw_names)
     for fix in fixes:
         try:
             fix()
@@ -36,12 +30,9 @@ def apply() -> None:
 
 
 def let_waiting_threads_sleep() -> None:
-    """Keep torch's threads from burning the cores that loader workers need, while they wait for each other.
+    """Have torch's threads spin for a part of a millisecond only while they wait, so that loader workers get the cores.
 
-    GNU OpenMP's own setting spins for long: on two busy cores that took most of a step's processor time. Sleeping at
-    once costs as much where waking is slow, as in virtual machines: a third to a fifth of a step on two idle cores. So
-    threads spin for a part of a millisecond and then sleep, which was best or near it idle and busy
-    (docs/performance.md). It is read when torch is first imported, so tools import this package before torch.
+    It is read when torch is first imported, so tools call `apply` before. Measured in docs/performance.md.
     """
     if 'OMP_WAIT_POLICY' not in os.environ:
         os.environ['OMP_WAIT_POLICY'] = 'PASSIVE'
@@ -52,13 +43,7 @@ def import_formatter() -> None:
     """Import yapf, with which mmengine prints configs, again where another process is just writing its cache.
 
     On its first import in an environment yapf puts its pickled grammar in place before all of it is written; of two
-    ranks that start together, one then reads half a file and ends with `EOFError: Ran out of input`. Upstream mmengine
-    imports it by itself, so this comes before anything of mmengine. Can go when yapf closes the file first.
-
-    Raises:
-        EOFError: the cache is still truncated after some seconds, so no process is writing it.
-        UnpicklingError: the same.
-        ImportError: it is not installed.
+    ranks that start together, one reads half a file. Upstream mmengine imports it, so this comes before mmengine.
     """
     for left in reversed(range(TRIES)):
         try:
@@ -73,23 +58,18 @@ def import_formatter() -> None:
             return
 
 
-def define_torchvision_operators() -> bool:
-    """Let torchvision be imported where its compiled part cannot load beside this torch; return whether it was needed.
+def define_torchvision_operators() -> None:
+    """Let torchvision be imported where its compiled part cannot load beside this torch.
 
-    A CPU build of torch beside a CUDA build of torchvision ends in `operator torchvision::nms does not exist` as soon
-    as torchvision is imported, because it describes two operators that its compiled part was to bring. With their
-    schemas defined beforehand its transforms work; calling the operators still fails, with torchvision's own message.
-
-    Thread: pytorch/pytorch#122494, pytorch/pytorch#157648. Can go when torchvision describes its operators only after
-    loading them.
+    It describes two operators that its compiled part was to bring; with their schemas defined beforehand its transforms
+    work, and its operators still fail by torchvision's own message (pytorch/pytorch#122494, #157648).
     """
     if 'torchvision' in sys.modules or not torchvision_is_crippled():
-        return False
+        return
     import torch
     for name in ('nms', 'qnms'):
         if not hasattr(torch.ops.torchvision, name):
-            torch.library.define(f'torchvision::{name}', NMS_SCHEMA)
-    return True
+            torch.library.define(f'torchvision::{name}', '(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
 
 
 def torchvision_is_crippled() -> bool:
@@ -105,29 +85,34 @@ def torchvision_is_crippled() -> bool:
     return False
 
 
+def read_safely() -> None:
+    """Have mmengine read checkpoints and annotations by our list of types, without running code in them."""
+    from mixmae_mm.utils.safe_io import allow_list, safe_loading
+    safe_loading.guard()
+    allow_list.allow_checkpoint_types()
+
+
+def draw_names() -> None:
+    """Let classes have any name where downstream libraries draw what they predict."""
+    from mmengine.visualization import Visualizer
+
+    from mixmae_mm.utils import names
+    names.draw_any_name(Visualizer)
+
+
 def let_configs_inherit_ours() -> None:
-    """Let other repositories write `_base_ = 'mixmae_mm::...'`, which mmengine allows for a fixed list of packages."""
-    from mmengine.config import utils
-    utils.MODULE2PACKAGE.setdefault('mixmae_mm', 'mixmae_mm')
+    """Let other repositories write `_base_ = 'mixmae_mm::...'`, which mmengine allows for a fixed list of packages.
 
-
-def find_ourselves_in_place() -> None:
-    """Set where this package lies for mmengine, which upstream's looks for in site-packages though it is elsewhere.
-
-    It is after `pip install -e .`; `_base_ = 'mixmae_mm::...'` then ended in a `FileNotFoundError`. Can go when no
-    upstream mmengine has to be supported.
+    Upstream's looks for packages in site-packages alone, where one installed by `pip install -e .` is not.
     """
     from mmengine import utils
     from mmengine.config import config
+    from mmengine.config.utils import MODULE2PACKAGE
     found = config.get_installed_path
+    MODULE2PACKAGE.setdefault('mixmae_mm', 'mixmae_mm')
 
     def get_installed_path(package: str) -> str:
         """Return a package's folder: ours from here, others' from mmengine."""
         return str(Path(__file__).parents[1]) if package == 'mixmae_mm' else found(package)
 
     config.get_installed_path = utils.get_installed_path = get_installed_path
-
-
-def draw_names() -> None:
-    """Let classes have any name where downstream libraries draw what they predict."""
-    ChangeOnImport({'mmengine.visualization.visualizer': draw_any_name}).install()

@@ -4,26 +4,21 @@ from collections.abc import Iterator
 
 from mmengine.config import Config
 
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+from mixmae_mm.utils.config_keys import LOADERS
+
 OF_WORKERS = ('persistent_workers', 'prefetch_factor', 'multiprocessing_context', 'timeout')
-OF_SAMPLERS = ('shuffle', 'drop_last')
 
 
 def settle_loaders(config: Config) -> None:
-    """Take out of each loader what it cannot have beside its other settings.
-
-    Raises:
-        ValueError: it has what belongs to its sampler.
-    """
+    """Take out of each loader what it cannot have beside its other settings."""
     for place in LOADERS:
         loader = config.get(place)
         if not isinstance(loader, dict):
             continue
-        if not loader.get('num_workers'):  # loading in the main process
-            for name in OF_WORKERS:
-                loader.pop(name, None)
+        for name in () if loader.get('num_workers') else OF_WORKERS:  # loading in the main process
+            loader.pop(name, None)
         sampler = 'batch_sampler' if loader.get('batch_sampler') else 'sampler'
-        for name in OF_SAMPLERS if sampler == 'batch_sampler' else OF_SAMPLERS[:1]:
+        for name in ('shuffle', 'drop_last') if sampler == 'batch_sampler' else ('shuffle',):
             if loader.get(name):
                 raise ValueError(
                     f'{place}.{name} and {place}.{sampler} exclude each other: set {place}.{name}=False and '
@@ -32,87 +27,57 @@ def settle_loaders(config: Config) -> None:
 
 
 def check_schedule(config: Config, epoch_length: int | None = None) -> list[str]:
-    """Check that schedules fit into the training; return warnings.
+    """Check that schedules fit into the training, and raise a `ValueError` or return warnings.
 
     Schedules that count as the training does are checked without `epoch_length`, the others with it.
-
-    Raises:
-        ValueError: a schedule begins when training has ended, or counts epochs where training has none; or `train_cfg`
-            is at odds with itself.
     """
     loop, schedulers = config.get('train_cfg') or {}, config.get('param_scheduler') or []
-    _check_loop(loop)
+    for name in ('max_epochs', 'max_iters', 'val_interval'):
+        if name in loop and loop[name] < 1:
+            raise ValueError(f'train_cfg.{name}={loop[name]}: set 1 or more (without validation, val_cfg is None)')
     named = {f'param_scheduler.{number}': one for number, one in enumerate(schedulers)}
     named = named if isinstance(schedulers, list | tuple) else {'param_scheduler': schedulers}
     unit = 'epoch' if 'max_epochs' in loop else 'iteration'
     length = loop.get('max_epochs', loop.get('max_iters'))
-    warnings = [] if epoch_length else list(_check_hooks(config, unit, length))
+    warnings = [] if epoch_length or length is None else list(_check_hooks(config, unit, length))
     for place, one in named.items():
         if not isinstance(one, dict) or 'type' not in one or length is None:  # several optimizers, or a custom loop
             continue
         own = 'epoch' if one.get('by_epoch', True) else 'iteration'
-        converted = one.get('convert_to_iter_based')
-        if (own, unit) == ('epoch', 'iteration') and not (converted and one.get('end')):
-            what = 'end after one epoch' if converted else 'change nothing'  # mmengine's end, where none is set
+        if (own, unit) == ('epoch', 'iteration') and not (one.get('convert_to_iter_based') and one.get('end')):
             raise ValueError(
-                f'{place} ({one.type}) counts epochs and the training iterations (train_cfg.max_iters={length}): it '
-                f'would {what}. Set {place}.by_epoch=False, no convert_to_iter_based, and begin and end in iterations'
+                f'{place} ({one.type}) counts epochs and the training iterations (train_cfg.max_iters={length}): set '
+                f'{place}.by_epoch=False, no convert_to_iter_based, and begin and end in iterations'
             )
-        if own == unit and not epoch_length:
-            warnings += _check_scheduler(place, named, unit, length)
-        elif (own, unit) == ('iteration', 'epoch') and epoch_length:
-            warnings += _check_scheduler(place, named, own, length * epoch_length)
+        if (own == unit) == (not epoch_length) and (own, unit) != ('epoch', 'iteration'):
+            warnings += _check_scheduler(place, named, own, length * (epoch_length or 1))
     return warnings
-
-
-def _check_loop(loop: dict) -> None:
-    """Check that the training counts epochs or iterations, and has some."""
-    if 'type' in loop and 'by_epoch' in loop:
-        raise ValueError('train_cfg.type and train_cfg.by_epoch exclude each other: take one of them out')
-    by_epoch = loop.get('by_epoch', True)
-    right, wrong = ('max_epochs', 'max_iters') if by_epoch else ('max_iters', 'max_epochs')
-    if 'type' not in loop and wrong in loop:
-        raise ValueError(
-            f'train_cfg.{wrong}={loop[wrong]} and train_cfg.by_epoch={by_epoch} exclude each other: set train_cfg.'
-            f'{right}; or, to count the other way, train_cfg._delete_=True train_cfg.by_epoch={not by_epoch} '
-            f'train_cfg.{wrong}={loop[wrong]}'
-        )
-    for name in ('max_epochs', 'max_iters', 'val_interval'):
-        if name in loop and loop[name] < 1:
-            hint = '; without validation, val_dataloader, val_cfg and val_evaluator are None' * name.startswith('val')
-            raise ValueError(f'train_cfg.{name}={loop[name]}: set 1 or more{hint}')
 
 
 def _check_scheduler(place: str, named: dict[str, dict], unit: str, length: int) -> Iterator[str]:
     """Check one schedule against a training of `length` epochs or iterations."""
     one = named[place]
-    begin, end, what = one.get('begin', 0), one.get('end'), f'{place} ({one.type})'
+    begin, what = one.get('begin', 0), f'{place} ({one.type})'
     training = f'the training of {length} {unit}s (train_cfg.{"max_epochs" if unit == "epoch" else "max_iters"})'
     if begin >= length:
         before = [f'{other}.end' for other, its in named.items() if its.get('end') == begin]
-        half = length // 2 or length / 2
-        settings = ' '.join(f'{setting}={half}' for setting in (*before, f'{place}.begin'))
+        settings = ' '.join(f'{setting}={length // 2 or length / 2}' for setting in (*before, f'{place}.begin'))
         raise ValueError(
             f'{what} begins after {begin} {unit}s of warm-up, and {training} is over by then: train for longer, or '
             f'shorten the warm-up, --cfg-options {settings}'
         )
-    last = max(one.get('milestones') or [end or begin + (one.get('T_max') or 0)])
+    last = max(one.get('milestones') or [one.get('end') or begin + (one.get('T_max') or 0)])
     if last > length:
         yield f'{what} continues to {unit} {last}, beyond {training}: the learning rate does not reach its end'
 
 
-def _check_hooks(config: Config, unit: str, length: int | None) -> Iterator[str]:
+def _check_hooks(config: Config, unit: str, length: int) -> Iterator[str]:
     """Yield the hooks and settings that have no effect in a training by this unit."""
-    hooks = config.get('default_hooks') or {}
-    by_epoch = {
-        'default_hooks.checkpoint': hooks.get('checkpoint'),
-        'log_processor': config.get('log_processor'),
-    }
-    for place, settings in by_epoch.items():
-        if unit == 'iteration' and length and settings and settings.get('by_epoch', True):
-            yield f'{place} counts epochs and the training iterations: set {place}.by_epoch=False'
-    if (hooks.get('checkpoint') or {}).get('save_best') and not config.get('val_dataloader'):
+    saving = (config.get('default_hooks') or {}).get('checkpoint') or {}
+    if unit == 'iteration' and saving.get('by_epoch', bool(saving)):
+        yield 'the training counts iterations, and checkpoints epochs: set default_hooks.checkpoint.by_epoch=False'
+    if saving.get('save_best') and not config.get('val_dataloader'):
         yield 'default_hooks.checkpoint.save_best has no effect without val_dataloader, val_cfg and val_evaluator'
-    begin = (config.get('train_cfg') or {}).get('val_begin', 1)
-    if length and config.get('val_dataloader') and begin > length:
+    begin = config.train_cfg.get('val_begin', 1)
+    if config.get('val_dataloader') and begin > length:
         yield f'train_cfg.val_begin={begin} is beyond the training of {length} {unit}s: nothing is validated'

@@ -13,10 +13,9 @@ from mmengine.optim import AmpOptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, FlexibleRunner, IterBasedTrainLoop, LogProcessor, Runner
 from torch.utils.data import DataLoader
 
-from mixmae_mm.utils.config_sources import fed_by, set_in_vain
-
 REGISTRIES = [value for value in vars(registry).values() if isinstance(value, registry.Registry)]
-LOADER = ('dataset', 'batch_sampler', 'num_batch_per_epoch', 'disable_subprocess_warning')
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+OF_LOADERS = {'dataset', 'batch_sampler', 'num_batch_per_epoch', 'disable_subprocess_warning'}
 ALWAYS = {'type', '_scope_', '_delete_', 'init_cfg'}
 """Keys that any part of a config may hold."""
 INSIDE = {
@@ -25,10 +24,8 @@ INSIDE = {
     'auto_scale_lr': {'enable', 'base_batch_size'},
 }
 """Parts that mmengine looks into, and whose other settings it passes over."""
-SUGGESTED = 0.5
-"""How alike two names must be for one to be suggested in place of the other (difflib's ratio)."""
-MISSPELT = 0.8
-"""How alike for one to be taken for the other misspelt, where any name is possible."""
+SUGGESTED, MISSPELT = 0.5, 0.8
+"""How alike two names must be (difflib's ratio) for one to be suggested, or taken for the other misspelt."""
 
 
 def parameters(*makers: Callable) -> set[str]:
@@ -52,11 +49,10 @@ TOP = parameters(Runner, FlexibleRunner) | {
 
 def known_settings(place: str, node: dict, scope: str) -> set[str] | None:
     """Return the settings that a part of a config takes; None where they are unknown."""
-    last = place.rpartition('.')[2]
     if place in INSIDE:
         return INSIDE[place] | ALWAYS
-    if place in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        return parameters(DataLoader) | {*LOADER} | ALWAYS
+    if place in LOADERS:
+        return parameters(DataLoader) | OF_LOADERS | ALWAYS
     if place == 'randomness':
         return parameters(Runner.set_randomness) | ALWAYS
     makers = _makers(node.get('type'), scope)
@@ -64,10 +60,10 @@ def known_settings(place: str, node: dict, scope: str) -> set[str] | None:
         makers = [EpochBasedTrainLoop if node.get('by_epoch', True) else IterBasedTrainLoop]
     if place == 'log_processor':
         makers = makers or [LogProcessor]
-    if not makers or last in ('norm_cfg', 'conv_cfg', 'act_cfg', 'upsample_cfg'):  # mmcv takes some of these away
+    if not makers or place.endswith(('norm_cfg', 'conv_cfg', 'act_cfg', 'upsample_cfg')):  # mmcv takes some away
         return None
     more = {
-        'train_cfg': {'by_epoch', 'max_epochs', 'max_iters'},  # check_schedule says which of them
+        'train_cfg': {'by_epoch'},
         'optim_wrapper': parameters(AmpOptimWrapper) | {'constructor', 'paramwise_cfg'},  # it becomes one by --amp
         'param_scheduler': {'convert_to_iter_based', 'by_epoch', 'begin', 'end'},
     }
@@ -88,94 +84,52 @@ def nearest(name: str, known: Iterable[str], cutoff: float = SUGGESTED) -> str |
     return next(iter(difflib.get_close_matches(name, sorted(known), 1, cutoff)), None)
 
 
-def nearest_type(name: str, kind: str) -> str | None:
-    """Return the type that is most like one that a registry of this kind, `'optimizer'` for one, does not have."""
-    known = set()
-    for root in REGISTRIES:
-        for one in (root, *root.children.values()) if root.name == kind else ():
-            known |= {f'{one.scope}.{own}' if '.' in name else own for own in one.module_dict}
-    return nearest(name, known)
-
-
-def check_optimizer(config: Config) -> None:
-    """Check that the type of the optimizer is known, of which mmengine only says that None cannot be called.
-
-    Raises:
-        ValueError: it is not.
-    """
-    settings = (config.get('optim_wrapper') or {}).get('optimizer')
-    kind = settings.get('type') if isinstance(settings, dict) else None
-    if isinstance(kind, str) and not _makers(kind, config.get('default_scope', 'mmengine')):
-        near = nearest_type(kind, 'optimizer')
-        raise ValueError(
-            f'optim_wrapper.optimizer.type: there is no optimizer {kind}; '
-            + (f'the nearest that there is: {near}' if near else 'import the module that registers it: custom_imports')
-        )
-
-
 def check_options(config: Config, options: Iterable[str]) -> list[str]:
     """Check that each setting of the command line is one that something reads; return warnings.
 
-    Raises:
-        ValueError: it is misspelt, or a variable that has been used up when the config was loaded.
+    One that is misspelt, leads nowhere, or is a variable that was used up when the config was loaded is refused.
     """
-    return [warning for key in options for warning in _check_option(config, key)]
-
-
-def _check_option(config: Config, key: str) -> Iterator[str]:
-    """Follow a setting into the config as far as it is there."""
-    node, place = config._cfg_dict, []
-    if (top := key.split('.')[0]) in node and top not in TOP:
-        _check_variable(config, top, key)
-        yield f'{key} is set, and nothing in the config uses {top}'
-        return
-    for part in key.split('.'):
-        if isinstance(node, list | tuple):
-            _check_index('.'.join(place), node, part)
-            node = node[int(part)]
-        elif not isinstance(node, dict):
-            _refuse_inner('.'.join(place), node, key)
-        elif part not in node:
-            if not place and part not in TOP:
-                _check_variable(config, part, key)
-            _check_name('.'.join(place), node, part, config.get('default_scope', 'mmengine'))
-            return
+    warnings = []
+    for key in options:
+        top = key.split('.')[0]
+        places = [] if top in TOP else list(_find_settings(top, '', config._cfg_dict))
+        if places or (top not in TOP and top in config and not isinstance(config[top], dict)):
+            fed = f', such as {", ".join(f"{place}=..." for place in places)}' if places else ''
+            raise ValueError(
+                f'{key} has no effect here: no part of a run reads {top}, and what the config file computed from it '
+                f'keeps its value. Set that{fed}'
+            )
+        if top in config and top not in TOP:
+            warnings.append(f'{key} is set, and only code of your own can read {top}')
         else:
-            node = node[part]
-        place.append(part)
+            _check_option(config, key)
+    return warnings
 
 
-def _check_index(place: str, node: list | tuple, part: str) -> None:
-    """Check that a key is an index of a list."""
-    if not part.isdigit() or int(part) >= len(node):
-        raise ValueError(f'{place}.{part} is none of the {len(node)} entries of {place}, which count from 0')
-
-
-def _refuse_inner(place: str, value: object, key: str) -> None:
-    """Check that a setting is not within a value that holds none."""
-    raise ValueError(
-        f'{key} cannot be set, as {place} is {value!r} in the config: set {place}=..., all of it, such as '
-        f'{place}="{{\'type\': \'...\'}}"'
-    )
-
-
-def _check_variable(config: Config, name: str, key: str) -> None:
-    """Check that a setting is not a variable from which settings are computed."""
-    fed = fed_by(config.filename, name, TOP) or list(_settings_named(name, config._cfg_dict))
-    if fed:
-        raise ValueError(
-            f'{key} has no effect here: no part of a run reads {name}, and what the config file computed from it keeps '
-            f'its value. Set what you mean of: {", ".join(f"{place}=..." for place in fed)}'
-        )
-
-
-def _settings_named(name: str, node: object, place: str = '') -> Iterator[str]:
+def _find_settings(name: str, place: str, node: object) -> Iterator[str]:
     """Yield the settings of this name within those that are read."""
     for key, value in node.items() if isinstance(node, dict) else ():
         if place and key == name:
             yield f'{place}.{key}'
         elif place or key in TOP:
-            yield from _settings_named(name, value, f'{place}.{key}'.strip('.'))
+            yield from _find_settings(name, f'{place}.{key}'.strip('.'), value)
+
+
+def _check_option(config: Config, key: str) -> None:
+    """Follow a setting into the config as far as it is there."""
+    node, place = config._cfg_dict, ''
+    for part in key.split('.'):
+        if isinstance(node, list | tuple):
+            if not part.isdigit() or int(part) >= len(node):
+                raise ValueError(f'{key} cannot be set: {place} has {len(node)} entries, counted from 0, and no {part}')
+            node = node[int(part)]
+        elif not isinstance(node, dict):
+            raise ValueError(f'{key} cannot be set, as {place} is {node!r} in the config: set {place}=..., all of it')
+        elif part not in node:
+            return _check_name(place, node, part, config.get('default_scope', 'mmengine'))
+        else:
+            node = node[part]
+        place = f'{place}.{part}'.strip('.')
 
 
 def _check_name(place: str, node: dict, name: str, scope: str) -> None:
@@ -184,34 +138,24 @@ def _check_name(place: str, node: dict, name: str, scope: str) -> None:
     near = nearest(name, known or set(node) - {name}, SUGGESTED if known else MISSPELT)
     if name == '_delete_' or (known is None and not near) or name in (known or node):
         return
-    where = place or 'a config'
     hint = f'the nearest that there is: {near}' if near else f'it takes {", ".join(sorted(known - ALWAYS))}'
-    raise ValueError(f'nothing reads {place and place + "."}{name}: {where} has no setting {name}; {hint}')
+    whole = f'{place}.{name}'.strip('.')
+    raise ValueError(f'nothing reads {whole}: {place or "a config"} has no setting {name}; {hint}')
 
 
 def check_names(config: Config) -> list[str]:
-    """Check the names of settings that mmengine passes over in silence; return warnings.
-
-    Raises:
-        ValueError: a part that mmengine looks into has a setting that it does not read.
-    """
-    check_optimizer(config)
-    top, scope = config._cfg_dict, config.get('default_scope', 'mmengine')
-    for place in ('train_dataloader', 'val_dataloader', 'test_dataloader', 'train_cfg', 'optim_wrapper', *INSIDE):
+    """Check the names of settings that mmengine passes over in silence, and of the optimizer; return warnings."""
+    scope = config.get('default_scope', 'mmengine')
+    for place in (*LOADERS, 'train_cfg', 'optim_wrapper', *INSIDE):
         node = config
         for part in place.split('.'):
             node = node.get(part) or {}
-        known = known_settings(place, node, scope)
-        for name in node if known else ():
+        for name in node if known_settings(place, node, scope) else ():
             _check_name(place, node, name, scope)
-    near = {name: nearest(name, TOP - set(top), MISSPELT) for name in set(top) - TOP}
-    warnings = [
-        f'nothing reads {name} of {config.filename}: is {other} meant?'
-        for name, other in sorted(near.items())
-        if other and not fed_by(config.filename, name, TOP)
-    ]
-    return warnings + [
-        f'{name} in {config.filename} has no effect: {", ".join(fed)} of its base keep their values; set those'
-        for name, fed in set_in_vain(config.filename, TOP)
-    ]
-
+    settings = (config.get('optim_wrapper') or {}).get('optimizer')
+    kind = settings.get('type') if isinstance(settings, dict) else None
+    if isinstance(kind, str) and not _makers(kind, scope):
+        near = nearest(kind, registry.OPTIMIZERS.module_dict)
+        raise ValueError(f'optim_wrapper.optimizer.type: there is no optimizer {kind}; the nearest that is: {near}')
+    near = {name: nearest(name, TOP - set(config), 0.9) for name in sorted(set(config) - TOP)}  # of any variable
+    return [f'nothing reads {name} of {config.filename}: is {one} meant?' for name, one in near.items() if one]

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from mmengine.logging import MMLogger
 
-from mixmae_mm.utils.config_keys import nearest, nearest_type, parameters
+from mixmae_mm.utils.config_keys import nearest, parameters
 from mixmae_mm.utils.names import print_any_name
-from mixmae_mm.utils.safe_io.deepspeed_folders import check_folder
+from mixmae_mm.utils.safe_io.safe_loading import check_folder
 from mixmae_mm.utils.safe_io.weights_file import read_file
 
 # Raised by our code and downstream libraries for invalid settings, files and data; all else keeps its traceback.
@@ -25,30 +25,17 @@ INTERRUPTED = 130
 def check_checkpoint(path: str, in_folder: bool = False) -> None:
     """Check that a checkpoint can be read without running code, before minutes are spent on building data and model.
 
-    Addresses (`https://...`) are checked when they are read. With `in_folder` it must be a folder, as DeepSpeed writes
-    them.
-
-    Raises:
-        ValueError: there is no such file, it is not a checkpoint, or it holds something that would run.
+    Addresses (`https://...`) are checked when they are read. `in_folder` says that it must be one of DeepSpeed's.
     """
     if '://' in path:
         return
     if in_folder and not any(Path(path).glob('*_model_states.pt')):
-        raise ValueError(
-            f'{path} is not a checkpoint of DeepSpeed, which is a folder with files *_model_states.pt: name one, or '
-            'leave the strategy out of the config'
-        )
-    if Path(path).is_dir():
-        if not in_folder:
-            raise ValueError(
-                f"{path} is a folder: DeepSpeed's checkpoints are resumed with its strategy only. Its `deepspeed.utils."
-                'zero_to_fp32` makes a file of the weights of those that you wrote yourself'
-            )
-        check_folder(path)
-    elif not Path(path).is_file():
+        raise ValueError(f'{path} is not a checkpoint of DeepSpeed, which is a folder with files *_model_states.pt')
+    if Path(path).is_dir() and not in_folder:
+        raise ValueError(f"{path} is a folder: DeepSpeed's checkpoints are resumed with its strategy only")
+    if not Path(path).exists():
         raise ValueError(f'there is no checkpoint {path}; checkpoints of a run are the .pth files in its work_dir')
-    else:
-        read_file(path)
+    check_folder(path) if in_folder else read_file(path)
 
 
 def describe(error: BaseException) -> str:
@@ -65,28 +52,14 @@ def describe(error: BaseException) -> str:
 
 
 def _suggestion(error: BaseException, text: str) -> str:
-    """Return what a class takes in place of an unknown setting, or the type nearest to an unknown one."""
-    if missing := re.match(r'(\S+) is not in the (?:\w+::)?(.+?) registry', text):
-        near = nearest_type(missing[1], missing[2])
-        return f' Is {near} meant?' if near else ''
+    """Return what a class takes in place of an unknown setting."""
     unknown = re.search(r"unexpected keyword argument '(\w+)'", text)
     frames = traceback.walk_tb(error.__traceback__)
     makers = [frame.f_locals['obj_cls'] for frame, _ in frames if callable(frame.f_locals.get('obj_cls'))]
     if not unknown or not makers:
         return ''
-    known = parameters(makers[-1])
-    near = nearest(unknown[1], known)
-    return f' Is {near} meant?' if near else f' It takes {", ".join(sorted(known))}.'
-
-
-def _keep_traceback(error: BaseException) -> str | None:
-    """Write the traceback into the run's log file; the file's name, or None where no log has been opened."""
-    logger = MMLogger.get_current_instance()
-    files = [handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)]
-    for handler in files:
-        lines = traceback.format_exception(error)
-        handler.handle(logger.makeRecord(logger.name, logging.ERROR, __file__, 0, ''.join(lines), (), None))
-    return files[0].baseFilename if files else None
+    near = nearest(unknown[1], parameters(makers[-1]))
+    return f' Is {near} meant?' if near else f' It takes {", ".join(sorted(parameters(makers[-1])))}.'
 
 
 @contextmanager
@@ -106,6 +79,10 @@ def readable_errors(debug: bool, after_interrupt: str = '') -> Iterator[None]:
     except EXPECTED as error:
         if debug or not str(error):
             raise
-        log = _keep_traceback(error)
-        where = f'traceback: {log}' if log else 'traceback: the same command with --debug'
-        raise SystemExit(f'{rank}error: {describe(error)}\n({where})') from None
+        logger = MMLogger.get_current_instance()
+        files = [handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)]
+        for handler in files:
+            text = ''.join(traceback.format_exception(error))
+            handler.handle(logger.makeRecord(logger.name, logging.ERROR, __file__, 0, text, (), None))
+        where = files[0].baseFilename if files else 'the same command with --debug'
+        raise SystemExit(f'{rank}error: {describe(error)}\n(traceback: {where})') from None

@@ -3,7 +3,6 @@
 import argparse
 import logging
 import os
-import subprocess
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,12 @@ from mixmae_mm.utils.config_checks import settle_loaders
 from mixmae_mm.utils.config_keys import check_names
 from mixmae_mm.utils.names import expand
 
-# Where each launcher sets the rank of a process, its rank on this machine, and the number of processes.
 VARIABLES = {
     'pytorch': ('RANK', 'LOCAL_RANK', 'WORLD_SIZE'),
     'slurm': ('SLURM_PROCID', 'SLURM_LOCALID', 'SLURM_NTASKS'),
     'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK', 'OMPI_COMM_WORLD_SIZE'),
 }
+"""Where each launcher sets the rank of a process, its rank on this machine, and the number of processes."""
 
 
 def argument_parser(description: str) -> argparse.ArgumentParser:
@@ -40,11 +39,7 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
 
 
 def load_config(path: str | Path, options: dict[str, str] | None = None) -> Config:
-    """Load a config file and put the command line's settings over it; how every tool does it.
-
-    Raises:
-        ValueError: there is no such file, or a setting that cannot be.
-    """
+    """Load a config file and put the command line's settings over it; how every tool does it."""
     path = expand(path)
     if not os.path.isfile(path):
         raise ValueError(f'there is no config file {path} (looked for in {Path.cwd()})')
@@ -59,34 +54,22 @@ def load_config(path: str | Path, options: dict[str, str] | None = None) -> Conf
 
 
 def read_config(args: argparse.Namespace) -> Config:
-    """Load the config that tools/train.py or tools/test.py is given, and check the names of its settings.
-
-    Raises:
-        ValueError: there is no such file, or a setting that cannot be, or that nothing reads.
-    """
+    """Load the config that tools/train.py or tools/test.py is given, and check the names of its settings."""
     if args.local_rank is not None:
         os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     config = load_config(args.config, args.cfg_options)
     for warning in check_names(config):
         say(warning, logging.WARNING)
     config.launcher = args.launcher
-    config.work_dir = _check_folder(args.work_dir or config.get('work_dir') or f'./work_dirs/{Path(args.config).stem}')
+    config.work_dir = args.work_dir or config.get('work_dir') or f'./work_dirs/{Path(args.config).stem}'
+    for place in (Path(config.work_dir), *Path(config.work_dir).parents):
+        if place.is_file():
+            raise ValueError(f'work_dir {config.work_dir} cannot be a folder: {place} is a file. Set --work-dir')
     return config
 
 
-def _check_folder(path: str) -> str:
-    """Return the path of a folder that is there or can be made."""
-    for place in (Path(path), *Path(path).parents):
-        if place.exists() and not place.is_dir():
-            raise ValueError(f'work_dir {path} cannot be a folder: {place} is a file. Name another with --work-dir')
-    return path
-
-
 def _drop_scopes(node: Any) -> None:
-    """Take out the scope that mmengine notes in all that is inherited by `_base_ = 'mixmae_mm::...'`.
-
-    Our configs name each type with its own, and `collate_fn` would be given it as an argument.
-    """
+    """Take out the scope that mmengine notes in all that `_base_ = 'mixmae_mm::...'` inherits, also in `collate_fn`."""
     if isinstance(node, dict):
         if node.get('_scope_') == 'mixmae_mm':
             del node['_scope_']
@@ -108,13 +91,7 @@ def has_accelerator() -> bool:
 
 
 def join_processes(config: Config) -> None:
-    """Make this process one of a group, with gloo where there is no GPU, which mmengine's own start insists on.
-
-    With a GPU the rest is mmengine's; only the launcher's variables are put where mmengine reads them.
-
-    Raises:
-        ValueError: the launcher's variables are not there, or there are more processes than GPUs.
-    """
+    """Make this process one of a group: with gloo where there is no GPU, which mmengine's own start insists on."""
     if config.launcher == 'none':
         return
     local_rank = _read_variables(config.launcher)
@@ -127,12 +104,9 @@ def join_processes(config: Config) -> None:
     elif not has_accelerator():
         seconds = config.get('env_cfg', {}).get('dist_cfg', {}).get('timeout', 1800)
         torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=seconds))
-        wrapper = config.get('model_wrapper_cfg') or dict(
-            type='MMDistributedDataParallel',
-            broadcast_buffers=False,
-            find_unused_parameters=config.get('find_unused_parameters', False),
-        )
-        config.model_wrapper_cfg = dict(wrapper, device_ids=None)
+        unused = config.get('find_unused_parameters', False)
+        wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False, find_unused_parameters=unused)
+        config.model_wrapper_cfg = dict(config.get('model_wrapper_cfg') or wrapper, device_ids=None)
 
 
 def _read_variables(launcher: str) -> int:
@@ -145,17 +119,8 @@ def _read_variables(launcher: str) -> int:
         )
     for name, theirs in zip(VARIABLES['pytorch'], VARIABLES[launcher], strict=True):
         os.environ[name] = os.environ[theirs]
-    if launcher != 'pytorch':
+    on_one = os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE', os.environ['WORLD_SIZE']) == os.environ['WORLD_SIZE']
+    if launcher != 'pytorch' and on_one and os.environ.get('SLURM_JOB_NUM_NODES', '1') == '1':
         os.environ.setdefault('MASTER_PORT', '29500')
-        os.environ.setdefault('MASTER_ADDR', _first_host())
+        os.environ.setdefault('MASTER_ADDR', '127.0.0.1')  # on several machines mmengine asks Slurm for it
     return int(os.environ['LOCAL_RANK'])
-
-
-def _first_host() -> str:
-    """Name the machine of rank 0: the first of a Slurm job's nodes; this one for a job on one machine."""
-    nodes = os.environ.get('SLURM_JOB_NODELIST') or os.environ.get('SLURM_NODELIST')
-    if nodes and int(os.environ.get('SLURM_JOB_NUM_NODES', 1)) > 1:
-        return subprocess.check_output(['scontrol', 'show', 'hostnames', nodes], text=True).split()[0]
-    if os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE', os.environ['WORLD_SIZE']) != os.environ['WORLD_SIZE']:
-        raise ValueError('an MPI job over several machines needs MASTER_ADDR, the address of the machine of rank 0')
-    return '127.0.0.1'

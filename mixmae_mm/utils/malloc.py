@@ -9,14 +9,9 @@ LARGEST = 32 * 1024**2  # bytes, the most that glibc takes for MMAP_THRESHOLD
 
 
 def keep_freed_memory() -> bool:
-    """Keep what is freed for the next step, in place of giving it back to the system after each.
+    """Keep what is freed for the next step, and return whether that could be set (docs/performance.md).
 
-    Getting memory back costs a page fault for every 4 kB of it: 30,000 to 90,000 faults in a step of the base models
-    (docs/performance.md). Blocks above 32 MB are given back as before. Nothing happens without glibc, nor where the
-    environment configures its allocator.
-
-    Returns:
-        Whether it could be set.
+    Nothing happens without glibc, nor where the environment configures its allocator.
     """
     if os.name != 'posix' or any(name in os.environ for name in OWN_SETTINGS):
         return False

@@ -1,9 +1,7 @@
 """Paths as users type them, and as they can be printed, whatever bytes a name holds."""
 
-import functools
 import os
 import sys
-from types import ModuleType
 
 
 def expand(path: str | os.PathLike) -> str:
@@ -13,40 +11,8 @@ def expand(path: str | os.PathLike) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Return a path as one line of valid Unicode, for logs, terminals and pages.
-
-    What cannot be printed is spelled out: a line break as `\n`, a byte that is not UTF-8 as `\xff`.
-    """
+    r"""Return a path as one line of valid Unicode: a line break becomes `\n`, a byte that is not UTF-8 `\xff`."""
     return text if text.isprintable() else ''.join(map(_spelled_out, text))
-
-
-def print_any_name() -> None:
-    """Escape what a terminal cannot print, such as accents in ASCII or bytes that are not text, instead of raising."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, 'reconfigure'):
-            stream.reconfigure(errors='backslashreplace')
-
-
-def draw_any_name(module: ModuleType) -> None:
-    """Have `mmengine.visualization.visualizer` draw any name: matplotlib refuses bytes that are not text, and takes
-    what stands between two dollar signs for a formula.
-    """
-    prepare = module.Visualizer._initialize_fig
-
-    @functools.wraps(prepare)
-    def prepare_for_any_name(self: object, settings: dict) -> tuple:
-        """Prepare a figure on which mmengine and mmpretrain write."""
-        *others, axes = prepare(self, settings)
-        write = axes.text
-        axes.text = lambda x, y, text, *args, **more: write(x, y, _drawable(text), *args, **more)
-        return (*others, axes)
-
-    module.Visualizer._initialize_fig = prepare_for_any_name
-
-
-def _drawable(text: str) -> str:
-    """Return a text of lines that matplotlib draws as they are."""
-    return '\n'.join(map(printable, text.split('\n'))).replace('$', r'\$')
 
 
 def _spelled_out(character: str) -> str:
@@ -56,3 +22,29 @@ def _spelled_out(character: str) -> str:
     if '\udc80' <= character <= '\udcff':  # how os.fsdecode stands for a byte
         return f'\\x{ord(character) - 0xDC00:02x}'
     return character.encode('unicode_escape').decode()
+
+
+def print_any_name() -> None:
+    """Escape what a terminal cannot print, such as accents in ASCII or bytes that are not text, instead of raising."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'):
+            stream.reconfigure(errors='backslashreplace')
+
+
+def draw_any_name(visualizer: type) -> None:
+    """Have mmengine's `Visualizer` draw bytes that are not text, and `$`, which begins formulas."""
+    prepare = visualizer._initialize_fig
+
+    def prepare_for_any_name(self: object, settings: dict) -> tuple:
+        """Prepare a figure on which mmengine and mmpretrain write."""
+        *others, axes = prepare(self, settings)
+        write = axes.text
+
+        def write_any(x: object, y: object, text: str, *args: object, **more: object) -> object:
+            """Write lines as they are."""
+            return write(x, y, '\n'.join(map(printable, text.split('\n'))).replace('$', r'\$'), *args, **more)
+
+        axes.text = write_any
+        return (*others, axes)
+
+    visualizer._initialize_fig = prepare_for_any_name

@@ -5,15 +5,7 @@ from types import ModuleType
 
 
 def need(module: str, purpose: str) -> ModuleType:
-    """Import a library that is not always installed.
-
-    Args:
-        module: Its module, whose first part is what pip installs.
-        purpose: What needs it, for the message.
-
-    Raises:
-        ImportError: It is missing.
-    """
+    """Import a library that is not always installed; `purpose` says what needs it."""
     try:
         return import_module(module)
     except ImportError as error:

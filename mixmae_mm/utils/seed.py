@@ -1,8 +1,6 @@
-"""Randomness as a pure function of one seed and a position, so that nothing has to be saved to repeat a run.
+"""Randomness as a pure function of one seed and a position (rank and iteration; epoch and index).
 
-Every training iteration and every sample gets random states of its own, folded from the run's seed and where it stands
-(rank and iteration; epoch and index). A resumed run, or one with another number of loader workers, then draws exactly
-what an uninterrupted one draws.
+A resumed run, or one with another number of loader workers, then draws exactly what an uninterrupted one draws.
 """
 
 import random
@@ -14,11 +12,7 @@ import torch
 
 
 def fold(seed: int, *position: int) -> int:
-    """Mix a seed with a position into a new seed in [0, 2**63), unrelated for neighboring positions.
-
-    Raises:
-        ValueError: a number is negative.
-    """
+    """Mix a seed with a position into a new seed in [0, 2**63), unrelated for neighboring positions."""
     if min((seed, *position)) < 0:
         raise ValueError(f'seed and position must not be negative, got {(seed, *position)}')
     return int(np.random.SeedSequence((seed, *position)).generate_state(1, np.uint64)[0] >> np.uint64(1))
@@ -31,11 +25,7 @@ def seed_everything(seed: int) -> None:
 
 
 def seed_cpu(seed: int) -> None:
-    """Seed what is drawn on the CPU: Python, NumPy and torch, as `seed_everything` does.
-
-    A sample needs no more. Devices that are not in use yet would keep a stack trace for each seed, which costs longer
-    than small augmentations do.
-    """
+    """Seed what is drawn on the CPU, Python, NumPy and torch, which is all that a sample needs."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.default_generator.manual_seed(seed)

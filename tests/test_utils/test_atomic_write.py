@@ -39,9 +39,7 @@ def test_what_was_there_stays_when_writing_fails(tmp_path, error):
     assert path.read_bytes() == b'old'
     assert list(tmp_path.iterdir()) == [path]
     if isinstance(error, OSError):
-        assert caught.value.errno == errno.ENOSPC
-        assert caught.value.filename == str(path)
-        assert str(caught.value).startswith('[Errno 28] No space left on device (what was there before is left as it')
+        assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
 
 
 FULL = """

@@ -9,46 +9,53 @@ from collections.abc import Callable
 from pickle import UnpicklingError
 from typing import Any, BinaryIO
 
-from mixmae_mm.utils.safe_io.plain_arrays import UNSPEAKABLE, numpy_types
+import numpy as np
+from mmengine.logging import HistoryBuffer
+from torch import serialization
 
 STATISTICS = ('min', 'max', 'current', 'mean')
 ONE_CYCLE = 'mmengine.optim.scheduler.param_scheduler'
 ANNEALING = ('_annealing_cos', '_annealing_linear')
 """Functions of which the state of a one-cycle schedule holds one."""
+UNSPEAKABLE = '\n'
+"""Ends a name that no pickle of PyTorch's can give, as names end there with the line."""
 
 
 def allow_checkpoint_types() -> None:
-    """Let `torch.load(weights_only=True)` read mmengine's checkpoints, which is its default since torch 2.6.
+    """Let `torch.load(weights_only=True)` read mmengine's checkpoints, and nothing else than our list has.
 
-    What they hold beside tensors is plain data, allowed here under the names of numpy 1 and of numpy 2, the parsed
-    arguments that the official MixMIM and MAE store, and six functions of mmengine's, looked up by `known_function`.
-    Whatever we have a stand-in for is taken off the list, where OneDL's mmengine and much advice on the web put it.
-
-    Thread: open-mmlab/mmengine#1655, open-mmlab/mmengine#1650.
-
-    Raises:
-        ImportError: torch is older than 2.6, whose `weights_only=True` can be made to run code (CVE-2025-32434).
+    Whatever we have a stand-in for is taken off PyTorch's list, where OneDL's mmengine and much advice put it.
     """
-    from torch import serialization
-
     if not hasattr(serialization, 'get_unsafe_globals_in_checkpoint'):
         raise ImportError('checkpoints cannot be read safely before torch 2.6: pip install "torch>=2.6"')
     ours, theirs = allowed_types(), serialization.get_safe_globals()
     named = [entry if isinstance(entry, tuple) else (entry, _full_name(entry)) for entry in theirs]
     kept = [entry for entry, (value, name) in zip(theirs, named, strict=True) if ours.get(name, value) is value]
-    if len(kept) < len(theirs):
-        serialization.clear_safe_globals()
-        serialization.add_safe_globals(kept)
-    serialization.add_safe_globals([(value, name) for name, value in ours.items()])
+    serialization.clear_safe_globals()
+    serialization.add_safe_globals([*kept, *((value, name) for name, value in ours.items())])
 
 
 def allowed_types() -> dict[str, Callable]:
     """Map the names that may be given to what they stand for."""
-    from mmengine.logging import HistoryBuffer
-
     own = {_full_name(kind): kind for kind in (defaultdict, Namespace, HistoryBuffer)}
     ours = {'builtins.getattr': known_function, f'{ONE_CYCLE}.OneCycleParamScheduler': one_cycle}
-    return own | ours | numpy_types()
+    return own | ours | _numpy_types()
+
+
+def _numpy_types() -> dict[str, Callable]:
+    """Map names of numpy 1 and 2 to what they stand for: arrays and numbers, but for those of Python objects.
+
+    Numpy takes any bytes, `np.ndarray((1,), 'O', bytes(8))`, for addresses of objects: whoever may call its types can
+    crash the process, or worse. So stand-ins are called in their place.
+    """
+    core = np._core if hasattr(np, '_core') else np.core
+    functions = {'multiarray._reconstruct': empty_array, 'multiarray.scalar': core.multiarray.scalar,
+                 'numeric._frombuffer': core.numeric._frombuffer}
+    named = {f'numpy.{place}.{name}': function for name, function in functions.items() for place in ('core', '_core')}
+    kinds = {type(np.dtype(code)) for code in np.typecodes['All'] if code not in 'OV'}
+    named |= {_full_name(kind): kind for kind in kinds}
+    # PyTorch fills arrays only if their type is on the list, where none but we may call it
+    return named | {'numpy.ndarray': array_type, 'numpy.dtype': data_type, f'numpy.ndarray{UNSPEAKABLE}': np.ndarray}
 
 
 def _full_name(kind: Callable) -> str:
@@ -57,39 +64,44 @@ def _full_name(kind: Callable) -> str:
 
 
 def known_function(owner: Callable, name: str) -> Callable:
-    """Stand in for `getattr`, with which pickles name functions of classes and a malicious file could reach anything.
-
-    Raises:
-        UnpicklingError: It is asked for anything but a statistic of mmengine's log, or what anneals a schedule.
-    """
-    from mmengine.logging import HistoryBuffer
-
+    """Stand in for `getattr`, by which pickles name functions of classes and a malicious file could reach anything."""
     if owner is HistoryBuffer and name in STATISTICS:
         return getattr(owner, name)
     if owner is one_cycle and name in ANNEALING:
         return getattr(importlib.import_module(ONE_CYCLE).OneCycleParamScheduler, name)
-    raise UnpicklingError(f'this checkpoint asks for {name!r} of {owner!r}, which no log or schedule needs: it is '
-                          'damaged or malicious; load it only if you trust where it is from')
+    raise UnpicklingError(f'it asks for {name!r} of {owner!r}, which no log or schedule needs: damaged or malicious')
 
 
 def one_cycle(*_: object) -> None:
-    """Stand in for mmengine's one-cycle schedule, whose functions pickles name and which they do not call.
-
-    Raises:
-        UnpicklingError: It is called.
-    """
+    """Stand in for mmengine's one-cycle schedule, whose functions pickles name and which they do not call."""
     raise UnpicklingError(f'it asks for {ONE_CYCLE}.OneCycleParamScheduler, called: it is damaged or malicious')
 
 
+def array_type(*_: object) -> None:
+    """Stand in for numpy's type of arrays, which pickles name and do not call."""
+    raise UnpicklingError('it asks for numpy.ndarray, called with content of its own: it is damaged or malicious')
+
+
+def empty_array(kind: Callable, *_: object) -> np.ndarray:
+    """Stand in for numpy's function that begins an array, which is filled afterwards."""
+    if kind is not array_type:
+        raise UnpicklingError(f'it asks for an array of the type {kind!r}')
+    return np.empty(0, np.int8)
+
+
+def data_type(*arguments: object) -> np.dtype:
+    """Stand in for numpy's type of data types; one of Python objects is refused."""
+    dtype = np.dtype(*arguments)
+    if dtype.hasobject:
+        raise UnpicklingError('it asks for an array of Python objects (numpy.dtype("O")), which could be anything')
+    return dtype
+
+
 class PlainUnpickler(pickle.Unpickler):
-    """Reads pickles of plain data, of any protocol: for those that are not PyTorch's."""
+    """Reads pickles of plain data, of any protocol, that are not PyTorch's."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what a name on the list stands for.
-
-        Raises:
-            UnpicklingError: the pickle gives another.
-        """
+        """Return what a name on the list stands for; another raises an `UnpicklingError`."""
         more = {'collections.OrderedDict': OrderedDict, '_codecs.encode': _codecs.encode}
         allowed = (allowed_types() | more).get(f'{module}.{name}')
         if allowed is None or name.endswith(UNSPEAKABLE):
@@ -98,9 +110,5 @@ class PlainUnpickler(pickle.Unpickler):
 
 
 def read_plain_pickle(file: BinaryIO) -> object:
-    """Read a pickle of plain data.
-
-    Raises:
-        UnpicklingError: it names a type that is not on the list.
-    """
+    """Read a pickle of plain data; one that names a type not on the list raises an `UnpicklingError`."""
     return PlainUnpickler(file).load()

@@ -1,86 +1,76 @@
 """Have mmengine read checkpoints, and what comes with them, without running code that they hold.
 
 OneDL's mmengine unpickles anything that its own list of types does not cover; upstream's does so with what it
-downloads, and with everything under `TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`. Both run configs stored in checkpoints. Each
-module that does is changed once it is imported; `torch.load` stays as it is for everybody else.
+downloads, and both run configs stored in checkpoints. `torch.load` stays as it is for everybody else.
 """
 
 import functools
-import importlib
+import importlib.util
+import io
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import urlparse
 
-from mixmae_mm.utils.import_changes import Change, ChangeOnImport
+import mmengine.runner.checkpoint
+import torch
+import yaml
+from mmengine import fileio
+from mmengine._strategy.deepspeed import DeepSpeedStrategy
+from mmengine.dataset import base_dataset
+from mmengine.infer import BaseInferencer
+
+from mixmae_mm.utils.safe_io.allow_list import read_plain_pickle
+from mixmae_mm.utils.safe_io.weights_file import read_file, without_config
+
+LOAD_ANYTHING = fileio.load
+DEEPSPEED_TYPES = {
+    'deepspeed.runtime.fp16.loss_scaler': ('LossScaler', 'DynamicLossScaler'),
+    'deepspeed.runtime.zero.config': ('ZeroStageEnum',),
+    'deepspeed.utils.tensor_fragment': ('fragment_address',),
+    'mmengine.config.config': ('ConfigDict',),
+}
+"""What DeepSpeed's checkpoints name beside plain data; the last is in the settings that mmengine gives it."""
 
 
-def guard_loading() -> None:
-    """Have mmengine read by our list of types, wherever it reads: see above."""
-    changes = {
-        'mmengine.runner.checkpoint': read_by_our_list,
-        'mmengine.infer.infer': refuse_stored_configs,
-        'mmengine.dataset.base_dataset': _later('plain_annotations', 'read_plain_annotations'),
-        'mmdet.datasets.base_det_dataset': _later('plain_annotations', 'read_plain_annotations'),
-        'mmengine._strategy.deepspeed': _later('deepspeed_folders', 'check_before_loading'),
-    }
-    ChangeOnImport(changes).install()
+class Torch(ModuleType):
+    """PyTorch, but for its `load`."""
+
+    @staticmethod
+    def load(file: object, map_location: object = None, **_: object) -> object:
+        """Read a checkpoint for mmengine, as `read_file` does."""
+        return without_config(read_file(file, map_location, mmap=False))
+
+    def __getattr__(self, name: str) -> object:
+        """Return what is PyTorch's."""
+        return getattr(torch, name)
 
 
-def _later(module: str, name: str) -> Change:
-    """Import a change of ours when it is made, as it needs mmengine and torch."""
-    return lambda theirs: getattr(importlib.import_module(f'mixmae_mm.utils.safe_io.{module}'), name)(theirs)
+def guard() -> None:
+    """Put our readers in the place of mmengine's."""
+    mmengine.runner.checkpoint.torch = Torch('torch')
+    mmengine.runner.checkpoint.load_url = read_address
+    BaseInferencer.__init__ = insist_on_config(BaseInferencer.__init__)
+    fileio.load = base_dataset.load = load_plain  # the first is what mmdet imports
+    if 'mmdet.datasets.base_det_dataset' in sys.modules:
+        sys.modules['mmdet.datasets.base_det_dataset'].load = load_plain
+    for name in ('load_checkpoint', 'resume'):
+        setattr(DeepSpeedStrategy, name, check_before(getattr(DeepSpeedStrategy, name)))
 
 
-def read_by_our_list(module: ModuleType) -> None:
-    """Put our reader in the place of each that `mmengine.runner.checkpoint` has, OneDL's or upstream's."""
-    import torch
-
-    class Torch(ModuleType):
-        """PyTorch, but for its `load`."""
-
-        load = staticmethod(read)
-
-        def __getattr__(self, name: str) -> object:
-            """Return what is PyTorch's."""
-            return getattr(torch, name)
-
-    module.torch = Torch('torch')
-    module.load_url = read_address
-
-
-def read(file: object, map_location: object = None, **_: object) -> object:
-    """Read a checkpoint for mmengine.
-
-    Raises:
-        FileNotFoundError: as of `read_file`.
-        ValueError: the same.
-    """
-    from mixmae_mm.utils.safe_io.weights_file import read_file, without_config
-
-    return without_config(read_file(file, map_location, mmap=False))
-
-
-def read_address(
-    url: str, model_dir: str | None = None, map_location: object = None, progress: bool = True
-) -> object:
-    """Download a checkpoint to where PyTorch keeps them, unless it is there, and read it for mmengine.
-
-    Raises:
-        ValueError: as of `read_file`.
-    """
-    from torch import hub
-
-    file = Path(model_dir or os.path.join(hub.get_dir(), 'checkpoints'), Path(urlparse(url).path).name)
+def read_address(url: str, model_dir: str | None = None, map_location: object = None, progress: bool = True) -> object:
+    """Download a checkpoint to where PyTorch keeps them, unless it is there, and read it for mmengine."""
+    file = Path(model_dir or os.path.join(torch.hub.get_dir(), 'checkpoints'), Path(urlparse(url).path).name)
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        hub.download_url_to_file(url, str(file), progress=progress)
-    return read(str(file), map_location)
+        torch.hub.download_url_to_file(url, str(file), progress=progress)
+    return Torch.load(str(file), map_location)
 
 
-def refuse_stored_configs(module: ModuleType) -> None:
+def insist_on_config(prepare: Callable) -> Callable:
     """Have inferencers of mmengine, mmdet and mmseg insist on a config, where they would run the checkpoint's."""
-    prepare = module.BaseInferencer.__init__
 
     @functools.wraps(prepare)
     def prepare_by_config(
@@ -93,4 +83,40 @@ def refuse_stored_configs(module: ModuleType) -> None:
             )
         prepare(self, model, weights, *args, **kwargs)
 
-    module.BaseInferencer.__init__ = prepare_by_config
+    return prepare_by_config
+
+
+def load_plain(file: object, file_format: str | None = None, **settings: object) -> object:
+    """Read annotations: pickles by our list of types, YAML without objects, all else as mmengine does."""
+    kind = file_format or str(file).rpartition('.')[2]
+    if kind not in ('pkl', 'pickle', 'yml', 'yaml'):
+        return LOAD_ANYTHING(file, file_format, **settings)
+    stream = io.BytesIO(fileio.get(file, **settings))
+    try:
+        return yaml.safe_load(stream) if kind.startswith('y') else read_plain_pickle(stream)
+    except Exception as error:  # it may be corrupt in any way
+        raise ValueError(
+            f'{file} cannot be read as annotations without running code: {error}. Store them as JSON'
+        ) from error
+
+
+def check_folder(folder: str | Path) -> None:
+    """Check that the files of DeepSpeed's checkpoints, which are folders, hold nothing that would run."""
+    types = []
+    if importlib.util.find_spec('deepspeed'):
+        modules = {importlib.import_module(name): names for name, names in DEEPSPEED_TYPES.items()}
+        types = [getattr(module, name) for module, names in modules.items() for name in names]
+    with torch.serialization.safe_globals(types):
+        for file in sorted(Path(folder).rglob('*.pt')):
+            read_file(str(file))
+
+
+def check_before(load: Callable) -> Callable:
+    """Check a folder before a method of mmengine's strategy, which unpickles anything, loads it."""
+
+    @functools.wraps(load)
+    def load_checked(self: object, filename: str, **settings: object) -> object:
+        check_folder(filename)
+        return without_config(load(self, filename, **settings))
+
+    return load_checked

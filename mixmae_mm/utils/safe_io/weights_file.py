@@ -1,31 +1,27 @@
-"""Weights in a file, read without running any code that it may hold."""
+"""Weights in a file, read without running any code that it may hold: the one reader of checkpoints."""
 
 import re
-import struct
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import BinaryIO
 
 import torch
 from mmengine.fileio import get_local_path
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from mixmae_mm.utils.safe_io.allow_list import allow_checkpoint_types
-from mixmae_mm.utils.safe_io.pickled_names import describe_demands
 
 CONTAINERS = ('state_dict', 'model', 'module')
 """Keys of the weights in files that hold more: mmengine's, those of MixMIM, MAE and DeiT, DeepSpeed's."""
-
-CORRUPT = (
-    UnpicklingError, EOFError, RuntimeError, ValueError, LookupError, AttributeError, TypeError, AssertionError,
-    MemoryError, OverflowError, SafetensorError, zipfile.BadZipFile, struct.error,
-)  # fmt: skip
-"""Raised by reading a file that is corrupt, truncated or something else."""
+HARMLESS = re.compile(r'torch\.|collections\.|numpy\.|argparse\.Namespace$|mmengine\.logging\.|_codecs\.encode$')
+NAMES = re.compile(rb'(?<!q)c([\w.]+)\n([\w.]+)\n'), re.compile(rb'\x8c.([\w.]+)\x94\x8c.([\w.]+)\x94\x93', re.DOTALL)
+"""Module and name of a type in a pickle, up to protocol 3 and from 4 on."""
+LARGEST = 1 << 24
+"""Bytes of a refused file that are looked at to say why."""
 
 
 def read_weights(checkpoint: str) -> dict[str, Tensor]:
@@ -50,10 +46,7 @@ def read_weights(checkpoint: str) -> dict[str, Tensor]:
 def read_file(checkpoint: str | BinaryIO, map_location: object = 'cpu', mmap: bool = True) -> object:
     """Read all that is in a checkpoint: PyTorch's or safetensors, on this machine, at an address, or as a stream.
 
-    Args:
-        checkpoint: The file.
-        map_location: Where tensors go, as of `torch.load`.
-        mmap: Map the file: what is not used of it is then never read, and it must stay as it is.
+    With `mmap` the file is mapped: what is not used of it is never read, and it must stay as it is.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -63,10 +56,10 @@ def read_file(checkpoint: str | BinaryIO, map_location: object = 'cpu', mmap: bo
         allow_checkpoint_types()
         load = partial(torch.load, checkpoint, map_location, weights_only=True)
         return _try(load, 'this checkpoint', checkpoint)
-    if '://' not in checkpoint:
-        return _read_local(checkpoint, checkpoint, map_location, mmap)
-    with get_local_path(checkpoint) as path:
-        return _read_local(str(path), checkpoint, map_location, mmap)
+    with get_local_path(checkpoint) if '://' in checkpoint else nullcontext(checkpoint) as path:
+        if not Path(path).is_file():
+            raise FileNotFoundError(f'there is no checkpoint {checkpoint}')
+        return _try(partial(_read_local, str(path), checkpoint, map_location, mmap), checkpoint, path)
 
 
 def without_config(content: object) -> object:
@@ -77,37 +70,25 @@ def without_config(content: object) -> object:
 
 
 def _read_local(path: str, called: str, map_location: object, mmap: bool) -> object:
-    """Read a file of this machine."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'there is no checkpoint {called}')
+    """Read a file of this machine; archives that are larger inside than outside are refused."""
     if Path(called).suffix == '.safetensors':
-        device = str(map_location) if isinstance(map_location, str | torch.device) else 'cpu'
-        return _try(lambda: load_file(path, device), called, path)
-    packed = _try(lambda: zipfile.is_zipfile(path), called)  # raises for archives on several disks
+        return load_file(path, str(map_location) if isinstance(map_location, str | torch.device) else 'cpu')
+    packed = zipfile.is_zipfile(path)
     if packed:
-        _try(lambda: _check_unpacked_size(path), called, path)
+        size = Path(path).stat().st_size
+        with zipfile.ZipFile(path) as archive:
+            inside = sum(entry.file_size for entry in archive.infolist())
+        if inside > size:
+            raise ValueError(f'its {size} bytes unpack to {inside}; PyTorch does not compress its files')
     allow_checkpoint_types()  # again: `torch.serialization.safe_globals` takes off the list what it put there twice
-    load = partial(torch.load, path, map_location, weights_only=True, mmap=mmap and packed)
-    return _try(load, called, path)
+    return torch.load(path, map_location, weights_only=True, mmap=mmap and packed)
 
 
-def _check_unpacked_size(path: str) -> None:
-    """Refuse compressed archives, which may unpack to any size; PyTorch's are not compressed."""
-    with zipfile.ZipFile(path) as archive:
-        inside = sum(entry.file_size for entry in archive.infolist())
-        compressed = any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
-    size = Path(path).stat().st_size
-    if compressed or inside > size:
-        raise ValueError(
-            f'its {size} bytes unpack to {inside}; PyTorch does not compress its files, so it is something else'
-        )
-
-
-def _try(read: Callable[[], object], called: str, file: str | BinaryIO | None = None) -> object:
+def _try(read: Callable[[], object], called: str, file: str | Path | BinaryIO) -> object:
     """Read a file, or raise an error that says what it may be."""
     try:
         return read()
-    except CORRUPT as error:
+    except Exception as error:  # what the readers raise for files that are something else has many types
         raise ValueError(
             f'{called} cannot be read as weights without running code: {explain(error, file)}. It is not a checkpoint, '
             'was cut off, or holds pickled objects; if it is a checkpoint that you trust, have the program that wrote '
@@ -115,11 +96,25 @@ def _try(read: Callable[[], object], called: str, file: str | BinaryIO | None = 
         ) from error
 
 
-def explain(error: Exception, file: str | Path | BinaryIO | None = None) -> str:
-    """Return the names that a refused file asks for, or the first line of PyTorch's message."""
+def explain(error: Exception, file: str | Path | BinaryIO) -> str:
+    """Return the name that a refused file asks for, or the first line of the reader's message."""
     asked = re.search(r'GLOBAL (\S+)', str(error))
     if asked:
         return f'it asks for {asked[1]}'
     own = re.split(r'WeightsUnpickler error:\s*|\n\n', str(error).partition('\n\nCheck the documentation')[0])[-1]
-    found = describe_demands(file) if file else ''
-    return found or own.strip().partition('\n')[0] or type(error).__name__
+    return _find_demand(file) or own.strip().partition('\n')[0] or type(error).__name__
+
+
+def _find_demand(file: str | Path | BinaryIO) -> str:
+    """Return the first name in the pickles of a refused file that is not harmless, '' where none is found."""
+    try:
+        with open(file, 'rb') if isinstance(file, str | Path) else nullcontext(file) as stream:
+            stream.seek(0)
+            parts = [stream.read(LARGEST)]
+            if zipfile.is_zipfile(stream):
+                archive = zipfile.ZipFile(stream)
+                parts = [archive.open(name).read(LARGEST) for name in archive.namelist() if name.endswith('.pkl')]
+    except Exception:  # it may be corrupt in any way, and was refused already
+        return ''
+    found = (b'.'.join(pair).decode() for part in parts for names in NAMES for pair in names.findall(part))
+    return next((f'it asks for {name}' for name in found if not HARMLESS.match(name)), '')
