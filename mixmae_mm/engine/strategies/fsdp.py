@@ -66,7 +66,7 @@ class ShardingStrategy(FSDPStrategy):
         super().__init__(model_wrapper=wrapper, **{'state_dict_cfg': 'full', **kwargs})
         if self.state_dict_type != StateDictType.FULL_STATE_DICT or not wrapper.get('use_orig_params', True):
             raise ValueError(
-                "ShardingStrategy writes whole checkpoints of parameters by name: leave out state_dict_cfg (got "
+                'ShardingStrategy writes whole checkpoints of parameters by name: leave out state_dict_cfg (got '
                 f'{kwargs.get("state_dict_cfg", "nothing")}) and use_orig_params'
             )
         if get_device() == 'cpu':
