@@ -37,8 +37,8 @@ BAD_POLYGON = Finding(
 )
 BAD_CODE = Finding(
     'error',
-    'run-length codes that cannot be read',
-    "encode the masks again with pycocotools' encode, as large as images",
+    'run-length codes that do not fit their image',
+    "encode the masks again at its size, with pycocotools' encode",
 )
 
 
