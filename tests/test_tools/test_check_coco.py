@@ -1,9 +1,14 @@
 """COCO's JSON with one thing wrong, which is named alone."""
 
+import importlib
+
 import pytest
 from small_datasets import cells, check, coco, coco_data, image
+from tool_loading import load_tool
 
 pytest.importorskip('pycocotools', reason='pycocotools comes with requirements/dense.txt')
+load_tool('dataset_tools/check_dataset.py')  # which puts the checks where they can be imported from
+samples = importlib.import_module('dataset_checks.samples')
 FILE = 'annotations/instances_train.json'
 
 
@@ -136,3 +141,34 @@ def test_other_places_of_the_json(tmp_path, capsys):
     assert (status, problems) == (1, [f'error: x: no such folder: 1 ({tmp_path}/gone)'])
     (tmp_path / 'x.json').rename(tmp_path / 'a/images/train/_annotations.coco.json')
     assert check(capsys, tmp_path / 'a/images')[:2] == (0, [])
+
+
+@pytest.mark.parametrize(
+    ('step', 'turns'),
+    [
+        (dict(), True),
+        (dict(color_type='grayscale'), True),
+        (dict(imdecode_backend='pillow'), True),
+        (dict(color_type='unchanged'), False),
+        (dict(color_type='color_ignore_orientation'), False),
+        (dict(imdecode_backend='tifffile'), False),
+    ],
+)
+def test_whether_a_pipeline_turns_images_is_known(step, turns):
+    assert (
+        samples.turns_images([dict(type='mixmae_mm.SeedSample'), dict(type='mmdet.LoadImageFromFile', **step)]) == turns
+    )
+
+
+@pytest.mark.parametrize('turns', [True, False])
+def test_labels_against_turned_images(turns):
+    wide, tall, square = (48, 32), (32, 48), (32, 32)
+    header = samples.Header(wide, tall, 6)
+    read, other = (wide, tall) if turns else (tall, wide)
+    assert list(samples.size_findings('a', header, read, turns)) == []
+    assert list(samples.size_findings('a', header, other, turns)) == [samples.TURNED[turns].at('a: orientation 6')]
+    case = f'a: {read[0]} x {read[1]}, noted as 32 x 32'
+    assert list(samples.size_findings('a', header, square, turns)) == [samples.OTHER_SIZE.at(case)]
+    upside_down = samples.Header(square, square, 3)
+    assert list(samples.size_findings('a', upside_down, square, turns)) == [samples.FITS_BOTH.at('a: orientation 3')]
+    assert list(samples.size_findings('a', samples.Header(square, square), square, turns)) == []

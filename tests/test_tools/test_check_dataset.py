@@ -203,7 +203,11 @@ def test_fine_tuning_takes_the_extensions_of_pretraining(tmp_path, capsys):
     [
         ((0, 0, 0, 255), 'uint8', ['error: val: masks hold 0 and 255 alone, and 255 is left out of training']),
         ((0, 254), 'uint8', []),
-        ((0, 256), 'uint16', ['error: val: masks with labels other than 0 to 255, and 255: 1 (ann_dir/val/c.png: 256)']),
+        (
+            (0, 256),
+            'uint16',
+            ['error: val: masks with labels other than 0 to 255, and 255: 1 (ann_dir/val/c.png: 256)'],
+        ),
     ],
 )
 def test_labels_of_no_known_number_of_classes(tmp_path, capsys, labels, kind, problems):

@@ -16,11 +16,10 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from mixmae_mm.datasets.directory_walk import describe, extension, files_below, is_hidden
-from mixmae_mm.datasets.skip_corrupt import inner_datasets, skip_corrupt
+from mixmae_mm.datasets.skip_corrupt import inner_datasets, mask_fault, skip_corrupt
 from mixmae_mm.engine.checks.datasets import open_dataset, settings_of
 from mixmae_mm.engine.checks.metrics import class_numbers
 from mixmae_mm.engine.checks.report import Finding, Report
-from mixmae_mm.engine.checks.samples import labels_of, mask_findings, read_header, size_findings, turns_images
 from mixmae_mm.evaluation.partial import PartialEvaluator
 from mixmae_mm.mixing import group_images
 
@@ -42,9 +41,7 @@ def open_loaders(runner: Runner, *splits: str, doubts: Sequence[str] = ()) -> No
         if given is None:
             continue
         loader = _build(runner, split, given)
-        pipelines = [settings.get('pipeline') or () for settings in settings_of(runner.cfg, split)]
-        turns = turns_images([step for pipeline in pipelines for step in pipeline if isinstance(step, dict)])
-        report.add(f'{split}_dataloader.dataset', file_findings(loader.dataset, num_classes, turns))
+        report.add(f'{split}_dataloader.dataset', file_findings(loader.dataset, num_classes))
         _check_batches(split, loader, runner)
         skip_corrupt(loader.dataset, split != 'train', num_classes)
         setattr(runner, f'_{split}_dataloader', loader)
@@ -116,7 +113,7 @@ def _count(dataset: BaseDataset) -> int:
     return 0
 
 
-def file_findings(dataset: Dataset, num_classes: int | None, turns: bool = True) -> Iterator[Finding]:
+def file_findings(dataset: Dataset, num_classes: int | None) -> Iterator[Finding]:
     """Report files of a dataset that are not there, and of some that are, sizes and labels that are not as noted."""
     if isinstance(dataset, BaseDataset) and not hasattr(dataset, 'corrupt'):  # ours count what they cannot read
         samples = [dataset.get_data_info(index) for index in range(0, len(dataset), max(1, len(dataset) // TRIED))]
@@ -127,19 +124,26 @@ def file_findings(dataset: Dataset, num_classes: int | None, turns: bool = True)
                 yield Finding('error', what, f'correct data_root, data_prefix or {suffix}, or unpack the data')
         for sample in samples[:: max(1, len(samples) // OPENED)]:
             with suppress(Exception):  # a corrupt file, which is skipped when its turn comes
-                yield from _sample_findings(dataset, sample, num_classes, turns)
+                yield from _sample_findings(dataset, sample, num_classes)
     for one in inner_datasets(dataset):
-        yield from file_findings(one, num_classes, turns)
+        yield from file_findings(one, num_classes)
 
 
-def _sample_findings(dataset: BaseDataset, sample: dict, num_classes: int | None, turns: bool) -> list[Finding]:
-    """Compare an image with the size that its annotations note, and with its mask."""
-    with open(sample['img_path'], 'rb') as file:
-        header, size = read_header(file), (sample.get('width'), sample.get('height'))
-    findings = [] if None in size else list(size_findings(sample['img_path'], header, size, turns))
-    if sample.get('seg_map_path') and num_classes and hasattr(dataset, 'reduce_zero_label'):
-        labels = labels_of(dataset, num_classes)
-        findings += mask_findings(sample['seg_map_path'], sample['img_path'], header, labels, turns)[0]
+def _sample_findings(dataset: BaseDataset, sample: dict, num_classes: int | None) -> list[Finding]:
+    """Read an image as the run does, and compare it with the size that its annotations note, and with its mask."""
+    noted, data, findings = (sample.get('width'), sample.get('height')), dict(sample), []
+    for step in dataset.pipeline.transforms:
+        data = step(data) if type(step).__name__.startswith('Load') else data
+    size = data['img'].shape[1::-1] if 'img' in data else noted
+    if None not in noted and size != noted:
+        turned = ' (its EXIF orientation may turn it: see check_dataset.py)' * (size == noted[::-1])
+        case = f'{sample["img_path"]}: {size[0]} x {size[1]}{turned}, noted as {noted[0]} x {noted[1]}'
+        advice = f'correct them in {dataset.ann_file}, or unpack the images that it was made for'
+        findings = [Finding('error', 'images of another size than their annotations note', advice, case)]
+    of_masks = num_classes if hasattr(dataset, 'reduce_zero_label') else None  # mmdet's may have stuff besides
+    if reason := mask_fault(data, of_masks, getattr(dataset, 'ignore_index', 255)):
+        advice = 'correct num_classes of the heads, reduce_zero_label or the masks'
+        findings.append(Finding('error', 'masks of other classes or sizes', advice, f'{sample["img_path"]}: {reason}'))
     return findings
 
 

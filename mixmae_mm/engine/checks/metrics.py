@@ -1,13 +1,12 @@
 """Checks that the metrics of a config can be computed, that for the best checkpoint among them; numbers of classes."""
 
-import inspect
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.registry import METRICS, MODELS, Registry
+from mmengine.registry import METRICS
 
 from mixmae_mm.engine.checks.coco import CocoFile, read_coco
 from mixmae_mm.engine.checks.datasets import open_dataset, settings_of
@@ -27,40 +26,21 @@ RESULTS = dict(
 
 def class_numbers(config: Config, *splits: str) -> dict[str, int]:
     """Return `num_classes` of all parts of the model that have it and of the splits' metrics, by its setting."""
-    found = dict(_numbers('model', config.get('model') or {}, config.get('default_scope')))
+    found = dict(_numbers('model', config.get('model') or {}))
     for split in splits:
         for metric in metrics(config, split):
             found[f'{split}_evaluator.{metric.get("type")}.num_classes'] = metric.get('num_classes')
     return {name: number for name, number in found.items() if isinstance(number, int) and number > 0}
 
 
-def _numbers(name: str, part: Any, scope: str | None) -> Iterator[tuple[str, int | None]]:
+def _numbers(name: str, part: Any) -> Iterator[tuple[str, Any]]:
     """Walk through the settings of a model."""
-    if isinstance(part, Mapping) and ('num_classes' in part or re.search(r'head(\.\d+)?$', name)):
-        yield f'{name}.num_classes', part['num_classes'] if 'num_classes' in part else _default(part, scope)
+    if isinstance(part, Mapping) and 'num_classes' in part:
+        yield f'{name}.num_classes', part['num_classes']
     if isinstance(part, Mapping | list | tuple):
         for key, value in part.items() if isinstance(part, Mapping) else enumerate(part):
             if not any(word in str(key) for word in ELSEWHERE):
-                yield from _numbers(f'{name}.{key}', value, scope)
-
-
-def _default(part: Mapping, scope: str | None) -> int | None:
-    """Return the number of classes that a head has by itself, such as the 80 of mmdet's."""
-    cls = _find(MODELS, part.get('type'), scope)
-    for parent in cls.__mro__ if isinstance(cls, type) else ():
-        default = inspect.signature(parent.__init__).parameters.get('num_classes')
-        if default is not None:
-            return default.default
-    return None
-
-
-def _find(registry: Registry, name: str | type | None, scope: str | None) -> type | None:
-    """Find a class by its name, in the scope if the name has none; None if it is unknown or not installed."""
-    if not isinstance(name, str):
-        return name
-    with suppress(ImportError):
-        return registry.get(name if '.' in name or not scope else f'{scope}.{name}')
-    return None
+                yield from _numbers(f'{name}.{key}', value)
 
 
 def metrics(config: Config, split: str) -> list[Mapping]:
@@ -159,7 +139,10 @@ def _awaited_findings(config: Config) -> Iterator[Finding]:
 
 def _results(metric: Mapping, scope: str | None) -> str:
     """Return the names under which a metric gives its results, as a regular expression."""
-    cls = _find(METRICS, metric.get('type'), scope)
+    cls = metric.get('type')
+    if isinstance(cls, str):
+        with suppress(ImportError):  # which the run reports
+            cls = METRICS.get(cls if '.' in cls or not scope else f'{scope}.{cls}')
     kind = getattr(cls, '__name__', '')
     own = '|'.join(f'top{k}(_.*)?' for k in _topk(metric)) if kind == 'Accuracy' else RESULTS.get(kind, '.*')
     prefix = metric.get('prefix') or getattr(cls, 'default_prefix', None)

@@ -211,9 +211,6 @@ def test_all_heads_of_a_detector(tmp_path, coco):
     both = 'model.roi_head.bbox_head.num_classes=3, model.roi_head.mask_head.num_classes=80'
     assert any(both in text for text in texts)
     assert not any('rpn' in text for text in texts)
-    head = dict(type='mmdet.Shared2FCBBoxHead')  # 80 by itself
-    texts = [text for *_, text in detection(tmp_path, **{'model.roi_head.bbox_head': [head, head | {'num_classes': 3}]})]
-    assert any('model.roi_head.bbox_head.0.num_classes=80' in text for text in texts)
 
 
 @pytest.mark.dense

@@ -7,14 +7,14 @@ from functools import partial
 from pathlib import Path
 
 from dataset_checks.objects import object_findings
+from dataset_checks.samples import Labels
 from dataset_checks.split import MISSING, NO_FOLDER, NO_IMAGES, Listed, Split
 from mixmae_mm.datasets import LoadImage
-from mixmae_mm.datasets.directory_walk import EXTENSIONS, class_folders, extension, files_below, is_hidden, is_image
+from mixmae_mm.datasets.directory_walk import EXTENSIONS, class_folders, extension, files_below, is_hidden
 from mixmae_mm.datasets.transforms.random_resized_crop import OPENCV_MOST
 from mixmae_mm.engine.checks.classes import SPLITS, list_findings, read_list
 from mixmae_mm.engine.checks.coco import CocoFile, load_coco
 from mixmae_mm.engine.checks.report import Finding
-from mixmae_mm.engine.checks.samples import Labels
 
 KINDS = ('imagenet', 'coco', 'ade20k', 'images')
 LAYOUTS = (
@@ -205,7 +205,7 @@ def mask_split(name: str, folder: str, masks: str, labels: Labels) -> Split:
 
 def _is_image(path: str) -> bool:
     """Return whether a file's extension is that of an image."""
-    return is_image(os.path.basename(path))
+    return extension(os.path.basename(path)) in EXTENSIONS
 
 
 def _usual_extension(folder: str) -> str:

@@ -10,15 +10,15 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import DATASETS
 
 from dataset_checks.folders import class_counts, coco_findings, sort_files
+from dataset_checks.samples import labels_of, turns_images
 from dataset_checks.split import Split
 from mixmae_mm.datasets import LoadImage
-from mixmae_mm.datasets.transforms.multispectral import whole_reader
+from mixmae_mm.datasets.image_reader import whole_reader
 from mixmae_mm.datasets.transforms.random_resized_crop import OPENCV_MOST
 from mixmae_mm.engine.checks.coco import CocoFile, load_coco
 from mixmae_mm.engine.checks.datasets import distinct_settings, folders_of, is_a
 from mixmae_mm.engine.checks.loaders import without_hidden_folders
 from mixmae_mm.engine.checks.report import Finding
-from mixmae_mm.engine.checks.samples import labels_of, turns_images
 
 KNOWN = ('ImageDataset', 'CustomDataset', 'CocoDataset', 'BaseSegDataset')
 NOT_OPENED = Finding('error', 'cannot be opened', 'do what it says; or correct data_root and the other settings')

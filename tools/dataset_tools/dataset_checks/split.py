@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.progress import track
 from torch.utils.data import DataLoader
 
+from dataset_checks.samples import Header, Labels, mask_findings, read_header, size_findings
 from mixmae_mm.datasets import CorruptImageError, LoadImage, LoadMultispectral
 from mixmae_mm.datasets.directory_walk import EXTENSIONS
 from mixmae_mm.datasets.image_dataset import ImageDataset
 from mixmae_mm.engine.checks.report import Finding, Report
-from mixmae_mm.engine.checks.samples import Header, Labels, mask_findings, read_header, size_findings
 
 NO_FOLDER = Finding('error', 'no such folder', 'unpack the data there, or correct the path')
 NO_IMAGES = Finding('error', 'no images', f'put files there that end in {" ".join(EXTENSIONS)}')
