@@ -22,7 +22,9 @@ ADVICE = dict(
     iscrowd='add "iscrowd": 0, which evaluation asks for',
 )
 NOT_THERE = Finding('error', 'classes of the config that the JSON does not have', 'spell them as in "categories"')
-NOT_ASKED = Finding('warning', 'categories that the config does not name, and that are left out', 'nothing, if meant')
+NOT_ASKED = Finding(
+    'warning', 'categories that the config does not name, and that are left out', 'nothing, if so meant'
+)
 REPEATED = Finding('error', 'ids that are there more than once', 'number the entries anew')
 
 

@@ -59,17 +59,21 @@ def metric_findings(config: Config, split: str, numbers: Mapping[str, int]) -> I
             yield Finding('error', f'{split}_evaluator: {kind} {what}', advice)
         file, _ = read_coco(metric['ann_file']) if kind == 'CocoMetric' and metric.get('ann_file') else (None, [])
         if file is not None:
-            masks = ['segmentation'] if 'segm' in metric.get('metric', 'bbox') else []
-            yield from file.findings('iscrowd', *masks)
+            with_masks = 'segm' in metric.get('metric', 'bbox')
+            yield from file.findings('iscrowd', *(['segmentation'] if with_masks else []))
+            for what, advice in _file_faults(config, split, file, with_masks):
+                yield Finding('error', f'{split}_evaluator: {kind} {what}', advice)
     if split == 'val':
         yield from _awaited_findings(config)
 
 
 def _faults(config: Config, split: str, kind: str, metric: Mapping, outputs: int) -> Iterator[tuple[str, str]]:
     """Return what keeps a metric from being computed, and what to do."""
-    largest = max(_topk(metric)) if kind == 'Accuracy' else 0
-    if outputs and largest > outputs:
-        yield f'is asked for top-{largest} of {outputs} classes', f'set topk to at most {outputs}, such as topk=(1,)'
+    if kind == 'Accuracy' and 0 < outputs < max(_topk(metric)):
+        yield f'is asked for top-{max(_topk(metric))} of {outputs} classes', f'set topk to at most {outputs}'
+    model = re.sub(r"'\w+': None", '', str(config.get('model')))
+    if kind == 'CocoMetric' and 'segm' in metric.get('metric', 'bbox') and not WITH_MASKS.search(model):
+        yield "is asked for 'segm', but the model gives boxes only", "set metric='bbox', or add a mask head"
     for settings in settings_of(config, split):
         is_test = str(settings.get('type', '')).endswith('ImageNet') and settings.get('split') == 'test'
         if kind in NEEDS_LABELS and settings.get('with_label', not is_test) is False:
@@ -78,24 +82,10 @@ def _faults(config: Config, split: str, kind: str, metric: Mapping, outputs: int
         with_masks = not isinstance(prefix, Mapping) or prefix.get('seg_map_path') or metric.get('format_only')
         if kind == 'IoUMetric' and not with_masks:
             yield 'has no masks to compare with', 'set data_prefix.seg_map_path of the dataset, or format_only=True'
-    if kind == 'CocoMetric':
-        yield from _coco_faults(config, split, metric)
 
 
-def _topk(metric: Mapping) -> list[int]:
-    """Return the numbers of guesses of mmpretrain's Accuracy."""
-    topk = metric.get('topk', 1)
-    return [topk] if isinstance(topk, int) else list(topk)
-
-
-def _coco_faults(config: Config, split: str, metric: Mapping) -> Iterator[tuple[str, str]]:
-    """Check that the model gives what is measured, and that the metric's JSON goes with the data."""
-    with_masks = 'segm' in metric.get('metric', 'bbox')
-    if with_masks and not WITH_MASKS.search(_words(config.get('model'))):
-        yield "is asked for 'segm', but the model gives boxes only", "set metric='bbox', or take one with a mask head"
-    file = read_coco(metric['ann_file'])[0] if metric.get('ann_file') else None
-    if file is None:
-        return
+def _file_faults(config: Config, split: str, file: CocoFile, with_masks: bool) -> Iterator[tuple[str, str]]:
+    """Return what keeps the JSON of a metric from going with the data, and what to do."""
     if not sum(file.used.values()):
         yield f'has no annotations in {file.path}', 'name the file with the objects'
     if file.short and with_masks:
@@ -104,22 +94,15 @@ def _coco_faults(config: Config, split: str, metric: Mapping) -> Iterator[tuple[
     for settings in settings_of(config, split):
         dataset = open_dataset(settings, config.get('default_scope'))
         other = read_coco(dataset.ann_file)[0] if dataset is not None and dataset.ann_file else None
-        if other is not None and not _goes_with(file, other):
+        if other and (other.categories != file.categories or not other.images.items() <= file.images.items()):
             what = f'takes {file.path}, which has not the images or categories of {other.path}'
             yield what, f'set {split}_evaluator.ann_file to the file of the dataset'
 
 
-def _goes_with(file: CocoFile, other: CocoFile) -> bool:
-    """Return whether a metric's file has the images and categories of a dataset's."""
-    return other.images.items() <= file.images.items() and other.categories == file.categories
-
-
-def _words(model: Any) -> str:
-    """Return the names and types of all parts of a model."""
-    if isinstance(model, Mapping):
-        parts = ((key, value) for key, value in model.items() if value is not None)
-        return ' '.join(f'{key} {value if key == "type" else _words(value)}' for key, value in parts)
-    return ' '.join(map(_words, model)) if isinstance(model, list | tuple) else ''
+def _topk(metric: Mapping) -> list[int]:
+    """Return the numbers of guesses of mmpretrain's Accuracy."""
+    topk = metric.get('topk', 1)
+    return [topk] if isinstance(topk, int) else list(topk)
 
 
 def _awaited_findings(config: Config) -> Iterator[Finding]:

@@ -99,30 +99,22 @@ def run(tmp_path, folder):
 
 
 def listed(tmp_path):
-    return [line.split('\t')[0] for line in (tmp_path / 'work/corrupt.txt').read_text().splitlines()]
-
-
-def metrics(runner):
-    return {key: runner.message_hub.get_scalar(f'val/{key}').current() for key in ('accuracy/top1',)}
-
-
-def test_validation_without_broken_images(run, tmp_path):
-    runner = run()
-    assert metrics(runner) == {'accuracy/top1': 100 * 7 / 8}
-    assert not (tmp_path / 'work/corrupt.txt').exists()
+    path = tmp_path / 'work/corrupt.txt'
+    return [line.split('\t')[0] for line in path.read_text().splitlines()] if path.exists() else []
 
 
 @pytest.mark.parametrize(
     ('broken', 'expected'),
-    [(['no/0'], 6 / 7), (['no/3'], 7 / 7), (['no/3', 'yes/0', 'yes/1'], 5 / 5), (['yes/3'], 6 / 7)],
-    ids=['right', 'wrong', 'a whole batch', 'the last'],
+    [([], 7 / 8), (['no/0'], 6 / 7), (['no/3'], 7 / 7), (['no/3', 'yes/0', 'yes/1'], 5 / 5), (['yes/3'], 6 / 7)],
+    ids=['none', 'right', 'wrong', 'a whole batch', 'the last'],
 )
 def test_broken_images_are_left_out_of_the_metric_and_counted_beside_it(run, folder, tmp_path, broken, expected):
     for name in broken:
         break_file(folder / f'{name}.png')
     runner = run(train=dict(dataset=dict(indices=[1, 2, 6, 4] if 'yes/0' not in broken else [1, 2, 6, 7])))
-    assert metrics(runner)['accuracy/top1'] == pytest.approx(100 * expected)
-    assert runner.message_hub.get_scalar('val/left_out').current() == len(broken)
+    scalar = runner.message_hub.get_scalar
+    assert scalar('val/accuracy/top1').current() == pytest.approx(100 * expected)
+    assert not broken or scalar('val/left_out').current() == len(broken)
     assert sorted(listed(tmp_path)) == sorted(f'{folder}/{name}.png' for name in broken)
 
 
@@ -154,7 +146,6 @@ def test_too_many_broken_images(run, folder):
     with pytest.raises(ValueError, match=r'11 of 38 images of .* \(28.9%\) cannot be read') as error:
         run()
     assert 'corrupt.txt' in str(error.value)
-    assert 'max_corrupt' not in str(error.value)  # which mmpretrain's dataset does not have
 
 
 @TRANSFORMS.register_module()
