@@ -68,8 +68,6 @@ def test_the_custom_config_of_segmentation(tmp_path, capsys):
     status, problems, text = check(capsys, *command, *for_each_split('reduce_zero_label=True'))
     assert (status, problems) == (0, ['warning: train: classes of 2 that no pixel has: 1 (label 2)'])
     assert [row[-1] for row in cells(text)] == ['50.0%', '33.3%']
-    _, problems, text = check(capsys, *command, *for_each_split('data_prefix.seg_map_path=None'))
-    assert [row[-1] for row in cells(text)] == ['1', '1']
     _, (problem, *_), _ = check(capsys, *command_of(SEGMENTATION, f'{tmp_path}/gone'))
     assert problem.startswith('error: train: cannot be opened: 1 (')
 

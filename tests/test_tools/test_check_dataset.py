@@ -55,86 +55,38 @@ def gray_alpha(root):
     Image.open(path).convert('LA').save(path)
 
 
-EMPTY = 'empty files (0 bytes): 1 '
-NO_IMAGE = 'files that cannot be read as images: 1 '
-OTHERS = 'files that are no images by their extension, and are left out: 1 '
-LABELS = 'masks with labels other than 0 to 2, and 255: 1 (ann_dir/train/a.png: '
-NOT_INDEX = 'masks that are no index images of one channel: 1 (ann_dir/train/a.png: '
+A, MASK = 'img_dir/train/a.jpg', 'ann_dir/train/a.png'
+LIST = 'cat/a.jpg 0\ndog/a.jpg\n\ndog/a.jpg one\ncat/deeper/b.jpg -1\n'
+OTHERS = 'no images by their extension, and are left out: 1 '
+LABELS = f'masks with labels other than 0 to 2, and 255: 1 ({MASK}: '
 HARM = [
-    (random_images, empty('a.jpg'), f'error: all: {EMPTY}(a.jpg)'),
-    (random_images, text_in('a.jpg'), f'error: all: {NO_IMAGE}(a.jpg: not an image, whatever its name says)'),
-    (random_images, text_in('notes.txt'), f'warning: all: {OTHERS}(notes.txt)'),
-    (class_folders, empty('train/cat/a.jpg'), f'error: train: {EMPTY}(train/cat/a.jpg)'),
-    (class_folders, heap, 'error: val: images lie in one heap, without class folders'),
-    (class_folders, lose_class, 'error: train, val: classes that are not in all splits: 1 (dog (only in train))'),
-    (class_folders, without('val/dog/c.jpg'), 'error: val: class folders without images: 1 (val/dog)'),
-    (
-        class_folders,
-        lambda r: (r / 'train/.ipynb_checkpoints').mkdir(),
-        'warning: train: hidden folders, which are left out: 1 (train/.ipynb_checkpoints)',
-    ),
-    (
-        class_folders,
-        lambda r: image(r / 'train/z.jpg'),
-        'warning: train: images outside the class folders, which are not read: 1 (train/z.jpg)',
-    ),
-    (class_folders, text_in('train/cat/notes.txt'), f'warning: train: {OTHERS}(train/cat/notes.txt)'),
-    (
-        class_folders,
-        as_list('cat/a.jpg 0\ndog/x.jpg 1\n'),
-        'error: train: files that are missing: 1 (train/dog/x.jpg)',
-    ),
-    (
-        class_folders,
-        as_list('cat/a.jpg 0\ndog/a.jpg\n\ndog/a.jpg one\ncat/deeper/b.jpg -1\n'),
-        'error: train: lines of the list that are not "name label": 4 (dog/a.jpg, a blank line, dog/a.jpg one, ...)',
-    ),
-    (
-        class_folders,
-        as_list('cat/a.jpg 1\ndog/a.jpg 2\n'),
-        'warning: train: no image of the list has label 0',
-    ),
-    (masks, without('ann_dir/train/a.png'), 'error: train: images without a mask: 1 (img_dir/train/a.jpg)'),
-    (
-        masks,
-        without('img_dir/train/a.jpg'),
-        'warning: train: masks without an image, which are not read: 1 (ann_dir/train/a.png)',
-    ),
-    (masks, empty('img_dir/train/a.jpg'), f'error: train: {EMPTY}(img_dir/train/a.jpg)'),
-    (masks, empty('ann_dir/train/a.png'), f'error: train: {EMPTY}(ann_dir/train/a.png)'),
-    (
-        masks,
-        masked((0, 1, 2, 255), size=(32, 48)),
-        'error: train: images of another size than their annotations note, or than their mask: '
-        '1 (img_dir/train/a.jpg: 48 x 32, noted as 32 x 48)',
-    ),
-    (
-        masks,
-        lambda r: image(r / 'img_dir/train/a.jpg', orientation=6),
-        'error: train: labels that fit images as they are stored, while the readers turn these by their EXIF '
-        'orientation: 1 (img_dir/train/a.jpg: orientation 6)',
-    ),
-    (
-        masks,
-        lambda r: image(r / 'img_dir/train/a.jpg', orientation=3),
-        'warning: train: images with an EXIF orientation, and labels whose size fits both with and without it: '
-        '1 (img_dir/train/a.jpg: orientation 3)',
-    ),
-    (masks, lambda r: image(r / 'ann_dir/train/a.png'), f'error: train: {NOT_INDEX}RGB)'),
-    (masks, gray_alpha, f'error: train: {NOT_INDEX}LA)'),
-    (masks, masked((0, 1, 2, 3)), f'error: train: {LABELS}3)'),
-    (masks, masked((0, 1, 2, 300), dtype='uint16'), f'error: train: {LABELS}300)'),
-    (masks, masked((0, 1), 'val/c'), 'warning: val: classes of 3 that no pixel has: 1 (label 2)'),
-    (
-        masks,
-        masked((0, 1, 2, *[255] * 5), 'val/c'),
-        'warning: val: more than half of the pixels are left out of training',
-    ),
-    (
-        masks,
-        other_extension,
-        'warning: train: images with another extension than img_suffix, which are not read: 1 (img_dir/train/z.bmp)',
-    ),
+    (random_images, empty('a.jpg'), 'error: all', 'empty files (0 bytes): 1 (a.jpg)'),
+    (random_images, text_in('a.jpg'), 'error: all', 'as images: 1 (a.jpg: not an image, whatever its name says)'),
+    (random_images, text_in('notes.txt'), 'warning: all', f'{OTHERS}(notes.txt)'),
+    (class_folders, empty('train/cat/a.jpg'), 'error: train', 'empty files (0 bytes): 1 (train/cat/a.jpg)'),
+    (class_folders, heap, 'error: val', 'images lie in one heap, without class folders'),
+    (class_folders, lose_class, 'error: train, val', 'not in all splits: 1 (dog (only in train))'),
+    (class_folders, without('val/dog/c.jpg'), 'error: val', 'class folders without images: 1 (val/dog)'),
+    (class_folders, lambda r: (r / 'train/.git').mkdir(), 'warning: train', 'left out: 1 (train/.git)'),
+    (class_folders, lambda r: image(r / 'train/z.jpg'), 'warning: train', 'outside the class folders, '),
+    (class_folders, text_in('train/cat/notes.txt'), 'warning: train', f'{OTHERS}(train/cat/notes.txt)'),
+    (class_folders, as_list('cat/a.jpg 0\ndog/x.jpg 1\n'), 'error: train', 'missing: 1 (train/dog/x.jpg)'),
+    (class_folders, as_list(LIST), 'error: train', '"name label": 4 (dog/a.jpg, a blank line, dog/a.jpg one, ...)'),
+    (class_folders, as_list('cat/a.jpg 1\ndog/a.jpg 2\n'), 'warning: train', 'no image of the list has label 0'),
+    (masks, without(MASK), 'error: train', f'images without a mask: 1 ({A})'),
+    (masks, without(A), 'warning: train', f'masks without an image, which are not read: 1 ({MASK})'),
+    (masks, empty(A), 'error: train', f'empty files (0 bytes): 1 ({A})'),
+    (masks, empty(MASK), 'error: train', f'empty files (0 bytes): 1 ({MASK})'),
+    (masks, masked((0, 1, 2, 255), size=(32, 48)), 'error: train', f'1 ({A}: 48 x 32, noted as 32 x 48)'),
+    (masks, lambda r: image(r / A, orientation=6), 'error: train', f'EXIF orientation: 1 ({A}: orientation 6)'),
+    (masks, lambda r: image(r / A, orientation=3), 'warning: train', f'without it: 1 ({A}: orientation 3)'),
+    (masks, lambda r: image(r / MASK), 'error: train', f'no index images of one channel: 1 ({MASK}: RGB)'),
+    (masks, gray_alpha, 'error: train', f'no index images of one channel: 1 ({MASK}: LA)'),
+    (masks, masked((0, 1, 2, 3)), 'error: train', f'{LABELS}3)'),
+    (masks, masked((0, 1, 2, 300), dtype='uint16'), 'error: train', f'{LABELS}300)'),
+    (masks, masked((0, 1), 'val/c'), 'warning: val', 'classes of 3 that no pixel has: 1 (label 2)'),
+    (masks, masked((0, 1, 2, *[255] * 5), 'val/c'), 'warning: val', 'more than half of the pixels are left out'),
+    (masks, other_extension, 'warning: train', 'img_suffix, which are not read: 1 (img_dir/train/z.bmp)'),
 ]
 SETS = dict(imagenet=class_folders, ade20k=masks, images=random_images)
 OPTIONS = dict(ade20k=('--classes', '3'))
@@ -154,14 +106,15 @@ def test_nothing_is_said_of_what_is_right(tmp_path, capsys, kind):
         assert text.splitlines()[-1] == 'Nothing is wrong.'
 
 
-@pytest.mark.parametrize(('build', 'harm', 'problem'), HARM, ids=[problem for *_, problem in HARM])
-def test_one_broken_thing_is_named_alone(tmp_path, capsys, build, harm, problem):
+@pytest.mark.parametrize(('build', 'harm', 'where', 'words'), HARM, ids=[words for *_, words in HARM])
+def test_one_broken_thing_is_named_alone(tmp_path, capsys, build, harm, where, words):
     build(tmp_path)
     harm(tmp_path)
-    status, problems, text = check(capsys, tmp_path, *(OPTIONS['ade20k'] if build is masks else ()))
-    assert problems == [problem]
-    assert status == problem.startswith('error')
-    assert text.splitlines()[-1] == f'1 kind of {problem.split(":")[0]}.'
+    status, (problem,), text = check(capsys, tmp_path, *(OPTIONS['ade20k'] if build is masks else ()))
+    assert problem.startswith(f'{where}: ')
+    assert words in problem
+    assert status == where.startswith('error')
+    assert text.splitlines()[-1] == f'1 kind of {where.split(":")[0]}.'
 
 
 @pytest.mark.parametrize(
@@ -199,21 +152,17 @@ def test_fine_tuning_takes_the_extensions_of_pretraining(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ('labels', 'kind', 'problems'),
+    ('labels', 'words'),
     [
-        ((0, 0, 0, 255), 'uint8', ['error: val: masks hold 0 and 255 alone, and 255 is left out of training']),
-        ((0, 254), 'uint8', []),
-        (
-            (0, 256),
-            'uint16',
-            ['error: val: masks with labels other than 0 to 255, and 255: 1 (ann_dir/val/c.png: 256)'],
-        ),
+        ((0, 0, 0, 255), ['masks hold 0 and 255 alone, and 255 is left out of training']),
+        ((0, 254), []),
+        ((0, 256), ['masks with labels other than 0 to 255, and 255: 1 (ann_dir/val/c.png: 256)']),
     ],
 )
-def test_labels_of_no_known_number_of_classes(tmp_path, capsys, labels, kind, problems):
+def test_labels_of_no_known_number_of_classes(tmp_path, capsys, labels, words):
     masks(tmp_path)
-    mask(tmp_path / 'ann_dir/val/c.png', labels, dtype=kind)
-    assert check(capsys, tmp_path)[1] == problems
+    mask(tmp_path / 'ann_dir/val/c.png', labels, dtype='uint16' if max(labels) > 255 else 'uint8')
+    assert check(capsys, tmp_path)[1] == [f'error: val: {one}' for one in words]
 
 
 def test_lossy_masks(tmp_path, capsys):
