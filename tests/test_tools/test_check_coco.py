@@ -34,6 +34,10 @@ def again(key):
     return lambda data: data[key].append(data[key][0])
 
 
+def without_image(data):
+    data['images'][1].update(file_name='x.jpg')
+
+
 BOX = 'boxes that are not four finite numbers: 1 (annotation 0: '
 POLYGON = 'polygons that cannot be read: 1 (annotation 0: '
 CODE = 'run-length codes that do not fit their image: 1 (annotation '
@@ -41,26 +45,18 @@ SMALL = 'boxes less than one pixel wide or high: 1 (annotation 0: '
 OUTSIDE = 'boxes outside their image: 1 (annotation 0: '
 HARM = {
     'no annotations key': (lambda data: data.pop('annotations'), 'error', f"/{FILE} has not COCO's format"),
-    'images are no list': (lambda data: data.update(images={}), 'error', f"/{FILE} has not COCO's format"),
     'an entry of text': (lambda data: data['images'].append('c'), 'error', f"/{FILE} has not COCO's format"),
     'an object without box': (without('annotations', 'bbox'), 'error', "'bbox' is missing in 1 of 3 annotations of "),
     'an image without width': (without('images', 'width'), 'error', "'width' is missing in 1 of 2 images of "),
     'an image twice': (again('images'), 'error', 'ids that are there more than once: 1 (images id 1)'),
-    'an object twice': (again('annotations'), 'error', 'ids that are there more than once: 1 (annotations id 0)'),
-    'a category twice': (again('categories'), 'error', 'ids that are there more than once: 1 (categories id 7)'),
     'no objects': (lambda data: data.update(annotations=[]), 'error', 'no annotations at all'),
     'an unknown image': (objects(image_id=5), 'warning', '1 of 3 annotations of '),
     'an unknown category': (objects(category_id=8), 'warning', '1 of 3 annotations of '),
-    'a missing file': (
-        lambda data: data['images'][1].update(file_name='x.jpg'),
-        'error',
-        'files that are missing: 1 (images/train/x.jpg)',
-    ),
+    'a missing file': (without_image, 'error', 'files that are missing: 1 (images/train/x.jpg)'),
     'a box of three numbers': (objects(bbox=[1, 2, 3]), 'error', f'{BOX}[1, 2, 3] in 48 x 32)'),
     'a box with NaN': (objects(bbox=[1, 2, 3, float('nan')]), 'error', f'{BOX}[1, 2, 3, nan] in 48 x 32)'),
     'a box with a text': (objects(bbox=[1, 2, 3, '4']), 'error', f"{BOX}[1, 2, 3, '4'] in 48 x 32)"),
     'boxes in shares': (every_object(bbox=[0, 0, 1, 1]), 'error', 'all boxes lie between 0 and 1'),
-    'a flat box': (objects(bbox=[5, 5, 4, 0]), 'warning', f'{SMALL}[5, 5, 4, 0] in 48 x 32)'),
     'a small box': (objects(bbox=[5, 5, 4, 0.5]), 'warning', f'{SMALL}[5, 5, 4, 0.5] in 48 x 32)'),
     'two corners': (objects(bbox=[9, 9, -4, 3]), 'warning', f'{SMALL}[9, 9, -4, 3] in 48 x 32)'),
     'a box on the right': (objects(bbox=[48, 5, 4, 4]), 'error', f'{OUTSIDE}[48, 5, 4, 4] in 48 x 32)'),
@@ -68,23 +64,21 @@ HARM = {
     'a box that sticks out': (
         objects(bbox=[5, 5, 4, 28.5]),
         'warning',
-        'boxes that stick out of their image by more than a pixel: 1 (annotation 0: [5, 5, 4, 28.5] in 48 x 32)',
+        'stick out of their image by more than a pixel: 1 ',
     ),
     'no area': (objects(area=0), 'warning', 'objects with an area of 0 or less: 1 (annotation 0)'),
     'no outlines': (every_object(segmentation=[]), 'warning', 'no object has a segmentation'),
     'one outline less': (
         objects(segmentation=[]),
         'error',
-        'objects without segmentation among those with one: 1 (annotation 0)',
+        'without segmentation among those with one: 1 (annotation 0)',
     ),
     'a bare polygon': (objects(segmentation=[1, 2, 3, 4, 5, 6]), 'error', f'{POLYGON}[1, 2, 3, 4, 5, 6])'),
     'an odd polygon': (objects(segmentation=[[1, 2, 3, 4, 5, 6, 7]]), 'error', f'{POLYGON}[[1, 2, 3, 4, 5, 6, 7]])'),
-    'an empty polygon': (objects(segmentation=[[]]), 'error', f'{POLYGON}[[]])'),
     'two corners of a polygon': (objects(segmentation=[[1, 2, 3, 4]]), 'error', f'{POLYGON}[[1, 2, 3, 4]])'),
     'a polygon far away': (objects(segmentation=[[1, 2, 3, 4, 5, 1e9]]), 'error', POLYGON),
     'a broken code': (code(1, counts='0@@@@@'), 'error', f'{CODE}1: '),
     'a code of too few pixels': (code(2, counts=[0, 5]), 'error', f'{CODE}2: '),
-    'a code of negative runs': (code(2, counts=[-5, 5, 48 * 32]), 'error', f'{CODE}2: '),
     'a code without counts': (code(1, counts=None), 'error', f'{CODE}1: '),
     'a code of another size': (code(1, size=[48, 32]), 'error', f'{CODE}1: '),
 }

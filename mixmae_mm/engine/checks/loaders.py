@@ -132,15 +132,18 @@ def file_findings(dataset: Dataset, num_classes: int | None) -> Iterator[Finding
 def _sample_findings(dataset: BaseDataset, sample: dict, num_classes: int | None) -> list[Finding]:
     """Read an image as the run does, and compare it with the size that its annotations note, and with its mask."""
     noted, data, findings = (sample.get('width'), sample.get('height')), dict(sample), []
-    for step in dataset.pipeline.transforms:
-        data = step(data) if type(step).__name__.startswith('Load') else data
+    of_masks = num_classes if hasattr(dataset, 'reduce_zero_label') else None  # mmdet's may have stuff besides
+    if None in noted and not of_masks:
+        return []
+    for step in dataset.pipeline.transforms:  # those that draw no random numbers
+        if type(step).__name__.startswith('LoadImage') or type(step).__name__ == 'LoadAnnotations':
+            data = step(data)
     size = data['img'].shape[1::-1] if 'img' in data else noted
     if None not in noted and size != noted:
         turned = ' (its EXIF orientation may turn it: see check_dataset.py)' * (size == noted[::-1])
         case = f'{sample["img_path"]}: {size[0]} x {size[1]}{turned}, noted as {noted[0]} x {noted[1]}'
         advice = f'correct them in {dataset.ann_file}, or unpack the images that it was made for'
         findings = [Finding('error', 'images of another size than their annotations note', advice, case)]
-    of_masks = num_classes if hasattr(dataset, 'reduce_zero_label') else None  # mmdet's may have stuff besides
     if reason := mask_fault(data, of_masks, getattr(dataset, 'ignore_index', 255)):
         advice = 'correct num_classes of the heads, reduce_zero_label or the masks'
         findings.append(Finding('error', 'masks of other classes or sizes', advice, f'{sample["img_path"]}: {reason}'))

@@ -1,6 +1,7 @@
 """Files, sizes and masks of datasets, looked at before a run."""
 
 import json
+import random
 
 import numpy as np
 import pytest
@@ -88,3 +89,13 @@ def test_only_datasets_of_others_with_a_list_are_looked_at():
     for dataset in (plain, ConcatDataset([Skipping(), plain]), RepeatDataset(plain, 2)):
         (finding,) = file_findings(dataset, None)
         assert "none of the 1 files looked for is there, such as 'gone.png'" in finding.what
+
+
+def test_looking_draws_no_random_numbers(tmp_path):
+    Image.new('RGB', (9, 6)).save(tmp_path / '0.png')
+    sample = dict(img_path=str(tmp_path / '0.png'), width=9, height=6)
+    kind = type('Sized', (BaseDataset,), dict(load_data_list=lambda self: [sample]))
+    dataset = kind(pipeline=[dict(type='mixmae_mm.LoadRandomResizedCrop', scale=8)])
+    before = random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()
+    assert list(file_findings(dataset, None)) == []
+    assert before == (random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist())
