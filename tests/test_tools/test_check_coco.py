@@ -66,7 +66,8 @@ HARM = {
         'warning',
         'stick out of their image by more than a pixel: 1 ',
     ),
-    'no area': (objects(area=0), 'warning', 'objects with an area of 0 or less: 1 (annotation 0)'),
+    'no area': (objects(area=0), 'warning', 'objects with an area that is not above 0: 1 (annotation 0)'),
+    'an area of text': (objects(area='50'), 'warning', 'objects with an area that is not above 0: 1 (annotation 0)'),
     'no outlines': (every_object(segmentation=[]), 'warning', 'no object has a segmentation'),
     'one outline less': (
         objects(segmentation=[]),

@@ -146,7 +146,7 @@ def test_nothing_but_text_files(train, images):
     for path in images.iterdir():
         path.write_text('a shopping list')
     error, _ = train()
-    assert error.startswith(f"error: 8 images in a row below '{images}' cannot be read, the first of them:\n")
+    assert error.startswith(f"error: 8 images in a row below '{images}' cannot be read, the first of them:")
 
 
 def test_gray_images_and_an_odd_last_batch_that_is_dropped(train, images):

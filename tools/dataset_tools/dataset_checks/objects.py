@@ -17,7 +17,9 @@ RELATIVE = Finding(
     'error', 'all boxes lie between 0 and 1', 'write x, y, width, height in pixels, not in shares of the sides'
 )
 SMALL_BOX = Finding('warning', 'boxes less than one pixel wide or high', 'nothing: mmdet leaves them out')
-NO_AREA = Finding('warning', 'objects with an area of 0 or less', 'nothing: mmdet leaves them out; or correct "area"')
+NO_AREA = Finding(
+    'warning', 'objects with an area that is not above 0', 'nothing: mmdet leaves them out; or correct "area"'
+)
 OUTSIDE = Finding(
     'error',
     'boxes outside their image',
@@ -46,6 +48,7 @@ def object_findings(data: dict) -> Iterator[Finding]:
     """Report what is wrong with the objects of a file, whose fields are there."""
     annotations = data['annotations']
     sizes = {image['id']: (image['width'], image['height']) for image in data['images']}
+    sizes = {one: size for one, size in sizes.items() if _numbers(size).size}
     bare = [f'annotation {one["id"]}' for one in annotations if not one.get('segmentation')]
     if not annotations:
         yield NO_OBJECTS
@@ -58,7 +61,7 @@ def object_findings(data: dict) -> Iterator[Finding]:
         yield RELATIVE
     for one, box in zip(annotations, boxes, strict=True):
         size, name = sizes.get(one['image_id']), f'annotation {one["id"]}'
-        if one['area'] <= 0:
+        if not isinstance(one['area'], int | float) or one['area'] <= 0:
             yield NO_AREA.at(name)
         if size:
             fault = _box_fault(box, size)
