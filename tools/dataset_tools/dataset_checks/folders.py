@@ -98,10 +98,8 @@ def class_split(name: str, folder: str, ann_file: str = '') -> Split:
         paths = [os.path.join(folder, image) for image, _ in entries]
     else:
         found, findings = sort_files(folder)
-        sizes, paths = (
-            {name: len(files) for name, files in found.items()},
-            [x for files in found.values() for x in files],
-        )
+        sizes = {name: len(files) for name, files in found.items()}
+        paths = [path for files in found.values() for path in files]
     dataset = Listed(dict(img_path=path) for path in paths)
     return Split(name, 'imagenet', dataset, findings, class_counts(sizes), [] if ann_file else list(sizes))
 
