@@ -48,7 +48,7 @@ from mixmae_mm.utils.names import expand
 def counts_table(kind: str, splits: dict[str, dict[str, int | str]]) -> Table:
     """Lay out what was counted, a line for each split."""
     columns = list(dict.fromkeys(column for counts in splits.values() for column in counts))
-    table = Table('split', title=kind)
+    table = Table('split', title={'ade20k': 'images and masks'}.get(kind, kind))
     for column in columns:
         table.add_column(column.replace('_', ' '), justify='right')
     for name, counts in splits.items():

@@ -198,7 +198,7 @@ def mask_split(name: str, folder: str, masks: str, labels: Labels) -> Split:
     findings += [NO_IMAGE.at(path) for stem, path in there.items() if stem not in read]
     samples = (dict(img_path=path, seg_map_path=f'{masks}{stem}{mask_suffix}') for stem, path in read.items())
     counts, load = dict(images=len(read), masks=len(there)), LoadImage(max_pixels=OPENCV_MOST)
-    return Split(name, 'images and masks', Listed(samples), findings, counts, labels=labels, load=load)
+    return Split(name, 'ade20k', Listed(samples), findings, counts, labels=labels, load=load)
 
 
 def _is_image(path: str) -> bool:

@@ -63,7 +63,7 @@ def _read(name: str, settings: ConfigDict, scope: str | None) -> Split:
         split.kind = 'coco'
         split.findings, split.counts = coco_findings(CocoFile(dataset.ann_file, data), data)
     elif is_a(dataset, 'BaseSegDataset'):
-        split.kind, split.labels = 'images and masks', labels_of(dataset)
+        split.kind, split.labels = 'ade20k', labels_of(dataset)
     elif folders_of(dataset):
         files, split.findings = sort_files(dataset.img_prefix, dataset.extensions)
         split.kind, split.counts = 'imagenet', class_counts({name: len(paths) for name, paths in files.items()})
