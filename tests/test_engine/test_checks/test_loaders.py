@@ -163,7 +163,7 @@ def test_what_is_no_fault_of_a_file_ends_the_run(run, split):
 
 
 EMPTY = {
-    'extensions': (dict(dataset=dict(extensions=['.jpg'])), ["extensions=('.jpg',)", '8 files (8 .png)']),
+    'extensions': (dict(dataset=dict(extensions=['.jpg'])), ["extensions=('.jpg',)", '8 .png']),
     'filter': (dict(dataset=dict(indices=0)), ['none of 8 images is left by indices=0']),
     'batch': (dict(batch_size=9, drop_last=True), ['8 images', 'batch of 9', 'batch_size=...']),
     'single last one': (dict(batch_size=7), ['the last batch is a single image', 'drop_last=True']),
