@@ -4,8 +4,7 @@ from mixmae_mm.datasets.directory_walk import class_folders
 from mixmae_mm.evaluation.functional.feature_stats import feature_std, mean_cosine, rank_me
 from mixmae_mm.evaluation.functional.knn import knn_accuracy
 from mixmae_mm.evaluation.functional.linear_probe import probe_accuracy
-from mixmae_mm.evaluation.functional.splits import split_labeled
-from mixmae_mm.evaluation.labeled_images import extract, label_by_folder, read_labeled
+from mixmae_mm.evaluation.labeled_images import extract, label_by_folder, read_labeled, split_labeled
 
 __all__ = [
     'class_folders',

@@ -1,53 +1,87 @@
-"""Labeled images, a folder a class, and their features.
-
-Letters: B images, C channels, D features, H x W pixels.
-"""
+"""Labeled images, one folder per class: split, read, and their features."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mixmae_mm.datasets import ImageFolder
+from mixmae_mm.datasets.directory_walk import class_folders
 from mixmae_mm.datasets.file_list import Listing
 from mixmae_mm.datasets.image_reader import ImageReader
-from mixmae_mm.utils.names import printable
+from mixmae_mm.utils.names import expand, printable
 from mixmae_mm.utils.seed import kept_randomness
 
+VAL_SHARE = 0.25
 Labeled = dict[str, int]
 """Files, each with the number of its class."""
 
 
 def label_by_folder(listing: Listing, classes: Sequence[str]) -> Labeled:
-    """Label images by their class folders; labels are indices of `classes`.
-
-    Raises:
-        ValueError: An image lies outside the folders of `classes`.
-    """
-    root, labels = Path(listing.root), {name: label for label, name in enumerate(classes)}
-    found = {}
+    """Label images by their class folders, which must be among `classes`; labels are indices of these."""
+    labels, found = {name: label for label, name in enumerate(classes)}, {}
     for entry in listing:
-        inside = Path(entry['img_path']).relative_to(root)
+        inside = Path(entry['img_path']).relative_to(listing.root)
         if inside.parts[0] not in labels:
-            raise ValueError(
-                f'{printable(str(inside))} in {printable(listing.root)} is in none of the class folders '
-                f'{", ".join(classes[:10])}'
-            )
+            known = ', '.join(classes[:10])
+            where = printable(listing.root)
+            raise ValueError(f'{printable(str(inside))} in {where} is in none of the class folders {known}')
         found[entry['img_path']] = labels[inside.parts[0]]
     return found
 
 
-def read_labeled(labeled: Labeled, read: ImageReader) -> tuple[Tensor, Tensor]:
-    """Read images, (B, C, H, W), with their labels, (B,); corrupt ones are left out, with a warning.
+def split_labeled(
+    folder: str, extensions: Sequence[str] | None, max_images: int, seed: int
+) -> tuple[Labeled, Labeled, int]:
+    """List images to train on, others to validate on, and the number of classes.
+
+    `train` and `val` in the folder, each with one folder per class, are taken as they are; else it is split at random.
+
+    Args:
+        folder: Where the images are.
+        extensions: Of the images' names; None for those of the usual formats.
+        max_images: Of both together; of more, a random choice is taken.
+        seed: Of the choice.
 
     Raises:
-        ValueError: None of them can be read.
+        ValueError: there is no such folder, less than two classes, or too little to split.
     """
+    root = Path(expand(folder))
+    if not root.is_dir():
+        raise ValueError(f'there is no folder {folder} of labeled images (looked for {root.absolute()})')
+    parts = [root / name for name in ('train', 'val')]
+    places = [str(part) for part in parts] if all(part.is_dir() for part in parts) else [str(root)]
+    classes = class_folders(places[0])
+    if len(classes) < 2:
+        raise ValueError(f'{places[0]} holds {len(classes)} class folder(s): two or more are needed to tell them apart')
+    listings = [ImageFolder(place, extensions=extensions).data_list for place in places]
+    listed = [list(label_by_folder(listing, classes).items()) for listing in listings]
+    chosen = _choose([len(images) for images in listed], max_images, seed)
+    if not all(map(len, chosen)):
+        raise ValueError(f'{sum(map(len, listed))} labeled image(s) in {folder} are too few to split')
+    train, val = (dict(listed[n % len(listed)][i] for i in np.sort(part)) for n, part in enumerate(chosen))
+    return train, val, len(classes)
+
+
+def _choose(counts: Sequence[int], max_images: int, seed: int) -> Sequence[np.ndarray]:
+    """Choose the indices of training and validation images, of one list or of two."""
+    orders = [np.random.default_rng(seed).permutation(count) for count in counts]
+    if len(orders) == 2:
+        judges = int(max_images * VAL_SHARE)
+        return orders[0][: max_images - judges], orders[1][:judges]
+    drawn = orders[0][:max_images]
+    return np.split(drawn, [len(drawn) - int(len(drawn) * VAL_SHARE)])
+
+
+def read_labeled(labeled: Labeled, read: ImageReader) -> tuple[Tensor, Tensor]:
+    """Read images, (B, C, H, W), with their labels, (B,); corrupt ones are left out, with a warning."""
     batches = [(names, torch.from_numpy(pixels).permute(0, 3, 1, 2)) for names, pixels in read(labeled)]
     if not batches:
         raise ValueError(f'none of {len(labeled)} labeled images can be read, such as {printable(next(iter(labeled)))}')
-    names = [name for some, _ in batches for name in some]
-    return torch.cat([pixels for _, pixels in batches]), torch.tensor([labeled[name] for name in names])
+    labels = [labeled[name] for names, _ in batches for name in names]
+    return torch.cat([pixels for _, pixels in batches]), torch.tensor(labels)
 
 
 @kept_randomness()  # a DataLoader draws a seed for its workers

@@ -14,7 +14,7 @@ NAME = 'left_out'
 class PartialEvaluator(Evaluator):
     """mmengine's evaluator, which keeps samples that replace corrupt ones out of the metrics, and counts them.
 
-    Broken ones are not counted as wrong either: of a COCO metric's JSON their objects are left out too.
+    Corrupt ones are not counted as wrong either: of a COCO metric's JSON their objects are left out too.
     """
 
     def __init__(self, metrics: dict | BaseMetric | Sequence) -> None:
@@ -23,9 +23,9 @@ class PartialEvaluator(Evaluator):
 
     def process(self, data_samples: Sequence[BaseDataElement], data_batch: Any = None) -> None:
         """Process the samples that were read."""
-        self.left_out += [sample.get(NAME) for sample in data_samples if _stands_in(sample)]
-        kept = [sample for sample in data_samples if not _stands_in(sample)]
-        if kept:
+        replaced = [isinstance(sample, BaseDataElement) and NAME in sample for sample in data_samples]
+        self.left_out += [sample.get(NAME) for sample, lost in zip(data_samples, replaced, strict=True) if lost]
+        if kept := [sample for sample, lost in zip(data_samples, replaced, strict=True) if not lost]:
             super().process(kept, data_batch)
 
     def evaluate(self, size: int) -> dict:
@@ -38,8 +38,3 @@ class PartialEvaluator(Evaluator):
                 metric.img_ids = [number for number in metric._coco_api.getImgIds() if number not in gone]
         results = super().evaluate(size)
         return results | {NAME: len(lost)} if lost else results
-
-
-def _stands_in(sample: BaseDataElement) -> bool:
-    """Return whether a sample replaces one that could not be read."""
-    return isinstance(sample, BaseDataElement) and NAME in sample

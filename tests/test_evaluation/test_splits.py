@@ -24,14 +24,12 @@ def seen(labeled):
     return [(int(image.float().mean()), label) for image, label in zip(images, labels.tolist(), strict=True)]
 
 
-def test_one_folder_is_split_by_lot_into_parts_that_share_nothing(tmp_path):
+def test_one_folder_is_split_at_random_into_parts_that_share_nothing(tmp_path):
     folder = write(tmp_path, 'abc', 8)
     known, asked, classes = split_labeled(folder, None, 100, seed=0)
-    assert classes == 3
-    assert (len(known), len(asked)) == (18, 6)
+    assert (len(known), len(asked), classes) == (18, 6, 3)
     assert not set(seen(known)) & set(seen(asked))
     assert set(seen(known)) | set(seen(asked)) == {(50 * c + i, c) for c in range(3) for i in range(8)}
-    assert len({label for _, label in seen(known)}) == 3
     again, other = (split_labeled(folder, None, 100, seed)[1] for seed in (0, 1))
     assert seen(again) == seen(asked) != seen(other)
 
@@ -43,11 +41,10 @@ def test_train_and_val_are_kept_apart_and_of_many_a_choice_is_taken(tmp_path):
     assert (len(known), len(asked), classes) == (30, 10, 3)
     assert all(brightness - 50 * label < 20 for brightness, label in seen(known))
     assert all(25 <= brightness - 50 * label < 45 for brightness, label in seen(asked))
-    assert {label for _, label in seen(known)} == {0, 1, 2}
 
 
 def test_corrupt_images_are_left_out(tmp_path):
-    known, asked, _ = split_labeled(write(tmp_path, 'ab', 4), None, 100, seed=0)
+    known, _, _ = split_labeled(write(tmp_path, 'ab', 4), None, 100, seed=0)
     first, *rest = known
     Path(first).write_bytes(b'no image')
     images, labels = read_labeled(known, ImageReader((8, 6)))
@@ -58,9 +55,9 @@ def test_corrupt_images_are_left_out(tmp_path):
 
 
 def test_what_cannot_be_split_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r'^there is no folder .*nowhere of labeled images \(looked for /'):
+    with pytest.raises(ValueError, match=r'there is no folder .*nowhere'):
         split_labeled(str(tmp_path / 'nowhere'), None, 100, 0)
-    with pytest.raises(ValueError, match=r'one holds 1 class folder\(s\): two or more are needed to tell them apart$'):
+    with pytest.raises(ValueError, match=r'one holds 1 class folder\(s\)'):
         split_labeled(write(tmp_path / 'one', 'a', 4), None, 100, 0)
-    with pytest.raises(ValueError, match=r'^2 labeled image\(s\) in .*few are too few to split$'):
+    with pytest.raises(ValueError, match=r'2 labeled image\(s\) in .*few are too few'):
         split_labeled(write(tmp_path / 'few', 'ab', 1), None, 100, 0)

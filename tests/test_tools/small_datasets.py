@@ -9,10 +9,13 @@ from tool_loading import load_tool
 SIZE = WIDTH, HEIGHT = 48, 32
 
 
-def image(path, size=SIZE):
+def image(path, size=SIZE, orientation=None):
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(0).integers(256, size=(*size[::-1], 3), dtype=np.uint8)
-    Image.fromarray(noise).save(path)
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+    Image.fromarray(noise).save(path, exif=exif)
 
 
 def mask(path, labels=(0, 1, 2, 255), size=SIZE, dtype=np.uint8):

@@ -1,21 +1,20 @@
 """COCO's JSON with one thing wrong, which is named alone."""
 
-import sys
+import importlib
 
 import pytest
-from small_datasets import cells, check, coco, coco_data
+from small_datasets import cells, check, coco, coco_data, image
+from tool_loading import load_tool
 
 pytest.importorskip('pycocotools', reason='pycocotools comes with requirements/dense.txt')
+load_tool('dataset_tools/check_dataset.py')  # which puts the checks where they can be imported from
+samples = importlib.import_module('dataset_checks.samples')
 FILE = 'annotations/instances_train.json'
 
 
 def objects(**changes):
-    """Return the first object other values."""
+    """Change the first object."""
     return lambda data: data['annotations'][0].update(changes)
-
-
-def image(**changes):
-    return lambda data: data['images'][1].update(changes)
 
 
 def every_object(**changes):
@@ -23,164 +22,108 @@ def every_object(**changes):
 
 
 def code(entry, **changes):
-    """Return an object's run-length code other values."""
+    """Change an object's run-length code."""
     return lambda data: data['annotations'][entry]['segmentation'].update(changes)
 
 
-def without(key, name, entry=0):
-    return lambda data: data[key][entry].pop(name)
+def without(key, name):
+    return lambda data: data[key][0].pop(name)
 
 
 def again(key):
     return lambda data: data[key].append(data[key][0])
 
 
-INCOMPLETE = 'error: train: entries of the JSON that lack something, or have something of another type there'
-POLYGON = 'error: train: polygons that cannot be read: 1 (annotation 0: '
-CODE = 'error: train: run-length codes that cannot be read: 1 '
-BOX = 'error: train: boxes that are not four finite numbers: 1 (annotation 0: '
-LACKS = f"error: train: the JSON lacks what COCO's has: 1 ({FILE}: no "
-SMALL = 'boxes with a width or height of 0 or less: 1 (annotation 0: '
+def without_image(data):
+    data['images'][1].update(file_name='x.jpg')
+
+
+BOX = 'boxes that are not four finite numbers: 1 (annotation 0: '
+POLYGON = 'polygons that cannot be read: 1 (annotation 0: '
+CODE = 'run-length codes that do not fit their image: 1 (annotation '
+SMALL = 'boxes less than one pixel wide or high: 1 (annotation 0: '
+OUTSIDE = 'boxes outside their image: 1 (annotation 0: '
 HARM = {
-    'no annotations key': (lambda data: data.pop('annotations'), f'{LACKS}annotations)'),
-    'images are no list': (lambda data: data.update(images={}), f'{LACKS}images)'),
-    'an object without box': (without('annotations', 'bbox'), f'{INCOMPLETE}: 1 (annotations id 0: bbox)'),
-    'an object without area': (without('annotations', 'area'), f'{INCOMPLETE}: 1 (annotations id 0: area)'),
-    'an entry of text': (lambda data: data['images'].append('c'), f"{INCOMPLETE}: 1 (images 'c': not a dictionary)"),
-    'an image without width': (
-        lambda data: data['images'].append(dict(id=3, file_name='c.jpg', width='48', height=32)),
-        f'{INCOMPLETE}: 1 (images id 3: width)',
-    ),
-    'an image twice': (again('images'), 'error: train: ids that are there more than once: 1 (images id 1)'),
-    'an object twice': (again('annotations'), 'error: train: ids that are there more than once: 1 (annotations id 0)'),
-    'a category twice': (again('categories'), 'error: train: ids that are there more than once: 1 (categories id 7)'),
-    'no objects': (lambda data: data.update(annotations=[]), 'error: train: no annotations at all'),
-    'an unknown image': (
-        objects(image_id=5),
-        'error: train: annotations of images that the JSON does not name: 1 (annotation 0: image 5)',
-    ),
-    'an unknown category': (
-        objects(category_id=8),
-        'error: train: annotations of unknown categories: 1 (annotation 0: category 8)',
-    ),
-    'a missing file': (
-        image(file_name='x.jpg'),
-        'error: train: files that are missing: 1 (images/train/x.jpg)',
-    ),
-    'a box of three numbers': (objects(bbox=[1, 2, 3]), f'{BOX}[1, 2, 3])'),
-    'a box with NaN': (objects(bbox=[1, 2, 3, float('nan')]), f'{BOX}[1, 2, 3, nan])'),
-    'a box with a text': (objects(bbox=[1, 2, 3, '4']), f"{BOX}[1, 2, 3, '4'])"),
-    'boxes in shares': (
-        every_object(bbox=[0, 0.5, 1, 1]),
-        'error: train: all boxes lie between 0 and 1',
-    ),
-    'a flat box': (objects(bbox=[5, 5, 4, 0]), f'warning: train: {SMALL}[5, 5, 4, 0] in 48 x 32)'),
-    'two corners': (objects(bbox=[9, 9, -4, 3]), f'warning: train: {SMALL}[9, 9, -4, 3] in 48 x 32)'),
-    'a small box': (
-        objects(bbox=[5, 5, 4, 0.5]),
-        'warning: train: boxes less than one pixel wide or high: 1 (annotation 0: [5, 5, 4, 0.5] in 48 x 32)',
-    ),
-    'a box on the right': (
-        objects(bbox=[48, 5, 4, 4]),
-        'error: train: boxes outside their image: 1 (annotation 0: [48, 5, 4, 4] in 48 x 32)',
-    ),
-    'a box above': (
-        objects(bbox=[5, -4, 4, 4]),
-        'error: train: boxes outside their image: 1 (annotation 0: [5, -4, 4, 4] in 48 x 32)',
-    ),
+    'no annotations key': (lambda data: data.pop('annotations'), 'error', f"/{FILE} has not COCO's format"),
+    'an entry of text': (lambda data: data['images'].append('c'), 'error', f"/{FILE} has not COCO's format"),
+    'an object without box': (without('annotations', 'bbox'), 'error', "'bbox' is missing in 1 of 3 annotations of "),
+    'an image without width': (without('images', 'width'), 'error', "'width' is missing in 1 of 2 images of "),
+    'an image twice': (again('images'), 'error', 'ids that are there more than once: 1 (images id 1)'),
+    'no objects': (lambda data: data.update(annotations=[]), 'error', 'no annotations at all'),
+    'an unknown image': (objects(image_id=5), 'warning', '1 of 3 annotations of '),
+    'an unknown category': (objects(category_id=8), 'warning', '1 of 3 annotations of '),
+    'a missing file': (without_image, 'error', 'files that are missing: 1 (images/train/x.jpg)'),
+    'a box of three numbers': (objects(bbox=[1, 2, 3]), 'error', f'{BOX}[1, 2, 3] in 48 x 32)'),
+    'a box with NaN': (objects(bbox=[1, 2, 3, float('nan')]), 'error', f'{BOX}[1, 2, 3, nan] in 48 x 32)'),
+    'a box with a text': (objects(bbox=[1, 2, 3, '4']), 'error', f"{BOX}[1, 2, 3, '4'] in 48 x 32)"),
+    'boxes in shares': (every_object(bbox=[0, 0, 1, 1]), 'error', 'all boxes lie between 0 and 1'),
+    'a small box': (objects(bbox=[5, 5, 4, 0.5]), 'warning', f'{SMALL}[5, 5, 4, 0.5] in 48 x 32)'),
+    'two corners': (objects(bbox=[9, 9, -4, 3]), 'warning', f'{SMALL}[9, 9, -4, 3] in 48 x 32)'),
+    'a box on the right': (objects(bbox=[48, 5, 4, 4]), 'error', f'{OUTSIDE}[48, 5, 4, 4] in 48 x 32)'),
+    'a box above': (objects(bbox=[5, -4, 4, 4]), 'error', f'{OUTSIDE}[5, -4, 4, 4] in 48 x 32)'),
     'a box that sticks out': (
         objects(bbox=[5, 5, 4, 28.5]),
-        'warning: train: boxes that stick out of their image by more than a pixel: '
-        '1 (annotation 0: [5, 5, 4, 28.5] in 48 x 32)',
+        'warning',
+        'stick out of their image by more than a pixel: 1 ',
     ),
-    'no area': (objects(area=0), 'warning: train: objects with an area of 0 or less: 1 (annotation 0)'),
-    'no outlines': (every_object(segmentation=[]), 'warning: train: no object has a segmentation'),
+    'no area': (objects(area=0), 'warning', 'objects with an area that is not above 0: 1 (annotation 0)'),
+    'an area of text': (objects(area='50'), 'warning', 'objects with an area that is not above 0: 1 (annotation 0)'),
+    'no outlines': (every_object(segmentation=[]), 'warning', 'no object has a segmentation'),
     'one outline less': (
         objects(segmentation=[]),
-        'error: train: objects without segmentation among those with one: 1 (annotation 0)',
+        'error',
+        'without segmentation among those with one: 1 (annotation 0)',
     ),
-    'a bare polygon': (objects(segmentation=[1, 2, 3, 4, 5, 6]), f'{POLYGON}[1, 2, 3, 4, 5, 6] is no list of lists)'),
-    'an outline of text': (objects(segmentation='abc'), f"{POLYGON}'abc' is no list of lists)"),
-    'an odd polygon': (objects(segmentation=[[1, 2, 3, 4, 5, 6, 7]]), f'{POLYGON}7 numbers)'),
-    'an empty polygon': (objects(segmentation=[[]]), f'{POLYGON}0 numbers)'),
-    'a polygon of texts': (objects(segmentation=[['1', 2, 3, 4, 5, 6]]), f'{POLYGON}not all are finite numbers)'),
-    'a polygon far away': (objects(segmentation=[[1, 2, 3, 4, 5, 1e9]]), f'{POLYGON}coordinate 1e+09 in 48 x 32)'),
-    'a polygon of two corners': (
-        objects(segmentation=[[1, 2, 3, 4]]),
-        'warning: train: polygons of less than three corners: 1 (annotation 0)',
-    ),
-    'a broken code': (code(1, counts='0@@@@@'), f'{CODE}(annotation 1)'),
-    'a code of too few pixels': (code(2, counts=[0, 5]), f'{CODE}(annotation 2)'),
-    'a code of negative runs': (code(2, counts=[-5, 5, 48 * 32]), f'{CODE}(annotation 2)'),
-    'a code without counts': (code(1, counts=None), f'{CODE}(annotation 1)'),
-    'a code of another size': (
-        code(1, size=[48, 32]),
-        'error: train: run-length codes of another size than their image: '
-        '1 (annotation 1: [48, 32] for an image 32 high and 48 wide)',
-    ),
+    'a bare polygon': (objects(segmentation=[1, 2, 3, 4, 5, 6]), 'error', f'{POLYGON}[1, 2, 3, 4, 5, 6])'),
+    'an odd polygon': (objects(segmentation=[[1, 2, 3, 4, 5, 6, 7]]), 'error', f'{POLYGON}[[1, 2, 3, 4, 5, 6, 7]])'),
+    'two corners of a polygon': (objects(segmentation=[[1, 2, 3, 4]]), 'error', f'{POLYGON}[[1, 2, 3, 4]])'),
+    'a polygon far away': (objects(segmentation=[[1, 2, 3, 4, 5, 1e9]]), 'error', POLYGON),
+    'a broken code': (code(1, counts='0@@@@@'), 'error', f'{CODE}1: '),
+    'a code of too few pixels': (code(2, counts=[0, 5]), 'error', f'{CODE}2: '),
+    'a code without counts': (code(1, counts=None), 'error', f'{CODE}1: '),
+    'a code of another size': (code(1, size=[48, 32]), 'error', f'{CODE}1: '),
 }
 
 
 def test_nothing_is_said_of_what_is_right(tmp_path, capsys):
     coco(tmp_path)
-    for options in ((), ('--kind', 'coco')):
+    for options in ((), ('--kind', 'coco'), ('--quick',)):
         status, problems, text = check(capsys, tmp_path, *options)
-        assert (status, problems, cells(text)) == (0, [], [['train', '2', '0', '3', '0', '2', '2']])
+        assert (status, problems, cells(text)) == (0, [], [['train', '2', '0', '3', '2', '2']])
 
 
 @pytest.mark.parametrize('name', HARM)
 def test_one_wrong_thing_in_the_json_is_named_alone(tmp_path, capsys, name):
-    harm, problem = HARM[name]
+    harm, severity, words = HARM[name]
     data = coco_data()
     harm(data)
     coco(tmp_path, data)
-    status, problems, _ = check(capsys, tmp_path)
-    assert problems == [problem]
-    assert status == problem.startswith('error')
-
-
-@pytest.mark.parametrize('width', [40, 56])
-def test_another_size_than_the_json_says(tmp_path, capsys, width):
-    data = coco_data()
-    image(width=width)(data)
-    data['annotations'] = data['annotations'][:2]
-    coco(tmp_path, data)
-    said = f'images of another size than the JSON says: 1 (images/train/b.jpg: 48 x 32, said to be {width} x 32)'
-    for options in ((), ('--quick',)):
-        assert check(capsys, tmp_path, *options)[:2] == (1, [f'error: train: {said}'])
-
-
-def test_quick_leaves_codes_folded(tmp_path, capsys):
-    data = coco_data()
-    code(1, counts='0@@@@@')(data)
-    coco(tmp_path, data)
-    assert check(capsys, tmp_path, '--quick')[:2] == (0, [])
-
-
-def test_without_pycocotools(tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'pycocotools', None)
-    coco(tmp_path)
-    assert check(capsys, tmp_path)[:2] == (0, ['warning: train: segmentations were not tried'])
-
-
-@pytest.mark.parametrize('content', ['', '{"images": [', '\x00'])
-def test_a_json_that_is_cut_off(tmp_path, capsys, content):
-    coco(tmp_path)
-    (tmp_path / FILE).write_text(content)
     status, (problem,), _ = check(capsys, tmp_path)
-    assert status == 1
-    assert problem.startswith(f'error: train: the JSON cannot be read: 1 ({FILE}: ')
+    assert problem.startswith(f'{severity}: train: ')
+    assert words in problem
+    assert status == (severity == 'error')
 
 
-def test_coco_2017_is_known_by_its_name(tmp_path, capsys):
-    coco(tmp_path)
-    (tmp_path / FILE).rename(tmp_path / 'annotations/instances_train2017.json')
-    (tmp_path / 'images/train').rename(tmp_path / 'train2017')
-    where = 'where COCO 2017 has'
-    assert check(capsys, tmp_path)[1] == [
-        f'error: train2017: 2 images, {where} 118,287 in instances_train2017.json',
-        f'error: train2017: 2 categories, {where} 80 in instances_train2017.json',
-    ]
+@pytest.mark.parametrize('options', [(), ('--quick',)])
+@pytest.mark.parametrize(
+    ('stored', 'orientation', 'noted', 'words'),
+    [
+        ((48, 32), None, (40, 32), 'images of another size than their annotations note'),
+        ((48, 32), 6, (48, 32), 'labels that fit images as they are stored, while the readers turn these'),
+        ((48, 32), 6, (32, 48), None),
+        ((48, 32), 9, (48, 32), None),  # no orientation: the image is upright
+        ((32, 32), 3, (32, 32), 'labels whose size fits both with and without it'),
+    ],
+)
+def test_sizes_of_the_json_and_of_turned_images(tmp_path, capsys, stored, orientation, noted, words, options):
+    data = coco_data()
+    data['images'] = [dict(id=1, file_name='a.jpg', width=noted[0], height=noted[1])]
+    data['annotations'] = [data['annotations'][0] | dict(bbox=[2, 3, 4, 5], segmentation=[[2, 3, 4, 5, 6, 7]])]
+    coco(tmp_path, data)
+    image(tmp_path / 'images/train/a.jpg', stored, orientation)
+    _, problems, _ = check(capsys, tmp_path, *options)
+    assert len(problems) == (words is not None)
+    assert all(words in one and '1 (images/train/a.jpg: ' in one for one in problems)
 
 
 def test_other_places_of_the_json(tmp_path, capsys):
@@ -193,3 +136,34 @@ def test_other_places_of_the_json(tmp_path, capsys):
     assert (status, problems) == (1, [f'error: x: no such folder: 1 ({tmp_path}/gone)'])
     (tmp_path / 'x.json').rename(tmp_path / 'a/images/train/_annotations.coco.json')
     assert check(capsys, tmp_path / 'a/images')[:2] == (0, [])
+
+
+@pytest.mark.parametrize(
+    ('step', 'turns'),
+    [
+        (dict(), True),
+        (dict(color_type='grayscale'), True),
+        (dict(imdecode_backend='pillow'), True),
+        (dict(color_type='unchanged'), False),
+        (dict(color_type='color_ignore_orientation'), False),
+        (dict(imdecode_backend='tifffile'), False),
+    ],
+)
+def test_whether_a_pipeline_turns_images_is_known(step, turns):
+    assert (
+        samples.turns_images([dict(type='mixmae_mm.SeedSample'), dict(type='mmdet.LoadImageFromFile', **step)]) == turns
+    )
+
+
+@pytest.mark.parametrize('turns', [True, False])
+def test_labels_against_turned_images(turns):
+    wide, tall, square = (48, 32), (32, 48), (32, 32)
+    header = samples.Header(wide, tall, 6)
+    read, other = (wide, tall) if turns else (tall, wide)
+    assert list(samples.size_findings('a', header, read, turns)) == []
+    assert list(samples.size_findings('a', header, other, turns)) == [samples.TURNED[turns].at('a: orientation 6')]
+    case = f'a: {read[0]} x {read[1]}, noted as 32 x 32'
+    assert list(samples.size_findings('a', header, square, turns)) == [samples.OTHER_SIZE.at(case)]
+    upside_down = samples.Header(square, square, 3)
+    assert list(samples.size_findings('a', upside_down, square, turns)) == [samples.FITS_BOTH.at('a: orientation 3')]
+    assert list(samples.size_findings('a', samples.Header(square, square), square, turns)) == []

@@ -18,7 +18,9 @@ import argparse
 import json
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -27,17 +29,17 @@ from mixmae_mm.utils import compat
 
 compat.apply()  # before torch and the libraries that it fixes
 
-from dataset_checks.class_folders import ClassSplit, compare_classes
-from dataset_checks.coco import CocoSplit
-from dataset_checks.files import start_crew
-from dataset_checks.finding import KINDS, find_splits
-from dataset_checks.from_config import Split, config_splits
+from dataset_checks.folders import KINDS, coco_split, find_splits
+from dataset_checks.from_config import config_splits
+from dataset_checks.split import Split
 from rich.console import Console
 from rich.table import Table
 
 from mixmae_mm.checkpoint.report import WIDTH
 from mixmae_mm.engine.checks import check_config
+from mixmae_mm.engine.checks.classes import Classes, compare_splits
 from mixmae_mm.engine.checks.report import Problem, Report
+from mixmae_mm.utils.arguments import counted
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import Settings, load_config
 from mixmae_mm.utils.names import expand
@@ -55,38 +57,25 @@ def counts_table(kind: str, splits: dict[str, dict[str, int | str]]) -> Table:
     return table
 
 
-def verdict(problems: list[Problem], quick: bool) -> str:
-    """Sum up in one line."""
-    kinds = Counter(severity for severity, _ in {(problem.severity, problem.what) for problem in problems})
-    headers = ' Headers only: photos were not decoded, labels not looked at.' if quick else ''
-    if not kinds:
-        return f'Nothing is wrong.{headers}'
-    parts = (f'{kinds[kind]} kind{"s" * (kinds[kind] > 1)} of {kind}' for kind in ('error', 'warning') if kinds[kind])
-    return f'{", ".join(parts)}.{headers}'
-
-
-def tell(report: Report, quick: bool) -> None:
+def print_report(report: Report, problems: list[Problem], quick: bool) -> None:
     """Print tables, problems and the verdict."""
     console = Console(markup=False, highlight=False)
     if not console.is_terminal:
         console.width = WIDTH
     for kind, splits in report.counts.items():
         console.print(counts_table(kind, splits))
-    problems = report.problems()
     for problem in problems:
         style = 'bold red' if problem.severity == 'error' else 'yellow'
-        console.print(problem.line(), style=style, soft_wrap=True)
-    console.print(verdict(problems, quick))
+        console.print(f'{problem.severity}: {problem.text()}', style=style, soft_wrap=True)
+    kinds = Counter(severity for severity, _ in {(problem.severity, problem.what) for problem in problems})
+    parts = [f'{count} kind{"s" * (count > 1)} of {severity}' for severity, count in sorted(kinds.items())]
+    headers = ' Headers only: photos were not decoded, labels not looked at.' if quick else ''
+    console.print(f'{", ".join(parts) or "Nothing is wrong"}.{headers}')
 
 
-def as_json(report: Report, seconds: float) -> str:
-    """Write all for other programs."""
-    problems = [asdict(problem) for problem in report.problems()]
-    return json.dumps(dict(counts=report.counts, problems=problems, seconds=round(seconds, 1)), indent=2)
-
-
-def read_arguments(arguments: list[str] | None) -> tuple[argparse.Namespace, list[Split]]:
+def read_arguments(arguments: list[str] | None) -> tuple[argparse.Namespace, list[Callable[[], Split]]]:
     """Read the command line and find what is to be checked; the process ends with status 2 where that cannot be."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -98,10 +87,10 @@ def read_arguments(arguments: list[str] | None) -> tuple[argparse.Namespace, lis
     parser.add_argument('--ann', type=expand, help="a JSON file in COCO's format")
     parser.add_argument('--images', type=expand, help='the folder that its file names start from')
     parser.add_argument('--kind', choices=KINDS, help='(found by itself)')
-    parser.add_argument('--classes', type=int, default=0, help='number of classes in masks, whose labels start at 0')
+    parser.add_argument('--classes', type=counted, default=0, help='classes in masks, whose labels start at 0')
     parser.add_argument('--quick', action='store_true', help='read the headers of images only')
     parser.add_argument('--json', action='store_true', help='print JSON')
-    parser.add_argument('--workers', type=int, default=_cores(), help='processes (one a core)')
+    parser.add_argument('--workers', type=counted, default=cores, help='processes (one a core)')
     parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
     options = parser.parse_args(arguments)
     try:
@@ -110,50 +99,47 @@ def read_arguments(arguments: list[str] | None) -> tuple[argparse.Namespace, lis
         parser.error(str(error))
 
 
-def _asked_for(options: argparse.Namespace) -> list[Split]:
+def _asked_for(options: argparse.Namespace) -> list[Callable[[], Split]]:
     """Find what is to be checked.
 
     Raises:
         ValueError: nothing is named, several things, or something that is not there.
     """
-    if options.workers < 1 or options.classes < 0:
-        raise ValueError(f'--workers {options.workers} --classes {options.classes}: give numbers of 1 or more')
     if sum(map(bool, (options.folder, options.config, options.ann))) != 1 or bool(options.ann) != bool(options.images):
-        raise ValueError('give one of: a folder, --config CONFIG, or --ann FILE with --images FOLDER')
+        raise ValueError('name one of: a folder, --config CONFIG, or --ann FILE with --images FOLDER')
     if not options.folder and (options.kind or options.classes):
         raise ValueError('--kind and --classes go with a folder: a config or a JSON file says them itself')
     if options.cfg_options and not options.config:
         raise ValueError('--cfg-options go with --config')
     if options.ann:
-        return [CocoSplit(Path(options.ann).stem, options.ann, options.images)]
+        return [partial(coco_split, Path(options.ann).stem, options.ann, options.images)]
     if options.folder:
         return find_splits(options.folder, options.kind, options.classes)
     options.config = load_config(options.config, options.cfg_options)
     return config_splits(options.config)
 
 
-def _cores() -> int:
-    """Count the cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-
-
 def main(arguments: list[str] | None = None) -> int:
-    """Check and tell; the exit status is returned."""
+    """Check and report; the exit status is returned."""
     start = perf_counter()
-    options, splits = read_arguments(arguments)
+    options, found = read_arguments(arguments)
     report = Report(options.folder or options.images or '')
-    with readable_errors(options.debug), start_crew(options.workers, options.quick) as crew:
+    with readable_errors(options.debug):
+        splits = [make() for make in found]
         for split in splits:
-            split.check(report, crew)
+            split.check(report, options.workers, options.quick)
         if options.config:
             check_config(options.config, report=report)
         else:
-            compare_classes([split for split in splits if isinstance(split, ClassSplit)], report)
+            classes = [Classes(split.name, tuple(split.classes)) for split in splits if split.classes]
+            report.add(', '.join(one.split for one in classes), compare_splits(classes))
+    problems = report.problems()
     if options.json:
-        print(as_json(report, perf_counter() - start))
+        found, seconds = [asdict(problem) for problem in problems], round(perf_counter() - start, 1)
+        print(json.dumps(dict(counts=report.counts, problems=found, seconds=seconds), indent=2))
     else:
-        tell(report, options.quick)
-    return report.status()
+        print_report(report, problems, options.quick)
+    return int(any(problem.severity == 'error' for problem in problems))
 
 
 if __name__ == '__main__':

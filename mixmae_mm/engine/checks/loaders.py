@@ -1,22 +1,29 @@
-"""Checks of the loaders of a run before it starts: each has batches, and corrupt samples are skipped."""
+"""Checks of the loaders of a run before it starts: each has files and batches, and corrupt samples are skipped."""
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from json import JSONDecodeError
 
 import torch
-from mmengine.dataset import InfiniteSampler
+from mmengine.config import ConfigDict
+from mmengine.dataset import BaseDataset, InfiniteSampler
 from mmengine.evaluator import Evaluator
+from mmengine.fileio import LocalBackend
 from mmengine.runner import Runner
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from mixmae_mm.datasets.skip_corrupt import skip_corrupt
-from mixmae_mm.engine.checks.files import check_files, empty_reason, without_hidden_folders
-from mixmae_mm.engine.checks.numbers import model_numbers
-from mixmae_mm.engine.checks.sources import settings_of
+from mixmae_mm.datasets.directory_walk import describe, extension, files_below, is_hidden
+from mixmae_mm.datasets.skip_corrupt import inner_datasets, mask_fault, skip_corrupt
+from mixmae_mm.engine.checks.datasets import open_dataset, settings_of
+from mixmae_mm.engine.checks.metrics import class_numbers
+from mixmae_mm.engine.checks.report import Finding, Report
 from mixmae_mm.evaluation.partial import PartialEvaluator
 from mixmae_mm.mixing import group_images
+
+TRIED, OPENED = 1000, 16  # samples of a dataset whose files are looked for, and that are opened
 
 
 def open_loaders(runner: Runner, *splits: str, doubts: Sequence[str] = ()) -> None:
@@ -25,68 +32,150 @@ def open_loaders(runner: Runner, *splits: str, doubts: Sequence[str] = ()) -> No
     `doubts` are warnings for the run's log.
 
     Raises:
-        ValueError: a dataset is empty, has none of its files, or does not fill a batch.
+        ValueError: a dataset is empty, lacks its files or has others than are noted, or does not fill a batch.
     """
-    for doubt in doubts:
-        runner.logger.warning(doubt)
-    num_classes = min(model_numbers(runner.cfg).values(), default=None)
+    report = Report()
+    num_classes = min(class_numbers(runner.cfg).values(), default=None)
     for split in splits:
         given = getattr(runner, f'_{split}_dataloader')
         if given is None:
             continue
         loader = _build(runner, split, given)
-        check_files(f'{split}_dataloader.dataset', loader.dataset, num_classes)
-        check_batches(split, loader, runner)
+        report.add(f'{split}_dataloader.dataset', file_findings(loader.dataset, num_classes))
+        _check_batches(split, loader, runner)
         skip_corrupt(loader.dataset, split != 'train', num_classes)
         setattr(runner, f'_{split}_dataloader', loader)
         if split != 'train':
             evaluator = runner.build_evaluator(getattr(runner, f'_{split}_evaluator'))
             kept = PartialEvaluator(evaluator.metrics) if type(evaluator) is Evaluator else evaluator
             setattr(runner, f'_{split}_evaluator', kept)
+    for doubt in [*doubts, *report.refuse()]:
+        runner.logger.warning(doubt)
 
 
 def _build(runner: Runner, split: str, given: DataLoader | dict) -> DataLoader:
     """Build a loader."""
-    differ = runner._randomness_cfg.get('diff_rank_seed', False)
+    differ, place = runner._randomness_cfg.get('diff_rank_seed', False), f'{split}_dataloader.dataset'
     try:
         with without_hidden_folders():
             return runner.build_dataloader(given, seed=runner.seed, diff_rank_seed=differ)
     except FileNotFoundError as error:
-        raise ValueError(
-            f'{split}_dataloader.dataset: there is no {error.filename} (looked for {os.path.abspath(error.filename)}): '
-            f'correct {split}_dataloader.dataset.data_root, data_prefix or ann_file'
-        ) from error
+        name = error.filename
+        where = f'{place}: there is no {name} (looked for {os.path.abspath(name)})'
+        raise ValueError(f'{where}: correct {place}.data_root, data_prefix or ann_file') from error
     except (JSONDecodeError, UnicodeDecodeError) as error:
         files = ' or '.join(str(settings.get('ann_file')) for settings in settings_of(runner.cfg, split))
-        raise ValueError(f'{split}_dataloader.dataset: ann_file={files} is not valid JSON: {error}') from error
+        raise ValueError(f'{place}: ann_file={files} is not valid JSON: {error}') from error
     except (ValueError, RuntimeError) as error:  # numpy's for nothing to concatenate, mmpretrain's for no file
         for settings in settings_of(runner.cfg, split):
             if reason := empty_reason(settings, runner.cfg.get('default_scope')):
-                raise ValueError(f'{split}_dataloader.dataset: {reason}') from error
+                raise ValueError(f'{place}: {reason}') from error
         raise
 
 
-def check_batches(split: str, loader: DataLoader, runner: Runner) -> None:
-    """Check that a loader has batches, of which mmengine only says that an epoch has length 0.
+@contextmanager
+def without_hidden_folders() -> Iterator[None]:
+    """Have mmengine leave out hidden folders where it lists folders, as it leaves out hidden files."""
+    listing = LocalBackend.list_dir_or_file
 
-    Raises:
-        ValueError: an epoch has no batch, or one that cannot be mixed or that batch norm cannot take.
-    """
+    def visible(self: LocalBackend, *args: object, **settings: object) -> Iterator[str]:
+        """List what is not hidden."""
+        return (path for path in listing(self, *args, **settings) if not any(map(is_hidden, path.split(os.sep))))
+
+    LocalBackend.list_dir_or_file = visible
+    try:
+        yield
+    finally:
+        LocalBackend.list_dir_or_file = listing
+
+
+def empty_reason(settings: ConfigDict, scope: str | None) -> str | None:
+    """Return which setting leaves a dataset without samples; None if it has some, or cannot be opened."""
+    dataset = open_dataset(settings, scope, serialize_data=False)
+    if dataset is None or _count(dataset):
+        return None
+    if count := _count(open_dataset(settings, scope, serialize_data=False, filter_cfg=None, indices=None)):
+        kept = ', '.join(f'{key}={settings[key]}' for key in ('filter_cfg', 'indices') if settings.get(key) is not None)
+        return f'none of {count:,} images is left by {kept}: change it, or see whether the sizes in the JSON are right'
+    folder = next((path for path in dataset.data_prefix.values() if path), dataset.data_root)
+    names = [f'{key}={getattr(dataset, key)!r}' for key in ('img_suffix', 'extensions') if hasattr(dataset, key)]
+    if dataset.ann_file or not os.path.isdir(folder):
+        return f'no sample in ann_file={dataset.ann_file!r}, data_prefix={folder!r}'
+    seen = describe(Counter(map(extension, files_below(folder))))
+    return f'no file below {folder} has {" or ".join(names) or "the extension of an image"}: there are {seen}'
+
+
+def _count(dataset: BaseDataset) -> int:
+    """Count the samples of a dataset that was opened without them; 0 where it refuses to be empty."""
+    with suppress(ValueError, RuntimeError):
+        dataset.full_init()
+        return len(dataset)
+    return 0
+
+
+def file_findings(dataset: Dataset, num_classes: int | None) -> Iterator[Finding]:
+    """Report files of a dataset that are not there, and of some that are, sizes and labels that are not as noted."""
+    if isinstance(dataset, BaseDataset) and not hasattr(dataset, 'corrupt'):  # ours count what they cannot read
+        samples = [dataset.get_data_info(index) for index in range(0, len(dataset), max(1, len(dataset) // TRIED))]
+        for key, suffix in (('img_path', 'img_suffix'), ('seg_map_path', 'seg_map_suffix')):
+            paths = [sample[key] for sample in samples if isinstance(sample.get(key), str) and '://' not in sample[key]]
+            if paths and not any(map(os.path.exists, paths)):
+                what = f'none of the {len(paths):,} files looked for is there, such as {paths[0]!r}'
+                yield Finding('error', what, f'correct data_root, data_prefix or {suffix}, or unpack the data')
+        for sample in samples[:: max(1, len(samples) // OPENED)]:
+            with suppress(Exception):  # a corrupt file, which is skipped when its turn comes
+                yield from _sample_findings(dataset, sample, num_classes)
+    for one in inner_datasets(dataset):
+        yield from file_findings(one, num_classes)
+
+
+def _sample_findings(dataset: BaseDataset, sample: dict, num_classes: int | None) -> list[Finding]:
+    """Read an image as the run does, and compare it with the size that its annotations note, and with its mask."""
+    noted, data, findings = (sample.get('width'), sample.get('height')), dict(sample), []
+    of_masks = num_classes if hasattr(dataset, 'reduce_zero_label') else None  # mmdet's may have stuff besides
+    if None in noted and not of_masks:
+        return []
+    for step in dataset.pipeline.transforms:  # those that draw no random numbers
+        if type(step).__name__.startswith('LoadImage') or type(step).__name__ == 'LoadAnnotations':
+            data = step(data)
+    size = data['img'].shape[1::-1] if 'img' in data else noted
+    if None not in noted and size != noted:
+        turned = ' (its EXIF orientation may turn it: see check_dataset.py)' * (size == noted[::-1])
+        case = f'{sample["img_path"]}: {size[0]} x {size[1]}{turned}, noted as {noted[0]} x {noted[1]}'
+        advice = f'correct them in {dataset.ann_file}, or unpack the images that it was made for'
+        findings = [Finding('error', 'images of another size than their annotations note', advice, case)]
+    if reason := mask_fault(data, of_masks, getattr(dataset, 'ignore_index', 255)):
+        advice = 'correct num_classes of the heads, reduce_zero_label or the masks'
+        findings.append(Finding('error', 'masks of other classes or sizes', advice, f'{sample["img_path"]}: {reason}'))
+    return findings
+
+
+def _check_batches(split: str, loader: DataLoader, runner: Runner) -> None:
+    """Check that an epoch has batches, and none that cannot be mixed or that batch norm cannot take."""
     sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
     size = loader.batch_size or getattr(loader.batch_sampler, 'batch_size', 0)
     if isinstance(loader.dataset, IterableDataset) or not size:
         return
     endless = isinstance(sampler, InfiniteSampler)
     if not endless and not _has_batches(loader, len(sampler), size):
+        kind = type(loader.batch_sampler).__name__
+        sorted_by = '' if kind == 'BatchSampler' else f', sorted by batch_sampler={kind}'
         raise ValueError(
             f'{len(loader.dataset)} images do not fill one batch of {size} for each of {runner.world_size} '
-            f'process(es){_buckets(loader)}, and drop_last leaves out what is less: add images, or set --cfg-options '
+            f'process(es){sorted_by}, and drop_last leaves out what is less: add images, or set --cfg-options '
             f'{split}_dataloader.batch_size=... to at most their number'
         )
     if split == 'train':
         drops = getattr(loader.batch_sampler, 'drop_last', loader.drop_last)
         last = 0 if endless or drops else len(sampler) % size
         _check_sizes([size] * (endless or len(sampler) >= size) + [last] * (last > 0), runner)
+
+
+def _has_batches(loader: DataLoader, samples: int, size: int) -> bool:
+    """Return whether there is a batch; a sampler that sorts images by their shape may find none in fewer than two."""
+    if not len(loader) or samples >= 2 * size:
+        return bool(len(loader))
+    return sum(1 for _ in loader.batch_sampler) > 0  # to the end, where it forgets what it has sorted
 
 
 def _check_sizes(sizes: list[int], runner: Runner) -> None:
@@ -102,27 +191,12 @@ def _check_sizes(sizes: list[int], runner: Runner) -> None:
         )
 
 
-def _has_batches(loader: DataLoader, samples: int, size: int) -> bool:
-    """Return whether there is a batch; a sampler that sorts images by their shape may find none in fewer than two."""
-    if not len(loader) or samples >= 2 * size:
-        return bool(len(loader))
-    return sum(1 for _ in loader.batch_sampler) > 0  # to the end, where it forgets what it has sorted
-
-
-def _buckets(loader: DataLoader) -> str:
-    """Name a sampler that makes batches of its own."""
-    kind = type(loader.batch_sampler).__name__
-    return '' if kind == 'BatchSampler' else f', sorted by batch_sampler={kind}'
-
-
 def needs_two_images(model: nn.Module, world_size: int = 1) -> bool:
     """Return whether a model normalizes over a batch what it has pooled to one value for each channel."""
     norms = (nn.BatchNorm2d, nn.SyncBatchNorm) if world_size == 1 else nn.BatchNorm2d
     for part in model.modules():
-        if isinstance(part, nn.BatchNorm1d):
-            return True
         pools = (one for one in part.children() if isinstance(one, nn.AdaptiveAvgPool2d))
         to_one = isinstance(part, nn.Sequential) and any(pool.output_size in (1, (1, 1)) for pool in pools)
-        if to_one and any(isinstance(one, norms) for one in part.modules()):
+        if isinstance(part, nn.BatchNorm1d) or (to_one and any(isinstance(one, norms) for one in part.modules())):
             return True
     return False

@@ -1,118 +1,132 @@
-"""Checks that the metrics of a config can be computed, that for the best checkpoint among them."""
+"""Checks that the metrics of a config can be computed, that for the best checkpoint among them; numbers of classes."""
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.registry import METRICS
 
-from mixmae_mm.engine.checks.awaited import COCO_ITEMS, IOU_RESULTS, awaited_findings
-from mixmae_mm.engine.checks.coco_json import CocoFile, missing_fields, read_coco, short_polygons
-from mixmae_mm.engine.checks.numbers import metrics
-from mixmae_mm.engine.checks.report import Fault, Finding
-from mixmae_mm.engine.checks.sources import settings_of
+from mixmae_mm.engine.checks.coco import CocoFile, read_coco
+from mixmae_mm.engine.checks.datasets import open_dataset, settings_of
+from mixmae_mm.engine.checks.report import Finding
 
-HALF = Fault(
-    'error',
-    'settings that belong together are not all there',
-    'set all three of <split>_dataloader, <split>_cfg and <split>_evaluator, or none',
-)
+ELSEWHERE = ('backbone', 'neck', 'rpn', 'semantic', 'teacher')
+"""Parts of a model whose classes are not those of the data set."""
 WITH_MASKS = re.compile(r'mask_head|Mask|Seg|Ins|SOLO|Yolact|YOLACT|Panoptic|Cond')
 NEEDS_LABELS = ('Accuracy', 'SingleLabelMetric', 'ConfusionMatrix', 'AveragePrecision', 'MultiLabelMetric')
+RESULTS = dict(
+    SingleLabelMetric='(precision|recall|f1-score|support).*',
+    IoUMetric='aAcc|mIoU|mAcc|mDice|mFscore|mPrecision|mRecall',
+    CocoMetric=r'(bbox|segm)_(mAP(_(50|75|s|m|l|copypaste))?|AR.*)|\w+_precision|AR.*',
+)
+"""Names of results of some metrics, as regular expressions; any name may be one of the others'."""
+
+
+def class_numbers(config: Config, *splits: str) -> dict[str, int]:
+    """Return `num_classes` of all parts of the model that have it and of the splits' metrics, by its setting."""
+    found = dict(_numbers('model', config.get('model') or {}))
+    for split in splits:
+        for metric in metrics(config, split):
+            found[f'{split}_evaluator.{metric.get("type")}.num_classes'] = metric.get('num_classes')
+    return {name: number for name, number in found.items() if isinstance(number, int) and number > 0}
+
+
+def _numbers(name: str, part: Any) -> Iterator[tuple[str, Any]]:
+    """Walk through the settings of a model."""
+    if isinstance(part, Mapping) and 'num_classes' in part:
+        yield f'{name}.num_classes', part['num_classes']
+    if isinstance(part, Mapping | list | tuple):
+        for key, value in part.items() if isinstance(part, Mapping) else enumerate(part):
+            if not any(word in str(key) for word in ELSEWHERE):
+                yield from _numbers(f'{name}.{key}', value)
+
+
+def metrics(config: Config, split: str) -> list[Mapping]:
+    """Return the settings of the metrics of a split."""
+    given = config.get(f'{split}_evaluator') or []
+    if isinstance(given, Mapping):
+        given = given.get('metrics', given)
+    return [one for one in ([given] if isinstance(given, Mapping) else given) if isinstance(one, Mapping)]
 
 
 def metric_findings(config: Config, split: str, numbers: Mapping[str, int]) -> Iterator[Finding]:
     """Report metrics of a split that cannot be computed, and settings that wait for one that is not there."""
-    if split != 'train':
-        given = {name: config.get(f'{split}_{name}') is not None for name in ('dataloader', 'cfg', 'evaluator')}
-        if len(set(given.values())) > 1 and (given['cfg'] or given['evaluator']):
-            yield from ((HALF, f'no {split}_{name}') for name, is_there in given.items() if not is_there)
-            return
     for metric in metrics(config, split):
         kind = str(metric.get('type', '')).rpartition('.')[2]
-        yield from CHECKS.get(kind, lambda *given: ())(config, split, metric, numbers)
-        if kind in NEEDS_LABELS and any(_lacks_labels(settings) for settings in settings_of(config, split)):
-            what = 'is given images without labels (with_label=False)'
-            yield _fault(split, kind, what, 'leave the evaluator out'), ''
+        for what, advice in _faults(config, split, kind, metric, min(numbers.values(), default=0)):
+            yield Finding('error', f'{split}_evaluator: {kind} {what}', advice)
+        file, _ = read_coco(metric['ann_file']) if kind == 'CocoMetric' and metric.get('ann_file') else (None, [])
+        if file is not None:
+            with_masks = 'segm' in metric.get('metric', 'bbox')
+            yield from file.findings('iscrowd', *(['segmentation'] if with_masks else []))
+            for what, advice in _file_faults(config, split, file, with_masks):
+                yield Finding('error', f'{split}_evaluator: {kind} {what}', advice)
     if split == 'val':
-        yield from awaited_findings(config)
+        yield from _awaited_findings(config)
 
 
-def _fault(split: str, kind: str, what: str, advice: str) -> Fault:
-    """Name the setting of a metric that cannot be computed."""
-    return Fault('error', f'{split}_evaluator: {kind} {what}', advice)
-
-
-def _lacks_labels(settings: Mapping) -> bool:
-    """Return whether a dataset of mmpretrain is set to have no labels."""
-    is_test = str(settings.get('type', '')).endswith('ImageNet') and settings.get('split') == 'test'
-    return settings.get('with_label', not is_test) is False
-
-
-def _accuracy(config: Config, split: str, metric: Mapping, numbers: Mapping[str, int]) -> Iterator[Finding]:
-    """Check that there are as many classes as the largest k asks for."""
-    topk = metric.get('topk', 1)
-    largest, outputs = max([topk] if isinstance(topk, int) else topk), min(numbers.values(), default=0)
-    if outputs and largest > outputs:
-        what = f'is asked for top-{largest} of {outputs} classes'
-        yield _fault(split, 'Accuracy', what, f'set topk to at most {outputs}, such as topk=(1,)'), ''
-
-
-def _iou(config: Config, split: str, metric: Mapping, numbers: Mapping[str, int]) -> Iterator[Finding]:
-    """Check the names of metrics, and that there are masks."""
-    given = metric.get('iou_metrics', ['mIoU'])
-    for name in [given] if isinstance(given, str) else given:
-        if name not in IOU_RESULTS:
-            yield _fault(split, 'IoUMetric', f"does not know '{name}'", f'take of {", ".join(IOU_RESULTS)}'), ''
+def _faults(config: Config, split: str, kind: str, metric: Mapping, outputs: int) -> Iterator[tuple[str, str]]:
+    """Return what keeps a metric from being computed, and what to do."""
+    if kind == 'Accuracy' and 0 < outputs < max(_topk(metric)):
+        yield f'is asked for top-{max(_topk(metric))} of {outputs} classes', f'set topk to at most {outputs}'
+    model = re.sub(r"'\w+': None", '', str(config.get('model')))
+    if kind == 'CocoMetric' and 'segm' in metric.get('metric', 'bbox') and not WITH_MASKS.search(model):
+        yield "is asked for 'segm', but the model gives boxes only", "set metric='bbox', or add a mask head"
     for settings in settings_of(config, split):
+        is_test = str(settings.get('type', '')).endswith('ImageNet') and settings.get('split') == 'test'
+        if kind in NEEDS_LABELS and settings.get('with_label', not is_test) is False:
+            yield 'has images without labels (with_label=False)', 'leave the evaluator out'
         prefix = settings.get('data_prefix')
-        if isinstance(prefix, Mapping) and not prefix.get('seg_map_path') and not metric.get('format_only'):
-            advice = 'set data_prefix.seg_map_path of the dataset, or format_only=True'
-            yield _fault(split, 'IoUMetric', 'has no masks to compare with', advice), ''
+        with_masks = not isinstance(prefix, Mapping) or prefix.get('seg_map_path') or metric.get('format_only')
+        if kind == 'IoUMetric' and not with_masks:
+            yield 'has no masks to compare with', 'set data_prefix.seg_map_path of the dataset, or format_only=True'
 
 
-def _coco(config: Config, split: str, metric: Mapping, numbers: Mapping[str, int]) -> Iterator[Finding]:
-    """Check that the model gives what is measured, and that the metric's JSON goes with the data."""
-    measured = metric.get('metric', 'bbox')
-    measured = [measured] if isinstance(measured, str) else measured
-    for item in metric.get('metric_items') or ():
-        if item not in COCO_ITEMS and not item.startswith('AR'):
-            yield _fault(split, 'CocoMetric', f"does not know '{item}'", f'take of {", ".join(COCO_ITEMS)}'), ''
-    if 'segm' in measured and not WITH_MASKS.search(_words(config.get('model'))):
-        what = "is asked for 'segm', but the model gives boxes only"
-        yield _fault(split, 'CocoMetric', what, "set metric='bbox', or take a model with a mask head"), ''
-    file = read_coco(metric['ann_file']) if metric.get('ann_file') else None
-    if file is not None:
-        yield from missing_fields(file, ['iscrowd', *(['segmentation'] if 'segm' in measured else [])])
-        yield from short_polygons(file) if 'segm' in measured else ()
-        yield from _same_file_findings(config, split, file)
-
-
-def _same_file_findings(config: Config, split: str, file: CocoFile) -> Iterator[Finding]:
-    """Check that the metric's JSON has the images and categories of the dataset's, and objects of them."""
-    if not sum(file.annotations.values()):
-        yield _fault(split, 'CocoMetric', f'has no annotations in {file.path}', 'name the file with the objects'), ''
+def _file_faults(config: Config, split: str, file: CocoFile, with_masks: bool) -> Iterator[tuple[str, str]]:
+    """Return what keeps the JSON of a metric from going with the data, and what to do."""
+    if not sum(file.used.values()):
+        yield f'has no annotations in {file.path}', 'name the file with the objects'
+    if file.short and with_masks:
+        what = f'has polygons of less than three corners in {file.short:,} annotations of {file.path}'
+        yield what, 'delete them, or draw them again: pycocotools takes them for boxes'
     for settings in settings_of(config, split):
-        path = settings.get('ann_file')
-        other = read_coco(_join(settings.get('data_root'), path)) if path else None
-        if other is None or other.path == file.path:
-            continue
-        if not other.images.items() <= file.images.items() or other.categories != file.categories:
+        dataset = open_dataset(settings, config.get('default_scope'))
+        other = read_coco(dataset.ann_file)[0] if dataset is not None and dataset.ann_file else None
+        if other and (other.categories != file.categories or not other.images.items() <= file.images.items()):
             what = f'takes {file.path}, which has not the images or categories of {other.path}'
-            yield _fault(split, 'CocoMetric', what, f'set {split}_evaluator.ann_file to the file of the dataset'), ''
+            yield what, f'set {split}_evaluator.ann_file to the file of the dataset'
 
 
-def _join(root: str | None, path: str) -> str:
-    """Join a path to its root as mmengine does."""
-    return path if path.startswith('/') or not root else f'{root.rstrip("/")}/{path}'
+def _topk(metric: Mapping) -> list[int]:
+    """Return the numbers of guesses of mmpretrain's Accuracy."""
+    topk = metric.get('topk', 1)
+    return [topk] if isinstance(topk, int) else list(topk)
 
 
-CHECKS = dict(Accuracy=_accuracy, IoUMetric=_iou, CocoMetric=_coco)
+def _awaited_findings(config: Config) -> Iterator[Finding]:
+    """Report names of metrics that hooks wait for and that validation never gives."""
+    given = [_results(metric, config.get('default_scope')) for metric in metrics(config, 'val')]
+    hooks = {f'default_hooks.{name}': hook for name, hook in (config.get('default_hooks') or {}).items()}
+    hooks |= {f'custom_hooks[{number}]': hook for number, hook in enumerate(config.get('custom_hooks') or ())}
+    for place, hook in hooks.items():
+        for key in ('save_best', 'monitor') if isinstance(hook, Mapping) else ():
+            names = hook.get(key) or ()
+            for name in [names] if isinstance(names, str) else names:
+                if not any(name == 'auto' or re.fullmatch(one, name) for one in given):
+                    what = 'which val_evaluator does not give' if given else 'but nothing is validated'
+                    advice = f'take one that fits {" or ".join(given)}' if given else 'set val_evaluator'
+                    yield Finding('error', f"{place}.{key} waits for '{name}', {what}", advice)
 
 
-def _words(model: Any) -> str:
-    """Return the names and types of all parts of a model."""
-    if isinstance(model, Mapping):
-        parts = ((key, value) for key, value in model.items() if value is not None)
-        return ' '.join(f'{key} {value if key == "type" else _words(value)}' for key, value in parts)
-    return ' '.join(map(_words, model)) if isinstance(model, list | tuple) else ''
+def _results(metric: Mapping, scope: str | None) -> str:
+    """Return the names under which a metric gives its results, as a regular expression."""
+    cls = metric.get('type')
+    if isinstance(cls, str):
+        with suppress(ImportError):  # which the run reports
+            cls = METRICS.get(cls if '.' in cls or not scope else f'{scope}.{cls}')
+    kind = getattr(cls, '__name__', '')
+    own = '|'.join(f'top{k}(_.*)?' for k in _topk(metric)) if kind == 'Accuracy' else RESULTS.get(kind, '.*')
+    prefix = metric.get('prefix') or getattr(cls, 'default_prefix', None)
+    return f'{re.escape(prefix)}/({own})' if prefix else own

@@ -10,21 +10,23 @@ from mixmae_mm.utils.names import printable
 EXAMPLES = 3
 
 
-class Fault(NamedTuple):
-    """One thing that can be wrong: 'error' or 'warning' (works, but is suspicious), what it is, and what to do."""
+class Finding(NamedTuple):
+    """One thing that is wrong: an 'error', or a 'warning' of what works but is suspicious."""
 
     severity: str
     what: str
     advice: str
+    case: str = ''
+    """A file or an entry; '' if `what` names it."""
 
-
-Finding = tuple[Fault, str]
-"""A fault and its place, a file or an entry; '' if `what` names it."""
+    def at(self, case: str) -> 'Finding':
+        """Return the same of another case."""
+        return self._replace(case=case)
 
 
 @dataclass
 class Problem:
-    """A fault with the number of its cases and the first of them; the others are not kept."""
+    """Findings that differ in their cases only: the number of these and the first of them."""
 
     severity: str
     split: str
@@ -33,49 +35,33 @@ class Problem:
     count: int = 0
     cases: list[str] = field(default_factory=list)
 
-    def add(self, case: str) -> None:
-        """Count one more case; '' stands for none."""
-        if case:
-            self.count += 1
-            self.cases += [case] if len(self.cases) < EXAMPLES else []
-
     def text(self) -> str:
         """Return all but the severity, in one line."""
         more = ', ...' if self.count > len(self.cases) else ''
         cases = f': {self.count:,} ({", ".join(self.cases)}{more})' if self.count else ''
         return f'{self.split}: {self.what}{cases}. What to do: {self.advice}.'
 
-    def line(self) -> str:
-        """Return all in one line."""
-        return f'{self.severity}: {self.text()}'
 
-
-@dataclass
 class Report:
-    """Counts and problems of each split; paths are given below `root`."""
+    """Counts and problems of each split; paths are written relative to `root`."""
 
-    root: str = ''
-    counts: dict[str, dict[str, dict[str, int | str]]] = field(default_factory=dict)
-    found: dict[tuple[str, Fault], Problem] = field(default_factory=dict)
+    def __init__(self, root: str = '') -> None:
+        self.root = printable(os.path.join(root, '')) if root else ''
+        self.counts: dict[str, dict[str, dict[str, int | str]]] = {}
+        self.found: dict[tuple, Problem] = {}
 
     def add(self, split: str, findings: Iterable[Finding]) -> None:
-        """Take up what was found in a split."""
-        root = printable(os.path.join(self.root, '')) if self.root else ''
-        for fault, case in findings:
-            problem = self.found.setdefault((split, fault), Problem(fault.severity, split, fault.what, fault.advice))
-            problem.add(printable(case).removeprefix(root))
-
-    def count(self, kind: str, split: str, **counts: int | str) -> None:
-        """Record a row of the table of that kind."""
-        self.counts.setdefault(kind, {})[split] = counts
+        """Add what was found in a split."""
+        for severity, what, advice, case in findings:
+            problem = Problem(severity, split, what, advice)
+            problem = self.found.setdefault((severity, split, what, advice), problem)
+            if case:
+                problem.count += 1
+                problem.cases += [printable(case).removeprefix(self.root)] * (len(problem.cases) < EXAMPLES)
 
     def problems(self) -> list[Problem]:
         """List what is wrong, errors first."""
         return sorted(self.found.values(), key=lambda problem: problem.severity)
-
-    def status(self) -> int:
-        """Return the exit status."""
-        return int(any(problem.severity == 'error' for problem in self.found.values()))
 
     def refuse(self) -> list[str]:
         """Return the warnings, unless there are errors.
@@ -84,6 +70,6 @@ class Report:
             ValueError: there are errors; the message has a line for each.
         """
         problems = self.problems()
-        if self.status():
-            raise ValueError('\nerror: '.join(problem.text() for problem in problems if problem.severity == 'error'))
+        if errors := [problem.text() for problem in problems if problem.severity == 'error']:
+            raise ValueError('\nerror: '.join(errors))
         return [problem.text() for problem in problems]

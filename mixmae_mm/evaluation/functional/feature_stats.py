@@ -1,25 +1,17 @@
-"""How many directions features use, measured without labels: it reveals collapse long before the loss does.
+"""How many directions features (N images, D) use, without labels: it reveals collapse long before the loss does."""
 
-Letters: N images, D features.
-"""
-
-import torch
-from torch import Tensor
+from torch import Tensor, linalg
 from torch.nn import functional as F
 
 EPSILON = 1e-7  # the paper's
 
 
 def rank_me(features: Tensor) -> float:
-    """Compute the effective rank of features (N, D), from 1 to min(N, D).
+    """Compute the effective rank of features (N, D), from 1 to min(N, D); it grows with N.
 
-    RankMe of Garrido et al. 2023 (arXiv 2210.02885): exp of the entropy of the singular values, each divided by their
-    sum. It grows with N, so only numbers of equally many images compare.
-
-    Raises:
-        ValueError: there is no feature other than 0, or one is not finite.
+    RankMe of Garrido et al. 2023 (arXiv 2210.02885): exp of the entropy of the singular values, divided by their sum.
     """
-    values = torch.linalg.svdvals(_finite(features))
+    values = linalg.svdvals(_finite(features))
     if not values.sum() > 0:
         raise ValueError('all features are 0, and have no rank')
     shares = values / values.sum() + EPSILON
@@ -36,14 +28,10 @@ def feature_std(features: Tensor) -> float:
 
 
 def mean_cosine(features: Tensor) -> float:
-    """Compute the cosine between the features (N, D) of two different images, mean of all pairs.
-
-    Raises:
-        ValueError: less than two images.
-    """
+    """Compute the cosine between the features (N, D) of two different images, mean of all pairs."""
     count = len(features)
     if count < 2:
-        raise ValueError(f'{count} image(s) make no pair: give two or more')
+        raise ValueError(f'{count} image(s) make no pair: two or more are needed')
     directions = F.normalize(_finite(features), dim=1)
     return float((directions.sum(dim=0).square().sum() - directions.square().sum()) / (count * (count - 1)))
 

@@ -1,10 +1,4 @@
-"""k-NN classification: an evaluation of features without training.
-
-The protocol of Wu et al. 2018 (arXiv 1805.01978): the k nearest by cosine similarity vote, each with the weight
-exp(similarity / temperature).
-
-Letters: T training images, V validation images, D features.
-"""
+"""k-NN classification: an evaluation of features without training."""
 
 from torch import Tensor, zeros
 from torch.nn import functional as F
@@ -19,28 +13,18 @@ def knn_accuracy(
     temperature: float,
     num_classes: int,
 ) -> float:
-    """Return the k-NN accuracy on the validation images.
+    """Return the k-NN accuracy on the validation images: features (N, D), labels (N,) below `num_classes`.
 
-    Args:
-        train_features: (T, D), of any length: they are normalized here.
-        train_labels: (T,), below `num_classes`.
-        val_features: (V, D).
-        val_labels: (V,).
-        k: Neighbors that vote.
-        temperature: The smaller, the more the nearest ones count.
-        num_classes: Number of classes.
-
-    Raises:
-        ValueError: fewer training images than `k`, or a temperature that is not positive.
+    The protocol of Wu et al. 2018 (arXiv 1805.01978): the k nearest by cosine similarity vote, each with the weight
+    exp(similarity / temperature).
     """
     if not 1 <= k <= len(train_features):
-        raise ValueError(f'{k} neighbors of {len(train_features)} training images: give a k from 1 to that number')
+        raise ValueError(f'{k} neighbors of {len(train_features)} training images: k is from 1 to that number')
     if temperature <= 0:
-        raise ValueError(f'temperature {temperature}: give a positive number')
-    known = F.normalize(train_features, dim=1)
-    asked = F.normalize(val_features, dim=1)
-    chunks = zip(asked.split(1024), val_labels.split(1024), strict=True)
-    right = sum((_vote(x @ known.T, train_labels, k, temperature, num_classes) == y).sum() for x, y in chunks)
+        raise ValueError(f'temperature {temperature}: it must be positive')
+    train, val = F.normalize(train_features, dim=1), F.normalize(val_features, dim=1)
+    chunks = zip(val.split(1024), val_labels.split(1024), strict=True)
+    right = sum((_vote(x @ train.T, train_labels, k, temperature, num_classes) == y).sum() for x, y in chunks)
     return float(right) / len(val_labels)
 
 

@@ -2,8 +2,6 @@
 
 Ridge regression on the classes' indicators. How strong it is shrunk is chosen by leaving out each training image in
 turn, which for ridge regression costs nothing (Allen 1974, PRESS).
-
-Letters: T training images, V validation images, D features, C classes.
 """
 
 import torch
@@ -16,42 +14,28 @@ STRENGTHS = tuple(10.0**power for power in range(-4, 3))  # over the mean square
 def probe_accuracy(
     train_features: Tensor, train_labels: Tensor, val_features: Tensor, val_labels: Tensor, num_classes: int
 ) -> float:
-    """Return the accuracy of a linear classifier on the validation images.
-
-    Args:
-        train_features: (T, D).
-        train_labels: (T,), below `num_classes`.
-        val_features: (V, D).
-        val_labels: (V,).
-        num_classes: C.
-    """
-    known, asked = standardize(train_features.double(), val_features.double())
-    targets = F.one_hot(train_labels, num_classes).to(known)
+    """Return the accuracy of a linear classifier on the validation images: features (N, D), labels (N,)."""
+    train, val = standardize(train_features.double(), val_features.double())
+    targets = F.one_hot(train_labels, num_classes).to(train)
     center = targets.mean(dim=0)
-    weights = ridge(known, targets - center)
-    return float(((asked @ weights + center).argmax(dim=1) == val_labels).double().mean())
+    weights = ridge(train, targets - center)
+    return float(((val @ weights + center).argmax(dim=1) == val_labels).double().mean())
 
 
-def standardize(known: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
+def standardize(train: Tensor, val: Tensor) -> tuple[Tensor, Tensor]:
     """Standardize (T, D) to mean 0 and standard deviation 1, and (V, D) likewise; constant features become 0."""
-    mean, std = known.mean(dim=0), known.std(dim=0, correction=0)
+    mean, std = train.mean(dim=0), train.std(dim=0, correction=0)
     scale = torch.where(std > 1e-8 * std.max(), 1 / std, 0)
-    return (known - mean) * scale, (asked - mean) * scale
+    return (train - mean) * scale, (val - mean) * scale
 
 
 def ridge(features: Tensor, targets: Tensor) -> Tensor:
     """Solve ridge regression of centered targets (T, C) on centered features (T, D), by the best strength: (D, C)."""
     left, values, right = torch.linalg.svd(features, full_matrices=False)
     turned = left.T @ targets
-    errors = [_left_out_error(left, _shrink(values, strength, len(features)), targets) for strength in STRENGTHS]
-    best = STRENGTHS[min(range(len(errors)), key=errors.__getitem__)]
-    kept = _shrink(values, best, len(features))
+    shrunk = [values.square() / (values.square() + strength * len(features)) for strength in STRENGTHS]
+    kept = min(shrunk, key=lambda kept: _left_out_error(left, kept, targets))
     return right.T @ (torch.where(values > 0, kept / values, 0)[:, None] * turned)
-
-
-def _shrink(values: Tensor, strength: float, count: int) -> Tensor:
-    """Return how much of each direction is kept, 0 to 1."""
-    return values.square() / (values.square() + strength * count)
 
 
 def _left_out_error(left: Tensor, kept: Tensor, targets: Tensor) -> float:

@@ -19,33 +19,29 @@ THREE = ('cat', 'cow', 'dog')
 
 
 def compared(*names):
-    """Faults and cases of the splits a, b, ..."""
+    """What is wrong with the splits a, b, ..."""
     return list(compare_splits([Classes(split, tuple(its)) for split, its in zip('abc', names, strict=False)]))
 
 
 def test_every_list_of_classes_but_the_same_is_an_error():
     for count in range(1, 4):
         for other in itertools.permutations((*THREE, 'Cat'), count):
-            severities = {fault.severity for fault, _ in compared(THREE, other)}
+            severities = {finding.severity for finding in compared(THREE, other)}
             assert severities == (set() if other == THREE else {'error'}), other
 
 
 def test_each_class_is_named_with_the_splits_that_have_it():
-    assert compared(THREE, ('cow', 'dog')) == [(OTHER_CLASSES, 'cat (only in a)')]
-    assert compared(THREE, ('cat', 'cow')) == [(OTHER_CLASSES, 'dog (only in a)')]
-    assert compared(THREE, THREE, ('cat', 'cow', 'Dog')) == [
-        (OTHER_CLASSES, 'Dog (only in c)'),
-        (OTHER_CLASSES, 'dog (only in a, b)'),
-    ]
+    only = [OTHER_CLASSES.at('Dog (only in c)'), OTHER_CLASSES.at('dog (only in a, b)')]
+    assert compared(THREE, THREE, ('cat', 'cow', 'Dog')) == only
     assert compared(THREE, ('cow', 'cat', 'dog')) == [
-        (OTHER_ORDER, 'label 0 is cat in a and cow in b'),
-        (OTHER_ORDER, 'label 1 is cow in a and cat in b'),
+        OTHER_ORDER.at('label 0 is cat in a and cow in b'),
+        OTHER_ORDER.at('label 1 is cow in a and cat in b'),
     ]
 
 
 def test_folders_against_the_names_of_a_config():
     def faults(folders, named):
-        return [fault.what for fault, _ in compare_folders('train', folders, named)]
+        return [finding.what for finding in compare_folders('train', folders, named)]
 
     assert faults(THREE, ()) == faults(THREE, THREE) == []
     assert faults(('n01', 'n02'), ('tench', 'shark')) == []  # words for ImageNet's folders
@@ -58,27 +54,19 @@ def test_folders_against_the_names_of_a_config():
 def test_numbers_of_classes_against_settings():
     found = [Classes('train', THREE), Classes('val', THREE[:2])]
     assert list(compare_numbers(found[:1], {'head': 3, 'preprocessor': 3})) == []
-    (fault,) = [fault for where, fault in compare_numbers(found[:1], {'head': 2})]
-    assert (fault.severity, '3 classes' in fault.what, 'head is 2' in fault.what) == ('error', True, True)
-    assert 'head=3' in fault.advice
-    (fault,) = [fault for where, fault in compare_numbers(found[:1], {'head': 4})]
-    assert fault.severity == 'warning'
+    ((_, finding),) = compare_numbers(found[:1], {'head': 2})
+    assert (finding.severity, '3 classes, where head is 2' in finding.what) == ('error', True)
+    assert 'head=3' in finding.advice
+    assert [one.severity for _, one in compare_numbers(found[:1], {'head': 4})] == ['warning']
+    assert [one.severity for _, one in compare_numbers(found[:1], {'head': 4}, exact=True)] == ['error']
     assert [where for where, _ in compare_numbers(found, {'head': 3})] == ['val']
-    where, fault = next(compare_numbers([], {'head': 3, 'preprocessor': 10}))
-    assert (where, fault.severity) == ('config', 'error')
-    assert 'head=3, preprocessor=10' in fault.what
-
-
-def test_folders_in_class_folders_that_the_head_was_made_for():
-    (fault,) = [fault for _, fault in compare_numbers([Classes('train', THREE[:2])], {'head': 3}, deeper=3)]
-    assert (fault.severity, 'hold 3 folders' in fault.what) == ('error', True)
+    where, finding = next(compare_numbers([], {'head': 3, 'preprocessor': 10}))
+    assert (where, finding.severity, 'head=3, preprocessor=10' in finding.what) == ('config', 'error', True)
 
 
 def test_labels_out_of_range():
-    assert [case for _, case in compare_labels({0: 1, 3: 5, 4: 1, 9: 2}, 4)] == ['label 4', 'label 9']
-    assert [case for _, case in compare_labels({'cat': 1, 0: 5, None: 1, 1.5: 1}, 2)] == [
-        'label 1.5', 'label None', "label 'cat'"
-    ]  # fmt: skip
+    assert [one.case for one in compare_labels({0: 1, 3: 5, 4: 1, 9: 2}, 4)] == ['label 4', 'label 9']
+    assert [one.case for one in compare_labels({'cat': 1, 0: 5, 1.5: 1}, 2)] == ['label 1.5', "label 'cat'"]
     assert list(compare_labels({0: 1, 1: 5}, 2)) == list(compare_labels({np.int64(0): 1, np.int64(1): 5}, 2)) == []
-    (fault,) = [fault for fault, _ in compare_labels({0: 1, 2: 5}, 5)]
-    assert (fault.severity, fault.what) == ('warning', '2 of 5 classes have an image')
+    (finding,) = compare_labels({0: 1, 2: 5}, 5)
+    assert finding[:2] == ('warning', '2 of 5 classes have an image')

@@ -1,6 +1,7 @@
-"""Files and masks of datasets, looked at before a run."""
+"""Files, sizes and masks of datasets, looked at before a run."""
 
 import json
+import random
 
 import numpy as np
 import pytest
@@ -11,9 +12,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
 from torch.utils.data import TensorDataset
 
-from mixmae_mm.engine.checks.files import check_files, empty_reason
-
-pytestmark = pytest.mark.dense
+from mixmae_mm.engine.checks.loaders import empty_reason, file_findings
 
 
 @pytest.fixture
@@ -37,25 +36,27 @@ def settings(tmp_path):
     init_default_scope('mmengine')
 
 
-def test_masks_of_other_classes(settings, tmp_path):
-    check_files('train', DATASETS.build(settings), 4)
-    with pytest.raises(ValueError, match=r'masks/.*png has label 3, where the model has 3 classes, 0 to 2'):
-        check_files('train', DATASETS.build(settings), 3)
-    reduced = dict(settings, reduce_zero_label=True)  # 3 becomes 2
-    check_files('train', DATASETS.build(reduced), 3)
+@pytest.mark.dense
+def test_masks_of_other_classes(settings):
+    def cases(num_classes, **changes):
+        return [finding.case for finding in file_findings(DATASETS.build(dict(settings, **changes)), num_classes)]
+
+    assert cases(4) == cases(3, reduce_zero_label=True) == []  # 3 becomes 2
+    (reason,) = {case.partition(': ')[2] for case in cases(3)}
+    assert reason == 'the mask has label 3, where classes are 0 to 2'
 
 
-def test_masks_with_another_suffix(settings):
-    with pytest.raises(ValueError, match=r'train: none of the 40 files looked for is there.*0_m.png.*seg_map_suffix'):
-        check_files('train', DATASETS.build(dict(settings, seg_map_suffix='_m.png')), 4)
-
-
-def test_images_with_another_suffix(settings, tmp_path):
+@pytest.mark.dense
+def test_files_with_another_suffix(settings, tmp_path):
+    (finding,) = file_findings(DATASETS.build(dict(settings, seg_map_suffix='_m.png')), 4)
+    assert 'none of the 40 files looked for' in finding.what
+    assert ('0_m.png' in finding.what, 'seg_map_suffix' in finding.advice) == (True, True)
     reason = empty_reason(ConfigDict(settings, img_suffix='.jpg'), 'mmseg')
     assert all(word in reason for word in ("img_suffix='.jpg'", f'{tmp_path}/images', '40 files (40 .png)'))
     assert empty_reason(settings, 'mmseg') is None
 
 
+@pytest.mark.dense
 @pytest.mark.parametrize(('noted', 'fits'), [((9, 6), True), ((6, 9), False), ((18, 12), False)])
 def test_sizes_in_json_are_those_of_the_images(tmp_path, noted, fits):
     pytest.importorskip('mmdet', reason='the dense requirements are not installed')
@@ -64,21 +65,13 @@ def test_sizes_in_json_are_those_of_the_images(tmp_path, noted, fits):
     (tmp_path / 'all.json').write_text(json.dumps(dict(images=[image], annotations=[], categories=[])))
     init_default_scope('mmdet')
     try:
-        dataset = DATASETS.build(
-            dict(
-                type='mmdet.CocoDataset',
-                ann_file=str(tmp_path / 'all.json'),
-                data_prefix=dict(img=f'{tmp_path}/'),
-                pipeline=[dict(type='LoadImageFromFile')],
-            )
-        )
-        if fits:
-            check_files('train', dataset, None)
-        else:
-            with pytest.raises(ValueError, match=f'0.png has 9 x 6 pixels.*, and {noted[0]} x {noted[1]} in '):
-                check_files('train', dataset, None)
+        places = dict(ann_file=str(tmp_path / 'all.json'), data_prefix=dict(img=f'{tmp_path}/'))
+        pipeline = [dict(type='LoadImageFromFile')]
+        found = list(file_findings(DATASETS.build(dict(type='mmdet.CocoDataset', pipeline=pipeline, **places)), None))
     finally:
         init_default_scope('mmengine')
+    assert len(found) == (not fits)
+    assert all('0.png: 9 x 6' in one.case and f'noted as {noted[0]} x {noted[1]}' in one.case for one in found)
 
 
 class Skipping(BaseDataset):
@@ -91,9 +84,18 @@ class Skipping(BaseDataset):
 
 
 def test_only_datasets_of_others_with_a_list_are_looked_at():
-    check_files('train', Skipping(), None)
-    check_files('train', TensorDataset(torch.ones(2)), None)
+    assert list(file_findings(Skipping(), None)) == list(file_findings(TensorDataset(torch.ones(2)), None)) == []
     plain = type('Plain', (BaseDataset,), dict(load_data_list=Skipping.load_data_list))()
     for dataset in (plain, ConcatDataset([Skipping(), plain]), RepeatDataset(plain, 2)):
-        with pytest.raises(ValueError, match=r"train: none of the 1 files looked for is there, such as 'gone.png'"):
-            check_files('train', dataset, None)
+        (finding,) = file_findings(dataset, None)
+        assert "none of the 1 files looked for is there, such as 'gone.png'" in finding.what
+
+
+def test_looking_draws_no_random_numbers(tmp_path):
+    Image.new('RGB', (9, 6)).save(tmp_path / '0.png')
+    sample = dict(img_path=str(tmp_path / '0.png'), width=9, height=6)
+    kind = type('Sized', (BaseDataset,), dict(load_data_list=lambda self: [sample]))
+    dataset = kind(pipeline=[dict(type='mixmae_mm.LoadRandomResizedCrop', scale=8)])
+    before = random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()
+    assert list(file_findings(dataset, None)) == []
+    assert before == (random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist())

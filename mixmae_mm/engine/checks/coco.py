@@ -1,0 +1,105 @@
+"""Checks of JSON files in COCO's format: fields, ids and categories; the objects are a tool's matter."""
+
+import functools
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from mixmae_mm.engine.checks.classes import OTHER_ORDER
+from mixmae_mm.engine.checks.report import Finding
+
+FIELDS = dict(
+    images=('id', 'file_name', 'width', 'height'),
+    annotations=('id', 'image_id', 'category_id', 'bbox', 'area'),
+    categories=('id', 'name'),
+)
+"""What every entry must have; without it mmdet or pycocotools stop with a KeyError."""
+ADVICE = dict(
+    area='add it: the width x height of its box will do',
+    segmentation='add the outlines; or take a detector without mask head, with_mask=False in LoadAnnotations and '
+    "metric='bbox'",
+    iscrowd='add "iscrowd": 0, which evaluation asks for',
+)
+NOT_THERE = Finding('error', 'classes of the config that the JSON does not have', 'spell them as in "categories"')
+NOT_ASKED = Finding(
+    'warning', 'categories that the config does not name, and that are left out', 'nothing, if so meant'
+)
+REPEATED = Finding('error', 'ids that are there more than once', 'number the entries anew')
+
+
+class CocoFile:
+    """The contents of a file, as far as a run needs them."""
+
+    def __init__(self, path: str, data: dict) -> None:
+        self.path = path
+        lists = {key: data[key] for key in FIELDS}
+        self.total = {key: len(entries) for key, entries in lists.items()}
+        self.needed = [(key, field) for key, fields in FIELDS.items() for field in fields]
+        pairs = [*self.needed, ('annotations', 'iscrowd')]
+        self.lacking = Counter({(key, field): sum(field not in x for x in lists[key]) for key, field in pairs})
+        annotations = lists['annotations']
+        self.lacking['annotations', 'segmentation'] = sum(not x.get('segmentation') for x in annotations)
+        outlines = (x.get('segmentation') for x in annotations)
+        self.short = sum(isinstance(x, list) and isinstance(x[0], list) and len(x[0]) < 6 for x in outlines if x)
+        self.images = {x.get('id'): x.get('file_name') for x in lists['images']}
+        names = {x.get('id'): x.get('name') for x in lists['categories']}
+        self.categories = tuple(names.values())  # in the order of the file, which is that of the labels
+        self.used = Counter(names.get(x.get('category_id')) for x in annotations)
+        known = dict(image_id=self.images, category_id=names)
+        self.unmatched = {key: sum(x[key] not in ids for x in annotations if key in x) for key, ids in known.items()}
+        times = {key: Counter(x.get('id') for x in entries) for key, entries in lists.items()}
+        self.repeated = [f'{key} id {one}' for key in FIELDS for one, count in times[key].items() if count > 1]
+
+    def findings(self, *fields: str) -> Iterator[Finding]:
+        """Report what is wrong with entries, and which lack fields: those always needed, and these of annotations."""
+        for key, field in [*self.needed, *(('annotations', field) for field in fields)]:
+            if count := self.lacking[key, field]:
+                what = f"'{field}' is missing in {count:,} of {self.total[key]:,} {key} of {self.path}"
+                yield Finding('error', what, ADVICE.get(field, f'add it to the entries of "{key}"'))
+        for key, count in self.unmatched.items():
+            if count:  # which mmdet leaves out in silence
+                what = f'{count:,} of {self.total["annotations"]:,} annotations of {self.path} have an unknown {key}'
+                yield Finding('warning', f'{what}, and are left out', 'correct it, or delete them')
+        yield from map(REPEATED.at, self.repeated)
+
+    def compare_classes(self, classes: Sequence[str]) -> Iterator[Finding]:
+        """Compare the categories with the classes that a config asks for; () asks for all.
+
+        mmdet gives labels in the order of the file, and names in the order of the config.
+        """
+        yield from (NOT_THERE.at(name) for name in classes if name not in self.categories)
+        yield from (NOT_ASKED.at(name) for name in self.categories if classes and name not in classes)
+        kept = [name for name in self.categories if name in classes]
+        if sorted(kept) == sorted(classes):
+            for label, (ours, other) in enumerate(zip(kept, classes, strict=True)):
+                if ours != other:
+                    yield OTHER_ORDER.at(f'label {label} is {ours} in the JSON and {other} in the config')
+
+
+def load_coco(path: str) -> tuple[dict | None, list[Finding]]:
+    """Read a file, with what keeps it from being used; nothing of one that is not there."""
+    if not os.path.isfile(path):
+        return None, []
+    try:
+        with open(path, 'rb') as file:
+            data = json.load(file)
+    except ValueError as error:
+        return None, [Finding('error', f'{path} is not valid JSON: {error}', 'copy or write it again')]
+    lists = [data.get(key) if isinstance(data, dict) else None for key in FIELDS]
+    if all(isinstance(entries, list) and all(isinstance(x, dict) for x in entries) for entries in lists):
+        return data, []
+    what = f"{path} has not COCO's format: a dict with lists of dicts in images, annotations and categories"
+    return None, [Finding('error', what, 'convert it')]
+
+
+def read_coco(path: str) -> tuple[CocoFile | None, list[Finding]]:
+    """Read what a run needs of a file, once for each state of it, with what keeps it from being used."""
+    return _read_coco(path, os.stat(path).st_mtime_ns) if os.path.isfile(path) else (None, [])
+
+
+@functools.lru_cache(maxsize=8)
+def _read_coco(path: str, changed: int) -> tuple[CocoFile | None, list[Finding]]:
+    """Read a file."""
+    data, findings = load_coco(path)
+    return (None if data is None else CocoFile(path, data)), findings

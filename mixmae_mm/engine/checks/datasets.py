@@ -1,0 +1,114 @@
+"""The datasets of a config's loaders: opened without reading their samples, and checked one by one."""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import redirect_stdout, suppress
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from mmengine.dataset import BaseDataset
+from mmengine.registry import DATASETS
+
+from mixmae_mm.datasets.directory_walk import class_folders
+from mixmae_mm.datasets.image_reader import unwrapped
+from mixmae_mm.engine.checks.classes import compare_folders, compare_labels, list_findings
+from mixmae_mm.engine.checks.coco import read_coco
+from mixmae_mm.engine.checks.report import Finding
+
+
+def settings_of(config: Config, split: str) -> Iterator[ConfigDict]:
+    """Return the settings of the datasets that the loader of a split reads."""
+    dataset = (config.get(f'{split}_dataloader') or {}).get('dataset')
+    yield from unwrapped(dataset) if isinstance(dataset, dict) else ()
+
+
+def distinct_settings(config: Config, splits: tuple[str, ...]) -> list[tuple[list[str], ConfigDict]]:
+    """Return the settings of all datasets, each once, with the splits that read it."""
+    found: list[tuple[list[str], ConfigDict]] = []
+    for split in splits:
+        for settings in settings_of(config, split):
+            where = next((where for where, others in found if others == settings), None)
+            if where is None:
+                found.append(([split], settings))
+            elif split not in where:
+                where.append(split)
+    return found
+
+
+def open_dataset(settings: ConfigDict, scope: str | None, **others: Any) -> BaseDataset | None:
+    """Build a dataset without its samples and transforms; None where that cannot be, which the run reports."""
+    settings = {'_scope_': scope} | settings | dict(pipeline=[], lazy_init=True) | others
+    with suppress(Exception), redirect_stdout(sys.stderr):  # of any library, which may print when it is imported
+        dataset = DATASETS.build(settings)
+        return dataset if isinstance(dataset, BaseDataset) else None
+    return None
+
+
+def is_a(dataset: object, *names: str) -> bool:
+    """Return whether an object's class, or one that it derives from, has one of these names."""
+    return any(parent.__name__ in names for parent in type(dataset).__mro__)
+
+
+def folders_of(dataset: BaseDataset) -> list[str]:
+    """Return the class folders that a dataset takes its labels from."""
+    labeled = is_a(dataset, 'CustomDataset') and dataset.with_label and not dataset.ann_file
+    return class_folders(dataset.img_prefix) if labeled else []
+
+
+def class_names(dataset: BaseDataset) -> tuple[str, ...]:
+    """Return the names of the classes, by label; () where they are not known, or there are no labels."""
+    named = dataset.metainfo.get('classes') or folders_of(dataset)
+    return tuple(named) if getattr(dataset, 'with_label', True) and not isinstance(named, str) else ()
+
+
+def json_labels(dataset: BaseDataset) -> Counter:
+    """Count the labels in a JSON file as mmengine has it, whose names of classes go to the dataset's metainfo."""
+    if not str(dataset.ann_file).endswith('.json') or is_a(dataset, 'CocoDataset', 'BaseSegDataset', 'CustomDataset'):
+        return Counter()
+    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):  # which loading the dataset reports
+        labels = [entry['gt_label'] for entry in dataset.load_data_list()]
+        return Counter(label for one in labels for label in (one if isinstance(one, list) else [one]))
+    return Counter()
+
+
+def dataset_findings(
+    dataset: BaseDataset, settings: ConfigDict, split: str, numbers: dict[str, int], labels: Counter
+) -> Iterator[Finding]:
+    """Report what is wrong with the classes of a dataset, for these numbers of classes and labels in its JSON file."""
+    named, number = dataset.metainfo.get('classes') or (), min(numbers.values(), default=0)
+    if isinstance(named, str):
+        what = 'classes are one string, which is taken letter by letter'
+        yield Finding('error', what, "write a tuple: classes=('nucleus',)", named)
+    elif folders := folders_of(dataset):
+        yield from compare_folders(split, folders, tuple(named))
+        yield from _nested(dataset.img_prefix, folders, number)
+    elif is_a(dataset, 'CustomDataset') and dataset.ann_file and dataset.with_label:
+        yield from list_findings(dataset.ann_file, len(named) or number)
+    elif is_a(dataset, 'CocoDataset'):
+        yield from _coco_findings(dataset, settings, tuple(named))
+    elif is_a(dataset, 'BaseSegDataset') and not named and split != 'train':
+        advice = 'set metainfo=dict(classes=(...)) of the dataset'
+        yield Finding('error', 'no classes are named, which IoUMetric counts', advice)
+    elif labels:
+        yield from compare_labels(labels, len(named) or number or max(labels) + 1)
+
+
+def _nested(root: str, folders: list[str], number: int) -> Iterator[Finding]:
+    """Report class folders that hold the folders which a head was made for."""
+    if len(folders) != number and sum(len(class_folders(os.path.join(root, name))) for name in folders) == number:
+        what = f'{len(folders)} class folders, which hold the {number} folders that the head is made for'
+        yield Finding('error', what, 'move these up: only the first level is taken for classes')
+
+
+def _coco_findings(dataset: BaseDataset, settings: ConfigDict, named: tuple[str, ...]) -> Iterator[Finding]:
+    """Check the categories and fields of a JSON file."""
+    file, findings = read_coco(dataset.ann_file)
+    yield from findings
+    if file:
+        masks = any(step.get('with_mask') for step in settings.get('pipeline') or () if isinstance(step, dict))
+        yield from file.findings(*(['segmentation'] if masks else []))
+        yield from file.compare_classes(named)
+        used = Counter({label: file.used[name] for label, name in enumerate(named) if file.used[name]})
+        yield from compare_labels(used, len(named))

@@ -1,0 +1,140 @@
+"""Checks of single images: the size noted in annotations, or of a mask, against the file's, and the labels of masks."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+from PIL import Image
+
+from mixmae_mm.datasets.decoding import MAX_PIXELS, open_image
+from mixmae_mm.datasets.metadata import SIDEWAYS, orientation_of, upright_size, without_metadata
+from mixmae_mm.engine.checks.report import Finding
+
+UPRIGHT = 'save the images upright and without EXIF data, or the labels anew'
+TURNED = {
+    True: Finding(
+        'error',
+        'labels that fit images as they are stored, while the readers turn these by their EXIF orientation',
+        f'{UPRIGHT}; or have images read by LoadImageFromFile(color_type="color_ignore_orientation")',
+    ),
+    False: Finding(
+        'error',
+        'labels that fit upright images, while the config reads these as they are stored, against their orientation',
+        f'{UPRIGHT}; or leave color_type and imdecode_backend of LoadImageFromFile as they usually are',
+    ),
+}
+"""By whether the readers turn images."""
+FITS_BOTH = Finding(
+    'warning',
+    'images with an EXIF orientation, and labels whose size fits both with and without it',
+    f'draw some with their labels; if they lie apart, {UPRIGHT}',
+)
+OTHER_SIZE = Finding(
+    'error',
+    'images of another size than their annotations note, or than their mask',
+    'resize boxes and masks with the images (masks with nearest neighbors), or unpack those they were made for',
+)
+NOT_INDEX = Finding(
+    'error',
+    'masks that are no index images of one channel',
+    "replace each color by its class's number and save with one channel (Pillow modes L or P); where the three "
+    'channels are equal, keep one',
+)
+UNTURNING = ('turbojpeg', 'tifffile')  # backends of mmcv that leave the orientation alone
+
+
+class Header(NamedTuple):
+    """What an image's header says: (width, height) once it is turned by its orientation, 1 to 8, and in the file."""
+
+    upright: tuple[int, int]
+    stored: tuple[int, int]
+    orientation: int = 1
+
+
+class Labels(NamedTuple):
+    """The labels that masks may have: of so many classes, from 1 on if 0 is none of them, and one that is ignored."""
+
+    classes: int = 0
+    """0 if that is not known."""
+    zero_is_none: bool = False
+    """mmseg's `reduce_zero_label`."""
+    ignored: int = 255
+
+    def of_classes(self) -> range:
+        """Return the labels of classes."""
+        return range(self.zero_is_none, self.classes + self.zero_is_none) if self.classes else range(256)
+
+    def findings(self, mask: str, pixels: Mapping[int, int]) -> Iterator[Finding]:
+        """Report labels that no pixel of this mask may have."""
+        allowed = self.of_classes()
+        if wrong := sorted(set(pixels) - {*allowed, self.ignored} - ({0} if self.zero_is_none else set())):
+            zero = ', 0 for none of them' if self.zero_is_none else ''
+            what = f'masks with labels other than {allowed[0]} to {allowed[-1]}{zero}, and {self.ignored}'
+            advice = "make the masks again, or correct num_classes, the dataset's classes or reduce_zero_label"
+            yield Finding('error', what, advice, f'{mask}: {", ".join(map(str, wrong[:5]))}')
+
+
+def labels_of(dataset: BaseDataset, num_classes: int = 0) -> Labels:
+    """Return the labels that the masks of a dataset of mmseg may have; those of its class are what files hold."""
+    named = type(dataset).METAINFO.get('classes') or dataset.metainfo.get('classes') or ()
+    return Labels(len(named) or num_classes, bool(dataset.reduce_zero_label), dataset.ignore_index)
+
+
+def turns_images(pipeline: list[Mapping] | tuple[Mapping, ...]) -> bool:
+    """Return whether a pipeline turns images by their EXIF orientation, as mmcv does by default."""
+    loads = [step for step in pipeline if str(step.get('type', '')).endswith('LoadImageFromFile')]
+    kinds = [(step.get('color_type', 'color'), step.get('imdecode_backend')) for step in loads[:1]]
+    return not any(kind == 'unchanged' or 'ignore' in kind or backend in UNTURNING for kind, backend in kinds)
+
+
+def read_header(file: BinaryIO, whole: bool = False, max_pixels: int | None = MAX_PIXELS) -> Header:
+    """Read what stands beside an image's pixels; whatever Pillow raises means a corrupt file.
+
+    Args:
+        file: The file.
+        whole: Look also for EXIF data that stand behind the pixels of a PNG file, which decodes it.
+        max_pixels: As of `LoadImage`.
+    """
+    try:
+        image = open_image(file, max_pixels)
+    except ImportError:
+        raise
+    except Exception:  # its metadata may be corrupt
+        file.seek(0)
+        image = open_image(without_metadata(file.read()), max_pixels)
+    orientation = orientation_of(image) if whole or image.format != 'PNG' else 1
+    upright = upright_size(image, orientation)
+    return Header(upright, upright[::-1] if orientation >= SIDEWAYS else upright, orientation)
+
+
+def size_findings(path: str, header: Header, labels: tuple[int, int], turns: bool = True) -> Iterator[Finding]:
+    """Compare an image's size with (width, height) of its labels; `turns` is whether readers heed its orientation."""
+    read = header.upright if turns else header.stored
+    if labels not in (header.upright, header.stored):
+        yield OTHER_SIZE.at(f'{path}: {read[0]} x {read[1]}, noted as {labels[0]} x {labels[1]}')
+    elif labels != read:
+        yield TURNED[turns].at(f'{path}: orientation {header.orientation}')
+    elif header.orientation != 1 and header.upright == header.stored:
+        yield FITS_BOTH.at(f'{path}: orientation {header.orientation}')
+
+
+def mask_findings(
+    mask: str, image: str, header: Header | None, labels: Labels, turns: bool = True, quick: bool = False
+) -> tuple[list[Finding], Counter]:
+    """Compare a mask with its image, unless its header is None; what is wrong, and how many pixels have which label."""
+    with Image.open(mask) as opened:
+        findings = list(size_findings(image, header, opened.size, turns)) if header else []
+        if len(opened.getbands()) != 1 or opened.mode == 'F':
+            return [*findings, NOT_INDEX.at(f'{mask}: {opened.mode}')], Counter()
+        pixels = Counter() if quick else _count_labels(np.asarray(opened))
+    return [*findings, *labels.findings(mask, pixels)], pixels
+
+
+def _count_labels(mask: np.ndarray) -> Counter:
+    """Count the pixels of each label; for eight bits in a way that does not sort them."""
+    if mask.dtype == np.uint8:
+        return Counter({label: count for label, count in enumerate(np.bincount(mask.ravel()).tolist()) if count})
+    labels, counts = np.unique(mask, return_counts=True)
+    return Counter(dict(zip(labels.tolist(), counts.tolist(), strict=True)))
