@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 from mixmae_mm.version import __version__
 
+DRAWER = 'visualization/visualize.py'
 COMMANDS = {
     'pretrain': ('pretrain.py', 'pre-train an encoder on a folder of images'),
     'train': ('train.py', 'train what a config describes'),
     'test': ('test.py', 'test a checkpoint on the test set of a config'),
     'extract': ('analysis_tools/extract_features.py', 'write the features of images to a file'),
     'evaluate': ('analysis_tools/knn.py', 'evaluate an encoder by k-NN, or by a linear probe as well'),
-    'reconstruct': ('visualization/reconstructions.py', 'draw what a pre-trained model reconstructs'),
+    'reconstruct': (DRAWER, 'draw what a pre-trained model reconstructs'),
     'visualize': (None, 'draw attention, pca, similarity or neighbors'),
     'convert': (None, 'convert a checkpoint to another layout or format'),
     'check-data': ('dataset_tools/check_dataset.py', 'check a data set before training'),
@@ -27,10 +28,10 @@ COMMANDS = {
 }
 """Tool and description of each command; None where more words decide."""
 DRAWINGS = {
-    'attention': ('visualization/attention_maps.py', 'attention maps over images'),
-    'pca': ('visualization/patch_pca.py', 'principal components of patch features as colors'),
-    'similarity': ('visualization/patch_similarity.py', 'similar patches of two images'),
-    'neighbors': ('visualization/neighbors.py', 'nearest neighbors of images'),
+    'attention': (DRAWER, 'attention maps over images'),
+    'pca': (DRAWER, 'principal components of patch features as colors'),
+    'similarity': (DRAWER, 'similar patches of two images'),
+    'neighbors': (DRAWER, 'nearest neighbors of images'),
 }
 FORMATS = {
     'ours': ('model_converters/convert_weights.py', 'the names of this package'),
@@ -80,6 +81,8 @@ def find(words: Sequence[str]) -> Program | str:
         return _find_converter(rest)
     if command == 'doctor' and rest:
         return 'usage: mixmae doctor\n\nIt prints versions, and known problems with their fixes; it takes no options.'
+    if command == 'reconstruct':
+        return Program('mixmae', DRAWER, list(words))
     return Program(f'mixmae {command}', COMMANDS[command][0], rest)
 
 
@@ -88,7 +91,7 @@ def _find_drawing(words: list[str]) -> Program | str:
     if not words or words[0] in HELP:
         return _help('usage: mixmae visualize WHAT CONFIG CHECKPOINT ...', 'Draw what an encoder has learned', DRAWINGS)
     _check(words[0], DRAWINGS, 'drawing')
-    return Program(f'mixmae visualize {words[0]}', DRAWINGS[words[0]][0], words[1:])
+    return Program('mixmae visualize', DRAWER, words)
 
 
 def _find_converter(words: list[str]) -> Program | str:

@@ -22,7 +22,8 @@ from mixmae_mm.mixing import MixedImages, resize_assignment, visible
 from mixmae_mm.structures import Reconstructions
 from mixmae_mm.utils.names import expand
 from mixmae_mm.utils.seed import seeded
-from mixmae_mm.visualization.image_grid import can_be_written, describe, draw_rows
+from mixmae_mm.visualization import describe, draw_rows
+from mixmae_mm.visualization.image_grid import can_be_written
 
 
 class Reconstructed(NamedTuple):

@@ -140,8 +140,6 @@ def test_maps_by_hand():
     assert torch.equal(attended.of_patch(0, 0, 2).nan_to_num(9), torch.tensor([[[9.0, 9, 1]]]))
     assert torch.equal(attended.received(0), torch.tensor([[[0.375, 0.625, 1]]]))
     assert attended.equal_share(0) == 0.5
-    with pytest.raises(ValueError, match='has no CLS token'):
-        attended.of_cls(0)
 
 
 @torch.no_grad()
@@ -195,14 +193,12 @@ def test_blocks_that_there_are_not(encoder, block, said):
         attention_of(encoder.eval(), torch.zeros(1, 3, 32, 32), [block])
 
 
-def test_another_encoder_and_one_in_training():
+def test_another_encoder_is_refused():
     with pytest.raises(ValueError, match='the blocks of Linear are not known'):
-        attention_of(torch.nn.Linear(1, 1).eval(), torch.zeros(1, 3, 32, 32))
-    with pytest.raises(ValueError, match=r'call encoder\.eval\(\)'):
-        attention_of(vit().train(), torch.zeros(1, 3, 32, 32))
+        attention_of(torch.nn.Linear(1, 1), torch.zeros(1, 3, 32, 32))
 
 
-def test_nothing_stays_behind():
+def test_no_hooks_are_left_in_the_encoder():
     encoder = vit().eval()
     attention_of(encoder, torch.zeros(1, 3, 32, 32))
     assert not any(module._forward_pre_hooks or module._forward_hooks for module in encoder.modules())

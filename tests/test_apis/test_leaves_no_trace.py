@@ -15,7 +15,6 @@ from mixmae_mm.apis import FeatureExtractor, ReconstructionInferencer, from_hub,
 from mixmae_mm.apis.attention_maps import attention_of
 from mixmae_mm.apis.homologous_maps import recognize
 from mixmae_mm.apis.model import build_encoder, build_pretrainer
-from mixmae_mm.apis.patch_features import patch_extractor
 from mixmae_mm.apis.portable import PortableEncoder
 from mixmae_mm.apis.reconstruction_inferencer import mix_once, reconstruct
 from mixmae_mm.datasets.sampled_images import choose_images
@@ -70,7 +69,6 @@ def use(which, files, model, saved):
         'FeatureExtractor': lambda: FeatureExtractor(model.backbone, image_size=32, device='cpu')([*pixels()]),
         'from_config': lambda: FeatureExtractor.from_config(*files, device='cpu')([*pixels()]),
         'from_file': lambda: FeatureExtractor.from_file(saved / 'model.safetensors', device='cpu')([*pixels()]),
-        'patch_extractor': lambda: patch_extractor(config, files[1], 1)([*pixels()]),
         'get_model': lambda: get_model(pretrained=str(saved / 'model.safetensors')),
         'from_hub': lambda: from_hub(saved),
         'build_encoder': lambda: build_encoder(config, files[1]),
@@ -89,7 +87,7 @@ def use(which, files, model, saved):
     'which',
     [
         'ReconstructionInferencer', 'inferencer(...)', 'visualize', 'reconstruct', 'mix_once', 'recognize',
-        'FeatureExtractor', 'from_config', 'from_file', 'patch_extractor', 'get_model', 'from_hub', 'build_encoder',
+        'FeatureExtractor', 'from_config', 'from_file', 'get_model', 'from_hub', 'build_encoder',
         'build_pretrainer', 'attention_of', 'example', 'extract', 'choose_images',
     ],
 )  # fmt: skip

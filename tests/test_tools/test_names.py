@@ -5,19 +5,17 @@ import json
 import os
 import sys
 
-import numpy as np
 import pytest
 import torch
+from draw_neighbors import read_saved
 from mmengine.logging import MMLogger
 from PIL import Image
 from tool_loading import load_tool
 from torch import nn
 
 from mixmae_mm.apis import FeatureExtractor
-from mixmae_mm.apis.saved import read_saved
 from mixmae_mm.datasets import ImageFolder, LoadImage
 from mixmae_mm.utils.names import expand, print_any_name, printable
-from mixmae_mm.visualization.pages import Figure, page_of
 
 NAMES = [
     'a b.png', 'a,b.png', '100%s %d.png', '#1.png', '~.png', '~root.png', '7.png', '[red]x[:].png', "it's.png",
@@ -102,14 +100,6 @@ def test_json_holds_names_as_they_are_shown(folder, capsys):
     check.main([folder, '--kind', 'images', '--workers', '1', '--json'])
     (problem,) = json.loads(capsys.readouterr().out)['problems']
     assert problem['cases'] == [r'\xe9.png']
-
-
-def test_pages_are_whole_with_any_name():
-    figures = [Figure(np.zeros((2, 2, 3), np.uint8), '1', printable(name)) for name in NAMES]
-    page = page_of('t', 'c', [figures]).encode()
-    assert b'&lt;b&gt;&amp;.png' in page
-    assert rb'\xff\xfe.png' in page
-    assert b'a\\nb.png' in page
 
 
 def test_a_name_that_can_be_printed_is_shown_as_it_is():

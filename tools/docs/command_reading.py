@@ -28,7 +28,7 @@ MICRO = 'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px.py'
 CLASSIFIER = 'configs/classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_shapes-64px.py'
 MIXEDAE = 'configs/mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_shapes-64px.py'
 CONFIGS = {'tools/test.py': CLASSIFIER, 'tools/model_converters/export_vit.py': MIXEDAE,
-           'tools/visualization/how_it_works.py': MIXEDAE}  # fmt: skip
+           'docs/figures/how_it_works.py': MIXEDAE}  # fmt: skip
 """What CONFIG stands for where the micro MixMAE would not do."""
 
 

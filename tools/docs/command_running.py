@@ -28,14 +28,13 @@ SHORTER = {
     'tools/train.py': TRAINING,
     'tools/test.py': ['--cfg-options', 'test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False'],
     'tools/dataset_tools/make_shapes.py': ['--train', '10', '--val', '10', '--workers', '1'],
-    'tools/visualization/reconstructions.py': ['--num-images', '1'],
     'tools/analysis_tools/knn.py': ['--k', '3'],
 }
 """Tools that are run, with what is added to make them quick."""
 WHOLE = (
     'tools/dataset_tools/check_dataset.py',
     'tools/visualization/training_curves.py',
-    'tools/visualization/how_it_works.py',
+    'docs/figures/how_it_works.py',
     'tools/model_converters/inspect_checkpoint.py',
     'tools/model_converters/convert_weights.py',
     'tools/model_converters/export_vit.py',
