@@ -2,7 +2,7 @@
 
 from mixmae_mm.visualization.backends import MLflowImagesBackend
 from mixmae_mm.visualization.homologous_grid import draw_homologous
-from mixmae_mm.visualization.image_grid import Mark, Panel, draw_grid, heat_map
+from mixmae_mm.visualization.image_grid import Mark, Panel, draw_grid
 from mixmae_mm.visualization.reconstruction_grid import describe, draw_rows, flattery, masked_labels
 
 __all__ = [
@@ -14,6 +14,5 @@ __all__ = [
     'draw_homologous',
     'draw_rows',
     'flattery',
-    'heat_map',
     'masked_labels',
 ]

@@ -1,4 +1,4 @@
-"""Image grids: titled panels in rows above a caption, and heat maps.
+"""Image grids: titled panels in rows above a caption.
 
 Letters: G mixtures, K sources, C channels, H x W pixels, h x w patches.
 """
@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -24,7 +23,7 @@ FRAME, MARGIN = 3, 90  # pixels of a frame, which lies around its panel, and for
 PANEL = 128  # smallest side of a panel
 BLUE, GRAY = (31, 78, 121), (90, 90, 90)
 MASKED = 190  # gray of cells of no source: their mean color, which the model sees, looks like an image's
-TINT, HEAT, FADED = 0.65, 0.7, 0.6  # share of the color in an assignment and a heat map, of white where there is none
+TINT = 0.65  # share of the color in an assignment
 # of the sources: saturated, and apart in more than lightness, which comes from the image; repeated after 8
 COLORS = ((0, 100, 200), (240, 150, 0), (0, 160, 90), (210, 60, 160),
           (210, 30, 20), (235, 230, 0), (0, 190, 210), (120, 60, 220))  # fmt: skip
@@ -142,18 +141,3 @@ def mixture_panels(mixed: Tensor, assignment: Tensor) -> list[list[Panel]]:
     seen = to_array(torch.where(owners[:, None] == NOBODY, MASKED, mixed))
     pairs = zip(seen, to_array(tint(mixed, owners)), strict=True)
     return [[Panel(one, 'mixture'), Panel(whose, 'whose cell')] for one, whose in pairs]
-
-
-def resize(values: np.ndarray, size: Size) -> np.ndarray:
-    """Make each value a block of pixels: (h, w, ...) -> (H, W, ...)."""
-    rows, columns = (np.arange(side) * count // side for side, count in zip(size, values.shape[:2], strict=True))
-    return values[rows[:, None], columns]
-
-
-def heat_map(image: np.ndarray, values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Lay values (h, w) from low to high over an image, pale where they are NaN: uint8 (H, W, 3) -> same."""
-    gray = image.mean(-1, keepdims=True)
-    full = resize(values, image.shape[:2])
-    shares = np.nan_to_num((full - low) / max(high - low, 1e-12)).clip(0, 1)
-    hot = HEAT * 255 * colormaps['inferno'](shares)[..., :3] + (1 - HEAT) * gray
-    return np.where(np.isnan(full)[..., None], FADED * 255 + (1 - FADED) * gray, hot).round().astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Features of patches: principal components, colors, matches, and earlier stages."""
+"""Features of patches: principal components, colors, matches, earlier stages, and heat maps."""
 
 import argparse
 
@@ -7,7 +7,8 @@ import pytest
 import torch
 from draw_patch_pca import principal_components, row_of, scale_robustly
 from draw_patch_similarity import best_match, rows_of
-from drawing import patch_features
+from drawing import heat_map, patch_features
+from matplotlib import colormaps
 from mmengine.config import Config
 from tiny_mixmae import tiny_mixedae, tiny_model, write_files
 
@@ -116,3 +117,14 @@ def test_features_of_a_stage_are_those_of_its_output_normalized(tmp_path, method
     if method is tiny_mixedae:
         expected = expected[:, 1:].unflatten(1, (4, 4))
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
+
+
+def test_heat_map_by_hand():
+    gray, values = np.full((4, 4, 3), 100, np.uint8), np.array([[0.0, 1], [2, np.nan]])
+    shown = heat_map(gray, values, 0, 2).astype(int)
+    for (row, column), share in {(0, 0): 0.0, (0, 2): 0.5, (2, 0): 1.0}.items():
+        color = [round(0.7 * 255 * part + 0.3 * 100) for part in colormaps['inferno'](share)[:3]]
+        assert abs(shown[row, column] - color).max() <= 1
+        assert (shown[row : row + 2, column : column + 2] == shown[row, column]).all()
+    assert (shown[2:, 2:] == round(0.6 * 255 + 0.4 * 100)).all()
+    assert (heat_map(gray, values * 0 + 1, 1, 1)[0, 0] == heat_map(gray, values * 0, 0, 9)[0, 0]).all()

@@ -13,10 +13,6 @@ def record(step, loss=1.0, **others):
     return dict(step=step, loss=loss, lr=0.1, **others)
 
 
-def found(step, after, **metrics):
-    return dict(step=step, after=after, **metrics)
-
-
 def write_start(work_dir, timestamp, lines):
     file = work_dir / timestamp / curves.SCALARS
     file.parent.mkdir(parents=True)
@@ -28,7 +24,7 @@ def test_starts_are_read_in_order_of_time_and_truncated_lines_left_out(tmp_path)
     write_start(tmp_path, '20260101_000000', [record(20, 3.0), {'accuracy/top1': 9.0, 'step': 1}, '{"loss": 2.5, "ste'])
     records = curves.read_run(tmp_path)
     assert [one.get('loss') for one in records] == [3.0, None, 2.0]
-    assert records[1] == {'accuracy/top1': 9.0, 'step': 1, 'after': 20}
+    assert records[1] == {'accuracy/top1': 9.0, 'step': 1, 'iteration': 20}
 
 
 def test_a_later_start_replaces_what_was_logged_after_the_point_where_it_resumes(tmp_path):
@@ -48,30 +44,9 @@ def test_a_run_without_training_is_refused(tmp_path):
     assert not (tmp_path / 'curves.png').exists()
 
 
-def test_epoch_length_is_found_from_records_that_stop_short_of_each_epochs_end():
-    records = [record((epoch - 1) * 46 + inner, epoch=epoch) for epoch in range(1, 11) for inner in (20, 40)]
-    assert curves.iterations_per_epoch([*records, found(1, 40, top1=1)]) == 46
-    assert curves.iterations_per_epoch([record(20), record(40)]) is None
-
-
-@pytest.mark.parametrize(
-    ('one', 'length', 'iteration'),
-    [
-        (record(230), 46, 230),
-        (found(5, 220, top1=1), 46, 230),  # mmengine: the fifth epoch
-        (found(230, 220, online=1), 46, 230),  # a hook that logs by iteration
-        (found(5, 220, top1=1, iter=5), 46, 5),  # given as one
-        (found(5, 0, top1=1), 46, 5),
-        (found(200, 220, top1=1), None, 200),  # no epochs
-    ],
-)
-def test_metrics_are_placed_by_epoch_or_by_iteration(one, length, iteration):
-    assert curves.iteration_of(one, length) == iteration
-
-
 def test_panels_by_pattern():
     names = ('accuracy/top1', 'coco/bbox_mAP', 'coco/bbox_mAP_50', 'mIoU', 'mAcc', 'online/knn_top1', 'data_time')
-    runs = [[record(1, loss_a=1.0), found(1, 1, **dict.fromkeys(names, 1.0))]]
+    runs = [[record(1, loss_a=1.0), dict(step=1, **dict.fromkeys(names, 1.0))]]
     assert list(curves.panels_of(runs, curves.METRICS)) == [
         'loss', 'accuracy/top1', 'coco/bbox_mAP', 'mIoU', 'online/knn_top1', 'lr'
     ]  # fmt: skip
@@ -96,29 +71,21 @@ def lines_of(axes):
     return [(list(line.get_xdata()), list(line.get_ydata()), line.get_color()) for line in axes.lines]
 
 
-def test_every_panel_has_each_run_by_epoch_with_raw_and_smoothed_losses():
-    one = [record(4, 2.0, epoch=1), found(1, 4, mIoU=5.0), record(8, 4.0, epoch=2), record(12, 0.0, epoch=3)]
-    other = [record(6, 3.0, epoch=1), {'step': 6, 'after': 6, 'online/rankme': 30.0}, found(1, 6, mIoU=7.0)]
-    runs = dict(one=one, other=other)
+def test_every_panel_has_each_run_with_raw_and_smoothed_losses(tmp_path):
+    write_start(tmp_path / 'one', '1', [record(4, 2.0), dict(step=1, mIoU=5.0), record(8, 4.0), record(12, 0.0)])
+    write_start(tmp_path / 'other', '1', [record(6, 3.0), {'step': 6, 'online/rankme': 30.0}, dict(step=1, mIoU=7.0)])
+    runs = {name: curves.read_run(tmp_path / name) for name in ('one', 'other')}
     figure = curves.draw_runs(runs, 0.34, curves.panels_of(runs.values(), curves.METRICS))
     panels = {axes.get_title(loc='left'): axes for axes in figure.axes}
     assert lines_of(panels['loss']) == [
-        ([1, 2, 3], [2, 4, 0], 'C0'),
-        ([1, 2, 3], [2, 2, 0], 'C0'),
-        ([1], [3], 'C1'),
-        ([1], [3], 'C1'),
+        ([4, 8, 12], [2, 4, 0], 'C0'),
+        ([4, 8, 12], [2, 2, 0], 'C0'),
+        ([6], [3], 'C1'),
+        ([6], [3], 'C1'),
     ]
-    assert lines_of(panels['mIoU']) == [([1], [5], 'C0'), ([1], [7], 'C1')]
-    assert lines_of(panels['online/rankme']) == [([], [], 'C0'), ([1], [30], 'C1')]
+    assert lines_of(panels['mIoU']) == [([4], [5], 'C0'), ([6], [7], 'C1')]
+    assert lines_of(panels['online/rankme']) == [([], [], 'C0'), ([6], [30], 'C1')]
     assert [text.get_text() for text in panels['loss'].get_legend().get_texts()] == ['one', 'other']
-    assert figure.axes[-1].get_xlabel() == 'epoch'
-
-
-def test_runs_are_drawn_by_iteration_as_soon_as_one_counts_no_epochs():
-    runs = {'one': [record(4, epoch=1), record(8, epoch=2)], 'other': [record(5)]}
-    figure = curves.draw_runs(runs, 0.5, curves.panels_of(runs.values(), []))
-    assert figure.axes[-1].get_xlabel() == 'iteration'
-    assert list(figure.axes[0].lines[0].get_xdata()) == [4, 8]
 
 
 def test_image_and_summary_from_the_command_line(tmp_path, capsys):
@@ -138,8 +105,6 @@ def test_image_and_summary_from_the_command_line(tmp_path, capsys):
     assert '    lr: 0.8 at first' in printed  # not that of the first parameter group
     with Image.open(tmp_path / 'new/curves.png') as image:
         assert image.size == (960, 1020)
-    with pytest.raises(
-        SystemExit, match=r'no run logged anything like acc\*; what they logged: loss, lr, mIoU'
-    ):
+    with pytest.raises(SystemExit, match=r'no run logged anything like acc\*; what they logged: loss, lr, mIoU'):
         curves.main([str(folders[0]), '--out', str(tmp_path / 'other.png'), '--metrics', 'mIoU', 'acc*'])
     assert not (tmp_path / 'other.png').exists()

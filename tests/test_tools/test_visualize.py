@@ -122,8 +122,15 @@ def test_maps_are_bright_where_the_weight_is_and_say_how_much(query, received, b
     assert ('square root' in caption) != received
 
 
-@pytest.mark.parametrize('options', [[], ['--stage', 0], ['--cfg-options', 'model.backbone.out_type=avg_featmap']])
-@pytest.mark.parametrize('method', [tiny_mixedae, tiny_model])
+@pytest.mark.parametrize(
+    ('method', 'options'),
+    [
+        (tiny_model, []),
+        (tiny_model, ['--stage', 0]),
+        (tiny_mixedae, ['--stage', -2]),
+        (tiny_mixedae, ['--cfg-options', 'model.backbone.out_type=avg_featmap']),
+    ],
+)
 def test_pca(five_images, tmp_path, capsys, method, options):
     image = draw(write_files(tmp_path, method), tmp_path, 'pca', '--num-images', 3, '--image-size', 64, *options)
     shares = [float(share) for share in re.findall(r'([\d.]+)%', capsys.readouterr().out)]

@@ -1,13 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from matplotlib import colormaps
 from tiny_mixmae import CELL, build, tiny_mixedae
 
 from mixmae_mm.apis.reconstruction_inferencer import reconstruct
 from mixmae_mm.mixing import NOBODY
 from mixmae_mm.structures import Reconstructions
-from mixmae_mm.visualization import Mark, Panel, describe, draw_grid, draw_rows, heat_map, image_grid, masked_labels
+from mixmae_mm.visualization import Mark, Panel, describe, draw_grid, draw_rows, image_grid, masked_labels
 from mixmae_mm.visualization.image_grid import FRAME, GAP, HEADER, LINE, MARGIN, panel_place
 
 
@@ -101,17 +100,6 @@ def test_a_mark_frames_its_patch():
     assert (rows.min(), rows.max()) == (HEADER + 33, HEADER + 62)
     assert (columns.min(), columns.max()) == (GAP + 65, GAP + 94)
     assert not green[HEADER + 48, GAP + 80]
-
-
-def test_heat_map_by_hand():
-    gray, values = np.full((4, 4, 3), 100, np.uint8), np.array([[0.0, 1], [2, np.nan]])
-    shown = heat_map(gray, values, 0, 2).astype(int)
-    for (row, column), share in {(0, 0): 0.0, (0, 2): 0.5, (2, 0): 1.0}.items():
-        color = [round(0.7 * 255 * part + 0.3 * 100) for part in colormaps['inferno'](share)[:3]]
-        assert abs(shown[row, column] - color).max() <= 1
-        assert (shown[row : row + 2, column : column + 2] == shown[row, column]).all()
-    assert (shown[2:, 2:] == round(0.6 * 255 + 0.4 * 100)).all()
-    assert (heat_map(gray, values * 0 + 1, 1, 1)[0, 0] == heat_map(gray, values * 0, 0, 9)[0, 0]).all()
 
 
 def test_mae_sees_of_an_image_what_is_visible_and_the_rest_is_gray(five_images):

@@ -8,7 +8,7 @@ import argparse
 from typing import NamedTuple
 
 import numpy as np
-from drawing import add_images, add_size, choose, mark_at, point
+from drawing import add_images, add_size, choose, heat_map, mark_at, point
 from mmengine.config import Config
 from PIL import Image
 
@@ -17,7 +17,7 @@ from mixmae_mm.apis.feature_extractor import FeatureExtractor
 from mixmae_mm.apis.model import build_pretrainer, input_size
 from mixmae_mm.apis.reconstruction_inferencer import mix_once
 from mixmae_mm.datasets.image_reader import reading_of
-from mixmae_mm.visualization import Panel, draw_grid, heat_map
+from mixmae_mm.visualization import Panel, draw_grid
 from mixmae_mm.visualization.image_grid import Color, mixture_panels
 
 QUERY: Color = (0, 230, 255)

@@ -6,12 +6,11 @@ The components are those of all images together: patches of similar color are si
 import argparse
 
 import numpy as np
-from drawing import add_images, add_size, add_stage, choose, patch_features
+from drawing import add_images, add_size, add_stage, choose, patch_features, resize
 from mmengine.config import Config
 from PIL import Image
 
 from mixmae_mm.visualization import Panel, draw_grid
-from mixmae_mm.visualization.image_grid import resize
 
 
 def principal_components(features: np.ndarray, number: int = 3) -> tuple[np.ndarray, np.ndarray]:

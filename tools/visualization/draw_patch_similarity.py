@@ -4,12 +4,12 @@ import argparse
 from typing import NamedTuple
 
 import numpy as np
-from drawing import add_size, add_stage, mark_at, patch_features, point
+from drawing import add_size, add_stage, heat_map, mark_at, patch_features, point
 from mmengine.config import Config
 from PIL import Image
 
 from mixmae_mm.utils.names import expand
-from mixmae_mm.visualization import Mark, Panel, draw_grid, heat_map
+from mixmae_mm.visualization import Mark, Panel, draw_grid
 from mixmae_mm.visualization.image_grid import color_of
 
 Place = tuple[int, int]

@@ -1,9 +1,10 @@
-"""Options that the drawings share, the images that they choose, and features of patches."""
+"""Options that the drawings share, the images that they choose, features of patches, and heat maps."""
 
 import argparse
 from collections.abc import Callable
 
 import numpy as np
+from matplotlib import colormaps
 from mmengine.config import Config
 from torch import Tensor
 
@@ -16,6 +17,8 @@ from mixmae_mm.utils.arguments import ImageSize, counted
 from mixmae_mm.utils.names import expand
 from mixmae_mm.visualization import Mark
 from mixmae_mm.visualization.image_grid import Color
+
+HEAT, FADED = 0.7, 0.6  # share of the color in a heat map, and of white where there is no value
 
 
 def add_images(parser: argparse.ArgumentParser, num: int | None, what: str = 'images') -> None:
@@ -82,3 +85,18 @@ def patch_features(args: argparse.Namespace, config: Config) -> tuple[FeatureExt
         return (maps - maps.mean(-1, keepdims=True)) / np.sqrt(maps.var(-1, keepdims=True) + 1e-5)
 
     return extract, compute
+
+
+def resize(values: np.ndarray, size: Size) -> np.ndarray:
+    """Make each value a block of pixels: (h, w, ...) -> (H, W, ...)."""
+    rows, columns = (np.arange(side) * count // side for side, count in zip(size, values.shape[:2], strict=True))
+    return values[rows[:, None], columns]
+
+
+def heat_map(image: np.ndarray, values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Lay values (h, w) from low to high over an image, pale where they are NaN: uint8 (H, W, 3) -> same."""
+    gray = image.mean(-1, keepdims=True)
+    full = resize(values, image.shape[:2])
+    shares = np.nan_to_num((full - low) / max(high - low, 1e-12)).clip(0, 1)
+    hot = HEAT * 255 * colormaps['inferno'](shares)[..., :3] + (1 - HEAT) * gray
+    return np.where(np.isnan(full)[..., None], FADED * 255 + (1 - FADED) * gray, hot).round().astype(np.uint8)

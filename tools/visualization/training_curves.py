@@ -3,8 +3,8 @@
     python tools/visualization/training_curves.py WORK_DIR [WORK_DIR ...] --out curves.png
     python tools/visualization/training_curves.py WORK_DIR --metrics 'coco/bbox_*' 'online/*'
 
-A record is what mmengine logs at one time in `vis_data/scalars.json`. One of training has `loss`, `lr`, `step` (the
-iteration), maybe `epoch` and the parts of the loss; any other holds metrics, and `step` is an epoch or an iteration.
+A record is what mmengine logs at one time in `vis_data/scalars.json`: one of training has `loss`, `lr` and, as `step`,
+its iteration; others hold metrics. Each is drawn at the iteration of training that was logged last.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from mixmae_mm.utils.errors import readable_errors
 Record = dict[str, float]
 SCALARS = 'vis_data/scalars.json'
 METRICS = ('topk_precision/*', 'accuracy/*', '*/bbox_mAP', '*/segm_mAP', 'mIoU', 'online/*', '*-label/*')
-ABOUT = ('step', 'epoch', 'iter', 'time', 'data_time', 'after')  # no metrics
+ABOUT = ('step', 'epoch', 'iter', 'time', 'data_time', 'iteration')  # no metrics
 
 
 def is_training(record: Record) -> bool:
@@ -33,20 +33,18 @@ def is_training(record: Record) -> bool:
 
 
 def read_records(file: Path) -> list[Record]:
-    """Read the records of one start of a run; those of metrics get `after`, the iteration logged before them."""
+    """Read the records of one start of a run, and add the `iteration` of training."""
     records: list[Record] = []
-    before = 0
+    iteration = 0
     for line in file.read_text().splitlines():
         try:
             record = json.loads(line)
         except json.JSONDecodeError:  # a truncated last line
             continue
         if is_training(record):
-            before = record['step']
+            iteration = record['step']
             record['lr'] = record.pop('base_lr', record['lr'])  # mmengine's `lr` is that of the first parameter group
-        elif 'step' in record:
-            record['after'] = before
-        records += [record] if 'step' in record else []
+        records.append(record | dict(iteration=iteration))
     return records
 
 
@@ -60,30 +58,10 @@ def read_run(work_dir: Path) -> list[Record]:
     for file in sorted(work_dir.glob(f'*/{SCALARS}')) or work_dir.glob(SCALARS):
         records = read_records(file)
         first = next((record['step'] for record in records if is_training(record)), math.inf)
-        joined = [record for record in joined if record.get('after', record['step']) < first] + records
+        joined = [record for record in joined if record['iteration'] < first] + records
     if not any(map(is_training, joined)):
         raise ValueError(f'no training loss in {work_dir}/*/{SCALARS}: expected the work_dir of a run that logged one')
     return joined
-
-
-def iterations_per_epoch(records: Sequence[Record]) -> int | None:
-    """Return how many iterations an epoch has, or None for runs that count iterations only.
-
-    Logging stops short of an epoch's end by less than an interval, so the ratio never exceeds the true number.
-    """
-    training = [record for record in records if is_training(record)]
-    ratios = [record['step'] / record['epoch'] for record in training if record.get('epoch')]
-    return math.ceil(max(ratios)) if len(ratios) == len(training) else None
-
-
-def iteration_of(record: Record, length: int | None) -> float:
-    """Return after which iteration a record was made, in a run with epochs of `length` iterations.
-
-    mmengine logs metrics by epoch where the run counts epochs, other hooks by iteration: a step below the iteration
-    that was logged before can only be an epoch.
-    """
-    by_iteration = length is None or is_training(record) or 'iter' in record
-    return record['step'] * (1 if by_iteration or record['step'] >= max(record['after'], 1) else length)
 
 
 def panels_of(runs: Iterable[Sequence[Record]], patterns: Sequence[str]) -> dict[str, list[str]]:
@@ -121,43 +99,35 @@ def smooth(values: list[float], share: float) -> list[float]:
 
 
 def draw_runs(runs: dict[str, list[Record]], smoothing: float, panels: dict[str, list[str]]) -> Figure:
-    """Draw each panel, in one color for each run, against epochs if all runs count them, else iterations."""
-    lengths = {name: iterations_per_epoch(records) for name, records in runs.items()}
-    by_epoch = None not in lengths.values()
+    """Draw each panel against iterations, in one color for each run."""
     heights = [3, *[1.5] * (len(panels) - 1)]
-    figure = Figure(figsize=(8, 1 + 1.25 * sum(heights)), layout='tight')
+    figure = Figure(figsize=(8, 1 + 1.25 * sum(heights)), layout='constrained')
     columns = figure.subplots(len(panels), sharex=True, gridspec_kw=dict(height_ratios=heights))
     for axes, (title, values) in zip(columns, panels.items(), strict=True):
         axes.set_title(title, fontsize=10, loc='left')
         axes.grid(alpha=0.3)
         axes.spines[['top', 'right']].set_visible(False)
         for number, (run, records) in enumerate(runs.items()):
-            unit = lengths[run] if by_epoch else 1
             for i, value in enumerate(values):
-                there = [record for record in records if value in record]
-                x = [iteration_of(record, lengths[run]) / unit for record in there]
-                label = run if len(values) == 1 else f'{run}, {value.rpartition("_")[2]}'
+                label = run if len(values) == 1 else '' if number else value.rpartition('/')[2]
                 style = dict(color=f'C{number}', alpha=(i + 1) / len(values), label=label)  # the later block the darker
-                _plot(
-                    axes,
-                    x,
-                    [record[value] for record in there],
-                    smoothing if any(map(is_training, there)) else None,
-                    style,
-                )
-        if title == 'loss' or len(values) > 1:
-            axes.legend(fontsize=8, frameon=False, ncols=1 + len(values) // 4)
-    columns[-1].set_xlabel('epoch' if by_epoch else 'iteration')
+                _plot(axes, [record for record in records if value in record], value, smoothing, style)
+        if title == 'loss':
+            axes.legend(frameon=False)
+        elif len(values) > 1:
+            axes.legend(fontsize=6, frameon=False, loc='upper left', bbox_to_anchor=(1, 1.2))
+    columns[-1].set_xlabel('iteration')
     return figure
 
 
-def _plot(axes: Axes, x: list[float], y: list[float], smoothing: float | None, style: dict) -> None:
+def _plot(axes: Axes, records: list[Record], value: str, smoothing: float, style: dict) -> None:
     """Draw what training logs raw and pale, and smoothed; metrics, which are not smoothed, with markers."""
-    if smoothing is None:
-        axes.plot(x, y, marker='.', **style)
-    else:
+    x, y = ([record[name] for record in records] for name in ('iteration', value))
+    if any(map(is_training, records)):
         axes.plot(x, y, color=style['color'], alpha=0.2, linewidth=1)
         axes.plot(x, smooth(y, smoothing), **style)
+    else:
+        axes.plot(x, y, marker='.', **style)
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
