@@ -251,7 +251,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--task', choices=TASKS, nargs='+', default=list(TASKS), help='of --dense (both)')
     args = parser.parse_args(arguments)
     try:
-        if not args.data:
+        if args.dense or not args.data:
             headline('Making the built-in images')
             run('tools/dataset_tools/make_shapes.py', IMAGES)
         if args.dense:

@@ -103,12 +103,9 @@ def last_blocks(encoder: nn.Module) -> list[int]:
 def attention_of(
     encoder: nn.Module, images: Tensor | MixedImages, blocks: Sequence[int] | None = None
 ) -> dict[str, Attended]:
-    """Encode normalized images (B, C, H, W), or mixtures, and return the attention of the chosen blocks by name.
+    """Encode normalized images (B, C, H, W), or mixtures, in evaluation mode; return the attention of blocks by name.
 
-    Args:
-        encoder: A `MixMIMSwin` or a `MixingViT`, in evaluation mode.
-        images: Images, or what a `MixingDataPreprocessor` made of them.
-        blocks: Their indices, counted over all stages from 0 or, negative, from the end; None for `last_blocks`.
+    Blocks are counted over all stages from 0 or, negative, from the end; None for `last_blocks`.
 
     Raises:
         ValueError: blocks that do not exist or do not run, or another encoder.

@@ -106,13 +106,12 @@ def row_of(looking: Looking, number: int, query: Point | None, received: bool) -
 
 def describe(looking: Looking, query: Point | None, received: bool) -> str:
     """Describe the image grid."""
-    what, colors = 'What each patch receives from the patches of its window, on average', ''
+    what = 'What each patch receives from the patches of its window, on average'
     if is_query(next(iter(looking.blocks.values())), query, received):
-        what = 'What CLS attends to' if query is None else 'What the framed patch attends to'
-        colors = ' Colors follow the square root of the weights.'
+        what = f'What {"CLS" if query is None else "the framed patch"} attends to, by the square root of weights'
     return (
         f'{what}: {", ".join(looking.blocks)}. Black: nothing; brightest: the largest weight of the panel, given below '
-        f'as a multiple of equal weights.{colors} Pale: outside the window, or not seen by the encoder.'
+        'as a multiple of equal weights. Pale: outside the window, or not seen by the encoder.'
     )
 
 

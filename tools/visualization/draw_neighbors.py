@@ -25,7 +25,7 @@ SAME = 0.99  # smallest cosine of an image's features computed twice; other enco
 
 
 class Neighbors(NamedTuple):
-    """An image with its neighbors, from the most similar down."""
+    """An image with its neighbors and their cosines, from the most similar down."""
 
     asked: str
     found: list[str]
@@ -40,18 +40,16 @@ def read_saved(file: str | os.PathLike) -> tuple[list[str], np.ndarray]:
         ImportError: a .parquet file without pyarrow, or with one before 15, which may run what a file holds.
     """
     try:
-        names, features = (_read_table if Path(file).suffix == '.parquet' else _read_arrays)(file)
+        if Path(file).suffix == '.parquet':
+            names, features = _read_table(file)
+        else:
+            with np.load(file, allow_pickle=False) as arrays:
+                names, features = arrays['names'].tolist(), arrays['features']
     except (KeyError, ValueError, OSError, TypeError) as error:
         raise ValueError(f'{file} does not have "features" and "names", as `mixmae extract` writes: {error}') from error
     if features.ndim != 2 or len(names) != len(features):
         raise ValueError(f'{file} has features {features.shape} of {len(names)} images: expected one row per image')
     return names, features
-
-
-def _read_arrays(file: str | os.PathLike) -> tuple[list[str], np.ndarray]:
-    """Read an .npz file."""
-    with np.load(file, allow_pickle=False) as arrays:
-        return arrays['names'].tolist(), arrays['features']
 
 
 def _read_table(file: str | os.PathLike) -> tuple[list[str], np.ndarray]:
