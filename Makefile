@@ -34,7 +34,7 @@ demo:
 
 demo-dense:
 	@$(PYTHON) tools/environment.py full
-	@.venv/bin/python tools/demo_dense.py $(ARGS)
+	@.venv/bin/python tools/demo.py --dense $(ARGS)
 
 bench:
 	@$(PYTHON) tools/environment.py light

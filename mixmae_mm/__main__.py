@@ -13,23 +13,20 @@ from typing import NamedTuple
 
 from mixmae_mm.version import __version__
 
+DRAWER = 'visualization/visualize.py'
 COMMANDS = {
     'pretrain': ('pretrain.py', 'pre-train an encoder on a folder of images'),
     'train': ('train.py', 'train what a config describes'),
     'test': ('test.py', 'test a checkpoint on the test set of a config'),
     'extract': ('analysis_tools/extract_features.py', 'write the features of images to a file'),
     'evaluate': ('analysis_tools/knn.py', 'evaluate an encoder by k-NN, or by a linear probe as well'),
-    'reconstruct': ('visualization/reconstructions.py', 'draw what a pre-trained model reconstructs'),
-    'visualize attention': ('visualization/attention_maps.py', 'draw attention maps over images'),
-    'visualize pca': ('visualization/patch_pca.py', 'draw principal components of patch features as colors'),
-    'visualize similarity': ('visualization/patch_similarity.py', 'draw similar patches of two images'),
-    'visualize neighbors': ('visualization/neighbors.py', 'draw nearest neighbors of images'),
+    'reconstruct': (DRAWER, 'draw what a pre-trained model reconstructs'),
+    'visualize': (DRAWER, 'draw attention, pca, similarity or neighbors'),
     'convert': ('model_converters/convert_weights.py', 'convert a checkpoint to another layout or format'),
     'check-data': ('dataset_tools/check_dataset.py', 'check a data set before training'),
     'doctor': (None, 'check the environment'),
 }
 """The tool of each command, below `tools/` (the doctor is a module), and its description."""
-HELP = {'-h', '--help'}
 
 
 class UsageError(Exception):
@@ -48,18 +45,17 @@ def find(words: Sequence[str]) -> Program | str:
     """Find the program that a command line runs, or the help that it asks for."""
     if list(words) == ['--version']:
         return __version__
-    for size in (1, 2):
-        command = ' '.join(words[:size])
-        if command in COMMANDS:
-            return Program(f'mixmae {command}', COMMANDS[command][0], list(words[size:]))
-    below = [command for command in COMMANDS if words and command.startswith(f'{words[0]} ')]
-    if len(words) < 2 and (below or not words) or HELP & {*words}:
-        entries = [f'  {command:20} {COMMANDS[command][1]}' for command in below or COMMANDS]
+    command, *rest = words or ['--help']
+    if command in ('-h', '--help'):
+        entries = [f'  {name:12} {text}' for name, (_, text) in COMMANDS.items()]
         return '\n'.join(['usage: mixmae COMMAND ...    (mixmae COMMAND --help lists its options)', '', *entries])
-    given = ' '.join(words[: 1 + bool(below)])
-    near = difflib.get_close_matches(given, COMMANDS, 1)
-    meant = f' Is {near[0]} meant?' if near else ''
-    raise UsageError(f'there is no command {given}.{meant} Known: {", ".join(below or COMMANDS)}')
+    if command not in COMMANDS:
+        near = difflib.get_close_matches(command, COMMANDS, 1)
+        meant = f' Is {near[0]} meant?' if near else ''
+        raise UsageError(f'there is no command {command}.{meant} Known: {", ".join(COMMANDS)}')
+    if command == 'reconstruct':  # one of the drawings
+        return Program('mixmae', DRAWER, [command, *rest])
+    return Program(f'mixmae {command}', COMMANDS[command][0], rest)
 
 
 def tools_folder() -> Path:

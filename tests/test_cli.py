@@ -1,7 +1,6 @@
 """The command line `mixmae`: what each command runs, what it refuses, and pre-training on a folder."""
 
 import importlib.util
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +45,7 @@ def test_help_lists_each_command_on_a_line_and_imports_no_torch():
     program = 'import sys; from mixmae_mm.__main__ import main; main(sys.argv[1:]); print("torch" in sys.modules)'
     done = subprocess.run([sys.executable, '-c', program, '--help'], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
-    assert all(f'  {command:20} {text}' in lines for command, (_, text) in cli.COMMANDS.items())
+    assert all(f'  {command:12} {text}' in lines for command, (_, text) in cli.COMMANDS.items())
     assert lines[-1] == 'False'
 
 
@@ -61,18 +60,11 @@ def test_help_of_a_command_is_that_of_its_tool(command, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith(f'usage: mixmae {command} [-h]')
 
 
-@pytest.mark.parametrize('words', [['visualize'], ['visualize', '-h']])
-def test_help_of_what_more_words_decide_lists_them(words, capsys):
-    cli.main(words)
-    shown = re.findall(rf'^  ({words[0]} \S.*?)  ', capsys.readouterr().out, re.MULTILINE)
-    assert [name.strip() for name in shown] == [name for name in cli.COMMANDS if name.startswith(words[0])]
-
-
 @pytest.mark.parametrize(
     ('words', 'message'),
     [
         (['pretrian'], 'Is pretrain meant?'),
-        (['visualize', 'atention'], 'Is visualize attention meant?'),
+        (['visualize', 'atention'], "invalid choice: 'atention'"),
     ],
 )
 def test_a_refusal_names_what_there_is(words, message, capsys):

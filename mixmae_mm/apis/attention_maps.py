@@ -3,8 +3,7 @@
 Letters: B images or mixtures, W windows, S heads, T tokens in a window, D channels of a head, h x w patches.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -34,22 +33,18 @@ class Attended(NamedTuple):
     """Patches (h, w) of the image."""
     extra: int
     """Tokens before the patches: 1 where there is CLS."""
+    keep: Tensor | None = None
+    """Which keys a query may attend to, bool and broadcastable to the weights; None for all."""
 
     def of_cls(self, image: int) -> Tensor:
-        """Return what CLS attends to, head by head: (S, h, w).
-
-        Raises:
-            ValueError: there is no CLS.
-        """
-        if not self.extra:
-            raise ValueError('this block has no CLS token: take a query patch, or what patches receive')
+        """Return what CLS, which the encoder must have, attends to, head by head: (S, h, w)."""
         return self._on_grid(self.weights[image, 0, :, 0], self._places(image)[0])
 
     def of_patch(self, image: int, row: int, column: int) -> Tensor:
         """Return what a patch attends to, NaN beyond its window: (S, h, w).
 
         Raises:
-            ValueError: the encoder did not see that patch.
+            ValueError: the patch is masked.
         """
         places = self._places(image)
         found = (places == row * self.grid[1] + column).nonzero().tolist()
@@ -60,16 +55,14 @@ class Attended(NamedTuple):
 
     def received(self, image: int) -> Tensor:
         """Return the mean weight that the patches of its window give to each patch: (S, h, w)."""
-        places = self._places(image)
         result = self.weights.new_full((self.weights.shape[2], *self.grid), torch.nan)
-        for weights, of_window in zip(self.weights[image], places, strict=True):
-            looking = weights[:, of_window != NOWHERE]
-            there = self._on_grid(looking.mean(1), of_window)
+        for weights, places in zip(self.weights[image], self._places(image), strict=True):
+            there = self._on_grid(weights[:, places != NOWHERE].mean(1), places)
             result = torch.where(there.isnan(), result, there)
         return result
 
     def equal_share(self, image: int) -> float:
-        """Return what each key of a full window would get if all got the same."""
+        """Return the weight of each key of a full window if all had the same."""
         return 1 / int((self._places(image) != NOWHERE).sum(1).max())
 
     def _places(self, image: int) -> Tensor:
@@ -110,61 +103,49 @@ def last_blocks(encoder: nn.Module) -> list[int]:
 def attention_of(
     encoder: nn.Module, images: Tensor | MixedImages, blocks: Sequence[int] | None = None
 ) -> dict[str, Attended]:
-    """Encode normalized images (B, C, H, W), or mixtures, and return the attention of the chosen blocks.
+    """Encode normalized images (B, C, H, W), or mixtures, in evaluation mode; return the attention of blocks by name.
 
-    Args:
-        encoder: A `MixMIMSwin` or a `MixingViT`, in evaluation mode.
-        images: Images, or what a `MixingDataPreprocessor` made of them.
-        blocks: Their numbers, counted over all stages from 0 or, negative, from the end; None for `last_blocks`.
-
-    Returns:
-        The attention of each block, by its name.
+    Blocks are counted over all stages from 0 or, negative, from the end; None for `last_blocks`.
 
     Raises:
-        ValueError: blocks that there are not or that are not run, another encoder, or one that is being trained.
+        ValueError: blocks that do not exist or do not run, or another encoder.
     """
-    if encoder.training:
-        raise ValueError('attention is recorded in evaluation mode: call encoder.eval()')
     named = list(blocks_of(encoder).items())
     chosen = last_blocks(encoder) if blocks is None else blocks
-    wrong = [number for number in chosen if not -len(named) <= number < len(named)]
+    wrong = [index for index in chosen if not -len(named) <= index < len(named)]
     if wrong:
         raise ValueError(f'there is no block {wrong[0]}: this encoder has {len(named)}, 0 to {len(named) - 1}')
-    wanted = dict(named[number] for number in chosen)
-    with _listening(wanted) as seen:
-        grid, visible = _encode(encoder, images)
-    if len(seen) < len(wanted):
-        unseen = ', '.join(wanted.keys() - seen.keys())
+    wanted = dict(named[index] for index in chosen)
+    inputs = _record_inputs(encoder, images, wanted)
+    unseen = ', '.join(wanted.keys() - inputs.keys())
+    if unseen:
         raise ValueError(f'{unseen} is not run: out_indices {encoder.out_indices} asks for earlier ones only')
-    return {name: _attended(wanted[name].attn, *seen[name], grid, visible) for name in wanted}
+    mixed, ids_keep = (images.mixed, images.ids_keep) if isinstance(images, MixedImages) else (images, None)
+    grid = tuple(-(-side // encoder.patch_size) for side in mixed.shape[-2:])
+    return {name: _attended(wanted[name].attn, *inputs[name], grid, ids_keep) for name in wanted}
 
 
-def _encode(encoder: nn.Module, images: Tensor | MixedImages) -> tuple[Size, Tensor | None]:
-    """Encode; return the patches (h, w) of an image, and the indices of the visible ones if some are masked."""
-    mixed = isinstance(images, MixedImages)
-    pixels = images.mixed if mixed else images
-    grid = tuple(-(-side // encoder.patch_size) for side in pixels.shape[-2:])
-    if mixed and isinstance(encoder, MixingViT):
-        encoder.encode(pixels, images.assignment, images.ids_keep)
-        return grid, images.ids_keep
-    encoder(pixels, *([images.assignment] if mixed else []))
-    return grid, None
+def _record_inputs(
+    encoder: nn.Module, images: Tensor | MixedImages, blocks: dict[str, nn.Module]
+) -> dict[str, tuple[Tensor, object]]:
+    """Encode, and return what the attention of each block was called with: tokens and rule, by the block's name."""
+    recorded: dict[str, tuple[Tensor, object]] = {}
 
+    def record(name: str) -> object:
+        return lambda module, inputs: recorded.update({name: (*inputs, None)[:2]})
 
-@contextmanager
-def _listening(blocks: dict[str, nn.Module]) -> Iterator[dict[str, tuple[Tensor, object]]]:
-    """Record what the attention of each block is called with: tokens and rule, by the block's name."""
-    heard: dict[str, tuple[Tensor, object]] = {}
-
-    def note(name: str) -> object:
-        return lambda module, inputs: heard.update({name: (inputs[0], inputs[1] if len(inputs) > 1 else None)})
-
-    handles = [block.attn.register_forward_pre_hook(note(name)) for name, block in blocks.items()]
+    handles = [block.attn.register_forward_pre_hook(record(name)) for name, block in blocks.items()]
     try:
-        yield heard
+        if isinstance(images, Tensor):
+            encoder(images)
+        elif isinstance(encoder, MixingViT):
+            encoder.encode(images.mixed, images.assignment, images.ids_keep)
+        else:
+            encoder(images.mixed, images.assignment)
     finally:
         for handle in handles:
             handle.remove()
+    return recorded
 
 
 def _attended(attention: nn.Module, x: Tensor, rule: object, grid: Size, visible: Tensor | None) -> Attended:
@@ -178,8 +159,10 @@ def _attended(attention: nn.Module, x: Tensor, rule: object, grid: Size, visible
 
 def _in_windows(attention: nn.Module, x: Tensor, bias: Tensor | int, windows: Windows) -> Attended:
     """Compute the weights inside windows: tokens (B, W, T, C)."""
-    weights, values = _weigh(attention, x, bias, None if windows.keep is None else windows.keep[:, :, None])
-    return Attended(weights, values, _places(windows, x.device), windows.grid, 0)
+    keep = None if windows.keep is None else windows.keep[:, :, None]
+    numbers = torch.arange(windows.grid[0] * windows.grid[1], device=x.device).view(1, *windows.grid, 1)
+    places = windows.cut(numbers - NOWHERE)[..., 0] + NOWHERE  # cut() pads with zeros
+    return Attended(*_weigh(attention, x, bias, keep), places, windows.grid, 0, keep)
 
 
 def _among_all(attention: Attention, x: Tensor, rule: object, grid: Size, visible: Tensor | None) -> Attended:
@@ -188,28 +171,14 @@ def _among_all(attention: Attention, x: Tensor, rule: object, grid: Size, visibl
     extra = x.shape[1] - patches.shape[1]
     query, key, _ = split_heads(attention.qkv(x), attention.num_heads)
     keep = None if rule is None else rule(query, key)[:, None]
-    weights, values = _weigh(attention, x[:, None], 0, keep)
     places = nn.functional.pad(patches, (extra, 0), value=NOWHERE)[:, None]
-    return Attended(weights, values, places, grid, extra)
+    return Attended(*_weigh(attention, x[:, None], 0, keep), places, grid, extra, keep)
 
 
 def _weigh(attention: nn.Module, x: Tensor, bias: Tensor | int, keep: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Compute softmax attention in steps: tokens (B, W, T, C) -> weights (B, W, S, T, T) and values (B, W, S, T, D).
-
-    Args:
-        attention: Whose projection and heads are meant.
-        x: Tokens.
-        bias: Added to the logits, (S, T, T).
-        keep: Which keys a query may see, bool and broadcastable to the weights; None for all.
-    """
+    """Compute softmax attention in steps: tokens (B, W, T, C) -> weights (B, W, S, T, T) and values (B, W, S, T, D)."""
     query, key, value = split_heads(attention.qkv(x), attention.num_heads)
     logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2) + bias
     if keep is not None:
         logits = logits.masked_fill(~keep, float('-inf'))
     return logits.softmax(dim=-1), value
-
-
-def _places(windows: Windows, device: torch.device) -> Tensor:
-    """Return the indices of the patches in each window, `NOWHERE` for padding: int64 (1, W, T)."""
-    numbers = torch.arange(windows.grid[0] * windows.grid[1], device=device).view(1, *windows.grid, 1)
-    return windows.cut(numbers - NOWHERE)[..., 0] + NOWHERE  # cut() fills up with zeros

@@ -1,4 +1,4 @@
-"""Normalized images for display, whatever their channels and their range."""
+"""Normalized images for display, whatever their channels and their range: C channels, H x W pixels."""
 
 import torch
 from torch import Tensor
@@ -9,8 +9,8 @@ RANGE = 2.5  # standard deviations on either side of the mean that are displayed
 def to_show(images: Tensor, mean: Tensor, std: Tensor, photos: bool | None = None) -> Tensor:
     """Undo the normalization for display: (..., C, H, W) -> uint8, by mean and std (C, 1, 1).
 
-    Photos get their pixels back. The range of all else is unknown: what lies 2.5 standard deviations below the mean of
-    its channel becomes 0, what lies as far above it 255. `photos` None decides by mean and std.
+    Photos get their pixels back, from 0 to 255; of all else 2.5 standard deviations below the mean of a channel become
+    0, as many above it 255. `photos` says which they are, None to decide by mean and std.
     """
     photos = is_of_photos(mean, std) if photos is None else photos
     pixels = images * std + mean if photos else 127.5 * (1 + images / RANGE)
@@ -18,13 +18,13 @@ def to_show(images: Tensor, mean: Tensor, std: Tensor, photos: bool | None = Non
 
 
 def is_of_photos(mean: Tensor, std: Tensor) -> bool:
-    """Return whether mean and std (C, 1, 1) can be those of gray or RGB images with pixels from 0 to 255."""
-    from_0_to_1 = mean.max() <= 1 and std.max() < 1  # but a mean of 0 and a std of 1 leave pixels as they are
+    """Return whether mean and std (C, 1, 1) can be those of gray or RGB images with pixels from 0 to 255, not to 1."""
+    from_0_to_1 = mean.max() <= 1 and std.max() < 1  # a mean of 0 and a std of 1 leave pixels as they are
     within = mean.min() >= 0 and mean.max() <= 255 and std.max() <= 255
     return len(mean) in (1, 3) and bool(within and not from_0_to_1)
 
 
 def first_three(images: Tensor) -> Tensor:
-    """Leave of images (..., C, H, W) what has colors, the first three channels, or one where there are two."""
+    """Return the first three channels of images (..., C, H, W), or one where there are two."""
     count = images.shape[-3]
     return images if count in (1, 3) else images.narrow(-3, 0, 3 if count > 3 else 1)

@@ -1,20 +1,18 @@
-"""Drawing what models do, for tools and hooks alike."""
+"""Image grids of what models do, and visualization backends."""
 
 from mixmae_mm.visualization.backends import MLflowImagesBackend
 from mixmae_mm.visualization.homologous_grid import draw_homologous
-from mixmae_mm.visualization.image_grid import describe, draw_rows, flattery, masked_labels
-from mixmae_mm.visualization.tiles import Mark, Tile, draw_tiles, heat_map, join_marks
+from mixmae_mm.visualization.image_grid import Mark, Panel, draw_grid
+from mixmae_mm.visualization.reconstruction_grid import describe, draw_rows, flattery, masked_labels
 
 __all__ = [
     'MLflowImagesBackend',
     'Mark',
-    'Tile',
+    'Panel',
     'describe',
+    'draw_grid',
     'draw_homologous',
     'draw_rows',
-    'draw_tiles',
     'flattery',
-    'heat_map',
     'masked_labels',
-    'join_marks',
 ]

@@ -1,60 +1,39 @@
 """Drawings of images of equal names from different folders, each in a file of its own."""
 
+import functools
 import os
+from collections.abc import Callable
+from inspect import signature
 
 from mmengine.runner import Runner
-from mmengine.structures import BaseDataElement
-from mmengine.visualization import Visualizer
-
-
-class DistinctFiles:
-    """Stand in for a visualizer of a downstream library, whose hooks name drawings after images without their folders.
-
-    The first drawing of a name has it, those of other images of this name get `-2`, `-3` and so on.
-
-    Args:
-        visualizer: What draws.
-    """
-
-    def __init__(self, visualizer: Visualizer) -> None:
-        self.visualizer = visualizer
-        self.owners: dict[str, str] = {}
-
-    def __getattr__(self, name: str) -> object:
-        """Return all else that the visualizer has."""
-        if name == 'visualizer':  # not there yet while a copy is made
-            raise AttributeError(name)
-        return getattr(self.visualizer, name)
-
-    def add_datasample(self, name: str, *images: object, data_sample: BaseDataElement, **settings: object) -> None:
-        """Draw, as mmdet and mmseg ask, into a file of its own."""
-        name, settings = self._apart(name, data_sample, settings)
-        self.visualizer.add_datasample(name, *images, data_sample=data_sample, **settings)
-
-    def visualize_cls(self, *, name: str, data_sample: BaseDataElement, **settings: object) -> None:
-        """Draw, as mmpretrain asks, into a file of its own."""
-        name, settings = self._apart(name, data_sample, settings)
-        self.visualizer.visualize_cls(name=name, data_sample=data_sample, **settings)
-
-    def _apart(self, name: str, sample: BaseDataElement, settings: dict) -> tuple[str, dict]:
-        """Return a name, and settings with a file, that no other image has."""
-        image, file = str(sample.get('img_path')), settings.get('out_file')
-        if file is None:
-            return self._own(name, image), settings
-        return name, settings | dict(out_file=self._own(file, image))
-
-    def _own(self, name: str, image: str) -> str:
-        """Add a number to a name that another image has."""
-        stem, extension = os.path.splitext(name)
-        number, own = 1, name
-        while self.owners.setdefault(own, image) != image:
-            number += 1
-            own = f'{stem}-{number}{extension}'
-        return own
 
 
 def keep_apart(runner: Runner) -> None:
-    """Have all hooks of a runner that draw predictions give each image a file of its own."""
+    """Have all hooks of a runner that draw predictions number equal file names of different images.
+
+    The hooks of downstream libraries name drawings after images without their folders: the first image keeps the name,
+    others get `-2`, `-3` and so on.
+    """
     for hook in runner.hooks:
-        if hasattr(hook, '_visualizer'):
-            hook._visualizer = DistinctFiles(hook._visualizer)
+        visualizer = getattr(hook, '_visualizer', None)
+        for name in ('add_datasample', 'visualize_cls'):  # of mmdet and mmseg, of mmpretrain
+            if hasattr(visualizer, name):
+                setattr(visualizer, name, _distinct(getattr(visualizer, name)))
+
+
+def _distinct(draw: Callable) -> Callable:
+    """Wrap a drawing method so that each image gets a name, or a file where one is given, of its own."""
+    owners: dict[str, str] = {}
+
+    @functools.wraps(draw)
+    def draw_apart(*args: object, **settings: object) -> object:
+        call = signature(draw).bind_partial(*args, **settings)
+        key = 'out_file' if call.arguments.get('out_file') else 'name'
+        stem, extension = os.path.splitext(call.arguments[key])
+        image, number = str(call.arguments['data_sample'].get('img_path')), 1
+        while owners.setdefault(call.arguments[key], image) != image:
+            number += 1
+            call.arguments[key] = f'{stem}-{number}{extension}'
+        return draw(*call.args, **call.kwargs)
+
+    return draw_apart

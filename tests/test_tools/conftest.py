@@ -4,4 +4,4 @@ import sys
 
 from tool_loading import TOOLS
 
-sys.path += [str(TOOLS / 'model_converters'), str(TOOLS / 'dataset_tools'), str(TOOLS / 'docs')]
+sys.path += [str(TOOLS / name) for name in ('model_converters', 'dataset_tools', 'docs', 'visualization')]

@@ -1,4 +1,4 @@
-"""The demo's own decisions: which config, when to resume, where numbers are read."""
+"""The demo's own decisions: which config and encoder, when to resume, where numbers are read."""
 
 import json
 import shutil
@@ -20,8 +20,8 @@ def calls(tmp_path, monkeypatch):
 
     def run(tool, *options, capture=False):
         recorded.append([tool, *map(str, options)])
-        if tool == 'tools/train.py':
-            work_dir = tmp_path / options[2]
+        if tool in ('tools/train.py', 'tools/pretrain.py'):
+            work_dir = tmp_path / options[2 if tool == 'tools/train.py' else 6]
             (work_dir / '2026/vis_data').mkdir(parents=True, exist_ok=True)
             (work_dir / 'last_checkpoint').write_text('/elsewhere/epoch_40.pth')
             accuracies = [json.dumps({'accuracy/top1': 10.0 * len(recorded) + i}) for i in range(2)]
@@ -33,46 +33,17 @@ def calls(tmp_path, monkeypatch):
     return recorded
 
 
-@pytest.mark.parametrize('folder', ['/data/my images, 2020', '/data/it\'s "here"', '/data/[1]=x'])
-def test_the_config_for_own_images_names_any_folder(calls, tmp_path, folder):
-    text = (tmp_path / demo.own_config(MIXMAE.pretrain, OUT, folder)).read_text()
-    settings = {}
-    exec(text, settings)
-    assert settings['train_dataloader'] == dict(dataset=dict(data_root=folder))
-    assert settings['_base_'] == f'../../../{MIXMAE.pretrain}'
-
-
-@pytest.mark.parametrize(('name', 'model'), [('mixmae', 'mixmae_mm.MixMAE'), ('mixedae', 'mixmae_mm.MixedAE')])
-def test_the_config_for_own_images_inherits_ours(name, model):
-    path = demo.ROOT / demo.own_config(demo.METHODS[name].pretrain, demo.OUT / name, '/data/images')
-    config = Config.fromfile(path)
-    path.unlink()
-    assert config.train_dataloader.dataset.data_root == '/data/images'
-    assert config.model.type == model
-
-
-def test_folders_do_not_continue_each_other(calls):
-    configs = {demo.own_config(MIXMAE.pretrain, OUT, folder) for folder in ('/data/a', '/data/b')}
-    assert len(configs) == 2
-
-
-def test_an_interrupted_pretraining_is_resumed_and_a_finished_one_made_anew(calls, tmp_path):
+def test_an_interrupted_pretraining_is_resumed_and_a_finished_one_starts_again(calls, tmp_path):
     work_dir = OUT / 'pretrain'
     kept = tmp_path / work_dir / 'epoch_10.pth'
     kept.parent.mkdir(parents=True)
     kept.touch()
-    assert demo.pretrain('config.py', 7, work_dir) == work_dir / 'epoch_40.pth'
-    assert calls[0][:6] == ['tools/train.py', 'config.py', '--work-dir', str(work_dir), '--resume', 'auto']
-    assert calls[0][6:] == ['--cfg-options', 'train_cfg.max_epochs=7']
+    assert demo.pretrain_on_built_in_images('mixmae') == work_dir / 'epoch_40.pth'
+    assert calls[0][:6] == ['tools/train.py', MIXMAE.pretrain, '--work-dir', str(work_dir), '--resume', 'auto']
+    assert calls[0][6:] == ['--cfg-options', f'train_cfg.max_epochs={MIXMAE.epochs}']
     assert kept.exists()
-    demo.pretrain('config.py', 7, work_dir)
+    demo.pretrain_on_built_in_images('mixmae')
     assert not kept.exists()
-
-
-def test_accuracies_are_read_as_percent(calls, tmp_path):
-    assert demo.neighbors('config.py', None) == 12.5
-    assert demo.finetune('config.py', 3, OUT / 'run') == 21
-    assert calls[1][2:] == ['--work-dir', str(OUT / 'run'), '--cfg-options', 'train_cfg.max_epochs=3']
 
 
 @pytest.mark.parametrize('name', demo.METHODS)
@@ -80,38 +51,38 @@ def test_every_method_goes_the_whole_way_in_its_own_folder(calls, capsys, name):
     demo.main(['--method', name])
     method, folder, found = demo.METHODS[name], f'work_dirs/demo/{name}', f'work_dirs/demo/{name}/pretrain/epoch_40.pth'
     tools = [Path(tool).stem for tool, *_ in calls]
-    assert tools == ['make_shapes', 'train', 'reconstructions', 'training_curves', 'knn', 'knn', 'train', 'train']
-    assert [call[1] for call in calls if call[0] == 'tools/train.py'] == [
-        method.pretrain,
-        method.scratch,
-        method.finetune,
+    assert tools == ['make_shapes', 'train', 'visualize', 'training_curves', 'knn', 'knn', 'train', 'train']
+    trained = [call[1:4:2] for call in calls if call[0] == 'tools/train.py']
+    assert trained == [
+        [method.pretrain, f'{folder}/pretrain'],
+        [method.scratch, f'{folder}/scratch'],
+        [method.finetune, f'{folder}/finetune'],
     ]
-    places = [call[3] for call in calls if call[0] == 'tools/train.py']
-    assert places == [f'{folder}/pretrain', f'{folder}/scratch', f'{folder}/finetune']
-    epochs = f'train_cfg.max_epochs={method.finetune_epochs}'
     assert calls[1][-1] == f'train_cfg.max_epochs={method.epochs}'
-    assert calls[6][-1] == epochs
-    assert calls[7][-2:] == [epochs, f'model.backbone.init_cfg.checkpoint={found}']
-    assert calls[2][1:3] == [method.pretrain, found]
+    assert calls[7][-2:] == [calls[6][-1], f'model.backbone.init_cfg.checkpoint={found}']
+    assert calls[2][1:4] == ['reconstruct', method.pretrain, found]
     assert [call[1:3] for call in calls[4:6]] == [[method.pretrain, '--train'], [method.pretrain, found]]
     printed = capsys.readouterr().out
-    rows = [line.split('│')[1:4] for line in printed.splitlines() if line.count('│') > 3]
-    assert [[cell.strip() for cell in row] for row in rows] == [
+    assert [[cell.strip() for cell in row] for row in table_rows(printed)] == [
         ['20 nearest neighbors', '12.5', '25.0'],
         ['fine-tuning', '71.0', '81.0'],
     ]
-    assert f'with {method.title} ' in printed
     assert f'{folder}/pretrain_reconstructions.png' in printed
 
 
+def table_rows(printed):
+    return [line.split('│')[1:4] for line in printed.splitlines() if line.count('│') > 3]
+
+
 @pytest.mark.parametrize('name', demo.METHODS)
-def test_every_method_pretrains_on_own_images_in_its_own_folder(calls, tmp_path, name):
-    demo.main(['--method', name, '--data', str(tmp_path / 'my images')])
-    assert [Path(tool).stem for tool, *_ in calls] == ['train', 'reconstructions', 'training_curves']
-    config = calls[0][1]
-    assert config.startswith(f'work_dirs/demo/{name}/own_')
-    assert demo.METHODS[name].pretrain in (tmp_path / config).read_text()
-    assert calls[1][calls[1].index('--images') + 1] == str(tmp_path / 'my images')
+def test_every_method_pretrains_on_own_images_in_a_folder_of_their_own(calls, tmp_path, name):
+    data = str(tmp_path / "it's, [1] mine")
+    demo.main(['--method', name, '--data', data])
+    assert [Path(tool).stem for tool, *_ in calls] == ['pretrain', 'visualize', 'training_curves']
+    work_dir = f"work_dirs/demo/{name}/own_it's, [1] mine"
+    assert calls[0][1:7] == [data, '--method', name, '--size', 'micro', '--out']
+    assert calls[0][7:] == [work_dir, '--epochs', str(demo.METHODS[name].epochs), '--resume']
+    assert calls[1][2:5] == [f'{work_dir}/pretrain.py', f'{work_dir}/epoch_40.pth', '--images']
 
 
 @pytest.mark.parametrize('name', demo.METHODS)
@@ -126,34 +97,83 @@ def test_configs_of_every_method_fit_each_other(name):
     assert configs[1].train_dataloader.dataset.data_root == demo.IMAGES
 
 
-def test_an_unknown_method_is_refused(capsys):
-    with pytest.raises(SystemExit) as stopped:
-        demo.main(['--method', 'moco'])
-    assert stopped.value.code == 2
-    assert "invalid choice: 'moco'" in capsys.readouterr().err
-
-
 def make(*words):
     if shutil.which('make') is None:
         pytest.skip('there is no make here')
-    command = ['make', '--no-print-directory', '-n', 'demo', *words]
+    command = ['make', '--no-print-directory', '-n', *words]
     return subprocess.run(command, cwd=TOOLS.parent, capture_output=True, text=True)
 
 
 def test_make_hands_method_and_folder_on():
     commands = {
-        (): 'tools/demo.py --method "mixmae"',
-        ('METHOD=mixedae',): 'tools/demo.py --method "mixedae"',
-        ('METHOD=mixedae', 'DATA=/my images'): 'tools/demo.py --method "mixedae" --data "/my images"',
+        ('demo',): 'tools/demo.py --method "mixmae"',
+        ('demo', 'METHOD=mixedae', 'DATA=/my images'): 'tools/demo.py --method "mixedae" --data "/my images"',
+        ('demo-dense', 'ARGS=--task detection'): 'tools/demo.py --dense --task detection',
     }
     for words, command in commands.items():
         assert make(*words).stdout.rstrip().endswith(command)
 
 
 def test_make_knows_the_methods_and_refuses_others_before_anything_is_installed():
-    assert all(make(f'METHOD={name}').returncode == 0 for name in demo.METHODS)
+    assert all(make('demo', f'METHOD={name}').returncode == 0 for name in demo.METHODS)
     for wrong in ('moco', ''):
-        done = make(f'METHOD={wrong}')
+        done = make('demo', f'METHOD={wrong}')
         assert done.returncode == 2
         assert f"METHOD '{wrong}' is unknown: take one of {' '.join(demo.METHODS)}" in done.stderr
         assert 'environment.py' not in done.stdout
+
+
+@pytest.fixture
+def dense_calls(calls, tmp_path, monkeypatch):
+    """Record trainings, too; from an encoder they log twice what they log from scratch."""
+    metrics = {'coco/bbox_mAP': 0.25, 'coco/segm_mAP': 0.125, 'mIoU': 40.0}
+
+    def train_anew(config, work_dir, *settings):
+        calls.append(['train_anew', config, str(work_dir), *settings])
+        (tmp_path / work_dir).mkdir(parents=True, exist_ok=True)
+        (tmp_path / work_dir / 'last_checkpoint').write_text('/elsewhere/epoch_6.pth')
+        return {name: value * (2 if settings else 1) for name, value in metrics.items()}
+
+    monkeypatch.setattr(demo, 'train_anew', train_anew)
+    return calls
+
+
+def test_dense_tasks_go_the_whole_way(dense_calls, tmp_path, capsys):
+    for number in range(24):
+        path = tmp_path / 'data/shapes/val' / f'{number % 3}/{number}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    demo.main(['--dense'])
+    kinds = [Path(tool).stem for tool, *_ in dense_calls]
+    assert kinds == ['make_shapes', 'train', *['train_anew'] * 4, *['test'] * 2]
+    encoder = 'model.backbone.init_cfg.checkpoint=work_dirs/demo/mixmae/pretrain/epoch_40.pth'
+    assert [call[3:] for call in dense_calls[2:6]] == [[], [encoder], [], [encoder]]
+    assert dense_calls[6][2] == 'work_dirs/demo/dense/detection/pretrained/epoch_6.pth'
+    assert dense_calls[6][-1] == 'test_dataloader.dataset.indices=[0,2,4,6,8,10,12,14,16,18,20,22]'
+    assert [[cell.strip() for cell in row] for row in table_rows(capsys.readouterr().out)] == [
+        ['Mask R-CNN, box AP', '25.0', '50.0'],
+        ['Mask R-CNN, mask AP', '12.5', '25.0'],
+        ['UperNet, mIoU', '40.0', '80.0'],
+        ['UperNet, pixel accuracy', '0.0', '0.0'],  # nothing was predicted, so nothing logged
+    ]
+
+
+def test_an_encoder_that_is_there_is_taken_and_one_task_is_enough(dense_calls, tmp_path):
+    folder = tmp_path / 'work_dirs/demo/mixmae/pretrain'
+    folder.mkdir(parents=True)
+    (folder / 'last_checkpoint').write_text('/moved/epoch_7.pth')
+    (folder / 'finished').touch()
+    demo.main(['--dense', '--task', 'segmentation'])
+    assert 'mask-rcnn' not in str(dense_calls)
+    assert dense_calls[2][-1].endswith('work_dirs/demo/mixmae/pretrain/epoch_7.pth')
+
+
+@pytest.mark.parametrize('name', demo.TASKS)
+def test_configs_of_a_task_differ_in_the_encoders_weights_and_decay_alone(name):
+    task = demo.TASKS[name]
+    pretrained, scratch = (Config.fromfile(TOOLS.parent / path).to_dict() for path in (task.config, task.scratch))
+    assert pretrained['model']['backbone'].pop('init_cfg')['type'] == 'Pretrained'
+    assert scratch['model']['backbone'].pop('init_cfg') is None
+    assert scratch['optim_wrapper'].pop('paramwise_cfg')['layer_decay_rate'] == 1
+    pretrained['optim_wrapper'].pop('paramwise_cfg')
+    assert pretrained == scratch

@@ -5,20 +5,18 @@ import os
 import sys
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
+from draw_neighbors import read_saved
 from mmengine.logging import MMLogger
 from PIL import Image
 from tool_loading import load_tool
 from torch import nn
 
 from mixmae_mm.apis import FeatureExtractor
-from mixmae_mm.apis.saved import read_saved
 from mixmae_mm.datasets import ImageFolder, LoadImage
 from mixmae_mm.engine.hooks import CorruptImagesHook
 from mixmae_mm.utils.names import expand, print_any_name, printable
-from mixmae_mm.visualization.pages import Figure, page_of
 
 NAMES = [
     'a b.png', 'a,b.png', '100%s %d.png', '#1.png', '~.png', '~root.png', '7.png', '[red]x[:].png', "it's.png",
@@ -96,12 +94,6 @@ def test_checks_print_any_name_to_any_terminal(folder, monkeypatch, encoding):
     assert ('漢.png' if encoding == 'utf-8' else r'\u6f22.png') in printed
 
 
-def test_pages_are_whole_with_any_name():
-    figures = [Figure(np.zeros((2, 2, 3), np.uint8), '1', printable(name)) for name in NAMES]
-    page = page_of('t', 'c', [figures]).encode()
-    assert b'&lt;b&gt;&amp;.png' in page
-    assert rb'\xff\xfe.png' in page
-    assert b'a\\nb.png' in page
 
 
 def test_a_name_that_can_be_printed_is_shown_as_it_is():

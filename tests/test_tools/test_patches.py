@@ -1,127 +1,130 @@
-"""The tools that draw features of patches."""
+"""Features of patches: principal components, colors, matches, earlier stages, and heat maps."""
 
-import re
+import argparse
 
 import numpy as np
 import pytest
-from PIL import Image
-from tiny_mixmae import tiny_mixedae, write_files
-from tool_loading import load_tool
-
-from mixmae_mm.apis.patch_features import Tapped, patch_extractor
-from mixmae_mm.apis.patch_pca import principal_components
-from mixmae_mm.apis.patch_similarity import best_match, unit
-from mixmae_mm.models import MixingViT, MixMIMSwin
-
-pca = load_tool('visualization/patch_pca.py')
-similarity = load_tool('visualization/patch_similarity.py')
+import torch
+from draw_patch_pca import principal_components, row_of, scale_robustly
+from draw_patch_similarity import best_match, rows_of
+from drawing import heat_map, patch_features
+from matplotlib import colormaps
+from mmengine.config import Config
+from tiny_mixmae import tiny_mixedae, tiny_model, write_files
 
 
-def blocky(shape=(2, 4, 4, 6), seed=0):
-    return np.random.default_rng(seed).normal(size=shape) * np.arange(6, 0, -1) ** 2
+def features(seed=0, shape=(2, 3, 4, 6)):
+    """Patches whose channels differ in standard deviation, so that the order of components is settled."""
+    return np.random.default_rng(seed).normal(size=shape) * np.arange(1, shape[-1] + 1) ** 2 + 5
+
+
+def unit(values):
+    return values / np.linalg.norm(values, axis=-1, keepdims=True)
+
+
+def by_covariance(flat, number):
+    """Scores and shares by the eigenvectors of the covariance, with our rule for signs."""
+    variances, loadings = np.linalg.eigh(np.cov(flat, rowvar=False, bias=True))
+    loadings = loadings[:, ::-1][:, :number]
+    loadings = loadings * [1 if column[abs(column).argmax()] > 0 else -1 for column in loadings.T]
+    return (flat - flat.mean(0)) @ loadings, variances[::-1][:number] / variances.sum()
+
+
+@pytest.mark.parametrize('number', [1, 3])
+def test_components_are_those_of_all_images_whatever_the_order_of_patches(number):
+    given = features()
+    found, shares = principal_components(given, number)
+    expected = by_covariance(given.reshape(-1, 6), number)
+    np.testing.assert_allclose(found.reshape(-1, number), expected[0], atol=1e-8)
+    np.testing.assert_allclose(shares, expected[1], atol=1e-12)
+    np.testing.assert_allclose(principal_components(given[::-1, ::-1], number)[0][::-1, ::-1], found, atol=1e-8)
+
+
+def test_too_few_patches_or_channels():
+    for shape in ((2, 3, 4, 2), (1, 1, 3, 6)):
+        with pytest.raises(ValueError, match='^3 components of .* patches with .* channels: more patches are needed'):
+            principal_components(features(shape=shape))
+
+
+def test_equal_patches_give_zeros():
+    scores, shares = principal_components(np.ones((1, 2, 3, 4)))
+    assert (scores == 0).all()
+    assert (shares == 0).all()
+    assert (scale_robustly(scores) == 0).all()
+
+
+def test_scaling_is_each_components_own_and_a_few_far_out_do_not_matter():
+    scores = np.stack([np.arange(101.0), -10 * np.arange(101.0)], -1).reshape(1, 1, 101, 2)
+    scaled = scale_robustly(scores, cut=10)
+    np.testing.assert_allclose(scaled[0, 0, [0, 10, 30, 50, 90, 100], 0], [0, 0, 0.25, 0.5, 1, 1])
+    np.testing.assert_allclose(scaled[0, 0, [0, 10, 30, 50, 90, 100], 1], [1, 1, 0.75, 0.5, 0, 0])
+    scores[0, 0, 100] = 1e9
+    np.testing.assert_allclose(scale_robustly(scores, cut=10)[0, 0, :90, 0], scaled[0, 0, :90, 0])
 
 
 def test_colors_are_the_components_and_the_grays_each_of_them():
-    features, images = blocky(), np.zeros((2, 16, 16, 3), np.uint8)
-    components = principal_components(features)
-    rows = pca.rows_of(images, components, None)
-    for number, row in enumerate(rows):
-        color = row[1].image[::4, ::4]
-        for i in range(3):
-            scores = components.scores[..., i]
-            low, high = np.percentile(scores, [2, 98])
-            level = 255 * ((scores[number] - low) / (high - low)).clip(0, 1)
-            assert abs(color[..., i] - level).max() <= 0.5 + 1e-6
-            assert (row[2 + i].image[::4, ::4] == color[..., i : i + 1]).all()
+    scaled = np.random.default_rng(0).random((4, 4, 3))
+    row = row_of(np.zeros((16, 16, 3), np.uint8), scaled, np.array([0.5, 0.25, 0.125]))
+    assert [panel.title for panel in row[2:]] == ['component 1: 50%', 'component 2: 25%', 'component 3: 12%']
+    assert abs(row[1].image[::4, ::4] - 255 * scaled).max() <= 0.5 + 1e-6
+    assert all((row[2 + i].image[..., 0] == row[1].image[..., i]).all() for i in range(3))
 
 
-def test_foreground_is_the_side_of_the_threshold_and_the_rest_is_gray():
-    features = blocky()
-    above, below = (pca.find_foreground(features, side, 0.5) for side in ('above', 'below'))
-    assert (above ^ below).all()
-    first = principal_components(features).scores[..., 0]
-    assert first[above].min() > first[below].max()
-    rows = pca.rows_of(np.zeros((2, 4, 4, 3), np.uint8), principal_components(features, among=above), above)
-    assert (rows[0][1].image[~above[0]] == 225).all()
-    assert (rows[0][1].image[above[0]] != 225).any()
+def grids(seed=0):
+    numbers = np.random.default_rng(seed)
+    return unit(numbers.normal(size=(5, 6, 8))), unit(numbers.normal(size=(4, 7, 8)))
 
 
-@pytest.mark.parametrize(
-    ('method', 'stage'), [(tiny_mixedae, []), (tiny_mixedae, ['--stage', '0']), (None, ['--stage', '1'])]
-)
-def test_pca_command_line(five_images, tmp_path, capsys, method, stage):
-    config, checkpoint = write_files(tmp_path, *([method] if method else []))
-    pca.main([config, checkpoint, '--out', str(tmp_path / 'new/out.png'), '--num-images', '3', *stage])
-    printed = capsys.readouterr().out
-    shares = [float(share) for share in re.findall(r'([\d.]+)%', printed)]
-    assert '3 image(s), components with' in printed
-    assert shares == sorted(shares, reverse=True)
-    assert 0 < sum(shares) <= 100.1
-    with Image.open(tmp_path / 'new/out.png') as sheet:
-        assert sheet.width == 5 * 128 + 6 * 10
-
-
-def test_an_image_with_itself_matches_patch_by_patch(five_images, tmp_path, capsys):
-    config, checkpoint = write_files(tmp_path, tiny_mixedae)
-    same = [five_images[0][0]] * 2
-    points = ['--points', '0.1,0.1', '0.6,0.9']
-    similarity.main([config, checkpoint, '--images', *same, '--out', str(tmp_path / 'out.png'), *points])
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[-3:-1] == [
-        'row, column (0, 0) of A, (0, 0) of B: 1.000, each the best of the other',
-        'row, column (3, 2) of A, (3, 2) of B: 1.000, each the best of the other',
-    ]
+def test_best_match_by_loops():
+    first, second = grids()
+    for place in ((0, 0), (4, 5), (2, 3)):
+        match = best_match(place, first, second)
+        cosines = {at: sum(first[place] * second[at]) for at in np.ndindex(4, 7)}
+        assert match.best == max(cosines, key=cosines.get)
+        assert match.similarity == pytest.approx(max(cosines.values()))
+        back = {at: sum(first[at] * second[match.best]) for at in np.ndindex(5, 6)}
+        assert match.mutual == (max(back, key=back.get) == place)
 
 
 def test_similarity_maps_are_on_one_scale_and_marks_on_the_matches():
-    features = unit(blocky((2, 4, 4, 6)))
-    matches = [best_match((1, 2), *features), best_match((3, 0), *features)]
-    rows = similarity.rows_of(np.zeros((2, 8, 8, 3), np.uint8), features, matches)
+    given = unit(features(shape=(2, 4, 4, 6)) - 5)
+    matches = [best_match((1, 2), *given), best_match((3, 0), *given)]
+    rows = rows_of(np.zeros((2, 8, 8, 3), np.uint8), given, matches)
     assert [len(row) for row in rows] == [2, 2, 2]
     for row, match in zip(rows[1:], matches, strict=True):
-        own, other = (tile.image[::2, ::2].astype(int).sum(-1) for tile in row)
-        cosines = features @ features[0][match.place]
+        own, other = (panel.image[::2, ::2].astype(int).sum(-1) for panel in row)
+        cosines = given @ given[0][match.place]
         assert own[match.place] == max(own.max(), other.max())
         assert np.unravel_index(other.argmax(), (4, 4)) == match.best
         order = np.argsort(cosines.ravel())
-        assert (np.diff(np.stack([own, other]).ravel()[order]) >= -3).all()  # brighter is more alike, in both
+        assert (np.diff(np.stack([own, other]).ravel()[order]) >= -3).all()  # brighter is more similar, in both
         assert row[1].below == f'{cosines[1].min():.2f} to {cosines[1].max():.2f}'
-        mark = row[1].marks[0]
-        assert (int(mark.y * 4), int(mark.x * 4)) == match.best
+        assert row[1].marks[0][:2] == match.best
     assert [mark.color for mark in rows[0][0].marks] == [row[0].marks[0].color for row in rows[1:]]
 
 
-def test_wrong_arguments(five_images, tmp_path):
-    config, checkpoint = write_files(tmp_path, tiny_mixedae)
-    pair, out = ['--images', *five_images[0][:2]], ['--out', str(tmp_path / 'out.png')]
-    for arguments, said in (
-        ([*pair, '--stage', '2'], 'error: there is no block 2: this encoder has 2, 0 to 1'),
-        (['--images', five_images[0][0], 'missing.png'], 'error: missing.png: FileNotFoundError'),
-        ([*pair, '--cfg-options', 'model.backbone.out_type=avg_featmap'], "error: the encoder's last map is one cell"),
-    ):
-        with pytest.raises(SystemExit, match=said):
-            similarity.main([config, checkpoint, *out, *arguments])
-    assert not (tmp_path / 'out.png').exists()
+@pytest.mark.parametrize('method', [tiny_model, tiny_mixedae])
+def test_features_of_a_stage_are_those_of_its_output_normalized(tmp_path, method):
+    config, checkpoint = write_files(tmp_path, method)
+    images = torch.randint(0, 256, (2, 3, 32, 32)).float()
+    args = argparse.Namespace(checkpoint=checkpoint, stage=0, image_size=None)
+    extract, compute = patch_features(args, Config.fromfile(config))
+    encoder, outputs = extract.encoder, []
+    stage = encoder.layers[0] if method is tiny_model else encoder.blocks[0]
+    stage.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    found = torch.from_numpy(compute(images)).float()
+    expected = torch.nn.functional.layer_norm(outputs[0], outputs[0].shape[-1:])
+    if method is tiny_mixedae:
+        expected = expected[:, 1:].unflatten(1, (4, 4))
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
 
 
-def test_tapped_gives_what_the_stage_put_out():
-    import torch
-
-    arch = dict(embed_dims=8, depths=(1, 1), num_heads=(1, 1))
-    images = torch.randn(2, 3, 16, 24)
-    swin = MixMIMSwin(arch, img_size=16, patch_size=2, window_sizes=(4, 4), out_indices=(0, 1)).eval()
-    vit = MixingViT(dict(embed_dims=8, depth=2, num_heads=2), img_size=16, patch_size=4, out_indices=(0, 1)).eval()
-    for encoder in (swin, vit):
-        with torch.no_grad():
-            maps = encoder(images)
-            for stage in (0, 1, -1):
-                found = Tapped(encoder, stage)(images)[0]
-                assert torch.allclose(found, maps[stage], atol=1e-4) == (encoder is swin or stage != 0)
-                assert found.shape == maps[stage].shape
-    raw = torch.nn.functional.layer_norm(vit(images)[0].permute(0, 2, 3, 1), (8,)).permute(0, 3, 1, 2)
-    assert torch.allclose(Tapped(vit, 0)(images)[0], raw, atol=1e-5)
-    with pytest.raises(ValueError, match=r'^block 1 is not run: out_indices \(0,\) asks for earlier ones only$'):
-        Tapped(MixingViT(dict(embed_dims=8, depth=2, num_heads=2), out_indices=(0,)), 1)
-    with pytest.raises(ValueError, match='^Linear has no stages that are known'):
-        Tapped(torch.nn.Linear(1, 1), 0)
-    assert callable(patch_extractor)
+def test_heat_map_by_hand():
+    gray, values = np.full((4, 4, 3), 100, np.uint8), np.array([[0.0, 1], [2, np.nan]])
+    shown = heat_map(gray, values, 0, 2).astype(int)
+    for (row, column), share in {(0, 0): 0.0, (0, 2): 0.5, (2, 0): 1.0}.items():
+        color = [round(0.7 * 255 * part + 0.3 * 100) for part in colormaps['inferno'](share)[:3]]
+        assert abs(shown[row, column] - color).max() <= 1
+        assert (shown[row : row + 2, column : column + 2] == shown[row, column]).all()
+    assert (shown[2:, 2:] == round(0.6 * 255 + 0.4 * 100)).all()
+    assert (heat_map(gray, values * 0 + 1, 1, 1)[0, 0] == heat_map(gray, values * 0, 0, 9)[0, 0]).all()

@@ -34,13 +34,11 @@ from training_toys import run_until, same, toy_config
 from mixmae_mm.apis import from_hub, get_model
 from mixmae_mm.apis import model as models
 from mixmae_mm.apis.model import build_classifier, build_encoder, build_pretrainer
-from mixmae_mm.apis.saved import read_saved
 from mixmae_mm.datasets import LoadMultispectral
 from mixmae_mm.utils.errors import check_checkpoint
 from mixmae_mm.utils.safe_io.allow_list import known_function, one_cycle, read_plain_pickle
 from mixmae_mm.utils.safe_io.safe_loading import check_before, check_folder
 from mixmae_mm.utils.safe_io.weights_file import read_file, read_weights
-from mixmae_mm.visualization.run_logs import CONFIG, read_chance
 
 CLASSIFIER = dict(
     type='mmpretrain.ImageClassifier',
@@ -422,13 +420,12 @@ def test_an_inferencer_does_not_run_a_stored_config(tmp_path, marker):
 
 
 def test_a_log_is_read_without_running_the_config_beside_it(tmp_path, marker):
-    file = tmp_path / 'start' / CONFIG
-    file.parent.mkdir(parents=True)
-    model = 'model = dict(data_preprocessor=dict(num_sources=4))\n'
-    file.write_text(f'{model}import os\nos.system("touch {marker}")\n')
-    assert (read_chance(tmp_path), marker.exists()) == (0.25, False)
-    file.write_text(f'model = dict(x=__import__("os").system("touch {marker}"), **{{}})\n')
-    assert (read_chance(tmp_path), marker.exists()) == (None, False)
+    folder = tmp_path / 'start/vis_data'
+    folder.mkdir(parents=True)
+    (folder / 'config.py').write_text(f'import os\nos.system("touch {marker}")\n')
+    (folder / 'scalars.json').write_text('{"loss": 1.0, "lr": 0.1, "step": 1}\n')
+    assert len(of_tool('visualization/training_curves.py', 'read_run')(tmp_path)) == 1
+    assert not marker.exists()
 
 
 # folders of DeepSpeed
@@ -503,7 +500,7 @@ def save_features(payload, file):
 
 
 DATA = {
-    'features': (save_features, '.npz', lambda file: read_saved(file)),
+    'features': (save_features, '.npz', lambda file: of_tool('visualization/draw_neighbors.py', 'read_saved')(file)),
     'array': (
         lambda payload, file: np.save(file, np.array([payload], object)),
         '.npy',
@@ -534,9 +531,10 @@ def test_tools_run_nothing(tmp_path, marker, monkeypatch):
         ['train.py', config, '--work-dir', out, '--resume', file],
         ['train.py', config, '--work-dir', out, '--cfg-options', f'load_from={file}'],
         ['test.py', tmp_path / 'test.py', file, '--work-dir', out],
-        ['visualization/reconstructions.py', config, file, '--out', out / 'sheet.png'],
+        ['visualization/visualize.py', 'reconstruct', config, file, '--out', out / 'grid.png'],
     ):
         monkeypatch.setattr(sys, 'argv', [str(word) for word in command])
+        monkeypatch.syspath_prepend(ROOT / 'tools/visualization')
         with pytest.raises(SystemExit, match=refused):
             of_tool(command[0], 'main')()
     assert not marker.exists()

@@ -28,7 +28,7 @@ CLASSIFIER = 'configs/classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_s
 MIXEDAE = 'configs/mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_shapes-64px.py'
 CONFIGS = {
     'tools/test.py': CLASSIFIER,
-    'tools/visualization/how_it_works.py': MIXEDAE,
+    'docs/figures/how_it_works.py': MIXEDAE,
 }
 """What CONFIG stands for where the micro MixMAE would not do."""
 PROGRAMS = ('python', 'python3', 'make', 'mixmae', 'pip')

@@ -1,45 +1,87 @@
-"""Draw losses, learning rate and what validation found of training runs, also of resumed ones, several side by side.
+"""Draw losses, learning rate and metrics of training runs, also of resumed ones, several side by side.
 
     python tools/visualization/training_curves.py WORK_DIR [WORK_DIR ...] --out curves.png
     python tools/visualization/training_curves.py WORK_DIR --metrics 'coco/bbox_*' 'online/*'
 
-Where a loss has parts, they are drawn too; the TopK precision of blocks, which MixedAE logs, gets a panel of its own,
-and so does each metric. What is read, and how: mixmae_mm/visualization/run_logs.py.
+A record is what mmengine logs at one time in `vis_data/scalars.json`: one of training has `loss`, `lr` and, as `step`,
+its iteration; others hold metrics. Each is drawn at the iteration of training that was logged last.
 """
 
 import argparse
+import fnmatch
+import json
 import math
-from collections import defaultdict
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use('Agg')
-
-# isort: split
-from matplotlib import pyplot
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
+from matplotlib.figure import Figure
 
 from mixmae_mm.utils.arguments import expanded
 from mixmae_mm.utils.errors import readable_errors
-from mixmae_mm.visualization.run_logs import (
-    METRICS,
-    Record,
-    is_training,
-    iterations_per_epoch,
-    metrics_of,
-    name_runs,
-    named,
-    place_in_iterations,
-    read_chance,
-    read_run,
-)
 
-PRECISION = 'topk_precision/block_'
-STYLES = ('--', ':', '-.', (0, (9, 2)), (0, (1, 4)), (0, (7, 1, 1, 1, 1, 1)))  # of the parts of a loss
-LABEL_GAP = 0.045  # between the numbers at the ends of precision curves
+Record = dict[str, float]
+SCALARS = 'vis_data/scalars.json'
+METRICS = ('topk_precision/*', 'accuracy/*', '*/bbox_mAP', '*/segm_mAP', 'mIoU', 'online/*', '*-label/*')
+ABOUT = ('step', 'epoch', 'iter', 'time', 'data_time', 'iteration')  # no metrics
+
+
+def is_training(record: Record) -> bool:
+    """Return whether a record is of training."""
+    return {'loss', 'lr', 'step'} <= record.keys()
+
+
+def read_records(file: Path) -> list[Record]:
+    """Read the records of one start of a run, and add the `iteration` of training."""
+    records: list[Record] = []
+    iteration = 0
+    for line in file.read_text().splitlines():
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:  # a truncated last line
+            continue
+        if is_training(record):
+            iteration = record['step']
+            record['lr'] = record.pop('base_lr', record['lr'])  # mmengine's `lr` is that of the first parameter group
+        records.append(record | dict(iteration=iteration))
+    return records
+
+
+def read_run(work_dir: Path) -> list[Record]:
+    """Read the records of all starts of a run: a later one replaces what earlier ones logged from where it resumed.
+
+    Raises:
+        ValueError: none is of training.
+    """
+    joined: list[Record] = []
+    for file in sorted(work_dir.glob(f'*/{SCALARS}')) or work_dir.glob(SCALARS):
+        records = read_records(file)
+        first = next((record['step'] for record in records if is_training(record)), math.inf)
+        joined = [record for record in joined if record['iteration'] < first] + records
+    if not any(map(is_training, joined)):
+        raise ValueError(f'no training loss in {work_dir}/*/{SCALARS}: expected the work_dir of a run that logged one')
+    return joined
+
+
+def panels_of(runs: Iterable[Sequence[Record]], patterns: Sequence[str]) -> dict[str, list[str]]:
+    """List the logged values of each panel: the loss and its parts, what matches the patterns, and the base lr.
+
+    Values of several blocks share a panel, by block.
+
+    Raises:
+        ValueError: nothing matches a pattern that is not one of the defaults.
+    """
+    logged = {name: None for records in runs for record in records for name in record if name not in ABOUT}
+    for pattern in set(patterns) - set(METRICS):
+        if not fnmatch.filter(logged, pattern):
+            raise ValueError(f'no run logged anything like {pattern}; what they logged: {", ".join(logged)}')
+    parts = fnmatch.filter(logged, 'loss_*')
+    metrics = [name for name in logged if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
+    panels: dict[str, list[str]] = {}
+    for name in ['loss', *(parts if len(parts) > 1 else ()), *metrics, 'lr']:
+        panels.setdefault(re.sub(r'block_\d+$', 'block', name), []).append(name)
+    return {panel: sorted(set(names), key=lambda name: (len(name), name)) for panel, names in panels.items()}
 
 
 def smooth(values: list[float], share: float) -> list[float]:
@@ -56,128 +98,36 @@ def smooth(values: list[float], share: float) -> list[float]:
     return averages
 
 
-class Curves:
-    """The panels of a figure, and how far an iteration lies to the right.
-
-    Args:
-        runs: What is to be drawn.
-        smoothing: As in `smooth`.
-        metrics: Which of what was found gets a panel, two in a row.
-    """
-
-    def __init__(self, runs: dict[str, list[Record]], smoothing: float, metrics: Sequence[str] = ()) -> None:
-        self.smoothing = smoothing
-        self.lengths = {name: iterations_per_epoch(records) for name, records in runs.items()}
-        self.by_epoch = None not in self.lengths.values()
-        precise = any(named(records, PRECISION) for records in runs.values())
-        pairs = [[*metrics[i : i + 2], metrics[i]][:2] for i in range(0, len(metrics), 2)]
-        middle = [['precisions'] * 2, *pairs] if precise else pairs
-        heights = [3, *([2] if precise else []), *[1.5] * len(pairs), 1]
-        layout = [['losses'] * 2, *middle, ['rates'] * 2]
-        size = (8, 1 + 1.25 * sum(heights))
-        self.figure, panels = pyplot.subplot_mosaic(
-            layout, sharex=True, figsize=size, height_ratios=heights, layout='tight'
-        )
-        self.losses, self.rates = panels['losses'], panels['rates']
-        self.precisions = panels.get('precisions')
-        self.metrics = {name: panels[name] for name in metrics}
-        for axes in self.metrics.values():
-            axes.tick_params(labelbottom=True)  # where there are two, they are no continuation of what is below
-        for axes in panels.values():
-            axes.grid(alpha=0.3)
-            axes.spines[['top', 'right']].set_visible(False)
-
-    def draw(
-        self, axes: Axes, run: str, records: list[Record], value: str, raw: bool = False, **style: object
-    ) -> Line2D:
-        """Draw a logged value against epochs or iterations, smoothed unless `raw`."""
-        length = self.lengths[run]
-        there = [record for record in records if value in record]
-        y = [record[value] for record in there]
-        x = [place_in_iterations(record, length) / (length if self.by_epoch else 1) for record in there]
-        return axes.plot(x, y if raw else smooth(y, self.smoothing), **style)[0]
+def draw_runs(runs: dict[str, list[Record]], smoothing: float, panels: dict[str, list[str]]) -> Figure:
+    """Draw each panel against iterations, in one color for each run."""
+    heights = [3, *[1.5] * (len(panels) - 1)]
+    figure = Figure(figsize=(8, 1 + 1.25 * sum(heights)), layout='constrained')
+    columns = figure.subplots(len(panels), sharex=True, gridspec_kw=dict(height_ratios=heights))
+    for axes, (title, values) in zip(columns, panels.items(), strict=True):
+        axes.set_title(title, fontsize=10, loc='left')
+        axes.grid(alpha=0.3)
+        axes.spines[['top', 'right']].set_visible(False)
+        for number, (run, records) in enumerate(runs.items()):
+            for i, value in enumerate(values):
+                label = run if len(values) == 1 else '' if number else value.rpartition('/')[2]
+                style = dict(color=f'C{number}', alpha=(i + 1) / len(values), label=label)  # the later block the darker
+                _plot(axes, [record for record in records if value in record], value, smoothing, style)
+        if title == 'loss':
+            axes.legend(frameon=False)
+        elif len(values) > 1:
+            axes.legend(fontsize=6, frameon=False, loc='upper left', bbox_to_anchor=(1, 1.2))
+    columns[-1].set_xlabel('iteration')
+    return figure
 
 
-def draw_runs(
-    runs: dict[str, list[Record]],
-    smoothing: float,
-    chances: dict[str, float | None] | None = None,
-    patterns: Sequence[str] = METRICS,
-) -> pyplot.Figure:
-    """Draw losses (raw faint, smoothed bold, parts thin), TopK precision if it is logged, metrics, and learning rate.
-
-    Every run has a color. `chances` tells the precision of guessing in each run, if it is known; `patterns` which
-    metrics are drawn.
-    """
-    curves = Curves(runs, smoothing, metrics_of([one for records in runs.values() for one in records], patterns))
-    parts = _draw_losses(curves, runs)
-    if curves.precisions is not None:
-        _draw_precisions(curves, runs, set((chances or {}).values()) - {None})
-    for number, (name, records) in enumerate(runs.items()):
-        curves.draw(curves.rates, name, records, rate_of(records), raw=True, color=f'C{number}', linewidth=1.5)
-        for metric, axes in curves.metrics.items():
-            curves.draw(axes, name, records, metric, raw=True, color=f'C{number}', marker='.', linewidth=1.5)
-            axes.set_title(metric, fontsize=10, loc='left')
-    curves.losses.set(ylabel='training loss')
-    curves.rates.set(ylabel='base learning rate', xlabel='epoch' if curves.by_epoch else 'iteration', ylim=(0, None))
-    styles = [
-        Line2D([], [], color='black', linewidth=1.2, linestyle=style, label=part) for part, style in parts.items()
-    ]
-    runs_named = curves.losses.get_legend_handles_labels()[0]
-    curves.losses.legend(handles=[*runs_named, *styles], frameon=False, handlelength=3)
-    return curves.figure
-
-
-def rate_of(records: list[Record]) -> str:
-    """Name what holds the base rate: where mmengine logged one, its own `lr` is that of the first parameter group."""
-    return 'base_lr' if named(records, 'base_lr') else 'lr'
-
-
-def _draw_losses(curves: Curves, runs: dict[str, list[Record]]) -> dict[str, str | tuple]:
-    """Draw the loss of each run, and its parts if it has several; give each part's line style."""
-    styles: dict[str, str | tuple] = {}
-    for number, (name, records) in enumerate(runs.items()):
-        color = dict(color=f'C{number}')
-        curves.draw(curves.losses, name, records, 'loss', raw=True, alpha=0.25, linewidth=1, **color)
-        curves.draw(curves.losses, name, records, 'loss', linewidth=2, label=name, **color)
-        parts = named(records, 'loss_')
-        for part in parts if len(parts) > 1 else ():
-            style = styles.setdefault(part.removeprefix('loss_'), STYLES[len(styles) % len(STYLES)])
-            curves.draw(curves.losses, name, records, part, linewidth=1.2, linestyle=style, **color)
-    return styles
-
-
-def _draw_precisions(curves: Curves, runs: dict[str, list[Record]], chances: set[float]) -> None:
-    """Draw a curve for each block, the later the darker, its number at the end; chance as a dashed line."""
-    axes, ends = curves.precisions, defaultdict(list)
-    for number, (name, records) in enumerate(runs.items()):
-        blocks = named(records, PRECISION)
-        for order, block in enumerate(blocks):
-            depth = dict(color=f'C{number}', alpha=0.35 + 0.65 * (order + 1) / len(blocks))
-            x, y = curves.draw(axes, name, records, block, linewidth=1.5, **depth).get_data()
-            ends[x[-1]].append((y[-1], block.removeprefix(PRECISION), f'C{number}'))
-    for x, labels in ends.items():
-        _label(axes, x, sorted(labels, reverse=True))
-    for chance in chances:
-        axes.axhline(chance, color='black', linewidth=1, linestyle='--')
-        below_right = dict(xytext=(0, -3), textcoords='offset points', ha='right', va='top', fontsize=8)
-        axes.annotate('chance', (0.99, chance), xycoords=axes.get_yaxis_transform(), **below_right)
-    axes.set(ylabel='TopK precision by block', ylim=(0, 1.02))
-
-
-def _label(axes: Axes, x: float, falling: list[tuple[float, str, str]]) -> None:
-    """Write the texts of curves that end at x, given as (y, text, color) from the highest down."""
-    heights = spread([y for y, _, _ in falling], LABEL_GAP)
-    for y, (_, text, color) in zip(heights, falling, strict=True):
-        axes.annotate(text, (x, y), (4, 0), textcoords='offset points', color=color, fontsize=7, va='center')
-
-
-def spread(falling: list[float], gap: float) -> list[float]:
-    """Lower numbers, which come from the largest down, until each is a gap below the one before it."""
-    placed: list[float] = []
-    for value in falling:
-        placed.append(min(value, placed[-1] - gap) if placed else value)
-    return placed
+def _plot(axes: Axes, records: list[Record], value: str, smoothing: float, style: dict) -> None:
+    """Draw what training logs raw and pale, and smoothed; metrics, which are not smoothed, with markers."""
+    x, y = ([record[name] for record in records] for name in ('iteration', value))
+    if any(map(is_training, records)):
+        axes.plot(x, y, color=style['color'], alpha=0.2, linewidth=1)
+        axes.plot(x, smooth(y, smoothing), **style)
+    else:
+        axes.plot(x, y, marker='.', **style)
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -191,49 +141,30 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
     args = parser.parse_args(arguments)
     if not 0 <= args.smoothing <= 0.5:
-        parser.error(f'--smoothing {args.smoothing}: give a number from 0 to 0.5')
+        parser.error(f'--smoothing {args.smoothing}: expected 0 to 0.5')
     return args
 
 
-def find_metrics(runs: dict[str, list[Record]], patterns: Sequence[str]) -> list[str]:
-    """List the metrics that are asked for.
-
-    Raises:
-        ValueError: a pattern of the user's that nothing matches.
-    """
-    records = [one for of_run in runs.values() for one in of_run]
-    unmet = [pattern for pattern in patterns if patterns is not METRICS and not metrics_of(records, [pattern])]
-    if unmet:
-        logged = ', '.join(metrics_of(records, ['*']))
-        raise ValueError(f'no run logged anything like {unmet[0]}; what they logged: {logged}')
-    return metrics_of(records, patterns)
-
-
-def tell(name: str, records: list[Record], metrics: Sequence[str]) -> None:
-    """Print how a run began and ended, and the last of what was found."""
-    training = [record for record in records if is_training(record)]
-    first, last = training[0], training[-1]
-    losses = f'loss {first["loss"]:.4f} at iteration {first["step"]}, {last["loss"]:.4f} at {last["step"]}'
-    print(f'{name}: {losses} ({len(training)} records)')
-    for metric in metrics:
-        values = [record[metric] for record in records if metric in record]
-        if values:
-            print(f'    {metric}: {values[-1]:.4g} at the end, {max(values):.4g} at most ({len(values)} records)')
-
-
 def main(arguments: list[str] | None = None) -> None:
-    """Run from the command line; a mistake in the arguments ends it with one message."""
+    """Read, draw, and print a summary."""
     args = parse_args(arguments)
     with readable_errors(args.debug):
-        folders = name_runs(args.work_dirs)
-        runs = {name: read_run(folder) for name, folder in folders.items()}
-        metrics = find_metrics(runs, args.metrics)
-        precise = [name for name, records in runs.items() if named(records, PRECISION)]
-        chances = {name: read_chance(folders[name]) for name in precise}
+        names = [folder.resolve().name for folder in args.work_dirs]
+        if len({*names}) < len(names):
+            names = list(map(str, args.work_dirs))
+        runs = {name: read_run(folder) for name, folder in zip(names, args.work_dirs, strict=True)}
+        panels = panels_of(runs.values(), args.metrics)
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        draw_runs(runs, args.smoothing, chances, args.metrics).savefig(args.out, dpi=120)
+        draw_runs(runs, args.smoothing, panels).savefig(args.out, dpi=120)
     for name, records in runs.items():
-        tell(name, records, metrics)
+        print(name)
+        for value in (value for values in panels.values() for value in values):
+            logged = [record[value] for record in records if value in record]
+            if logged:
+                bounds = f'{min(logged):.4g} to {max(logged):.4g}'
+                print(
+                    f'    {value}: {logged[0]:.4g} at first, {logged[-1]:.4g} at last, {bounds} ({len(logged)} records)'
+                )
     print(args.out)
 
 

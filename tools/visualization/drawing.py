@@ -1,0 +1,102 @@
+"""Options that the drawings share, the images that they choose, features of patches, and heat maps."""
+
+import argparse
+from collections.abc import Callable
+
+import numpy as np
+from matplotlib import colormaps
+from mmengine.config import Config
+from torch import Tensor
+
+from mixmae_mm.apis.feature_extractor import FeatureExtractor
+from mixmae_mm.apis.model import input_size
+from mixmae_mm.apis.reconstruction_inferencer import find_images
+from mixmae_mm.datasets.image_reader import Reading
+from mixmae_mm.structures import Size
+from mixmae_mm.utils.arguments import ImageSize, counted
+from mixmae_mm.utils.names import expand
+from mixmae_mm.visualization import Mark
+from mixmae_mm.visualization.image_grid import Color
+
+HEAT, FADED = 0.7, 0.6  # share of the color in a heat map, and of white where there is no value
+
+
+def add_images(parser: argparse.ArgumentParser, num: int | None, what: str = 'images') -> None:
+    """Add the options for images and for their number."""
+    parser.add_argument('--images', nargs='+', type=expand, help="folders or files (the config's training images)")
+    parser.add_argument('--num-images', type=counted, default=num, help=f'{what} to draw at most (%(default)s)')
+
+
+def add_size(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the size of images."""
+    parser.add_argument('--image-size', action=ImageSize, help='pixels of the images (what the encoder is made for)')
+
+
+def add_stage(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the depth of patch features."""
+    text = 'stage of a MixMIMSwin, or block of a ViT, from 0 or, negative, from the end (the last map)'
+    parser.add_argument('--stage', type=int, help=text)
+
+
+def choose(args: argparse.Namespace, config: Config, reading: Reading, num_sources: int = 1) -> list[str]:
+    """List the images that the command line asks for, `--num-images` groups of `num_sources`.
+
+    Raises:
+        ValueError: a place does not exist, or there are fewer images than in a group.
+    """
+    own = config.get('train_dataloader', {}).get('dataset', {}).get('data_root')
+    if not (args.images or own):
+        raise ValueError(f'{config.filename} has no train_dataloader.dataset.data_root: add --images')
+    return find_images(args.images or [own], args.num_images * num_sources, num_sources, args.seed, reading.extensions)
+
+
+def point(text: str) -> tuple[float, float]:
+    """Read a point as fractions of width and height, such as 0.5,0.25."""
+    x, y = (float(part) for part in text.split(','))
+    if not (0 <= x <= 1 and 0 <= y <= 1):
+        raise ValueError(text)
+    return x, y
+
+
+def mark_at(place: tuple[float, float], grid: Size, color: Color) -> Mark:
+    """Mark the patch of a grid (h, w) in which a point (x, y) lies."""
+    return Mark(
+        *(min(int(part * count), count - 1) for part, count in zip(place[::-1], grid, strict=True)), grid, color
+    )
+
+
+def patch_features(args: argparse.Namespace, config: Config) -> tuple[FeatureExtractor, Callable]:
+    """Make what reads images, and what computes features of their patches, (B, h, w, C): of the last map or `--stage`.
+
+    Features of a stage are brought to mean 0 and variance 1 patch by patch: only the last map has a trained norm.
+    """
+    backbone = config.model.backbone
+    if 'out_type' in backbone:
+        backbone.out_type = 'featmap'
+    if args.stage is not None:
+        backbone.out_indices = (args.stage,)
+    size = input_size(config, args.image_size)
+    extract = FeatureExtractor.from_config(config, args.checkpoint, image_size=size)
+
+    def compute(pixels: Tensor) -> np.ndarray:
+        maps = extract.encode(pixels, 'maps').transpose(0, 2, 3, 1).astype(np.float64)
+        if args.stage is None:
+            return maps
+        return (maps - maps.mean(-1, keepdims=True)) / np.sqrt(maps.var(-1, keepdims=True) + 1e-5)
+
+    return extract, compute
+
+
+def resize(values: np.ndarray, size: Size) -> np.ndarray:
+    """Make each value a block of pixels: (h, w, ...) -> (H, W, ...)."""
+    rows, columns = (np.arange(side) * count // side for side, count in zip(size, values.shape[:2], strict=True))
+    return values[rows[:, None], columns]
+
+
+def heat_map(image: np.ndarray, values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Lay values (h, w) from low to high over an image, pale where they are NaN: uint8 (H, W, 3) -> same."""
+    gray = image.mean(-1, keepdims=True)
+    full = resize(values, image.shape[:2])
+    shares = np.nan_to_num((full - low) / max(high - low, 1e-12)).clip(0, 1)
+    hot = HEAT * 255 * colormaps['inferno'](shares)[..., :3] + (1 - HEAT) * gray
+    return np.where(np.isnan(full)[..., None], FADED * 255 + (1 - FADED) * gray, hot).round().astype(np.uint8)
