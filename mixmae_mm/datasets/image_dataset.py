@@ -71,7 +71,8 @@ class ImageDataset(BaseDataset):
                 failed.append(str(error))
             idx = (idx + 1) % len(self)
         raise ValueError(
-            f'{len(failed)} images in a row below {self.data_root!r} cannot be read, the first of them: {failed[0]}'
+            f'{len(failed)} images in a row below {self.data_root!r} cannot be read, the first of them: {failed[0]}; '
+            'corrupt.txt in the work_dir names all'
         )
 
     def _copy_without_annotation(self, memo: dict | None = None) -> 'ImageDataset':

@@ -45,8 +45,8 @@ class CorruptImages:
         if count > max(FEWEST, self.share * total):
             raise ValueError(
                 f'{count:,} of {total:,} images of {self.root!r} ({count / total:.1%}) cannot be read, more than the '
-                f'{self.share:.1%} that max_corrupt allows; the last: {error}\nThe log names them, check_dataset.py '
-                'finds all: fix or remove them, or set max_corrupt of an ImageFolder higher'
+                f'{self.share:.1%} that max_corrupt allows; the last: {error}\nThe log and corrupt.txt in the work_dir '
+                'name them, check_dataset.py finds all: fix or remove them, or set max_corrupt of an ImageFolder higher'
             ) from error
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from mixmae_mm.datasets import CorruptImageError, LoadImage, LoadRandomResizedCrop
 from mixmae_mm.datasets.decoding import FORMATS
-from mixmae_mm.datasets.directory_walk import EXTENSIONS
+from mixmae_mm.datasets.file_list import EXTENSIONS
 
 
 def load(content, **settings):

@@ -7,8 +7,7 @@ from mmcv.transforms import BaseTransform
 from mmengine import fileio
 from PIL import Image, UnidentifiedImageError
 
-from mixmae_mm.datasets.decoding import MAX_PIXELS, open_image, upright_pixels
-from mixmae_mm.datasets.metadata import without_metadata
+from mixmae_mm.datasets.decoding import MAX_PIXELS, open_image, upright_pixels, without_metadata
 from mixmae_mm.registry import TRANSFORMS
 from mixmae_mm.utils.names import printable
 

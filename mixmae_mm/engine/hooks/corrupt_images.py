@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from mmengine.dist import all_gather_object, is_main_process
 from mmengine.hooks import Hook
@@ -18,8 +19,8 @@ EVERY = 1000  # iterations at which processes share what they found
 class CorruptImagesHook(Hook):
     """List the images that cannot be read in `<work_dir>/corrupt.txt`, one path a line, in training and evaluation.
 
-    Each is listed once, whichever process and loader worker read it. A run that starts anew begins the list anew; a
-    resumed one continues it.
+    Each is listed once, whichever process and loader worker read it, also if an error ends the run, such as too many
+    of them. A run that starts anew begins the list anew; a resumed one continues it.
 
     Args:
         name: The file's name in the work_dir.
@@ -27,6 +28,12 @@ class CorruptImagesHook(Hook):
 
     def __init__(self, name: str = 'corrupt.txt') -> None:
         self.name = name
+
+    def before_run(self, runner: Runner) -> None:
+        """Have loops list what was found before an error leaves them."""
+        for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
+            if hasattr(loop, 'dataloader'):
+                loop.run = self._listing_on_error(runner, loop.dataloader.dataset)(loop.run)
 
     def before_train(self, runner: Runner) -> None:
         """Begin the list anew."""
@@ -51,15 +58,24 @@ class CorruptImagesHook(Hook):
         """Share and list."""
         self._list(runner, runner.test_dataloader.dataset)
 
-    def _list(self, runner: Runner, dataset: Dataset) -> None:
+    @contextmanager
+    def _listing_on_error(self, runner: Runner, dataset: Dataset) -> Iterator[None]:
+        """List what this process has found if an error is raised; others may wait elsewhere."""
+        try:
+            yield
+        except Exception:
+            self._list(runner, dataset, share=False)
+            raise
+
+    def _list(self, runner: Runner, dataset: Dataset, share: bool = True) -> None:
         """Share with all processes what each has found, and add to the list what is not there."""
         found = set()
         for owner, corrupt in corrupt_counts(dataset):
-            for indices in all_gather_object(corrupt.indices()):
+            for indices in all_gather_object(corrupt.indices()) if share else ():
                 corrupt.flags[indices] = True
             paths = (str(owner.get_data_info(index).get('img_path')) for index in corrupt.indices())
             found |= {os.fsencode(path.replace('\n', r'\n')) for path in paths}
-        if found and is_main_process():
+        if found and (is_main_process() or not share):
             with open(os.path.join(runner.work_dir, self.name), 'ab+') as file:
                 file.seek(0)
                 new = sorted(found.difference(file.read().split(b'\n')))

@@ -138,13 +138,16 @@ def test_nothing_but_broken_images(run, folder):
         run()
 
 
-def test_too_many_broken_images(run, folder):
+@pytest.mark.parametrize('settings', [{}, dict(train=dict(num_workers=2)), dict(train=dict(dataset=dict(indices=4)))])
+def test_too_many_broken_images_end_the_run_and_are_listed_before(run, folder, tmp_path, settings):
+    """In training, in its loader workers, and in validation."""
     for number in range(30):
         write(folder / f'no/new{number}.png', 0)
         if number < 11:
             break_file(folder / f'no/new{number}.png')
-    with pytest.raises(ValueError, match=r'11 of 38 images of .* \(28.9%\) cannot be read'):
-        run()
+    with pytest.raises(ValueError, match=r'11 of 38 images of .* \(28.9%\) cannot be read(.|\n)*corrupt.txt in the work'):
+        run(**settings)
+    assert sorted(listed(tmp_path)) == sorted(f'{folder}/no/new{number}.png' for number in range(11))
 
 
 @TRANSFORMS.register_module()

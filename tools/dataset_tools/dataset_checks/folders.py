@@ -10,7 +10,7 @@ from dataset_checks.objects import object_findings
 from dataset_checks.samples import Labels
 from dataset_checks.split import MISSING, NO_FOLDER, NO_IMAGES, Listed, Split
 from mixmae_mm.datasets import LoadImage
-from mixmae_mm.datasets.directory_walk import EXTENSIONS, class_folders, extension, files_below, is_hidden
+from mixmae_mm.datasets.file_list import EXTENSIONS, class_folders, extension, files_below, is_hidden
 from mixmae_mm.datasets.transforms.random_resized_crop import OPENCV_MOST
 from mixmae_mm.engine.checks.classes import SPLITS, list_findings, read_list
 from mixmae_mm.engine.checks.coco import CocoFile, load_coco

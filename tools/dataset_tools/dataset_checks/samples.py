@@ -8,8 +8,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from PIL import Image
 
-from mixmae_mm.datasets.decoding import MAX_PIXELS, open_image
-from mixmae_mm.datasets.metadata import SIDEWAYS, orientation_of, upright_size, without_metadata
+from mixmae_mm.datasets.decoding import MAX_PIXELS, SIDEWAYS, open_image, orientation_of, upright_size, without_metadata
 from mixmae_mm.engine.checks.report import Finding
 
 UPRIGHT = 'save the images upright and without EXIF data, or the labels anew'
