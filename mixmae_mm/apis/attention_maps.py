@@ -41,11 +41,7 @@ class Attended(NamedTuple):
         return self._on_grid(self.weights[image, 0, :, 0], self._places(image)[0])
 
     def of_patch(self, image: int, row: int, column: int) -> Tensor:
-        """Return what a patch attends to, NaN beyond its window: (S, h, w).
-
-        Raises:
-            ValueError: the patch is masked.
-        """
+        """Return what a patch attends to, NaN beyond its window: (S, h, w); raise ValueError if it is masked."""
         places = self._places(image)
         found = (places == row * self.grid[1] + column).nonzero().tolist()
         if not found:
@@ -78,11 +74,7 @@ class Attended(NamedTuple):
 
 
 def blocks_of(encoder: nn.Module) -> dict[str, nn.Module]:
-    """Name the transformer blocks of an encoder, first to last.
-
-    Raises:
-        ValueError: an encoder of another library.
-    """
+    """Name the transformer blocks of an encoder, first to last; raise ValueError for one of another library."""
     if isinstance(encoder, MixMIMSwin):
         stages = enumerate(encoder.layers)
         return {f'stage {s} block {b}': block for s, stage in stages for b, block in enumerate(stage.blocks)}
@@ -122,7 +114,16 @@ def attention_of(
         raise ValueError(f'{unseen} is not run: out_indices {encoder.out_indices} asks for earlier ones only')
     mixed, ids_keep = (images.mixed, images.ids_keep) if isinstance(images, MixedImages) else (images, None)
     grid = tuple(-(-side // encoder.patch_size) for side in mixed.shape[-2:])
-    return {name: _attended(wanted[name].attn, *inputs[name], grid, ids_keep) for name in wanted}
+    attended = {}
+    for name, (x, rule) in inputs.items():
+        attention = wanted[name].attn
+        if isinstance(attention, WindowAttention):
+            attended[name] = _in_windows(attention, x, attention.bias_of(rule.size), rule)
+        elif isinstance(attention, WindowedAttention):
+            attended[name] = _in_windows(attention, rule.cut(x.unflatten(1, rule.grid)), 0, rule)
+        else:
+            attended[name] = _among_all(attention, x, rule, grid, ids_keep)
+    return {name: attended[name] for name in wanted}
 
 
 def _record_inputs(
@@ -130,11 +131,12 @@ def _record_inputs(
 ) -> dict[str, tuple[Tensor, object]]:
     """Encode, and return what the attention of each block was called with: tokens and rule, by the block's name."""
     recorded: dict[str, tuple[Tensor, object]] = {}
+    names = {block.attn: name for name, block in blocks.items()}
 
-    def record(name: str) -> object:
-        return lambda module, inputs: recorded.update({name: (*inputs, None)[:2]})
+    def record(attention: nn.Module, inputs: tuple) -> None:
+        recorded[names[attention]] = (*inputs, None)[:2]
 
-    handles = [block.attn.register_forward_pre_hook(record(name)) for name, block in blocks.items()]
+    handles = [attention.register_forward_pre_hook(record) for attention in names]
     try:
         if isinstance(images, Tensor):
             encoder(images)
@@ -146,15 +148,6 @@ def _record_inputs(
         for handle in handles:
             handle.remove()
     return recorded
-
-
-def _attended(attention: nn.Module, x: Tensor, rule: object, grid: Size, visible: Tensor | None) -> Attended:
-    """Compute the weights of one attention from what it was called with."""
-    if isinstance(attention, WindowAttention):
-        return _in_windows(attention, x, attention.bias_of(rule.size), rule)
-    if isinstance(attention, WindowedAttention):
-        return _in_windows(attention, rule.cut(x.unflatten(1, rule.grid)), 0, rule)
-    return _among_all(attention, x, rule, grid, visible)
 
 
 def _in_windows(attention: nn.Module, x: Tensor, bias: Tensor | int, windows: Windows) -> Attended:

@@ -34,9 +34,7 @@ START_OF_SCAN, COMMENT, APPLICATION = 0xDA, 0xFE, range(0xE0, 0xF0)
 def open_image(content: bytes | BinaryIO, max_pixels: int | None = MAX_PIXELS) -> Image.Image:
     """Open a file's bytes, without decoding them; of several images in a file the first.
 
-    Raises:
-        UnidentifiedImageError: The bytes are of none of the `FORMATS`.
-        ValueError: More than `max_pixels`, unless that is None, or far more than so few bytes can hold.
+    Raise ValueError if it has more than `max_pixels`, unless that is None, or far more than so few bytes can hold.
     """
     file = io.BytesIO(content) if isinstance(content, bytes) else content
     image = _identify(file)
@@ -69,8 +67,7 @@ def _identify(file: BinaryIO) -> Image.Image:
 def upright_pixels(image: Image.Image, mode: str = 'RGB') -> np.ndarray:
     """Decode an opened image, turn it upright and bring it to 8 bits: (H, W, 3) in 'RGB', (H, W) in 'L'.
 
-    Raises:
-        ValueError: Pixels are floats or integers above 16 bits, whose range is unknown.
+    Raise ValueError for floats and integers above 16 bits, whose range is unknown.
     """
     image.load()
     turn = TURNS.get(orientation_of(image))

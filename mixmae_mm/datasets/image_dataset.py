@@ -55,11 +55,7 @@ class ImageDataset(BaseDataset):
         return self.pipeline(image if content is None else image | dict(img_bytes=content))
 
     def __getitem__(self, idx: int) -> dict:
-        """Run the pipeline on one image, or on the first readable one after it.
-
-        Raises:
-            ValueError: Too many images cannot be read, in a row or of all.
-        """
+        """Run the pipeline on an image, or on the first readable one after it; raise ValueError if too many are not."""
         if self.test_mode:
             return self.prepare_data(idx)
         failed = []

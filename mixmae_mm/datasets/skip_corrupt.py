@@ -32,11 +32,7 @@ class CorruptImages:
         return self.flags.nonzero().flatten().tolist()
 
     def note(self, index: int, error: CorruptImageError) -> None:
-        """Warn of an image the first time that it is read, with the number of corrupt images so far.
-
-        Raises:
-            ValueError: It is one too many.
-        """
+        """Warn of an image the first time that it is read, with the number so far; raise ValueError for too many."""
         if self.flags[index]:
             return
         self.flags[index] = True

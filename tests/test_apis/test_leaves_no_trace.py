@@ -40,10 +40,8 @@ def made(tmp_path):
 IMAGES = torch.from_numpy(pixels()).permute(0, 3, 1, 2).float()
 CALLS = {
     'inferencer': lambda files, model, saved: ReconstructionInferencer(*files, device='cpu')([*pixels()], seed=3),
-    'visualize': lambda files, model, saved: ReconstructionInferencer(*files, device='cpu').visualize([*pixels()]),
     'mix_once': lambda files, model, saved: mix_once(model.data_preprocessor, IMAGES, 3),
     'recognize': lambda files, model, saved: draw_homologous(recognize(model, IMAGES, 3), 4, 5),
-    'from_config': lambda files, model, saved: FeatureExtractor.from_config(*files, device='cpu')([*pixels()]),
     'from_file': lambda files, model, saved: FeatureExtractor.from_file(saved)([*pixels()]),
     'get_model': lambda files, model, saved: get_model(pretrained=str(saved)),
     'build_encoder': lambda files, model, saved: build_encoder(Config.fromfile(files[0]), files[1]),

@@ -56,10 +56,7 @@ def read(request, tmp_path_factory):
             pixels = loader(dict(img_path=str(path)))['img']
         except CorruptImageError:
             return None
-        assert pixels.dtype == np.uint8
-        assert pixels.ndim == 3
-        assert pixels.shape[2] == 3
-        assert pixels.size
+        assert (pixels.dtype, pixels.ndim, pixels.shape[2]) == (np.uint8, 3, 3)
         return pixels
 
     return read_back

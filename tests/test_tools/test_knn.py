@@ -93,37 +93,6 @@ def test_corrupt_images_are_left_out_and_counted(folders, tmp_path, capsys):
         knn.main([config, *folders, '--k', '16'])
 
 
-ONE_CHANNEL = dict(mean=[118.0], std=[58.0])
-BANDS = dict(mean=[2000.0, 1500.0, 900.0, 500.0, 100.0], std=[400.0, 300.0, 200.0, 100.0, 50.0])
-
-
-@pytest.mark.parametrize(('kind', 'channels'), [('gray', 1), ('bands', 5), ('16 bits', 3)])
-def test_images_are_read_with_the_models_channels_and_depth(tmp_path, kind, channels, capsys):
-    """Classes that differ in the last channel alone, or in bits that photos would lose."""
-    numbers = ONE_CHANNEL if kind == 'gray' else {name: values[:channels] for name, values in BANDS.items()}
-    model = tiny_model(**numbers)
-    model['backbone']['in_channels'] = model['neck']['image_channels'] = channels
-    load = dict(type='mixmae_mm.LoadImage', mode='L') if kind == 'gray' else dict(type='mixmae_mm.LoadMultispectral')
-    loader = dict(dataset=dict(type='mixmae_mm.ImageFolder', data_root='x', pipeline=[load]))
-    Config(dict(model=model, train_dataloader=loader)).dump(tmp_path / 'config.py')
-    noise, arguments = np.random.default_rng(0), []
-    for split in ('train', 'val'):
-        for label in range(2):
-            folder = tmp_path / split / str(label)
-            folder.mkdir(parents=True)
-            for number in range(6):
-                flat = np.array(numbers['mean']) + noise.normal(0, 2, channels)
-                flat[-1] += (2 * label - 1) * np.array(numbers['std'])[-1]
-                pixels = np.broadcast_to(flat, (32, 32, channels))
-                if kind == 'gray':
-                    Image.fromarray(pixels[..., 0].astype(np.uint8)).save(folder / f'{number}.png')
-                else:
-                    np.save(folder / f'{number}.npy', pixels.astype(np.uint16))
-        arguments += [f'--{split}', str(tmp_path / split)]
-    knn.main([str(tmp_path / 'config.py'), *arguments, '--k', '3', '--json'])
-    assert json.loads(capsys.readouterr().out)['top1'] == 1.0
-
-
 def test_wrong_inputs_end_with_one_message(folders, tmp_path):
     config, checkpoint = write_files(tmp_path)
     with pytest.raises(SystemExit, match='20 neighbors of 16 training images'):

@@ -107,7 +107,7 @@ def test_similarity_maps_are_on_one_scale_and_marks_on_the_matches():
 def test_features_of_a_stage_are_those_of_its_output_normalized(tmp_path, method):
     config, checkpoint = write_files(tmp_path, method)
     images = torch.randint(0, 256, (2, 3, 32, 32)).float()
-    args = argparse.Namespace(checkpoint=checkpoint, stage=0, image_size=None)
+    args = argparse.Namespace(checkpoint=checkpoint, stage=0, image_size=None, device=None)
     extract, compute = patch_features(args, Config.fromfile(config))
     encoder, outputs = extract.encoder, []
     stage = encoder.layers[0] if method is tiny_model else encoder.blocks[0]

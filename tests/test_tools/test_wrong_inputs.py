@@ -73,11 +73,6 @@ FOREIGN = 'resnet.pth'
 WRONG = {
     'a missing folder': ({f'{DATASET}.data_root': '/no/folder'}, "data_root '/no/folder' does not exist", DATASET),
     'an empty folder': ({f'{DATASET}.data_root': 'empty'}, "no image below 'empty'", 'no files at all'),
-    'odd batches': (
-        {'train_dataloader.batch_size': 5, 'train_dataloader.drop_last': False},
-        'batch of 5 images cannot be split into groups of 2',
-        'drop_last=True',
-    ),
     'an odd last batch': (
         {f'{DATASET}.indices': 7, 'train_dataloader.drop_last': False},
         'batch of 3 images cannot be split into groups of 2',
@@ -86,11 +81,6 @@ WRONG = {
     'no multiple of the cell': (pipeline(scale=72), '72 x 72 pixels cannot be cut into cells of 16 x 16', 'cell_size'),
     'an unknown arch': ({'model.backbone.arch': 'gigantic'}, "arch 'gigantic' is unknown", 'tiny, base, large, huge'),
     'no checkpoint': ({'load_from': '/no/such.pth'}, '/no/such.pth', ''),
-    'no encoder': (
-        {'model.backbone.init_cfg': dict(type='Pretrained', checkpoint='/no/such.pth')},
-        '/no/such.pth',
-        '',
-    ),
     'a foreign checkpoint': (
         {'load_from': FOREIGN},
         'this checkpoint is of another model',
@@ -103,9 +93,7 @@ WRONG = {
     ),
     'one channel': (pipeline(mode='L'), 'images have 1 channels, but mean and std are for 3', ''),
     'fewer images than a batch': (
-        {'train_dataloader.batch_size': 10},
-        '8 images do not fill one batch of 10',
-        'batch_size=',
+        {'train_dataloader.batch_size': 10}, '8 images do not fill one batch of 10', 'batch_size=',
     ),
 }
 
@@ -148,9 +136,3 @@ def test_nothing_but_text_files(train, images):
     error, _ = train()
     assert error.startswith(f"error: 8 images in a row below '{images}' cannot be read, the first of them: ")
     assert ': not an image, whatever its name says' in error
-
-
-def test_gray_images_and_an_odd_last_batch_that_is_dropped(train, images):
-    for path in images.iterdir():
-        Image.open(path).convert('L').save(path)
-    assert not train(**{f'{DATASET}.indices': 7})[0]

@@ -107,12 +107,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     where.add_argument('--features', type=expand, help='their features, saved before: .npz or .parquet')
     parser.add_argument('--num-images', type=counted, default=6, help='images to draw at most (%(default)s)')
     parser.add_argument('--k', type=counted, default=8, help='neighbors of each (%(default)s)')
+    parser.add_argument('--batch-size', type=counted, default=32, help='images at a time (%(default)s)')
     parser.add_argument('--center', action='store_true', help='subtract the mean of the features of --among')
 
 
 def draw(args: argparse.Namespace, config: Config) -> tuple[Image.Image, str]:
     """Return the image grid, and a line for each image with its nearest neighbor."""
-    extract = FeatureExtractor.from_config(config, args.checkpoint)
+    settings = dict(batch_size=args.batch_size, device=args.device)
+    extract = FeatureExtractor.from_config(config, args.checkpoint, **settings)
     asked = find_images(args.of, args.num_images, 1, args.seed, extract.read.reading.extensions)
     of_asked = extract.encode(extract.open_all(asked))
     names, known = read_saved(args.features) if args.features else extract.with_names(args.among)

@@ -76,7 +76,7 @@ def patch_features(args: argparse.Namespace, config: Config) -> tuple[FeatureExt
     if args.stage is not None:
         backbone.out_indices = (args.stage,)
     size = input_size(config, args.image_size)
-    extract = FeatureExtractor.from_config(config, args.checkpoint, image_size=size)
+    extract = FeatureExtractor.from_config(config, args.checkpoint, image_size=size, device=args.device)
 
     def compute(pixels: Tensor) -> np.ndarray:
         maps = extract.encode(pixels, 'maps').transpose(0, 2, 3, 1).astype(np.float64)

@@ -77,11 +77,7 @@ class SeededInfiniteSampler(InfiniteSampler):
         return (SeededIndex(index, fold(self.seed, position)) for position, index in stream)
 
     def skip(self, num_samples: int) -> None:
-        """Go to an absolute position of this rank's stream, as a resumed loop asks; nothing is loaded.
-
-        Raises:
-            ValueError: The position is negative.
-        """
+        """Go to an absolute position of this rank's stream, as a resumed loop asks; nothing is loaded."""
         if num_samples < 0:
             raise ValueError(f'cannot skip {num_samples} samples: the number must not be negative')
         self.indices = self._indices_after(num_samples)
