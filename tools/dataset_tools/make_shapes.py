@@ -39,11 +39,7 @@ GENERATOR = 2  # to be raised whenever the images change, so that an older set i
 
 @dataclass(frozen=True)
 class Settings:
-    """All that decides what the set looks like.
-
-    Raises:
-        ValueError: fewer than one image a class, or images too small or too large to draw.
-    """
+    """All that decides what the set looks like."""
 
     train: int = 3000
     val: int = 600
@@ -94,10 +90,7 @@ def _coco(scenes: list[tuple[str, list[dict]]], size: int) -> dict:
 def make_shapes(out: str | Path, settings: Settings, workers: int = 1) -> bool:
     """Write the set, unless the same one is there already; return whether anything was written.
 
-    It is made beside the folder and moved there once it is complete.
-
-    Raises:
-        ValueError: the folder holds other things; nothing has been written then.
+    It is made beside the folder and moved there once it is complete. A folder of other things raises ValueError.
     """
     out = Path(out)
     complete = out / 'complete.json'

@@ -39,11 +39,7 @@ def add_stage(parser: argparse.ArgumentParser) -> None:
 
 
 def choose(args: argparse.Namespace, config: Config, reading: Reading, num_sources: int = 1) -> list[str]:
-    """List the images that the command line asks for, `--num-images` groups of `num_sources`.
-
-    Raises:
-        ValueError: a place does not exist, or there are fewer images than in a group.
-    """
+    """List the images that the command line asks for, `--num-images` groups of `num_sources`."""
     own = config.get('train_dataloader', {}).get('dataset', {}).get('data_root')
     if not (args.images or own):
         raise ValueError(f'{config.filename} has no train_dataloader.dataset.data_root: add --images')

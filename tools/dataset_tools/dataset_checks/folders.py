@@ -49,11 +49,7 @@ LOSSY = Finding('error', 'masks are JPEG files, whose labels are blurred', 'make
 
 
 def find_splits(folder: str, kind: str | None, classes: int = 0) -> list[Callable[[], Split]]:
-    """Find what lies in a folder: of one of `KINDS`, or of all.
-
-    Raises:
-        ValueError: there is no folder, nothing of that kind in it, or what there is lies one folder deeper.
-    """
+    """Find what lies in a folder: of one of `KINDS`, or of all; raise ValueError if there is nothing of that kind."""
     if not os.path.isdir(folder):
         raise ValueError(f'there is no folder {folder} (looked for {os.path.abspath(folder)})')
     finders = dict(imagenet=_find_classes, coco=_find_coco, ade20k=partial(_find_masks, classes=classes))

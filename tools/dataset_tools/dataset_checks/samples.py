@@ -91,10 +91,7 @@ def turns_images(pipeline: list[Mapping] | tuple[Mapping, ...]) -> bool:
 def read_header(file: BinaryIO, whole: bool = False, max_pixels: int | None = MAX_PIXELS) -> Header:
     """Read what stands beside an image's pixels; whatever Pillow raises means a corrupt file.
 
-    Args:
-        file: The file.
-        whole: Look also for EXIF data that stand behind the pixels of a PNG file, which decodes it.
-        max_pixels: As of `LoadImage`.
+    With `whole` also EXIF data that stand behind the pixels of a PNG file, which decodes it.
     """
     try:
         image = open_image(file, max_pixels)
