@@ -146,7 +146,7 @@ def save_pretrained(
 def fetch(place: str | Path, revision: str | None = None) -> str:
     """Return the path of model.safetensors in a folder, or downloaded, with config.json alone, from the hub.
 
-    Raise ValueError if there is none: other files are not read, since pickles could run code.
+    Without it raise ValueError: other files are not read, since pickles could run code.
     """
     folder = Path(place)
     if not folder.is_dir():

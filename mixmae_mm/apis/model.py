@@ -57,7 +57,7 @@ def get_model(name: str | None = None, pretrained: str | None = None, **settings
 
 
 def build_encoder(config: Config, checkpoint: str | None) -> nn.Module:
-    """Build the encoder of a config, and fill it from a checkpoint, if any; raise ValueError if that is of another."""
+    """Build the encoder of a config, with the weights of a checkpoint, if any; raise ValueError for another model's."""
     if 'backbone' not in config.get('model', {}):
         raise ValueError(f'{config.filename} has no model.backbone to take features from')
     settings = config.model.backbone.copy()

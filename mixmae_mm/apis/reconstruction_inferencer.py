@@ -121,12 +121,10 @@ def find_images(
     """
     found = []
     for place in map(expand, places):
-        is_file = Path(place).is_file()
-        listed = () if is_file else ImageFolder(place, extensions=extensions).data_list
-        found += [place] if is_file else [entry['img_path'] for entry in listed]
+        listed = [] if os.path.isfile(place) else ImageFolder(place, extensions=extensions).data_list
+        found += [entry['img_path'] for entry in listed] if listed else [place]
     if len(found) > wanted:
-        chosen = np.random.default_rng(seed).choice(len(found), wanted, replace=False)
-        found = [found[i] for i in chosen]
+        found = [found[i] for i in np.random.default_rng(seed).choice(len(found), wanted, replace=False)]
     if len(found) < num_sources:
         raise ValueError(f'{len(found)} image(s) cannot be mixed by {num_sources}: name {num_sources} or more')
     return found[: len(found) // num_sources * num_sources]

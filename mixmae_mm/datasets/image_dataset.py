@@ -55,7 +55,7 @@ class ImageDataset(BaseDataset):
         return self.pipeline(image if content is None else image | dict(img_bytes=content))
 
     def __getitem__(self, idx: int) -> dict:
-        """Run the pipeline on an image, or on the first readable one after it; raise ValueError if too many are not."""
+        """Run the pipeline on one image or, if it is corrupt, the next; raise ValueError for too many corrupt ones."""
         if self.test_mode:
             return self.prepare_data(idx)
         failed = []

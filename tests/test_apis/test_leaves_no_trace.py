@@ -62,15 +62,6 @@ def test_random_states_are_what_they_were(which, made):
     assert states() == before
 
 
-def test_the_seed_alone_decides_what_is_drawn():
-    model = build(tiny_mixedae)
-    images = torch.rand(8, 3, 32, 32) * 255
-    first = mix_once(model.data_preprocessor, images, 3).assignment
-    torch.rand(7), random.random(), np.random.rand()
-    assert torch.equal(mix_once(model.data_preprocessor, images, 3).assignment, first)
-    assert not torch.equal(mix_once(model.data_preprocessor, images, 4).assignment, first)
-
-
 @pytest.mark.parametrize('with_weights', [True, False])
 def test_the_log_continues_as_before(made, tmp_path, monkeypatch, with_weights):
     """A logger that is made becomes the current one, to which all that follows is written."""

@@ -17,7 +17,7 @@ from mixmae_mm.datasets import (
     SeededSampler,
     SeedSample,
 )
-from mixmae_mm.datasets.sampled_images import choose_images
+from mixmae_mm.datasets.samplers.seeded import choose_images
 from mixmae_mm.utils.seed import fold
 
 

@@ -132,20 +132,6 @@ def test_fine_tuning_takes_the_extensions_of_pretraining(tmp_path, capsys):
     assert problem.startswith("warning: train: images that the config's dataset leaves out by their extension: 3 (")
 
 
-@pytest.mark.parametrize(
-    ('labels', 'words'),
-    [
-        ((0, 0, 0, 255), ['masks hold 0 and 255 alone, and 255 is left out of training']),
-        ((0, 254), []),
-        ((0, 256), ['masks with labels other than 0 to 255, and 255: 1 (ann_dir/val/c.png: 256)']),
-    ],
-)
-def test_labels_of_no_known_number_of_classes(tmp_path, capsys, labels, words):
-    masks(tmp_path)
-    mask(tmp_path / 'ann_dir/val/c.png', labels, dtype='uint16' if max(labels) > 255 else 'uint8')
-    assert check(capsys, tmp_path)[1] == [f'error: val: {one}' for one in words]
-
-
 def test_lossy_masks(tmp_path, capsys):
     image(tmp_path / 'images/train/a.png')
     mask(tmp_path / 'masks/train/a.jpg', (0,))
@@ -169,9 +155,3 @@ def test_all_that_is_found_is_checked(tmp_path, capsys):
     for name in 'ab':
         mask(tmp_path / f'masks/train/{name}.png')
     assert [row[0] for row in cells(check(capsys, tmp_path)[2])] == ['train', 'val', 'train', 'train']
-
-
-def test_many_cases_are_counted_and_three_named(tmp_path, capsys):
-    text_in(*(f'{number}.txt' for number in range(5)))(tmp_path)
-    left_out = 'files that are no images by their extension, and are left out: 5 (0.txt, 1.txt, 2.txt, ...)'
-    assert check(capsys, tmp_path)[1] == [f'error: all: no images: 1 ({tmp_path})', f'warning: all: {left_out}']

@@ -17,7 +17,7 @@ from mixmae_mm.datasets import ImageFolder
 from mixmae_mm.datasets.image_reader import ImageReader, normalization
 from mixmae_mm.evaluation import knn_accuracy, label_by_folder, probe_accuracy, read_labeled
 
-knn = load_tool('analysis_tools/knn.py')
+extract_features, knn = (load_tool(f'analysis_tools/{name}.py') for name in ('extract_features', 'knn'))
 
 
 @pytest.fixture
@@ -86,9 +86,9 @@ def test_corrupt_images_are_left_out_and_counted(folders, tmp_path, capsys):
     Path(folders[1], 'blue/notes.txt').write_text('')
     Path(folders[1], '.ipynb_checkpoints').mkdir()
     knn.main([config, *folders, '--k', '15', '--json'])
-    told = capsys.readouterr()
-    assert json.loads(told.out)['top1'] == 1.0
-    assert '1 files (1 .txt) left out; 1 of 16 images corrupt' in told.err
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)['top1'] == 1.0
+    assert '1 files (1 .txt) left out; 1 of 16 images corrupt' in printed.err
     with pytest.raises(SystemExit, match='16 neighbors of 15 training images'):
         knn.main([config, *folders, '--k', '16'])
 
@@ -102,3 +102,24 @@ def test_wrong_inputs_end_with_one_message(folders, tmp_path):
         knn.main([config, str(tmp_path / 'other.pth'), *folders])
     with pytest.raises(SystemExit, match='does not exist'):
         knn.main([config, checkpoint, '--train', folders[1], '--val', str(tmp_path / 'nowhere')])
+
+
+@pytest.mark.parametrize('method', [tiny_model, tiny_mixedae])
+def test_what_is_written_is_what_the_extractor_computes(five_images, tmp_path, capsys, method):
+    files, _ = five_images
+    config, checkpoint = write_files(tmp_path, method)
+    extract = FeatureExtractor.from_config(config, checkpoint, image_size=64)
+    for kind in ('pooled', 'tokens'):
+        out = tmp_path / 'my features' / f'{kind}.npz'
+        options = ['--kind', kind, '--image-size', '64', '--batch-size', '5', '--device', 'cpu']
+        extract_features.main([config, checkpoint, '--images', str(tmp_path / 'images'), '--out', str(out), *options])
+        assert capsys.readouterr().out.endswith(f'{out}\n')
+        written = np.load(out)
+        assert written['names'].tolist() == files
+        np.testing.assert_array_equal(written['features'], extract(files, kind))
+
+
+def test_features_in_another_format_are_refused(tmp_path):
+    config, checkpoint = write_files(tmp_path)
+    with pytest.raises(SystemExit, match=r'features.csv should end in .npz'):
+        extract_features.main([config, checkpoint, '--images', 'x', '--out', str(tmp_path / 'features.csv')])

@@ -36,7 +36,7 @@ def test_numbers_are_those_of_numpy(tmp_path, capsys, workers):
 
 
 def test_large_numbers_lose_nothing(tmp_path, capsys):
-    """Squares of numbers near 1e9 with a spread of 1 would drown in float64."""
+    """Squares of numbers near 1e9 with a standard deviation of 1 would drown in float64."""
     rng = np.random.default_rng(0)
     for number in range(3):
         np.save(tmp_path / f'{number}.npy', (rng.integers(0, 5, (6, 4, 2)) * 64 + 2.0**30).astype(np.float32))

@@ -46,13 +46,6 @@ def test_too_few_patches_or_channels():
             principal_components(features(shape=shape))
 
 
-def test_equal_patches_give_zeros():
-    scores, shares = principal_components(np.ones((1, 2, 3, 4)))
-    assert (scores == 0).all()
-    assert (shares == 0).all()
-    assert (scale_robustly(scores) == 0).all()
-
-
 def test_scaling_is_each_components_own_and_a_few_far_out_do_not_matter():
     scores = np.stack([np.arange(101.0), -10 * np.arange(101.0)], -1).reshape(1, 1, 101, 2)
     scaled = scale_robustly(scores, cut=10)

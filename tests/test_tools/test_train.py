@@ -179,7 +179,7 @@ gone: really
 
 
 @pytest.mark.parametrize(
-    ('error', 'told'),
+    ('error', 'text'),
     [
         (ValueError('plain'), 'plain'),
         (ValueError(WORKER), 'the image is\ngone: really'),
@@ -187,10 +187,10 @@ gone: really
         (TypeError('unexpected keyword'), 'TypeError: unexpected keyword (raised in '),
     ],
 )
-def test_failures_are_described_without_their_traceback(error, told):
+def test_failures_are_described_without_their_traceback(error, text):
     with pytest.raises(type(error)) as raised:
         raise error
-    assert errors.describe(raised.value).startswith(told)
+    assert errors.describe(raised.value).startswith(text)
 
 
 def test_an_unknown_setting_of_a_class_is_described_with_the_nearest():

@@ -40,7 +40,7 @@ class LoadImage(BaseTransform):
         self.mode, self.backend_args, self.max_pixels = mode, backend_args, max_pixels
 
     def transform(self, results: dict) -> dict:
-        """Read the image and note its size as (H, W); raise `CorruptImageError` if it is missing, truncated or none."""
+        """Read the image and note its size as (H, W); raise `CorruptImageError` where that is not possible."""
         if 'img_path' not in results and 'img' in results:  # mmpretrain's inferencers read images themselves
             results['img'] = self._convert(results['img'])
             results['ori_shape'] = results['img_shape'] = results['img'].shape[:2]
