@@ -70,7 +70,8 @@ KINDS = {
     'RGBA in WebP': (saved(np.dstack([PIXELS, ALPHA]), 'WEBP', lossless=True, exact=True), on_white(PIXELS, ALPHA)),
     'palette': palette(),
     'GIF with a hidden color': (
-        saved(Image.fromarray(np.array([[0, 255]], np.uint8)), 'GIF', transparency=0), np.full((1, 2, 3), 255)
+        saved(Image.fromarray(np.array([[0, 255]], np.uint8)), 'GIF', transparency=0),
+        np.full((1, 2, 3), 255),
     ),
     'RGB with a hidden color': (
         rgb_png(chunk(b'tRNS', struct.pack('>3H', *PIXELS[2, 3]))),
@@ -81,20 +82,21 @@ KINDS = {
     '16 bits': (png((2, 3), 16, 0, [row.astype('>u2').tobytes() for row in DEEP]), gray(DEEP // 256)),
     '16 bits, RGB': (png((1, 2), 16, 2, [DEEP_COLORS]), [[[1, 2, 0], [255, 0, 100]]]),
     '16 bits, RGBA': (
-        png((1, 2), 16, 6, [struct.pack('>8H', 511, 512, 0, 65535, 9999, 1, 25700, 0)]), [[[1, 2, 0], [255] * 3]]
+        png((1, 2), 16, 6, [struct.pack('>8H', 511, 512, 0, 65535, 9999, 1, 25700, 0)]),
+        [[[1, 2, 0], [255] * 3]],
     ),
     '16 bits in TIFF': (saved(DEEP.astype(np.uint16), 'TIFF'), gray(DEEP // 256)),
     '32 bits in TIFF': (saved(DEEP.astype(np.int32), 'TIFF'), gray(DEEP // 256)),
     'CMYK': (saved(Image.new('CMYK', (2, 1), (255, 0, 51, 0)), 'TIFF'), np.full((1, 2, 3), [0, 255, 204])),
     'YCbCr': (
-        saved(Image.new('YCbCr', (16, 16), (100, 128, 128)), 'TIFF', compression='jpeg'), np.full((16, 16, 3), 100)
+        saved(Image.new('YCbCr', (16, 16), (100, 128, 128)), 'TIFF', compression='jpeg'),
+        np.full((16, 16, 3), 100),
     ),
     'Lab': (saved(Image.new('LAB', (2, 1), (128, 128, 128)), 'TIFF'), np.full((1, 2, 3), 119)),
-    'first of several pages': (
-        saved(PIXELS, 'TIFF', save_all=True, append_images=[Image.fromarray(WHITE)]), PIXELS
-    ),
+    'first of several pages': (saved(PIXELS, 'TIFF', save_all=True, append_images=[Image.fromarray(WHITE)]), PIXELS),
     'first of an animation': (
-        saved(PIXELS, 'WEBP', save_all=True, append_images=[Image.fromarray(WHITE)], lossless=True), PIXELS
+        saved(PIXELS, 'WEBP', save_all=True, append_images=[Image.fromarray(WHITE)], lossless=True),
+        PIXELS,
     ),
     'JPEG 2000': (saved(PIXELS, 'JPEG2000'), PIXELS),
 }

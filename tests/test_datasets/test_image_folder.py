@@ -23,13 +23,6 @@ def broken(folder, *paths):
     return folder
 
 
-def test_all_images_at_any_depth_in_one_order(image_folder):
-    dataset = ImageFolder(image_folder)
-    found = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
-    assert [os.path.relpath(path, image_folder) for path in found] == ORDER
-    assert len(ImageFolder(image_folder, indices=3)) == 3
-
-
 def test_a_missing_folder():
     with pytest.raises(ValueError, match=r"^data_root 'no/such' does not exist \(looked for /.*no/such\); set it in"):
         ImageFolder('no/such')

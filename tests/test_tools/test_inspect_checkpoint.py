@@ -65,8 +65,7 @@ def test_our_own_file(tmp_path, capsys):
 
 @pytest.mark.shared
 @pytest.mark.parametrize(
-    ('layout', 'name'),
-    [('pretrain/mixmim_base', 'mixmim-swin-base'), ('pretrain/mixmim_large', 'mixmim-swin-large')],
+    ('layout', 'name'), [('pretrain/mixmim_base', 'mixmim-swin-base'), ('pretrain/mixmim_large', 'mixmim-swin-large')]
 )
 def test_official_models_are_called_by_their_names(layout, name):
     shapes = json.loads((SHARED / 'mixmim_official_layouts.json').read_text())[layout]['shapes']

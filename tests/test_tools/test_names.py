@@ -94,8 +94,6 @@ def test_checks_print_any_name_to_any_terminal(folder, monkeypatch, encoding):
     assert ('漢.png' if encoding == 'utf-8' else r'\u6f22.png') in printed
 
 
-
-
 def test_a_name_that_can_be_printed_is_shown_as_it_is():
     assert printable('é ü 漢 %s [x].png') == 'é ü 漢 %s [x].png'
     assert printable(os.fsdecode(b'a\n\t\x1b\x7f\xff.png')) == r'a\n\t\x1b\x7f\xff.png'

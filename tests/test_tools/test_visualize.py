@@ -200,9 +200,7 @@ def test_features_of_another_encoder_or_none_are_refused(five_images, tmp_path):
     [
         ('reconstruct', ['--cfg-options', 'train_dataloader.dataset.data_root='], 'has no .*data_root: add --images'),
         ('reconstruct', ['--cfg-options', 'model.neck.depth=2'], 'checkpoint.pth is of another model than .*config.py'),
-        ('reconstruct', ['--cfg-options', 'model.data_preprocessor._delete_=True'], 'is not a pre-training config'),
         ('reconstruct', ['--mask-ratio', 1.5], 'a masking ratio of 1.5'),
-        ('attention', ['--block', 2], 'there is no block 2: this encoder has 2, 0 to 1'),
         ('attention', ['--image-size', 20], 'images of 20 x 20 pixels: --image-size must be a multiple of 8'),
         ('similarity', ['--images', 'a.png', 'missing.png', '--stage', 0], 'a.png'),
         ('pca', ['--stage', 2], 'out_indices'),
