@@ -11,7 +11,7 @@ FINE = 4  # outlines are drawn this much finer than the image
 
 
 def index_mask(owners: np.ndarray, things: list[Thing], size: int) -> np.ndarray:
-    """Return each pixel the category that covers most of it: (size, size), 0 for background.
+    """Return for each pixel the category that covers most of it: (size, size), 0 for background.
 
     With 16 fine pixels to one, ties are common: the one at the center decides them, so that no side always wins.
     """

@@ -14,7 +14,7 @@ from shapes.outlines import CLASSES, OUTLINES, Thing, moments
 from shapes.textures import KINDS, background, color, texture
 
 MAIN_SIDE, MINOR_SIDE = (0.34, 0.50), (0.15, 0.28)  # of the square of equal area
-MAIN_CENTRE, MINOR_CENTRE = (0.30, 0.70), (0.06, 0.94)
+MAIN_CENTER, MINOR_CENTER = (0.30, 0.70), (0.06, 0.94)
 MIN_VISIBLE, MIN_SHOWN = 0.006, 0.3  # of the image, of the object itself: one that shows less is not drawn at all
 MAIN_VISIBLE = 0.7  # of the main object's own part of the image, that others may not occlude
 MAIN_LEAD = 1.5  # how many times the next largest visible area
@@ -72,7 +72,7 @@ def _arrange(rng: np.random.Generator, main: Thing, fine: int) -> list[Thing]:
     """
     count = int(rng.integers(0, 5))
     for _ in range(50):
-        others = [_thing(rng, str(rng.choice(CLASSES)), MINOR_SIDE, MINOR_CENTRE) for _ in range(count)]
+        others = [_thing(rng, str(rng.choice(CLASSES)), MINOR_SIDE, MINOR_CENTER) for _ in range(count)]
         things = others[: (place := int(rng.integers(0, count + 1)))] + [main] + others[place:]
         shares = _shares(things, fine)
         least = [max(MIN_VISIBLE, MIN_SHOWN * abs(moments(thing.contours)[0])) for thing in things]
@@ -98,11 +98,11 @@ def _shade(image: np.ndarray, cover: np.ndarray, strength: float) -> np.ndarray:
     return image * (1 - strength * cv2.GaussianBlur(shifted, (0, 0), 0.02 * size)[..., None])
 
 
-def _dress(rng: np.random.Generator, size: int, color: np.ndarray) -> np.ndarray:
-    """Draw the inside of an object: half of them plain or shaded, half patterned, in tones of one color."""
-    tone = np.clip(color * rng.uniform(0.75, 0.9) + rng.choice([0, 0.15]), 0, 1)
+def _dress(rng: np.random.Generator, size: int, main: np.ndarray) -> np.ndarray:
+    """Draw the inside of an object: half of them plain or shaded, half patterned, in tones of one main color."""
+    tone = np.clip(main * rng.uniform(0.75, 0.9) + rng.choice([0, 0.15]), 0, 1)
     kind = 'gradient' if rng.random() < 0.5 else str(rng.choice(KINDS))
-    return texture(rng, size, color, tone, kind)
+    return texture(rng, size, main, tone, kind)
 
 
 def _paint(rng: np.random.Generator, things: list[Thing], size: int) -> np.ndarray:
@@ -125,7 +125,7 @@ def _paint(rng: np.random.Generator, things: list[Thing], size: int) -> np.ndarr
 def draw_scene(seed: int, split: int, index: int, size: int) -> Scene:
     """Draw one scene; it depends on these four numbers and on nothing else. The main class is `index` modulo ten."""
     rng = np.random.default_rng(np.random.SeedSequence((seed, split, index)))
-    main = _thing(rng, CLASSES[index % len(CLASSES)], MAIN_SIDE, MAIN_CENTRE)
+    main = _thing(rng, CLASSES[index % len(CLASSES)], MAIN_SIDE, MAIN_CENTER)
     things = _arrange(rng, main, size * FINE)
     owners = _owners(things, size * FINE)
     objects = [describe(owners == number, thing.name) for number, thing in enumerate(things, 1)]
