@@ -115,4 +115,4 @@ def kinds(seen: Counter) -> str:
 
 def describe(seen: Counter) -> str:
     """Count the files of each extension in words."""
-    return f'{seen.total():,} files ({kinds(seen)})' if seen else 'no files at all'
+    return f'{seen.total():,} files ({kinds(seen)})' if seen else 'no files'

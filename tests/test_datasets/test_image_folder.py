@@ -29,7 +29,7 @@ def test_a_missing_folder():
 
 
 def test_a_folder_without_images_says_what_it_holds(tmp_path):
-    with pytest.raises(ValueError, match=re.escape(f"no image below '{tmp_path}': it holds no files at all; ")):
+    with pytest.raises(ValueError, match=re.escape(f"no image below '{tmp_path}': it holds no files; ")):
         ImageFolder(str(tmp_path))
     for name in ('a.txt', 'b.TXT', 'c.gz', 'd'):
         (tmp_path / name).write_text('')

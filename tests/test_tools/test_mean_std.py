@@ -68,7 +68,7 @@ def test_the_last_lines_are_a_config(tmp_path, capsys):
     np.testing.assert_allclose(config.mean, pixels.mean(0), rtol=1e-5)
     np.testing.assert_allclose(config.std, pixels.std(0), rtol=1e-5)
     assert f'1 corrupt and left out:\n  {tmp_path}/x.png: not an image' in text
-    assert '4 images, 170 pixels; files: 5 .png; no files at all left out' in text
+    assert '4 images, 170 pixels; files: 5 .png; no files left out' in text
     assert 'says nothing' not in text
 
 
