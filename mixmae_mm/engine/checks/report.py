@@ -53,8 +53,8 @@ class Report:
     def add(self, split: str, findings: Iterable[Finding]) -> None:
         """Add what was found in a split."""
         for severity, what, advice, case in findings:
-            problem = Problem(severity, split, what, advice)
-            problem = self.found.setdefault((severity, split, what, advice), problem)
+            key = severity, split, what, advice
+            problem = self.found.setdefault(key, Problem(*key))
             if case:
                 problem.count += 1
                 problem.cases += [printable(case).removeprefix(self.root)] * (len(problem.cases) < EXAMPLES)
@@ -69,7 +69,6 @@ class Report:
         Raises:
             ValueError: there are errors; the message has a line for each.
         """
-        problems = self.problems()
-        if errors := [problem.text() for problem in problems if problem.severity == 'error']:
+        if errors := [problem.text() for problem in self.problems() if problem.severity == 'error']:
             raise ValueError('\nerror: '.join(errors))
-        return [problem.text() for problem in problems]
+        return [problem.text() for problem in self.problems()]

@@ -112,20 +112,13 @@ class NanGuardHook(Hook):
         self.losses.clear()
         self.sound = None
 
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
-    ) -> None:
-        """After a skipped step, store what led to it, and stop if there were too many.
-
-        Raises:
-            FloatingPointError: there were.
-        """
+    def after_train_iter(self, runner: Runner, batch_idx: int, *args: object, **others: object) -> None:
+        """After a skipped step, store what led to it, and raise a `FloatingPointError` if there were too many."""
         if self.fault is None:
             return
         fault, self.fault = self.fault, None
         self.events += 1
-        finding = self._find(runner)
-        folder = Path(runner.work_dir, 'nonfinite', f'iter_{runner.iter}')
+        finding, folder = self._find(runner), Path(runner.work_dir, 'nonfinite', f'iter_{runner.iter}')
         self._store(runner, folder, dict(self.iteration, fault=fault, finding=finding))
         # of all processes the first in which something was found, then one with a bad loss
         everywhere = all_gather_object((finding != NOTHING, fault.startswith('loss'), -runner.rank, fault, finding))
@@ -154,17 +147,18 @@ class NanGuardHook(Hook):
 
     def _store(self, runner: Runner, folder: Path, event: dict) -> None:
         """Write what led to a fault from each process that found something, and the weights and config of all."""
-        weights = runner.model.state_dict()  # of all processes together, where each has a part
-        folder.mkdir(parents=True, exist_ok=True)
+        weights, files = runner.model.state_dict(), {}  # of all processes together, where each has a part
         if is_main_process() or event['finding'] != NOTHING:
-            with atomic_write(folder / f'rank_{runner.rank}.pth') as file:
-                torch.save(event, file)
+            files[f'rank_{runner.rank}.pth'] = event
         if is_main_process():
-            weights = {name.removeprefix('module.'): value for name, value in weights_to_cpu(weights).items()}
-            with atomic_write(folder / 'weights.pth') as file:
-                torch.save(dict(state_dict=weights), file)
-            with atomic_write(folder / 'config.py') as file:
-                file.write(runner.cfg.pretty_text.encode())
+            plain = {name.removeprefix('module.'): value for name, value in weights_to_cpu(weights).items()}
+            files['weights.pth'] = dict(state_dict=plain)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            with atomic_write(folder / name) as file:
+                torch.save(content, file)
+        if is_main_process():
+            (folder / 'config.py').write_text(runner.cfg.pretty_text)
 
 
 def is_finite(nest: object) -> bool:
@@ -174,8 +168,7 @@ def is_finite(nest: object) -> bool:
 
 def bad_gradients(model: nn.Module) -> list[str]:
     """Describe the gradients that are not finite, if any, from where the backward pass first meets one."""
-    gradients = [(plain_name(name), p.grad) for name, p in model.named_parameters()]
-    bad = [name for name, gradient in gradients if gradient is not None and not is_finite(gradient)]
+    bad = [plain_name(name) for name, p in model.named_parameters() if not is_finite(p.grad)]
     return [f'{len(bad)} non-finite gradients, from {bad[-1]} back to {bad[0]}'] if bad else []
 
 
@@ -208,9 +201,7 @@ def _look(found: list[str], name: str, module: nn.Module, inputs: tuple, output:
     if found or is_finite(output):
         return
     own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
-    bad = [key for key, tensor in own if not is_finite(tensor)]
+    bad = ', '.join(key for key, tensor in own if not is_finite(tensor))
     given = 'its input is finite' if is_finite(inputs) else 'so is its input already'
-    also = f'; so are its own {", ".join(bad)}' if bad else ''
-    found.append(
-        f'first module with a non-finite output: {name or "the model"} ({type(module).__name__}); {given}{also}'
-    )
+    where = f'{name or "the model"} ({type(module).__name__}); {given}' + f'; so are its own {bad}' * bool(bad)
+    found.append(f'first module with a non-finite output: {where}')
