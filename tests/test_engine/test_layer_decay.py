@@ -101,10 +101,8 @@ def test_every_parameter_of_the_official_base(base):
 
 
 def test_a_backbone_that_does_not_give_its_depths_is_refused():
-    model = Downstream(nn.Linear(8, 8))
     with pytest.raises(ValueError, match=r'0.7 needs a backbone with get_layer_depth.* Linear has not'):
-        build_optimizer(model, layer_decay_rate=0.7)
-    assert len(build_optimizer(model, layer_decay_rate=1.0).param_groups) == 2
+        build_optimizer(Downstream(nn.Linear(8, 8)), layer_decay_rate=0.7)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +110,6 @@ def test_a_backbone_that_does_not_give_its_depths_is_refused():
     [
         (dict(), r'layer_decay_rate \(needed\), head_decay and no_decay, got nothing'),
         (dict(layer_decay_rate=0.7, decay_rate=0.7), "got .'decay_rate', 'layer_decay_rate'"),
-        (dict(layer_decay_rate=-0.7), 'layer_decay_rate must be above 0 .*, got -0.7'),
         (dict(layer_decay_rate=1.0, no_decay='bias'), "no_decay a list of parts of names, got .* 'bias'"),
     ],
 )

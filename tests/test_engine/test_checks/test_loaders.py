@@ -100,7 +100,7 @@ def run(tmp_path, folder):
 
 def listed(tmp_path):
     path = tmp_path / 'work/corrupt.txt'
-    return [line.split('\t')[0] for line in path.read_text().splitlines()] if path.exists() else []
+    return path.read_text().splitlines() if path.exists() else []
 
 
 @pytest.mark.parametrize(
@@ -131,13 +131,6 @@ def test_broken_images_are_skipped_in_training(run, folder, tmp_path):
     assert listed(tmp_path) == [f'{folder}/no/1.png']
 
 
-def test_nothing_but_broken_images(run, folder):
-    for path in folder.rglob('*.png'):
-        break_file(path)
-    with pytest.raises(ValueError, match='none of the 8 samples can be read'):
-        run()
-
-
 @pytest.mark.parametrize(('split', 'workers'), [('train', 0), ('train', 1), ('val', 0)])
 def test_too_many_broken_images_stop_the_run_and_are_listed(run, folder, tmp_path, split, workers):
     for number in range(30):
@@ -158,11 +151,10 @@ class RaiseKeyError(BaseTransform):
         raise KeyError('of the pipeline')
 
 
-@pytest.mark.parametrize('split', ['train', 'val'])
-def test_what_is_no_fault_of_a_file_ends_the_run(run, split):
+def test_what_is_no_fault_of_a_file_ends_the_run(run):
     pipeline = [dict(type='mixmae_mm.LoadImage'), dict(type='RaiseKeyError'), dict(type='mmpretrain.PackInputs')]
     with pytest.raises(KeyError, match='of the pipeline'):
-        run(**{split: dict(dataset=dict(pipeline=pipeline))})
+        run(train=dict(dataset=dict(pipeline=pipeline)))
 
 
 EMPTY = {
@@ -184,23 +176,17 @@ EMPTY = {
 }
 
 
-@pytest.mark.parametrize('case', EMPTY)
-@pytest.mark.parametrize('split', ['train', 'val'])
+@pytest.mark.parametrize(
+    ('split', 'case'),  # batch norm takes any batch in validation
+    [('train', case) for case in EMPTY] + [('val', case) for case in EMPTY if not case.startswith('single')],
+)
 def test_loaders_that_give_nothing_are_refused(run, folder, case, split):
     settings, words = EMPTY[case]
     (folder / 'list.txt').write_text('no/0.png 0\nyes/0.png 1\n')
     (folder / 'torn.json').write_text('{"metainfo": {}, "data_list": [')
-    if split == 'val' and case.startswith('single'):
-        run(val=settings, start=False)  # batch norm takes any batch there
-        return
     with pytest.raises(ValueError, match=f'^({split}_dataloader|8 images|the last batch|batches are)') as error:
         run(**{split: settings}, start=False)
     assert all(word in str(error.value) for word in words), error.value
-
-
-def test_a_full_last_batch_is_fine(run):
-    for settings, batches in ((dict(batch_size=7, drop_last=True), 1), (dict(batch_size=2), 4)):
-        assert len(run(train=settings, start=False).train_dataloader) == batches
 
 
 def test_hidden_folders_give_no_class(run, folder):
