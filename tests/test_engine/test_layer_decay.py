@@ -4,12 +4,11 @@ import json
 
 import pytest
 import torch
-from mmengine.registry import DefaultScope
 from references import SHARED
 from torch import nn
 
 from mixmae_mm.models import MixMIMSwin
-from mixmae_mm.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
+from mixmae_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
 class Downstream(nn.Module):
@@ -116,21 +115,3 @@ def test_a_backbone_that_does_not_give_its_depths_is_refused():
 def test_wrong_settings_are_refused(paramwise, said, base):
     with pytest.raises(ValueError, match=said):
         build_optimizer(base, **paramwise)
-
-
-def test_inside_a_downstream_library():
-    pytest.importorskip('mmpretrain', reason='named in configs, not needed by the package')
-    arch = dict(embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2))
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = MODELS.build(
-            dict(
-                type='mmpretrain.ImageClassifier',
-                backbone=dict(type='mixmae_mm.MixMIMSwin', arch=arch, img_size=64),
-                neck=dict(type='mmpretrain.GlobalAveragePooling'),
-                head=dict(type='mmpretrain.LinearClsHead', num_classes=3, in_channels=64),
-            )
-        )
-    settings = settings_by_name(model, build_optimizer(model, lr=1.0, layer_decay_rate=0.5))
-    assert settings['head.fc.weight'][0] == 0.5
-    assert settings['backbone.layers.3.blocks.0.attn.qkv.weight'][0] == 0.5
-    assert settings['backbone.patch_embed.proj.weight'][0] == 0.5**5

@@ -161,22 +161,16 @@ def _check_batches(split: str, loader: DataLoader, runner: Runner) -> None:
             f'in {type(batches).__name__}, and drop_last leaves out what is less: add images, or set --cfg-options '
             f'{split}_dataloader.batch_size=... to at most their number'
         )
-    if split == 'train':
-        last = 0 if endless or getattr(batches, 'drop_last', False) else len(sampler) % size
-        _check_sizes([size] * (endless or len(sampler) >= size) + [last] * (last > 0), runner)
-
-
-def _check_sizes(sizes: list[int], runner: Runner) -> None:
-    """Check that the model, or its config where a strategy builds it later, can train on the batches."""
-    model = getattr(runner.model, 'module', runner.model)
-    for size in sizes:
-        group_images(torch.empty(size), getattr(getattr(model, 'data_preprocessor', None), 'num_sources', 1))
-    if 1 in sizes and isinstance(model, nn.Module) and needs_two_images(model, runner.world_size):
-        which = 'batches are of a single image' if sizes[0] == 1 else 'the last batch is a single image'
-        raise ValueError(
-            f'{which}, and batch norm behind global pooling needs two: set train_dataloader.drop_last=True, or another '
-            'train_dataloader.batch_size'
-        )
+    model = getattr(runner.model, 'module', runner.model)  # a config where a strategy builds it later
+    last = 0 if endless or getattr(batches, 'drop_last', False) else len(sampler) % size
+    for images in {size, last or size} if split == 'train' else ():
+        group_images(torch.empty(images), getattr(getattr(model, 'data_preprocessor', None), 'num_sources', 1))
+        if images == 1 and isinstance(model, nn.Module) and needs_two_images(model, runner.world_size):
+            which = 'batches are of a single image' if size == 1 else 'the last batch is a single image'
+            raise ValueError(
+                f'{which}, and batch norm behind global pooling needs two: set train_dataloader.drop_last=True, or '
+                'another train_dataloader.batch_size'
+            )
 
 
 def needs_two_images(model: nn.Module, world_size: int = 1) -> bool:

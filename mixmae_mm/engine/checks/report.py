@@ -11,13 +11,12 @@ EXAMPLES = 3
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong: an 'error', or a 'warning' of what works but is suspicious."""
+    """One thing that is wrong: an 'error', or a 'warning' of what works but is suspicious, of a file or an entry."""
 
     severity: str
     what: str
     advice: str
     case: str = ''
-    """A file or an entry; '' if `what` names it."""
 
     def at(self, case: str) -> 'Finding':
         """Return the same of another case."""
@@ -47,7 +46,7 @@ class Report:
 
     def __init__(self, root: str = '') -> None:
         self.root = printable(os.path.join(root, '')) if root else ''
-        self.counts: dict[str, dict[str, dict[str, int | str]]] = {}
+        self.counts: dict[str, dict[str, dict[str, int | str]]] = {}  # by kind, split and column
         self.found: dict[tuple, Problem] = {}
 
     def add(self, split: str, findings: Iterable[Finding]) -> None:

@@ -52,19 +52,11 @@ class CorruptImagesHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int, *args: object, **others: object) -> None:
         """Share and list, from time to time."""
         if self.every_n_train_iters(runner, EVERY):
-            self._list(runner, runner.train_dataloader.dataset)
+            self._after_epoch(runner)
 
-    def after_train_epoch(self, runner: Runner) -> None:
+    def _after_epoch(self, runner: Runner, mode: str = 'train') -> None:
         """Share and list."""
-        self._list(runner, runner.train_dataloader.dataset)
-
-    def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        """Share and list."""
-        self._list(runner, runner.val_dataloader.dataset)
-
-    def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        """Share and list."""
-        self._list(runner, runner.test_dataloader.dataset)
+        self._list(runner, getattr(runner, f'{mode}_dataloader').dataset)
 
     def _list(self, runner: Runner, dataset: Dataset) -> None:
         """Share with all processes what each has found, and list it."""

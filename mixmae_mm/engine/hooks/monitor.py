@@ -1,4 +1,4 @@
-"""Hooks that look at a model while it trains, and leave the training unchanged."""
+"""Hooks that monitor a model while it trains, and leave the training unchanged."""
 
 import math
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class MonitorHook(Hook):
     wrong is logged, never raised. Models sharded among processes are left out: one process alone cannot use them.
 
     Args:
-        interval: Epochs between two rounds, or passes through the images in a run that counts iterations; 0 for none.
+        interval: Epochs, or passes through the images in a run that counts iterations; 0 for never.
         seed: Of all that is drawn at random.
     """
 
@@ -46,7 +46,7 @@ class MonitorHook(Hook):
         raise NotImplementedError
 
     def before_train(self, runner: Runner) -> None:
-        """Find the model that there is to look at, if any."""
+        """Choose the model to monitor, if any."""
         self.model, self.seen_at = None, None
         if runner.rank or self.interval <= 0:
             return
@@ -56,7 +56,7 @@ class MonitorHook(Hook):
             self.model = getattr(runner.model, 'module', runner.model)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Take a turn every few epochs."""
+        """Monitor every few epochs."""
         loader = runner.train_loop.dataloader
         batch = loader.batch_sampler.batch_size * runner.world_size
         by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
@@ -65,12 +65,12 @@ class MonitorHook(Hook):
             self._take_turn(runner, runner.iter + 1)
 
     def after_train(self, runner: Runner) -> None:
-        """Take the last turn."""
+        """Monitor at the end."""
         if self.seen_at != runner.iter:
             self._take_turn(runner, runner.iter)
 
     def _take_turn(self, runner: Runner, step: int) -> None:
-        """Monitor, if there is a model to look at; an error is logged with its traceback."""
+        """Monitor, if there is a model; an error is logged with its traceback."""
         if self.model is None:
             return
         self.seen_at, name = step, type(self).__name__

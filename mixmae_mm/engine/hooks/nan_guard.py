@@ -32,10 +32,10 @@ class NanGuardHook(Hook):
 
     Loss and gradients are checked before clipping, which would spread one bad gradient to all, and processes agree on
     every step. Weights, optimizer and running statistics stay as they were. With float16's loss scaler, infinite
-    gradients are left to it until its scale is below 1; bfloat16 needs none, so one that is there is switched off.
+    gradients are left to it until its scale is below 1; bfloat16 needs none, so it is switched off there.
 
     Iterations whose gradients are accumulated are skipped together, and the first at fault is stored in the work_dir's
-    `nonfinite/iter_N`; `tools/analysis_tools/replay_nonfinite.py` runs it again, with the draws of `IterationSeedHook`.
+    `nonfinite/iter_N`; `tools/analysis_tools/replay_nonfinite.py` runs it again.
 
     Args:
         max_events: This many skipped steps stop the run.
@@ -48,12 +48,10 @@ class NanGuardHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Replace `backward` and `step` of the optimizer wrapper."""
-        self.losses: list[Tensor] = []
+        self.losses, self.statistics, self.wrapper = [], [], runner.optim_wrapper
         self.sound: Tensor | None = None
         self.fault: str | None = None
-        self.wrapper = runner.optim_wrapper
-        self.guarding = isinstance(self.wrapper, OptimWrapper)
-        if not self.guarding:
+        if not isinstance(self.wrapper, OptimWrapper):
             kind = type(self.wrapper).__name__
             runner.logger.warning(f'NanGuardHook leaves {kind} alone: steps on non-finite numbers are not skipped')
             return
@@ -78,8 +76,6 @@ class NanGuardHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Record what the iteration starts from, unless one before it in the same step is at fault."""
-        if not self.guarding:
-            return
         if self.sound is None:
             self.kept = [statistic.clone() for statistic in self.statistics]
         if self.sound is None or self.sound:
@@ -90,11 +86,10 @@ class NanGuardHook(Hook):
         """Run the backward pass, and check the loss and the gradients so far, unless a loss scaler deals with these."""
         self.losses.append(loss.detach())
         self.backward(loss, **kwargs)
-        numbers = [loss.detach().float()]
-        scaler = getattr(self.wrapper, 'loss_scaler', None)
+        numbers, scaler = [loss.detach().float()], getattr(self.wrapper, 'loss_scaler', None)
         if scaler is None or not scaler.is_enabled() or scaler.get_scale() < 1:
-            parameters = [p for group in self.wrapper.optimizer.param_groups for p in group['params']]
-            gradients = [p.grad for p in parameters if p.grad is not None and p.grad.numel()]
+            groups = self.wrapper.optimizer.param_groups
+            gradients = [p.grad for group in groups for p in group['params'] if p.grad is not None and p.grad.numel()]
             numbers += [norm.float() for norm in torch._foreach_norm(gradients, float('inf'))] if gradients else []
         sound = torch.stack(numbers).isfinite().all()
         self.sound = sound if self.sound is None else self.sound & sound
@@ -147,18 +142,16 @@ class NanGuardHook(Hook):
 
     def _store(self, runner: Runner, folder: Path, event: dict) -> None:
         """Write what led to a fault from each process that found something, and the weights and config of all."""
-        weights, files = runner.model.state_dict(), {}  # of all processes together, where each has a part
-        if is_main_process() or event['finding'] != NOTHING:
-            files[f'rank_{runner.rank}.pth'] = event
+        weights = runner.model.state_dict()  # of all processes together, where each has a part
+        folder.mkdir(parents=True, exist_ok=True)
+        files = {f'rank_{runner.rank}.pth': event} if is_main_process() or event['finding'] != NOTHING else {}
         if is_main_process():
             plain = {name.removeprefix('module.'): value for name, value in weights_to_cpu(weights).items()}
             files['weights.pth'] = dict(state_dict=plain)
-        folder.mkdir(parents=True, exist_ok=True)
+            (folder / 'config.py').write_text(runner.cfg.pretty_text)
         for name, content in files.items():
             with atomic_write(folder / name) as file:
                 torch.save(content, file)
-        if is_main_process():
-            (folder / 'config.py').write_text(runner.cfg.pretty_text)
 
 
 def is_finite(nest: object) -> bool:

@@ -101,7 +101,7 @@ class ShardingStrategy(FSDPStrategy):
             put_in_place(Path(filename + UNFINISHED), Path(filename))
 
     def load_checkpoint(self, filename: str, **kwargs: object) -> dict:
-        """Load on the CPU, where there is room for all of it."""
+        """Load on the CPU, which has room for the whole checkpoint."""
         return super().load_checkpoint(filename, **{**kwargs, 'map_location': 'cpu'})
 
     def optim_state_dict(self) -> dict:
@@ -115,8 +115,8 @@ class ShardingStrategy(FSDPStrategy):
     def _gather(self, ours: dict, key: str) -> dict[str, dict[str, Tensor]]:
         """Gather one entry of the optimizer's state by parameter names, cloned: PyTorch gathers all in one buffer."""
         only = {number: {key: state[key]} for number, state in ours['state'].items() if key in state}
-        optimizer = self.optim_wrapper.optimizer
-        whole = FullyShardedDataParallel.optim_state_dict(self.model, optimizer, ours | {'state': only})
+        alone = {'state': only, 'param_groups': ours['param_groups']}
+        whole = FullyShardedDataParallel.optim_state_dict(self.model, self.optim_wrapper.optimizer, alone)
         return {name: {key: state[key].clone()} for name, state in whole.get('state', {}).items()}
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
