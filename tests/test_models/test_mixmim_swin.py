@@ -40,7 +40,7 @@ def test_sorted_windows_against_loops(grid):
     assert torch.equal(windows.join(windows.cut(tokens)), tokens)
     unsorted, arranged = plain.cut(tokens), windows.cut(tokens).flatten(1, 2)
     height, width = (-(-side // step) * step for side, step in zip(grid, (2, 3), strict=True))
-    places = [  # of the tokens of each window on the grid, filled up
+    places = [  # of the tokens of each window on the padded grid
         [(top + row) * width + left + column for row in range(2) for column in range(3)]
         for top in range(0, height, 2)
         for left in range(0, width, 3)
@@ -61,17 +61,17 @@ def test_sorted_windows_against_loops(grid):
 
 def test_recomputing_gives_the_same_gradients():
     images = torch.randn(2, 3, 64, 64)
-    gradients, runs = [], []
+    gradients, calls = [], []
     for with_cp in (False, True):
         torch.manual_seed(3)
         encoder = tiny(64, with_cp=with_cp, drop_path_rate=0.5).train()
-        runs.append([])
+        calls.append([])
         for stage in encoder.layers:
             for block in stage.blocks:
-                block.attn.register_forward_hook(lambda *args: runs[-1].append(1))
+                block.attn.register_forward_hook(lambda *args: calls[-1].append(1))
         encoder(images)[0].square().sum().backward()
         gradients.append({name: p.grad for name, p in encoder.named_parameters() if p.requires_grad})
-    assert (len(runs[0]), len(runs[1])) == (5, 10)
+    assert [len(one) for one in calls] == [5, 10]
     for name, gradient in gradients[0].items():
         assert torch.equal(gradient, gradients[1][name]), name
 
