@@ -19,10 +19,6 @@ def build(sources=4, projection_dims=None, head=None, **mixing):
     return MODELS.build(model | dict(projection_dims=projection_dims)).eval()
 
 
-def random_images(batch=8):
-    return torch.randn(batch, 3, SIZE, SIZE)
-
-
 def mixture(sources=4, groups=2):
     images = torch.randn(groups, sources, 3, SIZE, SIZE)
     assignment = random_assignment(groups, (SIZE // PATCH, SIZE // PATCH), sources)
@@ -50,7 +46,7 @@ def test_what_is_logged_and_what_is_summed():
 @pytest.mark.parametrize(('sources', 'batch'), [(2, 4), (3, 6), (4, 8), (8, 8)])
 def test_ratios_and_shares_that_do_not_divide(sources, batch):
     model = build(sources)
-    images = model.data_preprocessor.mix(random_images(batch))
+    images = model.data_preprocessor.mix(torch.randn(batch, 3, SIZE, SIZE))
     assert images.mixed.shape == (batch // sources, 3, SIZE, SIZE)
     counts = torch.stack([(images.assignment == k).flatten(1).sum(1) for k in range(sources)], 1)
     assert (counts.sum(1) == 64).all()
@@ -93,7 +89,7 @@ def test_the_contrastive_loss_is_of_the_last_norm():
 
 def test_uneven_shares_with_cells_of_nobody():
     model = build(2, shares=(0.5, 0.25))
-    images = model.data_preprocessor.mix(random_images(4))
+    images = model.data_preprocessor.mix(torch.randn(4, 3, SIZE, SIZE))
     for name, count in ((0, 32), (1, 16), (NOBODY, 16)):
         assert ((images.assignment == name).flatten(1).sum(1) == count).all()
     encoded = model.encode(images)
