@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from mixmae_mm.checkpoint.key_mapping import DECODER, ENCODER
 from mixmae_mm.structures import Fitted
 
-WIDTH = 120
-
 
 @dataclass
 class LoadReport:

@@ -47,8 +47,8 @@ def load_config(path: str | Path, options: dict[str, str] | None = None) -> Conf
         config = Config.fromfile(path)
     except SyntaxError as error:
         raise ValueError(f'{path}, or a file that it inherits from, is not valid Python: {error}') from error
-    _drop_scopes(config._cfg_dict)
     put_options(config, options or {})
+    _tidy(config._cfg_dict)
     settle_loaders(config)
     return config
 
@@ -68,15 +68,16 @@ def read_config(args: argparse.Namespace) -> Config:
     return config
 
 
-def _drop_scopes(node: Any) -> None:
-    """Take out the scope that mmengine notes in all that `_base_ = 'mixmae_mm::...'` inherits, also in `collate_fn`."""
-    if isinstance(node, dict):
-        if node.get('_scope_') == 'mixmae_mm':
-            del node['_scope_']
-        node = list(node.values())
-    if isinstance(node, list | tuple):
-        for part in node:
-            _drop_scopes(part)
+def _tidy(node: Any) -> None:
+    """Expand `~/` in all texts, and take out the scope that mmengine notes in all that `mixmae_mm::...` brings."""
+    if isinstance(node, dict) and node.get('_scope_') == 'mixmae_mm':
+        del node['_scope_']  # also from `collate_fn`, which would be called with it
+    entries = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list | tuple) else ()
+    for key, value in list(entries):
+        if isinstance(value, str) and value.startswith('~/') and not isinstance(node, tuple):
+            node[key] = os.path.expanduser(value)
+        else:
+            _tidy(value)
 
 
 def say(message: str, level: int = logging.INFO) -> None:

@@ -26,15 +26,6 @@ def check_share(of: str, above_zero: bool = False, **settings: float) -> None:
     _check(settings, lambda x: 0 <= x <= 1 and not (above_zero and x == 0), f'is a share of {of}, {bounds}')
 
 
-def check_range(**settings: Sequence[float]) -> None:
-    """Raise a `ValueError` for settings that are not a least and a greatest positive number."""
-    _check(
-        settings,
-        lambda x: len(x) == 2 and 0 < x[0] <= x[1] < math.inf,
-        'must be two positive numbers, the least and the greatest',
-    )
-
-
 def check_indices(indices: Collection[int], count: int, setting: str, of: str) -> tuple[int, ...]:
     """Return indices as a tuple; raise a `ValueError` where they are not of `count` things, from 0."""
     if not all(isinstance(index, Integral) and 0 <= index < count for index in indices):
@@ -57,11 +48,6 @@ def find_sizes(arch: str | dict, known: Mapping[str, dict]) -> Mapping:
             f'arch {arch!r} is unknown: take one of {", ".join(known)}, or a dict with {", ".join(entries)}'
         )
     return sizes
-
-
-def check_flag(**settings: bool) -> None:
-    """Raise a `ValueError` for settings that are not True or False."""
-    _check(settings, lambda x: isinstance(x, bool), 'must be True or False')
 
 
 def check_each(check: Callable[..., None], /, **settings: Sequence) -> None:

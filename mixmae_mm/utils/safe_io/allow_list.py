@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from pickle import UnpicklingError
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from mmengine.logging import HistoryBuffer
@@ -38,8 +38,8 @@ def allow_checkpoint_types() -> None:
 def allowed_types() -> dict[str, Callable]:
     """Map the names that may be given to what they stand for."""
     own = {_full_name(kind): kind for kind in (defaultdict, Namespace, HistoryBuffer)}
-    ours = {'builtins.getattr': known_function, f'{ONE_CYCLE}.OneCycleParamScheduler': one_cycle}
-    return own | ours | _numpy_types()
+    functions = {'builtins.getattr': known_function, f'{ONE_CYCLE}.OneCycleParamScheduler': one_cycle}
+    return own | functions | _numpy_types()
 
 
 def _numpy_types() -> dict[str, Callable]:
@@ -98,7 +98,7 @@ def data_type(*arguments: object) -> np.dtype:
 
 
 class PlainUnpickler(pickle.Unpickler):
-    """Reads pickles of plain data, of any protocol, that are not PyTorch's."""
+    """Read pickles of plain data, of any protocol, that are not PyTorch's."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what a name on the list stands for; another raises an `UnpicklingError`."""
@@ -107,8 +107,3 @@ class PlainUnpickler(pickle.Unpickler):
         if allowed is None or name.endswith(UNSPEAKABLE):
             raise UnpicklingError(f'it asks for {module}.{name}')
         return allowed
-
-
-def read_plain_pickle(file: BinaryIO) -> object:
-    """Read a pickle of plain data; one that names a type not on the list raises an `UnpicklingError`."""
-    return PlainUnpickler(file).load()
