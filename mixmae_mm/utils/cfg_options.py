@@ -56,7 +56,7 @@ def read_value(key: str, text: str, old: object) -> object:
         return text
     value = _guess(text)
     if isinstance(old, bool | int | float) and isinstance(value, str):
-        raise ValueError(f'{key} is {old!r} in the config, which {text!r} cannot replace: set a {type(old).__name__}')
+        raise ValueError(f'{key} is {old!r} in the config and takes a value of type {type(old).__name__}, got {text!r}')
     if isinstance(old, list | tuple) and isinstance(value, list | tuple):
         items = map(str, value) if old and all(isinstance(item, str) for item in old) else value
         return type(value if _is_bracketed(text) else old)(items)
