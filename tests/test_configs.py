@@ -15,7 +15,6 @@ import torch
 from metafiles import parameters
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from mmengine.evaluator import Evaluator
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS, init_default_scope
 from on_meta import on_meta
@@ -50,7 +49,6 @@ SETS = {
     'food101': ('Food101', 101, ('train', 'test'), TOP_1),
     'pets': ('OxfordIIITPet', 37, ('trainval', 'test'), PER_CLASS),
     'sun397': ('SUN397', 397, ('train', 'test'), TOP_1),
-    'voc2007': ('VOC', 20, ('trainval', 'test'), 'mixmae_mm.ElevenPointPrecision'),
 }
 CLASSES = {'in1k': 1000, 'inat18': 8142, 'places205': 205, 'places365': 365, 'imagenette': 10, 'shapes': 10}
 CLASSES |= {name: classes for name, (_, classes, _, _) in SETS.items()}
@@ -586,7 +584,7 @@ def test_each_of_the_smaller_sets_can_be_built(name, tmp_path):
     assert build_model(config).head.fc.out_features == config.model.data_preprocessor.num_classes == classes
 
 
-@pytest.mark.parametrize('name', ['cifar10', 'pets', 'voc2007'])  # arrays, files, several labels
+@pytest.mark.parametrize('name', ['cifar10', 'pets'])  # arrays, files
 def test_images_of_each_of_the_smaller_sets_keep_their_colors(name, tmp_path):
     from mmpretrain.registry import MODELS
 
@@ -601,32 +599,6 @@ def test_images_of_each_of_the_smaller_sets_keep_their_colors(name, tmp_path):
     imagenet = [(200 - 123.675) / 58.395, (100 - 116.28) / 57.12, (50 - 103.53) / 57.375]
     assert red_green_blue.tolist() == pytest.approx(imagenet, abs=1e-4)
     assert Compose(config.train_dataloader.dataset.pipeline)(source)['inputs'].shape == (3, 224, 224)
-
-
-def test_voc_learns_several_classes_an_image_and_leaves_difficult_objects_out(tmp_path):
-    from mmpretrain.registry import DATASETS
-
-    for part in ('JPEGImages', 'Annotations', 'ImageSets/Main'):
-        (tmp_path / part).mkdir(parents=True)
-    for number, (name, difficult) in enumerate([('dog', 0), ('dog', 1), ('cat', 0)]):
-        Image.fromarray(np.zeros((40, 40, 3), dtype=np.uint8)).save(tmp_path / f'JPEGImages/{number}.jpg')
-        thing = f'<object><name>{name}</name><difficult>{difficult}</difficult></object>'
-        (tmp_path / f'Annotations/{number}.xml').write_text(f'<annotation>{thing}</annotation>')
-    for split in ('trainval', 'test'):
-        (tmp_path / f'ImageSets/Main/{split}.txt').write_text('0\n1\n2\n')
-    config = of_set('voc2007')
-    train, test = (
-        DATASETS.build(dict(loader.dataset, data_root=str(tmp_path)))
-        for loader in (config.train_dataloader, config.test_dataloader)
-    )
-    assert [train[SeededIndex(n, seed=1)]['data_samples'].gt_label.tolist() for n in range(3)] == [[11], [], [7]]
-    assert build_model(config).data_preprocessor.batch_augments is None
-    scores = torch.zeros(3, 20)
-    scores[:, 11] = torch.tensor([0.5, 0.9, 0.1])  # of the dog: that hard to see comes first
-    scores[:, 7] = torch.tensor([0.1, 0.1, 0.9])
-    evaluator = Evaluator(config.test_evaluator)
-    evaluator.process([test[n]['data_samples'].set_pred_score(score) for n, score in enumerate(scores)])
-    assert evaluator.evaluate(3) == {'multi-label/mAP_11': pytest.approx(100 * 2 / 20)}  # the other classes have none
 
 
 def test_an_open_choice_stands_in_the_model_file_with_its_standing():

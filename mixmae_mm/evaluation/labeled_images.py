@@ -25,9 +25,8 @@ def label_by_folder(listing: Listing, classes: Sequence[str]) -> Labeled:
     for entry in listing:
         inside = Path(entry['img_path']).relative_to(listing.root)
         if inside.parts[0] not in labels:
-            known = ', '.join(classes[:10])
-            where = printable(listing.root)
-            raise ValueError(f'{printable(str(inside))} in {where} is in none of the class folders {known}')
+            name, where = printable(str(inside)), printable(listing.root)
+            raise ValueError(f'{name} in {where} is in none of the class folders {", ".join(classes[:10])}')
         found[entry['img_path']] = labels[inside.parts[0]]
     return found
 
@@ -42,7 +41,7 @@ def split_labeled(
     Args:
         folder: Where the images are.
         extensions: Of the images' names; None for those of the usual formats.
-        max_images: Of both together; of more, a random choice is taken.
+        max_images: Of both together; of more, this many are chosen at random.
         seed: Of the choice.
 
     Raises:
@@ -51,8 +50,8 @@ def split_labeled(
     root = Path(expand(folder))
     if not root.is_dir():
         raise ValueError(f'there is no folder {folder} of labeled images (looked for {root.absolute()})')
-    parts = [root / name for name in ('train', 'val')]
-    places = [str(part) for part in parts] if all(part.is_dir() for part in parts) else [str(root)]
+    parts = [root / 'train', root / 'val']
+    places = [str(part) for part in (parts if all(part.is_dir() for part in parts) else [root])]
     classes = class_folders(places[0])
     if len(classes) < 2:
         raise ValueError(f'{places[0]} holds {len(classes)} class folder(s): two or more are needed to tell them apart')
@@ -69,8 +68,8 @@ def _choose(counts: Sequence[int], max_images: int, seed: int) -> Sequence[np.nd
     """Choose the indices of training and validation images, of one list or of two."""
     orders = [np.random.default_rng(seed).permutation(count) for count in counts]
     if len(orders) == 2:
-        judges = int(max_images * VAL_SHARE)
-        return orders[0][: max_images - judges], orders[1][:judges]
+        to_validate = int(max_images * VAL_SHARE)
+        return orders[0][: max_images - to_validate], orders[1][:to_validate]
     drawn = orders[0][:max_images]
     return np.split(drawn, [len(drawn) - int(len(drawn) * VAL_SHARE)])
 

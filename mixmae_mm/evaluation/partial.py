@@ -23,9 +23,9 @@ class PartialEvaluator(Evaluator):
 
     def process(self, data_samples: Sequence[BaseDataElement], data_batch: Any = None) -> None:
         """Process the samples that were read."""
-        replaced = [isinstance(sample, BaseDataElement) and NAME in sample for sample in data_samples]
-        self.left_out += [sample.get(NAME) for sample, lost in zip(data_samples, replaced, strict=True) if lost]
-        if kept := [sample for sample, lost in zip(data_samples, replaced, strict=True) if not lost]:
+        lost = [sample for sample in data_samples if isinstance(sample, BaseDataElement) and NAME in sample]
+        self.left_out += [sample.get(NAME) for sample in lost]
+        if kept := [sample for sample in data_samples if not any(sample is one for one in lost)]:
             super().process(kept, data_batch)
 
     def evaluate(self, size: int) -> dict:

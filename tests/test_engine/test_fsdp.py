@@ -75,16 +75,12 @@ def load(path):
 
 def check_same(found, expected):
     """Compare weights and optimizers."""
-    assert found['state_dict'].keys() == expected['state_dict'].keys()
-    for name, value in expected['state_dict'].items():
-        torch.testing.assert_close(found['state_dict'][name], value, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(dict(found['state_dict']), dict(expected['state_dict']), atol=1e-5, rtol=1e-5)
     assert settings(found['optimizer']) == settings(expected['optimizer'])
     ours, theirs = (in_order(checkpoint['optimizer']) for checkpoint in (found, expected))
-    assert len(ours) == len(theirs) > 10
-    for one, two in zip(ours, theirs, strict=True):
-        assert one.keys() == two.keys() == {'step', 'exp_avg', 'exp_avg_sq'}
-        for key in one:
-            torch.testing.assert_close(one[key], two[key], atol=1e-5, rtol=1e-4)
+    assert len(ours) > 10
+    assert ours[0].keys() == {'step', 'exp_avg', 'exp_avg_sq'}
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
 def settings(optimizer):

@@ -4,12 +4,11 @@ import json
 
 import pytest
 import torch
-from mmengine.registry import DefaultScope
 from references import SHARED
 from torch import nn
 
 from mixmae_mm.models import MixMIMSwin
-from mixmae_mm.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
+from mixmae_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
 class Downstream(nn.Module):
@@ -101,10 +100,8 @@ def test_every_parameter_of_the_official_base(base):
 
 
 def test_a_backbone_that_does_not_give_its_depths_is_refused():
-    model = Downstream(nn.Linear(8, 8))
     with pytest.raises(ValueError, match=r'0.7 needs a backbone with get_layer_depth.* Linear has not'):
-        build_optimizer(model, layer_decay_rate=0.7)
-    assert len(build_optimizer(model, layer_decay_rate=1.0).param_groups) == 2
+        build_optimizer(Downstream(nn.Linear(8, 8)), layer_decay_rate=0.7)
 
 
 @pytest.mark.parametrize(
@@ -112,28 +109,9 @@ def test_a_backbone_that_does_not_give_its_depths_is_refused():
     [
         (dict(), r'layer_decay_rate \(needed\), head_decay and no_decay, got nothing'),
         (dict(layer_decay_rate=0.7, decay_rate=0.7), "got .'decay_rate', 'layer_decay_rate'"),
-        (dict(layer_decay_rate=-0.7), 'layer_decay_rate must be above 0 .*, got -0.7'),
         (dict(layer_decay_rate=1.0, no_decay='bias'), "no_decay a list of parts of names, got .* 'bias'"),
     ],
 )
 def test_wrong_settings_are_refused(paramwise, said, base):
     with pytest.raises(ValueError, match=said):
         build_optimizer(base, **paramwise)
-
-
-def test_inside_a_downstream_library():
-    pytest.importorskip('mmpretrain', reason='named in configs, not needed by the package')
-    arch = dict(embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2))
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = MODELS.build(
-            dict(
-                type='mmpretrain.ImageClassifier',
-                backbone=dict(type='mixmae_mm.MixMIMSwin', arch=arch, img_size=64),
-                neck=dict(type='mmpretrain.GlobalAveragePooling'),
-                head=dict(type='mmpretrain.LinearClsHead', num_classes=3, in_channels=64),
-            )
-        )
-    settings = settings_by_name(model, build_optimizer(model, lr=1.0, layer_decay_rate=0.5))
-    assert settings['head.fc.weight'][0] == 0.5
-    assert settings['backbone.layers.3.blocks.0.attn.qkv.weight'][0] == 0.5
-    assert settings['backbone.patch_embed.proj.weight'][0] == 0.5**5

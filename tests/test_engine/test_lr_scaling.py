@@ -19,10 +19,6 @@ OURS = 'mixmae_mm.LayerDecayOptimWrapperConstructor'
 CONSTRUCTORS = {
     'none': (dict(), [1]),
     'head decayed': (dict(constructor=OURS, paramwise_cfg=dict(layer_decay_rate=0.5)), [0.5, 0.25]),
-    'head at full rate': (
-        dict(constructor=OURS, paramwise_cfg=dict(layer_decay_rate=0.5, head_decay=False)),
-        [1, 0.5, 0.25],
-    ),
     "mmengine's": (dict(paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.1)})), [1, 0.1]),
 }
 
@@ -82,7 +78,6 @@ def check_rates(config, rate, scales, kind=Runner):
 @pytest.mark.parametrize(
     ('job', 'factor'),
     [
-        (dict(images=4), 4 / 64),
         (dict(images=4, accumulated=4), 16 / 64),
         (dict(images=4, accumulated=2, processes=2), 16 / 64),
         (dict(images=2, accumulated=8, processes=4), 1),
@@ -116,8 +111,6 @@ def test_a_config_that_was_written_out_is_scaled_from_its_own_batch(tmp_path):
     ('base', 'wrapper', 'said'),
     [
         (None, None, r'add auto_scale_lr=dict\(base_batch_size=...\) .* has None, and .* is 0.012'),
-        (-64, None, 'has -64, and'),
-        (BASE, dict(optimizer=dict(type='AdamW')), 'has 64, and optim_wrapper.optimizer.lr, which is None'),
         (BASE, dict(one=dict(), two=dict()), 'has 64, and .* is None'),
     ],
 )

@@ -5,11 +5,11 @@ from mixmae_mm.evaluation.functional import linear_probe
 from mixmae_mm.evaluation.functional.linear_probe import probe_accuracy
 
 
-def clusters(count, spread, seed=0):
+def clusters(count, std, seed=0):
     """Points around a center for each of three classes, of features of very different size, one of them constant."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % 3
-    points = torch.eye(3, 5)[labels] + spread * torch.randn(count, 5, generator=generator)
+    points = torch.eye(3, 5)[labels] + std * torch.randn(count, 5, generator=generator)
     points = points * torch.tensor([1e-3, 1.0, 1e3, 1.0, 1.0])
     points[:, -1] = 7
     return points, labels

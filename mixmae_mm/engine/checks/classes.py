@@ -12,8 +12,7 @@ SPLITS = ('train', 'training', 'val', 'valid', 'validation', 'test', 'testing')
 OTHER_CLASSES = Finding(
     'error',
     'classes that are not in all splits',
-    'classes are numbered by their place in the list, folders by the alphabet, so each split needs the same: add them '
-    '(an empty folder does), or delete them',
+    'labels are places in the list, or of folders in the alphabet: add the class (an empty folder does) or delete it',
 )
 OTHER_ORDER = Finding(
     'error', 'classes that stand in another order', 'name them everywhere in the same order, which gives the labels'
@@ -52,7 +51,7 @@ def compare_splits(found: Sequence[Classes]) -> Iterator[Finding]:
 def compare_folders(split: str, folders: Sequence[str], named: Sequence[str]) -> Iterator[Finding]:
     """Compare class folders, whose order in the alphabet gives the labels, with the names that a config gives.
 
-    Names that have nothing in common with the folders are taken for words for them, as ImageNet's are.
+    Names that have nothing in common with the folders describe them, as ImageNet's do.
     """
     if set(map(str.lower, folders)) <= set(SPLITS):
         yield from map(TOO_HIGH.at, folders)
@@ -68,7 +67,7 @@ def compare_numbers(
 ) -> Iterator[tuple[str, Finding]]:
     """Compare the number of classes of each split with those of heads, preprocessor and metrics, by their setting.
 
-    More classes than outputs end training, fewer only waste some, unless `exact`: a metric has no place for others.
+    More classes than outputs are an error, fewer a warning, unless `exact`.
     """
     if len(set(numbers.values())) > 1:
         given = ', '.join(f'{name}={number}' for name, number in numbers.items())
@@ -78,9 +77,8 @@ def compare_numbers(
         for name, number in numbers.items():
             if names and len(names) != number:
                 severity = 'error' if exact or len(names) > number else 'warning'
-                what = f'{len(names):,} classes, where {name} is {number:,}'
                 advice = f'set {name}={len(names)}, or correct the folders or metainfo.classes'
-                yield split, Finding(severity, what, advice)
+                yield split, Finding(severity, f'{len(names):,} classes, where {name} is {number:,}', advice)
 
 
 def compare_labels(labels: Mapping[object, int], number: int) -> Iterator[Finding]:
@@ -95,10 +93,7 @@ def compare_labels(labels: Mapping[object, int], number: int) -> Iterator[Findin
 
 
 def read_list(ann_file: str) -> tuple[list[tuple[str, int]], list[Finding]]:
-    """Read names and labels from a list, a line "name label" for each as mmpretrain has it, with what is wrong there.
-
-    A list that is not there gives nothing.
-    """
+    """Read mmpretrain's list, a line "name label" each, with what is wrong there; nothing where there is no file."""
     entries, findings = [], []
     with open(ann_file if os.path.isfile(ann_file) else os.devnull, encoding='utf-8') as lines:
         for line in lines:

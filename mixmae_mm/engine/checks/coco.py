@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from mixmae_mm.engine.checks.classes import OTHER_ORDER
+from mixmae_mm.engine.checks.classes import Classes, compare_splits
 from mixmae_mm.engine.checks.report import Finding
 
 FIELDS = dict(
@@ -32,24 +32,20 @@ class CocoFile:
     """The contents of a file, as far as a run needs them."""
 
     def __init__(self, path: str, data: dict) -> None:
-        self.path = path
-        lists = {key: data[key] for key in FIELDS}
-        self.total = {key: len(entries) for key, entries in lists.items()}
+        self.path, annotations = path, data['annotations']
+        self.total = {key: len(data[key]) for key in FIELDS}
         self.needed = [(key, field) for key, fields in FIELDS.items() for field in fields]
         pairs = [*self.needed, ('annotations', 'iscrowd')]
-        self.lacking = Counter({(key, field): sum(field not in x for x in lists[key]) for key, field in pairs})
-        annotations = lists['annotations']
+        self.lacking = Counter({(key, field): sum(field not in x for x in data[key]) for key, field in pairs})
         self.lacking['annotations', 'segmentation'] = sum(not x.get('segmentation') for x in annotations)
-        outlines = (x.get('segmentation') for x in annotations)
-        self.short = sum(isinstance(x, list) and isinstance(x[0], list) and len(x[0]) < 6 for x in outlines if x)
-        self.images = {x.get('id'): x.get('file_name') for x in lists['images']}
-        names = {x.get('id'): x.get('name') for x in lists['categories']}
+        self.images = {x.get('id'): x.get('file_name') for x in data['images']}
+        names = {x.get('id'): x.get('name') for x in data['categories']}
         self.categories = tuple(names.values())  # in the order of the file, which is that of the labels
         self.used = Counter(names.get(x.get('category_id')) for x in annotations)
         known = dict(image_id=self.images, category_id=names)
         self.unmatched = {key: sum(x[key] not in ids for x in annotations if key in x) for key, ids in known.items()}
-        times = {key: Counter(x.get('id') for x in entries) for key, entries in lists.items()}
-        self.repeated = [f'{key} id {one}' for key in FIELDS for one, count in times[key].items() if count > 1]
+        times = Counter((key, x.get('id')) for key in FIELDS for x in data[key])
+        self.repeated = [f'{key} id {one}' for (key, one), count in times.items() if count > 1]
 
     def findings(self, *fields: str) -> Iterator[Finding]:
         """Report what is wrong with entries, and which lack fields: those always needed, and these of annotations."""
@@ -70,15 +66,13 @@ class CocoFile:
         """
         yield from (NOT_THERE.at(name) for name in classes if name not in self.categories)
         yield from (NOT_ASKED.at(name) for name in self.categories if classes and name not in classes)
-        kept = [name for name in self.categories if name in classes]
+        kept = tuple(name for name in self.categories if name in classes)
         if sorted(kept) == sorted(classes):
-            for label, (ours, other) in enumerate(zip(kept, classes, strict=True)):
-                if ours != other:
-                    yield OTHER_ORDER.at(f'label {label} is {ours} in the JSON and {other} in the config')
+            yield from compare_splits([Classes('the JSON', kept), Classes('the config', tuple(classes))])
 
 
 def load_coco(path: str) -> tuple[dict | None, list[Finding]]:
-    """Read a file, with what keeps it from being used; nothing of one that is not there."""
+    """Read a file, with what keeps it from being used; nothing where there is no file."""
     if not os.path.isfile(path):
         return None, []
     try:

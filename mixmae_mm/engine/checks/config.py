@@ -27,30 +27,24 @@ def check_config(config: Config, splits: Sequence[str] = ALL, report: Report | N
         report: What is found is added here.
     """
     report = report or Report()
-    found, numbers = [], class_numbers(config)
+    outputs, named = min(class_numbers(config).values(), default=0), {}
     for where, settings in distinct_settings(config, ALL):
         dataset = open_dataset(settings, config.get('default_scope'))
         if dataset is None:
             continue
         labels, read = json_labels(dataset), ', '.join(split for split in where if split in splits)
-        report.add(read, dataset_findings(dataset, settings, read, numbers, labels) if read else ())
-        found += [Classes(split, class_names(dataset)) for split in where if class_names(dataset)]
-    read = _joined([classes for classes in found if classes.split in ('train', *splits)])
+        report.add(read, dataset_findings(dataset, settings, read, outputs, labels) if read else ())
+        for split in where if (names := class_names(dataset)) else ():
+            named.setdefault((split in ('train', *splits), names), {})[split] = None
+    found = [(is_read, Classes(', '.join(where), names)) for (is_read, names), where in named.items()]
+    read = [classes for is_read, classes in found if is_read]
     report.add(', '.join(classes.split for classes in read), compare_splits(read))
-    for other in _joined([classes for classes in found if classes.split not in ('train', *splits)]):
+    for other in (classes for is_read, classes in found if not is_read):
         findings = compare_splits([*read[:1], other])  # of no concern to this run, but to a later one
         report.add(other.split, (finding._replace(severity='warning') for finding in findings))
     exact = any(str(one.get('type')).endswith('CocoMetric') for split in splits for one in metrics(config, split))
     for where, finding in compare_numbers(read, class_numbers(config, *splits), exact):
         report.add(where, [finding])
     for split in splits:
-        report.add(split, metric_findings(config, split, numbers))
+        report.add(split, metric_findings(config, split, outputs))
     return report
-
-
-def _joined(found: list[Classes]) -> list[Classes]:
-    """Join the splits that have the same classes."""
-    where = {}
-    for classes in found:
-        where.setdefault(classes.names, []).append(classes.split)
-    return [Classes(', '.join(dict.fromkeys(splits)), names) for names, splits in where.items()]

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout, suppress
 from typing import Any
 
@@ -18,23 +18,18 @@ from mixmae_mm.engine.checks.coco import read_coco
 from mixmae_mm.engine.checks.report import Finding
 
 
-def settings_of(config: Config, split: str) -> Iterator[ConfigDict]:
+def settings_of(config: Config, split: str) -> list[ConfigDict]:
     """Return the settings of the datasets that the loader of a split reads."""
     dataset = (config.get(f'{split}_dataloader') or {}).get('dataset')
-    yield from unwrapped(dataset) if isinstance(dataset, dict) else ()
+    return list(unwrapped(dataset)) if isinstance(dataset, dict) else []
 
 
-def distinct_settings(config: Config, splits: tuple[str, ...]) -> list[tuple[list[str], ConfigDict]]:
+def distinct_settings(config: Config, splits: Sequence[str]) -> list[tuple[list[str], ConfigDict]]:
     """Return the settings of all datasets, each once, with the splits that read it."""
-    found: list[tuple[list[str], ConfigDict]] = []
+    distinct: list[ConfigDict] = []
     for split in splits:
-        for settings in settings_of(config, split):
-            where = next((where for where, others in found if others == settings), None)
-            if where is None:
-                found.append(([split], settings))
-            elif split not in where:
-                where.append(split)
-    return found
+        distinct += [settings for settings in settings_of(config, split) if settings not in distinct]
+    return [([split for split in splits if one in settings_of(config, split)], one) for one in distinct]
 
 
 def open_dataset(settings: ConfigDict, scope: str | None, **others: Any) -> BaseDataset | None:
@@ -74,16 +69,22 @@ def json_labels(dataset: BaseDataset) -> Counter:
 
 
 def dataset_findings(
-    dataset: BaseDataset, settings: ConfigDict, split: str, numbers: dict[str, int], labels: Counter
+    dataset: BaseDataset, settings: ConfigDict, split: str, number: int, labels: Counter
 ) -> Iterator[Finding]:
-    """Report what is wrong with the classes of a dataset, for these numbers of classes and labels in its JSON file."""
-    named, number = dataset.metainfo.get('classes') or (), min(numbers.values(), default=0)
+    """Report what is wrong with the classes of a dataset, for a head's number of classes (0 if that is not known).
+
+    `labels` are those in its JSON file.
+    """
+    named = dataset.metainfo.get('classes') or ()
     if isinstance(named, str):
         what = 'classes are one string, which is taken letter by letter'
         yield Finding('error', what, "write a tuple: classes=('nucleus',)", named)
     elif folders := folders_of(dataset):
         yield from compare_folders(split, folders, tuple(named))
-        yield from _nested(dataset.img_prefix, folders, number)
+        inside = sum(len(class_folders(os.path.join(dataset.img_prefix, name))) for name in folders)
+        if inside == number != len(folders):
+            what = f'{len(folders)} class folders, which hold the {number} folders that the head is made for'
+            yield Finding('error', what, 'move these up: only the first level is taken for classes')
     elif is_a(dataset, 'CustomDataset') and dataset.ann_file and dataset.with_label:
         yield from list_findings(dataset.ann_file, len(named) or number)
     elif is_a(dataset, 'CocoDataset'):
@@ -93,13 +94,6 @@ def dataset_findings(
         yield Finding('error', 'no classes are named, which IoUMetric counts', advice)
     elif labels:
         yield from compare_labels(labels, len(named) or number or max(labels) + 1)
-
-
-def _nested(root: str, folders: list[str], number: int) -> Iterator[Finding]:
-    """Report class folders that hold the folders which a head was made for."""
-    if len(folders) != number and sum(len(class_folders(os.path.join(root, name))) for name in folders) == number:
-        what = f'{len(folders)} class folders, which hold the {number} folders that the head is made for'
-        yield Finding('error', what, 'move these up: only the first level is taken for classes')
 
 
 def _coco_findings(dataset: BaseDataset, settings: ConfigDict, named: tuple[str, ...]) -> Iterator[Finding]:

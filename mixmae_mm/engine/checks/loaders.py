@@ -59,13 +59,9 @@ def _build(runner: Runner, split: str, given: DataLoader | dict) -> DataLoader:
     try:
         with without_hidden_folders():
             return runner.build_dataloader(given, seed=runner.seed, diff_rank_seed=differ)
-    except FileNotFoundError as error:
-        name = error.filename
-        where = f'{place}: there is no {name} (looked for {os.path.abspath(name)})'
-        raise ValueError(f'{where}: correct {place}.data_root, data_prefix or ann_file') from error
-    except (JSONDecodeError, UnicodeDecodeError) as error:
-        files = ' or '.join(str(settings.get('ann_file')) for settings in settings_of(runner.cfg, split))
-        raise ValueError(f'{place}: ann_file={files} is not valid JSON: {error}') from error
+    except (OSError, JSONDecodeError, UnicodeDecodeError) as error:
+        files = ', '.join(f'ann_file={settings.get("ann_file")}' for settings in settings_of(runner.cfg, split))
+        raise ValueError(f'{place}: {error}: correct its data_root, data_prefix or {files}') from error
     except (ValueError, RuntimeError) as error:  # numpy's for nothing to concatenate, mmpretrain's for no file
         for settings in settings_of(runner.cfg, split):
             if reason := empty_reason(settings, runner.cfg.get('default_scope')):
@@ -96,7 +92,7 @@ def empty_reason(settings: ConfigDict, scope: str | None) -> str | None:
         return None
     if count := _count(open_dataset(settings, scope, serialize_data=False, filter_cfg=None, indices=None)):
         kept = ', '.join(f'{key}={settings[key]}' for key in ('filter_cfg', 'indices') if settings.get(key) is not None)
-        return f'none of {count:,} images is left by {kept}: change it, or see whether the sizes in the JSON are right'
+        return f'none of {count:,} images is left by {kept}: change it, or check the sizes in the JSON'
     folder = next((path for path in dataset.data_prefix.values() if path), dataset.data_root)
     names = [f'{key}={getattr(dataset, key)!r}' for key in ('img_suffix', 'extensions') if hasattr(dataset, key)]
     if dataset.ann_file or not os.path.isdir(folder):
@@ -152,43 +148,29 @@ def _sample_findings(dataset: BaseDataset, sample: dict, num_classes: int | None
 
 def _check_batches(split: str, loader: DataLoader, runner: Runner) -> None:
     """Check that an epoch has batches, and none that cannot be mixed or that batch norm cannot take."""
-    sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
-    size = loader.batch_size or getattr(loader.batch_sampler, 'batch_size', 0)
+    batches = loader.batch_sampler
+    sampler, size = getattr(batches, 'sampler', loader.sampler), getattr(batches, 'batch_size', 0)
     if isinstance(loader.dataset, IterableDataset) or not size:
         return
     endless = isinstance(sampler, InfiniteSampler)
-    if not endless and not _has_batches(loader, len(sampler), size):
-        kind = type(loader.batch_sampler).__name__
-        sorted_by = '' if kind == 'BatchSampler' else f', sorted by batch_sampler={kind}'
+    # a sampler that sorts images by their shape may find no batch in fewer than two; to the end, where it forgets these
+    few = len(loader) and not endless and len(sampler) < 2 * size
+    if not endless and not (sum(1 for _ in batches) if few else len(loader)):
         raise ValueError(
-            f'{len(loader.dataset)} images do not fill one batch of {size} for each of {runner.world_size} '
-            f'process(es){sorted_by}, and drop_last leaves out what is less: add images, or set --cfg-options '
+            f'{len(loader.dataset)} images do not fill one batch of {size} for each of {runner.world_size} process(es) '
+            f'in {type(batches).__name__}, and drop_last leaves out what is less: add images, or set --cfg-options '
             f'{split}_dataloader.batch_size=... to at most their number'
         )
-    if split == 'train':
-        drops = getattr(loader.batch_sampler, 'drop_last', loader.drop_last)
-        last = 0 if endless or drops else len(sampler) % size
-        _check_sizes([size] * (endless or len(sampler) >= size) + [last] * (last > 0), runner)
-
-
-def _has_batches(loader: DataLoader, samples: int, size: int) -> bool:
-    """Return whether there is a batch; a sampler that sorts images by their shape may find none in fewer than two."""
-    if not len(loader) or samples >= 2 * size:
-        return bool(len(loader))
-    return sum(1 for _ in loader.batch_sampler) > 0  # to the end, where it forgets what it has sorted
-
-
-def _check_sizes(sizes: list[int], runner: Runner) -> None:
-    """Check that the model, or its config where a strategy builds it later, can train on the batches."""
-    model = runner.model.module if hasattr(runner.model, 'module') else runner.model
-    for size in sizes:
-        group_images(torch.empty(size), getattr(getattr(model, 'data_preprocessor', None), 'num_sources', 1))
-    if 1 in sizes and isinstance(model, nn.Module) and needs_two_images(model, runner.world_size):
-        which = 'batches are of a single image' if sizes[0] == 1 else 'the last batch is a single image'
-        raise ValueError(
-            f'{which}, and batch norm behind global pooling needs two: set train_dataloader.drop_last=True, or another '
-            'train_dataloader.batch_size'
-        )
+    model = getattr(runner.model, 'module', runner.model)  # a config where a strategy builds it later
+    last = 0 if endless or getattr(batches, 'drop_last', False) else len(sampler) % size
+    for images in {size, last or size} if split == 'train' else ():
+        group_images(torch.empty(images), getattr(getattr(model, 'data_preprocessor', None), 'num_sources', 1))
+        if images == 1 and isinstance(model, nn.Module) and needs_two_images(model, runner.world_size):
+            which = 'batches are of a single image' if size == 1 else 'the last batch is a single image'
+            raise ValueError(
+                f'{which}, and batch norm behind global pooling needs two: set train_dataloader.drop_last=True, or '
+                'another train_dataloader.batch_size'
+            )
 
 
 def needs_two_images(model: nn.Module, world_size: int = 1) -> bool:

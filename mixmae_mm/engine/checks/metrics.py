@@ -51,18 +51,15 @@ def metrics(config: Config, split: str) -> list[Mapping]:
     return [one for one in ([given] if isinstance(given, Mapping) else given) if isinstance(one, Mapping)]
 
 
-def metric_findings(config: Config, split: str, numbers: Mapping[str, int]) -> Iterator[Finding]:
+def metric_findings(config: Config, split: str, outputs: int) -> Iterator[Finding]:
     """Report metrics of a split that cannot be computed, and settings that wait for one that is not there."""
     for metric in metrics(config, split):
         kind = str(metric.get('type', '')).rpartition('.')[2]
-        for what, advice in _faults(config, split, kind, metric, min(numbers.values(), default=0)):
-            yield Finding('error', f'{split}_evaluator: {kind} {what}', advice)
-        file, _ = read_coco(metric['ann_file']) if kind == 'CocoMetric' and metric.get('ann_file') else (None, [])
-        if file is not None:
-            with_masks = 'segm' in metric.get('metric', 'bbox')
-            yield from file.findings('iscrowd', *(['segmentation'] if with_masks else []))
-            for what, advice in _file_faults(config, split, file, with_masks):
-                yield Finding('error', f'{split}_evaluator: {kind} {what}', advice)
+        faults = list(_faults(config, split, kind, metric, outputs))
+        if kind == 'CocoMetric' and (file := read_coco(metric.get('ann_file') or '')[0]):
+            yield from file.findings('iscrowd', *(['segmentation'] if 'segm' in metric.get('metric', 'bbox') else []))
+            faults += _file_faults(config, split, file)
+        yield from (Finding('error', f'{split}_evaluator: {kind} {what}', advice) for what, advice in faults)
     if split == 'val':
         yield from _awaited_findings(config)
 
@@ -84,16 +81,13 @@ def _faults(config: Config, split: str, kind: str, metric: Mapping, outputs: int
             yield 'has no masks to compare with', 'set data_prefix.seg_map_path of the dataset, or format_only=True'
 
 
-def _file_faults(config: Config, split: str, file: CocoFile, with_masks: bool) -> Iterator[tuple[str, str]]:
+def _file_faults(config: Config, split: str, file: CocoFile) -> Iterator[tuple[str, str]]:
     """Return what keeps the JSON of a metric from going with the data, and what to do."""
-    if not sum(file.used.values()):
+    if not file.total['annotations']:
         yield f'has no annotations in {file.path}', 'name the file with the objects'
-    if file.short and with_masks:
-        what = f'has polygons of less than three corners in {file.short:,} annotations of {file.path}'
-        yield what, 'delete them, or draw them again: pycocotools takes them for boxes'
     for settings in settings_of(config, split):
         dataset = open_dataset(settings, config.get('default_scope'))
-        other = read_coco(dataset.ann_file)[0] if dataset is not None and dataset.ann_file else None
+        other = read_coco(dataset.ann_file or '')[0] if dataset is not None else None
         if other and (other.categories != file.categories or not other.images.items() <= file.images.items()):
             what = f'takes {file.path}, which has not the images or categories of {other.path}'
             yield what, f'set {split}_evaluator.ann_file to the file of the dataset'
@@ -110,14 +104,14 @@ def _awaited_findings(config: Config) -> Iterator[Finding]:
     given = [_results(metric, config.get('default_scope')) for metric in metrics(config, 'val')]
     hooks = {f'default_hooks.{name}': hook for name, hook in (config.get('default_hooks') or {}).items()}
     hooks |= {f'custom_hooks[{number}]': hook for number, hook in enumerate(config.get('custom_hooks') or ())}
-    for place, hook in hooks.items():
-        for key in ('save_best', 'monitor') if isinstance(hook, Mapping) else ():
-            names = hook.get(key) or ()
-            for name in [names] if isinstance(names, str) else names:
-                if not any(name == 'auto' or re.fullmatch(one, name) for one in given):
-                    what = 'which val_evaluator does not give' if given else 'but nothing is validated'
-                    advice = f'take one that fits {" or ".join(given)}' if given else 'set val_evaluator'
-                    yield Finding('error', f"{place}.{key} waits for '{name}', {what}", advice)
+    pairs = ((place, hook, key) for place, hook in hooks.items() for key in ('save_best', 'monitor'))
+    for place, hook, key in pairs:
+        names = (hook.get(key) if isinstance(hook, Mapping) else None) or ()
+        for name in [names] if isinstance(names, str) else names:
+            if not any(name == 'auto' or re.fullmatch(one, name) for one in given):
+                what = 'which val_evaluator does not give' if given else 'but nothing is validated'
+                advice = f'take one that fits {" or ".join(given)}' if given else 'set val_evaluator'
+                yield Finding('error', f"{place}.{key} waits for '{name}', {what}", advice)
 
 
 def _results(metric: Mapping, scope: str | None) -> str:

@@ -11,13 +11,12 @@ EXAMPLES = 3
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong: an 'error', or a 'warning' of what works but is suspicious."""
+    """One thing that is wrong: an 'error', or a 'warning' of what works but is suspicious, of a file or an entry."""
 
     severity: str
     what: str
     advice: str
     case: str = ''
-    """A file or an entry; '' if `what` names it."""
 
     def at(self, case: str) -> 'Finding':
         """Return the same of another case."""
@@ -47,14 +46,14 @@ class Report:
 
     def __init__(self, root: str = '') -> None:
         self.root = printable(os.path.join(root, '')) if root else ''
-        self.counts: dict[str, dict[str, dict[str, int | str]]] = {}
+        self.counts: dict[str, dict[str, dict[str, int | str]]] = {}  # by kind, split and column
         self.found: dict[tuple, Problem] = {}
 
     def add(self, split: str, findings: Iterable[Finding]) -> None:
         """Add what was found in a split."""
         for severity, what, advice, case in findings:
-            problem = Problem(severity, split, what, advice)
-            problem = self.found.setdefault((severity, split, what, advice), problem)
+            key = severity, split, what, advice
+            problem = self.found.setdefault(key, Problem(*key))
             if case:
                 problem.count += 1
                 problem.cases += [printable(case).removeprefix(self.root)] * (len(problem.cases) < EXAMPLES)
@@ -69,7 +68,6 @@ class Report:
         Raises:
             ValueError: there are errors; the message has a line for each.
         """
-        problems = self.problems()
-        if errors := [problem.text() for problem in problems if problem.severity == 'error']:
+        if errors := [problem.text() for problem in self.problems() if problem.severity == 'error']:
             raise ValueError('\nerror: '.join(errors))
-        return [problem.text() for problem in problems]
+        return [problem.text() for problem in self.problems()]

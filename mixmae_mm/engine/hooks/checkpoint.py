@@ -29,11 +29,7 @@ class AtomicBackend(LocalBackend):
 class AtomicCheckpointHook(CheckpointHook):
     """mmengine's hook with atomic writes, which removes old checkpoints after saving, not before.
 
-    Args:
-        out_dir: Where checkpoints go, in a folder of the run's name; on another machine (`s3://...`) mmengine's own way
-            of writing stays. None for the work_dir.
-        backend_args: What mmengine.fileio needs to reach it.
-        kwargs: More of `CheckpointHook`.
+    To an `out_dir` on another machine (`s3://...`) mmengine writes by itself.
     """
 
     def __init__(self, *args: Any, out_dir: str | None = None, backend_args: dict | None = None, **kwargs: Any) -> None:
@@ -50,8 +46,8 @@ class AtomicCheckpointHook(CheckpointHook):
         super().before_train(runner)
         if not self._is_own(getattr(self, 'best_ckpt_path', None)):
             self.best_ckpt_path = None
-        paths = getattr(self, 'best_ckpt_path_dict', {})
-        paths.update({name: None for name, path in paths.items() if not self._is_own(path)})
+        for name, path in getattr(self, 'best_ckpt_path_dict', {}).items():
+            self.best_ckpt_path_dict[name] = path if self._is_own(path) else None
 
     def _is_own(self, path: str | None) -> bool:
         """Return whether a path is that of a best checkpoint in the folder of this run, or there is none."""
@@ -64,7 +60,7 @@ class AtomicCheckpointHook(CheckpointHook):
         keep, surplus = self.max_keep_ckpts, None
         if keep > 0 and step not in list(self.keep_ckpt_ids)[-1:]:
             surplus = self.keep_ckpt_ids[0] if len(self.keep_ckpt_ids) == keep else None
-            self.keep_ckpt_ids.append(step)  # of a length that is kept to; mmengine removes nothing once it is there
+            self.keep_ckpt_ids.append(step)  # a deque of fixed length; mmengine removes nothing once it is there
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
         super()._save_checkpoint_with_step(runner, step, meta)
         if surplus is not None and is_main_process():
@@ -89,11 +85,7 @@ class CheckpointGuardHook(Hook):
         self.min_ratio = min_ratio
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Compare names and shapes before anything is loaded.
-
-        Raises:
-            ValueError: less of the model than `min_ratio` is in the checkpoint.
-        """
+        """Compare names and shapes before anything is loaded, and raise a `ValueError` where too little fits."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         # of the wrapper, which alone can gather what is sharded among processes
         wanted = {name.removeprefix('module.'): value for name, value in runner.model.state_dict().items()}

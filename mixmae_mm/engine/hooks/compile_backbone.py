@@ -24,11 +24,7 @@ class CompileBackboneHook(Hook):
         self.options = options
 
     def before_train(self, runner: Runner) -> None:
-        """Compile the backbone: its `forward`, and of a `MixingViT` also `encode`.
-
-        Raises:
-            ValueError: the backbone measures padded images, which depends on their pixels.
-        """
+        """Compile the backbone: its `forward`, and of a `MixingViT` also `encode`; not one that measures padding."""
         self.backbone = getattr(runner.model, 'module', runner.model).backbone
         if getattr(self.backbone, 'pad_value', None) is not None:
             raise ValueError(
@@ -38,7 +34,7 @@ class CompileBackboneHook(Hook):
         compile_backbone(self.backbone, **self.options)
 
     def after_train(self, runner: Runner) -> None:
-        """Take the compiled `encode` away: a copy of the backbone would compute with the original's weights."""
+        """Remove the compiled `encode`: a copy of the backbone would compute with the original's weights."""
         vars(self.backbone).pop('encode', None)
 
 

@@ -1,11 +1,12 @@
 """Images that cannot be read, listed in the run's work_dir."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from mmengine.dist import all_gather_object, is_main_process
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import Dataset
 
 from mixmae_mm.datasets.skip_corrupt import CorruptImages, inner_datasets
@@ -18,8 +19,8 @@ EVERY = 1000  # iterations at which processes share what they found
 class CorruptImagesHook(Hook):
     """List the images that cannot be read in `<work_dir>/corrupt.txt`, one path a line, in training and evaluation.
 
-    Each is listed once, whichever process and loader worker read it. A run that starts anew begins the list anew; a
-    resumed one continues it.
+    Each is listed once, whichever process and loader worker read it, also when an error ends the run, such as that
+    there are too many. A run that starts anew begins the list anew; a resumed one continues it.
 
     Args:
         name: The file's name in the work_dir.
@@ -27,6 +28,20 @@ class CorruptImagesHook(Hook):
 
     def __init__(self, name: str = 'corrupt.txt') -> None:
         self.name = name
+
+    def before_run(self, runner: Runner) -> None:
+        """Prepare the loops to list when they fail."""
+        for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
+            if isinstance(loop, BaseLoop):
+                loop.run = partial(self._run, runner, loop.dataloader.dataset, loop.run)
+
+    def _run(self, runner: Runner, dataset: Dataset, run: Callable[[], object]) -> object:
+        """Run a loop; list before an error is raised."""
+        try:
+            return run()
+        except BaseException:
+            self._write(runner, dataset)  # each process by itself: others may have ended
+            raise
 
     def before_train(self, runner: Runner) -> None:
         """Begin the list anew."""
@@ -37,29 +52,26 @@ class CorruptImagesHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int, *args: object, **others: object) -> None:
         """Share and list, from time to time."""
         if self.every_n_train_iters(runner, EVERY):
-            self._list(runner, runner.train_dataloader.dataset)
+            self._after_epoch(runner)
 
-    def after_train_epoch(self, runner: Runner) -> None:
+    def _after_epoch(self, runner: Runner, mode: str = 'train') -> None:
         """Share and list."""
-        self._list(runner, runner.train_dataloader.dataset)
-
-    def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        """Share and list."""
-        self._list(runner, runner.val_dataloader.dataset)
-
-    def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        """Share and list."""
-        self._list(runner, runner.test_dataloader.dataset)
+        self._list(runner, getattr(runner, f'{mode}_dataloader').dataset)
 
     def _list(self, runner: Runner, dataset: Dataset) -> None:
-        """Share with all processes what each has found, and add to the list what is not there."""
-        found = set()
-        for owner, corrupt in corrupt_counts(dataset):
+        """Share with all processes what each has found, and list it."""
+        for _, corrupt in corrupt_counts(dataset):
             for indices in all_gather_object(corrupt.indices()):
                 corrupt.flags[indices] = True
-            paths = (str(owner.get_data_info(index).get('img_path')) for index in corrupt.indices())
-            found |= {os.fsencode(path.replace('\n', r'\n')) for path in paths}
-        if found and is_main_process():
+        if is_main_process():
+            self._write(runner, dataset)
+
+    def _write(self, runner: Runner, dataset: Dataset) -> None:
+        """Add to the list what is not there."""
+        pairs = [(owner, index) for owner, corrupt in corrupt_counts(dataset) for index in corrupt.indices()]
+        paths = (str(owner.get_data_info(index).get('img_path')) for owner, index in pairs)
+        found = {os.fsencode(path.replace('\n', r'\n')) for path in paths}
+        if found:
             with open(os.path.join(runner.work_dir, self.name), 'ab+') as file:
                 file.seek(0)
                 new = sorted(found.difference(file.read().split(b'\n')))

@@ -11,7 +11,7 @@ from mixmae_mm.utils.seed import fold, seed_everything
 
 @HOOKS.register_module()
 class IterationSeedHook(Hook):
-    """Seed every iteration by where it stands: (run's seed, rank, iteration), or (..., batch) outside training.
+    """Seed every iteration by its position: (run's seed, rank, iteration), or (..., batch) outside training.
 
     Assignments, drop path and mixup are drawn from global random states, which no checkpoint holds. Set anew before
     each iteration, a resumed run draws what an uninterrupted one draws, and ranks draw differently. Validation and test

@@ -1,4 +1,4 @@
-"""Hooks that look at a model while it trains, and leave the training unchanged."""
+"""Hooks that monitor a model while it trains, and leave the training unchanged."""
 
 import math
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class MonitorHook(Hook):
     wrong is logged, never raised. Models sharded among processes are left out: one process alone cannot use them.
 
     Args:
-        interval: Epochs between two rounds, or passes through the images in a run that counts iterations; 0 for none.
+        interval: Epochs, or passes through the images in a run that counts iterations; 0 for never.
         seed: Of all that is drawn at random.
     """
 
@@ -46,16 +46,17 @@ class MonitorHook(Hook):
         raise NotImplementedError
 
     def before_train(self, runner: Runner) -> None:
-        """Find the model that there is to look at, if any."""
+        """Choose the model to monitor, if any."""
         self.model, self.seen_at = None, None
-        if runner.rank == 0 and self.interval > 0:
-            if is_model_wrapper(runner.model) and not isinstance(runner.model, DistributedDataParallel):
-                runner.logger.info(f'{type(self).__name__}: stays out: the model is sharded among processes')
-            else:
-                self.model = getattr(runner.model, 'module', runner.model)
+        if runner.rank or self.interval <= 0:
+            return
+        if is_model_wrapper(runner.model) and not isinstance(runner.model, DistributedDataParallel):
+            runner.logger.info(f'{type(self).__name__}: stays out: the model is sharded among processes')
+        else:
+            self.model = getattr(runner.model, 'module', runner.model)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Take a turn every few epochs."""
+        """Monitor every few epochs."""
         loader = runner.train_loop.dataloader
         batch = loader.batch_sampler.batch_size * runner.world_size
         by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
@@ -64,30 +65,28 @@ class MonitorHook(Hook):
             self._take_turn(runner, runner.iter + 1)
 
     def after_train(self, runner: Runner) -> None:
-        """Take the last turn."""
+        """Monitor at the end."""
         if self.seen_at != runner.iter:
             self._take_turn(runner, runner.iter)
 
     def _take_turn(self, runner: Runner, step: int) -> None:
-        """Monitor, if there is a model to look at; an error is logged with its traceback."""
+        """Monitor, if there is a model; an error is logged with its traceback."""
         if self.model is None:
             return
-        self.seen_at = step
+        self.seen_at, name = step, type(self).__name__
         try:
             with undisturbed(self.model):
                 line = self.monitor(runner, self.model, step)
-            runner.logger.info(f'{type(self).__name__}: {line} after iteration {step}')
+            runner.logger.info(f'{name}: {line} after iteration {step}')
         except Exception:  # whatever it is, it is not the training's
-            text = f'{type(self).__name__} failed after iteration {step} (training continues)'
-            runner.logger.warning(text, exc_info=True)
+            runner.logger.warning(f'{name} failed after iteration {step} (training continues)', exc_info=True)
 
 
 @HOOKS.register_module()
 class ReconstructionHook(MonitorHook):
-    """Draw the same few mixtures every few epochs, for every backend of the visualizer.
+    """Draw the same few mixtures every few epochs, as the visualizer's image `reconstructions`.
 
-    The image grid is `reconstructions`; a model with homologous attention also gets a `homologous_map`, which shows
-    the keys that some patches keep, and whose they are.
+    A model with homologous attention also gets a `homologous_map`: the keys that some patches keep, and their sources.
 
     Args:
         images: Files and folders to take the images from; without, they are crops of training images.
@@ -104,14 +103,13 @@ class ReconstructionHook(MonitorHook):
         """Draw reconstructions, of the same images every time, and hand them to the backends."""
         if self.images is None:
             self.images = self._find(runner, model)
-        result = reconstruct(model, self.images, self.seed)
-        preface = f'After iteration {step}. '
-        grid = draw_rows(result, preface + describe(model, result))
-        runner.visualizer.add_image('reconstructions', np.array(grid), step)
-        recognition = recognize(model, self.images, self.seed)
-        if recognition is not None:
-            grid = draw_homologous(recognition, model.data_preprocessor.num_sources, self.seed, preface)
-            runner.visualizer.add_image('homologous_map', np.array(grid), step)
+        result, preface = reconstruct(model, self.images, self.seed), f'After iteration {step}. '
+        grids = dict(reconstructions=draw_rows(result, preface + describe(model, result)))
+        if recognition := recognize(model, self.images, self.seed):
+            sources = model.data_preprocessor.num_sources
+            grids['homologous_map'] = draw_homologous(recognition, sources, self.seed, preface)
+        for name, grid in grids.items():
+            runner.visualizer.add_image(name, np.array(grid), step)
         return f'{len(result.mixed)} reconstruction(s) drawn'
 
     def _find(self, runner: Runner, model: BaseModel) -> Tensor:
@@ -131,16 +129,15 @@ class ReconstructionHook(MonitorHook):
 
 @HOOKS.register_module()
 class OnlineEvaluationHook(MonitorHook):
-    """Measure the encoder's features every few epochs: with labels by accuracy, without by how widely they spread.
+    """Evaluate the encoder's features every few epochs, on the same images every time, which are kept in memory.
 
     Of labeled images `online/knn_top1` and `online/probe_top1` are logged, the accuracy of nearest neighbors and of a
-    linear classifier; of any `online/rankme`, `online/feature_std` and `online/cosine`, as in docs/visualize.md. The
-    images are the same every time and are kept in memory, 150 kB each at 224 px.
+    linear classifier; of any `online/rankme`, `online/feature_std` and `online/cosine`, as in docs/visualize.md.
 
     Args:
         data_root: Class folders, or `train` and `val` of them; without, the images are crops of training images.
         max_images: How many of the training images are taken, or a twentieth if that is less, but 64 if there are.
-        max_labeled: How many of the labeled ones, of which three quarters are learnt from, the rest judges.
+        max_labeled: How many of the labeled ones, three quarters to train on, the others to validate on.
         k: Neighbors that vote.
         temperature: Of their votes.
         settings: As of `MonitorHook`: `interval`, `seed`.
@@ -163,12 +160,9 @@ class OnlineEvaluationHook(MonitorHook):
         """Measure, on the same images every time, and log the results."""
         if self.parts is None:
             self.parts = self._read_labeled(runner, model) if self.data_root else self._take_training(runner)
-        known, *asked = [
-            evaluation.extract(
-                model.backbone, model.data_preprocessor.normalize, zip(*(x.split(BATCH) for x in part), strict=True)
-            )
-            for part in self.parts
-        ]
+        normalize = model.data_preprocessor.normalize
+        batches = [zip(*(x.split(BATCH) for x in part), strict=True) for part in self.parts]
+        known, *asked = (evaluation.extract(model.backbone, normalize, part) for part in batches)
         results = dict(rankme=evaluation.rank_me(known[0]), feature_std=evaluation.feature_std(known[0]))
         results['cosine'] = evaluation.mean_cosine(known[0])
         if self.data_root:
@@ -181,11 +175,10 @@ class OnlineEvaluationHook(MonitorHook):
         return ', '.join(f'{name} {value:.4g}' for name, value in results.items())
 
     def _read_labeled(self, runner: Runner, model: BaseModel) -> list[tuple[Tensor, Tensor]]:
-        """Read the labeled images, (B, C, H, W), to learn from, and those that judge, with their labels, (B,)."""
+        """Read the labeled images, (B, C, H, W), to train and to validate on, with their labels, (B,)."""
         reading, flip = reading_of(runner.cfg), model.data_preprocessor.bgr_to_rgb
-        *listed, self.num_classes = evaluation.split_labeled(
-            self.data_root, reading.extensions, self.max_labeled, self.seed
-        )
+        settings = self.data_root, reading.extensions, self.max_labeled, self.seed
+        *listed, self.num_classes = evaluation.split_labeled(*settings)
         read = [evaluation.read_labeled(part, ImageReader(input_size(runner.cfg), reading)) for part in listed]
         return [(images.flip(1) if flip else images, labels) for images, labels in read]
 

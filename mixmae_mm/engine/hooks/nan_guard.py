@@ -32,10 +32,10 @@ class NanGuardHook(Hook):
 
     Loss and gradients are checked before clipping, which would spread one bad gradient to all, and processes agree on
     every step. Weights, optimizer and running statistics stay as they were. With float16's loss scaler, infinite
-    gradients are left to it until its scale is below 1; bfloat16 needs none, so one that is there is switched off.
+    gradients are left to it until its scale is below 1; bfloat16 needs none, so it is switched off there.
 
     Iterations whose gradients are accumulated are skipped together, and the first at fault is stored in the work_dir's
-    `nonfinite/iter_N`; `tools/analysis_tools/replay_nonfinite.py` runs it again, with the draws of `IterationSeedHook`.
+    `nonfinite/iter_N`; `tools/analysis_tools/replay_nonfinite.py` runs it again.
 
     Args:
         max_events: This many skipped steps stop the run.
@@ -48,12 +48,10 @@ class NanGuardHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Replace `backward` and `step` of the optimizer wrapper."""
-        self.losses: list[Tensor] = []
+        self.losses, self.statistics, self.wrapper = [], [], runner.optim_wrapper
         self.sound: Tensor | None = None
         self.fault: str | None = None
-        self.wrapper = runner.optim_wrapper
-        self.guarding = isinstance(self.wrapper, OptimWrapper)
-        if not self.guarding:
+        if not isinstance(self.wrapper, OptimWrapper):
             kind = type(self.wrapper).__name__
             runner.logger.warning(f'NanGuardHook leaves {kind} alone: steps on non-finite numbers are not skipped')
             return
@@ -78,8 +76,6 @@ class NanGuardHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Record what the iteration starts from, unless one before it in the same step is at fault."""
-        if not self.guarding:
-            return
         if self.sound is None:
             self.kept = [statistic.clone() for statistic in self.statistics]
         if self.sound is None or self.sound:
@@ -90,11 +86,10 @@ class NanGuardHook(Hook):
         """Run the backward pass, and check the loss and the gradients so far, unless a loss scaler deals with these."""
         self.losses.append(loss.detach())
         self.backward(loss, **kwargs)
-        numbers = [loss.detach().float()]
-        scaler = getattr(self.wrapper, 'loss_scaler', None)
+        numbers, scaler = [loss.detach().float()], getattr(self.wrapper, 'loss_scaler', None)
         if scaler is None or not scaler.is_enabled() or scaler.get_scale() < 1:
-            parameters = [p for group in self.wrapper.optimizer.param_groups for p in group['params']]
-            gradients = [p.grad for p in parameters if p.grad is not None and p.grad.numel()]
+            groups = self.wrapper.optimizer.param_groups
+            gradients = [p.grad for group in groups for p in group['params'] if p.grad is not None and p.grad.numel()]
             numbers += [norm.float() for norm in torch._foreach_norm(gradients, float('inf'))] if gradients else []
         sound = torch.stack(numbers).isfinite().all()
         self.sound = sound if self.sound is None else self.sound & sound
@@ -112,20 +107,13 @@ class NanGuardHook(Hook):
         self.losses.clear()
         self.sound = None
 
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
-    ) -> None:
-        """After a skipped step, store what led to it, and stop if there were too many.
-
-        Raises:
-            FloatingPointError: there were.
-        """
+    def after_train_iter(self, runner: Runner, batch_idx: int, *args: object, **others: object) -> None:
+        """After a skipped step, store what led to it, and raise a `FloatingPointError` if there were too many."""
         if self.fault is None:
             return
         fault, self.fault = self.fault, None
         self.events += 1
-        finding = self._find(runner)
-        folder = Path(runner.work_dir, 'nonfinite', f'iter_{runner.iter}')
+        finding, folder = self._find(runner), Path(runner.work_dir, 'nonfinite', f'iter_{runner.iter}')
         self._store(runner, folder, dict(self.iteration, fault=fault, finding=finding))
         # of all processes the first in which something was found, then one with a bad loss
         everywhere = all_gather_object((finding != NOTHING, fault.startswith('loss'), -runner.rank, fault, finding))
@@ -156,15 +144,14 @@ class NanGuardHook(Hook):
         """Write what led to a fault from each process that found something, and the weights and config of all."""
         weights = runner.model.state_dict()  # of all processes together, where each has a part
         folder.mkdir(parents=True, exist_ok=True)
-        if is_main_process() or event['finding'] != NOTHING:
-            with atomic_write(folder / f'rank_{runner.rank}.pth') as file:
-                torch.save(event, file)
+        files = {f'rank_{runner.rank}.pth': event} if is_main_process() or event['finding'] != NOTHING else {}
         if is_main_process():
-            weights = {name.removeprefix('module.'): value for name, value in weights_to_cpu(weights).items()}
-            with atomic_write(folder / 'weights.pth') as file:
-                torch.save(dict(state_dict=weights), file)
-            with atomic_write(folder / 'config.py') as file:
-                file.write(runner.cfg.pretty_text.encode())
+            plain = {name.removeprefix('module.'): value for name, value in weights_to_cpu(weights).items()}
+            files['weights.pth'] = dict(state_dict=plain)
+            (folder / 'config.py').write_text(runner.cfg.pretty_text)
+        for name, content in files.items():
+            with atomic_write(folder / name) as file:
+                torch.save(content, file)
 
 
 def is_finite(nest: object) -> bool:
@@ -174,8 +161,7 @@ def is_finite(nest: object) -> bool:
 
 def bad_gradients(model: nn.Module) -> list[str]:
     """Describe the gradients that are not finite, if any, from where the backward pass first meets one."""
-    gradients = [(plain_name(name), p.grad) for name, p in model.named_parameters()]
-    bad = [name for name, gradient in gradients if gradient is not None and not is_finite(gradient)]
+    bad = [plain_name(name) for name, p in model.named_parameters() if not is_finite(p.grad)]
     return [f'{len(bad)} non-finite gradients, from {bad[-1]} back to {bad[0]}'] if bad else []
 
 
@@ -208,9 +194,7 @@ def _look(found: list[str], name: str, module: nn.Module, inputs: tuple, output:
     if found or is_finite(output):
         return
     own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
-    bad = [key for key, tensor in own if not is_finite(tensor)]
+    bad = ', '.join(key for key, tensor in own if not is_finite(tensor))
     given = 'its input is finite' if is_finite(inputs) else 'so is its input already'
-    also = f'; so are its own {", ".join(bad)}' if bad else ''
-    found.append(
-        f'first module with a non-finite output: {name or "the model"} ({type(module).__name__}); {given}{also}'
-    )
+    where = f'{name or "the model"} ({type(module).__name__}); {given}' + f'; so are its own {bad}' * bool(bad)
+    found.append(f'first module with a non-finite output: {where}')

@@ -27,7 +27,7 @@ class BaseRateHook(RuntimeInfoHook):
 class ProgressHook(Hook):
     """Log `images_per_second` (of the whole job) and `data_wait` (share of the time), averaged over some iterations.
 
-    The hook comes last, so that saving a checkpoint is not taken for waiting; a log line has the numbers up to the
+    The hook comes last, so that saving a checkpoint does not count as waiting; a log line has the numbers up to the
     iteration before it.
 
     Args:
@@ -49,9 +49,7 @@ class ProgressHook(Hook):
         """Note the end of the wait: the batch is there."""
         self.waited = perf_counter() - self.mark
 
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
-    ) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Count the iteration."""
         now = perf_counter()
         self.laps.append((count_images(data_batch) * runner.world_size, self.waited, now - self.mark))

@@ -15,21 +15,20 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     `paramwise_cfg` takes:
         layer_decay_rate: Factor from one layer to the layer below; 1 leaves all learning rates alone. Needed.
-        head_decay: Whether all that is not backbone stands one layer below the scale of 1, like the last block. That is
-            the official rule, under which nothing trains at the full learning rate; otherwise heads do.
+        head_decay: Whether all that is not backbone has the rate of the last block, which is below the base rate (the
+            official rule); otherwise heads train at the base rate.
         no_decay: Parts of names whose parameters get no weight decay either, such as `relative_position_bias_table`.
 
     Raises:
-        ValueError: unknown or invalid settings, or a backbone without `get_layer_depth` although
-            `layer_decay_rate` is not 1.
+        ValueError: unknown or invalid settings, or a backbone without `get_layer_depth`.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         settings = dict(paramwise_cfg or {})
         if not {'layer_decay_rate'} <= set(settings) <= {'layer_decay_rate', 'head_decay', 'no_decay'}:
             raise ValueError(
-                f'paramwise_cfg takes layer_decay_rate (needed), head_decay and no_decay, '
-                f'got {sorted(settings) or "nothing"}'
+                'paramwise_cfg takes layer_decay_rate (needed), head_decay and no_decay, got '
+                f'{sorted(settings) or "nothing"}'
             )
         super().__init__(optim_wrapper_cfg, settings)
         self.layer_decay_rate, self.head_decay = settings['layer_decay_rate'], settings.get('head_decay', True)

@@ -1,8 +1,4 @@
-"""Which precision a run trains in: what its config asks for, as far as the device and the model's operators can.
-
-Mixed precision is mmengine's `AmpOptimWrapper` on a GPU that it supports, and `CpuAmpOptimWrapper` on a CPU that
-multiplies bfloat16. Elsewhere training is in single precision.
-"""
+"""Which precision a run trains in: what its config asks for, where the device and the model's operators support it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +15,8 @@ from mixmae_mm.engine.strategies.settings import plain_type
 from mixmae_mm.registry import OPTIM_WRAPPERS
 from mixmae_mm.utils.launching import say
 
-MULTIPLY_BFLOAT16 = {'avx512_bf16', 'amx_bf16', 'bf16'}
-"""In a CPU's flags on Linux: the first two are Intel's and AMD's, the last is ARM's."""
-HAVE_MIXED = ('cuda', 'npu', 'mlu', 'musa')
-"""Devices on which mmengine's `AmpOptimWrapper` trains; it refuses others, such as Apple's (mps)."""
+MULTIPLY_BFLOAT16 = {'avx512_bf16', 'amx_bf16', 'bf16'}  # in a CPU's flags on Linux; the last is ARM's
+HAVE_MIXED = ('cuda', 'npu', 'mlu', 'musa')  # where mmengine's `AmpOptimWrapper` trains; it refuses Apple's mps
 BFLOAT16 = ('bfloat16', torch.bfloat16)
 
 
@@ -48,10 +42,9 @@ def set_precision(config: Config, amp: bool) -> None:
         if amp:
             raise ValueError('--amp needs an optim_wrapper in the config, which has none')
         return
-    kind = plain_type(wrapper, 'OptimWrapper')
-    if kind == CpuAmpOptimWrapper.__name__:  # written out by a run on a CPU
+    if plain_type(wrapper) == CpuAmpOptimWrapper.__name__:  # written out by a run on a CPU
         wrapper.update(type='AmpOptimWrapper', dtype='bfloat16')
-        kind = wrapper.type
+    kind = plain_type(wrapper, 'OptimWrapper')
     if amp and kind not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise ValueError(f'--amp works with the optimizer wrapper OptimWrapper, not with the {kind} of this config')
     if amp or kind == 'AmpOptimWrapper':
@@ -69,7 +62,7 @@ def _on_gpu(config: Config, amp: bool, aligns: bool) -> None:
     if wrapper.get('dtype') in BFLOAT16:
         if aligns:
             raise ValueError(
-                "models with a roi_head cannot train in bfloat16, which mmcv's RoIAlign does not know: set "
+                "models with a roi_head cannot train in bfloat16, which mmcv's RoIAlign does not support: set "
                 '--cfg-options optim_wrapper.dtype=float16'
             )
         wrapper.loss_scale = dict(enabled=False)  # the range is that of float32: nothing to scale, nor to wait for

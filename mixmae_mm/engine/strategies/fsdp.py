@@ -79,11 +79,7 @@ class ShardingStrategy(FSDPStrategy):
         return super()._wrap_model(model)
 
     def build_optim_wrapper(self, optim_wrapper: dict, model: nn.Module | None = None) -> BaseOptimWrapper:
-        """Return what was built, with this process's shards in the place of the parameters.
-
-        Raises:
-            ValueError: an optimizer that looks at whole tensors.
-        """
+        """Return what was built, with this process's shards in the place of the parameters."""
         optimizer = self._built.optimizer
         if optimizer.state or type(optimizer).__name__.upper() in BY_WHOLE_TENSORS:
             raise ValueError(
@@ -105,17 +101,15 @@ class ShardingStrategy(FSDPStrategy):
             put_in_place(Path(filename + UNFINISHED), Path(filename))
 
     def load_checkpoint(self, filename: str, **kwargs: object) -> dict:
-        """Load on the CPU, where there is room for all of it."""
+        """Load on the CPU, which has room for the whole checkpoint."""
         return super().load_checkpoint(filename, **{**kwargs, 'map_location': 'cpu'})
 
     def optim_state_dict(self) -> dict:
         """Return the optimizer's state as without sharding, on the first process; nothing elsewhere."""
-        numbers = {name: number for number, name in enumerate(self._names)}
-        ours = self.optim_wrapper.state_dict()
-        states = {}
+        ours, states = self.optim_wrapper.state_dict(), {}
         for key in sorted(set().union(*all_gather_object({key for state in ours['state'].values() for key in state}))):
             for name, state in self._gather(ours, key).items():
-                states.setdefault(numbers[name], {}).update(state)
+                states.setdefault(self._names.index(name), {}).update(state)
         return ours | {'state': states}
 
     def _gather(self, ours: dict, key: str) -> dict[str, dict[str, Tensor]]:
@@ -123,8 +117,7 @@ class ShardingStrategy(FSDPStrategy):
         only = {number: {key: state[key]} for number, state in ours['state'].items() if key in state}
         alone = {'state': only, 'param_groups': ours['param_groups']}
         whole = FullyShardedDataParallel.optim_state_dict(self.model, self.optim_wrapper.optimizer, alone)
-        states = whole.get('state', {})
-        return {name: {key: value.clone() for key, value in state.items()} for name, state in states.items()}
+        return {name: {key: state[key].clone()} for name, state in whole.get('state', {}).items()}
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
         """Take an optimizer's state from any run of this model and optimizer, sharded or not."""

@@ -48,8 +48,7 @@ def fit_strategy(config: Config) -> None:
 def scale_rate(config: Config) -> None:
     """Scale the learning rate of a config linearly, from the batch that it is for to the batch of this job.
 
-    The config is changed, for every runner, parameter group and schedule. mmengine's own scaling, which leaves
-    accumulated iterations out, stays off.
+    The config is changed; mmengine's own scaling, which leaves accumulated iterations out, stays off.
 
     Raises:
         ValueError: the config does not say for which batch its learning rate is, or has none.
@@ -59,9 +58,9 @@ def scale_rate(config: Config) -> None:
     rate = optimizer.get('lr')
     if not isinstance(base, int) or base < 1 or not isinstance(rate, int | float):
         raise ValueError(
-            '--auto-scale-lr needs the batch size (GPUs x batch per GPU x accumulated iterations) that the learning '
-            'rate of this config is for, and that rate: add auto_scale_lr=dict(base_batch_size=...) to the config, '
-            f'which has {base}, and optim_wrapper.optimizer.lr, which is {rate}'
+            '--auto-scale-lr needs the batch size (GPUs x images x accumulated iterations) that the learning rate of '
+            f'this config is for: add auto_scale_lr=dict(base_batch_size=...) to the config, which has {base}, and '
+            f'optim_wrapper.optimizer.lr, which is {rate}'
         )
     loader = config.train_dataloader
     processes = 1 if config.launcher == 'none' else int(os.environ['WORLD_SIZE'])

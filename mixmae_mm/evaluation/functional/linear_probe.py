@@ -1,7 +1,7 @@
 """A linear classifier on features, in closed form: no learning rate, no seed, the same answer every time.
 
-Ridge regression on the classes' indicators. How strong it is shrunk is chosen by leaving out each training image in
-turn, which for ridge regression costs nothing (Allen 1974, PRESS).
+Ridge regression on the classes' indicators, its strength chosen by leaving out each training image in turn, which for
+ridge regression costs nothing (Allen 1974, PRESS).
 """
 
 import torch

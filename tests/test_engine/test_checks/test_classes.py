@@ -1,7 +1,5 @@
 """Classes of several places, compared as plain data."""
 
-import itertools
-
 import numpy as np
 
 from mixmae_mm.engine.checks.classes import (
@@ -23,14 +21,8 @@ def compared(*names):
     return list(compare_splits([Classes(split, tuple(its)) for split, its in zip('abc', names, strict=False)]))
 
 
-def test_every_list_of_classes_but_the_same_is_an_error():
-    for count in range(1, 4):
-        for other in itertools.permutations((*THREE, 'Cat'), count):
-            severities = {finding.severity for finding in compared(THREE, other)}
-            assert severities == (set() if other == THREE else {'error'}), other
-
-
 def test_each_class_is_named_with_the_splits_that_have_it():
+    assert compared(THREE, THREE) == []
     only = [OTHER_CLASSES.at('Dog (only in c)'), OTHER_CLASSES.at('dog (only in a, b)')]
     assert compared(THREE, THREE, ('cat', 'cow', 'Dog')) == only
     assert compared(THREE, ('cow', 'cat', 'dog')) == [
@@ -44,7 +36,7 @@ def test_folders_against_the_names_of_a_config():
         return [finding.what for finding in compare_folders('train', folders, named)]
 
     assert faults(THREE, ()) == faults(THREE, THREE) == []
-    assert faults(('n01', 'n02'), ('tench', 'shark')) == []  # words for ImageNet's folders
+    assert faults(('n01', 'n02'), ('tench', 'shark')) == []  # ImageNet's folders and their names in words
     assert faults(THREE, ('cow', 'cat', 'dog')) == [OTHER_ORDER.what] * 2
     assert faults(THREE, ('cat', 'cow', 'dgo')) == [OTHER_CLASSES.what] * 2
     assert '3 class folders, where the config has 2 classes' in faults(THREE, ('cat', 'cow'))

@@ -37,17 +37,13 @@ def settings(tmp_path):
 
 
 @pytest.mark.dense
-def test_masks_of_other_classes(settings):
+def test_masks_of_other_classes_and_files_with_another_suffix(settings, tmp_path):
     def cases(num_classes, **changes):
         return [finding.case for finding in file_findings(DATASETS.build(dict(settings, **changes)), num_classes)]
 
     assert cases(4) == cases(3, reduce_zero_label=True) == []  # 3 becomes 2
     (reason,) = {case.partition(': ')[2] for case in cases(3)}
     assert reason == 'the mask has label 3, where classes are 0 to 2'
-
-
-@pytest.mark.dense
-def test_files_with_another_suffix(settings, tmp_path):
     (finding,) = file_findings(DATASETS.build(dict(settings, seg_map_suffix='_m.png')), 4)
     assert 'none of the 40 files looked for' in finding.what
     assert ('0_m.png' in finding.what, 'seg_map_suffix' in finding.advice) == (True, True)

@@ -100,7 +100,7 @@ def run(tmp_path, folder):
 
 def listed(tmp_path):
     path = tmp_path / 'work/corrupt.txt'
-    return [line.split('\t')[0] for line in path.read_text().splitlines()] if path.exists() else []
+    return path.read_text().splitlines() if path.exists() else []
 
 
 @pytest.mark.parametrize(
@@ -131,20 +131,16 @@ def test_broken_images_are_skipped_in_training(run, folder, tmp_path):
     assert listed(tmp_path) == [f'{folder}/no/1.png']
 
 
-def test_nothing_but_broken_images(run, folder):
-    for path in folder.rglob('*.png'):
-        break_file(path)
-    with pytest.raises(ValueError, match='none of the 8 samples can be read'):
-        run()
-
-
-def test_too_many_broken_images(run, folder):
+@pytest.mark.parametrize(('split', 'workers'), [('train', 0), ('train', 1), ('val', 0)])
+def test_too_many_broken_images_stop_the_run_and_are_listed(run, folder, tmp_path, split, workers):
     for number in range(30):
-        write(folder / f'no/new{number}.png', 0)
+        write(folder / f'yes/{number}.png', 255)
         if number < 11:
-            break_file(folder / f'no/new{number}.png')
-    with pytest.raises(ValueError, match=r'11 of 38 images of .* \(28.9%\) cannot be read'):
-        run()
+            break_file(folder / f'yes/{number}.png')
+    other = {'train': 'val', 'val': 'train'}[split]
+    with pytest.raises(ValueError, match=r'11 of 34 images of .* \(32.4%\) cannot be read'):
+        run(**{split: dict(num_workers=workers), other: dict(dataset=dict(indices=[0, 1]), batch_size=2)})
+    assert listed(tmp_path) == sorted(f'{folder}/yes/{number}.png' for number in range(11))
 
 
 @TRANSFORMS.register_module()
@@ -155,11 +151,10 @@ class RaiseKeyError(BaseTransform):
         raise KeyError('of the pipeline')
 
 
-@pytest.mark.parametrize('split', ['train', 'val'])
-def test_what_is_no_fault_of_a_file_ends_the_run(run, split):
+def test_what_is_no_fault_of_a_file_ends_the_run(run):
     pipeline = [dict(type='mixmae_mm.LoadImage'), dict(type='RaiseKeyError'), dict(type='mmpretrain.PackInputs')]
     with pytest.raises(KeyError, match='of the pipeline'):
-        run(**{split: dict(dataset=dict(pipeline=pipeline))})
+        run(train=dict(dataset=dict(pipeline=pipeline)))
 
 
 EMPTY = {
@@ -169,35 +164,29 @@ EMPTY = {
     'single last one': (dict(batch_size=7), ['the last batch is a single image', 'drop_last=True']),
     'single ones': (dict(batch_size=1), ['batches are of a single image', 'batch_size']),
     'files': (dict(dataset=dict(data_prefix='other', ann_file='list.txt')), ['none of the 2 files', 'data_prefix']),
-    'no folder': (dict(dataset=dict(data_root='/nowhere')), ['there is no /nowhere', 'data_root']),
+    'no folder': (dict(dataset=dict(data_root='/nowhere')), ['No such file', '/nowhere', 'data_root']),
     'no list': (
         dict(dataset=dict(ann_file='nowhere.txt', data_prefix='')),
-        ['there is no ', 'nowhere.txt', 'ann_file'],
+        ['No such file', 'nowhere.txt', 'ann_file'],
     ),
     'torn list': (
         dict(dataset=dict(type='mmpretrain.BaseDataset', ann_file='torn.json', data_prefix='')),
-        ['ann_file=torn.json is not valid JSON'],
+        ['Expecting value', 'ann_file=torn.json'],
     ),
 }
 
 
-@pytest.mark.parametrize('case', EMPTY)
-@pytest.mark.parametrize('split', ['train', 'val'])
+@pytest.mark.parametrize(
+    ('split', 'case'),  # batch norm takes any batch in validation
+    [('train', case) for case in EMPTY] + [('val', case) for case in EMPTY if not case.startswith('single')],
+)
 def test_loaders_that_give_nothing_are_refused(run, folder, case, split):
     settings, words = EMPTY[case]
     (folder / 'list.txt').write_text('no/0.png 0\nyes/0.png 1\n')
     (folder / 'torn.json').write_text('{"metainfo": {}, "data_list": [')
-    if split == 'val' and case.startswith('single'):
-        run(val=settings, start=False)  # batch norm takes any batch there
-        return
     with pytest.raises(ValueError, match=f'^({split}_dataloader|8 images|the last batch|batches are)') as error:
         run(**{split: settings}, start=False)
     assert all(word in str(error.value) for word in words), error.value
-
-
-def test_a_full_last_batch_is_fine(run):
-    for settings, batches in ((dict(batch_size=7, drop_last=True), 1), (dict(batch_size=2), 4)):
-        assert len(run(train=settings, start=False).train_dataloader) == batches
 
 
 def test_hidden_folders_give_no_class(run, folder):
@@ -222,7 +211,7 @@ def test_sorted_batches_of_which_none_is_full(run, folder):
 
     DATA_SAMPLERS.register_module(module=Sorted, force=True)
     run(train=dict(batch_sampler=dict(type='Sorted', drop_last=True)), start=False)
-    with pytest.raises(ValueError, match='do not fill one batch of 5 .* sorted by batch_sampler=Sorted'):
+    with pytest.raises(ValueError, match='do not fill one batch of 5 .* in Sorted'):
         run(train=dict(batch_size=5, batch_sampler=dict(type='Sorted', drop_last=True)), start=False)
 
 

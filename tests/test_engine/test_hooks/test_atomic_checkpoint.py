@@ -15,12 +15,6 @@ def names(folder):
     return sorted(path.name for path in folder.glob('*.pth*'))
 
 
-def config_with(folder, **settings):
-    config = toy_config(folder)
-    config.default_hooks.checkpoint = dict(type='mixmae_mm.AtomicCheckpointHook', interval=1, **settings)
-    return config
-
-
 @pytest.mark.parametrize('keep', [1, 2])
 def test_the_oldest_goes_after_the_newest_has_come(tmp_path, monkeypatch, keep):
     seen = []
@@ -31,8 +25,10 @@ def test_the_oldest_goes_after_the_newest_has_come(tmp_path, monkeypatch, keep):
         seen.append(names(tmp_path))
 
     monkeypatch.setattr(AtomicBackend, 'put', watch)
-    run_until(config_with(tmp_path, max_keep_ckpts=keep), 15)
-    run_until(config_with(tmp_path, max_keep_ckpts=keep), resume=True)
+    config = toy_config(tmp_path)
+    config.default_hooks.checkpoint = dict(type='mixmae_mm.AtomicCheckpointHook', interval=1, max_keep_ckpts=keep)
+    run_until(config, 15)
+    run_until(config, resume=True)
     assert len(seen) == 4
     for epoch, there in enumerate(seen, start=1):
         assert there == [f'epoch_{number}.pth' for number in range(max(1, epoch - keep), epoch + 1)]

@@ -33,15 +33,9 @@ def test_every_generator_draws_differently_elsewhere(other):
     assert all(one != two for one, two in zip(draws(), draws(**other), strict=True))
 
 
-@pytest.mark.parametrize('stage', ['val', 'test'])
-def test_evaluation_draws_the_same_in_every_epoch(stage):
-    assert draws(iteration=10, batch=2, stage=stage) == draws(iteration=20, batch=2, stage=stage)
-    assert draws(iteration=10, batch=2, stage=stage) != draws(iteration=10, batch=3, stage=stage)
-
-
 def test_draws_are_those_of_the_positions_written_out():
-    """In every version: numbers seen while training or validating can be had again."""
-    train, val = draws(10, rank=3, seed=7), draws(10, rank=3, seed=7, batch=2, stage='val')
+    """In every version: numbers seen while training or validating can be had again, the latter in any epoch."""
+    train, val = draws(10, rank=3, seed=7), draws(20, rank=3, seed=7, batch=2, stage='val')
     assert train[0] == random.Random(fold(7, 3, 10)).random()
     assert val[0] == random.Random(fold(7, 3, 2, 1)).random()
 
@@ -50,7 +44,7 @@ def test_seeding_comes_before_every_other_hook():
     assert get_priority(IterationSeedHook.priority) < get_priority(RuntimeInfoHook.priority)
 
 
-@pytest.mark.parametrize('seed', [0, 2**31 + 7, 2**32 - 1])
+@pytest.mark.parametrize('seed', [0, 2**32 - 1])
 @pytest.mark.parametrize('high', [0, 2**62])
 @pytest.mark.parametrize('give', [seed_everything, seed_cpu])
 def test_every_generator_gets_the_seed_and_numpy_as_much_as_it_takes(give, seed, high):

@@ -145,10 +145,7 @@ def test_a_backend_that_fails_ends_nothing(tmp_path, shown, monkeypatch):
         (dict(DRAWING, images='nowhere'), "data_root 'nowhere' does not exist"),
         (dict(DRAWING, images='{}/broken'), 'not an image, whatever its name says'),
         (dict(MEASURING, data_root='{}/one'), r'holds 1 class folder\(s\): two or more are needed'),
-        (
-            dict(DRAWING, num=20),
-            'ReconstructionHook: 8 reconstruction.s. drawn after iteration 4',
-        ),  # all that there are
+        (dict(DRAWING, num=20), 'ReconstructionHook: 8 reconstruction.s. drawn after iteration 4'),  # all there are
     ],
 )
 def test_images_that_are_not_as_they_should_be_end_nothing(tmp_path, hook, said):
@@ -159,15 +156,6 @@ def test_images_that_are_not_as_they_should_be_end_nothing(tmp_path, hook, said)
     hook = {key: value.format(tmp_path) if isinstance(value, str) else value for key, value in hook.items()}
     assert train(tmp_path, hook, length=2)['meta']['iter'] == 4
     assert re.search(said, log_of(tmp_path))
-
-
-def test_an_interruption_is_the_users_and_ends_the_run(tmp_path, monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(ReconstructionHook, 'monitor', interrupted)
-    runner = run_until(monitored_config(tmp_path, DRAWING), interrupt_after=1000)
-    assert runner.iter == 1
 
 
 @MODEL_WRAPPERS.register_module(force=True)

@@ -1,1 +1,0 @@
-"""Metrics that mmpretrain does not have."""
