@@ -1,11 +1,11 @@
 """How images are mixed: functions of the assignment map.
 
-A *group* is K images, its *sources*. An *assignment* is an integer map over a grid of *cells*: its entry names the
-source (0..K-1) that a cell of the mixture shows. Source 0 *leads* the mixture. Cells of `NOBODY` show no source, so
-that masking, as in MAE, is a kind of mixing: that of one source.
+A *group* is K images, its *sources*. An *assignment* is an integer map over a grid of *cells*: the index (0..K-1) of
+the source that fills each cell of the mixture. Source 0 *leads* the mixture. Cells of `NOBODY` are filled by no source,
+so that masking, as in MAE, is mixing with one source.
 
-Letters: G groups (or mixtures), K sources, N = h * w cells or tokens, C channels, H x W pixels. An assignment may have
-a first dimension of 1 in place of G: all mixtures share the map.
+Letters: G groups (or mixtures), K sources, N = h * w cells or tokens, C channels, H x W pixels. The first dimension of
+an assignment may be 1 instead of G: all mixtures share it.
 """
 
 import math
@@ -16,34 +16,34 @@ import torch
 from torch import Tensor
 
 NOBODY = -1
-"""The entry of an assignment for cells that show no source."""
+"""The entry of an assignment for cells that no source fills."""
 
 
 class MixedImages(NamedTuple):
-    """Mixtures with what they were made of."""
+    """Mixtures, and what they were made from."""
 
     mixed: Tensor
-    """The images that the encoder sees, (G, C, H, W)."""
+    """The mixtures, (G, C, H, W)."""
     sources: Tensor
-    """The images behind each mixture, (G, K, C, H, W), the leading one first."""
+    """The images of each mixture, (G, K, C, H, W), the leading one first."""
     assignment: Tensor
-    """Which source each cell shows, int64 (G or 1, h, w)."""
+    """The source of each cell, int64 (G or 1, h, w)."""
     ids_keep: Tensor | None = None
-    """Where there are cells of nobody: the numbers of all others, in order, int64 (G or 1, n)."""
+    """The indices of the visible cells, in order, int64 (G or 1, n), if there are cells of `NOBODY`."""
 
 
 def split_cells(
     num_cells: int, num_sources: int, mask_ratio: float | None = None, shares: Sequence[float] | None = None
 ) -> list[int]:
-    """Return how many cells of a mixture each source gets, the leading one first. Cells that remain are nobody's.
+    """Return how many cells of a mixture each source fills, the leading one first.
 
-    By default all get equally many; cells left over go one each to the first sources. With a `mask_ratio`,
+    By default all fill equally many; cells left over go one each to the first sources. With a `mask_ratio`,
     floor(num_cells * mask_ratio) cells of the leading source are masked and split equally among the others, as in the
-    official MixMIM, where ratio 0.5 masks 24 of 49 cells; with one source they are nobody's, as in MAE. `shares` names
-    each source's part of the cells instead, rounded so that together they are as many as their sum asks for.
+    official MixMIM, where ratio 0.5 masks 24 of 49 cells; with one source nothing fills them, as in MAE. `shares` are
+    each source's share of the cells instead, rounded so that their sum is right; cells that remain are filled by none.
 
     Raises:
-        ValueError: fewer cells than sources, or settings that leave some source without a cell.
+        ValueError: some source would get no cell.
     """
     if shares is not None:
         counts = _split_by_shares(num_cells, shares)
@@ -67,7 +67,7 @@ def _split_evenly(num_cells: int, num_sources: int) -> list[int]:
 
 
 def _split_by_shares(num_cells: int, shares: Sequence[float]) -> list[int]:
-    """Round parts of the cells to whole numbers; those with the largest remainders are rounded up."""
+    """Round shares of the cells to whole numbers; those with the largest remainders are rounded up."""
     exact = [num_cells * share for share in shares]
     counts = [math.floor(cells) for cells in exact]
     by_remainder = sorted(range(len(exact)), key=lambda source: counts[source] - exact[source])
@@ -86,14 +86,14 @@ def random_assignment(
     device: torch.device | str | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Draw assignments in which every source gets its share of the cells (see `split_cells`): int64 (G, *cells).
+    """Draw assignments with the counts of `split_cells`, uniformly at random: int64 (G, *cells).
 
-    `cells` is a number of tokens N, or a grid (h, w). All arrangements are equally likely.
+    `cells` is a number N or a grid (h, w).
     """
     grid = (cells,) if isinstance(cells, int) else tuple(cells)
     num_cells = math.prod(grid)
     counts = split_cells(num_cells, num_sources, mask_ratio, shares)
-    # filled piece by piece on the device: copying a list there would make a GPU wait
+    # filled on the device: a GPU would wait for a list to be copied
     pieces = [*enumerate(counts), (NOBODY, num_cells - sum(counts))]
     labels = torch.cat([torch.full((count,), source, device=device) for source, count in pieces])
     order = torch.rand(num_groups, num_cells, device=device, generator=generator).argsort(dim=1)
@@ -101,7 +101,7 @@ def random_assignment(
 
 
 def group_images(images: Tensor, num_sources: int) -> Tensor:
-    """Cut a batch into groups of consecutive images: (G * K, ...) -> (G, K, ...)."""
+    """Split a batch into groups of consecutive images: (G * K, ...) -> (G, K, ...)."""
     batch = images.shape[0]
     if batch == 0 or batch % num_sources:
         raise ValueError(
@@ -114,8 +114,8 @@ def group_images(images: Tensor, num_sources: int) -> Tensor:
 def take_turns(groups: Tensor) -> Tensor:
     """Let each source of a group lead one mixture: (G, K, ...) -> (G * K, K, ...).
 
-    In turn t the sources are rolled so that source t comes first. Under one assignment for all turns, the K mixtures of
-    a group then show every cell of every source exactly once; for K = 2 they are the official pair of mixtures.
+    In turn t the sources are rolled so that source t comes first. With the same assignment in all turns, every cell of
+    every source is visible in exactly one of a group's K mixtures; for K = 2 they are the official pair.
     """
     num_sources = groups.shape[1]
     turns = torch.arange(num_sources, device=groups.device)
@@ -134,7 +134,7 @@ def mix_images(sources: Tensor, assignment: Tensor) -> Tensor:
 
 
 def _choose(sources: Tensor, assignment: Tensor) -> Tensor:
-    """Take from (G, K, ...) what an assignment, broadcastable to (G, ...), names; 0 where it names nobody."""
+    """Select from (G, K, ...) by an assignment broadcastable to (G, ...); 0 where it is `NOBODY`."""
     chosen = torch.zeros_like(sources[:, 0])
     for k in range(sources.shape[1]):
         chosen = torch.where(assignment == k, sources[:, k], chosen)
@@ -142,7 +142,7 @@ def _choose(sources: Tensor, assignment: Tensor) -> Tensor:
 
 
 def resize_assignment(assignment: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the map at a finer grid: (G, h, w) -> (G, H, W), every cell becoming a block of its own value."""
+    """Repeat each cell as a block of a finer grid: (G, h, w) -> (G, H, W)."""
     height, width = assignment.shape[-2:]
     if size[0] % height or size[1] % width:
         raise ValueError(
@@ -154,13 +154,13 @@ def resize_assignment(assignment: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def visible(assignment: Tensor, num_sources: int) -> Tensor:
-    """Return what each source still shows: (G, ...) -> bool (G, K, ...)."""
-    names = torch.arange(num_sources, device=assignment.device)
-    return assignment[:, None] == names.view(-1, *[1] * (assignment.ndim - 1))
+    """Return which cells of each source are visible: (G, ...) -> bool (G, K, ...)."""
+    sources = torch.arange(num_sources, device=assignment.device)
+    return assignment[:, None] == sources.view(-1, *[1] * (assignment.ndim - 1))
 
 
 def unmix(tokens: Tensor, assignment: Tensor, fill: Tensor, num_sources: int) -> Tensor:
-    """Return every source its own tokens back, with `fill` (C,) where it was masked: (G, N, C) -> (G, K, N, C)."""
+    """Return the tokens of each source, with `fill` (C,) where it is masked: (G, N, C) -> (G, K, N, C)."""
     return torch.where(visible(assignment, num_sources)[..., None], tokens[:, None], fill.to(tokens.dtype))
 
 
@@ -170,7 +170,7 @@ def homologous(assignment: Tensor) -> Tensor:
 
 
 def patchify(images: Tensor, cell_size: int) -> Tensor:
-    """Cut images into cells, row by row, each flattened as (row, column, channel): (..., C, H, W) -> (..., N, P)."""
+    """Split images into cells, row by row, each flattened as (row, column, channel): (..., C, H, W) -> (..., N, P)."""
     cut = images.unflatten(-1, (-1, cell_size)).unflatten(-3, (-1, cell_size))
     lead = tuple(range(images.ndim - 3))
     channel, row, y, column, x = (len(lead) + i for i in range(5))
@@ -178,28 +178,28 @@ def patchify(images: Tensor, cell_size: int) -> Tensor:
 
 
 def unpatchify(cells: Tensor, cell_size: int, grid: Sequence[int]) -> Tensor:
-    """Put cells back together, the inverse of `patchify`: (..., N, P) -> (..., C, H, W) for a grid (h, w)."""
+    """Reverse `patchify`: (..., N, P) -> (..., C, H, W) for a grid (h, w)."""
     cut = cells.unflatten(-2, tuple(grid)).unflatten(-1, (cell_size, cell_size, -1))
     lead = tuple(range(cells.ndim - 2))
     row, column, y, x, channel = (len(lead) + i for i in range(5))
     return cut.permute(*lead, channel, row, y, column, x).flatten(-2).flatten(-3, -2)
 
 
-def visible_ids(assignment: Tensor, num_shown: int) -> Tensor:
-    """List the cells that show a source: (G, N), of which `num_shown` in each row do -> int64 (G, num_shown).
+def visible_ids(assignment: Tensor, num_visible: int) -> Tensor:
+    """Return the indices of the visible cells: (G, N) -> int64 (G, num_visible).
 
-    The number is given, so that a GPU need not wait for the map.
+    Their number is given, so that a GPU need not wait for it.
     """
-    return (assignment == NOBODY).to(torch.uint8).argsort(dim=1, stable=True)[:, :num_shown]
+    return (assignment == NOBODY).to(torch.uint8).argsort(dim=1, stable=True)[:, :num_visible]
 
 
-def gather_tokens(tokens: Tensor, cells: Tensor) -> Tensor:
-    """Take tokens by their numbers: (G, N, C) and int64 (G or 1, n) -> (G, n, C)."""
-    index = cells.expand(len(tokens), -1)[..., None].expand(-1, -1, tokens.shape[-1])
+def gather_tokens(tokens: Tensor, ids: Tensor) -> Tensor:
+    """Gather tokens by index: (G, N, C) and int64 (G or 1, n) -> (G, n, C)."""
+    index = ids.expand(len(tokens), -1)[..., None].expand(-1, -1, tokens.shape[-1])
     return tokens.gather(1, index)
 
 
-def scatter_tokens(tokens: Tensor, cells: Tensor, num_cells: int) -> Tensor:
-    """Put tokens back, zeros elsewhere: (G, n, C) and int64 (G or 1, n) -> (G, num_cells, C)."""
-    index = cells.expand(len(tokens), -1)[..., None].expand_as(tokens)
+def scatter_tokens(tokens: Tensor, ids: Tensor, num_cells: int) -> Tensor:
+    """Reverse `gather_tokens`, with zeros elsewhere: (G, n, C) and int64 (G or 1, n) -> (G, num_cells, C)."""
+    index = ids.expand(len(tokens), -1)[..., None].expand_as(tokens)
     return tokens.new_zeros(len(tokens), num_cells, tokens.shape[-1]).scatter(1, index, tokens)

@@ -1,6 +1,6 @@
-"""Plain data that several packages share.
+"""Data classes that several packages exchange.
 
-Letters: G mixtures, K sources, C channels, H x W pixels, h x w cells, N patches, S heads.
+Letters: G mixtures, K sources, C channels, H x W pixels, h x w cells, N patches.
 """
 
 from typing import NamedTuple
@@ -14,44 +14,44 @@ Size = tuple[int, int]
 
 
 class Reconstructions(NamedTuple):
-    """Images to look at, uint8."""
+    """Reconstructed images, uint8."""
 
     sources: Tensor
     """The originals of each mixture, (G, K, C, H, W)."""
     mixed: Tensor
-    """What the encoder saw, (G, C, H, W)."""
+    """The input of the encoder, (G, C, H, W)."""
     reconstructed: Tensor
-    """Each original as decoded: predicted where it was masked, itself where it was shown, (G, K, C, H, W)."""
+    """The originals with their masked cells as predicted, (G, K, C, H, W)."""
     assignment: Tensor
-    """Which source each cell showed, (G or 1, h, w)."""
+    """The source of each cell, (G or 1, h, w)."""
 
 
 class Recognition(NamedTuple):
-    """What a block made of mixtures."""
+    """Which keys a block kept in mixtures."""
 
     mixed: Tensor
     """The mixtures as images, uint8 (G, C, H, W)."""
     assignment: Tensor
-    """Which source each patch shows, (G, h, w)."""
+    """The source of each patch, (G, h, w)."""
     kept: Tensor
-    """Share of the heads with which a query (rows) keeps a key (columns), (G, N, N); 0 for patches of nobody."""
+    """Share of heads in which a query (rows) keeps a key (columns), (G, N, N); 0 for masked patches."""
     block: int
     """The block, from 0."""
     num_heads: int
-    """S."""
+    """Heads of the block."""
 
     def precision(self) -> Tensor:
-        """Return what share of the keys that a query keeps are of its own source: (G, N)."""
+        """Return the share of kept keys that are of the query's own source: (G, N)."""
         right = self.kept * homologous(self.assignment.flatten(1))
         return right.sum(2) / self.kept.sum(2).clamp(min=1e-9)
 
 
 class Fitted(NamedTuple):
-    """What became of a stored position embedding."""
+    """How a stored position embedding was resized."""
 
     stored: Size
-    """Its sides in the file: of the grid, or of the window."""
+    """Its grid, or window, in the file."""
     here: Size
-    """Those of the model."""
+    """That of the model."""
     known: bool
-    """Whether the file says the stored sides, or they are assumed."""
+    """Whether the file determines the stored sides; otherwise they are assumed."""

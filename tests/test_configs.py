@@ -24,7 +24,7 @@ from torch import nn
 from mixmae_mm import registry
 from mixmae_mm.checkpoint.loading import NEW_IN_TRANSFER
 from mixmae_mm.datasets import SeededIndex
-from mixmae_mm.models.backbones.vit_archs import ARCHS
+from mixmae_mm.models.backbones.archs import VIT_ARCHS as ARCHS
 from mixmae_mm.utils.launching import argument_parser, read_config
 
 ROOT = Path(__file__).parents[1] / 'configs'

@@ -23,7 +23,7 @@ from on_meta import on_meta
 from PIL import Image
 from test_configs import BATCH, ROOT, build_optimizer, check_decay, each, from_file, settings_with
 
-from mixmae_mm.models.backbones.swin_archs import ARCHS as SWINS
+from mixmae_mm.models.backbones.archs import SWIN_ARCHS as SWINS
 
 pytest.importorskip('mmcv._ext', reason='needs mmcv with compiled ops')
 CocoDataset = pytest.importorskip('mmdet.datasets').CocoDataset

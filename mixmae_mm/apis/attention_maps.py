@@ -13,8 +13,7 @@ from mixmae_mm.mixing import MixedImages
 from mixmae_mm.models import MixingViT, MixMIMSwin
 from mixmae_mm.models.utils.attention import Attention, split_heads
 from mixmae_mm.models.utils.swin_layers import WindowAttention
-from mixmae_mm.models.utils.vit_windows import WindowedAttention
-from mixmae_mm.models.utils.windows import Windows
+from mixmae_mm.models.utils.windows import WindowedAttention, Windows
 from mixmae_mm.structures import Size
 
 NOWHERE = -1  # the place of tokens that stand on no patch: CLS, padding

@@ -13,16 +13,15 @@ from mixmae_mm.apis.encoder_file import load_encoder
 from mixmae_mm.apis.undisturbed import quiet_log
 from mixmae_mm.checkpoint.loading import load_backbone
 from mixmae_mm.models import MixingViT, MixMIMSwin
-from mixmae_mm.models.backbones.swin_archs import ARCHS as SWINS
-from mixmae_mm.models.backbones.vit_archs import ARCHS as VITS
+from mixmae_mm.models.backbones.archs import SWIN_ARCHS, VIT_ARCHS
 from mixmae_mm.models.utils.pos_embed import pair
 from mixmae_mm.structures import Size
 from mixmae_mm.utils.errors import check_checkpoint
 from mixmae_mm.utils.seed import kept_randomness
 
 MODELS_BY_NAME = {
-    **{f'mixmim-swin-{arch}': (MixMIMSwin, arch) for arch in SWINS},
-    **{f'mixedae-vit-{arch}': (MixingViT, arch) for arch in VITS},
+    **{f'mixmim-swin-{arch}': (MixMIMSwin, arch) for arch in SWIN_ARCHS},
+    **{f'mixedae-vit-{arch}': (MixingViT, arch) for arch in VIT_ARCHS},
 }
 
 

@@ -1,4 +1,4 @@
-"""Models by role, one file each."""
+"""Models by role."""
 
 from mixmae_mm.models.backbones.mixing_vit import MixingViT
 from mixmae_mm.models.backbones.mixmim_swin import MixMIMSwin

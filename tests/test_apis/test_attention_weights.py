@@ -8,7 +8,7 @@ from mixmae_mm.mixing import resize_assignment
 from mixmae_mm.models import MixingViT, MixMIMSwin
 from mixmae_mm.models.utils.attention import merge_heads
 from mixmae_mm.models.utils.swin_layers import WindowAttention
-from mixmae_mm.models.utils.vit_windows import WindowedAttention
+from mixmae_mm.models.utils.windows import WindowedAttention
 
 ARCH = dict(embed_dims=8, depths=(1, 2, 1), num_heads=(1, 2, 2))
 VIT = dict(embed_dims=8, depth=3, num_heads=2)

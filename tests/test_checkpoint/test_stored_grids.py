@@ -10,11 +10,11 @@ from mixmae_mm.checkpoint.key_mapping import ENCODER, find_layout, to_mmpretrain
 from mixmae_mm.checkpoint.loading import fit, load_backbone
 from mixmae_mm.models import MixDecoder, MixingViT, MixMIMSwin
 from mixmae_mm.models.utils.pos_embed import (
+    infer_grid,
     relative_index,
-    resize_relative_table,
-    resize_table,
-    sin_cos_table,
-    told_grid,
+    resize_bias_table,
+    resize_pos_embed,
+    sin_cos_pos_embed,
 )
 
 GRIDS = list(itertools.product(range(1, 21), repeat=2))
@@ -68,7 +68,7 @@ def test_every_grid_comes_back_from_every_naming(build, naming):
     name = TABLES[build]
     like = build((2, 3)).state_dict()
     for grid in GRIDS:
-        fixed = sin_cos_table(grid, 8)
+        fixed = sin_cos_pos_embed(grid, 8)
         for patches in (fixed, torch.randn_like(fixed)):
             table = torch.cat([torch.randn(1, build is vit, 8), patches], dim=1)
             sides = {} if grid[0] == grid[1] else {f'{name}_grid': torch.tensor(grid)}
@@ -99,10 +99,10 @@ def test_features_after_a_round_trip(tmp_path, build, grid):
 def test_a_table_of_as_many_entries_is_resized_and_it_is_said(tmp_path, build, grid, new):
     encoder, loaded, name = trained(build(grid)), build(new), TABLES[build]
     if (grid, new) == ((12, 12), (8, 18)):  # a square's sides are not stored: those of a fixed embedding are known
-        table = sin_cos_table(grid, 8)
+        table = sin_cos_pos_embed(grid, 8)
         getattr(encoder, name).data = torch.cat([torch.zeros(1, build is vit, 8), table], dim=1)
     report = load_backbone(loaded, str(save_encoder(encoder, tmp_path / 'encoder.safetensors')))
-    expected = resize_table(getattr(encoder, name), grid, new, extra=build is vit)
+    expected = resize_pos_embed(getattr(encoder, name), grid, new, extra=build is vit)
     assert torch.equal(getattr(loaded, name), expected)
     assert report.resized[name] == f'{grid[0]} x {grid[1]} -> {new[0]} x {new[1]}, bicubic'
     assert name not in report.assumed
@@ -156,7 +156,7 @@ def test_the_window_of_a_bias_table_is_that_of_its_index(tmp_path, window):
     for new in ((8, 8), (1, 8), (8, 1), (5, 13)):
         report = load_backbone(loaded := swin(new), str(path))
         table, name = encoder.layers[0].blocks[0].attn, 'layers.0.blocks.0.attn.relative_position_bias_table'
-        expected = resize_relative_table(table.relative_position_bias_table, window, new)
+        expected = resize_bias_table(table.relative_position_bias_table, window, new)
         assert torch.equal(loaded.layers[0].blocks[0].attn.relative_position_bias_table, expected)
         assert torch.equal(loaded.layers[0].blocks[0].attn.relative_position_index, relative_index(new, new))
         assert (name in report.resized) == (new != window)
@@ -170,7 +170,7 @@ def test_decoders_too(grid):
     assert torch.equal(other.decoder_pos_embed, decoder.decoder_pos_embed)
     larger = MixDecoder(8, (12, 12), 4, embed_dims=8, depth=1, num_heads=2, cls_token=True)
     larger.load_state_dict(decoder.state_dict())
-    assert torch.equal(larger.decoder_pos_embed, resize_table(decoder.decoder_pos_embed, grid, (12, 12), extra=1))
+    assert torch.equal(larger.decoder_pos_embed, resize_pos_embed(decoder.decoder_pos_embed, grid, (12, 12), extra=1))
 
 
 def test_files_of_before_that_say_no_sides_resume_as_they_are():
@@ -183,10 +183,10 @@ def test_files_of_before_that_say_no_sides_resume_as_they_are():
 @pytest.mark.parametrize('dims', [8, 64])
 def test_sin_cos_embeddings_determine_their_grid(dims):
     for grid in GRIDS[:: 3 if dims == 8 else 17]:
-        table = sin_cos_table(grid, dims)
-        assert told_grid(table) == grid
-        assert told_grid(table.half()) == grid
-        assert told_grid(torch.cat(table.chunk(2, dim=2)[::-1], dim=2)) in (grid, grid[::-1])  # halves as mmpretrain's
-        assert told_grid(table + 0.03 * torch.randn_like(table)) == grid
+        table = sin_cos_pos_embed(grid, dims)
+        assert infer_grid(table) == grid
+        assert infer_grid(table.half()) == grid
+        assert infer_grid(torch.cat(table.chunk(2, dim=2)[::-1], dim=2)) in (grid, grid[::-1])  # halves as mmpretrain's
+        assert infer_grid(table + 0.03 * torch.randn_like(table)) == grid
     for other in (torch.randn(1, 64, dims), torch.zeros(1, 64, dims), torch.full((1, 64, dims), 0.7)):
-        assert told_grid(other) is None
+        assert infer_grid(other) is None

@@ -5,8 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from mixmae_mm.models import MixingViT, MixMIMSwin, ViTPyramid
-from mixmae_mm.models.utils.padding import blank_pixels, find_images, place_table
-from mixmae_mm.models.utils.pos_embed import resize_table
+from mixmae_mm.models.utils.padding import blank_pixels, find_images, place_pos_embed
+from mixmae_mm.models.utils.pos_embed import resize_pos_embed
 
 PAD = -1000.0
 SWIN = dict(arch=dict(embed_dims=8, depths=(1, 1, 2, 1), num_heads=(1, 1, 2, 2)), img_size=256)
@@ -105,14 +105,14 @@ def test_images_are_measured_by_their_padding():
 def test_tables_are_resized_on_the_device_as_by_pytorch():
     """By the sizes (4, 6) of the table itself to the bit, and to none above or below the image's own sides."""
     table, sizes, canvas = torch.randn(1, 24, 8), torch.tensor([(4, 6), (1, 1), (9, 13), (3, 2), (8, 12)]), (9, 13)
-    placed = place_table(table, (4, 6), sizes, canvas)
+    placed = place_pos_embed(table, (4, 6), sizes, canvas)
     assert placed.shape == (5, *canvas, 8)
     assert torch.equal(placed[0, :4, :6], table.view(4, 6, 8))
     for (height, width), one in zip(sizes.tolist(), placed, strict=True):
         expected = torch.zeros(*canvas, 8)
-        expected[:height, :width] = resize_table(table, (4, 6), (height, width)).view(height, width, 8)
+        expected[:height, :width] = resize_pos_embed(table, (4, 6), (height, width)).view(height, width, 8)
         torch.testing.assert_close(one, expected, rtol=1e-5, atol=1e-5)
-    assert place_table(table.bfloat16(), (4, 6), sizes, canvas).dtype == torch.bfloat16
+    assert place_pos_embed(table.bfloat16(), (4, 6), sizes, canvas).dtype == torch.bfloat16
 
 
 def affected(encoder, size, level):

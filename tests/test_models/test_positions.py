@@ -5,21 +5,21 @@ import torch
 
 from mixmae_mm.models.utils.pos_embed import (
     relative_index,
-    resize_relative_table,
-    resize_table,
-    sin_cos_table,
+    resize_bias_table,
+    resize_pos_embed,
+    sin_cos_pos_embed,
 )
 
 
 def test_official_values():
-    table = sin_cos_table((56, 56), 128)[0].view(56, 56, 128)
+    table = sin_cos_pos_embed((56, 56), 128)[0].view(56, 56, 128)
     places = [0, 32, 64, 96]
     torch.testing.assert_close(table[0, 1, places], torch.tensor([0.8415, 0.5403, 0, 1]), atol=5e-5, rtol=0)
     torch.testing.assert_close(table[1, 0, places], torch.tensor([0, 1, 0.8415, 0.5403]), atol=5e-5, rtol=0)
 
 
 def test_a_grid_that_is_not_square():
-    table = sin_cos_table((2, 3), 8)[0].view(2, 3, 8)
+    table = sin_cos_pos_embed((2, 3), 8)[0].view(2, 3, 8)
     frequency = torch.tensor([1.0, 0.01])
     for row in range(2):
         for column in range(3):
@@ -29,7 +29,7 @@ def test_a_grid_that_is_not_square():
 
 def test_rows_and_columns_are_not_swapped():
     rows = torch.randn(4)[:, None].expand(4, 6).reshape(1, 24, 1)
-    resized = resize_table(rows, (4, 6), (8, 9)).view(8, 9)
+    resized = resize_pos_embed(rows, (4, 6), (8, 9)).view(8, 9)
     torch.testing.assert_close(resized, resized[:, :1].expand(8, 9))
     assert resized[:, 0].std() > 0.1
 
@@ -37,8 +37,8 @@ def test_rows_and_columns_are_not_swapped():
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_tables_in_half_precision_are_resized_in_float32(dtype):
     table, biases = torch.randn(1, 13 * 13, 64).to(dtype), torch.randn(27 * 27, 64).to(dtype)
-    resized = resize_table(table, (13, 13), (31, 29)), resize_relative_table(biases, (14, 14), (24, 23))
-    single = resize_table(table.float(), (13, 13), (31, 29)), resize_relative_table(biases.float(), (14, 14), (24, 23))
+    resized = resize_pos_embed(table, (13, 13), (31, 29)), resize_bias_table(biases, (14, 14), (24, 23))
+    single = resize_pos_embed(table.float(), (13, 13), (31, 29)), resize_bias_table(biases.float(), (14, 14), (24, 23))
     for one, expected in zip(resized, single, strict=True):
         assert torch.equal(one, expected.to(dtype))
 

@@ -35,7 +35,7 @@ def step(config):
         (check_whole, 1.5, 'got 1.5'),
         (check_positive, math.nan, 'must be a positive number, got nan'),
         (check_rate, 1, 'must be a number, 0 or more and below 1, got 1'),
-        (partial(check_share, 'the patches', True), 0, 'is a share of the patches, above 0 and up to 1'),
+        (partial(check_share, 'the patches'), 0, 'is a share of the patches, above 0 and up to 1'),
         (lambda x: pair(x), (32, 1.5), 'a size is a whole number, or two of them'),
         (lambda x: pair(x), (-1, 4), 'a size is a whole number, or two of them'),
     ],

@@ -8,8 +8,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
 from mixmae_mm.engine.hooks.compile_backbone import compile_backbone
-from mixmae_mm.models.backbones.swin_archs import ARCHS as SWINS
-from mixmae_mm.models.backbones.vit_archs import ARCHS as VITS
+from mixmae_mm.models.backbones.archs import SWIN_ARCHS, VIT_ARCHS
 
 SIZE = 224
 
@@ -52,7 +51,7 @@ def mixmae(arch: str = 'base', size: int = SIZE, sources: int = 2, **backbone: o
         type='mixmae_mm.MixMAE',
         data_preprocessor=dict(type='mixmae_mm.MixingDataPreprocessor', num_sources=sources),
         backbone=dict(type='mixmae_mm.MixMIMSwin', arch=arch, img_size=size, **backbone),
-        neck=dict(type='mixmae_mm.MixDecoder', in_channels=SWINS[arch]['embed_dims'] * 8, grid_size=size // 32),
+        neck=dict(type='mixmae_mm.MixDecoder', in_channels=SWIN_ARCHS[arch]['embed_dims'] * 8, grid_size=size // 32),
         head=dict(type='mixmae_mm.MixReconstructionHead'),
     )
 
@@ -68,7 +67,7 @@ def mixedae(sources: int, recognition: bool = False, arch: str = 'base', size: i
         attention='homologous' if recognition else 'global',
         segment_embedding=recognition,
     )
-    decoder = dict(in_channels=VITS[arch]['embed_dims'], grid_size=size // 16, cell_size=16, cls_token=True)
+    decoder = dict(in_channels=VIT_ARCHS[arch]['embed_dims'], grid_size=size // 16, cell_size=16, cls_token=True)
     return _ours(
         sources,
         type='mixmae_mm.MixedAE',

@@ -28,7 +28,7 @@ from mixmae_mm.apis.undisturbed import quiet_log
 from mixmae_mm.checkpoint.key_mapping import DECODER, ENCODER, OFFICIAL_DECODER
 from mixmae_mm.checkpoint.loading import MIN_SHARE, load_backbone
 from mixmae_mm.checkpoint.report import LoadReport
-from mixmae_mm.models.backbones import swin_archs, vit_archs
+from mixmae_mm.models.backbones.archs import SWIN_ARCHS, VIT_ARCHS
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.names import expand
 
@@ -66,7 +66,7 @@ def sizes(weights: Mapping[str, Tensor], kind: str) -> dict[str, str]:
     found = (re.match(rf'{ENCODER}(layers\.\d+\.)?blocks\.\d+\.', name) for name in weights)
     blocks = dict.fromkeys((one[0], one[1]) for one in found if one)
     depths = tuple(Counter(stage for _, stage in blocks).values())
-    archs = swin_archs.ARCHS if kind == 'swin' else vit_archs.ARCHS
+    archs = SWIN_ARCHS if kind == 'swin' else VIT_ARCHS
     same = [
         name for name, x in archs.items() if (x['embed_dims'], x.get('depths', (x.get('depth'),))) == (dims, depths)
     ]

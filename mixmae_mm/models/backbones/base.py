@@ -1,4 +1,4 @@
-"""What both encoders share: embedding with positions, freezing, loading, and the arguments they were built with.
+"""What both encoders share: patch and position embedding, freezing, loading, and their constructor's arguments.
 
 Letters: B images, C channels, H x W pixels, h x w tokens.
 """
@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mixmae_mm.checkpoint.loading import load_pretrained
-from mixmae_mm.models.utils.mixins import HasPositions
-from mixmae_mm.models.utils.padding import blank_pixels, count_tokens, find_images, image_labels, place_table
+from mixmae_mm.models.utils.mixins import HasPosEmbed
+from mixmae_mm.models.utils.padding import blank_pixels, count_tokens, find_images, image_labels, place_pos_embed
 
 
-class Encoder(HasPositions, BaseModule):
-    """An encoder of images of any size, some stages of which can be frozen."""
+class Encoder(HasPosEmbed, BaseModule):
+    """An encoder of images of any size, whose first stages can be frozen."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> 'Encoder':
-        """Note the arguments; whether they are right, the constructor will say."""
+        """Record the arguments for `settings`."""
         module = super().__new__(cls)
         module.__dict__['_built_with'] = args, kwargs
         return module
@@ -32,31 +32,30 @@ class Encoder(HasPositions, BaseModule):
         return inspect.signature(type(self)).bind_partial(*args).arguments | kwargs
 
     def embed_images(self, images: Tensor, pad_value: float | None, multiple: int) -> tuple[Tensor, Tensor | None]:
-        """Embed patches with their positions in their image: tokens (B, h, w, C), and labels as of `image_labels`.
+        """Embed patches and add position embeddings: tokens (B, h, w, C), and labels as of `image_labels`.
 
-        `pad_value` fills images up to the size of their batch, whose sides are padded with zeros to multiples of
-        `multiple` pixels.
+        Padding of `pad_value` is found and set to 0; the batch is padded with zeros to multiples of `multiple` pixels.
         """
         sizes = find_images(images, pad_value)
         pixels, (bottom, right) = blank_pixels(images, sizes), (-side % multiple for side in images.shape[-2:])
         x = self.patch_embed(F.pad(pixels, (0, right, 0, bottom)) if bottom or right else pixels)
-        grid, shown = tuple(x.shape[1:3]), count_tokens(sizes, self.patch_size)
-        positions = getattr(self, self._table)[:, self._extra :]
-        return x + place_table(positions, self.grid, shown, grid), image_labels(shown, grid, x.device)
+        grid, own_grids = tuple(x.shape[1:3]), count_tokens(sizes, self.patch_size)
+        pos_embed = getattr(self, self._pos_embed)[:, self._extra :]
+        return x + place_pos_embed(pos_embed, self.grid, own_grids, grid), image_labels(own_grids, grid, x.device)
 
     def init_weights(self) -> None:
-        """Load what `init_cfg` asks for; everything else was initialized at construction."""
+        """Load what `init_cfg` names; everything else was initialized by the constructor."""
         load_pretrained(self)
         super().init_weights()
 
     def train(self, mode: bool = True) -> 'Encoder':
-        """Switch drop path on or off; frozen parts stay in evaluation mode."""
+        """Set the mode; frozen parts stay in evaluation mode."""
         super().train(mode)
         self._freeze()
         return self
 
     def _freeze(self) -> None:
-        """Stop gradients and drop path in what is frozen, and gradients in what no output needs."""
+        """Stop gradients and drop path of frozen parts, and gradients of parts that no output needs."""
         for part in self._frozen_parts() if self.frozen_stages >= 0 else ():
             part.requires_grad_(False)
             if isinstance(part, nn.Module):
@@ -65,14 +64,14 @@ class Encoder(HasPositions, BaseModule):
             part.requires_grad_(False)
 
     def _frozen_parts(self) -> Iterable[nn.Module | nn.Parameter]:
-        """Return what `frozen_stages`, 0 or more, freezes."""
+        """Return the parts that `frozen_stages`, 0 or more, freezes."""
         raise NotImplementedError
 
     def _unused_parts(self) -> Iterable[nn.Module | nn.Parameter]:
-        """Return what no output needs."""
+        """Return the parts that no output needs."""
         raise NotImplementedError
 
 
 def drop_path_rates(rate: float, depth: int) -> list[float]:
-    """Return the rate of each block, growing linearly from 0 to that of the last."""
+    """Return the drop path rate of each block, growing linearly from 0 to `rate`."""
     return [rate * block / max(depth - 1, 1) for block in range(depth)]

@@ -1,4 +1,4 @@
-"""MixingViT: a plain vision transformer that can recognize which patches of a mixture belong together.
+"""MixingViT: a plain vision transformer that learns which patches of a mixture are of the same image.
 
 Letters: B images or mixtures, K sources, C channels, H x W pixels, h x w = N patches, n <= N of them encoded.
 """
@@ -22,35 +22,34 @@ ATTENTIONS = ('homologous', 'true', 'global')
 
 
 class Encoded(NamedTuple):
-    """What the encoder says of a batch."""
+    """What the encoder returns for a batch."""
 
     maps: tuple[Tensor, ...]
-    """A map (B, C, h, w) for each of `out_indices`; cells of nobody are 0."""
+    """A map (B, C, h, w) for each of `out_indices`; masked patches are 0."""
     cls: Tensor
-    """The CLS token where the last of the maps was taken, (B, C)."""
+    """The CLS token of the last of these blocks, (B, C)."""
     precision: dict[int, Tensor]
-    """For each block with homologous attention: share of kept keys that are of the query's own source, a scalar."""
+    """For each block with homologous attention the share of kept keys that are of the query's source, a scalar."""
 
 
 @MODELS.register_module()
 class MixingViT(PlainViT):
     """Plain vision transformer with homologous attention for mixtures (MixedAE, arXiv 2303.17152).
 
-    Called without an assignment it is an ordinary ViT for images of any size. The defaults are choices, not the paper's
+    Without an assignment it is an ordinary ViT for images of any size. The defaults are choices, not the paper's
     (docs/mixedae.md).
 
     Args:
-        arch: As all that is not named here, a setting of `PlainViT`.
         num_sources: K. With 1, the default, there is no segment embedding.
-        segment_embedding: Add to every token a learned vector of its source's place in the group.
+        segment_embedding: Add to every token a learned vector of its source's index in the group.
         attention: 'homologous' keeps the keys that a query guesses to be of its own source, 'true' (a control) those
             that are, 'global' all.
         topk_ratio: Keys that a query keeps over the number of patches; None for 1 / K.
         homologous_layers: The blocks, from 0, with that attention; None for all but the first.
-        exempt_cls: CLS is never dropped nor counted among the kept keys. Otherwise it is one of them.
-        fold_segments: On loading weights that have a segment embedding into a model without, add its mean to the
-            patch embedding's bias instead of dropping it.
-        settings: More of `PlainViT`.
+        exempt_cls: Keep CLS besides the patches that are kept. Otherwise it competes with them.
+        fold_segments: When a model without segment embedding loads one, add its mean to the patch embedding's bias
+            instead of dropping it.
+        arch, settings: Those of `PlainViT`.
     """
 
     def __init__(
@@ -71,7 +70,7 @@ class MixingViT(PlainViT):
         self.num_sources = num_sources
         self.attention = check_one_of(ATTENTIONS, attention=attention)
         self.topk_ratio = 1 / num_sources if topk_ratio is None else topk_ratio
-        check_share('the patches', above_zero=True, topk_ratio=self.topk_ratio)
+        check_share('the patches', topk_ratio=self.topk_ratio)
         layers = range(1, depth) if homologous_layers is None else homologous_layers
         self.homologous_layers = check_indices(layers, depth, 'homologous_layers', 'blocks')
         self.exempt_cls, self.fold_segments = exempt_cls, fold_segments
@@ -89,9 +88,9 @@ class MixingViT(PlainViT):
         return super().forward(images) if assignment is None else self.encode(images, assignment).maps
 
     def encode(self, images: Tensor, assignment: Tensor | None = None, ids_keep: Tensor | None = None) -> Encoded:
-        """Encode images (B, C, H, W) and return more than the maps; entries of the assignment may be `NOBODY`.
+        """Encode images (B, C, H, W) as `forward` does, and return more than the maps.
 
-        `ids_keep` are the patches that are not nobody's, (B or 1, n): only those are encoded, as in MAE. None for all.
+        `ids_keep`, (B or 1, n), are the patches that are encoded, as in MAE; None for all.
         """
         if self.window is not None:
             raise ValueError('mixtures are encoded without windows: leave window_size out for pre-training')
@@ -108,7 +107,7 @@ class MixingViT(PlainViT):
         return Encoded(self.lay_out(outputs, grid, ids_keep), outputs[self.out_indices[-1]][:, 0], measured)
 
     def _rules(self, same: Tensor) -> dict[int, Select]:
-        """Make the attention rule of each block that has one; `same` is True where patches share a source (B, n, n)."""
+        """Return the attention rule of each block that has one; `same` marks patches of one source, bool (B, n, n)."""
         if self.attention == 'global':
             return {}
         if self.attention == 'true':
@@ -119,7 +118,7 @@ class MixingViT(PlainViT):
         return {index: TopKeys(self.topk_ratio, extra, same) for index in self.homologous_layers}
 
     def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
-        """Fit the position embedding, and drop or fold segments that this model has not, in place."""
+        """Resize the position embedding, and drop or fold segments if this model has none, in place."""
         fitted = super().fit_stored(state_dict, prefix)
         segments = state_dict.pop(f'{prefix}segment_embed', None) if self.segment_embed is None else None
         bias = f'{prefix}patch_embed.proj.bias'

@@ -1,6 +1,6 @@
 """MixMIMSwin: the hierarchical encoder of MixMAE, a Swin transformer without shifts and with large windows.
 
-Parameter names and initialization are those of the official MixMIM, so that its weights load with nothing but a prefix.
+Parameter names and initialization are those of the official MixMIM: its weights load by adding a prefix.
 
 Letters: B images or mixtures, C channels, H x W pixels, h x w tokens or cells.
 """
@@ -11,8 +11,8 @@ from itertools import islice
 from torch import Tensor, nn
 
 from mixmae_mm.mixing import resize_assignment
+from mixmae_mm.models.backbones.archs import plan_window_sizes, read_swin_arch
 from mixmae_mm.models.backbones.base import Encoder, drop_path_rates
-from mixmae_mm.models.backbones.swin_archs import lay_windows, read_arch
 from mixmae_mm.models.utils.cpu_kernels import prefers_segments
 from mixmae_mm.models.utils.layers import PatchEmbed, init_linear_layers
 from mixmae_mm.models.utils.padding import blank_tokens, count_tokens
@@ -27,26 +27,22 @@ from mixmae_mm.utils.validation import check_indices, check_rate, check_whole
 class MixMIMSwin(Encoder):
     """Hierarchical vision transformer with masked window attention (MixMAE, arXiv 2205.13137).
 
-    Called with an assignment, tokens see only tokens of their own source; without, it is the encoder for transfer, for
-    any height and width.
+    Given an assignment, tokens attend only to tokens of their own source. Without one it is an ordinary encoder, for
+    images of any size. Settings not named here are those of mmpretrain's SwinTransformer.
 
     Args:
-        arch: One of `swin_archs.ARCHS`, or a dict with `embed_dims`, `depths` and `num_heads`, one entry a stage.
-        img_size: Pixels, a side or (H, W), for which the position embedding is made; other sizes resize it.
-        patch_size: Pixels a side of a patch, the first stage's stride; each further stage doubles it.
-        in_channels: Channels of the images.
-        window_sizes: Tokens of a window in each stage, a side or (h, w), at most the stage's map at `img_size`.
-        wide_blocks: Blocks of the last stage but one, from 0, whose windows are `wide_window`, for large images.
-        wide_window: Tokens of those windows, a side or (h, w).
-        mlp_ratio: Width of the hidden layers over the width of the tokens.
-        drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 over the blocks.
-        out_indices: The stages to return; those after the last returned one are neither run nor trained.
-        pad_value: What fills images up to the size of their batch, after normalizing, and no pixel has in all channels;
-            it is masked from attention. None where images fill their batch.
+        arch: One of `SWIN_ARCHS`, or a dict with `embed_dims`, `depths` and `num_heads`, one entry per stage.
+        img_size: Side or (H, W) in pixels for which the position embedding is made; for other sizes it is resized.
+        patch_size: Side of a patch in pixels, the stride of the first stage; each further stage doubles it.
+        window_sizes: Window of each stage in tokens, side or (h, w); clipped to the stage's map at `img_size`.
+        wide_blocks: Blocks of the last stage but one, from 0, that have windows of `wide_window` for large images.
+        wide_window: Side or (h, w) in tokens.
+        out_indices: The stages to return; those after the last are neither run nor trained.
+        pad_value: Value, after normalization, of the pixels that pad images to a batch; no image pixel may have it in
+            all channels. Padding is masked from attention. None if images are not padded.
         frozen_stages: 0 freezes the patch embedding, s also the first s stages; -1 nothing.
-        with_cp: Recompute blocks in the backward pass to save memory.
-        init_cfg: mmengine's; `dict(type='Pretrained', checkpoint=...)` loads weights by `load_backbone`, which takes
-            `prefix` and `min_share`.
+        init_cfg: `dict(type='Pretrained', checkpoint=...)` loads weights by `load_backbone`, and takes its `prefix` and
+            `min_share`.
     """
 
     def __init__(
@@ -69,16 +65,16 @@ class MixMIMSwin(Encoder):
         super().__init__(init_cfg)
         check_whole(patch_size=patch_size, in_channels=in_channels)
         check_rate(drop_path_rate=drop_path_rate)
-        self.arch = read_arch(arch, window_sizes)
+        self.arch = read_swin_arch(arch, window_sizes)
         self.patch_size, self.pad_value = patch_size, pad_value
         self.frozen_stages = frozen_stages
-        self.stride = patch_size * 2 ** (self.arch.num_stages - 1)
-        self.out_indices = check_indices(out_indices, self.arch.num_stages, 'out_indices', 'stages')
         self.num_features = self.arch.num_features
+        self.stride = patch_size * 2 ** (len(self.num_features) - 1)
+        self.out_indices = check_indices(out_indices, len(self.num_features), 'out_indices', 'stages')
         grid = tuple(-(-side // self.stride) * self.stride // patch_size for side in pair(img_size))
         self.patch_embed = PatchEmbed(patch_size, in_channels, self.num_features[0])
-        self.add_positions('absolute_pos_embed', grid, self.num_features[0])
-        windows = lay_windows(self.arch, grid, window_sizes, wide_blocks, wide_window)
+        self.add_pos_embed('absolute_pos_embed', grid, self.num_features[0])
+        windows = plan_window_sizes(self.arch, grid, window_sizes, wide_blocks, wide_window)
         self.layers = self._build_stages(windows, mlp_ratio, drop_path_rate, with_cp)
         for stage in self.out_indices:
             self.add_module(self._norm_name(stage), nn.LayerNorm(self.num_features[stage]))
@@ -88,19 +84,13 @@ class MixMIMSwin(Encoder):
     def _build_stages(
         self, windows: list[list[Size]], mlp_ratio: float, drop_path_rate: float, with_cp: bool
     ) -> nn.ModuleList:
-        """Make the stages."""
+        """Build the stages."""
         arch = self.arch
         rates = iter(drop_path_rates(drop_path_rate, sum(arch.depths)))
         stages = zip(arch.num_features, arch.num_heads, arch.depths, windows, strict=True)
         return nn.ModuleList(
             SwinStage(
-                dims,
-                num_heads,
-                windows=of_blocks,
-                drop_paths=list(islice(rates, depth)),
-                mlp_ratio=mlp_ratio,
-                with_cp=with_cp,
-                merge=of_blocks is not windows[-1],
+                dims, num_heads, of_blocks, list(islice(rates, depth)), mlp_ratio, with_cp, of_blocks is not windows[-1]
             )
             for dims, num_heads, depth, of_blocks in stages
         )
@@ -109,10 +99,10 @@ class MixMIMSwin(Encoder):
         """Encode images (B, C, H, W), with masked attention where they are mixtures by an assignment (B or 1, h, w).
 
         Returns:
-            A map (B, C, ceil(H / stride), ceil(W / stride)) for each of `out_indices`, with the stride of that stage.
+            A map (B, C, ceil(H / stride), ceil(W / stride)) for each of `out_indices`, by the stride of its stage.
 
         Raises:
-            ValueError: cells that the last stride would cut.
+            ValueError: cells whose sides are not multiples of the last stride.
         """
         self._check_cells(images, assignment)
         x, padding = self.embed_images(images, self.pad_value if assignment is None else None, self.stride)
@@ -126,21 +116,21 @@ class MixMIMSwin(Encoder):
             if index == max(self.out_indices):
                 break
             x = stage.downsample(blank_tokens(x, padding))
-            # a merged token is labeled as its first one: cells hold whole tokens, and images begin on even ones
+            # a merged token has the label of its first one: cells hold whole tokens, and images begin on even ones
             labels, padding = (None if which is None else which[:, ::2, ::2] for which in (labels, padding))
         return tuple(outputs[index] for index in self.out_indices)
 
     def _to_map(self, x: Tensor, padding: Tensor | None, stage: int, canvas: Size) -> Tensor:
-        """Return a stage's output for a batch of `canvas` pixels; where no image is, it is 0."""
+        """Normalize a stage's output, set padding to 0 and crop it to the map of `canvas` pixels."""
         height, width = count_tokens(canvas, self.patch_size * 2**stage)
         x = blank_tokens(getattr(self, self._norm_name(stage))(x), padding)
         return x[:, :height, :width].permute(0, 3, 1, 2).contiguous()  # RoIAlign of mmcv misreads other maps
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Return how deep a parameter stands, for layer-wise decay: its id and the number of ids.
+        """Return the layer id of a parameter and the number of ids, for layer-wise learning rate decay.
 
-        The official rule: 0 for the embedding, 1 to N for the N blocks, merging layers with the first block of the next
-        stage, N for what follows.
+        The official rule: 0 for the embedding, 1 to N for the N blocks, patch merging with the first block of the next
+        stage, N for the norms.
         """
         ids = sum(self.arch.depths) + 2
         stage, _, rest = param_name.removeprefix(prefix).removeprefix('layers.').partition('.')
@@ -156,12 +146,12 @@ class MixMIMSwin(Encoder):
         return [self.patch_embed, *self.layers[: self.frozen_stages]]
 
     def _unused_parts(self) -> Iterable[nn.Module]:
-        """Return what follows the last output."""
+        """Return the parts after the last output."""
         last = max(self.out_indices)
         return [self.layers[last].downsample, *self.layers[last + 1 :]]
 
     def _check_cells(self, images: Tensor, assignment: Tensor | None) -> None:
-        """Check that no cells are merged with others before the last stage, where sources would leak."""
+        """Check that patch merging keeps cells apart, so that no source leaks into another."""
         cells = () if assignment is None else tuple(assignment.shape[-2:])
         if any(side % (number * self.stride) for side, number in zip(images.shape[-2:], cells, strict=False)):
             raise ValueError(
@@ -170,5 +160,5 @@ class MixMIMSwin(Encoder):
             )
 
     def _norm_name(self, stage: int) -> str:
-        """Return the name of the LayerNorm of a stage's output; the last one's is the official `norm`."""
-        return 'norm' if stage == self.arch.num_stages - 1 else f'norm{stage}'
+        """Return the name of a stage's output norm; that of the last stage is the official `norm`."""
+        return 'norm' if stage == len(self.num_features) - 1 else f'norm{stage}'

@@ -1,7 +1,7 @@
-"""PlainViT: the vision transformer that MixingViT is when it sees plain images.
+"""PlainViT: the vision transformer below MixingViT.
 
-Parameter names and initialization are those of the official MAE, so that its weights load with nothing but a prefix,
-and ours are read by whatever reads MAE's.
+Parameter names and initialization are those of the official MAE: its weights load by adding a prefix, and ours load
+wherever MAE's do.
 
 Letters: B images, C channels, H x W pixels, h x w = N patches, n <= N of them encoded.
 """
@@ -14,46 +14,41 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from mixmae_mm.mixing import scatter_tokens
+from mixmae_mm.models.backbones.archs import read_vit_arch
 from mixmae_mm.models.backbones.base import Encoder, drop_path_rates
-from mixmae_mm.models.backbones.vit_archs import read_arch
 from mixmae_mm.models.utils.attention import Attention, FixedKeys, Select
 from mixmae_mm.models.utils.layers import Block, PatchEmbed, init_linear_layers
 from mixmae_mm.models.utils.padding import PADDING, blank_tokens
 from mixmae_mm.models.utils.pos_embed import pair
-from mixmae_mm.models.utils.vit_windows import WindowedAttention
-from mixmae_mm.models.utils.windows import Windows, plan_windows
+from mixmae_mm.models.utils.windows import WindowedAttention, Windows, plan_windows
 from mixmae_mm.structures import Size
 from mixmae_mm.utils.validation import check_indices, check_one_of, check_rate, check_whole
 
 OUT_TYPES = ('featmap', 'avg_featmap', 'cls_token')
-EXTRA = 1  # tokens without a place: CLS
+EXTRA = 1  # tokens that are no patches: CLS
 
 
 class PlainViT(Encoder):
-    """Vision transformer for images of any size; what does not fill a patch is padded with zeros.
+    """Vision transformer for images of any size, padded with zeros to whole patches.
+
+    Settings not named here are those of mmpretrain's VisionTransformer.
 
     Args:
-        arch: One of `vit_archs.ARCHS`, or a dict with `embed_dims`, `depth` and `num_heads`.
-        img_size: Pixels, a side or (H, W), for which the position embedding is made; other sizes resize it.
-        patch_size: Pixels a side of a patch.
-        in_channels: Channels of the images.
-        mlp_ratio: Width of the hidden layers over the width of the tokens.
-        drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 over the blocks.
+        arch: One of `VIT_ARCHS`, or a dict with `embed_dims`, `depth` and `num_heads`.
+        img_size: Side or (H, W) in pixels for which the position embedding is made; for other sizes it is resized.
         out_indices: The blocks to return, from 0 or, negative, from the end; blocks after the last are not run.
-        out_type: What the last block returns, by mmpretrain's names: 'featmap', the map of patches, or a map of one
-            cell: 'avg_featmap', the mean of all patches with a norm after it (MAE's `fc_norm`), or 'cls_token'.
-        final_norm: Normalize what the last block returns. Without it, as detectors want it, `out_type` is 'featmap'.
-        train_positions: Train the position embedding, as MAE's fine-tuning does; its pre-training does not.
-        window_size: Patches of the windows, a side or (h, w), that all blocks but `global_blocks` look inside, without
-            CLS (ViTDet, arXiv 2203.16527). None for a ViT whose blocks see all.
-        global_blocks: The blocks, from 0, that still see all.
-        pad_value: What fills images up to the size of their batch, after normalizing, and no pixel has in all channels;
-            it is masked from attention. None where images fill their batch.
+        out_type: Output of the last block, by mmpretrain's names: 'featmap', the map of patches, or a 1 x 1 map:
+            'avg_featmap', the mean of all patches followed by a norm (MAE's `fc_norm`), or 'cls_token'.
+        final_norm: Normalize the output of the last block. Without it `out_type` must be 'featmap'.
+        train_positions: Train the position embedding, as MAE's fine-tuning does and its pre-training does not.
+        window_size: Window of all blocks but `global_blocks`, side or (h, w) in patches; there is no CLS then (ViTDet,
+            arXiv 2203.16527). None for global attention in all blocks.
+        global_blocks: The blocks, from 0, that keep global attention.
+        pad_value: Value, after normalization, of the pixels that pad images to a batch; no image pixel may have it in
+            all channels. Padding is masked from attention. None if images are not padded.
         frozen_stages: 0 freezes the embeddings, s also the first s blocks, all blocks also the final norm; -1 nothing.
-        norm_eps: Added to the variance in every LayerNorm.
-        with_cp: Recompute blocks in the backward pass to save memory.
-        init_cfg: mmengine's; `dict(type='Pretrained', checkpoint=...)` loads weights by `load_backbone`, which takes
-            `prefix` and `min_share`.
+        init_cfg: `dict(type='Pretrained', checkpoint=...)` loads weights by `load_backbone`, and takes its `prefix` and
+            `min_share`.
     """
 
     def __init__(
@@ -79,7 +74,7 @@ class PlainViT(Encoder):
         super().__init__(init_cfg)
         check_whole(patch_size=patch_size, in_channels=in_channels)
         check_rate(drop_path_rate=drop_path_rate)
-        self.arch = read_arch(arch)
+        self.arch = read_vit_arch(arch)
         depth, dims = self.arch.depth, self.arch.embed_dims
         self.patch_size, self.pad_value = patch_size, pad_value
         self.frozen_stages, self.with_cp = frozen_stages, with_cp
@@ -92,7 +87,7 @@ class PlainViT(Encoder):
         self.windowed = self._find_windowed(global_blocks)
         self.cls_token = nn.Parameter(torch.empty(1, 1, dims).normal_(std=0.02))
         grid = tuple(-(-side // patch_size) for side in pair(img_size))
-        self.add_positions('pos_embed', grid, dims, EXTRA, train_positions)
+        self.add_pos_embed('pos_embed', grid, dims, EXTRA, train_positions)
         self.patch_embed = PatchEmbed(patch_size, in_channels, dims, norm=False)
         self.blocks = self._build_blocks(mlp_ratio, drop_path_rate, norm_eps)
         if final_norm and depth - 1 in self.out_indices:
@@ -102,15 +97,15 @@ class PlainViT(Encoder):
         self._freeze()
 
     def _find_windowed(self, global_blocks: Sequence[int]) -> tuple[int, ...]:
-        """Return the blocks that look inside windows."""
+        """Return the blocks with attention inside windows."""
         depth = self.arch.depth
-        seeing_all = check_indices(global_blocks, depth, 'global_blocks', 'blocks')
+        global_blocks = check_indices(global_blocks, depth, 'global_blocks', 'blocks')
         if self.window is not None and self.out_type == 'cls_token':
             raise ValueError("with window_size there is no CLS: take 'featmap' or 'avg_featmap' for out_type")
-        return () if self.window is None else tuple(block for block in range(depth) if block not in seeing_all)
+        return () if self.window is None else tuple(block for block in range(depth) if block not in global_blocks)
 
     def _build_blocks(self, mlp_ratio: float, drop_path_rate: float, norm_eps: float) -> nn.ModuleList:
-        """Make the blocks."""
+        """Build the blocks."""
         arch = self.arch
         kinds = [WindowedAttention if block in self.windowed else Attention for block in range(arch.depth)]
         return nn.ModuleList(
@@ -131,25 +126,25 @@ class PlainViT(Encoder):
         return self.lay_out(outputs, grid, padding=padding)
 
     def embed(self, images: Tensor) -> tuple[Tensor, Size]:
-        """Embed the patches of images that fill their batch (B, C, H, W): (B, N, C), and the grid (h, w)."""
+        """Embed the patches of images without padding (B, C, H, W): (B, N, C), and the grid (h, w)."""
         x, _ = self.embed_images(images, None, self.patch_size)
         return x.flatten(1, 2), tuple(x.shape[1:3])
 
     def _plan(self, grid: Size, padding: Tensor | None, device: torch.device) -> dict[int, Select | Windows]:
-        """Return the attention rule of each block that has one: windows, and images without padding."""
+        """Return the attention rule of each block that has one: its windows, or the mask of padding."""
         rules = {}
         if padding is not None:
-            shown = F.pad((padding != PADDING).flatten(1), (self.extra, 0), value=True)
-            rules = dict.fromkeys(range(self.arch.depth), FixedKeys(shown[:, None, None]))
+            keep = F.pad((padding != PADDING).flatten(1), (self.extra, 0), value=True)
+            rules = dict.fromkeys(range(self.arch.depth), FixedKeys(keep[:, None, None]))
         if self.windowed:
             rules |= dict.fromkeys(self.windowed, plan_windows(grid, self.window, padding, device))
         return rules
 
     def run_blocks(self, tokens: Tensor, rules: Mapping[int, Select | Windows] | None = None) -> dict[int, Tensor]:
-        """Put CLS, if there is one, before patches (B, n, C) and transform them.
+        """Put CLS, if there is one, before patches (B, n, C) and run the blocks.
 
-        `rules` say what patches may see, for the blocks in which it is not everything. Returned are the tokens after
-        each of `out_indices`, (B, extra + n, C).
+        `rules` are the attention rules of blocks without global attention. Returns the tokens after each of
+        `out_indices`, (B, extra + n, C).
         """
         cls = (self.cls_token + self.pos_embed[:, :EXTRA])[:, : self.extra]
         x = torch.cat([cls.expand(tokens.shape[0], -1, -1), tokens], dim=1)
@@ -167,11 +162,11 @@ class PlainViT(Encoder):
     def lay_out(
         self, outputs: Mapping[int, Tensor], grid: Size, ids_keep: Tensor | None = None, padding: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """Make maps of what the blocks gave; patches not among `ids_keep` (B or 1, n), or of `padding`, are 0."""
+        """Return the maps of `run_blocks`' outputs; patches outside `ids_keep` (B or 1, n), and padding, are 0."""
         return tuple(self._to_map(outputs[index], index, grid, ids_keep, padding) for index in self.out_indices)
 
     def _to_map(self, x: Tensor, index: int, grid: Size, ids_keep: Tensor | None, padding: Tensor | None) -> Tensor:
-        """Lay a block's tokens (B, extra + n, C) out on their grid, or pool the last one's to a map of one cell."""
+        """Return a block's tokens (B, extra + n, C) as a map, or those of the last block as `out_type` says."""
         patches = x[:, self.extra :]
         if padding is not None:
             patches = blank_tokens(patches.unflatten(1, grid), padding).flatten(1, 2)
@@ -185,9 +180,9 @@ class PlainViT(Encoder):
         return patches.transpose(1, 2).unflatten(2, grid).contiguous()  # RoIAlign of mmcv misreads other maps
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Return how deep a parameter stands, for layer-wise decay: its id and the number of ids.
+        """Return the layer id of a parameter and the number of ids, for layer-wise learning rate decay.
 
-        MAE's rule: 0 for the embeddings, 1 to N for the N blocks, N + 1 for what follows.
+        MAE's rule: 0 for the embeddings, 1 to N for the N blocks, N + 1 for the norm.
         """
         ids = self.arch.depth + 2
         name = param_name.removeprefix(prefix)
@@ -196,11 +191,11 @@ class PlainViT(Encoder):
         return (0 if name.startswith(('cls_token', 'pos_embed', 'segment_embed', 'patch_embed')) else ids - 1), ids
 
     def _frozen_parts(self) -> Iterable[nn.Module | nn.Parameter]:
-        """Return the embeddings, the first blocks, and with all of these the final norm."""
+        """Return the embeddings and the first blocks, and the final norm if all blocks are frozen."""
         embeddings = [parameter for _, parameter in self.named_parameters(recurse=False)]
         norms = [self.norm] if self.frozen_stages >= self.arch.depth and hasattr(self, 'norm') else []
         return [*embeddings, self.patch_embed, *self.blocks[: self.frozen_stages], *norms]
 
     def _unused_parts(self) -> Iterable[nn.Module | nn.Parameter]:
-        """Return the blocks after the last output, and CLS where there are windows."""
+        """Return the blocks after the last output, and CLS if there are windows."""
         return [*self.blocks[max(self.out_indices) + 1 :], *([] if self.extra else [self.cls_token])]

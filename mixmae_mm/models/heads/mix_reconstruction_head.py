@@ -1,4 +1,4 @@
-"""What the decoder's predictions are compared with, and how they become images again.
+"""The reconstruction loss, and reconstructed images.
 
 Letters: G mixtures, K sources, N cells, C channels, H x W pixels, P = cell_size * cell_size * C.
 """
@@ -17,11 +17,10 @@ class MixReconstructionHead(BaseModule):
     """Mean squared error over the pixels of masked cells.
 
     Args:
-        cell_size: Pixels a side of a cell.
-        masked_only: Leave out the cells that the mixture shows, as MixMIM and MAE do.
-        norm_pix: Compare with each cell's pixels normalized by their own mean and unbiased variance, as MAE does.
-        eps: Added to the variance.
-        init_cfg: mmengine's.
+        cell_size: Side of a cell in pixels.
+        norm_pix: Normalize the pixels of each target cell by their own mean and unbiased variance, as MAE does.
+        eps: Added to that variance.
+        masked_only: Leave out visible cells, as MixMIM and MAE do.
     """
 
     def __init__(
@@ -37,7 +36,7 @@ class MixReconstructionHead(BaseModule):
         self.cell_size, self.norm_pix, self.eps, self.masked_only = cell_size, norm_pix, eps, masked_only
 
     def loss(self, predictions: Tensor, images: MixedImages) -> dict[str, Tensor]:
-        """Compare predictions (G, K, N, P) with what the mixtures mask; every masked cell weighs the same."""
+        """Return the mean squared error of predictions (G, K, N, P); every masked cell has the same weight."""
         self._check_cells(predictions, images)
         targets = patchify(images.sources, self.cell_size)
         if self.norm_pix:
@@ -50,21 +49,20 @@ class MixReconstructionHead(BaseModule):
         return {'loss_reconstruction': (errors * masked).sum() / masked.sum()}
 
     def reconstruct(self, predictions: Tensor, images: MixedImages) -> Tensor:
-        """Show the sources with their masked cells as predicted: (G, K, N, P) -> normalized images (G, K, C, H, W).
+        """Replace the masked cells of the sources by predictions: (G, K, N, P) -> normalized images (G, K, C, H, W).
 
-        With `norm_pix` each predicted cell has the mean and standard deviation of the original.
+        With `norm_pix` each predicted cell gets the mean and standard deviation of the original.
         """
         cells = patchify(images.sources, self.cell_size)
         predictions = predictions.float()
         if self.norm_pix:
             mean, std = self._statistics(cells)
             predictions = predictions * std + mean
-        shown = visible(images.assignment.flatten(1), cells.shape[1])
-        grid = tuple(images.assignment.shape[-2:])
-        return unpatchify(torch.where(shown[..., None], cells, predictions), self.cell_size, grid)
+        keep = visible(images.assignment.flatten(1), cells.shape[1])[..., None]
+        return unpatchify(torch.where(keep, cells, predictions), self.cell_size, images.assignment.shape[-2:])
 
     def _check_cells(self, predictions: Tensor, images: MixedImages) -> None:
-        """Check that what is predicted (G, K, N, P) are this head's cells of these images."""
+        """Check that predictions (G, K, N, P) have the cells and pixels of these images."""
         cells, channels = images.assignment[0].numel(), images.sources.shape[2]
         numbers = self.cell_size**2 * channels
         if predictions.shape[2:] != (cells, numbers) or images.sources[0, 0].numel() != cells * numbers:

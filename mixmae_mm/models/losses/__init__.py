@@ -1,1 +1,1 @@
-"""Losses beside the reconstruction."""
+"""Losses besides reconstruction."""

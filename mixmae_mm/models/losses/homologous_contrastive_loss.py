@@ -1,4 +1,4 @@
-"""The contrastive loss of MixedAE: which features come from the same image.
+"""The contrastive loss of MixedAE: features of the same image attract each other.
 
 Letters: G groups, N features in each, C channels.
 """
@@ -14,15 +14,11 @@ from mixmae_mm.utils.validation import check_positive
 
 @MODELS.register_module()
 class HomologousContrastiveLoss(nn.Module):
-    """Pull features of one label together and push the others of the group away (MixedAE, arXiv 2303.17152).
+    """Supervised contrastive loss (Khosla et al. 2020) within each group, for MixedAE (arXiv 2303.17152).
 
-    For each feature, the mean over its positives (the others of its label) of -log softmax of their cosine similarity
-    over the temperature, among all others of the group; the mean of that over features and groups. The form is that of
-    supervised contrastive learning (Khosla et al. 2020); form and values are choices (docs/mixedae.md).
-
-    Args:
-        temperature: Divides the cosine similarities.
-        weight: Factor of the loss.
+    The positives of a feature are the others of its label, its negatives the rest of the group. Similarity is the
+    cosine over `temperature`; the loss is averaged over positives, features and groups and multiplied by `weight`. Form
+    and values are choices, not the paper's (docs/mixedae.md).
     """
 
     def __init__(self, temperature: float = 0.25, weight: float = 0.1) -> None:
@@ -34,13 +30,15 @@ class HomologousContrastiveLoss(nn.Module):
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         """Compare features (G, N, C) by labels (G or 1, N): a scalar, computed in float32.
 
-        Features that are alone with their label have no positives and are left out; if all are, the loss is 0.
+        Features without positives are left out; if there are none with, the loss is 0.
         """
         with without_autocast(features):
             directions = F.normalize(features.float(), dim=-1)
-            itself = torch.eye(labels.shape[1], dtype=torch.bool, device=labels.device)
-            similarity = (directions @ directions.transpose(1, 2) / self.temperature).masked_fill(itself, float('-inf'))
-            positive = (labels[:, :, None] == labels[:, None, :]) & ~itself
+            diagonal = torch.eye(labels.shape[1], dtype=torch.bool, device=labels.device)
+            similarity = (directions @ directions.transpose(1, 2) / self.temperature).masked_fill(
+                diagonal, float('-inf')
+            )
+            positive = (labels[:, :, None] == labels[:, None, :]) & ~diagonal
             counts = positive.sum(dim=-1)
             attraction = similarity.masked_fill(~positive, 0.0).sum(dim=-1) / counts.clamp(min=1)
             losses = similarity.logsumexp(dim=-1) - attraction

@@ -1,4 +1,4 @@
-"""The decoder: tokens of a mixture in, pixels of every source out.
+"""The decoder: from the tokens of a mixture to the pixels of every source.
 
 Letters: G mixtures, K sources, N cells, C channels, P = cell_size * cell_size * image_channels.
 """
@@ -9,29 +9,24 @@ from torch import Tensor, nn
 
 from mixmae_mm.mixing import gather_tokens, scatter_tokens, unmix
 from mixmae_mm.models.utils.layers import Block, init_linear_layers
-from mixmae_mm.models.utils.mixins import HasPositions
-from mixmae_mm.models.utils.pos_embed import pair, resize_table
+from mixmae_mm.models.utils.mixins import HasPosEmbed
+from mixmae_mm.models.utils.pos_embed import pair, resize_pos_embed
 from mixmae_mm.registry import MODELS
 from mixmae_mm.structures import Size
 
 
 @MODELS.register_module()
-class MixDecoder(HasPositions, BaseModule):
+class MixDecoder(HasPosEmbed, BaseModule):
     """Un-mix the encoder's tokens, and predict the pixels of each source by plain transformer blocks.
 
-    Parameter names are those of the official MixMIM (and MAE).
+    Parameter names are those of the official MixMIM and MAE.
 
     Args:
         in_channels: Channels of the encoder's last map.
-        grid_size: Cells, a side or (h, w), for which the position embedding is made; other grids resize it.
-        cell_size: Pixels a side of a cell.
-        image_channels: Channels of the images.
-        embed_dims: Channels of the decoder.
-        depth: Number of blocks.
-        num_heads: Heads of each block.
-        cls_token: Take the encoder's CLS token along: each source's sequence begins with it, as in MAE.
-        norm_eps: Added to the variance in every LayerNorm; MixMIM has 1e-5, MAE 1e-6.
-        init_cfg: mmengine's.
+        grid_size: Side or (h, w) in cells for which the position embedding is made; for other grids it is resized.
+        cell_size: Side of a cell in pixels.
+        cls_token: Begin each source's sequence with the encoder's CLS token, as in MAE.
+        norm_eps: Of every LayerNorm; MixMIM has 1e-5, MAE 1e-6.
     """
 
     def __init__(
@@ -51,7 +46,7 @@ class MixDecoder(HasPositions, BaseModule):
         self.cls_token = cls_token
         self.mask_token = nn.Parameter(torch.empty(1, 1, embed_dims))
         nn.init.trunc_normal_(self.mask_token, std=0.02)
-        self.add_positions('decoder_pos_embed', pair(grid_size), embed_dims, int(cls_token))
+        self.add_pos_embed('decoder_pos_embed', pair(grid_size), embed_dims, int(cls_token))
         self.decoder_embed = nn.Linear(in_channels, embed_dims)
         self.decoder_blocks = nn.ModuleList(Block(embed_dims, num_heads, norm_eps=norm_eps) for _ in range(depth))
         self.decoder_norm = nn.LayerNorm(embed_dims, norm_eps)
@@ -66,14 +61,14 @@ class MixDecoder(HasPositions, BaseModule):
         cls: Tensor | None = None,
         ids_keep: Tensor | None = None,
     ) -> Tensor:
-        """Predict the pixels of every cell of every source, shown or masked: (G, K, N, P).
+        """Predict the pixels of every cell of every source, visible or masked: (G, K, N, P).
 
         Args:
             features: The encoder's maps; the last, (G, C, h, w), is used.
-            assignment: Which source each cell shows, (G or 1, h, w).
+            assignment: The source of each cell, (G or 1, h, w).
             num_sources: K.
-            cls: The encoder's CLS token of each mixture, (G, C), where `cls_token` is set.
-            ids_keep: Numbers of the cells that are not nobody's, (G or 1, n); None for all.
+            cls: The encoder's CLS token of each mixture, (G, C), if `cls_token` is set.
+            ids_keep: Indices of the cells that were encoded, (G or 1, n); None for all.
         """
         _check_map(features[-1], assignment, self.decoder_embed.in_features)
         tokens = features[-1].flatten(2).transpose(1, 2)
@@ -88,14 +83,14 @@ class MixDecoder(HasPositions, BaseModule):
             copies = self.decoder_embed(cls)[:, None, None].expand(-1, num_sources, -1, -1)
             sequences = torch.cat([copies, sequences], dim=2)
         grid, extra = tuple(features[-1].shape[-2:]), int(self.cls_token)
-        x = sequences.flatten(0, 1) + resize_table(self.decoder_pos_embed, self.grid, grid, extra)
+        x = sequences.flatten(0, 1) + resize_pos_embed(self.decoder_pos_embed, self.grid, grid, extra)
         for block in self.decoder_blocks:
             x = block(x)
         return self.decoder_pred(self.decoder_norm(x)[:, extra:]).unflatten(0, (-1, num_sources))
 
 
 def _check_map(features: Tensor, assignment: Tensor, channels: int) -> None:
-    """Check that the encoder's features have these channels and lie on the grid of the cells."""
+    """Check that the encoder's last map has these channels and the grid of the cells."""
     if features.ndim != 4:
         raise ValueError(
             f'the encoder gives {tuple(features.shape)}, not maps (G, C, h, w): switch its pooling off '

@@ -1,4 +1,4 @@
-"""ViTPyramid: maps of several strides from a plain ViT, whose maps all have one.
+"""ViTPyramid: maps of several strides from a plain ViT, whose maps have a single one.
 
 Letters: B images, C channels, h x w patches.
 """
@@ -16,7 +16,7 @@ SCALES = (4, 2, 1, 0.5)
 
 @MODELS.register_module()
 class ChannelNorm(nn.LayerNorm):
-    """LayerNorm over the channels of each place of a map: what other places hold, padding say, does not matter."""
+    """LayerNorm over the channels of each pixel of a map, so that padding does not matter."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize (B, C, h, w)."""
@@ -25,19 +25,17 @@ class ChannelNorm(nn.LayerNorm):
 
 @MODELS.register_module()
 class ViTPyramid(BaseModule):
-    """A neck that rescales the last map, or one map for each scale, for FPN, UPerHead or, by itself, ViTDet's heads.
+    """A neck that rescales one map, or one for each scale, for FPN, UPerHead or, by itself, ViTDet's heads.
 
-    With one map in, `halve` and `out_channels` it is ViTDet's simple feature pyramid (arXiv 2203.16527); with a map for
+    With one map, `halve` and `out_channels` it is ViTDet's simple feature pyramid (arXiv 2203.16527); with a map for
     each scale that of BEiT, MAE and iBOT.
 
     Args:
-        in_channels: Channels of the maps.
-        scales: What the maps' sides are multiplied by: 4, 2, 1 or 0.5 each.
-        halve: Halve the channels with each doubling of the sides, as ViTDet does; otherwise they stay.
-        out_channels: Give each map these channels by two convolutions with norms, and add one map that keeps every
-            second place of the last, as ViTDet does. None leaves the maps to an FPN or another head.
-        norm_cfg: mmcv's setting of the norms; None is LayerNorm over channels, as in ViTDet.
-        init_cfg: mmengine's.
+        scales: Factors of the maps' sides, each 4, 2, 1 or 0.5.
+        halve: Halve the channels with each doubling of the sides, as ViTDet does.
+        out_channels: Project each map to these channels by two convolutions with norms, and add the last map subsampled
+            by 2, as ViTDet does. None leaves that to an FPN or the head.
+        norm_cfg: mmcv's setting of the norms; None for LayerNorm over channels, as in ViTDet.
     """
 
     def __init__(
@@ -76,7 +74,7 @@ class ViTPyramid(BaseModule):
 
 
 def _norm(channels: int, norm_cfg: dict | None) -> nn.Module:
-    """Make a norm; mmcv is imported only where it has to find one, since it warns where it has no compiled ops."""
+    """Build a norm; mmcv is imported only if needed, since it warns if it has no compiled ops."""
     if norm_cfg is None:
         return ChannelNorm(channels, eps=1e-6)
     from mmcv.cnn import build_norm_layer
@@ -85,7 +83,7 @@ def _norm(channels: int, norm_cfg: dict | None) -> nn.Module:
 
 
 def _rescale(channels: int, width: int, scale: float, norm_cfg: dict | None) -> nn.Module:
-    """Make what multiplies a map's sides by a scale and gives it `width` channels."""
+    """Build a layer that multiplies a map's sides by a scale and has `width` output channels."""
     if scale == SCALES[-1]:
         return nn.MaxPool2d(2, ceil_mode=True)
     if scale == 1:
@@ -98,7 +96,7 @@ def _rescale(channels: int, width: int, scale: float, norm_cfg: dict | None) -> 
 
 
 def _convolve(channels: int, width: int, norm_cfg: dict | None) -> nn.Module:
-    """Make the two convolutions, each with a norm, that give a map of the pyramid its channels."""
+    """Build the two convolutions, each with a norm, of a map of the pyramid."""
     return nn.Sequential(
         nn.Conv2d(channels, width, 1, bias=False),
         _norm(width, norm_cfg),

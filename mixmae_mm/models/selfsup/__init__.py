@@ -1,1 +1,1 @@
-"""The methods, as wiring."""
+"""The methods: how the parts are connected."""

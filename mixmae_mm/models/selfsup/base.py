@@ -1,6 +1,6 @@
-"""What the pre-training models share: from mixed images to losses or images.
+"""What the pre-training methods share.
 
-Letters: B images, G mixtures, K sources, C channels, H x W pixels.
+Letters: B images, G mixtures, K sources, N cells, C channels, H x W pixels, P = cell_size * cell_size * C.
 """
 
 from mmengine.model import BaseModel
@@ -13,15 +13,15 @@ from mixmae_mm.structures import Reconstructions
 
 
 class MixingPretrainer(BaseModel):
-    """Mix images, encode the mixtures, and reconstruct every source. Subclasses say how to encode.
+    """Mix images, encode the mixtures, and reconstruct every source. Subclasses define `encode`.
 
     Args:
-        data_preprocessor: Where images are mixed, a `MixingDataPreprocessor`.
+        data_preprocessor: Mixes the images, a `MixingDataPreprocessor`.
         backbone: The encoder.
         neck: The decoder, a `MixDecoder`.
         head: The loss, a `MixReconstructionHead`.
-        init_cfg: mmengine's; `dict(type='Pretrained', checkpoint=...)` loads encoder and decoder from a file of ours or
-            an official one (MAE, MixMIM), and raises when it does not hold all of them.
+        init_cfg: `dict(type='Pretrained', checkpoint=...)` loads encoder and decoder from a file of ours or an official
+            one (MAE, MixMIM), and raises if a weight of them is missing.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class MixingPretrainer(BaseModel):
         self.head = MODELS.build(head)
 
     def init_weights(self) -> None:
-        """Load what `init_cfg` asks for, over whatever the parts load; all else was initialized at construction."""
+        """Load what the parts' `init_cfg` name, then what this one's does; the rest was initialized by constructors."""
         files = take_pretrained(self)
         super().init_weights()
         for file in files:
@@ -44,7 +44,7 @@ class MixingPretrainer(BaseModel):
     ) -> dict[str, Tensor] | Reconstructions | tuple[Tensor, ...]:
         """Return named losses (mode 'loss'), `Reconstructions` ('predict') or the encoder's maps ('tensor').
 
-        `inputs` are normalized images (B, C, H, W), or what the preprocessor mixed of them.
+        `inputs` are normalized images (B, C, H, W), or mixtures of them by the preprocessor.
         """
         if mode == 'tensor':
             return self.encode(inputs) if isinstance(inputs, MixedImages) else self.backbone(inputs)
@@ -68,7 +68,7 @@ class MixingPretrainer(BaseModel):
         return self.head.loss(self.decode(images), images)
 
     def predict(self, images: MixedImages) -> Reconstructions:
-        """Reconstruct the sources, as images to look at."""
+        """Reconstruct the sources, as uint8 images."""
         reconstructed = self.head.reconstruct(self.decode(images), images)
         pixels = [self.data_preprocessor.denormalize(x) for x in (images.sources, images.mixed, reconstructed)]
         return Reconstructions(*pixels, images.assignment)

@@ -1,4 +1,4 @@
-"""MAE: MixedAE of one image at a time, as a type of its own."""
+"""MAE: MixedAE with one source."""
 
 from mixmae_mm.models.selfsup.mixedae import MixedAE
 from mixmae_mm.registry import MODELS
@@ -6,11 +6,11 @@ from mixmae_mm.registry import MODELS
 
 @MODELS.register_module()
 class MAE(MixedAE):
-    """Masked autoencoder: the encoder sees the visible patches of an image alone (MAE, arXiv 2111.06377).
+    """Masked autoencoder: only the visible patches of an image are encoded (MAE, arXiv 2111.06377).
 
     Args:
-        settings: Those of `MixedAE`: a preprocessor with one source and a `mask_ratio`, a backbone with global
-            attention, and no contrastive loss.
+        settings: Those of `MixedAE`, with `num_sources=1` and a `mask_ratio` in the preprocessor, global attention in
+            the backbone, and no contrastive loss.
     """
 
     def __init__(self, **settings: object) -> None:

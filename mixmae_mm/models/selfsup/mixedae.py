@@ -1,6 +1,6 @@
-"""MixedAE, and with other settings naive mixing: wiring only.
+"""MixedAE and, with other settings, naive mixing.
 
-Letters: G mixtures, K sources, N cells, P pixels of a cell times channels, C channels.
+Letters: G mixtures, K sources, N patches, n <= N of them encoded, C channels, P = patch_size * patch_size * channels.
 """
 
 from torch import Tensor, nn
@@ -13,16 +13,15 @@ from mixmae_mm.registry import MODELS
 
 @MODELS.register_module()
 class MixedAE(MixingPretrainer):
-    """Mixtures whose patches are to recognize each other (MixedAE, arXiv 2303.17152).
+    """Mixtures whose patches learn to recognize those of their own image (MixedAE, arXiv 2303.17152).
 
-    With global attention, no segment embedding and no contrastive term, it is MAE with naive mixing. Settings that are
-    not named here are those of `MixingPretrainer`.
+    With global attention, no segment embedding and no contrastive loss it is MAE with naive mixing. Settings not named
+    here are those of `MixingPretrainer`.
 
     Args:
         backbone: The encoder, a `MixingViT` for the same number of sources.
         contrast: A loss of features (G, N, C) and labels (G, N), such as `HomologousContrastiveLoss`; None for none.
-        projection_dims: Compare the features after a hidden layer and a linear one of so many channels; None compares
-            them as they are.
+        projection_dims: Output channels of a two-layer projection of the features; None for no projection.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class MixedAE(MixingPretrainer):
             )
 
     def encode(self, images: MixedImages) -> Encoded:
-        """Encode mixtures; of MAE's images only what is not masked."""
+        """Encode mixtures; with MAE only the visible patches."""
         return self.backbone.encode(images.mixed, images.assignment, images.ids_keep)
 
     def decode(self, images: MixedImages, encoded: Encoded | None = None) -> Tensor:
@@ -58,7 +57,7 @@ class MixedAE(MixingPretrainer):
         return self.neck(encoded.maps, images.assignment, images.sources.shape[1], cls, images.ids_keep)
 
     def loss(self, images: MixedImages) -> dict[str, Tensor]:
-        """Return the losses of predictions and features, and the precision of each block's guess."""
+        """Return the losses, and the precision of the keys that each block keeps."""
         encoded = self.encode(images)
         losses = self.head.loss(self.decode(images, encoded), images)
         if self.contrast is not None:
@@ -66,7 +65,7 @@ class MixedAE(MixingPretrainer):
         return losses | {f'topk_precision/block_{i}': precision for i, precision in encoded.precision.items()}
 
     def _features(self, encoded: Encoded, images: MixedImages) -> tuple[Tensor, Tensor]:
-        """Return the features that the contrastive loss compares, (G, n, C), and whose they are, (G or 1, n)."""
+        """Return the features for the contrastive loss, (G, n, C), and their sources, (G or 1, n)."""
         features, labels = encoded.maps[-1].flatten(2).transpose(1, 2), images.assignment.flatten(1)
         if images.ids_keep is not None:
             features, labels = gather_tokens(features, images.ids_keep), labels.gather(1, images.ids_keep)

@@ -1,7 +1,4 @@
-"""MixMAE: wiring only.
-
-Letters: G mixtures, C channels, h x w tokens.
-"""
+"""MixMAE: pre-training of hierarchical encoders."""
 
 import inspect
 
@@ -14,14 +11,14 @@ from mixmae_mm.registry import MODELS
 
 @MODELS.register_module()
 class MixMAE(MixingPretrainer):
-    """Mixtures of two images, encoded with attention that keeps sources apart (MixMAE, arXiv 2205.13137).
+    """Mixtures of two images, encoded with attention masked by source (MixMAE, arXiv 2205.13137).
 
-    Settings that are not named here are those of `MixingPretrainer`.
+    Settings not named here are those of `MixingPretrainer`.
 
     Args:
-        backbone: The encoder. Any will do that returns a tuple of maps (B, C, h, w), the last on the grid of the cells.
-        masked_attention: Show the encoder the assignment, so that tokens attend to their own source only. An encoder
-            that takes no assignment, like the stock ones of mmpretrain, needs False.
+        backbone: Any encoder that returns a tuple of maps (B, C, h, w), the last on the grid of the cells.
+        masked_attention: Pass the assignment to the encoder, so that tokens attend to their own source only. Must be
+            False for encoders that take none, like those of mmpretrain.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Attention with a bias and a map of which keys to keep, for windows and for plain sequences.
+"""Attention with a bias and a mask of the keys to keep, for windows and for plain sequences.
 
 Letters: B images, W windows in each, S heads, T tokens in a window, D channels of a head, C = S * D.
 """
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, keep: Tensor | None = None) -> Tensor:
     """Softmax attention in windows: query, key, value (B, W, S, T, D) -> (B, W, S, T, D).
 
-    `bias` (S, T, T) is added to the logits of every window. `keep` is True where a query (rows) may see a key
+    `bias` (S, T, T) is added to the logits of every window. `keep` is True where a query (rows) keeps a key
     (columns), bool (B or 1, W, T, T); None keeps all. Every query must keep a key.
     """
     joined = bias.to(query.dtype)
@@ -23,7 +23,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, keep: Tensor
 def attend_sequence(query: Tensor, key: Tensor, value: Tensor, keep: Tensor | None = None) -> Tensor:
     """Softmax attention over plain sequences: query, key, value (B, S, T, D) -> (B, S, T, D).
 
-    `keep` is True where a query (rows) may see a key (columns), bool (B, S or 1, T, T); None keeps all.
+    `keep` is True where a query (rows) keeps a key (columns), bool (B, S or 1, T, T); None keeps all.
     """
     bias = None if keep is None else torch.zeros_like(keep, dtype=query.dtype).masked_fill_(~keep, float('-inf'))
     if prefers_fused(query, bias):
@@ -32,11 +32,11 @@ def attend_sequence(query: Tensor, key: Tensor, value: Tensor, keep: Tensor | No
 
 
 def prefers_fused(query: Tensor, bias: Tensor | None) -> bool:
-    """Return which kernel to take: PyTorch's fused attention, or the three steps written out.
+    """Return whether to use PyTorch's fused attention rather than explicit logits.
 
-    In training on a CPU the fused kernel is slower in half precision, and where the bias needs a gradient
-    (docs/performance.md). Exported programs have the steps written out, since the layout of the fused kernel's result
-    differs between machines; older versions of PyTorch cannot tell.
+    In training on a CPU the fused kernel is slower in half precision, and if the bias needs a gradient
+    (docs/performance.md). Exported programs have explicit logits, since the layout of the fused kernel's result differs
+    between machines; older versions of PyTorch cannot know that they export.
     """
     if getattr(torch.compiler, 'is_exporting', lambda: False)():
         return False
@@ -46,7 +46,7 @@ def prefers_fused(query: Tensor, bias: Tensor | None) -> bool:
 
 
 def _explicit(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
-    """Write the logits out: query, key, value (..., S, T, D) and a bias that broadcasts to the logits."""
+    """Compute the logits: query, key, value (..., S, T, D), and a bias that broadcasts to the logits."""
     logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
     if bias is not None:
         logits += bias
@@ -54,7 +54,7 @@ def _explicit(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) ->
 
 
 def _fused(query: Tensor, key: Tensor, value: Tensor, joined: Tensor) -> Tensor:
-    """Use PyTorch's kernels, which want one batch and one head dimension."""
+    """Use PyTorch's kernels, which take one batch and one head dimension."""
     if joined.ndim == 3:
         windows = [x.flatten(0, 1) for x in (query, key, value)]
         mixed = F.scaled_dot_product_attention(*windows, attn_mask=joined[None])
@@ -68,22 +68,22 @@ class Select:
     """A rule of which keys each query of a plain sequence keeps."""
 
     def __call__(self, query: Tensor, key: Tensor) -> Tensor:
-        """Choose the keys of each query: query and key (B, S, T, D) -> bool (B, S, T, T), all but the last may be 1."""
+        """Choose the keys of each query: query and key (B, S, T, D) -> bool, broadcastable to (B, S, T, T)."""
         raise NotImplementedError
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Attend to what is kept: query, key, value (B, S, T, D) -> (B, S, T, D)."""
+        """Attend to the kept keys: query, key, value (B, S, T, D) -> (B, S, T, D)."""
         return attend_sequence(query, key, value, self(query, key))
 
 
 class FixedKeys(Select):
-    """Keep the same keys whatever the tokens are: `keep` is bool (B or 1, S or 1, T or 1, T)."""
+    """Keep the same keys whatever the tokens: `keep` is bool (B or 1, S or 1, T or 1, T)."""
 
     def __init__(self, keep: Tensor) -> None:
         self.keep = keep
 
     def __call__(self, query: Tensor, key: Tensor) -> Tensor:
-        """Return the map."""
+        """Return the mask."""
         return self.keep
 
 
@@ -98,22 +98,22 @@ class Attention(nn.Module):
         self.proj = nn.Linear(dims, dims)
 
     def forward(self, x: Tensor, select: Select | None = None) -> Tensor:
-        """Let tokens see each other, all or those that `select` keeps: (B, N, C) -> (B, N, C)."""
+        """Attend to all keys, or those that `select` keeps: (B, N, C) -> (B, N, C)."""
         attend = attend_sequence if select is None else select.attend
         return self.proj(merge_heads(attend(*split_heads(self.qkv(x), self.num_heads))))
 
 
 def split_heads(qkv: Tensor, num_heads: int) -> tuple[Tensor, ...]:
-    """Cut projected tokens into query, key and value: (..., T, 3 * C) -> three of (..., S, T, D)."""
+    """Split projected tokens into query, key and value: (..., T, 3 * C) -> three of (..., S, T, D)."""
     return qkv.unflatten(-1, (3, num_heads, -1)).movedim(-3, 0).transpose(-3, -2).unbind(0)
 
 
 def merge_heads(x: Tensor) -> Tensor:
-    """Put heads side by side again: (..., S, T, D) -> (..., T, C)."""
+    """Concatenate the heads: (..., S, T, D) -> (..., T, C)."""
     return x.transpose(-3, -2).flatten(-2)
 
 
 def check_heads(dims: int, num_heads: int) -> None:
-    """Check that the heads can share the channels."""
+    """Check that the channels can be split among the heads."""
     if num_heads < 1 or dims % num_heads:
         raise ValueError(f'{dims} channels cannot be split among {num_heads} heads: make one a multiple of the other')

@@ -1,4 +1,4 @@
-"""How to compute without autocast."""
+"""Computation without autocast."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager[None]:
-    """Compute in the tensors' own types, on the device of `x`."""
+    """Switch autocast off on the device of `x`."""
     try:
         return torch.autocast(x.device.type, enabled=False)
     except RuntimeError:  # PyTorch has no autocast there (meta; Apple's GPUs before 2.5), so none can be on

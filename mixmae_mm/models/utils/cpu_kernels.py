@@ -1,4 +1,4 @@
-"""What trains faster on a CPU: windows whose tokens are sorted by source, so that what a map masks is not computed.
+"""Variable-length attention for training on a CPU: window tokens are sorted by source, masked logits not computed.
 
 Letters: B images, h x w grid, W windows of T tokens, N tokens, S heads, C channels. A segment is the tokens of one
 source in one window.
@@ -19,40 +19,40 @@ from mixmae_mm.structures import Size
 
 
 def runs_plainly(x: Tensor) -> bool:
-    """Return whether a tensor is on a CPU, and nobody records PyTorch's operations."""
+    """Return whether a tensor is on a CPU and is not compiled or traced."""
     return x.device.type == 'cpu' and not (torch.compiler.is_compiling() or torch.jit.is_tracing())
 
 
 def prefers_segments(x: Tensor, assignment: Tensor | None, training: bool) -> bool:
-    """Return whether to sort windows by an assignment: in training on a CPU, where all mixtures share it."""
+    """Return whether to sort windows by an assignment: in training on a CPU, if all mixtures share it."""
     shared = assignment is not None and len(assignment) == 1
     return shared and training and torch.is_grad_enabled() and runs_plainly(x)
 
 
 @dataclass(frozen=True)
 class SortedWindows(Windows):
-    """Windows in each of which the tokens come segment by segment."""
+    """Windows whose tokens are sorted into segments."""
 
     order: Tensor | None = None
-    """Which token of the map, filled up, comes next, int64 (W * T,)."""
+    """Index of each sorted token in the padded map, int64 (W * T,)."""
     inverse: Tensor | None = None
-    """Where each token of the map went, int64 (W * T,)."""
+    """Index of each token of the map among the sorted ones, int64 (W * T,)."""
     segments: tuple[int, ...] = ()
-    """How many tokens see each other, and no others, one number after another in that order."""
+    """Lengths of the segments, in order."""
     pairs: Tensor | None = None
-    """Where the bias of each pair of tokens of a segment stands in the table, int64 (sum of squared segments,)."""
+    """Index in the bias table of each pair of tokens of a segment, int64 (sum of squared lengths,)."""
     inside: bool = False
-    """Whether maps come cut already, (B, W, T, C), and are to stay so."""
+    """Whether maps are cut already, (B, W, T, C), and stay so."""
 
     def cut(self, x: Tensor) -> Tensor:
-        """Cut a map into windows and sort each: (B, h, w, C) -> (B, W, T, C)."""
+        """Partition a map into windows and sort each: (B, h, w, C) -> (B, W, T, C)."""
         if self.inside:
             return x
         x = Rearrange.apply(self.pad(x).flatten(1, 2), self.order, self.inverse)
         return x.unflatten(1, (-1, math.prod(self.size)))
 
     def join(self, windows: Tensor) -> Tensor:
-        """Put tokens back and crop the padding, the inverse of `cut`: (B, W, T, C) -> (B, h, w, C)."""
+        """Reverse `cut`, cropping the padding: (B, W, T, C) -> (B, h, w, C)."""
         if self.inside:
             return windows
         x = Rearrange.apply(windows.flatten(1, 2), self.inverse, self.order)
@@ -60,7 +60,7 @@ class SortedWindows(Windows):
 
 
 def sort_windows(grid: Size, window: Size, labels: Tensor) -> SortedWindows:
-    """Lay windows over a stage as `plan_windows` does, and sort each by labels (1, h, w)."""
+    """Plan windows as `plan_windows` does, and sort each by labels (1, h, w)."""
     plain = Windows(grid, (min(window[0], grid[0]), min(window[1], grid[1])))
     labels, index = plain.cut_labels(labels)[0], relative_index(plain.size, window, labels.device)
     order = labels.argsort(dim=1, stable=True)
@@ -75,9 +75,9 @@ def sort_windows(grid: Size, window: Size, labels: Tensor) -> SortedWindows:
 
 
 def sort_once(x: Tensor, plans: dict[Size, Windows]) -> tuple[Tensor, dict[Size, Windows], SortedWindows | None]:
-    """Sort the tokens (B, h, w, C) of a stage for all blocks, if they share a plan: tokens, plans, and how to go back.
+    """Sort the tokens (B, h, w, C) of a stage for all blocks that share a plan: tokens, plans, and the inverse.
 
-    Windows that are filled up are sorted in each block: what fills them up would go through the MLPs too.
+    Padded windows are sorted in each block instead, since padding would go through the MLPs too.
     """
     only = next(iter(plans.values())) if len(plans) == 1 else None
     if not isinstance(only, SortedWindows) or any(only.padding):
@@ -86,38 +86,30 @@ def sort_once(x: Tensor, plans: dict[Size, Windows]) -> tuple[Tensor, dict[Size,
 
 
 class Rearrange(torch.autograd.Function):
-    """Take tokens in another order, (B, N, C), which its inverse undoes: gradients are only moved, never added up."""
+    """Permute tokens (B, N, C): gradients are permuted back, not added up."""
 
     @staticmethod
-    def forward(x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
         """Return the tokens at `order`, int64 (N,)."""
+        ctx.save_for_backward(order, inverse)
         return x.index_select(1, order)
 
     @staticmethod
-    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
-        """Keep both orders."""
-        ctx.save_for_backward(*inputs[1:])
-
-    @staticmethod
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
-        """Put the gradients where the tokens came from."""
+        """Permute the gradients back."""
         order, inverse = ctx.saved_tensors
         return Rearrange.apply(gradient, inverse, order), None, None
 
 
 class Logits(torch.autograd.Function):
-    """Products of all queries and keys, (..., T, D) each -> (..., T, T), with gradients in the layout of the tokens."""
+    """Logits of queries and keys, (..., T, D) each -> (..., T, T), with gradients in the layout of the tokens."""
 
     @staticmethod
-    def forward(query: Tensor, key: Tensor, scale: float) -> Tensor:
+    def forward(ctx: FunctionCtx, query: Tensor, key: Tensor, scale: float) -> Tensor:
         """Return the scaled products."""
+        ctx.save_for_backward(query, key)
+        ctx.scale = scale
         return (query * scale) @ key.transpose(-1, -2)
-
-    @staticmethod
-    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor, float], output: Tensor) -> None:
-        """Keep what went in."""
-        ctx.save_for_backward(*inputs[:2])
-        ctx.scale = inputs[2]
 
     @staticmethod
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
@@ -127,10 +119,10 @@ class Logits(torch.autograd.Function):
 
 
 def attend_segments(qkv: Tensor, num_heads: int, bias: Tensor, segments: Sequence[int]) -> Tensor:
-    """Softmax attention of each token to those of its segment: projected tokens (B, N, 3 * C) -> (B, N, C).
+    """Softmax attention inside each segment: projected tokens (B, N, 3 * C) -> (B, N, C).
 
-    `segments` are their lengths, N together. `bias` is added to the logits, for each pair of tokens of a segment, one
-    segment after another: (S, sum of squared lengths).
+    `segments` are lengths with the sum N. `bias` is added to the logits, one segment after another: (S, sum of squared
+    lengths).
     """
     out, scale = [], (qkv.shape[-1] // 3 // num_heads) ** -0.5
     with without_autocast(qkv):

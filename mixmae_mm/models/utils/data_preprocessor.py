@@ -1,4 +1,4 @@
-"""Where images get mixed: on the device, between the data loader and the model."""
+"""The data preprocessor, which mixes images on the device, between the data loader and the model."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ from mixmae_mm.mixing import (
 )
 from mixmae_mm.registry import MODELS
 from mixmae_mm.utils.denormalize import to_show
-from mixmae_mm.utils.validation import check_each, check_positive, check_whole
+from mixmae_mm.utils.validation import check_positive, check_whole
 
 
 @MODELS.register_module()
@@ -28,17 +28,15 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
     In training `inputs` become `MixedImages`, outside training they stay plain images (B, C, H, W).
 
     Args:
-        mean: Mean of each channel, in the units of the images (0 to 255 for 8 bit).
-        std: Standard deviation of each channel, likewise.
+        mean, std: Of each channel, in the units of the images (0 to 255 for 8 bit).
         bgr_to_rgb: Reverse the channels first, for images read by OpenCV.
-        num_sources: Images in a mixture, K. With 1, masked cells show nobody: masking, as in MAE.
+        num_sources: Images in a mixture, K. With 1, masked cells are filled by no image, as in MAE.
         cell_size: Side of a cell in pixels; for MixMAE the encoder's last stride, for MixedAE the patch.
-        mask_ratio: Share of the leading source's cells that others mask; None for equal shares (see `split_cells`).
-        shares: Each source's part of the cells, in place of `mask_ratio`; what remains of 1 shows nobody.
-        take_turns: Make K mixtures of each group, led by each source in turn. Otherwise one mixture a group.
-        shared_assignment: One map for the whole batch, as in the official MixMIM, rather than one a group.
-        block_size: Cells a side of the blocks that are mixed as one; the decoder still predicts cells.
-        non_blocking: Copy to the device without waiting.
+        mask_ratio: Share of the leading source's cells that is masked; None for equal shares (see `split_cells`).
+        shares: Each source's share of the cells, instead of `mask_ratio`; cells that remain are filled by no image.
+        take_turns: Make K mixtures of each group, each led by another source; otherwise one mixture per group.
+        shared_assignment: One assignment for the batch, as in the official MixMIM, rather than one per group.
+        block_size: Side, in cells, of the blocks that are mixed as one; the decoder still predicts cells.
     """
 
     def __init__(
@@ -57,7 +55,7 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
     ) -> None:
         super().__init__(non_blocking)
         check_whole(num_sources=num_sources, cell_size=cell_size, block_size=block_size)
-        check_each(check_positive, std=std)
+        check_positive(std=min(std, default=0))
         if len(mean) != len(std):
             raise ValueError(f'mean has {len(mean)} channels and std {len(std)}: both need one number for each channel')
         if num_sources == 1 and not mask_ratio and shares is None:
@@ -71,9 +69,9 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         self.mask_ratio, self.shares, self.shared_assignment = mask_ratio, shares, shared_assignment
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Turn a loader's batch into what the model takes.
+        """Move a batch to the device, normalize it and, in training, mix it.
 
-        `data['inputs']` is a tensor (B, C, H, W) or a list of (C, H, W); everything else is moved to the device as is.
+        `data['inputs']` is a tensor (B, C, H, W) or a list of (C, H, W); nothing else changes.
         """
         data = self.cast_data(data)
         images, shapes = data['inputs'], {tuple(image.shape) for image in data['inputs']}
@@ -92,7 +90,7 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         return ((images.flip(1) if self.bgr_to_rgb else images) - self.mean) / self.std
 
     def denormalize(self, images: Tensor) -> Tensor:
-        """Undo `normalize` for looking at: (..., C, H, W) -> uint8, RGB where there are three channels (`to_show`)."""
+        """Undo `normalize` for viewing: (..., C, H, W) -> uint8, RGB if there are three channels (`to_show`)."""
         return to_show(images, self.mean, self.std)
 
     def mix(self, images: Tensor) -> MixedImages:
@@ -108,8 +106,8 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
             sources = take_turns(sources)
             if not self.shared_assignment:
                 assignment = assignment.repeat_interleave(self.num_sources, dim=0)
-        num_shown = sum(split_cells(blocks[0] * blocks[1], *settings)) * self.block_size**2
-        ids_keep = None if num_shown == grid[0] * grid[1] else visible_ids(assignment.flatten(1), num_shown)
+        num_visible = sum(split_cells(blocks[0] * blocks[1], *settings)) * self.block_size**2
+        ids_keep = None if num_visible == grid[0] * grid[1] else visible_ids(assignment.flatten(1), num_visible)
         return MixedImages(mix_images(sources, assignment), sources, assignment, ids_keep)
 
     def _grid(self, size: tuple[int, int]) -> tuple[int, int]:

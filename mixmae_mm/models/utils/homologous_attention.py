@@ -13,16 +13,16 @@ from mixmae_mm.models.utils.cpu_kernels import Logits, runs_plainly
 
 
 def top_keys(logits: Tensor, num_keys: int) -> Tensor:
-    """Mark the largest entries of each row, exactly `num_keys` even where some are equal: (..., N) -> bool (..., N)."""
+    """Mark the `num_keys` largest entries of each row, exactly as many even with ties: (..., N) -> bool (..., N)."""
     best = logits.topk(num_keys, dim=-1, sorted=False).indices
     return torch.zeros_like(logits, dtype=torch.bool).scatter_(-1, best, True)
 
 
 class TopKeys(Select):
-    """Let each query keep the share `ratio` of patch keys that fit it best, by logits in float32, without a gradient.
+    """Keep the share `ratio` of patch keys with the largest logits of each query, in float32, without a gradient.
 
-    The first `extra` tokens (CLS) are never dropped, never counted, and see everything. `same` says which tokens are
-    patches that really share an image, bool (B or 1, T, T), to measure the guess by.
+    The first `extra` tokens (CLS) are never dropped, never counted, and keep all keys. `same` marks patches that truly
+    share an image, bool (B or 1, T, T), to measure the choice by.
     """
 
     def __init__(self, ratio: float, extra: int, same: Tensor | None = None) -> None:
@@ -42,7 +42,7 @@ class TopKeys(Select):
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Attend to the chosen keys: query, key, value (B, S, T, D) -> (B, S, T, D).
 
-        On a CPU the logits are computed once, to choose by and to attend by.
+        On a CPU the logits are computed once, for both.
         """
         if not runs_plainly(query):
             return super().attend(query, key, value)
@@ -52,10 +52,10 @@ class TopKeys(Select):
             return (logits + self._bias(logits.detach())).softmax(dim=-1).to(value.dtype) @ value
 
     def _bias(self, logits: Tensor) -> Tensor:
-        """Return what masks the other keys, and shifts rows until the least that they keep is 0: (B, S, T, T)."""
+        """Return a bias that masks the dropped keys and shifts the least kept logit of each row to 0: (B, S, T, T)."""
         patches = logits[..., self.extra :, self.extra :]
         best = patches.topk(self._num_keys(patches.shape[-1]), dim=-1, sorted=False)
-        shift = -best.values.amin(dim=-1, keepdim=True).nan_to_num_(0.0, 0.0, 0.0)  # what is not finite shifts nothing
+        shift = -best.values.amin(dim=-1, keepdim=True).nan_to_num_(0.0, 0.0, 0.0)  # NaN and infinity shift nothing
         bias = torch.zeros_like(logits)
         bias[..., self.extra :, : self.extra] = shift
         masked = torch.full_like(patches, float('-inf'))
@@ -64,11 +64,11 @@ class TopKeys(Select):
         return bias
 
     def _num_keys(self, num_patches: int) -> int:
-        """Count the keys that each query keeps."""
+        """Return how many keys each query keeps."""
         return max(1, round(self.ratio * num_patches))
 
     def _measure(self, kept: Tensor) -> None:
-        """Note what share of the kept keys (B, S, T, T) is right."""
+        """Record which share of the kept keys (B, S, T, T) is of the query's image."""
         if self.same is not None:
             num_patches = kept.shape[-1] - self.extra
             number = kept.shape[0] * kept.shape[1] * num_patches * self._num_keys(num_patches)

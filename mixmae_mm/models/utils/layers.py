@@ -10,14 +10,14 @@ from mixmae_mm.models.utils.attention import Attention
 
 
 class DropPath(nn.Module):
-    """Drop the residual branch of whole samples at random, and scale up what is kept (Huang et al. 2016)."""
+    """Drop the residual branch of whole samples at random, and scale up the rest (Huang et al. 2016)."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
-        """Zero the branch of each sample with the rate: any shape (B, ...)."""
+        """Zero the branch of each sample with that probability: any shape (B, ...)."""
         if not self.training or self.rate == 0:
             return x
         kept = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device) >= self.rate
@@ -34,7 +34,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden_dims, dims)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Transform every token by itself: (..., C) -> (..., C)."""
+        """Transform each token: (..., C) -> (..., C)."""
         return self.fc2(self.act(self.fc1(x)))
 
 
@@ -58,13 +58,13 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, rule: object = None) -> Tensor:
-        """Exchange between tokens, as far as the attention's rule allows, then transform each: (B, N, C) -> same."""
+        """Attend by the attention's rule, then transform each token: (B, N, C) -> (B, N, C)."""
         x = x + self.drop_path(self.attn(self.norm1(x), rule))
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
 class PatchEmbed(nn.Module):
-    """Cut images into patches and embed each: a convolution as wide as its stride, then LayerNorm if there is one."""
+    """Embed each patch: a convolution whose stride is its kernel size, and LayerNorm if asked for."""
 
     def __init__(self, patch_size: int, in_channels: int, dims: int, norm: bool = True) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class PatchEmbed(nn.Module):
         self.norm = nn.LayerNorm(dims) if norm else nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Embed images (B, C, H, W) as tokens on their grid, (B, h, w, dims)."""
+        """Embed images: (B, C, H, W) -> (B, h, w, dims)."""
         return self.norm(self.proj(images).permute(0, 2, 3, 1))
 
 
@@ -91,7 +91,7 @@ class PatchMerging(nn.Module):
 
 
 def init_linear_layers(module: nn.Module) -> None:
-    """Initialize every linear layer below as the official MixMIM does: Xavier-uniform weights, zero biases."""
+    """Initialize every linear layer of a module as the official MixMIM does: Xavier-uniform weights, zero biases."""
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
             nn.init.xavier_uniform_(layer.weight)

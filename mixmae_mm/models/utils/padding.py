@@ -1,7 +1,7 @@
-"""Where images end in a batch: downstream libraries pad smaller ones, and do not pass the sizes to the encoder.
+"""Padding of images in a batch: mmdet and mmseg pad at the bottom and right, and do not pass the image sizes on.
 
-Padding lies at the bottom and at the right, as mmdet and mmseg put it. An image's features are the same, alone or
-padded. Sizes in a batch are one (H, W) for all images, or int64 (B, 2) on their device, so that a GPU need not wait.
+An image's features are the same, alone or padded. Sizes are one (H, W) for all images, or int64 (B, 2) on their device,
+so that a GPU need not wait.
 
 Letters: B images, C channels, H x W pixels, h x w tokens.
 """
@@ -10,45 +10,44 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mixmae_mm.models.utils.pos_embed import resize_table
+from mixmae_mm.models.utils.pos_embed import resize_pos_embed
 from mixmae_mm.structures import Size
 
 PADDING = -1
 """The label of tokens that belong to no image."""
 SHARPNESS = -0.75
-"""The free number of bicubic interpolation, as PyTorch has it."""
+"""The parameter `a` of cubic convolution, as in PyTorch."""
 
 
 def find_images(images: Tensor, pad_value: float | None) -> Size | Tensor:
-    """Measure the images in a batch (B, C, H, W): the height and width of each, or of all at once.
+    """Return the size of each image in a batch (B, C, H, W), or one size for all.
 
-    `pad_value` is what padding has in all channels, None where nothing is padded. An image of nothing else is whole.
+    Padding has `pad_value` in all channels; None if there is none. An image of that value alone counts as unpadded.
     """
     whole = tuple(images.shape[-2:])
     if pad_value is None:
         return whole
-    shown = (images != pad_value).any(dim=1)
-    empty = ~shown.any(dim=2, keepdim=True).any(dim=1, keepdim=True)
-    sizes = torch.stack([_length((shown | empty).any(dim=dim)) for dim in (2, 1)], dim=1)
-    filled = images.device.type == 'cpu' and all(size == [*whole] for size in sizes.tolist())  # costs a CPU no wait
+    valid = (images != pad_value).any(dim=1)
+    empty = ~valid.any(dim=2, keepdim=True).any(dim=1, keepdim=True)
+    sizes = torch.stack([_length((valid | empty).any(dim=dim)) for dim in (2, 1)], dim=1)
+    filled = images.device.type == 'cpu' and all(size == [*whole] for size in sizes.tolist())  # a GPU would wait
     return whole if filled else sizes
 
 
-def _length(shown: Tensor) -> Tensor:
-    """Count up to the last True: (B, L) -> (B,)."""
-    places = torch.arange(1, shown.shape[1] + 1, device=shown.device)
-    return (shown * places).amax(dim=1)
+def _length(valid: Tensor) -> Tensor:
+    """Return the position of the last True, from 1: (B, L) -> (B,)."""
+    return (valid * torch.arange(1, valid.shape[1] + 1, device=valid.device)).amax(dim=1)
 
 
 def inside(sizes: Size | Tensor, grid: Size, device: torch.device) -> Tensor:
-    """Return which places of a grid images of these sizes take: bool (B or 1, h, w)."""
+    """Return which cells of a grid are inside images of these sizes: bool (B or 1, h, w)."""
     heights, widths = (x[:, None] for x in sizes.unbind(dim=1)) if isinstance(sizes, Tensor) else sizes
     rows, columns = (torch.arange(side, device=device)[None] for side in grid)
     return (rows < heights)[:, :, None] & (columns < widths)[:, None]
 
 
 def blank_pixels(images: Tensor, sizes: Size | Tensor) -> Tensor:
-    """Set pixels outside the images to 0, as if each had been padded by the encoder itself: (B, C, H, W)."""
+    """Set padding to 0, as the encoder pads: (B, C, H, W)."""
     canvas = tuple(images.shape[-2:])
     if not isinstance(sizes, Tensor) and sizes == canvas:
         return images
@@ -56,40 +55,40 @@ def blank_pixels(images: Tensor, sizes: Size | Tensor) -> Tensor:
 
 
 def image_labels(sizes: Size | Tensor, grid: Size, device: torch.device) -> Tensor | None:
-    """Label the tokens of images with 0 and others with `PADDING`: int64 (B or 1, h, w), None if all are 0."""
+    """Label tokens of images with 0 and padding with `PADDING`: int64 (B or 1, h, w), None if there is no padding."""
     if not isinstance(sizes, Tensor) and sizes == grid:
         return None
     return torch.where(inside(sizes, grid, device), 0, PADDING)
 
 
 def blank_tokens(x: Tensor, labels: Tensor | None) -> Tensor:
-    """Set tokens that belong to no image to 0: (B, h, w, C)."""
+    """Set padding tokens to 0: (B, h, w, C)."""
     return x if labels is None else x.masked_fill((labels == PADDING)[..., None], 0)
 
 
 def count_tokens(sizes: Size | Tensor, patch_size: int) -> Size | Tensor:
-    """Count the patches that images take, those included of which they take a part."""
+    """Return the grids of patches of these sizes, partly filled ones included."""
     if isinstance(sizes, Tensor):
         return -(-sizes // patch_size)
     return -(-sizes[0] // patch_size), -(-sizes[1] // patch_size)
 
 
-def place_table(table: Tensor, grid: Size, sizes: Size | Tensor, canvas: Size) -> Tensor:
-    """Resize a table of absolute positions (1, h * w, C) to the size of each image, bicubic: (B or 1, H, W, C).
+def place_pos_embed(pos_embed: Tensor, grid: Size, sizes: Size | Tensor, canvas: Size) -> Tensor:
+    """Resize a position embedding (1, h * w, C) to each image's grid, with 0 in the padding: (B or 1, H, W, C).
 
-    It is 0 where the canvas (H, W) goes beyond the image. For sizes on the device this is `resize_table` written out.
+    `canvas` is (H, W). For sizes on the device this is `resize_pos_embed` written out.
     """
     if not isinstance(sizes, Tensor):
-        own = resize_table(table, grid, sizes).unflatten(1, sizes)
+        own = resize_pos_embed(pos_embed, grid, sizes).unflatten(1, sizes)
         return F.pad(own, (0, 0, 0, canvas[1] - sizes[1], 0, canvas[0] - sizes[0]))
-    maps = table.float().unflatten(1, grid).expand(len(sizes), -1, -1, -1)
+    maps = pos_embed.float().unflatten(1, grid).expand(len(sizes), -1, -1, -1)
     for dim, new_sides in enumerate(sizes.unbind(dim=1), start=1):
         maps = _resize(maps, dim, new_sides, canvas[dim - 1])
-    return maps.where(inside(sizes, canvas, table.device)[..., None], 0).to(table.dtype)
+    return maps.where(inside(sizes, canvas, pos_embed.device)[..., None], 0).to(pos_embed.dtype)
 
 
 def _resize(maps: Tensor, dim: int, new_sides: Tensor, length: int) -> Tensor:
-    """Resize one side of maps (B, h, w, C) to `new_sides` (B,), and give `length` places of each."""
+    """Resize one dimension of maps (B, h, w, C) to `new_sides` (B,), and return `length` entries of it."""
     side = maps.shape[dim]
     places = (torch.arange(length, device=maps.device) + 0.5) * (side / new_sides[:, None]) - 0.5
     first, shape = places.floor(), [len(maps), 1, 1, 1]
@@ -102,7 +101,7 @@ def _resize(maps: Tensor, dim: int, new_sides: Tensor, length: int) -> Tensor:
 
 
 def _cubic(t: Tensor) -> tuple[Tensor, ...]:
-    """Return the weights of a place's four neighbors, t after the second: cubic convolution (Keys 1981)."""
+    """Return the weights of the four neighbors, at t after the second: cubic convolution (Keys 1981)."""
     a = SHARPNESS
     near = [((a + 2) * x - (a + 3)) * x * x + 1 for x in (t, 1 - t)]
     far = [((a * x - 5 * a) * x + 8 * a) * x - 4 * a for x in (t + 1, 2 - t)]

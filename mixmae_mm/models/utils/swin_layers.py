@@ -1,4 +1,4 @@
-"""Window attention, the blocks around it, and a stage of them.
+"""Window attention with relative position bias, its blocks, and a stage of them.
 
 Letters: B images, h x w tokens, C channels, W windows in an image, T tokens in a window.
 """
@@ -19,10 +19,7 @@ from mixmae_mm.structures import Fitted, Size
 
 
 class WindowAttention(FitsStored, nn.Module):
-    """Multi-head self-attention inside windows, with a learnt bias for each relative position.
-
-    Bias tables of other windows are resized when they are loaded.
-    """
+    """Multi-head self-attention inside windows, with a relative position bias, resized if a file has another window."""
 
     def __init__(self, dims: int, num_heads: int, window: Size) -> None:
         super().__init__()
@@ -39,7 +36,7 @@ class WindowAttention(FitsStored, nn.Module):
         self.proj = nn.Linear(dims, dims)
 
     def forward(self, x: Tensor, windows: Windows) -> Tensor:
-        """Let the tokens of each window see each other, as far as `windows` allows: (B, W, T, C) -> (B, W, T, C)."""
+        """Attend inside each window, to the keys that `windows` keeps: (B, W, T, C) -> (B, W, T, C)."""
         if isinstance(windows, SortedWindows):
             qkv, bias = self.qkv(x.flatten(1, 2)), self._bias(windows.pairs)
             return self.proj(attend_segments(qkv, self.num_heads, bias, windows.segments).view(x.shape))
@@ -54,11 +51,11 @@ class WindowAttention(FitsStored, nn.Module):
         return self._bias(index.flatten()).view(-1, *index.shape)
 
     def _bias(self, index: Tensor) -> Tensor:
-        """Look biases up by their places in the table, (n,): (heads, n)."""
+        """Look up biases by their index in the table, (n,): (heads, n)."""
         return self.relative_position_bias_table.t().index_select(1, index)
 
     def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
-        """Fit a stored bias table to this window, in place; the index is the window's own."""
+        """Resize a stored bias table to this window, in place."""
         return fit_stored_biases(state_dict, prefix, self.window)
 
 
@@ -74,13 +71,13 @@ class SwinBlock(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, windows: Windows) -> Tensor:
-        """Exchange inside windows, then transform each token: (B, h, w, C) -> (B, h, w, C)."""
+        """Attend inside windows, then transform each token: (B, h, w, C) -> (B, h, w, C)."""
         x = x + self.drop_path(windows.join(self.attn(windows.cut(self.norm1(x)), windows)))
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
 class SwinStage(nn.Module):
-    """The blocks of one resolution, a window and a drop rate for each, and the merging that leads to the next."""
+    """The blocks of one resolution, each with its window and drop rate, and the patch merging to the next."""
 
     def __init__(
         self,
@@ -101,8 +98,7 @@ class SwinStage(nn.Module):
     def forward(self, x: Tensor, labels: Tensor | None = None, in_segments: bool = False) -> Tensor:
         """Run the blocks, without the merging: (B, h, w, C) -> (B, h, w, C).
 
-        `labels` say which image each token belongs to, int64 (B or 1, h, w): tokens see only their like; None where all
-        may see each other. `in_segments` sorts tokens by them (see `cpu_kernels.prefers_segments`).
+        `labels` are those of `plan_windows`. `in_segments` sorts tokens by them (see `cpu_kernels.prefers_segments`).
         """
         sizes, grid = {block.attn.window for block in self.blocks}, tuple(x.shape[1:3])
         if in_segments:

@@ -1,6 +1,6 @@
-"""Windows over a grid of tokens: cut, put back, and who may see whom inside.
+"""Windows over a grid of tokens: partition, its inverse, and which keys each query keeps.
 
-Letters: B images, h x w grid, W windows in an image, T tokens in a window, C channels.
+Letters: B images, h x w grid, N = h * w tokens, W windows in an image, T tokens in a window, C channels.
 """
 
 from dataclasses import dataclass, replace
@@ -10,52 +10,53 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mixmae_mm.mixing import homologous
+from mixmae_mm.models.utils.attention import Attention, FixedKeys
 from mixmae_mm.models.utils.padding import PADDING
 from mixmae_mm.structures import Size
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Non-overlapping windows over a grid, made once for all blocks of a stage."""
+    """Non-overlapping windows over a grid, planned once for all blocks of a stage."""
 
     grid: Size
-    """Tokens (h, w) of the map that is cut."""
+    """Tokens (h, w) of the map."""
     size: Size
     """Tokens (h, w) of a window."""
     keep: Tensor | None = None
-    """Which keys each query may see, bool (B or 1, W, T, T); None where all may."""
+    """Which keys each query keeps, bool (B or 1, W, T, T); None for all."""
 
     @property
     def padding(self) -> Size:
-        """Rows and columns of padding that fill up the last windows."""
+        """Rows and columns that pad the last windows."""
         return -self.grid[0] % self.size[0], -self.grid[1] % self.size[1]
 
     def pad(self, x: Tensor) -> Tensor:
-        """Fill up the last windows of a map (B, h, w, C) with zeros."""
+        """Pad the last windows of a map (B, h, w, C) with zeros."""
         bottom, right = self.padding
         return F.pad(x, (0, 0, 0, right, 0, bottom)) if bottom or right else x
 
     def cut(self, x: Tensor) -> Tensor:
-        """Cut a map into windows, row by row: (B, h, w, C) -> (B, W, T, C)."""
+        """Partition a map into windows, row by row: (B, h, w, C) -> (B, W, T, C)."""
         x = self.pad(x).unflatten(2, (-1, self.size[1])).unflatten(1, (-1, self.size[0]))
         return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
     def join(self, windows: Tensor) -> Tensor:
-        """Put windows together and crop the padding, the inverse of `cut`: (B, W, T, C) -> (B, h, w, C)."""
+        """Reverse `cut`, cropping the padding: (B, W, T, C) -> (B, h, w, C)."""
         columns = (self.grid[1] + self.padding[1]) // self.size[1]
         x = windows.unflatten(2, self.size).unflatten(1, (-1, columns)).transpose(2, 3)
         return x.flatten(3, 4).flatten(1, 2)[:, : self.grid[0], : self.grid[1]]
 
     def cut_labels(self, labels: Tensor) -> Tensor:
-        """Cut labels of tokens, what fills up being `PADDING`: int64 (B, h, w) -> (B, W, T)."""
-        return self.cut(labels[..., None] - PADDING).squeeze(-1) + PADDING  # shifted, since zeros fill up
+        """Partition labels of tokens, padded with `PADDING`: int64 (B, h, w) -> (B, W, T)."""
+        return self.cut(labels[..., None] - PADDING).squeeze(-1) + PADDING  # shifted, since `cut` pads with zeros
 
 
 def plan_windows(grid: Size, window: Size, labels: Tensor | None, device: torch.device) -> Windows:
-    """Lay windows over a map of tokens (h, w); where it is smaller than the window, one takes the whole side.
+    """Plan the windows of a map (h, w), clipped to its sides.
 
-    `labels` say which image each token belongs to, int64 (B or 1, h, w): tokens see only their like; None where all may
-    see each other.
+    `labels` are the image of each token, int64 (B or 1, h, w): only tokens of the same image attend to each other; None
+    for all.
     """
     windows = Windows(grid, (min(window[0], grid[0]), min(window[1], grid[1])))
     if labels is None and not any(windows.padding):
@@ -64,3 +65,16 @@ def plan_windows(grid: Size, window: Size, labels: Tensor | None, device: torch.
         labels = torch.zeros(1, *grid, dtype=torch.int64, device=device)
     inside = windows.cut_labels(labels)
     return replace(windows, keep=homologous(inside.flatten(0, 1)).unflatten(0, inside.shape[:2]))
+
+
+class WindowedAttention(Attention):
+    """Self-attention inside windows of a plain ViT's patches (ViTDet, arXiv 2203.16527)."""
+
+    def forward(self, x: Tensor, windows: Windows) -> Tensor:
+        """Attend inside each window of a grid, given row by row: (B, N, C) -> (B, N, C)."""
+        cut = windows.cut(x.unflatten(1, windows.grid))
+        keep = windows.keep
+        if keep is not None:
+            keep = keep.expand(len(x), -1, -1, -1).flatten(0, 1)[:, None]
+        out = super().forward(cut.flatten(0, 1), None if keep is None else FixedKeys(keep))
+        return windows.join(out.unflatten(0, cut.shape[:2])).flatten(1, 2)
