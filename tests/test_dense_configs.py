@@ -21,7 +21,7 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import Runner
 from on_meta import on_meta
 from PIL import Image
-from test_configs import BATCH, ROOT, build_optimizer, check_decay, each, from_file, settings_with
+from shipped_configs import BATCH, ROOT, build_optimizer, check_decay, each, from_file, settings_with
 
 from mixmae_mm.models.backbones.archs import SWIN_ARCHS as SWINS
 
