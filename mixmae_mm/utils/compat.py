@@ -40,10 +40,9 @@ def let_waiting_threads_sleep() -> None:
 
 
 def import_formatter() -> ModuleType:
-    """Import yapf, with which mmengine prints configs, again where another process is just writing its cache.
+    """Import yapf, with which mmengine prints configs, again where another process is just writing its grammar.
 
-    On its first import in an environment yapf puts its pickled grammar in place before all of it is written; of two
-    ranks that start together, one reads half a file. Upstream mmengine imports it, so this comes before mmengine.
+    Of two ranks that start together in a new environment, one may read half a file.
     """
     for left in reversed(range(TRIES)):
         try:
@@ -57,10 +56,9 @@ def import_formatter() -> ModuleType:
 
 
 def define_torchvision_operators() -> None:
-    """Let torchvision be imported where its compiled part cannot load beside this torch.
+    """Let torchvision be imported where its compiled part cannot load beside this torch (pytorch/pytorch#122494).
 
-    It describes two operators that its compiled part was to bring; with their schemas defined beforehand its transforms
-    work, and its operators still fail by torchvision's own message (pytorch/pytorch#122494, #157648).
+    It describes two operators of that part; once their schemas are defined its transforms work.
     """
     if 'torchvision' in sys.modules or not torchvision_is_crippled():
         return

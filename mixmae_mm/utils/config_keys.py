@@ -83,7 +83,7 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
 
 
 def check_options(config: Config, options: Iterable[str]) -> list[str]:
-    """Check that each setting of the command line is one that something reads; return warnings.
+    """Check settings of the command line; return warnings.
 
     One that is misspelt, leads nowhere, or is a variable that was used up when the config was loaded is refused.
     """

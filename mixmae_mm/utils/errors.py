@@ -41,9 +41,8 @@ def describe(error: BaseException) -> str:
         text = re.split(rf'^(?:\w+\.)*{name}: ', text, flags=re.MULTILINE)[-1].strip()
     if isinstance(error, PLAIN):
         return text
-    text += _suggestion(error, text)
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f'{name}: {text} (raised in {frame.filename}, line {frame.lineno})'
+    return f'{name}: {text}{_suggestion(error, text)} (raised in {frame.filename}, line {frame.lineno})'
 
 
 def _suggestion(error: BaseException, text: str) -> str:
@@ -53,8 +52,9 @@ def _suggestion(error: BaseException, text: str) -> str:
     makers = [frame.f_locals['obj_cls'] for frame, _ in frames if callable(frame.f_locals.get('obj_cls'))]
     if not unknown or not makers:
         return ''
-    near = nearest(unknown[1], parameters(makers[-1]))
-    return f' Is {near} meant?' if near else f' It takes {", ".join(sorted(parameters(makers[-1])))}.'
+    taken = parameters(makers[-1])
+    near = nearest(unknown[1], taken)
+    return f' Is {near} meant?' if near else f' It takes {", ".join(sorted(taken))}.'
 
 
 @contextmanager

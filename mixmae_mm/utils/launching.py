@@ -26,7 +26,7 @@ VARIABLES = {
 
 
 def argument_parser(description: str) -> argparse.ArgumentParser:
-    """Make a parser of the arguments that all tools take; spellings are OpenMMLab's."""
+    """Make a parser of the arguments that tools/train.py and tools/test.py take; spellings are OpenMMLab's."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('config', type=expand, help='config file')
     text = 'folder for logs and checkpoints (./work_dirs/<config name>)'
@@ -97,11 +97,9 @@ def join_processes(config: Config) -> None:
         return
     local_rank = _read_variables(config.launcher)
     if torch.cuda.is_available():
-        if local_rank >= torch.cuda.device_count():
-            raise ValueError(
-                f'process {local_rank} of this machine has no GPU: {torch.cuda.device_count()} are visible; start as '
-                'many processes as there are GPUs (see CUDA_VISIBLE_DEVICES)'
-            )
+        count = torch.cuda.device_count()
+        if local_rank >= count:
+            raise ValueError(f'process {local_rank} of this machine has no GPU, {count} are visible: start {count} processes')
     elif not has_accelerator():
         seconds = config.get('env_cfg', {}).get('dist_cfg', {}).get('timeout', 1800)
         torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=seconds))
@@ -114,9 +112,10 @@ def _read_variables(launcher: str) -> int:
     """Put rank, local rank and number of processes where torch looks for them; the local rank is returned."""
     missing = [name for name in VARIABLES[launcher] if name not in os.environ]
     if missing:
+        script = f'tools/{"slurm" if launcher == "slurm" else "dist"}_train.sh'
         raise ValueError(
             f'--launcher {launcher}, but {", ".join(missing)} is not set: this process was not started by it. Start '
-            f'with tools/{"slurm" if launcher == "slurm" else "dist"}_train.sh, or leave --launcher out for one process'
+            f'with {script}, or leave --launcher out for one process'
         )
     for name, theirs in zip(VARIABLES['pytorch'], VARIABLES[launcher], strict=True):
         os.environ[name] = os.environ[theirs]
