@@ -99,7 +99,9 @@ def join_processes(config: Config) -> None:
     if torch.cuda.is_available():
         count = torch.cuda.device_count()
         if local_rank >= count:
-            raise ValueError(f'process {local_rank} of this machine has no GPU, {count} are visible: start {count} processes')
+            raise ValueError(
+                f'process {local_rank} of this machine has no GPU: {count} are visible; start as many processes'
+            )
     elif not has_accelerator():
         seconds = config.get('env_cfg', {}).get('dist_cfg', {}).get('timeout', 1800)
         torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=seconds))
