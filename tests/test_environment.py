@@ -94,8 +94,6 @@ def test_upstream_has_an_environment_of_its_own_and_compiles_nothing(clone, call
     [
         ('requirements/runtime.txt', ['torch', 'openmmlab', 'ops', 'dense', 'tests']),
         ('requirements/mminstall.txt', ['openmmlab', 'ops', 'dense']),
-        ('requirements/dense.txt', ['dense']),
-        ('requirements/extras.txt', ['tests']),
         ('setup.py', ['project']),
     ],
 )

@@ -115,16 +115,12 @@ def test_what_is_replaced_whole_keeps_what_is_given_beside(load):
     assert (config.param_scheduler[0].gamma, config.param_scheduler[0].milestones) == (0.5, [4, 5])
 
 
-def test_a_config_that_is_not_python_is_named(tmp_path):
-    path = tmp_path / 'torn.py'
-    path.write_text('model = dict(')
-    with pytest.raises(ValueError, match='torn.py'):
-        load_config(path)
-
-
 @pytest.mark.parametrize('place', ['taken', 'taken/below'])
-def test_a_work_dir_that_is_a_file_is_refused(tmp_path, place):
+def test_a_config_that_is_not_python_and_a_work_dir_that_is_a_file_are_refused(tmp_path, place):
     (tmp_path / 'taken').touch()
+    (tmp_path / 'torn.py').write_text('model = dict(')
+    with pytest.raises(ValueError, match='torn.py, or a file that it inherits from, is not valid Python'):
+        load_config(tmp_path / 'torn.py')
     (tmp_path / 'config.py').write_text(CONFIG)
     arguments = [str(tmp_path / 'config.py'), '--work-dir', str(tmp_path / place)]
     with pytest.raises(ValueError, match=f'{tmp_path / "taken"} is a file'):

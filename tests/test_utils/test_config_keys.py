@@ -52,13 +52,9 @@ def test_a_setting_that_is_read_is_taken_though_the_config_lacks_it(key):
     assert list(check_options(Config.fromfile(MICRO), [key])) == []
 
 
-def test_a_misspelt_optimizer_is_refused_with_the_nearest():
-    options = {'optim_wrapper.optimizer.type': 'AdamWW'}
+def test_a_type_given_beside_its_settings_is_known_and_a_misspelt_one_refused():
     with pytest.raises(ValueError, match='no optimizer AdamWW.*: AdamW'):
-        check_names(load_config(CLASSIFIER, options))
-
-
-def test_a_type_given_beside_its_settings_is_known():
+        check_names(load_config(CLASSIFIER, {'optim_wrapper.optimizer.type': 'AdamWW'}))
     options = {'optim_wrapper.optimizer.momentum': '0.9', 'optim_wrapper.optimizer.type': 'SGD'}
     optimizer = load_config(MICRO, options | {'optim_wrapper.optimizer.betas': 'None'}).optim_wrapper.optimizer
     assert (optimizer.type, optimizer.momentum) == ('SGD', 0.9)
@@ -116,7 +112,6 @@ def test_an_optim_wrapper_needs_no_type_and_an_unknown_one_is_left_to_mmengine(t
     assert check_names(load_config(tmp_path / 'own.py')) == []
 
 
-@pytest.mark.parametrize('task', ['mixmae', 'classification', 'detection', 'segmentation'])
-def test_our_own_configs_set_nothing_in_vain(task):
-    for path in sorted((CONFIGS / task).glob('*micro*.py'))[:6]:
+def test_our_own_configs_set_nothing_in_vain():
+    for path in sorted(CONFIGS.glob('*/*micro*.py')):
         assert check_names(Config.fromfile(path)) == [], path
