@@ -163,7 +163,7 @@ def _check_batches(split: str, loader: DataLoader, runner: Runner) -> None:
         )
     model = getattr(runner.model, 'module', runner.model)  # a config where a strategy builds it later
     last = 0 if endless or getattr(batches, 'drop_last', False) else len(sampler) % size
-    for images in {size, last or size} if split == 'train' else ():
+    for images in (size, last or size) if split == 'train' else ():
         group_images(torch.empty(images), getattr(getattr(model, 'data_preprocessor', None), 'num_sources', 1))
         if images == 1 and isinstance(model, nn.Module) and needs_two_images(model, runner.world_size):
             which = 'batches are of a single image' if size == 1 else 'the last batch is a single image'

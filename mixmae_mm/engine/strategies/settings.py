@@ -58,9 +58,9 @@ def scale_rate(config: Config) -> None:
     rate = optimizer.get('lr')
     if not isinstance(base, int) or base < 1 or not isinstance(rate, int | float):
         raise ValueError(
-            '--auto-scale-lr needs the batch size (GPUs x images x accumulated iterations) that the learning rate of '
-            f'this config is for: add auto_scale_lr=dict(base_batch_size=...) to the config, which has {base}, and '
-            f'optim_wrapper.optimizer.lr, which is {rate}'
+            '--auto-scale-lr needs the batch size (GPUs x batch per GPU x accumulated iterations) that the learning '
+            'rate of this config is for: add auto_scale_lr=dict(base_batch_size=...) to the config, which has '
+            f'{base}, and optim_wrapper.optimizer.lr, which is {rate}'
         )
     loader = config.train_dataloader
     processes = 1 if config.launcher == 'none' else int(os.environ['WORLD_SIZE'])

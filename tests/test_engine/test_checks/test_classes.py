@@ -9,7 +9,6 @@ from mixmae_mm.engine.checks.classes import (
     Classes,
     compare_folders,
     compare_labels,
-    compare_numbers,
     compare_splits,
 )
 
@@ -41,19 +40,6 @@ def test_folders_against_the_names_of_a_config():
     assert faults(THREE, ('cat', 'cow', 'dgo')) == [OTHER_CLASSES.what] * 2
     assert '3 class folders, where the config has 2 classes' in faults(THREE, ('cat', 'cow'))
     assert faults(('train', 'val'), ()) == [TOO_HIGH.what] * 2
-
-
-def test_numbers_of_classes_against_settings():
-    found = [Classes('train', THREE), Classes('val', THREE[:2])]
-    assert list(compare_numbers(found[:1], {'head': 3, 'preprocessor': 3})) == []
-    ((_, finding),) = compare_numbers(found[:1], {'head': 2})
-    assert (finding.severity, '3 classes, where head is 2' in finding.what) == ('error', True)
-    assert 'head=3' in finding.advice
-    assert [one.severity for _, one in compare_numbers(found[:1], {'head': 4})] == ['warning']
-    assert [one.severity for _, one in compare_numbers(found[:1], {'head': 4}, exact=True)] == ['error']
-    assert [where for where, _ in compare_numbers(found, {'head': 3})] == ['val']
-    where, finding = next(compare_numbers([], {'head': 3, 'preprocessor': 10}))
-    assert (where, finding.severity, 'head=3, preprocessor=10' in finding.what) == ('config', 'error', True)
 
 
 def test_labels_out_of_range():

@@ -189,6 +189,10 @@ def test_loaders_that_give_nothing_are_refused(run, folder, case, split):
     assert all(word in str(error.value) for word in words), error.value
 
 
+def test_a_single_last_image_may_be_dropped(run):
+    assert len(run(train=dict(batch_size=7, drop_last=True), start=False).train_dataloader) == 1
+
+
 def test_hidden_folders_give_no_class(run, folder):
     write(folder / '.ipynb_checkpoints/0.png', 0)
     write(folder / '@eaDir/0.png', 0)

@@ -194,7 +194,8 @@ def test_a_run_resumes_with_and_without_the_state_of_a_scaler(tmp_path, amp, fir
 
 def test_other_wrappers_are_left_alone():
     warned = []
-    runner = SimpleNamespace(optim_wrapper=SimpleNamespace(), iter=0, logger=SimpleNamespace(warning=warned.append))
+    logger = SimpleNamespace(warning=warned.append)
+    runner = SimpleNamespace(optim_wrapper=SimpleNamespace(), iter=0, seed=0, rank=0, logger=logger)
     hook = NanGuardHook()
     hook.before_train(runner)
     hook.before_train_iter(runner, 0)
