@@ -65,6 +65,6 @@ def reference(weights, config, images, kept):
 
     target = (patches - patches.mean(-1, keepdim=True)) / (patches.var(-1, keepdim=True) + 1e-6).sqrt()
     errors = (pred - target).square().mean(-1)
-    hidden = torch.ones_like(errors, dtype=torch.bool)
-    hidden[rows, kept] = False
-    return dict(latent=latent, pred=pred, loss=errors[hidden].mean())
+    masked = torch.ones_like(errors, dtype=torch.bool)
+    masked[rows, kept] = False
+    return dict(latent=latent, pred=pred, loss=errors[masked].mean())

@@ -1,8 +1,9 @@
-"""Numbers of the official MixMIM, and models built to match them."""
+"""Numbers of the official MixMIM, models built to match them, and the reconstruction loss in loops."""
 
 from pathlib import Path
 
 import torch
+from tiny_mixmae import mixmae
 from torch import Tensor
 
 from mixmae_mm.mixing import MixedImages, mix_images
@@ -21,7 +22,6 @@ def load_reference(name: str) -> dict:
 
 def backbone_settings(config: dict) -> dict:
     return dict(
-        type='mixmae_mm.MixMIMSwin',
         arch=dict(embed_dims=config['embed_dim'], depths=config['depths'], num_heads=config['num_heads']),
         img_size=config['img_size'],
         patch_size=config['patch_size'],
@@ -29,29 +29,18 @@ def backbone_settings(config: dict) -> dict:
     )
 
 
+def decoder_settings(config: dict, dims: str = 'decoder_dim') -> dict:
+    return dict(embed_dims=config[dims], depth=config['decoder_depth'], num_heads=config['decoder_num_heads'])
+
+
 def build_pretrainer(config: dict) -> MixMAE:
-    cell = config['encoder_stride']
-    return MODELS.build(
-        dict(
-            type='mixmae_mm.MixMAE',
-            data_preprocessor=dict(type='mixmae_mm.MixingDataPreprocessor', cell_size=cell),
-            backbone=backbone_settings(config),
-            neck=dict(
-                type='mixmae_mm.MixDecoder',
-                in_channels=config['embed_dim'] * 8,
-                grid_size=config['img_size'] // cell,
-                cell_size=cell,
-                embed_dims=config['decoder_dim'],
-                depth=config['decoder_depth'],
-                num_heads=config['decoder_num_heads'],
-            ),
-            head=dict(type='mixmae_mm.MixReconstructionHead', cell_size=cell, norm_pix=config['norm_pix_loss']),
-        )
-    )
+    cell, head = config['encoder_stride'], dict(norm_pix=config['norm_pix_loss'])
+    grid, neck = config['img_size'] // cell, decoder_settings(config)
+    return MODELS.build(mixmae(backbone_settings(config), config['embed_dim'] * 8, grid, cell, head=head, neck=neck))
 
 
 def build_encoder(config: dict, **settings: object) -> MixMIMSwin:
-    return MODELS.build(backbone_settings(config) | settings)
+    return MixMIMSwin(**backbone_settings(config) | settings)
 
 
 def our_name(official: str) -> str:
@@ -60,7 +49,23 @@ def our_name(official: str) -> str:
 
 
 def mix_officially(images: Tensor, mask: Tensor) -> MixedImages:
-    """Pair image i with image B - 1 - i under one map, in the official order."""
+    """Pair image i with image B - 1 - i under one assignment, in the official order."""
     sources = torch.stack([images, images.flip(0)], dim=1)
     assignment = mask[None].long()
     return MixedImages(mix_images(sources, assignment), sources, assignment)
+
+
+def loss_by_loops(predictions: Tensor, images: MixedImages, norm_pix: bool = True) -> Tensor:
+    """Compute each masked cell's mean squared error, and average them: the definition, cell by cell."""
+    errors, grid = [], images.assignment.shape[-1]
+    side = images.sources.shape[-1] // grid
+    for g, source, cell in torch.cartesian_prod(*(torch.arange(n) for n in predictions.shape[:3])).tolist():
+        row, column = divmod(cell, grid)
+        if images.assignment[g if len(images.assignment) > 1 else 0, row, column] == source:
+            continue
+        rows, columns = (slice(place * side, (place + 1) * side) for place in (row, column))
+        target = images.sources[g, source, :, rows, columns].permute(1, 2, 0).flatten()
+        if norm_pix:
+            target = (target - target.mean()) / (target.var(unbiased=True) + 1e-6).sqrt()
+        errors.append((predictions[g, source, cell] - target).square().mean())
+    return torch.stack(errors).mean()

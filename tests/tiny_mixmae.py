@@ -7,34 +7,44 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 CELL = 8
+SWIN = dict(embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2))
+VIT = dict(embed_dims=8, depth=2, num_heads=2)
 
 
-def parts(num_sources, norm_pix, dims, mixing, cls_token=False):
-    """Make all parts of a method but its encoder, whose last map has `dims` channels."""
-    decoder = dict(grid_size=4, cell_size=CELL, embed_dims=16, depth=1, num_heads=2, cls_token=cls_token)
-    mixing = dict(num_sources=num_sources, cell_size=CELL) | mixing
+def parts(dims, grid_size=4, cell_size=CELL, head=None, neck=None, **mixing):
+    """Make the config of all parts but the encoder, whose last map has `dims` channels."""
+    decoder = dict(embed_dims=16, depth=1, num_heads=2) | (neck or {})
     return dict(
-        data_preprocessor=dict(type='mixmae_mm.MixingDataPreprocessor', **mixing),
-        neck=dict(type='mixmae_mm.MixDecoder', in_channels=dims, **decoder),
-        head=dict(type='mixmae_mm.MixReconstructionHead', cell_size=CELL, norm_pix=norm_pix),
+        data_preprocessor=dict(type='mixmae_mm.MixingDataPreprocessor', cell_size=cell_size, **mixing),
+        neck=dict(type='mixmae_mm.MixDecoder', in_channels=dims, grid_size=grid_size, cell_size=cell_size, **decoder),
+        head=dict(type='mixmae_mm.MixReconstructionHead', cell_size=cell_size, **(head or {})),
     )
 
 
+def mixmae(backbone, dims, *sizes, **settings):
+    """Make the config of a MixMAE."""
+    backbone = dict(type='mixmae_mm.MixMIMSwin', **backbone)
+    return dict(type='mixmae_mm.MixMAE', backbone=backbone) | parts(dims, *sizes, **settings)
+
+
+def mixedae(backbone, dims, num_sources=4, neck=None, **settings):
+    """Make the config of a MixedAE, or with one source of MAE."""
+    settings = dict(take_turns=False, shared_assignment=False) | settings
+    return dict(
+        type='mixmae_mm.MAE' if num_sources == 1 else 'mixmae_mm.MixedAE',
+        backbone=dict(type='mixmae_mm.MixingViT', num_sources=num_sources, **backbone),
+        contrast=None if num_sources == 1 else dict(type='mixmae_mm.HomologousContrastiveLoss'),
+    ) | parts(dims, num_sources=num_sources, neck=dict(cls_token=True) | (neck or {}), **settings)
+
+
 def tiny_model(num_sources=2, norm_pix=True, **mixing):
-    arch = dict(embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2))
-    backbone = dict(type='mixmae_mm.MixMIMSwin', arch=arch, img_size=32, patch_size=1, window_sizes=(4, 4, 4, 4))
-    return dict(type='mixmae_mm.MixMAE', backbone=backbone) | parts(num_sources, norm_pix, 64, mixing)
+    backbone = dict(arch=SWIN, img_size=32, patch_size=1, window_sizes=(4, 4, 4, 4))
+    return mixmae(backbone, 64, head=dict(norm_pix=norm_pix), num_sources=num_sources, **mixing)
 
 
 def tiny_mixedae(num_sources=4, norm_pix=True, **mixing):
-    """MixedAE, or with one source MAE."""
-    mixing = dict(take_turns=False, shared_assignment=False) | mixing
-    arch = dict(embed_dims=8, depth=2, num_heads=2)
-    return dict(
-        type='mixmae_mm.MAE' if num_sources == 1 else 'mixmae_mm.MixedAE',
-        backbone=dict(type='mixmae_mm.MixingViT', arch=arch, img_size=32, patch_size=CELL, num_sources=num_sources),
-        contrast=None if num_sources == 1 else dict(type='mixmae_mm.HomologousContrastiveLoss'),
-    ) | parts(num_sources, norm_pix, 8, mixing, cls_token=True)
+    backbone = dict(arch=VIT, img_size=32, patch_size=CELL)
+    return mixedae(backbone, 8, num_sources, head=dict(norm_pix=norm_pix), **mixing)
 
 
 def build(method=tiny_model, **settings):

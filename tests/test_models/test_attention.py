@@ -26,13 +26,20 @@ def by_loops(query, key, value, bias, keep):
     return out
 
 
-@pytest.mark.parametrize('fused', [True, False])
-@pytest.mark.parametrize('keep_of', [1, 2], ids=['shared map', 'map for each image'])
-def test_masked_attention_and_its_gradients_against_loops(monkeypatch, fused, keep_of):
-    monkeypatch.setattr(attention, 'prefers_fused', lambda query, joined: fused)
-    query, key, value, bias, keep = draw(keep_of)
-    expected = by_loops(query, key, value, bias, keep)
-    got = attend(query, key, value, bias, keep)
+@pytest.fixture(params=[True, False], ids=['fused', 'explicit'])
+def types(request, monkeypatch):
+    """Choose the kernel, and list the types of the biases it is given."""
+    types = []
+    monkeypatch.setattr(attention, 'prefers_fused', lambda query, joined: types.append(joined.dtype) or request.param)
+    return types
+
+
+@pytest.mark.usefixtures('types')
+@pytest.mark.parametrize('keep_of', [1, 2, None], ids=['shared mask', 'mask for each image', 'all keys'])
+def test_masked_attention_and_its_gradients_against_loops(keep_of):
+    query, key, value, bias, keep = draw(keep_of or 1)
+    expected = by_loops(query, key, value, bias, keep if keep_of else torch.ones_like(keep))
+    got = attend(query, key, value, bias, keep if keep_of else None)
     torch.testing.assert_close(got, expected, atol=1e-6, rtol=1e-5)
     weights = torch.randn_like(got)
     wanted = torch.autograd.grad((expected * weights).sum(), [query, key, value, bias])
@@ -41,19 +48,8 @@ def test_masked_attention_and_its_gradients_against_loops(monkeypatch, fused, ke
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize('fused', [True, False])
-def test_without_a_map_all_keys_are_seen(monkeypatch, fused):
-    monkeypatch.setattr(attention, 'prefers_fused', lambda query, joined: fused)
-    query, key, value, bias, keep = draw(1)
-    expected = by_loops(query, key, value, bias, torch.ones_like(keep))
-    torch.testing.assert_close(attend(query, key, value, bias), expected, atol=1e-6, rtol=1e-5)
-
-
-@pytest.mark.parametrize('fused', [True, False])
-def test_attention_keeps_the_type_of_the_query(monkeypatch, fused):
-    """Biases are parameters in float32: joined with the map, (B, W, S, T, T), twice the memory unless cast."""
-    types = []
-    monkeypatch.setattr(attention, 'prefers_fused', lambda query, joined: types.append(joined.dtype) or fused)
+def test_attention_keeps_the_type_of_the_query(types):
+    """Biases are parameters in float32: joined with the mask, (B, W, S, T, T), twice the memory unless cast."""
     query, key, value, bias, keep = draw(1)
     query, key, value = (x.detach().bfloat16() for x in (query, key, value))
     for kept in (keep, None):
@@ -64,9 +60,8 @@ def test_attention_keeps_the_type_of_the_query(monkeypatch, fused):
         torch.testing.assert_close(out.float(), expected, atol=0.05, rtol=0.05)
 
 
-@pytest.mark.parametrize('fused', [True, False])
-def test_half_precision_keeps_masked_keys_out(monkeypatch, fused):
-    monkeypatch.setattr(attention, 'prefers_fused', lambda query, joined: fused)
+@pytest.mark.usefixtures('types')
+def test_half_precision_keeps_masked_keys_out():
     query, key, value, bias, keep = draw(1)
     halves = [x.detach().bfloat16() for x in (query, key, value)]
     other = halves[2].clone()

@@ -23,12 +23,8 @@ def test_normalizing_by_hand():
     out = MixingDataPreprocessor()(dict(inputs=image))['inputs']
     expected = [(124 - 123.675) / 58.395, (116 - 116.28) / 57.12, (104 - 103.53) / 57.375]
     torch.testing.assert_close(out.flatten(), torch.tensor(expected))
-
-
-def test_bgr_images_are_turned_first():
-    image = torch.tensor([[[[1]], [[2]], [[3]]]], dtype=torch.uint8)
-    out = MixingDataPreprocessor(mean=[10, 20, 30], std=[1, 1, 1], bgr_to_rgb=True)(dict(inputs=image))['inputs']
-    assert out.flatten().tolist() == [3 - 10, 2 - 20, 1 - 30]
+    bgr = MixingDataPreprocessor(mean=[10, 20, 30], std=[1, 1, 1], bgr_to_rgb=True)
+    assert bgr(dict(inputs=image))['inputs'].flatten().tolist() == [104 - 10, 116 - 20, 124 - 30]
 
 
 def test_denormalizing_gives_the_images_back():
@@ -63,7 +59,7 @@ def test_groups_may_have_maps_of_their_own():
     assert len({tuple(one.flatten().tolist()) for one in mixed.assignment[0::2]}) == 8
 
 
-def test_the_hidden_ratio_reaches_the_map():
+def test_the_mask_ratio_reaches_the_assignment():
     mixed = plain(mask_ratio=0.25)(named_batch(2, size=224), training=True)['inputs']
     assert (mixed.assignment == 1).sum() == 12
 
@@ -81,6 +77,7 @@ def test_any_number_of_channels(channels):
     [
         (named_batch(7), {}, 'batch of 7 images cannot be split into groups of 2: make batch_size a multiple of 2'),
         (named_batch(4, size=100), {}, 'images of 100 x 100 pixels cannot be cut into cells of 32 x 32'),
+        (named_batch(4, size=80), dict(cell_size=16, block_size=2), 'into cells of 32 x 32 .* multiples of 32$'),
         (named_batch(4, channels=1), {}, 'images have 1 channels, but mean and std are for 3'),
         (named_batch(4, size=32), dict(num_sources=4), '1 cells with a mask_ratio of None cannot be split among 4'),
     ],
@@ -95,11 +92,10 @@ def test_what_it_refuses(batch, settings, message):
     [
         (dict(num_sources=1), 'one source leaves nothing to reconstruct: set mask_ratio'),
         (dict(num_sources=0), 'num_sources must be a whole number, 1 or more, got 0'),
-        (dict(block_size=0), 'block_size must be a whole number, 1 or more, got 0'),
         (dict(mask_ratio=0.5, shares=(0.5, 0.5)), r'mask_ratio 0.5 and shares \(0.5, 0.5\) say the same'),
     ],
 )
-def test_mixing_nothing_is_refused(settings, message):
+def test_settings_that_do_not_go_together_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         plain(**settings)
 
@@ -108,8 +104,8 @@ def test_one_source_is_masked():
     settings = dict(num_sources=1, mask_ratio=0.75, take_turns=False, shared_assignment=False, cell_size=16)
     mixed = plain(**settings)(named_batch(), training=True)['inputs']
     images = named_batch()['inputs'].float()
-    hidden = (mixed.assignment == NOBODY).repeat_interleave(16, 1).repeat_interleave(16, 2)
-    assert (hidden.flatten(1).float().mean(1) == 0.75).all()
-    assert torch.equal(mixed.mixed, images.masked_fill(hidden[:, None], 0))
+    masked = (mixed.assignment == NOBODY).repeat_interleave(16, 1).repeat_interleave(16, 2)
+    assert (masked.flatten(1).float().mean(1) == 0.75).all()
+    assert torch.equal(mixed.mixed, images.masked_fill(masked[:, None], 0))
     assert mixed.ids_keep.tolist() == [(row != NOBODY).nonzero()[:, 0].tolist() for row in mixed.assignment.flatten(1)]
     assert (mixed.assignment[0] != mixed.assignment[1]).any()

@@ -3,8 +3,8 @@
 import pytest
 import torch
 from mae_reference import reference
-from references import load_reference, our_name
-from tiny_mixmae import tiny_mixedae
+from references import decoder_settings, load_reference, our_name
+from tiny_mixmae import mixedae, tiny_mixedae
 
 from mixmae_mm.mixing import NOBODY, MixedImages, gather_tokens, mix_images, visible_ids
 from mixmae_mm.registry import MODELS
@@ -13,40 +13,17 @@ FILES = ['micro', pytest.param('tiny', marks=pytest.mark.shared)]
 
 
 def build(config):
-    patch = config['patch_size']
-    return MODELS.build(
-        dict(
-            type='mixmae_mm.MAE',
-            data_preprocessor=dict(
-                type='mixmae_mm.MixingDataPreprocessor',
-                num_sources=1,
-                cell_size=patch,
-                mask_ratio=config['mask_ratio'],
-                take_turns=False,
-                shared_assignment=False,
-            ),
-            backbone=dict(
-                type='mixmae_mm.MixingViT',
-                arch=dict(embed_dims=config['embed_dim'], depth=config['depth'], num_heads=config['num_heads']),
-                attention='global',
-                img_size=config['img_size'],
-                patch_size=patch,
-                norm_eps=config['norm_eps'],
-            ),
-            neck=dict(
-                type='mixmae_mm.MixDecoder',
-                in_channels=config['embed_dim'],
-                grid_size=config['img_size'] // patch,
-                cell_size=patch,
-                embed_dims=config['decoder_embed_dim'],
-                depth=config['decoder_depth'],
-                num_heads=config['decoder_num_heads'],
-                cls_token=True,
-                norm_eps=config['norm_eps'],
-            ),
-            head=dict(type='mixmae_mm.MixReconstructionHead', cell_size=patch),
-        )
+    patch, eps = config['patch_size'], config['norm_eps']
+    backbone = dict(
+        arch=dict(embed_dims=config['embed_dim'], depth=config['depth'], num_heads=config['num_heads']),
+        attention='global',
+        img_size=config['img_size'],
+        patch_size=patch,
+        norm_eps=eps,
     )
+    neck = decoder_settings(config, 'decoder_embed_dim') | dict(norm_eps=eps)
+    sizes = dict(grid_size=config['img_size'] // patch, cell_size=patch, mask_ratio=config['mask_ratio'])
+    return MODELS.build(mixedae(backbone, config['embed_dim'], 1, neck, **sizes))
 
 
 @pytest.fixture(params=FILES)
@@ -58,8 +35,8 @@ def case(request):
     side = stored['config']['img_size'] // stored['config']['patch_size']
     assignment = torch.where(stored['mask'] == 1, NOBODY, 0).view(-1, side, side)
     sources = stored['images'][:, None]
-    shown = visible_ids(assignment.flatten(1), int((stored['mask'][0] == 0).sum()))
-    return stored, model, MixedImages(mix_images(sources, assignment), sources, assignment, shown)
+    ids_keep = visible_ids(assignment.flatten(1), int((stored['mask'][0] == 0).sum()))
+    return stored, model, MixedImages(mix_images(sources, assignment), sources, assignment, ids_keep)
 
 
 def close(ours, expected):
@@ -94,30 +71,27 @@ def test_loss_and_gradients(case):
     losses['loss_reconstruction'].backward()
     norms = {name: p.grad.norm() for name, p in model.named_parameters() if p.requires_grad}
     expected = {our_name(name): torch.tensor(value) for name, value in stored['grad_norms'].items()}
-    assert norms.keys() == expected.keys()
-    for name, value in expected.items():
-        torch.testing.assert_close(norms[name], value, rtol=1e-4, atol=1e-8)
+    torch.testing.assert_close(norms, expected, rtol=1e-4, atol=1e-8)
 
 
-def test_hidden_patches_do_not_reach_the_encoder(case):
+def test_masked_patches_do_not_reach_the_encoder(case):
     stored, model, images = case
-    changed = torch.where((images.mixed == 0) & (stored['images'] != 0), 9.0, images.mixed)
+    masked = (images.mixed == 0) & (stored['images'] != 0)
+    changed = torch.where(masked, 9.0, images.mixed)
     assert (changed != images.mixed).any()
     assert torch.equal(model.decode(images._replace(mixed=changed)), model.decode(images))
     pixels = images.mixed.clone().requires_grad_()
     model.loss(images._replace(mixed=pixels))['loss_reconstruction'].backward()
-    hidden = (images.mixed == 0) & (stored['images'] != 0)
-    assert not pixels.grad[hidden].any()
-    assert pixels.grad[~hidden].any()
+    assert not pixels.grad[masked].any()
+    assert pixels.grad[~masked].any()
 
 
 def test_the_official_initialization():
-    """Position tables exactly; weights by their spread."""
+    """Weights by their range and standard deviation; CLS has no position."""
     stored = load_reference('mae_pretrain_micro.pt')
     model = build(stored['config'] | dict(embed_dim=64, img_size=64))
-    dims = 64
     weight = model.backbone.patch_embed.proj.weight
-    limit = (6 / (dims + 3 * 8 * 8)) ** 0.5
+    limit = (6 / (64 + 3 * 8 * 8)) ** 0.5
     assert weight.abs().max().item() == pytest.approx(limit, rel=0.02)
     assert model.backbone.cls_token.std().item() == pytest.approx(0.02, rel=0.3)
     assert not model.backbone.pos_embed[:, 0].any()
@@ -125,7 +99,7 @@ def test_the_official_initialization():
 
 
 @pytest.mark.shared
-def test_official_position_tables():
+def test_official_position_embeddings():
     stored = load_reference('mae_pretrain_tiny.pt')
     fresh = build(stored['config']).state_dict()
     for name in ('pos_embed', 'decoder_pos_embed'):

@@ -126,7 +126,7 @@ def test_out_indices(given, blocks):
     assert hasattr(vit, 'norm') == (2 in blocks)
 
 
-def test_finals():
+def test_out_types():
     images = torch.randn(2, 3, 32, 32)
     outputs, last = stock_vit(build(), images)
     torch.testing.assert_close(build(final_norm=False)(images)[0], to_map(outputs[2]))
@@ -140,25 +140,22 @@ def test_finals():
     assert 'norm.weight' not in mean.state_dict()
 
 
-def test_only_shown_patches_are_encoded():
+def test_only_visible_patches_are_encoded():
     vit, images = build(attention='global'), torch.randn(3, 3, 32, 32)
     assignment = random_assignment(3, (4, 4), 1, 0.5)
-    shown = visible_ids(assignment.flatten(1), 8)
-    encoded = vit.encode(images, assignment, shown)
+    ids_keep = visible_ids(assignment.flatten(1), 8)
+    encoded = vit.encode(images, assignment, ids_keep)
     for i in range(3):
         tokens, _ = vit.embed(images[i : i + 1])
-        alone = vit.run_blocks(tokens[:, shown[i]])[2]
+        alone = vit.run_blocks(tokens[:, ids_keep[i]])[2]
         torch.testing.assert_close(encoded.cls[i], alone[0, 0], atol=1e-5, rtol=1e-5)
         found = encoded.maps[0][i].flatten(1)
-        torch.testing.assert_close(found[:, shown[i]].T, alone[0, 1:], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(found[:, ids_keep[i]].T, alone[0, 1:], atol=1e-5, rtol=1e-5)
         assert not found[:, assignment[i].flatten() == NOBODY].any()
 
 
 def test_drop_path_grows_over_the_blocks():
     assert [block.drop_path.rate for block in build(drop_path_rate=0.2).blocks] == pytest.approx([0, 0.1, 0.2])
-    vit, images = build(drop_path_rate=0.5).train(), torch.randn(2, 3, 32, 32)
-    assert not torch.equal(vit(images)[0], vit(images)[0])
-    assert torch.equal(vit.eval()(images)[0], vit(images)[0])
 
 
 @pytest.mark.parametrize(
@@ -200,9 +197,6 @@ def test_segments_are_dropped_or_folded_on_loading():
     torch.testing.assert_close(folded.patch_embed.proj.bias, bias + weights['segment_embed'].mean(0))
     assert 'segment_embed' in weights
     assert 'segment_embed' not in dropped.state_dict()
-    images = torch.randn(1, 3, 32, 32)
-    shifted, _ = mixing.embed(images)
-    torch.testing.assert_close(folded.embed(images)[0], shifted + weights['segment_embed'].mean(0))
 
 
 def test_a_larger_cell_than_a_patch():

@@ -1,10 +1,11 @@
-"""With masked attention, nothing of one source reaches what the encoder says of another: exactly 0, in every stage."""
+"""With masked attention, no feature of one source depends on another: exactly 0, in every stage."""
 
 import pytest
 import torch
 from references import build_encoder
 
 from mixmae_mm.mixing import mix_images, random_assignment, resize_assignment
+from mixmae_mm.models.utils.pos_embed import pair
 
 ARCH = dict(embed_dim=16, depths=[2, 2, 2, 2], num_heads=[1, 2, 4, 8], patch_size=4)
 CASES = {
@@ -15,50 +16,45 @@ CASES = {
 }
 
 
-def stage_outputs(encoder, sources, assignment):
-    outputs = encoder(mix_images(sources, assignment), assignment)
-    return [output.detach() for output in outputs]
+def size_of(case):
+    """Return the height and width of the images to try."""
+    return {96: (192, 128)}.get(case['img_size']) or pair(case['img_size'])
 
 
-def changes(case, sources=2, masked=True, size=None, training=False):
-    """Change the last source; tell the largest change at its own cells and at the others', in each stage."""
-    size = size or (case['img_size'] if isinstance(case['img_size'], tuple) else (case['img_size'],) * 2)
+def changes(case, sources=2, masked=True, training=False):
+    """Change the last source; return the largest change at its own cells and at the others', in each stage."""
+    size = size_of(case)
     encoder = build_encoder(case, out_indices=(0, 1, 2, 3)).train(training)
     assignment = random_assignment(1, (size[0] // 32, size[1] // 32), sources)
     before = torch.randn(2, sources, 3, *size)
     after = before.clone()
     after[:, -1] = torch.randn(2, 3, *size) * 3
-    if masked:
-        pairs = [stage_outputs(encoder, x, assignment) for x in (before, after)]
-    else:
-        pairs = [[y.detach() for y in encoder(mix_images(x, assignment))] for x in (before, after)]
-    told = []
+    pairs = [encoder(mix_images(x, assignment), assignment if masked else None) for x in (before, after)]
+    found = []
     for one, other in zip(*pairs, strict=True):
         own = resize_assignment(assignment, tuple(one.shape[-2:]))[0] == sources - 1
-        difference = (one - other).abs()
-        told.append((difference[..., own].max().item(), difference[..., ~own].max().item()))
-    return told
+        difference = (one - other).detach().abs()
+        found.append((difference[..., own].max().item(), difference[..., ~own].max().item()))
+    return found
 
 
 @pytest.mark.parametrize(
-    ('training', 'grad'), [(True, True), (False, True), (False, False)], ids=['runs', 'explicit map', 'fused map']
+    ('training', 'grad'), [(True, True), (False, True), (False, False)], ids=['segments', 'explicit mask', 'fused mask']
 )
 @pytest.mark.parametrize('sources', [2, 4])
 @pytest.mark.parametrize('case', CASES.values(), ids=CASES.keys())
 def test_no_stage_leaks(case, sources, training, grad):
-    size = (192, 128) if case['img_size'] == 96 else None
     with torch.set_grad_enabled(grad):
-        for own, others in changes(case, sources, size=size, training=training):
+        for own, others in changes(case, sources, training=training):
             assert others == 0
             assert own > 0.1
 
 
 @pytest.mark.parametrize('sources', [2, 4])
 @pytest.mark.parametrize('name', CASES)
-def test_without_the_keep_map_every_stage_leaks_whose_windows_cross_cells(name, sources):
+def test_without_the_mask_every_stage_leaks_whose_windows_cross_cells(name, sources):
     case = CASES[name]
-    size = (192, 128) if case['img_size'] == 96 else None
-    found = changes(case, sources, masked=False, size=size)
+    found = changes(case, sources, masked=False)
     sides = [window * 4 * 2**stage for stage, window in enumerate(case['window_size'])]
     crossing = [side > 32 or 32 % side > 0 for side in sides]
     assert sum(crossing) >= 2
@@ -68,9 +64,8 @@ def test_without_the_keep_map_every_stage_leaks_whose_windows_cross_cells(name, 
 
 
 @pytest.mark.parametrize('case', CASES.values(), ids=CASES.keys())
-def test_runs_compute_what_the_map_does(case):
-    size = (192, 128) if case['img_size'] == 96 else case['img_size']
-    size = size if isinstance(size, tuple) else (size, size)
+def test_segments_compute_what_the_mask_does(case):
+    size = size_of(case)
     encoder = build_encoder(case, out_indices=(0, 1, 2, 3))
     assignment, sources = random_assignment(1, (size[0] // 32, size[1] // 32), 3), torch.randn(2, 3, 3, *size)
     weights = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
@@ -80,8 +75,8 @@ def test_runs_compute_what_the_map_does(case):
         generator = torch.Generator().manual_seed(0)
         loss = sum((x * torch.randn(x.shape, generator=generator)).mean() for x in maps)
         results.append([*maps, *torch.autograd.grad(loss, weights)])
-    for runs, by_map in zip(*results, strict=True):
-        torch.testing.assert_close(runs, by_map, atol=1e-5, rtol=1e-4)
+    for by_segments, by_mask in zip(*results, strict=True):
+        torch.testing.assert_close(by_segments, by_mask, atol=1e-5, rtol=1e-4)
 
 
 def test_a_map_of_its_own_for_each_mixture():
