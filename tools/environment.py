@@ -5,7 +5,8 @@ full: light with compiled mmcv ops, mmdet, mmseg, what single features need, and
 upstream: in `.venv-upstream`, as light with upstream's OpenMMLab in place of OneDL's builds, and the test tools.
 
 Each step leaves a stamp keyed by what it depends on, so that a finished set-up returns at once and an interrupted one
-resumes. The compiled mmcv wheel is kept in `$MIXMAE_MM_CACHE` (or `~/.cache/mixmae_mm`). Standard library only.
+resumes. The compiled mmcv wheel is kept in `$MIXMAE_MM_CACHE` (or `$XDG_CACHE_HOME/mixmae_mm`, or
+`~/.cache/mixmae_mm`). Standard library only.
 """
 
 import argparse
@@ -255,7 +256,8 @@ def main() -> int:
         say(f'Python 3.10, 3.11 or 3.12 is needed and this is {sys.version.split()[0]}; e.g.: make PYTHON=python3.11')
         return 1
     try:
-        cache = Path(os.environ.get('MIXMAE_MM_CACHE') or Path.home() / '.cache' / 'mixmae_mm')
+        caches = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
+        cache = Path(os.environ.get('MIXMAE_MM_CACHE') or caches / 'mixmae_mm')
         Environment(ROOT, cache, '.venv-upstream' if kind == 'upstream' else '.venv').set_up(kind)
     except StepError as error:
         say(f'{error}\n[environment] nothing is lost: the same command resumes from here')
