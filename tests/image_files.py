@@ -67,11 +67,11 @@ KINDS = {
     'RGB': (rgb_png(), PIXELS),
     'RGBA': (saved(np.dstack([PIXELS, ALPHA])), on_white(PIXELS, ALPHA)),
     'LA': (saved(Image.merge('LA', [Image.fromarray(GRAY), Image.fromarray(ALPHA)])), on_white(gray(GRAY), ALPHA)),
-    'RGBA in TIFF': (saved(np.dstack([PIXELS, ALPHA]), 'TIFF'), on_white(PIXELS, ALPHA)),
     'RGBA in WebP': (saved(np.dstack([PIXELS, ALPHA]), 'WEBP', lossless=True, exact=True), on_white(PIXELS, ALPHA)),
     'palette': palette(),
     'GIF with a hidden color': (
-        saved(Image.fromarray(np.array([[0, 255]], np.uint8)), 'GIF', transparency=0), np.full((1, 2, 3), 255)
+        saved(Image.fromarray(np.array([[0, 255]], np.uint8)), 'GIF', transparency=0),
+        np.full((1, 2, 3), 255),
     ),
     'RGB with a hidden color': (
         rgb_png(chunk(b'tRNS', struct.pack('>3H', *PIXELS[2, 3]))),
@@ -82,26 +82,23 @@ KINDS = {
     '16 bits': (png((2, 3), 16, 0, [row.astype('>u2').tobytes() for row in DEEP]), gray(DEEP // 256)),
     '16 bits, RGB': (png((1, 2), 16, 2, [DEEP_COLORS]), [[[1, 2, 0], [255, 0, 100]]]),
     '16 bits, RGBA': (
-        png((1, 2), 16, 6, [struct.pack('>8H', 511, 512, 0, 65535, 9999, 1, 25700, 0)]), [[[1, 2, 0], [255] * 3]]
+        png((1, 2), 16, 6, [struct.pack('>8H', 511, 512, 0, 65535, 9999, 1, 25700, 0)]),
+        [[[1, 2, 0], [255] * 3]],
     ),
-    '16 bits, gray and alpha': (png((1, 2), 16, 4, [struct.pack('>4H', 25700, 65535, 7, 0)]), gray([[100, 255]])),
     '16 bits in TIFF': (saved(DEEP.astype(np.uint16), 'TIFF'), gray(DEEP // 256)),
-    '16 bits in PGM': (b'P5 3 2 65535\n' + DEEP.astype('>u2').tobytes(), gray(DEEP // 256)),
     '32 bits in TIFF': (saved(DEEP.astype(np.int32), 'TIFF'), gray(DEEP // 256)),
     'CMYK': (saved(Image.new('CMYK', (2, 1), (255, 0, 51, 0)), 'TIFF'), np.full((1, 2, 3), [0, 255, 204])),
     'YCbCr': (
-        saved(Image.new('YCbCr', (16, 16), (100, 128, 128)), 'TIFF', compression='jpeg'), np.full((16, 16, 3), 100)
+        saved(Image.new('YCbCr', (16, 16), (100, 128, 128)), 'TIFF', compression='jpeg'),
+        np.full((16, 16, 3), 100),
     ),
     'Lab': (saved(Image.new('LAB', (2, 1), (128, 128, 128)), 'TIFF'), np.full((1, 2, 3), 119)),
-    'first of several pages': (
-        saved(PIXELS, 'TIFF', save_all=True, append_images=[Image.fromarray(WHITE)]), PIXELS
-    ),
+    'first of several pages': (saved(PIXELS, 'TIFF', save_all=True, append_images=[Image.fromarray(WHITE)]), PIXELS),
     'first of an animation': (
-        saved(PIXELS, 'WEBP', save_all=True, append_images=[Image.fromarray(WHITE)], lossless=True), PIXELS
+        saved(PIXELS, 'WEBP', save_all=True, append_images=[Image.fromarray(WHITE)], lossless=True),
+        PIXELS,
     ),
-    'first of an animated PNG': (saved(PIXELS, save_all=True, append_images=[Image.fromarray(WHITE)]), PIXELS),
     'JPEG 2000': (saved(PIXELS, 'JPEG2000'), PIXELS),
-    'bitmap': (saved(PIXELS, 'BMP'), PIXELS),
 }
 """Files, and the pixels that reading must give, in RGB."""
 
@@ -123,7 +120,6 @@ BROKEN = {
     'EXIF cut off, WebP': saved(PIXELS, 'WEBP', exif=CUT, lossless=True),
     'text that unpacks to 64 MB': rgb_png(BOMB),
     'such text behind the pixels': rgb_png(after=BOMB),
-    'text with a wrong checksum': rgb_png(chunk(b'tEXt', b'a\0b')[:-1] + b'?'),
     'resolution of two bytes': rgb_png(chunk(b'pHYs', b'12')),
     'profile that is none': rgb_png(chunk(b'iCCP', b'x\0\0no profile')),
     'EXIF without header': jpeg((0xE1, NO_TIFF)),
@@ -133,8 +129,6 @@ BROKEN = {
     'Adobe cut off': jpeg((0xEE, b'Adobe\0')),
     'pages that are none': jpeg((0xE2, b'MPF\0II*\0\x08\0\0\0\x01\0\x01\xb0\x03\0')),
     'XMP that is none': jpeg((0xE1, b'http://ns.adobe.com/xap/1.0/\0<x:xmp tiff:Orientation="\xff"')),
-    'EXIF of 60 KB': jpeg((0xE1, b'Exif\0\0' + bytes(60_000))),
-    'orientation 0': jpeg((0xE1, exif(0)['exif'].tobytes())),
     'orientation 9': jpeg((0xE1, exif(9)['exif'].tobytes())),
 }
 """Files of `PIXELS` whose metadata are broken."""

@@ -1,4 +1,4 @@
-"""MixedAE with two images in a mixture: half of each is hidden, and a query keeps half of the keys.
+"""MixedAE with two images in a mixture: half of each is masked, and a query keeps half of the keys.
 
     tools/dist_train.sh configs/mixedae/mixedae_vit-base-p16-2src_32xb128-amp-coslr-300e_in1k.py 8 --auto-scale-lr
 

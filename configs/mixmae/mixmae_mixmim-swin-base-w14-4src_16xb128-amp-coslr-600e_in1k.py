@@ -1,4 +1,4 @@
-"""MixMAE with four images in a mixture: 75 % of each is hidden, and each cell is predicted three times.
+"""MixMAE with four images in a mixture: 75 % of each is masked, and each cell is predicted three times.
 
     tools/dist_train.sh configs/mixmae/mixmae_mixmim-swin-base-w14-4src_16xb128-amp-coslr-600e_in1k.py 8 --auto-scale-lr
 

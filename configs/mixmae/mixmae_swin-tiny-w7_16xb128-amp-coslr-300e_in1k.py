@@ -2,7 +2,7 @@
 
     tools/dist_train.sh configs/mixmae/mixmae_swin-tiny-w7_16xb128-amp-coslr-300e_in1k.py 8 --auto-scale-lr
 
-A stock backbone cannot be told which tokens belong together, so attention is not masked. Any backbone whose last map
+A stock backbone does not know which tokens belong together, so attention is not masked. Any backbone whose last map
 has the grid of the cells goes the same way, such as mmpretrain.PCPVT with norm_after_stage=True, or mmpretrain.ConvNeXt
 with gap_before_final_norm=False, without which it gives pooled vectors in place of maps. Untuned.
 """

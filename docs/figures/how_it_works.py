@@ -7,7 +7,7 @@ Letters: K sources, C channels, H x W pixels, h x w = N cells.
 """
 
 import argparse
-import runpy
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,9 @@ DRAWING = dict(layout='constrained', dpi=80)
 
 def scenes(count: int, side: int) -> Tensor:
     """Make up scenes: floats from 0 to 1, (K, 3, H, W)."""
-    draw_scene = runpy.run_path(str(ROOT / 'tools/dataset_tools/make_shapes.py'))['draw_scene']
+    sys.path.append(str(ROOT / 'tools/dataset_tools'))
+    from shapes.scenes import draw_scene
+
     images = np.stack([draw_scene(3, 0, index, side).image for index in range(count)])
     return torch.from_numpy(images).permute(0, 3, 1, 2) / 255
 

@@ -27,7 +27,7 @@ class Attended(NamedTuple):
     values: Tensor
     """(B, W, S, T, D); weights @ values is the output of the heads."""
     places: Tensor
-    """The index of each token's patch, row by row, or `NOWHERE`: int64 (B or 1, W, T)."""
+    """The index of each token's patch, row by row, or `NOWHERE`: int64 (B, W, T)."""
     grid: Size
     """Patches (h, w) of the image."""
     extra: int
@@ -37,15 +37,11 @@ class Attended(NamedTuple):
 
     def of_cls(self, image: int) -> Tensor:
         """Return what CLS, which the encoder must have, attends to, head by head: (S, h, w)."""
-        return self._on_grid(self.weights[image, 0, :, 0], self._places(image)[0])
+        return self._on_grid(self.weights[image, 0, :, 0], self.places[image, 0])
 
     def of_patch(self, image: int, row: int, column: int) -> Tensor:
-        """Return what a patch attends to, NaN beyond its window: (S, h, w).
-
-        Raises:
-            ValueError: the patch is masked.
-        """
-        places = self._places(image)
+        """Return what a patch attends to, NaN beyond its window: (S, h, w); raise ValueError if it is masked."""
+        places = self.places[image]
         found = (places == row * self.grid[1] + column).nonzero().tolist()
         if not found:
             raise ValueError(f'the encoder does not see the patch in row {row}, column {column}: it is masked')
@@ -55,18 +51,14 @@ class Attended(NamedTuple):
     def received(self, image: int) -> Tensor:
         """Return the mean weight that the patches of its window give to each patch: (S, h, w)."""
         result = self.weights.new_full((self.weights.shape[2], *self.grid), torch.nan)
-        for weights, places in zip(self.weights[image], self._places(image), strict=True):
+        for weights, places in zip(self.weights[image], self.places[image], strict=True):
             there = self._on_grid(weights[:, places != NOWHERE].mean(1), places)
             result = torch.where(there.isnan(), result, there)
         return result
 
     def equal_share(self, image: int) -> float:
         """Return the weight of each key of a full window if all had the same."""
-        return 1 / int((self._places(image) != NOWHERE).sum(1).max())
-
-    def _places(self, image: int) -> Tensor:
-        """Return the places of an image's tokens, (W, T)."""
-        return self.places[image if len(self.places) > 1 else 0]
+        return 1 / int((self.places[image] != NOWHERE).sum(1).max())
 
     def _on_grid(self, shares: Tensor, places: Tensor) -> Tensor:
         """Put the weights (S, T) of a window's tokens on the image, NaN elsewhere: (S, h, w)."""
@@ -77,11 +69,7 @@ class Attended(NamedTuple):
 
 
 def blocks_of(encoder: nn.Module) -> dict[str, nn.Module]:
-    """Name the transformer blocks of an encoder, first to last.
-
-    Raises:
-        ValueError: an encoder of another library.
-    """
+    """Name the transformer blocks of an encoder, first to last; raise ValueError for one of another library."""
     if isinstance(encoder, MixMIMSwin):
         stages = enumerate(encoder.layers)
         return {f'stage {s} block {b}': block for s, stage in stages for b, block in enumerate(stage.blocks)}
@@ -121,7 +109,16 @@ def attention_of(
         raise ValueError(f'{unseen} is not run: out_indices {encoder.out_indices} asks for earlier ones only')
     mixed, ids_keep = (images.mixed, images.ids_keep) if isinstance(images, MixedImages) else (images, None)
     grid = tuple(-(-side // encoder.patch_size) for side in mixed.shape[-2:])
-    return {name: _attended(wanted[name].attn, *inputs[name], grid, ids_keep) for name in wanted}
+    attended = {}
+    for name, (x, rule) in inputs.items():
+        attention = wanted[name].attn
+        if isinstance(attention, WindowAttention):
+            attended[name] = _in_windows(attention, x, attention.bias_of(rule.size), rule)
+        elif isinstance(attention, WindowedAttention):
+            attended[name] = _in_windows(attention, rule.cut(x.unflatten(1, rule.grid)), 0, rule)
+        else:
+            attended[name] = _among_all(attention, x, rule, grid, ids_keep)
+    return {name: attended[name] for name in wanted}
 
 
 def _record_inputs(
@@ -129,11 +126,12 @@ def _record_inputs(
 ) -> dict[str, tuple[Tensor, object]]:
     """Encode, and return what the attention of each block was called with: tokens and rule, by the block's name."""
     recorded: dict[str, tuple[Tensor, object]] = {}
+    names = {block.attn: name for name, block in blocks.items()}
 
-    def record(name: str) -> object:
-        return lambda module, inputs: recorded.update({name: (*inputs, None)[:2]})
+    def record(attention: nn.Module, inputs: tuple) -> None:
+        recorded[names[attention]] = (*inputs, None)[:2]
 
-    handles = [block.attn.register_forward_pre_hook(record(name)) for name, block in blocks.items()]
+    handles = [attention.register_forward_pre_hook(record) for attention in names]
     try:
         if isinstance(images, Tensor):
             encoder(images)
@@ -147,21 +145,12 @@ def _record_inputs(
     return recorded
 
 
-def _attended(attention: nn.Module, x: Tensor, rule: object, grid: Size, visible: Tensor | None) -> Attended:
-    """Compute the weights of one attention from what it was called with."""
-    if isinstance(attention, WindowAttention):
-        return _in_windows(attention, x, attention.bias_of(rule.size), rule)
-    if isinstance(attention, WindowedAttention):
-        return _in_windows(attention, rule.cut(x.unflatten(1, rule.grid)), 0, rule)
-    return _among_all(attention, x, rule, grid, visible)
-
-
 def _in_windows(attention: nn.Module, x: Tensor, bias: Tensor | int, windows: Windows) -> Attended:
     """Compute the weights inside windows: tokens (B, W, T, C)."""
     keep = None if windows.keep is None else windows.keep[:, :, None]
     numbers = torch.arange(windows.grid[0] * windows.grid[1], device=x.device).view(1, *windows.grid, 1)
     places = windows.cut(numbers - NOWHERE)[..., 0] + NOWHERE  # cut() pads with zeros
-    return Attended(*_weigh(attention, x, bias, keep), places, windows.grid, 0, keep)
+    return Attended(*_weigh(attention, x, bias, keep), places.expand(len(x), -1, -1), windows.grid, 0, keep)
 
 
 def _among_all(attention: Attention, x: Tensor, rule: object, grid: Size, visible: Tensor | None) -> Attended:
@@ -170,7 +159,7 @@ def _among_all(attention: Attention, x: Tensor, rule: object, grid: Size, visibl
     extra = x.shape[1] - patches.shape[1]
     query, key, _ = split_heads(attention.qkv(x), attention.num_heads)
     keep = None if rule is None else rule(query, key)[:, None]
-    places = nn.functional.pad(patches, (extra, 0), value=NOWHERE)[:, None]
+    places = nn.functional.pad(patches, (extra, 0), value=NOWHERE)[:, None].expand(len(x), -1, -1)
     return Attended(*_weigh(attention, x[:, None], 0, keep), places, grid, extra, keep)
 
 

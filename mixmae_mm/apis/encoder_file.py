@@ -71,11 +71,7 @@ def describe_encoder(
     std: Sequence[float] = IMAGENET['std'],
     source: str = 'not known',
 ) -> EncoderCard:
-    """Return the card of a `MixMIMSwin` or `MixingViT`; by default for images of the size that it was built for.
-
-    Raises:
-        ValueError: another encoder.
-    """
+    """Return the card of a `MixMIMSwin` or `MixingViT`; by default for images of the size that it was built for."""
     kind = type(encoder).__name__
     if type(encoder) is not ENCODERS.get(kind):
         raise ValueError(f'a {kind} cannot be described: take a {" or ".join(ENCODERS)}')
@@ -86,11 +82,7 @@ def describe_encoder(
 
 
 def save_encoder(encoder: nn.Module, path: str | Path, card: EncoderCard | None = None) -> Path:
-    """Write an encoder, by the official names, and its card to a .safetensors file; one that is there is replaced.
-
-    Raises:
-        ValueError: another extension, or an encoder that cannot be described.
-    """
+    """Write an encoder, by the official names, and its card to a .safetensors file; one that is there is replaced."""
     path = Path(path)
     if path.suffix != '.safetensors':
         raise ValueError(f'{path} should end in .safetensors')
@@ -103,12 +95,7 @@ def save_encoder(encoder: nn.Module, path: str | Path, card: EncoderCard | None 
 
 
 def read_card(path: str | Path) -> EncoderCard:
-    """Read the card of a file, without its weights.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it does not describe its encoder.
-    """
+    """Read the card of a file, without its weights; raise ValueError if it does not describe its encoder."""
     if not Path(path).is_file():
         raise FileNotFoundError(f'there is no file {path}')
     try:
@@ -130,11 +117,7 @@ def read_card(path: str | Path) -> EncoderCard:
 def load_encoder(path: str | Path, **settings: object) -> nn.Module:
     """Build the encoder that a file of `save_encoder` describes, with its weights, in evaluation mode.
 
-    `settings` replace those in the file, such as `img_size` and `out_indices`.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it does not describe its encoder, or settings do not fit it.
+    `settings` replace those in the file, such as `img_size` and `out_indices`; raise ValueError if they do not fit it.
     """
     card = read_card(path)
     try:
@@ -163,9 +146,7 @@ def save_pretrained(
 def fetch(place: str | Path, revision: str | None = None) -> str:
     """Return the path of model.safetensors in a folder, or downloaded, with config.json alone, from the hub.
 
-    Raises:
-        ImportError: it is on the hub, and huggingface_hub is not installed.
-        ValueError: there is none: other files are not read, since pickles could run code.
+    Without it raise ValueError: other files are not read, since pickles could run code.
     """
     folder = Path(place)
     if not folder.is_dir():

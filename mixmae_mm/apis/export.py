@@ -19,7 +19,7 @@ from mixmae_mm.utils.denormalize import is_of_photos
 from mixmae_mm.utils.optional import need
 
 OPSET = 18
-"""ONNX operators that PyTorch's exporter itself is written for."""
+"""Of ONNX operators, for which PyTorch's exporter itself is written."""
 TOLERANCE = 1e-4
 """Largest difference between onnxruntime and PyTorch, over the largest value, that is taken for rounding."""
 METADATA = 'mixmae_mm.json'
@@ -30,10 +30,8 @@ class Portable(nn.Module):
 
     An encoder gives its maps (B, C, h, w), `map_0`, `map_1`, ..., and the mean of the last, `pooled` (B, C); a
     classifier of mmpretrain `logits`. With `normalization`, the mean and std of each channel, the images are uint8
-    photos, or float32 where mean and std cannot be those of photos; without, float32 and normalized already.
-
-    Raises:
-        ValueError: mean and std are not one number a channel, or the encoder looks for padding in its images.
+    photos, or float32 where mean and std cannot be those of photos; without, float32 and normalized already. Encoders
+    that look for padding are refused.
     """
 
     def __init__(self, model: nn.Module, normalization: Mapping[str, Sequence[float]] | None = None) -> None:
@@ -90,11 +88,8 @@ def export_onnx(
 ) -> float:
     """Write an ONNX file, checked, if onnxruntime answers as PyTorch does; return the largest relative difference.
 
-    Large weights lie beside it, in `out`.data. `metadata` is kept as JSON under 'mixmae_mm.json'.
-
-    Raises:
-        ImportError: onnx, onnxscript or onnxruntime is not installed.
-        ValueError: onnxruntime and PyTorch differ; nothing is written.
+    Large weights lie beside it, in `out`.data. `metadata` is kept as JSON under 'mixmae_mm.json'. If the answers
+    differ, raise ValueError and write nothing.
     """
     onnx, *_ = (need(name, 'export to ONNX') for name in ('onnx', 'onnxscript', 'onnxruntime'))
     program = trace(portable, size)

@@ -31,7 +31,7 @@ class FeatureExtractor:
 
         extract = FeatureExtractor('mixmim-swin-base', 'pretrained.pth')
         extract('image.jpg')                           # (1, 1024)
-        extract.save('folder', 'features.npz')           # features and file names
+        extract.save('folder', 'features.npz')         # features and file names
 
     Images are turned upright, scaled, cropped in the middle to `image_size` and normalized by `mean` and `std`, which
     are in their own units (R, G and B from 0 to 255). `reading` says how files are read: by default as gray or RGB,
@@ -77,8 +77,7 @@ class FeatureExtractor:
     def __call__(self, images: ImageLikes, kind: str = 'pooled') -> np.ndarray:
         """Compute features, float32: 'pooled' (B, C), 'maps' (B, C, h, w) or 'tokens' (B, h * w, C), of the last map.
 
-        Raises:
-            ValueError: an unknown kind, or nothing that can be read.
+        Raise ValueError if no image can be read.
         """
         return self.with_names(images, kind)[1]
 

@@ -5,7 +5,7 @@ Letters: B images, G mixtures, C channels, H x W pixels, N patches.
 
 import torch
 from mmengine.model import BaseModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from mixmae_mm.apis.attention_maps import attention_of
 from mixmae_mm.apis.reconstruction_inferencer import mix_once
@@ -15,15 +15,15 @@ from mixmae_mm.structures import Recognition
 
 @torch.no_grad()
 def recognize(model: BaseModel, images: Tensor, seed: int) -> Recognition | None:
-    """Mix images (B, C, H, W) as `reconstruct` does, and return the keys kept by the last block that chooses some.
-
-    None if no block does.
-    """
-    block = _last_recognizing_block(model.backbone)
+    """Mix images (B, C, H, W) as `reconstruct` does; return the keys kept in the last block that selects any."""
+    encoder = model.backbone
+    if getattr(encoder, 'attention', None) != 'homologous' or encoder.num_sources < 2:
+        return None
+    block = max((block for block in encoder.homologous_layers if block <= max(encoder.out_indices)), default=None)
     if block is None:
         return None
     mixtures = mix_once(model.data_preprocessor, images, seed)
-    (attended,) = attention_of(model.backbone, mixtures, [block]).values()
+    (attended,) = attention_of(encoder, mixtures, [block]).values()
     kept = attended.keep[:, 0].float().mean(1)[:, attended.extra :, attended.extra :]
     if mixtures.ids_keep is not None:  # masked patches keep none and are kept by none
         num_patches = attended.grid[0] * attended.grid[1]
@@ -32,10 +32,3 @@ def recognize(model: BaseModel, images: Tensor, seed: int) -> Recognition | None
     owners = resize_assignment(mixtures.assignment, attended.grid).expand(len(mixtures.mixed), -1, -1)
     mixed = model.data_preprocessor.denormalize(mixtures.mixed)
     return Recognition(mixed, owners, kept, block, attended.weights.shape[2])
-
-
-def _last_recognizing_block(backbone: nn.Module) -> int | None:
-    """Return the index of the last block whose queries choose keys; None if the encoder has none."""
-    if getattr(backbone, 'attention', None) != 'homologous' or backbone.num_sources < 2:
-        return None
-    return max((block for block in backbone.homologous_layers if block <= max(backbone.out_indices)), default=None)

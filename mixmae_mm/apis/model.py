@@ -39,11 +39,8 @@ def get_model(name: str | None = None, pretrained: str | None = None, **settings
     """Build an encoder, in evaluation mode, with `settings` of its class, such as `img_size` and `out_indices`.
 
     The name is one of `list_models()`, or left out where `pretrained` is a file of `save_encoder`, which says it.
-    `pretrained` is a file or an address: official, ours, mmpretrain's or timm's (docs/weights.md).
-
-    Raises:
-        ValueError: an unknown name, settings that do not fit, or a file that does not hold or not describe the encoder.
-        FileNotFoundError: there is no such file.
+    `pretrained` is a file or an address: official, ours, mmpretrain's or timm's (docs/weights.md). Raise ValueError if
+    it is of another encoder.
     """
     if name is None and pretrained is not None:
         return load_encoder(pretrained, **settings)
@@ -59,11 +56,7 @@ def get_model(name: str | None = None, pretrained: str | None = None, **settings
 
 
 def build_encoder(config: Config, checkpoint: str | None) -> nn.Module:
-    """Build the encoder of a config, and fill it from a checkpoint if there is one.
-
-    Raises:
-        ValueError: the config's model has no backbone, or the checkpoint is of another one.
-    """
+    """Build the encoder of a config, with the weights of a checkpoint, if any; raise ValueError for another model's."""
     if 'backbone' not in config.get('model', {}):
         raise ValueError(f'{config.filename} has no model.backbone to take features from')
     settings = config.model.backbone.copy()
@@ -80,11 +73,11 @@ def build_encoder(config: Config, checkpoint: str | None) -> nn.Module:
     return backbone.to(device_of()).eval()
 
 
-def build_pretrainer(config: Config, checkpoint: str) -> BaseModel:
+def build_pretrainer(config: Config, checkpoint: str, device: str | None = None) -> BaseModel:
     """Build a pre-training model and fill it from a checkpoint, or raise ValueError if either is of another model."""
     if 'head' not in config.model or 'num_sources' not in config.model.get('data_preprocessor', {}):
         raise ValueError(f'{config.filename} is not a pre-training config: its model mixes no images')
-    return _build_whole(config, checkpoint)
+    return _build_whole(config, checkpoint, device)
 
 
 def build_classifier(config: Config, checkpoint: str) -> BaseModel:
@@ -94,14 +87,14 @@ def build_classifier(config: Config, checkpoint: str) -> BaseModel:
     return _build_whole(config, checkpoint)
 
 
-def _build_whole(config: Config, checkpoint: str) -> BaseModel:
+def _build_whole(config: Config, checkpoint: str, device: str | None = None) -> BaseModel:
     """Build a config's model and fill all of it from a checkpoint."""
     model = _build_unfilled(config.model, config, checkpoint)
     try:
         load_checkpoint(model, checkpoint, map_location='cpu', strict=True, logger='silent')
     except RuntimeError as error:
         raise ValueError(f'{checkpoint} is of another model than {config.filename}: {error}') from error
-    return model.to(device_of()).eval()
+    return model.to(device_of(device)).eval()
 
 
 def _build_unfilled(settings: dict, config: Config, checkpoint: str) -> nn.Module:

@@ -15,7 +15,7 @@ from mmengine.model import BaseModel
 from PIL import Image
 from torch import Tensor, nn
 
-from mixmae_mm.apis.model import build_pretrainer, device_of, input_size
+from mixmae_mm.apis.model import build_pretrainer, input_size
 from mixmae_mm.datasets import ImageFolder
 from mixmae_mm.datasets.image_reader import ImageLikes, ImageReader, reading_of
 from mixmae_mm.mixing import MixedImages, resize_assignment, visible
@@ -52,16 +52,13 @@ class ReconstructionInferencer:
     Images are taken in the order given, K to a mixture (MixMAE's 2, MixedAE's 4, MAE's 1); what is left over at the
     end is left out. With `norm_pix` the mean and standard deviation of each predicted cell come from the original,
     and errors do not count what they would be off. `batch_size` is in mixtures.
-
-    Raises:
-        ValueError: the config mixes nothing, or the checkpoint is of another model.
     """
 
     def __init__(
         self, config: str | Config, checkpoint: str, device: str | None = None, batch_size: int = 8, threads: int = 4
     ) -> None:
         config = Config.fromfile(config) if isinstance(config, str) else config
-        self.model = build_pretrainer(config, checkpoint).to(device_of(device))
+        self.model = build_pretrainer(config, checkpoint, device)
         self.read = ImageReader(input_size(config), reading_of(config), batch_size * self.num_sources, threads)
 
     @property
@@ -70,11 +67,7 @@ class ReconstructionInferencer:
         return self.model.data_preprocessor.num_sources
 
     def __call__(self, images: ImageLikes, seed: int = 0) -> Reconstructed:
-        """Reconstruct images; the seed decides which cells are masked.
-
-        Raises:
-            ValueError: there are fewer images that can be read than a mixture takes.
-        """
+        """Reconstruct images; the seed decides which cells are masked. Too few for one mixture raise ValueError."""
         names, result = self._reconstruct(images, seed)
         sources, mixed, reconstructed = (x.movedim(-3, -1).cpu().numpy() for x in result[:3])
         assignment = result.assignment.cpu().numpy()
@@ -124,17 +117,14 @@ def find_images(
 ) -> list[str]:
     """List files, and images below folders; if there are more than wanted, a seeded choice of them.
 
-    Raises:
-        ValueError: a place does not exist, or there are fewer images than sources in a mixture.
+    Raise ValueError for a place that does not exist, and for fewer images than a mixture takes.
     """
     found = []
     for place in map(expand, places):
-        is_file = Path(place).is_file()
-        listed = () if is_file else ImageFolder(place, extensions=extensions).data_list
-        found += [place] if is_file else [entry['img_path'] for entry in listed]
+        listed = [] if os.path.isfile(place) else ImageFolder(place, extensions=extensions).data_list
+        found += [entry['img_path'] for entry in listed] if listed else [place]
     if len(found) > wanted:
-        chosen = np.random.default_rng(seed).choice(len(found), wanted, replace=False)
-        found = [found[i] for i in chosen]
+        found = [found[i] for i in np.random.default_rng(seed).choice(len(found), wanted, replace=False)]
     if len(found) < num_sources:
         raise ValueError(f'{len(found)} image(s) cannot be mixed by {num_sources}: name {num_sources} or more')
     return found[: len(found) // num_sources * num_sources]
@@ -158,8 +148,7 @@ def mix_once(preprocessor: nn.Module, images: Tensor, seed: int) -> MixedImages:
 def mix_otherwise(model: BaseModel, num_sources: int | None = None, mask_ratio: float | None = None) -> None:
     """Have a model mix other numbers of images, by equal shares, or mask another share of the first image.
 
-    Raises:
-        ValueError: a number that the encoder is not made for, or a ratio that masks nothing or all.
+    Raise ValueError for a number that the encoder is not made for, or a ratio that masks nothing or all.
     """
     preprocessor, encoder = model.data_preprocessor, model.backbone
     if num_sources not in (None, preprocessor.num_sources):

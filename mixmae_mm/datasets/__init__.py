@@ -1,6 +1,6 @@
 """Any images, in folders or Hugging Face datasets, and loading that repeats exactly when a run is resumed."""
 
-from mixmae_mm.datasets.directory_walk import EXTENSIONS
+from mixmae_mm.datasets.file_list import EXTENSIONS
 from mixmae_mm.datasets.huggingface import HuggingFaceImages
 from mixmae_mm.datasets.image_dataset import ImageFolder
 from mixmae_mm.datasets.samplers.seeded import SeededIndex, SeededInfiniteSampler, SeededSampler

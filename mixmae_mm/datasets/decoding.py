@@ -1,14 +1,14 @@
-"""Decoding of photos by Pillow, from a file's bytes to upright pixels of 8 bits."""
+"""Decoding of photos by Pillow, from a file's bytes to upright pixels of 8 bits, whatever their metadata."""
 
 import io
 import struct
+import zlib
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
-
-from mixmae_mm.datasets.metadata import TURNS, orientation_of
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 FORMATS = ('JPEG', 'PNG', 'BMP', 'DIB', 'WEBP', 'TIFF', 'PPM', 'GIF', 'JPEG2000', 'AVIF')
 """Formats that are decoded, whatever the names; for some others Pillow would run programs such as Ghostscript."""
@@ -19,13 +19,22 @@ MAX_PIXELS = 2 * 89_478_485
 PIXELS_A_BYTE = 1000
 """More pixels than a byte of JPEG can hold, in which a block of 8 x 8 of one channel takes a bit at the least."""
 
+TURNS = dict(enumerate(map(Image.Transpose, (0, 3, 1, 5, 4, 6, 2)), 2))
+"""The transpose that brings each EXIF orientation, from 2 on, upright."""
+
+SIDEWAYS = 5
+"""From this orientation on, width and height are exchanged."""
+
+PNG = b'\x89PNG\r\n\x1a\n'
+PNG_KEPT = (b'IHDR', b'PLTE', b'IDAT', b'IEND', b'tRNS', b'eXIf')
+JPEG = b'\xff\xd8'
+START_OF_SCAN, COMMENT, APPLICATION = 0xDA, 0xFE, range(0xE0, 0xF0)
+
 
 def open_image(content: bytes | BinaryIO, max_pixels: int | None = MAX_PIXELS) -> Image.Image:
     """Open a file's bytes, without decoding them; of several images in a file the first.
 
-    Raises:
-        UnidentifiedImageError: The bytes are of none of the `FORMATS`.
-        ValueError: More than `max_pixels`, unless that is None, or far more than so few bytes can hold.
+    Raise ValueError if it has more than `max_pixels`, unless that is None, or far more than so few bytes can hold.
     """
     file = io.BytesIO(content) if isinstance(content, bytes) else content
     image = _identify(file)
@@ -58,8 +67,7 @@ def _identify(file: BinaryIO) -> Image.Image:
 def upright_pixels(image: Image.Image, mode: str = 'RGB') -> np.ndarray:
     """Decode an opened image, turn it upright and bring it to 8 bits: (H, W, 3) in 'RGB', (H, W) in 'L'.
 
-    Raises:
-        ValueError: Pixels are floats or integers above 16 bits, whose range is unknown.
+    Raise ValueError for floats and integers above 16 bits, whose range is unknown.
     """
     image.load()
     turn = TURNS.get(orientation_of(image))
@@ -85,3 +93,51 @@ def _eight_bits(image: Image.Image) -> Image.Image:
             'channel, or read it as it is by mixmae_mm.LoadMultispectral'
         )
     return Image.fromarray((pixels >> 8).astype(np.uint8))
+
+
+def orientation_of(image: Image.Image) -> int:
+    """Return the orientation, 1 to 8, from EXIF or XMP; 1 where they are corrupt or give another value."""
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # Pillow raises nearly anything for corrupt EXIF data
+        return 1
+    return int(value) if isinstance(value, int) and value in TURNS else 1
+
+
+def upright_size(image: Image.Image, orientation: int) -> tuple[int, int]:
+    """Return (width, height) of an image that is not loaded yet, as it stands upright."""
+    turned = orientation >= SIDEWAYS and image.format != 'TIFF'  # which Pillow turns itself
+    return image.size[::-1] if turned else image.size
+
+
+def without_metadata(content: bytes) -> bytes:
+    """Return a JPEG or PNG file without what pixels and orientation do not need; any other file as it is."""
+    if content.startswith(JPEG):
+        return JPEG + b''.join(_jpeg_kept(content))
+    return PNG + b''.join(_png_kept(content)) if content.startswith(PNG) else content
+
+
+def _jpeg_kept(content: bytes) -> Iterator[bytes]:
+    """Yield the segments to keep, with all from the first scan on as the last."""
+    at = len(JPEG)
+    while at + 4 <= len(content) and content[at] == 0xFF and content[at + 1] != START_OF_SCAN:
+        end = at + 2 + int.from_bytes(content[at + 2 : at + 4], 'big')
+        marker, segment = content[at + 1], content[at:end]
+        colors = segment[4:9] == b'Adobe' and len(segment) == 16  # how they are stored
+        if (marker not in APPLICATION and marker != COMMENT) or colors or segment[4:10] == b'Exif\0\0':
+            yield segment
+        at = end
+    yield content[at:]
+
+
+def _png_kept(content: bytes) -> Iterator[bytes]:
+    """Yield the chunks to keep; the checksum of EXIF data is made right."""
+    at = len(PNG)
+    while at + 12 <= len(content):
+        end = at + 12 + int.from_bytes(content[at : at + 4], 'big')
+        chunk = content[at:end]
+        if chunk[4:8] == b'eXIf' and end <= len(content):
+            chunk = chunk[:-4] + zlib.crc32(chunk[4:-4]).to_bytes(4, 'big')
+        if chunk[4:8] in PNG_KEPT:
+            yield chunk
+        at = end

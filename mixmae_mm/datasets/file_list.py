@@ -1,16 +1,22 @@
-"""The images below a folder, in one block of memory."""
+"""The images below a folder, in one order on every machine and in one block of memory."""
 
 import copy
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from mmengine.logging import print_log
 
-from mixmae_mm.datasets.directory_walk import EXTENSIONS, describe, extension, files_below, kinds
-from mixmae_mm.utils.names import printable
+from mixmae_mm.utils.names import expand, printable
+
+EXTENSIONS = (
+    '.avif', '.bmp', '.dib', '.gif', '.j2k', '.jfif', '.jp2', '.jpe', '.jpeg', '.jpg', '.pbm', '.pgm', '.png', '.pnm',
+    '.ppm', '.tif', '.tiff', '.webp',
+)  # fmt: skip
+"""Of images that are read, in pre-training, fine-tuning (configs/_base_/datasets) and all tools."""
+SYSTEM_FOLDERS = ('__MACOSX', '@eaDir')  # which macOS and network disks add
 
 
 class Listing(Sequence):
@@ -45,11 +51,7 @@ class Listing(Sequence):
 
 
 def list_images(root: str, extensions: Sequence[str] | None = None) -> Listing:
-    """List the images below a folder, of `extensions` in lower case, or `EXTENSIONS`.
-
-    Raises:
-        ValueError: There are none.
-    """
+    """List the images below a folder, of `extensions` in lower case, or `EXTENSIONS`; raise ValueError for none."""
     start, skip, wanted = time.perf_counter(), len(os.path.join(root, '')), frozenset(extensions or EXTENSIONS)
     read, others, paths = Counter(), Counter(), bytearray()
     for path in files_below(root):
@@ -68,3 +70,49 @@ def list_images(root: str, extensions: Sequence[str] | None = None) -> Listing:
     seconds = f'{time.perf_counter() - start:.1f} s'
     print_log(f'{len(listing):,} images below {printable(root)} ({listing.contents}), listed in {seconds}', 'current')
     return listing
+
+
+def files_below(folder: str, entered: set[str] | None = None) -> Iterator[str]:
+    """Yield the files below a folder, sorted; `entered` holds the real paths visited, so that links cannot loop."""
+    entered = set() if entered is None else entered
+    real = os.path.realpath(folder)
+    if real in entered:
+        return
+    entered.add(real)
+    with os.scandir(folder) as entries:
+        found = sorted((entry.name, entry.is_dir()) for entry in entries if not is_hidden(entry.name))
+    start = os.path.join(folder, '')
+    for name, is_folder in found:
+        if is_folder:
+            yield from files_below(start + name, entered)
+        else:
+            yield start + name
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder is left out, and no class: its name starts with a dot or is a system's."""
+    return name.startswith('.') or name in SYSTEM_FOLDERS
+
+
+def class_folders(folder: str) -> list[str]:
+    """List the folders in a folder that are not hidden, sorted: the names of classes, by label."""
+    folder = expand(folder)
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else ()
+    return [name for name in names if not is_hidden(name) and os.path.isdir(os.path.join(folder, name))]
+
+
+def extension(name: str) -> str:
+    """Return the extension in lower case, with its dot; the name does not start with one."""
+    dot = name.rfind('.')
+    return name[dot:].lower() if dot > 0 and '/' not in name[dot:] else ''
+
+
+def kinds(seen: Counter) -> str:
+    """List the extensions of files with their numbers, the most frequent first."""
+    listed = ', '.join(f'{count:,} {printable(its) or "without extension"}' for its, count in seen.most_common(5))
+    return listed + ', ...' * (len(seen) > 5)
+
+
+def describe(seen: Counter) -> str:
+    """Count the files of each extension in words."""
+    return f'{seen.total():,} files ({kinds(seen)})' if seen else 'no files'

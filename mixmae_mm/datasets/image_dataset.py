@@ -55,11 +55,7 @@ class ImageDataset(BaseDataset):
         return self.pipeline(image if content is None else image | dict(img_bytes=content))
 
     def __getitem__(self, idx: int) -> dict:
-        """Run the pipeline on one image, or on the first readable one after it.
-
-        Raises:
-            ValueError: Too many images cannot be read, in a row or of all.
-        """
+        """Run the pipeline on one image or, if it is corrupt, the next; raise ValueError for too many corrupt ones."""
         if self.test_mode:
             return self.prepare_data(idx)
         failed = []
@@ -71,7 +67,8 @@ class ImageDataset(BaseDataset):
                 failed.append(str(error))
             idx = (idx + 1) % len(self)
         raise ValueError(
-            f'{len(failed)} images in a row below {self.data_root!r} cannot be read, the first of them: {failed[0]}'
+            f'{len(failed)} images in a row below {self.data_root!r} cannot be read, the first of them: {failed[0]}; '
+            'corrupt.txt in the work_dir names all'
         )
 
     def _copy_without_annotation(self, memo: dict | None = None) -> 'ImageDataset':

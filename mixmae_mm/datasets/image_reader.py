@@ -6,7 +6,7 @@ Letters: B images, C channels, H x W pixels.
 import inspect
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import NamedTuple
@@ -87,17 +87,16 @@ def reading_of(config: Config) -> Reading:
     return usual._replace(extensions=tuple(one.lower() for one in extensions)) if extensions else usual
 
 
-def whole_reader(pipeline: Sequence[dict | Callable]) -> LoadImage | None:
+def whole_reader(pipeline: Sequence[dict]) -> LoadImage | None:
     """Build a transform that reads whole images as a pipeline reads them; None if none of ours reads there."""
     for transform in pipeline:
-        kind = transform.get('type') if isinstance(transform, dict) else type(transform)
+        kind = transform.get('type')
         if isinstance(kind, str) and (kind.startswith('mixmae_mm.') or '.' not in kind):  # others take long to import
             kind = TRANSFORMS.get(kind)
         if isinstance(kind, type) and issubclass(kind, LoadImage):
             if issubclass(kind, RandomCrop):
                 kind = LoadMultispectral if issubclass(kind, LoadMultispectral) else LoadImage
-            given = transform if isinstance(transform, dict) else vars(transform)
-            return kind(**{name: given[name] for name in inspect.signature(kind).parameters if name in given})
+            return kind(**{name: transform[name] for name in inspect.signature(kind).parameters if name in transform})
     return None
 
 

@@ -32,11 +32,7 @@ class CorruptImages:
         return self.flags.nonzero().flatten().tolist()
 
     def note(self, index: int, error: CorruptImageError) -> None:
-        """Warn of an image the first time that it is read, with the number of corrupt images so far.
-
-        Raises:
-            ValueError: It is one too many.
-        """
+        """Warn of an image the first time that it is read, with the number so far; raise ValueError for too many."""
         if self.flags[index]:
             return
         self.flags[index] = True
@@ -45,8 +41,8 @@ class CorruptImages:
         if count > max(FEWEST, self.share * total):
             raise ValueError(
                 f'{count:,} of {total:,} images of {self.root!r} ({count / total:.1%}) cannot be read, more than the '
-                f'{self.share:.1%} that max_corrupt allows; the last: {error}\nThe log names them, check_dataset.py '
-                'finds all: fix or remove them, or set max_corrupt of an ImageFolder higher'
+                f'{self.share:.1%} that max_corrupt allows; the last: {error}\nThe log and corrupt.txt in the work_dir '
+                'name them, check_dataset.py finds all: fix or remove them, or set max_corrupt of an ImageFolder higher'
             ) from error
 
 

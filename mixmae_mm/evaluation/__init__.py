@@ -1,6 +1,6 @@
 """Evaluation of pre-trained features without fine-tuning."""
 
-from mixmae_mm.datasets.directory_walk import class_folders
+from mixmae_mm.datasets.file_list import class_folders
 from mixmae_mm.evaluation.functional.feature_stats import feature_std, mean_cosine, rank_me
 from mixmae_mm.evaluation.functional.knn import knn_accuracy
 from mixmae_mm.evaluation.functional.linear_probe import probe_accuracy

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mixmae_mm.datasets import ImageFolder
-from mixmae_mm.datasets.directory_walk import class_folders
-from mixmae_mm.datasets.file_list import Listing
+from mixmae_mm.datasets.file_list import Listing, class_folders
 from mixmae_mm.datasets.image_reader import ImageReader
 from mixmae_mm.utils.names import expand, printable
 from mixmae_mm.utils.seed import kept_randomness

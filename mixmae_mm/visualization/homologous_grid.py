@@ -9,16 +9,7 @@ from torch import Tensor
 
 from mixmae_mm.mixing import NOBODY, homologous, resize_assignment
 from mixmae_mm.structures import Recognition
-from mixmae_mm.visualization.image_grid import (
-    MASKED,
-    Mark,
-    Panel,
-    color_of,
-    draw_grid,
-    mixture_panels,
-    tint,
-    to_array,
-)
+from mixmae_mm.visualization.image_grid import MASKED, Mark, Panel, color_of, draw_grid, mixture_panels, tint, to_array
 
 PALE = 0.8  # share of white in a key that no head keeps
 

@@ -4,7 +4,6 @@ import copy
 import inspect
 import json
 import pickle
-import re
 import sys
 from pathlib import Path
 
@@ -13,22 +12,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, safe_open, save_file
 
-from mixmae_mm import apis
 from mixmae_mm.apis import FeatureExtractor, fetch, from_hub, get_model, save_encoder, save_pretrained
 from mixmae_mm.apis.encoder_file import describe_encoder, load_encoder, read_card
 from mixmae_mm.models import MixingViT, MixMIMSwin
 from mixmae_mm.registry import MODELS
 from mixmae_mm.version import __version__
 
-SWIN = dict(
-    arch=dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2)),
-    img_size=(32, 48),
-    window_sizes=(4, 4),
-    out_indices=(0, 1),
-)
-VIT = dict(
-    arch=dict(embed_dims=8, depth=2, num_heads=2), img_size=32, patch_size=8, num_sources=4, out_type='avg_featmap'
-)
+SWIN = dict(arch=dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2)), img_size=(32, 48), window_sizes=(4, 4))
+SWIN |= dict(out_indices=(0, 1))
+VIT = dict(arch=dict(embed_dims=8, depth=2, num_heads=2), img_size=32, patch_size=8, num_sources=4)
+VIT |= dict(out_type='avg_featmap')
 ENCODERS = {'swin': (MixMIMSwin, SWIN), 'vit': (MixingViT, VIT)}
 FILES = ['README.md', 'config.json', 'model.safetensors']
 
@@ -97,7 +90,6 @@ INIT = VIT | dict(init_cfg=dict(type='Pretrained', checkpoint='no.pth'))
         (dict(type='os.system'), 'says that it holds a os.system, and not one of MixMIMSwin, MixingViT'),
         (None, 'does not describe its encoder, or is damaged'),
         (dict(settings=3), 'does not describe its encoder, or is damaged'),
-        (dict(std='abc'), 'does not describe its encoder, or is damaged'),
         (dict(more=1), 'does not describe its encoder, or is damaged'),
         (dict(settings=VIT | dict(patch_size=16)), 'this MixingViT: it is of another size'),
         (dict(settings=INIT), None),  # no file makes an encoder load another one
@@ -170,8 +162,6 @@ def test_config_and_model_card_say_what_is_there(tmp_path, licence):
     assert 'images of 32 x 64 pixels' in text
     assert 'epoch_300.pth' in text
     assert '{' not in text
-    imported = re.search(r'from mixmae_mm.apis import (.*)', text)[1].split(', ')
-    assert set(imported) <= set(apis.__all__)
 
 
 def test_of_the_hub_weights_and_config_alone_are_downloaded(tmp_path, monkeypatch):

@@ -3,7 +3,6 @@
 `EXAMPLES=20000 pytest tests/test_datasets/test_broken_images.py` tries more.
 """
 
-import io
 import os
 import struct
 import zlib
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from image_files import chunk, saved
 from PIL import Image, ImageFilter
 
 from mixmae_mm.datasets import CorruptImageError, LoadImage, LoadRandomResizedCrop
@@ -20,26 +20,9 @@ EXAMPLES = int(os.environ.get('EXAMPLES', 60))
 MANY = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 28, 3), dtype=np.uint8))
 IMAGE = NOISE.filter(ImageFilter.GaussianBlur(1))
-KINDS = {
-    'jpeg': dict(format='JPEG'),
-    'progressive': dict(format='JPEG', progressive=True),
-    'png': dict(format='PNG'),
-    'bmp': dict(format='BMP'),
-    'tiff': dict(format='TIFF'),
-    'tiff-lzw': dict(format='TIFF', compression='tiff_lzw'),
-    'webp': dict(format='WEBP'),
-    'ppm': dict(format='PPM'),
-    'gif': dict(format='GIF'),
-}
-
-
-def encode(image=IMAGE, **options):
-    file = io.BytesIO()
-    image.save(file, **options)
-    return file.getvalue()
-
-
-FILES = {name: encode(**options) for name, options in KINDS.items()}
+FILES = {kind: saved(IMAGE, kind) for kind in ('JPEG', 'PNG', 'BMP', 'TIFF', 'WEBP', 'PPM', 'GIF')}
+FILES['progressive'] = saved(IMAGE, 'JPEG', progressive=True)
+FILES['LZW'] = saved(IMAGE, 'TIFF', compression='tiff_lzw')
 
 
 @pytest.fixture(scope='module', params=['whole', 'crop'])
@@ -56,10 +39,7 @@ def read(request, tmp_path_factory):
             pixels = loader(dict(img_path=str(path)))['img']
         except CorruptImageError:
             return None
-        assert pixels.dtype == np.uint8
-        assert pixels.ndim == 3
-        assert pixels.shape[2] == 3
-        assert pixels.size
+        assert (pixels.dtype, pixels.ndim, pixels.shape[2]) == (np.uint8, 3, 3)
         return pixels
 
     return read_back
@@ -89,22 +69,18 @@ def test_changed_bytes(read, kind, changes):
     read(bytes(content))
 
 
-def chunk(kind, data):
-    return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
-
-
 def claim(kind, width, height):
     """Write a file of a few hundred bytes that says it is as large as that."""
-    if kind == 'png':
+    if kind == 'PNG':
         header = chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0))
         return b'\x89PNG\r\n\x1a\n' + header + chunk(b'IDAT', zlib.compress(bytes(1000))) + chunk(b'IEND', b'')
     content = bytearray(FILES[kind])
-    marker = content.index(b'\xff\xc0' if kind == 'jpeg' else b'\xff\xc2')
+    marker = content.index(b'\xff\xc0' if kind == 'JPEG' else b'\xff\xc2')
     content[marker + 5 : marker + 9] = struct.pack('>HH', height, width)
     return bytes(content)
 
 
-@pytest.mark.parametrize('kind', ['png', 'jpeg', 'progressive'])
+@pytest.mark.parametrize('kind', ['PNG', 'JPEG', 'progressive'])
 @pytest.mark.parametrize('side', [0, 60_000, 13_000])
 def test_sizes_that_are_claimed(read, kind, side):
     """None: nothing to see; 60,000: no memory holds it; 13,000: Pillow would do with a warning, libjpeg with gray."""
@@ -113,4 +89,4 @@ def test_sizes_that_are_claimed(read, kind, side):
 
 def test_other_formats_are_left_alone(read):
     """Pillow would have Ghostscript run what an EPS file holds."""
-    assert read(encode(format='EPS')) is None
+    assert read(saved(IMAGE, 'EPS')) is None

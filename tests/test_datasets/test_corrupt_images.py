@@ -1,6 +1,5 @@
 """Images that cannot be read: counted over workers and processes, listed once, and a share that stops the run."""
 
-import os
 import types
 from contextlib import nullcontext
 
@@ -110,12 +109,3 @@ def test_what_other_processes_found_counts(runner, monkeypatch):
     runner.inner[1][0]
     CorruptImagesHook().after_train_epoch(runner)
     assert [one.corrupt.indices() for one in runner.inner] == [[2], [0, 1, 2]]
-
-
-def test_any_name_takes_one_line(tmp_path, runner):
-    odd = os.fsdecode(b'/root/\xff a\nb\r')
-    runner.inner[0].data_list = [dict(img_path=odd)]
-    runner.inner[0].corrupt.flags[0] = True
-    for _ in range(2):
-        CorruptImagesHook().after_train_epoch(runner)
-    assert (tmp_path / 'corrupt.txt').read_bytes() == b'/root/\xff a\\nb\r\n'

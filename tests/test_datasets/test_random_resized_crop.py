@@ -3,7 +3,6 @@
 import cv2
 import numpy as np
 import pytest
-import torch
 from mmengine.registry import TRANSFORMS, init_default_scope
 from PIL import Image
 
@@ -95,12 +94,3 @@ def test_a_reduced_part_is_the_one_that_was_drawn(tmp_path, monkeypatch):
     assert np.abs(part[:, 8, 0] - (101 + 130 * centers)).max() < 8  # decoded at a quarter: true to 4 pixels
     assert np.abs(part[8, :, 1] - (30 + 67 * centers)).max() < 8
     assert np.abs(part[1:-1, 8, 0] - (101 + 130 * centers[1:-1])).mean() < 3
-
-
-def test_packing_copies_nothing(tmp_path):
-    smooth(40, 40).save(tmp_path / 'a.jpg')
-    results = LoadRandomResizedCrop(SIDE)(dict(img_path=str(tmp_path / 'a.jpg')))
-    pixels = results['img']
-    inputs = TRANSFORMS.build(dict(type='mmpretrain.PackInputs'))(results)['inputs']
-    assert torch.equal(inputs, torch.from_numpy(pixels.copy()).permute(2, 0, 1))
-    assert np.shares_memory(inputs.numpy(), pixels)

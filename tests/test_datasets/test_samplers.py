@@ -3,14 +3,21 @@
 import itertools
 import pickle
 import random
-import tracemalloc
 
 import numpy as np
 import pytest
 import torch
 from mmengine.dataset import BaseDataset, ConcatDataset, DefaultSampler, InfiniteSampler, RepeatDataset
 
-from mixmae_mm.datasets import ImageFolder, SeededIndex, SeededInfiniteSampler, SeededSampler, SeedSample
+from mixmae_mm.datasets import (
+    ImageFolder,
+    LoadRandomResizedCrop,
+    SeededIndex,
+    SeededInfiniteSampler,
+    SeededSampler,
+    SeedSample,
+)
+from mixmae_mm.datasets.samplers.seeded import choose_images
 from mixmae_mm.utils.seed import fold
 
 
@@ -137,9 +144,19 @@ def test_the_stream_is_mmengines_on_every_rank(monkeypatch, shuffle):
         assert take(pair[0], 60) == take(pair[1], 60)
 
 
-def test_an_epoch_is_no_list():
-    """Two arrays of a million indices take 16 MB, a list 40 MB."""
-    tracemalloc.start()
-    next(iter(SeededSampler(range(1_000_000), seed=3)))
-    assert tracemalloc.get_traced_memory()[1] < 25e6
-    tracemalloc.stop()
+def test_a_seeded_choice_without_repeats_comes_as_training_crops_it(image_folder):
+    def pack(results):
+        return dict(inputs=torch.from_numpy(results['img'].copy()).permute(2, 0, 1))
+
+    crops = ImageFolder(image_folder, [SeedSample(), LoadRandomResizedCrop(scale=16), pack])
+    first, again, other = (choose_images(crops, 5, seed) for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert first.shape == (5, 3, 16, 16)
+    assert len({tuple(image.flatten().tolist()) for image in first}) == 5
+    assert len(choose_images(crops, 100, 0)) == 8
+
+
+def test_a_stream_is_refused():
+    with pytest.raises(ValueError, match='^list_iterator is a stream, of which no images can be chosen'):
+        choose_images(iter([]), 2, 0)

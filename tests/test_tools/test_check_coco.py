@@ -53,34 +53,21 @@ HARM = {
     'an unknown image': (objects(image_id=5), 'warning', '1 of 3 annotations of '),
     'an unknown category': (objects(category_id=8), 'warning', '1 of 3 annotations of '),
     'a missing file': (without_image, 'error', 'files that are missing: 1 (images/train/x.jpg)'),
-    'a box of three numbers': (objects(bbox=[1, 2, 3]), 'error', f'{BOX}[1, 2, 3] in 48 x 32)'),
     'a box with NaN': (objects(bbox=[1, 2, 3, float('nan')]), 'error', f'{BOX}[1, 2, 3, nan] in 48 x 32)'),
     'a box with a text': (objects(bbox=[1, 2, 3, '4']), 'error', f"{BOX}[1, 2, 3, '4'] in 48 x 32)"),
     'boxes in shares': (every_object(bbox=[0, 0, 1, 1]), 'error', 'all boxes lie between 0 and 1'),
     'a small box': (objects(bbox=[5, 5, 4, 0.5]), 'warning', f'{SMALL}[5, 5, 4, 0.5] in 48 x 32)'),
     'two corners': (objects(bbox=[9, 9, -4, 3]), 'warning', f'{SMALL}[9, 9, -4, 3] in 48 x 32)'),
     'a box on the right': (objects(bbox=[48, 5, 4, 4]), 'error', f'{OUTSIDE}[48, 5, 4, 4] in 48 x 32)'),
-    'a box above': (objects(bbox=[5, -4, 4, 4]), 'error', f'{OUTSIDE}[5, -4, 4, 4] in 48 x 32)'),
-    'a box that sticks out': (
-        objects(bbox=[5, 5, 4, 28.5]),
-        'warning',
-        'stick out of their image by more than a pixel: 1 ',
-    ),
+    'a box that sticks out': (objects(bbox=[5, 5, 4, 28.5]), 'warning', 'image by more than a pixel: 1 '),
     'no area': (objects(area=0), 'warning', 'objects with an area that is not above 0: 1 (annotation 0)'),
-    'an area of text': (objects(area='50'), 'warning', 'objects with an area that is not above 0: 1 (annotation 0)'),
     'no outlines': (every_object(segmentation=[]), 'warning', 'no object has a segmentation'),
-    'one outline less': (
-        objects(segmentation=[]),
-        'error',
-        'without segmentation among those with one: 1 (annotation 0)',
-    ),
+    'one outline less': (objects(segmentation=[]), 'error', 'among those with one: 1 (annotation 0)'),
     'a bare polygon': (objects(segmentation=[1, 2, 3, 4, 5, 6]), 'error', f'{POLYGON}[1, 2, 3, 4, 5, 6])'),
     'an odd polygon': (objects(segmentation=[[1, 2, 3, 4, 5, 6, 7]]), 'error', f'{POLYGON}[[1, 2, 3, 4, 5, 6, 7]])'),
-    'two corners of a polygon': (objects(segmentation=[[1, 2, 3, 4]]), 'error', f'{POLYGON}[[1, 2, 3, 4]])'),
     'a polygon far away': (objects(segmentation=[[1, 2, 3, 4, 5, 1e9]]), 'error', POLYGON),
     'a broken code': (code(1, counts='0@@@@@'), 'error', f'{CODE}1: '),
     'a code of too few pixels': (code(2, counts=[0, 5]), 'error', f'{CODE}2: '),
-    'a code without counts': (code(1, counts=None), 'error', f'{CODE}1: '),
     'a code of another size': (code(1, size=[48, 32]), 'error', f'{CODE}1: '),
 }
 
@@ -140,30 +127,14 @@ def test_other_places_of_the_json(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ('step', 'turns'),
-    [
-        (dict(), True),
-        (dict(color_type='grayscale'), True),
-        (dict(imdecode_backend='pillow'), True),
-        (dict(color_type='unchanged'), False),
-        (dict(color_type='color_ignore_orientation'), False),
-        (dict(imdecode_backend='tifffile'), False),
-    ],
+    [({}, True), (dict(color_type='color_ignore_orientation'), False), (dict(imdecode_backend='tifffile'), False)],
 )
 def test_whether_a_pipeline_turns_images_is_known(step, turns):
-    assert (
-        samples.turns_images([dict(type='mixmae_mm.SeedSample'), dict(type='mmdet.LoadImageFromFile', **step)]) == turns
-    )
+    assert samples.turns_images([dict(type='X'), dict(type='mmdet.LoadImageFromFile', **step)]) == turns
 
 
-@pytest.mark.parametrize('turns', [True, False])
-def test_labels_against_turned_images(turns):
-    wide, tall, square = (48, 32), (32, 48), (32, 32)
-    header = samples.Header(wide, tall, 6)
-    read, other = (wide, tall) if turns else (tall, wide)
-    assert list(samples.size_findings('a', header, read, turns)) == []
-    assert list(samples.size_findings('a', header, other, turns)) == [samples.TURNED[turns].at('a: orientation 6')]
-    case = f'a: {read[0]} x {read[1]}, noted as 32 x 32'
-    assert list(samples.size_findings('a', header, square, turns)) == [samples.OTHER_SIZE.at(case)]
-    upside_down = samples.Header(square, square, 3)
-    assert list(samples.size_findings('a', upside_down, square, turns)) == [samples.FITS_BOTH.at('a: orientation 3')]
-    assert list(samples.size_findings('a', samples.Header(square, square), square, turns)) == []
+def test_labels_against_images_that_are_read_as_stored():
+    header = samples.Header(upright=(48, 32), stored=(32, 48), orientation=6)
+    assert list(samples.size_findings('a', header, (32, 48), turns=False)) == []
+    found = list(samples.size_findings('a', header, (48, 32), turns=False))
+    assert found == [samples.TURNED[False].at('a: orientation 6')]

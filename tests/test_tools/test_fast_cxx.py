@@ -37,9 +37,3 @@ def test_what_does_not_compile_with_the_header_is_compiled_as_usual(compile_one,
     monkeypatch.setattr(fast_cxx, 'HEADER', header)
     assert compile_one('a', 'long answer() { return 42; }\n') == 0
     assert compile_one('b', NEEDS_THE_HEADER) != 0
-
-
-def test_anything_else_is_handed_on(compile_one, tmp_path):
-    assert compile_one('a', 'int main() { return 0; }\n') == 0
-    assert fast_cxx.main([str(tmp_path / 'a.o'), '-o', str(tmp_path / 'program')]) == 0
-    assert fast_cxx.main(['--nonsense']) != 0

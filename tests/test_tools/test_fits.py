@@ -24,23 +24,11 @@ def need(fits, fixed, image, group=2):
     return fits.Need('a config', False, 224, 0, fixed, image, group)
 
 
-def test_a_trained_weight_takes_18_bytes_and_a_fixed_one_6(fits):
-    assert fits.fixed_bytes(10, 10, half=True) == 180
-    assert fits.fixed_bytes(10, 10, half=False) == 160
-    assert fits.fixed_bytes(10, 7, half=True) == 10 * 6 + 7 * 12
-
-
 def test_a_batch_fills_nine_tenths_in_whole_groups(fits):
     # 10 GB: 9 to be used, 2 are fixed, 7 for images of 100 MB
     assert need(fits, 2e9, 100e6).batch(10) == 70
     assert need(fits, 2e9, 100e6, group=4).batch(10) == 68
     assert need(fits, 9e9, 100e6).batch(10) == 0
-
-
-def test_the_slope_leaves_out_what_does_not_depend_on_the_batch(fits):
-    assert fits.slope((4, 500), (8, 900)) == 100
-    with pytest.raises(ValueError, match='the larger one second'):
-        fits.slope((8, 900), (4, 500))
 
 
 def test_a_config_is_counted_without_being_built(fits):

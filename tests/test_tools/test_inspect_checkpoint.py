@@ -5,14 +5,12 @@ import re
 
 import pytest
 import torch
-from checkpoint_toys import build_mae, random_mae, vit
-from forked import Program
-from micro_training import finish
+from checkpoint_toys import random_mae, vit
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from references import SHARED, backbone_settings, build_pretrainer, load_reference, our_name
 from safetensors.torch import save_file
-from tool_loading import TOOLS, load_tool
+from tool_loading import load_tool
 
 tool = load_tool('model_converters/inspect_checkpoint.py')
 MICRO = load_reference('mixmim_pretrain_micro.pt')
@@ -67,8 +65,7 @@ def test_our_own_file(tmp_path, capsys):
 
 @pytest.mark.shared
 @pytest.mark.parametrize(
-    ('layout', 'name'),
-    [('pretrain/mixmim_base', 'mixmim-swin-base'), ('pretrain/mixmim_large', 'mixmim-swin-large')],
+    ('layout', 'name'), [('pretrain/mixmim_base', 'mixmim-swin-base'), ('pretrain/mixmim_large', 'mixmim-swin-large')]
 )
 def test_official_models_are_called_by_their_names(layout, name):
     shapes = json.loads((SHARED / 'mixmim_official_layouts.json').read_text())[layout]['shapes']
@@ -139,11 +136,3 @@ def test_other_encoders_are_refused(tmp_path):
     Config(dict(model=dict(type='X'))).dump(tmp_path / 'config.py')
     message = refused(tmp_path, random_mae(), '--config', str(tmp_path / 'config.py'))
     assert 'config.py has no model.backbone to load weights into' in message
-
-
-def test_the_report_is_printed_once(tmp_path):
-    torch.save(build_mae(num_sources=4).state_dict(), tmp_path / 'file.pth')
-    script = TOOLS / 'model_converters/inspect_checkpoint.py'
-    out, err = finish(Program(script, tmp_path / 'file.pth', *config_of(tmp_path, vit())))
-    assert out.count('100.0% of the parameters') == 1
-    assert 'parameters' not in err

@@ -14,10 +14,10 @@ from tool_loading import load_tool
 from mixmae_mm.apis import FeatureExtractor
 from mixmae_mm.apis.model import build_encoder
 from mixmae_mm.datasets import ImageFolder
-from mixmae_mm.datasets.image_reader import ImageReader, normalization
-from mixmae_mm.evaluation import knn_accuracy, label_by_folder, probe_accuracy, read_labeled
+from mixmae_mm.datasets.image_reader import normalization
+from mixmae_mm.evaluation import knn_accuracy, label_by_folder, probe_accuracy
 
-knn = load_tool('analysis_tools/knn.py')
+extract_features, knn = (load_tool(f'analysis_tools/{name}.py') for name in ('extract_features', 'knn'))
 
 
 @pytest.fixture
@@ -37,9 +37,6 @@ def folders(tmp_path):
 def test_labels_are_the_class_folders(folders):
     labeled = label_by_folder(ImageFolder(folders[1]).data_list, ['blue', 'red'])
     assert list(labeled.values()) == [0] * 8 + [1] * 8
-    pixels, labels = read_labeled(labeled, ImageReader((32, 32)))
-    assert labels.tolist() == [0] * 8 + [1] * 8
-    assert pixels[15].float().mean((1, 2)).argmax() == 0
     with pytest.raises(ValueError, match=r'^red/0.png in .* is in none of the class folders blue$'):
         label_by_folder(ImageFolder(folders[1]).data_list, ['blue'])
 
@@ -86,42 +83,11 @@ def test_corrupt_images_are_left_out_and_counted(folders, tmp_path, capsys):
     Path(folders[1], 'blue/notes.txt').write_text('')
     Path(folders[1], '.ipynb_checkpoints').mkdir()
     knn.main([config, *folders, '--k', '15', '--json'])
-    told = capsys.readouterr()
-    assert json.loads(told.out)['top1'] == 1.0
-    assert '1 files (1 .txt) left out; 1 of 16 images corrupt' in told.err
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)['top1'] == 1.0
+    assert '1 files (1 .txt) left out; 1 of 16 images corrupt' in printed.err
     with pytest.raises(SystemExit, match='16 neighbors of 15 training images'):
         knn.main([config, *folders, '--k', '16'])
-
-
-ONE_CHANNEL = dict(mean=[118.0], std=[58.0])
-BANDS = dict(mean=[2000.0, 1500.0, 900.0, 500.0, 100.0], std=[400.0, 300.0, 200.0, 100.0, 50.0])
-
-
-@pytest.mark.parametrize(('kind', 'channels'), [('gray', 1), ('bands', 5), ('16 bits', 3)])
-def test_images_are_read_with_the_models_channels_and_depth(tmp_path, kind, channels, capsys):
-    """Classes that differ in the last channel alone, or in bits that photos would lose."""
-    numbers = ONE_CHANNEL if kind == 'gray' else {name: values[:channels] for name, values in BANDS.items()}
-    model = tiny_model(**numbers)
-    model['backbone']['in_channels'] = model['neck']['image_channels'] = channels
-    load = dict(type='mixmae_mm.LoadImage', mode='L') if kind == 'gray' else dict(type='mixmae_mm.LoadMultispectral')
-    loader = dict(dataset=dict(type='mixmae_mm.ImageFolder', data_root='x', pipeline=[load]))
-    Config(dict(model=model, train_dataloader=loader)).dump(tmp_path / 'config.py')
-    noise, arguments = np.random.default_rng(0), []
-    for split in ('train', 'val'):
-        for label in range(2):
-            folder = tmp_path / split / str(label)
-            folder.mkdir(parents=True)
-            for number in range(6):
-                flat = np.array(numbers['mean']) + noise.normal(0, 2, channels)
-                flat[-1] += (2 * label - 1) * np.array(numbers['std'])[-1]
-                pixels = np.broadcast_to(flat, (32, 32, channels))
-                if kind == 'gray':
-                    Image.fromarray(pixels[..., 0].astype(np.uint8)).save(folder / f'{number}.png')
-                else:
-                    np.save(folder / f'{number}.npy', pixels.astype(np.uint16))
-        arguments += [f'--{split}', str(tmp_path / split)]
-    knn.main([str(tmp_path / 'config.py'), *arguments, '--k', '3', '--json'])
-    assert json.loads(capsys.readouterr().out)['top1'] == 1.0
 
 
 def test_wrong_inputs_end_with_one_message(folders, tmp_path):
@@ -133,3 +99,24 @@ def test_wrong_inputs_end_with_one_message(folders, tmp_path):
         knn.main([config, str(tmp_path / 'other.pth'), *folders])
     with pytest.raises(SystemExit, match='does not exist'):
         knn.main([config, checkpoint, '--train', folders[1], '--val', str(tmp_path / 'nowhere')])
+
+
+@pytest.mark.parametrize('method', [tiny_model, tiny_mixedae])
+def test_what_is_written_is_what_the_extractor_computes(five_images, tmp_path, capsys, method):
+    files, _ = five_images
+    config, checkpoint = write_files(tmp_path, method)
+    extract = FeatureExtractor.from_config(config, checkpoint, image_size=64)
+    for kind in ('pooled', 'tokens'):
+        out = tmp_path / 'my features' / f'{kind}.npz'
+        options = ['--kind', kind, '--image-size', '64', '--batch-size', '5', '--device', 'cpu']
+        extract_features.main([config, checkpoint, '--images', str(tmp_path / 'images'), '--out', str(out), *options])
+        assert capsys.readouterr().out.endswith(f'{out}\n')
+        written = np.load(out)
+        assert written['names'].tolist() == files
+        np.testing.assert_array_equal(written['features'], extract(files, kind))
+
+
+def test_features_in_another_format_are_refused(tmp_path):
+    config, checkpoint = write_files(tmp_path)
+    with pytest.raises(SystemExit, match=r'features.csv should end in .npz'):
+        extract_features.main([config, checkpoint, '--images', 'x', '--out', str(tmp_path / 'features.csv')])

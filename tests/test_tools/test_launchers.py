@@ -3,7 +3,7 @@
 import subprocess
 
 import pytest
-from command_reading import launched
+from commands import launched
 from tool_loading import TOOLS
 
 ODD = ['--work-dir', '/x/my runs (1)', '--cfg-options', 'train_dataloader.dataset.data_root=/x/a b,c', "work_dir=it's"]
@@ -15,12 +15,12 @@ TAKEN = {'dist_train': ['C'], 'dist_test': ['C', 'W'], 'slurm_train': ['C'], 'sl
 @pytest.mark.parametrize('more', [[], ODD], ids=['as documented', 'with blanks'])
 def test_a_tool_is_started_with_all_words_as_given(script, more):
     launcher = 'pytorch' if script.startswith('dist') else 'slurm'
-    assert launched(f'tools/{script}.sh', [*FIRST[script], *more]) == [*TAKEN[script], '--launcher', launcher, *more]
+    assert launched(f'tools/{script}.sh', [*FIRST[script], *more])[1] == [*TAKEN[script], '--launcher', launcher, *more]
 
 
 def test_slurm_train_takes_a_work_dir_as_elsewhere_in_openmmlab():
     for more in ([], ['--amp']):
-        given = launched('tools/slurm_train.sh', ['P', 'J', 'C', '/x/my run', *more])
+        _, given = launched('tools/slurm_train.sh', ['P', 'J', 'C', '/x/my run', *more])
         assert given == ['C', '--launcher', 'slurm', '--work-dir', '/x/my run', *more]
 
 

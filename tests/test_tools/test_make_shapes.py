@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.path import Path as Polygon
 from PIL import Image
+from shapes.labels import outline_polygons
 from tool_loading import load_tool
 
 make_shapes = load_tool('dataset_tools/make_shapes.py')
@@ -44,7 +45,7 @@ def rasterise(polygons, size, fine=4):
 def test_polygons_of_any_region_hold_exactly_its_pixels(seed):
     noise = np.random.default_rng(seed).random((24, 24)).astype(np.float32)
     region = cv2.GaussianBlur(noise, (0, 0), 1.0) > 0.48
-    pieces = make_shapes.outline_polygons(region)
+    pieces = outline_polygons(region)
     centers = [(x + 0.5, y + 0.5) for y in range(24) for x in range(24)]
     inside = [sum(cv2.pointPolygonTest(piece, center, False) > 0 for piece in pieces) for center in centers]
     assert np.array_equal(np.reshape(inside, (24, 24)), region)

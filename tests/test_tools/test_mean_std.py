@@ -36,7 +36,7 @@ def test_numbers_are_those_of_numpy(tmp_path, capsys, workers):
 
 
 def test_large_numbers_lose_nothing(tmp_path, capsys):
-    """Squares of numbers near 1e9 with a spread of 1 would drown in float64."""
+    """Squares of numbers near 1e9 with a standard deviation of 1 would drown in float64."""
     rng = np.random.default_rng(0)
     for number in range(3):
         np.save(tmp_path / f'{number}.npy', (rng.integers(0, 5, (6, 4, 2)) * 64 + 2.0**30).astype(np.float32))
@@ -68,7 +68,7 @@ def test_the_last_lines_are_a_config(tmp_path, capsys):
     np.testing.assert_allclose(config.mean, pixels.mean(0), rtol=1e-5)
     np.testing.assert_allclose(config.std, pixels.std(0), rtol=1e-5)
     assert f'1 corrupt and left out:\n  {tmp_path}/x.png: not an image' in text
-    assert '4 images, 170 pixels; files: 5 .png; no files at all left out' in text
+    assert '4 images, 170 pixels; files: 5 .png; no files left out' in text
     assert 'says nothing' not in text
 
 

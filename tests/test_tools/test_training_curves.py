@@ -89,12 +89,8 @@ def test_every_panel_has_each_run_with_raw_and_smoothed_losses(tmp_path):
 
 
 def test_image_and_summary_from_the_command_line(tmp_path, capsys):
-    lines = [
-        record(10, 3.0, base_lr=0.8),
-        dict(step=1, mIoU=30.0),
-        record(20, 2.0, base_lr=0.4),
-        dict(step=2, mIoU=25.0),
-    ]
+    metrics = [dict(step=1, mIoU=30.0), dict(step=2, mIoU=25.0)]
+    lines = [record(10, 3.0, base_lr=0.8), metrics[0], record(20, 2.0, base_lr=0.4), metrics[1]]
     folders = [tmp_path / 'a/run', tmp_path / 'b/run']
     for folder in folders:
         write_start(folder, '20260101_000000', lines)

@@ -14,16 +14,6 @@ from mixmae_mm.visualization.backends import MLflowImagesBackend
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 FILES = sorted((CONFIGS / '_base_/vis').glob('*.py'))
-# what mmengine has, and where it differs, what it is a kind of
-KINDS = dict(
-    aim='AimVisBackend',
-    clearml='ClearMLVisBackend',
-    dvclive='DVCLiveVisBackend',
-    mlflow='MLflowVisBackend',
-    neptune='NeptuneVisBackend',
-    tensorboard='TensorboardVisBackend',
-    wandb='WandbVisBackend',
-)
 IMAGE = np.full((8, 9, 3), (200, 100, 0), np.uint8)
 
 
@@ -37,10 +27,8 @@ def users_config(folder, name):
 
 
 def test_there_is_a_file_for_each_of_mmengines_backends():
-    theirs = {name for name, kind in VISBACKENDS.module_dict.items() if kind.__module__.startswith('mmengine.')}
-    ours = theirs - {'LocalVisBackend'}
-    assert ours == set(KINDS.values())
-    assert [path.stem for path in FILES] == sorted(KINDS)
+    theirs = [name for name, kind in VISBACKENDS.module_dict.items() if kind.__module__.startswith('mmengine.')]
+    assert {path.stem for path in FILES} == {name.removesuffix('VisBackend').lower() for name in theirs} - {'local'}
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
@@ -52,7 +40,7 @@ def test_a_run_gets_one_more_backend_by_the_two_lines_of_the_note(tmp_path, path
     backends = users_config(tmp_path, path.stem).visualizer.vis_backends
     assert [backend.type for backend in backends[:2]] == ['LocalVisBackend', 'TensorboardVisBackend']
     built = VISBACKENDS.build(dict(backends[2], save_dir=str(tmp_path)))
-    assert isinstance(built, VISBACKENDS.get(KINDS[path.stem]))
+    assert type(built).__name__.lower().startswith(path.stem)
     assert len(backends) == 3
 
 

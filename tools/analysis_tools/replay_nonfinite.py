@@ -32,11 +32,7 @@ PLAIN_DATA = ('mixmae_mm.datasets.samplers.seeded.SeededIndex', 'mmengine.struct
 
 
 def read_event(path: Path) -> dict:
-    """Read what one process stored, without running code that it may hold.
-
-    Raises:
-        ValueError: there is no such file, it is damaged, or it names other classes than those of batches.
-    """
+    """Read what one process stored, without running code: other classes than those of batches raise ValueError."""
     if not path.is_file():
         there = sorted(each.name for each in path.parent.glob('rank_*.pth'))
         raise ValueError(f'there is no {path}: name a folder WORK_DIR/nonfinite/iter_N, and one of its ranks: {there}')

@@ -1,4 +1,4 @@
-"""Say in plain words what is wrong with a folder of data, before hours are lost; nothing is written.
+"""Print in plain words what is wrong with a folder of data, before hours are lost; nothing is written.
 
     python tools/dataset_tools/check_dataset.py FOLDER [--kind imagenet|coco|ade20k|images] [--quick] [--json]
     python tools/dataset_tools/check_dataset.py --config CONFIG      what the config's three loaders would read
@@ -99,11 +99,7 @@ def read_arguments(arguments: list[str] | None) -> tuple[argparse.Namespace, lis
 
 
 def _asked_for(options: argparse.Namespace) -> list[Callable[[], Split]]:
-    """Find what is to be checked.
-
-    Raises:
-        ValueError: nothing is named, several things, or something that is not there.
-    """
+    """Find what is to be checked."""
     if sum(map(bool, (options.folder, options.config, options.ann))) != 1 or bool(options.ann) != bool(options.images):
         raise ValueError('name one of: a folder, --config CONFIG, or --ann FILE with --images FOLDER')
     if not options.folder and (options.kind or options.classes):

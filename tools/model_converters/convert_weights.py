@@ -80,11 +80,7 @@ def export(args: argparse.Namespace) -> list[str]:
 
 
 def load(args: argparse.Namespace) -> tuple[nn.Module, encoder_file.EncoderCard]:
-    """Build what is to be exported, and describe its encoder.
-
-    Raises:
-        ValueError: it cannot be built, or the checkpoint does not go with it.
-    """
+    """Build what is to be exported, and describe its encoder."""
     source = args.checkpoint.rpartition('/')[2]
     if args.config is None:
         encoder, card = encoder_file.load_encoder(args.checkpoint), encoder_file.read_card(args.checkpoint)

@@ -1,4 +1,4 @@
-"""Say what a file of weights is, and what would load.
+"""Print what a file of weights is, and what would load.
 
     python tools/model_converters/inspect_checkpoint.py FILE [--config CONFIG] [--prefix P]
 
@@ -76,11 +76,7 @@ def sizes(weights: Mapping[str, Tensor], kind: str) -> dict[str, str]:
 
 
 def try_config(config: Config, file: str, prefix: str | None) -> LoadReport:
-    """Load the file into the backbone of a config, by the prefix and share of its own `init_cfg`.
-
-    Raises:
-        ValueError: the config's model has no backbone, or the file would be refused.
-    """
+    """Load the file into the backbone of a config, by the prefix and share of its own `init_cfg`."""
     if 'backbone' not in config.get('model', {}):
         raise ValueError(f'{config.filename} has no model.backbone to load weights into')
     init_default_scope(config.get('default_scope', 'mmpretrain'))

@@ -29,11 +29,7 @@ LINEAR = re.compile(r'head\.(fc|layers\.head)\.(?=weight$|bias$)')
 def translate(
     file: Mapping[str, Tensor], to: str, prefix: str | None = None, encoder_only: bool = False, fold: bool = False
 ) -> Model:
-    """Name and order weights as a layout does; what it has no place for is left out, by our names.
-
-    Raises:
-        ValueError: there is no single encoder behind that prefix, or it has no segments to fold, or is no ViT of MAE's.
-    """
+    """Name and order weights as a layout does; what it has no place for is left out, by our names."""
     layout, ours, left_out = read_model(file, prefix)
     if 'head.0.running_mean' in ours:  # a linear probe still has its official names
         parts = {'head.0.': 'neck.1.bn.', 'head.1.': 'head.fc.'}

@@ -45,12 +45,7 @@ class Model(NamedTuple):
 
 
 def read_contents(checkpoint: str) -> Contents:
-    """Read a checkpoint, without running code.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it holds no weights, or cannot be read.
-    """
+    """Read a checkpoint, without running code; raise ValueError if it holds no weights."""
     weights, content = read_weights(checkpoint), read_file(checkpoint)
     container = next((name for name in CONTAINERS if isinstance(content.get(name), Mapping)), '')
     others = {str(name): x for name, x in content.items() if name != container and (container or name not in weights)}
@@ -58,11 +53,7 @@ def read_contents(checkpoint: str) -> Contents:
 
 
 def read_model(file: Mapping[str, Tensor], prefix: str | None = None) -> Model:
-    """Name and order weights as ours are; what stands outside the model around the encoder is left out.
-
-    Raises:
-        ValueError: there is no encoder, none behind that prefix, or several.
-    """
+    """Name and order weights as ours are; what stands outside the model around the encoder is left out."""
     layout = find_layout(file, prefix)
     ours = to_ours(file, layout)
     left_out = {name: 'another model' for name in sorted(file) if not name.startswith(layout.root)}
@@ -72,13 +63,13 @@ def read_model(file: Mapping[str, Tensor], prefix: str | None = None) -> Model:
 
 
 def whose(layout: Layout) -> str:
-    """Say whose layout it is; ours has the official names behind `backbone.`."""
+    """Return whose layout it is; ours has the official names behind `backbone.`."""
     ours = layout.naming == 'official' and not layout.is_bare
     return f'ours, {layout}' if ours else str(layout)
 
 
 def left_out_lines(left_out: Mapping[str, str]) -> Iterator[str]:
-    """Say what was left out, a line for each reason."""
+    """Yield what was left out, a line for each reason."""
     for why in dict.fromkeys(left_out.values()):
         names = [name for name, reason in left_out.items() if reason == why]
         yield f'{len(names)} left out, {why}: {", ".join(joined(names, most=3))}'
@@ -95,17 +86,13 @@ def plain(value: object) -> object:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Let the command line say whether a file may be overwritten, and errors shown whole."""
+    """Add the options for overwriting and for whole tracebacks."""
     parser.add_argument('--force', action='store_true', help='overwrite OUT')
     parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
 
 
 def check_free(out: Path, force: bool) -> None:
-    """Check that no file would be lost.
-
-    Raises:
-        ValueError: it is there already.
-    """
+    """Raise ValueError if a file would be lost."""
     if out.exists() and not force:
         raise ValueError(f'{out} is there already: give another name, or --force to overwrite it')
 

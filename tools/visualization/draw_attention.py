@@ -47,7 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def look_at_images(args: argparse.Namespace, config: Config, size: tuple[int, int]) -> Looking:
     """Encode images as they are."""
-    extract = FeatureExtractor.from_config(config, args.checkpoint, image_size=size)
+    extract = FeatureExtractor.from_config(config, args.checkpoint, image_size=size, device=args.device)
     stride = getattr(extract.encoder, 'stride', getattr(extract.encoder, 'patch_size', 1))
     if any(side % stride for side in size):  # padding would shift the maps
         raise ValueError(f'images of {size[0]} x {size[1]} pixels: --image-size must be a multiple of {stride}')
@@ -58,7 +58,7 @@ def look_at_images(args: argparse.Namespace, config: Config, size: tuple[int, in
 
 def look_at_mixtures(args: argparse.Namespace, config: Config, size: tuple[int, int]) -> Looking:
     """Encode mixtures, as the pre-training does."""
-    model, reading = build_pretrainer(config, args.checkpoint), reading_of(config)
+    model, reading = build_pretrainer(config, args.checkpoint, args.device), reading_of(config)
     num_sources = model.data_preprocessor.num_sources
     images = reading.read_all(choose(args, config, reading, num_sources), size)
     mixtures = mix_once(model.data_preprocessor, images.float(), args.seed)

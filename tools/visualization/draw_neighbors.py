@@ -17,7 +17,6 @@ from mixmae_mm.apis.feature_extractor import FeatureExtractor
 from mixmae_mm.apis.reconstruction_inferencer import find_images
 from mixmae_mm.utils.arguments import counted
 from mixmae_mm.utils.names import expand, printable
-from mixmae_mm.utils.optional import need
 from mixmae_mm.visualization import Panel, draw_grid
 from mixmae_mm.visualization.image_grid import BLUE
 
@@ -33,18 +32,10 @@ class Neighbors(NamedTuple):
 
 
 def read_saved(file: str | os.PathLike) -> tuple[list[str], np.ndarray]:
-    """Read the names of images and their features, (images, C), from an .npz or .parquet file.
-
-    Raises:
-        ValueError: the file is missing, or holds no features of one row per image with their names.
-        ImportError: a .parquet file without pyarrow, or with one before 15, which may run what a file holds.
-    """
+    """Read the names of images and their features, (images, C), from an .npz file."""
     try:
-        if Path(file).suffix == '.parquet':
-            names, features = _read_table(file)
-        else:
-            with np.load(file, allow_pickle=False) as arrays:
-                names, features = arrays['names'].tolist(), arrays['features']
+        with np.load(file, allow_pickle=False) as arrays:
+            names, features = arrays['names'].tolist(), arrays['features']
     except (KeyError, ValueError, OSError, TypeError) as error:
         raise ValueError(f'{file} does not have "features" and "names", as `mixmae extract` writes: {error}') from error
     if features.ndim != 2 or len(names) != len(features):
@@ -52,21 +43,8 @@ def read_saved(file: str | os.PathLike) -> tuple[list[str], np.ndarray]:
     return names, features
 
 
-def _read_table(file: str | os.PathLike) -> tuple[list[str], np.ndarray]:
-    """Read a .parquet file."""
-    parquet, pyarrow = need('pyarrow.parquet', f'{file}'), need('pyarrow', f'{file}')
-    if int(pyarrow.__version__.partition('.')[0]) < 15:
-        raise ImportError(f'pyarrow {pyarrow.__version__} may run what a table holds: pip install "pyarrow>=15"')
-    table = parquet.read_table(file)
-    return list(map(os.fsdecode, table['names'].to_pylist())), np.array(table['features'].to_pylist(), np.float32)
-
-
 def check_same_encoder(extract: FeatureExtractor, names: list[str], features: np.ndarray, file: str) -> None:
-    """Check that saved features are of this encoder, by computing those of their first image again.
-
-    Raises:
-        ValueError: they are not, or the image is missing.
-    """
+    """Check that saved features are of this encoder, by computing those of their first image again."""
     fresh = extract.encode(extract.open_all(names[:1]))[0]
     if fresh.shape == features[0].shape and unit(fresh) @ unit(features[0]) >= SAME:
         return
@@ -104,15 +82,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--of', type=expand, nargs='+', required=True, help='images or folders to find neighbors of')
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument('--among', type=expand, nargs='+', help='folders or images to find neighbors among')
-    where.add_argument('--features', type=expand, help='their features, saved before: .npz or .parquet')
+    where.add_argument('--features', type=expand, help='their features, saved before (.npz)')
     parser.add_argument('--num-images', type=counted, default=6, help='images to draw at most (%(default)s)')
     parser.add_argument('--k', type=counted, default=8, help='neighbors of each (%(default)s)')
+    parser.add_argument('--batch-size', type=counted, default=32, help='images at a time (%(default)s)')
     parser.add_argument('--center', action='store_true', help='subtract the mean of the features of --among')
 
 
 def draw(args: argparse.Namespace, config: Config) -> tuple[Image.Image, str]:
     """Return the image grid, and a line for each image with its nearest neighbor."""
-    extract = FeatureExtractor.from_config(config, args.checkpoint)
+    settings = dict(batch_size=args.batch_size, device=args.device)
+    extract = FeatureExtractor.from_config(config, args.checkpoint, **settings)
     asked = find_images(args.of, args.num_images, 1, args.seed, extract.read.reading.extensions)
     of_asked = extract.encode(extract.open_all(asked))
     names, known = read_saved(args.features) if args.features else extract.with_names(args.among)

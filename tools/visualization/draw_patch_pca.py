@@ -17,9 +17,6 @@ def principal_components(features: np.ndarray, number: int = 3) -> tuple[np.ndar
     """Compute the principal components of the patches of all images, features (B, h, w, C): scores and shares.
 
     Scores are (B, h, w, number), shares of the variance (number,). The largest loading of a component is positive.
-
-    Raises:
-        ValueError: fewer channels or patches than are needed for so many components.
     """
     flat = features.reshape(-1, features.shape[-1])
     if number > flat.shape[1] or number >= len(flat):

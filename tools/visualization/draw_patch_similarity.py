@@ -48,10 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def rows_of(images: np.ndarray, features: np.ndarray, matches: list[Match]) -> list[list[Panel]]:
     """Make the panels: both images with all matches, then a row for each match with both maps, on one scale.
 
-    Args:
-        images: uint8 (2, H, W, 3).
-        features: Of length 1, (2, h, w, C).
-        matches: What to draw.
+    Images are uint8 (2, H, W, 3), features (2, h, w, C) of length 1.
     """
     grid = features.shape[1:3]
     marks = [[Mark(*place, grid, color_of(i)) for place in match[:2]] for i, match in enumerate(matches)]

@@ -42,7 +42,7 @@ def reconstruct_at(model: BaseModel, images: Tensor, ratios: list[float | None],
 
 def draw(args: argparse.Namespace, config: Config) -> tuple[Image.Image, str]:
     """Return the image grid and a summary."""
-    model, reading = build_pretrainer(config, args.checkpoint), reading_of(config)
+    model, reading = build_pretrainer(config, args.checkpoint, args.device), reading_of(config)
     ratios = args.ratios or [args.mask_ratio]
     mix_otherwise(model, args.num_sources, ratios[0])
     num_sources = model.data_preprocessor.num_sources

@@ -39,11 +39,7 @@ def add_stage(parser: argparse.ArgumentParser) -> None:
 
 
 def choose(args: argparse.Namespace, config: Config, reading: Reading, num_sources: int = 1) -> list[str]:
-    """List the images that the command line asks for, `--num-images` groups of `num_sources`.
-
-    Raises:
-        ValueError: a place does not exist, or there are fewer images than in a group.
-    """
+    """List the images that the command line asks for, `--num-images` groups of `num_sources`."""
     own = config.get('train_dataloader', {}).get('dataset', {}).get('data_root')
     if not (args.images or own):
         raise ValueError(f'{config.filename} has no train_dataloader.dataset.data_root: add --images')
@@ -76,7 +72,7 @@ def patch_features(args: argparse.Namespace, config: Config) -> tuple[FeatureExt
     if args.stage is not None:
         backbone.out_indices = (args.stage,)
     size = input_size(config, args.image_size)
-    extract = FeatureExtractor.from_config(config, args.checkpoint, image_size=size)
+    extract = FeatureExtractor.from_config(config, args.checkpoint, image_size=size, device=args.device)
 
     def compute(pixels: Tensor) -> np.ndarray:
         maps = extract.encode(pixels, 'maps').transpose(0, 2, 3, 1).astype(np.float64)

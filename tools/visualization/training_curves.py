@@ -49,11 +49,7 @@ def read_records(file: Path) -> list[Record]:
 
 
 def read_run(work_dir: Path) -> list[Record]:
-    """Read the records of all starts of a run: a later one replaces what earlier ones logged from where it resumed.
-
-    Raises:
-        ValueError: none is of training.
-    """
+    """Read the records of all starts of a run: a later one replaces what earlier ones logged from where it resumed."""
     joined: list[Record] = []
     for file in sorted(work_dir.glob(f'*/{SCALARS}')) or work_dir.glob(SCALARS):
         records = read_records(file)
@@ -68,9 +64,6 @@ def panels_of(runs: Iterable[Sequence[Record]], patterns: Sequence[str]) -> dict
     """List the logged values of each panel: the loss and its parts, what matches the patterns, and the base lr.
 
     Values of several blocks share a panel, by block.
-
-    Raises:
-        ValueError: nothing matches a pattern that is not one of the defaults.
     """
     logged = {name: None for records in runs for record in records for name in record if name not in ABOUT}
     for pattern in set(patterns) - set(METRICS):

@@ -1,7 +1,7 @@
 """ImageNet-1k at 224 px with the official fine-tuning's augmentation.
 
 Pillow decodes and resizes, as timm does. One thing differs from timm: the noise of random erasing is drawn before
-normalization, from the images' mean and spread, and so ends at black and white.
+normalization, from the images' mean and standard deviation, and so ends at black and white.
 """
 
 extensions = [  # those that pre-training reads (mixmae_mm.datasets.EXTENSIONS)

@@ -1,4 +1,4 @@
-"""What makes MAE of a MixedAE: one image at a time, most of it hidden and the rest encoded with plain attention."""
+"""What makes MAE of a MixedAE: one image at a time, most of it masked and the rest encoded with plain attention."""
 
 as_mae = dict(
     type='mixmae_mm.MAE',

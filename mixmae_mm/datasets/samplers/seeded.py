@@ -9,9 +9,11 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from mmengine.dataset import DefaultSampler, InfiniteSampler
+from torch import Tensor
+from torch.utils.data import Dataset
 
 from mixmae_mm.registry import DATA_SAMPLERS
-from mixmae_mm.utils.seed import fold
+from mixmae_mm.utils.seed import fold, seeded
 
 
 class SeededIndex(int):
@@ -77,11 +79,7 @@ class SeededInfiniteSampler(InfiniteSampler):
         return (SeededIndex(index, fold(self.seed, position)) for position, index in stream)
 
     def skip(self, num_samples: int) -> None:
-        """Go to an absolute position of this rank's stream, as a resumed loop asks; nothing is loaded.
-
-        Raises:
-            ValueError: The position is negative.
-        """
+        """Go to an absolute position of this rank's stream, as a resumed loop asks; nothing is loaded."""
         if num_samples < 0:
             raise ValueError(f'cannot skip {num_samples} samples: the number must not be negative')
         self.indices = self._indices_after(num_samples)
@@ -90,3 +88,16 @@ class SeededInfiniteSampler(InfiniteSampler):
 def _order(size: int, shuffle: bool, generator: torch.Generator) -> np.ndarray:
     """Return the indices of an epoch (N,), int64, as mmengine orders them."""
     return torch.randperm(size, generator=generator).numpy() if shuffle else np.arange(size)
+
+
+def choose_images(dataset: Dataset, wanted: int, seed: int) -> Tensor:
+    """Take up to `wanted` images at random, cropped and flipped by the dataset's own pipeline: (B, C, H, W).
+
+    The same seed gives the same images; random states are afterwards what they were.
+    """
+    if not hasattr(dataset, '__len__'):
+        raise ValueError(f'{type(dataset).__name__} is a stream, of which no images can be chosen: name a folder')
+    numbers = np.random.default_rng(seed).permutation(len(dataset))[:wanted]
+    visits = (SeededIndex(int(number), fold(seed, int(number))) for number in numbers)
+    with seeded(seed):
+        return torch.stack([dataset[visit]['inputs'] for visit in visits])

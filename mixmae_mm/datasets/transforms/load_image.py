@@ -7,8 +7,7 @@ from mmcv.transforms import BaseTransform
 from mmengine import fileio
 from PIL import Image, UnidentifiedImageError
 
-from mixmae_mm.datasets.decoding import MAX_PIXELS, open_image, upright_pixels
-from mixmae_mm.datasets.metadata import without_metadata
+from mixmae_mm.datasets.decoding import MAX_PIXELS, open_image, upright_pixels, without_metadata
 from mixmae_mm.registry import TRANSFORMS
 from mixmae_mm.utils.names import printable
 
@@ -41,11 +40,7 @@ class LoadImage(BaseTransform):
         self.mode, self.backend_args, self.max_pixels = mode, backend_args, max_pixels
 
     def transform(self, results: dict) -> dict:
-        """Read the image and note its size as (H, W).
-
-        Raises:
-            CorruptImageError: The file is missing, truncated, or no image.
-        """
+        """Read the image and note its size as (H, W); raise `CorruptImageError` where that is not possible."""
         if 'img_path' not in results and 'img' in results:  # mmpretrain's inferencers read images themselves
             results['img'] = self._convert(results['img'])
             results['ori_shape'] = results['img_shape'] = results['img'].shape[:2]

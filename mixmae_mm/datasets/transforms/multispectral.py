@@ -51,11 +51,7 @@ class LoadMultispectral(LoadImage):
         return self._part(pixels), pixels.shape[:2]
 
     def take(self, pixels: np.ndarray, channels_first: bool = False) -> np.ndarray:
-        """Take the chosen channels of an array (H, W), (H, W, C), or (C, H, W) if `channels_first`: (H, W, C).
-
-        Raises:
-            ValueError: It is no image, has another number of channels, or NaN.
-        """
+        """Take the chosen channels of an array (H, W), (H, W, C), or (C, H, W) if `channels_first`: (H, W, C)."""
         if pixels.ndim == 2:
             pixels, channels_first = pixels[..., None], False
         if pixels.ndim != 3 or not pixels.size or pixels.dtype.kind not in 'uif':

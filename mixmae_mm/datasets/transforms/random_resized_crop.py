@@ -7,8 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from mixmae_mm.datasets.decoding import open_image
-from mixmae_mm.datasets.metadata import orientation_of
+from mixmae_mm.datasets.decoding import open_image, orientation_of
 from mixmae_mm.datasets.transforms.load_image import LoadImage
 from mixmae_mm.registry import TRANSFORMS
 

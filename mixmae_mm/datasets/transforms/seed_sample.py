@@ -19,11 +19,7 @@ class SeedSample(BaseTransform):
         self.has_seeded = False
 
     def transform(self, results: dict) -> dict:
-        """Seed, and hand the sample on as it is.
-
-        Raises:
-            ValueError: The index carries no seed, as the loader's sampler gives none.
-        """
+        """Seed, and hand the sample on as it is; raise ValueError if its index carries no seed."""
         index = results.get('sample_idx')
         if isinstance(index, SeededIndex):
             seed_cpu(index.seed)

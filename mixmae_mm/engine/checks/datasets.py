@@ -11,7 +11,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
-from mixmae_mm.datasets.directory_walk import class_folders
+from mixmae_mm.datasets.file_list import class_folders
 from mixmae_mm.datasets.image_reader import unwrapped
 from mixmae_mm.engine.checks.classes import compare_folders, compare_labels, list_findings
 from mixmae_mm.engine.checks.coco import read_coco

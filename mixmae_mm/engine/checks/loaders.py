@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from mixmae_mm.datasets.directory_walk import describe, extension, files_below, is_hidden
+from mixmae_mm.datasets.file_list import describe, extension, files_below, is_hidden
 from mixmae_mm.datasets.skip_corrupt import inner_datasets, mask_fault, skip_corrupt
 from mixmae_mm.engine.checks.datasets import open_dataset, settings_of
 from mixmae_mm.engine.checks.metrics import class_numbers

@@ -18,7 +18,7 @@ from mixmae_mm.apis.model import input_size
 from mixmae_mm.apis.reconstruction_inferencer import find_images, reconstruct
 from mixmae_mm.apis.undisturbed import undisturbed
 from mixmae_mm.datasets.image_reader import ImageReader, reading_of
-from mixmae_mm.datasets.sampled_images import choose_images
+from mixmae_mm.datasets.samplers.seeded import choose_images
 from mixmae_mm.registry import HOOKS
 from mixmae_mm.visualization import describe, draw_homologous, draw_rows
 

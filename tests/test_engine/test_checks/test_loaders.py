@@ -131,6 +131,13 @@ def test_broken_images_are_skipped_in_training(run, folder, tmp_path):
     assert listed(tmp_path) == [f'{folder}/no/1.png']
 
 
+def test_nothing_but_broken_images(run, folder):
+    for path in folder.rglob('*.png'):
+        break_file(path)
+    with pytest.raises(ValueError, match='none of the 8 samples can be read'):
+        run()
+
+
 @pytest.mark.parametrize(('split', 'workers'), [('train', 0), ('train', 1), ('val', 0)])
 def test_too_many_broken_images_stop_the_run_and_are_listed(run, folder, tmp_path, split, workers):
     for number in range(30):
@@ -138,7 +145,7 @@ def test_too_many_broken_images_stop_the_run_and_are_listed(run, folder, tmp_pat
         if number < 11:
             break_file(folder / f'yes/{number}.png')
     other = {'train': 'val', 'val': 'train'}[split]
-    with pytest.raises(ValueError, match=r'11 of 34 images of .* \(32.4%\) cannot be read'):
+    with pytest.raises(ValueError, match=r'11 of 34 images of .* \(32.4%\) cannot be read(.|\n)*corrupt.txt in'):
         run(**{split: dict(num_workers=workers), other: dict(dataset=dict(indices=[0, 1]), batch_size=2)})
     assert listed(tmp_path) == sorted(f'{folder}/yes/{number}.png' for number in range(11))
 

@@ -10,7 +10,7 @@ from dataset_checks.objects import object_findings
 from dataset_checks.samples import Labels
 from dataset_checks.split import MISSING, NO_FOLDER, NO_IMAGES, Listed, Split
 from mixmae_mm.datasets import LoadImage
-from mixmae_mm.datasets.directory_walk import EXTENSIONS, class_folders, extension, files_below, is_hidden
+from mixmae_mm.datasets.file_list import EXTENSIONS, class_folders, extension, files_below, is_hidden
 from mixmae_mm.datasets.transforms.random_resized_crop import OPENCV_MOST
 from mixmae_mm.engine.checks.classes import SPLITS, list_findings, read_list
 from mixmae_mm.engine.checks.coco import CocoFile, load_coco
@@ -49,11 +49,7 @@ LOSSY = Finding('error', 'masks are JPEG files, whose labels are blurred', 'make
 
 
 def find_splits(folder: str, kind: str | None, classes: int = 0) -> list[Callable[[], Split]]:
-    """Find what lies in a folder: of one of `KINDS`, or of all.
-
-    Raises:
-        ValueError: there is no folder, nothing of that kind in it, or what there is lies one folder deeper.
-    """
+    """Find what lies in a folder: of one of `KINDS`, or of all; raise ValueError if there is nothing of that kind."""
     if not os.path.isdir(folder):
         raise ValueError(f'there is no folder {folder} (looked for {os.path.abspath(folder)})')
     finders = dict(imagenet=_find_classes, coco=_find_coco, ade20k=partial(_find_masks, classes=classes))

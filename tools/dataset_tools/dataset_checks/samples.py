@@ -8,8 +8,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from PIL import Image
 
-from mixmae_mm.datasets.decoding import MAX_PIXELS, open_image
-from mixmae_mm.datasets.metadata import SIDEWAYS, orientation_of, upright_size, without_metadata
+from mixmae_mm.datasets.decoding import MAX_PIXELS, SIDEWAYS, open_image, orientation_of, upright_size, without_metadata
 from mixmae_mm.engine.checks.report import Finding
 
 UPRIGHT = 'save the images upright and without EXIF data, or the labels anew'
@@ -92,10 +91,7 @@ def turns_images(pipeline: list[Mapping] | tuple[Mapping, ...]) -> bool:
 def read_header(file: BinaryIO, whole: bool = False, max_pixels: int | None = MAX_PIXELS) -> Header:
     """Read what stands beside an image's pixels; whatever Pillow raises means a corrupt file.
 
-    Args:
-        file: The file.
-        whole: Look also for EXIF data that stand behind the pixels of a PNG file, which decodes it.
-        max_pixels: As of `LoadImage`.
+    With `whole` also EXIF data that stand behind the pixels of a PNG file, which decodes it.
     """
     try:
         image = open_image(file, max_pixels)

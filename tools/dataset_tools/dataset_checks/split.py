@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from dataset_checks.samples import Header, Labels, mask_findings, read_header, size_findings
 from mixmae_mm.datasets import CorruptImageError, LoadImage, LoadMultispectral
-from mixmae_mm.datasets.directory_walk import EXTENSIONS
+from mixmae_mm.datasets.file_list import EXTENSIONS
 from mixmae_mm.datasets.image_dataset import ImageDataset
 from mixmae_mm.engine.checks.report import Finding, Report
 

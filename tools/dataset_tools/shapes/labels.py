@@ -1,0 +1,71 @@
+"""What is known of a scene: its index mask, and its objects as COCO describes them."""
+
+import itertools
+
+import cv2
+import numpy as np
+
+from shapes.outlines import CLASSES, Thing
+
+FINE = 4  # outlines are drawn this much finer than the image
+
+
+def index_mask(owners: np.ndarray, things: list[Thing], size: int) -> np.ndarray:
+    """Return for each pixel the category that covers most of it: (size, size), 0 for background.
+
+    With 16 fine pixels to one, ties are common: the one at the center decides them, so that no side always wins.
+    """
+    shown = [(owners == number).astype(np.float32) for number in range(len(things) + 1)]
+    shares = np.stack([cv2.resize(one, (size, size), interpolation=cv2.INTER_AREA) for one in shown])
+    shares += 0.01 * (owners[FINE // 2 :: FINE, FINE // 2 :: FINE] == np.arange(len(shown))[:, None, None])
+    categories = np.array([0] + [CLASSES.index(thing.name) + 1 for thing in things], np.uint8)
+    return categories[shares.argmax(0)]
+
+
+def _trace(region: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Follow the edges of a region's pixels: bool (H, W) -> outer contours and holes, arrays (P, 2) of edges.
+
+    OpenCV runs through pixel centers, which would make every outline half a pixel too small. So pixels are doubled and
+    grown by one to the right and below: then pixel i lies from 2i to 2i + 2, and half of that is where its edges are.
+    """
+    doubled = cv2.resize(region.astype(np.uint8), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+    doubled = cv2.copyMakeBorder(doubled, 0, 1, 0, 1, cv2.BORDER_CONSTANT)
+    grown = cv2.dilate(doubled, np.ones((2, 2), np.uint8), anchor=(1, 1))
+    contours, tree = cv2.findContours(grown, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    contours = [contour.reshape(-1, 2).astype(np.float32) / 2 for contour in contours]
+    inner = [node[3] >= 0 for node in tree[0]] if contours else []
+    return [c for c, hole in zip(contours, inner, strict=True) if not hole], list(itertools.compress(contours, inner))
+
+
+def outline_polygons(region: np.ndarray) -> list[np.ndarray]:
+    """Cover a region by polygons: bool (H, W) -> arrays (P, 2), in pixels from the image's upper left corner.
+
+    COCO's polygons know no holes, and rings have one, as has whatever shows a smaller object in its middle. So a region
+    with a hole is cut in two through the hole, until no piece has any.
+    """
+    outer, holes = _trace(region)
+    if not holes:
+        return outer
+    largest = max(holes, key=cv2.contourArea)[:, 0]
+    cut = round(float(largest.min() + largest.max()) / 2)
+    left, right = region.copy(), region.copy()
+    left[:, cut:] = right[:, :cut] = False
+    return outline_polygons(left) + outline_polygons(right)
+
+
+def describe(region: np.ndarray, name: str) -> dict:
+    """Describe the visible part of an object as COCO does, in pixels of the image; `region` is a fine bool mask."""
+    x, y, width, height = cv2.boundingRect(region.astype(np.uint8))
+    pieces = outline_polygons(region[y : y + height, x : x + width])
+    simple = [cv2.approxPolyDP(points, 0.75, True).reshape(-1, 2).astype(float) + (x, y) for points in pieces]
+    polygons = [np.round(points / FINE, 2) for points in simple if len(points) > 2]
+    polygons = [points for points in polygons if cv2.contourArea(np.float32(points)) >= 0.5] or polygons
+    corners = np.concatenate(polygons)
+    low, extent = corners.min(0), np.ptp(corners, 0)
+    return dict(
+        category_id=CLASSES.index(name) + 1,
+        segmentation=[points.ravel().tolist() for points in polygons],
+        area=round(sum(cv2.contourArea(np.float32(points)) for points in polygons), 2),
+        bbox=np.round([*low, *extent], 2).tolist(),
+        iscrowd=0,
+    )
