@@ -22,6 +22,7 @@ def load_reference(name: str) -> dict:
 
 def backbone_settings(config: dict) -> dict:
     return dict(
+        type='mixmae_mm.MixMIMSwin',
         arch=dict(embed_dims=config['embed_dim'], depths=config['depths'], num_heads=config['num_heads']),
         img_size=config['img_size'],
         patch_size=config['patch_size'],
@@ -40,7 +41,7 @@ def build_pretrainer(config: dict) -> MixMAE:
 
 
 def build_encoder(config: dict, **settings: object) -> MixMIMSwin:
-    return MixMIMSwin(**backbone_settings(config) | settings)
+    return MODELS.build(backbone_settings(config) | settings)
 
 
 def our_name(official: str) -> str:

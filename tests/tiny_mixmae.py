@@ -23,7 +23,7 @@ def parts(dims, grid_size=4, cell_size=CELL, head=None, neck=None, **mixing):
 
 def mixmae(backbone, dims, *sizes, **settings):
     """Make the config of a MixMAE."""
-    backbone = dict(type='mixmae_mm.MixMIMSwin', **backbone)
+    backbone = dict(type='mixmae_mm.MixMIMSwin') | backbone
     return dict(type='mixmae_mm.MixMAE', backbone=backbone) | parts(dims, *sizes, **settings)
 
 

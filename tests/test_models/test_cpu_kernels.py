@@ -38,8 +38,7 @@ def test_segments_and_their_gradients_against_loops():
     torch.testing.assert_close(got, wanted, atol=1e-6, rtol=1e-5)
     weights = torch.randn_like(got)
     pairs = [torch.autograd.grad((x * weights).sum(), [query, key, value, bias]) for x in (got, wanted)]
-    for ours, theirs in zip(*pairs, strict=True):
-        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(*pairs, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize('segments', [[5, 3, 1], [9], [1] * 9])
@@ -68,5 +67,4 @@ def test_a_stage_sorts_its_tokens_once(monkeypatch, side, sortings):
     assert len(calls) == sortings
     torch.testing.assert_close(sorted_, by_map, atol=1e-6, rtol=1e-5)
     grads = [torch.autograd.grad(out.square().sum(), [x, *stage.parameters()]) for out in (sorted_, by_map)]
-    for ours, theirs in zip(*grads, strict=True):
-        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(*grads, atol=1e-5, rtol=1e-4)

@@ -1,4 +1,4 @@
-"""Position tables: the official values, and how they are resized."""
+"""Position embeddings: the official values, and resizing."""
 
 import pytest
 import torch
@@ -12,19 +12,19 @@ from mixmae_mm.models.utils.pos_embed import (
 
 
 def test_official_values():
-    table = sin_cos_pos_embed((56, 56), 128)[0].view(56, 56, 128)
-    places = [0, 32, 64, 96]
-    torch.testing.assert_close(table[0, 1, places], torch.tensor([0.8415, 0.5403, 0, 1]), atol=5e-5, rtol=0)
-    torch.testing.assert_close(table[1, 0, places], torch.tensor([0, 1, 0.8415, 0.5403]), atol=5e-5, rtol=0)
+    pos_embed = sin_cos_pos_embed((56, 56), 128)[0].view(56, 56, 128)
+    channels = [0, 32, 64, 96]
+    torch.testing.assert_close(pos_embed[0, 1, channels], torch.tensor([0.8415, 0.5403, 0, 1]), atol=5e-5, rtol=0)
+    torch.testing.assert_close(pos_embed[1, 0, channels], torch.tensor([0, 1, 0.8415, 0.5403]), atol=5e-5, rtol=0)
 
 
 def test_a_grid_that_is_not_square():
-    table = sin_cos_pos_embed((2, 3), 8)[0].view(2, 3, 8)
+    pos_embed = sin_cos_pos_embed((2, 3), 8)[0].view(2, 3, 8)
     frequency = torch.tensor([1.0, 0.01])
     for row in range(2):
         for column in range(3):
             waves = [(angle * frequency, f) for angle in (column, row) for f in (torch.sin, torch.cos)]
-            torch.testing.assert_close(table[row, column], torch.cat([f(a) for a, f in waves]))
+            torch.testing.assert_close(pos_embed[row, column], torch.cat([f(a) for a, f in waves]))
 
 
 def test_rows_and_columns_are_not_swapped():

@@ -25,7 +25,7 @@ from mixmae_mm.utils import compat
 compat.apply()  # before torch and the libraries that it fixes
 
 import torch
-from contenders import SIZE, SWINS, VITS, Contender, mixedae, mixmae
+from contenders import SIZE, SWIN_ARCHS, VIT_ARCHS, Contender, mixedae, mixmae
 from matplotlib import pyplot
 from measuring import ALLOCATOR, in_turns, machine, operations, options, peak_memory, ratio, step
 from rich.console import Console
@@ -66,7 +66,7 @@ def list_settings(method: str, factor: str, small: bool) -> list[Setting]:
         batch=(4, 8, 16, 32),
         resolution=(128, 224, 320, 448),
         sources=(2, 3, 4) if swin else (1, 2, 4, 8),
-        size=SWINS if swin else VITS,
+        size=SWIN_ARCHS if swin else VIT_ARCHS,
         window=(7, 14, 28) if swin else (),
     )
     # a batch shares the weights' gradients: settings of a factor have equally many images (3 sources need 9)

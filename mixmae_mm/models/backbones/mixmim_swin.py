@@ -28,7 +28,7 @@ class MixMIMSwin(Encoder):
     """Hierarchical vision transformer with masked window attention (MixMAE, arXiv 2205.13137).
 
     Given an assignment, tokens attend only to tokens of their own source. Without one it is an ordinary encoder, for
-    images of any size. Settings not named here are those of mmpretrain's SwinTransformer.
+    images of any size. Settings not named here have their usual meaning.
 
     Args:
         arch: One of `SWIN_ARCHS`, or a dict with `embed_dims`, `depths` and `num_heads`, one entry per stage.

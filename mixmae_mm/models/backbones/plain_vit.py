@@ -31,7 +31,7 @@ EXTRA = 1  # tokens that are no patches: CLS
 class PlainViT(Encoder):
     """Vision transformer for images of any size, padded with zeros to whole patches.
 
-    Settings not named here are those of mmpretrain's VisionTransformer.
+    Settings not named here have their usual meaning.
 
     Args:
         arch: One of `VIT_ARCHS`, or a dict with `embed_dims`, `depth` and `num_heads`.

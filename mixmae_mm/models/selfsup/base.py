@@ -33,7 +33,7 @@ class MixingPretrainer(BaseModel):
         self.head = MODELS.build(head)
 
     def init_weights(self) -> None:
-        """Load what the parts' `init_cfg` name, then what this one's does; the rest was initialized by constructors."""
+        """Load the parts' `init_cfg`, then this model's; everything else was initialized by constructors."""
         files = take_pretrained(self)
         super().init_weights()
         for file in files:
