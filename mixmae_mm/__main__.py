@@ -42,16 +42,15 @@ class Program(NamedTuple):
 
 
 def find(words: Sequence[str]) -> Program | str:
-    """Find the program that a command line runs, or the help that it asks for."""
-    if list(words) == ['--version']:
-        return __version__
+    """Find the program that a command line runs, or the text that it asks for."""
     command, *rest = words or ['--help']
+    if command == '--version':
+        return __version__
     if command in ('-h', '--help'):
         entries = [f'  {name:12} {text}' for name, (_, text) in COMMANDS.items()]
         return '\n'.join(['usage: mixmae COMMAND ...    (mixmae COMMAND --help lists its options)', '', *entries])
     if command not in COMMANDS:
-        near = difflib.get_close_matches(command, COMMANDS, 1)
-        meant = f' Is {near[0]} meant?' if near else ''
+        meant = ''.join(f' Is {near} meant?' for near in difflib.get_close_matches(command, COMMANDS, 1))
         raise UsageError(f'there is no command {command}.{meant} Known: {", ".join(COMMANDS)}')
     if command == 'reconstruct':  # one of the drawings
         return Program('mixmae', DRAWER, [command, *rest])
@@ -71,18 +70,14 @@ def main(words: Sequence[str] | None = None) -> None:
     """Run a command."""
     try:
         found = find(sys.argv[1:] if words is None else words)
-        path = tools_folder() / found.path if isinstance(found, Program) and found.path else None
+        if isinstance(found, str):
+            return print(found)
+        path = tools_folder() / found.path if found.path else None
     except UsageError as error:
         print(f'mixmae: error: {error}', file=sys.stderr)
         sys.exit(2)
-    if isinstance(found, str):
-        print(found)
-        return
     sys.argv = [found.name, *found.words]
-    if path is None:
-        runpy.run_module('mixmae_mm.doctor', run_name='__main__')
-    else:
-        run(path)
+    run(path) if path else runpy.run_module('mixmae_mm.doctor', run_name='__main__')
 
 
 def run(path: Path) -> None:

@@ -25,7 +25,6 @@ STACK = {'torch': ('torch',), 'torchvision': ('torchvision',), 'mmengine': ('one
 NEEDED = ('torch', 'torchvision.transforms', 'numpy', 'PIL.Image', 'mmengine.runner', 'mmcv.transforms',
           'mmpretrain.datasets', 'tensorboard')
 """Modules without which pre-training cannot run."""
-DENSE = ('mmdet.models', 'mmseg.models')
 
 
 class Finding(NamedTuple):
@@ -57,7 +56,7 @@ def failure(module: str) -> str:
 
 def find_broken() -> Iterator[Finding]:
     """Find what pre-training needs, or the dense tasks where they are installed, and is missing or broken."""
-    for module in (*NEEDED, *DENSE):
+    for module in (*NEEDED, 'mmdet.models', 'mmseg.models'):
         name, present = module.partition('.')[0], util.find_spec(module.partition('.')[0]) is not None
         reason = (present or module in NEEDED) and failure(module)
         if reason:
@@ -67,47 +66,32 @@ def find_broken() -> Iterator[Finding]:
             again = '--force-reinstall --no-deps ' if present and not other else ''
             what = f'{name} is broken ({reason})' if present else f'{name} is missing'
             yield Finding(what, f'{PIP} install {again}{package}', module in NEEDED)
+    for name, error in compat.FAILED.items() if util.find_spec('mmengine') else ():
+        wanted = str(error).partition('pip install ')[2]
+        remedy = 'remove the folder ~/.cache/YAPF' if isinstance(error, EOFError) else 'see the error'
+        yield Finding(f'mixmae_mm could not {name.replace("_", " ")} ({type(error).__name__}: {error})',
+                      f'{PIP} install {wanted}' if wanted else remedy)
 
 
-def find_foreign() -> Iterator[Finding]:
-    """Find compiled parts that are missing or do not load beside this torch, and a GPU that it does not see."""
-    if failure('torch'):
-        return
-    import torch
+def find_mismatched() -> Iterator[Finding]:
+    """Find compiled parts that do not load beside this torch, a GPU that it does not see, and twin distributions."""
     reason = util.find_spec('mmcv') and failure('mmcv._ext')
     if reason:
-        kind = 'pure Python, without ops' if 'No module' in reason else f'compiled against another torch ({reason})'
         own = next(iter(installed('mmcv')), 'onedl-mmcv').removesuffix('-lite')
-        yield Finding(f'mmcv is {kind}: enough for pre-training and classification, not for detection and segmentation',
+        yield Finding(f'mmcv is without ops, or compiled against another torch ({reason}): enough for pre-training '
+                      'and classification, not for detection and segmentation',
                       f'MMCV_WITH_OPS=1 {PIP} install --no-build-isolation --no-cache-dir --no-deps --force-reinstall '
                       f'--no-binary {own} {own}  (it compiles for minutes, and needs setuptools<81 and ninja)')
     if compat.torchvision_is_crippled():
         yield Finding('the compiled part of torchvision does not load beside this torch: its operators do not work',
                       f'{PIP} install --force-reinstall --no-deps torchvision')
-    if shutil.which('nvidia-smi') and not torch.cuda.is_available():
+    if shutil.which('nvidia-smi') and not failure('torch') and not sys.modules['torch'].cuda.is_available():
         yield Finding('there is a driver for NVIDIA GPUs, but this torch sees none: it is built for CPUs, or is newer '
                       'than the driver', f'{PIP} install --force-reinstall torch torchvision')
-
-
-def find_twins() -> Iterator[Finding]:
-    """Find import names that two distributions bring."""
-    for name in STACK:
-        twins = installed(name)
-        if len(twins) > 1:
-            keep = next(iter(twins))
-            yield Finding(f'{" and ".join(twins)} are both installed and overwrite one another', f'{PIP} uninstall -y '
-                          f'{" ".join(twins)} && {PIP} install --no-cache-dir --no-deps {keep}=={twins[keep]}')
-
-
-def find_unfixed() -> Iterator[Finding]:
-    """Find what `compat.apply` could not fix although the libraries are there."""
-    broken = failure('mmengine.config')
-    for name, error in compat.FAILED.items():
-        if not broken or isinstance(error, EOFError):
-            wanted = str(error).partition('pip install ')[2]
-            remedy = 'remove the folder ~/.cache/YAPF' if isinstance(error, EOFError) else '-'
-            yield Finding(f'mixmae_mm could not {name.replace("_", " ")} ({type(error).__name__}: {error})',
-                          f'{PIP} install {wanted}' if wanted else remedy)
+    for twins in filter(lambda found: len(found) > 1, map(installed, STACK)):
+        keep = next(iter(twins))
+        yield Finding(f'{" and ".join(twins)} are both installed and overwrite one another', f'{PIP} uninstall -y '
+                      f'{" ".join(twins)} && {PIP} install --no-cache-dir --no-deps {keep}=={twins[keep]}')
 
 
 def versions() -> Iterator[str]:
@@ -117,15 +101,13 @@ def versions() -> Iterator[str]:
         yield f'{name}: {", ".join(f"{version} ({own})" for own, version in installed(name).items()) or "missing"}'
     with contextlib.suppress(Exception):
         from mmengine.utils.dl_utils import collect_env
-        for name, value in collect_env().items():
-            if name not in ('Python', 'PyTorch', 'TorchVision', 'MMEngine', 'PyTorch compiling details'):
-                yield f'{name}: {value}'
+        yield from (f'{name}: {value}' for name, value in collect_env().items() if 'GPU' in name or 'CUDA' in name)
 
 
 def main() -> int:
     """Print the report; return the exit status, 0 if pre-training can run."""
     compat.apply()
-    found = [*find_broken(), *find_unfixed(), *find_foreign(), *find_twins()]
+    found = [*find_broken(), *find_mismatched()]
     print('\n'.join(versions()))
     for finding in found:
         print(f'\n{"STOPS PRE-TRAINING" if finding.stops else "note"}: {finding.what}:\n    {finding.fix}')

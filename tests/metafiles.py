@@ -26,5 +26,5 @@ def collections():
 
 
 def parameters(path):
-    """Tell how many parameters a config's model is said to have."""
+    """Return the number of parameters that a config's model is said to have."""
     return next(model['Metadata']['Parameters'] for model in models() if (ROOT / model['Config']) == path)

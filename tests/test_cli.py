@@ -60,18 +60,11 @@ def test_help_of_a_command_is_that_of_its_tool(command, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith(f'usage: mixmae {command} [-h]')
 
 
-@pytest.mark.parametrize(
-    ('words', 'message'),
-    [
-        (['pretrian'], 'Is pretrain meant?'),
-        (['visualize', 'atention'], "invalid choice: 'atention'"),
-    ],
-)
-def test_a_refusal_names_what_there_is(words, message, capsys):
+def test_a_misspelt_command_is_refused_with_the_nearest(capsys):
     with pytest.raises(SystemExit) as end:
-        cli.main(words)
+        cli.main(['pretrian'])
     assert end.value.code == 2
-    assert message in capsys.readouterr().err
+    assert 'Is pretrain meant?' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(('method', 'size'), RECIPES)
@@ -135,7 +128,6 @@ def test_pretraining_leaves_weights_and_the_config_that_made_them(tmp_path, imag
         (['--method', 'mae', '--size', 'tiny'], 'there is no recipe of mae for it; take one of base, large, micro'),
         (['--image-size', '100'], 'give multiples of 32, the side of a masked cell'),
         (['--image-size', '64', '64', '64'], '--image-size takes H, or H and W'),
-        (['--epochs', '0'], '0: give 1 or more'),
         (['--device', 'tpu'], 'tpu: give cpu, cuda or cuda:N'),
     ],
 )
@@ -155,10 +147,3 @@ def test_a_config_that_was_edited_is_not_written_over(tmp_path, images):
     with pytest.raises(ValueError, match=r'configs/pretrain.py is there already .* mixmae train, .* by --out'):
         written(tmp_path, images, '--epochs', '3')
     assert file.read_text() == edited
-
-
-def test_data_is_a_folder(tmp_path, images, capsys):
-    for data, message in ((images / '0.png', 'is a file; unpack it, or'), (images / 'x', 'does not exist')):
-        with pytest.raises(SystemExit):
-            written(tmp_path, data)
-        assert message in capsys.readouterr().err

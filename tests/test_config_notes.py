@@ -4,7 +4,7 @@ import ast
 import re
 
 import pytest
-from test_configs import FILES, read
+from shipped_configs import FILES, read
 
 COCO = 118_000  # training images
 

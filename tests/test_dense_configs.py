@@ -5,7 +5,6 @@ The big ones are made small by one rule: an eighth of all sizes in pixels and to
 
 import copy
 import functools
-import itertools
 import json
 import math
 import re
@@ -21,7 +20,7 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import Runner
 from on_meta import on_meta
 from PIL import Image
-from test_configs import BATCH, ROOT, build_optimizer, check_decay, each, from_file, settings_with
+from shipped_configs import BATCH, ROOT, build_optimizer, check_decay, each, from_file, settings_with
 
 from mixmae_mm.models.backbones.archs import SWIN_ARCHS as SWINS
 
@@ -246,22 +245,23 @@ def test_pipelines_have_the_sizes_that_their_sources_have(path):
         assert [[*map(tuple, of)] for of in sides(train, 'scales')] == (cropped if 'cascade' in path.name else [usual])
 
 
+def write_image(path, height, width, seed):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)).save(path)
+
+
 def write_coco(folder, dataset):
     """Four images of 96 x 80 px, each with a box-shaped object of two classes."""
     classes = dataset.get('metainfo', {}).get('classes') or CocoDataset.METAINFO['classes']
     images, annotations = [], []
-    for number, part in itertools.product(range(4), range(2)):
-        left, top = 5 + 40 * part, 10
-        corners = [left, top, left + 36, top, left + 36, top + 48, left, top + 48]
-        thing = dict(bbox=[left, top, 36, 48], area=36 * 48, segmentation=[corners], iscrowd=0)
-        thing |= dict(id=2 * number + part, image_id=number, category_id=1 + part % len(classes))
-        annotations.append(thing)
     for number in range(4):
-        pixels = np.random.default_rng(number).integers(0, 256, (80, 96, 3), np.uint8)
-        path = folder / dataset.data_prefix.img / f'{number}.jpg'
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(path)
+        write_image(folder / dataset.data_prefix.img / f'{number}.jpg', 80, 96, number)
         images.append(dict(id=number, file_name=f'{number}.jpg', width=96, height=80))
+    for place in range(8):
+        left = 5 + 40 * (place % 2)
+        thing = dict(id=place, image_id=place // 2, category_id=1 + place % 2 % len(classes), iscrowd=0)
+        corners = [left, 10, left + 36, 10, left + 36, 58, left, 58]
+        annotations.append(dict(thing, bbox=[left, 10, 36, 48], area=36 * 48, segmentation=[corners]))
     categories = [dict(id=number + 1, name=name) for number, name in enumerate(classes)]
     (folder / dataset.ann_file).parent.mkdir(exist_ok=True)
     content = dict(images=images, annotations=annotations, categories=categories)
@@ -271,16 +271,14 @@ def write_coco(folder, dataset):
 def write_masks(folder, dataset):
     """Four images of 200 x 160 px with masks of class 1 and another, and one pixel to be left out."""
     classes = len(dataset.get('metainfo', {}).get('classes', range(150)))
-    for path in dataset.data_prefix.values():
-        (folder / path).mkdir(parents=True, exist_ok=True)
+    mask = np.full((160, 200), 1, np.uint8)
+    mask[:, 100:] = 2 if classes > 2 else 0
+    mask[0, 0] = 255
     for number in range(4):
-        rng = np.random.default_rng(number)
-        image = Image.fromarray(rng.integers(0, 256, (160, 200, 3), np.uint8))
-        image.save(folder / dataset.data_prefix.img_path / f'{number}.jpg')
-        mask = np.full((160, 200), 1, np.uint8)
-        mask[:, 100:] = 2 if classes > 2 else 0
-        mask[0, 0] = 255
-        Image.fromarray(mask).save(folder / dataset.data_prefix.seg_map_path / f'{number}.png')
+        write_image(folder / dataset.data_prefix.img_path / f'{number}.jpg', 160, 200, number)
+        path = folder / dataset.data_prefix.seg_map_path / f'{number}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(path)
 
 
 def made_up(config, folder, split):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
-from test_configs import ROOT
+from shipped_configs import ROOT
 from torch import nn
 
 pytest.importorskip('mmcv._ext', reason='needs mmcv with compiled ops')

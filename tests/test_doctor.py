@@ -46,47 +46,35 @@ def test_a_broken_package_stops_unless_it_is_for_dense_tasks(monkeypatch, module
     monkeypatch.setattr(doctor, 'failure', lambda name: reason if name == module else '')
     monkeypatch.setattr(doctor, 'installed', lambda name: {})
     monkeypatch.setattr(doctor.util, 'find_spec', lambda name: 'is there')
+    monkeypatch.setattr(compat, 'FAILED', {})
     (finding,) = doctor.find_broken()
     assert finding == (f'{module.partition(".")[0]} is broken ({reason})', f'{INSTALL} {fix}', stops)
 
 
-@pytest.mark.parametrize(
-    ('reason', 'kind'),
-    [
-        ("ModuleNotFoundError: No module named 'mmcv._ext'", 'pure Python'),
-        ('ImportError: undefined _ZN3c10', 'compiled against another torch (ImportError: undefined _ZN3c10)'),
-    ],
-)
-def test_an_mmcv_without_ops_or_with_those_for_another_torch(monkeypatch, reason, kind):
-    monkeypatch.setattr(doctor, 'failure', lambda name: reason if name == 'mmcv._ext' else '')
-    monkeypatch.setattr(doctor, 'installed', lambda name: {'mmcv-lite': '2.1.0'})
-    finding = next(doctor.find_foreign())
-    assert kind in finding.what
-    assert 'MMCV_WITH_OPS=1' in finding.fix
-    assert '--no-binary mmcv mmcv ' in finding.fix
-
-
-def test_a_torchvision_of_another_torch_and_a_gpu_that_it_does_not_see(monkeypatch):
+def test_what_does_not_go_with_this_torch_and_what_is_there_twice(monkeypatch):
+    twins = {'mmcv-lite': '2.1.0', 'onedl-mmcv': '2.3.6'}
+    monkeypatch.setattr(doctor, 'failure', lambda name: 'ImportError: _ZN3c10' if name == 'mmcv._ext' else '')
+    monkeypatch.setattr(doctor, 'installed', lambda name: twins if name == 'mmcv' else {})
     monkeypatch.setattr(compat, 'torchvision_is_crippled', lambda: True)
     monkeypatch.setattr(doctor.shutil, 'which', lambda name: f'/usr/bin/{name}')
     monkeypatch.setattr('torch.cuda.is_available', lambda: False)
-    fixes = [finding.fix for finding in doctor.find_foreign()][-2:]
+    ops, *others = (finding.fix for finding in doctor.find_mismatched())
+    assert ops.startswith(f'MMCV_WITH_OPS=1 {INSTALL} ')
+    assert '--no-binary mmcv mmcv ' in ops
     again = f'{INSTALL} --force-reinstall'
-    assert fixes == [f'{again} --no-deps torchvision', f'{again} torch torchvision']
-
-
-def test_two_distributions_of_one_package(monkeypatch):
-    twins = {'onedl-mmengine': '0.10.12', 'mmengine': '0.10.7'}
-    monkeypatch.setattr(doctor, 'installed', lambda name: twins if name == 'mmengine' else {})
-    (finding,) = doctor.find_twins()
-    uninstall = 'python -m pip uninstall -y onedl-mmengine mmengine'
-    assert finding.fix == f'{uninstall} && {INSTALL} --no-cache-dir --no-deps onedl-mmengine==0.10.12'
+    uninstall = 'python -m pip uninstall -y mmcv-lite onedl-mmcv'
+    assert others == [
+        f'{again} --no-deps torchvision',
+        f'{again} torch torchvision',
+        f'{uninstall} && {INSTALL} --no-cache-dir --no-deps mmcv-lite==2.1.0',
+    ]
 
 
 def test_what_compat_could_not_fix_is_reported_with_its_remedy(monkeypatch):
     old = ImportError('checkpoints cannot be read safely: pip install "torch>=2.6"')
+    monkeypatch.setattr(doctor, 'failure', lambda name: '')
     monkeypatch.setattr(compat, 'FAILED', dict(read_safely=old, import_formatter=EOFError('x')))
-    fixes = [finding.fix for finding in doctor.find_unfixed()]
+    fixes = [finding.fix for finding in doctor.find_broken()]
     assert fixes == [f'{INSTALL} "torch>=2.6"', 'remove the folder ~/.cache/YAPF']
 
 

@@ -15,7 +15,7 @@ import torch
 from counting import multiply_adds
 from metafiles import ROOT, collections, metafiles, models
 from mmengine.registry import MODELS, init_default_scope
-from test_configs import FILES, from_file
+from shipped_configs import FILES, from_file
 
 from mixmae_mm.models import MAE, MixedAE, MixMAE
 from mixmae_mm.models.utils import homologous_attention

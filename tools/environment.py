@@ -4,8 +4,8 @@ light: torch, torchvision, pure-Python mmcv, mmpretrain and this package: enough
 full: light with compiled mmcv ops, mmdet, mmseg, what single features need, and the test tools.
 upstream: in `.venv-upstream`, as light with upstream's OpenMMLab in place of OneDL's builds, and the test tools.
 
-Each step leaves a stamp keyed by what it depends on once it succeeded, so that a finished set-up returns at once and an
-interrupted one resumes. The compiled mmcv wheel is kept in `$MIXMAE_MM_CACHE` (or `$XDG_CACHE_HOME/mixmae_mm`, or
+Each step leaves a stamp keyed by what it depends on, so that a finished set-up returns at once and an interrupted one
+resumes. The compiled mmcv wheel is kept in `$MIXMAE_MM_CACHE` (or `$XDG_CACHE_HOME/mixmae_mm`, or
 `~/.cache/mixmae_mm`). Standard library only.
 """
 
@@ -81,22 +81,12 @@ def say(message: str) -> None:
     print(f'[environment] {message}', flush=True)
 
 
-def cache_folder() -> Path:
-    """Return the folder outside the clone for compiled wheels and locks."""
-    base = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
-    return Path(os.environ.get('MIXMAE_MM_CACHE') or Path(base) / 'mixmae_mm')
-
-
 @contextlib.contextmanager
-def locked(path: Path, what: str) -> Iterator[None]:
-    """Hold an exclusive file lock, with a message if another process has to be waited for."""
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive file lock, which another process may have to finish with first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open('w') as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f'waiting: another process is at {what}')
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
@@ -136,7 +126,7 @@ class Environment:
             return say(f'{kind}: ready ({self.venv})')
         start = time.monotonic()
         lock = self.cache / 'locks' / hashlib.sha256(str(self.root).encode()).hexdigest()[:16]
-        with locked(lock, f'setting up {self.venv}'):
+        with locked(lock):
             self.ensure_venv()
             steps = self.pending(kind)
             for number, step in enumerate(steps, 1):
@@ -151,13 +141,9 @@ class Environment:
 
     def pending(self, kind: str) -> list[Step]:
         """List the steps whose stamp is missing, or is of other files or another interpreter."""
+        stamps = {path.name: path.read_text() for path in (self.venv / 'stamps').glob('*')}
         steps = [step for step in STEPS if step.name in KINDS[kind]]
-        return [step for step in steps if not (self.version and self.is_done(step))]
-
-    def is_done(self, step: Step) -> bool:
-        """Return whether a step's stamp was left by the same step with the same files and interpreter."""
-        stamp = self.venv / 'stamps' / step.name
-        return stamp.is_file() and stamp.read_text() == self.key(step)
+        return [step for step in steps if not self.version or stamps.get(step.name) != self.key(step)]
 
     def key(self, step: Step) -> str:
         """Digest what a step depends on: its name, the interpreter, the clone's place and its files."""
@@ -205,7 +191,7 @@ class Environment:
         if answer.returncode:
             raise StepError(f'{answer.stderr}\ntorch does not import; fix it with: make clean, then this again')
         folder = self.cache / 'wheels' / f'{mmcv.replace("==", "-")}-{answer.stdout.strip()}'
-        with locked(folder.with_name(f'{folder.name}.lock'), 'compiling the same wheel'):
+        with locked(folder.with_name(f'{folder.name}.lock')):
             kept = next(folder.glob('*.whl'), None)
             if kept and has_ops(kept) and self.try_ops(kept):
                 return
@@ -270,13 +256,12 @@ def main() -> int:
         say(f'Python 3.10, 3.11 or 3.12 is needed and this is {sys.version.split()[0]}; e.g.: make PYTHON=python3.11')
         return 1
     try:
-        Environment(ROOT, cache_folder(), '.venv-upstream' if kind == 'upstream' else '.venv').set_up(kind)
+        caches = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
+        cache = Path(os.environ.get('MIXMAE_MM_CACHE') or caches / 'mixmae_mm')
+        Environment(ROOT, cache, '.venv-upstream' if kind == 'upstream' else '.venv').set_up(kind)
     except StepError as error:
         say(f'{error}\n[environment] nothing is lost: the same command resumes from here')
         return 1
-    except KeyboardInterrupt:
-        say('interrupted; the same command resumes from here')
-        return 130
     return 0
 
 

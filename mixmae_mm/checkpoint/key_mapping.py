@@ -79,19 +79,18 @@ def find_layout(names: Collection[str], prefix: str | None = None) -> Layout:
         name.removesuffix(anchor): naming
         for name in names for anchor, naming in ANCHORS.items() if name.endswith(anchor)
     }  # fmt: skip
+    there = ', '.join(f"'{each}'" for each in sorted(found))
     if not found:
         raise ValueError(
             f"no name ends in {' or '.join(ANCHORS)}, which every encoder of ours has; found: {sorted(names)[:3]}"
         )
-    there = ', '.join(f"'{each}'" for each in sorted(found))
     if prefix is None:
         prefix = ENCODER if ENCODER in found else next(iter(found))
         if len(found) > 1 and prefix != ENCODER:
             raise ValueError(f'there are {len(found)} encoders, behind {there}: name one by `prefix`')
-    elif prefix not in found:
-        prefix += ENCODER
-    if prefix not in found:
-        raise ValueError(f"there is no encoder behind '{prefix.removesuffix(ENCODER)}'; there is one behind {there}")
+    elif prefix not in found and prefix + ENCODER not in found:
+        raise ValueError(f"there is no encoder behind '{prefix}'; there is one behind {there}")
+    prefix = prefix if prefix in found else prefix + ENCODER
     return Layout(found[prefix], _kind(names, prefix), prefix)
 
 

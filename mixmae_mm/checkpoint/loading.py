@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
@@ -74,16 +74,22 @@ def _load(
 ) -> LoadReport:
     """Fill a module whose names stand behind `part` among our names."""
     file = read_weights(checkpoint)
-    embedding = module.state_dict().get(POSITIONS.removeprefix(part))
+    here = module.state_dict()
+    embedding = here.get(POSITIONS.removeprefix(part))
     try:
         layout = find_layout(file, prefix)
         ours = to_ours(file, layout, None if embedding is None else embedding.shape[1])
         weights = {name.removeprefix(part): x for name, x in ours.items() if name.startswith(part)}
         report = _compare(module, file, layout, weights, part)
-        _check_share(report, min_share, file)
-        _check_places(module, weights)
+        _check_names(report, min_share, file, weights.keys() - here.keys())
         fitted, positions = fit(module, weights)
-        _check_sizes(module, fitted)
+        wrong = [name for name in fitted if name in here and here[name].shape != fitted[name].shape]
+        if wrong:
+            stored, own = (tuple(each[wrong[0]].shape) for each in (fitted, here))
+            raise ValueError(
+                f'it is of another size: {wrong[0]} is {stored} in the file and {own} here, and {len(wrong) - 1} more '
+                'differ'
+            )
     except ValueError as error:
         raise ValueError(f'{checkpoint} does not go with this {type(module).__name__}: {error}. {hint}') from error
     report.checkpoint = checkpoint
@@ -133,8 +139,11 @@ def _compare(
     return report
 
 
-def _check_share(report: LoadReport, min_share: float, file: Mapping[str, Tensor]) -> None:
-    """Check that weights fill enough of the module, and its position embeddings."""
+def _check_names(report: LoadReport, min_share: float, file: Mapping[str, Tensor], others: Collection[str]) -> None:
+    """Check that a file fills enough of the module, and its position embeddings, and holds no deeper one.
+
+    `others` are names by which the module has nothing.
+    """
     few = report.share < min_share
     names = report.missing if few else [name for name in report.missing if POSITION_EMBEDDINGS.fullmatch(name)]
     if names:
@@ -143,26 +152,10 @@ def _check_share(report: LoadReport, min_share: float, file: Mapping[str, Tensor
             f'taken to have {report.layout}, it holds {report.share:.0%} of the parameters, '
             f'{needed if few else "but not all position embeddings"}. Missing: {names[:3]}; found: {sorted(file)[:3]}'
         )
-
-
-def _check_places(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Check that a file has no deeper encoder or decoder, nor more in its blocks, which would be left out."""
-    inside = (ENCODER, DECODER) if any(name.startswith(ENCODER) for name in weights) else ''
-    stray = sorted(name for name in weights.keys() - module.state_dict().keys() if name.startswith(inside))
+    inside = (ENCODER, DECODER) if any(name.startswith(ENCODER) for name in report.loaded) else ''
+    stray = sorted(name for name in others if name.startswith(inside))
     stray = [name for name in stray if not WITHOUT_PLACE.fullmatch(name.removeprefix(ENCODER))]
     if stray:
         raise ValueError(
             f'there is no place here for {len(stray)} of its tensors, such as {stray[:3]}: build the model as it was'
-        )
-
-
-def _check_sizes(module: nn.Module, fitted: Mapping[str, Tensor]) -> None:
-    """Check the shapes of all weights before any is copied."""
-    here = module.state_dict()
-    wrong = [name for name in fitted if name in here and here[name].shape != fitted[name].shape]
-    if wrong:
-        name = wrong[0]
-        raise ValueError(
-            f'it is of another size: {name} is {tuple(fitted[name].shape)} in the file and {tuple(here[name].shape)} '
-            f'here, and {len(wrong) - 1} more differ'
         )

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from mixmae_mm.checkpoint.key_mapping import DECODER, ENCODER
 from mixmae_mm.structures import Fitted
 
-WIDTH = 120
-
 
 @dataclass
 class LoadReport:
-    """The outcome of loading a file into a model; names are the model's but for those skipped, which are the file's.
+    """The outcome of loading a file into a model, by the model's names, those skipped by the file's.
 
     `layout` is that which the file was recognized as; `share` are the parameters found in it over those that should be.
+    `loaded` gives the names in the file; `resized` the sizes of position embeddings, `assumed` those that the file does
+    not give; `skipped` why a tensor was left out; `missing` is what the file should have, `fresh` what it need not.
     """
 
     module: str
@@ -23,17 +23,11 @@ class LoadReport:
     share: float
     checkpoint: str = ''
     loaded: dict[str, str] = field(default_factory=dict)
-    """Tensors that came from the file, and their names there."""
     resized: dict[str, str] = field(default_factory=dict)
-    """Position embeddings that were resized, from which size to which."""
     assumed: dict[str, str] = field(default_factory=dict)
-    """Position embeddings whose grid the file does not give, and the grid assumed."""
     skipped: dict[str, str] = field(default_factory=dict)
-    """Tensors of the file that were left out, and why."""
     missing: list[str] = field(default_factory=list)
-    """Tensors that the file should have and has not."""
     fresh: list[str] = field(default_factory=list)
-    """Tensors that a file need not have."""
 
     @property
     def renamed(self) -> dict[str, str]:

@@ -7,14 +7,13 @@ it has a number or a list, it is read as in mmengine; what reads as neither is r
 import argparse
 import ast
 import logging
-import os
 import re
 from typing import Any
 
 from mmengine.config import Config, DictAction
 from mmengine.logging import print_log
 
-from mixmae_mm.utils.config_keys import check_options
+from mixmae_mm.utils.config_keys import check_options, current_value
 
 PATH = re.compile(r'(?:^|[_.])(?:root|dir|path|file|folder|checkpoint|from|prefix)s?$|^data_prefix\.')
 """Last parts of keys whose values are paths."""
@@ -37,25 +36,14 @@ class Settings(argparse.Action):
 
 
 def put_options(config: Config, options: dict[str, str]) -> None:
-    """Put settings of the command line over a config, and expand `~/` in all of it."""
+    """Put settings of the command line over a config."""
     types = {key: text for key, text in options.items() if key.endswith(DECIDING)}
     others = {key: text for key, text in options.items() if key not in types}
     for part in (types, others):  # what else a part of the config takes depends on its type
         for warning in check_options(config, part):
             print_log(warning, level=logging.WARNING)
-        config.merge_from_dict({key: read_value(key, text, _find(config._cfg_dict, key)) for key, text in part.items()})
-    _expand_home(config._cfg_dict)
-
-
-def _find(node: Any, key: str) -> object:
-    """Return what stands at a key such as `a.0.b`; None where nothing does."""
-    for part in key.split('.'):
-        if isinstance(node, list | tuple):
-            part = int(part)  # check_options has checked it
-        elif not isinstance(node, dict) or part not in node:
-            return None
-        node = node[part]
-    return node
+        values = {key: read_value(key, text, current_value(config, key)) for key, text in part.items()}
+        config.merge_from_dict(values)
 
 
 def read_value(key: str, text: str, old: object) -> object:
@@ -68,8 +56,7 @@ def read_value(key: str, text: str, old: object) -> object:
         return text
     value = _guess(text)
     if isinstance(old, bool | int | float) and isinstance(value, str):
-        kind = 'True or False' if isinstance(old, bool) else 'a number'
-        raise ValueError(f'{key} is {old!r} in the config: set {kind} in its place, got {text!r}')
+        raise ValueError(f'{key} is {old!r} in the config and takes a value of type {type(old).__name__}, got {text!r}')
     if isinstance(old, list | tuple) and isinstance(value, list | tuple):
         items = map(str, value) if old and all(isinstance(item, str) for item in old) else value
         return type(value if _is_bracketed(text) else old)(items)
@@ -93,13 +80,3 @@ def _guess(text: str) -> object:
 def _is_bracketed(text: str) -> bool:
     """Return whether a text is enclosed in round or square brackets."""
     return text[:1] + text[-1:] in ('()', '[]')
-
-
-def _expand_home(node: Any) -> None:
-    """Expand the leading `~/` of all texts of a config, in place."""
-    entries = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for key, value in list(entries):
-        if isinstance(value, str) and re.match(r'~(?:/|$)', value):
-            node[key] = os.path.expanduser(value)
-        else:
-            _expand_home(value)

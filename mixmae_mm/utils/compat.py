@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 from pickle import UnpicklingError
+from types import ModuleType
 
 FAILED: dict[str, Exception] = {}
 """What could not be fixed, by the name of the function, and why."""
@@ -20,9 +21,8 @@ TRIES, PAUSE = 20, 0.1  # s
 @functools.cache
 def apply() -> None:
     """Fix what can be fixed, once; each by itself, so that one that cannot be leaves the others alone."""
-    fixes = (let_waiting_threads_sleep, import_formatter, define_torchvision_operators, read_safely,
-             let_configs_inherit_ours, draw_names)
-    for fix in fixes:
+    for fix in (let_waiting_threads_sleep, import_formatter, define_torchvision_operators, read_safely,
+                let_configs_inherit_ours):
         try:
             fix()
         except Exception as error:
@@ -39,30 +39,26 @@ def let_waiting_threads_sleep() -> None:
         os.environ.setdefault('GOMP_SPINCOUNT', '10000')
 
 
-def import_formatter() -> None:
-    """Import yapf, with which mmengine prints configs, again where another process is just writing its cache.
+def import_formatter() -> ModuleType:
+    """Import yapf, with which mmengine prints configs, again where another process is just writing its grammar.
 
-    On its first import in an environment yapf puts its pickled grammar in place before all of it is written; of two
-    ranks that start together, one reads half a file. Upstream mmengine imports it, so this comes before mmengine.
+    Of two ranks that start together in a new environment, one may read half a file.
     """
     for left in reversed(range(TRIES)):
         try:
-            importlib.import_module('yapf')
+            return importlib.import_module('yapf')
         except (EOFError, UnpicklingError):
             if not left:
                 raise
             time.sleep(PAUSE)
         except ImportError as error:
             raise ImportError(f'{error}: mmengine writes configs by it, pip install yapf') from error
-        else:
-            return
 
 
 def define_torchvision_operators() -> None:
-    """Let torchvision be imported where its compiled part cannot load beside this torch.
+    """Let torchvision be imported where its compiled part cannot load beside this torch (pytorch/pytorch#122494).
 
-    It describes two operators that its compiled part was to bring; with their schemas defined beforehand its transforms
-    work, and its operators still fail by torchvision's own message (pytorch/pytorch#122494, #157648).
+    It describes two operators of that part; once their schemas are defined its transforms work.
     """
     if 'torchvision' in sys.modules or not torchvision_is_crippled():
         return
@@ -90,14 +86,6 @@ def read_safely() -> None:
     from mixmae_mm.utils.safe_io import allow_list, safe_loading
     safe_loading.guard()
     allow_list.allow_checkpoint_types()
-
-
-def draw_names() -> None:
-    """Let classes have any name where downstream libraries draw what they predict."""
-    from mmengine.visualization import Visualizer
-
-    from mixmae_mm.utils import names
-    names.draw_any_name(Visualizer)
 
 
 def let_configs_inherit_ours() -> None:

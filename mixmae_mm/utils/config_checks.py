@@ -20,10 +20,8 @@ def settle_loaders(config: Config) -> None:
         sampler = 'batch_sampler' if loader.get('batch_sampler') else 'sampler'
         for name in ('shuffle', 'drop_last') if sampler == 'batch_sampler' else ('shuffle',):
             if loader.get(name):
-                raise ValueError(
-                    f'{place}.{name} and {place}.{sampler} exclude each other: set {place}.{name}=False and '
-                    f'{place}.{sampler}.{name}'
-                )
+                here, there = f'{place}.{name}', f'{place}.{sampler}'
+                raise ValueError(f'{here} and {there} exclude each other: set {here}=False and {there}.{name}')
 
 
 def check_schedule(config: Config, epoch_length: int | None = None) -> list[str]:

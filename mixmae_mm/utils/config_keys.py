@@ -24,8 +24,6 @@ INSIDE = {
     'auto_scale_lr': {'enable', 'base_batch_size'},
 }
 """Parts that mmengine looks into, and whose other settings it passes over."""
-SUGGESTED, MISSPELT = 0.5, 0.8
-"""How alike two names must be (difflib's ratio) for one to be suggested, or taken for the other misspelt."""
 
 
 def parameters(*makers: Callable) -> set[str]:
@@ -79,13 +77,13 @@ def _makers(kind: object, scope: str) -> list[Callable]:
     return [maker for maker in found if maker]
 
 
-def nearest(name: str, known: Iterable[str], cutoff: float = SUGGESTED) -> str | None:
-    """Return the known name that is most like another."""
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """Return the known name that is most like another; `cutoff` is a ratio of difflib's."""
     return next(iter(difflib.get_close_matches(name, sorted(known), 1, cutoff)), None)
 
 
 def check_options(config: Config, options: Iterable[str]) -> list[str]:
-    """Check that each setting of the command line is one that something reads; return warnings.
+    """Check settings of the command line; return warnings.
 
     One that is misspelt, leads nowhere, or is a variable that was used up when the config was loaded is refused.
     """
@@ -102,7 +100,7 @@ def check_options(config: Config, options: Iterable[str]) -> list[str]:
         if top in config and top not in TOP:
             warnings.append(f'{key} is set, and only code of your own can read {top}')
         else:
-            _check_option(config, key)
+            current_value(config, key, check_new=True)
     return warnings
 
 
@@ -115,8 +113,8 @@ def _find_settings(name: str, place: str, node: object) -> Iterator[str]:
             yield from _find_settings(name, f'{place}.{key}'.strip('.'), value)
 
 
-def _check_option(config: Config, key: str) -> None:
-    """Follow a setting into the config as far as it is there."""
+def current_value(config: Config, key: str, check_new: bool = False) -> object:
+    """Return what stands at a key such as `a.0.b`; None where nothing does, whose name `check_new` checks."""
     node, place = config._cfg_dict, ''
     for part in key.split('.'):
         if isinstance(node, list | tuple):
@@ -126,16 +124,17 @@ def _check_option(config: Config, key: str) -> None:
         elif not isinstance(node, dict):
             raise ValueError(f'{key} cannot be set, as {place} is {node!r} in the config: set {place}=..., all of it')
         elif part not in node:
-            return _check_name(place, node, part, config.get('default_scope', 'mmengine'))
+            return _check_name(place, node, part, config.get('default_scope', 'mmengine')) if check_new else None
         else:
             node = node[part]
         place = f'{place}.{part}'.strip('.')
+    return node
 
 
 def _check_name(place: str, node: dict, name: str, scope: str) -> None:
     """Check that a part of a config takes a setting."""
     known = known_settings(place, node, scope) if place else TOP | set(node)
-    near = nearest(name, known or set(node) - {name}, SUGGESTED if known else MISSPELT)
+    near = nearest(name, known) if known else nearest(name, set(node) - {name}, 0.8)
     if name == '_delete_' or (known is None and not near) or name in (known or node):
         return
     hint = f'the nearest that there is: {near}' if near else f'it takes {", ".join(sorted(known - ALWAYS))}'

@@ -13,7 +13,6 @@ from mmengine.logging import MMLogger
 
 from mixmae_mm.utils.config_keys import nearest, parameters
 from mixmae_mm.utils.names import print_any_name
-from mixmae_mm.utils.safe_io.safe_loading import check_folder
 from mixmae_mm.utils.safe_io.weights_file import read_file
 
 # Raised by our code and downstream libraries for invalid settings, files and data; all else keeps its traceback.
@@ -22,20 +21,16 @@ PLAIN = (ValueError, OSError, ImportError, SyntaxError, FloatingPointError)
 INTERRUPTED = 130
 
 
-def check_checkpoint(path: str, in_folder: bool = False) -> None:
+def check_checkpoint(path: str) -> None:
     """Check that a checkpoint can be read without running code, before minutes are spent on building data and model.
 
-    Addresses (`https://...`) are checked when they are read. `in_folder` says that it must be one of DeepSpeed's.
+    Addresses (`https://...`) are checked when they are read.
     """
     if '://' in path:
         return
-    if in_folder and not any(Path(path).glob('*_model_states.pt')):
-        raise ValueError(f'{path} is not a checkpoint of DeepSpeed, which is a folder with files *_model_states.pt')
-    if Path(path).is_dir() and not in_folder:
-        raise ValueError(f"{path} is a folder: DeepSpeed's checkpoints are resumed with its strategy only")
-    if not Path(path).exists():
+    if not Path(path).is_file():
         raise ValueError(f'there is no checkpoint {path}; checkpoints of a run are the .pth files in its work_dir')
-    check_folder(path) if in_folder else read_file(path)
+    read_file(path)
 
 
 def describe(error: BaseException) -> str:
@@ -46,9 +41,8 @@ def describe(error: BaseException) -> str:
         text = re.split(rf'^(?:\w+\.)*{name}: ', text, flags=re.MULTILINE)[-1].strip()
     if isinstance(error, PLAIN):
         return text
-    text += _suggestion(error, text)
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f'{name}: {text} (raised in {frame.filename}, line {frame.lineno})'
+    return f'{name}: {text}{_suggestion(error, text)} (raised in {frame.filename}, line {frame.lineno})'
 
 
 def _suggestion(error: BaseException, text: str) -> str:
@@ -58,8 +52,9 @@ def _suggestion(error: BaseException, text: str) -> str:
     makers = [frame.f_locals['obj_cls'] for frame, _ in frames if callable(frame.f_locals.get('obj_cls'))]
     if not unknown or not makers:
         return ''
-    near = nearest(unknown[1], parameters(makers[-1]))
-    return f' Is {near} meant?' if near else f' It takes {", ".join(sorted(parameters(makers[-1])))}.'
+    taken = parameters(makers[-1])
+    near = nearest(unknown[1], taken)
+    return f' Is {near} meant?' if near else f' It takes {", ".join(sorted(taken))}.'
 
 
 @contextmanager

@@ -26,7 +26,7 @@ VARIABLES = {
 
 
 def argument_parser(description: str) -> argparse.ArgumentParser:
-    """Make a parser of the arguments that all tools take; spellings are OpenMMLab's."""
+    """Make a parser of the arguments that tools/train.py and tools/test.py take; spellings are OpenMMLab's."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('config', type=expand, help='config file')
     text = 'folder for logs and checkpoints (./work_dirs/<config name>)'
@@ -47,8 +47,8 @@ def load_config(path: str | Path, options: dict[str, str] | None = None) -> Conf
         config = Config.fromfile(path)
     except SyntaxError as error:
         raise ValueError(f'{path}, or a file that it inherits from, is not valid Python: {error}') from error
-    _drop_scopes(config._cfg_dict)
     put_options(config, options or {})
+    _tidy(config._cfg_dict)
     settle_loaders(config)
     return config
 
@@ -68,15 +68,16 @@ def read_config(args: argparse.Namespace) -> Config:
     return config
 
 
-def _drop_scopes(node: Any) -> None:
-    """Take out the scope that mmengine notes in all that `_base_ = 'mixmae_mm::...'` inherits, also in `collate_fn`."""
-    if isinstance(node, dict):
-        if node.get('_scope_') == 'mixmae_mm':
-            del node['_scope_']
-        node = list(node.values())
-    if isinstance(node, list | tuple):
-        for part in node:
-            _drop_scopes(part)
+def _tidy(node: Any) -> None:
+    """Expand `~/` in all texts, and take out the scope that mmengine notes in all that `mixmae_mm::...` brings."""
+    if isinstance(node, dict) and node.get('_scope_') == 'mixmae_mm':
+        del node['_scope_']  # also from `collate_fn`, which would be called with it
+    entries = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list | tuple) else ()
+    for key, value in list(entries):
+        if isinstance(value, str) and value.startswith('~/') and not isinstance(node, tuple):
+            node[key] = os.path.expanduser(value)
+        else:
+            _tidy(value)
 
 
 def say(message: str, level: int = logging.INFO) -> None:
@@ -96,10 +97,10 @@ def join_processes(config: Config) -> None:
         return
     local_rank = _read_variables(config.launcher)
     if torch.cuda.is_available():
-        if local_rank >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        if local_rank >= count:
             raise ValueError(
-                f'process {local_rank} of this machine has no GPU: {torch.cuda.device_count()} are visible; start as '
-                'many processes as there are GPUs (see CUDA_VISIBLE_DEVICES)'
+                f'process {local_rank} of this machine has no GPU: {count} are visible; start as many processes'
             )
     elif not has_accelerator():
         seconds = config.get('env_cfg', {}).get('dist_cfg', {}).get('timeout', 1800)
@@ -113,9 +114,10 @@ def _read_variables(launcher: str) -> int:
     """Put rank, local rank and number of processes where torch looks for them; the local rank is returned."""
     missing = [name for name in VARIABLES[launcher] if name not in os.environ]
     if missing:
+        script = f'tools/{"slurm" if launcher == "slurm" else "dist"}_train.sh'
         raise ValueError(
             f'--launcher {launcher}, but {", ".join(missing)} is not set: this process was not started by it. Start '
-            f'with tools/{"slurm" if launcher == "slurm" else "dist"}_train.sh, or leave --launcher out for one process'
+            f'with {script}, or leave --launcher out for one process'
         )
     for name, theirs in zip(VARIABLES['pytorch'], VARIABLES[launcher], strict=True):
         os.environ[name] = os.environ[theirs]

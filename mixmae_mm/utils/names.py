@@ -29,22 +29,3 @@ def print_any_name() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):
             stream.reconfigure(errors='backslashreplace')
-
-
-def draw_any_name(visualizer: type) -> None:
-    """Have mmengine's `Visualizer` draw bytes that are not text, and `$`, which begins formulas."""
-    prepare = visualizer._initialize_fig
-
-    def prepare_for_any_name(self: object, settings: dict) -> tuple:
-        """Prepare a figure on which mmengine and mmpretrain write."""
-        *others, axes = prepare(self, settings)
-        write = axes.text
-
-        def write_any(x: object, y: object, text: str, *args: object, **more: object) -> object:
-            """Write lines as they are."""
-            return write(x, y, '\n'.join(map(printable, text.split('\n'))).replace('$', r'\$'), *args, **more)
-
-        axes.text = write_any
-        return (*others, axes)
-
-    visualizer._initialize_fig = prepare_for_any_name

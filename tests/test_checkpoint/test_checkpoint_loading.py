@@ -20,6 +20,10 @@ def saved(tmp_path, content):
     return str(tmp_path / 'file.pth')
 
 
+def copied(module):
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
 @pytest.mark.parametrize('layout', ['mmengine', 'official', 'bare'])
 def test_layouts(tmp_path, layout):
     official = REFERENCE['state_dict']
@@ -47,16 +51,6 @@ def test_init_cfg_takes_the_encoder_that_its_prefix_names(tmp_path):
         assert all(torch.equal(x, stored[name]) for name, x in encoder.state_dict().items()), prefix
 
 
-def test_what_is_refused_for_the_size_of_its_last_tensor_has_loaded_nothing(tmp_path):
-    encoder = build_encoder(CONFIG)
-    before = {name: x.clone() for name, x in encoder.state_dict().items()}
-    file = {name: x + 1 for name, x in before.items()}
-    file['norm.bias'] = torch.zeros(len(file['norm.bias']) + 1)
-    with pytest.raises(ValueError, match='it is of another size: norm.bias is'):
-        load_backbone(encoder, saved(tmp_path, file))
-    assert all(torch.equal(x, before[name]) for name, x in encoder.state_dict().items())
-
-
 def test_another_model_is_refused(tmp_path):
     path = saved(tmp_path, dict(state_dict={'backbone.conv1.weight': torch.zeros(4, 3, 7, 7)}))
     message = r"file.pth does not go with this MixMIMSwin: no name ends in .* found: \['backbone.conv1.weight'\]"
@@ -65,18 +59,23 @@ def test_another_model_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('part', 'message'),
+    ('change', 'message'),
     [
         ('layers.3', r"holds 38% of the parameters, at least 95% are needed. Missing: \['layers.3.bl"),
         ('absolute_pos_embed', r"97% of .*, but not all position embeddings. Missing: \['absolute_pos_embed'\]; found"),
+        ({'norm.bias': torch.zeros(3)}, 'it is of another size: norm.bias is'),
     ],
 )
-def test_a_part_of_a_model_is_refused_and_nothing_loaded(tmp_path, part, message):
-    half = {name: value + 1 for name, value in REFERENCE['state_dict'].items() if not name.startswith(part)}
+def test_a_part_of_a_model_or_one_of_another_size_is_refused_and_nothing_loaded(tmp_path, change, message):
+    file = {name: value + 1 for name, value in REFERENCE['state_dict'].items()}
+    if isinstance(change, dict):
+        file |= change
+    else:
+        file = {name: value for name, value in file.items() if not name.startswith(change)}
     encoder = build_encoder(CONFIG)
-    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    before = copied(encoder)
     with pytest.raises(ValueError, match=message):
-        load_backbone(encoder, saved(tmp_path, half))
+        load_backbone(encoder, saved(tmp_path, file))
     assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
 
 
@@ -92,10 +91,6 @@ def test_new_norms_of_a_dense_task_may_be_missing(tmp_path):
 
 def pretrained(tmp_path, content, **settings):
     return dict(type='Pretrained', checkpoint=saved(tmp_path, content), **settings)
-
-
-def copied(module):
-    return {name: value.clone() for name, value in module.state_dict().items()}
 
 
 @pytest.mark.parametrize(
@@ -200,20 +195,14 @@ def test_official_mae_reconstructs_as_officially(tmp_path):
     torch.testing.assert_close(model.decode(images)[:, 0], reference['pred'], atol=1e-5, rtol=0)
 
 
-def test_our_own_files_fill_a_whole_pretrainer(tmp_path):
+@pytest.mark.parametrize('prefix', ['', 'student.'])
+def test_our_own_files_fill_a_whole_pretrainer(tmp_path, prefix):
     source = build_mae(num_sources=4)
-    model = build_mae(pretrained(tmp_path, dict(state_dict=source.state_dict(), meta={})), num_sources=4)
+    file = dict(state_dict={prefix + name: value for name, value in source.state_dict().items()}, meta={})
+    model = build_mae(pretrained(tmp_path, file, prefix=prefix or None), num_sources=4)
     model.init_weights()
     assert 'backbone.segment_embed' in model.state_dict()
     assert all(torch.equal(value, source.state_dict()[name]) for name, value in model.state_dict().items())
-
-
-def test_what_stands_before_all_names_is_taken_off(tmp_path):
-    file = random_mae()
-    init = pretrained(tmp_path, {f'student.{name}': value for name, value in file.items()}, prefix='student.')
-    model = build_mae(init)
-    model.init_weights()
-    assert torch.equal(model.neck.mask_token, file['mask_token'])
 
 
 def test_segments_start_anew_or_stay_behind(tmp_path):
@@ -228,62 +217,49 @@ def test_segments_start_anew_or_stay_behind(tmp_path):
     assert torch.equal(plain.backbone.cls_token, file['cls_token'])
 
 
-def test_tables_of_encoder_and_decoder_are_fitted(tmp_path):
+def test_position_embeddings_of_encoder_and_decoder_are_resized(tmp_path):
     file = random_mae()
     for name in ('pos_embed', 'decoder_pos_embed'):
         file[name] = torch.arange(17.0)[None, :, None].expand(1, 17, 8).contiguous()
     model = build_mae(pretrained(tmp_path, file), grid=8)
     model.init_weights()
-    for table in (model.backbone.pos_embed, model.neck.decoder_pos_embed):
-        assert table.shape == (1, 65, 8)
-        assert table[0, 0].eq(0).all()
-        assert table[0, 1:].mean().item() == pytest.approx(8.5, abs=1e-3)
-
-
-def zeroed(tmp_path):
-    """A file for the encoder alone, all zeros."""
-    torch.save({name: torch.zeros_like(value) for name, value in random_mae().items()}, tmp_path / 'part.pth')
-    return dict(type='Pretrained', checkpoint=str(tmp_path / 'part.pth'))
+    for embedding in (model.backbone.pos_embed, model.neck.decoder_pos_embed):
+        assert embedding.shape == (1, 65, 8)
+        assert embedding[0, 0].eq(0).all()
+        assert embedding[0, 1:].mean().item() == pytest.approx(8.5, abs=1e-3)
 
 
 def test_parts_load_their_own_files_and_the_whole_goes_over_them(tmp_path):
     whole = random_mae()
-    alone = build_mae(backbone_init=zeroed(tmp_path))
-    alone.init_weights()
-    assert alone.backbone.norm.weight.eq(0).all()
-    model = build_mae(pretrained(tmp_path, whole), backbone_init=zeroed(tmp_path))
-    model.init_weights()
-    assert torch.equal(model.backbone.norm.weight, whole['norm.weight'])
+    torch.save({name: torch.zeros_like(value) for name, value in whole.items()}, tmp_path / 'part.pth')
+    part = dict(type='Pretrained', checkpoint=str(tmp_path / 'part.pth'))
+    for init, expected in ((None, torch.zeros(8)), (pretrained(tmp_path, whole), whole['norm.weight'])):
+        model = build_mae(init, backbone_init=dict(part))
+        model.init_weights()
+        assert torch.equal(model.backbone.norm.weight, expected)
 
 
 @pytest.mark.parametrize(
-    ('part', 'missing'),
+    ('part', 'message'),
     [
-        (('mask_token', 'decoder_'), 'neck.decoder_blocks.0.attn.proj.bias'),
-        (('decoder_pos_embed',), 'neck.decoder_pos_embed'),
-        (('blocks.1.', 'norm.'), 'backbone.blocks.1.attn.proj.bias'),
+        (
+            ('mask_token', 'decoder_'),
+            r"holds \d\d% of .* Missing: \['neck.decoder_blocks.0.attn.proj.bias'",
+        ),
+        (('decoder_pos_embed',), r"all are needed. Missing: \['neck.decoder_pos_embed'"),
+        (('blocks.1.', 'norm.'), r"all are needed. Missing: \['backbone.blocks.1.attn.proj.bias'"),
+        (dict(depth=3), r"MixedAE: .* no place here for 12 of .*\['backbone.blocks.2.attn.proj.bias'"),
+        (dict(decoder_depth=2), r"MixedAE: .* no place here for 12 of .*\['neck.decoder_blocks.1.attn.proj.bias'"),
     ],
 )
 @pytest.mark.parametrize('rename', [str, our_name])
-def test_a_part_of_a_pretrainer_is_refused_and_nothing_loaded(tmp_path, part, missing, rename):
-    half = {rename(name): value for name, value in random_mae().items() if not name.startswith(part)}
-    model = build_mae(pretrained(tmp_path, half))
+def test_a_part_of_a_pretrainer_and_a_deeper_one_are_refused_and_nothing_loaded(tmp_path, part, message, rename):
+    file = random_mae(**part) if isinstance(part, dict) else random_mae()
+    left_out = () if isinstance(part, dict) else part
+    model = build_mae(
+        pretrained(tmp_path, {rename(name): value for name, value in file.items() if not name.startswith(left_out)})
+    )
     before = copied(model)
-    with pytest.raises(ValueError, match=rf"it holds \d\d% of .* all are needed. Missing: \['{missing}'"):
-        model.init_weights()
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-
-
-@pytest.mark.parametrize(
-    ('deeper', 'stray'),
-    [
-        (dict(depth=3), 'backbone.blocks.2.attn.proj.bias'),
-        (dict(decoder_depth=2), 'neck.decoder_blocks.1.attn.proj.bias'),
-    ],
-)
-def test_a_deeper_pretrainer_is_refused_and_nothing_loaded(tmp_path, deeper, stray):
-    model = build_mae(pretrained(tmp_path, random_mae(**deeper)))
-    before = copied(model)
-    with pytest.raises(ValueError, match=rf"this MixedAE: .* no place here for 12 of its tensors, .*\['{stray}'"):
+    with pytest.raises(ValueError, match=message):
         model.init_weights()
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

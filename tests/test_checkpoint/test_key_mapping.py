@@ -35,14 +35,11 @@ def test_layouts_are_recognized(names, expected):
     assert find_layout(names) == expected
 
 
-def test_files_with_several_encoders_need_a_prefix():
+def test_several_encoders_need_a_prefix_and_a_wrong_one_is_answered_by_the_right_one():
     names = [f'student.{ANCHOR}', f'teacher.{ANCHOR}']
     with pytest.raises(ValueError, match="there are 2 encoders, behind 'student.', 'teacher.': name one by `prefix`"):
         find_layout(names)
     assert find_layout(names, 'teacher.').prefix == 'teacher.'
-
-
-def test_a_wrong_prefix_is_answered_by_the_right_one():
     with pytest.raises(ValueError, match="there is no encoder behind 'encoder.'; there is one behind ''"):
         find_layout([ANCHOR], 'encoder.')
     assert find_layout([f'module.backbone.{ANCHOR}'], 'module.').prefix == 'module.backbone.'
@@ -62,19 +59,15 @@ def test_official_names(theirs, ours):
     assert our_name(theirs, find_layout([ANCHOR])) == ours
 
 
-def test_mmpretrains_mixmim_is_ours_in_another_order():
-    official, theirs = MICRO['state_dict'], mixmim_like_mmpretrain()
+@pytest.mark.parametrize(
+    ('official', 'theirs'),
+    [(MICRO['state_dict'], mixmim_like_mmpretrain()), (random_mae(), mae_like_mmpretrain(random_mae()))],
+    ids=['MixMIM', 'MAE'],
+)
+def test_mmpretrains_models_are_ours_by_other_names_and_in_another_order(official, theirs):
     ours = to_ours(theirs, find_layout(theirs))
     assert equal(ours, to_ours(official, find_layout(official)))
-    assert equal(to_mmpretrain(ours), theirs)
     assert equal(to_official(ours), official)
-
-
-def test_mmpretrains_vit_is_ours_by_other_names():
-    file = random_mae()
-    theirs = mae_like_mmpretrain(file)
-    ours = to_ours(theirs, find_layout(theirs))
-    assert equal(to_official(ours), file)
     assert equal(to_mmpretrain(ours), theirs)
 
 
@@ -83,9 +76,8 @@ def saved(tmp_path, content):
     return str(tmp_path / 'file.pth')
 
 
-@pytest.mark.parametrize('wrap', [lambda x: x, lambda x: dict(state_dict=x, meta=dict(epoch=1))])
-def test_mmpretrains_files_fill_encoder_and_pretrainer(tmp_path, wrap):
-    path = saved(tmp_path, wrap(mixmim_like_mmpretrain()))
+def test_mmpretrains_files_fill_encoder_and_pretrainer(tmp_path):
+    path = saved(tmp_path, dict(state_dict=mixmim_like_mmpretrain(), meta=dict(epoch=1)))
     model, encoder = build_pretrainer(MICRO['config']), build_encoder(MICRO['config'])
     report = load_backbone(encoder, path)
     assert report.share == 1
@@ -97,37 +89,21 @@ def test_mmpretrains_files_fill_encoder_and_pretrainer(tmp_path, wrap):
     assert equal(model.backbone.state_dict(), encoder.state_dict())
 
 
-def deit(distilled):
-    """As DeiT names its models: a classifier's, with a distillation token or not."""
-    file = {name: x for name, x in random_mae('finetuning').items() if not name.startswith('fc_norm')}
-    file |= {'norm.weight': torch.randn(8), 'norm.bias': torch.randn(8)}
-    if distilled:
-        table = file['pos_embed']
-        file['pos_embed'] = torch.cat([table[:, :1], torch.full((1, 1, 8), 7.0), table[:, 1:]], dim=1)
-        file |= {'dist_token': torch.randn(1, 1, 8), 'head_dist.weight': torch.randn(5, 8)}
-    return file
-
-
 @pytest.mark.parametrize('distilled', [False, True])
 def test_deit(tmp_path, distilled):
-    file = deit(distilled)
+    """A classifier, with a distillation token or not."""
+    file = {name.replace('fc_norm', 'norm'): x for name, x in random_mae('finetuning').items()}
+    embedding = file['pos_embed']
+    if distilled:
+        file['pos_embed'] = torch.cat([embedding[:, :1], torch.full((1, 1, 8), 7.0), embedding[:, 1:]], dim=1)
+        file |= {'dist_token': torch.randn(1, 1, 8), 'head_dist.weight': torch.randn(5, 8)}
     encoder = MODELS.build(vit())
     report = load_backbone(encoder, saved(tmp_path, dict(model=file)))
     assert report.share == 1
-    without = file['pos_embed'][:, [0, *range(2, 18)]] if distilled else file['pos_embed']
-    assert torch.equal(encoder.pos_embed, without)
+    assert torch.equal(encoder.pos_embed, embedding)
     if distilled:
         assert report.skipped['dist_token'] == 'no place in this encoder'
         assert report.skipped['head_dist.weight'] == 'head'
-
-
-def test_tables_without_a_row_for_cls(tmp_path):
-    """As timm's newer models have them: CLS stands at no position."""
-    file = random_mae()
-    table = file['pos_embed'][:, 1:]
-    encoder = MODELS.build(vit())
-    load_backbone(encoder, saved(tmp_path, file | dict(pos_embed=table)))
-    assert torch.equal(encoder.pos_embed, torch.cat([torch.zeros(1, 1, 8), table], dim=1))
 
 
 def test_blocks_that_hold_more_are_refused(tmp_path):

@@ -139,13 +139,10 @@ def test_sides_that_the_file_does_not_say_are_assumed_aloud(tmp_path, grid, made
     assert f'pos_embed: {assumed}' in str(report)
 
 
-def test_a_trained_table_that_cannot_be_known_is_refused(tmp_path):
+def test_sides_that_cannot_be_known_or_are_of_another_embedding_are_refused(tmp_path):
     torch.save(foreign((3, 6)), tmp_path / 'file.pth')
     with pytest.raises(ValueError, match=r'pos_embed holds 18 entries: neither the 4 x 4 of this model nor a square'):
         load_backbone(vit((4, 4)), str(tmp_path / 'file.pth'))
-
-
-def test_sides_that_are_not_those_of_the_table_are_refused():
     weights = vit((3, 5)).state_dict() | dict(pos_embed_grid=torch.tensor((3, 6)))
     with pytest.raises(ValueError, match=r'holds 15 entries, and pos_embed_grid says \(3, 6\): it is damaged'):
         fit(vit((3, 5)), weights)

@@ -7,7 +7,7 @@ import pytest
 from micro_training import ROOT
 from mmengine.registry import MODELS
 from mmengine.runner import FlexibleRunner, Runner
-from test_configs import read
+from shipped_configs import read
 from torch import nn
 from training_toys import ToyModel, toy_config
 

@@ -52,17 +52,9 @@ def test_a_setting_that_is_read_is_taken_though_the_config_lacks_it(key):
     assert list(check_options(Config.fromfile(MICRO), [key])) == []
 
 
-def test_a_misspelt_optimizer_is_refused_with_the_nearest():
-    options = {'optim_wrapper.optimizer.type': 'AdamWW'}
+def test_a_type_given_beside_its_settings_is_known_and_a_misspelt_one_refused():
     with pytest.raises(ValueError, match='no optimizer AdamWW.*: AdamW'):
-        check_names(load_config(CLASSIFIER, options))
-
-
-def test_a_wrapper_of_an_unknown_type_is_left_to_mmengine():
-    assert check_names(load_config(CLASSIFIER, {'optim_wrapper.type': 'OptimWraper'})) == []
-
-
-def test_a_type_given_beside_its_settings_is_known():
+        check_names(load_config(CLASSIFIER, {'optim_wrapper.optimizer.type': 'AdamWW'}))
     options = {'optim_wrapper.optimizer.momentum': '0.9', 'optim_wrapper.optimizer.type': 'SGD'}
     optimizer = load_config(MICRO, options | {'optim_wrapper.optimizer.betas': 'None'}).optim_wrapper.optimizer
     assert (optimizer.type, optimizer.momentum) == ('SGD', 0.9)
@@ -88,17 +80,12 @@ def test_a_variable_is_refused_with_the_settings_of_its_name(tmp_path, config, k
         assert meant in str(refused.value)
 
 
-def test_a_section_for_code_of_ones_own_is_taken_with_a_warning(tmp_path):
-    (tmp_path / 'own.py').write_text('own = dict(x=1)\n')
+def test_what_only_code_of_your_own_can_read_and_near_misses_are_warned_of(tmp_path):
+    (tmp_path / 'own.py').write_text('own = dict(x=1)\ntrain_dataloder = dict(batch_size=2)\nhelper = 3\n')
     config = Config.fromfile(tmp_path / 'own.py')
     assert check_options(config, ['own.x']) == ['own.x is set, and only code of your own can read own']
-
-
-def test_near_misses_at_the_top_of_a_file_are_named(tmp_path):
-    path = tmp_path / 'config.py'
-    path.write_text('train_dataloder = dict(batch_size=2)\nhelper = 3\n')
-    (warning,) = check_names(Config.fromfile(path))
-    assert 'train_dataloder' in warning
+    (warning,) = check_names(config)
+    assert 'nothing reads train_dataloder' in warning
     assert 'is train_dataloader meant?' in warning
 
 
@@ -118,14 +105,13 @@ def test_what_mmengine_does_not_read_is_refused_in_a_file(tmp_path, setting, nea
         check_names(Config.fromfile(path))
 
 
-@pytest.mark.parametrize('settings', ["optimizer=dict(type='SGD', lr=1.0)", 'first=dict(), second=dict()'])
-def test_an_optim_wrapper_needs_no_type(tmp_path, settings):
+@pytest.mark.parametrize('settings', ["optimizer=dict(type='SGD', lr=1.0)", 'first=dict(), second=dict()', "type='X'"])
+def test_an_optim_wrapper_needs_no_type_and_an_unknown_one_is_left_to_mmengine(tmp_path, settings):
     """Mmengine takes OptimWrapper, or one for each part of a model by the part's name."""
     (tmp_path / 'own.py').write_text(f'optim_wrapper = dict({settings})\n')
     assert check_names(load_config(tmp_path / 'own.py')) == []
 
 
-@pytest.mark.parametrize('task', ['mixmae', 'classification', 'detection', 'segmentation'])
-def test_our_own_configs_set_nothing_in_vain(task):
-    for path in sorted((CONFIGS / task).glob('*micro*.py'))[:6]:
+def test_our_own_configs_set_nothing_in_vain():
+    for path in sorted(CONFIGS.glob('*/*micro*.py')):
         assert check_names(Config.fromfile(path)) == [], path

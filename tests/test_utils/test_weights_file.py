@@ -5,18 +5,15 @@
 
 import io
 import os
-import re
 import struct
 import zipfile
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from payloads import Called, served
 from safetensors.torch import save
 
 from mixmae_mm.utils.errors import check_checkpoint
@@ -48,34 +45,20 @@ def check_same(weights):
 @pytest.mark.parametrize('container', [None, 'state_dict', 'model', 'module'])
 @pytest.mark.parametrize('zipped', [True, False])
 def test_pytorchs_files(tmp_path, container, zipped):
+    """Reading within `safe_globals`, as mmengine does, takes what it names off PyTorch's list when it ends."""
     path = tmp_path / 'file.pth'
-    path.write_bytes(pytorchs({container: WEIGHTS, 'epoch': 3} if container else WEIGHTS, zipped))
+    path.write_bytes(pytorchs({container: WEIGHTS, 'epoch': np.int64(3)} if container else WEIGHTS, zipped))
+    torch.serialization.clear_safe_globals()
     check_same(read_weights(str(path)))
 
 
-def test_harmless_types_are_read_whatever_was_allowed_before(tmp_path):
-    """Reading within `safe_globals`, as mmengine does, takes what it names off PyTorch's list when it ends."""
-    torch.save(dict(model=WEIGHTS, epoch=np.int64(3)), tmp_path / 'file.pth')
-    torch.serialization.clear_safe_globals()
-    check_same(read_weights(str(tmp_path / 'file.pth')))
-
-
-def test_an_address(tmp_path, monkeypatch):
-    monkeypatch.setenv('no_proxy', '*')
+def test_an_address(tmp_path):
     torch.save(WEIGHTS, tmp_path / 'file.pth')
-    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
-    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        check_same(read_weights(f'http://127.0.0.1:{server.server_port}/file.pth'))
-        server.shutdown()
+    with served(tmp_path / 'file.pth') as address:
+        check_same(read_weights(address))
 
 
 # what is refused
-
-
-class Attack:
-    def __reduce__(self):
-        return exec, ('raise SystemExit("code was run")',)
 
 
 def bomb(path):
@@ -99,31 +82,13 @@ def huge_promise(path):
     path.write_bytes(b'\x80\x02cbuiltins\nbytearray\n\x8a\x06' + (1 << 44).to_bytes(6, 'little') + b'\x85R.')
 
 
-def on_several_disks(path):
-    """Python's zipfile raises where it is only asked whether a file is one."""
-    content = bytearray(FILES['file.pth'])
-    content[content.rindex(b'PK\x06\x07') + 16] = 2  # of the locator of the 64-bit end record
-    path.write_bytes(content)
-
-
-def without_a_storage(path):
-    """PyTorch asserts that the list of storages names each."""
-    content = FILES['legacy.pth']
-    key = re.search(rb'\d{8,}', content)[0]
-    last = content.rindex(key)  # in the list at the end
-    path.write_bytes(content[:last] + b'0' * len(key) + content[last + len(key) :])
-
-
 BROKEN = {
     'a text file': lambda path: path.write_text('weights: none\n' * 1000),
-    'an empty file': lambda path: path.write_bytes(b''),
-    'code': lambda path: torch.save(dict(model=Attack()), path),
+    'an empty file': lambda path: path.touch(),
+    'code': lambda path: torch.save(dict(model=Called(exec, ('raise SystemExit("code was run")',))), path),
     'a bomb': bomb,
     'a lie': lying,
     'a huge promise': huge_promise,
-    'an image': lambda path: path.write_bytes(b'\xff\xd8\xff\xe0' + bytes(1000)),
-    'several disks': on_several_disks,
-    'a missing storage': without_a_storage,
 }
 REASONS = {'code': r'it asks for exec\.', 'a bomb': r'its \d+ bytes unpack to 300000000;', 'a lie': r'its \d+ bytes'}
 
@@ -138,26 +103,16 @@ def test_other_files_are_refused_at_once(tmp_path, kind):
             read(str(path))
 
 
-@pytest.mark.parametrize(
-    ('content', 'message'),
-    [([1, 2], 'holds a list, not weights by name'), ({'epoch': 3, 4: 5}, r"holds no weights, only \['4', 'epoch'\]")],
-)
-def test_files_without_weights(tmp_path, content, message):
-    torch.save(content, tmp_path / 'file.pth')
-    with pytest.raises(ValueError, match=message):
-        read_weights(str(tmp_path / 'file.pth'))
-
-
-def test_no_file(tmp_path):
+def test_files_without_weights(tmp_path):
+    for content, message in (([1, 2], 'holds a list'), ({'epoch': 3, 4: 5}, r"only \['4', 'epoch'\]")):
+        torch.save(content, tmp_path / 'file.pth')
+        with pytest.raises(ValueError, match=message):
+            read_weights(str(tmp_path / 'file.pth'))
     with pytest.raises(FileNotFoundError, match='there is no checkpoint .*nowhere.pth'):
         read_weights(str(tmp_path / 'nowhere.pth'))
 
 
 # drawn
-
-
-def check_named(message, path):
-    assert message.startswith(f'{path} ')
 
 
 @pytest.fixture(scope='module')
@@ -171,7 +126,7 @@ def read(tmp_path_factory):
         try:
             weights = read_weights(str(path))
         except ValueError as error:
-            return check_named(str(error), path)
+            return None if str(error).startswith(f'{path} ') else pytest.fail(f'{error} does not begin with {path}')
         assert weights
         assert all(isinstance(x, torch.Tensor) for x in weights.values())
         assert sum(x.untyped_storage().nbytes() for x in weights.values()) < 1_000_000

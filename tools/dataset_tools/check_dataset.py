@@ -35,7 +35,6 @@ from dataset_checks.split import Split
 from rich.console import Console
 from rich.table import Table
 
-from mixmae_mm.checkpoint.report import WIDTH
 from mixmae_mm.engine.checks import check_config
 from mixmae_mm.engine.checks.classes import Classes, compare_splits
 from mixmae_mm.engine.checks.report import Problem, Report
@@ -61,7 +60,7 @@ def print_report(report: Report, problems: list[Problem], quick: bool) -> None:
     """Print tables, problems and the verdict."""
     console = Console(markup=False, highlight=False)
     if not console.is_terminal:
-        console.width = WIDTH
+        console.width = 120
     for kind, splits in report.counts.items():
         console.print(counts_table(kind, splits))
     for problem in problems:

@@ -26,10 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MICRO = 'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px.py'
 CLASSIFIER = 'configs/classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_shapes-64px.py'
 MIXEDAE = 'configs/mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_shapes-64px.py'
-CONFIGS = {
-    'tools/test.py': CLASSIFIER,
-    'docs/figures/how_it_works.py': MIXEDAE,
-}
+CONFIGS = {'tools/test.py': CLASSIFIER, 'docs/figures/how_it_works.py': MIXEDAE}
 """What CONFIG stands for where the micro MixMAE would not do."""
 PROGRAMS = ('python', 'python3', 'make', 'mixmae', 'pip')
 """Words that a command of ours begins with; besides, paths of scripts."""
@@ -125,17 +122,13 @@ def read(command: Command) -> str:
 
 def read_python(words: list[str], inline: bool) -> str:
     """Read what follows `python`."""
-    if not words or words[0] == '-c':
+    if not words or words[0] == '-c' or (words[0] == '-m' and not words[1].startswith('mixmae_mm')):
         return 'outside'
     if words[0] != '-m':
         return parse(words[0], words[1:], inline)
-    if words[1] == 'mixmae_mm':
-        return read_ours(words[2:], inline)
-    if not words[1].startswith('mixmae_mm'):
-        return 'outside'
-    if not (ROOT / f'{words[1].replace(".", "/")}.py').is_file():
+    if words[1] != 'mixmae_mm' and not (ROOT / f'{words[1].replace(".", "/")}.py').is_file():
         raise ReadError(f'there is no module {words[1]}')
-    return 'parsed'
+    return read_ours(words[2:], inline) if words[1] == 'mixmae_mm' else 'parsed'
 
 
 def read_ours(words: list[str], inline: bool) -> str:
@@ -161,11 +154,7 @@ def read_make(words: list[str]) -> str:
 
 
 def launched(script: str, words: list[str]) -> tuple[str, list[str]]:
-    """Run a launcher with stand-ins for srun and Python; return the tool that it starts, and its arguments.
-
-    Raises:
-        ReadError: the launcher does not take these words.
-    """
+    """Run a launcher with stand-ins for srun and Python; return the tool that it starts, and its arguments."""
     with tempfile.TemporaryDirectory() as folder:
         for name in ('srun', 'python'):
             Path(folder, name).write_text('#!/bin/sh\nprintf "%s\\0" "$@"\n')
@@ -214,11 +203,7 @@ def parse(tool: str, words: list[str], inline: bool) -> str:
 
 
 def check_config(args: argparse.Namespace) -> None:
-    """Check that the config of a command loads, and that something reads what the command sets.
-
-    Raises:
-        ReadError: it is not so.
-    """
+    """Check that the config of a command loads, and that something reads what the command sets."""
     config = getattr(args, 'config', None)
     if config is None or Path(config).name == 'mine.py':
         return

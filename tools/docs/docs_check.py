@@ -39,21 +39,18 @@ TRAINING = [
     'param_scheduler=None',  # warm-up would be longer than the run
     'train_dataloader.batch_size=4',
     'train_dataloader.num_workers=0',
-    'train_dataloader.persistent_workers=False',
     'train_dataloader.dataset.indices=8',
     'default_hooks.logger.interval=1',
 ]
 RUN = {
     'tools/train.py': TRAINING,
-    'tools/test.py': ['--cfg-options', 'test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False'],
+    'tools/test.py': ['--cfg-options', 'test_dataloader.num_workers=0'],
     'tools/dataset_tools/make_shapes.py': ['--train', '10', '--val', '10', '--workers', '1'],
     'tools/analysis_tools/knn.py': ['--k', '3'],
     'tools/dataset_tools/check_dataset.py': [],
     'tools/visualization/training_curves.py': [],
     'docs/figures/how_it_works.py': [],
-    'tools/model_converters/inspect_checkpoint.py': [],
-    'tools/model_converters/convert_weights.py': [],
-    'tools/model_converters/publish_model.py': [],
+    **{f'tools/model_converters/{name}.py': [] for name in ('inspect_checkpoint', 'convert_weights', 'publish_model')},
 }
 """Tools that are run, with what is added to make them quick."""
 NOT_HERE = re.compile(r'in1k|imagenet/|ade20k|coco|camvid|nuclei|DETECT|configs/(detection|segmentation)|--amp|--tta')
@@ -78,11 +75,7 @@ class Scratch:
         self.run(['tools/train.py', MICRO, '--work-dir', 'work_dirs/RUN', *TRAINING])
 
     def run(self, words: list[str]) -> None:
-        """Run Python with these words.
-
-        Raises:
-            ReadError: it fails; with the end of what it printed.
-        """
+        """Run Python with these words; raise a `ReadError` with the end of what it printed where it fails."""
         paths = os.pathsep.join([str(self.folder), os.environ.get('PYTHONPATH', '')])
         env = dict(os.environ, PYTHONPATH=paths, COLUMNS='120')
         done = subprocess.run([sys.executable, *words], cwd=self.folder, env=env, capture_output=True, text=True)
@@ -90,11 +83,7 @@ class Scratch:
             raise ReadError(f'ended with {done.returncode}: {(done.stdout + done.stderr)[-1500:]}')
 
     def check(self, command: Command) -> str:
-        """Run a command, or read it where it is not one that is run; return its class.
-
-        Raises:
-            ReadError: it fails.
-        """
+        """Run a command, or read it where it is not one that is run; return its class."""
         words = commands.words_of(command)[1:]
         if command.inline or not words or words[0] not in RUN or NOT_HERE.search(command.text):
             return commands.read(command)

@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from pickle import UnpicklingError
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from mmengine.logging import HistoryBuffer
@@ -36,24 +36,20 @@ def allow_checkpoint_types() -> None:
 
 
 def allowed_types() -> dict[str, Callable]:
-    """Map the names that may be given to what they stand for."""
-    own = {_full_name(kind): kind for kind in (defaultdict, Namespace, HistoryBuffer)}
-    ours = {'builtins.getattr': known_function, f'{ONE_CYCLE}.OneCycleParamScheduler': one_cycle}
-    return own | ours | _numpy_types()
+    """Map the names that may be given to what they stand for.
 
-
-def _numpy_types() -> dict[str, Callable]:
-    """Map names of numpy 1 and 2 to what they stand for: arrays and numbers, but for those of Python objects.
-
-    Numpy takes any bytes, `np.ndarray((1,), 'O', bytes(8))`, for addresses of objects: whoever may call its types can
-    crash the process, or worse. So stand-ins are called in their place.
+    Of numpy 1 and 2 these are arrays and numbers, but for those of Python objects. Numpy takes any bytes,
+    `np.ndarray((1,), 'O', bytes(8))`, for addresses of objects: whoever may call its types can crash the process, or
+    worse. So stand-ins are called in their place.
     """
     core = np._core if hasattr(np, '_core') else np.core
-    functions = {'multiarray._reconstruct': empty_array, 'multiarray.scalar': core.multiarray.scalar,
-                 'numeric._frombuffer': core.numeric._frombuffer}
-    named = {f'numpy.{place}.{name}': function for name, function in functions.items() for place in ('core', '_core')}
     kinds = {type(np.dtype(code)) for code in np.typecodes['All'] if code not in 'OV'}
-    named |= {_full_name(kind): kind for kind in kinds}
+    named = {_full_name(kind): kind for kind in (defaultdict, Namespace, HistoryBuffer, *kinds)}
+    for place in ('numpy.core', 'numpy._core'):
+        named[f'{place}.multiarray._reconstruct'] = empty_array
+        named[f'{place}.multiarray.scalar'] = core.multiarray.scalar
+        named[f'{place}.numeric._frombuffer'] = core.numeric._frombuffer
+    named |= {'builtins.getattr': known_function, f'{ONE_CYCLE}.OneCycleParamScheduler': one_cycle}
     # PyTorch fills arrays only if their type is on the list, where none but we may call it
     return named | {'numpy.ndarray': array_type, 'numpy.dtype': data_type, f'numpy.ndarray{UNSPEAKABLE}': np.ndarray}
 
@@ -98,7 +94,7 @@ def data_type(*arguments: object) -> np.dtype:
 
 
 class PlainUnpickler(pickle.Unpickler):
-    """Reads pickles of plain data, of any protocol, that are not PyTorch's."""
+    """Read pickles of plain data, of any protocol, that are not PyTorch's."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what a name on the list stands for; another raises an `UnpicklingError`."""
@@ -107,8 +103,3 @@ class PlainUnpickler(pickle.Unpickler):
         if allowed is None or name.endswith(UNSPEAKABLE):
             raise UnpicklingError(f'it asks for {module}.{name}')
         return allowed
-
-
-def read_plain_pickle(file: BinaryIO) -> object:
-    """Read a pickle of plain data; one that names a type not on the list raises an `UnpicklingError`."""
-    return PlainUnpickler(file).load()

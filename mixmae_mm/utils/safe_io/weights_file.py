@@ -2,9 +2,8 @@
 
 import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -52,14 +51,20 @@ def read_file(checkpoint: str | BinaryIO, map_location: object = 'cpu', mmap: bo
         FileNotFoundError: there is no such file.
         ValueError: it is something else, corrupt, or to be read only by running code that it holds.
     """
-    if hasattr(checkpoint, 'read'):
-        allow_checkpoint_types()
-        load = partial(torch.load, checkpoint, map_location, weights_only=True)
-        return _try(load, 'this checkpoint', checkpoint)
-    with get_local_path(checkpoint) if '://' in checkpoint else nullcontext(checkpoint) as path:
-        if not Path(path).is_file():
+    is_stream = hasattr(checkpoint, 'read')
+    remote = not is_stream and '://' in checkpoint
+    with get_local_path(checkpoint) if remote else nullcontext(checkpoint) as file:
+        if not is_stream and not Path(file).is_file():
             raise FileNotFoundError(f'there is no checkpoint {checkpoint}')
-        return _try(partial(_read_local, str(path), checkpoint, map_location, mmap), checkpoint, path)
+        try:
+            return _load(file, '' if is_stream else checkpoint, map_location, mmap)
+        except Exception as error:  # what the readers raise for files that are something else has many types
+            raise ValueError(
+                f'{"this checkpoint" if is_stream else checkpoint} cannot be read as weights without running code: '
+                f'{explain(error, file)}. It is not a checkpoint, was cut off, or holds pickled objects; if it is a '
+                'checkpoint that you trust, have the program that wrote it save its state_dict alone: '
+                'torch.save(model.state_dict(), FILE)'
+            ) from error
 
 
 def without_config(content: object) -> object:
@@ -69,35 +74,23 @@ def without_config(content: object) -> object:
     return content
 
 
-def _read_local(path: str, called: str, map_location: object, mmap: bool) -> object:
-    """Read a file of this machine; archives that are larger inside than outside are refused."""
+def _load(file: str | Path | BinaryIO, called: str, map_location: object, mmap: bool) -> object:
+    """Read a file or a stream; archives that are larger inside than outside are refused."""
     if Path(called).suffix == '.safetensors':
-        return load_file(path, str(map_location) if isinstance(map_location, str | torch.device) else 'cpu')
-    packed = zipfile.is_zipfile(path)
+        return load_file(file, str(map_location) if isinstance(map_location, str | torch.device) else 'cpu')
+    packed = bool(called) and zipfile.is_zipfile(file)
     if packed:
-        size = Path(path).stat().st_size
-        with zipfile.ZipFile(path) as archive:
+        size = Path(file).stat().st_size
+        with zipfile.ZipFile(file) as archive:
             inside = sum(entry.file_size for entry in archive.infolist())
         if inside > size:
             raise ValueError(f'its {size} bytes unpack to {inside}; PyTorch does not compress its files')
     allow_checkpoint_types()  # again: `torch.serialization.safe_globals` takes off the list what it put there twice
-    return torch.load(path, map_location, weights_only=True, mmap=mmap and packed)
-
-
-def _try(read: Callable[[], object], called: str, file: str | Path | BinaryIO) -> object:
-    """Read a file, or raise an error that says what it may be."""
-    try:
-        return read()
-    except Exception as error:  # what the readers raise for files that are something else has many types
-        raise ValueError(
-            f'{called} cannot be read as weights without running code: {explain(error, file)}. It is not a checkpoint, '
-            'was cut off, or holds pickled objects; if it is a checkpoint that you trust, have the program that wrote '
-            'it save its state_dict alone: torch.save(model.state_dict(), FILE)'
-        ) from error
+    return torch.load(file, map_location, weights_only=True, mmap=mmap and packed)
 
 
 def explain(error: Exception, file: str | Path | BinaryIO) -> str:
-    """Return the name that a refused file asks for, or the first line of the reader's message."""
+    """Return the type that a refused file asks for, or the first line of the reader's message."""
     asked = re.search(r'GLOBAL (\S+)', str(error))
     if asked:
         return f'it asks for {asked[1]}'
@@ -106,15 +99,16 @@ def explain(error: Exception, file: str | Path | BinaryIO) -> str:
 
 
 def _find_demand(file: str | Path | BinaryIO) -> str:
-    """Return the first name in the pickles of a refused file that is not harmless, '' where none is found."""
+    """Name the first type in the pickles of a refused file that is not harmless, '' where none is found."""
     try:
         with open(file, 'rb') if isinstance(file, str | Path) else nullcontext(file) as stream:
             stream.seek(0)
-            parts = [stream.read(LARGEST)]
+            content = stream.read(LARGEST)
             if zipfile.is_zipfile(stream):
                 archive = zipfile.ZipFile(stream)
-                parts = [archive.open(name).read(LARGEST) for name in archive.namelist() if name.endswith('.pkl')]
+                names = [name for name in archive.namelist() if name.endswith('.pkl')]
+                content = b''.join(archive.open(name).read(LARGEST) for name in names)
     except Exception:  # it may be corrupt in any way, and was refused already
         return ''
-    found = (b'.'.join(pair).decode() for part in parts for names in NAMES for pair in names.findall(part))
+    found = (b'.'.join(pair).decode() for names in NAMES for pair in names.findall(content))
     return next((f'it asks for {name}' for name in found if not HARMLESS.match(name)), '')

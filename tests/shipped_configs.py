@@ -1,0 +1,75 @@
+"""The configs of this repository, and what they describe, for all tests of them."""
+
+import copy
+import functools
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from on_meta import on_meta
+
+ROOT = Path(__file__).parents[1] / 'configs'
+FILES = sorted(path for path in ROOT.rglob('*.py') if '_base_' not in path.parts)
+OURS = [path for path in FILES if path.parent.name in ('mixmae', 'mixedae', 'mae', 'classification')]
+PRETRAINING = [path for path in OURS if path.parent.name != 'classification']
+FINETUNING = [path for path in OURS if path.parent.name == 'classification']
+MICRO = [path for path in OURS if 'micro' in path.name]
+BATCH = re.compile(r'_(?P<gpus>\d+)xb(?P<batch>\d+)(-accu(?P<accumulation>\d+))?-')
+EPOCHS = re.compile(r'-(\d+)e_')
+
+
+def each(paths):
+    return pytest.mark.parametrize('path', paths, ids=lambda path: path.stem)
+
+
+@functools.cache
+def from_file(path):
+    return Config.fromfile(path)
+
+
+def read(path):
+    """Read a config, relative to their folder; what a test changes in it stays there."""
+    return copy.deepcopy(from_file(ROOT / path))
+
+
+def build_model(config, device='meta'):
+    from mmpretrain.registry import MODELS
+
+    stock = not config.model.backbone.type.startswith('mixmae_mm.')
+    # mmpretrain's backbones look at numbers while they are built
+    with on_meta() if device == 'meta' and not stock else torch.device('cpu'):
+        return MODELS.build(config.model)
+
+
+def build_optimizer(model, config):
+    """As tools/train.py has it without a GPU."""
+    settings = {name: value for name, value in config.optim_wrapper.items() if name != 'dtype'}
+    return build_optim_wrapper(model, dict(settings, type='OptimWrapper'))
+
+
+def settings_with(key, node):
+    """Find every dict with a key, at any depth."""
+    if isinstance(node, Mapping):
+        if key in node:
+            yield node
+        node = node.values()
+    if isinstance(node, (list, tuple)) or not isinstance(node, (str, int, float, type(None))):
+        for value in node:
+            yield from settings_with(key, value)
+
+
+def check_decay(config, model):
+    """Compare the weight decay of each parameter with MAE's rule: none for vectors, position tables and CLS tokens."""
+    groups = build_optimizer(model, config).optimizer.param_groups
+    found = {id(weight): group['weight_decay'] for group in groups for weight in group['params']}
+    trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    spared = {n for n, w in trained.items() if w.ndim <= 1 or n in ('backbone.pos_embed', 'backbone.cls_token')}
+    decay = config.optim_wrapper.optimizer.weight_decay
+    assert {name: found[id(weight)] for name, weight in trained.items()} == {
+        name: 0.0 if name in spared else decay for name in trained
+    }
+    assert ('backbone.pos_embed' in spared) == config.model.backbone.get('train_positions', False)
