@@ -17,13 +17,30 @@ from typing import NamedTuple
 from mixmae_mm.utils import compat
 
 PIP = 'python -m pip'
-STACK = {'torch': ('torch',), 'torchvision': ('torchvision',), 'mmengine': ('onedl-mmengine', 'mmengine'),
-         'mmcv': ('onedl-mmcv', 'mmcv', 'mmcv-lite'), 'mmpretrain': ('onedl-mmpretrain', 'mmpretrain'),
-         'mmdet': ('onedl-mmdetection', 'mmdet'), 'mmseg': ('onedl-mmsegmentation', 'mmsegmentation'),
-         'numpy': ('numpy',), 'PIL': ('pillow',), 'tensorboard': ('tensorboard',), 'mixmae_mm': ('mixmae_mm',)}
+STACK = {
+    'torch': ('torch',),
+    'torchvision': ('torchvision',),
+    'mmengine': ('onedl-mmengine', 'mmengine'),
+    'mmcv': ('onedl-mmcv', 'mmcv', 'mmcv-lite'),
+    'mmpretrain': ('onedl-mmpretrain', 'mmpretrain'),
+    'mmdet': ('onedl-mmdetection', 'mmdet'),
+    'mmseg': ('onedl-mmsegmentation', 'mmsegmentation'),
+    'numpy': ('numpy',),
+    'PIL': ('pillow',),
+    'tensorboard': ('tensorboard',),
+    'mixmae_mm': ('mixmae_mm',),
+}
 """Import names, and the distributions that bring them, the one to install first."""
-NEEDED = ('torch', 'torchvision.transforms', 'numpy', 'PIL.Image', 'mmengine.runner', 'mmcv.transforms',
-          'mmpretrain.datasets', 'tensorboard')
+NEEDED = (
+    'torch',
+    'torchvision.transforms',
+    'numpy',
+    'PIL.Image',
+    'mmengine.runner',
+    'mmcv.transforms',
+    'mmpretrain.datasets',
+    'tensorboard',
+)
 """Modules without which pre-training cannot run."""
 
 
@@ -69,8 +86,10 @@ def find_broken() -> Iterator[Finding]:
     for name, error in compat.FAILED.items() if util.find_spec('mmengine') else ():
         wanted = str(error).partition('pip install ')[2]
         remedy = 'remove the folder ~/.cache/YAPF' if isinstance(error, EOFError) else 'see the error'
-        yield Finding(f'mixmae_mm could not {name.replace("_", " ")} ({type(error).__name__}: {error})',
-                      f'{PIP} install {wanted}' if wanted else remedy)
+        yield Finding(
+            f'mixmae_mm could not {name.replace("_", " ")} ({type(error).__name__}: {error})',
+            f'{PIP} install {wanted}' if wanted else remedy,
+        )
 
 
 def find_mismatched() -> Iterator[Finding]:
@@ -78,20 +97,29 @@ def find_mismatched() -> Iterator[Finding]:
     reason = util.find_spec('mmcv') and failure('mmcv._ext')
     if reason:
         own = next(iter(installed('mmcv')), 'onedl-mmcv').removesuffix('-lite')
-        yield Finding(f'mmcv is without ops, or compiled against another torch ({reason}): enough for pre-training '
-                      'and classification, not for detection and segmentation',
-                      f'MMCV_WITH_OPS=1 {PIP} install --no-build-isolation --no-cache-dir --no-deps --force-reinstall '
-                      f'--no-binary {own} {own}  (it compiles for minutes, and needs setuptools<81 and ninja)')
+        yield Finding(
+            f'mmcv is without ops, or compiled against another torch ({reason}): enough for pre-training '
+            'and classification, not for detection and segmentation',
+            f'MMCV_WITH_OPS=1 {PIP} install --no-build-isolation --no-cache-dir --no-deps --force-reinstall '
+            f'--no-binary {own} {own}  (it compiles for minutes, and needs setuptools<81 and ninja)',
+        )
     if compat.torchvision_is_crippled():
-        yield Finding('the compiled part of torchvision does not load beside this torch: its operators do not work',
-                      f'{PIP} install --force-reinstall --no-deps torchvision')
+        yield Finding(
+            'the compiled part of torchvision does not load beside this torch: its operators do not work',
+            f'{PIP} install --force-reinstall --no-deps torchvision',
+        )
     if shutil.which('nvidia-smi') and not failure('torch') and not sys.modules['torch'].cuda.is_available():
-        yield Finding('there is a driver for NVIDIA GPUs, but this torch sees none: it is built for CPUs, or is newer '
-                      'than the driver', f'{PIP} install --force-reinstall torch torchvision')
+        yield Finding(
+            'there is a driver for NVIDIA GPUs, but this torch sees none: it is built for CPUs, or is newer '
+            'than the driver',
+            f'{PIP} install --force-reinstall torch torchvision',
+        )
     for twins in filter(lambda found: len(found) > 1, map(installed, STACK)):
         keep = next(iter(twins))
-        yield Finding(f'{" and ".join(twins)} are both installed and overwrite one another', f'{PIP} uninstall -y '
-                      f'{" ".join(twins)} && {PIP} install --no-cache-dir --no-deps {keep}=={twins[keep]}')
+        yield Finding(
+            f'{" and ".join(twins)} are both installed and overwrite one another',
+            f'{PIP} uninstall -y {" ".join(twins)} && {PIP} install --no-cache-dir --no-deps {keep}=={twins[keep]}',
+        )
 
 
 def versions() -> Iterator[str]:
@@ -101,6 +129,7 @@ def versions() -> Iterator[str]:
         yield f'{name}: {", ".join(f"{version} ({own})" for own, version in installed(name).items()) or "missing"}'
     with contextlib.suppress(Exception):
         from mmengine.utils.dl_utils import collect_env
+
         yield from (f'{name}: {value}' for name, value in collect_env().items() if 'GPU' in name or 'CUDA' in name)
 
 

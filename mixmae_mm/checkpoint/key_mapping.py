@@ -82,7 +82,7 @@ def find_layout(names: Collection[str], prefix: str | None = None) -> Layout:
     there = ', '.join(f"'{each}'" for each in sorted(found))
     if not found:
         raise ValueError(
-            f"no name ends in {' or '.join(ANCHORS)}, which every encoder of ours has; found: {sorted(names)[:3]}"
+            f'no name ends in {" or ".join(ANCHORS)}, which every encoder of ours has; found: {sorted(names)[:3]}'
         )
     if prefix is None:
         prefix = ENCODER if ENCODER in found else next(iter(found))

@@ -69,9 +69,7 @@ def take_pretrained(module: BaseModule) -> list[dict]:
     return [config for config in configs if config['type'] == 'Pretrained']
 
 
-def _load(
-    module: nn.Module, checkpoint: str, prefix: str | None, min_share: float, part: str, hint: str
-) -> LoadReport:
+def _load(module: nn.Module, checkpoint: str, prefix: str | None, min_share: float, part: str, hint: str) -> LoadReport:
     """Fill a module whose names stand behind `part` among our names."""
     file = read_weights(checkpoint)
     here = module.state_dict()

@@ -13,6 +13,8 @@ from pathlib import Path
 from pickle import UnpicklingError
 from types import ModuleType
 
+from mixmae_mm.utils.names import printable
+
 FAILED: dict[str, Exception] = {}
 """What could not be fixed, by the name of the function, and why."""
 TRIES, PAUSE = 20, 0.1  # s
@@ -21,8 +23,14 @@ TRIES, PAUSE = 20, 0.1  # s
 @functools.cache
 def apply() -> None:
     """Fix what can be fixed, once; each by itself, so that one that cannot be leaves the others alone."""
-    for fix in (let_waiting_threads_sleep, import_formatter, define_torchvision_operators, read_safely,
-                let_configs_inherit_ours):
+    for fix in (
+        let_waiting_threads_sleep,
+        import_formatter,
+        define_torchvision_operators,
+        read_safely,
+        let_configs_inherit_ours,
+        draw_any_name,
+    ):
         try:
             fix()
         except Exception as error:
@@ -63,6 +71,7 @@ def define_torchvision_operators() -> None:
     if 'torchvision' in sys.modules or not torchvision_is_crippled():
         return
     import torch
+
     for name in ('nms', 'qnms'):
         if not hasattr(torch.ops.torchvision, name):
             torch.library.define(f'torchvision::{name}', '(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
@@ -74,6 +83,7 @@ def torchvision_is_crippled() -> bool:
     if spec is None or spec.origin is None:
         return False
     import torch
+
     try:
         torch.ops.load_library(str(next(Path(spec.origin).parent.glob('_C*.*'))))
     except (OSError, StopIteration):
@@ -84,6 +94,7 @@ def torchvision_is_crippled() -> bool:
 def read_safely() -> None:
     """Have mmengine read checkpoints and annotations by our list of types, without running code in them."""
     from mixmae_mm.utils.safe_io import allow_list, safe_loading
+
     safe_loading.guard()
     allow_list.allow_checkpoint_types()
 
@@ -96,6 +107,7 @@ def let_configs_inherit_ours() -> None:
     from mmengine import utils
     from mmengine.config import config
     from mmengine.config.utils import MODULE2PACKAGE
+
     found = config.get_installed_path
     MODULE2PACKAGE.setdefault('mixmae_mm', 'mixmae_mm')
 
@@ -104,3 +116,25 @@ def let_configs_inherit_ours() -> None:
         return str(Path(__file__).parents[1]) if package == 'mixmae_mm' else found(package)
 
     config.get_installed_path = utils.get_installed_path = get_installed_path
+
+
+def draw_any_name() -> None:
+    """Let mmengine draw names of any bytes, which matplotlib refuses, and with dollar signs, its formulas."""
+    from mmengine.visualization import Visualizer
+
+    prepare = Visualizer._initialize_fig
+
+    @functools.wraps(prepare)
+    def prepare_for_any_name(self: Visualizer, settings: dict) -> tuple:
+        """Prepare a figure on which mmengine and mmpretrain write."""
+        *others, axes = prepare(self, settings)
+        write = axes.text
+
+        def write_any(x: float, y: float, text: str, *args: object, **more: object) -> object:
+            """Write lines as they are."""
+            return write(x, y, '\n'.join(map(printable, text.split('\n'))).replace('$', r'\$'), *args, **more)
+
+        axes.text = write_any
+        return (*others, axes)
+
+    Visualizer._initialize_fig = prepare_for_any_name

@@ -49,7 +49,7 @@ class MixingViT(PlainViT):
         exempt_cls: Keep CLS besides the patches that are kept. Otherwise it competes with them.
         fold_segments: When a model without segment embedding loads one, add its mean to the patch embedding's bias
             instead of dropping it.
-        arch, settings: Those of `PlainViT`.
+        arch: Sizes, as of `PlainViT`, whose further arguments `settings` are.
     """
 
     def __init__(

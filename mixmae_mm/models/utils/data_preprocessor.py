@@ -28,7 +28,8 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
     In training `inputs` become `MixedImages`, outside training they stay plain images (B, C, H, W).
 
     Args:
-        mean, std: Of each channel, in the units of the images (0 to 255 for 8 bit).
+        mean: Of each channel, in the units of the images (0 to 255 for 8 bit).
+        std: Standard deviation of each channel, likewise.
         bgr_to_rgb: Reverse the channels first, for images read by OpenCV.
         num_sources: Images in a mixture, K. With 1, masked cells are filled by no image, as in MAE.
         cell_size: Side of a cell in pixels; for MixMAE the encoder's last stride, for MixedAE the patch.
