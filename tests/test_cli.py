@@ -67,6 +67,14 @@ def test_a_misspelt_command_is_refused_with_the_nearest(capsys):
     assert 'Is pretrain meant?' in capsys.readouterr().err
 
 
+def test_the_doctor_is_a_command(monkeypatch):
+    called = []
+    monkeypatch.setattr(sys, 'argv', [])
+    monkeypatch.setattr(cli.runpy, 'run_module', lambda name, run_name: called.append((name, run_name)))
+    cli.main(['doctor'])
+    assert called == [('mixmae_mm.doctor', '__main__')]
+
+
 @pytest.mark.parametrize(('method', 'size'), RECIPES)
 def test_a_recipe_is_the_plain_one_of_its_method_and_size(method, size):
     recipe = pretrain.find_recipes()[method][size]
