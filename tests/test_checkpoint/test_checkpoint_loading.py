@@ -8,6 +8,7 @@ from checkpoint_toys import build_mae, random_mae, vit
 from references import build_encoder, build_pretrainer, load_reference, our_name
 
 from mixmae_mm.checkpoint.loading import load_backbone
+from mixmae_mm.checkpoint.report import joined
 from mixmae_mm.mixing import MixedImages, mix_images
 from mixmae_mm.registry import MODELS
 
@@ -263,3 +264,10 @@ def test_a_part_of_a_pretrainer_and_a_deeper_one_are_refused_and_nothing_loaded(
     with pytest.raises(ValueError, match=message):
         model.init_weights()
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_report_counts_tensors_of_all_blocks_together_and_names_twelve_kinds():
+    letters = list('abcdefghijkl')
+    assert joined(['blocks.0.w', 'blocks.11.w', 'norm']) == ['blocks.*.w (2)', 'norm']
+    assert joined(letters) == letters
+    assert joined([*letters, 'm', 'n']) == [*letters, '... and 2 more kinds']

@@ -59,3 +59,9 @@ def test_the_strength_is_the_one_that_leaving_images_out_would_choose():
         torch.testing.assert_close(linear_probe.ridge(features, targets), solve(features, targets, best)[0])
         chosen.add(best)
     assert len(chosen) > 1
+
+
+def test_features_that_are_all_constant_become_zero():
+    train, val = linear_probe.standardize(torch.full((4, 3), 2.0), torch.full((2, 3), 5.0))
+    assert torch.equal(train, torch.zeros(4, 3))
+    assert torch.equal(val, torch.zeros(2, 3))
