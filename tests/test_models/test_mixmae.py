@@ -124,3 +124,8 @@ class StandIn(nn.Module):
 def test_masked_attention_needs_an_encoder_that_takes_the_assignment():
     with pytest.raises(ValueError, match='StandIn takes no assignment, so its attention cannot be masked'):
         MixMAE(**parts(64, 2, 32), backbone=dict(type='mixmae_mm.StandIn'))
+
+
+def test_cells_are_of_32_pixels_by_default():
+    decoder = MODELS.build(dict(type='mixmae_mm.MixDecoder', in_channels=8, embed_dims=8, depth=1, num_heads=2))
+    assert decoder.decoder_pred.out_features == 3 * 32**2
