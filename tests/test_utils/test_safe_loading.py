@@ -11,6 +11,7 @@ from argparse import Namespace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import mmengine
 import numpy as np
 import pytest
 import torch
@@ -335,6 +336,7 @@ DATA = {
     'own.yaml': (annotations_as_yaml, read_annotations),
     'own.yml': (annotations_as_yaml, read_annotations),
     'proposals.pkl': (annotations, read_proposals),
+    'questions.pkl': (annotations, lambda file: mmengine.load(str(file))),  # as many datasets of mmpretrain do
     'file.npz': (lambda payload, file: np.savez(file, names=np.array([payload], object)), read_features),
     'file.npy': (numpys, lambda file: LoadMultispectral()(dict(img_path=str(file)))),
 }

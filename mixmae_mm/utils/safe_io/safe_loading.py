@@ -16,7 +16,6 @@ import torch
 import yaml
 from mmengine import fileio
 from mmengine._strategy.deepspeed import DeepSpeedStrategy
-from mmengine.dataset import base_dataset
 from mmengine.infer import BaseInferencer
 
 from mixmae_mm.utils.safe_io.allow_list import PlainUnpickler
@@ -43,9 +42,9 @@ def guard() -> None:
     mmengine.runner.checkpoint.torch = Torch('torch')
     mmengine.runner.checkpoint.load_url = read_address
     BaseInferencer.__init__ = prepare_by_config
-    fileio.load = base_dataset.load = load_plain  # the first is what mmdet imports
-    if 'mmdet.datasets.base_det_dataset' in sys.modules:
-        sys.modules['mmdet.datasets.base_det_dataset'].load = load_plain
+    for name, module in [*sys.modules.items()]:  # mmengine's, and those of libraries that were imported before
+        if getattr(module, '__dict__', {}).get('load') is LOAD_ANYTHING and not name.startswith('mmengine.config'):
+            module.load = load_plain
     DeepSpeedStrategy.load_checkpoint = DeepSpeedStrategy.resume = refuse_deepspeed
 
 
