@@ -13,7 +13,7 @@ from mmengine.registry import HOOKS
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-BASE = ROOT / 'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px.py'
+BASE = ROOT / 'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px.py'
 IMAGES = 32
 
 CONFIG = """

@@ -212,7 +212,7 @@ def related():
     """List configs that differ in what their names say alone: (variant, base, changes)."""
     for name, changed in ABLATIONS.items():
         yield ABLATED.replace('-p16_', f'-p16-{name}_'), ABLATED, changed
-    for data in ('imagenette-96px', 'shapes-64px'):
+    for data in ('imagenette-96px', 'materials-64px'):
         micro = f'mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_{data}.py'
         yield micro.replace('mixedae', 'mae'), micro, MAE
         yield micro.replace('-p8_', '-p8-naive_'), micro, NAIVE

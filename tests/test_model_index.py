@@ -129,8 +129,8 @@ def of_an_image(config):
     'name',
     [
         'mixmae_mixmim-swin-micro_1xb64-coslr-40e_imagenette-96px',
-        'mixedae_vit-micro-p8_1xb64-coslr-40e_shapes-64px',
-        'mae_vit-micro-p8_1xb64-coslr-40e_shapes-64px',
+        'mixedae_vit-micro-p8_1xb64-coslr-40e_materials-64px',
+        'mae_vit-micro-p8_1xb64-coslr-40e_materials-64px',
         'vit-micro-p8_1xb64-coslr-10e_imagenette-96px',
     ],
 )

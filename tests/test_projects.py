@@ -9,7 +9,7 @@ from micro_training import finish, make_images, tool
 from mmengine.config import Config
 
 EXAMPLE = ROOT / 'projects' / 'example'
-INHERITED = ROOT / 'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px.py'
+INHERITED = ROOT / 'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px.py'
 
 
 @pytest.fixture(scope='module', autouse=True)

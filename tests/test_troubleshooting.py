@@ -64,7 +64,7 @@ def test_every_entry_names_a_command_a_setting_or_a_page():
 
 
 def test_the_settings_that_entries_name_are_read():
-    config = Config.fromfile(ROOT / 'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px.py')
+    config = Config.fromfile(ROOT / 'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px.py')
     named = SETTING.findall(PAGE)
     assert len(named) > 5
     assert check_options(config, named) == []

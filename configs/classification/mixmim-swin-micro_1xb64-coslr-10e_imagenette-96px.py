@@ -8,7 +8,7 @@ Without the option it takes what the pre-training config has written.
 Measured here: docs/results.md.
 """
 
-_base_ = './mixmim-swin-micro_1xb64-coslr-10e_shapes-64px.py'
+_base_ = './mixmim-swin-micro_1xb64-coslr-10e_materials-64px.py'
 
 image_size = 96
 data_root = 'data/imagenette_96'
@@ -16,6 +16,7 @@ checkpoint = 'work_dirs/mixmae_mixmim-swin-micro_1xb64-coslr-40e_imagenette-96px
 
 model = dict(
     backbone=dict(img_size=image_size, window_sizes=(12, 12, 6), init_cfg=dict(checkpoint=checkpoint)),
+    head=dict(num_classes=10),
 )
 train_pipeline = [
     dict(step, scale=image_size) if step['type'].endswith('RandomResizedCrop') else step

@@ -8,13 +8,13 @@ Without the option it takes what MixedAE's pre-training config has written.
 Measured here: docs/results.md.
 """
 
-_base_ = './vit-micro-p8_1xb64-coslr-10e_shapes-64px.py'
+_base_ = './vit-micro-p8_1xb64-coslr-10e_materials-64px.py'
 
 image_size = 96
 data_root = 'data/imagenette_96'
 checkpoint = 'work_dirs/mixedae_vit-micro-p8_1xb64-coslr-40e_imagenette-96px/epoch_40.pth'
 
-model = dict(backbone=dict(img_size=image_size, init_cfg=dict(checkpoint=checkpoint)))
+model = dict(backbone=dict(img_size=image_size, init_cfg=dict(checkpoint=checkpoint)), head=dict(num_classes=10))
 train_pipeline = [
     dict(step, scale=image_size) if step['type'].endswith('RandomResizedCrop') else step
     for step in _base_.train_pipeline

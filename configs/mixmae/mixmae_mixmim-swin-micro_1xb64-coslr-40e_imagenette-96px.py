@@ -5,7 +5,7 @@
 Measured here: docs/results.md.
 """
 
-_base_ = './mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px.py'
+_base_ = './mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px.py'
 
 image_size = 96
 

@@ -36,7 +36,7 @@ DRAWING = dict(layout='constrained', dpi=80)
 def scenes(count: int, side: int) -> Tensor:
     """Make up scenes: floats from 0 to 1, (K, 3, H, W)."""
     sys.path.append(str(ROOT / 'tools/dataset_tools'))
-    from shapes.scenes import draw_scene
+    from materials.scenes import draw_scene
 
     images = np.stack([draw_scene(3, 0, index, side).image for index in range(count)])
     return torch.from_numpy(images).permute(0, 3, 1, 2) / 255

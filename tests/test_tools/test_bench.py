@@ -50,7 +50,7 @@ def test_growth_is_fitted_on_mixtures_alone():
 
 
 def test_one_step_of_a_config():
-    config = TOOLS.parent / 'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px.py'
+    config = TOOLS.parent / 'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px.py'
     tool = load_tool('benchmarks/one_step.py')
     model, optimizer = tool.build(Config.fromfile(config), 'cpu')
     before = {name: value.clone() for name, value in model.named_parameters()}

@@ -51,7 +51,7 @@ def test_every_method_goes_the_whole_way_in_its_own_folder(calls, capsys, name):
     demo.main(['--method', name])
     method, folder, found = demo.METHODS[name], f'work_dirs/demo/{name}', f'work_dirs/demo/{name}/pretrain/epoch_40.pth'
     tools = [Path(tool).stem for tool, *_ in calls]
-    assert tools == ['make_shapes', 'train', 'visualize', 'training_curves', 'knn', 'knn', 'train', 'train']
+    assert tools == ['make_materials', 'train', 'visualize', 'training_curves', 'knn', 'knn', 'train', 'train']
     trained = [call[1:4:2] for call in calls if call[0] == 'tools/train.py']
     assert trained == [
         [method.pretrain, f'{folder}/pretrain'],
@@ -131,12 +131,12 @@ def dense_calls(calls, tmp_path, monkeypatch):
 
 def test_dense_tasks_go_the_whole_way(dense_calls, tmp_path, capsys):
     for number in range(24):
-        path = tmp_path / 'data/shapes/val' / f'{number % 3}/{number}.png'
+        path = tmp_path / 'data/materials/val' / f'{number % 3}/{number}.png'
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     demo.main(['--dense'])
     kinds = [Path(tool).stem for tool, *_ in dense_calls]
-    assert kinds == ['make_shapes', 'train', *['train_anew'] * 4, *['test'] * 2]
+    assert kinds == ['make_materials', 'train', *['train_anew'] * 4, *['test'] * 2]
     encoder = 'model.backbone.init_cfg.checkpoint=work_dirs/demo/mixmae/pretrain/epoch_40.pth'
     assert [call[3:] for call in dense_calls[2:6]] == [[], [encoder], [], [encoder]]
     assert dense_calls[6][2] == 'work_dirs/demo/dense/detection/pretrained/epoch_6.pth'

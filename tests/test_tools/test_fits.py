@@ -10,7 +10,7 @@ from mmengine.registry import MODELS, init_default_scope
 from tool_loading import load_tool
 
 ROOT = Path(__file__).parents[2]
-MICRO = ROOT / 'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px.py'
+MICRO = ROOT / 'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px.py'
 RECIPES = (ROOT / 'docs/recipes.md').read_text()
 
 

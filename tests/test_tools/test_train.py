@@ -17,7 +17,7 @@ from tool_loading import TOOLS, load_tool
 
 from mixmae_mm.utils import errors, launching
 
-FINETUNING = TOOLS.parent / 'configs/classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_shapes-64px.py'
+FINETUNING = TOOLS.parent / 'configs/classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_materials-64px.py'
 
 
 @pytest.fixture(autouse=True)

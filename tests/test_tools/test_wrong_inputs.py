@@ -13,8 +13,8 @@ from mmengine.config import Config
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
-MICRO = ROOT / 'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px.py'
-FINETUNING = ROOT / 'configs/classification/mixmim-swin-micro_1xb64-coslr-10e_shapes-64px.py'
+MICRO = ROOT / 'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px.py'
+FINETUNING = ROOT / 'configs/classification/mixmim-swin-micro_1xb64-coslr-10e_materials-64px.py'
 SMALL = {
     'model.backbone.arch': dict(_delete_=True, embed_dims=8, depths=(1, 1, 1), num_heads=(1, 1, 1)),
     'model.neck.in_channels': 32,

@@ -9,8 +9,8 @@ from mixmae_mm.utils.config_keys import check_names, check_options
 from mixmae_mm.utils.launching import load_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-MICRO = CONFIGS / 'mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px.py'
-CLASSIFIER = CONFIGS / 'classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_shapes-64px.py'
+MICRO = CONFIGS / 'mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px.py'
+CLASSIFIER = CONFIGS / 'classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_materials-64px.py'
 
 
 @pytest.mark.parametrize(

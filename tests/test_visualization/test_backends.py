@@ -19,7 +19,7 @@ IMAGE = np.full((8, 9, 3), (200, 100, 0), np.uint8)
 
 def users_config(folder, name):
     """The config that a user writes, as the notes of the files say."""
-    files = ('mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px.py', f'_base_/vis/{name}.py')
+    files = ('mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px.py', f'_base_/vis/{name}.py')
     bases = [str(CONFIGS / file) for file in files]
     path = folder / 'mine.py'
     path.write_text(f'_base_ = {bases}\nvisualizer = dict(vis_backends=[*_base_.vis_backends, *_base_.{name}])\n')

@@ -23,9 +23,9 @@ from mixmae_mm.utils.config_keys import check_names
 from mixmae_mm.utils.launching import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
-MICRO = 'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px.py'
-CLASSIFIER = 'configs/classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_shapes-64px.py'
-MIXEDAE = 'configs/mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_shapes-64px.py'
+MICRO = 'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px.py'
+CLASSIFIER = 'configs/classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_materials-64px.py'
+MIXEDAE = 'configs/mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_materials-64px.py'
 CONFIGS = {'tools/test.py': CLASSIFIER, 'docs/figures/how_it_works.py': MIXEDAE}
 """What CONFIG stands for where the micro MixMAE would not do."""
 PROGRAMS = ('python', 'python3', 'make', 'mixmae', 'pip')

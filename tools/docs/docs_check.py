@@ -32,7 +32,7 @@ import commands
 from commands import MICRO, ROOT, Command, ReadError
 from python_running import run_page, save_untrained
 
-IMAGES = 'data/shapes'
+IMAGES = 'data/materials'
 TRAINING = [
     '--cfg-options',
     'train_cfg.max_epochs=1',
@@ -45,7 +45,7 @@ TRAINING = [
 RUN = {
     'tools/train.py': TRAINING,
     'tools/test.py': ['--cfg-options', 'test_dataloader.num_workers=0'],
-    'tools/dataset_tools/make_shapes.py': ['--train', '10', '--val', '10', '--workers', '1'],
+    'tools/dataset_tools/make_materials.py': ['--train', '10', '--val', '10', '--workers', '1'],
     'tools/analysis_tools/knn.py': ['--k', '3'],
     'tools/dataset_tools/check_dataset.py': [],
     'tools/visualization/training_curves.py': [],
@@ -67,7 +67,7 @@ class Scratch:
             (folder / name).symlink_to(ROOT / name)
         shutil.copytree(ROOT / 'docs', folder / 'docs')  # pages draw into it
         (folder / 'written').mkdir()
-        self.run(['tools/dataset_tools/make_shapes.py', IMAGES, '--train', '20', '--val', '10', '--workers', '1'])
+        self.run(['tools/dataset_tools/make_materials.py', IMAGES, '--train', '20', '--val', '10', '--workers', '1'])
         (folder / 'data/imagenette_96').symlink_to('shapes')
         shutil.make_archive(str(folder / 'images'), 'zip', folder / IMAGES)
         for config, name in SAMPLES.items():
@@ -104,7 +104,7 @@ class Scratch:
             r'/your/images\.zip': 'images.zip',
             r'^work_dirs/(ONE|OTHER)$': 'work_dirs/RUN',
         }
-        if words[0].endswith('make_shapes.py'):
+        if words[0].endswith('make_materials.py'):
             fills = {r'^data/': f'{out}/'}
         filled = words[1:]
         for pattern, fill in fills.items():

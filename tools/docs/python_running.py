@@ -32,10 +32,10 @@ from mixmae_mm.utils.config_keys import TOP, check_names
 SMALL = dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2))
 """What stands in for the arch of the encoder that pages name."""
 MICRO = {
-    'CONFIG': 'mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px.py',
-    'CLASSIFIER': 'classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_shapes-64px.py',
-    'DETECTOR': 'detection/mask-rcnn_mixmim-swin-micro-scratch_fpn_1xb16-6e_shapes-64px.py',
-    'SEGMENTER': 'segmentation/upernet_mixmim-swin-micro-scratch_1xb16-8e_shapes-64px.py',
+    'CONFIG': 'mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px.py',
+    'CLASSIFIER': 'classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_materials-64px.py',
+    'DETECTOR': 'detection/mask-rcnn_mixmim-swin-micro-scratch_fpn_1xb16-6e_materials-64px.py',
+    'SEGMENTER': 'segmentation/upernet_mixmim-swin-micro-scratch_1xb16-8e_materials-64px.py',
 }
 """Configs that stand in for those of a reader; their checkpoints are untrained."""
 OPTIONAL = {'DETECTOR': 'mmdet', 'SEGMENTER': 'mmseg', 'onnxruntime': 'onnxruntime'}

@@ -8,7 +8,7 @@ extensions = [  # those that pre-training reads (mixmae_mm.datasets.EXTENSIONS)
     '.ppm', '.tif', '.tiff', '.webp',
 ]  # fmt: skip
 
-data_root = 'data/shapes'
+data_root = 'data/materials'
 
 train_pipeline = [
     dict(type='mixmae_mm.SeedSample'),

@@ -1,6 +1,6 @@
 """The encoder of the micro MixMAE with mean pooling and one linear layer."""
 
-num_classes = 10
+num_classes = 14
 embed_dims = 32
 
 model = dict(

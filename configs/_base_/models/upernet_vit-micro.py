@@ -24,8 +24,6 @@ model = dict(
     decode_head=dict(
         in_channels=[embed_dims] * 3, in_index=[0, 1, 2], channels=channels, num_classes=11, norm_cfg=norm_cfg
     ),
-    auxiliary_head=dict(
-        in_channels=embed_dims, in_index=1, channels=channels // 2, num_classes=11, norm_cfg=norm_cfg
-    ),
+    auxiliary_head=dict(in_channels=embed_dims, in_index=1, channels=channels // 2, num_classes=11, norm_cfg=norm_cfg),
     test_cfg=dict(_delete_=True, mode='whole'),
 )

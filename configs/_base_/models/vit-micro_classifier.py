@@ -1,6 +1,6 @@
 """The encoder of the micro MixedAE and MAE: mean of the patches, norm and one linear layer, as MAE's fine-tuning."""
 
-num_classes = 10
+num_classes = 14
 embed_dims = 128
 
 model = dict(

@@ -1,6 +1,6 @@
 """A backbone of one's own, pre-trained by MixMAE."""
 
-_base_ = 'mixmae_mm::mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_shapes-64px.py'
+_base_ = 'mixmae_mm::mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px.py'
 
 custom_imports = dict(imports=['my_mixing'], allow_failed_imports=False)
 model = dict(

@@ -1,23 +1,24 @@
 """UperNet with the micro encoder on the built-in set, on a CPU: what `make demo-dense` runs.
 
-    python tools/dataset_tools/make_shapes.py data/shapes
-    python tools/train.py configs/segmentation/upernet_vit-micro_1xb16-8e_shapes-64px.py \
+    python tools/dataset_tools/make_materials.py data/materials
+    python tools/train.py configs/segmentation/upernet_mixmim-swin-micro_1xb16-8e_materials-64px.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
 Without the option it takes what the pre-training config has written. Untuned; see docs/results.md for what it gave here.
 """
 
 _base_ = [
-    '../_base_/models/upernet_vit-micro.py',
+    '../_base_/models/upernet_mixmim-swin-micro.py',
     '../_base_/datasets/masks_small.py',
     '../_base_/schedules/dense_micro.py',
     '../_base_/segmentation_runtime.py',
 ]
 
-data_root = 'data/shapes'
-classes = [
-    'background', 'arrow', 'circle', 'crescent', 'cross', 'heart', 'pentagon', 'ring', 'square', 'star', 'triangle'
-]  # fmt: skip
+data_root = 'data/materials'
+classes = (
+    *('brick', 'bubbles', 'corrugation', 'cracks', 'fur', 'granite', 'herringbone'),
+    *('honeycomb', 'marble', 'pebbles', 'scales', 'terrazzo', 'weave', 'wood'),
+)
 crop_size = (64, 64)
 batch_size = 16
 
@@ -26,9 +27,12 @@ model = dict(
     backbone=dict(
         img_size=crop_size,
         init_cfg=dict(
-            type='Pretrained', checkpoint='work_dirs/mixedae_vit-micro-p8_1xb64-coslr-40e_shapes-64px/epoch_40.pth'
+            type='Pretrained',
+            checkpoint='work_dirs/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px/epoch_40.pth',
         ),
     ),
+    decode_head=dict(num_classes=len(classes)),
+    auxiliary_head=dict(num_classes=len(classes)),
 )
 train_pipeline = [
     dict(type='mixmae_mm.SeedSample'),

@@ -5,21 +5,20 @@ import itertools
 import cv2
 import numpy as np
 
-from shapes.outlines import CLASSES, Thing
+from materials.surfaces import CLASSES
 
 FINE = 4  # outlines are drawn this much finer than the image
 
 
-def index_mask(owners: np.ndarray, things: list[Thing], size: int) -> np.ndarray:
-    """Return for each pixel the category that covers most of it: (size, size), 0 for background.
+def index_mask(owners: np.ndarray, names: list[str], size: int) -> np.ndarray:
+    """Return for each pixel the class that covers most of it, (size, size), by which of `names` each fine pixel shows.
 
     With 16 fine pixels to one, ties are common: the one at the center decides them, so that no side always wins.
     """
-    shown = [(owners == number).astype(np.float32) for number in range(len(things) + 1)]
+    shown = [(owners == number).astype(np.float32) for number in range(len(names))]
     shares = np.stack([cv2.resize(one, (size, size), interpolation=cv2.INTER_AREA) for one in shown])
     shares += 0.01 * (owners[FINE // 2 :: FINE, FINE // 2 :: FINE] == np.arange(len(shown))[:, None, None])
-    categories = np.array([0] + [CLASSES.index(thing.name) + 1 for thing in things], np.uint8)
-    return categories[shares.argmax(0)]
+    return np.array([CLASSES.index(name) for name in names], np.uint8)[shares.argmax(0)]
 
 
 def _trace(region: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -40,8 +39,8 @@ def _trace(region: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
 def outline_polygons(region: np.ndarray) -> list[np.ndarray]:
     """Cover a region by polygons: bool (H, W) -> arrays (P, 2), in pixels from the image's upper left corner.
 
-    COCO's polygons know no holes, and rings have one, as has whatever shows a smaller object in its middle. So a region
-    with a hole is cut in two through the hole, until no piece has any.
+    COCO's polygons know no holes, and a patch has one that shows a smaller patch in its middle. So a region with a hole
+    is cut in two through the hole, until no piece has any.
     """
     outer, holes = _trace(region)
     if not holes:

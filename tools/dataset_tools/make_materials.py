@@ -1,17 +1,18 @@
-"""Make the built-in image set: scenes of overlapping shapes, so that every task can be tried with nothing downloaded.
+"""Make the built-in image set: fourteen procedural materials, so that every task can be tried with nothing downloaded.
 
-Each scene has a textured background and 1 to 5 objects of ten classes. Exactly one, the main object, is clearly the
-largest thing to be seen; it names the scene. Colors, positions and sizes are drawn without regard to the class, and
-all shapes of one size have the same area, so only the outline tells the classes apart.
+Each scene is named by the material that fills it: brick, fur, granite, ... Up to two patches of other materials lie
+on it. Colors, scale, rotation and light are drawn without regard to the material, and histograms are leveled, so that
+colors tell nothing: only the texture does.
 
-    python tools/dataset_tools/make_shapes.py data/shapes
-    python tools/dataset_tools/make_shapes.py data/shapes224 --size 224 --train 1000 --val 200
+    python tools/dataset_tools/make_materials.py data/materials
+    python tools/dataset_tools/make_materials.py data/materials224 --size 224 --train 1000 --val 200
 
 It is read by three libraries:
 
     train/<class>/000001.jpg   val/<class>/...      mmpretrain.CustomDataset, torchvision's ImageFolder
-    annotations/instances_{train,val}.json          mmdet.CocoDataset (categories 1 to 10, in alphabetical order)
-    masks/{train,val}/<class>/000001.png            mmseg.BaseSegDataset (0 background, 1 to 10 the categories)
+    annotations/instances_{train,val}.json          mmdet.CocoDataset (the patches; categories 1 to 14, alphabetical)
+    masks/{train,val}/<class>/000001.png            mmseg.BaseSegDataset (0 to 13, the material of each pixel)
+    few.txt                                         as ann_file: 18 training images of each class, for few labels
 
 The same seed gives the same bytes, whatever the number of workers.
 """
@@ -28,21 +29,22 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from materials.scenes import draw_scene
+from materials.surfaces import CLASSES
 from PIL import Image
 from rich.progress import track
-from shapes.outlines import CLASSES
-from shapes.scenes import draw_scene
 
 SPLITS = ('train', 'val')
-GENERATOR = 2  # to be raised whenever the images change, so that an older set is not taken for a present one
+FEW = 18  # training images of each class in the list for few labels
+GENERATOR = 1  # to be raised whenever the images change, so that an older set is not taken for a present one
 
 
 @dataclass(frozen=True)
 class Settings:
     """All that decides what the set looks like."""
 
-    train: int = 3000
-    val: int = 600
+    train: int = 3500
+    val: int = 1400
     size: int = 64
     seed: int = 0
     generator: int = GENERATOR
@@ -57,9 +59,9 @@ class Settings:
 
 
 def _palette() -> list[int]:
-    """Return the colors in which viewers show the index masks: black, then ten hues."""
-    hues = np.float32([[(36 * i, 0.75, 0.95) for i in range(len(CLASSES))]])
-    return [0, 0, 0, *np.round(cv2.cvtColor(hues, cv2.COLOR_HSV2RGB) * 255).astype(int).ravel().tolist()]
+    """Return the colors in which viewers show the index masks: eight hues, each light and dark."""
+    hues = np.float32([[(45 * (i // 2), 0.75, 0.95 - 0.4 * (i % 2)) for i in range(len(CLASSES))]])
+    return np.round(cv2.cvtColor(hues, cv2.COLOR_HSV2RGB) * 255).astype(int).ravel().tolist()
 
 
 def _write_scene(job: tuple[int, int], out: Path, settings: Settings) -> tuple[str, list[dict]]:
@@ -80,14 +82,14 @@ def _coco(scenes: list[tuple[str, list[dict]]], size: int) -> dict:
     images = [dict(id=i, file_name=name, width=size, height=size) for i, (name, _) in enumerate(scenes, 1)]
     objects = [(i, one) for i, (_, found) in enumerate(scenes, 1) for one in found]
     return dict(
-        info=dict(description='shapes made by make_shapes.py'),
+        info=dict(description='materials made by make_materials.py'),
         images=images,
         annotations=[dict(id=number, image_id=i, **one) for number, (i, one) in enumerate(objects, 1)],
-        categories=[dict(id=i, name=name, supercategory='shape') for i, name in enumerate(CLASSES, 1)],
+        categories=[dict(id=i, name=name, supercategory='material') for i, name in enumerate(CLASSES, 1)],
     )
 
 
-def make_shapes(out: str | Path, settings: Settings, workers: int = 1) -> bool:
+def make_materials(out: str | Path, settings: Settings, workers: int = 1) -> bool:
     """Write the set, unless the same one is there already; return whether anything was written.
 
     It is made beside the folder and moved there once it is complete. A folder of other things raises ValueError.
@@ -107,9 +109,14 @@ def make_shapes(out: str | Path, settings: Settings, workers: int = 1) -> bool:
     jobs = [(split, index) for split, name in enumerate(SPLITS) for index in range(getattr(settings, name))]
     with multiprocessing.Pool(workers) as pool:
         written = pool.imap(partial(_write_scene, out=making, settings=settings), jobs, chunksize=16)
-        scenes = list(track(written, 'drawing shapes', len(jobs)))
+        scenes = list(track(written, 'drawing materials', len(jobs)))
     for split, part in zip(SPLITS, (scenes[: settings.train], scenes[settings.train :]), strict=True):
         (making / 'annotations' / f'instances_{split}.json').write_text(json.dumps(_coco(part, settings.size)))
+    few = [
+        f'{name} {CLASSES.index(name.partition("/")[0])}'
+        for name, _ in scenes[: min(FEW * len(CLASSES), settings.train)]
+    ]
+    (making / 'few.txt').write_text('\n'.join(few))
     (making / complete.name).write_text(json.dumps(asdict(settings)))
     making.replace(out)
     return True
@@ -119,13 +126,13 @@ def main(arguments: list[str] | None = None) -> None:
     """Run from the command line; a mistake in the arguments ends it with one line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('out', type=Path, help='folder to make')
-    for name, default in (('train', 3000), ('val', 600), ('size', 64), ('seed', 0), ('workers', os.cpu_count())):
+    for name, default in (('train', 3500), ('val', 1400), ('size', 64), ('seed', 0), ('workers', os.cpu_count())):
         parser.add_argument(f'--{name}', type=int, default=default, help='(%(default)s)')
     args = parser.parse_args(arguments)
     try:
-        made = make_shapes(args.out, Settings(args.train, args.val, args.size, args.seed), args.workers)
+        made = make_materials(args.out, Settings(args.train, args.val, args.size, args.seed), args.workers)
     except (ValueError, OSError) as error:
-        raise SystemExit(f'make_shapes: {error}') from error
+        raise SystemExit(f'make_materials: {error}') from error
     print(f'{args.out}: {args.train} + {args.val} scenes, {"made" if made else "already there"}')
 
 

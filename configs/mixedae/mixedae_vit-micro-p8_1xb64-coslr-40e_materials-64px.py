@@ -1,7 +1,7 @@
-"""MixedAE, a micro ViT, on the built-in set of 3000 scenes at 64 px: what `make demo METHOD=mixedae` runs, on a CPU.
+"""MixedAE, a micro ViT, on the built-in set of 3500 scenes at 64 px: what `make demo METHOD=mixedae` runs, on a CPU.
 
-    python tools/dataset_tools/make_shapes.py data/shapes
-    python tools/train.py configs/mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_shapes-64px.py
+    python tools/dataset_tools/make_materials.py data/materials
+    python tools/train.py configs/mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_materials-64px.py
 
 Untuned: the schedule is the micro MixMAE's.
 """
@@ -21,7 +21,7 @@ train_dataloader = dict(
     batch_size=_base_.batch_size,
     num_workers=2,
     pin_memory=False,
-    dataset=dict(data_root='data/shapes/train', pipeline=train_pipeline),
+    dataset=dict(data_root='data/materials/train', pipeline=train_pipeline),
 )
 
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=10))

@@ -1,6 +1,6 @@
-"""Fine-tuning of the micro ViT on the built-in set (10 shape classes), on a CPU.
+"""Fine-tuning of the micro ViT on the built-in set (14 materials), on a CPU.
 
-    python tools/train.py configs/classification/vit-micro-p8_1xb64-coslr-10e_shapes-64px.py \
+    python tools/train.py configs/classification/vit-micro-p8_1xb64-coslr-10e_materials-64px.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
 Without the option it takes what MixedAE's pre-training config has written. Untuned: the schedule is the micro MixMAE's.
@@ -13,7 +13,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-checkpoint = 'work_dirs/mixedae_vit-micro-p8_1xb64-coslr-40e_shapes-64px/epoch_40.pth'
+checkpoint = 'work_dirs/mixedae_vit-micro-p8_1xb64-coslr-40e_materials-64px/epoch_40.pth'
 
 model = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint)))
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(max_keep_ckpts=1))

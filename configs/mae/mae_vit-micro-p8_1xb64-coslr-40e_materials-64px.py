@@ -1,12 +1,12 @@
 """MAE, the same micro ViT, on the built-in set: one image at a time, 75 % of it masked.
 
-    python tools/train.py configs/mae/mae_vit-micro-p8_1xb64-coslr-40e_shapes-64px.py
+    python tools/train.py configs/mae/mae_vit-micro-p8_1xb64-coslr-40e_materials-64px.py
 
 Untuned: the schedule is the micro MixMAE's.
 """
 
 _base_ = [
-    '../mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_shapes-64px.py',
+    '../mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_materials-64px.py',
     '../_base_/models/as_mae.py',
 ]
 

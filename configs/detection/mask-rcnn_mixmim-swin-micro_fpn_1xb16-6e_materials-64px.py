@@ -1,21 +1,24 @@
 """Mask R-CNN with the micro encoder on the built-in set, on a CPU: what `make demo-dense` runs.
 
-    python tools/dataset_tools/make_shapes.py data/shapes
-    python tools/train.py configs/detection/mask-rcnn_vit-micro_fpn_1xb16-6e_shapes-64px.py \
+    python tools/dataset_tools/make_materials.py data/materials
+    python tools/train.py configs/detection/mask-rcnn_mixmim-swin-micro_fpn_1xb16-6e_materials-64px.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
 Without the option it takes what the pre-training config has written. Untuned; see docs/results.md for what it gave here.
 """
 
 _base_ = [
-    '../_base_/models/mask-rcnn_vit-micro.py',
+    '../_base_/models/mask-rcnn_mixmim-swin-micro.py',
     '../_base_/datasets/coco_instance_small.py',
     '../_base_/schedules/dense_micro.py',
     '../_base_/detection_runtime.py',
 ]
 
-data_root = 'data/shapes/'
-classes = ('arrow', 'circle', 'crescent', 'cross', 'heart', 'pentagon', 'ring', 'square', 'star', 'triangle')
+data_root = 'data/materials/'
+classes = (
+    *('brick', 'bubbles', 'corrugation', 'cracks', 'fur', 'granite', 'herringbone'),
+    *('honeycomb', 'marble', 'pebbles', 'scales', 'terrazzo', 'weave', 'wood'),
+)
 test_size = (64, 64)
 batch_size = 16
 
@@ -23,11 +26,12 @@ model = dict(
     backbone=dict(
         img_size=64,
         init_cfg=dict(
-            type='Pretrained', checkpoint='work_dirs/mixedae_vit-micro-p8_1xb64-coslr-40e_shapes-64px/epoch_40.pth'
+            type='Pretrained',
+            checkpoint='work_dirs/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px/epoch_40.pth',
         ),
     ),
     roi_head=dict(bbox_head=dict(num_classes=len(classes)), mask_head=dict(num_classes=len(classes))),
-    # at most five objects an image: few regions do
+    # at most two objects an image: few regions do
     train_cfg=dict(
         rpn=dict(sampler=dict(num=64)),
         rpn_proposal=dict(nms_pre=200, max_per_img=50),

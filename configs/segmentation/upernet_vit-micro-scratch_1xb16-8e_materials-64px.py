@@ -1,11 +1,11 @@
 """The same without pre-training, and without layer decay, which would only slow the lower layers down.
 
-    python tools/train.py configs/detection/mask-rcnn_vit-micro-scratch_fpn_1xb16-6e_shapes-64px.py
+    python tools/train.py configs/segmentation/upernet_vit-micro-scratch_1xb16-8e_materials-64px.py
 
 Untuned; results of both are in docs/results.md as far as they were run.
 """
 
-_base_ = './mask-rcnn_vit-micro_fpn_1xb16-6e_shapes-64px.py'
+_base_ = './upernet_vit-micro_1xb16-8e_materials-64px.py'
 
 model = dict(backbone=dict(init_cfg=None))
 optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=1.0))

@@ -1,0 +1,1 @@
+"""The built-in image set: what make_materials.py draws."""

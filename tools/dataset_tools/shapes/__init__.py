@@ -1,1 +1,0 @@
-"""The built-in image set: what make_shapes.py draws."""
