@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 import time
+from collections import Counter
 from logging.handlers import MemoryHandler
 from typing import Any, ClassVar, TextIO
 
@@ -20,6 +21,7 @@ EVENTS = re.compile('best checkpoint with|^resumed epoch|^Load checkpoint')  # o
 ROUTINE = re.compile('deprecated|alias of|prefix is not set')  # of their warnings
 LIBRARIES = {'mmengine', 'mmcv', 'mmpretrain', 'mmdet', 'mmseg'}  # also where they are not in site-packages
 HANDS_ON = ('logging', 'warnings', 'mmengine.logging', __name__)  # modules that print what others say
+MOST = 3  # warnings that differ in a number, or in what follows a colon
 REDRAW, REPEAT = 0.1, 20.0  # s between two states of the line on a terminal, and two lines elsewhere
 
 
@@ -38,7 +40,7 @@ class Console:
         self.stream, self.log, self.quiet = stream, log, quiet
         self.rewrites = stream.isatty() and os.environ.get('TERM') != 'dumb'
         self.line, self.drawn, self.broken = '', False, False  # `broken`: what was written ends in mid-line
-        self.time = -REPEAT
+        self.time, self.warned = -REPEAT, Counter()
 
     def write(self, text: str, stream: TextIO | None = None) -> None:
         """Write in place of the line of progress, which the next step draws again."""
@@ -72,9 +74,14 @@ class Console:
         """Return whether a record is shown, called where it is logged."""
         if record.levelno >= logging.ERROR or self.quiet:
             return record.levelno >= logging.ERROR
-        if record.levelno == logging.WARNING and record.name != 'py.warnings':
-            return not ROUTINE.search(record.getMessage())
-        return bool(EVENTS.search(record.getMessage())) or not from_library()
+        text = record.getMessage()
+        if record.levelno < logging.WARNING:
+            return bool(EVENTS.search(text)) or not from_library()
+        if from_library() if record.name == 'py.warnings' else ROUTINE.search(text):
+            return False
+        kind = re.sub(r'\d+', '', text.partition(':')[0])
+        self.warned[kind] += 1
+        return self.warned[kind] <= MOST
 
     def take(self, handler: logging.StreamHandler) -> logging.StreamHandler:
         """Have a handler write what is shown, here."""
@@ -91,7 +98,7 @@ class Printed:
     """
 
     def __init__(self, stream: TextIO, console: Console) -> None:
-        self.stream, self.console = stream, console
+        self.stream, self.console, self.begun = stream, console, ''
 
     def __getattr__(self, name: str) -> Any:
         """Return what the stream has."""
@@ -101,8 +108,10 @@ class Printed:
         """Write, or log."""
         if self.stream is not self.console.stream or not (self.console.quiet or from_library()):
             self.console.write(text, self.stream)
-        elif text.strip():
-            record = dict(name='stdout', levelno=logging.INFO, levelname='INFO', msg=text.rstrip())
+            return len(text)
+        *lines, self.begun = (self.begun + text).split('\n')
+        for line in filter(str.strip, lines):
+            record = dict(name='stdout', levelno=logging.INFO, levelname='INFO', msg=line)
             self.console.log.handle(logging.makeLogRecord(record))
         return len(text)
 
@@ -114,9 +123,9 @@ class OneLine(logging.Formatter):
         """Format a record."""
         first, *more = record.getMessage().strip().splitlines() or ['']
         if record.levelno >= logging.ERROR:
-            return super().format(record)
+            return f'error: {super().format(record)}'
         cause = f': {record.exc_info[1]}' if record.exc_info else ''
-        rest = f' (and {len(more)} more lines in the log file)' if more else ''
+        rest = f' ({len(more)} more line(s) in the log file)' if more and record.name != 'py.warnings' else ''
         return 'warning: ' * (record.levelno == logging.WARNING) + first + cause + rest
 
 

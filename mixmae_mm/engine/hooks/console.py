@@ -31,7 +31,7 @@ class ConsoleHook(Hook):
         if training:
             length = f', {loop.max_iters:,} iterations'
             if isinstance(loop, EpochBasedTrainLoop):
-                length = f', {loop.max_epochs:,} epochs of {len(loop.dataloader):,} iterations'
+                length = f', {loop.max_epochs:,} epoch(s) of {len(loop.dataloader):,} iterations'
         images = f'{len(dataset):,} images' if hasattr(dataset, '__len__') else 'images without an end'
         device = f'{runner.world_size} x {get_device()}' if runner.world_size > 1 else get_device()
         precision = f' in {precision_of(runner)}' if training else ''
@@ -80,7 +80,8 @@ class ConsoleHook(Hook):
 def scalars(metrics: dict[str, Any] | None) -> str:
     """Return the metrics that are numbers, in one line."""
     numbers = {name: value for name, value in (metrics or {}).items() if not getattr(value, 'ndim', 0)}
-    return ', '.join(f'{name} {float(value):.4g}' for name, value in numbers.items() if hasattr(value, '__float__'))
+    shown = [f'{name} {float(value):.4g}' for name, value in numbers.items() if hasattr(value, '__float__')]
+    return ', '.join(shown) or 'no metrics'
 
 
 def precision_of(runner: Runner) -> str:
@@ -97,8 +98,6 @@ def follow(runner: Runner) -> None:
     if console is None or runner.rank:
         return
     name = Path(runner.cfg.filename).stem if runner.cfg.filename else runner.experiment_name
-    log_file = os.path.join(runner.log_dir, f'{runner.timestamp}.log')
-    console.say(
-        f'config    {name}\nwork_dir  {runner.work_dir}\nlog file  {os.path.relpath(log_file, runner.work_dir)}'
-    )
+    log_file = os.path.join(os.path.relpath(runner.log_dir, runner.work_dir), f'{runner.timestamp}.log')
+    console.say(f'config    {name}\nwork_dir  {runner.work_dir}\nlog file  {log_file}')
     runner.register_hook(ConsoleHook(console))
