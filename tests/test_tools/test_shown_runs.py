@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from forked import Program
-from micro_training import ROOT, finish, in_two, make_config, tool
+from micro_training import ROOT, finish, make_config, tool
 
 TALKS = """
 import warnings
@@ -132,18 +132,3 @@ def test_quiet_leaves_progress_and_errors(tmp_path, config, monkeypatch):
     assert all(text in log for text in ('my own print', 'my own warning', 'ValueError: no more'))
     (path,) = (tmp_path / 'run').glob('*/*.log')
     assert err == f'error: no more\n(traceback: {path})\n'
-
-
-@pytest.mark.slow
-def test_of_two_processes_one_shows_the_run(tmp_path, config, monkeypatch):
-    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
-    config.write_text(config.read_text().replace("[dict(type='TalkHook')]", '[]'))
-    (first, _), (second, _) = map(finish, in_two('train.py', config, '--work-dir', tmp_path / 'run'))
-    assert [line.split('  ')[0] for line in first.splitlines()[-4:]] == [
-        'training',
-        'epoch 1/3 [1/2]',
-        'epoch 3/3 [2/2]',
-        f'checkpoint: {tmp_path / "run" / "epoch_3.pth"}',
-    ]
-    assert '2 x cpu in float32' in first
-    assert second == ''
