@@ -159,9 +159,9 @@ def _taken(init: Any, console: Console, log: MemoryHandler) -> Any:
     """Return the constructor of loggers that show on the console what it shows; a run's file takes all else."""
 
     @functools.wraps(init)
-    def construct(self: logging.Logger, *args: Any, **settings: Any) -> None:
-        """Construct the logger."""
-        init(self, *args, **settings)
+    def construct(self: logging.Logger, name: str, *args: Any, **settings: Any) -> None:
+        """Construct the logger; mmengine looks for an argument `name`."""
+        init(self, name, *args, **settings)
         for handler in self.handlers:
             if type(handler) is logging.StreamHandler:
                 console.take(handler)

@@ -3,9 +3,12 @@
 import io
 import logging
 import sys
+import uuid
 from functools import partial
+from logging.handlers import MemoryHandler
 
 import pytest
+from mmengine.logging import MMLogger
 
 from mixmae_mm.utils import console as module
 from mixmae_mm.utils.console import Console, OneLine, Printed, from_library
@@ -149,3 +152,17 @@ def test_a_warning_with_an_exception_names_it():
     except ValueError:
         record = logging.LogRecord('run', logging.WARNING, '', 0, 'the hook failed', (), sys.exc_info())
     assert OneLine().format(record) == 'warning: the hook failed: no images'
+
+
+def test_the_log_has_what_came_before_its_file(tmp_path, monkeypatch):
+    stream, log = io.StringIO(), MemoryHandler(sys.maxsize)
+    construct = module._taken(MMLogger.__init__, Console(stream, log), log)
+    monkeypatch.setattr(MMLogger, '__init__', construct)
+    log.handle(logging.makeLogRecord(dict(msg='early', levelno=logging.INFO)))
+    MMLogger(uuid.uuid4().hex).warning('no file yet')
+    logger = MMLogger(uuid.uuid4().hex, log_file=str(tmp_path / 'run.log'))
+    log.handle(logging.makeLogRecord(dict(msg='late', levelno=logging.INFO)))
+    called_by('/site-packages/mmengine.py', logger.info, 'a dump')
+    logged = [line.rpartition(' - ')[-1] for line in (tmp_path / 'run.log').read_text().splitlines()]
+    assert logged == ['early', 'late', 'a dump']
+    assert stream.getvalue() == 'warning: no file yet\n'
