@@ -54,6 +54,7 @@ def test_help_of_a_command_is_that_of_its_tool(command, monkeypatch, capsys):
     for name in ('argv', 'path'):
         monkeypatch.setattr(sys, name, [*getattr(sys, name)])
     monkeypatch.setitem(sys.modules, '__main__', sys.modules['__main__'])
+    monkeypatch.setattr('mixmae_mm.utils.console.start', lambda: None)  # it would take pytest's streams
     with pytest.raises(SystemExit) as end:
         cli.main([*command.split(), '--help'])
     assert end.value.code == 0

@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 
 import mixmae_mm
-from mixmae_mm.utils.arguments import ImageSize, counted
+from mixmae_mm.utils import console
+from mixmae_mm.utils.arguments import ImageSize, add_output_options, counted
 from mixmae_mm.utils.names import expand, printable
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
@@ -58,7 +59,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     text = 'go on from this checkpoint; without a value, from the last one in DIR'
     parser.add_argument('--resume', nargs='?', const='auto', type=expand, help=text)
     parser.add_argument('--cfg-options', nargs='+', action='extend', default=[], help='config settings: a.b=value')
-    parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
+    add_output_options(parser)
     args = parser.parse_args(arguments)
     if args.size not in recipes[args.method]:
         known = ', '.join(sorted(recipes[args.method]))
@@ -137,13 +138,15 @@ def main() -> None:
     args = parse_args()
     if args.device:  # before torch looks for GPUs
         os.environ['CUDA_VISIBLE_DEVICES'] = dict(cpu='').get(args.device, args.device.partition(':')[2] or '0')
+    console.start()  # before the libraries that print
     from mixmae_mm.utils.errors import readable_errors
 
     with readable_errors(args.debug):
         config = write_config(args)
     options = ['--cfg-options', *args.cfg_options] if args.cfg_options else []
     resume = ['--resume', args.resume] if args.resume else []
-    sys.argv = [sys.argv[0], str(config), '--work-dir', args.out, *resume, *options, *['--debug'] * args.debug]
+    shown = [f'--{name}' for name in ('debug', 'verbose', 'quiet') if getattr(args, name)]
+    sys.argv = [sys.argv[0], str(config), '--work-dir', args.out, *resume, *options, *shown]
     runpy.run_path(str(Path(__file__).with_name('train.py')), run_name='__main__')
 
 

@@ -3,8 +3,10 @@
 import argparse
 
 import mixmae_mm
-from mixmae_mm.utils import compat
+from mixmae_mm.utils import compat, console
 
+if __name__ == '__main__':
+    console.start()  # before the libraries that print
 compat.apply()  # before torch and the libraries that it fixes
 
 import torch
@@ -15,6 +17,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mixmae_mm.engine.checks import check_config, open_loaders
+from mixmae_mm.engine.hooks.console import follow
 from mixmae_mm.utils.errors import check_checkpoint, readable_errors
 from mixmae_mm.utils.launching import argument_parser, join_processes, read_config
 from mixmae_mm.utils.names import expand
@@ -85,6 +88,7 @@ def main() -> None:
         config.resume, config.load_from = False, args.checkpoint
         doubts = check_config(config, ('test',)).refuse()
         runner = RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
+        follow(runner)
         keep_apart(runner)
         open_loaders(runner, 'test', doubts=doubts)
         if args.tta:

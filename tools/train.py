@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 
 import mixmae_mm
-from mixmae_mm.utils import compat
+from mixmae_mm.utils import compat, console
 
+if __name__ == '__main__':
+    console.start()  # before the libraries that print
 compat.apply()  # before torch and the libraries that it fixes
 
 import torch
@@ -16,6 +18,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mixmae_mm.engine.checks import check_config, open_loaders
+from mixmae_mm.engine.hooks.console import follow
 from mixmae_mm.engine.optimizers.precision import set_precision
 from mixmae_mm.engine.strategies import fit_strategy, scale_rate
 from mixmae_mm.utils.config_checks import check_schedule
@@ -88,6 +91,7 @@ def main() -> None:
         fit_strategy(config)
         doubts = check_config(config, ('train', 'val')).refuse()
         runner = RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
+        follow(runner)
         open_loaders(runner, 'train', 'val', doubts=doubts)
         if 'max_epochs' in config.train_cfg:
             check_settings(config, len(runner.train_dataloader))

@@ -21,6 +21,13 @@ def counted(text: str) -> int:
     return number
 
 
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options on what is shown; `console.start`, which comes first, reads all of them by itself."""
+    parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback; as --verbose')
+    parser.add_argument('--verbose', action='store_true', help='show all that goes to the log file')
+    parser.add_argument('--quiet', action='store_true', help='show only the line of progress, and errors')
+
+
 class ImageSize(argparse.Action):
     """Store `--image-size H [W]` as height and width; one number is both."""
 

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import print_log
 
+from mixmae_mm.utils.arguments import add_output_options
 from mixmae_mm.utils.cfg_options import Settings, put_options
 from mixmae_mm.utils.config_checks import settle_loaders
 from mixmae_mm.utils.config_keys import check_names
@@ -34,7 +35,7 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
     parser.add_argument('--launcher', choices=['none', *VARIABLES], default='none', help='what started the processes')
     parser.add_argument('--local_rank', '--local-rank', type=int, help='set by some launchers, never by hand')
-    parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
+    add_output_options(parser)
     return parser
 
 

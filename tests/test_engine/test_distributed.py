@@ -14,7 +14,7 @@ EPOCHS, ITERATIONS = 3, 2  # of 2 processes x 8 images
 
 @pytest.fixture(scope='module')
 def ranks(tmp_path_factory):
-    """Train in two processes from stored weights; what each rank recorded, what was printed, and those weights."""
+    """Train in two processes from stored weights; what each rank recorded, printed, those weights, and the log."""
     folder = tmp_path_factory.mktemp('distributed')
     config = make_config(folder)
     config.write_text(config.read_text().replace("dict(type='SignalHook', after=None)", "dict(type='RecordHook')"))
@@ -23,16 +23,18 @@ def ranks(tmp_path_factory):
     work_dir = folder / 'work'
     options = [f'model.backbone.init_cfg.{pair}' for pair in ('type=Pretrained', f'checkpoint={folder}/encoder.pth')]
     processes = in_two('train.py', config, '--work-dir', work_dir, '--cfg-options', *options)
-    out, _ = (''.join(streams) for streams in zip(*map(finish, processes), strict=True))
-    return [torch.load(work_dir / f'rank{rank}.pt', weights_only=False) for rank in (0, 1)], out, stored
+    printed = [out for out, _ in map(finish, processes)]
+    (log,) = work_dir.glob('*/*.log')
+    records = [torch.load(work_dir / f'rank{rank}.pt', weights_only=False) for rank in (0, 1)]
+    return records, printed, stored, log.read_text()
 
 
 def test_both_begin_with_the_weights_of_the_file_and_end_equal(ranks):
-    (one, two), out, stored = ranks
+    (one, two), _, stored, log = ranks
     for record in (one, two):
         assert record['begun'].keys() == stored.keys()
         assert all(torch.equal(value, stored[name]) for name, value in record['begun'].items())
-    assert out.count('100.0% of the parameters') == 1
+    assert log.count('100.0% of the parameters') == 1
     assert all(torch.equal(value, two['weights'][name]) for name, value in one['weights'].items())
 
 
@@ -53,6 +55,12 @@ def test_ranks_draw_assignments_of_their_own(ranks):
     assert len({tuple(draw.flatten().tolist()) for draw in one['assignments']}) > 1
 
 
-def test_one_rank_prints(ranks):
-    lines = [line for line in ranks[1].splitlines() if 'images_per_second' in line]
+def test_one_rank_prints_and_logs(ranks):
+    _, (first, second), _, log = ranks
+    assert second == ''
+    assert first.count('100.0% of the parameters') == 1
+    assert f'training  {IMAGES} images, {EPOCHS} epoch(s) of {ITERATIONS} iterations, on 2 x cpu in float32' in first
+    steps = [line.split('  ')[0] for line in first.splitlines() if line.startswith('epoch ')]
+    assert (steps[0], steps[-1]) == ('epoch 1/3 [1/2]', 'epoch 3/3 [2/2]')
+    lines = [line for line in log.splitlines() if 'images_per_second' in line]
     assert len(lines) == EPOCHS * ITERATIONS - 1  # the first line has no iteration before it

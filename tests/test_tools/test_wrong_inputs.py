@@ -50,7 +50,7 @@ def train(tmp_path, images, monkeypatch, capfd):
         }
         config.merge_from_dict({**small, **quick, **settings})
         config.dump(tmp_path / 'config.py')
-        command = ['tools/train.py', str(tmp_path / 'config.py'), '--work-dir', str(tmp_path / 'work')]
+        command = ['tools/train.py', str(tmp_path / 'config.py'), '--work-dir', str(tmp_path / 'work'), '--verbose']
         monkeypatch.setattr(sys, 'argv', command)
         try:
             runpy.run_path(str(ROOT / 'tools/train.py'), run_name='__main__')

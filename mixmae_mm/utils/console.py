@@ -1,0 +1,174 @@
+"""What the tools that train and test show: a few lines, warnings that matter, and one line of progress.
+
+All else goes to the run's log file: what libraries log below a warning, what they print, deprecations and Python's
+warnings. It holds in a process that called `start`; a runner built elsewhere prints as mmengine does.
+"""
+
+import functools
+import logging
+import os
+import re
+import shutil
+import sys
+import time
+from collections import Counter
+from logging.handlers import MemoryHandler
+from typing import Any, ClassVar, TextIO
+
+from mixmae_mm.utils import compat
+
+EVENTS = re.compile('best checkpoint with|^resumed epoch|^Load checkpoint')  # of what libraries log
+ROUTINE = re.compile('deprecated|alias of|prefix is not set')  # of their warnings
+LIBRARIES = {'mmengine', 'mmcv', 'mmpretrain', 'mmdet', 'mmseg'}  # also where they are not in site-packages
+HANDS_ON = ('logging', 'warnings', 'mmengine.logging', __name__)  # modules that print what others say
+MOST = 3  # warnings that differ in a number, or in what follows a colon
+REDRAW, REPEAT = 0.1, 20.0  # s between two states of the line on a terminal, and two lines elsewhere
+
+
+class Console:
+    """A terminal with a line of progress that is rewritten in place, or a pipe, where progress is a line at times.
+
+    Args:
+        stream: Standard output.
+        log: Takes what is not shown.
+        quiet: Show progress and errors only.
+    """
+
+    current: ClassVar['Console | None'] = None
+
+    def __init__(self, stream: TextIO, log: logging.Handler, quiet: bool = False) -> None:
+        self.stream, self.log, self.quiet = stream, log, quiet
+        self.rewrites = stream.isatty() and os.environ.get('TERM') != 'dumb'
+        self.line, self.drawn, self.broken = '', False, False  # `broken`: what was written ends in mid-line
+        self.time, self.warned = -REPEAT, Counter()
+
+    def write(self, text: str, stream: TextIO | None = None) -> None:
+        """Write in place of the line of progress, which the next step draws again."""
+        self.stream.write('\r\x1b[K' * self.drawn)
+        self.flush()
+        self.drawn, self.broken = False, not text.endswith('\n')
+        (stream or self.stream).write(text)
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        self.stream.flush()
+
+    def say(self, text: str) -> None:
+        """Write a line, unless only progress is wanted."""
+        if not self.quiet:
+            self.write(f'{text}\n')
+            self.flush()
+
+    def progress(self, line: str, last: bool = False) -> None:
+        """Show how far it is, where it is time to; the last line stays."""
+        now, again = time.monotonic(), line == self.line and not self.rewrites
+        if again or (now - self.time < (REDRAW if self.rewrites else REPEAT) and not last):
+            return
+        self.line, self.time = line, now
+        cut = line[: shutil.get_terminal_size().columns - 1]
+        self.stream.write('\n' * self.broken + (f'\r{cut}\x1b[K' + '\n' * last if self.rewrites else f'{line}\n'))
+        self.drawn, self.broken = self.rewrites and not last, False
+        self.flush()
+
+    def shows(self, record: logging.LogRecord) -> bool:
+        """Return whether a record is shown, called where it is logged."""
+        if record.levelno >= logging.ERROR or self.quiet:
+            return record.levelno >= logging.ERROR
+        text = record.getMessage()
+        if record.levelno < logging.WARNING:
+            return bool(EVENTS.search(text)) or not from_library()
+        if from_library() if record.name == 'py.warnings' else ROUTINE.search(text):
+            return False
+        kind = re.sub(r'\d+', '', text.partition(':')[0])
+        self.warned[kind] += 1
+        return self.warned[kind] <= MOST
+
+    def take(self, handler: logging.StreamHandler) -> logging.StreamHandler:
+        """Have a handler write what is shown, here."""
+        handler.setStream(self)
+        handler.setFormatter(OneLine())
+        handler.addFilter(self.shows)
+        return handler
+
+
+class Printed:
+    """Standard output or error in which what is printed stands above the line of progress.
+
+    What libraries print to standard output goes to the log.
+    """
+
+    def __init__(self, stream: TextIO, console: Console) -> None:
+        self.stream, self.console, self.begun = stream, console, ''
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the stream has."""
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, or log."""
+        if self.stream is not self.console.stream or not (self.console.quiet or from_library()):
+            self.console.write(text, self.stream)
+            return len(text)
+        *lines, self.begun = (self.begun + text).split('\n')
+        for line in filter(str.strip, lines):
+            record = dict(name='stdout', levelno=logging.INFO, levelname='INFO', msg=line)
+            self.console.log.handle(logging.makeLogRecord(record))
+        return len(text)
+
+
+class OneLine(logging.Formatter):
+    """A warning in one line, which says how many more are in the log; an error whole."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record."""
+        first, *more = record.getMessage().strip().splitlines() or ['']
+        if record.levelno >= logging.ERROR:
+            return f'error: {super().format(record)}'
+        cause = f': {record.exc_info[1]}' if record.exc_info else ''
+        rest = f' ({len(more)} more line(s) in the log file)' if more and record.name != 'py.warnings' else ''
+        return 'warning: ' * (record.levelno == logging.WARNING) + first + cause + rest
+
+
+def from_library() -> bool:
+    """Return whether it is an installed library, other than ours, that prints or logs now."""
+    frame = sys._getframe(1)
+    while frame.f_back and str(frame.f_globals.get('__name__')).startswith(HANDS_ON):
+        frame = frame.f_back
+    root, path = str(frame.f_globals.get('__name__')).partition('.')[0], frame.f_code.co_filename
+    return root in LIBRARIES or ('-packages' in path and root not in ('mixmae_mm', '__main__'))
+
+
+def start() -> None:
+    """Take the console, once, before libraries are imported, unless the command line asks for all (`--verbose`)."""
+    asked = {option for option in ('--verbose', '--debug', '--quiet') for word in sys.argv if word[:5] == option[:5]}
+    if Console.current or asked & {'--verbose', '--debug'}:
+        return
+    log = MemoryHandler(sys.maxsize)  # until there is a file
+    Console.current = console = Console(sys.stdout, log, '--quiet' in asked)
+    sys.stdout, sys.stderr = Printed(sys.stdout, console), Printed(sys.stderr, console)
+    logging.captureWarnings(True)
+    warned = logging.getLogger('py.warnings')
+    warned.handlers, warned.propagate = [log, console.take(logging.StreamHandler())], False
+    compat.apply()
+    from mmengine.logging import MMLogger
+
+    MMLogger.__init__ = _taken(MMLogger.__init__, console, log)
+
+
+def _taken(init: Any, console: Console, log: MemoryHandler) -> Any:
+    """Return the constructor of loggers that show on the console what it shows; a run's file takes all else."""
+
+    @functools.wraps(init)
+    def construct(self: logging.Logger, name: str, *args: Any, **settings: Any) -> None:
+        """Construct the logger; mmengine looks for an argument `name`."""
+        init(self, name, *args, **settings)
+        for handler in self.handlers:
+            if type(handler) is logging.StreamHandler:
+                console.take(handler)
+        if settings.get('log_file'):
+            files = [handler for handler in self.handlers if isinstance(handler, logging.FileHandler)]
+            log.setTarget(files[0] if files else logging.NullHandler())  # the file is rank 0's
+            log.capacity = 1
+            log.flush()
+
+    return construct
