@@ -8,7 +8,7 @@ from mixmae_mm.evaluation.functional.few_labels import Few, few_label_accuracy
 from mixmae_mm.evaluation.functional.knn import knn_accuracy
 from mixmae_mm.evaluation.functional.linear_probe import probe_accuracy
 from mixmae_mm.evaluation.labeled_images import extract, label_by_folder, read_labeled, split_labeled
-from mixmae_mm.evaluation.masked_images import count_classes, pair_masks, read_masked
+from mixmae_mm.evaluation.masked_images import count_classes, pair_masks, read_masked, split_masked
 from mixmae_mm.evaluation.reports import report_accuracy, report_segmentation
 
 __all__ = [
@@ -33,4 +33,5 @@ __all__ = [
     'report_accuracy',
     'report_segmentation',
     'split_labeled',
+    'split_masked',
 ]

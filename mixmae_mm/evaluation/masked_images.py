@@ -20,6 +20,7 @@ from mixmae_mm.datasets.file_list import list_images
 from mixmae_mm.datasets.image_reader import ImageReader, Reading, fit
 from mixmae_mm.datasets.skip_corrupt import mask_fault
 from mixmae_mm.datasets.transforms.load_image import CorruptImageError
+from mixmae_mm.evaluation.labeled_images import draw_parts
 from mixmae_mm.structures import Size
 from mixmae_mm.utils.names import expand, printable
 
@@ -94,6 +95,20 @@ def pair_masks(
         example = f'{printable(missing[0])} needs {printable(pairs[missing[0]])}'
         raise ValueError(f'{len(missing):,} of {len(pairs):,} images have no mask: {example}; see the suffixes')
     return pairs
+
+
+def split_masked(
+    images: str, masks: str, reader: ImageReader, max_images: int, seed: int, **suffixes: str
+) -> tuple[Masked, Masked]:
+    """Pair images to train on and others to validate on with their masks, as `pair_masks` does with its `suffixes`.
+
+    `train` and `val` in both folders are taken as they are; else all are split at random. Of more than `max_images`
+    together this many are drawn.
+    """
+    parts = [[os.path.join(expand(folder), part) for folder in (images, masks)] for part in ('train', 'val')]
+    places = parts if all(os.path.isdir(folder) for part in parts for folder in part) else [[images, masks]]
+    listed = [list(pair_masks(*place, reader.reading.extensions, **suffixes).items()) for place in places]
+    return draw_parts(listed, max_images, seed, images)
 
 
 def count_classes(pairs: Masked, ignore_index: int) -> int:

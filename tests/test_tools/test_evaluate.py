@@ -180,7 +180,9 @@ def test_pixels_are_classified_by_features_of_patches(scenes, tmp_path, capsys, 
         assert 0.75 < scores['miou'] <= scores['pixel_accuracy'] <= 1
     assert found[0]['ridge'] == by_hand(FeatureExtractor.from_config(config, checkpoint), *scenes[1::2])
     evaluate.main([config, checkpoint, *scenes, *DENSE[:-1], '--num-classes', '3'])
-    assert re.search(r'^ridge: mIoU .*%, pixel accuracy .*% \(3 classes\), .*pth$', capsys.readouterr().out, re.MULTILINE)
+    assert re.search(
+        r'^ridge: mIoU .*%, pixel accuracy .*% \(3 classes\), .*pth$', capsys.readouterr().out, re.MULTILINE
+    )
 
 
 def test_few_labels_are_reported_with_mean_and_deviation(folders, tmp_path, capsys):

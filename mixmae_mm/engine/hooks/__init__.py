@@ -4,8 +4,9 @@ from mixmae_mm.engine.hooks.checkpoint import AtomicBackend, AtomicCheckpointHoo
 from mixmae_mm.engine.hooks.compile_backbone import CompileBackboneHook
 from mixmae_mm.engine.hooks.corrupt_images import CorruptImagesHook
 from mixmae_mm.engine.hooks.iteration_seed import IterationSeedHook
-from mixmae_mm.engine.hooks.monitor import OnlineEvaluationHook, ReconstructionHook
+from mixmae_mm.engine.hooks.monitor import ReconstructionHook
 from mixmae_mm.engine.hooks.nan_guard import NanGuardHook
+from mixmae_mm.engine.hooks.online_evaluation import OnlineEvaluationHook
 from mixmae_mm.engine.hooks.progress import BaseRateHook, ProgressHook
 
 __all__ = [
