@@ -1,6 +1,7 @@
 """Evaluation of pre-trained features without fine-tuning."""
 
 from mixmae_mm.datasets.file_list import class_folders
+from mixmae_mm.evaluation.corruption_error import CorruptionError
 from mixmae_mm.evaluation.dense import evaluate_dense, normalize_patches
 from mixmae_mm.evaluation.functional.dense_probe import NeighborProbe, RidgeProbe
 from mixmae_mm.evaluation.functional.feature_stats import feature_std, mean_cosine, rank_me
@@ -12,6 +13,7 @@ from mixmae_mm.evaluation.masked_images import count_classes, pair_masks, read_m
 from mixmae_mm.evaluation.reports import report_accuracy, report_segmentation
 
 __all__ = [
+    'CorruptionError',
     'Few',
     'NeighborProbe',
     'RidgeProbe',

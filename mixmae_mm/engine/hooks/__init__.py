@@ -1,6 +1,7 @@
 """Hooks for training: repeatable randomness, logs, monitoring, no step on NaN, atomic checkpoints that fit."""
 
 from mixmae_mm.engine.hooks.checkpoint import AtomicBackend, AtomicCheckpointHook, CheckpointGuardHook
+from mixmae_mm.engine.hooks.class_subset import ClassSubsetHook
 from mixmae_mm.engine.hooks.compile_backbone import CompileBackboneHook
 from mixmae_mm.engine.hooks.corrupt_images import CorruptImagesHook
 from mixmae_mm.engine.hooks.iteration_seed import IterationSeedHook
@@ -14,6 +15,7 @@ __all__ = [
     'AtomicCheckpointHook',
     'BaseRateHook',
     'CheckpointGuardHook',
+    'ClassSubsetHook',
     'CompileBackboneHook',
     'CorruptImagesHook',
     'IterationSeedHook',
