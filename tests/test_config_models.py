@@ -64,8 +64,7 @@ def scope():
 @each(FINETUNING)
 def test_head_and_preprocessor_have_the_classes_of_the_data(path):
     model = read(path).model
-    data = re.search(r'_([a-z]+\d*k?)[^_]*\.py$', path.name)[1]
-    number = 200 if path.stem.endswith(('imagenet-a', 'imagenet-r')) else CLASSES[data]
+    number = CLASSES[re.search(r'_([a-z]+\d*k?)[^_]*\.py$', path.name)[1]]
     assert {model.head.num_classes, model.data_preprocessor.get('num_classes', number)} == {number}
 
 

@@ -1,10 +1,15 @@
 """ImageNet-A (arXiv 1907.07174): 7,500 photos of 200 classes that a ResNet-50 gets wrong.
 
 data/imagenet-a as published, a folder for each class. The classifier's outputs are restricted to these classes.
-Training is that on ImageNet-1k.
+There is no training on it.
 """
 
 _base_ = './in1k_finetune_224.py'
+
+train_dataloader = None
+val_dataloader = None
+val_evaluator = None
+test_cfg = dict()
 
 # of the classes in ImageNet-1k, in the order of their folders
 labels = [

@@ -1,10 +1,15 @@
 """ImageNet-C (arXiv 1903.12261): the 50,000 validation images with 15 corruptions of 5 severities each.
 
-data/imagenet-c/CORRUPTION/SEVERITY as published, each with a folder for each class; its images have 224 px. Training is
-that on ImageNet-1k.
+data/imagenet-c/CORRUPTION/SEVERITY as published, each with a folder for each class; its images have 224 px. There is no
+training on it.
 """
 
 _base_ = './in1k_finetune_224.py'
+
+train_dataloader = None
+val_dataloader = None
+val_evaluator = None
+test_cfg = dict()
 
 corruptions = [
     'gaussian_noise', 'shot_noise', 'impulse_noise', 'defocus_blur', 'glass_blur', 'motion_blur', 'zoom_blur', 'snow',
