@@ -61,8 +61,8 @@ def report_accuracy(
         result['probe_top1'] = probe(*known, *asked)
     for text, few in amounts.items():
         settings, kinds = (asked, few, num_classes, draws, vote.seed), (('top1', knn), ('probe_top1', probe))
-        spreads = {kind: few_label_accuracy(accuracy, *known, *settings) for kind, accuracy in kinds}
-        result.setdefault('few_labels', {})[text] = {kind: spread._asdict() for kind, spread in spreads.items()}
+        found = {kind: few_label_accuracy(accuracy, *known, *settings) for kind, accuracy in kinds}
+        result.setdefault('few_labels', {})[text] = {kind: one._asdict() for kind, one in found.items()}
     return dict(result, chance=1 / num_classes, k=vote.k, temperature=vote.temperature)
 
 

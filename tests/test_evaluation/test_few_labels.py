@@ -33,8 +33,8 @@ def test_mean_and_deviation_are_those_of_the_draws():
         seen.append(float(x.mean()) / 150)
         return seen[-1]
 
-    spread = few_label_accuracy(accuracy, features, LABELS, (features, LABELS), Few(0.1), 4, draws=4)
-    assert spread == pytest.approx((statistics.mean(seen), statistics.stdev(seen)))
+    found = few_label_accuracy(accuracy, features, LABELS, (features, LABELS), Few(0.1), 4, draws=4)
+    assert found == pytest.approx((statistics.mean(seen), statistics.stdev(seen)))
     assert len(set(seen)) == 4
 
 

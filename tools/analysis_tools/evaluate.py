@@ -94,13 +94,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('checkpoint', nargs='?', type=expand, help='its weights; without, the encoder stays untrained')
     parser.add_argument('--train', type=expand, required=True, help='folder of class folders, or of images with masks')
     parser.add_argument('--val', type=expand, required=True, help='the same: what is classified')
-    parser.add_argument('--k', type=int, default=20, help='neighbors (%(default)s)')
-    parser.add_argument('--temperature', type=float, default=0.07, help='of the votes (%(default)s)')
-    parser.add_argument('--linear-probe', action='store_true', help='train a linear classifier on the features, too')
-    text = 'of the training labels, a share (1%%) or a number for each class (5): accuracies with these, too'
-    parser.add_argument('--few-labels', nargs='+', default=(), metavar='AMOUNT', help=text)
-    parser.add_argument('--draws', type=counted, default=5, help='of few labels (%(default)s)')
-    add_dense(parser)
+    add_evaluations(parser)
     parser.add_argument('--image-size', action=ImageSize, help="pixels (the encoder's img_size)")
     parser.add_argument('--batch-size', type=counted, default=64, help='images at a time (%(default)s)')
     parser.add_argument('--device', help='where to compute (a GPU where there is one)')
@@ -118,8 +112,14 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def add_dense(parser: argparse.ArgumentParser) -> None:
-    """Add the options for masks."""
+def add_evaluations(parser: argparse.ArgumentParser) -> None:
+    """Add the options of neighbors, of labeled images, and of images with masks."""
+    parser.add_argument('--k', type=int, default=20, help='neighbors (%(default)s)')
+    parser.add_argument('--temperature', type=float, default=0.07, help='of the votes (%(default)s)')
+    parser.add_argument('--linear-probe', action='store_true', help='train a linear classifier on the features, too')
+    text = 'of the training labels, a share (1%%) or a number for each class (5): accuracies with these, too'
+    parser.add_argument('--few-labels', nargs='+', default=(), metavar='AMOUNT', help=text)
+    parser.add_argument('--draws', type=counted, default=5, help='of few labels (%(default)s)')
     masks = parser.add_argument_group('masks', 'to evaluate features of patches')
     masks.add_argument('--train-masks', type=expand, help='folder of the masks of --train: labels, 8 bits a pixel')
     masks.add_argument('--val-masks', type=expand, help='folder of the masks of --val')
@@ -143,8 +143,8 @@ def describe(result: dict) -> str:
     probe = f', linear probe {result["probe_top1"]:.1%}' if 'probe_top1' in result else ''
     lines = [f'kNN top-1 {result["top1"]:.1%}{probe} (chance {result["chance"]:.1%}), {source}']
     for amount, few in result.get('few_labels', {}).items():
-        spreads = (f'{name} {few[kind]["mean"]:.1%} +- {few[kind]["std"]:.1%}' for kind, name in KINDS.items())
-        lines.append(f'with few labels ({amount}): {", ".join(spreads)}')
+        shown = (f'{name} {few[kind]["mean"]:.1%} +- {few[kind]["std"]:.1%}' for kind, name in KINDS.items())
+        lines.append(f'with few labels ({amount}): {", ".join(shown)}')
     return '\n'.join(lines)
 
 

@@ -71,10 +71,10 @@ class NeighborProbe:
         """Learn from an image: features (N, D), pixels of each class (N, K)."""
         labeled = counts.sum(dim=1) > 0
         counts = counts[labeled].to(features)
-        lots = torch.rand(len(counts), generator=self.generator, dtype=torch.float64).to(labeled.device)
-        new = F.normalize(features[labeled], dim=1), counts / counts.sum(dim=1, keepdim=True), lots
+        keys = torch.rand(len(counts), generator=self.generator, dtype=torch.float64).to(labeled.device)
+        new = F.normalize(features[labeled], dim=1), counts / counts.sum(dim=1, keepdim=True), keys
         bank = [torch.cat(pair) for pair in zip(self.bank, new, strict=True)] if self.bank else list(new)
-        if len(bank[-1]) > self.bank_size:  # those with the highest lots are a uniform choice of all so far
+        if len(bank[-1]) > self.bank_size:  # those with the highest keys are a uniform choice of all so far
             kept = bank[-1].topk(self.bank_size).indices
             bank = [one[kept] for one in bank]
         self.bank = bank

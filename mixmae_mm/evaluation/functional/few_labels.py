@@ -34,7 +34,7 @@ class Few(NamedTuple):
         return max(1, round(self.share * count)) if self.number is None else self.number
 
 
-class Spread(NamedTuple):
+class MeanStd(NamedTuple):
     """Mean and standard deviation (with the divisor n - 1) over several draws."""
 
     mean: float
@@ -61,7 +61,7 @@ def few_label_accuracy(
     num_classes: int,
     draws: int,
     seed: int = 0,
-) -> Spread:
+) -> MeanStd:
     """Compute an accuracy with few of the training labels, in several draws.
 
     `accuracy` takes features (N, D) and labels (N,) of training images, then those of validation images, `val`.
@@ -70,4 +70,4 @@ def few_label_accuracy(
         raise ValueError(f'{draws} draw(s) have no standard deviation: two or more are needed')
     chosen = [draw_few(train_labels, few, num_classes, seed + draw) for draw in range(draws)]
     found = torch.tensor([accuracy(train_features[one], train_labels[one], *val) for one in chosen]).double()
-    return Spread(float(found.mean()), float(found.std()))
+    return MeanStd(float(found.mean()), float(found.std()))
