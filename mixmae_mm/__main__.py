@@ -19,7 +19,7 @@ COMMANDS = {
     'train': ('train.py', 'train what a config describes'),
     'test': ('test.py', 'test a checkpoint on the test set of a config'),
     'extract': ('analysis_tools/extract_features.py', 'write the features of images to a file'),
-    'evaluate': ('analysis_tools/knn.py', 'evaluate an encoder by k-NN, or by a linear probe as well'),
+    'evaluate': ('analysis_tools/evaluate.py', 'evaluate an encoder without fine-tuning, on classes or on masks'),
     'reconstruct': (DRAWER, 'draw what a pre-trained model reconstructs'),
     'visualize': (DRAWER, 'draw attention, pca, similarity or neighbors'),
     'convert': ('model_converters/convert_weights.py', 'convert a checkpoint to another layout or format'),

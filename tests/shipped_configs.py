@@ -14,7 +14,10 @@ from on_meta import on_meta
 
 ROOT = Path(__file__).parents[1] / 'configs'
 FILES = sorted(path for path in ROOT.rglob('*.py') if '_base_' not in path.parts)
-OURS = [path for path in FILES if path.parent.name in ('mixmae', 'mixedae', 'mae', 'classification')]
+TESTS = [path for path in FILES if '_imagenet-' in path.name]  # without training
+OURS = [
+    path for path in FILES if path.parent.name in ('mixmae', 'mixedae', 'mae', 'classification') and path not in TESTS
+]
 PRETRAINING = [path for path in OURS if path.parent.name != 'classification']
 FINETUNING = [path for path in OURS if path.parent.name == 'classification']
 MICRO = [path for path in OURS if 'micro' in path.name]

@@ -54,7 +54,7 @@ def test_precision_and_speed_settings(path):
     config = read(path)
     if '-amp-' in path.name:
         assert config.optim_wrapper.dtype == ('float16' if 'roi_head' in config.model else 'bfloat16')
-    assert config.optim_wrapper.get('loss_scale') is None
+    assert config.get('optim_wrapper', {}).get('loss_scale') is None
     assert config.env_cfg.cudnn_benchmark == (path.parent.name != 'detection')
 
 

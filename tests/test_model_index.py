@@ -48,12 +48,13 @@ def test_an_entry_says_what_the_config_does(model):
     config, metadata = read(model), model['Metadata']
     assert model['Name'] == model['Name'].lower() == model['Config'].rpartition('/')[2].removesuffix('.py')
     assert model['In Collection'] in collections()
-    lengths = {'Epochs': config.train_cfg.get('max_epochs'), 'Iterations': config.train_cfg.get('max_iters')}
+    loop = config.get('train_cfg', {})
+    lengths = {'Epochs': loop.get('max_epochs'), 'Iterations': loop.get('max_iters')}
     assert {name: length for name, length in lengths.items() if length} == {
         name: metadata[name] for name in lengths if name in metadata
     }
     if 'custom' not in model['Name']:  # that of detection scales COCO's learning rate
-        assert metadata['Batch Size'] == config.get('auto_scale_lr', {}).get('base_batch_size')
+        assert metadata.get('Batch Size') == config.get('auto_scale_lr', {}).get('base_batch_size')
     assert ('in1k' in model['Name']) == (metadata['Training Data'] == 'ImageNet-1k')
 
 

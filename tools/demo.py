@@ -142,7 +142,7 @@ def neighbors(config: str, checkpoint: Path | None) -> float:
     """Classify the validation images by their nearest neighbors; return the top-1 accuracy in percent."""
     folders = ['--train', f'{IMAGES}/train', '--val', f'{IMAGES}/val', '--json']
     given = [checkpoint] if checkpoint else []
-    return json.loads(run('tools/analysis_tools/knn.py', config, *given, *folders, capture=True))['top1'] * 100
+    return json.loads(run('tools/analysis_tools/evaluate.py', config, *given, *folders, capture=True))['top1'] * 100
 
 
 def train_anew(config: str, work_dir: Path, *settings: str) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,10 @@ from mixmae_mm.datasets.image_reader import (
 )
 from mixmae_mm.models.utils.pos_embed import pair
 from mixmae_mm.utils.denormalize import first_three, to_show
+from mixmae_mm.utils.validation import check_one_of
 
 KINDS = ('pooled', 'maps', 'tokens')
+PRECISIONS = dict(fp32=torch.float32, bf16=torch.bfloat16, fp16=torch.float16)
 
 
 class FeatureExtractor:
@@ -35,7 +38,8 @@ class FeatureExtractor:
 
     Images are turned upright, scaled, cropped in the middle to `image_size` and normalized by `mean` and `std`, which
     are in their own units (R, G and B from 0 to 255). `reading` says how files are read: by default as gray or RGB,
-    where channels, mean and std can be those of photos, and else as multispectral files."""
+    where channels, mean and std can be those of photos, and else as multispectral files. `precision` is that of
+    autocast, one of `PRECISIONS`; features are float32."""
 
     def __init__(
         self,
@@ -48,10 +52,12 @@ class FeatureExtractor:
         batch_size: int = 32,
         threads: int = 4,
         reading: Reading | None = None,
+        precision: str = 'fp32',
     ) -> None:
         if pretrained is not None and not isinstance(model, str):
             raise ValueError("pretrained goes with a model's name; load an encoder of your own by load_backbone")
         self.device, self.size = device_of(device), pair(image_size)
+        self.precision = PRECISIONS[check_one_of(tuple(PRECISIONS), precision=precision)]
         encoder = get_model(model, pretrained, img_size=self.size) if isinstance(model, str) else model
         self.encoder = encoder.to(self.device).eval()
         self.mean, self.std = (torch.tensor(x, device=self.device).view(-1, 1, 1) for x in (mean, std))
@@ -110,9 +116,16 @@ class FeatureExtractor:
     @torch.no_grad()
     def encode(self, pixels: Tensor, kind: str = 'pooled') -> np.ndarray:
         """Compute features of what `open_all` gives, as `__call__` does."""
-        maps = self.encoder(self.normalize(pixels))[-1]
+        maps = self.maps(pixels)[-1]
         features = dict(maps=maps, tokens=maps.flatten(2).transpose(1, 2), pooled=maps.mean((2, 3)))[kind]
-        return features.float().cpu().numpy()
+        return features.cpu().numpy()
+
+    @torch.no_grad()
+    def maps(self, pixels: Tensor) -> list[Tensor]:
+        """Compute all maps of what `open_all` gives, (B, C, h, w) each, on the encoder's device."""
+        full = self.precision == torch.float32
+        with nullcontext() if full else torch.autocast(torch.device(self.device).type, self.precision):
+            return [one.float() for one in self.encoder(self.normalize(pixels))]
 
     def as_shown(self, pixels: Tensor) -> np.ndarray:
         """Return images (B, C, H, W) for display: uint8 (B, H, W, 3), the first three of more channels (`to_show`)."""

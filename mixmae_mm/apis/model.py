@@ -1,5 +1,6 @@
 """Encoders by name or by config, with weights."""
 
+from collections.abc import Sequence
 from fnmatch import fnmatch
 
 import torch
@@ -71,6 +72,15 @@ def build_encoder(config: Config, checkpoint: str | None) -> nn.Module:
             backbone = _build_unfilled(settings, config, checkpoint)
             load_backbone(backbone, checkpoint)
     return backbone.to(device_of()).eval()
+
+
+def ask_for_maps(config: Config, stages: Sequence[int] | None = None) -> None:
+    """Have a config's encoder return maps of patches: the last one, or those of stages (of a ViT: blocks)."""
+    backbone = config.model.backbone
+    if 'out_type' in backbone:
+        backbone.out_type = 'featmap'
+    if stages is not None:
+        backbone.out_indices = tuple(stages)
 
 
 def build_pretrainer(config: Config, checkpoint: str, device: str | None = None) -> BaseModel:

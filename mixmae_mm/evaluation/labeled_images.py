@@ -56,11 +56,17 @@ def split_labeled(
         raise ValueError(f'{places[0]} holds {len(classes)} class folder(s): two or more are needed to tell them apart')
     listings = [ImageFolder(place, extensions=extensions).data_list for place in places]
     listed = [list(label_by_folder(listing, classes).items()) for listing in listings]
+    train, val = draw_parts(listed, max_images, seed, folder)
+    return train, val, len(classes)
+
+
+def draw_parts(listed: Sequence[Sequence[tuple]], max_images: int, seed: int, folder: str) -> tuple[dict, dict]:
+    """Draw images to train and to validate on from two lists, or from one; raise `ValueError` for too few of them."""
     chosen = _choose([len(images) for images in listed], max_images, seed)
     if not all(map(len, chosen)):
         raise ValueError(f'{sum(map(len, listed))} labeled image(s) in {folder} are too few to split')
     train, val = (dict(listed[n % len(listed)][i] for i in np.sort(part)) for n, part in enumerate(chosen))
-    return train, val, len(classes)
+    return train, val
 
 
 def _choose(counts: Sequence[int], max_images: int, seed: int) -> Sequence[np.ndarray]:

@@ -51,7 +51,7 @@ def test_every_method_goes_the_whole_way_in_its_own_folder(calls, capsys, name):
     demo.main(['--method', name])
     method, folder, found = demo.METHODS[name], f'work_dirs/demo/{name}', f'work_dirs/demo/{name}/pretrain/epoch_40.pth'
     tools = [Path(tool).stem for tool, *_ in calls]
-    assert tools == ['make_materials', 'train', 'visualize', 'training_curves', 'knn', 'knn', 'train', 'train']
+    assert tools == ['make_materials', 'train', 'visualize', 'training_curves', 'evaluate', 'evaluate', 'train', 'train']
     trained = [call[1:4:2] for call in calls if call[0] == 'tools/train.py']
     assert trained == [
         [method.pretrain, f'{folder}/pretrain'],

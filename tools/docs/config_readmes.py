@@ -40,9 +40,10 @@ def readmes() -> dict[Path, str]:
 def row(model: dict[str, Any]) -> str:
     """Return the line of a config."""
     name, data = model['Name'], model['Metadata']
-    length = f'{data["Epochs"]} epochs' if 'Epochs' in data else f'{data["Iterations"]:,} iterations'
+    lengths = (f'{data[unit]:,} {unit.lower()}' for unit in ('Epochs', 'Iterations') if unit in data)
     size = f'{data["Parameters"] / 1e6:.1f} M'
-    cells = [f'[{name}]({name}.py)', data['Training Data'], length, str(data['Batch Size']), size, status(model)]
+    length, batch = next(lengths, '-'), str(data.get('Batch Size', '-'))  # none where there is only a test
+    cells = [f'[{name}]({name}.py)', data['Training Data'], length, batch, size, status(model)]
     return f'| {" | ".join(cells)} |\n'
 
 

@@ -45,8 +45,8 @@ TRAINING = [
 RUN = {
     'tools/train.py': TRAINING,
     'tools/test.py': ['--cfg-options', 'test_dataloader.num_workers=0'],
-    'tools/dataset_tools/make_materials.py': ['--train', '10', '--val', '10', '--workers', '1'],
-    'tools/analysis_tools/knn.py': ['--k', '3'],
+    'tools/dataset_tools/make_materials.py': ['--train', '14', '--val', '14', '--workers', '1'],
+    'tools/analysis_tools/evaluate.py': ['--k', '3'],
     'tools/dataset_tools/check_dataset.py': [],
     'tools/visualization/training_curves.py': [],
     'docs/figures/how_it_works.py': [],

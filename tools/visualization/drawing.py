@@ -9,7 +9,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from mixmae_mm.apis.feature_extractor import FeatureExtractor
-from mixmae_mm.apis.model import input_size
+from mixmae_mm.apis.model import ask_for_maps, input_size
 from mixmae_mm.apis.reconstruction_inferencer import find_images
 from mixmae_mm.datasets.image_reader import Reading
 from mixmae_mm.structures import Size
@@ -66,11 +66,7 @@ def patch_features(args: argparse.Namespace, config: Config) -> tuple[FeatureExt
 
     Features of a stage are brought to mean 0 and variance 1 patch by patch: only the last map has a trained norm.
     """
-    backbone = config.model.backbone
-    if 'out_type' in backbone:
-        backbone.out_type = 'featmap'
-    if args.stage is not None:
-        backbone.out_indices = (args.stage,)
+    ask_for_maps(config, None if args.stage is None else [args.stage])
     size = input_size(config, args.image_size)
     extract = FeatureExtractor.from_config(config, args.checkpoint, image_size=size, device=args.device)
 

@@ -1,11 +1,13 @@
 """Hooks for training: repeatable randomness, logs, monitoring, no step on NaN, atomic checkpoints that fit."""
 
 from mixmae_mm.engine.hooks.checkpoint import AtomicBackend, AtomicCheckpointHook, CheckpointGuardHook
+from mixmae_mm.engine.hooks.class_subset import ClassSubsetHook
 from mixmae_mm.engine.hooks.compile_backbone import CompileBackboneHook
 from mixmae_mm.engine.hooks.corrupt_images import CorruptImagesHook
 from mixmae_mm.engine.hooks.iteration_seed import IterationSeedHook
-from mixmae_mm.engine.hooks.monitor import OnlineEvaluationHook, ReconstructionHook
+from mixmae_mm.engine.hooks.monitor import ReconstructionHook
 from mixmae_mm.engine.hooks.nan_guard import NanGuardHook
+from mixmae_mm.engine.hooks.online_evaluation import OnlineEvaluationHook
 from mixmae_mm.engine.hooks.progress import BaseRateHook, ProgressHook
 
 __all__ = [
@@ -13,6 +15,7 @@ __all__ = [
     'AtomicCheckpointHook',
     'BaseRateHook',
     'CheckpointGuardHook',
+    'ClassSubsetHook',
     'CompileBackboneHook',
     'CorruptImagesHook',
     'IterationSeedHook',

@@ -5,24 +5,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel, is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mixmae_mm import evaluation
 from mixmae_mm.apis.homologous_maps import recognize
 from mixmae_mm.apis.model import input_size
 from mixmae_mm.apis.reconstruction_inferencer import find_images, reconstruct
 from mixmae_mm.apis.undisturbed import undisturbed
-from mixmae_mm.datasets.image_reader import ImageReader, reading_of
+from mixmae_mm.datasets.image_reader import reading_of
 from mixmae_mm.datasets.samplers.seeded import choose_images
 from mixmae_mm.registry import HOOKS
 from mixmae_mm.visualization import describe, draw_homologous, draw_rows
-
-BATCH = 64
 
 
 class MonitorHook(Hook):
@@ -125,66 +121,3 @@ class ReconstructionHook(MonitorHook):
         if not whole:
             raise ValueError(f'{len(chosen)} image(s) cannot be mixed by {preprocessor.num_sources}')
         return (chosen.flip(1) if preprocessor.bgr_to_rgb else chosen)[:whole]
-
-
-@HOOKS.register_module()
-class OnlineEvaluationHook(MonitorHook):
-    """Evaluate the encoder's features every few epochs, on the same images every time, which are kept in memory.
-
-    Of labeled images `online/knn_top1` and `online/probe_top1` are logged, the accuracy of nearest neighbors and of a
-    linear classifier; of any `online/rankme`, `online/feature_std` and `online/cosine`, as in docs/visualize.md.
-
-    Args:
-        data_root: Class folders, or `train` and `val` of them; without, the images are crops of training images.
-        max_images: How many of the training images are taken, or a twentieth if that is less, but 64 if there are.
-        max_labeled: How many of the labeled ones, three quarters to train on, the others to validate on.
-        k: Neighbors that vote.
-        temperature: Of their votes.
-        settings: As of `MonitorHook`: `interval`, `seed`.
-    """
-
-    def __init__(
-        self,
-        data_root: str | None = None,
-        max_images: int = 1024,
-        max_labeled: int = 2000,
-        k: int = 20,
-        temperature: float = 0.07,
-        **settings: int,
-    ) -> None:
-        super().__init__(**settings)
-        self.data_root, self.max_images, self.max_labeled = data_root, max_images, max_labeled
-        self.k, self.temperature, self.parts = k, temperature, None
-
-    def monitor(self, runner: Runner, model: BaseModel, step: int) -> str:
-        """Measure, on the same images every time, and log the results."""
-        if self.parts is None:
-            self.parts = self._read_labeled(runner, model) if self.data_root else self._take_training(runner)
-        normalize = model.data_preprocessor.normalize
-        batches = [zip(*(x.split(BATCH) for x in part), strict=True) for part in self.parts]
-        known, *asked = (evaluation.extract(model.backbone, normalize, part) for part in batches)
-        results = dict(rankme=evaluation.rank_me(known[0]), feature_std=evaluation.feature_std(known[0]))
-        results['cosine'] = evaluation.mean_cosine(known[0])
-        if self.data_root:
-            neighbors = min(self.k, len(known[0])), self.temperature, self.num_classes
-            results['knn_top1'] = evaluation.knn_accuracy(*known, *asked[0], *neighbors)
-            results['probe_top1'] = evaluation.probe_accuracy(*known, *asked[0], self.num_classes)
-        runner.visualizer.add_scalars({f'online/{name}': value for name, value in results.items()}, step)
-        for name, value in results.items():
-            runner.message_hub.update_scalar(f'online/{name}', value)
-        return ', '.join(f'{name} {value:.4g}' for name, value in results.items())
-
-    def _read_labeled(self, runner: Runner, model: BaseModel) -> list[tuple[Tensor, Tensor]]:
-        """Read the labeled images, (B, C, H, W), to train and to validate on, with their labels, (B,)."""
-        reading, flip = reading_of(runner.cfg), model.data_preprocessor.bgr_to_rgb
-        settings = self.data_root, reading.extensions, self.max_labeled, self.seed
-        *listed, self.num_classes = evaluation.split_labeled(*settings)
-        read = [evaluation.read_labeled(part, ImageReader(input_size(runner.cfg), reading)) for part in listed]
-        return [(images.flip(1) if flip else images, labels) for images, labels in read]
-
-    def _take_training(self, runner: Runner) -> list[tuple[Tensor, Tensor]]:
-        """Take training images, with labels that mean nothing."""
-        dataset = runner.train_loop.dataloader.dataset
-        # of a small set more would take too long
-        images = choose_images(dataset, min(self.max_images, max(64, len(dataset) // 20)), self.seed)
-        return [(images, torch.zeros(len(images), dtype=torch.long))]

@@ -18,19 +18,29 @@ def knn_accuracy(
     The protocol of Wu et al. 2018 (arXiv 1805.01978): the k nearest by cosine similarity vote, each with the weight
     exp(similarity / temperature).
     """
-    if not 1 <= k <= len(train_features):
-        raise ValueError(f'{k} neighbors of {len(train_features)} training images: k is from 1 to that number')
-    if temperature <= 0:
-        raise ValueError(f'temperature {temperature}: it must be positive')
+    check_neighbors(k, temperature, len(train_features), 'images')
     train, val = F.normalize(train_features, dim=1), F.normalize(val_features, dim=1)
     chunks = zip(val.split(1024), val_labels.split(1024), strict=True)
     right = sum((_vote(x @ train.T, train_labels, k, temperature, num_classes) == y).sum() for x, y in chunks)
     return float(right) / len(val_labels)
 
 
+def check_neighbors(k: int, temperature: float, count: int, what: str) -> None:
+    """Check the settings of a vote among `count` of `what`."""
+    if not 1 <= k <= count:
+        raise ValueError(f'{k} neighbors of {count} training {what}: k is from 1 to that number')
+    if temperature <= 0:
+        raise ValueError(f'temperature {temperature}: it must be positive')
+
+
+def nearest(similarity: Tensor, k: int, temperature: float) -> tuple[Tensor, Tensor]:
+    """Return the weights and indices of the k nearest: similarities (V, T) -> two of (V, k)."""
+    values, which = similarity.topk(k, dim=1)
+    return ((values - values[:, :1]) / temperature).exp(), which  # relative to the nearest: the same vote, no overflow
+
+
 def _vote(similarity: Tensor, labels: Tensor, k: int, temperature: float, num_classes: int) -> Tensor:
     """Let the k nearest vote: similarities (V, T) and labels (T,) -> classes (V,)."""
-    nearest, which = similarity.topk(k, dim=1)
-    weights = ((nearest - nearest[:, :1]) / temperature).exp()  # relative to the nearest: the same vote, no overflow
+    weights, which = nearest(similarity, k, temperature)
     votes = zeros(len(similarity), num_classes, dtype=weights.dtype, device=weights.device)
     return votes.scatter_add_(1, labels[which], weights).argmax(1)

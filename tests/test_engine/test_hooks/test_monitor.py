@@ -1,6 +1,7 @@
 """Hooks that monitor a training change nothing of it, and nothing that goes wrong in them ends it."""
 
 import functools
+import json
 import math
 import re
 from types import SimpleNamespace
@@ -11,12 +12,15 @@ import torch
 from five_bands import READING, color_of, with_five_bands, write_five_bands
 from mmengine.registry import DATA_SAMPLERS, MODEL_WRAPPERS
 from monitored_training import ListBackend, make_images, monitored_config
+from PIL import Image
 from tiny_mixmae import tiny_mixedae, tiny_model
 from torch import nn
 from torch.utils.data import BatchSampler, DataLoader
 from training_toys import TRAINED, last_checkpoint, run_until, trained_alike
 
+from mixmae_mm.datasets.image_reader import ImageReader
 from mixmae_mm.engine.hooks import ReconstructionHook
+from mixmae_mm.evaluation import split_masked
 from mixmae_mm.visualization.image_grid import panel_place
 
 ALIKE = dict.fromkeys(TRAINED, True)
@@ -128,6 +132,45 @@ def test_numbers_reach_backends_and_hub_and_those_of_labels_are_right(tmp_path, 
         assert runner.message_hub.get_scalar(name).current() == value
 
 
+def make_scenes(folder, splits=('.',)):
+    """Images dark above an edge and bright below, with masks that say so and give the first row no label."""
+    for split in splits:
+        for number in range(8):
+            labels = np.repeat(np.arange(32) >= 8 * (1 + number % 3), 32).reshape(32, 32).astype(np.uint8)
+            pixels = np.stack([40 + 160 * labels, 30 + 10 * labels, 0 * labels], axis=2)
+            labels[0] = 9
+            for kind, values, name in (('images', pixels, 'x.png'), ('masks', labels, 'y.png')):
+                (folder / kind / split).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(values.astype(np.uint8)).save(folder / kind / split / f'{number}{name}')
+    suffixes = dict(img_suffix='x.png', seg_map_suffix='y.png', ignore_index=9)
+    return dict(images=str(folder / 'images'), masks=str(folder / 'masks'), **suffixes)
+
+
+@pytest.mark.parametrize('method', [tiny_model, tiny_mixedae])
+def test_masks_give_the_miou_of_frozen_patches(tmp_path, shown, method):
+    plain = train(tmp_path / 'plain', length=2, method=method)
+    scenes = make_scenes(tmp_path / 'scenes')
+    monitored = train(tmp_path / 'work', dict(MEASURING, segmentation=scenes), length=2, method=method)
+    assert trained_alike(plain, monitored) == ALIKE
+    found = {step: value for name, value, step in shown if name == 'online/seg_miou'}
+    assert found.keys() == {2, 4}
+    assert 0.8 < found[4] <= 1
+    assert re.search(r'cosine \S+, seg_miou \S+ after iteration 4', log_of(tmp_path / 'work'))
+
+
+def test_scenes_are_split_as_labeled_images_are(tmp_path):
+    reader, folders = ImageReader((32, 32)), make_scenes(tmp_path, ('train', 'val'))
+    folders.pop('ignore_index')
+    parts = split_masked(**folders, reader=reader, max_images=8, seed=0)
+    assert [len(part) for part in parts] == [6, 2]
+    assert all('/train/' in image and '/train/' in mask for image, mask in parts[0].items())
+    assert all('/val/' in image and '/val/' in mask for image, mask in parts[1].items())
+    for kind in ('images', 'masks'):
+        folders[kind] = f'{folders[kind]}/train'
+    known, asked = split_masked(**folders, reader=reader, max_images=100, seed=0)
+    assert (len(known), len(asked), len(known | asked)) == (6, 2, 8)
+
+
 def test_a_backend_that_fails_ends_nothing(tmp_path, shown, monkeypatch):
     plain = train(tmp_path / 'plain', length=2)
     monkeypatch.setattr(ListBackend, 'failing', ('reconstructions',))
@@ -145,6 +188,7 @@ def test_a_backend_that_fails_ends_nothing(tmp_path, shown, monkeypatch):
         (dict(DRAWING, images='nowhere'), "data_root 'nowhere' does not exist"),
         (dict(DRAWING, images='{}/broken'), 'not an image, whatever its name says'),
         (dict(MEASURING, data_root='{}/one'), r'holds 1 class folder\(s\): two or more are needed'),
+        (dict(MEASURING, segmentation=dict(images='{}/one', masks='{}/one/a')), '16 of 16 images have no mask'),
         (dict(DRAWING, num=20), 'ReconstructionHook: 8 reconstruction.s. drawn after iteration 4'),  # all there are
     ],
 )
@@ -153,7 +197,7 @@ def test_images_that_are_not_as_they_should_be_end_nothing(tmp_path, hook, said)
     for number in range(4):
         (tmp_path / f'broken/{number}.png').write_text('no image')
     make_images(tmp_path / 'one', ('a',))
-    hook = {key: value.format(tmp_path) if isinstance(value, str) else value for key, value in hook.items()}
+    hook = json.loads(json.dumps(hook).replace('{}', str(tmp_path)))
     assert train(tmp_path, hook, length=2)['meta']['iter'] == 4
     assert re.search(said, log_of(tmp_path))
 

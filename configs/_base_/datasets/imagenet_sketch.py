@@ -1,0 +1,13 @@
+"""ImageNet-Sketch (arXiv 1905.13549): 50,889 sketches of all 1000 classes.
+
+data/imagenet-sketch as published, a folder for each class. There is no training on it.
+"""
+
+_base_ = './in1k_finetune_224.py'
+
+train_dataloader = None
+val_dataloader = None
+val_evaluator = None
+test_cfg = dict()
+
+test_dataloader = dict(dataset=dict(data_root='data/imagenet-sketch', split=''))

@@ -1,0 +1,19 @@
+"""Robustness of the base encoder, fine-tuned on ImageNet-1k: a test on ImageNet-A.
+
+    python tools/test.py configs/classification/mixmim-swin-base-w14_imagenet-a.py CLASSIFIER.pth
+
+CLASSIFIER.pth is what mixmim-swin-base-w14_8xb128-amp-coslr-100e_in1k.py trains.
+The data, and how the outputs are restricted to its classes: configs/_base_/datasets/imagenet_a.py.
+
+Untuned, as there is nothing to tune: no result of MixMAE is published. Not run here.
+"""
+
+_base_ = [
+    '../_base_/models/mixmim-swin-base_classifier.py',
+    '../_base_/datasets/imagenet_a.py',
+    '../_base_/default_runtime.py',
+]
+
+num_classes = 200
+
+model = dict(data_preprocessor=dict(num_classes=num_classes), head=dict(num_classes=num_classes))

@@ -1,0 +1,15 @@
+"""Robustness of the base encoder, fine-tuned on ImageNet-1k: a test on ImageNet-Sketch.
+
+    python tools/test.py configs/classification/mixmim-swin-base-w14_imagenet-sketch.py CLASSIFIER.pth
+
+CLASSIFIER.pth is what mixmim-swin-base-w14_8xb128-amp-coslr-100e_in1k.py trains.
+The data: configs/_base_/datasets/imagenet_sketch.py.
+
+Untuned, as there is nothing to tune: no result of MixMAE is published. Not run here.
+"""
+
+_base_ = [
+    '../_base_/models/mixmim-swin-base_classifier.py',
+    '../_base_/datasets/imagenet_sketch.py',
+    '../_base_/default_runtime.py',
+]

@@ -1,0 +1,103 @@
+"""A hook that evaluates the encoder's features while it trains."""
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch import Tensor
+
+from mixmae_mm import evaluation
+from mixmae_mm.apis.model import input_size
+from mixmae_mm.datasets.image_reader import ImageReader, reading_of
+from mixmae_mm.datasets.samplers.seeded import choose_images
+from mixmae_mm.engine.hooks.monitor import MonitorHook
+from mixmae_mm.registry import HOOKS
+
+BATCH = 64
+
+
+@HOOKS.register_module()
+class OnlineEvaluationHook(MonitorHook):
+    """Evaluate the encoder's features every few epochs, on the same images every time, which are kept in memory.
+
+    Of labeled images `online/knn_top1` and `online/probe_top1` are logged, the accuracy of nearest neighbors and of a
+    linear classifier; of images with masks `online/seg_miou`, that of ridge regression on features of patches; of any
+    `online/rankme`, `online/feature_std` and `online/cosine`, as in docs/visualize.md.
+
+    Args:
+        data_root: Class folders, or `train` and `val` of them; without, the images are crops of training images.
+        max_images: How many of the training images are taken, or a twentieth if that is less, but 64 if there are.
+        max_labeled: How many of the labeled ones, three quarters to train on, the others to validate on.
+        k: Neighbors that vote.
+        temperature: Of their votes.
+        segmentation: Images with masks: `dict(images=FOLDER, masks=FOLDER)`, each folder with `train` and `val`, or
+            not, as `data_root`. It takes the arguments of `pair_masks` and `ignore_index`, 255 if it is left out.
+        settings: As of `MonitorHook`: `interval`, `seed`.
+    """
+
+    def __init__(
+        self,
+        data_root: str | None = None,
+        max_images: int = 1024,
+        max_labeled: int = 2000,
+        k: int = 20,
+        temperature: float = 0.07,
+        segmentation: dict | None = None,
+        **settings: int,
+    ) -> None:
+        super().__init__(**settings)
+        self.data_root, self.max_images, self.max_labeled = data_root, max_images, max_labeled
+        self.k, self.temperature, self.parts = k, temperature, None
+        self.segmentation, self.scenes = segmentation, None
+
+    def monitor(self, runner: Runner, model: BaseModel, step: int) -> str:
+        """Measure, on the same images every time, and log the results."""
+        if self.parts is None:
+            self.parts = self._read_labeled(runner, model) if self.data_root else self._take_training(runner)
+        normalize = model.data_preprocessor.normalize
+        batches = [zip(*(x.split(BATCH) for x in part), strict=True) for part in self.parts]
+        known, *asked = (evaluation.extract(model.backbone, normalize, part) for part in batches)
+        results = dict(rankme=evaluation.rank_me(known[0]), feature_std=evaluation.feature_std(known[0]))
+        results['cosine'] = evaluation.mean_cosine(known[0])
+        if self.data_root:
+            neighbors = min(self.k, len(known[0])), self.temperature, self.num_classes
+            results['knn_top1'] = evaluation.knn_accuracy(*known, *asked[0], *neighbors)
+            results['probe_top1'] = evaluation.probe_accuracy(*known, *asked[0], self.num_classes)
+        if self.segmentation:
+            results['seg_miou'] = self._segment(runner, model)
+        runner.visualizer.add_scalars({f'online/{name}': value for name, value in results.items()}, step)
+        for name, value in results.items():
+            runner.message_hub.update_scalar(f'online/{name}', value)
+        return ', '.join(f'{name} {value:.4g}' for name, value in results.items())
+
+    def _read_labeled(self, runner: Runner, model: BaseModel) -> list[tuple[Tensor, Tensor]]:
+        """Read the labeled images, (B, C, H, W), to train and to validate on, with their labels, (B,)."""
+        reading, flip = reading_of(runner.cfg), model.data_preprocessor.bgr_to_rgb
+        settings = self.data_root, reading.extensions, self.max_labeled, self.seed
+        *listed, self.num_classes = evaluation.split_labeled(*settings)
+        read = [evaluation.read_labeled(part, ImageReader(input_size(runner.cfg), reading)) for part in listed]
+        return [(images.flip(1) if flip else images, labels) for images, labels in read]
+
+    def _take_training(self, runner: Runner) -> list[tuple[Tensor, Tensor]]:
+        """Take training images, with labels that mean nothing."""
+        dataset = runner.train_loop.dataloader.dataset
+        # of a small set more would take too long
+        images = choose_images(dataset, min(self.max_images, max(64, len(dataset) // 20)), self.seed)
+        return [(images, torch.zeros(len(images), dtype=torch.long))]
+
+    def _segment(self, runner: Runner, model: BaseModel) -> float:
+        """Compute the mIoU of ridge regression on the last map."""
+        names = dict(self.segmentation)
+        ignored = names.pop('ignore_index', 255)
+        if self.scenes is None:
+            reader = ImageReader(input_size(runner.cfg), reading_of(runner.cfg), BATCH)
+            parts = evaluation.split_masked(**names, reader=reader, max_images=self.max_labeled, seed=self.seed)
+            self.classes = evaluation.count_classes(parts[0] | parts[1], ignored)
+            self.scenes = [list(evaluation.read_masked(one, reader, one, self.classes, ignored)) for one in parts]
+        preprocessor, device = model.data_preprocessor, next(model.backbone.parameters()).device
+
+        def encode(images: Tensor) -> tuple[Tensor, ...]:
+            ordered = images.flip(1) if preprocessor.bgr_to_rgb else images
+            return model.backbone(preprocessor.normalize(ordered.to(device).float()))[-1:]
+
+        probes = dict(ridge=evaluation.RidgeProbe(self.classes))
+        return evaluation.evaluate_dense(encode, *self.scenes, probes, ignored)['ridge'].miou

@@ -1,0 +1,58 @@
+"""Evaluation of frozen features of patches by the labels of pixels.
+
+Letters: B images, C channels, H x W pixels, h x w patches, D features.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mixmae_mm.evaluation.functional.confusion import SegmentationScores, confusion_matrix, segmentation_scores
+from mixmae_mm.evaluation.functional.dense_probe import (
+    NeighborProbe,
+    RidgeProbe,
+    classify_pixels,
+    join_maps,
+    label_counts,
+)
+
+DenseProbe = RidgeProbe | NeighborProbe
+Encode = Callable[[Tensor], Sequence[Tensor]]
+"""Images (B, C, H, W) -> maps (B, D, h, w), of one depth or more."""
+Batches = Iterable[tuple[Tensor, Tensor]]
+"""Images (B, C, H, W) with their labels (B, H, W)."""
+
+
+@torch.no_grad()
+def evaluate_dense(
+    encode: Encode, train: Batches, val: Batches, probes: Mapping[str, DenseProbe], ignore_index: int = 255
+) -> dict[str, SegmentationScores]:
+    """Fit classifiers of pixels to training images, and compute how well they do on others, at the masks' resolution.
+
+    Only one image's joined features are in memory at a time. Raise `ValueError` if no pixel has a label.
+    """
+    classes = next(iter(probes.values())).num_classes
+    for maps, labels in _each(encode, train):
+        counts = label_counts(labels, maps.shape[1:], classes, ignore_index)
+        for probe in probes.values():
+            probe.add(maps.flatten(1).T, counts)
+    matrices = dict.fromkeys(probes, torch.zeros(classes, classes, dtype=torch.long))
+    for maps, labels in _each(encode, val):
+        for name, probe in probes.items():
+            predicted = classify_pixels(probe.score(maps.flatten(1).T), maps.shape[1:], labels.shape)
+            matrices[name] = matrices[name] + confusion_matrix(predicted, labels, classes, ignore_index).cpu()
+    return {name: segmentation_scores(matrix) for name, matrix in matrices.items()}
+
+
+def normalize_patches(maps: Sequence[Tensor]) -> list[Tensor]:
+    """Bring the features of each patch to mean 0 and variance 1: of the last map alone is there a trained norm."""
+    return [F.layer_norm(one.movedim(1, -1), one.shape[1:2]).movedim(-1, 1) for one in maps]
+
+
+def _each(encode: Encode, batches: Batches) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the joined maps, (D, h, w), and the labels, (H, W), of each image."""
+    for images, labels in batches:
+        for *maps, its in zip(*encode(images), labels, strict=True):
+            yield join_maps(maps).float(), its.to(maps[0].device)

@@ -1,0 +1,91 @@
+"""What `mixmae evaluate` reports, as plain data.
+
+Letters: N images, B of a batch, C channels, H x W pixels, D features.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+from mixmae_mm.datasets.image_reader import ImageReader
+from mixmae_mm.evaluation.dense import Encode, evaluate_dense
+from mixmae_mm.evaluation.functional.dense_probe import NeighborProbe, RidgeProbe
+from mixmae_mm.evaluation.functional.few_labels import Few, few_label_accuracy
+from mixmae_mm.evaluation.functional.knn import knn_accuracy
+from mixmae_mm.evaluation.functional.linear_probe import probe_accuracy
+from mixmae_mm.evaluation.masked_images import Masked, count_classes, read_masked
+
+METHODS = ('ridge', 'knn')
+"""Classifiers of patches."""
+
+
+class Vote(NamedTuple):
+    """How neighbors vote: `k` of them, with a `temperature`, of `bank_size` patches at most; `seed` of all draws."""
+
+    k: int = 20
+    temperature: float = 0.07
+    bank_size: int = 2**15
+    seed: int = 0
+
+
+VOTE = Vote()
+
+
+def report_accuracy(
+    known: tuple[Tensor, Tensor],
+    asked: tuple[Tensor, Tensor],
+    num_classes: int,
+    vote: Vote = VOTE,
+    linear_probe: bool = False,
+    few_labels: Sequence[str] = (),
+    draws: int = 5,
+) -> dict:
+    """Compute accuracies of features (N, D) with labels (N,), to train on and to validate on.
+
+    `top1` is that of neighbors; on request there is that of a linear probe, `probe_top1`, and with `few_labels` ('1%',
+    or '5' for each class) mean and standard deviation of both in several draws.
+    """
+    amounts = {text: Few.parse(text) for text in few_labels}
+
+    def knn(*parts: Tensor) -> float:
+        k = vote.k if parts[0] is known[0] else min(vote.k, len(parts[0]))
+        return knn_accuracy(*parts, k, vote.temperature, num_classes)
+
+    def probe(*parts: Tensor) -> float:
+        return probe_accuracy(*parts, num_classes)
+
+    result: dict = dict(top1=knn(*known, *asked))
+    if linear_probe:
+        result['probe_top1'] = probe(*known, *asked)
+    for text, few in amounts.items():
+        settings, kinds = (asked, few, num_classes, draws, vote.seed), (('top1', knn), ('probe_top1', probe))
+        found = {kind: few_label_accuracy(accuracy, *known, *settings) for kind, accuracy in kinds}
+        result.setdefault('few_labels', {})[text] = {kind: one._asdict() for kind, one in found.items()}
+    return dict(result, chance=1 / num_classes, k=vote.k, temperature=vote.temperature)
+
+
+def report_segmentation(
+    encode: Encode,
+    reader: ImageReader,
+    train: Masked,
+    val: Masked,
+    methods: Sequence[str] = ('ridge',),
+    num_classes: int | None = None,
+    ignore_index: int = 255,
+    vote: Vote = VOTE,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> dict:
+    """Compute how well frozen features of patches tell the labels of pixels, by each method: `SegmentationScores`.
+
+    Without `num_classes` it is the largest label of the training masks plus 1. `progress` shows that of names.
+    """
+    classes = num_classes or count_classes(train, ignore_index)
+    probes = dict(ridge=RidgeProbe(classes), knn=NeighborProbe(classes, *vote))
+    parts = (read_masked(progress(part), reader, part, classes, ignore_index) for part in (train, val))
+    found = evaluate_dense(encode, *parts, {method: probes[method] for method in methods}, ignore_index)
+    result = {method: scores._asdict() for method, scores in found.items()}
+    for scores in result.values():
+        scores['iou'] = [None if math.isnan(one) else one for one in scores['iou']]  # JSON has no NaN
+    return dict(result, num_classes=classes)

@@ -1,0 +1,34 @@
+import math
+
+import pytest
+import torch
+
+from mixmae_mm.evaluation.functional.confusion import confusion_matrix, segmentation_scores
+
+
+def test_counts_and_scores_equal_the_loops():
+    generator = torch.Generator().manual_seed(0)
+    predicted, labels = (torch.randint(0, 4, (9, 11), generator=generator) for _ in range(2))
+    labels[torch.rand(9, 11, generator=generator) < 0.2] = 255
+    expected = [[0] * 4 for _ in range(4)]
+    for label, guess in zip(labels.flatten().tolist(), predicted.flatten().tolist(), strict=True):
+        if label != 255:
+            expected[label][guess] += 1
+    matrix = confusion_matrix(predicted, labels, 4, 255)
+    assert matrix.tolist() == expected
+    iou = []
+    for one in range(4):
+        pairs = [(i, j) for i in range(4) for j in range(4) if one in (i, j)]
+        iou.append(expected[one][one] / sum(expected[i][j] for i, j in pairs))
+    scores = segmentation_scores(matrix)
+    assert scores.iou == pytest.approx(iou)
+    assert scores.miou == pytest.approx(sum(iou) / 4)
+    assert scores.pixel_accuracy == pytest.approx(sum(expected[i][i] for i in range(4)) / (labels != 255).sum().item())
+
+
+def test_by_hand_classes_that_occur_nowhere_do_not_count():
+    scores = segmentation_scores(torch.tensor([[3, 1, 0], [0, 0, 0], [0, 0, 0]]))
+    assert (scores.miou, scores.iou[:2], scores.pixel_accuracy) == (0.375, (0.75, 0.0), 0.75)
+    assert math.isnan(scores.iou[2])
+    with pytest.raises(ValueError, match='no labeled pixel'):
+        segmentation_scores(torch.zeros(2, 2))

@@ -1,0 +1,217 @@
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from micro_training import finish, tool
+from mmengine.config import Config
+from PIL import Image
+from tiny_mixmae import tiny_mixedae, tiny_model, write_files
+from tool_loading import load_tool
+from torch.nn import functional as F
+
+from mixmae_mm.apis import FeatureExtractor
+from mixmae_mm.apis.model import build_encoder
+from mixmae_mm.datasets import ImageFolder
+from mixmae_mm.datasets.image_reader import normalization
+from mixmae_mm.evaluation import RidgeProbe, knn_accuracy, label_by_folder, probe_accuracy
+from mixmae_mm.evaluation.functional.confusion import confusion_matrix, segmentation_scores
+
+extract_features, evaluate = (load_tool(f'analysis_tools/{name}.py') for name in ('extract_features', 'evaluate'))
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Noise of two colors, one a class: easy for any encoder, trained or not."""
+    noise = np.random.default_rng(0)
+    for split, count in (('train', 8), ('val', 4)):
+        for name, channel in (('blue', 2), ('red', 0)):
+            (tmp_path / split / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = noise.integers(0, 60, (32, 32, 3), np.uint8)
+                pixels[..., channel] += 180
+                Image.fromarray(pixels).save(tmp_path / split / name / f'{number}.png')
+    return ['--train', str(tmp_path / 'train'), '--val', str(tmp_path / 'val')]
+
+
+def test_labels_are_the_class_folders(folders):
+    labeled = label_by_folder(ImageFolder(folders[1]).data_list, ['blue', 'red'])
+    assert list(labeled.values()) == [0] * 8 + [1] * 8
+    with pytest.raises(ValueError, match=r'^red/0.png in .* is in none of the class folders blue$'):
+        label_by_folder(ImageFolder(folders[1]).data_list, ['blue'])
+
+
+def test_json_and_text_give_accuracies_and_chance(folders, tmp_path, capsys):
+    config, checkpoint = write_files(tmp_path)
+    results = []
+    for arguments in ([config], [config], [config, checkpoint, '--linear-probe']):
+        evaluate.main([*arguments, *folders, '--k', '5', '--json'])
+        results.append(json.loads(capsys.readouterr().out))
+    assert results[0] == results[1] == dict(top1=1.0, chance=0.5, k=5, temperature=0.07, checkpoint=None)
+    extract, parts = FeatureExtractor.from_config(config, checkpoint), []
+    for folder in (folders[1], folders[3]):
+        names, features = extract.with_names(folder)
+        parts += [torch.from_numpy(features), torch.tensor(['/red/' in name for name in names]).long()]
+    probe = probe_accuracy(*parts, 2)
+    assert results[2] == dict(results[0], checkpoint=checkpoint, probe_top1=probe)
+    evaluate.main([config, *folders, '--k', '5', '--linear-probe'])
+    assert re.match(r'kNN top-1 100.0%, linear probe .*% \(chance 50.0%\), untrained', capsys.readouterr().out)
+    printed, _ = finish(tool('analysis_tools/evaluate.py', config, checkpoint, *folders, '--k', '5', '--json'))
+    assert json.loads(printed)['checkpoint'] == checkpoint  # which is all that a process prints
+
+
+@pytest.mark.parametrize('method', [tiny_model, tiny_mixedae])
+def test_the_accuracy_is_that_of_features_taken_one_by_one(folders, tmp_path, method, capsys):
+    config, checkpoint = write_files(tmp_path, method)
+    evaluate.main([config, checkpoint, *folders, '--k', '3', '--json'])
+    encoder = build_encoder(Config.fromfile(config), checkpoint)
+    mean, std = (torch.tensor(x).view(3, 1, 1) for x in normalization(Config.fromfile(config)).values())
+    parts = []
+    for folder in (folders[1], folders[3]):
+        files = sorted(Path(folder).rglob('*.png'))
+        pixels = [torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1) for file in files]
+        with torch.no_grad():
+            features = [encoder(((one - mean) / std)[None])[-1].mean((2, 3))[0] for one in pixels]
+        parts += [torch.stack(features), torch.tensor([file.parent.name == 'red' for file in files]).long()]
+    assert json.loads(capsys.readouterr().out)['top1'] == knn_accuracy(*parts, 3, 0.07, 2)
+
+
+def test_corrupt_images_are_left_out_and_counted(folders, tmp_path, capsys):
+    config, _ = write_files(tmp_path)
+    Path(folders[1], 'blue/0.png').write_bytes(b'no image')
+    Path(folders[1], 'blue/.hidden').mkdir()
+    Path(folders[1], 'blue/notes.txt').write_text('')
+    Path(folders[1], '.ipynb_checkpoints').mkdir()
+    evaluate.main([config, *folders, '--k', '15', '--json'])
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)['top1'] == 1.0
+    assert '1 files (1 .txt) left out; 1 of 16 images corrupt' in printed.err
+    with pytest.raises(SystemExit, match='16 neighbors of 15 training images'):
+        evaluate.main([config, *folders, '--k', '16'])
+
+
+def test_wrong_inputs_end_with_one_message(folders, tmp_path):
+    config, checkpoint = write_files(tmp_path)
+    with pytest.raises(SystemExit, match='20 neighbors of 16 training images'):
+        evaluate.main([config, *folders])
+    torch.save(dict(state_dict={'other.weight': torch.zeros(3)}), tmp_path / 'other.pth')
+    with pytest.raises(SystemExit, match=r'does not go with this MixMIMSwin: no name ends in patch_embed'):
+        evaluate.main([config, str(tmp_path / 'other.pth'), *folders])
+    with pytest.raises(SystemExit, match='does not exist'):
+        evaluate.main([config, checkpoint, '--train', folders[1], '--val', str(tmp_path / 'nowhere')])
+
+
+@pytest.mark.parametrize('method', [tiny_model, tiny_mixedae])
+def test_what_is_written_is_what_the_extractor_computes(five_images, tmp_path, capsys, method):
+    files, _ = five_images
+    config, checkpoint = write_files(tmp_path, method)
+    extract = FeatureExtractor.from_config(config, checkpoint, image_size=64)
+    for kind in ('pooled', 'tokens'):
+        out = tmp_path / 'my features' / f'{kind}.npz'
+        options = ['--kind', kind, '--image-size', '64', '--batch-size', '5', '--device', 'cpu']
+        extract_features.main([config, checkpoint, '--images', str(tmp_path / 'images'), '--out', str(out), *options])
+        assert capsys.readouterr().out.endswith(f'{out}\n')
+        written = np.load(out)
+        assert written['names'].tolist() == files
+        np.testing.assert_array_equal(written['features'], extract(files, kind))
+
+
+def test_features_in_another_format_are_refused(tmp_path):
+    config, checkpoint = write_files(tmp_path)
+    with pytest.raises(SystemExit, match=r'features.csv should end in .npz'):
+        extract_features.main([config, checkpoint, '--images', 'x', '--out', str(tmp_path / 'features.csv')])
+
+
+@pytest.fixture
+def scenes(tmp_path):
+    """Images half dark and half bright, at a random edge, with masks that say so and a border without label."""
+    noise = np.random.default_rng(0)
+    for split, count in (('train', 6), ('val', 3)):
+        for name in ('img', 'ann'):
+            (tmp_path / name / split).mkdir(parents=True)
+        for number in range(count):
+            labels = np.zeros((32, 48), np.uint8)
+            labels[:, 8 * noise.integers(2, 5) :] = 1
+            pixels = 150 * labels[..., None] + noise.integers(0, 60, (32, 48, 3))
+            labels[:2] = 9
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f'img/{split}/{number}.png')
+            Image.fromarray(labels).save(tmp_path / f'ann/{split}/{number}.png')
+    places = [('train', 'img'), ('val', 'img'), ('train-masks', 'ann'), ('val-masks', 'ann')]
+    return [word for name, kind in places for word in (f'--{name}', str(tmp_path / kind / name.removesuffix('-masks')))]
+
+
+DENSE = ['--image-size', '32', '48', '--ignore-index', '9', '--k', '3', '--json']
+
+
+def by_hand(extract, *folders):
+    """What ridge regression on the last map comes to, file by file."""
+    probe, matrix = RidgeProbe(2), 0
+    for images, masks in zip(folders[:2], folders[2:], strict=True):
+        for file in sorted(Path(images).iterdir()):
+            pixels, labels = (
+                torch.from_numpy(np.array(Image.open(Path(where, file.name)))) for where in (images, masks)
+            )
+            (maps,), grid = extract.maps(pixels.permute(2, 0, 1)[None])[0], (4, 6)
+            patches = F.interpolate(maps[None], grid)[0].flatten(1).T
+            if file.parent.name == 'train':
+                counts = [[(part == c).sum() for c in range(2)] for row in labels.split(8) for part in row.split(8, 1)]
+                probe.add(patches, torch.tensor(counts))
+            else:
+                scores = F.interpolate(probe.score(patches).T.unflatten(1, grid)[None], labels.shape, mode='bilinear')
+                matrix += confusion_matrix(scores[0].argmax(0), labels.long(), 2, 9)
+    scores = segmentation_scores(matrix)
+    return dict(scores._asdict(), iou=list(scores.iou))
+
+
+@pytest.mark.parametrize(('method', 'stages'), [(tiny_model, [0, 2]), (tiny_mixedae, [0, 1])])
+def test_pixels_are_classified_by_features_of_patches(scenes, tmp_path, capsys, method, stages):
+    config, checkpoint = write_files(tmp_path, method)
+    found = []
+    for options in ([], ['--stages', *map(str, stages), '--method', 'ridge', 'knn', '--precision', 'bf16']):
+        evaluate.main([config, checkpoint, *scenes, *DENSE, *options])
+        found.append(json.loads(capsys.readouterr().out.splitlines()[-1]))
+    assert found[0].keys() == {'ridge', 'num_classes', 'checkpoint'}
+    assert (found[0]['num_classes'], found[0]['checkpoint']) == (2, checkpoint)
+    assert set(found[1]) == {'ridge', 'knn', 'num_classes', 'checkpoint'}
+    for scores in (found[1]['ridge'], found[1]['knn']):
+        assert scores['miou'] == pytest.approx(sum(scores['iou']) / 2)
+        assert 0.75 < scores['miou'] <= scores['pixel_accuracy'] <= 1
+    assert found[0]['ridge'] == by_hand(FeatureExtractor.from_config(config, checkpoint), *scenes[1::2])
+    evaluate.main([config, checkpoint, *scenes, *DENSE[:-1], '--num-classes', '3'])
+    assert re.search(
+        r'^ridge: mIoU .*%, pixel accuracy .*% \(3 classes\), .*pth$', capsys.readouterr().out, re.MULTILINE
+    )
+
+
+def test_few_labels_are_reported_with_mean_and_deviation(folders, tmp_path, capsys):
+    config, _ = write_files(tmp_path)
+    options = ['--k', '5', '--few-labels', '25%', '1', '--draws', '3']
+    evaluate.main([config, *folders, *options, '--json'])
+    few = json.loads(capsys.readouterr().out)['few_labels']
+    assert few.keys() == {'25%', '1'}
+    assert few['25%'].keys() == {'top1', 'probe_top1'}
+    assert few['25%']['top1'] == dict(mean=1, std=0)
+    evaluate.main([config, *folders, *options])
+    said = capsys.readouterr().out.splitlines()[1]
+    assert re.match(r'with few labels \(25%\): kNN top-1 100.0% \+- 0.0%, linear probe .*% \+- .*%', said)
+
+
+def test_wrong_masks_and_options_end_with_one_message(scenes, folders, tmp_path, capsys):
+    config, _ = write_files(tmp_path)
+    for words, said in [
+        ([*scenes[:6]], '--train-masks and --val-masks go together'),
+        ([*scenes, '--linear-probe'], '--linear-probe and --few-labels are of labeled images, without masks'),
+    ]:
+        with pytest.raises(SystemExit, match='2'):
+            evaluate.main([config, *words])
+        assert said in capsys.readouterr().err
+    for words, said in [
+        (scenes, 'the mask has label 9, where classes are 0 to 1'),
+        ([*scenes, '--seg-map-suffix', '_labels.png'], '6 of 6 images have no mask'),
+        ([*scenes, '--stages', '7'], r'out_indices \(7,\) must name some of the stages 0 to 3'),
+        ([*folders, '--few-labels', 'all'], "'all' is no number of labels"),
+    ]:
+        with pytest.raises(SystemExit, match=said):
+            evaluate.main([config, *words, '--num-classes', '2'])

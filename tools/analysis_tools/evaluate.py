@@ -1,0 +1,160 @@
+"""Evaluate an encoder's frozen features: no training, a minute, and a number to compare.
+
+    python tools/analysis_tools/evaluate.py CONFIG [CHECKPOINT] --train FOLDER --val FOLDER [--linear-probe] [--json]
+        [--few-labels 1% 10% 5]
+    python tools/analysis_tools/evaluate.py CONFIG [CHECKPOINT] --train IMAGES --val IMAGES --train-masks MASKS
+        --val-masks MASKS [--method ridge knn] [--stages 0 1 2]
+
+The folders hold one folder a class, or with masks, as mmseg has them, images at any depth. Images are read as the
+config's training reads them. Without a checkpoint the encoder is as initialized, which is what to compare with. The
+protocols: mixmae_mm/evaluation/functional.
+"""
+
+import argparse
+import functools
+import json
+import sys
+from contextlib import redirect_stdout
+
+import mixmae_mm
+from mixmae_mm.utils import compat
+
+compat.apply()  # before torch and the libraries that it fixes
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from mixmae_mm import evaluation
+from mixmae_mm.apis import FeatureExtractor
+from mixmae_mm.apis.feature_extractor import PRECISIONS
+from mixmae_mm.apis.model import ask_for_maps, input_size
+from mixmae_mm.datasets import ImageFolder
+from mixmae_mm.evaluation.reports import METHODS, Vote
+from mixmae_mm.utils.arguments import ImageSize, counted
+from mixmae_mm.utils.errors import readable_errors
+from mixmae_mm.utils.launching import Settings, load_config
+from mixmae_mm.utils.names import expand, printable
+from mixmae_mm.utils.seed import seed_everything
+
+KINDS = dict(top1='kNN top-1', probe_top1='linear probe')
+progress = functools.partial(track, description='computing features', console=Console(stderr=True))
+
+
+def features_of(folder: str, classes: list[str], extract: FeatureExtractor) -> tuple[Tensor, Tensor]:
+    """Compute the features (B, D) of a folder's images, and their labels (B,); corrupt ones are left out."""
+    listing = ImageFolder(folder, extensions=extract.read.reading.extensions).data_list
+    labels = evaluation.label_by_folder(listing, classes)
+    names, features = extract.with_names(progress(labels))
+    corrupt = len(labels) - len(names)
+    print(f'{printable(folder)}: {listing.contents}; {corrupt:,} of {len(labels):,} images corrupt', file=sys.stderr)
+    return torch.from_numpy(features), torch.tensor([labels[name] for name in names])
+
+
+def judge_images(args: argparse.Namespace, extract: FeatureExtractor, vote: Vote) -> dict:
+    """Compute accuracies on labeled images."""
+    classes = evaluation.class_folders(args.train)
+    known, asked = (features_of(folder, classes, extract) for folder in (args.train, args.val))
+    settings = dict(linear_probe=args.linear_probe, few_labels=args.few_labels, draws=args.draws)
+    return evaluation.report_accuracy(known, asked, len(classes), vote, **settings)
+
+
+def judge_masks(args: argparse.Namespace, extract: FeatureExtractor, vote: Vote) -> dict:
+    """Compute how well pixels are classified."""
+    endings = extract.read.reading.extensions, args.img_suffix, args.seg_map_suffix
+    folders = (args.train, args.train_masks), (args.val, args.val_masks)
+    pairs = [evaluation.pair_masks(*both, *endings) for both in folders]
+
+    def encode(pixels: Tensor) -> list[Tensor]:
+        return evaluation.normalize_patches(extract.maps(pixels)) if args.stages else extract.maps(pixels)
+
+    settings = args.method, args.num_classes, args.ignore_index, vote, progress
+    return evaluation.report_segmentation(encode, extract.read, *pairs, *settings)
+
+
+def judge(args: argparse.Namespace) -> dict:
+    """Compute what the command line asks for."""
+    config = load_config(args.config, args.cfg_options)
+    seed_everything(args.seed)
+    if args.train_masks:
+        ask_for_maps(config, args.stages)
+    settings = dict(batch_size=args.batch_size, threads=max(1, args.workers), device=args.device)
+    settings |= dict(image_size=input_size(config, args.image_size), precision=args.precision)
+    extract = FeatureExtractor.from_config(config, args.checkpoint, **settings)
+    vote = Vote(args.k, args.temperature, args.bank_size, args.seed)
+    result = (judge_masks if args.train_masks else judge_images)(args, extract, vote)
+    return dict(result, checkpoint=args.checkpoint)
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=f'Evaluate frozen features (mixmae_mm {mixmae_mm.__version__})')
+    parser.add_argument('config', type=expand, help='config with the encoder as model.backbone')
+    parser.add_argument('checkpoint', nargs='?', type=expand, help='its weights; without, the encoder stays untrained')
+    parser.add_argument('--train', type=expand, required=True, help='folder of class folders, or of images with masks')
+    parser.add_argument('--val', type=expand, required=True, help='the same: what is classified')
+    add_evaluations(parser)
+    parser.add_argument('--image-size', action=ImageSize, help="pixels (the encoder's img_size)")
+    parser.add_argument('--batch-size', type=counted, default=64, help='images at a time (%(default)s)')
+    parser.add_argument('--device', help='where to compute (a GPU where there is one)')
+    parser.add_argument('--precision', choices=PRECISIONS, default='fp32', help="the encoder's (%(default)s)")
+    parser.add_argument('--workers', type=int, default=4, help='threads that read images (%(default)s)')
+    parser.add_argument('--seed', type=int, default=0, help='of the untrained encoder and all draws (%(default)s)')
+    parser.add_argument('--json', action='store_true', help='print the result as one JSON line')
+    parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
+    parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
+    args = parser.parse_args(arguments)
+    if (args.train_masks is None) != (args.val_masks is None):
+        parser.error('--train-masks and --val-masks go together')
+    if args.train_masks and (args.linear_probe or args.few_labels):
+        parser.error('--linear-probe and --few-labels are of labeled images, without masks')
+    return args
+
+
+def add_evaluations(parser: argparse.ArgumentParser) -> None:
+    """Add the options of neighbors, of labeled images, and of images with masks."""
+    parser.add_argument('--k', type=int, default=20, help='neighbors (%(default)s)')
+    parser.add_argument('--temperature', type=float, default=0.07, help='of the votes (%(default)s)')
+    parser.add_argument('--linear-probe', action='store_true', help='train a linear classifier on the features, too')
+    text = 'of the training labels, a share (1%%) or a number for each class (5): accuracies with these, too'
+    parser.add_argument('--few-labels', nargs='+', default=(), metavar='AMOUNT', help=text)
+    parser.add_argument('--draws', type=counted, default=5, help='of few labels (%(default)s)')
+    masks = parser.add_argument_group('masks', 'to evaluate features of patches')
+    masks.add_argument('--train-masks', type=expand, help='folder of the masks of --train: labels, 8 bits a pixel')
+    masks.add_argument('--val-masks', type=expand, help='folder of the masks of --val')
+    masks.add_argument('--img-suffix', default='', help='end of the names of images, if it is more than an extension')
+    masks.add_argument('--seg-map-suffix', default='.png', help='end of the names of masks (%(default)s)')
+    masks.add_argument('--ignore-index', type=int, default=255, help='label of pixels that do not count (%(default)s)')
+    masks.add_argument('--num-classes', type=counted, help="classes (the training masks' largest label plus 1)")
+    masks.add_argument('--method', nargs='+', choices=METHODS, default=['ridge'], help='classifiers (ridge)')
+    text = 'stages of a MixMIMSwin, or blocks of a ViT, from 0, whose maps are joined (the last map)'
+    masks.add_argument('--stages', type=int, nargs='+', help=text)
+    masks.add_argument('--bank-size', type=counted, default=2**15, help='patches among which neighbors are sought')
+
+
+def describe(result: dict) -> str:
+    """Describe a result in lines for people."""
+    source = result['checkpoint'] or 'untrained encoder'
+    if 'top1' not in result:
+        text = '{}: mIoU {miou:.1%}, pixel accuracy {pixel_accuracy:.1%} ({} classes), {}'
+        found = {method: result[method] for method in METHODS if method in result}
+        return '\n'.join(text.format(name, result['num_classes'], source, **its) for name, its in found.items())
+    probe = f', linear probe {result["probe_top1"]:.1%}' if 'probe_top1' in result else ''
+    lines = [f'kNN top-1 {result["top1"]:.1%}{probe} (chance {result["chance"]:.1%}), {source}']
+    for amount, few in result.get('few_labels', {}).items():
+        shown = (f'{name} {few[kind]["mean"]:.1%} +- {few[kind]["std"]:.1%}' for kind, name in KINDS.items())
+        lines.append(f'with few labels ({amount}): {", ".join(shown)}')
+    return '\n'.join(lines)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Judge and print."""
+    args = parse_args(arguments)
+    with readable_errors(args.debug), redirect_stdout(sys.stderr):  # what is logged is no result
+        result = judge(args)
+    print(json.dumps(result) if args.json else describe(result))
+
+
+if __name__ == '__main__':
+    main()
