@@ -21,7 +21,7 @@ COMMANDS = {
     'extract': ('analysis_tools/extract_features.py', 'write the features of images to a file'),
     'evaluate': ('analysis_tools/evaluate.py', 'evaluate an encoder without fine-tuning, on classes or on masks'),
     'reconstruct': (DRAWER, 'draw what a pre-trained model reconstructs'),
-    'visualize': (DRAWER, 'draw attention, pca, similarity or neighbors'),
+    'visualize': (DRAWER, 'draw attention, pca, similarity, neighbors or segmentation'),
     'convert': ('model_converters/convert_weights.py', 'convert a checkpoint to another layout or format'),
     'check-data': ('dataset_tools/check_dataset.py', 'check a data set before training'),
     'doctor': (None, 'check the environment'),

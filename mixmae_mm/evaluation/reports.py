@@ -14,7 +14,7 @@ from mixmae_mm.evaluation.dense import Encode, evaluate_dense
 from mixmae_mm.evaluation.functional.dense_probe import NeighborProbe, RidgeProbe
 from mixmae_mm.evaluation.functional.few_labels import Few, few_label_accuracy
 from mixmae_mm.evaluation.functional.knn import knn_accuracy
-from mixmae_mm.evaluation.functional.linear_probe import probe_accuracy
+from mixmae_mm.evaluation.functional.linear_probe import probe_accuracy, whiten
 from mixmae_mm.evaluation.masked_images import Masked, count_classes, read_masked
 
 METHODS = ('ridge', 'knn')
@@ -22,12 +22,16 @@ METHODS = ('ridge', 'knn')
 
 
 class Vote(NamedTuple):
-    """How neighbors vote: `k` of them, with a `temperature`, of `bank_size` patches at most; `seed` of all draws."""
+    """How neighbors vote: `k` of them, with a `temperature`, of `bank_size` patches at most; `seed` of all draws.
+
+    With `whiten` neighbors of images are sought among that many whitened principal components of their features.
+    """
 
     k: int = 20
     temperature: float = 0.07
     bank_size: int = 2**15
     seed: int = 0
+    whiten: int | None = None
 
 
 VOTE = Vote()
@@ -49,9 +53,10 @@ def report_accuracy(
     """
     amounts = {text: Few.parse(text) for text in few_labels}
 
-    def knn(*parts: Tensor) -> float:
-        k = vote.k if parts[0] is known[0] else min(vote.k, len(parts[0]))
-        return knn_accuracy(*parts, k, vote.temperature, num_classes)
+    def knn(train: Tensor, labels: Tensor, val: Tensor, *asked_labels: Tensor) -> float:
+        k = vote.k if train is known[0] else min(vote.k, len(train))
+        train, val = (train, val) if vote.whiten is None else whiten(train, val, vote.whiten)
+        return knn_accuracy(train, labels, val, *asked_labels, k, vote.temperature, num_classes)
 
     def probe(*parts: Tensor) -> float:
         return probe_accuracy(*parts, num_classes)
@@ -63,7 +68,7 @@ def report_accuracy(
         settings, kinds = (asked, few, num_classes, draws, vote.seed), (('top1', knn), ('probe_top1', probe))
         found = {kind: few_label_accuracy(accuracy, *known, *settings) for kind, accuracy in kinds}
         result.setdefault('few_labels', {})[text] = {kind: one._asdict() for kind, one in found.items()}
-    return dict(result, chance=1 / num_classes, k=vote.k, temperature=vote.temperature)
+    return dict(result, chance=1 / num_classes, k=vote.k, temperature=vote.temperature, whiten=vote.whiten)
 
 
 def report_segmentation(
@@ -82,10 +87,11 @@ def report_segmentation(
     Without `num_classes` it is the largest label of the training masks plus 1. `progress` shows that of names.
     """
     classes = num_classes or count_classes(train, ignore_index)
-    probes = dict(ridge=RidgeProbe(classes), knn=NeighborProbe(classes, *vote))
+    probes = dict(ridge=RidgeProbe(classes), knn=NeighborProbe(classes, *vote[:4]))
     parts = (read_masked(progress(part), reader, part, classes, ignore_index) for part in (train, val))
     found = evaluate_dense(encode, *parts, {method: probes[method] for method in methods}, ignore_index)
     result = {method: scores._asdict() for method, scores in found.items()}
     for scores in result.values():
         scores['iou'] = [None if math.isnan(one) else one for one in scores['iou']]  # JSON has no NaN
+        scores['miou_error'] = None if math.isnan(scores['miou_error']) else scores['miou_error']
     return dict(result, num_classes=classes)

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from mixmae_mm.evaluation.functional import linear_probe
-from mixmae_mm.evaluation.functional.linear_probe import probe_accuracy
+from mixmae_mm.evaluation.functional.knn import knn_accuracy
+from mixmae_mm.evaluation.functional.linear_probe import probe_accuracy, whiten
 
 
 def clusters(count, std, seed=0):
@@ -65,3 +66,30 @@ def test_features_that_are_all_constant_become_zero():
     train, val = linear_probe.standardize(torch.full((4, 3), 2.0), torch.full((2, 3), 5.0))
     assert torch.equal(train, torch.zeros(4, 3))
     assert torch.equal(val, torch.zeros(2, 3))
+
+
+def test_whitened_features_are_uncorrelated_of_variance_one_and_keep_the_strongest_directions():
+    generator = torch.Generator().manual_seed(3)
+    mixing = torch.randn(4, 6, generator=generator)
+    known, asked = (torch.randn(n, 4, generator=generator) @ mixing + 5 for n in (400, 90))
+    train, val = whiten(known, asked, 6)
+    assert train.shape[1] == 4  # the rank: what does not vary has no direction
+    assert torch.allclose(train.T @ train / 400, torch.eye(4), atol=1e-3)
+    assert torch.allclose(train.mean(0), torch.zeros(4), atol=1e-4)
+    covariance = torch.cov(known.T.double(), correction=0)
+    values, vectors = torch.linalg.eigh(covariance)
+    expected = (asked.double() - known.double().mean(0)) @ vectors[:, [-1, -2]] / values[[-1, -2]].sqrt()
+    first = whiten(known, asked, 2)[1].double()
+    assert torch.allclose(first.abs(), expected.abs(), atol=1e-3)
+    assert torch.allclose(first, val[:, :2].double(), atol=1e-5)
+
+
+def test_a_strong_direction_without_meaning_hides_classes_from_neighbors_unless_whitened():
+    (known, labels), (asked, truth) = clusters(90, 0.1), clusters(60, 0.1, seed=1)
+    noise = 1e3 * torch.randn(150, 5, generator=torch.Generator().manual_seed(4))
+    known, asked = known / torch.tensor([1e-3, 1.0, 1e3, 1.0, 1.0]), asked / torch.tensor([1e-3, 1.0, 1e3, 1.0, 1.0])
+    known, asked = torch.cat([known, noise[:90]], 1), torch.cat([asked, noise[90:]], 1)
+    settings = dict(k=5, temperature=0.07, num_classes=3)
+    assert knn_accuracy(known, labels, asked, truth, **settings) < 0.6
+    train, val = whiten(known, asked, 8)
+    assert knn_accuracy(train, labels, val, truth, **settings) > 0.8

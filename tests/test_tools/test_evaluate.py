@@ -49,7 +49,7 @@ def test_json_and_text_give_accuracies_and_chance(folders, tmp_path, capsys):
     for arguments in ([config], [config], [config, checkpoint, '--linear-probe']):
         evaluate.main([*arguments, *folders, '--k', '5', '--json'])
         results.append(json.loads(capsys.readouterr().out))
-    assert results[0] == results[1] == dict(top1=1.0, chance=0.5, k=5, temperature=0.07, checkpoint=None)
+    assert results[0] == results[1] == dict(top1=1.0, chance=0.5, k=5, temperature=0.07, whiten=None, checkpoint=None)
     extract, parts = FeatureExtractor.from_config(config, checkpoint), []
     for folder in (folders[1], folders[3]):
         names, features = extract.with_names(folder)
@@ -147,7 +147,7 @@ DENSE = ['--image-size', '32', '48', '--ignore-index', '9', '--k', '3', '--json'
 
 def by_hand(extract, *folders):
     """What ridge regression on the last map comes to, file by file."""
-    probe, matrix = RidgeProbe(2), 0
+    probe, matrices = RidgeProbe(2), []
     for images, masks in zip(folders[:2], folders[2:], strict=True):
         for file in sorted(Path(images).iterdir()):
             pixels, labels = (
@@ -160,8 +160,8 @@ def by_hand(extract, *folders):
                 probe.add(patches, torch.tensor(counts))
             else:
                 scores = F.interpolate(probe.score(patches).T.unflatten(1, grid)[None], labels.shape, mode='bilinear')
-                matrix += confusion_matrix(scores[0].argmax(0), labels.long(), 2, 9)
-    scores = segmentation_scores(matrix)
+                matrices.append(confusion_matrix(scores[0].argmax(0), labels.long(), 2, 9))
+    scores = segmentation_scores(torch.stack(matrices))
     return dict(scores._asdict(), iou=list(scores.iou))
 
 

@@ -82,7 +82,7 @@ def judge(args: argparse.Namespace) -> dict:
     settings = dict(batch_size=args.batch_size, threads=max(1, args.workers), device=args.device)
     settings |= dict(image_size=input_size(config, args.image_size), precision=args.precision)
     extract = FeatureExtractor.from_config(config, args.checkpoint, **settings)
-    vote = Vote(args.k, args.temperature, args.bank_size, args.seed)
+    vote = Vote(args.k, args.temperature, args.bank_size, args.seed, args.whiten)
     result = (judge_masks if args.train_masks else judge_images)(args, extract, vote)
     return dict(result, checkpoint=args.checkpoint)
 
@@ -116,6 +116,8 @@ def add_evaluations(parser: argparse.ArgumentParser) -> None:
     """Add the options of neighbors, of labeled images, and of images with masks."""
     parser.add_argument('--k', type=int, default=20, help='neighbors (%(default)s)')
     parser.add_argument('--temperature', type=float, default=0.07, help='of the votes (%(default)s)')
+    text = 'seek neighbors of images among so many whitened principal components of their features'
+    parser.add_argument('--whiten', type=counted, metavar='COMPONENTS', help=text)
     parser.add_argument('--linear-probe', action='store_true', help='train a linear classifier on the features, too')
     text = 'of the training labels, a share (1%%) or a number for each class (5): accuracies with these, too'
     parser.add_argument('--few-labels', nargs='+', default=(), metavar='AMOUNT', help=text)

@@ -5,8 +5,9 @@
     mixmae visualize pca CONFIG CHECKPOINT [--stage 1] [--image-size 192]
     mixmae visualize similarity CONFIG CHECKPOINT --images A B [--points 0.3,0.4 0.7,0.5]
     mixmae visualize neighbors CONFIG CHECKPOINT --of IMAGES --among FOLDER
+    mixmae visualize segmentation CONFIG CHECKPOINT --train IMAGES --train-masks MASKS --images IMAGES --masks MASKS
 
-In a clone: `python tools/visualization/visualize.py reconstruct`, `attention`, `pca`, `similarity` or `neighbors`.
+In a clone: `python tools/visualization/visualize.py reconstruct`, `attention`, `pca`, ...
 """
 
 import argparse
@@ -21,6 +22,7 @@ import draw_neighbors
 import draw_patch_pca
 import draw_patch_similarity
 import draw_reconstructions
+import draw_segmentation
 
 from mixmae_mm.utils.arguments import expanded
 from mixmae_mm.utils.errors import readable_errors
@@ -34,6 +36,7 @@ DRAWINGS = {
     'pca': (draw_patch_pca, 'pca.png', 'principal components of patch features as colors'),
     'similarity': (draw_patch_similarity, 'similarity.png', 'similar patches of two images'),
     'neighbors': (draw_neighbors, 'neighbors.png', 'nearest neighbors of images'),
+    'segmentation': (draw_segmentation, 'segmentation.png', 'classes of pixels, by a linear classifier of patches'),
 }
 """Of each drawing its module, the default of `--out`, and a description."""
 

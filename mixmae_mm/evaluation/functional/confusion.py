@@ -12,12 +12,14 @@ from torch import Tensor
 class SegmentationScores(NamedTuple):
     """How well pixels are classified, from 0 to 1.
 
-    `iou` is NaN for classes that are neither labeled nor predicted anywhere; `miou` is the mean of the others.
+    `iou` is NaN for classes that are neither labeled nor predicted anywhere; `miou` is the mean of the others, and
+    `miou_error` its standard error, NaN for a single image.
     """
 
     miou: float
     iou: tuple[float, ...]
     pixel_accuracy: float
+    miou_error: float
 
 
 def confusion_matrix(predicted: Tensor, labels: Tensor, num_classes: int, ignore_index: int) -> Tensor:
@@ -27,11 +29,23 @@ def confusion_matrix(predicted: Tensor, labels: Tensor, num_classes: int, ignore
     return torch.bincount(pairs, minlength=num_classes**2).view(num_classes, num_classes)
 
 
-def segmentation_scores(matrix: Tensor) -> SegmentationScores:
-    """Compute the scores of a confusion matrix (K, K), as mmseg's IoUMetric does."""
-    matrix = matrix.double()
-    if not matrix.sum() > 0:
+def segmentation_scores(matrices: Tensor) -> SegmentationScores:
+    """Compute the scores of images from the confusion matrices of parts of them (P, K, K), as mmseg's IoUMetric does.
+
+    The standard error is that of the jackknife, which leaves out each part in turn (Tukey 1958).
+    """
+    matrices = matrices.double()
+    whole = matrices.sum(dim=0)
+    if not whole.sum() > 0:
         raise ValueError('there is no labeled pixel to validate on')
-    right = matrix.diagonal()
-    iou = right / (matrix.sum(dim=0) + matrix.sum(dim=1) - right)
-    return SegmentationScores(float(iou.nanmean()), tuple(iou.tolist()), float(right.sum() / matrix.sum()))
+    iou, parts = _iou(whole), len(matrices)
+    without = _iou(whole - matrices).nanmean(dim=1)
+    error = ((parts - 1) * without.var(correction=0)).sqrt() if parts > 1 else float('nan')
+    accuracy = whole.diagonal().sum() / whole.sum()
+    return SegmentationScores(float(iou.nanmean()), tuple(iou.tolist()), float(accuracy), float(error))
+
+
+def _iou(matrices: Tensor) -> Tensor:
+    """Compute the intersection over union of each class: (..., K, K) -> (..., K)."""
+    right = matrices.diagonal(dim1=-2, dim2=-1)
+    return right / (matrices.sum(dim=-2) + matrices.sum(dim=-1) - right)

@@ -29,6 +29,19 @@ def standardize(train: Tensor, val: Tensor) -> tuple[Tensor, Tensor]:
     return (train - mean) * scale, (val - mean) * scale
 
 
+def whiten(train: Tensor, val: Tensor, components: int) -> tuple[Tensor, Tensor]:
+    """Whiten features (T, D) and (V, D) by the first principal components of the first: (T, P) and (V, P).
+
+    Few directions of strong variance, such as brightness and color, else decide which features are near each other.
+    """
+    count = min(components, *train.shape)
+    center = train.mean(dim=0)
+    _, values, right = torch.linalg.svd((train - center).double(), full_matrices=False)
+    kept = values[:count] > 1e-5 * values[0]  # the others are of rounding
+    turn = (right[:count][kept].T * len(train) ** 0.5 / values[:count][kept]).to(train)
+    return (train - center) @ turn, (val - center) @ turn
+
+
 def ridge(features: Tensor, targets: Tensor) -> Tensor:
     """Solve ridge regression of centered targets (T, C) on centered features (T, D), by the best strength: (D, C)."""
     left, values, right = torch.linalg.svd(features, full_matrices=False)
