@@ -186,7 +186,7 @@ def test_pixels_are_classified_by_features_of_patches(scenes, tmp_path, capsys, 
     )
 
 
-def test_patches_of_stages_are_normalized_and_those_of_the_last_map_are_not(scenes, tmp_path, monkeypatch):
+def test_patches_of_stages_are_normalized(scenes, tmp_path, monkeypatch):
     config, checkpoint = write_files(tmp_path, tiny_mixedae)
     seen, images = [], 255 * torch.rand(2, 3, 32, 48)
     monkeypatch.setattr(evaluation, 'report_segmentation', lambda encode, *others: seen.append(encode(images)) or {})
@@ -197,7 +197,6 @@ def test_patches_of_stages_are_normalized_and_those_of_the_last_map_are_not(scen
     for maps in stages:
         torch.testing.assert_close(maps.mean(dim=1), torch.zeros(2, 4, 6), atol=1e-5, rtol=0)
     torch.testing.assert_close(last, FeatureExtractor.from_config(config, checkpoint).maps(images)[-1])
-    assert (last - stages[1]).abs().max() > 1e-3
 
 
 def test_few_labels_are_reported_with_mean_and_deviation(folders, tmp_path, capsys):
