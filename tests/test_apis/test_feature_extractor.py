@@ -121,3 +121,12 @@ def test_models_by_name():
     assert not model.training
     assert [x.shape for x in model(torch.zeros(1, 3, 64, 64))] == [(1, 96, 16, 16), (1, 768, 2, 2)]
     assert isinstance(get_model('mixedae-vit-small', img_size=32), MixingViT)
+
+
+@pytest.mark.parametrize('precision', ['bf16', 'fp16'])
+def test_autocast_gives_nearly_the_same_features_as_float32(encoder, images, precision):
+    plain, fast = (FeatureExtractor(encoder, image_size=32, precision=one)(images) for one in ('fp32', precision))
+    assert fast.dtype == np.float32
+    assert 0 < np.abs(fast - plain).max() < 0.1 * np.abs(plain).max()
+    with pytest.raises(ValueError, match=r"^precision must be one of fp32, bf16, fp16, got 'int8'$"):
+        FeatureExtractor(encoder, precision='int8')

@@ -12,6 +12,7 @@ from tiny_mixmae import tiny_mixedae, tiny_model, write_files
 from tool_loading import load_tool
 from torch.nn import functional as F
 
+from mixmae_mm import evaluation
 from mixmae_mm.apis import FeatureExtractor
 from mixmae_mm.apis.model import build_encoder
 from mixmae_mm.datasets import ImageFolder
@@ -183,6 +184,19 @@ def test_pixels_are_classified_by_features_of_patches(scenes, tmp_path, capsys, 
     assert re.search(
         r'^ridge: mIoU .*%, pixel accuracy .*% \(3 classes\), .*pth$', capsys.readouterr().out, re.MULTILINE
     )
+
+
+def test_patches_of_stages_are_normalized(scenes, tmp_path, monkeypatch):
+    config, checkpoint = write_files(tmp_path, tiny_mixedae)
+    seen, images = [], 255 * torch.rand(2, 3, 32, 48)
+    monkeypatch.setattr(evaluation, 'report_segmentation', lambda encode, *others: seen.append(encode(images)) or {})
+    for options in (['--stages', '0', '1'], []):
+        evaluate.main([config, checkpoint, *scenes, *DENSE, *options])
+    stages, (last,) = seen
+    assert len(stages) == 2
+    for maps in stages:
+        torch.testing.assert_close(maps.mean(dim=1), torch.zeros(2, 4, 6), atol=1e-5, rtol=0)
+    torch.testing.assert_close(last, FeatureExtractor.from_config(config, checkpoint).maps(images)[-1])
 
 
 def test_few_labels_are_reported_with_mean_and_deviation(folders, tmp_path, capsys):

@@ -102,6 +102,10 @@ def write_files(folder: Path, text: str) -> dict:
     array = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     for name in ('image.jpg', 'image.png', *(f'folder/{number}.png' for number in range(4))):
         Image.fromarray(array).save(folder / name)
+    for name in (f'{part}/{number}.png' for part in ('train', 'val') for number in range(2) if 'img_dir' in text):
+        for kind, pixels in (('img_dir', array), ('ann_dir', array[..., 0] % 2)):
+            (folder / kind / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / kind / name)
     for name, config in MICRO.items():
         if f'{name}.py' in text:
             Config.fromfile(ROOT / 'configs' / config).dump(folder / f'{name}.py')

@@ -13,13 +13,14 @@ from five_bands import READING, color_of, with_five_bands, write_five_bands
 from mmengine.registry import DATA_SAMPLERS, MODEL_WRAPPERS
 from monitored_training import ListBackend, make_images, monitored_config
 from PIL import Image
-from tiny_mixmae import tiny_mixedae, tiny_model
+from tiny_mixmae import build, tiny_mixedae, tiny_model
 from torch import nn
 from torch.utils.data import BatchSampler, DataLoader
 from training_toys import TRAINED, last_checkpoint, run_until, trained_alike
 
-from mixmae_mm.datasets.image_reader import ImageReader
-from mixmae_mm.engine.hooks import ReconstructionHook
+from mixmae_mm import evaluation
+from mixmae_mm.datasets.image_reader import IMAGENET, ImageReader
+from mixmae_mm.engine.hooks import OnlineEvaluationHook, ReconstructionHook
 from mixmae_mm.evaluation import split_masked
 from mixmae_mm.visualization.image_grid import panel_place
 
@@ -156,6 +157,20 @@ def test_masks_give_the_miou_of_frozen_patches(tmp_path, shown, method):
     assert found.keys() == {2, 4}
     assert 0.8 < found[4] <= 1
     assert re.search(r'cosine \S+, seg_miou \S+ after iteration 4', log_of(tmp_path / 'work'))
+
+
+@pytest.mark.parametrize('backwards', [False, True])
+def test_scenes_reach_the_encoder_in_the_order_of_its_channels(tmp_path, monkeypatch, backwards):
+    model, seen = build(bgr_to_rgb=backwards), []
+    runner = SimpleNamespace(cfg=monitored_config(tmp_path))
+    scores = dict(ridge=SimpleNamespace(miou=0.5))
+    monkeypatch.setattr(evaluation, 'evaluate_dense', lambda *given: seen.extend(given) or scores)
+    assert OnlineEvaluationHook(segmentation=make_scenes(tmp_path / 'scenes'))._segment(runner, model) == 0.5
+    encode, (images, _) = seen[0], seen[1][0]
+    assert images[:, 0].max() == 200  # the first channel of files is red
+    mean, std = (torch.tensor(IMAGENET[name]).view(3, 1, 1) for name in ('mean', 'std'))
+    with torch.no_grad():
+        torch.testing.assert_close(encode(images)[0], model.backbone((images.float() - mean) / std)[-1])
 
 
 def test_scenes_are_split_as_labeled_images_are(tmp_path):
