@@ -36,6 +36,7 @@ NUM_VAL, CLASSES = 1400, 14
 MASKS = ('--train-masks', f'{IMAGES}/masks/train')
 EVALUATE, VISUALIZE = 'tools/analysis_tools/evaluate.py', 'tools/visualization/visualize.py'
 WHITENED = 64  # principal components
+SHORT_WARMUP = ('param_scheduler.0.end=1', 'param_scheduler.1.begin=1')
 ONE_WORKER = ('train_dataloader.num_workers=1', 'val_dataloader.num_workers=1')  # where two runs share the cores
 console = Console(highlight=False)
 started = time.monotonic()
@@ -80,7 +81,7 @@ METHODS = dict(
         'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px.py',
         'configs/classification/mixmim-swin-micro_1xb64-coslr-10e_materials-64px.py',
         'configs/classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_materials-64px.py',
-        epochs=8,
+        epochs=15,
         finetune_epochs=30,
         stages=(0, 1, 2),
     ),
@@ -89,7 +90,7 @@ METHODS = dict(
         'configs/mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_materials-64px.py',
         'configs/classification/vit-micro-p8_1xb64-coslr-10e_materials-64px.py',
         'configs/classification/vit-micro-p8-scratch_1xb64-coslr-10e_materials-64px.py',
-        epochs=8,
+        epochs=12,
         finetune_epochs=20,
         stages=(1, 3, 5),
     ),
@@ -168,7 +169,7 @@ def pretrain_on_built_in_images(name: str) -> Path:
     """Pre-train a method on the built-in set, and return the last checkpoint."""
     method, work_dir = METHODS[name], OUT / name / 'pretrain'
     headline(f'{method.title}: pre-training without labels')
-    settings = ['--cfg-options', f'train_cfg.max_epochs={method.epochs}']
+    settings = ['--cfg-options', f'train_cfg.max_epochs={method.epochs}', *SHORT_WARMUP]
     return pretrain(work_dir, 'tools/train.py', method.pretrain, '--work-dir', work_dir, '--resume', 'auto', *settings)
 
 
