@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 RECIPE = re.compile(r'(?P<method>[a-z]+)_(?:mixmim-swin|vit)-(?P<size>[a-z]+)(?:-[wp]\d+)?_.*-(?P<epochs>\d+)e_.*')
 SHARE_OF_RATE = 0.25
-"""Of the recipe's learning rate, for weights that were trained before: at all of it they would be lost at first."""
+"""Of the recipe's learning rate, for weights that were trained before and are to be adapted. Untuned."""
 PRECISIONS = dict(fp32=None, bf16='bfloat16', fp16='float16')
 
 

@@ -33,7 +33,8 @@ def fill_num_classes(config: Config) -> None:
         raise ValueError(
             f"num_classes='{AUTO}' takes the number of class folders, two or more, and there is {found} in "
             f'{", ".join(looked) or "the datasets of this config"}: put the images of a class into a folder of its '
-            'own, and set --cfg-options {train,val,test}_dataloader.dataset.data_root=FOLDER'
+            'own, and set --cfg-options {train,val,test}_dataloader.dataset.data_root=FOLDER; or take the config that '
+            'a training has written, which states the number'
         )
     for part in undecided:
         part['num_classes'] = len(names)

@@ -4,6 +4,7 @@ import pytest
 from mmengine.config import Config
 from shipped_configs import ROOT
 
+from mixmae_mm.apis.model import build_classifier
 from mixmae_mm.engine.checks import check_config, fill_num_classes
 
 CUSTOM = sorted((ROOT / 'classification').glob('*_custom*.py'))
@@ -56,6 +57,11 @@ def test_classes_that_are_not_there(tmp_path, names, found):
     text = rf"num_classes='auto' .*, and there is {found} in {tmp_path}/train.* --cfg-options \{{train,val,test\}}_data"
     with pytest.raises(ValueError, match=text):
         fill_num_classes(for_folder(CUSTOM[0], tmp_path))
+
+
+def test_tools_that_read_no_folders_need_the_written_config():
+    with pytest.raises(ValueError, match=r"custom.py says num_classes='auto': take the config that its training has"):
+        build_classifier(Config.fromfile(CUSTOM[0]), 'none.pth')
 
 
 def test_a_test_set_alone_will_do(tmp_path):
