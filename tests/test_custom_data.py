@@ -1,6 +1,7 @@
 """docs/data.md and docs/finetune.md: their configs train, and their functions do what is said of them."""
 
 import re
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,8 @@ def test_weights_of_speckle_and_of_masks(tmp_path):
 
 def test_one_folder_is_split_by_mmpretrain(tmp_path):
     page = (ROOT / 'docs/finetune.md').read_text()
-    (text,) = (block for block in re.findall(r'```python\n(.*?)```', page, re.DOTALL) if 'KFold' in block)
+    text = textwrap.dedent(re.search(r'^    _base_ = .*?\n(?=\S)', page, re.DOTALL | re.MULTILINE)[0])
+    assert 'KFoldDataset' in text
     path = tmp_path / 'split.py'
     text = text.replace("'./", f"'{ROOT}/configs/classification/").replace('/your/folder', str(tmp_path / 'all'))
     path.write_text(text)
