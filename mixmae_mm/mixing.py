@@ -30,6 +30,8 @@ class MixedImages(NamedTuple):
     """The source of each cell, int64 (G or 1, h, w)."""
     ids_keep: Tensor | None = None
     """The indices of the visible cells, in order, int64 (G or 1, n), if there are cells of `NOBODY`."""
+    weights: Tensor | None = None
+    """The weights of the sources' pixels in the loss, 0 or more, (G, K, 1, H, W); None for the same everywhere."""
 
 
 def split_cells(

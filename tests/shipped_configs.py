@@ -31,7 +31,11 @@ def each(paths):
 
 @functools.cache
 def from_file(path):
-    return Config.fromfile(path)
+    """Read a config, for two classes where it leaves their number to the folders."""
+    config = Config.fromfile(path)
+    for part in settings_with('num_classes', config._cfg_dict):
+        part['num_classes'] = 2 if part['num_classes'] == 'auto' else part['num_classes']
+    return config
 
 
 def read(path):

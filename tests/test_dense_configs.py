@@ -180,14 +180,18 @@ RECIPES = {
     'mask-rcnn_mixmim-swin-base_fpn_8xb2-amp-ms-1x_coco': (1e-4, 0.05, 0.85, 0.2),
     'mask-rcnn_mixmim-swin-base_fpn_8xb2-amp-ms-3x_coco': (1e-4, 0.05, 0.85, 0.2),
     'mask-rcnn_mixmim-swin-base_fpn_1xb2-amp-ms-1x_custom': (1e-4 / 8, 0.05, 0.85, 0.2),
+    'mask-rcnn_mixmim-swin-tiny_fpn_8xb2-amp-ms-1x_coco': (1e-4, 0.05, 0.85, 0.2),
     'mask-rcnn_vit-base_fpn_8xb2-amp-ms-1x_coco': (1e-4, 0.05, 0.75, 0.1),
+    'mask-rcnn_vit-small_fpn_8xb2-amp-ms-1x_coco': (1e-4, 0.05, 0.75, 0.1),
     'cascade-mask-rcnn_vit-base_fpn_8xb2-amp-ms-1x_coco': (1e-4, 0.05, 0.75, 0.2),
     'cascade-mask-rcnn_vit-large_fpn_8xb2-amp-ms-1x_coco': (1e-4, 0.05, 0.8, 0.2),
     'upernet_mixmim-swin-base_8xb2-amp-160k_ade20k-512x512': (5e-5, 0.05, 0.9, 0.1),
     'upernet_mixmim-swin-base-whole_8xb2-amp-160k_ade20k-512x512': (5e-5, 0.05, 0.9, 0.1),
     'upernet_mixmim-swin-base_1xb4-amp-40k_custom': (5e-5, 0.05, 0.9, 0.1),
     'upernet_mixmim-swin-large_8xb2-amp-160k_ade20k-640x640': (5e-5, 0.05, 0.9, 0.2),
+    'upernet_mixmim-swin-tiny_8xb2-amp-160k_ade20k-512x512': (5e-5, 0.05, 0.9, 0.1),
     'upernet_vit-base_8xb2-amp-160k_ade20k-512x512': (1e-4, 0.05, 0.65, 0.1),
+    'upernet_vit-small_8xb2-amp-160k_ade20k-512x512': (1e-4, 0.05, 0.65, 0.1),
     'upernet_vit-large_8xb2-amp-160k_ade20k-640x640': (1e-4, 0.05, 0.75, 0.2),
 }
 # iterations of warm-up, and after how many epochs, or of 100 epochs iterations, the rate falls
@@ -216,7 +220,8 @@ def test_maps_come_from_blocks_spread_as_their_source_has_them(path):
     if backbone.type.endswith('Swin'):
         assert [*backbone.out_indices] == [*range(len(backbone.window_sizes))]
         assert backbone.arch not in ('base', 'large') or backbone.wide_blocks == (5, 11, 17)
-    elif 'window_size' in backbone and backbone.arch in ('base', 'large'):
+        assert backbone.arch != 'tiny' or backbone.wide_blocks == (5,)
+    elif 'window_size' in backbone and backbone.arch in ('small', 'base', 'large'):
         assert backbone.global_blocks == ((5, 11, 17, 23) if large else (2, 5, 8, 11))
     elif 'micro' not in path.name:
         assert backbone.out_indices == ((7, 11, 15, 23) if large else (3, 5, 7, 11))

@@ -1,9 +1,11 @@
 """Pre-train an encoder on a folder of images, by the recipe that is shipped for its method and size.
 
     python tools/pretrain.py DATA --method mixmae --size micro --out DIR [--epochs 100] [--batch-size 64]
+    python tools/pretrain.py DATA --method mixmae --size base --out DIR --from CHECKPOINT
 
 The config that runs is written to DIR/configs/pretrain.py. It inherits the recipe, and is what to edit and run by
 tools/train.py once these options are not enough. The learning rate is scaled to the batch, the warm-up to the epochs.
+From weights at hand, training starts at a quarter of the recipe's learning rate.
 """
 
 import argparse
@@ -13,14 +15,20 @@ import runpy
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mixmae_mm
 from mixmae_mm.utils import console
 from mixmae_mm.utils.arguments import ImageSize, add_output_options, counted
 from mixmae_mm.utils.names import expand, printable
 
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 RECIPE = re.compile(r'(?P<method>[a-z]+)_(?:mixmim-swin|vit)-(?P<size>[a-z]+)(?:-[wp]\d+)?_.*-(?P<epochs>\d+)e_.*')
+SHARE_OF_RATE = 0.25
+"""Of the recipe's learning rate, for weights that were trained before and are to be adapted. Untuned."""
 PRECISIONS = dict(fp32=None, bf16='bfloat16', fp16='float16')
 
 
@@ -56,6 +64,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--image-size', action=ImageSize, help="pixels (the recipe's)")
     parser.add_argument('--device', type=device, help='cpu, cuda or cuda:N (a GPU where there is one)')
     parser.add_argument('--precision', choices=PRECISIONS, help="(the recipe's)")
+    text = 'start from these weights: an encoder, or a whole model of the method (.pth, .safetensors, address)'
+    parser.add_argument('--from', dest='start', metavar='CHECKPOINT', type=expand, help=text)
     text = 'go on from this checkpoint; without a value, from the last one in DIR'
     parser.add_argument('--resume', nargs='?', const='auto', type=expand, help=text)
     parser.add_argument('--cfg-options', nargs='+', action='extend', default=[], help='config settings: a.b=value')
@@ -102,11 +112,41 @@ def settings_of(args: argparse.Namespace, recipe: dict) -> dict:
     return settings
 
 
+def start_from(args: argparse.Namespace, recipe: 'Config', settings: dict) -> None:
+    """Add what starts a model from the weights of `--from`, all of it or the encoder alone, and lowers the rate.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it does not go with the model.
+    """
+    from mmengine.registry import MODELS, init_default_scope
+
+    from mixmae_mm.apis.undisturbed import quiet_log
+    from mixmae_mm.checkpoint.key_mapping import has_decoder
+    from mixmae_mm.utils.cfg_options import put_options
+    from mixmae_mm.utils.launching import say
+    from mixmae_mm.utils.safe_io.weights_file import read_weights
+
+    checkpoint = args.start if '://' in args.start else os.path.abspath(args.start)
+    whole, model = has_decoder(read_weights(checkpoint)), settings.setdefault('model', {})
+    part = model if whole else model.setdefault('backbone', {})
+    part['init_cfg'] = dict(type='Pretrained', checkpoint=checkpoint)
+    wrapper, optimizer = settings.setdefault('optim_wrapper', {}), recipe.optim_wrapper.optimizer
+    wrapper['optimizer'] = dict(wrapper.get('optimizer', {}), lr=optimizer.lr * SHARE_OF_RATE)
+    recipe.merge_from_dict(dict(model=model))
+    put_options(recipe, dict(option.split('=', 1) for option in args.cfg_options if '=' in option))
+    init_default_scope(recipe.default_scope)
+    with quiet_log():
+        MODELS.build(recipe.model).init_weights()  # refuses what does not go with it, before anything is written
+    what = 'encoder and decoder' if whole else 'the encoder alone; the decoder starts anew'
+    say(f'--from {printable(checkpoint)}: {what}; at {SHARE_OF_RATE} of the learning rate')
+
+
 def write_config(args: argparse.Namespace) -> Path:
     """Write the config that does what the command line asks for.
 
     Raises:
-        ValueError: as of `settings_of`; the device is not there, or another config is in the folder.
+        ValueError: as of `settings_of` and `start_from`; the device is not there, or another config is in the folder.
     """
     from mixmae_mm.utils import compat
 
@@ -118,11 +158,14 @@ def write_config(args: argparse.Namespace) -> Path:
 
     if str(args.device).startswith('cuda') and not torch.cuda.is_available():
         raise ValueError(f'--device {args.device}: no such GPU is visible here; leave it out, or take cpu')
-    settings = Config(settings_of(args, load_config(args.recipe)._cfg_dict.to_dict())).pretty_text
+    recipe = load_config(args.recipe)
+    settings = settings_of(args, recipe._cfg_dict.to_dict())
+    if args.start:
+        start_from(args, recipe, settings)
     command = printable(shlex.join(['mixmae', 'pretrain', *sys.argv[1:]]))
     base = args.recipe.relative_to(CONFIGS).as_posix()
     path = Path(args.out, 'configs', 'pretrain.py')
-    content = f"_base_ = 'mixmae_mm::{base}'\n\n{settings}"
+    content = f"_base_ = 'mixmae_mm::{base}'\n\n{Config(settings).pretty_text}"
     if path.exists() and path.read_text(encoding='utf-8').partition('\n')[2] != content:
         raise ValueError(
             f'{path} is there already and says otherwise: run it by mixmae train, after editing it where needed, or '

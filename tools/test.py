@@ -16,7 +16,7 @@ from mmengine.hooks import PrepareTTAHook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from mixmae_mm.engine.checks import check_config, open_loaders
+from mixmae_mm.engine.checks import check_config, fill_num_classes, open_loaders
 from mixmae_mm.engine.hooks.console import follow
 from mixmae_mm.utils.errors import check_checkpoint, readable_errors
 from mixmae_mm.utils.launching import argument_parser, join_processes, read_config
@@ -86,6 +86,7 @@ def main() -> None:
             config.test_dataloader.dataset.pipeline = config.tta_pipeline
         join_processes(config)
         config.resume, config.load_from = False, args.checkpoint
+        fill_num_classes(config)
         doubts = check_config(config, ('test',)).refuse()
         runner = RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
         follow(runner)

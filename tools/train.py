@@ -17,7 +17,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from mixmae_mm.engine.checks import check_config, open_loaders
+from mixmae_mm.engine.checks import check_config, fill_num_classes, open_loaders
 from mixmae_mm.engine.hooks.console import follow
 from mixmae_mm.engine.optimizers.precision import set_precision
 from mixmae_mm.engine.strategies import fit_strategy, scale_rate
@@ -89,6 +89,7 @@ def main() -> None:
         set_lr_scaling(config, args.auto_scale_lr)
         check_settings(config)
         fit_strategy(config)
+        fill_num_classes(config)
         doubts = check_config(config, ('train', 'val')).refuse()
         runner = RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
         follow(runner)

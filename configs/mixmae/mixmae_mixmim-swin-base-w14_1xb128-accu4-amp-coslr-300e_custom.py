@@ -5,8 +5,8 @@
         --cfg-options train_dataloader.dataset.data_root=/your/folder
 
 Batch 512 by accumulation, and the official learning rate for it. Choose `max_epochs` so that 100 000 updates or more
-are made; a few thousand images are too few for this size (take `arch='tiny'` as in the tiny config). To start from
-weights at hand, set `load_from`. Untuned.
+are made; a few thousand images are too few for this size (take `arch='tiny'` as in the tiny config, or start from
+weights at hand by `mixmae pretrain --from`, docs/pretrain.md). Untuned.
 """
 
 _base_ = './mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-600e_in1k.py'

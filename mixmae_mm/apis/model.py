@@ -94,6 +94,8 @@ def build_classifier(config: Config, checkpoint: str) -> BaseModel:
     """Build a classifier of mmpretrain and fill it from a checkpoint; raises as `build_pretrainer` does."""
     if not str(config.model.get('type')).endswith('ImageClassifier') or config.model.get('head') is None:
         raise ValueError(f'{config.filename} is of a {config.model.get("type")}, not of an ImageClassifier with a head')
+    if config.model.head.get('num_classes') == 'auto':
+        raise ValueError(f"{config.filename} says num_classes='auto': take the config that its training has written")
     return _build_whole(config, checkpoint)
 
 

@@ -116,6 +116,12 @@ def our_name(name: str, layout: Layout) -> str:
     return name
 
 
+def has_decoder(names: Collection[str]) -> bool:
+    """Return whether a file holds the decoder of a pre-training model beside its encoder; raises as `find_layout`."""
+    layout, starts = find_layout(names), tuple(DECODER + start for start in OFFICIAL_DECODER)
+    return any(our_name(name, layout).startswith(starts) for name in names)
+
+
 def _translate(name: str, pairs: Iterable[tuple[str, str]]) -> str:
     """Replace the beginning of a name."""
     for source, target in pairs:

@@ -5,6 +5,7 @@ from mixmae_mm.datasets.huggingface import HuggingFaceImages
 from mixmae_mm.datasets.image_dataset import ImageFolder
 from mixmae_mm.datasets.samplers.seeded import SeededIndex, SeededInfiniteSampler, SeededSampler
 from mixmae_mm.datasets.transforms.load_image import CorruptImageError, LoadImage
+from mixmae_mm.datasets.transforms.load_weights import LoadWeights
 from mixmae_mm.datasets.transforms.multispectral import LoadMultispectral, LoadMultispectralRandomResizedCrop
 from mixmae_mm.datasets.transforms.random_resized_crop import LoadRandomResizedCrop
 from mixmae_mm.datasets.transforms.seed_sample import SeedSample
@@ -18,6 +19,7 @@ __all__ = [
     'LoadMultispectral',
     'LoadMultispectralRandomResizedCrop',
     'LoadRandomResizedCrop',
+    'LoadWeights',
     'SeedSample',
     'SeededIndex',
     'SeededInfiniteSampler',

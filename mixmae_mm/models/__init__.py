@@ -4,6 +4,7 @@ from mixmae_mm.models.backbones.mixing_vit import MixingViT
 from mixmae_mm.models.backbones.mixmim_swin import MixMIMSwin
 from mixmae_mm.models.heads.mix_reconstruction_head import MixReconstructionHead
 from mixmae_mm.models.losses.homologous_contrastive_loss import HomologousContrastiveLoss
+from mixmae_mm.models.losses.pixel_weights import ThresholdWeights, VarianceWeights
 from mixmae_mm.models.necks.mix_decoder import MixDecoder
 from mixmae_mm.models.necks.vit_pyramid import ChannelNorm, ViTPyramid
 from mixmae_mm.models.selfsup.mae import MAE
@@ -22,5 +23,7 @@ __all__ = [
     'MixedAE',
     'MixingViT',
     'MixingDataPreprocessor',
+    'ThresholdWeights',
+    'VarianceWeights',
     'ViTPyramid',
 ]

@@ -1,6 +1,7 @@
 """Checks before a run starts: classes that agree, loaders that give batches, metrics that can be computed."""
 
+from mixmae_mm.engine.checks.auto_classes import fill_num_classes
 from mixmae_mm.engine.checks.config import check_config
 from mixmae_mm.engine.checks.loaders import open_loaders
 
-__all__ = ['check_config', 'open_loaders']
+__all__ = ['check_config', 'fill_num_classes', 'open_loaders']

@@ -14,7 +14,7 @@ from mixmae_mm.utils.validation import check_positive
 
 @MODELS.register_module()
 class MixReconstructionHead(BaseModule):
-    """Mean squared error over the pixels of masked cells.
+    """Mean squared error over the pixels of masked cells, weighted where the images bring weights.
 
     Args:
         cell_size: Side of a cell in pixels.
@@ -36,17 +36,26 @@ class MixReconstructionHead(BaseModule):
         self.cell_size, self.norm_pix, self.eps, self.masked_only = cell_size, norm_pix, eps, masked_only
 
     def loss(self, predictions: Tensor, images: MixedImages) -> dict[str, Tensor]:
-        """Return the mean squared error of predictions (G, K, N, P); every masked cell has the same weight."""
+        """Return the mean squared error of predictions (G, K, N, P), weighted by `images.weights` if there are any."""
         self._check_cells(predictions, images)
         targets = patchify(images.sources, self.cell_size)
         if self.norm_pix:
             mean, std = self._statistics(targets)
             targets = (targets - mean) / std
-        errors = (predictions.float() - targets).square().mean(dim=-1)
+        errors = (predictions.float() - targets).square()
+        if images.weights is None:
+            return {'loss_reconstruction': self._mean(errors, images)}
+        weights = patchify(images.weights.expand_as(images.sources), self.cell_size)
+        total = self._mean(weights, images).clamp(min=torch.finfo(weights.dtype).tiny)  # where all are 0
+        return {'loss_reconstruction': self._mean(errors * weights, images) / total}
+
+    def _mean(self, values: Tensor, images: MixedImages) -> Tensor:
+        """Return the mean of values (G, K, N, P), over masked cells if only those count."""
+        values = values.mean(dim=-1)
         if not self.masked_only:
-            return {'loss_reconstruction': errors.mean()}
-        masked = ~visible(images.assignment.flatten(1), errors.shape[1]).expand_as(errors)
-        return {'loss_reconstruction': (errors * masked).sum() / masked.sum()}
+            return values.mean()
+        masked = ~visible(images.assignment.flatten(1), values.shape[1]).expand_as(values)
+        return (values * masked).sum() / masked.sum()
 
     def reconstruct(self, predictions: Tensor, images: MixedImages) -> Tensor:
         """Replace the masked cells of the sources by predictions: (G, K, N, P) -> normalized images (G, K, C, H, W).

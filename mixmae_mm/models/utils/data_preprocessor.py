@@ -20,6 +20,9 @@ from mixmae_mm.registry import MODELS
 from mixmae_mm.utils.denormalize import to_show
 from mixmae_mm.utils.validation import check_positive, check_whole
 
+LAST_CHANNEL = 'last_channel'
+"""Where images bring their weights."""
+
 
 @MODELS.register_module()
 class MixingDataPreprocessor(BaseDataPreprocessor):
@@ -38,6 +41,8 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         take_turns: Make K mixtures of each group, each led by another source; otherwise one mixture per group.
         shared_assignment: One assignment for the batch, as in the official MixMIM, rather than one per group.
         block_size: Side, in cells, of the blocks that are mixed as one; the decoder still predicts cells.
+        weights: Of the pixels in the loss: a module that makes them, (B, 1, H, W), of the images as they are loaded,
+            such as `VarianceWeights`; 'last_channel' if they are a channel of the images behind those of `mean`.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         take_turns: bool = True,
         shared_assignment: bool = True,
         block_size: int = 1,
+        weights: dict | str | None = None,
         non_blocking: bool = False,
     ) -> None:
         super().__init__(non_blocking)
@@ -63,11 +69,14 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
             raise ValueError('one source leaves nothing to reconstruct: set mask_ratio, or num_sources to 2 or more')
         if mask_ratio and shares is not None:
             raise ValueError(f'mask_ratio {mask_ratio} and shares {tuple(shares)} say the same: set one of them')
+        if weights == LAST_CHANNEL and bgr_to_rgb:
+            raise ValueError(f"weights='{LAST_CHANNEL}' needs images that are RGB already: load them with mode='RGB'")
         self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
         self.bgr_to_rgb, self.num_sources, self.take_turns = bgr_to_rgb, num_sources, take_turns
         self.cell_size, self.block_size = cell_size, block_size
         self.mask_ratio, self.shares, self.shared_assignment = mask_ratio, shares, shared_assignment
+        self.weights = MODELS.build(weights) if isinstance(weights, dict) else weights
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Move a batch to the device, normalize it and, in training, mix it.
@@ -78,11 +87,14 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         images, shapes = data['inputs'], {tuple(image.shape) for image in data['inputs']}
         if len(shapes) > 1:
             raise ValueError(f'images of one batch differ in shape (C, H, W): {sorted(shapes)}; resize them alike')
-        images = self.normalize(images if isinstance(images, Tensor) else torch.stack(list(images)))
-        return {**data, 'inputs': self.mix(images) if training else images}
+        images = images if isinstance(images, Tensor) else torch.stack(list(images))
+        normalized = self.normalize(images)
+        return {**data, 'inputs': self.mix(normalized, self._weigh(images)) if training else normalized}
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Normalize images (B, C, H, W) by mean and standard deviation."""
+        """Normalize images (B, C, H, W) by mean and standard deviation; a channel of weights is left out."""
+        if self.weights == LAST_CHANNEL:
+            images = images[:, : len(self.mean)]
         if images.shape[1] != len(self.mean):
             raise ValueError(
                 f'images have {images.shape[1]} channels, but mean and std are for {len(self.mean)}: '
@@ -94,9 +106,25 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         """Undo `normalize` for viewing: (..., C, H, W) -> uint8, RGB if there are three channels (`to_show`)."""
         return to_show(images, self.mean, self.std)
 
-    def mix(self, images: Tensor) -> MixedImages:
-        """Group and mix normalized images (B, C, H, W) by a freshly drawn assignment."""
-        sources = group_images(images, self.num_sources)
+    def _weigh(self, images: Tensor) -> Tensor | None:
+        """Return the weights of pixels, (B, 1, H, W), of images as loaded; None where there are none."""
+        if self.weights is None:
+            return None
+        if self.weights != LAST_CHANNEL:
+            return self.weights(images.float())
+        weights = images[:, len(self.mean) :].float().clamp(min=0)  # resizing may overshoot
+        if weights.shape[1] == 0 and not self.training:
+            return None  # images that a tool reads by themselves
+        if weights.shape[1] != 1:
+            raise ValueError(
+                f"weights='{LAST_CHANNEL}' needs images of {len(self.mean)} channels and one of weights, got "
+                f'{images.shape[1]}: load them so, as mixmae_mm.LoadWeights does'
+            )
+        return weights
+
+    def mix(self, images: Tensor, weights: Tensor | None = None) -> MixedImages:
+        """Group and mix normalized images (B, C, H, W) by a freshly drawn assignment; `weights` are (B, 1, H, W)."""
+        sources, weights = (None if x is None else group_images(x, self.num_sources) for x in (images, weights))
         grid = self._grid(tuple(images.shape[-2:]))
         settings = self.num_sources, self.mask_ratio, self.shares
         num_maps = 1 if self.shared_assignment else len(sources)
@@ -104,12 +132,12 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         assignment = random_assignment(num_maps, blocks, *settings, device=images.device)
         assignment = resize_assignment(assignment, grid) if self.block_size > 1 else assignment
         if self.take_turns:
-            sources = take_turns(sources)
+            sources, weights = (None if x is None else take_turns(x) for x in (sources, weights))
             if not self.shared_assignment:
                 assignment = assignment.repeat_interleave(self.num_sources, dim=0)
         num_visible = sum(split_cells(blocks[0] * blocks[1], *settings)) * self.block_size**2
         ids_keep = None if num_visible == grid[0] * grid[1] else visible_ids(assignment.flatten(1), num_visible)
-        return MixedImages(mix_images(sources, assignment), sources, assignment, ids_keep)
+        return MixedImages(mix_images(sources, assignment), sources, assignment, ids_keep, weights)
 
     def _grid(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the grid of cells in images of `size` = (H, W)."""

@@ -1,0 +1,39 @@
+"""Fine-tuning of the base encoder on iNaturalist 2019 (1010 species).
+
+    tools/dist_train.sh configs/classification/mixmim-swin-base-w14_8xb128-amp-coslr-100e_inat19.py 8 \
+        --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
+
+data/inat19 holds `train_val2019/` as published, and `train.txt` and `val.txt` with a line "file label" an image, file
+relative to data/inat19, made of `file_name` and `category_id` in train2019.json and val2019.json.
+
+Untuned: the ImageNet recipe with this number of classes; the paper's settings and result are not at hand.
+"""
+
+_base_ = './mixmim-swin-base-w14_8xb128-amp-coslr-100e_in1k.py'
+
+num_classes = 1010
+data_root = 'data/inat19'
+
+model = dict(data_preprocessor=dict(num_classes=num_classes), head=dict(num_classes=num_classes))
+
+train_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type='mmpretrain.CustomDataset',
+        data_root=data_root,
+        ann_file='train.txt',
+        extensions=_base_.extensions,
+        pipeline=_base_.train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type='mmpretrain.CustomDataset',
+        data_root=data_root,
+        ann_file='val.txt',
+        extensions=_base_.extensions,
+        pipeline=_base_.test_pipeline,
+    ),
+)
+test_dataloader = val_dataloader

@@ -1,0 +1,42 @@
+"""Weights of pixels in the reconstruction loss, from files beside the images."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from mixmae_mm.datasets.transforms.load_image import CorruptImageError, LoadImage
+from mixmae_mm.datasets.transforms.multispectral import BAND_EXTENSIONS, LoadMultispectral
+from mixmae_mm.registry import TRANSFORMS
+from mixmae_mm.utils.names import printable
+
+
+@TRANSFORMS.register_module()
+class LoadWeights(BaseTransform):
+    """Read a map of weights and append it to `img`, (H, W, C), as its last channel: it is then cropped and flipped too.
+
+    For `MixingDataPreprocessor(weights='last_channel')`. Stands behind the transform that reads the whole image. A
+    weight is a gray value of 8 bits, or any number in a TIFF or .npy file; only their ratios matter. An image without
+    a map of its size counts as corrupt.
+
+    Args:
+        images: Folder of the images.
+        maps: Folder of the maps, which are named and laid out as the images.
+        suffix: How the maps' names end.
+    """
+
+    def __init__(self, images: str, maps: str, suffix: str = '.png') -> None:
+        self.images, self.maps, self.suffix = images, maps, suffix
+        self.load = LoadMultispectral() if suffix in BAND_EXTENSIONS else LoadImage('L')
+
+    def transform(self, results: dict) -> dict:
+        """Append the map; raise `CorruptImageError` where that is not possible."""
+        path = Path(self.maps, os.path.relpath(results['img_path'], self.images)).with_suffix(self.suffix)
+        pixels, weights = results['img'], self.load.transform(dict(img_path=str(path)))['img']
+        if weights.shape[:2] != pixels.shape[:2] or weights[0, 0].size != 1:
+            wanted = f'{pixels.shape[:2]} and one channel'
+            raise CorruptImageError(f'{printable(str(path))}: it is {weights.shape}, where {wanted} is wanted')
+        parts = (part.reshape(*part.shape[:2], -1) for part in (pixels, weights))
+        results['img'] = np.concatenate([*parts], axis=2)
+        return results

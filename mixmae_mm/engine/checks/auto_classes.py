@@ -1,0 +1,52 @@
+"""The number of classes of a model, where a config leaves it to the class folders: `num_classes='auto'`."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from mmengine.config import Config
+
+from mixmae_mm.engine.checks.config import ALL
+from mixmae_mm.engine.checks.datasets import class_names, distinct_settings, open_dataset
+
+AUTO = 'auto'
+
+
+def fill_num_classes(config: Config) -> None:
+    """Put the number of classes in place of every `num_classes='auto'`: those of the training set, if it is there.
+
+    So heads, Mixup's preprocessor and metrics agree, and the config that a run writes states the number.
+
+    Raises:
+        ValueError: there are no classes, or only one.
+    """
+    undecided = [*_undecided(config._cfg_dict)]
+    if not undecided:
+        return
+    looked, names = [], ()
+    for _, settings in distinct_settings(config, ALL):
+        dataset = open_dataset(settings, config.get('default_scope'))
+        if dataset is not None and not names:
+            looked.append(getattr(dataset, 'img_prefix', None) or dataset.data_root)
+            names = class_names(dataset)
+    if len(names) < 2:
+        found = f'1 ({names[0]})' if names else 'none'
+        raise ValueError(
+            f"num_classes='{AUTO}' takes the number of class folders, two or more, and there is {found} in "
+            f'{", ".join(looked) or "the datasets of this config"}: put the images of a class into a folder of its '
+            'own, and set --cfg-options {train,val,test}_dataloader.dataset.data_root=FOLDER; or take the config that '
+            'a training has written, which states the number'
+        )
+    for part in undecided:
+        part['num_classes'] = len(names)
+
+
+def _undecided(node: Any) -> Iterator[dict]:
+    """Yield the parts of a config that leave their number of classes open."""
+    if isinstance(node, dict):
+        if node.get('num_classes') == AUTO:
+            yield node
+        node = node.values()
+    elif not isinstance(node, list | tuple):
+        return
+    for part in node:
+        yield from _undecided(part)
