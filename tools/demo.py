@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import json
 import math
+import os
 import shlex
 import shutil
 import subprocess
@@ -124,14 +125,16 @@ def run(*commands: Sequence[object], show: bool = False) -> list[str]:
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(tempfile.TemporaryFile('w+')) for _ in lines]
         pipes = [{} if show else dict(stdout=file, stderr=subprocess.STDOUT) for file in files]
+        threads = max(1, len(os.sched_getaffinity(0)) // len(lines))  # of torch: more than cores slow each other down
+        env = os.environ | {'OMP_NUM_THREADS': str(threads)}
         tools = [
-            subprocess.Popen([sys.executable, *words], cwd=ROOT, **pipe)
+            subprocess.Popen([sys.executable, *words], cwd=ROOT, env=env, **pipe)
             for words, pipe in zip(lines, pipes, strict=True)
         ]
         if not show:
             stack.enter_context(console.status('running'))
         for tool, words, file in zip(tools, lines, files, strict=True):
-            wait_for(tool)
+            wait_for(tool, silent=not show)
             file.seek(0)
             if tool.returncode:
                 console.print(f'{file.read()}\n{words[0]} ended with code {tool.returncode}.', markup=False)
@@ -139,14 +142,14 @@ def run(*commands: Sequence[object], show: bool = False) -> list[str]:
         return [file.read() for file in files]
 
 
-def wait_for(tool: subprocess.Popen) -> None:
-    """Wait for a tool to end; where there is no terminal to show that it runs, with a line every 20 seconds."""
+def wait_for(tool: subprocess.Popen, silent: bool) -> None:
+    """Wait for a tool to end; with a line every 20 seconds for a silent one where there is no terminal."""
     while True:
         try:
             tool.wait(20)
             return
         except subprocess.TimeoutExpired:
-            if not console.is_terminal and tool.stdout is not None:
+            if silent and not console.is_terminal:
                 console.print(f'... {time.monotonic() - started:.0f} s')
 
 
@@ -165,11 +168,11 @@ def pretrain(work_dir: Path, tool: str, *options: object) -> Path:
     return last_checkpoint(work_dir)
 
 
-def pretrain_on_built_in_images(name: str) -> Path:
+def pretrain_on_built_in_images(name: str, seed: int = 0) -> Path:
     """Pre-train a method on the built-in set, and return the last checkpoint."""
     method, work_dir = METHODS[name], OUT / name / 'pretrain'
     headline(f'{method.title}: pre-training without labels')
-    settings = ['--cfg-options', f'train_cfg.max_epochs={method.epochs}', *SHORT_WARMUP]
+    settings = ['--cfg-options', f'train_cfg.max_epochs={method.epochs}', *SHORT_WARMUP, f'randomness.seed={seed}']
     return pretrain(work_dir, 'tools/train.py', method.pretrain, '--work-dir', work_dir, '--resume', 'auto', *settings)
 
 
@@ -194,9 +197,9 @@ def draw(config: str | Path, work_dir: Path, checkpoint: Path, images: str, *mor
     return drawings
 
 
-def evaluate(method: Method, checkpoint: Path) -> list[Row]:
+def evaluate(method: Method, checkpoint: Path, seed: int) -> list[Row]:
     """Judge the frozen features of an untrained encoder and of the pre-trained one, by images and by pixels."""
-    folders = ['--train', f'{IMAGES}/train', '--val', f'{IMAGES}/val', '--json']
+    folders = ['--train', f'{IMAGES}/train', '--val', f'{IMAGES}/val', '--seed', seed, '--json']
     by_image = [*folders, '--linear-probe', '--whiten', WHITENED]
     by_pixel = [*folders, *MASKS, '--val-masks', f'{IMAGES}/masks/val', '--stages', *method.stages]
     encoders = [method.pretrain], [method.pretrain, checkpoint]
@@ -259,11 +262,11 @@ def logged_values(work_dir: Path) -> dict[str, float]:
     return logged
 
 
-def finetune(method: Method, checkpoint: Path, out: Path) -> Row:
+def finetune(method: Method, checkpoint: Path, out: Path, seed: int) -> Row:
     """Fine-tune with few labels, from scratch and from the checkpoint."""
     epochs = method.finetune_epochs
     settings = [f'train_cfg.max_epochs={epochs}', f'train_cfg.val_interval={epochs}', *ONE_WORKER]
-    settings.append(f'train_dataloader.dataset.ann_file={FEW}')
+    settings += [f'train_dataloader.dataset.ann_file={FEW}', f'randomness.seed={seed}']
     weights = f'model.backbone.init_cfg.checkpoint={checkpoint}'
     runs = [method.scratch, out / 'scratch', *settings], [method.finetune, out / 'finetune', *settings, weights]
     results = [dict(top1=logged['accuracy/top1'] / 100) for logged in train_anew(*runs)]
@@ -293,14 +296,14 @@ def demo_on_own_images(name: str, data: str) -> None:
     report('', (), [], draw(work_dir / 'pretrain.py', work_dir, checkpoint, data))
 
 
-def demo_on_built_in_images(name: str) -> None:
+def demo_on_built_in_images(name: str, seed: int) -> None:
     """Go the whole way on the built-in set, which has labels and masks."""
     method, out = METHODS[name], OUT / name
-    checkpoint = pretrain_on_built_in_images(name)
+    checkpoint = pretrain_on_built_in_images(name, seed)
     headline('What do the frozen features know? Untrained against pre-trained')
-    rows = evaluate(method, checkpoint)
+    rows = evaluate(method, checkpoint, seed)
     headline(f'Fine-tuning with {NUM_FEW} labels: from scratch against pre-trained')
-    rows.append(finetune(method, checkpoint, out))
+    rows.append(finetune(method, checkpoint, out, seed))
     headline('Drawing')
     shown = ['--images', f'{IMAGES}/val', '--masks', f'{IMAGES}/masks/val']
     segmentation = [
@@ -376,6 +379,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--data', help='a folder of your own images, of any kind and depth')
     parser.add_argument('--dense', action='store_true', help='train detection and segmentation: 15 minutes')
     parser.add_argument('--task', choices=TASKS, nargs='+', default=list(TASKS), help='of --dense (both)')
+    parser.add_argument(
+        '--seed', type=int, default=0, help='of everything random but the built-in images (%(default)s)'
+    )
     args = parser.parse_args(arguments)
     try:
         if args.dense or not args.data:
@@ -386,7 +392,7 @@ def main(arguments: list[str] | None = None) -> None:
         elif args.data:
             demo_on_own_images(args.method, str(Path(args.data).expanduser().resolve()))
         else:
-            demo_on_built_in_images(args.method)
+            demo_on_built_in_images(args.method, args.seed)
     except KeyboardInterrupt:
         console.print('Interrupted. The same command resumes the pre-training.')
         sys.exit(130)
