@@ -82,7 +82,7 @@ METHODS = dict(
         'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px.py',
         'configs/classification/mixmim-swin-micro_1xb64-coslr-10e_materials-64px.py',
         'configs/classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_materials-64px.py',
-        epochs=15,
+        epochs=8,
         finetune_epochs=30,
         stages=(0, 1, 2),
     ),
