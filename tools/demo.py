@@ -36,6 +36,7 @@ FEW, NUM_FEW = 'few.txt', 252  # of the built-in set: the files and labels of 18
 NUM_VAL, CLASSES = 1400, 14
 MASKS = ('--train-masks', f'{IMAGES}/masks/train')
 EVALUATE, VISUALIZE = 'tools/analysis_tools/evaluate.py', 'tools/visualization/visualize.py'
+FOR_FEW = ('train_dataloader.batch_size=32', 'optim_wrapper.optimizer.lr=2e-3')  # more updates, and larger ones
 WHITENED = 64  # principal components
 SHORT_WARMUP = ('param_scheduler.0.end=1', 'param_scheduler.1.begin=1')
 ONE_WORKER = ('train_dataloader.num_workers=1', 'val_dataloader.num_workers=1')  # where two runs share the cores
@@ -82,8 +83,8 @@ METHODS = dict(
         'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px.py',
         'configs/classification/mixmim-swin-micro_1xb64-coslr-10e_materials-64px.py',
         'configs/classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_materials-64px.py',
-        epochs=8,
-        finetune_epochs=30,
+        epochs=10,
+        finetune_epochs=20,
         stages=(0, 1, 2),
     ),
     mixedae=Method(
@@ -91,7 +92,7 @@ METHODS = dict(
         'configs/mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_materials-64px.py',
         'configs/classification/vit-micro-p8_1xb64-coslr-10e_materials-64px.py',
         'configs/classification/vit-micro-p8-scratch_1xb64-coslr-10e_materials-64px.py',
-        epochs=12,
+        epochs=14,
         finetune_epochs=20,
         stages=(1, 3, 5),
     ),
@@ -266,7 +267,7 @@ def finetune(method: Method, checkpoint: Path, out: Path, seed: int) -> Row:
     """Fine-tune with few labels, from scratch and from the checkpoint."""
     epochs = method.finetune_epochs
     settings = [f'train_cfg.max_epochs={epochs}', f'train_cfg.val_interval={epochs}', *ONE_WORKER]
-    settings += [f'train_dataloader.dataset.ann_file={FEW}', f'randomness.seed={seed}']
+    settings += [f'train_dataloader.dataset.ann_file={FEW}', *FOR_FEW, f'randomness.seed={seed}']
     weights = f'model.backbone.init_cfg.checkpoint={checkpoint}'
     runs = [method.scratch, out / 'scratch', *settings], [method.finetune, out / 'finetune', *settings, weights]
     results = [dict(top1=logged['accuracy/top1'] / 100) for logged in train_anew(*runs)]

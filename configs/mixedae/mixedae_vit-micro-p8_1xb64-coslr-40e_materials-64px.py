@@ -1,4 +1,4 @@
-"""MixedAE, a micro ViT, on the built-in set of 3500 scenes at 64 px: what `make demo METHOD=mixedae` runs, on a CPU.
+"""MixedAE, a micro ViT, on the built-in set of 2800 scenes at 64 px: what `make demo METHOD=mixedae` runs, on a CPU.
 
     python tools/dataset_tools/make_materials.py data/materials
     python tools/train.py configs/mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_materials-64px.py

@@ -1,4 +1,4 @@
-"""MixMAE, a micro encoder, on the built-in set of 3500 scenes at 64 px: what `make demo` runs, on a CPU.
+"""MixMAE, a micro encoder, on the built-in set of 2800 scenes at 64 px: what `make demo` runs, on a CPU.
 
     python tools/dataset_tools/make_materials.py data/materials
     python tools/train.py configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px.py

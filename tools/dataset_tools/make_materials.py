@@ -43,7 +43,7 @@ GENERATOR = 1  # to be raised whenever the images change, so that an older set i
 class Settings:
     """All that decides what the set looks like."""
 
-    train: int = 3500
+    train: int = 2800
     val: int = 1400
     size: int = 64
     seed: int = 0
@@ -126,7 +126,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run from the command line; a mistake in the arguments ends it with one line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('out', type=Path, help='folder to make')
-    for name, default in (('train', 3500), ('val', 1400), ('size', 64), ('seed', 0), ('workers', os.cpu_count())):
+    for name, default in (('train', 2800), ('val', 1400), ('size', 64), ('seed', 0), ('workers', os.cpu_count())):
         parser.add_argument(f'--{name}', type=int, default=default, help='(%(default)s)')
     args = parser.parse_args(arguments)
     try:
