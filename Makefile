@@ -14,7 +14,7 @@ BYTECODE := PYTHONDONTWRITEBYTECODE=
 .PHONY: help demo demo-dense bench test test-upstream docs docs-check clean
 
 help:
-	@echo 'make demo              pre-train a micro MixMAE on built-in images and look at what it learnt (some minutes)'
+	@echo 'make demo              pre-train a micro MixMAE on built-in images, ask what it has learned, and draw it (five minutes)'
 	@echo 'make demo METHOD=...   the same with another method: mixmae or mixedae'
 	@echo 'make demo DATA=FOLDER  the same pre-training on your own images'
 	@echo 'make demo-dense        Mask R-CNN and UperNet from the demo encoder and from scratch; compiles mmcv as the tests do'
@@ -30,7 +30,7 @@ help:
 demo:
 	@$(if $(filter $(METHODS),$(METHOD)),,$(error METHOD '$(METHOD)' is unknown: take one of $(METHODS)))
 	@$(PYTHON) tools/environment.py light
-	@.venv/bin/python tools/demo.py --method "$(METHOD)" $(if $(DATA),--data "$(DATA)")
+	@.venv/bin/python tools/demo.py --method "$(METHOD)" $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 demo-dense:
 	@$(PYTHON) tools/environment.py full

@@ -3,9 +3,8 @@
     python tools/dataset_tools/make_materials.py data/materials
     python tools/train.py configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px.py
 
-Untuned. Measured here (CPU, one run): the loss falls from 1.12 in the first 20 iterations to 0.42; 0.2 CPU seconds an
-iteration on a busy machine. Fine-tuning gains by it; nearest neighbors on pooled features stay at chance, 9 % before
-and after: the class of a scene is an outline, and what the pooled features tell is mostly color and texture.
+Untuned. What frozen features of it know after 10 epochs: docs/results.md. Textures are hard to predict: the loss starts at
+1.2, stays at 0.82 for some epochs, and falls slowly from there.
 """
 
 _base_ = [

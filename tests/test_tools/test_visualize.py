@@ -6,6 +6,7 @@ import shutil
 
 import draw_attention
 import draw_neighbors
+import draw_segmentation
 import numpy as np
 import pytest
 import torch
@@ -15,8 +16,11 @@ from PIL import Image
 from tiny_mixmae import tiny_mixedae, tiny_model, write_files
 from tool_loading import load_tool
 
+from mixmae_mm import evaluation
 from mixmae_mm.apis import FeatureExtractor, ReconstructionInferencer
 from mixmae_mm.apis.attention_maps import Attended
+from mixmae_mm.apis.model import ask_for_maps
+from mixmae_mm.utils.launching import load_config
 from mixmae_mm.visualization import Panel
 from mixmae_mm.visualization.image_grid import GAP, MARGIN, panel_place
 
@@ -264,3 +268,41 @@ def test_errors_and_pixels_of_five_channels(of_five_channels):
     assert result.sources.shape[-1] == result.reconstructed.shape[-1] == 5
     assert np.abs(result.sources[0, 1, 0, 0, :3] - color_of(files[1])).max() <= 1
     assert np.isfinite(result.errors).all()
+
+
+@pytest.fixture
+def masked(tmp_path):
+    """Images whose left or right half is red and the rest blue, with masks of red; a strip has no label."""
+    for number in range(6):
+        image, mask = np.full((32, 32, 3), (20, 20, 220), np.uint8), np.zeros((32, 32), np.uint8)
+        half = np.s_[:, :16] if number % 2 else np.s_[:, 16:]
+        image[half], mask[half] = (220, 20, 20), 1
+        mask[:2] = 255
+        for folder, pixels in (('images', image), ('masks', mask)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / folder / f'{number}.png')
+    return tmp_path
+
+
+def test_segmentation_is_what_the_dense_probe_predicts_and_pixels_without_label_are_white(masked, tmp_path, capsys):
+    config, checkpoint = files = write_files(tmp_path)
+    folders = ['--train', masked / 'images', '--train-masks', masked / 'masks']
+    folders += ['--images', masked / 'images', '--masks', masked / 'masks', '--stages', '0']
+    draw(files, tmp_path, 'segmentation', *folders, '--num-images', '2', '--num-train', '4')
+    assert '2 image(s), 2 classes' in capsys.readouterr().out
+    args = tool.parse_args(['segmentation', config, checkpoint, *map(str, folders)])
+    loaded = load_config(config)
+    ask_for_maps(loaded, [0])
+    extract = FeatureExtractor.from_config(loaded, checkpoint)
+    pairs = evaluation.pair_masks(args.images, args.masks)
+    _, labels, predicted = draw_segmentation.predict(extract, pairs, pairs, 2, args)
+    assert (predicted == labels)[labels != 255].float().mean() == 1  # two colors, which any encoder tells apart
+    painted = draw_segmentation.paint(labels[0], 2)
+    assert (painted[:2] == 255).all()
+    assert len(np.unique(painted[2:].reshape(-1, 3), axis=0)) == 2
+
+
+def test_images_are_spread_over_a_list_that_is_sorted_by_class():
+    pairs = {f'{i}.jpg': f'{i}.png' for i in range(10)}
+    assert list(draw_segmentation.spread(pairs, 4)) == ['0.jpg', '3.jpg', '6.jpg', '9.jpg']
+    assert draw_segmentation.spread(pairs, 99) == pairs
