@@ -32,11 +32,10 @@ from rich.table import Column, Table
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = 'data/materials'
 OUT = Path('work_dirs/demo')
-FEW, NUM_FEW = 'few.txt', 252  # of the built-in set: the files and labels of 18 training images of each class
+PER_CLASS = 18  # images with labels, for the rows with few labels
 NUM_VAL, CLASSES = 1400, 14
 MASKS = ('--train-masks', f'{IMAGES}/masks/train')
 EVALUATE, VISUALIZE = 'tools/analysis_tools/evaluate.py', 'tools/visualization/visualize.py'
-FOR_FEW = ('train_dataloader.batch_size=32', 'optim_wrapper.optimizer.lr=2e-3')  # more updates, and larger ones
 WHITENED = 64  # principal components
 SHORT_WARMUP = ('param_scheduler.0.end=1', 'param_scheduler.1.begin=1')
 ONE_WORKER = ('train_dataloader.num_workers=1', 'val_dataloader.num_workers=1')  # where two runs share the cores
@@ -50,10 +49,7 @@ class Method:
 
     title: str
     pretrain: str
-    finetune: str
-    scratch: str
     epochs: int
-    finetune_epochs: int
     stages: tuple[int, ...]
     """Of the encoder's maps, those that the dense probe sees."""
 
@@ -81,19 +77,13 @@ METHODS = dict(
     mixmae=Method(
         'MixMAE',
         'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px.py',
-        'configs/classification/mixmim-swin-micro_1xb64-coslr-10e_materials-64px.py',
-        'configs/classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_materials-64px.py',
         epochs=10,
-        finetune_epochs=20,
         stages=(0, 1, 2),
     ),
     mixedae=Method(
         'MixedAE',
         'configs/mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_materials-64px.py',
-        'configs/classification/vit-micro-p8_1xb64-coslr-10e_materials-64px.py',
-        'configs/classification/vit-micro-p8-scratch_1xb64-coslr-10e_materials-64px.py',
         epochs=14,
-        finetune_epochs=20,
         stages=(1, 3, 5),
     ),
 )
@@ -201,7 +191,7 @@ def draw(config: str | Path, work_dir: Path, checkpoint: Path, images: str, *mor
 def evaluate(method: Method, checkpoint: Path, seed: int) -> list[Row]:
     """Judge the frozen features of an untrained encoder and of the pre-trained one, by images and by pixels."""
     folders = ['--train', f'{IMAGES}/train', '--val', f'{IMAGES}/val', '--seed', seed, '--json']
-    by_image = [*folders, '--linear-probe', '--whiten', WHITENED]
+    by_image = [*folders, '--linear-probe', '--few-labels', PER_CLASS, '--whiten', WHITENED]
     by_pixel = [*folders, *MASKS, '--val-masks', f'{IMAGES}/masks/val', '--stages', *method.stages]
     encoders = [method.pretrain], [method.pretrain, checkpoint]
     images, pixels = (
@@ -212,6 +202,7 @@ def evaluate(method: Method, checkpoint: Path, seed: int) -> list[Row]:
     return [
         accuracy_row(f'k-NN, {WHITENED} whitened components', 'top1', images, histograms[0]),
         accuracy_row('linear probe', 'probe_top1', images, histograms[1]),
+        accuracy_row(f'linear probe, {PER_CLASS * CLASSES} labels', 'few_top1', [few_labels(one) for one in images]),
         Row('dense probe, mIoU', [None, *(100 * one['miou'] for one in scores)], 100 * scores[1]['miou_error']),
     ]
 
@@ -221,6 +212,11 @@ def accuracy_row(name: str, key: str, results: Sequence[dict], histogram: float 
     accuracies = [result[key] for result in results]
     error = math.sqrt(accuracies[-1] * (1 - accuracies[-1]) / NUM_VAL)
     return Row(name, [histogram, *(100 * accuracy for accuracy in accuracies)], 100 * error)
+
+
+def few_labels(result: dict) -> dict:
+    """Return the accuracy of the linear probe with few labels, the mean of several draws."""
+    return dict(few_top1=result['few_labels'][str(PER_CLASS)]['probe_top1']['mean'])
 
 
 def last_json(output: str) -> dict:
@@ -263,17 +259,6 @@ def logged_values(work_dir: Path) -> dict[str, float]:
     return logged
 
 
-def finetune(method: Method, checkpoint: Path, out: Path, seed: int) -> Row:
-    """Fine-tune with few labels, from scratch and from the checkpoint."""
-    epochs = method.finetune_epochs
-    settings = [f'train_cfg.max_epochs={epochs}', f'train_cfg.val_interval={epochs}', *ONE_WORKER]
-    settings += [f'train_dataloader.dataset.ann_file={FEW}', *FOR_FEW, f'randomness.seed={seed}']
-    weights = f'model.backbone.init_cfg.checkpoint={checkpoint}'
-    runs = [method.scratch, out / 'scratch', *settings], [method.finetune, out / 'finetune', *settings, weights]
-    results = [dict(top1=logged['accuracy/top1'] / 100) for logged in train_anew(*runs)]
-    return accuracy_row(f'fine-tuning with {NUM_FEW} labels', 'top1', results)
-
-
 def report(title: str, headings: Sequence[str], rows: Sequence[Row], images: Sequence[Path]) -> None:
     """Print the numbers, with standard errors where they are known, and where the figures are."""
     headings = [*headings, *['+-'] * any(row.error for row in rows)]
@@ -303,8 +288,6 @@ def demo_on_built_in_images(name: str, seed: int) -> None:
     checkpoint = pretrain_on_built_in_images(name, seed)
     headline('What do the frozen features know? Untrained against pre-trained')
     rows = evaluate(method, checkpoint, seed)
-    headline(f'Fine-tuning with {NUM_FEW} labels: from scratch against pre-trained')
-    rows.append(finetune(method, checkpoint, out, seed))
     headline('Drawing')
     shown = ['--images', f'{IMAGES}/val', '--masks', f'{IMAGES}/masks/val']
     segmentation = [
@@ -327,11 +310,10 @@ def demo_on_built_in_images(name: str, seed: int) -> None:
 
 def conclude(method: Method, rows: Sequence[Row]) -> None:
     """Print the result in one sentence, and what to do next."""
-    probe, few = (next(row for row in rows if row.name.startswith(start)) for start in ('linear', 'fine'))
+    colors, before, after = next(row for row in rows if row.name == 'linear probe').numbers
     console.print(
-        f'[bold]Without a single label, {method.title} raised a linear probe from {probe.numbers[-2]:.0f} to '
-        f'{probe.numbers[-1]:.0f} % and fine-tuning with {NUM_FEW} labels from {few.numbers[-2]:.0f} to '
-        f'{few.numbers[-1]:.0f} %.[/bold]'
+        f'[bold]Without a single label, {method.epochs} epochs of {method.title} on a CPU raised a linear classifier '
+        f'of {CLASSES} materials from {before:.0f} to {after:.0f} %; colors alone give {colors:.0f}.[/bold]'
     )
     console.print('Next, on your own images: make demo DATA=/your/folder, or docs/pretrain.md')
 

@@ -12,7 +12,6 @@ It is read by three libraries:
     train/<class>/000001.jpg   val/<class>/...      mmpretrain.CustomDataset, torchvision's ImageFolder
     annotations/instances_{train,val}.json          mmdet.CocoDataset (the patches; categories 1 to 14, alphabetical)
     masks/{train,val}/<class>/000001.png            mmseg.BaseSegDataset (0 to 13, the material of each pixel)
-    few.txt                                         as ann_file: 18 training images of each class, for few labels
 
 The same seed gives the same bytes, whatever the number of workers.
 """
@@ -35,7 +34,6 @@ from PIL import Image
 from rich.progress import track
 
 SPLITS = ('train', 'val')
-FEW = 18  # training images of each class in the list for few labels
 GENERATOR = 1  # to be raised whenever the images change, so that an older set is not taken for a present one
 
 
@@ -112,11 +110,6 @@ def make_materials(out: str | Path, settings: Settings, workers: int = 1) -> boo
         scenes = list(track(written, 'drawing materials', len(jobs)))
     for split, part in zip(SPLITS, (scenes[: settings.train], scenes[settings.train :]), strict=True):
         (making / 'annotations' / f'instances_{split}.json').write_text(json.dumps(_coco(part, settings.size)))
-    few = [
-        f'{name} {CLASSES.index(name.partition("/")[0])}'
-        for name, _ in scenes[: min(FEW * len(CLASSES), settings.train)]
-    ]
-    (making / 'few.txt').write_text('\n'.join(few))
     (making / complete.name).write_text(json.dumps(asdict(settings)))
     making.replace(out)
     return True
