@@ -201,8 +201,8 @@ def evaluate(method: Method, checkpoint: Path, seed: int) -> list[Row]:
     histograms, scores = color_histograms(), [one['ridge'] for one in pixels]
     return [
         accuracy_row(f'k-NN, {WHITENED} whitened components', 'top1', images, histograms[0]),
+        accuracy_row(f'the same with {PER_CLASS * CLASSES} labels', 'top1', [few_labels(one) for one in images]),
         accuracy_row('linear probe', 'probe_top1', images, histograms[1]),
-        accuracy_row(f'linear probe, {PER_CLASS * CLASSES} labels', 'few_top1', [few_labels(one) for one in images]),
         Row('dense probe, mIoU', [None, *(100 * one['miou'] for one in scores)], 100 * scores[1]['miou_error']),
     ]
 
@@ -215,8 +215,8 @@ def accuracy_row(name: str, key: str, results: Sequence[dict], histogram: float 
 
 
 def few_labels(result: dict) -> dict:
-    """Return the accuracy of the linear probe with few labels, the mean of several draws."""
-    return dict(few_top1=result['few_labels'][str(PER_CLASS)]['probe_top1']['mean'])
+    """Return the k-NN accuracy with few labels, the mean of several draws."""
+    return dict(top1=result['few_labels'][str(PER_CLASS)]['top1']['mean'])
 
 
 def last_json(output: str) -> dict:

@@ -29,7 +29,7 @@ def calls(tmp_path, monkeypatch):
             (work_dir / 'last_checkpoint').write_text('/elsewhere/epoch_40.pth')
         factor = 2 if 'epoch_40.pth' in ' '.join(words) else 1
         ridge = dict(miou=0.1 * factor, miou_error=0.004)
-        few = {str(demo.PER_CLASS): dict(probe_top1=dict(mean=0.15 * factor, std=0.01))}
+        few = {str(demo.PER_CLASS): dict(top1=dict(mean=0.15 * factor, std=0.01))}
         found = dict(top1=0.125 * factor, probe_top1=0.2 * factor, ridge=ridge, few_labels=few)
         return f'a warning\n{json.dumps(found)}'
 
@@ -69,8 +69,8 @@ def test_every_method_goes_the_whole_way_in_its_own_folder(calls, capsys, name):
     printed = capsys.readouterr().out
     assert [[cell.strip() for cell in row] for row in table_rows(printed)] == [
         ['k-NN, 64 whitened components', '8.0', '12.5', '25.0', '1.2'],
+        ['the same with 252 labels', '', '15.0', '30.0', '1.2'],
         ['linear probe', '7.5', '20.0', '40.0', '1.3'],
-        ['linear probe, 252 labels', '', '15.0', '30.0', '1.2'],
         ['dense probe, mIoU', '', '10.0', '20.0', '0.4'],
     ]
     assert f'{folder}/pretrain_segmentation.png' in printed
