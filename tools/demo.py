@@ -32,7 +32,7 @@ from rich.table import Column, Table
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = 'data/materials'
 OUT = Path('work_dirs/demo')
-PER_CLASS = 18  # images with labels, for the rows with few labels
+PER_CLASS, DRAWS = 18, 5  # images with labels, and choices of them, for the row with few labels
 NUM_VAL, CLASSES = 1400, 14
 MASKS = ('--train-masks', f'{IMAGES}/masks/train')
 EVALUATE, VISUALIZE = 'tools/analysis_tools/evaluate.py', 'tools/visualization/visualize.py'
@@ -128,6 +128,8 @@ def run(*commands: Sequence[object], show: bool = False) -> list[str]:
             wait_for(tool, silent=not show)
             file.seek(0)
             if tool.returncode:
+                for other in tools:
+                    other.terminate()
                 console.print(f'{file.read()}\n{words[0]} ended with code {tool.returncode}.', markup=False)
                 sys.exit(tool.returncode)
         return [file.read() for file in files]
@@ -191,7 +193,7 @@ def draw(config: str | Path, work_dir: Path, checkpoint: Path, images: str, *mor
 def evaluate(method: Method, checkpoint: Path, seed: int) -> list[Row]:
     """Judge the frozen features of an untrained encoder and of the pre-trained one, by images and by pixels."""
     folders = ['--train', f'{IMAGES}/train', '--val', f'{IMAGES}/val', '--seed', seed, '--json']
-    by_image = [*folders, '--linear-probe', '--few-labels', PER_CLASS, '--whiten', WHITENED]
+    by_image = [*folders, '--linear-probe', '--few-labels', PER_CLASS, '--draws', DRAWS, '--whiten', WHITENED]
     by_pixel = [*folders, *MASKS, '--val-masks', f'{IMAGES}/masks/val', '--stages', *method.stages]
     encoders = [method.pretrain], [method.pretrain, checkpoint]
     images, pixels = (
@@ -208,15 +210,20 @@ def evaluate(method: Method, checkpoint: Path, seed: int) -> list[Row]:
 
 
 def accuracy_row(name: str, key: str, results: Sequence[dict], histogram: float | None = None) -> Row:
-    """Make a row of accuracies on the validation images, with the standard error of the last."""
+    """Make a row of accuracies on the validation images, with the standard error of the last.
+
+    A mean of several draws has the variance of these besides.
+    """
     accuracies = [result[key] for result in results]
-    error = math.sqrt(accuracies[-1] * (1 - accuracies[-1]) / NUM_VAL)
+    of_draws = results[-1].get('std', 0) ** 2 / DRAWS
+    error = math.sqrt(accuracies[-1] * (1 - accuracies[-1]) / NUM_VAL + of_draws)
     return Row(name, [histogram, *(100 * accuracy for accuracy in accuracies)], 100 * error)
 
 
 def few_labels(result: dict) -> dict:
     """Return the k-NN accuracy with few labels, the mean of several draws."""
-    return dict(top1=result['few_labels'][str(PER_CLASS)]['top1']['mean'])
+    few = result['few_labels'][str(PER_CLASS)]['top1']
+    return dict(top1=few['mean'], std=few['std'])
 
 
 def last_json(output: str) -> dict:
@@ -303,17 +310,19 @@ def demo_on_built_in_images(name: str, seed: int) -> None:
     segmentation += ['--stages', *method.stages]
     images = draw(method.pretrain, out / 'pretrain', checkpoint, f'{IMAGES}/val', segmentation)
     headline('What came out')
-    title = f'Top-1 accuracy and mIoU on {NUM_VAL} images of {CLASSES} materials, % (chance {100 / CLASSES:.0f})'
+    title = f'Top-1 accuracy and mIoU on {NUM_VAL} images of {CLASSES} materials, % (chance {100 / CLASSES:.0f}; +-: standard error)'
     report(title, ('colors', 'untrained', method.title), rows, images)
     conclude(method, rows)
 
 
 def conclude(method: Method, rows: Sequence[Row]) -> None:
     """Print the result in one sentence, and what to do next."""
-    colors, before, after = next(row for row in rows if row.name == 'linear probe').numbers
+    row = next(row for row in rows if row.name == 'linear probe')
+    colors, before, after = row.numbers
+    raised = 'raised' if after - before > 2 * row.error else 'did not raise'
     console.print(
-        f'[bold]Without a single label, {method.epochs} epochs of {method.title} on a CPU raised a linear classifier '
-        f'of {CLASSES} materials from {before:.0f} to {after:.0f} %; colors alone give {colors:.0f}.[/bold]'
+        f'[bold]Without a single label, {method.epochs} epochs of {method.title} on a CPU {raised} a linear classifier '
+        f'of {CLASSES} materials: from {before:.0f} to {after:.0f} %; colors alone give {colors:.0f}.[/bold]'
     )
     console.print('Next, on your own images: make demo DATA=/your/folder, or docs/pretrain.md')
 

@@ -2,7 +2,7 @@
 
     python tools/train.py configs/detection/mask-rcnn_mixmim-swin-micro-scratch_fpn_1xb16-6e_materials-64px.py
 
-Untuned; results of both are in docs/results.md as far as they were run.
+Untuned, and not run to its end here.
 """
 
 _base_ = './mask-rcnn_mixmim-swin-micro_fpn_1xb16-6e_materials-64px.py'

@@ -4,7 +4,7 @@
     python tools/train.py configs/detection/mask-rcnn_mixmim-swin-micro_fpn_1xb16-6e_materials-64px.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-Without the option it takes what the pre-training config has written. Untuned; see docs/results.md for what it gave here.
+Without the option it takes what the pre-training config has written. Untuned, and not run to its end here.
 """
 
 _base_ = [

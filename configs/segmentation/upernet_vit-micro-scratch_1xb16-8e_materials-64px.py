@@ -2,7 +2,7 @@
 
     python tools/train.py configs/segmentation/upernet_vit-micro-scratch_1xb16-8e_materials-64px.py
 
-Untuned; results of both are in docs/results.md as far as they were run.
+Untuned, and not run to its end here.
 """
 
 _base_ = './upernet_vit-micro_1xb16-8e_materials-64px.py'

@@ -62,7 +62,7 @@ def test_every_method_goes_the_whole_way_in_its_own_folder(calls, capsys, name):
     assert tools == ['make_materials', 'train', *['evaluate'] * 4, *drawn]
     for untrained, trained in (calls[2:4], calls[4:6]):  # the same, but for the weights
         assert trained == [*untrained[:2], found, *untrained[2:]]
-    assert calls[2][-6:] == ['--json', '--linear-probe', '--few-labels', '18', '--whiten', '64']
+    assert calls[2][-8:] == ['--json', '--linear-probe', '--few-labels', '18', '--draws', '5', '--whiten', '64']
     assert [call[1:4] for call in calls[6:] if len(call) > 6] == [
         [kind, method.pretrain, found] for kind in ('reconstruct', 'pca', 'segmentation')
     ]
@@ -87,6 +87,14 @@ def table_rows(printed):
 def test_the_standard_error_is_that_of_the_binomial():
     row = demo.accuracy_row('any', 'top1', [dict(top1=0.2), dict(top1=0.5)])
     assert row.error == pytest.approx(100 * (0.5 * 0.5 / demo.NUM_VAL) ** 0.5)
+    drawn = demo.accuracy_row('any', 'top1', [dict(top1=0.2, std=0.5), dict(top1=0.5, std=0.1)])
+    assert drawn.error == pytest.approx((row.error**2 + 100**2 * 0.1**2 / 5) ** 0.5)
+
+
+def test_a_method_that_does_not_raise_the_probe_is_not_praised(capsys):
+    for after, expected in ((22.0, 'did not raise a linear'), (23.0, 'CPU raised a linear')):
+        demo.conclude(MIXMAE, [demo.Row('linear probe', [8.0, 20.0, after], 1.2)])
+        assert expected in ' '.join(capsys.readouterr().out.split())
 
 
 def test_numbers_of_the_set_are_those_of_the_generator():
