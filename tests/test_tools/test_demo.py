@@ -67,15 +67,17 @@ def test_every_method_goes_the_whole_way_in_its_own_folder(calls, capsys, name):
         [kind, method.pretrain, found] for kind in ('reconstruct', 'pca', 'segmentation')
     ]
     printed = capsys.readouterr().out
-    assert [[cell.strip() for cell in row] for row in table_rows(printed)] == [
+    rows = [
         ['k-NN, 64 whitened components', '8.0', '12.5', '25.0', '1.2'],
-        ['the same with 252 labels', '', '15.0', '30.0', '1.2'],
+        ['the same with 252 labels', '', '15.0', '30.0', '1.3'],
         ['linear probe', '7.5', '20.0', '40.0', '1.3'],
         ['dense probe, mIoU', '', '10.0', '20.0', '0.4'],
     ]
+    expected = rows if name == 'mixmae' else rows[2:]
+    assert [[cell.strip() for cell in row] for row in table_rows(printed)] == expected
     assert f'{folder}/pretrain_segmentation.png' in printed
     sentence = (
-        f'{method.title} on a CPU raised a linear classifier of 14 materials from 20 to 40 %; colors alone give 8.'
+        f'{method.title} on a CPU raised a linear classifier of 14 materials: from 20 to 40 %; colors alone give 8.'
     )
     assert sentence in ' '.join(printed.split())
 
