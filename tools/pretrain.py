@@ -132,14 +132,16 @@ def start_from(args: argparse.Namespace, recipe: 'Config', settings: dict) -> No
     part = model if whole else model.setdefault('backbone', {})
     part['init_cfg'] = dict(type='Pretrained', checkpoint=checkpoint)
     wrapper, optimizer = settings.setdefault('optim_wrapper', {}), recipe.optim_wrapper.optimizer
-    wrapper['optimizer'] = dict(wrapper.get('optimizer', {}), lr=optimizer.lr * SHARE_OF_RATE)
+    optimizer.lr *= SHARE_OF_RATE
+    wrapper['optimizer'] = dict(wrapper.get('optimizer', {}), lr=optimizer.lr)
     recipe.merge_from_dict(dict(model=model))
     put_options(recipe, dict(option.split('=', 1) for option in args.cfg_options if '=' in option))
     init_default_scope(recipe.default_scope)
     with quiet_log():
         MODELS.build(recipe.model).init_weights()  # refuses what does not go with it, before anything is written
     what = 'encoder and decoder' if whole else 'the encoder alone; the decoder starts anew'
-    say(f'--from {printable(checkpoint)}: {what}; at {SHARE_OF_RATE} of the learning rate')
+    kept = recipe.optim_wrapper.get('optimizer', {}).get('lr') == wrapper['optimizer']['lr']  # by --cfg-options
+    say(f'--from {printable(checkpoint)}: {what}' + f"; at {SHARE_OF_RATE} of the recipe's learning rate" * kept)
 
 
 def write_config(args: argparse.Namespace) -> Path:

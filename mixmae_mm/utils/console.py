@@ -1,7 +1,7 @@
 """What the tools that train and test show: a few lines, warnings that matter, and one line of progress.
 
-All else goes to the run's log file: what libraries log below a warning, what they print, deprecations and Python's
-warnings. It holds in a process that called `start`; a runner built elsewhere prints as mmengine does.
+All else goes to the run's log file: what libraries log below a warning, what they print, and their deprecations. It
+holds in a process that called `start`; a runner built elsewhere prints as mmengine does.
 """
 
 import functools
@@ -17,11 +17,14 @@ from typing import Any, ClassVar, TextIO
 
 from mixmae_mm.utils import compat
 
-EVENTS = re.compile('best checkpoint with|^resumed epoch|^Load checkpoint')  # of what libraries log
-ROUTINE = re.compile('deprecated|alias of|prefix is not set')  # of their warnings
+EVENTS = re.compile(  # of what libraries log
+    'best checkpoint with|^resumed epoch|^Load checkpoint|'
+    '^the monitored metric did not improve|^Stopping threshold reached|^Monitored metric .* is infinite'
+)
+ROUTINE = re.compile(r'(Deprecation|Future)Warning: |deprecated|alias of|prefix is not set')  # of their warnings
 LIBRARIES = {'mmengine', 'mmcv', 'mmpretrain', 'mmdet', 'mmseg'}  # also where they are not in site-packages
 HANDS_ON = ('logging', 'warnings', 'mmengine.logging', __name__)  # modules that print what others say
-MOST = 3  # warnings that differ in a number, or in what follows a colon
+MOST = 3  # warnings that differ in a number, or in what follows their first colon
 REDRAW, REPEAT = 0.1, 20.0  # s between two states of the line on a terminal, and two lines elsewhere
 
 
@@ -36,7 +39,7 @@ class Console:
 
     current: ClassVar['Console | None'] = None
 
-    def __init__(self, stream: TextIO, log: logging.Handler, quiet: bool = False) -> None:
+    def __init__(self, stream: TextIO, log: MemoryHandler, quiet: bool = False) -> None:
         self.stream, self.log, self.quiet = stream, log, quiet
         self.rewrites = stream.isatty() and os.environ.get('TERM') != 'dumb'
         self.line, self.drawn, self.broken = '', False, False  # `broken`: what was written ends in mid-line
@@ -72,16 +75,25 @@ class Console:
 
     def shows(self, record: logging.LogRecord) -> bool:
         """Return whether a record is shown, called where it is logged."""
-        if record.levelno >= logging.ERROR or self.quiet:
-            return record.levelno >= logging.ERROR
+        if record.levelno >= logging.ERROR:
+            return True
         text = record.getMessage()
         if record.levelno < logging.WARNING:
-            return bool(EVENTS.search(text)) or not from_library()
-        if from_library() if record.name == 'py.warnings' else ROUTINE.search(text):
+            return not self.quiet and bool(EVENTS.search(text) or not from_library())
+        pythons = record.name == 'py.warnings'  # file:line: category: message
+        if ROUTINE.search(text) and (from_library() or not pythons):
             return False
-        kind = re.sub(r'\d+', '', text.partition(':')[0])
+        kind = re.sub(r'\d+', '', ':'.join(text.split(':')[: 4 if pythons else 1]))
         self.warned[kind] += 1
-        return self.warned[kind] <= MOST
+        record.last, record.held = self.warned[kind] == MOST, self.quiet or self.warned[kind] > MOST
+        return not record.held
+
+    def release(self) -> None:
+        """Write the warnings that wait for a log file to standard error: a run that fails before has none."""
+        for record in self.log.buffer:
+            if getattr(record, 'held', False):
+                print(OneLine().format(record), file=sys.stderr)
+        self.log.buffer.clear()
 
     def take(self, handler: logging.StreamHandler) -> logging.StreamHandler:
         """Have a handler write what is shown, here."""
@@ -126,6 +138,7 @@ class OneLine(logging.Formatter):
             return f'error: {super().format(record)}'
         cause = f': {record.exc_info[1]}' if record.exc_info else ''
         rest = f' ({len(more)} more line(s) in the log file)' if more and record.name != 'py.warnings' else ''
+        rest += ' (more of these in the log file only)' * getattr(record, 'last', False)
         return 'warning: ' * (record.levelno == logging.WARNING) + first + cause + rest
 
 

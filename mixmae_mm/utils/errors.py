@@ -12,6 +12,7 @@ from pathlib import Path
 from mmengine.logging import MMLogger
 
 from mixmae_mm.utils.config_keys import nearest, parameters
+from mixmae_mm.utils.console import Console
 from mixmae_mm.utils.names import print_any_name
 from mixmae_mm.utils.safe_io.weights_file import read_file
 
@@ -71,8 +72,10 @@ def readable_errors(debug: bool, after_interrupt: str = '') -> Iterator[None]:
     except KeyboardInterrupt:
         print(f'{rank}interrupted. {after_interrupt}', file=sys.stderr)
         sys.exit(INTERRUPTED)
-    except EXPECTED as error:
-        if debug or not str(error):
+    except Exception as error:
+        if Console.current:
+            Console.current.release()
+        if debug or not isinstance(error, EXPECTED) or not str(error):
             raise
         logger = MMLogger.get_current_instance()
         files = [handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)]

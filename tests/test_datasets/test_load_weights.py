@@ -1,5 +1,7 @@
 """Maps of weights from files: they are cropped, resized and flipped with their image."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,8 @@ def folders(tmp_path):
     Image.fromarray(np.repeat(gray[..., None], 3, 2)).save(tmp_path / 'images/a/1.bmp')
     Image.fromarray(gray).save(tmp_path / 'maps/a/1.png')
     np.save(tmp_path / 'maps/a/1.npy', gray.astype(np.float32) / 255)
+    for suffix in ('.png', '.npy'):
+        shutil.copy(tmp_path / f'maps/a/1{suffix}', tmp_path / f'maps/a/1_w{suffix}')
     return tmp_path
 
 
@@ -32,7 +36,15 @@ def sample(folders, seed=0):
     return dict(img_path=f'{folders}/images/a/1.bmp', sample_idx=SeededIndex(0, seed))
 
 
-@pytest.mark.parametrize(('suffix', 'dtype', 'unit'), [('.png', torch.uint8, 1), ('.npy', torch.float32, 255)])
+@pytest.mark.parametrize(
+    ('suffix', 'dtype', 'unit'),
+    [
+        ('.png', torch.uint8, 1),
+        ('.npy', torch.float32, 255),
+        ('_w.png', torch.uint8, 1),
+        ('_w.npy', torch.float32, 255),
+    ],
+)
 def test_a_map_becomes_the_last_channel_and_follows_crops_and_flips(folders, suffix, dtype, unit):
     pytest.importorskip('mmpretrain', reason='its transforms crop and flip')
     whole = pipeline(folders, suffix)(sample(folders))['inputs']

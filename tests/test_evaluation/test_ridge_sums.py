@@ -78,7 +78,7 @@ def test_the_strength_is_the_best_on_what_is_held_out_and_all_is_fitted_by_it():
     assert len(chosen) == 2
 
 
-def test_without_labels_nothing_is_learnt():
+def test_without_labels_nothing_is_learned():
     features, counts = patches()
     with pytest.raises(ValueError, match='no labeled pixel to learn from'):
         sums_of(features, counts * 0).fit([1.0])

@@ -135,6 +135,29 @@ def test_a_function_of_the_image_weighs_the_loss_of_a_model(method):
     assert losses[2] == 0
 
 
+def test_weights_that_are_no_weights_are_refused():
+    with pytest.raises(ValueError, match=r"weights='last': give 'last_channel', or dict\(type=...\) of a module"):
+        MixingDataPreprocessor(weights='last')
+    preprocessor, images = MixingDataPreprocessor(cell_size=8), torch.rand(2, 3, 16, 16)
+    for weigh, said in [
+        (lambda images: images, r'weights of images \(2, 3, 16, 16\) are \(2, 3, 16, 16\): make them \(2, 1, 16, 16\)'),
+        (lambda images: images[:, :1] - 2, 'must be finite and 0 or more, got -'),
+        (lambda images: images[:, :1] / 0, 'must be finite and 0 or more, got inf'),
+        (lambda images: images[:, :1] * torch.nan, 'must be finite and 0 or more, got nan'),
+    ]:
+        preprocessor.weights = weigh
+        with pytest.raises(ValueError, match=said):
+            preprocessor(dict(inputs=images), training=True)
+
+
+def test_nan_in_a_map_of_weights_counts_as_zero():
+    preprocessor, images = MixingDataPreprocessor(weights='last_channel', cell_size=8), torch.ones(2, 4, 16, 16)
+    images[0, 3, 1, 2] = torch.nan
+    weights = preprocessor(dict(inputs=images), training=True)['inputs'].weights
+    assert (weights == 0).sum() == 2  # in each of two turns
+    assert weights.sum() == 2 * (2 * 16 * 16 - 1)
+
+
 def test_threshold_by_hand():
     image = torch.tensor([[[[0.0, 5.0, 9.0]], [[0.0, 0.0, 9.0]]]])
     assert ThresholdWeights()(image).tolist() == [[[[0, 1, 1]]]]

@@ -190,7 +190,7 @@ def test_patches_of_stages_are_normalized(scenes, tmp_path, monkeypatch):
     config, checkpoint = write_files(tmp_path, tiny_mixedae)
     seen, images = [], 255 * torch.rand(2, 3, 32, 48)
     monkeypatch.setattr(evaluation, 'report_segmentation', lambda encode, *others: seen.append(encode(images)) or {})
-    for options in (['--stages', '0', '1'], []):
+    for options in (['--stages', '0', '1'], ['--cfg-options', 'model.backbone.out_indices=(0,1)']):  # of them the last
         evaluate.main([config, checkpoint, *scenes, *DENSE, *options])
     stages, (last,) = seen
     assert len(stages) == 2
@@ -216,7 +216,14 @@ def test_wrong_masks_and_options_end_with_one_message(scenes, folders, tmp_path,
     config, _ = write_files(tmp_path)
     for words, said in [
         ([*scenes[:6]], '--train-masks and --val-masks go together'),
-        ([*scenes, '--linear-probe'], '--linear-probe and --few-labels are of labeled images, without masks'),
+        ([*scenes, '--linear-probe', '--few-labels', '5'], '--linear-probe, --few-labels: of labeled images, without'),
+        ([*scenes, '--whiten', '8', '--draws', '3'], '--whiten, --draws: of labeled images, without masks'),
+        ([*folders, '--stages', '0', '--method', 'knn'], '--method, --stages: of images with masks: give --train-m'),
+        ([*folders, '--bank-size', '9', '--num-classes', '3'], '--num-classes, --bank-size: of images with masks'),
+        ([*folders, '--ignore-index', '255'], '--ignore-index: of images with masks'),
+        ([*folders, '--img-suffix', '.png', '--seg-map-suffix', '.png'], '--img-suffix, --seg-map-suffix: of images'),
+        ([*folders, '--few-labels', '5', 'all'], "--few-labels: 'all' is no number of labels"),
+        ([*folders, '--few-labels', '5', '--draws', '1'], '--draws 1: give 2 or more'),
     ]:
         with pytest.raises(SystemExit, match='2'):
             evaluate.main([config, *words])
@@ -225,7 +232,6 @@ def test_wrong_masks_and_options_end_with_one_message(scenes, folders, tmp_path,
         (scenes, 'the mask has label 9, where classes are 0 to 1'),
         ([*scenes, '--seg-map-suffix', '_labels.png'], '6 of 6 images have no mask'),
         ([*scenes, '--stages', '7'], r'out_indices \(7,\) must name some of the stages 0 to 3'),
-        ([*folders, '--few-labels', 'all'], "'all' is no number of labels"),
     ]:
         with pytest.raises(SystemExit, match=said):
             evaluate.main([config, *words, '--num-classes', '2'])

@@ -302,6 +302,25 @@ def test_segmentation_is_what_the_dense_probe_predicts_and_pixels_without_label_
     assert len(np.unique(painted[2:].reshape(-1, 3), axis=0)) == 2
 
 
+def test_without_stages_the_last_of_a_config_s_maps_is_drawn_and_masks_have_a_suffix(masked, tmp_path, monkeypatch):
+    config, checkpoint = files = write_files(tmp_path)
+    folders = ['--train', masked / 'images', '--train-masks', masked / 'masks']
+    folders += ['--images', masked / 'images', '--masks', masked / 'masks']
+    extract = FeatureExtractor.from_config(load_config(config, {'model.backbone.out_indices': '(0,3)'}), checkpoint)
+    assert len(extract.maps(torch.zeros(1, 3, 32, 32))) == 2
+    args, counts = tool.parse_args(['segmentation', config, checkpoint, *map(str, folders)]), []
+    pairs, each_image = evaluation.pair_masks(args.images, args.masks), draw_segmentation.each_image
+
+    def spy(encode, batches):
+        return each_image(lambda images: counts.append(len(maps := encode(images))) or maps, batches)
+
+    monkeypatch.setattr(draw_segmentation, 'each_image', spy)
+    draw_segmentation.predict(extract, pairs, pairs, 2, args)
+    assert set(counts) == {1}
+    with pytest.raises(SystemExit, match='6 of 6 images have no mask: .*_labels.png'):
+        draw(files, tmp_path, 'segmentation', *folders, '--seg-map-suffix', '_labels.png')
+
+
 def test_images_are_spread_over_a_list_that_is_sorted_by_class():
     pairs = {f'{i}.jpg': f'{i}.png' for i in range(10)}
     assert list(draw_segmentation.spread(pairs, 4)) == ['0.jpg', '3.jpg', '6.jpg', '9.jpg']

@@ -2,8 +2,10 @@
 
 import io
 import logging
+import re
 import sys
 import uuid
+import warnings
 from functools import partial
 from logging.handlers import MemoryHandler
 
@@ -11,7 +13,8 @@ import pytest
 from mmengine.logging import MMLogger
 
 from mixmae_mm.utils import console as module
-from mixmae_mm.utils.console import Console, OneLine, Printed, from_library
+from mixmae_mm.utils.console import MOST, Console, OneLine, Printed, from_library
+from mixmae_mm.utils.errors import readable_errors
 
 
 class Terminal(io.StringIO):
@@ -116,6 +119,9 @@ def test_libraries_are_known_by_their_place(place, theirs):
         ('/site-packages/mmengine.py', 'info', 'The best checkpoint with 0.5 top1 at 2 epoch', None, ''),
         ('/site-packages/mmengine.py', 'info', 'resumed epoch: 3, iter: 12', None, ''),
         ('/site-packages/mmengine.py', 'warning', '"FileClient" will be deprecated in future', '', ''),
+        ('/site-packages/mmengine.py', 'info', 'Stopping threshold reached: `top1` = 1 is greater than 0.9.', None, ''),
+        ('/site-packages/mmengine.py', 'info', 'Monitored metric top1 = nan is infinite. Previous', None, ''),
+        ('/site-packages/mmengine.py', 'info', 'the monitored metric did not improve in the last 3 rec', None, ''),
         ('/site-packages/mmengine.py', 'warning', 'a\n\nb\nc', 'warning: a (3 more line(s) in the log file)', ''),
         ('/site-packages/mmengine.py', 'error', 'a\nb', 'error: a\nb', 'error: a\nb'),
         ('/home/me/mine.py', 'info', 'as I said', None, ''),
@@ -143,7 +149,51 @@ def test_of_warnings_that_differ_in_numbers_three_are_shown():
         logger.warning(f'corrupt image skipped ({count} so far): {count}.jpg')
     logger.warning('another')
     corrupt = [f'warning: corrupt image skipped ({count} so far): {count}.jpg' for count in (1, 2, 3)]
+    corrupt[-1] += ' (more of these in the log file only)'
     assert stream.getvalue().splitlines() == [*corrupt, 'warning: another']
+
+
+@pytest.fixture
+def warned(monkeypatch):
+    """A console that takes Python's warnings, as `start` does; standard output, and what makes others."""
+    stream, logger = io.StringIO(), logging.getLogger('py.warnings')
+    console = Console(stream, MemoryHandler(sys.maxsize))
+    monkeypatch.setattr(logger, 'handlers', [console.log, console.take(logging.StreamHandler())])
+    monkeypatch.setattr(logger, 'propagate', False)
+    with warnings.catch_warnings():
+        warnings.simplefilter('always')
+        logging.captureWarnings(True)
+        yield console, stream
+        logging.captureWarnings(False)
+
+
+def test_of_a_library_s_warnings_deprecations_are_hidden(warned):
+    for place in ('/site-packages/torch.py', '/home/me/mine.py'):
+        for kind in (UserWarning, DeprecationWarning, PendingDeprecationWarning, FutureWarning):
+            called_by(place, warnings.warn, f'of {kind.__name__}', kind)
+    called_by('/site-packages/torch.py', warnings.warn, 'TypedStorage is deprecated')
+    shown = [line.rpartition('of ')[-1] for line in warned[1].getvalue().splitlines()]
+    assert shown == [
+        'UserWarning',
+        'UserWarning',
+        'DeprecationWarning',
+        'PendingDeprecationWarning',
+        'FutureWarning',
+    ]
+
+
+def test_an_error_before_there_is_a_log_file_shows_the_warnings_that_wait_for_it(warned, monkeypatch, capsys):
+    console, stream = warned
+    monkeypatch.setattr(Console, 'current', console)
+    for number in range(MOST + 2):
+        called_by('/site-packages/torch.py', warnings.warn, f'{number} workers: too many')
+    called_by('/site-packages/torch.py', warnings.warn, 'old', DeprecationWarning)
+    called_by('/site-packages/torch.py', warnings.warn, 'another')
+    assert len(stream.getvalue().splitlines()) == MOST + 1
+    with pytest.raises(SystemExit, match='no such folder'), readable_errors(False):
+        raise ValueError('no such folder')
+    assert re.findall(r'warning: .*: (.* workers)', capsys.readouterr().err) == ['3 workers', '4 workers']
+    assert not console.log.buffer
 
 
 def test_a_warning_with_an_exception_names_it():

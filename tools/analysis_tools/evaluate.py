@@ -39,6 +39,9 @@ from mixmae_mm.utils.names import expand, printable
 from mixmae_mm.utils.seed import seed_everything
 
 KINDS = dict(top1='kNN top-1', probe_top1='linear probe')
+OF_LABELS = dict(whiten=None, linear_probe=False, few_labels=(), draws=5)
+OF_MASKS = dict(img_suffix='', seg_map_suffix='.png', ignore_index=255, num_classes=None, method=['ridge'])
+OF_MASKS |= dict(stages=None, bank_size=2**15)
 progress = functools.partial(track, description='computing features', console=Console(stderr=True))
 
 
@@ -67,7 +70,7 @@ def judge_masks(args: argparse.Namespace, extract: FeatureExtractor, vote: Vote)
     pairs = [evaluation.pair_masks(*both, *endings) for both in folders]
 
     def encode(pixels: Tensor) -> list[Tensor]:
-        return evaluation.normalize_patches(extract.maps(pixels)) if args.stages else extract.maps(pixels)
+        return evaluation.normalize_patches(extract.maps(pixels)) if args.stages else extract.maps(pixels)[-1:]
 
     settings = args.method, args.num_classes, args.ignore_index, vote, progress
     return evaluation.report_segmentation(encode, extract.read, *pairs, *settings)
@@ -107,9 +110,26 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if (args.train_masks is None) != (args.val_masks is None):
         parser.error('--train-masks and --val-masks go together')
-    if args.train_masks and (args.linear_probe or args.few_labels):
-        parser.error('--linear-probe and --few-labels are of labeled images, without masks')
+    settle_evaluations(parser, args)
     return args
+
+
+def settle_evaluations(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse options that are wrong or without effect here, and set the defaults of those that are left out."""
+    kinds = (OF_MASKS, 'images with masks: give --train-masks, too'), (OF_LABELS, 'labeled images, without masks')
+    for (defaults, what), used in zip(kinds, (args.train_masks, not args.train_masks), strict=True):
+        given = [name for name in defaults if getattr(args, name) is not None]
+        if given and not used:
+            parser.error(f'{", ".join("--" + name.replace("_", "-") for name in given)}: of {what}')
+        for name in defaults.keys() - given:
+            setattr(args, name, defaults[name])
+    if args.draws < 2:
+        parser.error(f'--draws {args.draws}: give 2 or more, for a standard deviation')
+    try:
+        for text in args.few_labels:
+            evaluation.Few.parse(text)
+    except ValueError as error:
+        parser.error(f'--few-labels: {error}')
 
 
 def add_evaluations(parser: argparse.ArgumentParser) -> None:
@@ -118,21 +138,22 @@ def add_evaluations(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--temperature', type=float, default=0.07, help='of the votes (%(default)s)')
     text = 'seek neighbors of images among so many whitened principal components of their features'
     parser.add_argument('--whiten', type=counted, metavar='COMPONENTS', help=text)
-    parser.add_argument('--linear-probe', action='store_true', help='train a linear classifier on the features, too')
+    text = 'train a linear classifier on the features, too'
+    parser.add_argument('--linear-probe', action='store_true', default=None, help=text)
     text = 'of the training labels, a share (1%%) or a number for each class (5): accuracies with these, too'
-    parser.add_argument('--few-labels', nargs='+', default=(), metavar='AMOUNT', help=text)
-    parser.add_argument('--draws', type=counted, default=5, help='of few labels (%(default)s)')
+    parser.add_argument('--few-labels', nargs='+', metavar='AMOUNT', help=text)
+    parser.add_argument('--draws', type=counted, help='of few labels, 2 or more (5)')
     masks = parser.add_argument_group('masks', 'to evaluate features of patches')
     masks.add_argument('--train-masks', type=expand, help='folder of the masks of --train: labels, 8 bits a pixel')
     masks.add_argument('--val-masks', type=expand, help='folder of the masks of --val')
-    masks.add_argument('--img-suffix', default='', help='end of the names of images, if it is more than an extension')
-    masks.add_argument('--seg-map-suffix', default='.png', help='end of the names of masks (%(default)s)')
-    masks.add_argument('--ignore-index', type=int, default=255, help='label of pixels that do not count (%(default)s)')
+    masks.add_argument('--img-suffix', help='end of the names of images, if it is more than an extension')
+    masks.add_argument('--seg-map-suffix', help='end of the names of masks (.png)')
+    masks.add_argument('--ignore-index', type=int, help='label of pixels that do not count (255)')
     masks.add_argument('--num-classes', type=counted, help="classes (the training masks' largest label plus 1)")
-    masks.add_argument('--method', nargs='+', choices=METHODS, default=['ridge'], help='classifiers (ridge)')
+    masks.add_argument('--method', nargs='+', choices=METHODS, help='classifiers (ridge)')
     text = 'stages of a MixMIMSwin, or blocks of a ViT, from 0, whose maps are joined (the last map)'
     masks.add_argument('--stages', type=int, nargs='+', help=text)
-    masks.add_argument('--bank-size', type=counted, default=2**15, help='patches among which neighbors are sought')
+    masks.add_argument('--bank-size', type=counted, help='patches among which neighbors are sought (32768)')
 
 
 def describe(result: dict) -> str:

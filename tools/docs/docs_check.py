@@ -68,7 +68,7 @@ class Scratch:
         shutil.copytree(ROOT / 'docs', folder / 'docs')  # pages draw into it
         (folder / 'written').mkdir()
         self.run(['tools/dataset_tools/make_materials.py', IMAGES, '--train', '20', '--val', '10', '--workers', '1'])
-        (folder / 'data/imagenette_96').symlink_to('shapes')
+        (folder / 'data/imagenette_96').symlink_to('materials')
         shutil.make_archive(str(folder / 'images'), 'zip', folder / IMAGES)
         for config, name in SAMPLES.items():
             save_untrained(ROOT / config, folder / name)

@@ -34,6 +34,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     for name, what in (('train-masks', '--train'), ('masks', '--images')):
         parser.add_argument(f'--{name}', type=expand, required=True, help=f'folder of the masks of {what}')
     parser.add_argument('--stages', type=int, nargs='+', help='stages or blocks whose maps are joined (the last map)')
+    parser.add_argument('--img-suffix', default='', help='end of the names of images, if it is more than an extension')
+    parser.add_argument('--seg-map-suffix', default='.png', help='end of the names of masks (%(default)s)')
     parser.add_argument('--ignore-index', type=int, default=255, help='label of pixels that do not count')
     parser.add_argument('--num-train', type=counted, default=1000, help='images to train on at most (%(default)s)')
     parser.add_argument('--num-images', type=counted, default=6, help='images to draw at most (%(default)s)')
@@ -54,7 +56,7 @@ def predict(
     """Fit the classifier, and return images (B, C, H, W), labels and predictions (B, H, W)."""
 
     def encode(pixels: Tensor) -> list[Tensor]:
-        return evaluation.normalize_patches(extract.maps(pixels)) if args.stages else extract.maps(pixels)
+        return evaluation.normalize_patches(extract.maps(pixels)) if args.stages else extract.maps(pixels)[-1:]
 
     probe, settings = evaluation.RidgeProbe(classes), (classes, args.ignore_index)
     for maps, labels in each_image(encode, evaluation.read_masked(train, extract.read, train, *settings)):
@@ -83,9 +85,9 @@ def draw(args: argparse.Namespace, config: Config) -> tuple[Image.Image, str]:
             title: FeatureExtractor.from_config(config, file, image_size=size, device=args.device)
             for title, file in (('untrained', None), ('trained', args.checkpoint))
         }
-    reading = extractors['trained'].read.reading
-    train = spread(evaluation.pair_masks(args.train, args.train_masks, reading.extensions), args.num_train)
-    asked = spread(evaluation.pair_masks(args.images, args.masks, reading.extensions), args.num_images)
+    names = extractors['trained'].read.reading.extensions, args.img_suffix, args.seg_map_suffix
+    train = spread(evaluation.pair_masks(args.train, args.train_masks, *names), args.num_train)
+    asked = spread(evaluation.pair_masks(args.images, args.masks, *names), args.num_images)
     classes = evaluation.count_classes(train, args.ignore_index)
     found = {title: predict(extract, train, asked, classes, args) for title, extract in extractors.items()}
     images, labels, _ = found['trained']

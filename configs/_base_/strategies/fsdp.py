@@ -1,6 +1,6 @@
 """Weights, gradients and optimizer sharded among the processes (PyTorch's FSDP), block by block: see docs/scaling.md.
 
-_base_ = ['./some_pretraining.py', '../_base_/strategies/fsdp.py']
+    _base_ = ['./some_pretraining.py', '../_base_/strategies/fsdp.py']
 """
 
 runner_type = 'FlexibleRunner'

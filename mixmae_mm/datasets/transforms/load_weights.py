@@ -23,16 +23,17 @@ class LoadWeights(BaseTransform):
     Args:
         images: Folder of the images.
         maps: Folder of the maps, which are named and laid out as the images.
-        suffix: How the maps' names end.
+        suffix: How the maps' names end, in place of the images' extension: '.png', '_mask.png'.
     """
 
     def __init__(self, images: str, maps: str, suffix: str = '.png') -> None:
         self.images, self.maps, self.suffix = images, maps, suffix
-        self.load = LoadMultispectral() if suffix in BAND_EXTENSIONS else LoadImage('L')
+        self.load = LoadMultispectral() if suffix.endswith(BAND_EXTENSIONS) else LoadImage('L')
 
     def transform(self, results: dict) -> dict:
         """Append the map; raise `CorruptImageError` where that is not possible."""
-        path = Path(self.maps, os.path.relpath(results['img_path'], self.images)).with_suffix(self.suffix)
+        path = Path(self.maps, os.path.relpath(results['img_path'], self.images))
+        path = path.with_name(path.stem + self.suffix)
         pixels, weights = results['img'], self.load.transform(dict(img_path=str(path)))['img']
         if weights.shape[:2] != pixels.shape[:2] or weights[0, 0].size != 1:
             wanted = f'{pixels.shape[:2]} and one channel'

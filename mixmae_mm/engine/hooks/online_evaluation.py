@@ -92,7 +92,8 @@ class OnlineEvaluationHook(MonitorHook):
             reader = ImageReader(input_size(runner.cfg), reading_of(runner.cfg), BATCH)
             parts = evaluation.split_masked(**names, reader=reader, max_images=self.max_labeled, seed=self.seed)
             self.classes = evaluation.count_classes(parts[0] | parts[1], ignored)
-            self.scenes = [list(evaluation.read_masked(one, reader, one, self.classes, ignored)) for one in parts]
+            read = (evaluation.read_masked(one, reader, one, self.classes, ignored) for one in parts)
+            self.scenes = [[(images, labels.byte()) for images, labels in part] for part in read]
         preprocessor, device = model.data_preprocessor, next(model.backbone.parameters()).device
 
         def encode(images: Tensor) -> tuple[Tensor, ...]:
@@ -100,4 +101,5 @@ class OnlineEvaluationHook(MonitorHook):
             return model.backbone(preprocessor.normalize(ordered.to(device).float()))[-1:]
 
         probes = dict(ridge=evaluation.RidgeProbe(self.classes))
-        return evaluation.evaluate_dense(encode, *self.scenes, probes, ignored)['ridge'].miou
+        scenes = (((images, labels.long()) for images, labels in part) for part in self.scenes)
+        return evaluation.evaluate_dense(encode, *scenes, probes, ignored)['ridge'].miou

@@ -42,7 +42,8 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         shared_assignment: One assignment for the batch, as in the official MixMIM, rather than one per group.
         block_size: Side, in cells, of the blocks that are mixed as one; the decoder still predicts cells.
         weights: Of the pixels in the loss: a module that makes them, (B, 1, H, W), of the images as they are loaded,
-            such as `VarianceWeights`; 'last_channel' if they are a channel of the images behind those of `mean`.
+            such as `VarianceWeights`; 'last_channel' if they are a channel of the images behind those of `mean`, where
+            NaN counts as 0.
     """
 
     def __init__(
@@ -69,6 +70,8 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
             raise ValueError('one source leaves nothing to reconstruct: set mask_ratio, or num_sources to 2 or more')
         if mask_ratio and shares is not None:
             raise ValueError(f'mask_ratio {mask_ratio} and shares {tuple(shares)} say the same: set one of them')
+        if isinstance(weights, str) and weights != LAST_CHANNEL:
+            raise ValueError(f"weights='{weights}': give '{LAST_CHANNEL}', or dict(type=...) of a module")
         if weights == LAST_CHANNEL and bgr_to_rgb:
             raise ValueError(f"weights='{LAST_CHANNEL}' needs images that are RGB already: load them with mode='RGB'")
         self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
@@ -111,8 +114,8 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         if self.weights is None:
             return None
         if self.weights != LAST_CHANNEL:
-            return self.weights(images.float())
-        weights = images[:, len(self.mean) :].float().clamp(min=0)  # resizing may overshoot
+            return _checked(self.weights(images.float()), images)
+        weights = images[:, len(self.mean) :].float().clamp(min=0).nan_to_num(0)  # resizing may overshoot
         if weights.shape[1] == 0 and not self.training:
             return None  # images that a tool reads by themselves
         if weights.shape[1] != 1:
@@ -148,3 +151,16 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
                 f'{self.cell_size} times block_size {self.block_size}): make their sides multiples of {side}'
             )
         return size[0] // self.cell_size, size[1] // self.cell_size
+
+
+def _checked(weights: Tensor, images: Tensor) -> Tensor:
+    """Return a module's weights if they are (B, 1, H, W), finite and not negative; a GPU checks when it gets there."""
+    shape = len(images), 1, *images.shape[-2:]
+    if weights.shape != shape:
+        raise ValueError(f'weights of images {tuple(images.shape)} are {tuple(weights.shape)}: make them {shape}')
+    text, valid = 'weights of pixels must be finite and 0 or more', (weights >= 0) & weights.isfinite()
+    if weights.is_cuda:  # to ask for the outcome would wait for the GPU in each step
+        torch._assert_async(valid.all(), text)
+    elif not valid.all():
+        raise ValueError(f'{text}, got {weights[~valid][0]:g}: change the module that makes them')
+    return weights

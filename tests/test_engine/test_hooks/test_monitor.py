@@ -128,7 +128,7 @@ def test_numbers_reach_backends_and_hub_and_those_of_labels_are_right(tmp_path, 
     assert [step for *_, step in shown] == [4] * 5 + [8] * 5
     last = {name: value for name, value, _ in shown}
     assert last['online/probe_top1'] == 1
-    assert 1 <= last['online/rankme'] <= 12  # three quarters of 16 images are learnt from
+    assert 1 <= last['online/rankme'] <= 12  # three quarters of 16 images are learned from
     for name, value in last.items():
         assert runner.message_hub.get_scalar(name).current() == value
 
@@ -165,8 +165,12 @@ def test_scenes_reach_the_encoder_in_the_order_of_its_channels(tmp_path, monkeyp
     runner = SimpleNamespace(cfg=monitored_config(tmp_path))
     scores = dict(ridge=SimpleNamespace(miou=0.5))
     monkeypatch.setattr(evaluation, 'evaluate_dense', lambda *given: seen.extend(given) or scores)
-    assert OnlineEvaluationHook(segmentation=make_scenes(tmp_path / 'scenes'))._segment(runner, model) == 0.5
-    encode, (images, _) = seen[0], seen[1][0]
+    hook = OnlineEvaluationHook(segmentation=make_scenes(tmp_path / 'scenes'))
+    assert hook._segment(runner, model) == 0.5
+    encode, (images, labels) = seen[0], next(seen[1])
+    kept = hook.scenes[0][0][1]
+    assert kept.nbytes == len(images) * 32 * 32  # a byte for each pixel
+    assert torch.equal(labels, kept.long())
     assert images[:, 0].max() == 200  # the first channel of files is red
     mean, std = (torch.tensor(IMAGENET[name]).view(3, 1, 1) for name in ('mean', 'std'))
     with torch.no_grad():
