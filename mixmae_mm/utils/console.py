@@ -21,7 +21,9 @@ EVENTS = re.compile(  # of what libraries log
     'best checkpoint with|^resumed epoch|^Load checkpoint|'
     '^the monitored metric did not improve|^Stopping threshold reached|^Monitored metric .* is infinite'
 )
-ROUTINE = re.compile(r'(Deprecation|Future)Warning: |deprecated|alias of|prefix is not set')  # of their warnings
+ROUTINE = re.compile(
+    r'(Deprecation|Future)Warning: |deprecated|alias of|prefix is not set|has been overridden after'
+)  # of their warnings
 LIBRARIES = {'mmengine', 'mmcv', 'mmpretrain', 'mmdet', 'mmseg'}  # also where they are not in site-packages
 HANDS_ON = ('logging', 'warnings', 'mmengine.logging', __name__)  # modules that print what others say
 MOST = 3  # warnings that differ in a number, or in what follows their first colon

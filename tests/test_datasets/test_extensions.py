@@ -12,6 +12,6 @@ LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 def test_all_configs_with_folders_of_classes_have_one_list():
     configs = map(Config.fromfile, CONFIGS.glob('classification/*.py'))
-    datasets = [config[name].dataset for config in configs for name in LOADERS]
+    datasets = [config[name].dataset for config in configs for name in LOADERS if config.get(name)]
     found = {(one.type, *one.extensions) for one in datasets if 'extensions' in one}
     assert found == {('mmpretrain.CustomDataset', *EXTENSIONS), ('mmpretrain.ImageNet', *EXTENSIONS)}

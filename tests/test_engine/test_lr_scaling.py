@@ -4,16 +4,15 @@ import re
 import uuid
 
 import pytest
-from micro_training import ROOT
 from mmengine.registry import MODELS
 from mmengine.runner import FlexibleRunner, Runner
-from shipped_configs import read
+from shipped_configs import FILES, TESTS, read
 from torch import nn
 from training_toys import ToyModel, toy_config
 
 from mixmae_mm.engine.strategies import scale_rate
 
-CONFIGS = sorted(path for path in ROOT.glob('configs/*/*.py') if path.parent.name != '_base_')
+CONFIGS = [path for path in FILES if path not in TESTS]
 RATE, BASE = 0.012, 64
 OURS = 'mixmae_mm.LayerDecayOptimWrapperConstructor'
 CONSTRUCTORS = {
