@@ -25,6 +25,7 @@ ROUTINE = re.compile(
     r'(Deprecation|Future)Warning: |deprecated|alias of|prefix is not set|has been overridden after'
 )  # of their warnings
 LIBRARIES = {'mmengine', 'mmcv', 'mmpretrain', 'mmdet', 'mmseg'}  # also where they are not in site-packages
+RANKS = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')  # of a process, by its launcher
 HANDS_ON = ('logging', 'warnings', 'mmengine.logging', __name__)  # modules that print what others say
 MOST = 3  # warnings that differ in a number, or in what follows their first colon
 REDRAW, REPEAT = 0.1, 20.0  # s between two states of the line on a terminal, and two lines elsewhere
@@ -159,7 +160,8 @@ def start() -> None:
     if Console.current or asked & {'--verbose', '--debug'}:
         return
     log = MemoryHandler(sys.maxsize)  # until there is a file
-    Console.current = console = Console(sys.stdout, log, '--quiet' in asked)
+    first = all(os.environ.get(name, '0') == '0' for name in RANKS)  # which speaks for all processes
+    Console.current = console = Console(sys.stdout, log, '--quiet' in asked or not first)
     sys.stdout, sys.stderr = Printed(sys.stdout, console), Printed(sys.stderr, console)
     logging.captureWarnings(True)
     warned = logging.getLogger('py.warnings')
