@@ -226,6 +226,8 @@ def classifier(tmp_path):
     loader = dict(batch_size=4, num_workers=0, persistent_workers=False, dataset=dict(data_root=f'{tmp_path}/images'))
     model = dict(head=dict(num_classes=2))
     config.merge_from_dict(dict(model=model, test_dataloader=loader, experiment_name=uuid.uuid4().hex))
+    for split in ('train', 'val'):  # of the built-in set, which may be there
+        config[f'{split}_dataloader'].dataset.data_root = f'{tmp_path}/images'
     config.dump(tmp_path / 'classifier.py')
     torch.save(dict(state_dict=MODELS.build(config.model).state_dict()), tmp_path / 'weights.pth')
     return tmp_path / 'classifier.py', tmp_path / 'weights.pth'
