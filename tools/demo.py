@@ -375,7 +375,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--method', choices=METHODS, default='mixmae', help='what to pre-train (%(default)s)')
     parser.add_argument('--data', help='a folder of your own images, of any kind and depth')
-    parser.add_argument('--dense', action='store_true', help='train detection and segmentation: 15 minutes')
+    parser.add_argument('--dense', action='store_true', help='train detection and segmentation, which takes longer')
     parser.add_argument('--task', choices=TASKS, nargs='+', default=list(TASKS), help='of --dense (both)')
     parser.add_argument(
         '--seed', type=int, default=0, help='of everything random but the built-in images (%(default)s)'

@@ -65,9 +65,9 @@ def judge_images(args: argparse.Namespace, extract: FeatureExtractor, vote: Vote
 
 def judge_masks(args: argparse.Namespace, extract: FeatureExtractor, vote: Vote) -> dict:
     """Compute how well pixels are classified."""
-    endings = extract.read.reading.extensions, args.img_suffix, args.seg_map_suffix
+    suffixes = extract.read.reading.extensions, args.img_suffix, args.seg_map_suffix
     folders = (args.train, args.train_masks), (args.val, args.val_masks)
-    pairs = [evaluation.pair_masks(*both, *endings) for both in folders]
+    pairs = [evaluation.pair_masks(*both, *suffixes) for both in folders]
 
     def encode(pixels: Tensor) -> list[Tensor]:
         return evaluation.normalize_patches(extract.maps(pixels)) if args.stages else extract.maps(pixels)[-1:]

@@ -56,6 +56,8 @@ def test_a_runner_of_ones_own_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(Console, 'current', Console(io.StringIO(), logging.NullHandler()))
     runner.rank = 1
     follow(runner)
+    assert Console.current.stream.getvalue() == ''
+    assert vars(runner) == dict(rank=1)
 
 
 def test_validation_and_test_are_shown_with_their_metrics(stream):
