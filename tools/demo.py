@@ -292,7 +292,9 @@ def demo_on_own_images(name: str, data: str) -> None:
     options = ['--method', name, '--size', 'micro', '--out', work_dir, '--epochs', method.epochs, '--resume']
     checkpoint = pretrain(work_dir, 'tools/pretrain.py', data, *options)
     headline('Drawing')
-    report('', (), [], draw(work_dir / 'pretrain.py', work_dir, checkpoint, data))
+    config = work_dir / 'pretrain.py'
+    neighbors = [VISUALIZE, 'neighbors', config, checkpoint, '--of', data, '--among', data]
+    report('', (), [], draw(config, work_dir, checkpoint, data, neighbors))
 
 
 def demo_on_built_in_images(name: str, seed: int) -> None:

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from sklearn.linear_model import Ridge
 
 from mixmae_mm.evaluation.functional.linear_probe import STRENGTHS
 from mixmae_mm.evaluation.functional.ridge_sums import RidgeSums, fit_best
@@ -55,11 +56,10 @@ def test_patches_count_as_the_pixels_in_them(strength):
 
 
 def test_the_fit_is_scikit_learns():
-    linear_model = pytest.importorskip('sklearn.linear_model', reason='scikit-learn is not installed')
     features, counts = patches()
     rows, targets = as_pixels(features[:, :4], counts)
     x = (rows - rows.mean(0)) / rows.std(0, correction=0)
-    theirs = linear_model.Ridge(alpha=0.1 * len(x)).fit(x.numpy(), targets.numpy()).predict(x.numpy())
+    theirs = Ridge(alpha=0.1 * len(x)).fit(x.numpy(), targets.numpy()).predict(x.numpy())
     (fit,) = sums_of(features[:, :4], counts).fit([0.1])
     torch.testing.assert_close(fit(rows), torch.from_numpy(theirs), rtol=1e-6, atol=1e-8)
 

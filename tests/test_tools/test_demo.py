@@ -125,11 +125,13 @@ def test_tools_run_side_by_side_and_the_output_of_a_failed_one_is_shown(tmp_path
 def test_every_method_pretrains_on_own_images_in_a_folder_of_their_own(calls, tmp_path, name):
     data = str(tmp_path / "it's, [1] mine")
     demo.main(['--method', name, '--data', data])
-    assert [Path(tool).stem for tool, *_ in calls] == ['pretrain', 'visualize', 'visualize', 'training_curves']
+    assert [Path(tool).stem for tool, *_ in calls] == ['pretrain', *['visualize'] * 2, 'training_curves', 'visualize']
     work_dir = f"work_dirs/demo/{name}/own_it's, [1] mine"
     assert calls[0][1:7] == [data, '--method', name, '--size', 'micro', '--out']
     assert calls[0][7:] == [work_dir, '--epochs', str(demo.METHODS[name].epochs), '--resume', '--quiet']
     assert calls[1][2:5] == [f'{work_dir}/pretrain.py', f'{work_dir}/epoch_40.pth', '--images']
+    assert calls[4][1:8:2] == ['neighbors', f'{work_dir}/epoch_40.pth', data, data]
+    assert calls[4][4:7:2] == ['--of', '--among']
 
 
 @pytest.mark.parametrize('name', demo.METHODS)
