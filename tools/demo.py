@@ -293,7 +293,7 @@ def demo_on_own_images(name: str, data: str) -> None:
     checkpoint = pretrain(work_dir, 'tools/pretrain.py', data, *options)
     headline('Drawing')
     config = work_dir / 'pretrain.py'
-    neighbors = [VISUALIZE, 'neighbors', config, checkpoint, '--of', data, '--among', data]
+    neighbors = [VISUALIZE, 'neighbors', config, checkpoint, '--of', data, '--among', data, '--whiten', WHITENED]
     report('', (), [], draw(config, work_dir, checkpoint, data, neighbors))
 
 

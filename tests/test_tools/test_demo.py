@@ -132,6 +132,7 @@ def test_every_method_pretrains_on_own_images_in_a_folder_of_their_own(calls, tm
     assert calls[1][2:5] == [f'{work_dir}/pretrain.py', f'{work_dir}/epoch_40.pth', '--images']
     assert calls[4][1:8:2] == ['neighbors', f'{work_dir}/epoch_40.pth', data, data]
     assert calls[4][4:7:2] == ['--of', '--among']
+    assert calls[4][8:10] == ['--whiten', '64']
 
 
 @pytest.mark.parametrize('name', demo.METHODS)
