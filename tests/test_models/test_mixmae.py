@@ -6,7 +6,7 @@ from references import build_pretrainer, load_reference, loss_by_loops
 from tiny_mixmae import parts
 from torch import nn
 
-from mixmae_mm.mixing import MixedImages, mix_images, patchify, random_assignment
+from mixmae_mm.mixing import MixedImages, mix_images, patchify, random_assignment, resize_assignment
 from mixmae_mm.models import MixDecoder, MixMAE, MixReconstructionHead
 from mixmae_mm.registry import MODELS
 
@@ -17,6 +17,11 @@ def draw(groups=2, sources=2, size=64, maps=1):
     images = torch.randn(groups, sources, 3, size, size)
     assignment = random_assignment(maps, (size // 32, size // 32), sources)
     return MixedImages(mix_images(images, assignment), images, assignment)
+
+
+def visible_pixels(images):
+    """The pixels that source 0 fills."""
+    return resize_assignment(images.assignment, tuple(images.mixed.shape[-2:]))[:, None] == 0
 
 
 @pytest.mark.parametrize('norm_pix', [True, False])
@@ -78,19 +83,23 @@ def test_decoder_refuses_maps_off_the_grid(shape, message):
 
 
 @pytest.mark.parametrize(
-    'backbone',
+    ('masked', 'backbone'),
     [
-        dict(type='mmpretrain.SwinTransformer', arch='tiny', img_size=64, window_size=2),
-        dict(type='mmpretrain.ConvNeXt', arch='atto', gap_before_final_norm=False),
-        dict(type='mmpretrain.PCPVT', arch='small', out_indices=(3,), norm_after_stage=True),
+        (True, dict(type='mmpretrain.SwinTransformer', arch='tiny', img_size=64, window_size=2)),
+        (False, dict(type='mmpretrain.SwinTransformer', arch='tiny', img_size=64, window_size=2)),
+        (False, dict(type='mmpretrain.ConvNeXt', arch='atto', gap_before_final_norm=False)),
+        (True, dict(type='mmpretrain.PCPVT', arch='small', out_indices=(3,), norm_after_stage=True)),
     ],
-    ids=lambda backbone: backbone['type'],
 )
-def test_stock_encoders_can_stand_in(backbone):
+def test_stock_encoders_can_stand_in(masked, backbone):
     pytest.importorskip('mmpretrain', reason='named in configs, not needed by the package')
     encoder, images = MODELS.build(backbone), draw()
     dims = encoder(images.mixed)[-1].shape[1]
-    model = MixMAE(**parts(dims, 2, 32), backbone=backbone, masked_attention=False).eval()
+    model = MixMAE(**parts(dims, 2, 32), backbone=backbone, masked_attention=masked).eval()
+    others = images.mixed.where(visible_pixels(images), images.mixed + 1)
+    own, elsewhere = (model.encode(images._replace(mixed=mixed))[-1] for mixed in (images.mixed, others))
+    seen = (images.assignment == 0)[:, None]
+    assert torch.equal(own * seen, elsewhere * seen) == masked
     loss = model.loss(images)['loss_reconstruction']
     loss.backward()
     torch.testing.assert_close(loss, loss_by_loops(model.decode(images), images))
@@ -121,8 +130,8 @@ class StandIn(nn.Module):
         raise NotImplementedError
 
 
-def test_masked_attention_needs_an_encoder_that_takes_the_assignment():
-    with pytest.raises(ValueError, match='StandIn takes no assignment, so its attention cannot be masked'):
+def test_masked_attention_needs_attention_that_is_known():
+    with pytest.raises(ValueError, match='StandIn has no attention that is known here, so its attention cannot be masked'):
         MixMAE(**parts(64, 2, 32), backbone=dict(type='mixmae_mm.StandIn'))
 
 

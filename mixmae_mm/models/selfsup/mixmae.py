@@ -6,6 +6,7 @@ from torch import Tensor
 
 from mixmae_mm.mixing import MixedImages
 from mixmae_mm.models.selfsup.base import MixingPretrainer
+from mixmae_mm.models.utils.source_masking import SourceMasking
 from mixmae_mm.registry import MODELS
 
 
@@ -16,9 +17,13 @@ class MixMAE(MixingPretrainer):
     Settings not named here are those of `MixingPretrainer`.
 
     Args:
-        backbone: Any encoder that returns a tuple of maps (B, C, h, w), the last on the grid of the cells.
-        masked_attention: Pass the assignment to the encoder, so that tokens attend to their own source only. Must be
-            False for encoders that take none, like those of mmpretrain.
+        backbone: Any encoder that returns a tuple of maps (B, C, h, w), the last on the grid of the cells. If its
+            `forward` takes (images, assignment), it masks its attention itself; if not, `SourceMasking` does it for
+            encoders of mmpretrain, mmdet, mmseg and timm.
+        masked_attention: Let tokens attend to their own source only.
+
+    Raises:
+        ValueError: attention is to be masked and that of the encoder is not known.
     """
 
     def __init__(
@@ -32,12 +37,15 @@ class MixMAE(MixingPretrainer):
     ) -> None:
         super().__init__(data_preprocessor, backbone, neck, head, init_cfg)
         self.masked_attention = masked_attention
-        if masked_attention and 'assignment' not in inspect.signature(self.backbone.forward).parameters:
-            raise ValueError(
-                f'{type(self.backbone).__name__} takes no assignment, so its attention cannot be masked: '
-                'set masked_attention=False, or use mixmae_mm.MixMIMSwin'
-            )
+        takes_assignment = 'assignment' in inspect.signature(self.backbone.forward).parameters
+        self.masking = SourceMasking(self.backbone) if masked_attention and not takes_assignment else None
 
     def encode(self, images: MixedImages) -> tuple[Tensor, ...]:
         """Encode mixtures: maps (G, C, h, w)."""
-        return self.backbone(images.mixed, *([images.assignment] if self.masked_attention else []))
+        if not self.masked_attention:
+            return self.backbone(images.mixed)
+        if self.masking is None:
+            return self.backbone(images.mixed, images.assignment)
+        num_sources, masked = images.sources.shape[1], images.ids_keep is not None
+        with self.masking.encoding(images.mixed, images.assignment, num_sources, masked):
+            return self.backbone(images.mixed)
