@@ -8,7 +8,7 @@ SWIN = dict(embed_dims=16, depths=[2, 2, 2, 2], num_heads=[1, 2, 4, 8])
 ALL_MAPS = dict(norm_after_stage=True, out_indices=(0, 1, 2, 3))
 
 STOCK = {
-    'mmpretrain.SwinTransformer': dict(arch=SWIN, img_size=64, window_size=4, pad_small_map=True),
+    'mmpretrain.SwinTransformer': dict(arch=SWIN, img_size=64, window_size=7, pad_small_map=True),
     'mmpretrain.SwinTransformerV2': dict(
         arch=SWIN | dict(extra_norm_every_n_blocks=0), img_size=64, window_size=4, pad_small_map=True
     ),
