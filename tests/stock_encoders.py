@@ -1,9 +1,7 @@
 """Micro encoders of the libraries, as configs, with the side of the cells that each goes with."""
 
 WIDTHS = dict(embed_dims=[16, 32, 64, 64], depths=[2, 2, 2, 2], num_heads=[1, 2, 2, 2])
-TWINS = dict(
-    **WIDTHS, patch_sizes=[4, 2, 2, 2], strides=[4, 2, 2, 2], mlp_ratios=[2, 2, 2, 2], sr_ratios=[8, 4, 2, 1]
-)
+TWINS = dict(**WIDTHS, patch_sizes=[4, 2, 2, 2], strides=[4, 2, 2, 2], mlp_ratios=[2, 2, 2, 2], sr_ratios=[8, 4, 2, 1])
 SWIN = dict(embed_dims=16, depths=[2, 2, 2, 2], num_heads=[1, 2, 4, 8])
 ALL_MAPS = dict(norm_after_stage=True, out_indices=(0, 1, 2, 3))
 

@@ -72,7 +72,9 @@ def check_leaks(model: MixingPretrainer, images: MixedImages, source: int) -> It
     own = own_tokens(images, source, mixed.shape[-2:])
     outside = mixed.grad.masked_fill(own, 0).abs().amax().item()
     inside = mixed.grad.masked_fill(~own, 0).abs().amax().item()
-    yield Finding(f'source {source}: gradients stay inside', outside == 0 < inside, f'{outside:.2g} beside {inside:.2g}')
+    yield Finding(
+        f'source {source}: gradients stay inside', outside == 0 < inside, f'{outside:.2g} beside {inside:.2g}'
+    )
 
 
 def largest(one: Sequence[Tensor], other: Sequence[Tensor], images: MixedImages, source: int) -> list[float]:

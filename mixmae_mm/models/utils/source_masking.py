@@ -214,9 +214,7 @@ class SourceMasking:
 class MaskedForward:
     """The forward pass of an attention module, masked while a mixture is encoded."""
 
-    def __init__(
-        self, masking: SourceMasking, module: nn.Module, forward: Callable[..., Any], layout: Layout
-    ) -> None:
+    def __init__(self, masking: SourceMasking, module: nn.Module, forward: Callable[..., Any], layout: Layout) -> None:
         self.masking, self.module, self.forward, self.layout = masking, module, forward, layout
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
