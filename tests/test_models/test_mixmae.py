@@ -10,6 +10,7 @@ from mixmae_mm.mixing import MixedImages, mix_images, patchify, random_assignmen
 from mixmae_mm.models import MixDecoder, MixMAE, MixReconstructionHead
 from mixmae_mm.registry import MODELS
 
+TINY = dict(embed_dims=4, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1))
 MICRO = load_reference('mixmim_pretrain_micro.pt')['config']
 
 
@@ -104,6 +105,38 @@ def test_stock_encoders_can_stand_in(masked, backbone):
     loss.backward()
     torch.testing.assert_close(loss, loss_by_loops(model.decode(images), images))
     assert next(model.backbone.parameters()).grad.any()
+
+
+@pytest.mark.parametrize('stage', [0, 2, -1])
+def test_tokens_of_a_source_may_attract_each_other(stage):
+    """By the cosines of all pairs, written out."""
+    contrast = dict(type='mixmae_mm.HomologousContrastiveLoss', temperature=0.5, weight=0.2)
+    backbone = dict(
+        type='mixmae_mm.MixMIMSwin', arch=TINY, img_size=64, window_sizes=(4, 4, 4, 2), out_indices=range(4)
+    )
+    model = MixMAE(**parts(32, 2, 32), backbone=backbone, contrast=contrast, contrast_stage=stage).eval()
+    images = draw(maps=2)
+    losses = model.loss(images)
+    torch.testing.assert_close(losses['loss_reconstruction'], loss_by_loops(model.decode(images), images))
+    features, terms = model.encode(images)[stage], []
+    side = features.shape[-1] // 2
+    for group, tokens in enumerate(features.flatten(2).transpose(1, 2)):
+        labels = images.assignment[group].repeat_interleave(side, 0).repeat_interleave(side, 1).flatten()
+        for i, token in enumerate(tokens):
+            others = [j for j in range(len(tokens)) if j != i]
+            logits = torch.stack([torch.cosine_similarity(token, tokens[j], dim=0) / 0.5 for j in others])
+            same = [n for n, j in enumerate(others) if labels[j] == labels[i]]
+            if same:
+                terms.append(logits.logsumexp(0) - logits[same].mean())
+    torch.testing.assert_close(losses['loss_contrastive'], 0.2 * torch.stack(terms).mean())
+
+
+def test_cells_of_no_source_have_none_to_attract():
+    backbone = dict(type='mixmae_mm.MixMIMSwin', arch=TINY, img_size=64, window_sizes=(4, 4, 4, 2))
+    contrast = dict(type='mixmae_mm.HomologousContrastiveLoss')
+    model = MixMAE(**parts(32, 2, 32, shares=(0.25, 0.5)), backbone=backbone, contrast=contrast)
+    with pytest.raises(ValueError, match='some cells are of no source: the contrastive loss needs shares'):
+        model(torch.randn(2, 3, 64, 64), mode='loss')
 
 
 def test_modes():

@@ -4,7 +4,7 @@ import inspect
 
 from torch import Tensor
 
-from mixmae_mm.mixing import MixedImages
+from mixmae_mm.mixing import MixedImages, resize_assignment
 from mixmae_mm.models.selfsup.base import MixingPretrainer
 from mixmae_mm.models.utils.source_masking import SourceMasking
 from mixmae_mm.registry import MODELS
@@ -21,6 +21,9 @@ class MixMAE(MixingPretrainer):
             `forward` takes (images, assignment), it masks its attention itself; if not, `SourceMasking` does it for
             encoders of mmpretrain, mmdet, mmseg and timm.
         masked_attention: Let tokens attend to their own source only.
+        contrast: A loss of features (G, N, C) and labels (G or 1, N), such as `HomologousContrastiveLoss` of MixedAE, by
+            which tokens of the same source attract each other; None for none.
+        contrast_stage: Of the maps that the encoder returns, that whose tokens are the features.
 
     Raises:
         ValueError: attention is to be masked and that of the encoder is not known.
@@ -33,12 +36,16 @@ class MixMAE(MixingPretrainer):
         neck: dict,
         head: dict,
         masked_attention: bool = True,
+        contrast: dict | None = None,
+        contrast_stage: int = -1,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor, backbone, neck, head, init_cfg)
         self.masked_attention = masked_attention
         takes_assignment = 'assignment' in inspect.signature(self.backbone.forward).parameters
         self.masking = SourceMasking(self.backbone) if masked_attention and not takes_assignment else None
+        self.contrast = None if contrast is None else MODELS.build(contrast)
+        self.contrast_stage = contrast_stage
 
     def encode(self, images: MixedImages) -> tuple[Tensor, ...]:
         """Encode mixtures: maps (G, C, h, w)."""
@@ -49,3 +56,20 @@ class MixMAE(MixingPretrainer):
         num_sources, masked = images.sources.shape[1], images.ids_keep is not None
         with self.masking.encoding(images.mixed, images.assignment, num_sources, masked):
             return self.backbone(images.mixed)
+
+    def loss(self, images: MixedImages) -> dict[str, Tensor]:
+        """Return the reconstruction loss of the masked cells, and the contrastive loss if there is one.
+
+        Raises:
+            ValueError: a contrastive loss where some cells are of no source.
+        """
+        maps = self.encode(images)
+        decoded = self.neck(maps, images.assignment, images.sources.shape[1])
+        losses = self.head.loss(decoded, images)
+        if self.contrast is not None:
+            if images.ids_keep is not None:
+                raise ValueError('some cells are of no source: the contrastive loss needs shares that add up to 1')
+            features = maps[self.contrast_stage]
+            labels = resize_assignment(images.assignment, tuple(features.shape[-2:])).flatten(1)
+            losses['loss_contrastive'] = self.contrast(features.flatten(2).transpose(1, 2), labels)
+        return losses
