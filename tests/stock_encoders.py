@@ -1,5 +1,7 @@
 """Micro encoders of the libraries, as configs, with the side of the cells that each goes with."""
 
+import copy
+
 WIDTHS = dict(embed_dims=[16, 32, 64, 64], depths=[2, 2, 2, 2], num_heads=[1, 2, 2, 2])
 TWINS = dict(**WIDTHS, patch_sizes=[4, 2, 2, 2], strides=[4, 2, 2, 2], mlp_ratios=[2, 2, 2, 2], sr_ratios=[8, 4, 2, 1])
 SWIN = dict(embed_dims=16, depths=[2, 2, 2, 2], num_heads=[1, 2, 4, 8])
@@ -30,6 +32,4 @@ SQUARE = {'mmpretrain.HiViT'}
 
 def stock_config(name):
     """The config of an encoder; the libraries change what they are given."""
-    import copy
-
     return dict(type=name, **copy.deepcopy(STOCK[name]))

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from mixmae_mm.mixing import NOBODY, random_assignment, resize_assignment
 from mixmae_mm.models.utils.source_masking import SourceMasking
+from mixmae_mm.models.utils.token_layouts import LAYOUTS, whole
 from mixmae_mm.registry import MODELS
 
 pytest.importorskip('mmdet', reason='needs the detection library')
@@ -171,26 +172,95 @@ def test_a_shifted_window_against_loops(shift):
             torch.testing.assert_close(masked[0, y * side + column], expected, atol=1e-5, rtol=1e-5)
 
 
-def gradients(encoder, images, assignment):
-    """The gradients of a loss, computed after the mixture was encoded."""
-    torch.manual_seed(0)  # of drop path
-    with SourceMasking(encoder).encoding(images, assignment, 2, False):
-        loss = encoder(images)[-1].square().mean()
-    loss.backward()
-    return {name: parameter.grad for name, parameter in encoder.named_parameters()}
+@pytest.mark.parametrize('name', STOCK)
+def test_nothing_enters_in_training_where_all_share_an_assignment(name):
+    encoder, (images, assignment) = build(name), draw(name)
+    masking, assignment = SourceMasking(encoder), assignment[:1]
+    encoder.train()
+    maps = []
+    for x in (images, changed(images, assignment, 1)):
+        torch.manual_seed(0)  # of drop path
+        with masking.encoding(x, assignment, 2, False):
+            maps.append(encoder(x))
+    for own, elsewhere in differences(*maps, assignment, 1):
+        assert own == 0
+        assert elsewhere > 1e-2
 
 
-def test_blocks_that_are_computed_twice_are_masked_twice():
-    images, assignment = draw('mmdet.SwinTransformer')
-    encoders = [build('mmdet.SwinTransformer') for _ in range(2)]
-    for encoder, with_cp in zip(encoders, (False, True), strict=True):
-        encoder.train()
-        for module in encoder.modules():
-            module.with_cp = with_cp
-    once, twice = (gradients(encoder, images, assignment) for encoder in encoders)
-    for name, expected in once.items():
+@torch.no_grad()
+def test_windows_of_a_whole_map_are_not_shifted_where_the_library_does_not():
+    torch.manual_seed(0)
+    arch = dict(embed_dims=8, depths=[2, 2, 2, 2], num_heads=[1, 1, 1, 1])
+    encoder = MODELS.build(dict(type='mmpretrain.SwinTransformer', arch=arch, img_size=224, window_size=7))
+    encoder.eval()
+    masking, images, assignment = SourceMasking(encoder), torch.randn(1, 3, 224, 448), random_assignment(1, (7, 14), 2)
+    with masking.encoding(images, assignment, 2, False):
+        ((own, elsewhere),) = differences(encoder(images), encoder(changed(images, assignment, 0)), assignment, 0)
+    assert own == 0
+    assert elsewhere > 1e-2
+
+
+@pytest.mark.parametrize(('side', 'window'), [(64, 4), (128, 7), (96, 5)])
+@pytest.mark.parametrize('fused', [True, False])
+@torch.no_grad()
+def test_timm_shifts_before_it_pads(side, window, fused):
+    timm = pytest.importorskip('timm', reason='timm is not installed')
+    timm.layers.set_fused_attn(fused)
+    arch = dict(embed_dim=8, depths=(2, 2, 2, 2), num_heads=(1, 1, 2, 2), window_size=window, img_size=side)
+    encoder = timm.models.swin_transformer.SwinTransformer(**arch, num_classes=0, global_pool='').eval()
+    masking, images = SourceMasking(encoder), torch.randn(2, 3, side, side)
+    assignment = random_assignment(2, (side // 32, side // 32), 2)
+    with masking.encoding(images, assignment, 2, False):
+        pair = [[encoder(x).permute(0, 3, 1, 2)] for x in (images, changed(images, assignment, 0))]
+    ((own, elsewhere),) = differences(*pair, assignment, 0)
+    assert own == 0
+    assert elsewhere > 1e-2
+
+
+def checkpointed(with_cp):
+    """A Swin whose blocks run again in the backward pass, or do not."""
+    encoder = build('mmdet.SwinTransformer')
+    encoder.train()
+    for module in encoder.modules():
+        module.with_cp = with_cp
+        module.drop_prob = 0.0
+    return encoder, SourceMasking(encoder)
+
+
+@pytest.mark.parametrize(
+    'order', ['once', 'two at once', 'the first one first', 'a mixture, then plain', 'plain between']
+)
+def test_blocks_that_run_again_are_masked_by_their_own_mixture(order):
+    (images, one), (_, other) = (draw('mmdet.SwinTransformer') for _ in range(2))
+    found = []
+    for with_cp in (False, True):
+        encoder, masking = checkpointed(with_cp)
+
+        def loss(assignment, encoder=encoder, masking=masking):
+            if assignment is None:
+                return encoder(images[..., :64])[-1].square().mean()
+            with masking.encoding(images, assignment, 2, False):
+                return encoder(images)[-1].square().mean()
+
+        if order == 'once':
+            loss(one).backward()
+        elif order == 'two at once':
+            (loss(one) + 2 * loss(other)).backward()
+        elif order == 'the first one first':
+            first, second = loss(one), loss(other)
+            first.backward()
+            (2 * second).backward()
+        elif order == 'a mixture, then plain':
+            loss(one).backward()
+            loss(None).backward()
+        else:
+            mixture, plain = loss(one), loss(None)
+            mixture.backward()
+            (2 * plain).backward()
+        found.append({name: parameter.grad for name, parameter in encoder.named_parameters()})
+    for name, expected in found[0].items():
         if expected is not None:
-            torch.testing.assert_close(twice[name], expected, msg=name)
+            torch.testing.assert_close(found[1][name], expected, msg=name)
 
 
 def test_a_copy_has_a_mask_of_its_own():
@@ -225,6 +295,13 @@ class Pooled(nn.Module):
     ('operator', 'name'),
     [
         (lambda x: F.adaptive_avg_pool2d(x, 1), 'adaptive_avg_pool2d'),
+        (lambda x: F.max_pool2d(x, 2, 1), 'max_pool2d'),
+        (lambda x: F.avg_pool2d(x, 2, 1), 'avg_pool2d'),
+        (lambda x: F.conv2d(x, torch.ones(1, x.shape[1], 3, 3), padding=1), 'conv2d'),
+        (lambda x: F.conv2d(x, torch.ones(1, x.shape[1], 2, 2), stride=2, dilation=(1, 2), padding=(0, 1)), 'conv2d'),
+        (lambda x: F.conv1d(x.flatten(2), torch.ones(1, x.shape[1], 3)), 'conv1d'),
+        (lambda x: nn.MultiheadAttention(x.shape[1], 1)(*[x.flatten(2).permute(2, 0, 1)] * 3)[0], 'multi_head'),
+        (lambda x: x.flatten(2).log_softmax(-1), 'log_softmax'),
         (lambda x: x.flatten(2).softmax(-1), 'softmax'),
         (lambda x: nn.Softmax(-1)(x.flatten(2)), 'softmax'),
         (lambda x: F.scaled_dot_product_attention(*[x.flatten(2)] * 3), 'scaled_dot_product_attention'),
@@ -235,20 +312,111 @@ def test_what_else_mixes_tokens_is_refused(operator, name):
     masking = SourceMasking(encoder)
     encoder(images)
     with (
-        pytest.raises(ValueError, match=f'Pooled has {name} outside of attention .* set masked_attention=False'),
+        pytest.raises(ValueError, match=f'Pooled has {name}.* outside of what is known .* set masked_attention=False'),
         masking.encoding(images, assignment, 2, False),
     ):
         encoder(images)
     encoder(images)
 
 
-def test_an_encoder_without_known_attention_is_refused():
+def test_a_convolution_put_in_later_is_refused():
+    encoder, (images, assignment) = build('mmpretrain.SVT'), draw('mmpretrain.SVT')
+    masking, encoding = SourceMasking(encoder), encoder.position_encodings[0]
+    encoding.proj = nn.Conv2d(16, 16, 3, padding=1, groups=16)
+    with (
+        pytest.raises(ValueError, match='SVT has conv2d outside of what is known here'),
+        masking.encoding(images, assignment, 2, False),
+    ):
+        encoder(images)
+
+
+@torch.no_grad()
+def test_names_of_arguments_do_not_matter():
+    encoder, (images, assignment) = build('mmdet.SwinTransformer'), draw('mmdet.SwinTransformer')
+    block, x, masking = encoder.stages[0].blocks[1].attn, torch.randn(2, 16 * 32, 16), SourceMasking(encoder)
+    with masking.encoding(images, assignment, 2, False):
+        assert torch.equal(block(hw_shape=(16, 32), query=x), block(x, (16, 32)))
+
+
+class Attending(nn.Module):
+    """An attention whose layout is `whole`, by any operator."""
+
+    def __init__(self, operator):
+        super().__init__()
+        self.operator = operator
+
+    def forward(self, x):
+        return self.operator(x)
+
+
+@pytest.mark.parametrize('masked', [False, True])
+@pytest.mark.parametrize('operator', ['softmax', 'scaled_dot_product_attention', 'MultiheadAttention'])
+@torch.no_grad()
+def test_every_operator_joins_its_own_mask_to_that_of_the_sources(operator, masked, monkeypatch):
+    """Against logits with both masks, written out."""
+    monkeypatch.setitem(LAYOUTS, 'Attending', whole)
+    torch.manual_seed(0)
+    x, assignment = torch.randn(3, 4, 8), torch.tensor([[[0, 1], [1, 0]]])
+    own = torch.rand(4, 4).tril() > 0.2 if masked else torch.ones(4, 4, dtype=torch.bool)
+    own |= torch.eye(4, dtype=torch.bool)
+    layer = nn.MultiheadAttention(8, 2, batch_first=True)
+    nn.init.eye_(layer.out_proj.weight)
+    layer.in_proj_weight.copy_(torch.eye(8).repeat(3, 1))
+    heads = x.unflatten(-1, (2, 4)).transpose(1, 2)
+    logits = heads @ heads.transpose(-1, -2) / 2
+
+    def attend(x):
+        if operator == 'softmax':
+            return torch.softmax(input=logits.masked_fill(~own, float('-inf')), dim=-1) @ heads
+        if operator == 'MultiheadAttention':
+            out = layer(x, x, x, attn_mask=~own if masked else None)[0]
+            return out.unflatten(-1, (2, 4)).transpose(1, 2)
+        return F.scaled_dot_product_attention(heads, key=heads, value=heads, attn_mask=own if masked else None)
+
+    module = Attending(attend)
+    labels = assignment.flatten()
+    keep = (labels[:, None] == labels) & own
+    expected = logits.masked_fill(~keep, float('-inf')).softmax(-1) @ heads
+    with SourceMasking(module).encoding(torch.zeros(3, 3, 64, 64), assignment, 2, False):
+        torch.testing.assert_close(module(x), expected)
+
+
+def test_logits_of_another_layout_are_refused(monkeypatch):
+    monkeypatch.setitem(LAYOUTS, 'Attending', whole)
+    module = Attending(lambda x: (x @ x.transpose(1, 2))[:, None, :, :3].softmax(-1))
+    with (
+        pytest.raises(ValueError, match=r'logits \(2, 1, 4, 3\), and its tokens were laid out as \(2, 4, 4\)'),
+        SourceMasking(module).encoding(torch.zeros(2, 3, 64, 64), torch.zeros(1, 2, 2, dtype=torch.int64), 1, False),
+    ):
+        module(torch.randn(2, 4, 8))
+
+
+def test_an_encoder_without_known_attention_is_refused_and_left_alone():
+    encoder = MODELS.build(dict(type='mmpretrain.ConvNeXt', arch='atto'))
     with pytest.raises(ValueError, match='ConvNeXt has no attention that is known here'):
-        SourceMasking(MODELS.build(dict(type='mmpretrain.ConvNeXt', arch='atto')))
+        SourceMasking(encoder)
+    assert not any('forward' in vars(module) for module in encoder.modules())
+
+
+@pytest.mark.parametrize(
+    ('name', 'settings', 'size', 'cells', 'message'),
+    [
+        ('mmdet.SwinTransformer', {}, 62, 2, 'a map of 16 x 16 does not divide an image of 62 x 62 pixels'),
+        ('mmdet.PyramidVisionTransformer', dict(sr_ratios=[8, 3, 2, 1]), 64, 2, 'keys of 3 x 3 tokens cross'),
+        ('mmdet.PyramidVisionTransformer', dict(sr_ratios=[16, 4, 2, 1]), 64, 2, 'keys of 16 x 16 tokens cross'),
+    ],
+)
+def test_tokens_that_cross_cells_are_refused(name, settings, size, cells, message):
+    encoder, images = MODELS.build(stock_config(name) | settings), torch.randn(1, 3, size, size)
+    with (
+        pytest.raises(ValueError, match=message),
+        SourceMasking(encoder).encoding(images, torch.zeros(1, cells, cells, dtype=torch.int64), 1, False),
+    ):
+        encoder(images)
 
 
 def test_cells_smaller_than_the_stride_are_refused():
-    encoder, (images, _) = build('mmdet.PyramidVisionTransformer'), draw('mmdet.PyramidVisionTransformer')
+    encoder, (images, _) = build('mmdet.SwinTransformer'), draw('mmdet.SwinTransformer')
     with (
         pytest.raises(ValueError, match='an assignment of 4 x 8 cells does not fit a grid of 2 x 4'),
         SourceMasking(encoder).encoding(images, torch.zeros(2, 4, 8, dtype=torch.int64), 1, False),

@@ -18,19 +18,20 @@ tool = load_tool('analysis_tools/check_encoder.py')
 class Convolved(nn.Module):
     """A convolution by which some sources leak, unless it is told to keep them apart."""
 
-    def __init__(self, leaks=(), stride=32):
+    def __init__(self, leaks=(), stride=32, in_evaluation=True):
         super().__init__()
-        self.leaks, self.stride = leaks, stride
+        self.leaks, self.in_evaluation = leaks, in_evaluation
         self.embed, self.conv = nn.Conv2d(3, 8, stride, stride), nn.Conv2d(8, 8, 3, padding=1)
 
     def forward(self, images, assignment=None):
         x = self.embed(images)
         if assignment is None:
             return (self.conv(x),)
+        leaks = self.training or self.in_evaluation
         labels, out = resize_assignment(assignment, tuple(x.shape[-2:]))[:, None], torch.zeros_like(x)
         for source in range(2):
             own = labels == source
-            out = torch.where(own, self.conv(x if source in self.leaks else x * own), out)
+            out = torch.where(own, self.conv(x if leaks and source in self.leaks else x * own), out)
         return (out,)
 
 
@@ -45,7 +46,8 @@ def test_shipped_encoders_pass(name, capsys):
     tool.main([str(ROOT / f'mixmae/mixmae_{name}-micro_1xb64-coslr-40e_imagenette-96px.py')])
     printed = capsys.readouterr().out
     assert 'ok     maps: 128 x 6 x 6' in printed
-    assert 'ok     source 1: tokens do not change: 0\n' in printed
+    for mode in ('evaluation', 'training'):
+        assert f'ok     source 1, in {mode}: tokens do not change: 0\n' in printed
     assert 'WRONG' not in printed
     assert 'Sources are kept apart' in printed
 
@@ -63,8 +65,16 @@ def test_the_source_that_others_enter_is_named(tmp_path, capsys, leaks):
     assert ended.value.code == 1
     wrong = [line for line in capsys.readouterr().out.splitlines() if line.startswith('WRONG')]
     whats = 'tokens do not change', 'gradients stay inside'
-    assert [line.partition(':')[0] for line in wrong] == [f'WRONG  source {leak}' for leak in leaks for _ in whats]
-    assert all(what in line for line, what in zip(wrong, whats * len(leaks), strict=True))
+    modes = 'evaluation', 'training'
+    expected = [f'WRONG  source {leak}, in {mode}: {what}' for mode in modes for leak in leaks for what in whats]
+    assert [line.rpartition(':')[0] for line in wrong] == expected
+
+
+def test_a_leak_in_training_alone_is_found(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        check(tmp_path, dict(type='mixmae_mm.Convolved', leaks=(0,), in_evaluation=False))
+    wrong = [line for line in capsys.readouterr().out.splitlines() if line.startswith('WRONG')]
+    assert [line.partition(':')[0] for line in wrong] == ['WRONG  source 0, in training'] * 2
 
 
 def test_a_last_map_off_the_grid_is_named(tmp_path, capsys):

@@ -129,6 +129,7 @@ def check(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         parser.error(f'{args.out} should {ends}')
     idle = OF_EXPORTS if SUFFIXES[args.to] is WEIGHTS else OF_LAYOUTS
     idle += OF_GRAPHS if args.to not in ('onnx', 'pt2') else ()
+    idle += OF_LAYOUTS if args.to == 'backbone' else ()
     given = [f'--{name.replace("_", "-")}' for name in idle if getattr(args, name)]
     if given:
         parser.error(f'{", ".join(given)} has no effect with --to {args.to}')

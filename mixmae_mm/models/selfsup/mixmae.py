@@ -21,12 +21,13 @@ class MixMAE(MixingPretrainer):
             `forward` takes (images, assignment), it masks its attention itself; if not, `SourceMasking` does it for
             encoders of mmpretrain, mmdet, mmseg and timm.
         masked_attention: Let tokens attend to their own source only.
-        contrast: A loss of features (G, N, C) and labels (G or 1, N), such as `HomologousContrastiveLoss` of MixedAE, by
+        contrast: A loss of features (G, N, C) and labels (G or 1, N), such as `HomologousContrastiveLoss`, by
             which tokens of the same source attract each other; None for none.
         contrast_stage: Of the maps that the encoder returns, that whose tokens are the features.
 
     Raises:
-        ValueError: attention is to be masked and that of the encoder is not known.
+        ValueError: attention is to be masked and that of the encoder is not known; a contrastive loss where shares leave
+            cells of no source.
     """
 
     def __init__(
@@ -46,6 +47,9 @@ class MixMAE(MixingPretrainer):
         self.masking = SourceMasking(self.backbone) if masked_attention and not takes_assignment else None
         self.contrast = None if contrast is None else MODELS.build(contrast)
         self.contrast_stage = contrast_stage
+        shares = self.data_preprocessor.shares
+        if contrast is not None and shares is not None and sum(shares) < 1 - 1e-6:
+            raise ValueError(f'shares {tuple(shares)} leave cells of no source, which a contrastive loss cannot label')
 
     def encode(self, images: MixedImages) -> tuple[Tensor, ...]:
         """Encode mixtures: maps (G, C, h, w)."""
@@ -57,18 +61,16 @@ class MixMAE(MixingPretrainer):
         with self.masking.encoding(images.mixed, images.assignment, num_sources, masked):
             return self.backbone(images.mixed)
 
-    def loss(self, images: MixedImages) -> dict[str, Tensor]:
-        """Return the reconstruction loss of the masked cells, and the contrastive loss if there is one.
+    def decode(self, images: MixedImages, maps: tuple[Tensor, ...] | None = None) -> Tensor:
+        """Predict the pixels of every source of every mixture: (G, K, N, P)."""
+        maps = self.encode(images) if maps is None else maps
+        return self.neck(maps, images.assignment, images.sources.shape[1])
 
-        Raises:
-            ValueError: a contrastive loss where some cells are of no source.
-        """
+    def loss(self, images: MixedImages) -> dict[str, Tensor]:
+        """Return the reconstruction loss of the masked cells, and the contrastive loss if there is one."""
         maps = self.encode(images)
-        decoded = self.neck(maps, images.assignment, images.sources.shape[1])
-        losses = self.head.loss(decoded, images)
+        losses = self.head.loss(self.decode(images, maps), images)
         if self.contrast is not None:
-            if images.ids_keep is not None:
-                raise ValueError('some cells are of no source: the contrastive loss needs shares that add up to 1')
             features = maps[self.contrast_stage]
             labels = resize_assignment(images.assignment, tuple(features.shape[-2:])).flatten(1)
             losses['loss_contrastive'] = self.contrast(features.flatten(2).transpose(1, 2), labels)
