@@ -298,7 +298,7 @@ class Pooled(nn.Module):
         (lambda x: F.max_pool2d(x, 2, 1), 'max_pool2d'),
         (lambda x: F.avg_pool2d(x, 2, 1), 'avg_pool2d'),
         (lambda x: F.conv2d(x, torch.ones(1, x.shape[1], 3, 3), padding=1), 'conv2d'),
-        (lambda x: F.conv2d(x, torch.ones(1, x.shape[1], 2, 2), stride=2, dilation=(1, 2), padding=(0, 1)), 'conv2d'),
+        (lambda x: F.conv2d(x, torch.ones(1, x.shape[1], 2, 2), None, 2, (0, 1), (1, 2)), 'conv2d'),
         (lambda x: F.conv1d(x.flatten(2), torch.ones(1, x.shape[1], 3)), 'conv1d'),
         (lambda x: nn.MultiheadAttention(x.shape[1], 1)(*[x.flatten(2).permute(2, 0, 1)] * 3)[0], 'multi_head'),
         (lambda x: x.flatten(2).log_softmax(-1), 'log_softmax'),

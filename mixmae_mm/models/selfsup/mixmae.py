@@ -26,8 +26,8 @@ class MixMAE(MixingPretrainer):
         contrast_stage: Of the maps that the encoder returns, that whose tokens are the features.
 
     Raises:
-        ValueError: attention is to be masked and that of the encoder is not known; a contrastive loss where shares leave
-            cells of no source.
+        ValueError: attention is to be masked and that of the encoder is not known, or shares leave cells of no source
+            where there is a contrastive loss.
     """
 
     def __init__(
