@@ -145,9 +145,10 @@ class SourceMasking:
         for module in modules:
             if module in known:
                 module.forward = MaskedForward(self, module, known[module])
-            elif isinstance(module, nn.Conv2d):
-                if _overlaps(module.kernel_size, module.stride, module.padding, module.dilation):
-                    module.forward = BySource(self, module)
+            elif isinstance(module, nn.Conv2d) and _overlaps(
+                module.kernel_size, module.stride, module.padding, module.dilation
+            ):
+                module.forward = BySource(self, module)
         encoder.register_forward_hook(self._bind)
 
     @property
