@@ -93,15 +93,15 @@ METHODS = dict(
 TASKS = dict(
     detection=Task(
         'Mask R-CNN',
-        'configs/detection/mask-rcnn_mixmim-swin-micro_fpn_1xb16-6e_materials-64px.py',
-        'configs/detection/mask-rcnn_mixmim-swin-micro-scratch_fpn_1xb16-6e_materials-64px.py',
+        'configs/detection/mask-rcnn_mixmim-swin-micro_fpn_1xb16-20e_materials276-64px.py',
+        'configs/detection/mask-rcnn_mixmim-swin-micro-scratch_fpn_1xb16-20e_materials276-64px.py',
         {'box AP': ('coco/bbox_mAP', 100), 'mask AP': ('coco/segm_mAP', 100)},
     ),
     segmentation=Task(
         'UperNet',
-        'configs/segmentation/upernet_mixmim-swin-micro_1xb16-8e_materials-64px.py',
-        'configs/segmentation/upernet_mixmim-swin-micro-scratch_1xb16-8e_materials-64px.py',
-        {'mIoU': ('mIoU', 1), 'pixel accuracy': ('aAcc', 1)},
+        'configs/segmentation/upernet_mixmim-swin-micro_1xb16-20e_materials280-64px.py',
+        'configs/segmentation/upernet_mixmim-swin-micro-scratch_1xb16-20e_materials280-64px.py',
+        {'mIoU': ('mIoU', 1)},
     ),
 )
 DENSE = OUT / 'dense'
@@ -293,7 +293,7 @@ def demo_on_own_images(name: str, data: str) -> None:
     checkpoint = pretrain(work_dir, 'tools/pretrain.py', data, *options)
     headline('Drawing')
     config = work_dir / 'pretrain.py'
-    neighbors = [VISUALIZE, 'neighbors', config, checkpoint, '--of', data, '--among', data]
+    neighbors = [VISUALIZE, 'neighbors', config, checkpoint, '--of', data, '--among', data, '--whiten', WHITENED]
     report('', (), [], draw(config, work_dir, checkpoint, data, neighbors))
 
 
@@ -335,13 +335,13 @@ def conclude(method: Method, rows: Sequence[Row]) -> None:
     console.print('Next, on your own images: make demo DATA=/your/folder, or docs/pretrain.md')
 
 
-def compare(name: str, encoder: Path) -> list[Row]:
+def compare(name: str, encoder: Path, seed: int) -> list[Row]:
     """Train a task from scratch and from the encoder; return each metric of both, 0 if nothing is logged."""
     task = TASKS[name]
     headline(f'{task.title}: from scratch against pre-trained')
     weights = f'model.backbone.init_cfg.checkpoint={encoder}'
     runs = [task.scratch, DENSE / name / 'scratch'], [task.config, DENSE / name / 'pretrained', weights]
-    results = train_anew(*([*settings, *ONE_WORKER] for settings in runs))
+    results = train_anew(*([*settings, *ONE_WORKER, f'randomness.seed={seed}'] for settings in runs))
     return [
         Row(f'{task.title}, {metric}', [logged.get(key, 0.0) * factor for logged in results])
         for metric, (key, factor) in task.metrics.items()
@@ -360,16 +360,17 @@ def draw_predictions(name: str) -> Path:
     return folder
 
 
-def demo_of_dense_tasks(tasks: list[str]) -> None:
+def demo_of_dense_tasks(tasks: list[str], seed: int) -> None:
     """Train detection and segmentation on the built-in set, from scratch and from the demo's encoder."""
     found = OUT / 'mixmae/pretrain'
     done = (ROOT / found / 'finished').exists()
-    encoder = last_checkpoint(found) if done else pretrain_on_built_in_images('mixmae')
-    rows = [row for name in tasks for row in compare(name, encoder)]
+    encoder = last_checkpoint(found) if done else pretrain_on_built_in_images('mixmae', seed)
+    rows = [row for name in tasks for row in compare(name, encoder, seed)]
     headline('Drawing predictions')
     folders = [draw_predictions(name) for name in tasks]
     headline('What came out')
-    report(f'on {NUM_VAL} validation images, %', ('from scratch', 'pre-trained'), rows, folders)
+    title = f'After training on a tenth of the labels, on {NUM_VAL} validation images, %'
+    report(title, ('from scratch', 'pre-trained'), rows, folders)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -388,7 +389,7 @@ def main(arguments: list[str] | None = None) -> None:
             headline('Drawing the built-in images')
             run(['tools/dataset_tools/make_materials.py', IMAGES], show=True)
         if args.dense:
-            demo_of_dense_tasks(args.task)
+            demo_of_dense_tasks(args.task, args.seed)
         elif args.data:
             demo_on_own_images(args.method, str(Path(args.data).expanduser().resolve()))
         else:

@@ -1,4 +1,5 @@
 import hashlib
+import json
 from pathlib import Path
 
 import cv2
@@ -196,6 +197,16 @@ def test_mmpretrain_reads_the_class_folders(materials):
     )
     assert tuple(custom.CLASSES) == CLASSES
     assert list(custom.get_gt_labels()) == [label for label in range(14) for _ in range(2)]
+
+
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_patches_are_the_instances_without_their_names(materials, split):
+    kinds = ('instances', 'patches')
+    instances, patches = (json.loads((materials / f'annotations/{kind}_{split}.json').read_text()) for kind in kinds)
+    assert patches['images'] == instances['images']
+    assert patches['categories'] == [dict(id=1, name='patch', supercategory='material')]
+    assert [one | dict(category_id=1) for one in instances['annotations']] == patches['annotations']
+    assert len({one['category_id'] for one in instances['annotations']}) > 1
 
 
 @pytest.mark.dense

@@ -150,11 +150,15 @@ def in_folders(five_images, tmp_path):
     return paths
 
 
-def neighbors_by_loops(files, asked, among, center):
+def neighbors_by_loops(files, asked, among, moving):
     """Files among others from the most similar down, with cosines."""
     features = dict(zip(among, FeatureExtractor.from_config(*files)(list(among)), strict=True))
-    less = np.mean(list(features.values()), 0) if center else 0
+    less = np.mean(list(features.values()), 0) if moving else 0
     moved = {name: one - less for name, one in features.items()}
+    if '--whiten' in moving:
+        variances, turns = np.linalg.eigh(np.cov(np.array(list(moved.values()), dtype=np.float64).T, bias=True))
+        first = np.argsort(-variances)[: moving[1]]
+        moved = {name: one @ turns[:, first] / variances[first] ** 0.5 for name, one in moved.items()}
     cosines = {
         name: float(one @ moved[asked] / np.linalg.norm(one) / np.linalg.norm(moved[asked]))
         for name, one in moved.items()
@@ -163,13 +167,13 @@ def neighbors_by_loops(files, asked, among, center):
     return sorted(cosines.items(), key=lambda pair: -pair[1])
 
 
-@pytest.mark.parametrize('center', [False, True])
-def test_neighbors_are_those_of_loops_also_by_saved_features(in_folders, tmp_path, capsys, center):
+@pytest.mark.parametrize('moving', [[], ['--center'], ['--whiten', 2]])
+def test_neighbors_are_those_of_loops_also_by_saved_features(in_folders, tmp_path, capsys, moving):
     files, folder = write_files(tmp_path, tiny_mixedae), str(tmp_path / 'images')
     FeatureExtractor.from_config(*files).save(folder, tmp_path / 'features.npz')
-    name, cosine = neighbors_by_loops(files, in_folders[1], in_folders, center)[0]
+    name, cosine = neighbors_by_loops(files, in_folders[1], in_folders, moving)[0]
     for where in (['--among', folder], ['--features', tmp_path / 'features.npz']):
-        options = ['--of', in_folders[1], *where, '--k', 3, *(['--center'] if center else [])]
+        options = ['--of', in_folders[1], *where, '--k', 3, *moving]
         assert columns(draw(files, tmp_path, 'neighbors', *options)) == 4
         assert capsys.readouterr().out.splitlines()[-2] == f'{in_folders[1]}: {name} ({cosine:.3f})'
 

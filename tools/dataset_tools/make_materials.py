@@ -11,6 +11,7 @@ It is read by three libraries:
 
     train/<class>/000001.jpg   val/<class>/...      mmpretrain.CustomDataset, torchvision's ImageFolder
     annotations/instances_{train,val}.json          mmdet.CocoDataset (the patches; categories 1 to 14, alphabetical)
+    annotations/patches_{train,val}.json            the same with one category, patch
     masks/{train,val}/<class>/000001.png            mmseg.BaseSegDataset (0 to 13, the material of each pixel)
 
 The same seed gives the same bytes, whatever the number of workers.
@@ -34,7 +35,7 @@ from PIL import Image
 from rich.progress import track
 
 SPLITS = ('train', 'val')
-GENERATOR = 1  # to be raised whenever the images change, so that an older set is not taken for a present one
+GENERATOR = 2  # to be raised whenever the set changes, so that an older set is not taken for a present one
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,12 @@ def _coco(scenes: list[tuple[str, list[dict]]], size: int) -> dict:
     )
 
 
+def _of_one_category(coco: dict, name: str) -> dict:
+    """Return COCO instances whose objects are all of one category."""
+    objects = [{**one, 'category_id': 1} for one in coco['annotations']]
+    return coco | dict(annotations=objects, categories=[dict(id=1, name=name, supercategory='material')])
+
+
 def make_materials(out: str | Path, settings: Settings, workers: int = 1) -> bool:
     """Write the set, unless the same one is there already; return whether anything was written.
 
@@ -109,7 +116,9 @@ def make_materials(out: str | Path, settings: Settings, workers: int = 1) -> boo
         written = pool.imap(partial(_write_scene, out=making, settings=settings), jobs, chunksize=16)
         scenes = list(track(written, 'drawing materials', len(jobs)))
     for split, part in zip(SPLITS, (scenes[: settings.train], scenes[settings.train :]), strict=True):
-        (making / 'annotations' / f'instances_{split}.json').write_text(json.dumps(_coco(part, settings.size)))
+        coco = _coco(part, settings.size)
+        for kind, content in dict(instances=coco, patches=_of_one_category(coco, 'patch')).items():
+            (making / 'annotations' / f'{kind}_{split}.json').write_text(json.dumps(content))
     (making / complete.name).write_text(json.dumps(asdict(settings)))
     making.replace(out)
     return True

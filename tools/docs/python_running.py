@@ -34,8 +34,8 @@ SMALL = dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2))
 MICRO = {
     'CONFIG': 'mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px.py',
     'CLASSIFIER': 'classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_materials-64px.py',
-    'DETECTOR': 'detection/mask-rcnn_mixmim-swin-micro-scratch_fpn_1xb16-6e_materials-64px.py',
-    'SEGMENTER': 'segmentation/upernet_mixmim-swin-micro-scratch_1xb16-8e_materials-64px.py',
+    'DETECTOR': 'detection/mask-rcnn_mixmim-swin-micro-scratch_fpn_1xb16-20e_materials276-64px.py',
+    'SEGMENTER': 'segmentation/upernet_mixmim-swin-micro-scratch_1xb16-20e_materials280-64px.py',
 }
 """Configs that stand in for those of a reader; their checkpoints are untrained."""
 OPTIONAL = {'DETECTOR': 'mmdet', 'SEGMENTER': 'mmseg', 'onnxruntime': 'onnxruntime'}

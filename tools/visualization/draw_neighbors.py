@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from mmengine.config import Config
 from PIL import Image
 
 from mixmae_mm.apis.feature_extractor import FeatureExtractor
 from mixmae_mm.apis.reconstruction_inferencer import find_images
+from mixmae_mm.evaluation.functional.linear_probe import whiten
 from mixmae_mm.utils.arguments import counted
 from mixmae_mm.utils.names import expand, printable
 from mixmae_mm.visualization import Panel, draw_grid
@@ -86,7 +88,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--num-images', type=counted, default=6, help='images to draw at most (%(default)s)')
     parser.add_argument('--k', type=counted, default=8, help='neighbors of each (%(default)s)')
     parser.add_argument('--batch-size', type=counted, default=32, help='images at a time (%(default)s)')
-    parser.add_argument('--center', action='store_true', help='subtract the mean of the features of --among')
+    moved = parser.add_mutually_exclusive_group()
+    moved.add_argument('--center', action='store_true', help='subtract the mean of the features of --among')
+    text = 'compare so many whitened principal components of the features of --among'
+    moved.add_argument('--whiten', type=counted, metavar='COMPONENTS', help=text)
 
 
 def draw(args: argparse.Namespace, config: Config) -> tuple[Image.Image, str]:
@@ -98,12 +103,14 @@ def draw(args: argparse.Namespace, config: Config) -> tuple[Image.Image, str]:
     names, known = read_saved(args.features) if args.features else extract.with_names(args.among)
     if args.features:
         check_same_encoder(extract, names, known, args.features)
+    if args.whiten:
+        known, of_asked = (x.numpy() for x in whiten(*map(torch.from_numpy, (known, of_asked)), args.whiten))
     center = known.mean(0, dtype=np.float64) if args.center else 0.0
     found = find(asked, of_asked - center, names, known - center, args.k)
     if not all(one.found for one in found):
         raise ValueError(f'{asked[0]} is the only image among those given: name a folder with others')
     with_folders = len({Path(path).parent for one in found for path in one.found}) > 1
-    minus = ', minus their mean' if args.center else ''
+    minus = ', minus their mean' if args.center else f', {args.whiten} whitened components' if args.whiten else ''
     caption = f'Nearest of {len(names):,} images, by the cosine (below them) of pooled features{minus}.'
     lines = [f'{printable(one.asked)}: {printable(one.found[0])} ({one.cosines[0]:.3f})' for one in found]
     return draw_grid([row_of(one, extract, with_folders) for one in found], caption), '\n'.join(lines)

@@ -13,7 +13,7 @@ from mixmae_mm.engine.checks import check_config
 
 CONFIGS = Path(__file__).parents[3] / 'configs'
 CLASSIFICATION = CONFIGS / 'classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_materials-64px.py'
-DETECTION = CONFIGS / 'detection/mask-rcnn_mixmim-swin-micro-scratch_fpn_1xb16-6e_materials-64px.py'
+DETECTION = CONFIGS / 'detection/mask-rcnn_mixmim-swin-micro-scratch_fpn_1xb16-20e_materials276-64px.py'
 NAMES = ('cat', 'cow', 'dog')
 OBJECT = dict(bbox=[1, 1, 8, 8], area=64, iscrowd=0, segmentation=[[1, 1, 9, 1, 9, 9]])
 SPLITS = ('train', 'val', 'test')

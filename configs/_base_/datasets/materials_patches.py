@@ -1,0 +1,36 @@
+"""The patches on the built-in set at 64 px, as objects of one class; every fifth training image that has any: 276."""
+
+_base_ = './coco_instance_small.py'
+
+data_root = 'data/materials/'
+classes = ('patch',)
+test_size = (64, 64)
+
+train_pipeline = [
+    dict(type='mixmae_mm.SeedSample'),
+    dict(type='LoadImageFromFile'),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
+    dict(type='mmdet.RandomFlip', prob=0.5),
+    dict(type='mmdet.PackDetInputs'),
+]
+test_pipeline = [
+    dict(step, scale=test_size) if step['type'] == 'mmdet.Resize' else step for step in _base_.test_pipeline
+]
+_set = dict(data_root=data_root, metainfo=dict(classes=classes))
+train_dataloader = dict(
+    batch_size=16,
+    dataset=dict(
+        _set,
+        ann_file='annotations/patches_train.json',
+        data_prefix=dict(img='train/'),
+        indices=range(0, 1376, 5),
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=16,
+    dataset=dict(_set, ann_file='annotations/patches_val.json', data_prefix=dict(img='val/'), pipeline=test_pipeline),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=data_root + 'annotations/patches_val.json')
+test_evaluator = val_evaluator

@@ -1,0 +1,39 @@
+"""Mask R-CNN with the micro encoder on 276 labeled images of the built-in set, on a CPU: what `make
+demo-dense` runs.
+
+    python tools/dataset_tools/make_materials.py data/materials
+    python tools/train.py configs/detection/mask-rcnn_mixmim-swin-micro_fpn_1xb16-20e_materials276-64px.py \
+        --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
+
+It finds patches of other materials, whatever they are. Without the option it takes what the pre-training config has
+written. Untuned; docs/results.md has what it gave here.
+"""
+
+_base_ = [
+    '../_base_/models/mask-rcnn_mixmim-swin-micro.py',
+    '../_base_/datasets/materials_patches.py',
+    '../_base_/schedules/dense_micro.py',
+    '../_base_/detection_runtime.py',
+]
+
+model = dict(
+    backbone=dict(
+        img_size=_base_.test_size,
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='work_dirs/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px/epoch_40.pth',
+        ),
+    ),
+    roi_head=dict(bbox_head=dict(num_classes=1), mask_head=dict(num_classes=1)),
+    # at most two objects an image: few regions do
+    train_cfg=dict(
+        rpn=dict(sampler=dict(num=64)),
+        rpn_proposal=dict(nms_pre=200, max_per_img=50),
+        rcnn=dict(sampler=dict(num=32)),
+    ),
+    test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=50), rcnn=dict(max_per_img=20)),
+)
+optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=1.0))
+train_cfg = dict(max_epochs=20, val_interval=20)
+auto_scale_lr = dict(base_batch_size=_base_.train_dataloader.batch_size)
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(max_keep_ckpts=1))
