@@ -23,6 +23,7 @@ COMMANDS = {
     'reconstruct': (DRAWER, 'draw what a pre-trained model reconstructs'),
     'visualize': (DRAWER, 'draw attention, pca, similarity, neighbors or segmentation'),
     'convert': ('model_converters/convert_weights.py', 'convert a checkpoint to another layout or format'),
+    'check-encoder': ('analysis_tools/check_encoder.py', 'check that an encoder keeps the sources of a mixture apart'),
     'check-data': ('dataset_tools/check_dataset.py', 'check a data set before training'),
     'doctor': (None, 'check the environment'),
 }
@@ -47,7 +48,7 @@ def find(words: Sequence[str]) -> Program | str:
     if command == '--version':
         return __version__
     if command in ('-h', '--help'):
-        entries = [f'  {name:12} {text}' for name, (_, text) in COMMANDS.items()]
+        entries = [f'  {name:13} {text}' for name, (_, text) in COMMANDS.items()]
         return '\n'.join(['usage: mixmae COMMAND ...    (mixmae COMMAND --help lists its options)', '', *entries])
     if command not in COMMANDS:
         meant = ''.join(f' Is {near} meant?' for near in difflib.get_close_matches(command, COMMANDS, 1))

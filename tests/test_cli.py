@@ -45,7 +45,7 @@ def test_help_lists_each_command_on_a_line_and_imports_no_torch():
     program = 'import sys; from mixmae_mm.__main__ import main; main(sys.argv[1:]); print("torch" in sys.modules)'
     done = subprocess.run([sys.executable, '-c', program, '--help'], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
-    assert all(f'  {command:12} {text}' in lines for command, (_, text) in cli.COMMANDS.items())
+    assert all(f'  {command:13} {text}' in lines for command, (_, text) in cli.COMMANDS.items())
     assert lines[-1] == 'False'
 
 

@@ -15,6 +15,12 @@ def epochs(config):
     return loop.get('max_epochs') or round(loop.max_iters * config.auto_scale_lr.base_batch_size / COCO)
 
 
+def image_size(config):
+    """The size that an encoder is for, or else that it is trained on."""
+    crops = (step for step in config.train_dataloader.dataset.pipeline if 'RandomResizedCrop' in step.type)
+    return config.model.backbone.get('img_size') or next(crops).scale
+
+
 def first(sizes):
     return sizes[0] if isinstance(sizes, (tuple, list)) else sizes
 
@@ -37,7 +43,7 @@ CLAIMS = {
 # the same, of its first line only
 TITLES = {
     r'\b(\d+) epochs': epochs,
-    r'(?<!patches )(?:at|of|:) (\d+) px': lambda config: first(config.model.backbone.img_size),
+    r'(?<!patches )(?:at|of|:) (\d+) px': lambda config: first(image_size(config)),
 }
 
 

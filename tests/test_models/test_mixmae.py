@@ -6,10 +6,11 @@ from references import build_pretrainer, load_reference, loss_by_loops
 from tiny_mixmae import parts
 from torch import nn
 
-from mixmae_mm.mixing import MixedImages, mix_images, patchify, random_assignment
+from mixmae_mm.mixing import MixedImages, mix_images, patchify, random_assignment, resize_assignment
 from mixmae_mm.models import MixDecoder, MixMAE, MixReconstructionHead
 from mixmae_mm.registry import MODELS
 
+TINY = dict(embed_dims=4, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1))
 MICRO = load_reference('mixmim_pretrain_micro.pt')['config']
 
 
@@ -17,6 +18,11 @@ def draw(groups=2, sources=2, size=64, maps=1):
     images = torch.randn(groups, sources, 3, size, size)
     assignment = random_assignment(maps, (size // 32, size // 32), sources)
     return MixedImages(mix_images(images, assignment), images, assignment)
+
+
+def visible_pixels(images):
+    """The pixels that source 0 fills."""
+    return resize_assignment(images.assignment, tuple(images.mixed.shape[-2:]))[:, None] == 0
 
 
 @pytest.mark.parametrize('norm_pix', [True, False])
@@ -78,23 +84,59 @@ def test_decoder_refuses_maps_off_the_grid(shape, message):
 
 
 @pytest.mark.parametrize(
-    'backbone',
+    ('masked', 'backbone'),
     [
-        dict(type='mmpretrain.SwinTransformer', arch='tiny', img_size=64, window_size=2),
-        dict(type='mmpretrain.ConvNeXt', arch='atto', gap_before_final_norm=False),
-        dict(type='mmpretrain.PCPVT', arch='small', out_indices=(3,), norm_after_stage=True),
+        (True, dict(type='mmpretrain.SwinTransformer', arch='tiny', img_size=64, window_size=2)),
+        (False, dict(type='mmpretrain.SwinTransformer', arch='tiny', img_size=64, window_size=2)),
+        (False, dict(type='mmpretrain.ConvNeXt', arch='atto', gap_before_final_norm=False)),
+        (True, dict(type='mmpretrain.PCPVT', arch='small', out_indices=(3,), norm_after_stage=True)),
     ],
-    ids=lambda backbone: backbone['type'],
 )
-def test_stock_encoders_can_stand_in(backbone):
+def test_stock_encoders_can_stand_in(masked, backbone):
     pytest.importorskip('mmpretrain', reason='named in configs, not needed by the package')
     encoder, images = MODELS.build(backbone), draw()
     dims = encoder(images.mixed)[-1].shape[1]
-    model = MixMAE(**parts(dims, 2, 32), backbone=backbone, masked_attention=False).eval()
+    model = MixMAE(**parts(dims, 2, 32), backbone=backbone, masked_attention=masked).eval()
+    others = images.mixed.where(visible_pixels(images), images.mixed + 1)
+    own, elsewhere = (model.encode(images._replace(mixed=mixed))[-1] for mixed in (images.mixed, others))
+    seen = (images.assignment == 0)[:, None]
+    assert torch.equal(own * seen, elsewhere * seen) == masked
     loss = model.loss(images)['loss_reconstruction']
     loss.backward()
     torch.testing.assert_close(loss, loss_by_loops(model.decode(images), images))
     assert next(model.backbone.parameters()).grad.any()
+
+
+@pytest.mark.parametrize('stage', [0, 2, -1])
+def test_tokens_of_a_source_may_attract_each_other(stage):
+    """By the cosines of all pairs, written out."""
+    contrast = dict(type='mixmae_mm.HomologousContrastiveLoss', temperature=0.5, weight=0.2)
+    backbone = dict(
+        type='mixmae_mm.MixMIMSwin', arch=TINY, img_size=64, window_sizes=(4, 4, 4, 2), out_indices=range(4)
+    )
+    model = MixMAE(**parts(32, 2, 32), backbone=backbone, contrast=contrast, contrast_stage=stage).eval()
+    images = draw(maps=2)
+    losses = model.loss(images)
+    torch.testing.assert_close(losses['loss_reconstruction'], loss_by_loops(model.decode(images), images))
+    features, terms = model.encode(images)[stage], []
+    side = features.shape[-1] // 2
+    for group, tokens in enumerate(features.flatten(2).transpose(1, 2)):
+        labels = images.assignment[group].repeat_interleave(side, 0).repeat_interleave(side, 1).flatten()
+        for i, token in enumerate(tokens):
+            others = [j for j in range(len(tokens)) if j != i]
+            logits = torch.stack([torch.cosine_similarity(token, tokens[j], dim=0) / 0.5 for j in others])
+            same = [n for n, j in enumerate(others) if labels[j] == labels[i]]
+            if same:
+                terms.append(logits.logsumexp(0) - logits[same].mean())
+    torch.testing.assert_close(losses['loss_contrastive'], 0.2 * torch.stack(terms).mean())
+
+
+def test_cells_of_no_source_have_none_to_attract():
+    backbone = dict(type='mixmae_mm.MixMIMSwin', arch=TINY, img_size=64, window_sizes=(4, 4, 4, 2))
+    contrast = dict(type='mixmae_mm.HomologousContrastiveLoss')
+    with pytest.raises(ValueError, match=r'shares \(0.25, 0.5\) leave cells of no source'):
+        MixMAE(**parts(32, 2, 32, shares=(0.25, 0.5)), backbone=backbone, contrast=contrast)
+    MixMAE(**parts(32, 2, 32, shares=(0.25, 0.75)), backbone=backbone, contrast=contrast)
 
 
 def test_modes():
@@ -121,8 +163,8 @@ class StandIn(nn.Module):
         raise NotImplementedError
 
 
-def test_masked_attention_needs_an_encoder_that_takes_the_assignment():
-    with pytest.raises(ValueError, match='StandIn takes no assignment, so its attention cannot be masked'):
+def test_masked_attention_needs_attention_that_is_known():
+    with pytest.raises(ValueError, match='StandIn has no attention that is known here, so its attention cannot'):
         MixMAE(**parts(64, 2, 32), backbone=dict(type='mixmae_mm.StandIn'))
 
 

@@ -4,7 +4,8 @@
 
 Layouts, as OUT.pth or (bare) OUT.safetensors: `ours`, `official` (MixMIM's and MAE's), `mmpretrain`, and of plain ViTs
 alone `mae`, or the same, `timm`. CHECKPOINT is in any of them, of a pre-training, a classifier, a detector, a segmentor
-or an encoder alone; there and back nothing changes, to the bit. Exports: `onnx`, `pt2` (torch.export), `safetensors`
+or an encoder alone; there and back nothing changes, to the bit. `backbone` is an encoder of another library alone, by
+its own names (docs/encoders.md). Exports: `onnx`, `pt2` (torch.export), `safetensors`
 (one file that describes itself), `hub` (a folder for the Hugging Face Hub); they need `--config`, a config or one of
 `list_models()`, unless CHECKPOINT is such a .safetensors itself.
 """
@@ -16,7 +17,7 @@ from mixmae_mm.utils import compat
 
 compat.apply()  # before torch and the libraries that it fixes
 
-from layouts import translate
+from layouts import take_backbone, translate
 from reading import PROGRESS, add_options, check_free, left_out_lines, plain, read_contents, to_bytes, whose, write
 from torch import nn
 
@@ -30,7 +31,7 @@ from mixmae_mm.utils.launching import Settings, load_config
 from mixmae_mm.utils.names import expand
 
 WEIGHTS = ('.pth', '.safetensors')
-SUFFIXES = dict.fromkeys(('ours', 'official', 'mmpretrain', 'mae', 'timm'), WEIGHTS)
+SUFFIXES = dict.fromkeys(('ours', 'official', 'mmpretrain', 'mae', 'timm', 'backbone'), WEIGHTS)
 SUFFIXES |= dict(onnx=('.onnx',), pt2=('.pt2',), safetensors=('.safetensors',), hub=('',))
 """How OUT ends, by format."""
 OF_LAYOUTS, OF_GRAPHS = ('prefix', 'encoder_only', 'fold_segments'), ('classifier', 'with_normalization')
@@ -42,12 +43,13 @@ def convert(args: argparse.Namespace) -> list[str]:
     """Write weights in another layout, and return what is to be printed."""
     contents = read_contents(args.checkpoint)
     try:
-        model = translate(contents.weights, args.to, args.prefix, args.encoder_only, args.fold_segments)
+        settings = args.to, args.prefix, args.encoder_only, args.fold_segments
+        model = take_backbone(contents.weights) if args.to == 'backbone' else translate(contents.weights, *settings)
     except ValueError as error:
         raise ValueError(f'{args.checkpoint}: {error}') from error
     if args.out.suffix == '.safetensors':
         content = to_bytes(model.weights)
-    elif args.to in ('ours', 'mmpretrain'):
+    elif args.to in ('ours', 'mmpretrain', 'backbone'):
         meta = {name: plain(contents.meta[name]) for name in (*PROGRESS, 'dataset_meta') if name in contents.meta}
         content = to_bytes(model.weights, 'state_dict', meta=meta | dict(mixmae_mm_version=mixmae_mm.__version__))
     else:
@@ -127,6 +129,7 @@ def check(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         parser.error(f'{args.out} should {ends}')
     idle = OF_EXPORTS if SUFFIXES[args.to] is WEIGHTS else OF_LAYOUTS
     idle += OF_GRAPHS if args.to not in ('onnx', 'pt2') else ()
+    idle += OF_LAYOUTS if args.to == 'backbone' else ()
     given = [f'--{name.replace("_", "-")}' for name in idle if getattr(args, name)]
     if given:
         parser.error(f'{", ".join(given)} has no effect with --to {args.to}')

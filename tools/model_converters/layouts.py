@@ -47,6 +47,15 @@ def translate(
     return Model(layout, kept, left_out | strange)
 
 
+def take_backbone(file: Mapping[str, Tensor]) -> Model:
+    """Take the encoder out of a model of OpenMMLab, whatever its class, by the names that it has alone."""
+    weights = {name.removeprefix(ENCODER): x for name, x in file.items() if name.startswith(ENCODER)}
+    if not weights:
+        raise ValueError(f'no name begins with {ENCODER}, as those of every backbone do; found: {sorted(file)[:3]}')
+    left_out = dict.fromkeys((name for name in file if not name.startswith(ENCODER)), 'not of the encoder')
+    return Model(f"a model with its encoder behind '{ENCODER}'", weights, left_out)
+
+
 def _reason(name: str, to: str, encoder_only: bool) -> str | None:
     """Return why a tensor, by our name, is left out; None where it is not."""
     if encoder_only and not name.startswith(ENCODER):

@@ -39,7 +39,7 @@ class Contents(NamedTuple):
 class Model(NamedTuple):
     """The weights of one model, renamed, how the file names them, and what was left out, with the reason."""
 
-    layout: Layout
+    layout: Layout | str
     weights: dict[str, Tensor]
     left_out: dict[str, str]
 
@@ -62,8 +62,10 @@ def read_model(file: Mapping[str, Tensor], prefix: str | None = None) -> Model:
     return Model(layout, {name: x for name, x in ours.items() if name not in distilled}, left_out)
 
 
-def whose(layout: Layout) -> str:
+def whose(layout: Layout | str) -> str:
     """Return whose layout it is; ours has the official names behind `backbone.`."""
+    if isinstance(layout, str):
+        return layout
     ours = layout.naming == 'official' and not layout.is_bare
     return f'ours, {layout}' if ours else str(layout)
 

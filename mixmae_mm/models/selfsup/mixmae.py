@@ -4,8 +4,9 @@ import inspect
 
 from torch import Tensor
 
-from mixmae_mm.mixing import MixedImages
+from mixmae_mm.mixing import MixedImages, resize_assignment
 from mixmae_mm.models.selfsup.base import MixingPretrainer
+from mixmae_mm.models.utils.source_masking import SourceMasking
 from mixmae_mm.registry import MODELS
 
 
@@ -16,9 +17,17 @@ class MixMAE(MixingPretrainer):
     Settings not named here are those of `MixingPretrainer`.
 
     Args:
-        backbone: Any encoder that returns a tuple of maps (B, C, h, w), the last on the grid of the cells.
-        masked_attention: Pass the assignment to the encoder, so that tokens attend to their own source only. Must be
-            False for encoders that take none, like those of mmpretrain.
+        backbone: Any encoder that returns a tuple of maps (B, C, h, w), the last on the grid of the cells. If its
+            `forward` takes (images, assignment), it masks its attention itself; if not, `SourceMasking` does it for
+            encoders of mmpretrain, mmdet, mmseg and timm.
+        masked_attention: Let tokens attend to their own source only.
+        contrast: A loss of features (G, N, C) and labels (G or 1, N), such as `HomologousContrastiveLoss`, by
+            which tokens of the same source attract each other; None for none.
+        contrast_stage: Of the maps that the encoder returns, that whose tokens are the features.
+
+    Raises:
+        ValueError: attention is to be masked and that of the encoder is not known, or shares leave cells of no source
+            where there is a contrastive loss.
     """
 
     def __init__(
@@ -28,16 +37,41 @@ class MixMAE(MixingPretrainer):
         neck: dict,
         head: dict,
         masked_attention: bool = True,
+        contrast: dict | None = None,
+        contrast_stage: int = -1,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor, backbone, neck, head, init_cfg)
         self.masked_attention = masked_attention
-        if masked_attention and 'assignment' not in inspect.signature(self.backbone.forward).parameters:
-            raise ValueError(
-                f'{type(self.backbone).__name__} takes no assignment, so its attention cannot be masked: '
-                'set masked_attention=False, or use mixmae_mm.MixMIMSwin'
-            )
+        takes_assignment = 'assignment' in inspect.signature(self.backbone.forward).parameters
+        self.masking = SourceMasking(self.backbone) if masked_attention and not takes_assignment else None
+        self.contrast = None if contrast is None else MODELS.build(contrast)
+        self.contrast_stage = contrast_stage
+        shares = self.data_preprocessor.shares
+        if contrast is not None and shares is not None and sum(shares) < 1 - 1e-6:
+            raise ValueError(f'shares {tuple(shares)} leave cells of no source, which a contrastive loss cannot label')
 
     def encode(self, images: MixedImages) -> tuple[Tensor, ...]:
         """Encode mixtures: maps (G, C, h, w)."""
-        return self.backbone(images.mixed, *([images.assignment] if self.masked_attention else []))
+        if not self.masked_attention:
+            return self.backbone(images.mixed)
+        if self.masking is None:
+            return self.backbone(images.mixed, images.assignment)
+        num_sources, masked = images.sources.shape[1], images.ids_keep is not None
+        with self.masking.encoding(images.mixed, images.assignment, num_sources, masked):
+            return self.backbone(images.mixed)
+
+    def decode(self, images: MixedImages, maps: tuple[Tensor, ...] | None = None) -> Tensor:
+        """Predict the pixels of every source of every mixture: (G, K, N, P)."""
+        maps = self.encode(images) if maps is None else maps
+        return self.neck(maps, images.assignment, images.sources.shape[1])
+
+    def loss(self, images: MixedImages) -> dict[str, Tensor]:
+        """Return the reconstruction loss of the masked cells, and the contrastive loss if there is one."""
+        maps = self.encode(images)
+        losses = self.head.loss(self.decode(images, maps), images)
+        if self.contrast is not None:
+            features = maps[self.contrast_stage]
+            labels = resize_assignment(images.assignment, tuple(features.shape[-2:])).flatten(1)
+            losses['loss_contrastive'] = self.contrast(features.flatten(2).transpose(1, 2), labels)
+        return losses

@@ -1,0 +1,27 @@
+"""Mask R-CNN with a micro Swin of mmdet on micrographs of nuclei, after MixMAE on Imagenette, on a CPU.
+
+    python tools/train.py configs/detection/mask-rcnn_swin-micro_fpn_1xb8-12e_nuclei.py \
+        --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
+
+From scratch with `model.backbone.init_cfg=None`. Untuned.
+"""
+
+_base_ = './mask-rcnn_mixmim-swin-micro_fpn_1xb8-12e_nuclei.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmdet.SwinTransformer',
+        embed_dims=32,
+        depths=(2, 2, 2),
+        num_heads=(1, 2, 4),
+        strides=(4, 2, 2),
+        window_size=6,
+        out_indices=(0, 1, 2),
+        drop_path_rate=0.05,
+        init_cfg=dict(
+            type='Pretrained', checkpoint='work_dirs/mixmae_swin-micro_1xb64-coslr-40e_imagenette-96px/epoch_40.pth'
+        ),
+    )
+)
+optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=1.0))

@@ -1,0 +1,20 @@
+"""MixMAE with mmpretrain's stock Swin-T on your own images: any folder, at any depth. One GPU.
+
+    python tools/train.py configs/mixmae/mixmae_swin-tiny-w7_1xb128-accu4-amp-coslr-300e_custom.py \
+        --cfg-options train_dataloader.dataset.data_root=/your/folder
+
+Any other encoder of docs/encoders.md goes the same way: give `model.backbone` of its config. Untuned.
+"""
+
+_base_ = './mixmae_mixmim-swin-base-w14_1xb128-accu4-amp-coslr-300e_custom.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmpretrain.SwinTransformer',
+        arch='tiny',
+        img_size=_base_.image_size,
+        drop_path_rate=0.0,
+    ),
+    neck=dict(in_channels=96 * 8),
+)

@@ -1,0 +1,120 @@
+"""How attention of other libraries arranges the tokens of a mixture, so that it can be masked by source.
+
+Letters: B images, h x w tokens, R rows of attention (images, or windows of them), T queries, U keys.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mixmae_mm.mixing import resize_assignment
+from mixmae_mm.models.utils.pos_embed import pair
+from mixmae_mm.structures import Size
+
+ANYONE = -2
+"""The label of what a library pads windows with: constants, kept as keys whatever the source, as without a mask."""
+
+
+class Mixture(NamedTuple):
+    """Mixtures that are being encoded."""
+
+    assignment: Tensor
+    """The source of each cell, int64 (B or 1, h, w)."""
+    labels: range
+    """The labels in it: the sources, and `NOBODY` where cells are masked."""
+    batch: int
+    image_size: Size
+    """Pixels (H, W)."""
+
+    def at(self, grid: Size) -> Tensor:
+        """Return the source of each token of a map (h, w): int64 (B, h, w).
+
+        Raises:
+            ValueError: tokens that do not cover equal parts of the image, or of more than one cell.
+        """
+        if any(side % tokens for side, tokens in zip(self.image_size, grid, strict=True)):
+            raise ValueError(
+                f'a map of {grid[0]} x {grid[1]} does not divide an image of {self.image_size[0]} x '
+                f"{self.image_size[1]} pixels: make its sides multiples of the encoder's last stride"
+            )
+        return resize_assignment(self.assignment, grid).expand(self.batch, -1, -1)
+
+    def grid_of(self, tokens: int) -> Size:
+        """Return the map (h, w) of so many tokens, which has the proportions of the image."""
+        stride = math.isqrt(math.prod(self.image_size) // tokens)
+        return self.image_size[0] // stride, self.image_size[1] // stride
+
+
+Layout = Callable[[nn.Module, Mixture, tuple[Any, ...]], tuple[Tensor, Tensor]]
+"""Returns the labels of queries (R, T) and keys (R, U), from an attention module, the mixture and its inputs."""
+
+
+def whole(module: nn.Module, mixture: Mixture, inputs: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
+    """Lay out attention of all tokens (B, T, C) to all."""
+    labels = mixture.at(mixture.grid_of(inputs[0].shape[1])).flatten(1)
+    return labels, labels
+
+
+def reduced(module: nn.Module, mixture: Mixture, inputs: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
+    """Lay out attention to keys that each stand for a square of `sr_ratio` tokens a side (PVT, Twins).
+
+    Raises:
+        ValueError: squares that cross the borders of cells.
+    """
+    (height, width), ratio = inputs[1], int(module.sr_ratio)
+    cells = tuple(mixture.assignment.shape[-2:])
+    if height % (cells[0] * ratio) or width % (cells[1] * ratio):
+        raise ValueError(
+            f'keys of {ratio} x {ratio} tokens cross the borders of cells, of which there are {cells[0]} x '
+            f'{cells[1]} on a map of {height} x {width}: use larger cells, or smaller sr_ratios'
+        )
+    return mixture.at((height, width)).flatten(1), mixture.at((height // ratio, width // ratio)).flatten(1)
+
+
+def windowed(module: nn.Module, mixture: Mixture, inputs: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
+    """Lay out attention inside windows of a map that is padded on the right and at the bottom, then shifted."""
+    grid, window = tuple(inputs[1]), pair(module.window_size)
+    shift = getattr(module, 'shift_size', 0)
+    if min(grid) == window[0] and getattr(module, 'pad_small_map', True) is False:
+        shift = 0  # as mmpretrain's Swin has it
+    return _in_windows(_shifted(_padded(mixture.at(grid), window), shift), window)
+
+
+def shifted_first(module: nn.Module, mixture: Mixture, inputs: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
+    """Lay out attention inside windows of a map (B, h, w, C) that is shifted, then padded (timm)."""
+    window = pair(module.window_size)
+    labels = _shifted(mixture.at(tuple(inputs[0].shape[1:3])), module.shift_size)
+    return _in_windows(_padded(labels, window), window)
+
+
+def _shifted(labels: Tensor, shift: int | Size) -> Tensor:
+    """Roll a map (B, h, w) up and to the left, alike or by two numbers."""
+    down, across = (shift, shift) if isinstance(shift, int) else shift
+    return labels.roll((-down, -across), (1, 2))
+
+
+def _padded(labels: Tensor, window: Size) -> Tensor:
+    """Pad a map (B, h, w) to whole windows."""
+    return F.pad(labels, (0, -labels.shape[2] % window[1], 0, -labels.shape[1] % window[0]), value=ANYONE)
+
+
+def _in_windows(labels: Tensor, window: Size) -> tuple[Tensor, Tensor]:
+    """Partition a map (B, h, w) into windows, row by row: (R, T), for queries and keys alike."""
+    cut = labels.unflatten(2, (-1, window[1])).unflatten(1, (-1, window[0])).transpose(2, 3)
+    labels = cut.reshape(-1, window[0] * window[1])
+    return labels, labels
+
+
+LAYOUTS: dict[str, Layout] = {
+    'ShiftWindowMSA': windowed,  # Swin of mmpretrain, mmdet, mmseg
+    'SwinTransformerBlock': shifted_first,  # of timm
+    'LocallyGroupedSelfAttention': windowed,  # Twins-SVT of mmpretrain, mmseg
+    'GlobalSubsampledAttention': reduced,  # Twins of both
+    'SpatialReductionAttention': reduced,  # PVT of mmdet
+    'EfficientMultiheadAttention': reduced,  # SegFormer's encoder of mmseg
+    'BlockWithRPE': whole,  # HiViT of mmpretrain
+}
+"""How classes of attention, by name, lay out their tokens."""

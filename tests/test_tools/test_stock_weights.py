@@ -1,0 +1,50 @@
+"""Encoders of the libraries, pre-trained by MixMAE, are loaded whole by the libraries' own classes."""
+
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from stock_encoders import CELLS, STOCK, stock_config
+from tiny_mixmae import parts
+from tool_loading import load_tool
+
+from mixmae_mm.models import MixMAE
+from mixmae_mm.registry import MODELS
+
+pytest.importorskip('mmdet', reason='needs the detection library')
+pytest.importorskip('mmseg', reason='needs the segmentation library')
+
+tool = load_tool('model_converters/convert_weights.py')
+LOADED_BY = {'mmpretrain.SwinTransformer': ('mmdet.SwinTransformer', 'mmseg.SwinTransformer')}
+"""Other classes that have the same parameters."""
+WITHOUT_PREFIX = {'mmdet.SwinTransformer', 'mmseg.SwinTransformer'}
+"""Classes that take the encoder out of a file themselves."""
+BARE = {'mmdet.PyramidVisionTransformer', 'mmdet.PyramidVisionTransformerV2', 'mmseg.MixVisionTransformer'}
+"""Classes that want the encoder alone in a file: `mixmae convert --to backbone`."""
+CASES = [(name, other) for name in STOCK for other in (name, *LOADED_BY.get(name, ()))]
+
+
+@pytest.mark.parametrize(('name', 'other'), CASES)
+@torch.no_grad()
+def test_the_librarys_class_loads_what_was_pre_trained(name, other, tmp_path):
+    dims = {'mmseg.MixVisionTransformer': 128, 'mmdet.PyramidVisionTransformer': 128}
+    torch.manual_seed(1)
+    cell = CELLS.get(name, 32)
+    model = MixMAE(**parts(dims.get(name, 64), 64 // cell, cell), backbone=stock_config(name))
+    for parameter in model.parameters():
+        parameter.normal_()
+    weights = model.state_dict()
+    torch.save(dict(state_dict=weights, meta={}), tmp_path / 'whole.pth')
+    file = tmp_path / 'whole.pth'
+    if other in BARE:
+        file = tmp_path / 'bare.pth'
+        tool.main([str(tmp_path / 'whole.pth'), str(file), '--to', 'backbone'])
+    prefix = {} if other in BARE | WITHOUT_PREFIX else dict(prefix='backbone.')
+    config = stock_config(other) | dict(init_cfg=dict(type='Pretrained', checkpoint=str(file), **prefix))
+    encoder = MODELS.build(ConfigDict(config))
+    encoder.init_weights()
+    loaded = encoder.state_dict()
+    own = {key.removeprefix('backbone.'): x for key, x in weights.items() if key.startswith('backbone.')}
+    assert own.keys() <= loaded.keys()
+    for key, x in own.items():
+        assert torch.equal(loaded[key], x), key
+    assert all('norm' in key for key in loaded.keys() - own.keys()), 'norms of maps that pre-training does not return'
