@@ -17,7 +17,7 @@ help:
 	@echo 'make demo              pre-train a micro MixMAE on built-in images, ask what it has learned, and draw it (five minutes)'
 	@echo 'make demo METHOD=...   the same with another method: mixmae or mixedae'
 	@echo 'make demo DATA=FOLDER  the same pre-training on your own images'
-	@echo 'make demo-dense        Mask R-CNN and UperNet from the demo encoder and from scratch; compiles mmcv as the tests do'
+	@echo 'make demo-dense        Mask R-CNN from the demo encoder and from scratch; compiles mmcv as the tests do'
 	@echo 'make bench             speed and memory of a training step beside mmpretrain (some minutes, on an idle machine)'
 	@echo 'make test              the tests; the first time on a machine this compiles the ops of mmcv (about 5 minutes)'
 	@echo 'make test ARGS=...     the same with options of pytest, such as ARGS="-k mixing"'

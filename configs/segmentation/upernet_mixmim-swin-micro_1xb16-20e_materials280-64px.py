@@ -1,4 +1,4 @@
-"""UperNet with the micro encoder on 280 labeled images of the built-in set, on a CPU: what `make demo-dense` runs.
+"""UperNet with the micro encoder on 280 labeled images of the built-in set, on a CPU.
 
     python tools/dataset_tools/make_materials.py data/materials
     python tools/train.py configs/segmentation/upernet_mixmim-swin-micro_1xb16-20e_materials280-64px.py \

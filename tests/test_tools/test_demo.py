@@ -165,7 +165,7 @@ def test_make_hands_method_and_folder_on_and_refuses_other_methods_before_anythi
 @pytest.fixture
 def dense_calls(calls, tmp_path, monkeypatch):
     """Record trainings, too; from an encoder they log twice what they log from scratch."""
-    metrics = {'coco/bbox_mAP': 0.25, 'mIoU': 40.0}
+    metrics = {'coco/segm_mAP': 0.125}
 
     def train_anew(*runs):
         for config, work_dir, *settings in runs:
@@ -186,27 +186,29 @@ def test_dense_tasks_go_the_whole_way(dense_calls, tmp_path, capsys):
         path.touch()
     demo.main(['--dense', '--seed', '3'])
     kinds = [Path(tool).stem for tool, *_ in dense_calls]
-    assert kinds == ['make_materials', 'train', *['train_anew'] * 4, *['test'] * 2]
+    assert kinds == ['make_materials', 'train', *['train_anew'] * 2, 'test']
     encoder = 'model.backbone.init_cfg.checkpoint=work_dirs/demo/mixmae/pretrain/epoch_40.pth'
     settings = [*demo.ONE_WORKER, 'randomness.seed=3']
     assert settings[-1] in dense_calls[1]
-    assert [call[3:] for call in dense_calls[2:6]] == [settings, [encoder, *settings]] * 2
-    assert dense_calls[6][2] == 'work_dirs/demo/dense/detection/pretrained/epoch_6.pth'
-    assert dense_calls[6][-1] == 'test_dataloader.dataset.indices=[0,2,4,6,8,10,12,14,16,18,20,22]'
+    assert [call[3:] for call in dense_calls[2:4]] == [settings, [encoder, *settings]]
+    assert dense_calls[4][2] == 'work_dirs/demo/dense/detection/pretrained/epoch_6.pth'
+    assert dense_calls[4][-1] == 'test_dataloader.dataset.indices=[0,2,4,6,8,10,12,14,16,18,20,22]'
     assert [[cell.strip() for cell in row] for row in table_rows(capsys.readouterr().out)] == [
-        ['Mask R-CNN, box AP', '25.0', '50.0'],
-        ['Mask R-CNN, mask AP', '0.0', '0.0'],  # nothing was predicted, so nothing logged
-        ['UperNet, mIoU', '40.0', '80.0'],
+        ['Mask R-CNN, mask AP', '12.5', '25.0']
     ]
 
 
-def test_an_encoder_that_is_there_is_taken_and_one_task_is_enough(dense_calls, tmp_path):
+def test_a_run_that_predicts_and_logs_nothing_counts_as_0(monkeypatch):
+    monkeypatch.setattr(demo, 'train_anew', lambda *runs: [{}, {'coco/segm_mAP': 0.25}])
+    assert [row.numbers for row in demo.compare('detection', Path('encoder.pth'), 0)] == [[0, 25]]
+
+
+def test_an_encoder_that_is_there_is_taken(dense_calls, tmp_path):
     folder = tmp_path / 'work_dirs/demo/mixmae/pretrain'
     folder.mkdir(parents=True)
     (folder / 'last_checkpoint').write_text('/moved/epoch_7.pth')
     (folder / 'finished').touch()
-    demo.main(['--dense', '--task', 'segmentation'])
-    assert 'mask-rcnn' not in str(dense_calls)
+    demo.main(['--dense'])
     assert dense_calls[2][3].endswith('work_dirs/demo/mixmae/pretrain/epoch_7.pth')
 
 
