@@ -120,11 +120,17 @@ def image(tmp_path_factory):
 @each([path for path in OURS if '_cifar' not in path.name])  # those have arrays, not files
 def test_pipelines_end_at_the_size_of_the_model(path, image):
     config = read(path)
-    size = config.model.backbone.img_size
+    size = trained_size(config)
     assert Compose(config.train_dataloader.dataset.pipeline)(image(150, 200))['inputs'].shape == (3, size, size)
     if 'val_dataloader' in config:
         shown = (size, size) if path in MICRO else (450, 600)
         assert Compose(config.val_dataloader.dataset.pipeline)(image(*shown))['inputs'].shape == (3, size, size)
+
+
+def trained_size(config):
+    """The side of the images that an encoder is for; some of other libraries do not say."""
+    neck = config.model.neck
+    return config.model.backbone.get('img_size') or neck.grid_size * neck.cell_size
 
 
 def encoder_weights(path):
@@ -166,7 +172,7 @@ def test_steps_lower_the_loss_of_their_batch(path):
     model = build_model(config, device='cpu').train()
     model.init_weights()
     optimizer = build_optimizer(model, config)
-    batch = random_batch(4, config.model.backbone.img_size)
+    batch = random_batch(4, trained_size(config))
     losses = []
     for _ in range(4):
         torch.manual_seed(0)  # the same cells masked, the same blocks dropped

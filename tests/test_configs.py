@@ -155,7 +155,8 @@ def test_pretraining_has_the_official_optimizer_and_the_mixture_is_cut_alike_eve
     config = read(path)
     model, wrapper = config.model, config.optim_wrapper
     assert model.data_preprocessor.cell_size == model.neck.cell_size == model.head.cell_size
-    assert model.neck.grid_size * model.neck.cell_size == model.backbone.img_size
+    (crop,) = (step.scale for step in config.train_dataloader.dataset.pipeline if 'scale' in step)
+    assert model.neck.grid_size * model.neck.cell_size == model.backbone.get('img_size', crop) == crop
     assert config.train_dataloader.batch_size % model.data_preprocessor.num_sources == 0
     if path not in MICRO:
         assert (wrapper.optimizer.type, wrapper.optimizer.betas) == ('AdamW', (0.9, 0.95))

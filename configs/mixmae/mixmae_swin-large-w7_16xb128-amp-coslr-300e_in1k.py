@@ -5,6 +5,16 @@
 Untuned.
 """
 
-_base_ = './mixmae_swin-tiny-w7_16xb128-amp-coslr-300e_in1k.py'
+_base_ = './mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-600e_in1k.py'
 
-model = dict(backbone=dict(arch='large'), neck=dict(in_channels=192 * 8))
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmpretrain.SwinTransformer',
+        arch='large',
+        img_size=_base_.image_size,
+        drop_path_rate=0.0,
+    ),
+    neck=dict(in_channels=192 * 8),
+)
+train_cfg = dict(max_epochs=300)

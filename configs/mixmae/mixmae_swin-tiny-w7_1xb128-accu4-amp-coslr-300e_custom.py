@@ -6,7 +6,11 @@
 Any other encoder of docs/encoders.md goes the same way: give `model.backbone` of its config. Untuned.
 """
 
-_base_ = './mixmae_mixmim-swin-base-w14_1xb128-accu4-amp-coslr-300e_custom.py'
+_base_ = './mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-600e_in1k.py'
+
+data_root = 'data/images'
+accumulation = 4
+batch_size = 128 * accumulation
 
 model = dict(
     backbone=dict(
@@ -18,3 +22,7 @@ model = dict(
     ),
     neck=dict(in_channels=96 * 8),
 )
+train_dataloader = dict(dataset=dict(data_root=data_root))
+optim_wrapper = dict(accumulative_counts=accumulation, optimizer=dict(lr=_base_.base_lr * batch_size / 256))
+auto_scale_lr = dict(base_batch_size=batch_size)
+train_cfg = dict(max_epochs=300)

@@ -1,6 +1,6 @@
 """The built-in set with masks at 64 px, of which every tenth training image has one: 280, with 14 classes."""
 
-_base_ = './masks_small.py'
+_base_ = './ade20k.py'
 
 data_root = 'data/materials'
 classes = [
@@ -16,8 +16,24 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='mmseg.PackSegInputs'),
 ]
-_set = dict(data_root=data_root, metainfo=dict(classes=classes))
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='mmseg.PackSegInputs'),
+]
+_set = dict(
+    _delete_=True,
+    type='mmseg.BaseSegDataset',
+    data_root=data_root,
+    metainfo=dict(classes=classes),
+    img_suffix='.jpg',
+    seg_map_suffix='.png',
+)
 train_dataloader = dict(
+    batch_size=16,
+    num_workers=2,
+    drop_last=True,
+    sampler=dict(type='mixmae_mm.SeededSampler'),
     dataset=dict(
         _set,
         data_prefix=dict(img_path='train', seg_map_path='masks/train'),
@@ -25,5 +41,9 @@ train_dataloader = dict(
         pipeline=train_pipeline,
     ),
 )
-val_dataloader = dict(batch_size=16, dataset=dict(_set, data_prefix=dict(img_path='val', seg_map_path='masks/val')))
+val_dataloader = dict(
+    batch_size=16,
+    num_workers=1,
+    dataset=dict(_set, data_prefix=dict(img_path='val', seg_map_path='masks/val'), pipeline=test_pipeline),
+)
 test_dataloader = val_dataloader

@@ -1,6 +1,6 @@
 """The patches on the built-in set at 64 px, as objects of one class; every fifth training image that has any: 276."""
 
-_base_ = './coco_instance_small.py'
+_base_ = './coco_instance.py'
 
 data_root = 'data/materials/'
 classes = ('patch',)
@@ -19,16 +19,21 @@ test_pipeline = [
 _set = dict(data_root=data_root, metainfo=dict(classes=classes))
 train_dataloader = dict(
     batch_size=16,
+    num_workers=2,
+    batch_sampler=None,
+    drop_last=True,
     dataset=dict(
         _set,
         ann_file='annotations/patches_train.json',
         data_prefix=dict(img='train/'),
         indices=range(0, 1376, 5),
+        filter_cfg=dict(filter_empty_gt=True, min_size=1),
         pipeline=train_pipeline,
     ),
 )
 val_dataloader = dict(
     batch_size=16,
+    num_workers=1,
     dataset=dict(_set, ann_file='annotations/patches_val.json', data_prefix=dict(img='val/'), pipeline=test_pipeline),
 )
 test_dataloader = val_dataloader
