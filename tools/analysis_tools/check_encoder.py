@@ -26,7 +26,7 @@ from torch import Tensor
 from mixmae_mm.mixing import MixedImages, resize_assignment
 from mixmae_mm.models.selfsup.base import MixingPretrainer
 from mixmae_mm.models.utils.pos_embed import pair
-from mixmae_mm.utils.arguments import counted
+from mixmae_mm.utils.arguments import ImageSize
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import Settings, load_config
 
@@ -116,14 +116,13 @@ def main(arguments: list[str] | None = None) -> None:
     """Read the command line, check and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config')
-    parser.add_argument('--image-size', type=counted, nargs='+', help='side or height and width in pixels')
+    parser.add_argument('--image-size', action=ImageSize, help='pixels (those of its training)')
     parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
     parser.add_argument('--debug', action='store_true', help='show the traceback of an error')
     args = parser.parse_args(arguments)
-    size = tuple(args.image_size * 2)[:2] if args.image_size else None
     console, wrong = Console(highlight=False), 0
     with readable_errors(args.debug):
-        for check in check_encoder(load_config(args.config, args.cfg_options), size):
+        for check in check_encoder(load_config(args.config, args.cfg_options), args.image_size):
             console.print(f'{"ok   " if check.kept else "WRONG"}  {check.promise}: {check.values}', markup=False)
             wrong += not check.kept
     if wrong:
