@@ -43,12 +43,16 @@ def read(path):
     return copy.deepcopy(from_file(ROOT / path))
 
 
+def has_stock_encoder(config):
+    """Whether the encoder is a library's."""
+    return not config.model.backbone.type.startswith('mixmae_mm.')
+
+
 def build_model(config, device='meta'):
     from mmpretrain.registry import MODELS
 
-    stock = not config.model.backbone.type.startswith('mixmae_mm.')
-    # mmpretrain's backbones look at numbers while they are built
-    with on_meta() if device == 'meta' and not stock else torch.device('cpu'):
+    # the libraries' backbones look at numbers while they are built
+    with on_meta() if device == 'meta' and not has_stock_encoder(config) else torch.device('cpu'):
         return MODELS.build(config.model)
 
 
@@ -74,7 +78,7 @@ def check_decay(config, model):
     groups = build_optimizer(model, config).optimizer.param_groups
     found = {id(weight): group['weight_decay'] for group in groups for weight in group['params']}
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
-    spared = {n for n, w in trained.items() if w.ndim <= 1 or n in ('backbone.pos_embed', 'backbone.cls_token')}
+    spared = {n for n, w in trained.items() if w.ndim <= 1 or n.endswith(('pos_embed', 'cls_token'))}
     decay = config.optim_wrapper.optimizer.weight_decay
     assert {name: found[id(weight)] for name, weight in trained.items()} == {
         name: 0.0 if name in spared else decay for name in trained

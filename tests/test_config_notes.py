@@ -18,7 +18,8 @@ def epochs(config):
 def image_size(config):
     """The size that an encoder is for, or else that it is trained on."""
     crops = (step for step in config.train_dataloader.dataset.pipeline if 'RandomResizedCrop' in step.type)
-    return config.model.backbone.get('img_size') or next(crops).scale
+    size = config.model.backbone.get('img_size') or config.model.data_preprocessor.get('size')
+    return size or next(crops).scale
 
 
 def first(sizes):

@@ -5,23 +5,6 @@
 Its position encoding is a convolution over neighbors, computed source by source. Untuned.
 """
 
-_base_ = './mixmae_mixmim-swin-micro_1xb64-coslr-40e_imagenette-96px.py'
+_base_ = ['./mixmae_mixmim-swin-micro_1xb64-coslr-40e_imagenette-96px.py', '../_base_/models/stock_micro.py']
 
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='mmseg.SVT',
-        embed_dims=[32, 64, 128],
-        num_heads=[1, 2, 4],
-        depths=[2, 2, 2],
-        patch_sizes=[4, 2, 2],
-        strides=[4, 2, 2],
-        sr_ratios=[4, 2, 1],
-        windiow_sizes=[6, 6, 6],
-        mlp_ratios=[4, 4, 4],
-        qkv_bias=True,
-        norm_after_stage=True,
-        drop_path_rate=0.0,
-        out_indices=(2,),
-    )
-)
+model = dict(backbone=dict(_base_.stock_micro.twins_svt, _delete_=True, drop_path_rate=0.0, out_indices=(2,)))

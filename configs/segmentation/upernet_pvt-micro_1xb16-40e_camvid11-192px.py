@@ -1,0 +1,24 @@
+"""UperNet with a micro PVT of mmdet on CamVid, after MixMAE on Imagenette, on a CPU.
+
+    mixmae convert PRETRAINED.pth encoder.pth --to backbone
+    python tools/train.py configs/segmentation/upernet_pvt-micro_1xb16-40e_camvid11-192px.py \
+        --cfg-options model.backbone.init_cfg.checkpoint=encoder.pth
+
+From scratch with `model.backbone.init_cfg=None`. Untuned; see docs/results.md for what it gave here.
+"""
+
+_base_ = ['./upernet_mixmim-swin-micro_1xb16-40e_camvid11-192px.py', '../_base_/models/stock_micro.py']
+
+model = dict(
+    backbone=dict(
+        _base_.stock_micro.pvt,
+        _delete_=True,
+        out_indices=(0, 1, 2),
+        drop_path_rate=0.05,
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='work_dirs/mixmae_pvt-micro_1xb64-coslr-40e_imagenette-96px/encoder.pth',
+        ),
+    )
+)
+optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=1.0))
