@@ -13,7 +13,17 @@ from mixmae_mm import registry
 
 PACKAGE = Path(mixmae_mm.__file__).parent
 REGISTRIES = {name: value for name, value in vars(registry).items() if isinstance(value, registry.roots.Registry)}
-MODELS_UTILS = ('attention', 'autocast', 'cpu_kernels', 'layers', 'mixins', 'padding', 'pos_embed', 'windows')
+MODELS_UTILS = (
+    'attention',
+    'autocast',
+    'cpu_kernels',
+    'homologous_attention',
+    'layers',
+    'mixins',
+    'padding',
+    'pos_embed',
+    'windows',
+)
 CORE = ('mixing', 'structures', 'utils.validation', *(f'models.utils.{module}' for module in MODELS_UTILS))
 
 

@@ -113,9 +113,12 @@ def attention_of(
     for name, (x, rule) in inputs.items():
         attention = wanted[name].attn
         if isinstance(attention, WindowAttention):
-            attended[name] = _in_windows(attention, x, attention.bias_of(rule.size), rule)
+            bias = attention.bias_of(rule.size)
+            keep = attention.keys_of(*split_heads(attention.qkv(x), attention.num_heads)[:2], bias, rule)
+            attended[name] = _in_windows(attention, x, bias, rule, keep)
         elif isinstance(attention, WindowedAttention):
-            attended[name] = _in_windows(attention, rule.cut(x.unflatten(1, rule.grid)), 0, rule)
+            keep = None if rule.keep is None else rule.keep[:, :, None]
+            attended[name] = _in_windows(attention, rule.cut(x.unflatten(1, rule.grid)), 0, rule, keep)
         else:
             attended[name] = _among_all(attention, x, rule, grid, ids_keep)
     return {name: attended[name] for name in wanted}
@@ -145,9 +148,8 @@ def _record_inputs(
     return recorded
 
 
-def _in_windows(attention: nn.Module, x: Tensor, bias: Tensor | int, windows: Windows) -> Attended:
+def _in_windows(attention: nn.Module, x: Tensor, bias: Tensor | int, windows: Windows, keep: Tensor | None) -> Attended:
     """Compute the weights inside windows: tokens (B, W, T, C)."""
-    keep = None if windows.keep is None else windows.keep[:, :, None]
     numbers = torch.arange(windows.grid[0] * windows.grid[1], device=x.device).view(1, *windows.grid, 1)
     places = windows.cut(numbers - NOWHERE)[..., 0] + NOWHERE  # cut() pads with zeros
     return Attended(*_weigh(attention, x, bias, keep), places.expand(len(x), -1, -1), windows.grid, 0, keep)

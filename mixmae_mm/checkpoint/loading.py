@@ -14,13 +14,13 @@ from mixmae_mm.structures import Fitted
 from mixmae_mm.utils.safe_io.weights_file import read_weights
 
 MIN_SHARE = 0.95
-NEW_IN_TRANSFER = re.compile(r'(norm\d+|fc_norm)\.(weight|bias)|segment_embed')
+NEW_IN_TRANSFER = re.compile(r'(norm\d+|fc_norm)\.(weight|bias)|segment_embed(\.\d+)?')
 """Names that no file need hold: the norms of intermediate outputs and of pooled features, which only transfer has, and
 the segment embedding, which only mixtures need."""
 POSITION_EMBEDDINGS = re.compile(r'(.*\.)?(absolute_pos_embed|pos_embed|decoder_pos_embed)')
 """Names that every file must hold: weights go with the position embedding that they were trained with."""
 WITHOUT_PLACE = re.compile(
-    r'segment_embed|(norm\d*|fc_norm)\.(weight|bias)|dist_token|.*\.attn_mask'
+    r'segment_embed(\.\d+)?|(norm\d*|fc_norm)\.(weight|bias)|dist_token|.*\.attn_mask'
     r'|(.*\.)?(\w*pos_embed|relative_position_bias_table)_grid'
 )
 """Names of an encoder that one of ours need not have."""

@@ -39,7 +39,7 @@ def types(request, monkeypatch):
 def test_masked_attention_and_its_gradients_against_loops(keep_of):
     query, key, value, bias, keep = draw(keep_of or 1)
     expected = by_loops(query, key, value, bias, keep if keep_of else torch.ones_like(keep))
-    got = attend(query, key, value, bias, keep if keep_of else None)
+    got = attend(query, key, value, bias, keep[:, :, None] if keep_of else None)
     torch.testing.assert_close(got, expected, atol=1e-6, rtol=1e-5)
     weights = torch.randn_like(got)
     wanted = torch.autograd.grad((expected * weights).sum(), [query, key, value, bias])
@@ -53,7 +53,7 @@ def test_attention_keeps_the_type_of_the_query(types):
     query, key, value, bias, keep = draw(1)
     query, key, value = (x.detach().bfloat16() for x in (query, key, value))
     for kept in (keep, None):
-        out = attend(query, key, value, bias.detach(), kept)
+        out = attend(query, key, value, bias.detach(), None if kept is None else kept[:, :, None])
         assert out.dtype == types.pop() == torch.bfloat16
         seen = torch.ones_like(keep) if kept is None else keep
         expected = by_loops(query.float(), key.float(), value.float(), bias, seen)
@@ -67,7 +67,7 @@ def test_half_precision_keeps_masked_keys_out():
     other = halves[2].clone()
     other[:, 0, :, 1:] = 100
     keep[:, 0, 0] = torch.tensor([True, False, False, False, False])
-    first, second = (attend(*halves[:2], v, bias, keep)[:, 0, :, 0] for v in (halves[2], other))
+    first, second = (attend(*halves[:2], v, bias, keep[:, :, None])[:, 0, :, 0] for v in (halves[2], other))
     assert torch.equal(first, second)
 
 

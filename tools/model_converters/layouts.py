@@ -10,7 +10,9 @@ from mixmae_mm.checkpoint.key_mapping import DECODER, ENCODER, OFFICIAL_DECODER,
 
 SEGMENTS, PATCH_BIAS = ENCODER + 'segment_embed', ENCODER + 'patch_embed.proj.bias'
 OURS_ALONE = {
-    re.compile(re.escape(SEGMENTS)): 'only mixtures need it (--fold-segments adds its mean to the patch embedding)',
+    re.compile(
+        re.escape(SEGMENTS) + r'(\.\d+)?'
+    ): 'only mixtures need it (--fold-segments adds its mean to the patch embedding)',
     re.compile(r'projection\..*'): "only MixedAE's contrastive loss needs it",
     re.compile(r'backbone\.norm\d+\.(weight|bias)'): 'the norm of an intermediate map, which only ours has',
 }

@@ -8,7 +8,9 @@ Letters: B images or mixtures, C channels, H x W pixels, h x w tokens or cells.
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mixmae_mm.mixing import resize_assignment
 from mixmae_mm.models.backbones.archs import plan_window_sizes, read_swin_arch
@@ -20,15 +22,17 @@ from mixmae_mm.models.utils.pos_embed import pair
 from mixmae_mm.models.utils.swin_layers import SwinStage
 from mixmae_mm.registry import MODELS
 from mixmae_mm.structures import Size
-from mixmae_mm.utils.validation import check_indices, check_rate, check_whole
+from mixmae_mm.utils.validation import check_indices, check_one_of, check_rate, check_whole
+
+ATTENTIONS = ('true', 'homologous', 'global')
 
 
 @MODELS.register_module()
 class MixMIMSwin(Encoder):
     """Hierarchical vision transformer with masked window attention (MixMAE, arXiv 2205.13137).
 
-    Given an assignment, tokens attend only to tokens of their own source. Without one it is an ordinary encoder, for
-    images of any size. Settings not named here have their usual meaning.
+    Given an assignment, tokens attend only to tokens of their own source, unless `attention` has it otherwise. Without
+    one it is an ordinary encoder, for images of any size. Settings not named here have their usual meaning.
 
     Args:
         arch: One of `SWIN_ARCHS`, or a dict with `embed_dims`, `depths` and `num_heads`, one entry per stage.
@@ -41,6 +45,10 @@ class MixMIMSwin(Encoder):
         pad_value: Value, after normalization, of the pixels that pad images to a batch; no image pixel may have it in
             all channels. Padding is masked from attention. None if images are not padded.
         frozen_stages: 0 freezes the patch embedding, s also the first s stages; -1 nothing.
+        attention: What tokens of mixtures attend to in their window: 'true', the default, those of their own source;
+            'homologous' as many, which they guess as in MixedAE; 'global' all.
+        num_segments: Sources for which each stage has a learned vector, added to their tokens as the stage begins (the
+            segment embedding of MixedAE, of one stage there); 0 for none.
         init_cfg: `dict(type='Pretrained', checkpoint=...)` loads weights by `load_backbone`, and takes its `prefix` and
             `min_share`.
     """
@@ -60,16 +68,21 @@ class MixMIMSwin(Encoder):
         pad_value: float | None = None,
         frozen_stages: int = -1,
         with_cp: bool = False,
+        attention: str = 'true',
+        num_segments: int = 0,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
         check_whole(patch_size=patch_size, in_channels=in_channels)
+        check_whole(least=0, num_segments=num_segments)
         check_rate(drop_path_rate=drop_path_rate)
         self.arch = read_swin_arch(arch, window_sizes)
         self.patch_size, self.pad_value = patch_size, pad_value
         self.frozen_stages = frozen_stages
         self.num_features = self.arch.num_features
         self.stride = patch_size * 2 ** (len(self.num_features) - 1)
+        self.attention = check_one_of(ATTENTIONS, attention=attention)
+        self.num_segments = num_segments
         self.out_indices = check_indices(out_indices, len(self.num_features), 'out_indices', 'stages')
         grid = tuple(-(-side // self.stride) * self.stride // patch_size for side in pair(img_size))
         self.patch_embed = PatchEmbed(patch_size, in_channels, self.num_features[0])
@@ -79,6 +92,9 @@ class MixMIMSwin(Encoder):
         for stage in self.out_indices:
             self.add_module(self._norm_name(stage), nn.LayerNorm(self.num_features[stage]))
         init_linear_layers(self)
+        if num_segments:
+            vectors = (torch.empty(num_segments, dims).normal_(std=0.02) for dims in self.num_features)
+            self.segment_embed = nn.ParameterList(vectors)
         self._freeze()
 
     def _build_stages(
@@ -95,6 +111,12 @@ class MixMIMSwin(Encoder):
             for dims, num_heads, depth, of_blocks in stages
         )
 
+    @property
+    def precision(self) -> dict[int, Tensor]:
+        """For each block, counted over all stages, the share of the keys guessed that were of the query's source."""
+        blocks = enumerate(block for stage in self.layers for block in stage.blocks)
+        return {index: block.attn.precision for index, block in blocks if block.attn.precision is not None}
+
     def forward(self, images: Tensor, assignment: Tensor | None = None) -> tuple[Tensor, ...]:
         """Encode images (B, C, H, W), with masked attention where they are mixtures by an assignment (B or 1, h, w).
 
@@ -107,10 +129,12 @@ class MixMIMSwin(Encoder):
         self._check_cells(images, assignment)
         x, padding = self.embed_images(images, self.pad_value if assignment is None else None, self.stride)
         labels = padding if assignment is None else resize_assignment(assignment, tuple(x.shape[1:3]))
-        in_segments = prefers_segments(x, assignment, self.training)
+        told, guess = self.attention == 'true', self.attention == 'homologous' and assignment is not None
+        in_segments = told and prefers_segments(x, assignment, self.training)
         outputs = {}
         for index, stage in enumerate(self.layers):
-            x = stage(x, labels, in_segments)
+            x = x if assignment is None else self._add_segments(x, labels, index)
+            x = stage(x, None if self.attention == 'global' and assignment is not None else labels, in_segments, guess)
             if index in self.out_indices:
                 outputs[index] = self._to_map(x, padding, index, tuple(images.shape[-2:]))
             if index == max(self.out_indices):
@@ -119,6 +143,10 @@ class MixMIMSwin(Encoder):
             # a merged token has the label of its first one: cells hold whole tokens, and images begin on even ones
             labels, padding = (None if which is None else which[:, ::2, ::2] for which in (labels, padding))
         return tuple(outputs[index] for index in self.out_indices)
+
+    def _add_segments(self, x: Tensor, labels: Tensor, stage: int) -> Tensor:
+        """Add to each token the vector of its source, if there are any; nothing to tokens of no source (-1)."""
+        return x + F.pad(self.segment_embed[stage], (0, 0, 0, 1))[labels] if self.num_segments else x
 
     def _to_map(self, x: Tensor, padding: Tensor | None, stage: int, canvas: Size) -> Tensor:
         """Normalize a stage's output, set padding to 0 and crop it to the map of `canvas` pixels."""
@@ -148,7 +176,8 @@ class MixMIMSwin(Encoder):
     def _unused_parts(self) -> Iterable[nn.Module]:
         """Return the parts after the last output."""
         last = max(self.out_indices)
-        return [self.layers[last].downsample, *self.layers[last + 1 :]]
+        later = [self.segment_embed[stage] for stage in range(last + 1, len(self.layers))] if self.num_segments else []
+        return [self.layers[last].downsample, *self.layers[last + 1 :], *later]
 
     def _check_cells(self, images: Tensor, assignment: Tensor | None) -> None:
         """Check that patch merging keeps cells apart, so that no source leaks into another."""

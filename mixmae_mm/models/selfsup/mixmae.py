@@ -48,6 +48,12 @@ class MixMAE(MixingPretrainer):
         self.contrast = None if contrast is None else MODELS.build(contrast)
         self.contrast_stage = contrast_stage
         shares = self.data_preprocessor.shares
+        segments = getattr(self.backbone, 'num_segments', 0)
+        if 0 < segments < self.data_preprocessor.num_sources:
+            raise ValueError(
+                f'the preprocessor mixes {self.data_preprocessor.num_sources} images and the encoder has vectors for '
+                f'{segments}: set num_segments to as many'
+            )
         if contrast is not None and shares is not None and sum(shares) < 1 - 1e-6:
             raise ValueError(f'shares {tuple(shares)} leave cells of no source, which a contrastive loss cannot label')
 
@@ -67,9 +73,11 @@ class MixMAE(MixingPretrainer):
         return self.neck(maps, images.assignment, images.sources.shape[1])
 
     def loss(self, images: MixedImages) -> dict[str, Tensor]:
-        """Return the reconstruction loss of the masked cells, and the contrastive loss if there is one."""
+        """Return the losses, and where the encoder guesses keys, their precision in each block."""
         maps = self.encode(images)
         losses = self.head.loss(self.decode(images, maps), images)
+        precision = getattr(self.backbone, 'precision', {})
+        losses |= {f'topk_precision/block_{index}': share for index, share in precision.items()}
         if self.contrast is not None:
             features = maps[self.contrast_stage]
             labels = resize_assignment(images.assignment, tuple(features.shape[-2:])).flatten(1)

@@ -12,11 +12,11 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, keep: Tensor
     """Softmax attention in windows: query, key, value (B, W, S, T, D) -> (B, W, S, T, D).
 
     `bias` (S, T, T) is added to the logits of every window. `keep` is True where a query (rows) keeps a key
-    (columns), bool (B or 1, W, T, T); None keeps all. Every query must keep a key.
+    (columns), bool (B or 1, W, S or 1, T, T); None keeps all. Every query must keep a key.
     """
     joined = bias.to(query.dtype)
     if keep is not None:
-        joined = joined.masked_fill(~keep[:, :, None], float('-inf'))
+        joined = joined.masked_fill(~keep, float('-inf'))
     return (_fused if prefers_fused(query, joined) else _explicit)(query, key, value, joined)
 
 

@@ -71,7 +71,7 @@ def sort_windows(grid: Size, window: Size, labels: Tensor) -> SortedWindows:
     whole = Windows((grid[0] + plain.padding[0], grid[1] + plain.padding[1]), plain.size)
     tokens = torch.arange(labels.numel(), device=labels.device).view(1, *whole.grid, 1)
     order = whole.cut(tokens).view(labels.shape).gather(1, order).flatten()
-    return SortedWindows(grid, plain.size, None, order, order.argsort(), tuple(lengths), pairs)
+    return SortedWindows(grid, plain.size, order=order, inverse=order.argsort(), segments=tuple(lengths), pairs=pairs)
 
 
 def sort_once(x: Tensor, plans: dict[Size, Windows]) -> tuple[Tensor, dict[Size, Windows], SortedWindows | None]:

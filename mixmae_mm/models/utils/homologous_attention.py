@@ -1,6 +1,6 @@
 """Homologous attention: each query keeps the keys that it guesses to be of its own image (MixedAE, arXiv 2303.17152).
 
-Letters: B mixtures, S heads, T tokens, N patches among them, D channels of a head.
+Letters: B mixtures, W windows, S heads, T tokens, N patches among them, D channels of a head.
 """
 
 import torch
@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from mixmae_mm.models.utils.attention import Select
 from mixmae_mm.models.utils.autocast import without_autocast
 from mixmae_mm.models.utils.cpu_kernels import Logits, runs_plainly
+from mixmae_mm.models.utils.padding import PADDING
 
 
 def top_keys(logits: Tensor, num_keys: int) -> Tensor:
@@ -73,3 +74,25 @@ class TopKeys(Select):
             num_patches = kept.shape[-1] - self.extra
             number = kept.shape[0] * kept.shape[1] * num_patches * self._num_keys(num_patches)
             self.precision = torch.count_nonzero(kept & self.same[:, None]) / number
+
+
+def guess_keys(query: Tensor, key: Tensor, bias: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Choose keys in windows: each query keeps those with the largest logits, as many as are truly of its image.
+
+    Args:
+        query: (B, W, S, T, D), as is `key`.
+        bias: Added to the logits, (S, T, T).
+        labels: The image of each token, int64 (B or 1, W, T). Those of `PADDING` keep each other alone.
+
+    Returns:
+        The choice, bool (B, W, S, T, T), and the share of the kept keys that are of the query's image, a scalar.
+    """
+    real = labels != PADDING
+    same, candidates = ((x[..., None] == x[:, :, None])[:, :, None] for x in (labels, real))
+    with torch.no_grad(), without_autocast(query):
+        query, key = query.detach().float() * query.shape[-1] ** -0.5, key.detach().float()
+        logits = (query @ key.transpose(-1, -2) + bias.detach().float()).masked_fill_(~candidates, float('-inf'))
+        ranks = logits.argsort(dim=-1, descending=True).argsort(dim=-1)
+    kept = ranks < same.sum(dim=-1, keepdim=True)
+    counted = kept & real[:, :, None, :, None]
+    return kept, torch.count_nonzero(counted & same) / torch.count_nonzero(counted)

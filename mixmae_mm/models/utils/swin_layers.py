@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mixmae_mm.models.utils.attention import attend, check_heads, merge_heads, split_heads
 from mixmae_mm.models.utils.cpu_kernels import SortedWindows, attend_segments, sort_once, sort_windows
+from mixmae_mm.models.utils.homologous_attention import guess_keys
 from mixmae_mm.models.utils.layers import DropPath, Mlp, PatchMerging
 from mixmae_mm.models.utils.mixins import FitsStored, fit_stored_biases, keep_grid
 from mixmae_mm.models.utils.pos_embed import relative_index
@@ -26,6 +27,8 @@ class WindowAttention(FitsStored, nn.Module):
         check_heads(dims, num_heads)
         self.num_heads = num_heads
         self.window = window
+        self.precision: Tensor | None = None
+        """Share of the keys that were guessed in the last call that were of the query's own image."""
         offsets = (2 * window[0] - 1) * (2 * window[1] - 1)
         self.relative_position_bias_table = nn.Parameter(torch.empty(offsets, num_heads))
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
@@ -40,8 +43,19 @@ class WindowAttention(FitsStored, nn.Module):
         if isinstance(windows, SortedWindows):
             qkv, bias = self.qkv(x.flatten(1, 2)), self._bias(windows.pairs)
             return self.proj(attend_segments(qkv, self.num_heads, bias, windows.segments).view(x.shape))
-        heads = split_heads(self.qkv(x), self.num_heads)
-        return self.proj(merge_heads(attend(*heads, self.bias_of(windows.size), windows.keep)))
+        query, key, value = split_heads(self.qkv(x), self.num_heads)
+        bias = self.bias_of(windows.size)
+        return self.proj(merge_heads(attend(query, key, value, bias, self.keys_of(query, key, bias, windows))))
+
+    def keys_of(self, query: Tensor, key: Tensor, bias: Tensor, windows: Windows) -> Tensor | None:
+        """Return which keys each query keeps, bool (B or 1, W, S or 1, T, T); None for all.
+
+        Query and key are (B, W, S, T, D), the bias is (S, T, T).
+        """
+        if windows.labels is None:
+            return None if windows.keep is None else windows.keep[:, :, None]
+        kept, self.precision = guess_keys(query, key, bias, windows.labels)
+        return kept
 
     def bias_of(self, size: Size) -> Tensor:
         """Return the bias of each pair of tokens of a window of this size: (heads, T, T)."""
@@ -95,16 +109,19 @@ class SwinStage(nn.Module):
         self.blocks = nn.ModuleList(SwinBlock(dims, num_heads, window, mlp_ratio, rate) for window, rate in blocks)
         self.downsample = PatchMerging(dims) if merge else nn.Identity()
 
-    def forward(self, x: Tensor, labels: Tensor | None = None, in_segments: bool = False) -> Tensor:
+    def forward(
+        self, x: Tensor, labels: Tensor | None = None, in_segments: bool = False, guess: bool = False
+    ) -> Tensor:
         """Run the blocks, without the merging: (B, h, w, C) -> (B, h, w, C).
 
-        `labels` are those of `plan_windows`. `in_segments` sorts tokens by them (see `cpu_kernels.prefers_segments`).
+        `labels` and `guess` are those of `plan_windows`. `in_segments` sorts tokens by the labels (see
+        `cpu_kernels.prefers_segments`).
         """
         sizes, grid = {block.attn.window for block in self.blocks}, tuple(x.shape[1:3])
         if in_segments:
             plans = {size: sort_windows(grid, size, labels) for size in sizes}
         else:
-            plans = {size: plan_windows(grid, size, labels, x.device) for size in sizes}
+            plans = {size: plan_windows(grid, size, labels, x.device, guess) for size in sizes}
         x, plans, sorted_once = sort_once(x, plans)
         for block in self.blocks:
             if self.with_cp and torch.is_grad_enabled():

@@ -25,6 +25,8 @@ class Windows:
     """Tokens (h, w) of a window."""
     keep: Tensor | None = None
     """Which keys each query keeps, bool (B or 1, W, T, T); None for all."""
+    labels: Tensor | None = None
+    """Where keys are guessed and not told, the image of each token, int64 (B or 1, W, T)."""
 
     @property
     def padding(self) -> Size:
@@ -52,11 +54,11 @@ class Windows:
         return self.cut(labels[..., None] - PADDING).squeeze(-1) + PADDING  # shifted, since `cut` pads with zeros
 
 
-def plan_windows(grid: Size, window: Size, labels: Tensor | None, device: torch.device) -> Windows:
+def plan_windows(grid: Size, window: Size, labels: Tensor | None, device: torch.device, guess: bool = False) -> Windows:
     """Plan the windows of a map (h, w), clipped to its sides.
 
     `labels` are the image of each token, int64 (B or 1, h, w): only tokens of the same image attend to each other; None
-    for all.
+    for all. With `guess` attention has to find them out.
     """
     windows = Windows(grid, (min(window[0], grid[0]), min(window[1], grid[1])))
     if labels is None and not any(windows.padding):
@@ -64,7 +66,8 @@ def plan_windows(grid: Size, window: Size, labels: Tensor | None, device: torch.
     if labels is None:
         labels = torch.zeros(1, *grid, dtype=torch.int64, device=device)
     inside = windows.cut_labels(labels)
-    return replace(windows, keep=homologous(inside.flatten(0, 1)).unflatten(0, inside.shape[:2]))
+    keep = homologous(inside.flatten(0, 1)).unflatten(0, inside.shape[:2])
+    return replace(windows, keep=keep, labels=inside if guess else None)
 
 
 class WindowedAttention(Attention):
