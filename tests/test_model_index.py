@@ -38,7 +38,7 @@ def test_every_config_is_listed_once_in_the_metafile_beside_it():
 def test_the_index_loads_as_mim_loads_it():
     index = modelindex.load(str(ROOT / 'model-index.yml'))
     assert {model.name for model in index.models} == {model['Name'] for model in models()}
-    assert {entry.name for entry in index.collections} == {'MixMAE', 'MixedAE', 'MAE', 'From scratch'}
+    assert {entry.name for entry in index.collections} == {'MixMAE', 'MixedAE', 'MAE', 'SimMIM', 'From scratch'}
     errors = [error for error in index.check(silent=True) if 'README' not in error]  # those are looked for beside it
     assert errors == []
 
@@ -91,7 +91,7 @@ def method_of(model):
         return 'MAE'
     init = read(model).model.backbone.get('init_cfg')
     run = Path(init.checkpoint).parts[1] if init else model['Name']
-    return {'mixmae': 'MixMAE', 'mixedae': 'MixedAE', 'mae': 'MAE'}[run.partition('_')[0]]
+    return {'mixmae': 'MixMAE', 'mixedae': 'MixedAE', 'mae': 'MAE', 'simmim': 'SimMIM'}[run.partition('_')[0]]
 
 
 @LISTED
