@@ -23,13 +23,35 @@ BARE = {'mmdet.PyramidVisionTransformer', 'mmdet.PyramidVisionTransformerV2', 'm
 CASES = [(name, other) for name in STOCK for other in (name, *LOADED_BY.get(name, ()))]
 
 
+def pretrainer(name, **settings):
+    """MixMAE around an encoder for images of 64 px."""
+    dims = {'mmseg.MixVisionTransformer': 128, 'mmdet.PyramidVisionTransformer': 128}
+    cell = CELLS.get(name, 32)
+    return MixMAE(**parts(dims.get(name, 64), 64 // cell, cell), backbone=stock_config(name) | settings)
+
+
+@pytest.mark.parametrize('name', STOCK)
+@torch.no_grad()
+def test_weights_of_the_librarys_class_are_a_start(name, tmp_path):
+    encoder = MODELS.build(ConfigDict(stock_config(name)))
+    for parameter in encoder.parameters():
+        parameter.normal_()
+    prefix = '' if name in BARE else 'backbone.'
+    weights = {prefix + key: x for key, x in encoder.state_dict().items()}
+    torch.save(dict(state_dict=weights), tmp_path / 'official.pth')
+    named = {} if name in BARE | WITHOUT_PREFIX else dict(prefix=prefix)
+    init = dict(type='Pretrained', checkpoint=str(tmp_path / 'official.pth'), **named)
+    model = pretrainer(name, init_cfg=ConfigDict(init))
+    model.init_weights()
+    for key, x in model.backbone.state_dict().items():
+        assert torch.equal(x, weights[prefix + key]), key
+
+
 @pytest.mark.parametrize(('name', 'other'), CASES)
 @torch.no_grad()
 def test_the_librarys_class_loads_what_was_pre_trained(name, other, tmp_path):
-    dims = {'mmseg.MixVisionTransformer': 128, 'mmdet.PyramidVisionTransformer': 128}
     torch.manual_seed(1)
-    cell = CELLS.get(name, 32)
-    model = MixMAE(**parts(dims.get(name, 64), 64 // cell, cell), backbone=stock_config(name))
+    model = pretrainer(name)
     for parameter in model.parameters():
         parameter.normal_()
     weights = model.state_dict()
