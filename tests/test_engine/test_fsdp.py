@@ -8,8 +8,12 @@ import torch
 from micro_training import ROOT, finish, in_two, make_config
 from mmengine.optim import OptimWrapper
 from mmpretrain.engine.optimizers import LARS
+from stock_encoders import STOCK as STOCK_ENCODERS
+from stock_encoders import stock_config
 
 from mixmae_mm.engine.strategies import ShardingStrategy
+from mixmae_mm.engine.strategies.fsdp import wrap_blocks
+from mixmae_mm.registry import MODELS
 
 pytestmark = pytest.mark.slow
 
@@ -26,17 +30,24 @@ optim_wrapper = dict(
 MIDDLE, LAST = 'epoch_2.pth', 'epoch_3.pth'
 
 
-def write_config(folder, strategy=None):
-    """Write a config into `folder`, which holds the images, with a strategy's settings."""
-    path = folder / f'{strategy or "copies"}.py'
-    text = (folder / 'micro.py').read_text() + SETTINGS + WATCHED
+STOCK = """
+model['backbone'] = dict(
+    _delete_=True, type='mmpretrain.SwinTransformer', img_size=64, window_size=4, pad_small_map=True,
+    arch=dict(embed_dims=8, depths=(2, 1, 1, 1), num_heads=(1, 1, 2, 2)), drop_path_rate=0.3, with_cp=True)
+"""
+
+
+def write_config(folder, strategy=None, settings=''):
+    """Write a config into `folder`, which holds the images, with a strategy's settings and others."""
+    path = folder / f'{strategy or "copies"}{len(settings)}.py'
+    text = (folder / 'micro.py').read_text() + SETTINGS + WATCHED + settings
     if strategy:
         text = BASE.sub(rf"_base_ = ['\1', '{ROOT}/configs/_base_/strategies/{strategy}.py']", text)
     path.write_text(text)
     return path
 
 
-def train(folder, strategy=None, name=None, resume=None):
+def train(folder, strategy=None, name=None, resume=None, settings=''):
     """Train in two processes; the work_dir. `resume` is a checkpoint, copied into it, to resume from."""
     work_dir = folder / (name or strategy or 'copies')
     work_dir.mkdir()
@@ -44,7 +55,7 @@ def train(folder, strategy=None, name=None, resume=None):
     if resume:
         shutil.copy(resume, work_dir)
         options = ['--resume', work_dir / resume.name]
-    command = 'train.py', write_config(folder, strategy), '--work-dir', work_dir, *options
+    command = 'train.py', write_config(folder, strategy, settings), '--work-dir', work_dir, *options
     for process in in_two(*command):
         finish(process)
     return work_dir
@@ -98,6 +109,20 @@ def test_both_end_alike_and_did_train(copies, sharded):
     check_same(last, load(copies / LAST))
     first = load(sharded / 'epoch_1.pth')['state_dict']
     assert max((first[name] - value).abs().max() for name, value in last['state_dict'].items()) > 1e-4
+
+
+def test_an_encoder_of_a_library_ends_alike_too(folder):
+    """With shifted windows, and blocks that run again in the backward pass."""
+    runs = [train(folder, strategy, f'stock_{strategy}', settings=STOCK) for strategy in (None, 'fsdp')]
+    check_same(*(load(run / LAST) for run in runs))
+
+
+def test_each_block_of_a_library_is_gathered_by_itself():
+    for name in STOCK_ENCODERS:
+        encoder = MODELS.build(dict(stock_config(name)))
+        gathered = [module for module in encoder.modules() if wrap_blocks(module, False, 0)]
+        blocks = {'Swin': 8, 'PCPVT': 8, 'SVT': 8, 'HiViT': 9}
+        assert len(gathered) == next((number for kind, number in blocks.items() if kind in name), 5), name
 
 
 def test_the_first_process_monitors_unsharded_models_alone(copies, sharded):

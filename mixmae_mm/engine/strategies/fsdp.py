@@ -13,6 +13,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from mixmae_mm.models.utils.layers import Block
 from mixmae_mm.models.utils.swin_layers import SwinBlock
+from mixmae_mm.models.utils.token_layouts import LAYOUTS
 from mixmae_mm.registry import FUNCTIONS, STRATEGIES
 from mixmae_mm.utils.atomic_write import UNFINISHED, put_in_place
 
@@ -22,8 +23,16 @@ BY_WHOLE_TENSORS = 'LARS', 'LAMB', 'LAMBMM', 'ADAFACTOR'
 
 @FUNCTIONS.register_module()
 def wrap_blocks(module: nn.Module, recurse: bool, nonwrapped_numel: int) -> bool:
-    """Have FSDP gather each transformer block by itself, and all else with the model around."""
-    return recurse or isinstance(module, Block | SwinBlock)
+    """Have FSDP gather each transformer block, ours or a library's, by itself, and all else with the model around."""
+    return recurse or isinstance(module, Block | SwinBlock) or _is_stock_block(module)
+
+
+def _is_stock_block(module: nn.Module) -> bool:
+    """Return whether a module is attention that `LAYOUTS` knows with its MLP, in one class or in two."""
+    if isinstance(module, nn.ModuleList):
+        return False
+    attends = (type(part).__name__ in LAYOUTS for part in module.children())
+    return any(attends) or (type(module).__name__ in LAYOUTS and hasattr(module, 'mlp'))
 
 
 def plain_name(name: str) -> str:
