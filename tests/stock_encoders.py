@@ -22,6 +22,11 @@ STOCK = {
     'mmseg.SVT': WIDTHS
     | dict(norm_after_stage=True, mlp_ratios=[2, 2, 2, 2], sr_ratios=[8, 4, 2, 1], windiow_sizes=[7, 7, 7, 7]),
     'mmseg.MixVisionTransformer': dict(embed_dims=16, num_layers=[1, 1, 1, 2], num_heads=[1, 2, 4, 8]),
+    'mmpretrain.TIMMBackbone': dict(
+        **dict(model_name='swin_tiny_patch4_window7_224', features_only=True, feature_cls='getter'),
+        **dict(img_size=64, strict_img_size=False, embed_dim=16, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8)),
+        out_indices=(0, 1, 2, 3),
+    ),
     'mmpretrain.HiViT': dict(arch=dict(embed_dims=64, depths=[1, 1, 7], num_heads=2), img_size=64, out_indices=[6]),
 }
 CELLS = {'mmpretrain.HiViT': 16}

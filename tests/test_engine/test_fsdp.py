@@ -121,7 +121,7 @@ def test_each_block_of_a_library_is_gathered_by_itself():
     for name in STOCK_ENCODERS:
         encoder = MODELS.build(dict(stock_config(name)))
         gathered = [module for module in encoder.modules() if wrap_blocks(module, False, 0)]
-        blocks = {'Swin': 8, 'PCPVT': 8, 'SVT': 8, 'HiViT': 11}
+        blocks = {'Swin': 8, 'PCPVT': 8, 'SVT': 8, 'HiViT': 11, 'TIMM': 8}
         assert len(gathered) == next((number for kind, number in blocks.items() if kind in name), 5), name
 
 

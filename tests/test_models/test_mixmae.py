@@ -131,6 +131,32 @@ def test_tokens_of_a_source_may_attract_each_other(stage):
     torch.testing.assert_close(losses['loss_contrastive'], 0.2 * torch.stack(terms).mean())
 
 
+def test_a_stage_that_is_not_returned_has_no_features():
+    contrast = dict(type='mixmae_mm.HomologousContrastiveLoss')
+    backbone = dict(type='mixmae_mm.MixMIMSwin', arch=TINY, img_size=64, window_sizes=(4, 4, 4, 2))
+    model = MixMAE(**parts(32, 2, 32), backbone=backbone, contrast=contrast, contrast_stage=1)
+    with pytest.raises(ValueError, match=r'contrast_stage 1 is none of the 1 maps .* out_indices'):
+        model.loss(draw(maps=2))
+
+
+@pytest.mark.parametrize('masked_only', [True, False])
+def test_of_two_sources_one_may_be_reconstructed(masked_only):
+    """The mean over the first source's cells is that of a mixture whose others are predicted without an error."""
+    images = draw(maps=2)
+    settings = dict(norm_pix=False, masked_only=masked_only)
+    heads = MixReconstructionHead(num_reconstructed=1, **settings), MixReconstructionHead(**settings)
+    targets = patchify(images.sources, 32)
+    predictions = targets.clone()
+    predictions[:, 0] += torch.randn_like(predictions[:, 0])
+    other = predictions.clone()
+    other[:, 1] += torch.randn_like(other[:, 1])
+    first, whole, third = (
+        head.loss(x, images)['loss_reconstruction'].item()
+        for head, x in ((heads[0], predictions), (heads[1], predictions), (heads[0], other))
+    )
+    assert first == third == pytest.approx(2 * whole)  # half of the masked cells are the first source's
+
+
 def test_cells_of_no_source_have_none_to_attract():
     backbone = dict(type='mixmae_mm.MixMIMSwin', arch=TINY, img_size=64, window_sizes=(4, 4, 4, 2))
     contrast = dict(type='mixmae_mm.HomologousContrastiveLoss')

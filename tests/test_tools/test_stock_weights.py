@@ -70,3 +70,19 @@ def test_the_librarys_class_loads_what_was_pre_trained(name, other, tmp_path):
     for key, x in own.items():
         assert torch.equal(loaded[key], x), key
     assert all('norm' in key for key in loaded.keys() - own.keys()), 'norms of maps that pre-training does not return'
+
+
+def test_timm_loads_what_was_pre_trained(tmp_path):
+    timm = pytest.importorskip('timm', reason='timm is not installed')
+    name = 'mmpretrain.TIMMBackbone'
+    weights = pretrainer(name).state_dict()
+    torch.save(dict(state_dict=weights, meta={}), tmp_path / 'whole.pth')
+    tool.main([str(tmp_path / 'whole.pth'), str(tmp_path / 'bare.pth'), '--to', 'backbone'])
+    wrapped = ('features_only', 'feature_cls', 'out_indices', 'type', 'model_name')
+    settings = {key: value for key, value in stock_config(name).items() if key not in wrapped}
+    encoder = timm.create_model(stock_config(name)['model_name'], **settings)
+    missing, unexpected = encoder.load_state_dict(torch.load(tmp_path / 'bare.pth')['state_dict'], strict=False)
+    assert unexpected == []
+    assert {key.partition('.')[0] for key in missing} == {'norm', 'head'}
+    stored = weights['backbone.timm_model.model.layers.3.blocks.1.mlp.fc2.weight']
+    assert torch.equal(encoder.layers[3].blocks[1].mlp.fc2.weight, stored)

@@ -50,8 +50,11 @@ def translate(
 
 
 def take_backbone(file: Mapping[str, Tensor]) -> Model:
-    """Take the encoder out of a model of OpenMMLab, whatever its class, by the names that it has alone."""
+    """Take the encoder out of a model of OpenMMLab, whatever its class, by its own names; of timm's by timm's."""
     weights = {name.removeprefix(ENCODER): x for name, x in file.items() if name.startswith(ENCODER)}
+    for wrapper in ('timm_model.', 'model.'):  # mmpretrain's TIMMBackbone around timm's FeatureGetterNet
+        if all(name.startswith(wrapper) for name in weights):
+            weights = {name.removeprefix(wrapper): x for name, x in weights.items()}
     if not weights:
         raise ValueError(f'no name begins with {ENCODER}, as those of every backbone do; found: {sorted(file)[:3]}')
     left_out = dict.fromkeys((name for name in file if not name.startswith(ENCODER)), 'not of the encoder')

@@ -29,7 +29,7 @@ def wrap_blocks(module: nn.Module, recurse: bool, nonwrapped_numel: int) -> bool
 
 def _is_stock_block(module: nn.Module) -> bool:
     """Return whether a module is attention that `LAYOUTS` knows with its MLP, in one class or in two."""
-    if isinstance(module, nn.ModuleList):
+    if isinstance(module, nn.ModuleList | nn.Sequential):
         return False
     attends = (type(part).__name__ in LAYOUTS for part in module.children())
     return any(attends) or (type(module).__name__ in LAYOUTS and hasattr(module, 'mlp'))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mixmae_mm.mixing import MixedImages, patchify, unpatchify, visible
 from mixmae_mm.registry import MODELS
-from mixmae_mm.utils.validation import check_positive
+from mixmae_mm.utils.validation import check_positive, check_whole
 
 
 @MODELS.register_module()
@@ -21,6 +21,7 @@ class MixReconstructionHead(BaseModule):
         norm_pix: Normalize the pixels of each target cell by their own mean and unbiased variance, as MAE does.
         eps: Added to that variance.
         masked_only: Leave out visible cells, as MixMIM and MAE do.
+        num_reconstructed: Sources of a mixture, from the first, whose reconstruction counts; None for all.
     """
 
     def __init__(
@@ -29,11 +30,15 @@ class MixReconstructionHead(BaseModule):
         norm_pix: bool = True,
         eps: float = 1e-6,
         masked_only: bool = True,
+        num_reconstructed: int | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
         check_positive(eps=eps)
+        if num_reconstructed is not None:
+            check_whole(num_reconstructed=num_reconstructed)
         self.cell_size, self.norm_pix, self.eps, self.masked_only = cell_size, norm_pix, eps, masked_only
+        self.num_reconstructed = num_reconstructed
 
     def loss(self, predictions: Tensor, images: MixedImages) -> dict[str, Tensor]:
         """Return the mean squared error of predictions (G, K, N, P), weighted by `images.weights` if there are any."""
@@ -50,12 +55,13 @@ class MixReconstructionHead(BaseModule):
         return {'loss_reconstruction': self._mean(errors * weights, images) / total}
 
     def _mean(self, values: Tensor, images: MixedImages) -> Tensor:
-        """Return the mean of values (G, K, N, P), over masked cells if only those count."""
-        values = values.mean(dim=-1)
+        """Return the mean of values (G, K, N, P) over the cells and sources that count."""
+        counted = slice(self.num_reconstructed)
         if not self.masked_only:
-            return values.mean()
+            return values[:, counted].mean()
+        values = values.mean(dim=-1)
         masked = ~visible(images.assignment.flatten(1), values.shape[1]).expand_as(values)
-        return (values * masked).sum() / masked.sum()
+        return (values * masked)[:, counted].sum() / masked[:, counted].sum()
 
     def reconstruct(self, predictions: Tensor, images: MixedImages) -> Tensor:
         """Replace the masked cells of the sources by predictions: (G, K, N, P) -> normalized images (G, K, C, H, W).

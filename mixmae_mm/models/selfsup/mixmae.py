@@ -79,7 +79,16 @@ class MixMAE(MixingPretrainer):
         precision = getattr(self.backbone, 'precision', {})
         losses |= {f'topk_precision/block_{index}': share for index, share in precision.items()}
         if self.contrast is not None:
-            features = maps[self.contrast_stage]
-            labels = resize_assignment(images.assignment, tuple(features.shape[-2:])).flatten(1)
-            losses['loss_contrastive'] = self.contrast(features.flatten(2).transpose(1, 2), labels)
+            losses['loss_contrastive'] = self.contrast(*self._features(maps, images.assignment))
         return losses
+
+    def _features(self, maps: tuple[Tensor, ...], assignment: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the features for the contrastive loss, (G, N, C), and their sources, (G or 1, N)."""
+        if not -len(maps) <= self.contrast_stage < len(maps):
+            raise ValueError(
+                f'contrast_stage {self.contrast_stage} is none of the {len(maps)} maps that the encoder returns: take '
+                f"0 to {len(maps) - 1}, or add to the encoder's out_indices"
+            )
+        features = maps[self.contrast_stage]
+        labels = resize_assignment(assignment, tuple(features.shape[-2:])).flatten(1)
+        return features.flatten(2).transpose(1, 2), labels
