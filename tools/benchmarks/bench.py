@@ -1,11 +1,12 @@
 """Speed and memory of a training step, ours beside what you would take instead: `make bench`.
 
-    python tools/benchmarks/bench.py [mixmae mae mixedae vit compiled] [--batch 8] [--repeats 5] [--json F]
+    python tools/benchmarks/bench.py [mixmae mae mixedae swin-t twins-svt-s pvt-s vit compiled] [--batch 8]
+        [--repeats 5] [--json F]
 
-Base models at 224 px, forward and backward, in float32 and under bfloat16 autocast. Those of a suite take turns in one
-process; the table has medians, and ratios to the first of the suite. Memory is the most that a process of its own held
-beyond the weights, gradients included. The share of the peak is the model's operations per second over those of a large
-matrix product in the same precision here and now.
+Models at 224 px, of base size unless their name says another, forward and backward, in float32 and under bfloat16
+autocast. Those of a suite take turns in one process; the table has medians, and ratios to the first of the suite.
+Memory is the most that a process of its own held beyond the weights, gradients included. The share of the peak is the
+model's operations per second over those of a large matrix product in the same precision here and now.
 """
 
 import argparse
@@ -36,7 +37,7 @@ def measure(suite: str, half: bool, args: argparse.Namespace) -> list[dict]:
     """Return a row for each contender of a suite, in one precision."""
     contenders = SUITES[suite]
     images = torch.randn(args.batch, 3, SIZE, SIZE, device=args.device)
-    models = {name: contender.build().to(args.device).train() for name, contender in contenders.items()}
+    models = {name: contender.build().to(args.device) for name, contender in contenders.items()}
     calls = {name: partial(step, contender, models[name], images, half) for name, contender in contenders.items()}
     with torch.no_grad():
         counted = {name: operations(one, models[name], images[: one.few]) for name, one in contenders.items()}

@@ -81,6 +81,27 @@ def mixedae(sources: int, recognition: bool = False, arch: str = 'base', size: i
     )
 
 
+def _alone(encoder: dict) -> Contender:
+    """An encoder of a library by itself, on plain images, for a loss of all that it returns."""
+    return Contender(lambda: _build(encoder), lambda model, x: sum(y.square().mean() for y in model(x)))
+
+
+def _by_source(encoder: dict) -> Contender:
+    """The same on mixtures, with its attention masked by source, in a MixMAE whose decoder does not run."""
+
+    def loss(model: nn.Module, images: Tensor) -> Tensor:
+        return sum(y.square().mean() for y in model.encode(model.data_preprocessor.mix(images)))
+
+    settings = dict(
+        type='mixmae_mm.MixMAE',
+        data_preprocessor=dict(type='mixmae_mm.MixingDataPreprocessor'),
+        backbone=encoder,
+        neck=dict(type='mixmae_mm.MixDecoder', in_channels=16, grid_size=7, embed_dims=8, depth=1, num_heads=1),
+        head=dict(type='mixmae_mm.MixReconstructionHead'),
+    )
+    return Contender(lambda: _build(settings), loss)
+
+
 def _compiled(contender: Contender) -> Contender:
     """The same with its encoder compiled, in the first step."""
 
@@ -123,6 +144,12 @@ VIT = Contender(
 )
 OURS = {'MixMAE': mixmae(), 'MixedAE': mixedae(4, recognition=True)}
 
+STOCK = {
+    'Swin-T': dict(type='mmpretrain.SwinTransformer', arch='tiny', img_size=SIZE, drop_path_rate=0.0),
+    'Twins-SVT-S': dict(type='mmpretrain.SVT', arch='small', drop_path_rate=0.0, out_indices=(3,)),
+    'PVT-S': dict(type='mmdet.PyramidVisionTransformer', drop_path_rate=0.0, out_indices=(3,)),
+}
+
 SUITES = {
     'mixmae': {
         'MixMIM (mmpretrain)': MIXMIM,
@@ -132,6 +159,10 @@ SUITES = {
     'mae': {'MAE (mmpretrain)': MAE, 'MAE': mixedae(1)},
     'mixedae': {'MAE': mixedae(1), 'naive mixing': mixedae(4), 'MixedAE': OURS['MixedAE']},
     'compiled': OURS | {f'{name}, compiled': _compiled(contender) for name, contender in OURS.items()},
+    **{
+        name.lower(): {f'{name} of the library': _alone(encoder), f'{name}, masked': _by_source(encoder)}
+        for name, encoder in STOCK.items()
+    },
     'vit': {'ViT-B (PyTorch blocks)': Contender(_pytorch_vit, _pytorch_vit_loss), 'ViT-B': VIT},
 }
 """What is compared; the first of each suite is what the others are measured by."""

@@ -70,7 +70,7 @@ def ratio(times: list[float], of: list[float]) -> float:
 
 def peak_memory(contender: 'Contender', images: Tensor, half: bool) -> dict[str, int]:
     """Run a second step; return the bytes that it needed beyond the weights, and the most that the process held."""
-    model = contender.build().to(images.device).train()
+    model = contender.build().to(images.device)
     step(contender, model, images[: contender.few], half)
     before, most = held_during(lambda: step(contender, model, images, half), images.device)
     return dict(step=most - before, process=most)
