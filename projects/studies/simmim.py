@@ -1,0 +1,47 @@
+"""MixMAE beside SimMIM and its own ablations, on the same Swin, images, augmentation and schedule.
+
+python tools/analysis_tools/study.py projects/studies/simmim.py
+"""
+
+_mixmae = 'configs/mixmae/mixmae_swin-micro_1xb64-coslr-40e_imagenette-96px.py'
+_simmim = 'configs/simmim/simmim_swin-micro_1xb64-coslr-40e_imagenette-96px.py'
+_camvid = 'data/camvid11_384x288'
+
+seeds = [0, 1, 2]
+options = {
+    'train_cfg.max_epochs': 20,
+    'train_dataloader.num_workers': 1,
+    'default_hooks.checkpoint.interval': 5,
+    'default_hooks.checkpoint.max_keep_ckpts': 1,
+}
+runs = dict(
+    untrained=dict(encoder=_mixmae),
+    simmim=dict(config=_simmim, encoder=_mixmae),
+    mixmae=dict(config=_mixmae),
+    unmasked=dict(config=_mixmae, options={'model.masked_attention': False}),
+    # in place of the other image's cells a learned token: the embedding of zeros is its bias
+    token=dict(
+        config=_mixmae,
+        options={
+            'model.data_preprocessor.num_sources': 1,
+            'model.data_preprocessor.mask_ratio': 0.5,
+            'model.masked_attention': False,
+        },
+    ),
+    one=dict(config=_mixmae, options={'model.head.num_reconstructed': 1}),
+    four=dict(config=_mixmae, options={'model.data_preprocessor.num_sources': 4}),
+)
+evaluations = dict(
+    knn='--train data/imagenette_96/train --val data/imagenette_96/val --linear-probe --few-labels 1%',
+    camvid=f'--train {_camvid}/img_dir/train --val {_camvid}/img_dir/test '
+    f'--train-masks {_camvid}/ann_dir/train --val-masks {_camvid}/ann_dir/test --image-size 192 256 --batch-size 16',
+)
+transfers = dict(
+    finetune=dict(
+        config='configs/classification/swin-micro_1xb64-coslr-10e_imagenette-96px.py',
+        metric='accuracy/top1',
+        options={'train_dataloader.num_workers': 1, 'val_dataloader.num_workers': 1},
+    )
+)
+measures = ['knn.top1', 'knn.probe_top1', 'camvid.ridge.miou', 'finetune', 'train.step']
+baseline = 'simmim'

@@ -1,0 +1,167 @@
+"""Studies run what is missing, go on after an interruption, and say what came out."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from rich.console import Console
+from tool_loading import load_tool
+
+study = load_tool('analysis_tools/study.py')
+
+SETTINGS = """
+_of_the_file = 1
+seeds = [0, 1, 2]
+options = {'train_cfg.max_epochs': 2, 'gain': 0.0}
+runs = dict(
+    plain=dict(config='plain.py'),
+    better=dict(config='plain.py', options={'gain': 0.1}),
+    untrained=dict(encoder='plain.py'),
+)
+evaluations = dict(knn='--train a --val "b c"')
+transfers = dict(tuned=dict(config='tuned.py', metric='accuracy/top1', options={'lr': 1}))
+measures = ['knn.top1', 'tuned', 'train.step']
+baseline = 'plain'
+"""
+CONFIG = "train_cfg = dict(max_epochs=9)\nmodel = dict(backbone=dict(init_cfg=dict(checkpoint='x')))\ngain = lr = 0\n"
+TRAIN = """
+import json, pathlib, sys, time
+words = sys.argv[1:]
+options = dict(word.split('=') for word in words[words.index('--cfg-options') + 1:])
+folder = pathlib.Path(words[words.index('--work-dir') + 1])
+with open('calls.txt', 'a') as calls:
+    print('train', words[0], folder, '--resume' in words, options.get('model.backbone.init_cfg.checkpoint'), file=calls)
+if pathlib.Path('hang').exists():
+    pathlib.Path(f'hanging{options["randomness.seed"]}').touch()
+    time.sleep(60)
+(folder / '1/vis_data').mkdir(parents=True, exist_ok=True)
+gain = float(options.get('gain', 0)) + 0.01 * int(options['randomness.seed'])
+start = options.get('model.backbone.init_cfg.checkpoint')
+top1 = (50 if start is None else float(open(start).read()) * 100)
+lines = [{'time': 0.5}, {'time': 0.3}, {'accuracy/top1': 1}, {'time': 0.4}, {'accuracy/top1': top1}]
+(folder / '1/vis_data/scalars.json').write_text('\\n'.join(map(json.dumps, lines)))
+sys.exit('broken') if pathlib.Path('fail').exists() and 'better' in str(folder) else None
+epochs = options.get('train_cfg.max_epochs', 9)
+(folder / f'epoch_{epochs}.pth').write_text(str(0.6 + gain))
+"""
+EVALUATE = """
+import json, sys
+with open('calls.txt', 'a') as calls:
+    print('evaluate', *sys.argv[1:], sep='|', file=calls)
+given = [word for word in sys.argv if word.endswith('.pth')]
+print('a line of log')
+print(json.dumps({'top1': float(open(given[0]).read()) if given else 0.25, 'few': {'5': {'mean': 0.5}}, 'iou': [1]}))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A study of three runs, and tools that only write down what they are called with."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'tools/analysis_tools').mkdir(parents=True)
+    (tmp_path / 'tools/train.py').write_text(TRAIN)
+    (tmp_path / 'tools/analysis_tools/evaluate.py').write_text(EVALUATE)
+    (tmp_path / 'study.py').write_text(SETTINGS)
+    for name in ('plain.py', 'tuned.py'):
+        (tmp_path / name).write_text(CONFIG)
+    monkeypatch.setattr(study, 'TOOLS', tmp_path / 'tools')
+    return tmp_path
+
+
+def calls(folder):
+    file = folder / 'calls.txt'
+    lines = file.read_text().splitlines() if file.exists() else []
+    file.unlink(missing_ok=True)
+    return lines
+
+
+def table(folder):
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(study.Study(folder / 'study.py').table())
+    return {
+        line.split('│')[1].strip(): line.split('│')[2:-1] for line in console.export_text().splitlines() if '│' in line
+    }
+
+
+def test_a_study_from_start_to_table(folder):
+    study.main([str(folder / 'study.py'), '--jobs', '2'])
+    lines = calls(folder)
+    runs = 'work_dirs/studies/study'
+    assert f'train plain.py {runs}/better/seed2/train True None' in lines
+    assert f'train tuned.py {runs}/plain/seed1/tuned True {runs}/plain/seed1/train/epoch_2.pth' in lines
+    assert f'train tuned.py {runs}/untrained/seed1/tuned True None' in lines
+    checkpoint = f'{runs}/plain/seed0/train/epoch_2.pth'
+    assert f'evaluate|plain.py|{checkpoint}|--json|--seed|0|--train|a|--val|b c' in lines
+    assert 'evaluate|plain.py|--json|--seed|2|--train|a|--val|b c' in lines
+    assert len(lines) == 3 * (3 + 3 + 2)
+    found = json.loads((folder / 'study.json').read_text())
+    expected = {'knn.top1': 0.71, 'knn.few.5.mean': 0.5, 'tuned': 71.0, 'train.step': 0.4}
+    assert found['better']['1'] == pytest.approx(expected)
+    assert found['untrained']['0'] == {'knn.top1': 0.25, 'knn.few.5.mean': 0.5, 'tuned': 50}
+    rows = {name: [cell.strip() for cell in cells] for name, cells in table(folder).items()}
+    # 0.60, 0.61, 0.62: deviation 0.01; half an interval is 4.303 * 0.01 / sqrt(3)
+    assert rows['plain'] == ['0.61 +- 0.025 (3)', '61 +- 2.5 (3)', '0.4 +- 0 (3)']
+    assert rows['better'][0] == '0.71 +- 0.025 (3)'
+    assert rows['untrained'] == ['0.25 +- 0 (3)', '50 +- 0 (3)', '-']
+    assert rows['better - plain'][0].startswith('+0.1 +- ')  # paired: the seeds cancel
+    assert float(rows['better - plain'][0].split()[2]) < 1e-10
+    assert 'plain - plain' not in rows
+
+
+def test_what_is_done_is_not_done_again(folder):
+    study.main([str(folder / 'study.py')])
+    calls(folder)
+    (folder / 'work_dirs/studies/study/better/seed1/train/epoch_2.pth').unlink()  # as if interrupted
+    found = json.loads((folder / 'study.json').read_text())
+    del found['plain']['2']['tuned']
+    (folder / 'study.json').write_text(json.dumps(found))
+    study.main([str(folder / 'study.py'), '--table'])
+    assert calls(folder) == []
+    study.main([str(folder / 'study.py')])
+    assert calls(folder) == ['train plain.py work_dirs/studies/study/better/seed1/train True None']
+    assert json.loads((folder / 'study.json').read_text())['plain']['2']['tuned'] == pytest.approx(62)
+
+
+def test_one_that_fails_is_named_and_the_others_go_on(folder):
+    (folder / 'fail').touch()
+    with pytest.raises(SystemExit, match=r'better/seed0/train\.log'):
+        study.main([str(folder / 'study.py')])
+    found = json.loads((folder / 'study.json').read_text())
+    assert found.keys() == {'plain', 'untrained'}
+    assert 'broken' in (folder / 'work_dirs/studies/study/better/seed0/train.log').read_text()
+
+
+def test_a_study_that_is_stopped_ends_what_it_started(folder):
+    (folder / 'hang').touch()
+    program = 'import study; from pathlib import Path; study.TOOLS = Path("tools"); study.main(["study.py"])'
+    environment = os.environ | {'PYTHONPATH': os.pathsep.join(['', str(study.__file__).rpartition('/')[0]])}
+    (folder / 'study.py').rename(folder / 'mine.py')
+    process = subprocess.Popen(
+        [sys.executable, '-c', program.replace('["study.py"]', '["mine.py"]')], cwd=folder, env=environment
+    )
+    deadline = time.monotonic() + 60
+    while not (folder / 'hanging0').exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) != 0
+    assert len(calls(folder)) <= 2
+    assert not (folder / 'mine.json').exists()
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ("rnus = dict()\nmeasures = ['a']", "unknown: \\['rnus'\\]"),
+        ("runs = dict(a=dict(confg='x'))\nmeasures = ['a']", "unknown: \\['confg'\\]"),
+        ("runs = dict(a=dict(config='x'))", 'needs runs and measures'),
+    ],
+)
+def test_settings_that_are_wrong_are_refused(folder, text, message):
+    (folder / 'study.py').write_text(text)
+    with pytest.raises(ValueError, match=message):
+        study.Study(folder / 'study.py')
