@@ -3,6 +3,7 @@
 Letters: B images, C channels, H x W pixels, N tokens, h x w of them in an image.
 """
 
+import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -22,9 +23,14 @@ class MixerBlock(nn.Module):
         self.norm1, self.tokens = nn.LayerNorm(dims), mlp(num_tokens, num_tokens * 2)
         self.norm2, self.channels = nn.LayerNorm(dims), mlp(dims, dims * 4)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Mix (B, N, C)."""
-        x = x + self.tokens(self.norm1(x).transpose(1, 2)).transpose(1, 2)
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Mix (B, N, C), tokens of each label (B or 1, N) by themselves, with 0 in place of the others."""
+        normed, mixed = self.norm1(x), torch.zeros_like(x)
+        for own in [None] if labels is None else [labels[..., None] == label for label in labels.unique()]:
+            alone = normed if own is None else normed * own
+            alone = self.tokens(alone.transpose(1, 2)).transpose(1, 2)
+            mixed = mixed + (alone if own is None else alone * own)
+        x = x + mixed
         return x + self.channels(self.norm2(x))
 
 
@@ -32,7 +38,7 @@ class MixerBlock(nn.Module):
 class CellMixer(BaseModule):
     """A mixer whose patches are the cells, so that its only map is on the grid that MixMAE asks for.
 
-    It takes no assignment: set `masked_attention=False`.
+    Given an assignment, it mixes the tokens of each source by themselves: what MixMAE calls masked attention.
 
     Args:
         img_size: Side of the images; a mixer takes one size only.
@@ -50,10 +56,11 @@ class CellMixer(BaseModule):
         self.blocks = nn.ModuleList(MixerBlock((img_size // cell_size) ** 2, embed_dims) for _ in range(depth))
         self.norm = nn.LayerNorm(embed_dims)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Encode images (B, 3, H, W): a tuple of one map (B, C, h, w)."""
+    def forward(self, images: Tensor, assignment: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Encode images (B, 3, H, W), or mixtures by an assignment (B or 1, h, w): a tuple of one map (B, C, h, w)."""
         embedded = self.patch_embed(images)
         x = embedded.flatten(2).transpose(1, 2)
+        labels = None if assignment is None else assignment.flatten(1)
         for block in self.blocks:
-            x = block(x)
+            x = block(x, labels)
         return (self.norm(x).transpose(1, 2).reshape(embedded.shape),)
