@@ -7,7 +7,6 @@ import torch
 from metafiles import ROOT
 from micro_training import finish, make_images, tool
 from mmengine.config import Config
-from tool_loading import load_tool
 
 from mixmae_mm.registry import MODELS
 
@@ -37,10 +36,10 @@ def test_the_variant_is_ours_with_four_sources():
     assert len(variant.read_text().splitlines()) <= 5
 
 
-def test_its_backbone_keeps_sources_apart(monkeypatch, capsys):
+def test_its_backbone_keeps_sources_apart(monkeypatch):
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(EXAMPLE), os.environ.get('PYTHONPATH', '')]))
+    finish(tool('analysis_tools/check_encoder.py', EXAMPLE / 'configs/mixmae_cell-mixer.py'))  # exits 1 where it leaks
     monkeypatch.syspath_prepend(EXAMPLE)
-    load_tool('analysis_tools/check_encoder.py').main([str(EXAMPLE / 'configs/mixmae_cell-mixer.py')])
-    assert 'Sources are kept apart' in capsys.readouterr().out
     encoder = MODELS.build(Config.fromfile(EXAMPLE / 'configs/mixmae_cell-mixer.py').model.backbone)
     images, one_source = torch.randn(2, 3, 64, 64), torch.zeros(1, 4, 4, dtype=torch.int64)
     torch.testing.assert_close(encoder(images, one_source), encoder(images))
