@@ -19,6 +19,7 @@ from mmengine.runner import Runner
 
 from mixmae_mm.engine.checks import check_config, fill_num_classes, open_loaders
 from mixmae_mm.engine.hooks.console import follow
+from mixmae_mm.engine.hooks.preemption import LATEST
 from mixmae_mm.engine.optimizers.precision import set_precision
 from mixmae_mm.engine.strategies import fit_strategy, scale_rate
 from mixmae_mm.utils.config_checks import check_schedule
@@ -47,6 +48,11 @@ def set_resume(config: Config, resume: str | None) -> None:
         if resume is None:
             config.resume = False
             say(f'--resume: no checkpoint in {config.work_dir} yet, training starts anew')
+    elif resume is None and (other := _last_checkpoint(config.work_dir)):
+        say(
+            f'{other} is of an earlier run in this work_dir; --resume takes the checkpoint written last',
+            logging.WARNING,
+        )
     if resume is not None:
         config.resume, config.load_from = True, resume
     if config.get('load_from'):
@@ -61,7 +67,10 @@ def _last_checkpoint(work_dir: str) -> str | None:
         if named.name and path.exists():
             return str(path)
     numbered = {path: re.fullmatch(r'(?:epoch|iter)_(\d+)\.pth', path.name) for path in Path(work_dir).glob('*.pth')}
-    return max(((int(found[1]), str(path)) for path, found in numbered.items() if found), default=(0, None))[1]
+    last = max(((int(found[1]), str(path)) for path, found in numbered.items() if found), default=(0, None))[1]
+    latest = Path(work_dir, LATEST)
+    newer = latest.exists() and (last is None or latest.stat().st_mtime > Path(last).stat().st_mtime)
+    return str(latest) if newer else last
 
 
 def set_lr_scaling(config: Config, scale: bool) -> None:

@@ -8,6 +8,7 @@ from mixmae_mm.engine.hooks.iteration_seed import IterationSeedHook
 from mixmae_mm.engine.hooks.monitor import ReconstructionHook
 from mixmae_mm.engine.hooks.nan_guard import NanGuardHook
 from mixmae_mm.engine.hooks.online_evaluation import OnlineEvaluationHook
+from mixmae_mm.engine.hooks.preemption import PreemptionHook
 from mixmae_mm.engine.hooks.progress import BaseRateHook, ProgressHook
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     'IterationSeedHook',
     'NanGuardHook',
     'OnlineEvaluationHook',
+    'PreemptionHook',
     'ProgressHook',
     'ReconstructionHook',
 ]

@@ -85,7 +85,16 @@ class CheckpointGuardHook(Hook):
         self.min_ratio = min_ratio
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Compare names and shapes before anything is loaded, and raise a `ValueError` where too little fits."""
+        """Compare names and shapes before anything is loaded, and raise a `ValueError` where too little fits.
+
+        So it does where a run is to go on from weights alone, such as those of `best_*.pth`.
+        """
+        if getattr(runner, '_resume', False) and 'optimizer' not in checkpoint:
+            raise ValueError(
+                'this checkpoint has no optimizer, so no run can go on from it (best_*.pth and converted files hold '
+                'weights alone): --resume with epoch_*.pth, iter_*.pth or latest.pth; to start from its weights, '
+                '--cfg-options load_from=FILE without --resume'
+            )
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         # of the wrapper, which alone can gather what is sharded among processes
         wanted = {name.removeprefix('module.'): value for name, value in runner.model.state_dict().items()}

@@ -1,0 +1,203 @@
+"""Checkpoints at any iteration, on a signal or every so many minutes, and going on from them within an epoch."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch.utils.data import Sampler
+
+from mixmae_mm.registry import HOOKS
+from mixmae_mm.utils.atomic_write import atomic_write
+
+LATEST = 'latest.pth'
+"""The checkpoint between those of `CheckpointHook`; the next one replaces it."""
+PREEMPTED = 75
+"""Exit status of a run that was asked to stop and has written a checkpoint: a temporary failure, as in sysexits.h."""
+
+
+class Preempted(SystemExit):
+    """Training was asked to stop, and a checkpoint is written."""
+
+
+class Remaining(Sampler):
+    """A batch sampler without its first batches, once; they are drawn, and nothing of them is read."""
+
+    def __init__(self, batches: Sampler, skipped: int) -> None:
+        self.batches, self.skipped = batches, skipped
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield what remains, and all batches in later epochs; loaders make an iterator that they do not use."""
+        skipped, self.skipped = self.skipped, 0
+        yield from islice(self.batches, skipped, None)
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch, as the loop counts them."""
+        return len(self.batches)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what else is asked of a batch sampler, such as `batch_size`."""
+        return getattr(self.__dict__['batches'], name)
+
+
+@HOOKS.register_module()
+class PreemptionHook(Hook):
+    """Write `latest.pth` when the run is asked to stop, and every so many minutes; go on from it within an epoch.
+
+    On a signal it is written after the iteration that runs, or, where gradients are accumulated, after the update;
+    the process then ends with the status 75. All processes of a run agree on the iteration. A second signal ends the
+    process at once.
+
+    mmengine's loop begins the epoch anew after such a checkpoint, and counts on. Here it leaves out the batches that
+    were seen, without reading them. What is drawn at random must depend on the position alone, as with `SeededSampler`
+    and `IterationSeedHook`; then the run ends bit-equal to one that was never stopped.
+
+    Args:
+        minutes: Between checkpoints; None for none but on signals.
+        signals: Names of what asks to stop, such as Slurm's and Kubernetes'.
+    """
+
+    priority = 'LOWEST'
+
+    def __init__(self, minutes: float | None = 30, signals: tuple[str, ...] = ('SIGTERM', 'SIGUSR1')) -> None:
+        if minutes is not None and not minutes > 0:
+            raise ValueError(f'minutes between checkpoints must be above 0, or None for none, got {minutes}')
+        unknown = [name for name in signals if not hasattr(signal, name)]
+        if unknown:
+            raise ValueError(f'{unknown[0]} is no signal of this system: give names such as SIGTERM')
+        self.minutes, self.signals = minutes, [getattr(signal, name) for name in signals]
+        self.asked = False
+        self.handlers: dict[int, Any] = {}
+
+    def before_train(self, runner: Runner) -> None:
+        """Listen to the signals, and have an epoch-based loop go on where the checkpoint was written."""
+        self.saved = time.monotonic()
+        self.group = torch.distributed.new_group(backend='gloo') if runner.world_size > 1 else None
+        if threading.current_thread() is threading.main_thread():
+            self.handlers = {number: signal.signal(number, self._ask) for number in self.signals}
+        loop = runner.train_loop
+        if isinstance(loop, EpochBasedTrainLoop) and type(loop).run_epoch is EpochBasedTrainLoop.run_epoch:
+            loop.run_epoch = partial(run_epoch, loop)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Note how many batches an epoch has."""
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            checkpoint['meta']['epoch_length'] = len(runner.train_dataloader)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Refuse to resume epochs of other lengths, and say whose schedule it is where the config's is another.
+
+        Raises:
+            ValueError: epochs have another number of batches than in the run that wrote the checkpoint.
+        """
+        if not getattr(runner, '_resume', False):
+            return
+        stored = checkpoint.get('meta', {}).get('epoch_length')
+        length = len(runner.train_dataloader) if isinstance(runner.train_loop, EpochBasedTrainLoop) else stored
+        if stored not in (None, length):
+            raise ValueError(
+                f'the checkpoint is of epochs of {stored} batches, and these have {length}: other data, another batch '
+                'size or number of processes. Resume with those, or start from its weights: load_from=FILE without '
+                '--resume'
+            )
+        for given, ours in zip(checkpoint.get('param_schedulers') or (), self._schedule(runner), strict=False):
+            if isinstance(given, dict) and any(given.get(key) != vars(ours).get(key) for key in ('end', 'T_max')):
+                runner.logger.warning(
+                    'the schedule is the old one, of the checkpoint: %s ends after %s steps, which the config has end '
+                    'after %s. Rates stay at its last value from there on; for a new schedule start from the weights: '
+                    'load_from=FILE without --resume',
+                    type(ours).__name__, given.get('end'), ours.end,
+                )  # fmt: skip
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        """Write a checkpoint if it is time, and end the process if it was asked to stop."""
+        asked, due = self._agree()
+        accumulated = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        if not (asked or due) or (runner.iter + 1) % accumulated:
+            return
+        self._save(runner)
+        if asked:
+            text = 'asked to stop: wrote %s after iteration %d, from which the same command with --resume goes on'
+            runner.logger.warning(text, LATEST, runner.iter + 1)
+            self._restore()
+            raise Preempted(PREEMPTED)
+
+    def after_train(self, runner: Runner) -> None:
+        """Remove the checkpoint that later ones replace, and leave the signals alone again."""
+        if is_main_process():
+            Path(self._hook(runner).out_dir, LATEST).unlink(missing_ok=True)
+        self._restore()
+
+    def _restore(self) -> None:
+        """Have signals do what they did before."""
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        """Note a signal; the next one does what it did before."""
+        self.asked = True
+        signal.signal(number, self.handlers[number])
+
+    def _agree(self) -> tuple[bool, bool]:
+        """Return whether any process was asked to stop, and whether a checkpoint is due."""
+        due = self.minutes is not None and time.monotonic() - self.saved >= 60 * self.minutes
+        if self.group is None:
+            return self.asked, due
+        flags = torch.tensor([self.asked, due], dtype=torch.int32)
+        torch.distributed.all_reduce(flags, torch.distributed.ReduceOp.MAX, self.group)
+        return bool(flags[0]), bool(flags[1])
+
+    def _save(self, runner: Runner) -> None:
+        """Write a checkpoint of this iteration, and point to it."""
+        hook = self._hook(runner)
+        whole = dict(save_optimizer=True, save_param_scheduler=True, by_epoch=False, backend_args=hook.backend_args)
+        runner.save_checkpoint(hook.out_dir, LATEST, **whole, **hook.args)
+        if is_main_process():
+            with atomic_write(Path(runner.work_dir, 'last_checkpoint')) as file:
+                file.write(str(Path(hook.out_dir, LATEST)).encode())
+        self.saved = time.monotonic()
+
+    def _schedule(self, runner: Runner) -> list:
+        """Return the schedulers of the learning rate."""
+        schedulers = getattr(runner, 'param_schedulers', None)
+        return schedulers if isinstance(schedulers, list) else []
+
+    def _hook(self, runner: Runner) -> CheckpointHook:
+        """Return the hook that writes the run's other checkpoints."""
+        return next(hook for hook in runner.hooks if isinstance(hook, CheckpointHook))
+
+
+def run_epoch(loop: EpochBasedTrainLoop) -> None:
+    """Run what remains of an epoch: `EpochBasedTrainLoop.run_epoch`, but for batches that a checkpoint has seen.
+
+    Raises:
+        ValueError: epochs have another number of batches than in the run that wrote the checkpoint.
+    """
+    loop.runner.call_hook('before_train_epoch')
+    loop.runner.model.train()
+    length, seen = len(loop.dataloader), loop._iter - loop._epoch * len(loop.dataloader)
+    if not 0 <= seen <= length:
+        raise ValueError(
+            f'iteration {loop._iter} is not within epoch {loop._epoch + 1} of {length} batches: the checkpoint is of '
+            'other data, another batch size or number of processes'
+        )
+    if seen and loop.dataloader.batch_sampler is None:
+        raise ValueError('a stream of images cannot be resumed within an epoch: train for iterations')
+    if seen:
+        # a loader refuses that it be set; its iterator, which asks for it, is made when the first epoch begins
+        vars(loop.dataloader)['batch_sampler'] = Remaining(loop.dataloader.batch_sampler, seen)
+    for index, batch in enumerate(loop.dataloader, seen):
+        loop.run_iter(index, batch)
+    loop.runner.call_hook('after_train_epoch')
+    loop._epoch += 1

@@ -1,0 +1,204 @@
+"""A run that is stopped within an epoch ends exactly where an uninterrupted one ends."""
+
+import os
+import signal
+import time
+from collections import Counter
+
+import pytest
+import torch
+from micro_training import finish, in_two, make_config, tool
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from torch.utils.data import BatchSampler, SequentialSampler
+from training_toys import TRAINED, ToyImages, last_checkpoint, run_until, toy_config, trained_alike
+
+from mixmae_mm.engine.hooks import PreemptionHook
+from mixmae_mm.engine.hooks.preemption import LATEST, PREEMPTED, Preempted, Remaining
+
+ALIKE = dict.fromkeys(TRAINED, True)
+
+
+@HOOKS.register_module()
+class AskHook(Hook):
+    """Ask this process to stop within an iteration."""
+
+    def __init__(self, after, name='SIGTERM'):
+        self.after, self.number = after, getattr(signal, name)
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter + 1 == self.after:
+            os.kill(os.getpid(), self.number)
+
+
+def config_of(folder, loader=None, preemption=None, **settings):
+    config = toy_config(folder, **settings)
+    config.train_dataloader.update(loader or {})
+    config.default_hooks.preemption = dict(type='mixmae_mm.PreemptionHook', **(preemption or {}))
+    return config
+
+
+def stopped(config, after, **asking):
+    """Train until a signal stops it."""
+    with pytest.raises(Preempted) as error:
+        run_until(config, custom_hooks=[dict(type='AskHook', after=after, **asking)])
+    assert error.value.code == PREEMPTED
+
+
+@pytest.fixture(scope='module')
+def straight(tmp_path_factory):
+    """Trained without an interruption."""
+    ends = {}
+    for by_epoch in (True, False):
+        folder = tmp_path_factory.mktemp('straight')
+        run_until(config_of(folder, by_epoch=by_epoch))
+        assert not (folder / LATEST).exists()
+        ends[by_epoch] = last_checkpoint(folder)
+    return ends
+
+
+@pytest.mark.parametrize('name', ['SIGTERM', 'SIGUSR1'])
+@pytest.mark.parametrize('loader', [dict(num_workers=0), dict(num_workers=2, persistent_workers=True)])
+@pytest.mark.parametrize(('by_epoch', 'after'), [(True, 15), (True, 12), (True, 1), (True, 23), (False, 13)])
+def test_it_goes_on_where_a_signal_stopped_it(tmp_path, straight, name, loader, by_epoch, after):
+    """Epochs have 6 iterations; the run that goes on has another number of workers."""
+    stopped(config_of(tmp_path, by_epoch=by_epoch), after, name=name)
+    written = torch.load(tmp_path / LATEST, weights_only=False)
+    assert written['meta']['iter'] == after
+    assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / LATEST)
+    run_until(config_of(tmp_path, loader, by_epoch=by_epoch), resume=True)
+    ended = last_checkpoint(tmp_path)
+    assert ended['meta']['iter'] == 24
+    assert trained_alike(straight[by_epoch], ended) == ALIKE
+    assert not (tmp_path / LATEST).exists()
+    assert signal.getsignal(getattr(signal, name)) == signal.SIG_DFL
+
+
+def test_what_was_seen_is_not_read_again(tmp_path, monkeypatch):
+    stopped(config_of(tmp_path), 15)  # the third batch of the third epoch
+    read, get = [], ToyImages.__getitem__
+    monkeypatch.setattr(ToyImages, '__getitem__', lambda self, index: read.append(int(index)) or get(self, index))
+    runner = run_until(config_of(tmp_path), resume=True)
+    assert runner.iter == 24
+    assert len(read) == 4 * (24 - 15)
+    assert Counter(Counter(read).values()) == {1: 12, 2: 12}  # half of the third epoch, and the fourth
+
+
+def test_log_lines_go_on_counting(tmp_path):
+    seen = []
+
+    @HOOKS.register_module(force=True)
+    class CountHook(Hook):
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            seen.append((runner.epoch, batch_idx, runner.iter))
+
+    stopped(config_of(tmp_path), 15)
+    config = config_of(tmp_path)
+    config.custom_hooks = [dict(type='CountHook')]
+    run_until(config, resume=True)
+    assert seen == [(i // 6, i % 6, i) for i in range(15, 24)]
+
+
+def test_without_it_the_epoch_begins_anew(tmp_path, straight):
+    """What mmengine does, for which the hook is there."""
+    stopped(config_of(tmp_path), 15)
+    run_until(toy_config(tmp_path), resume=True)
+    assert trained_alike(straight[True], last_checkpoint(tmp_path))['state_dict'] is False
+
+
+def test_a_checkpoint_every_so_many_minutes(tmp_path, straight):
+    config = config_of(tmp_path, preemption=dict(minutes=1e-9))
+    run_until(config, interrupt_after=16)
+    assert torch.load(tmp_path / LATEST, weights_only=False)['meta']['iter'] >= 15
+    run_until(config, resume=True)
+    assert trained_alike(straight[True], last_checkpoint(tmp_path)) == ALIKE
+    rare = config_of(tmp_path / 'rare', preemption=dict(minutes=60))
+    run_until(rare, interrupt_after=16)
+    assert not (tmp_path / 'rare' / LATEST).exists()
+
+
+def test_accumulated_gradients_are_waited_for(tmp_path):
+    wrapper = dict(type='OptimWrapper', accumulative_counts=3, optimizer=dict(type='AdamW', lr=0.01))
+    run_until(config_of(tmp_path / 'straight', optim_wrapper=wrapper))
+    stopped(config_of(tmp_path, optim_wrapper=wrapper), 13)
+    assert torch.load(tmp_path / LATEST, weights_only=False)['meta']['iter'] == 15
+    run_until(config_of(tmp_path, optim_wrapper=wrapper), resume=True)
+    assert trained_alike(last_checkpoint(tmp_path / 'straight'), last_checkpoint(tmp_path)) == ALIKE
+
+
+def test_epochs_of_another_length_are_refused(tmp_path):
+    stopped(config_of(tmp_path), 15)
+    with pytest.raises(ValueError, match='of epochs of 6 batches, and these have 12'):
+        run_until(config_of(tmp_path, dict(batch_size=2)), resume=True)
+
+
+def test_a_schedule_that_does_not_reach_the_end_is_told(tmp_path):
+    stopped(config_of(tmp_path), 15)
+    longer = config_of(tmp_path, train_cfg=dict(by_epoch=True, max_epochs=5))
+    longer.param_scheduler = dict(type='CosineAnnealingLR', T_max=30, by_epoch=False)
+    longer.resume = True
+    runner = Runner.from_cfg(longer)
+    said = []
+    runner.logger.warning = lambda text, *values: said.append(text % values)
+    runner.train()
+    assert any('the schedule is the old one' in line and 'load_from' in line for line in said)
+    assert runner.iter == 30
+
+
+def test_any_batch_sampler_is_shortened_once():
+    batches = BatchSampler(SequentialSampler(range(10)), 4, drop_last=False)
+    rest = Remaining(batches, 2)
+    assert [list(rest), list(rest)] == [[[8, 9]], [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]]
+    assert len(rest) == 3
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [(dict(minutes=0), 'minutes .* above 0'), (dict(signals=('SIGNIX',)), 'SIGNIX is no signal')],
+)
+def test_settings_are_checked(settings, message):
+    with pytest.raises(ValueError, match=message):
+        PreemptionHook(**settings)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('strategy', ['', 'fsdp'])
+def test_two_processes_agree_and_end_alike(tmp_path, strategy):
+    """One of them is asked to stop, in mid-epoch: epochs have two iterations."""
+    config = make_config(tmp_path)
+    text = config.read_text() + "custom_imports['imports'].append('test_preemption')\n"
+    text += "train_dataloader['batch_size'] = 4\n"
+    if strategy:
+        base = f'{__file__.rpartition("/tests/")[0]}/configs/_base_/strategies/fsdp.py'
+        text = text.replace("_base_ = '", "_base_ = ['", 1).replace(".py'\n", f".py', '{base}']\n", 1)
+    config.write_text(text)
+    for process in in_two('train.py', config, '--work-dir', tmp_path / 'straight'):
+        finish(process)
+    here = '--work-dir', tmp_path / 'stopped'
+    processes = in_two('train.py', config, *here, '--cfg-options', 'custom_hooks.0.after=None')
+    deadline = time.monotonic() + 100
+    while not (tmp_path / 'stopped/epoch_1.pth').exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(processes[0].process.pid, signal.SIGTERM)
+    for process in processes:
+        finish(process, PREEMPTED)
+    written = torch.load(tmp_path / 'stopped' / LATEST, weights_only=False)
+    assert written['meta']['iter'] < 12
+    for process in in_two('train.py', config, *here, '--resume'):
+        finish(process)
+    assert trained_alike(last_checkpoint(tmp_path / 'straight'), last_checkpoint(tmp_path / 'stopped')) == ALIKE
+
+
+@pytest.mark.slow
+def test_weights_alone_are_no_run_to_go_on_with(tmp_path):
+    config = make_config(tmp_path)
+    finish(tool('train.py', config, '--work-dir', tmp_path / 'run'))
+    whole = torch.load(tmp_path / 'run/epoch_1.pth', weights_only=False)
+    torch.save({key: whole[key] for key in ('meta', 'state_dict')}, tmp_path / 'run/best_x.pth')
+    resumed = tool('train.py', config, '--work-dir', tmp_path / 'run', '--resume', tmp_path / 'run/best_x.pth')
+    out, err = finish(resumed, 1)
+    assert 'has no optimizer' in out + err
+    assert 'load_from=FILE' in out + err
+    out, err = finish(tool('train.py', config, '--work-dir', tmp_path / 'run'))
+    assert 'is of an earlier run in this work_dir' in out + err
