@@ -34,6 +34,8 @@ def parse_args() -> argparse.Namespace:
     parser = argument_parser(f'Train a model (mixmae_mm {mixmae_mm.__version__})')
     text = 'go on from this checkpoint; without a value, from the last one'
     parser.add_argument('--resume', nargs='?', const='auto', type=expand, help=text)
+    text = 'resume with other data, batches, processes or seed than the checkpoint has'
+    parser.add_argument('--allow-changes', action='store_true', help=text)
     parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 where the GPU or CPU has it)')
     parser.add_argument('--auto-scale-lr', action='store_true', help="scale the learning rate with the job's batch")
     return parser.parse_args()
@@ -94,6 +96,8 @@ def main() -> None:
         if not has_accelerator():
             keep_freed_memory()
         set_resume(config, args.resume)
+        if args.allow_changes:
+            config.merge_from_dict({'default_hooks.run_identity.allow_changes': True})
         set_precision(config, args.amp)
         set_lr_scaling(config, args.auto_scale_lr)
         check_settings(config)

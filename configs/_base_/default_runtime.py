@@ -11,6 +11,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='mixmae_mm.AtomicCheckpointHook', interval=1, max_keep_ckpts=3),
     preemption=dict(type='mixmae_mm.PreemptionHook', minutes=30),
+    run_identity=dict(type='mixmae_mm.RunIdentityHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     checkpoint_guard=dict(type='mixmae_mm.CheckpointGuardHook'),
     corrupt=dict(type='mixmae_mm.CorruptImagesHook'),

@@ -7,15 +7,17 @@ from collections import Counter
 
 import pytest
 import torch
-from micro_training import finish, in_two, make_config, tool
+from micro_training import finish, in_two, make_config, make_images, tool
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch.utils.data import BatchSampler, SequentialSampler
 from training_toys import TRAINED, ToyImages, last_checkpoint, run_until, toy_config, trained_alike
 
+from mixmae_mm.datasets import ImageFolder
 from mixmae_mm.engine.hooks import PreemptionHook
 from mixmae_mm.engine.hooks.preemption import LATEST, PREEMPTED, Preempted, Remaining
+from mixmae_mm.engine.hooks.run_identity import digest
 
 ALIKE = dict.fromkeys(TRAINED, True)
 
@@ -127,21 +129,67 @@ def test_accumulated_gradients_are_waited_for(tmp_path):
     assert trained_alike(last_checkpoint(tmp_path / 'straight'), last_checkpoint(tmp_path)) == ALIKE
 
 
-def test_epochs_of_another_length_are_refused(tmp_path):
-    stopped(config_of(tmp_path), 15)
-    with pytest.raises(ValueError, match='of epochs of 6 batches, and these have 12'):
-        run_until(config_of(tmp_path, dict(batch_size=2)), resume=True)
+def resumed(config):
+    """Resume, and collect warnings."""
+    config.resume = True
+    runner, lines = Runner.from_cfg(config), []
+    runner.logger.warning = lambda text, *values: lines.append(text % values if values else text)
+    runner.train()
+    return runner, lines
+
+
+def identified(folder, loader=None, allow=False, **settings):
+    config = config_of(folder, loader, **settings)
+    config.default_hooks.run_identity = dict(type='mixmae_mm.RunIdentityHook', allow_changes=allow)
+    return config
+
+
+def test_the_same_run_goes_on(tmp_path, straight):
+    stopped(identified(tmp_path), 15)
+    runner, said = resumed(identified(tmp_path, dict(num_workers=2)))
+    assert trained_alike(straight[True], last_checkpoint(tmp_path)) == ALIKE
+    assert said == []
+
+
+@pytest.mark.parametrize(
+    ('changed', 'message'),
+    [
+        (dict(loader=dict(batch_size=2)), 'images in a batch of each: 4 then, 2 now; batches in an epoch: 6 then, 12'),
+        (dict(randomness=dict(seed=7)), 'seed: 0 then, 7 now'),
+        (dict(loader=dict(batch_size=4, dataset=dict(type='ToyImages', indices=12))), 'images: 24 then, 12 now'),
+    ],
+)
+def test_another_run_does_not_go_on_unless_it_may(tmp_path, changed, message):
+    stopped(identified(tmp_path), 15)
+    pipeline = config_of(tmp_path).train_dataloader.dataset.pipeline
+    if 'dataset' in changed.get('loader', {}):
+        changed['loader']['dataset']['pipeline'] = pipeline
+    with pytest.raises(ValueError, match=f'of another run: .*{message}.*--allow-changes'):
+        run_until(identified(tmp_path, **changed), resume=True)
+    runner, said = resumed(identified(tmp_path, allow=True, **changed))
+    assert any(message in line for line in said)
+    # of the third epoch, of which 3 of 6 batches were seen, all where its batches are others
+    left = 9 if 'randomness' in changed else 2 * len(runner.train_dataloader)
+    assert runner.iter == 15 + left
+
+
+def test_other_files_are_another_run(tmp_path):
+    folder = tmp_path / 'images'
+    make_images(folder)
+    sets = [ImageFolder(str(folder)), ImageFolder(str(folder))]
+    assert digest(sets[0]) == digest(sets[1])
+    (folder.rename(tmp_path / 'moved'))
+    assert digest(ImageFolder(str(tmp_path / 'moved'))) == digest(sets[0])
+    first = next((tmp_path / 'moved').rglob('*.jpg'))
+    first.rename(first.with_name('other.jpg'))
+    assert digest(ImageFolder(str(tmp_path / 'moved'))) != digest(sets[0])
 
 
 def test_a_schedule_that_does_not_reach_the_end_is_told(tmp_path):
-    stopped(config_of(tmp_path), 15)
-    longer = config_of(tmp_path, train_cfg=dict(by_epoch=True, max_epochs=5))
+    stopped(identified(tmp_path), 15)
+    longer = identified(tmp_path, train_cfg=dict(by_epoch=True, max_epochs=5))
     longer.param_scheduler = dict(type='CosineAnnealingLR', T_max=30, by_epoch=False)
-    longer.resume = True
-    runner = Runner.from_cfg(longer)
-    said = []
-    runner.logger.warning = lambda text, *values: said.append(text % values)
-    runner.train()
+    runner, said = resumed(longer)
     assert any('the schedule is the old one' in line and 'load_from' in line for line in said)
     assert runner.iter == 30
 

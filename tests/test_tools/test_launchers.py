@@ -1,5 +1,6 @@
 """The launchers, run with stand-ins for srun and Python that write down what they are given."""
 
+import os
 import subprocess
 
 import pytest
@@ -29,3 +30,32 @@ def test_too_few_words_are_a_usage_error(script):
     done = subprocess.run(['bash', TOOLS / f'{script}.sh', *FIRST[script][:-1]], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith('usage: ')
+
+
+SRUN = """#!/bin/bash
+printf '%s\\n' "$*" >> "$CALLS"
+exit "$(sed -n "$(wc -l < "$CALLS")p" <<< "$STATUSES")"
+"""
+
+
+@pytest.mark.parametrize(
+    ('requeue', 'statuses', 'resumed', 'status'),
+    [
+        ('1', [75, 75, 0], [False, True, True], 0),
+        ('1', [75, 1], [False, True], 1),
+        ('1', [143], [False], 143),
+        ('', [75], [False], 75),
+    ],
+)
+def test_a_preempted_job_is_queued_again(tmp_path, requeue, statuses, resumed, status):
+    (tmp_path / 'srun').write_text(SRUN)
+    (tmp_path / 'srun').chmod(0o755)
+    environment = dict(REQUEUE=requeue, STATUSES='\n'.join(map(str, statuses)), CALLS=str(tmp_path / 'calls'))
+    environment = os.environ | environment | dict(PATH=f'{tmp_path}:{os.environ["PATH"]}')
+    words = ['bash', TOOLS / 'slurm_train.sh', 'P', 'J', 'C', '--cfg-options', 'a=b c']
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert done.returncode == status
+    calls = (tmp_path / 'calls').read_text().splitlines()
+    assert [call.endswith(' --cfg-options a=b c --resume') for call in calls] == resumed
+    assert all('--kill-on-bad-exit=1' in call and '--launcher slurm' in call for call in calls)
+    assert done.stderr.count('queued again') == len(statuses) - 1

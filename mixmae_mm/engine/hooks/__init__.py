@@ -10,6 +10,7 @@ from mixmae_mm.engine.hooks.nan_guard import NanGuardHook
 from mixmae_mm.engine.hooks.online_evaluation import OnlineEvaluationHook
 from mixmae_mm.engine.hooks.preemption import PreemptionHook
 from mixmae_mm.engine.hooks.progress import BaseRateHook, ProgressHook
+from mixmae_mm.engine.hooks.run_identity import RunIdentityHook
 
 __all__ = [
     'AtomicBackend',
@@ -25,4 +26,5 @@ __all__ = [
     'PreemptionHook',
     'ProgressHook',
     'ReconstructionHook',
+    'RunIdentityHook',
 ]

@@ -76,6 +76,10 @@ class PreemptionHook(Hook):
             raise ValueError(f'{unknown[0]} is no signal of this system: give names such as SIGTERM')
         self.minutes, self.signals = minutes, [getattr(signal, name) for name in signals]
         self.asked = False
+        self.seen = 0
+        """Batches of the epoch that a resumed run leaves out."""
+        self.position = 0
+        """Batches of the epoch up to now, 0 at its end."""
         self.handlers: dict[int, Any] = {}
 
     def before_train(self, runner: Runner) -> None:
@@ -86,37 +90,20 @@ class PreemptionHook(Hook):
             self.handlers = {number: signal.signal(number, self._ask) for number in self.signals}
         loop = runner.train_loop
         if isinstance(loop, EpochBasedTrainLoop) and type(loop).run_epoch is EpochBasedTrainLoop.run_epoch:
-            loop.run_epoch = partial(run_epoch, loop)
+            loop.run_epoch = partial(self._run_epoch, loop)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Note how many batches an epoch has."""
+        """Note where in the epoch the run is."""
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
-            checkpoint['meta']['epoch_length'] = len(runner.train_dataloader)
+            checkpoint['meta']['seen'] = dict(batches=self.position, of=len(runner.train_dataloader))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Refuse to resume epochs of other lengths, and say whose schedule it is where the config's is another.
-
-        Raises:
-            ValueError: epochs have another number of batches than in the run that wrote the checkpoint.
-        """
-        if not getattr(runner, '_resume', False):
-            return
-        stored = checkpoint.get('meta', {}).get('epoch_length')
-        length = len(runner.train_dataloader) if isinstance(runner.train_loop, EpochBasedTrainLoop) else stored
-        if stored not in (None, length):
-            raise ValueError(
-                f'the checkpoint is of epochs of {stored} batches, and these have {length}: other data, another batch '
-                'size or number of processes. Resume with those, or start from its weights: load_from=FILE without '
-                '--resume'
-            )
-        for given, ours in zip(checkpoint.get('param_schedulers') or (), self._schedule(runner), strict=False):
-            if isinstance(given, dict) and any(given.get(key) != vars(ours).get(key) for key in ('end', 'T_max')):
-                runner.logger.warning(
-                    'the schedule is the old one, of the checkpoint: %s ends after %s steps, which the config has end '
-                    'after %s. Rates stay at its last value from there on; for a new schedule start from the weights: '
-                    'load_from=FILE without --resume',
-                    type(ours).__name__, given.get('end'), ours.end,
-                )  # fmt: skip
+        """Find out where in the epoch to go on: at its start if epochs are of another length now."""
+        if getattr(runner, '_resume', False) and isinstance(runner.train_loop, EpochBasedTrainLoop):
+            meta, length = checkpoint.get('meta', {}), len(runner.train_dataloader)
+            counted = meta.get('iter', 0) - meta.get('epoch', 0) * length  # of a checkpoint without this hook
+            seen = meta.get('seen', dict(batches=counted if 0 <= counted <= length else 0, of=length))
+            self.seen = seen['batches'] if seen['of'] == length else 0
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
@@ -168,36 +155,27 @@ class PreemptionHook(Hook):
                 file.write(str(Path(hook.out_dir, LATEST)).encode())
         self.saved = time.monotonic()
 
-    def _schedule(self, runner: Runner) -> list:
-        """Return the schedulers of the learning rate."""
-        schedulers = getattr(runner, 'param_schedulers', None)
-        return schedulers if isinstance(schedulers, list) else []
-
     def _hook(self, runner: Runner) -> CheckpointHook:
         """Return the hook that writes the run's other checkpoints."""
         return next(hook for hook in runner.hooks if isinstance(hook, CheckpointHook))
 
+    def _run_epoch(self, loop: EpochBasedTrainLoop) -> None:
+        """Run what remains of an epoch: `EpochBasedTrainLoop.run_epoch`, but for batches that were seen.
 
-def run_epoch(loop: EpochBasedTrainLoop) -> None:
-    """Run what remains of an epoch: `EpochBasedTrainLoop.run_epoch`, but for batches that a checkpoint has seen.
-
-    Raises:
-        ValueError: epochs have another number of batches than in the run that wrote the checkpoint.
-    """
-    loop.runner.call_hook('before_train_epoch')
-    loop.runner.model.train()
-    length, seen = len(loop.dataloader), loop._iter - loop._epoch * len(loop.dataloader)
-    if not 0 <= seen <= length:
-        raise ValueError(
-            f'iteration {loop._iter} is not within epoch {loop._epoch + 1} of {length} batches: the checkpoint is of '
-            'other data, another batch size or number of processes'
-        )
-    if seen and loop.dataloader.batch_sampler is None:
-        raise ValueError('a stream of images cannot be resumed within an epoch: train for iterations')
-    if seen:
-        # a loader refuses that it be set; its iterator, which asks for it, is made when the first epoch begins
-        vars(loop.dataloader)['batch_sampler'] = Remaining(loop.dataloader.batch_sampler, seen)
-    for index, batch in enumerate(loop.dataloader, seen):
-        loop.run_iter(index, batch)
-    loop.runner.call_hook('after_train_epoch')
-    loop._epoch += 1
+        Raises:
+            ValueError: the data are a stream, whose batches cannot be left out.
+        """
+        loop.runner.call_hook('before_train_epoch')
+        loop.runner.model.train()
+        seen, self.seen = self.seen, 0
+        if seen and loop.dataloader.batch_sampler is None:
+            raise ValueError('a stream of images cannot be resumed within an epoch: train for iterations')
+        if seen:
+            # a loader refuses that it be set; its iterator, which asks for it, is made when the first epoch begins
+            vars(loop.dataloader)['batch_sampler'] = Remaining(loop.dataloader.batch_sampler, seen)
+        for index, batch in enumerate(loop.dataloader, seen):
+            self.position = index + 1
+            loop.run_iter(index, batch)
+        self.position = 0
+        loop.runner.call_hook('after_train_epoch')
+        loop._epoch += 1
