@@ -71,7 +71,8 @@ def identity(runner: Runner) -> dict[str, Any]:
     """Return what the weights at the end depend on, beside model and optimizer, in words for a message."""
     loader = runner.train_dataloader
     batch = getattr(loader.batch_sampler, 'batch_size', None) or loader.batch_size
-    found = {'seed': runner.seed, 'processes': runner.world_size, 'images in a batch of each': batch}
+    of_rank = runner.rank if (runner.cfg.get('randomness') or {}).get('diff_rank_seed') else 0  # mmengine adds it
+    found = {'seed': runner.seed - of_rank, 'processes': runner.world_size, 'images in a batch of each': batch}
     if hasattr(loader.dataset, '__len__'):
         found |= {'images': len(loader.dataset), 'their names': digest(loader.dataset)}
     if isinstance(runner.train_loop, EpochBasedTrainLoop):
