@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch.utils.data import BatchSampler, SequentialSampler
-from training_toys import TRAINED, ToyImages, last_checkpoint, run_until, toy_config, trained_alike
+from training_toys import TRAINED, ToyImages, last_checkpoint, run_until, same, toy_config, trained_alike
 
 from mixmae_mm.datasets import ImageFolder
 from mixmae_mm.engine.hooks import PreemptionHook
@@ -171,6 +171,32 @@ def test_another_run_does_not_go_on_unless_it_may(tmp_path, changed, message):
     # of the third epoch, of which 3 of 6 batches were seen, all where its batches are others
     left = 9 if 'randomness' in changed else 2 * len(runner.train_dataloader)
     assert runner.iter == 15 + left
+
+
+@pytest.mark.parametrize('interrupt_after', [13, 21])
+def test_checkpoints_of_iterations_in_a_run_of_epochs(tmp_path, straight, interrupt_after):
+    """Every 5 iterations, so within an epoch of 6: 10 and 20."""
+    config = config_of(tmp_path)
+    config.default_hooks.checkpoint = dict(type='CheckpointHook', by_epoch=False, interval=5, save_last=True)
+    run_until(config, interrupt_after)
+    assert last_checkpoint(tmp_path)['meta']['iter'] == interrupt_after // 5 * 5
+    run_until(config, resume=True)
+    assert trained_alike(straight[True], last_checkpoint(tmp_path)) == ALIKE
+
+
+def test_averaged_weights_go_on_alike(tmp_path):
+    average = dict(type='EMAHook', momentum=0.1)
+    ends = []
+    for name, after in (('straight', None), ('stopped', 15)):
+        folder = tmp_path / name
+        if after:
+            with pytest.raises(Preempted):
+                run_until(config_of(folder), custom_hooks=[average, dict(type='AskHook', after=after)])
+        run_until(config_of(folder), custom_hooks=[average], resume=bool(after))
+        ends.append(last_checkpoint(folder))
+    assert trained_alike(*ends) == ALIKE
+    assert same(*(dict(end['ema_state_dict']) for end in ends))
+    assert not same(dict(ends[0]['ema_state_dict']), dict(ends[0]['state_dict']))
 
 
 def test_other_files_are_another_run(tmp_path):
