@@ -43,17 +43,17 @@ def parse_args() -> argparse.Namespace:
 
 def set_resume(config: Config, resume: str | None) -> None:
     """Decide where training starts: anew, from `load_from`, or where a checkpoint stopped."""
+    written = _checkpoints(config.work_dir)
     if resume is None and config.get('resume') and not config.get('load_from'):
         resume = 'auto'  # asked for by the config
-    if resume == 'auto':
-        resume = _last_checkpoint(config.work_dir)
-        if resume is None:
-            config.resume = False
-            say(f'--resume: no checkpoint in {config.work_dir} yet, training starts anew')
-    elif resume is None and (other := _last_checkpoint(config.work_dir)):
+    if resume == 'auto' and not written:
+        config.resume, resume = False, None
+        say(f'--resume: no checkpoint in {config.work_dir} yet, training starts anew')
+    elif resume == 'auto':
+        resume = _newest_sound(written)
+    elif resume is None and written:
         say(
-            f'{other} is of an earlier run in this work_dir; --resume takes the checkpoint written last',
-            logging.WARNING,
+            f'{written[0]} is of an earlier run in this work_dir; --resume takes what was written last', logging.WARNING
         )
     if resume is not None:
         config.resume, config.load_from = True, resume
@@ -61,18 +61,29 @@ def set_resume(config: Config, resume: str | None) -> None:
         check_checkpoint(config.load_from)
 
 
-def _last_checkpoint(work_dir: str) -> str | None:
-    """Find the checkpoint written last, also after the work_dir was moved or the pointer to it was lost."""
+def _checkpoints(work_dir: str) -> list[str]:
+    """List the checkpoints of a run, that written last first, also after the work_dir was moved or its pointer lost."""
     pointer = Path(work_dir, 'last_checkpoint')
     named = Path(pointer.read_text().strip()) if pointer.is_file() else Path()
-    for path in (named, Path(work_dir, named.name)):
-        if named.name and path.exists():
-            return str(path)
-    numbered = {path: re.fullmatch(r'(?:epoch|iter)_(\d+)\.pth', path.name) for path in Path(work_dir).glob('*.pth')}
-    last = max(((int(found[1]), str(path)) for path, found in numbered.items() if found), default=(0, None))[1]
-    latest = Path(work_dir, LATEST)
-    newer = latest.exists() and (last is None or latest.stat().st_mtime > Path(last).stat().st_mtime)
-    return str(latest) if newer else last
+    first = [path for path in (named, Path(work_dir, named.name)) if named.name and path.exists()]
+    found = {path: re.fullmatch(r'(?:epoch|iter)_(\d+)\.pth', path.name) for path in Path(work_dir).glob('*.pth')}
+    numbered = sorted((path for path in found if found[path]), key=lambda path: int(found[path][1]), reverse=True)
+    latest = [path for path in [Path(work_dir, LATEST)] if path.exists()]
+    newer = latest and (not numbered or latest[0].stat().st_mtime > numbered[0].stat().st_mtime)
+    rest = [*latest, *numbered] if newer else [*numbered[:1], *latest, *numbered[1:]]
+    return list(dict.fromkeys(map(str, first[:1] + rest)))
+
+
+def _newest_sound(written: list[str]) -> str:
+    """Return the first checkpoint that is not damaged, and warn of those before it; raise ValueError if all are."""
+    for path in written:
+        try:
+            check_checkpoint(path)
+        except ValueError as error:
+            say(f'{error}; looking for an earlier one', logging.WARNING)
+        else:
+            return path
+    raise ValueError(f'no checkpoint can be read of {", ".join(written)}')
 
 
 def set_lr_scaling(config: Config, scale: bool) -> None:

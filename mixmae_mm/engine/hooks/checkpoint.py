@@ -12,17 +12,18 @@ from mmengine.runner import Runner
 
 from mixmae_mm.registry import HOOKS
 from mixmae_mm.utils.atomic_write import atomic_write
+from mixmae_mm.utils.safe_io.checksum import with_checksum
 
 
 @register_backend('mixmae_mm.atomic')
 class AtomicBackend(LocalBackend):
-    """mmengine's files on this machine, each written by `atomic_write`."""
+    """mmengine's files on this machine, each written by `atomic_write`, checkpoints with a checksum."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write bytes, making the folders above."""
         Path(filepath).parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(filepath) as file:
-            file.write(obj)
+            file.write(with_checksum(obj))
 
 
 @HOOKS.register_module()

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mixmae_mm.utils.safe_io.allow_list import allow_checkpoint_types
+from mixmae_mm.utils.safe_io.checksum import check_sum
 
 CONTAINERS = ('state_dict', 'model', 'module')
 """Keys of the weights in files that hold more: mmengine's, those of MixMIM, MAE and DeiT, DeepSpeed's."""
@@ -49,13 +50,15 @@ def read_file(checkpoint: str | BinaryIO, map_location: object = 'cpu', mmap: bo
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is something else, corrupt, or to be read only by running code that it holds.
+        ValueError: it is something else, damaged, or to be read only by running code that it holds.
     """
     is_stream = hasattr(checkpoint, 'read')
     remote = not is_stream and '://' in checkpoint
     with get_local_path(checkpoint) if remote else nullcontext(checkpoint) as file:
         if not is_stream and not Path(file).is_file():
             raise FileNotFoundError(f'there is no checkpoint {checkpoint}')
+        if not is_stream:
+            check_sum(file)
         try:
             return _load(file, '' if is_stream else checkpoint, map_location, mmap)
         except Exception as error:  # what the readers raise for files that are something else has many types

@@ -1,0 +1,96 @@
+"""A checkpoint proves itself: any flipped bit is found before anything is loaded, and no sound file is refused."""
+
+import contextlib
+import io
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from micro_training import finish, make_config, tool
+
+from mixmae_mm.engine.hooks import AtomicBackend
+from mixmae_mm.utils.safe_io.checksum import MARK, check_sum, with_checksum
+from mixmae_mm.utils.safe_io.weights_file import read_file
+
+TAIL = 2 + len(MARK) + 64
+"""Bytes behind those that the checksum is of."""
+
+
+def packed(content):
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def content():
+    torch.manual_seed(0)
+    return dict(state_dict=dict(weight=torch.randn(40, 30)), meta=dict(epoch=3, cfg='x = 1'))
+
+
+@pytest.fixture
+def file(content, tmp_path):
+    AtomicBackend().put(packed(content), tmp_path / 'epoch_1.pth')
+    return tmp_path / 'epoch_1.pth'
+
+
+def test_other_readers_pass_over_it(content, file):
+    plain = packed(content)
+    written = file.read_bytes()
+    assert written[: len(plain) - 2] == plain[:-2]
+    assert zipfile.ZipFile(file).testzip() is None
+    for mmap in (True, False):
+        loaded = torch.load(file, weights_only=True, mmap=mmap)
+        assert torch.equal(loaded['state_dict']['weight'], content['state_dict']['weight'])
+        assert loaded['meta'] == content['meta']
+    check_sum(file)
+
+
+def test_any_flipped_bit_is_found(content, file):
+    """Every 37th byte, and all of the last ones; what is not found is in the checksum's mark or its length."""
+    written, unharmed = file.read_bytes(), 0
+    places = [*range(0, len(written), 37), *range(len(written) - 130, len(written))]
+    for place in dict.fromkeys(places):
+        damaged = bytearray(written)
+        damaged[place] ^= 1 << place % 8
+        file.write_bytes(damaged)
+        if place < len(written) - TAIL or place >= len(written) - 64:
+            with pytest.raises(ValueError, match='epoch_1.pth is damaged'):
+                read_file(str(file))
+            continue
+        with contextlib.suppress(ValueError):
+            unharmed += torch.equal(read_file(str(file))['state_dict']['weight'], content['state_dict']['weight'])
+    assert 0 < unharmed <= TAIL - 64
+
+
+def test_what_is_cut_off_is_found(file):
+    written = file.read_bytes()
+    for end in np.linspace(0, len(written) - TAIL - 1, 40).astype(int):
+        file.write_bytes(written[:end])
+        with pytest.raises(ValueError, match='epoch_1.pth'):
+            read_file(str(file))
+
+
+def test_files_of_others_have_none(content, tmp_path):
+    (tmp_path / 'theirs.pth').write_bytes(packed(content))
+    (tmp_path / 'empty').touch()
+    for name in ('theirs.pth', 'empty'):
+        check_sum(tmp_path / name)
+    assert with_checksum(b'text') == b'text'
+    assert with_checksum(with_checksum(packed(content))) == with_checksum(packed(content))
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_from_the_newest_sound_checkpoint(tmp_path):
+    config, here = make_config(tmp_path), ['--work-dir', tmp_path / 'run']
+    finish(tool('train.py', config, *here))
+    last = tmp_path / 'run/epoch_3.pth'
+    damaged = bytearray(last.read_bytes())
+    damaged[len(damaged) // 2] ^= 16
+    last.write_bytes(damaged)
+    out, err = finish(tool('train.py', config, *here, '--resume'))
+    assert 'epoch_3.pth is damaged' in out + err
+    assert 'looking for an earlier one' in out + err
+    assert f'Load checkpoint from {tmp_path}/run/epoch_2.pth' in out
+    check_sum(last)  # written anew
