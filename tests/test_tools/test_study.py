@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -43,10 +44,12 @@ if pathlib.Path('hang').exists():
 gain = float(options.get('gain', 0)) + 0.01 * int(options['randomness.seed'])
 start = options.get('model.backbone.init_cfg.checkpoint')
 top1 = (50 if start is None else float(open(start).read()) * 100)
-lines = [{'time': 0.5}, {'time': 0.3}, {'accuracy/top1': 1}, {'time': 0.4}, {'accuracy/top1': top1}]
+epochs = int(options.get('train_cfg.max_epochs', 9))
+lines = [{'time': seconds, 'loss': 1, 'step': 7} for seconds in (0.5, 0.3, 0.4)]
+lines += [{'accuracy/top1': 1, 'time': 9, 'step': epochs - 1}, {'accuracy/top1': top1, 'time': 9, 'step': epochs}]
+lines = lines[:-1] if pathlib.Path('cut').exists() else lines
 (folder / '1/vis_data/scalars.json').write_text('\\n'.join(map(json.dumps, lines)))
 sys.exit('broken') if pathlib.Path('fail').exists() and 'better' in str(folder) else None
-epochs = options.get('train_cfg.max_epochs', 9)
 (folder / f'epoch_{epochs}.pth').write_text(str(0.6 + gain))
 """
 EVALUATE = """
@@ -101,8 +104,9 @@ def test_a_study_from_start_to_table(folder):
     assert len(lines) == 3 * (3 + 3 + 2)
     found = json.loads((folder / 'study.json').read_text())
     expected = {'knn.top1': 0.71, 'knn.few.5.mean': 0.5, 'tuned': 71.0, 'train.step': 0.4}
-    assert found['better']['1'] == pytest.approx(expected)
-    assert found['untrained']['0'] == {'knn.top1': 0.25, 'knn.few.5.mean': 0.5, 'tuned': 50}
+    assert found['better']['1']['measures'] == pytest.approx(expected)
+    assert found['untrained']['0']['measures'] == {'knn.top1': 0.25, 'knn.few.5.mean': 0.5, 'tuned': 50}
+    assert '"gain": 0.1' in found['better']['1']['how']['tuned']
     rows = {name: [cell.strip() for cell in cells] for name, cells in table(folder).items()}
     # 0.60, 0.61, 0.62: deviation 0.01; half an interval is 4.303 * 0.01 / sqrt(3)
     assert rows['plain'] == ['0.61 +- 0.025 (3)', '61 +- 2.5 (3)', '0.4 +- 0 (3)']
@@ -116,34 +120,61 @@ def test_a_study_from_start_to_table(folder):
 def test_what_is_done_is_not_done_again(folder):
     study.main([str(folder / 'study.py')])
     calls(folder)
-    (folder / 'work_dirs/studies/study/better/seed1/train/epoch_2.pth').unlink()  # as if interrupted
+    shutil.rmtree(folder / 'work_dirs/studies/study/untrained')
+    study.main([str(folder / 'study.py')])
+    assert calls(folder) == []
     found = json.loads((folder / 'study.json').read_text())
-    del found['plain']['2']['tuned']
+    del found['plain']['2']['how']['tuned']  # as if interrupted
     (folder / 'study.json').write_text(json.dumps(found))
     study.main([str(folder / 'study.py'), '--table'])
     assert calls(folder) == []
+    (folder / 'work_dirs/studies/study/plain/seed2/tuned/epoch_9.pth').unlink()
     study.main([str(folder / 'study.py')])
-    assert calls(folder) == ['train plain.py work_dirs/studies/study/better/seed1/train True None']
-    assert json.loads((folder / 'study.json').read_text())['plain']['2']['tuned'] == pytest.approx(62)
+    start = 'work_dirs/studies/study/plain/seed2/train/epoch_2.pth'
+    assert calls(folder) == [f'train tuned.py work_dirs/studies/study/plain/seed2/tuned True {start}']
 
 
-def test_one_that_fails_is_named_and_the_others_go_on(folder):
+def test_other_settings_make_results_anew(folder):
+    study.main([str(folder / 'study.py')])
+    calls(folder)
+    (folder / 'study.py').write_text(SETTINGS.replace('--train a', '--train z'))
+    study.main([str(folder / 'study.py')])
+    lines = calls(folder)
+    assert len(lines) == 9
+    assert all(line.startswith('evaluate') and '--train|z' in line for line in lines)
+    (folder / 'study.py').write_text(SETTINGS.replace("'gain': 0.1", "'gain': 0.2"))
+    with pytest.raises(SystemExit, match=r'better/seed0/train was trained with .*0\.1.*now it is .*0\.2.*move it away'):
+        study.main([str(folder / 'study.py')])
+    shutil.rmtree(folder / 'work_dirs/studies/study/better')
+    study.main([str(folder / 'study.py')])
+    assert json.loads((folder / 'study.json').read_text())['better']['0']['measures']['tuned'] == pytest.approx(80)
+
+
+def test_a_number_of_an_earlier_validation_is_not_taken(folder):
+    (folder / 'cut').touch()
+    with pytest.raises(SystemExit, match='tuned ended before its last validation'):
+        study.main([str(folder / 'study.py')])
+    assert 'tuned' not in json.loads((folder / 'study.json').read_text())['plain']['0']['measures']
+
+
+def test_one_that_fails_is_named_and_the_others_resume(folder, capsys):
     (folder / 'fail').touch()
-    with pytest.raises(SystemExit, match=r'better/seed0/train\.log'):
+    with pytest.raises(SystemExit, match=r'(?s)better/seed0/train\.log.*better/seed2/train\.log'):
         study.main([str(folder / 'study.py')])
     found = json.loads((folder / 'study.json').read_text())
     assert found.keys() == {'plain', 'untrained'}
     assert 'broken' in (folder / 'work_dirs/studies/study/better/seed0/train.log').read_text()
+    said = capsys.readouterr().out
+    assert 'plain, seed 1: tuned done: tuned 61' in said
+    assert 'mean +- half' in said
 
 
 def test_a_study_that_is_stopped_ends_what_it_started(folder):
     (folder / 'hang').touch()
-    program = 'import study; from pathlib import Path; study.TOOLS = Path("tools"); study.main(["study.py"])'
-    environment = os.environ | {'PYTHONPATH': os.pathsep.join(['', str(study.__file__).rpartition('/')[0]])}
     (folder / 'study.py').rename(folder / 'mine.py')
-    process = subprocess.Popen(
-        [sys.executable, '-c', program.replace('["study.py"]', '["mine.py"]')], cwd=folder, env=environment
-    )
+    program = 'import study; from pathlib import Path; study.TOOLS = Path("tools"); study.main(["mine.py"])'
+    environment = os.environ | {'PYTHONPATH': str(study.__file__).rpartition('/')[0]}
+    process = subprocess.Popen([sys.executable, '-c', program], cwd=folder, env=environment)
     deadline = time.monotonic() + 60
     while not (folder / 'hanging0').exists() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -154,14 +185,18 @@ def test_a_study_that_is_stopped_ends_what_it_started(folder):
 
 
 @pytest.mark.parametrize(
-    ('text', 'message'),
+    ('old', 'new', 'message'),
     [
-        ("rnus = dict()\nmeasures = ['a']", "unknown: \\['rnus'\\]"),
-        ("runs = dict(a=dict(confg='x'))\nmeasures = ['a']", "unknown: \\['confg'\\]"),
-        ("runs = dict(a=dict(config='x'))", 'needs runs and measures'),
+        ('seeds', 'sedes', 'sedes is unknown to a study'),
+        ("dict(config='plain.py')", "dict(confg='plain.py')", 'confg is unknown to runs'),
+        ('metric=', 'metrik=', 'metrik is unknown to transfers'),
+        ('measures = ', '_x = ', 'measures is missing'),
+        ("'knn.top1'", "'kn.top1'", 'measure kn.top1 is of no part'),
+        ("baseline = 'plain'", "baseline = 'plane'", 'baseline plane is no run'),
+        ('dict(tuned=', 'dict(train=', 'title train must be one word, once'),
     ],
 )
-def test_settings_that_are_wrong_are_refused(folder, text, message):
-    (folder / 'study.py').write_text(text)
+def test_settings_that_are_wrong_are_refused(folder, old, new, message):
+    (folder / 'study.py').write_text(SETTINGS.replace(old, new))
     with pytest.raises(ValueError, match=message):
         study.Study(folder / 'study.py')

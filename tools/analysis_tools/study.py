@@ -2,22 +2,17 @@
 
     python tools/analysis_tools/study.py STUDY.py [--jobs 2] [--threads 1] [--table]
 
-What is missing is run, so that a study may be interrupted at will: trainings go on from their last checkpoint. Results
-go to STUDY.json beside the study, runs to work_dirs/studies/. A study is a file of settings:
+What is missing is run, so that a study may be interrupted at will: trainings resume from their last checkpoint. Results
+go to STUDY.json beside the study, with the settings that they are of, and are made anew where those have changed; runs
+go to work_dirs/studies/. A study is a file of settings, such as projects/studies/simmim.py:
 
-    seeds = [0, 1, 2]
-    options = {'train_cfg.max_epochs': 20}  # as --cfg-options, of every training
-    runs = dict(
-        told=dict(config='configs/mixmae/CONFIG.py'),
-        all=dict(config='configs/mixmae/CONFIG.py', options={'model.masked_attention': False}),
-        other=dict(config='configs/simmim/CONFIG.py', encoder='configs/mixmae/CONFIG.py'),  # evaluated by that
-        untrained=dict(encoder='configs/mixmae/CONFIG.py'),  # as initialized
-    )
-    evaluations = dict(knn='--train data/train --val data/val')  # arguments of `mixmae evaluate`
-    transfers = dict(  # trainings from the checkpoint; the number that their last validation has
-        finetune=dict(config='configs/classification/CONFIG.py', metric='accuracy/top1', options={}))
-    measures = ['knn.top1', 'finetune', 'train.step']  # columns; the last are the seconds of a training step
-    baseline = 'all'  # differences to it are paired by seed
+    seeds; options, as --cfg-options, of the training of every run
+    runs = dict(NAME=dict(config=PRETRAINING, options={}, encoder=CONFIG)): evaluated by `encoder` if that is given; as
+        initialized without `config`
+    evaluations = dict(NAME='arguments of mixmae evaluate')
+    transfers = dict(NAME=dict(config=FINETUNING, options={}, metric='accuracy/top1')), from the checkpoint
+    measures = ['EVALUATION.key', 'TRANSFER', 'train.step']: columns; the last are seconds, for which use --jobs 1
+    baseline = RUN: differences to it are paired by seed
 
 An interval is that of Student's t for 95 %, over seeds.
 """
@@ -31,9 +26,11 @@ import signal
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from mixmae_mm.utils import compat
 
@@ -49,195 +46,211 @@ from mixmae_mm.utils.atomic_write import atomic_write
 from mixmae_mm.utils.errors import readable_errors
 
 TOOLS = Path(__file__).resolve().parents[1]
-SETTINGS = {'seeds', 'runs', 'options', 'evaluations', 'transfers', 'measures', 'baseline'}
-OF_RUNS = {'config', 'options', 'encoder'}
+KNOWN = {
+    'a study': {'seeds', 'runs', 'options', 'evaluations', 'transfers', 'measures', 'baseline'},
+    'runs': {'config', 'options', 'encoder'},
+    'transfers': {'config', 'metric', 'options'},
+}
 
 
 class Study:
-    """A study and what is known of it so far.
-
-    Raises:
-        ValueError: settings that are unknown or missing.
-    """
+    """A study and what is known of it so far; wrong settings raise a `ValueError`."""
 
     def __init__(self, path: Path, threads: int = 1) -> None:
-        self.settings, self.results_file = Config.fromfile(path)._cfg_dict.to_dict(), path.with_suffix('.json')
-        self.folder = Path('work_dirs/studies', path.stem)
+        settings = {key: x for key, x in Config.fromfile(path)._cfg_dict.to_dict().items() if not key.startswith('_')}
+        check(settings)
+        self.seeds, self.runs = settings.get('seeds', [0]), settings['runs']
+        self.options, self.evaluations = settings.get('options', {}), settings.get('evaluations', {})
+        self.transfers, self.measures = settings.get('transfers', {}), settings['measures']
+        self.baseline, self.folder = settings.get('baseline'), Path('work_dirs/studies', path.stem)
+        self.file = path.with_suffix('.json')
+        self.results = json.loads(self.file.read_text()) if self.file.exists() else {}
         self.environment = os.environ | {'OMP_NUM_THREADS': str(threads), 'MKL_NUM_THREADS': str(threads)}
         self.processes: set[subprocess.Popen] = set()
         self.lock, self.stopped = Lock(), False
-        unknown = {key for key in self.settings if not key.startswith('_')} - SETTINGS
-        unknown |= {key for run in self.settings.get('runs', {}).values() for key in set(run) - OF_RUNS}
-        if unknown or not self.settings.get('runs') or not self.settings.get('measures'):
-            raise ValueError(f'{path} needs runs and measures of {sorted(SETTINGS)}; unknown: {sorted(unknown)}')
-        self.runs, self.seeds = self.settings['runs'], self.settings.get('seeds', [0])
-        self.results = json.loads(self.results_file.read_text()) if self.results_file.exists() else {}
 
-    def run(self, jobs: int) -> None:
-        """Run what is missing, the first seed of all runs first; if one fails, the others go on, and it is raised."""
+    def run(self, jobs: int) -> list[BaseException]:
+        """Run what is missing, the first seed of all runs first; return what failed."""
         with ThreadPoolExecutor(jobs) as pool:
             done = [pool.submit(self.complete, name, seed) for seed in self.seeds for name in self.runs]
             try:
-                failures = [one.exception() for one in done]
+                return [failure for one in done if (failure := one.exception())]
             except KeyboardInterrupt:
-                self.stop()
+                with self.lock:
+                    self.stopped = True
+                    for process in self.processes:
+                        process.terminate()
                 raise
-        for failure in filter(None, failures):
-            raise failure
-
-    def stop(self) -> None:
-        """End what runs, and start nothing more."""
-        self.stopped = True
-        for process in list(self.processes):
-            process.terminate()
 
     def complete(self, name: str, seed: int) -> None:
         """Train and evaluate one run with one seed, as far as it is not done."""
-        run, folder, known = self.runs[name], self.folder / name / f'seed{seed}', self.of(name, seed)
+        run, folder, wanted = self.runs[name], self.folder / name / f'seed{seed}', self.wanted(name)
+        missing = [title for title, how in wanted.items() if self.of(name, seed)['how'].get(title) != how]
         checkpoint = []
-        if 'config' in run:
-            options = self.settings.get('options', {}) | run.get('options', {})
+        if missing and 'config' in run:
+            options = self.options | run.get('options', {})
             checkpoint = [str(self.train(run['config'], folder / 'train', seed, options))]
-            self.note(name, seed, {'train.step': statistics.median(logged(folder / 'train', 'time'))})
-        encoder = run.get('encoder', run.get('config'))
-        for title, words in self.settings.get('evaluations', {}).items():
-            if not any(measure.partition('.')[0] == title for measure in known):
-                command = ['analysis_tools/evaluate.py', encoder, *checkpoint, '--json', '--seed', str(seed)]
-                found = json.loads(self.call([*command, *shlex.split(words)], folder, title).splitlines()[-1])
-                self.note(name, seed, {f'{title}.{key}': x for key, x in flat(found).items()})
-        for title, transfer in self.settings.get('transfers', {}).items():
-            if title not in known:
-                start = {'model.backbone.init_cfg.checkpoint': checkpoint[0]} if checkpoint else {}
-                start = start or {'model.backbone.init_cfg': None}
-                options = transfer.get('options', {}) | start
-                self.train(transfer['config'], folder / title, seed, options)
-                self.note(name, seed, {title: logged(folder / title, transfer['metric'])[-1]})
+            steps = [line['time'] for line in logged(folder / 'train') if 'time' in line and 'loss' in line]
+            self.note(name, seed, 'train', {'train.step': statistics.median(steps)})
+        for title in missing:
+            if title in self.evaluations:
+                command = ['analysis_tools/evaluate.py', run.get('encoder', run.get('config')), *checkpoint]
+                words = ['--json', '--seed', str(seed), *shlex.split(self.evaluations[title])]
+                found = json.loads(self.call([*command, *words], folder, title).splitlines()[-1])
+                self.note(name, seed, title, dict(flat(found, title)))
+            elif title in self.transfers:
+                self.note(name, seed, title, {title: self.transfer(title, folder, seed, checkpoint)})
+
+    def transfer(self, title: str, folder: Path, seed: int, checkpoint: list[str]) -> float:
+        """Fine-tune from a checkpoint, or from scratch, and return the metric at the end."""
+        start = (
+            {'model.backbone.init_cfg.checkpoint': checkpoint[0]} if checkpoint else {'model.backbone.init_cfg': None}
+        )
+        config, metric = self.transfers[title]['config'], self.transfers[title]['metric']
+        last = self.train(config, folder / title, seed, self.transfers[title].get('options', {}) | start)
+        steps = [line['step'] for line in logged(folder / title) if 'loss' in line]
+        found = [line for line in logged(folder / title) if metric in line]
+        if not found or found[-1]['step'] not in (int(last.stem.rpartition('_')[2]), steps[-1]):
+            raise ValueError(f'{folder / title} ended before its last validation has logged {metric}: remove it')
+        return found[-1][metric]
 
     def train(self, config: str, work_dir: Path, seed: int, options: dict) -> Path:
-        """Train, or go on with it, and return the last checkpoint."""
+        """Train, or resume it, and return the last checkpoint."""
         settings = Config.fromfile(config)
         settings.merge_from_dict(options)
-        loop = settings.train_cfg
+        loop, how = settings.train_cfg, work_dir / 'how.json'
         last = f'epoch_{loop.max_epochs}.pth' if 'max_epochs' in loop else f'iter_{loop.max_iters}.pth'
+        wanted = json.dumps([config, options], sort_keys=True)
+        if how.exists() and how.read_text() != wanted:
+            raise ValueError(f'{work_dir} was trained with {how.read_text()}, now it is {wanted}: move it away')
         if not (work_dir / last).exists():
+            work_dir.mkdir(parents=True, exist_ok=True)
+            how.write_text(wanted)
             words = [f'{key}={value}' for key, value in (options | {'randomness.seed': seed}).items()]
             command = ['train.py', config, '--work-dir', str(work_dir), '--resume', '--cfg-options', *words]
             self.call(command, work_dir.parent, work_dir.name)
         return work_dir / last
 
     def call(self, command: list[str], folder: Path, title: str) -> str:
-        """Run one of the tools and return what it prints; what it logs goes to a file in the folder."""
+        """Run one of the tools and return what it prints; all that it says goes to a file in the folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        log = folder / f'{title}.log'
+        log, words = folder / f'{title}.log', [sys.executable, str(TOOLS / command[0]), *command[1:]]
         with log.open('a') as errors:
             with self.lock:
                 if self.stopped:
                     raise InterruptedError('the study was stopped')
-                words = [sys.executable, str(TOOLS / command[0]), *command[1:]]
                 process = subprocess.Popen(
                     words, stdout=subprocess.PIPE, stderr=errors, text=True, env=self.environment
                 )
                 self.processes.add(process)
             printed = process.communicate()[0]
             errors.write(printed)
-        self.processes.discard(process)
+        with self.lock:
+            self.processes.discard(process)
         if process.returncode:
             raise ChildProcessError(f'{shlex.join(command)} ended with {process.returncode}: see {log}')
         return printed
 
-    def of(self, name: str, seed: int) -> dict[str, float]:
-        """Return the measures of a run."""
-        return self.results.get(name, {}).get(str(seed), {})
+    def wanted(self, name: str) -> dict[str, str]:
+        """Return what each part of a run is made with."""
+        run = self.runs[name]
+        train = json.dumps([run.get('config'), self.options | run.get('options', {})] if 'config' in run else None)
+        parts = {title: [run.get('encoder', run.get('config')), words] for title, words in self.evaluations.items()}
+        parts |= self.transfers
+        hows = {title: f'{train} {json.dumps(part, sort_keys=True)}' for title, part in parts.items()}
+        return {'train': train, **hows} if 'config' in run else hows
 
-    def note(self, name: str, seed: int, measures: dict[str, float]) -> None:
-        """Keep measures of a run."""
+    def of(self, name: str, seed: int) -> dict[str, dict]:
+        """Return the measures of a run, and how each part was made."""
+        return self.results.get(name, {}).get(str(seed), dict(how={}, measures={}))
+
+    def note(self, name: str, seed: int, title: str, measures: dict[str, float]) -> None:
+        """Keep the measures of a part of a run."""
         with self.lock:
-            self.results.setdefault(name, {}).setdefault(str(seed), {}).update(measures)
-            with atomic_write(self.results_file) as file:
+            known = self.of(name, seed)
+            kept = {key: x for key, x in known['measures'].items() if key.partition('.')[0] != title}
+            known = dict(how=known['how'] | {title: self.wanted(name)[title]}, measures=kept | measures)
+            self.results.setdefault(name, {})[str(seed)] = known
+            with atomic_write(self.file) as file:
                 file.write(json.dumps(self.results, indent=1, sort_keys=True).encode() + b'\n')
+            shown = ', '.join(f'{key} {measures[key]:.4g}' for key in self.measures if key in measures)
+            print(f'{name}, seed {seed}: {title} done{shown and ": "}{shown}', flush=True)
 
     def table(self) -> Table:
         """Lay out means, and below them differences to the baseline, with intervals over seeds."""
-        baseline = self.settings.get('baseline')
-        table = Table(title=f'{self.folder.name}: mean +- half of the 95 % interval (seeds)')
-        table.add_column('run')
-        for measure in self.settings['measures']:
+        table = Table('run', title=f'{self.folder.name}: mean +- half of the 95 % interval (seeds)')
+        for measure in self.measures:
             table.add_column(measure, justify='right')
         for name in self.runs:
-            known = [list(self.values(name, measure).values()) for measure in self.settings['measures']]
-            table.add_row(name, *map(described, known))
-        for name in self.runs if baseline else ():
-            cells = [self.gain(name, baseline, measure) for measure in self.settings['measures']]
-            if name != baseline:
-                table.add_row(f'{name} - {baseline}', *cells)
+            table.add_row(name, *(described(list(self.values(name, measure).values())) for measure in self.measures))
+        for name in self.runs if self.baseline else ():
+            pairs = [(self.values(name, measure), self.values(self.baseline, measure)) for measure in self.measures]
+            gains = [[ours[seed] - theirs[seed] for seed in ours if seed in theirs] for ours, theirs in pairs]
+            if name != self.baseline:
+                table.add_row(f'{name} - {self.baseline}', *(described(gain, signed=True) for gain in gains))
         return table
-
-    def gain(self, name: str, baseline: str, measure: str) -> str:
-        """Describe the difference to the baseline with the same seeds."""
-        ours, theirs = self.values(name, measure), self.values(baseline, measure)
-        return described([ours[seed] - theirs[seed] for seed in ours if seed in theirs], signed=True)
 
     def values(self, name: str, measure: str) -> dict[int, float]:
         """Return a measure of a run for each seed that has it."""
-        return {seed: self.of(name, seed)[measure] for seed in self.seeds if measure in self.of(name, seed)}
+        found = {seed: self.of(name, seed)['measures'].get(measure) for seed in self.seeds}
+        return {seed: value for seed, value in found.items() if value is not None}
 
 
-def flat(found: dict, prefix: str = '') -> dict[str, float]:
-    """Name the numbers of a nested result, without lists: a.b."""
-    numbers = {}
+def check(settings: dict[str, Any]) -> None:
+    """Raise a `ValueError` for settings that are unknown, missing, or name what is not there."""
+    runs, titles = settings.get('runs', {}), [*settings.get('evaluations', {}), *settings.get('transfers', {}), 'train']
+    parts = [(kind, part) for kind in ('runs', 'transfers') for part in settings.get(kind, {}).values()]
+    parts.append(('a study', settings))
+    wrong = [f'{key} is unknown to {where}' for where, part in parts for key in part if key not in KNOWN[where]]
+    wrong += [f'{key} is missing' for key in ('runs', 'measures') if not settings.get(key)]
+    wrong += [f'run {name} has neither config nor encoder' for name, run in runs.items() if not {*run} - {'options'}]
+    wrong += [f'title {x} must be one word, once' for x in titles if titles.count(x) > 1 or '.' in x]
+    wrong += [f'measure {x} is of no part' for x in settings.get('measures', []) if x.partition('.')[0] not in titles]
+    wrong += [f'baseline {x} is no run' for x in [settings.get('baseline')] if x and x not in runs]
+    if wrong:
+        raise ValueError(f'this is no study: {"; ".join(wrong)}')
+
+
+def flat(found: dict, prefix: str) -> Iterator[tuple[str, float]]:
+    """Name the numbers of a nested result, without lists: prefix.a.b."""
     for key, value in found.items():
         if isinstance(value, dict):
-            numbers |= flat(value, f'{prefix}{key}.')
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            numbers[prefix + key] = value
-    return numbers
+            yield from flat(value, f'{prefix}.{key}')
+        elif isinstance(value, int | float):
+            yield f'{prefix}.{key}', value
 
 
-def logged(work_dir: Path, key: str) -> list[float]:
-    """Return what a training has logged under a key, in order.
-
-    Raises:
-        ValueError: nothing.
-    """
+def logged(work_dir: Path) -> list[dict]:
+    """Return what a training has logged, in order."""
     files = sorted(work_dir.glob('*/vis_data/scalars.json'))
-    lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
-    found = [line[key] for line in lines if key in line]
-    if not found:
-        raise ValueError(f'no log below {work_dir} has {key}')
-    return found
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
 def described(values: list[float], signed: bool = False) -> str:
     """Write a mean, and its interval where there are two values or more."""
-    if not values:
-        return '-'
-    mean = f'{statistics.mean(values):{"+" if signed else ""}.4g}'
-    if len(values) == 1:
-        return f'{mean} (1)'
+    mean = f'{statistics.mean(values):{"+" if signed else ""}.4g}' if values else '-'
+    if len(values) < 2:
+        return f'{mean} (1)' if values else mean
     half = t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
     return f'{mean} +- {half:.2g} ({len(values)})'
 
 
-def parse_args(arguments: list[str] | None) -> argparse.Namespace:
-    """Read the command line."""
+def main(arguments: list[str] | None = None) -> None:
+    """Read the command line, run what is missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('study', type=expanded, help='file of settings')
     parser.add_argument('--jobs', type=counted, default=2, help='runs at a time (%(default)s)')
     parser.add_argument('--threads', type=counted, default=1, help='of each (%(default)s)')
     parser.add_argument('--table', action='store_true', help='run nothing')
     parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
-    return parser.parse_args(arguments)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run what is missing, and print the table."""
-    args = parse_args(arguments)
+    args = parser.parse_args(arguments)
     with readable_errors(args.debug):
         study = Study(args.study, args.threads)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
-        if not args.table:
-            study.run(args.jobs)
+        failures = [] if args.table else study.run(args.jobs)
         Console(width=160).print(study.table())
+        if failures:
+            raise ChildProcessError('\n'.join(str(failure) for failure in failures))
 
 
 if __name__ == '__main__':
