@@ -193,7 +193,9 @@ def test_numbers_are_those_of_the_name_and_of_the_data(path):
     padding = model.data_preprocessor.get('pad_value', model.data_preprocessor.get('pad_val'))
     jitter = model.data_preprocessor.get('batch_augments') if 'lsj' in path.name else None
     padded = [augment.img_pad_value for augment in jitter or []]
-    assert {model.backbone.get('pad_value', -1e3), padding, *padded} == {-1e3}
+    assert {padding, *padded} == {model.backbone.get('pad_value', 0)}
+    assert ('pad_value' in model.backbone) != has_stock_encoder(config)
+    assert model.backbone.get('pad_value', -1e3) == -1e3
     metainfo = config.train_dataloader.dataset.get('metainfo') or {}
     segmenting = [model.get('decode_head'), model.get('auxiliary_head')]
     heads = [*box_heads(model), model.roi_head.mask_head] if path in DETECTION else segmenting

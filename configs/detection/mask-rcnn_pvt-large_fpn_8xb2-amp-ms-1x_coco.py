@@ -10,6 +10,7 @@ Untuned, and without layer decay, since the class does not tell the depth of its
 _base_ = './mask-rcnn_mixmim-swin-base_fpn_8xb2-amp-ms-1x_coco.py'
 
 model = dict(
+    data_preprocessor=dict(pad_value=0),  # this encoder cannot tell padding
     backbone=dict(
         _delete_=True,
         type='mmdet.PyramidVisionTransformer',

@@ -4,12 +4,13 @@
     python tools/train.py configs/detection/mask-rcnn_pvt-micro_fpn_1xb8-12e_nuclei.py \
         --cfg-options model.backbone.init_cfg.checkpoint=encoder.pth
 
-From scratch with `model.backbone.init_cfg=None`. Untuned; see docs/results.md for what it gave here.
+From scratch with `model.backbone.init_cfg=None`. Untuned.
 """
 
 _base_ = ['./mask-rcnn_mixmim-swin-micro_fpn_1xb8-12e_nuclei.py', '../_base_/models/stock_micro.py']
 
 model = dict(
+    data_preprocessor=dict(pad_value=0),  # this encoder cannot tell padding
     backbone=dict(
         _base_.stock_micro.pvt,
         _delete_=True,
@@ -19,6 +20,6 @@ model = dict(
             type='Pretrained',
             checkpoint='work_dirs/mixmae_pvt-micro_1xb64-coslr-40e_imagenette-96px/encoder.pth',
         ),
-    )
+    ),
 )
 optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=1.0))

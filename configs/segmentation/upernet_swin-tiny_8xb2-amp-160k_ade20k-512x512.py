@@ -9,6 +9,7 @@ Untuned, and without layer decay, since the class does not tell the depth of its
 _base_ = './upernet_mixmim-swin-base_8xb2-amp-160k_ade20k-512x512.py'
 
 model = dict(
+    data_preprocessor=dict(pad_val=0),  # this encoder cannot tell padding
     backbone=dict(
         _delete_=True,
         type='mmseg.SwinTransformer',

@@ -59,7 +59,8 @@ class FeatureExtractor:
         self.device, self.size = device_of(device), pair(image_size)
         self.precision = PRECISIONS[check_one_of(tuple(PRECISIONS), precision=precision)]
         encoder = get_model(model, pretrained, img_size=self.size) if isinstance(model, str) else model
-        self.encoder = encoder.to(self.device).eval()
+        self.encoder = encoder.to(self.device)
+        self.encoder.eval()  # that of other libraries returns nothing
         self.mean, self.std = (torch.tensor(x, device=self.device).view(-1, 1, 1) for x in (mean, std))
         if reading is None:  # encoders of other libraries take as many channels as the mean has
             embed = getattr(getattr(encoder, 'patch_embed', None), 'proj', None)

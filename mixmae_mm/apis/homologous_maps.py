@@ -10,6 +10,7 @@ from torch import Tensor
 from mixmae_mm.apis.attention_maps import attention_of
 from mixmae_mm.apis.reconstruction_inferencer import mix_once
 from mixmae_mm.mixing import resize_assignment, scatter_tokens
+from mixmae_mm.models import MixingViT
 from mixmae_mm.structures import Recognition
 
 
@@ -17,7 +18,9 @@ from mixmae_mm.structures import Recognition
 def recognize(model: BaseModel, images: Tensor, seed: int) -> Recognition | None:
     """Mix images (B, C, H, W) as `reconstruct` does; return the keys kept in the last block that selects any."""
     encoder = model.backbone
-    if getattr(encoder, 'attention', None) != 'homologous' or encoder.num_sources < 2:
+    if getattr(encoder, 'attention', None) != 'homologous' or not isinstance(encoder, MixingViT):
+        return None  # windows of a MixMIMSwin do not show whom a patch recognizes elsewhere
+    if encoder.num_sources < 2:
         return None
     block = max((block for block in encoder.homologous_layers if block <= max(encoder.out_indices)), default=None)
     if block is None:

@@ -12,9 +12,10 @@ from torch import nn
 
 from mixmae_mm.apis.encoder_file import load_encoder
 from mixmae_mm.apis.undisturbed import quiet_log
-from mixmae_mm.checkpoint.loading import load_backbone
+from mixmae_mm.checkpoint.loading import load_backbone, load_by_name
 from mixmae_mm.models import MixingViT, MixMIMSwin
 from mixmae_mm.models.backbones.archs import SWIN_ARCHS, VIT_ARCHS
+from mixmae_mm.models.backbones.base import Encoder
 from mixmae_mm.models.utils.pos_embed import pair
 from mixmae_mm.structures import Size
 from mixmae_mm.utils.errors import check_checkpoint
@@ -70,8 +71,10 @@ def build_encoder(config: Config, checkpoint: str | None) -> nn.Module:
             backbone.init_weights()
         else:
             backbone = _build_unfilled(settings, config, checkpoint)
-            load_backbone(backbone, checkpoint)
-    return backbone.to(device_of()).eval()
+            load = load_backbone if isinstance(backbone, Encoder) else load_by_name
+            load(backbone, checkpoint)
+    backbone.eval()
+    return backbone.to(device_of())
 
 
 def ask_for_maps(config: Config, stages: Sequence[int] | None = None) -> None:

@@ -152,7 +152,10 @@ def mix_otherwise(model: BaseModel, num_sources: int | None = None, mask_ratio: 
     """
     preprocessor, encoder = model.data_preprocessor, model.backbone
     if num_sources not in (None, preprocessor.num_sources):
-        own = getattr(encoder, 'num_segments', 0) or getattr(encoder, 'num_sources', None)
+        vectors = getattr(encoder, 'num_segments', 0)
+        if 0 < vectors < num_sources:
+            raise ValueError(f'mixtures of {num_sources} images, but this encoder has vectors for {vectors}')
+        own = getattr(encoder, 'num_sources', None)
         if own is not None and (getattr(encoder, 'segment_embed', None) is not None or encoder.attention != 'global'):
             raise ValueError(
                 f'mixtures of {num_sources} images, but this encoder is for {own}; plain attention takes any'

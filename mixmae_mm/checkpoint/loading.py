@@ -56,6 +56,28 @@ def load_pretrainer(model: nn.Module, checkpoint: str, prefix: str | None = None
     return _load(model, checkpoint, prefix, 1.0, '', hint)
 
 
+def load_by_name(backbone: nn.Module, checkpoint: str) -> None:
+    """Load an encoder of another library by its own names, bare or behind `backbone.`; what else is there is left out.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it lacks a weight of the encoder, or has it in another shape.
+    """
+    file, name = read_weights(checkpoint), type(backbone).__name__
+    weights = {key.removeprefix(ENCODER): x for key, x in file.items() if key.startswith(ENCODER)} or file
+    wanted = backbone.state_dict()
+    missing = [key for key in wanted if key not in weights]
+    misfits = [key for key in wanted if key in weights and weights[key].shape != wanted[key].shape]
+    if missing or misfits:
+        raise ValueError(
+            f'{checkpoint} is of another encoder than this {name}: of {len(wanted)} tensors {len(missing)} are not in '
+            f'it and {len(misfits)} have other shapes, for one {[*missing, *misfits][0]}: take a checkpoint '
+            'of the same encoder'
+        )
+    backbone.load_state_dict({key: weights[key] for key in wanted}, strict=False)  # Swin v2 drops what it computes
+    print_log(f'{checkpoint} -> {name}: all of its {len(wanted)} tensors, by name', 'current')
+
+
 def load_pretrained(backbone: BaseModule) -> None:
     """Load the checkpoint that an encoder's `init_cfg` names, if it does, and strike it from there."""
     for config in take_pretrained(backbone):

@@ -6,6 +6,8 @@ from mmengine.registry import MODELS
 from tiny_mixmae import SWIN, build, mixmae, tiny_model, write_files
 
 from mixmae_mm.apis.attention_maps import attention_of
+from mixmae_mm.apis.homologous_maps import recognize
+from mixmae_mm.apis.reconstruction_inferencer import mix_otherwise
 from mixmae_mm.checkpoint.loading import load_backbone
 from mixmae_mm.mixing import mix_images, random_assignment, resize_assignment
 from mixmae_mm.models.utils.homologous_attention import guess_keys
@@ -131,6 +133,29 @@ def test_drawn_attention_keeps_what_is_guessed():
     assert not torch.equal(attended.keep[:, :, 0], (same[..., None] == same[:, :, None]).expand(2, -1, -1, -1))
 
 
+@pytest.mark.parametrize('settings', [dict(num_segments=2), dict(attention='homologous')])
+def test_settings_that_need_the_assignment_are_refused_without_it(settings):
+    with pytest.raises(ValueError, match='masked_attention=False gives the encoder no assignment'):
+        build(lambda: model_of(**settings) | dict(masked_attention=False))
+
+
 def test_too_few_vectors_are_refused():
     with pytest.raises(ValueError, match='mixes 2 images and the encoder has vectors for 1: set num_segments'):
         build(lambda: model_of(num_segments=1))
+    model = build(lambda: model_of(num_segments=2))
+    with pytest.raises(ValueError, match='mixtures of 3 images, but this encoder has vectors for 2'):
+        mix_otherwise(model, num_sources=3)
+
+
+def test_the_vectors_are_frozen_with_their_stage_and_decay_as_embeddings():
+    model = encoder(num_segments=2, frozen_stages=2)
+    assert [vectors.requires_grad for vectors in model.segment_embed] == [False, False, True, True]
+    assert model.get_layer_depth('backbone.segment_embed.3', 'backbone.')[0] == 0
+    with torch.autocast('cpu', torch.bfloat16):
+        maps = [encoder(num_segments=number).layers[1](torch.zeros(1, 16, 16, 16)).dtype for number in (0, 2)]
+    assert maps[0] == maps[1]
+
+
+def test_monitored_reconstructions_need_no_map_of_recognition():
+    model = build(lambda: model_of(attention='homologous'))
+    assert recognize(model, torch.randn(2, 3, 32, 32), seed=0) is None

@@ -135,7 +135,7 @@ def test_a_stage_that_is_not_returned_has_no_features():
     contrast = dict(type='mixmae_mm.HomologousContrastiveLoss')
     backbone = dict(type='mixmae_mm.MixMIMSwin', arch=TINY, img_size=64, window_sizes=(4, 4, 4, 2))
     model = MixMAE(**parts(32, 2, 32), backbone=backbone, contrast=contrast, contrast_stage=1)
-    with pytest.raises(ValueError, match=r'contrast_stage 1 is none of the 1 maps .* out_indices'):
+    with pytest.raises(ValueError, match=r'returns 1 map\(s\), and contrast_stage is 1: .* out_indices'):
         model.loss(draw(maps=2))
 
 
@@ -155,6 +155,12 @@ def test_of_two_sources_one_may_be_reconstructed(masked_only):
         for head, x in ((heads[0], predictions), (heads[1], predictions), (heads[0], other))
     )
     assert first == third == pytest.approx(2 * whole)  # half of the masked cells are the first source's
+
+
+def test_more_reconstructions_than_images_are_refused():
+    backbone = dict(type='mixmae_mm.MixMIMSwin', arch=TINY, img_size=64, window_sizes=(4, 4, 4, 2))
+    with pytest.raises(ValueError, match='num_reconstructed 3 of the head is more than 2 images'):
+        MixMAE(**parts(32, 2, 32, head=dict(num_reconstructed=3)), backbone=backbone)
 
 
 def test_cells_of_no_source_have_none_to_attract():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from mmengine.config import Config
-from shipped_configs import ROOT
+from shipped_configs import ROOT, need_library, read
 from tiny_mixmae import parts
 from tool_loading import load_tool
 from torch import nn
@@ -43,7 +43,9 @@ def check(tmp_path, backbone, *options, **model):
 
 @pytest.mark.parametrize('name', ['mixmim-swin', 'swin', 'pvt', 'twins-svt'])
 def test_shipped_encoders_pass(name, capsys):
-    tool.main([str(ROOT / f'mixmae/mixmae_{name}-micro_1xb64-coslr-40e_imagenette-96px.py')])
+    path = f'mixmae/mixmae_{name}-micro_1xb64-coslr-40e_imagenette-96px.py'
+    need_library(read(path))
+    tool.main([str(ROOT / path)])
     printed = capsys.readouterr().out
     assert 'ok     maps: 128 x 6 x 6' in printed
     for mode in ('evaluation', 'training'):

@@ -12,9 +12,7 @@ go to work_dirs/studies/. A study is a file of settings, such as projects/studie
     evaluations = dict(NAME='arguments of mixmae evaluate')
     transfers = dict(NAME=dict(config=FINETUNING, options={}, metric='accuracy/top1')), from the checkpoint
     measures = ['EVALUATION.key', 'TRANSFER', 'train.step']: columns; the last are seconds, for which use --jobs 1
-    baseline = RUN: differences to it are paired by seed
-
-An interval is that of Student's t for 95 %, over seeds.
+    baseline = RUN: differences to it are paired by seed; intervals are of Student's t, over seeds
 """
 
 import argparse
@@ -145,8 +143,7 @@ class Study:
                 self.processes.add(process)
             printed = process.communicate()[0]
             errors.write(printed)
-        with self.lock:
-            self.processes.discard(process)
+        self.processes.discard(process)
         if process.returncode:
             raise ChildProcessError(f'{shlex.join(command)} ended with {process.returncode}: see {log}')
         return printed
@@ -178,16 +175,15 @@ class Study:
 
     def table(self) -> Table:
         """Lay out means, and below them differences to the baseline, with intervals over seeds."""
-        table = Table('run', title=f'{self.folder.name}: mean +- half of the 95 % interval (seeds)')
+        table = Table('run', title=f'{self.folder.name}: mean +- half of a 95 % interval (seeds)')
         for measure in self.measures:
             table.add_column(measure, justify='right')
         for name in self.runs:
             table.add_row(name, *(described(list(self.values(name, measure).values())) for measure in self.measures))
-        for name in self.runs if self.baseline else ():
+        for name in [run for run in self.runs if self.baseline not in (None, run)]:
             pairs = [(self.values(name, measure), self.values(self.baseline, measure)) for measure in self.measures]
             gains = [[ours[seed] - theirs[seed] for seed in ours if seed in theirs] for ours, theirs in pairs]
-            if name != self.baseline:
-                table.add_row(f'{name} - {self.baseline}', *(described(gain, signed=True) for gain in gains))
+            table.add_row(f'{name} - {self.baseline}', *(described(gain, signed=True) for gain in gains))
         return table
 
     def values(self, name: str, measure: str) -> dict[int, float]:

@@ -10,9 +10,8 @@ from mixmae_mm.checkpoint.key_mapping import DECODER, ENCODER, OFFICIAL_DECODER,
 
 SEGMENTS, PATCH_BIAS = ENCODER + 'segment_embed', ENCODER + 'patch_embed.proj.bias'
 OURS_ALONE = {
-    re.compile(
-        re.escape(SEGMENTS) + r'(\.\d+)?'
-    ): 'only mixtures need it (--fold-segments adds its mean to the patch embedding)',
+    re.compile(re.escape(SEGMENTS)): 'only mixtures need it (--fold-segments adds its mean to the patch embedding)',
+    re.compile(re.escape(SEGMENTS) + r'\.\d+'): 'only mixtures need it, at each stage',
     re.compile(r'projection\..*'): "only MixedAE's contrastive loss needs it",
     re.compile(r'backbone\.norm\d+\.(weight|bias)'): 'the norm of an intermediate map, which only ours has',
 }
@@ -38,7 +37,7 @@ def translate(
         ours = {parts.get(name[:7], name[:7]) + name[7:]: x for name, x in ours.items()}
     if fold:
         if SEGMENTS not in ours:
-            raise ValueError('there is no segment embedding to fold: leave --fold-segments out')
+            raise ValueError("there is no MixedAE's segment embedding to fold: leave --fold-segments out")
         ours[PATCH_BIAS] = ours[PATCH_BIAS] + ours.pop(SEGMENTS).mean(dim=0)
     strange = {name: why for name in ours if (why := _reason(name, to, encoder_only))}
     kept = {name: x for name, x in ours.items() if name not in strange}

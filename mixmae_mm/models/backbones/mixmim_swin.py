@@ -46,7 +46,7 @@ class MixMIMSwin(Encoder):
             all channels. Padding is masked from attention. None if images are not padded.
         frozen_stages: 0 freezes the patch embedding, s also the first s stages; -1 nothing.
         attention: What tokens of mixtures attend to in their window: 'true', the default, those of their own source;
-            'homologous' as many, which they guess as in MixedAE; 'global' all.
+            'homologous' as many, which they guess as in MixedAE (cells of no source are told); 'global' all.
         num_segments: Sources for which each stage has a learned vector, added to their tokens as the stage begins (the
             segment embedding of MixedAE, of one stage there); 0 for none.
         init_cfg: `dict(type='Pretrained', checkpoint=...)` loads weights by `load_backbone`, and takes its `prefix` and
@@ -129,8 +129,8 @@ class MixMIMSwin(Encoder):
         self._check_cells(images, assignment)
         x, padding = self.embed_images(images, self.pad_value if assignment is None else None, self.stride)
         labels = padding if assignment is None else resize_assignment(assignment, tuple(x.shape[1:3]))
-        told, guess = self.attention == 'true', self.attention == 'homologous' and assignment is not None
-        in_segments = told and prefers_segments(x, assignment, self.training)
+        guess = self.attention == 'homologous' and assignment is not None
+        in_segments = self.attention == 'true' and prefers_segments(x, assignment, self.training)
         outputs = {}
         for index, stage in enumerate(self.layers):
             x = x if assignment is None else self._add_segments(x, labels, index)
@@ -146,7 +146,7 @@ class MixMIMSwin(Encoder):
 
     def _add_segments(self, x: Tensor, labels: Tensor, stage: int) -> Tensor:
         """Add to each token the vector of its source, if there are any; nothing to tokens of no source (-1)."""
-        return x + F.pad(self.segment_embed[stage], (0, 0, 0, 1))[labels] if self.num_segments else x
+        return x + F.pad(self.segment_embed[stage], (0, 0, 0, 1))[labels].to(x.dtype) if self.num_segments else x
 
     def _to_map(self, x: Tensor, padding: Tensor | None, stage: int, canvas: Size) -> Tensor:
         """Normalize a stage's output, set padding to 0 and crop it to the map of `canvas` pixels."""
@@ -163,15 +163,18 @@ class MixMIMSwin(Encoder):
         ids = sum(self.arch.depths) + 2
         stage, _, rest = param_name.removeprefix(prefix).removeprefix('layers.').partition('.')
         if not param_name.startswith(prefix + 'layers.'):
-            embedding = param_name.startswith((prefix + 'patch_embed', prefix + 'absolute_pos_embed'))
+            embedding = param_name.startswith(
+                tuple(prefix + name for name in ('patch_embed', 'absolute_pos_embed', 'segment_embed'))
+            )
             return (0 if embedding else ids - 2), ids
         if rest.startswith('downsample'):
             return sum(self.arch.depths[: int(stage) + 1]) + 1, ids
         return sum(self.arch.depths[: int(stage)]) + int(rest.split('.')[1]) + 1, ids
 
     def _frozen_parts(self) -> Iterable[nn.Module]:
-        """Return the patch embedding and the first stages."""
-        return [self.patch_embed, *self.layers[: self.frozen_stages]]
+        """Return the patch embedding and the first stages, with the vectors of sources that are added there."""
+        vectors = list(self.segment_embed)[: self.frozen_stages] if self.num_segments else []
+        return [self.patch_embed, *self.layers[: self.frozen_stages], *vectors]
 
     def _unused_parts(self) -> Iterable[nn.Module]:
         """Return the parts after the last output."""

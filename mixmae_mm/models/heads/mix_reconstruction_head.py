@@ -58,7 +58,7 @@ class MixReconstructionHead(BaseModule):
         """Return the mean of values (G, K, N, P) over the cells and sources that count."""
         counted = slice(self.num_reconstructed)
         if not self.masked_only:
-            return values[:, counted].mean()
+            return values.mean(dim=-1)[:, counted].mean()
         values = values.mean(dim=-1)
         masked = ~visible(images.assignment.flatten(1), values.shape[1]).expand_as(values)
         return (values * masked)[:, counted].sum() / masked[:, counted].sum()

@@ -48,14 +48,25 @@ class MixMAE(MixingPretrainer):
         self.contrast = None if contrast is None else MODELS.build(contrast)
         self.contrast_stage = contrast_stage
         shares = self.data_preprocessor.shares
-        segments = getattr(self.backbone, 'num_segments', 0)
-        if 0 < segments < self.data_preprocessor.num_sources:
-            raise ValueError(
-                f'the preprocessor mixes {self.data_preprocessor.num_sources} images and the encoder has vectors for '
-                f'{segments}: set num_segments to as many'
-            )
+        self._check_parts()
         if contrast is not None and shares is not None and sum(shares) < 1 - 1e-6:
             raise ValueError(f'shares {tuple(shares)} leave cells of no source, which a contrastive loss cannot label')
+
+    def _check_parts(self) -> None:
+        """Check settings of the encoder and the head that ask for the number of images in a mixture."""
+        mixed, segments = self.data_preprocessor.num_sources, getattr(self.backbone, 'num_segments', 0)
+        if 0 < segments < mixed:
+            raise ValueError(
+                f'the preprocessor mixes {mixed} images and the encoder has vectors for {segments}: set num_segments '
+                'to as many'
+            )
+        if not self.masked_attention and (segments or getattr(self.backbone, 'attention', 'true') == 'homologous'):
+            raise ValueError(
+                'masked_attention=False gives the encoder no assignment, which its num_segments and '
+                "attention='homologous' need: leave it out, and set the encoder's attention='global' to mask nothing"
+            )
+        if (self.head.num_reconstructed or 0) > mixed:
+            raise ValueError(f'num_reconstructed {self.head.num_reconstructed} of the head is more than {mixed} images')
 
     def encode(self, images: MixedImages) -> tuple[Tensor, ...]:
         """Encode mixtures: maps (G, C, h, w)."""
@@ -86,8 +97,8 @@ class MixMAE(MixingPretrainer):
         """Return the features for the contrastive loss, (G, N, C), and their sources, (G or 1, N)."""
         if not -len(maps) <= self.contrast_stage < len(maps):
             raise ValueError(
-                f'contrast_stage {self.contrast_stage} is none of the {len(maps)} maps that the encoder returns: take '
-                f"0 to {len(maps) - 1}, or add to the encoder's out_indices"
+                f'the encoder returns {len(maps)} map(s), and contrast_stage is {self.contrast_stage}: take 0 to '
+                f"{len(maps) - 1}, or add to the encoder's out_indices"
             )
         features = maps[self.contrast_stage]
         labels = resize_assignment(assignment, tuple(features.shape[-2:])).flatten(1)

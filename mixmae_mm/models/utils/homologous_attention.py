@@ -92,7 +92,8 @@ def guess_keys(query: Tensor, key: Tensor, bias: Tensor, labels: Tensor) -> tupl
     with torch.no_grad(), without_autocast(query):
         query, key = query.detach().float() * query.shape[-1] ** -0.5, key.detach().float()
         logits = (query @ key.transpose(-1, -2) + bias.detach().float()).masked_fill_(~candidates, float('-inf'))
-        ranks = logits.argsort(dim=-1, descending=True).argsort(dim=-1)
-    kept = ranks < same.sum(dim=-1, keepdim=True)
+        order = logits.argsort(dim=-1, descending=True)
+    enough = torch.arange(order.shape[-1], device=order.device) < same.sum(dim=-1, keepdim=True)
+    kept = torch.zeros_like(logits, dtype=torch.bool).scatter_(-1, order, enough.expand_as(order))
     counted = kept & real[:, :, None, :, None]
-    return kept, torch.count_nonzero(counted & same) / torch.count_nonzero(counted)
+    return kept, torch.count_nonzero(counted & same) / torch.count_nonzero(counted).clamp(min=1)

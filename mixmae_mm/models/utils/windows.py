@@ -26,7 +26,7 @@ class Windows:
     keep: Tensor | None = None
     """Which keys each query keeps, bool (B or 1, W, T, T); None for all."""
     labels: Tensor | None = None
-    """Where keys are guessed and not told, the image of each token, int64 (B or 1, W, T)."""
+    """Where attention has to guess which keys to keep, the image of each token, int64 (B or 1, W, T)."""
 
     @property
     def padding(self) -> Size:
