@@ -37,7 +37,7 @@ def translate(
         ours = {parts.get(name[:7], name[:7]) + name[7:]: x for name, x in ours.items()}
     if fold:
         if SEGMENTS not in ours:
-            raise ValueError("there is no MixedAE's segment embedding to fold: leave --fold-segments out")
+            raise ValueError('there is no segment embedding to fold: leave --fold-segments out')
         ours[PATCH_BIAS] = ours[PATCH_BIAS] + ours.pop(SEGMENTS).mean(dim=0)
     strange = {name: why for name in ours if (why := _reason(name, to, encoder_only))}
     kept = {name: x for name, x in ours.items() if name not in strange}
