@@ -265,6 +265,19 @@ def test_two_processes_agree_and_end_alike(tmp_path, strategy):
 
 
 @pytest.mark.slow
+def test_another_number_of_processes_is_allowed_by_the_option(tmp_path):
+    config = make_config(tmp_path)
+    for process in in_two('train.py', config, '--work-dir', tmp_path / 'two'):
+        finish(process)
+    words = 'train.py', config, '--work-dir', tmp_path / 'one', '--resume', tmp_path / 'two/epoch_2.pth'
+    out, err = finish(tool(*words), 1)
+    assert 'processes: 2 then, 1 now; batches in an epoch: 2 then, 4 now' in out + err
+    out, err = finish(tool(*words, '--allow-changes'))
+    assert 'resumed with changes: processes: 2 then, 1 now' in out + err
+    assert last_checkpoint(tmp_path / 'one')['meta']['iter'] == 2 * 2 + 4
+
+
+@pytest.mark.slow
 def test_weights_alone_are_no_run_to_go_on_with(tmp_path):
     config = make_config(tmp_path)
     finish(tool('train.py', config, '--work-dir', tmp_path / 'run'))
