@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections import Counter
+from multiprocessing import get_context
 
 import pytest
 import torch
@@ -75,6 +76,40 @@ def test_it_goes_on_where_a_signal_stopped_it(tmp_path, straight, name, loader, 
     assert trained_alike(straight[by_epoch], ended) == ALIKE
     assert not (tmp_path / LATEST).exists()
     assert signal.getsignal(getattr(signal, name)) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize('error', [KeyboardInterrupt, ValueError])
+def test_signals_are_left_alone_however_training_ends(tmp_path, error):
+    @HOOKS.register_module(force=True)
+    class RaiseHook(Hook):
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+            raise error
+
+    config = config_of(tmp_path)
+    config.custom_hooks = [dict(type='RaiseHook')]
+    with pytest.raises(error):
+        Runner.from_cfg(config).train()
+    assert signal.getsignal(signal.SIGTERM) == signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
+
+
+def test_processes_forked_in_training_end_by_the_signal(tmp_path):
+    ended = []
+
+    @HOOKS.register_module(force=True)
+    class ForkHook(Hook):
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            if runner.iter == 2:
+                child = get_context('fork').Process(target=time.sleep, args=(60,))
+                child.start()
+                child.terminate()
+                child.join(30)
+                ended.append(child.exitcode)
+
+    config = config_of(tmp_path)
+    config.custom_hooks = [dict(type='ForkHook')]
+    assert Runner.from_cfg(config).train() is not None
+    assert ended == [-signal.SIGTERM]
 
 
 def test_what_was_seen_is_not_read_again(tmp_path, monkeypatch):

@@ -1,9 +1,10 @@
 """Checkpoints at any iteration, on a signal or every so many minutes, and going on from them within an epoch."""
 
+import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from torch.utils.data import Sampler
 
 from mixmae_mm.registry import HOOKS
@@ -82,12 +83,27 @@ class PreemptionHook(Hook):
         """Batches of the epoch up to now, 0 at its end."""
         self.handlers: dict[int, Any] = {}
 
+    def before_run(self, runner: Runner) -> None:
+        """Prepare the loop to listen to the signals as long as it trains."""
+        if isinstance(runner._train_loop, BaseLoop):
+            runner._train_loop.run = partial(self._listen, runner._train_loop.run)
+
+    def _listen(self, run: Callable[[], object]) -> object:
+        """Run a loop; signals do afterwards what they did before, however it ends."""
+        if threading.current_thread() is not threading.main_thread():
+            return run()
+        self.process = os.getpid()
+        self.handlers = {number: signal.signal(number, self._ask) for number in self.signals}
+        try:
+            return run()
+        finally:
+            for number, handler in self.handlers.items():
+                signal.signal(number, handler)
+
     def before_train(self, runner: Runner) -> None:
-        """Listen to the signals, and have an epoch-based loop go on where the checkpoint was written."""
+        """Have an epoch-based loop go on where the checkpoint was written."""
         self.saved = time.monotonic()
         self.group = torch.distributed.new_group(backend='gloo') if runner.world_size > 1 else None
-        if threading.current_thread() is threading.main_thread():
-            self.handlers = {number: signal.signal(number, self._ask) for number in self.signals}
         loop = runner.train_loop
         if isinstance(loop, EpochBasedTrainLoop) and type(loop).run_epoch is EpochBasedTrainLoop.run_epoch:
             loop.run_epoch = partial(self._run_epoch, loop)
@@ -117,24 +133,19 @@ class PreemptionHook(Hook):
         if asked:
             text = 'asked to stop: wrote %s after iteration %d, from which the same command with --resume goes on'
             runner.logger.warning(text, LATEST, runner.iter + 1)
-            self._restore()
             raise Preempted(PREEMPTED)
 
     def after_train(self, runner: Runner) -> None:
-        """Remove the checkpoint that later ones replace, and leave the signals alone again."""
+        """Remove the checkpoint that later ones replace."""
         if is_main_process():
             Path(self._hook(runner).out_dir, LATEST).unlink(missing_ok=True)
-        self._restore()
-
-    def _restore(self) -> None:
-        """Have signals do what they did before."""
-        for number, handler in self.handlers.items():
-            signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        """Note a signal; the next one does what it did before."""
+        """Note a signal; the next one, and any to a process that was forked from this one, does what it did before."""
         self.asked = True
         signal.signal(number, self.handlers[number])
+        if os.getpid() != self.process:
+            os.kill(os.getpid(), number)
 
     def _agree(self) -> tuple[bool, bool]:
         """Return whether any process was asked to stop, and whether a checkpoint is due."""
