@@ -75,15 +75,17 @@ def _checkpoints(work_dir: str) -> list[str]:
 
 
 def _newest_sound(written: list[str]) -> str:
-    """Return the first checkpoint that is not damaged, and warn of those before it; raise ValueError if all are."""
+    """Return the first checkpoint that can be read, and warn of those before it; if there is none, raise why not."""
+    failures = []
     for path in written:
         try:
             check_checkpoint(path)
         except ValueError as error:
+            failures.append(error)
             say(f'{error}; looking for an earlier one', logging.WARNING)
         else:
             return path
-    raise ValueError(f'no checkpoint can be read of {", ".join(written)}')
+    raise failures[0]
 
 
 def set_lr_scaling(config: Config, scale: bool) -> None:

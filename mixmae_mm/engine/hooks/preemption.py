@@ -92,13 +92,18 @@ class PreemptionHook(Hook):
         """Run a loop; signals do afterwards what they did before, however it ends."""
         if threading.current_thread() is not threading.main_thread():
             return run()
-        self.process = os.getpid()
         self.handlers = {number: signal.signal(number, self._ask) for number in self.signals}
+        LISTENING.append(self)
         try:
             return run()
         finally:
-            for number, handler in self.handlers.items():
-                signal.signal(number, handler)
+            LISTENING.remove(self)
+            self.leave()
+
+    def leave(self) -> None:
+        """Have signals do what they did before."""
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
 
     def before_train(self, runner: Runner) -> None:
         """Have an epoch-based loop go on where the checkpoint was written."""
@@ -141,11 +146,9 @@ class PreemptionHook(Hook):
             Path(self._hook(runner).out_dir, LATEST).unlink(missing_ok=True)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        """Note a signal; the next one, and any to a process that was forked from this one, does what it did before."""
+        """Note a signal; the next one does what it did before."""
         self.asked = True
         signal.signal(number, self.handlers[number])
-        if os.getpid() != self.process:
-            os.kill(os.getpid(), number)
 
     def _agree(self) -> tuple[bool, bool]:
         """Return whether any process was asked to stop, and whether a checkpoint is due."""
@@ -190,3 +193,29 @@ class PreemptionHook(Hook):
         self.position = 0
         loop.runner.call_hook('after_train_epoch')
         loop._epoch += 1
+
+
+LISTENING: list[PreemptionHook] = []
+"""Hooks whose signals this process listens to; processes that are forked from it do not."""
+
+
+def _hold_signals(how: int) -> None:
+    """Block signals, or let them through, around a fork: one that comes too early would be lost."""
+    for hook in LISTENING:
+        signal.pthread_sigmask(how, hook.signals)
+
+
+def _leave_signals() -> None:
+    """Have a forked process do by signals what others do."""
+    for hook in LISTENING:
+        hook.leave()
+    _hold_signals(signal.SIG_UNBLOCK)
+    LISTENING.clear()
+
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(
+        before=partial(_hold_signals, signal.SIG_BLOCK),
+        after_in_parent=partial(_hold_signals, signal.SIG_UNBLOCK),
+        after_in_child=_leave_signals,
+    )
