@@ -109,7 +109,7 @@ def main() -> None:
         if not has_accelerator():
             keep_freed_memory()
         set_resume(config, args.resume)
-        if args.allow_changes:
+        if args.allow_changes and 'run_identity' in config.get('default_hooks', {}):
             config.merge_from_dict({'default_hooks.run_identity.allow_changes': True})
         set_precision(config, args.amp)
         set_lr_scaling(config, args.auto_scale_lr)

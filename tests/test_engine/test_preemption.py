@@ -112,6 +112,23 @@ def test_processes_forked_in_training_end_by_the_signal(tmp_path):
     assert ended == [-signal.SIGTERM]
 
 
+def test_a_run_without_checkpoints_is_left_alone(tmp_path):
+    config = config_of(tmp_path)
+    config.default_hooks.checkpoint = None
+    runner = run_until(config)
+    assert runner.iter == 24
+    assert not list(tmp_path.glob('*.pth'))
+
+
+def test_a_checkpoint_that_does_not_say_where_begins_the_epoch_anew(tmp_path):
+    config = toy_config(tmp_path)
+    config.default_hooks.checkpoint = dict(type='CheckpointHook', by_epoch=False, interval=5)
+    run_until(config, interrupt_after=16)
+    runner, said = resumed(config_of(tmp_path))
+    assert any('does not say where in epoch 3' in line for line in said)
+    assert runner.iter == 15 + 2 * 6
+
+
 def test_what_was_seen_is_not_read_again(tmp_path, monkeypatch):
     stopped(config_of(tmp_path), 15)  # the third batch of the third epoch
     read, get = [], ToyImages.__getitem__

@@ -23,7 +23,7 @@ class AtomicBackend(LocalBackend):
         """Write bytes, making the folders above."""
         Path(filepath).parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(filepath) as file:
-            file.write(with_checksum(obj))
+            file.writelines(with_checksum(obj))
 
 
 @HOOKS.register_module()

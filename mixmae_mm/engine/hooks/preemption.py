@@ -82,17 +82,21 @@ class PreemptionHook(Hook):
         self.position = 0
         """Batches of the epoch up to now, 0 at its end."""
         self.handlers: dict[int, Any] = {}
+        self.hook: CheckpointHook | None = None
+        """What writes the run's other checkpoints."""
 
     def before_run(self, runner: Runner) -> None:
-        """Prepare the loop to listen to the signals as long as it trains."""
-        if isinstance(runner._train_loop, BaseLoop):
+        """Prepare the loop to listen to the signals as long as it trains, if the run writes checkpoints at all."""
+        self.hook = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
+        if self.hook is not None and isinstance(runner._train_loop, BaseLoop):
             runner._train_loop.run = partial(self._listen, runner._train_loop.run)
 
     def _listen(self, run: Callable[[], object]) -> object:
         """Run a loop; signals do afterwards what they did before, however it ends."""
         if threading.current_thread() is not threading.main_thread():
             return run()
-        self.handlers = {number: signal.signal(number, self._ask) for number in self.signals}
+        before = {number: signal.signal(number, self._ask) for number in self.signals}
+        self.handlers = {number: handler or signal.SIG_DFL for number, handler in before.items()}  # None: not Python's
         LISTENING.append(self)
         try:
             return run()
@@ -122,14 +126,18 @@ class PreemptionHook(Hook):
         """Find out where in the epoch to go on: at its start if epochs are of another length now."""
         if getattr(runner, '_resume', False) and isinstance(runner.train_loop, EpochBasedTrainLoop):
             meta, length = checkpoint.get('meta', {}), len(runner.train_dataloader)
-            counted = meta.get('iter', 0) - meta.get('epoch', 0) * length  # of a checkpoint without this hook
-            seen = meta.get('seen', dict(batches=counted if 0 <= counted <= length else 0, of=length))
+            seen = meta.get('seen', dict(batches=0, of=length))
             self.seen = seen['batches'] if seen['of'] == length else 0
+            if 'seen' not in meta and meta.get('iter', 0) != meta.get('epoch', 0) * length:
+                text = 'the checkpoint does not say where in epoch %d it was written: the epoch begins anew'
+                runner.logger.warning(text, meta.get('epoch', 0) + 1)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
         """Write a checkpoint if it is time, and end the process if it was asked to stop."""
+        if self.hook is None:
+            return
         asked, due = self._agree()
         accumulated = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
         if not (asked or due) or (runner.iter + 1) % accumulated:
@@ -142,8 +150,10 @@ class PreemptionHook(Hook):
 
     def after_train(self, runner: Runner) -> None:
         """Remove the checkpoint that later ones replace."""
-        if is_main_process():
-            Path(self._hook(runner).out_dir, LATEST).unlink(missing_ok=True)
+        if self.hook is not None and is_main_process():
+            latest = self.hook.file_backend.join_path(self.hook.out_dir, LATEST)
+            if self.hook.file_backend.isfile(latest):
+                self.hook.file_backend.remove(latest)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         """Note a signal; the next one does what it did before."""
@@ -161,17 +171,13 @@ class PreemptionHook(Hook):
 
     def _save(self, runner: Runner) -> None:
         """Write a checkpoint of this iteration, and point to it."""
-        hook = self._hook(runner)
+        hook = self.hook
         whole = dict(save_optimizer=True, save_param_scheduler=True, by_epoch=False, backend_args=hook.backend_args)
         runner.save_checkpoint(hook.out_dir, LATEST, **whole, **hook.args)
         if is_main_process():
             with atomic_write(Path(runner.work_dir, 'last_checkpoint')) as file:
-                file.write(str(Path(hook.out_dir, LATEST)).encode())
+                file.write(hook.file_backend.join_path(hook.out_dir, LATEST).encode())
         self.saved = time.monotonic()
-
-    def _hook(self, runner: Runner) -> CheckpointHook:
-        """Return the hook that writes the run's other checkpoints."""
-        return next(hook for hook in runner.hooks if isinstance(hook, CheckpointHook))
 
     def _run_epoch(self, loop: EpochBasedTrainLoop) -> None:
         """Run what remains of an epoch: `EpochBasedTrainLoop.run_epoch`, but for batches that were seen.

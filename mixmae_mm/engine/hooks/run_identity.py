@@ -28,10 +28,12 @@ class RunIdentityHook(Hook):
 
     def __init__(self, allow_changes: bool = False) -> None:
         self.allow_changes = allow_changes
+        self.known: dict[str, Any] | None = None
+        """What the run trains with, once it was asked."""
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Add what the run trains with."""
-        checkpoint['meta']['run'] = identity(runner)
+        checkpoint['meta']['run'] = self._identity(runner)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compare what is resumed with what runs now.
@@ -41,7 +43,7 @@ class RunIdentityHook(Hook):
         """
         if not getattr(runner, '_resume', False):
             return
-        stored, ours = checkpoint.get('meta', {}).get('run', {}), identity(runner)
+        stored, ours = checkpoint.get('meta', {}).get('run', {}), self._identity(runner)
         changed = [
             f'{key}: {stored[key]} then, {ours[key]} now' for key in ours if stored.get(key, ours[key]) != ours[key]
         ]
@@ -53,6 +55,11 @@ class RunIdentityHook(Hook):
         if changed:
             runner.logger.warning('resumed with changes: %s', '; '.join(changed))
         self._tell_schedule(runner, checkpoint)
+
+    def _identity(self, runner: Runner) -> dict[str, Any]:
+        """Ask once: some datasets open a file for each name."""
+        self.known = self.known or identity(runner)
+        return self.known
 
     def _tell_schedule(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Say where the schedule of the checkpoint, which is taken, is not that of the config."""

@@ -10,12 +10,13 @@ MARK = b'sha256 of what is before this comment: '
 CHUNK = 1 << 24
 
 
-def with_checksum(content: bytes) -> bytes:
-    """Return an archive with its checksum; anything else as it is."""
+def with_checksum(content: bytes) -> list[bytes | memoryview]:
+    """Return an archive with its checksum, in pieces to be written; anything else as it is."""
     if content[-22:-18] != END or content[-2:] != b'\0\0':
-        return content
-    comment = MARK + hashlib.sha256(memoryview(content)[:-2]).hexdigest().encode()
-    return b''.join([memoryview(content)[:-2], LENGTH.pack(len(comment)), comment])
+        return [content]
+    archive = memoryview(content)[:-2]
+    comment = MARK + hashlib.sha256(archive).hexdigest().encode()
+    return [archive, LENGTH.pack(len(comment)), comment]
 
 
 def check_sum(path: str | Path) -> None:
