@@ -263,11 +263,15 @@ def test_other_files_are_another_run(tmp_path):
     assert digest(ImageFolder(str(tmp_path / 'moved'))) != digest(sets[0])
 
 
-def test_a_schedule_that_does_not_reach_the_end_is_told(tmp_path):
-    stopped(identified(tmp_path), 15)
-    longer = identified(tmp_path, train_cfg=dict(by_epoch=True, max_epochs=5))
-    longer.param_scheduler = dict(type='CosineAnnealingLR', T_max=30, by_epoch=False)
-    runner, said = resumed(longer)
+@pytest.mark.parametrize(('kind', 'length'), [('CosineAnnealingLR', 'T_max'), ('PolyLR', 'end')])
+def test_a_schedule_that_does_not_reach_the_end_is_told(tmp_path, kind, length):
+    def scheduled(steps, **settings):
+        config = identified(tmp_path, **settings)
+        config.param_scheduler = dict(type=kind, by_epoch=False, **{length: steps})
+        return config
+
+    stopped(scheduled(24), 15)
+    runner, said = resumed(scheduled(30, train_cfg=dict(by_epoch=True, max_epochs=5)))
     assert any('the schedule is the old one' in line and 'load_from' in line for line in said)
     assert runner.iter == 30
 
