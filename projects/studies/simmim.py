@@ -1,17 +1,17 @@
-"""MixMAE beside SimMIM and its own ablations, on the same Swin, images, augmentation and schedule.
+"""MixMAE beside SimMIM and its own ablations, on the same Swin, images, augmentation and schedule, at 64 px.
 
 python tools/analysis_tools/study.py projects/studies/simmim.py
 """
 
-_mixmae = 'configs/mixmae/mixmae_swin-micro_1xb64-coslr-40e_imagenette-96px.py'
-_simmim = 'configs/simmim/simmim_swin-micro_1xb64-coslr-40e_imagenette-96px.py'
+_mixmae = 'projects/studies/configs/mixmae_swin-micro_imagenette-64px.py'
+_simmim = 'projects/studies/configs/simmim_swin-micro_imagenette-64px.py'
 _camvid = 'data/camvid11_384x288'
 
 seeds = [0, 1, 2]
 options = {
-    'train_cfg.max_epochs': 20,
+    'train_cfg.max_epochs': 10,
     'train_dataloader.num_workers': 1,
-    'default_hooks.checkpoint.interval': 5,
+    'default_hooks.checkpoint.interval': 2,
     'default_hooks.checkpoint.max_keep_ckpts': 1,
 }
 runs = dict(
@@ -38,9 +38,9 @@ evaluations = dict(
 )
 transfers = dict(
     finetune=dict(
-        config='configs/classification/swin-micro_1xb64-coslr-10e_imagenette-96px.py',
+        config='projects/studies/configs/classification_swin-micro_imagenette-64px.py',
         metric='accuracy/top1',
-        options={'train_dataloader.num_workers': 1, 'val_dataloader.num_workers': 1},
+        options={'train_cfg.max_epochs': 5, 'train_dataloader.num_workers': 1, 'val_dataloader.num_workers': 1},
     )
 )
 measures = ['knn.top1', 'knn.probe_top1', 'camvid.ridge.miou', 'finetune', 'train.step']

@@ -1,0 +1,15 @@
+"""The micro Swin's MixMAE at 64 px, windows of 4 x 4: half the time of 96 px."""
+
+_base_ = '../../../configs/mixmae/mixmae_swin-micro_1xb64-coslr-40e_imagenette-96px.py'
+
+image_size = 64
+
+model = dict(
+    backbone=dict(img_size=image_size, window_size=4),
+    neck=dict(grid_size=image_size // _base_.cell_size),
+)
+train_pipeline = [
+    dict(step, scale=image_size) if step['type'].endswith('RandomResizedCrop') else step
+    for step in _base_.train_pipeline
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
