@@ -111,7 +111,7 @@ def run_until(config, interrupt_after=None, **settings):
     config = Config(config.to_dict() | settings)
     config.experiment_name = uuid.uuid4().hex
     if interrupt_after is not None:
-        config.custom_hooks = [dict(type='InterruptHook', after=interrupt_after)]
+        config.custom_hooks = [*config.get('custom_hooks', []), dict(type='InterruptHook', after=interrupt_after)]
     runner = Runner.from_cfg(config)
     try:
         runner.train()

@@ -10,7 +10,8 @@ import pytest
 import torch
 from micro_training import finish, in_two, make_config, make_images, tool
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
+from mmengine.model import BaseModel
+from mmengine.registry import HOOKS, MODELS
 from mmengine.runner import Runner
 from torch.utils.data import BatchSampler, SequentialSampler
 from training_toys import TRAINED, ToyImages, last_checkpoint, run_until, same, toy_config, trained_alike
@@ -61,15 +62,22 @@ def straight(tmp_path_factory):
     return ends
 
 
-@pytest.mark.parametrize('name', ['SIGTERM', 'SIGUSR1'])
-@pytest.mark.parametrize('loader', [dict(num_workers=0), dict(num_workers=2, persistent_workers=True)])
-@pytest.mark.parametrize(('by_epoch', 'after'), [(True, 15), (True, 12), (True, 1), (True, 23), (False, 13)])
-def test_it_goes_on_where_a_signal_stopped_it(tmp_path, straight, name, loader, by_epoch, after):
+@pytest.mark.parametrize(
+    ('name', 'by_epoch', 'after', 'workers'),
+    [
+        *(('SIGTERM', True, after, workers) for after, workers in ((15, 0), (15, 2), (12, 2), (1, 0), (23, 2))),
+        ('SIGUSR1', True, 16, 2),
+        ('SIGUSR1', False, 13, 0),
+        ('SIGTERM', False, 14, 2),
+    ],
+)
+def test_it_goes_on_where_a_signal_stopped_it(tmp_path, straight, name, by_epoch, after, workers):
     """Epochs have 6 iterations; the run that goes on has another number of workers."""
     stopped(config_of(tmp_path, by_epoch=by_epoch), after, name=name)
     written = torch.load(tmp_path / LATEST, weights_only=False)
     assert written['meta']['iter'] == after
     assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / LATEST)
+    loader = dict(num_workers=workers, persistent_workers=workers > 0)
     run_until(config_of(tmp_path, loader, by_epoch=by_epoch), resume=True)
     ended = last_checkpoint(tmp_path)
     assert ended['meta']['iter'] == 24
@@ -172,13 +180,82 @@ def test_a_checkpoint_every_so_many_minutes(tmp_path, straight):
     assert not (tmp_path / 'rare' / LATEST).exists()
 
 
-def test_accumulated_gradients_are_waited_for(tmp_path):
-    wrapper = dict(type='OptimWrapper', accumulative_counts=3, optimizer=dict(type='AdamW', lr=0.01))
-    run_until(config_of(tmp_path / 'straight', optim_wrapper=wrapper))
-    stopped(config_of(tmp_path, optim_wrapper=wrapper), 13)
-    assert torch.load(tmp_path / LATEST, weights_only=False)['meta']['iter'] == 15
-    run_until(config_of(tmp_path, optim_wrapper=wrapper), resume=True)
-    assert trained_alike(last_checkpoint(tmp_path / 'straight'), last_checkpoint(tmp_path)) == ALIKE
+ACCUMULATING = dict(type='OptimWrapper', accumulative_counts=4, optimizer=dict(type='AdamW', lr=0.01))
+"""Over 4 of 6 iterations, and then over 2."""
+
+
+@pytest.fixture(scope='module')
+def accumulated(tmp_path_factory):
+    """Trained without an interruption, gradients accumulated."""
+    ends = {}
+    for by_epoch in (True, False):
+        folder = tmp_path_factory.mktemp('accumulated')
+        run_until(config_of(folder, by_epoch=by_epoch, optim_wrapper=ACCUMULATING))
+        ends[by_epoch] = last_checkpoint(folder)
+    return ends
+
+
+@pytest.mark.parametrize(
+    ('by_epoch', 'asked', 'written'), [(True, 13, 16), (True, 16, 16), (True, 17, 18), (False, 13, 16)]
+)
+def test_a_signal_waits_for_accumulated_gradients(tmp_path, accumulated, by_epoch, asked, written):
+    stopped(config_of(tmp_path, by_epoch=by_epoch, optim_wrapper=ACCUMULATING), asked)
+    assert torch.load(tmp_path / LATEST, weights_only=False)['meta']['iter'] == written
+    run_until(config_of(tmp_path, by_epoch=by_epoch, optim_wrapper=ACCUMULATING), resume=True)
+    assert trained_alike(accumulated[by_epoch], last_checkpoint(tmp_path)) == ALIKE
+
+
+def test_asked_in_the_last_iteration_a_run_just_ends(tmp_path, straight):
+    run_until(config_of(tmp_path, by_epoch=False), custom_hooks=[dict(type='AskHook', after=24)])
+    assert trained_alike(straight[False], last_checkpoint(tmp_path)) == ALIKE
+    assert not (tmp_path / LATEST).exists()
+
+
+def test_the_only_checkpoint_stays(tmp_path):
+    config = config_of(tmp_path, by_epoch=False)
+    config.default_hooks.checkpoint.update(interval=100, save_last=False)
+    stopped(config, 21)
+    run_until(config, resume=True)
+    assert last_checkpoint(tmp_path)['meta']['iter'] == 21
+
+
+@pytest.mark.parametrize('every', [dict(by_epoch=True, interval=1), dict(by_epoch=False, interval=5)])
+def test_other_checkpoints_lose_no_accumulated_gradients(tmp_path, accumulated, every):
+    """At an epoch's end there are none; every 5 iterations means after 6, 10, 16 and 22, where updates are."""
+    config = config_of(tmp_path, optim_wrapper=ACCUMULATING)
+    config.default_hooks.checkpoint = dict(type='mixmae_mm.AtomicCheckpointHook', **every)
+    run_until(config, interrupt_after=20)
+    assert last_checkpoint(tmp_path)['meta']['iter'] == (18 if every['by_epoch'] else 16)
+    run_until(config, resume=True)
+    assert 'not divisible' not in ''.join(log.read_text() for log in tmp_path.rglob('*.log'))
+    assert trained_alike(accumulated[True], last_checkpoint(tmp_path)) == ALIKE
+
+
+def test_an_epoch_ends_with_the_mean_of_the_gradients_that_are_there(tmp_path):
+    """SGD on losses that are the weight times 1, 2, ... 6: the means of 1 to 4, and of 5 and 6."""
+
+    @HOOKS.register_module(force=True)
+    class RecordHook(Hook):
+        steps = []
+
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            self.steps.append(runner.model.weight.item())
+
+    @MODELS.register_module(force=True)
+    class CountingModel(BaseModel):
+        def __init__(self):
+            super().__init__()
+            self.weight, self.batches = torch.nn.Parameter(torch.zeros(())), 0
+
+        def forward(self, inputs, mode='tensor', **others):
+            self.batches += 1
+            return dict(loss=self.weight * -(1 + (self.batches - 1) % 6))
+
+    wrapper = dict(ACCUMULATING, optimizer=dict(type='SGD', lr=1.0))
+    config = config_of(tmp_path, model=dict(type='CountingModel'), optim_wrapper=wrapper, param_scheduler=None)
+    config.train_cfg.max_epochs = 2
+    run_until(config, custom_hooks=[dict(type='RecordHook')])
+    assert RecordHook.steps == [0, 0, 0, 2.5, 2.5, 8] + [8, 8, 8, 10.5, 10.5, 16]
 
 
 def resumed(config):

@@ -1,18 +1,28 @@
-"""Checkpoints that are whole or not there, and those of another model refused."""
+"""Checkpoints that are whole or not there, with the state of hooks, and those of another model refused."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mixmae_mm.engine.hooks.nan_guard import NanGuardHook
 from mixmae_mm.registry import HOOKS
 from mixmae_mm.utils.atomic_write import atomic_write
 from mixmae_mm.utils.safe_io.checksum import with_checksum
+
+STATES = {EarlyStoppingHook: ('best_score', 'wait_count'), NanGuardHook: ('events',)}
+"""What hooks count, which mmengine's checkpoints do not hold."""
+
+
+def is_updated(runner: Runner) -> bool:
+    """Return whether no gradients are waiting for more: whether the last iteration ended with an update."""
+    return getattr(runner.optim_wrapper, 'should_update', lambda: True)()
 
 
 @register_backend('mixmae_mm.atomic')
@@ -30,7 +40,8 @@ class AtomicBackend(LocalBackend):
 class AtomicCheckpointHook(CheckpointHook):
     """mmengine's hook with atomic writes, which removes old checkpoints after saving, not before.
 
-    To an `out_dir` on another machine (`s3://...`) mmengine writes by itself.
+    A checkpoint holds what `EarlyStoppingHook` and `NanGuardHook` have counted. Where gradients are accumulated, it is
+    written after the update. To an `out_dir` on another machine (`s3://...`) mmengine writes by itself.
     """
 
     def __init__(self, *args: Any, out_dir: str | None = None, backend_args: dict | None = None, **kwargs: Any) -> None:
@@ -38,6 +49,26 @@ class AtomicCheckpointHook(CheckpointHook):
         if backend_args is None and '://' not in (out_dir or ''):
             backend_args = dict(backend='mixmae_mm.atomic')
         super().__init__(*args, out_dir=out_dir, backend_args=backend_args, **kwargs)
+        self.is_due = False
+
+    def every_n_train_iters(self, runner: Runner, n: int, start: int = 0) -> bool:
+        """Return whether a checkpoint is due, and no gradients would be lost by it."""
+        self.is_due |= super().every_n_train_iters(runner, n, start)
+        if not self.is_due or not is_updated(runner):
+            return False
+        self.is_due = False
+        return True
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Add what hooks have counted."""
+        checkpoint['meta']['hooks'] = [{name: getattr(hook, name) for name in names} for hook, names in counts(runner)]
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Have hooks count on, if the run goes on with the same ones."""
+        stored, ours = checkpoint.get('meta', {}).get('hooks', []), list(counts(runner))
+        if getattr(runner, '_resume', False) and [[*state] for state in stored] == [[*names] for _, names in ours]:
+            for (hook, _), state in zip(ours, stored, strict=True):
+                vars(hook).update(state)
 
     def before_train(self, runner: Runner) -> None:
         """Prepare, and forget the files that the resumed checkpoint names for removal, but for this run's own."""
@@ -68,6 +99,12 @@ class AtomicCheckpointHook(CheckpointHook):
             old = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(surplus))
             if self.file_backend.isfile(old):
                 self.file_backend.remove(old)
+
+
+def counts(runner: Runner) -> Iterator[tuple[Hook, tuple[str, ...]]]:
+    """Yield the hooks that count something, and the names of what they count."""
+    for hook in runner.hooks:
+        yield from ((hook, names) for kind, names in STATES.items() if isinstance(hook, kind))
 
 
 @HOOKS.register_module()

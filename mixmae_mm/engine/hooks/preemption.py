@@ -14,9 +14,11 @@ from typing import Any
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from torch import nn
 from torch.utils.data import Sampler
 
+from mixmae_mm.engine.hooks.checkpoint import is_updated
 from mixmae_mm.registry import HOOKS
 from mixmae_mm.utils.atomic_write import atomic_write
 
@@ -56,11 +58,13 @@ class PreemptionHook(Hook):
 
     On a signal it is written after the iteration that runs, or, where gradients are accumulated, after the update;
     the process then ends with the status 75. All processes of a run agree on the iteration. A second signal ends the
-    process at once.
+    process at once. An epoch ends with an update, of the mean of the gradients that are there, so that no checkpoint
+    loses any.
 
     mmengine's loop begins the epoch anew after such a checkpoint, and counts on. Here it leaves out the batches that
     were seen, without reading them. What is drawn at random must depend on the position alone, as with `SeededSampler`
-    and `IterationSeedHook`; then the run ends bit-equal to one that was never stopped.
+    and `IterationSeedHook`; then the run ends bit-equal to one that was never stopped. A validation that comes after
+    the checkpoint is made again, since its metrics are not in it.
 
     Args:
         minutes: Between checkpoints; None for none but on signals.
@@ -90,6 +94,11 @@ class PreemptionHook(Hook):
         self.hook = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
         if self.hook is not None and isinstance(runner._train_loop, BaseLoop):
             runner._train_loop.run = partial(self._listen, runner._train_loop.run)
+        wrapper, loop = getattr(runner, 'optim_wrapper', None), runner._train_loop
+        if runs_epochs(loop) and hasattr(wrapper, 'initialize_count_status'):
+            # mmengine counts from the first epoch on, and warns of gradients that were lost
+            count, length = wrapper.initialize_count_status, len(loop.dataloader)
+            wrapper.initialize_count_status = lambda model, *counts: count(model, self.seen, length)
 
     def _listen(self, run: Callable[[], object]) -> object:
         """Run a loop; signals do afterwards what they did before, however it ends."""
@@ -114,8 +123,20 @@ class PreemptionHook(Hook):
         self.saved = time.monotonic()
         self.group = torch.distributed.new_group(backend='gloo') if runner.world_size > 1 else None
         loop = runner.train_loop
-        if isinstance(loop, EpochBasedTrainLoop) and type(loop).run_epoch is EpochBasedTrainLoop.run_epoch:
+        if runs_epochs(loop):
             loop.run_epoch = partial(self._run_epoch, loop)
+        if getattr(runner, '_resume', False) and not self.seen and self._is_to_validate(runner):
+            runner.val_loop.run()
+
+    @staticmethod
+    def _is_to_validate(runner: Runner) -> bool:
+        """Return whether the loop validates where the run stands."""
+        loop, by_epoch = runner.train_loop, isinstance(runner.train_loop, EpochBasedTrainLoop)
+        if runner.val_loop is None or not isinstance(loop, EpochBasedTrainLoop | IterBasedTrainLoop):
+            return False
+        loop._decide_current_val_interval()
+        step, steps = (loop.epoch, loop.max_epochs) if by_epoch else (loop.iter, loop.max_iters)
+        return step > 0 and step >= loop.val_begin and (step % loop.val_interval == 0 or step == steps)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Note where in the epoch the run is."""
@@ -139,8 +160,8 @@ class PreemptionHook(Hook):
         if self.hook is None:
             return
         asked, due = self._agree()
-        accumulated = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
-        if not (asked or due) or (runner.iter + 1) % accumulated:
+        over = not isinstance(runner.train_loop, EpochBasedTrainLoop) and runner.iter + 1 == runner.max_iters
+        if not (asked or due) or not is_updated(runner) or over:
             return
         self._save(runner)
         if asked:
@@ -149,10 +170,12 @@ class PreemptionHook(Hook):
             raise Preempted(PREEMPTED)
 
     def after_train(self, runner: Runner) -> None:
-        """Remove the checkpoint that later ones replace."""
+        """Remove the checkpoint that later ones replace, unless there are none."""
         if self.hook is not None and is_main_process():
             latest = self.hook.file_backend.join_path(self.hook.out_dir, LATEST)
-            if self.hook.file_backend.isfile(latest):
+            pointer = Path(runner.work_dir, 'last_checkpoint')
+            is_replaced = pointer.exists() and pointer.read_text() != latest
+            if is_replaced and self.hook.file_backend.isfile(latest):
                 self.hook.file_backend.remove(latest)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
@@ -187,6 +210,8 @@ class PreemptionHook(Hook):
         """
         loop.runner.call_hook('before_train_epoch')
         loop.runner.model.train()
+        if hasattr(loop.runner.optim_wrapper, 'initialize_count_status'):
+            loop.runner.optim_wrapper.initialize_count_status(nn.Identity())  # which has no batch norms to warn of
         seen, self.seen = self.seen, 0
         if seen and loop.dataloader.batch_sampler is None:
             raise ValueError('a stream of images cannot be resumed within an epoch: train for iterations')
@@ -199,6 +224,11 @@ class PreemptionHook(Hook):
         self.position = 0
         loop.runner.call_hook('after_train_epoch')
         loop._epoch += 1
+
+
+def runs_epochs(loop: object) -> bool:
+    """Return whether a loop runs epochs as mmengine's does."""
+    return isinstance(loop, EpochBasedTrainLoop) and type(loop).run_epoch is EpochBasedTrainLoop.run_epoch
 
 
 LISTENING: list[PreemptionHook] = []

@@ -1,0 +1,125 @@
+"""A resumed run knows what validation has told: counts of hooks, and the validation after the checkpoint."""
+
+import pytest
+from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS, METRICS
+from training_toys import last_checkpoint, run_until, toy_config, trained_alike
+
+from mixmae_mm.engine.hooks import NanGuardHook
+
+SCORES = [1.0, 5.0, 3.0, 2.0, 4.0, 4.5, 6.0]
+"""After so many validations; all but one are below the best from the second on."""
+
+
+@METRICS.register_module()
+class ToyScore(BaseMetric):
+    """A score for each step of the run, and all steps that were validated."""
+
+    seen = []
+
+    def process(self, data_batch, data_samples):
+        self.results.append(0)
+
+    def compute_metrics(self, results):
+        step = StepHook.step
+        self.seen.append(step)
+        return dict(accuracy=SCORES[step - 1])
+
+
+@HOOKS.register_module()
+class StepHook(Hook):
+    """Tell the metric where the run is, and end a run in its validation."""
+
+    step = 0
+
+    def __init__(self, length=1, ends_in=None):
+        self.length, self.ends_in = length, ends_in
+
+    def before_val(self, runner):
+        StepHook.step = runner.epoch if self.length == 1 else runner.iter // self.length
+        if StepHook.step == self.ends_in:
+            raise RuntimeError('ended in a validation')
+
+
+def config_of(folder, by_epoch, ends_in=None, patience=3, steps=6):
+    """Six epochs, or validations every 4 iterations, until there were three without a better score."""
+    length = 1 if by_epoch else 4
+    loop = dict(by_epoch=True, max_epochs=steps) if by_epoch else dict(by_epoch=False, max_iters=4 * steps)
+    config = toy_config(folder, by_epoch, train_cfg=loop | dict(val_interval=length))
+    config.default_hooks.checkpoint = dict(
+        type='mixmae_mm.AtomicCheckpointHook', by_epoch=by_epoch, interval=length, save_best='accuracy', rule='greater'
+    )
+    config.default_hooks.preemption = dict(type='mixmae_mm.PreemptionHook')
+    config.custom_hooks = [
+        dict(type='StepHook', length=length, ends_in=ends_in),
+        dict(type='EarlyStoppingHook', monitor='accuracy', rule='greater', min_delta=0.1, patience=patience),
+    ]
+    images = dict(type='ToyImages', pipeline=[dict(type='ToyAugment')])
+    config.val_dataloader = config.train_dataloader | dict(sampler=dict(type='DefaultSampler'), dataset=images)
+    config.val_cfg, config.val_evaluator = dict(), dict(type='ToyScore')
+    ToyScore.seen = []
+    return config
+
+
+def end_in_validation(config):
+    with pytest.raises(RuntimeError, match='^ended in a validation$'):
+        run_until(config)
+
+
+@pytest.mark.parametrize('by_epoch', [True, False])
+@pytest.mark.parametrize('ends_in', [2, 5])
+def test_early_stopping_counts_on(tmp_path, by_epoch, ends_in):
+    """The run ends in a validation, before its metrics are known; the checkpoint is older than they are."""
+    straight = run_until(config_of(tmp_path / 'straight', by_epoch))
+    assert ToyScore.seen == [1, 2, 3, 4, 5]  # the three after the best one
+    end_in_validation(config_of(tmp_path / 'ended', by_epoch, ends_in))
+    resumed = run_until(config_of(tmp_path / 'ended', by_epoch), resume=True)
+    assert ToyScore.seen == [step for step in (1, 2, 3, 4, 5) if step >= ends_in]
+    assert resumed.iter == straight.iter
+    ends = [last_checkpoint(tmp_path / name) for name in ('straight', 'ended')]
+    assert set(trained_alike(*ends).values()) == {True}
+    assert ends[0]['meta']['hooks'] == ends[1]['meta']['hooks'] == [dict(best_score=5.0, wait_count=2)]
+
+
+def test_a_run_that_is_over_is_not_trained_on(tmp_path):
+    run_until(config_of(tmp_path, True))
+    before = last_checkpoint(tmp_path)
+    run_until(config_of(tmp_path, True), resume=True)
+    assert ToyScore.seen == [5]
+    assert last_checkpoint(tmp_path)['meta']['iter'] == before['meta']['iter'] == 30
+
+
+@pytest.mark.parametrize('after', [15, 27])
+def test_validation_has_its_turn_only(tmp_path, after):
+    config = config_of(tmp_path, True, patience=9)
+    config.train_cfg.update(val_interval=2, val_begin=4)
+    run_until(config, interrupt_after=after)
+    ToyScore.seen.clear()
+    run_until(config, resume=True)
+    assert ToyScore.seen == [4, 6]
+
+
+def test_other_hooks_count_anew(tmp_path):
+    end_in_validation(config_of(tmp_path, True, ends_in=4))
+    config = config_of(tmp_path, True)
+    config.default_hooks.guard = dict(type='mixmae_mm.NanGuardHook')
+    run_until(config, resume=True)
+    assert ToyScore.seen == [4, 5, 6]  # 2.0 and 4.0 are not two more, but the first ones
+
+
+@HOOKS.register_module()
+class BadStepsHook(Hook):
+    """Have the guard count two bad steps."""
+
+    def after_train_iter(self, runner, *args, **others):
+        next(hook for hook in runner.hooks if isinstance(hook, NanGuardHook)).events = 2
+
+
+def test_bad_steps_are_counted_on(tmp_path):
+    config = toy_config(tmp_path)
+    config.default_hooks.checkpoint = dict(type='mixmae_mm.AtomicCheckpointHook')
+    config.default_hooks.guard = dict(type='mixmae_mm.NanGuardHook')
+    run_until(config, custom_hooks=[dict(type='BadStepsHook')])
+    resumed = run_until(config, resume=True)
+    assert [hook.events for hook in resumed.hooks if isinstance(hook, NanGuardHook)] == [2]
