@@ -20,6 +20,7 @@ from mixmae_mm.models.utils.pos_embed import pair
 from mixmae_mm.structures import Size
 from mixmae_mm.utils.atomic_write import atomic_write
 from mixmae_mm.utils.optional import need
+from mixmae_mm.utils.safe_io.checksum import sha256_of
 from mixmae_mm.utils.seed import kept_randomness
 from mixmae_mm.version import __version__
 
@@ -134,7 +135,8 @@ def save_pretrained(
     """Write model.safetensors, config.json and README.md to a folder; `licence` and `name` stand in its model card."""
     folder, card = Path(folder), card or describe_encoder(encoder)
     save_encoder(encoder, folder / WEIGHTS, card)
-    config = dict(architectures=[card.type], library_name='mixmae_mm', **card._asdict())
+    digest = sha256_of(folder / WEIGHTS)
+    config = dict(architectures=[card.type], library_name='mixmae_mm', **card._asdict(), sha256=digest)
     licence = f'license: {licence}\n' if licence else ''
     readme = MODEL_CARD.format(card=card, licence=licence, name=name or folder.name)
     for file, text in ((CONFIG, json.dumps(config, indent=2) + '\n'), ('README.md', readme)):
@@ -146,7 +148,8 @@ def save_pretrained(
 def fetch(place: str | Path, revision: str | None = None) -> str:
     """Return the path of model.safetensors in a folder, or downloaded, with config.json alone, from the hub.
 
-    Without it raise ValueError: other files are not read, since pickles could run code.
+    Without it raise ValueError: other files are not read, since pickles could run code. So it is if the file has not
+    the sha256 in config.json.
     """
     folder = Path(place)
     if not folder.is_dir():
@@ -154,6 +157,11 @@ def fetch(place: str | Path, revision: str | None = None) -> str:
         folder = Path(download(str(place), revision=revision, allow_patterns=[WEIGHTS, CONFIG]))
     if not (folder / WEIGHTS).is_file():
         raise ValueError(f'{place} holds no {WEIGHTS}, and other files could run code: write it by save_pretrained')
+    if (folder / CONFIG).is_file():
+        config = json.loads((folder / CONFIG).read_text())
+        wanted = config.get('sha256') if isinstance(config, dict) else None
+        if wanted not in (None, sha256_of(folder / WEIGHTS)):
+            raise ValueError(f'{folder / WEIGHTS} is damaged: {CONFIG} has another sha256 of it. Download it again')
     return str(folder / WEIGHTS)
 
 

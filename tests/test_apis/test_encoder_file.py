@@ -1,6 +1,7 @@
 """Files, folders and the hub that say which encoder they hold: the same one comes out, and nothing that could run."""
 
 import copy
+import hashlib
 import inspect
 import json
 import pickle
@@ -162,6 +163,18 @@ def test_config_and_model_card_say_what_is_there(tmp_path, licence):
     assert 'images of 32 x 64 pixels' in text
     assert 'epoch_300.pth' in text
     assert '{' not in text
+
+
+def test_a_changed_bit_is_found(tmp_path):
+    folder = save_pretrained(build('vit'), tmp_path)
+    file = folder / 'model.safetensors'
+    content = file.read_bytes()
+    assert json.loads((folder / 'config.json').read_text())['sha256'] == hashlib.sha256(content).hexdigest()
+    file.write_bytes(content[:-5] + bytes([content[-5] ^ 1]) + content[-4:])
+    with pytest.raises(ValueError, match=r'model.safetensors is damaged: config.json has another sha256'):
+        from_hub(folder)
+    (folder / 'config.json').unlink()
+    assert not equal(build('vit'), from_hub(folder))
 
 
 def test_of_the_hub_weights_and_config_alone_are_downloaded(tmp_path, monkeypatch):

@@ -69,19 +69,15 @@ def test_accumulated_gradients_end_alike_at_the_boundary_of_a_step(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ('by_epoch', 'signal', 'after', 'status', 'resumed_at'),
-    [(True, 'SIGKILL', 6, -9, 'epoch_1.pth'), (False, 'SIGINT', 8, 130, 'iter_5.pth')],
-)
-def test_mixmae_killed_and_resumed_ends_alike(tmp_path, by_epoch, signal, after, status, resumed_at):
-    config = make_config(tmp_path, by_epoch)
+def test_mixmae_interrupted_and_resumed_ends_alike(tmp_path):
+    config = make_config(tmp_path, by_epoch=False)
     straight = tool('train.py', config, '--work-dir', tmp_path / 'straight')
     here = ['--work-dir', tmp_path / 'resumed']
-    interruption = ['--cfg-options', f'custom_hooks.0.after={after}', f'custom_hooks.0.name={signal}']
-    said = finish(tool('train.py', config, *here, *interruption), status)
-    assert ('interrupted. The same command with --resume' in said[1]) == (signal == 'SIGINT')
+    interruption = ['--cfg-options', 'custom_hooks.0.after=8', 'custom_hooks.0.name=SIGINT']
+    said = finish(tool('train.py', config, *here, *interruption), 130)
+    assert 'interrupted. The same command with --resume' in said[1]
     said = finish(tool('train.py', config, *here, '--resume'))
-    assert f'Load checkpoint from {tmp_path / "resumed" / resumed_at}' in said[0]
+    assert f'Load checkpoint from {tmp_path / "resumed/iter_5.pth"}' in said[0]
     finish(straight)
     straight, resumed = (last_checkpoint(tmp_path / name) for name in ('straight', 'resumed'))
     assert straight['meta']['iter'] == resumed['meta']['iter'] == 12

@@ -80,6 +80,22 @@ OFFICIAL = {
 }
 
 
+@pytest.mark.parametrize('name', ['state_dict', 'state_dict_ema', 'model_ema'])
+def test_averaged_weights(tmp_path, capsys, name):
+    """mmengine has the average under `state_dict`, and what was trained beside it; timm and DeiT the other way."""
+    average, trained = random_mae(), random_mae('finetuning')
+    file = {'ema_state_dict': behind('module.', trained)} if name == 'state_dict' else dict(model=trained)
+    found = converted(tmp_path, file | {name: average}, 'official', '--ema')['model']
+    assert equal(found, average)
+    assert (', averaged (EMA)\n' in capsys.readouterr().out) == (name == 'state_dict')
+
+
+def test_without_an_average(tmp_path):
+    with pytest.raises(SystemExit, match='no averaged weights \\(EMA\\): it has model, epoch; average while'):
+        run(tmp_path, dict(model=random_mae(), epoch=3), 'ours', '--ema')
+    assert not (tmp_path / 'out.pth').exists()
+
+
 @pytest.mark.parametrize('kind', OFFICIAL)
 @pytest.mark.parametrize('by', ['ours', 'mmpretrain'])
 def test_official_there_and_back(tmp_path, kind, by):

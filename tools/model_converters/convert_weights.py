@@ -41,7 +41,7 @@ OF_EXPORTS = ('config', 'image_size', 'licence', 'cfg_options')
 
 def convert(args: argparse.Namespace) -> list[str]:
     """Write weights in another layout, and return what is to be printed."""
-    contents = read_contents(args.checkpoint)
+    contents = read_contents(args.checkpoint, args.ema)
     try:
         settings = args.to, args.prefix, args.encoder_only, args.fold_segments
         model = take_backbone(contents.weights) if args.to == 'backbone' else translate(contents.weights, *settings)
@@ -56,6 +56,8 @@ def convert(args: argparse.Namespace) -> list[str]:
         content = to_bytes(model.weights, 'model')
     write(content, args.out)
     read = f'{args.checkpoint}: {len(contents.weights)} tensors, read as {whose(model.layout)}'
+    if 'ema_state_dict' in contents.others:
+        read += ', averaged (EMA)'
     return [read, *left_out_lines(model.left_out), f'{args.out}: {len(model.weights)} tensors, {args.to}']
 
 
@@ -107,6 +109,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     layouts.add_argument('--prefix', help="what stands before the encoder's names, where there are several encoders")
     layouts.add_argument('--encoder-only', action='store_true', help='leave out decoder, head and all else')
     layouts.add_argument('--fold-segments', action='store_true', help='add the mean segment to the patch bias')
+    layouts.add_argument('--ema', action='store_true', help='averaged weights, or an error if there are none')
     exports = parser.add_argument_group('exports')
     exports.add_argument('--config', help='config of the model, or a name that get_model knows')
     exports.add_argument('--image-size', action=ImageSize, help="of the images, pixels (the model's)")
@@ -127,7 +130,7 @@ def check(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     if args.out.suffix not in SUFFIXES[args.to]:
         ends = 'be a folder, without an extension' if args.to == 'hub' else f'end in {" or ".join(SUFFIXES[args.to])}'
         parser.error(f'{args.out} should {ends}')
-    idle = OF_EXPORTS if SUFFIXES[args.to] is WEIGHTS else OF_LAYOUTS
+    idle = OF_EXPORTS if SUFFIXES[args.to] is WEIGHTS else (*OF_LAYOUTS, 'ema')
     idle += OF_GRAPHS if args.to not in ('onnx', 'pt2') else ()
     idle += OF_LAYOUTS if args.to == 'backbone' else ()
     given = [f'--{name.replace("_", "-")}' for name in idle if getattr(args, name)]

@@ -17,6 +17,8 @@ from mixmae_mm.utils.atomic_write import atomic_write
 from mixmae_mm.utils.safe_io.weights_file import CONTAINERS, read_file, read_weights
 
 PROGRESS = ('epoch', 'iter')
+AVERAGES = ('state_dict_ema', 'model_ema')
+"""Keys of averaged weights (EMA) in files of timm and DeiT; mmengine's `state_dict` is the average where it has one."""
 DISTILLATION = (ENCODER + 'dist_token', 'head_dist.')
 """What goes with a row of the position embedding that is not read."""
 
@@ -44,10 +46,18 @@ class Model(NamedTuple):
     left_out: dict[str, str]
 
 
-def read_contents(checkpoint: str) -> Contents:
-    """Read a checkpoint, without running code; raise ValueError if it holds no weights."""
+def read_contents(checkpoint: str, ema: bool = False) -> Contents:
+    """Read a checkpoint, without running code; raise ValueError if it holds no weights, or with `ema` no average."""
     weights, content = read_weights(checkpoint), read_file(checkpoint)
     container = next((name for name in CONTAINERS if isinstance(content.get(name), Mapping)), '')
+    if ema and 'ema_state_dict' not in content:
+        container = next((name for name in AVERAGES if isinstance(content.get(name), Mapping)), None)
+        if container is None:
+            raise ValueError(
+                f'{checkpoint} holds no averaged weights (EMA): it has {", ".join(joined(list(content), most=5))}; '
+                "average while training with custom_hooks=[dict(type='EMAHook')], or leave --ema out"
+            )
+        weights = {name: x for name, x in content[container].items() if isinstance(x, Tensor)}
     others = {str(name): x for name, x in content.items() if name != container and (container or name not in weights)}
     return Contents(container, weights, others)
 

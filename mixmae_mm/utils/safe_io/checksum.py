@@ -3,6 +3,7 @@
 import hashlib
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 END, LENGTH = b'PK\x05\x06', struct.Struct('<H')
 """How the last 22 bytes of an archive without a comment begin, and the length of its comment, at their end."""
@@ -34,11 +35,23 @@ def check_sum(path: str | Path) -> None:
         mark, stored = (comment := file.read())[: len(MARK)], comment[len(MARK) :]
         if mark != MARK:
             return
-        file.seek(0)
-        found = hashlib.sha256()
-        while part := file.read(min(CHUNK, size - file.tell())):
-            found.update(part)
-    if found.hexdigest().encode() != stored:
+        found = sha256(file, size)
+    if found.encode() != stored:
         raise ValueError(
             f'{path} is damaged: it has another checksum than when it was written. Take another checkpoint, or a copy'
         )
+
+
+def sha256(file: BinaryIO, size: int) -> str:
+    """Return the checksum of the first bytes of a file."""
+    file.seek(0)
+    found = hashlib.sha256()
+    while part := file.read(min(CHUNK, size - file.tell())):
+        found.update(part)
+    return found.hexdigest()
+
+
+def sha256_of(path: str | Path) -> str:
+    """Return the checksum of a file."""
+    with Path(path).open('rb') as file:
+        return sha256(file, file.seek(0, 2))
