@@ -59,6 +59,8 @@ def load_pretrainer(model: nn.Module, checkpoint: str, prefix: str | None = None
 def load_by_name(backbone: nn.Module, checkpoint: str) -> None:
     """Load an encoder of another library by its own names, bare or behind `backbone.`; what else is there is left out.
 
+    Norms of maps that were not returned in pre-training (`norm0`, ...) stay as built, as in the libraries' own loading.
+
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it lacks a weight of the encoder, or has it in another shape.
@@ -66,7 +68,8 @@ def load_by_name(backbone: nn.Module, checkpoint: str) -> None:
     file, name = read_weights(checkpoint), type(backbone).__name__
     weights = {key.removeprefix(ENCODER): x for key, x in file.items() if key.startswith(ENCODER)} or file
     wanted = backbone.state_dict()
-    missing = [key for key in wanted if key not in weights]
+    fresh = [key for key in wanted if key not in weights and NEW_IN_TRANSFER.fullmatch(key)]
+    missing = [key for key in wanted if key not in weights and key not in fresh]
     misfits = [key for key in wanted if key in weights and weights[key].shape != wanted[key].shape]
     if missing or misfits:
         raise ValueError(
@@ -74,8 +77,10 @@ def load_by_name(backbone: nn.Module, checkpoint: str) -> None:
             f'it and {len(misfits)} have other shapes, for one {[*missing, *misfits][0]}: take a checkpoint '
             'of the same encoder'
         )
-    backbone.load_state_dict({key: weights[key] for key in wanted}, strict=False)  # Swin v2 drops what it computes
-    print_log(f'{checkpoint} -> {name}: all of its {len(wanted)} tensors, by name', 'current')
+    # Swin v2 drops what it computes
+    backbone.load_state_dict({key: weights[key] for key in wanted if key not in fresh}, strict=False)
+    said = f'{len(wanted) - len(fresh)} of its {len(wanted)} tensors, by name'
+    print_log(f'{checkpoint} -> {name}: {said}{"; as built: " * bool(fresh)}{", ".join(fresh)}', 'current')
 
 
 def load_pretrained(backbone: BaseModule) -> None:
