@@ -115,8 +115,8 @@ def in_two(name, *arguments):
     return [Program(*words, RANK=rank, LOCAL_RANK=rank, **job) for rank in (0, 1)]
 
 
-def finish(process, status=0):
+def finish(process, status=0, timeout=120):
     """Wait for a program that must end with this status; what it printed on both streams."""
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=timeout)
     assert process.returncode == status, f'ended with {process.returncode}\n{out[-2000:]}\n{err[-4000:]}'
     return out, err

@@ -52,7 +52,7 @@ def test_killed_stopped_and_damaged_it_ends_alike(tmp_path):
     epochs = 2 + 2 * len(events)  # more than can be trained up to the last event
     text = config.read_text() + f"train_dataloader['batch_size'] = {32 // EPOCH}\ntrain_cfg['max_epochs'] = {epochs}\n"
     config.write_text(text.replace('T_max=12', f'T_max={epochs * EPOCH}'))
-    finish(tool('train.py', config, '--work-dir', tmp_path / 'straight'))
+    finish(tool('train.py', config, '--work-dir', tmp_path / 'straight'), timeout=120 * EVENTS)
     folder = tmp_path / 'ended'
     for event in events:
         process = start(config, folder, draw)
@@ -65,7 +65,7 @@ def test_killed_stopped_and_damaged_it_ends_alike(tmp_path):
             assert f'wrote latest.pth after iteration {reached}' in out
         if event == 'damage':
             flip(newest, draw)
-    said = finish(tool('train.py', config, '--work-dir', folder, '--resume'))
+    said = finish(tool('train.py', config, '--work-dir', folder, '--resume'), timeout=120 * EVENTS)
     ended = [last_checkpoint(tmp_path / name) for name in ('straight', 'ended')]
     assert [end['meta']['iter'] for end in ended] == [epochs * EPOCH] * 2
     assert trained_alike(*ended) == dict.fromkeys(TRAINED, True), said
