@@ -19,7 +19,7 @@ from training_toys import TRAINED, ToyImages, last_checkpoint, run_until, same, 
 from mixmae_mm.datasets import ImageFolder
 from mixmae_mm.engine.hooks import PreemptionHook
 from mixmae_mm.engine.hooks.preemption import LATEST, PREEMPTED, Preempted, Remaining
-from mixmae_mm.engine.hooks.run_identity import digest
+from mixmae_mm.engine.hooks.run_identity import differences, digest, flat
 
 ALIKE = dict.fromkeys(TRAINED, True)
 
@@ -300,6 +300,32 @@ def test_another_run_does_not_go_on_unless_it_may(tmp_path, changed, message):
     # of the third epoch, of which 3 of 6 batches were seen, all where its batches are others
     left = 9 if 'randomness' in changed else 2 * len(runner.train_dataloader)
     assert runner.iter == 15 + left
+
+
+def test_settings_that_change_the_result_are_compared(tmp_path):
+    stopped(identified(tmp_path), 15)
+    wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=0.02, betas=(0.9, 0.95)))
+    others = dict(optim_wrapper=wrapper, model=dict(type='ToyModel', width=16))
+    message = (
+        r'optim_wrapper.optimizer.lr: 0.01 then, 0.02 now; model.width: nothing then, 16 now; '
+        r'optim_wrapper.optimizer.betas.0: nothing then, 0.9 now; optim_wrapper.optimizer.betas.1'
+    )
+    with pytest.raises(ValueError, match=f'of another run: {message}'):
+        run_until(identified(tmp_path, **others), resume=True)
+    runner, said = resumed(identified(tmp_path, allow=True, **others))
+    assert 'rate, weight decay and such are the checkpoint' in said[1]
+    assert runner.optim_wrapper.optimizer.param_groups[0]['initial_lr'] == 0.01
+
+
+def test_settings_are_compared_as_they_are_written():
+    config = dict(a=[dict(b=(1, 'x')), None], num_workers=2, c=dict(init_cfg=3, d=test_settings_are_checked))
+    assert dict(flat(config, 'model')) == {
+        'model.a.0.b.0': '1', 'model.a.0.b.1': "'x'", 'model.a.1': 'None', 'model.c.d': 'function'
+    }  # fmt: skip
+    many = {f'model.x{number}': '1' for number in range(9)}
+    lines = differences(dict(seed=1, settings=many), dict(seed=2, settings=dict.fromkeys(many, '2')))
+    assert [lines[0], lines[-1]] == ['seed: 1 then, 2 now', 'and 4 more']
+    assert differences(dict(seed=1), dict(seed=1, images=3, settings=many)) == []
 
 
 @pytest.mark.parametrize('interrupt_after', [13, 21])

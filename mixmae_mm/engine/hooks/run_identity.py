@@ -1,6 +1,7 @@
-"""What makes a run the same run when it goes on: data, batches, seed and schedule."""
+"""What makes a run the same run when it goes on: settings, data, batches, seed and schedule."""
 
 import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,16 @@ from mixmae_mm.registry import HOOKS
 
 NAMES = 64
 """Files whose names are compared."""
+PARTS = ('model', 'optim_wrapper', 'train_dataloader')
+"""Of a config, what the weights at the end depend on, but for the names in `IDLE`."""
+IDLE = {
+    *('init_cfg', 'with_cp', 'data_root', 'data_prefix', 'ann_file', 'backend_args', 'lazy_init', 'serialize_data'),
+    *('batch_size', 'num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor', 'timeout'),
+}
+"""Names of settings that do not change where a run ends, or are compared by what they come to."""
+PLAIN = (str, int, float, bool, type(None))
+SHOWN = 6
+"""Differences that a message lists."""
 
 
 @HOOKS.register_module()
@@ -44,9 +55,7 @@ class RunIdentityHook(Hook):
         if not getattr(runner, '_resume', False):
             return
         stored, ours = checkpoint.get('meta', {}).get('run', {}), self._identity(runner)
-        changed = [
-            f'{key}: {stored[key]} then, {ours[key]} now' for key in ours if stored.get(key, ours[key]) != ours[key]
-        ]
+        changed = differences(stored, ours)
         if changed and not self.allow_changes:
             raise ValueError(
                 f'the checkpoint is of another run: {"; ".join(changed)}. Resume with the same; or go on all the same '
@@ -54,6 +63,8 @@ class RunIdentityHook(Hook):
             )
         if changed:
             runner.logger.warning('resumed with changes: %s', '; '.join(changed))
+            if any(line.startswith('optim_wrapper.optimizer') for line in changed):
+                runner.logger.warning("learning rate, weight decay and such are the checkpoint's all the same")
         self._tell_schedule(runner, checkpoint)
 
     def _identity(self, runner: Runner) -> dict[str, Any]:
@@ -74,8 +85,28 @@ class RunIdentityHook(Hook):
                 )
 
 
+def differences(stored: dict[str, Any], ours: dict[str, Any]) -> list[str]:
+    """List what differs, in words; what an older checkpoint does not tell is not compared."""
+    ours, settings = dict(ours), [x.get('settings', {}) for x in (stored, ours)]
+    pairs = {key: (stored[key], x) for key, x in ours.items() if key in stored and key != 'settings'}
+    if all(settings):
+        pairs |= {key: tuple(x.get(key, 'nothing') for x in settings) for key in {**settings[0], **settings[1]}}
+    lines = [f'{key}: {then} then, {now} now' for key, (then, now) in pairs.items() if then != now]
+    return lines[:SHOWN] + [f'and {len(lines) - SHOWN} more'] * (len(lines) > SHOWN)
+
+
+def flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    """Yield the settings in a nest by their dotted names, as a command line writes them, but for the `IDLE` ones."""
+    parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, part in parts:
+        if key not in IDLE:
+            yield from flat(part, f'{name}.{key}')
+    if not isinstance(value, Mapping | list | tuple):
+        yield name, repr(value) if isinstance(value, PLAIN) else type(value).__name__
+
+
 def identity(runner: Runner) -> dict[str, Any]:
-    """Return what the weights at the end depend on, beside model and optimizer, in words for a message."""
+    """Return what the weights at the end depend on, in words for a message, and `settings` by their names."""
     loader = runner.train_dataloader
     batch = getattr(loader.batch_sampler, 'batch_size', None) or loader.batch_size
     of_rank = runner.rank if (runner.cfg.get('randomness') or {}).get('diff_rank_seed') else 0  # mmengine adds it
@@ -84,7 +115,8 @@ def identity(runner: Runner) -> dict[str, Any]:
         found |= {'images': len(loader.dataset), 'their names': digest(loader.dataset)}
     if isinstance(runner.train_loop, EpochBasedTrainLoop):
         found['batches in an epoch'] = len(loader)
-    return found
+    config = runner.cfg._cfg_dict.to_dict()
+    return found | dict(settings=dict(line for part in PARTS for line in flat(config.get(part), part)))
 
 
 def digest(dataset: Dataset) -> str | None:
