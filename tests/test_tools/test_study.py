@@ -30,14 +30,14 @@ baseline = 'plain'
 """
 CONFIG = "train_cfg = dict(max_epochs=9)\nmodel = dict(backbone=dict(init_cfg=dict(checkpoint='x')))\ngain = lr = 0\n"
 TRAIN = """
-import json, pathlib, sys, time
+import json, os, pathlib, sys, time
 words = sys.argv[1:]
 options = dict(word.split('=') for word in words[words.index('--cfg-options') + 1:])
 folder = pathlib.Path(words[words.index('--work-dir') + 1])
 with open('calls.txt', 'a') as calls:
     print('train', words[0], folder, '--resume' in words, options.get('model.backbone.init_cfg.checkpoint'), file=calls)
 if pathlib.Path('hang').exists():
-    pathlib.Path(f'hanging{options["randomness.seed"]}').touch()
+    pathlib.Path(f'hanging{options["randomness.seed"]}').write_text(str(os.getpid()))
     time.sleep(60)
 (folder / '1/vis_data').mkdir(parents=True, exist_ok=True)
 gain = float(options.get('gain', 0)) + 0.01 * int(options['randomness.seed'])
@@ -177,12 +177,14 @@ def test_a_study_that_is_stopped_ends_what_it_started(folder):
         'import study; from pathlib import Path; study.TOOLS = Path("tools"); study.main(["mine.py"])'
     )
     process = Program(folder / 'program.py', PYTHONPATH=str(study.__file__).rpartition('/')[0])
-    deadline = time.monotonic() + 60
-    while not (folder / 'hanging0').exists() and time.monotonic() < deadline:
+    deadline, started = time.monotonic() + 60, folder / 'hanging0'
+    while not (started.exists() and started.read_text()) and time.monotonic() < deadline:
         time.sleep(0.05)
     os.kill(process.process.pid, signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode not in (0, -signal.SIGKILL)  # which it gets where it does not end
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(started.read_text()), 0)
     assert len(calls(folder)) <= 2
     assert not (folder / 'mine.json').exists()
 
