@@ -27,4 +27,5 @@ def collections():
 
 def parameters(path):
     """Return the number of parameters that a config's model is said to have."""
-    return next(model['Metadata']['Parameters'] for model in models() if (ROOT / model['Config']) == path)
+    name = path.relative_to(ROOT).as_posix()
+    return next(model['Metadata']['Parameters'] for model in models() if model['Config'] == name)

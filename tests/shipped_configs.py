@@ -53,13 +53,16 @@ def need_library(config):
     pytest.importorskip(config.model.backbone.type.partition('.')[0])
 
 
+def without_weights(config):
+    """Build a config's model, or its encoder, for shapes alone; the libraries' look at numbers while they are built."""
+    return on_meta('cpu' if has_stock_encoder(config) else 'meta')
+
+
 def build_model(config, device='meta'):
     from mmpretrain.registry import MODELS
 
     need_library(config)
-
-    # the libraries' backbones look at numbers while they are built
-    with on_meta() if device == 'meta' and not has_stock_encoder(config) else torch.device('cpu'):
+    with without_weights(config) if device == 'meta' else torch.device(device):
         return MODELS.build(config.model)
 
 

@@ -124,18 +124,21 @@ def current_value(config: Config, key: str, check_new: bool = False) -> object:
         elif not isinstance(node, dict):
             raise ValueError(f'{key} cannot be set, as {place} is {node!r} in the config: set {place}=..., all of it')
         elif part not in node:
-            return _check_name(place, node, part, config.get('default_scope', 'mmengine')) if check_new else None
+            scope = config.get('default_scope', 'mmengine')
+            known = known_settings(place, node, scope) if place else TOP | set(node)
+            return _check_name(place, node, part, known) if check_new else None
         else:
             node = node[part]
         place = f'{place}.{part}'.strip('.')
     return node
 
 
-def _check_name(place: str, node: dict, name: str, scope: str) -> None:
-    """Check that a part of a config takes a setting."""
-    known = known_settings(place, node, scope) if place else TOP | set(node)
+def _check_name(place: str, node: dict, name: str, known: set[str] | None) -> None:
+    """Check that a part of a config, whose settings are `known` or not, takes one."""
+    if name == '_delete_' or name in (known or node):
+        return
     near = nearest(name, known) if known else nearest(name, set(node) - {name}, 0.8)
-    if name == '_delete_' or (known is None and not near) or name in (known or node):
+    if known is None and not near:
         return
     hint = f'the nearest that there is: {near}' if near else f'it takes {", ".join(sorted(known - ALWAYS))}'
     whole = f'{place}.{name}'.strip('.')
@@ -149,8 +152,9 @@ def check_names(config: Config) -> list[str]:
         node = config
         for part in place.split('.'):
             node = node.get(part) or {}
-        for name in node if known_settings(place, node, scope) else ():
-            _check_name(place, node, name, scope)
+        known = known_settings(place, node, scope)
+        for name in node if known else ():
+            _check_name(place, node, name, known)
     settings = (config.get('optim_wrapper') or {}).get('optimizer')
     kind = settings.get('type') if isinstance(settings, dict) else None
     if isinstance(kind, str) and not _makers(kind, scope):

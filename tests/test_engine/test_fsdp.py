@@ -26,6 +26,7 @@ default_hooks['online'] = dict(type='mixmae_mm.OnlineEvaluationHook', interval=1
 SETTINGS = """
 optim_wrapper = dict(
     optimizer=dict(eps=1e-2), paramwise_cfg=dict(layer_decay_rate=0.7), clip_grad=dict(max_norm=1e-2))
+train_dataloader.update(num_workers=0, persistent_workers=False)
 """
 MIDDLE, LAST = 'epoch_2.pth', 'epoch_3.pth'
 

@@ -124,7 +124,7 @@ def test_tokens_of_a_source_may_attract_each_other(stage):
         labels = images.assignment[group].repeat_interleave(side, 0).repeat_interleave(side, 1).flatten()
         for i, token in enumerate(tokens):
             others = [j for j in range(len(tokens)) if j != i]
-            logits = torch.stack([torch.cosine_similarity(token, tokens[j], dim=0) / 0.5 for j in others])
+            logits = torch.cosine_similarity(token[None], tokens[others], dim=1) / 0.5
             same = [n for n, j in enumerate(others) if labels[j] == labels[i]]
             if same:
                 terms.append(logits.logsumexp(0) - logits[same].mean())

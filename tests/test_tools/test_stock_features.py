@@ -1,6 +1,7 @@
 """Encoders of other libraries are evaluated by the tools, from MixMAE's, SimMIM's and their own checkpoints."""
 
 import json
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -18,8 +19,7 @@ evaluate = load_tool('analysis_tools/evaluate.py')
 SWIN = 'mixmae/mixmae_swin-micro_1xb64-coslr-40e_imagenette-96px.py'
 
 
-@pytest.mark.parametrize('prefix', ['backbone.', ''])
-@pytest.mark.parametrize('name', STOCK)
+@pytest.mark.parametrize(('name', 'prefix'), zip(STOCK, cycle(['backbone.', ''])))
 @torch.no_grad()
 def test_an_encoder_is_built_with_and_without_weights(name, prefix, tmp_path):
     pytest.importorskip(name.partition('.')[0])

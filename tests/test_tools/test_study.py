@@ -5,11 +5,10 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
+from forked import Program
 from rich.console import Console
 from tool_loading import load_tool
 
@@ -31,14 +30,14 @@ baseline = 'plain'
 """
 CONFIG = "train_cfg = dict(max_epochs=9)\nmodel = dict(backbone=dict(init_cfg=dict(checkpoint='x')))\ngain = lr = 0\n"
 TRAIN = """
-import json, pathlib, sys, time
+import json, os, pathlib, sys, time
 words = sys.argv[1:]
 options = dict(word.split('=') for word in words[words.index('--cfg-options') + 1:])
 folder = pathlib.Path(words[words.index('--work-dir') + 1])
 with open('calls.txt', 'a') as calls:
     print('train', words[0], folder, '--resume' in words, options.get('model.backbone.init_cfg.checkpoint'), file=calls)
 if pathlib.Path('hang').exists():
-    pathlib.Path(f'hanging{options["randomness.seed"]}').touch()
+    pathlib.Path(f'hanging{options["randomness.seed"]}').write_text(str(os.getpid()))
     time.sleep(60)
 (folder / '1/vis_data').mkdir(parents=True, exist_ok=True)
 gain = float(options.get('gain', 0)) + 0.01 * int(options['randomness.seed'])
@@ -73,7 +72,9 @@ def folder(tmp_path, monkeypatch):
     for name in ('plain.py', 'tuned.py'):
         (tmp_path / name).write_text(CONFIG)
     monkeypatch.setattr(study, 'TOOLS', tmp_path / 'tools')
-    return tmp_path
+    handler = signal.getsignal(signal.SIGTERM)
+    yield tmp_path
+    signal.signal(signal.SIGTERM, handler)
 
 
 def calls(folder):
@@ -172,14 +173,18 @@ def test_one_that_fails_is_named_and_the_others_resume(folder, capsys):
 def test_a_study_that_is_stopped_ends_what_it_started(folder):
     (folder / 'hang').touch()
     (folder / 'study.py').rename(folder / 'mine.py')
-    program = 'import study; from pathlib import Path; study.TOOLS = Path("tools"); study.main(["mine.py"])'
-    environment = os.environ | {'PYTHONPATH': str(study.__file__).rpartition('/')[0]}
-    process = subprocess.Popen([sys.executable, '-c', program], cwd=folder, env=environment)
-    deadline = time.monotonic() + 60
-    while not (folder / 'hanging0').exists() and time.monotonic() < deadline:
+    (folder / 'program.py').write_text(
+        'import study; from pathlib import Path; study.TOOLS = Path("tools"); study.main(["mine.py"])'
+    )
+    process = Program(folder / 'program.py', PYTHONPATH=str(study.__file__).rpartition('/')[0])
+    deadline, started = time.monotonic() + 60, folder / 'hanging0'
+    while not (started.exists() and started.read_text()) and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(30) != 0
+    os.kill(process.process.pid, signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode not in (0, -signal.SIGKILL)  # which it gets where it does not end
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(started.read_text()), 0)
     assert len(calls(folder)) <= 2
     assert not (folder / 'mine.json').exists()
 

@@ -41,13 +41,20 @@ def nms(dets, scores, iou_threshold): return dets
 @torch.library.register_fake('torchvision::qnms')
 def qnms(dets, scores, iou_threshold): return dets
 """
+ALONE_FIRST = """
+try:
+    import torchvision
+except RuntimeError as error:
+    print(error)
+"""
 
 
 def test_torchvision_imports_after_us_where_it_does_not_alone(tmp_path):
     path = [fake(tmp_path, 'torchvision', DESCRIBES_NMS)]
     (tmp_path / 'torchvision' / '_C.so').write_text('compiled for another torch')
-    assert 'operator torchvision::nms does not exist' in python('import torchvision', path=path).stderr
-    assert python(f'{APPLY}; import torchvision', path=path).returncode == 0
+    answer = python(f'{ALONE_FIRST}{APPLY}\nimport torchvision', path=path)
+    assert 'operator torchvision::nms does not exist' in answer.stdout
+    assert answer.returncode == 0, answer.stderr
 
 
 @pytest.mark.parametrize(
@@ -87,11 +94,28 @@ def test_import_alone_changes_nothing_and_needs_nothing_installed():
     assert answer.stdout.strip() == "['mixmae_mm', 'mixmae_mm.version'] True True", answer.stderr
 
 
-@pytest.mark.parametrize('package', ['registry', 'apis', 'models', 'datasets', 'engine.hooks'])
-def test_packages_that_meet_the_libraries_fix_them_first(package):
-    code = f'import mixmae_mm.{package}; from mixmae_mm.utils import compat; print(compat.apply.cache_info().currsize)'
-    answer = python(code)
-    assert answer.stdout.strip() == '1', answer.stderr
+PACKAGES = ('registry', 'apis', 'models', 'datasets', 'engine.hooks')
+FIRST = """
+import importlib, os, sys, torch
+from mixmae_mm.utils import compat
+
+def apply():
+    print(package, [name for name in ('mmpretrain', 'torchvision') if name in sys.modules])
+    sys.stdout.flush()
+    os._exit(0)
+
+compat.apply = apply
+for package in sys.argv[1:]:
+    if not os.fork():
+        importlib.import_module(f'mixmae_mm.{package}')
+        os._exit(1)
+    os.wait()
+"""
+
+
+def test_packages_that_meet_the_libraries_fix_them_first():
+    answer = python(FIRST, arguments=PACKAGES)
+    assert answer.stdout.splitlines() == [f'{package} []' for package in PACKAGES], answer.stderr
 
 
 @pytest.mark.parametrize('names', [('mmengine', 'torchvision'), ('torch',)])

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from unittest import mock
 
@@ -23,8 +23,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 
-from mixmae_mm.apis import get_model, save_encoder
-from mixmae_mm.apis.export import Portable, export_onnx, export_program
+from mixmae_mm.apis import export, get_model, save_encoder
 from mixmae_mm.apis.model import MODELS_BY_NAME
 from mixmae_mm.models import MixMIMSwin
 from mixmae_mm.utils.config_keys import TOP, check_names
@@ -115,9 +114,10 @@ def write_files(folder: Path, text: str) -> dict:
         torch.save(encoder.state_dict(), folder / 'pretrained.pth')
         save_encoder(encoder, folder / 'encoder.safetensors')
     if 'encoder.onnx' in text:
-        portable = Portable(encoder)
-        export_onnx(portable, folder / 'encoder.onnx', (224, 224))
-        export_program(portable, folder / 'encoder.pt2', (224, 224))
+        portable = export.Portable(encoder)
+        with mock.patch.object(export, 'trace', cache(export.trace)):  # which takes longer than the rest
+            export.export_program(portable, folder / 'encoder.pt2', (224, 224))
+            export.export_onnx(portable, folder / 'encoder.onnx', (224, 224))
     return dict(array=array, pillow_image=Image.fromarray(array))
 
 
