@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import torch
-from tiny_mixmae import mixmae
+from tiny_mixmae import mixedae, mixmae
 from torch import Tensor
 
-from mixmae_mm.mixing import MixedImages, mix_images
-from mixmae_mm.models import MixMAE, MixMIMSwin
+from mixmae_mm.mixing import NOBODY, MixedImages, mix_images, visible_ids
+from mixmae_mm.models import MixedAE, MixMAE, MixMIMSwin
 from mixmae_mm.registry import MODELS
 
 DATA = Path(__file__).parent / 'data'
@@ -44,6 +44,20 @@ def build_encoder(config: dict, **settings: object) -> MixMIMSwin:
     return MODELS.build(backbone_settings(config) | settings)
 
 
+def build_mae(config: dict) -> MixedAE:
+    patch, eps = config['patch_size'], config['norm_eps']
+    backbone = dict(
+        arch=dict(embed_dims=config['embed_dim'], depth=config['depth'], num_heads=config['num_heads']),
+        attention='global',
+        img_size=config['img_size'],
+        patch_size=patch,
+        norm_eps=eps,
+    )
+    neck = decoder_settings(config, 'decoder_embed_dim') | dict(norm_eps=eps)
+    sizes = dict(grid_size=config['img_size'] // patch, cell_size=patch, mask_ratio=config['mask_ratio'])
+    return MODELS.build(mixedae(backbone, config['embed_dim'], 1, neck, **sizes))
+
+
 def our_name(official: str) -> str:
     """Prefix an official name of the pre-training model: nothing else differs."""
     return ('neck.' if official.startswith(('mask_token', 'decoder_')) else 'backbone.') + official
@@ -54,6 +68,15 @@ def mix_officially(images: Tensor, mask: Tensor) -> MixedImages:
     sources = torch.stack([images, images.flip(0)], dim=1)
     assignment = mask[None].long()
     return MixedImages(mix_images(sources, assignment), sources, assignment)
+
+
+def mask_officially(stored: dict) -> MixedImages:
+    """Mask the images of a file of MAE as it has them masked."""
+    side = stored['config']['img_size'] // stored['config']['patch_size']
+    assignment = torch.where(stored['mask'] == 1, NOBODY, 0).view(-1, side, side)
+    sources = stored['images'][:, None]
+    ids_keep = visible_ids(assignment.flatten(1), int((stored['mask'][0] == 0).sum()))
+    return MixedImages(mix_images(sources, assignment), sources, assignment, ids_keep)
 
 
 def loss_by_loops(predictions: Tensor, images: MixedImages, norm_pix: bool = True) -> Tensor:

@@ -3,40 +3,22 @@
 import pytest
 import torch
 from mae_reference import reference
-from references import decoder_settings, load_reference, our_name
-from tiny_mixmae import mixedae, tiny_mixedae
+from references import build_mae, load_reference, mask_officially, our_name
+from tiny_mixmae import tiny_mixedae
 
-from mixmae_mm.mixing import NOBODY, MixedImages, gather_tokens, mix_images, visible_ids
+from mixmae_mm.mixing import gather_tokens
 from mixmae_mm.registry import MODELS
 
 FILES = ['micro', pytest.param('tiny', marks=pytest.mark.shared)]
-
-
-def build(config):
-    patch, eps = config['patch_size'], config['norm_eps']
-    backbone = dict(
-        arch=dict(embed_dims=config['embed_dim'], depth=config['depth'], num_heads=config['num_heads']),
-        attention='global',
-        img_size=config['img_size'],
-        patch_size=patch,
-        norm_eps=eps,
-    )
-    neck = decoder_settings(config, 'decoder_embed_dim') | dict(norm_eps=eps)
-    sizes = dict(grid_size=config['img_size'] // patch, cell_size=patch, mask_ratio=config['mask_ratio'])
-    return MODELS.build(mixedae(backbone, config['embed_dim'], 1, neck, **sizes))
 
 
 @pytest.fixture(params=FILES)
 def case(request):
     """An official-style file, our model with its weights, and its images under its mask."""
     stored = load_reference(f'mae_pretrain_{request.param}.pt')
-    model = build(stored['config']).eval()
+    model = build_mae(stored['config']).eval()
     model.load_state_dict({our_name(name): value for name, value in stored['state_dict'].items()}, strict=True)
-    side = stored['config']['img_size'] // stored['config']['patch_size']
-    assignment = torch.where(stored['mask'] == 1, NOBODY, 0).view(-1, side, side)
-    sources = stored['images'][:, None]
-    ids_keep = visible_ids(assignment.flatten(1), int((stored['mask'][0] == 0).sum()))
-    return stored, model, MixedImages(mix_images(sources, assignment), sources, assignment, ids_keep)
+    return stored, model, mask_officially(stored)
 
 
 def close(ours, expected):
@@ -89,7 +71,7 @@ def test_masked_patches_do_not_reach_the_encoder(case):
 def test_the_official_initialization():
     """Weights by their range and standard deviation; CLS has no position."""
     stored = load_reference('mae_pretrain_micro.pt')
-    model = build(stored['config'] | dict(embed_dim=64, img_size=64))
+    model = build_mae(stored['config'] | dict(embed_dim=64, img_size=64))
     weight = model.backbone.patch_embed.proj.weight
     limit = (6 / (64 + 3 * 8 * 8)) ** 0.5
     assert weight.abs().max().item() == pytest.approx(limit, rel=0.02)

@@ -11,6 +11,7 @@ from mixmae_mm.engine.hooks.compile_backbone import compile_backbone
 from mixmae_mm.models.backbones.archs import SWIN_ARCHS, VIT_ARCHS
 
 SIZE = 224
+PIXELS = dict(type='PixelReconstructionLoss', criterion='L2')
 
 
 @dataclass(frozen=True)
@@ -44,19 +45,28 @@ def _peer(**settings: dict) -> Contender:
     return Contender(lambda: _build(settings), lambda model, images: model.loss(images, [])['loss'])
 
 
-def mixmae(arch: str = 'base', size: int = SIZE, sources: int = 2, **backbone: object) -> Contender:
+def mixmae(
+    arch: str | dict = 'base', size: int = SIZE, sources: int = 2, decoder: dict | None = None, **backbone: object
+) -> Contender:
     """MixMAE as pre-trained: each source leads a mixture, one map for the batch."""
+    dims = (SWIN_ARCHS[arch] if isinstance(arch, str) else arch)['embed_dims']
     return _ours(
         sources,
         type='mixmae_mm.MixMAE',
         data_preprocessor=dict(type='mixmae_mm.MixingDataPreprocessor', num_sources=sources),
         backbone=dict(type='mixmae_mm.MixMIMSwin', arch=arch, img_size=size, **backbone),
-        neck=dict(type='mixmae_mm.MixDecoder', in_channels=SWIN_ARCHS[arch]['embed_dims'] * 8, grid_size=size // 32),
+        neck=dict(type='mixmae_mm.MixDecoder', in_channels=dims * 8, grid_size=size // 32, **(decoder or {})),
         head=dict(type='mixmae_mm.MixReconstructionHead'),
     )
 
 
-def mixedae(sources: int, recognition: bool = False, arch: str = 'base', size: int = SIZE) -> Contender:
+def mixedae(
+    sources: int,
+    recognition: bool = False,
+    arch: str | dict = 'base',
+    size: int = SIZE,
+    decoder: dict | None = None,
+) -> Contender:
     """MixedAE, naive mixing, or with one source MAE, with MAE's decoder."""
     mixing = dict(num_sources=sources, take_turns=False, shared_assignment=False)
     backbone = dict(
@@ -67,7 +77,8 @@ def mixedae(sources: int, recognition: bool = False, arch: str = 'base', size: i
         attention='homologous' if recognition else 'global',
         segment_embedding=recognition,
     )
-    decoder = dict(in_channels=VIT_ARCHS[arch]['embed_dims'], grid_size=size // 16, cell_size=16, cls_token=True)
+    dims = (VIT_ARCHS[arch] if isinstance(arch, str) else arch)['embed_dims']
+    neck = dict(in_channels=dims, grid_size=size // 16, cell_size=16, cls_token=True) | (decoder or {})
     return _ours(
         sources,
         type='mixmae_mm.MixedAE',
@@ -75,9 +86,36 @@ def mixedae(sources: int, recognition: bool = False, arch: str = 'base', size: i
             type='mixmae_mm.MixingDataPreprocessor', cell_size=16, mask_ratio=0.75 if sources == 1 else None, **mixing
         ),
         backbone=backbone,
-        neck=dict(type='mixmae_mm.MixDecoder', **decoder),
+        neck=dict(type='mixmae_mm.MixDecoder', **neck),
         head=dict(type='mixmae_mm.MixReconstructionHead', cell_size=16),
         contrast=dict(type='mixmae_mm.HomologousContrastiveLoss') if recognition else None,
+    )
+
+
+def mixmim(arch: str | dict = 'B', dims: int = 128, size: int = SIZE, **backbone: object) -> Contender:
+    """MixMIM of mmpretrain; `dims` are the channels of its first stage."""
+    return _peer(
+        type='mmpretrain.MixMIM',
+        backbone=dict(
+            type='MixMIMPretrainTransformer',
+            arch=arch,
+            img_size=size,
+            drop_rate=0.0,
+            drop_path_rate=0.0,
+            **backbone,
+        ),
+        neck=dict(type='MixMIMPretrainDecoder', num_patches=(size // 32) ** 2, encoder_stride=32, embed_dim=dims * 8),
+        head=dict(type='MixMIMPretrainHead', norm_pix=True, loss=PIXELS),
+    )
+
+
+def mae(arch: str | dict = 'b', dims: int = 768, size: int = SIZE) -> Contender:
+    """MAE of mmpretrain; `dims` are the channels of its encoder."""
+    return _peer(
+        type='mmpretrain.MAE',
+        backbone=dict(type='MAEViT', arch=arch, img_size=size, patch_size=16, mask_ratio=0.75),
+        neck=dict(type='MAEPretrainDecoder', num_patches=(size // 16) ** 2, embed_dim=dims),
+        head=dict(type='MAEPretrainHead', norm_pix=True, patch_size=16, loss=PIXELS),
     )
 
 
@@ -126,19 +164,6 @@ def _pytorch_vit_loss(model: nn.Module, images: Tensor) -> Tensor:
     return model['blocks'](torch.cat([tokens[:, :1], tokens], dim=1)).square().mean()
 
 
-PIXELS = dict(type='PixelReconstructionLoss', criterion='L2')
-MIXMIM = _peer(
-    type='mmpretrain.MixMIM',
-    backbone=dict(type='MixMIMPretrainTransformer', arch='B', drop_rate=0.0, drop_path_rate=0.0),
-    neck=dict(type='MixMIMPretrainDecoder', num_patches=49, encoder_stride=32, embed_dim=1024),
-    head=dict(type='MixMIMPretrainHead', norm_pix=True, loss=PIXELS),
-)
-MAE = _peer(
-    type='mmpretrain.MAE',
-    backbone=dict(type='MAEViT', arch='b', patch_size=16, mask_ratio=0.75),
-    neck=dict(type='MAEPretrainDecoder', embed_dim=768),
-    head=dict(type='MAEPretrainHead', norm_pix=True, patch_size=16, loss=PIXELS),
-)
 VIT = Contender(
     lambda: _build(dict(type='mixmae_mm.MixingViT', arch='base')), lambda model, x: model(x)[0].square().mean()
 )
@@ -152,11 +177,11 @@ STOCK = {
 
 SUITES = {
     'mixmae': {
-        'MixMIM (mmpretrain)': MIXMIM,
+        'MixMIM (mmpretrain)': mixmim(),
         'MixMAE': OURS['MixMAE'],
         'MixMAE, checkpointing': mixmae(with_cp=True),
     },
-    'mae': {'MAE (mmpretrain)': MAE, 'MAE': mixedae(1)},
+    'mae': {'MAE (mmpretrain)': mae(), 'MAE': mixedae(1)},
     'mixedae': {'MAE': mixedae(1), 'naive mixing': mixedae(4), 'MixedAE': OURS['MixedAE']},
     'compiled': OURS | {f'{name}, compiled': _compiled(contender) for name, contender in OURS.items()},
     **{

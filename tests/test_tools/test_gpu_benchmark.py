@@ -1,0 +1,168 @@
+"""What is prepared for a GPU, rehearsed on the CPU: other ways to compute attention, the parts, and their processes."""
+
+import json
+import os
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tool_loading import TOOLS
+
+sys.path.append(str(TOOLS / 'benchmarks'))
+
+import gpu
+import gpu_attention
+import gpu_parts
+from contenders import mixedae, mixmae
+from gpu_attention import as_on_gpu, bisect_keys, bucketed, by_threshold, compiled, explicit, flexible
+
+from mixmae_mm.models.utils.homologous_attention import top_keys
+from mixmae_mm.utils import atomic_write
+
+DATA = Path(__file__).parents[1] / 'data'
+TOY = gpu_parts.TOY
+SMALL = dict(size=64, decoder=TOY.decoder)
+MIXMAE, MIXEDAE = mixmae(TOY.swin, **SMALL), mixedae(4, True, TOY.vit, **SMALL)
+VARIANTS = {
+    'explicit': (MIXMAE, explicit, None),
+    'compiled': (MIXMAE, partial(compiled, backend='eager'), None),
+    'bucketed': (MIXMAE, bucketed, 'attend_buckets'),
+    'FlexAttention': (MIXMAE, flexible, 'flex_forward'),
+    'explicit ViT': (MIXEDAE, explicit, None),
+    'keys by bisection': (MIXEDAE, by_threshold, 'bisect_keys'),
+}
+
+
+@pytest.mark.filterwarnings('ignore:flex_attention called without torch.compile')
+@pytest.mark.parametrize('name', VARIANTS)
+def test_variants_compute_what_the_shipped_attention_does(name, monkeypatch):
+    contender, variant, function = VARIANTS[name]
+    calls = []
+    if function is not None:
+        original = getattr(gpu_attention, function)
+        monkeypatch.setattr(gpu_attention, function, lambda *args: calls.append(1) or original(*args))
+    torch.manual_seed(0)
+    model, images = contender.build(), torch.randn(8, 3, 64, 64)
+    if contender is MIXMAE:  # segments of several lengths, in windows that cross cells and have biases that count
+        for stage, window in zip(model.backbone.layers, (6, 8, 4, 2), strict=True):
+            for block in stage.blocks:
+                block.attn.__init__(block.norm1.normalized_shape[0], block.attn.num_heads, (window, window))
+                torch.nn.init.normal_(block.attn.relative_position_bias_table)
+    with as_on_gpu():
+        loss, shipped = gpu_parts.passes(contender, model, images, False)
+        with variant(model):
+            other, gradients = gpu_parts.passes(contender, model, images, False)
+        found = gpu_parts.compare(contender, model, images, False, variant)
+    assert bool(calls) == (function is not None)
+    assert other == pytest.approx(loss, rel=1e-6)
+    largest = max(gradient.abs().max() for gradient in shipped.values())
+    torch.testing.assert_close(gradients, shipped, atol=1e-6 * largest.item(), rtol=1e-4)
+    assert found['gradients'] < 1e-4
+
+
+def test_a_variant_that_computes_something_else_is_not_timed():
+    def without_mask(model):
+        return gpu_attention.patched((model.backbone, 'attention', 'global'))
+
+    with as_on_gpu():
+        row = gpu_parts.time_case(TOY, 1.0, MIXMAE, without_mask, False)
+    assert not row['passed']
+    assert row['gradients_differ'] > gpu_parts.ALIKE[True]
+    assert 'images_per_second' not in row
+
+
+@pytest.mark.parametrize('num_keys', [1, 5, 36, 37])
+def test_bisection_keeps_the_keys_of_topk_and_as_many_with_ties(num_keys):
+    logits = torch.randn(6, 3, 37) * torch.tensor([1e-30, 1.0, 1e30])[:, None]
+    assert torch.equal(bisect_keys(logits, num_keys), top_keys(logits, num_keys))
+    ties = torch.randint(-2, 3, (50, 37)).float()
+    ties[0, :9], ties[1] = float('inf'), float('-inf')
+    kept = bisect_keys(ties, num_keys)
+    assert (kept.sum(-1) == num_keys).all()
+    assert torch.equal(ties[kept].view(50, -1).sort().values, ties[top_keys(ties, num_keys)].view(50, -1).sort().values)
+
+
+@pytest.fixture
+def setup(tmp_path):
+    """What a rehearsal is given, with photos of two classes."""
+    for split in ('train', 'val'):
+        for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), np.uint8)):
+            path = tmp_path / split / 'ab'[number % 2] / f'{number}.png'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).resize((72, 72)).save(path)
+    return replace(TOY, golden=DATA, data=tmp_path)
+
+
+@pytest.mark.filterwarnings('ignore')
+@pytest.mark.parametrize('name', ['parity', 'mixmae', 'vit', 'resume', 'nan', 'pretraining'])
+def test_parts_are_rehearsed(name, setup):
+    """The others are slow on a CPU and are rehearsed by the tool alone; FlexAttention is compared above."""
+    rows = [*gpu_parts.run(name, setup)]
+    assert len(rows) > 1
+    json.dumps(rows)
+    assert {row['what']: row for row in rows if 'error' in row or 'skipped' in row or not row.get('passed', True)} == {}
+
+
+def test_what_is_missing_is_skipped_with_the_reason():
+    rows = {row['what']: row.get('skipped') for row in gpu_parts.run('pretraining', TOY)}
+    assert rows == {'photos': 'no folder of photos: --data is not given'}
+    rows = gpu_parts.run('parity', TOY)
+    assert 'no folder of golden files' in [next(rows), next(rows)][1]['skipped']
+
+
+PARTS = {
+    'raises': 'print(\'{"what": "1"}\', file=rows, flush=True); raise ValueError("why")',
+    'hangs': 'print(\'{"what": "2"}\\n{"cut o\', end="", file=rows, flush=True); time.sleep(60)',
+    'dies': 'os.kill(os.getpid(), 9)',
+    'sound': 'print(\'{"what": "3"}\', file=rows, flush=True)',
+}
+
+
+def test_no_part_stops_the_next_ones(tmp_path, monkeypatch):
+    def command(name, rows):
+        program = f'import os, sys, time; rows = open(sys.argv[1], "a"); sys.stdin.readline(); {PARTS[name]}'
+        return [sys.executable, '-S', '-c', program, str(rows)]
+
+    written = []
+    monkeypatch.setattr(gpu, 'atomic_write', lambda path: written.append(1) or atomic_write.atomic_write(path))
+    start, plan = time.monotonic(), dict(raises=30, hangs=1, dies=30, sound=30)
+    report = gpu.run_plan(plan, command, tmp_path / 'gpu.json', dict(rehearsal=True))
+    assert time.monotonic() - start < 50
+    assert json.loads((tmp_path / 'gpu.json').read_text()) == report
+    assert len(written) == len(plan)
+    parts = report['parts']
+    statuses = {name: part['status'] for name, part in parts.items()}
+    assert statuses == dict(raises='ended with 1', hangs='stopped after 1 s', dies='ended with -9', sound='done')
+    assert [part['rows'] for part in parts.values()] == [[dict(what='1')], [dict(what='2')], [], [dict(what='3')]]
+    assert parts['raises']['log'][-1] == 'ValueError: why'
+    assert 'log' not in parts['sound']
+    assert gpu.draw(report).row_count == 7
+
+
+def test_the_plan_takes_nine_minutes_and_names_all_parts():
+    assert sum(gpu.PLAN.values()) == 9 * 60
+    assert [*gpu.PLAN] == [*gpu_parts.PARTS]
+
+
+def test_the_pack_has_what_the_stack_needs_and_fits(tmp_path):
+    command = gpu.pack_command(tmp_path)
+    assert {'onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain', str(gpu.ROOT), '--no-deps'} <= {*command}
+    pinned = {line.partition('==')[0] for line in (gpu.ROOT / 'requirements/mminstall.txt').read_text().splitlines()}
+    assert {name for name in pinned if name.strip('# ') and name[0] != '#'} - {'pyyaml'} <= {*gpu.WHEELS}
+    with pytest.raises(ValueError, match='has 0 wheels'):
+        gpu.check_wheels(tmp_path)
+    (tmp_path / 'pure-1-py3-none-any.whl').write_bytes(b'0' * 2**20)
+    assert gpu.check_wheels(tmp_path) == '1 wheels, 1.0 MiB'
+    os.truncate(tmp_path / 'pure-1-py3-none-any.whl', gpu.MOST_BYTES + 1)
+    with pytest.raises(ValueError, match=r'64\.0 MiB'):
+        gpu.check_wheels(tmp_path)
+    os.truncate(tmp_path / 'pure-1-py3-none-any.whl', 1)
+    (tmp_path / 'bound-1-cp311-cp311-linux_x86_64.whl').write_bytes(b'0')
+    with pytest.raises(ValueError, match='bound-1-cp311'):
+        gpu.check_wheels(tmp_path)

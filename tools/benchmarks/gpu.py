@@ -1,0 +1,222 @@
+"""Everything that a GPU is to answer, in nine minutes, by one command; without one, rehearsed in small on the CPU.
+
+    python tools/benchmarks/gpu.py --pack FOLDER        # with a network: wheels for a machine that has none
+    pip install --no-index --no-deps --target FOLDER/site FOLDER/*.whl
+    PYTHONPATH=FOLDER/site python tools/benchmarks/gpu.py --golden GOLDEN --data IMAGENETTE --out gpu.json
+
+The last two run there, in a clone, beside torch, torchvision, timm, numpy, OpenCV, Matplotlib, Pillow, rich and
+TensorBoard of its own. GOLDEN is a folder of numbers of the official code; IMAGENETTE has class folders in `train` and
+`val`; what needs a folder that is missing is skipped. Each part runs in a process of its own, so that it survives what
+became of those before; it starts while the one before runs, imports, and waits. The JSON is written anew after each.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from mixmae_mm.utils.atomic_write import atomic_write
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAN = {
+    'parity': 60,
+    'mixmae': 75,
+    'mixmae-flex': 65,
+    'mixmae-compiled': 90,
+    'vit': 110,
+    'dense': 30,
+    'resume': 50,
+    'nan': 20,
+    'pretraining': 40,
+}
+"""The parts in their order, most valuable first, and the seconds that each may take; the last has all that are left."""
+WHEELS = (
+    'onedl-mmengine',
+    'onedl-mmcv',
+    'onedl-mmpretrain',
+    'addict',
+    'einops',
+    'importlib-metadata',
+    'zipp',
+    'mat4py',
+    'modelindex',
+    'model-index',
+    'ordered-set',
+    'click',
+    'termcolor',
+    'yapf',
+    'platformdirs',
+)
+"""What a machine with PyTorch, timm and TensorBoard lacks; this project's own comes with them."""
+MOST_BYTES = 64 * 2**20
+
+
+def pack_command(folder: Path) -> list[str]:
+    """Return the command that makes the wheels; built in isolation, where it finds no torch, mmcv stays pure Python."""
+    options = ['--no-deps', '--no-cache-dir', '--quiet', '--wheel-dir', str(folder)]
+    pins = ['--constraint', str(ROOT / 'requirements/mminstall.txt')]
+    return [sys.executable, '-m', 'pip', 'wheel', *options, *pins, *WHEELS, str(ROOT)]
+
+
+def check_wheels(folder: Path) -> str:
+    """Describe the wheels of a folder.
+
+    Raises:
+        ValueError: there are none, they are too large, or one is for another Python or system.
+    """
+    wheels = sorted(folder.glob('*.whl'))
+    size = sum(path.stat().st_size for path in wheels)
+    bound = [path.name for path in wheels if not path.name.endswith('-none-any.whl')]
+    if not wheels or bound or size > MOST_BYTES:
+        raise ValueError(
+            f'{folder} has {len(wheels)} wheels of {size / 2**20:.1f} MiB in all, and {len(bound)} are not for any '
+            f'Python 3 ({", ".join(bound)}): there may be 64 MiB, in an empty folder'
+        )
+    return f'{len(wheels)} wheels, {size / 2**20:.1f} MiB'
+
+
+def start(command: list[str], log: Path) -> subprocess.Popen:
+    """Start a part in a process group of its own; it waits for a line."""
+    with log.open('wb') as file:
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT, preexec_fn=os.setpgrp
+        )
+
+
+def finish(process: subprocess.Popen, limit: float) -> str:
+    """Let a part run, end it with all its children when its time is over, and return what became of it."""
+    try:
+        process.communicate(b'go\n', timeout=limit)
+        return 'done' if process.returncode == 0 else f'ended with {process.returncode}'
+    except subprocess.TimeoutExpired:
+        return f'stopped after {limit:.0f} s'
+    finally:
+        end(process)
+
+
+def end(process: subprocess.Popen) -> None:
+    """End a part and what it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def read_rows(path: Path) -> list[dict]:
+    """Read the rows that a part has written, without one that it was just writing."""
+    text = path.read_text() if path.exists() else ''
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith('\n')]
+
+
+def run_plan(plan: dict[str, float], command: Callable[[str, Path], list[str]], out: Path, about: dict) -> dict:
+    """Run the parts one after the other, and write what is known after each.
+
+    `command` is that of a part, given its name and the file that it adds its rows to.
+    """
+    report, deadline = dict(about, parts={}), time.monotonic() + sum(plan.values())
+    with tempfile.TemporaryDirectory() as folder:
+        rows, logs = ({name: Path(folder, f'{name}.{kind}') for name in plan} for kind in ('jsonl', 'log'))
+        waiting = {}
+        try:
+            for name, following in zip(plan, [*list(plan)[1:], None], strict=True):
+                for part in {name, following} - {None, *waiting}:
+                    waiting[part] = start(command(part, rows[part]), logs[part])
+                begin = time.monotonic()
+                left = deadline - begin
+                status = finish(waiting[name], min(plan[name], left) if following else left)
+                tail = logs[name].read_text(errors='replace').splitlines()[-20:]
+                part = dict(status=status, seconds=time.monotonic() - begin, rows=read_rows(rows[name]))
+                report['parts'][name] = part if status == 'done' else dict(part, log=tail)
+                with atomic_write(out) as file:
+                    file.write(json.dumps(report, indent=2).encode())
+        finally:
+            for process in waiting.values():
+                end(process)
+    return report
+
+
+def draw(report: dict) -> Table:
+    """Lay out a report."""
+    table = Table(
+        'part',
+        'what',
+        'result',
+        title='A rehearsal on the CPU: no number counts' if report['rehearsal'] else 'On a GPU',
+    )
+    for name, part in report['parts'].items():
+        for row in part['rows']:
+            numbers = {
+                key: f'{x:.4g}' if isinstance(x, float) else x
+                for key, x in row.items()
+                if key not in ('what', 'passed')
+            }
+            verdict = {True: 'passed. ', False: 'FAILED. ', None: ''}[row.get('passed')]
+            table.add_row(name, row['what'], verdict + ', '.join(f'{key} {x}' for key, x in numbers.items()))
+        ended = '' if part['status'] == 'done' else ': ' + ' / '.join(part['log'][-3:])
+        table.add_row(name, f'{part["seconds"]:.0f} s', part['status'] + ended, end_section=True)
+    return table
+
+
+def run_part(name: str, rows: Path, args: argparse.Namespace) -> None:
+    """Import what the parts need, wait for a line, and run one of them."""
+    from dataclasses import replace
+
+    import gpu_parts
+
+    if not sys.stdin.readline():
+        return  # whoever started this is gone
+    setup = replace(gpu_parts.TOY if args.rehearse else gpu_parts.FULL, golden=args.golden, data=args.data)
+    with rows.open('a') as file:
+        for row in gpu_parts.run(name, setup):
+            print(json.dumps(row), file=file, flush=True)
+
+
+def main() -> None:
+    """Run the plan, or a part of it; or pack what it needs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--golden', type=Path, help='folder of numbers of the official code')
+    parser.add_argument('--data', type=Path, help='folder of photos with classes, train and val')
+    parser.add_argument('--out', type=Path, default='work_dirs/gpu.json', help='(%(default)s)')
+    parser.add_argument(
+        '--parts', nargs='+', choices=PLAN, default=list(PLAN), metavar='PART', help=f'(all) of {", ".join(PLAN)}'
+    )
+    parser.add_argument('--rehearse', action='store_true', help='in small on the CPU; so it is where there is no CUDA')
+    parser.add_argument(
+        '--pack', type=Path, metavar='FOLDER', help='make the wheels that a machine without network needs'
+    )
+    parser.add_argument('--rows', type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.pack:
+        subprocess.run(pack_command(args.pack), check=True)
+        print(check_wheels(args.pack))
+        return
+    if args.rows:
+        run_part(args.parts[0], args.rows, args)
+        return
+    import torch
+
+    args.rehearse = args.rehearse or not torch.cuda.is_available()
+    options = ['--rehearse'] * args.rehearse
+    for name in ('golden', 'data'):
+        options += [f'--{name}', str(getattr(args, name))] if getattr(args, name) else []
+
+    def command(name: str, rows: Path) -> list[str]:
+        """Return the command of a part."""
+        return [sys.executable, __file__, '--parts', name, '--rows', str(rows), *options]
+
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    plan = {name: PLAN[name] for name in args.parts}
+    Console(width=160).print(draw(run_plan(plan, command, args.out, dict(rehearsal=args.rehearse))))
+
+
+if __name__ == '__main__':
+    main()
