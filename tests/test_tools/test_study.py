@@ -74,7 +74,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(study, 'TOOLS', tmp_path / 'tools')
     handler = signal.getsignal(signal.SIGTERM)
     yield tmp_path
-    signal.signal(signal.SIGTERM, handler)
+    assert signal.getsignal(signal.SIGTERM) is handler
 
 
 def calls(folder):

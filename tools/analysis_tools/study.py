@@ -242,8 +242,11 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     with readable_errors(args.debug):
         study = Study(args.study, args.threads)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
-        failures = [] if args.table else study.run(args.jobs)
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+        try:
+            failures = [] if args.table else study.run(args.jobs)
+        finally:
+            signal.signal(signal.SIGTERM, before)
         Console(width=160).print(study.table())
         if failures:
             raise ChildProcessError('\n'.join(str(failure) for failure in failures))
