@@ -135,7 +135,7 @@ class Environment:
         if not self.pending(kind):
             return say(f'{kind}: ready ({self.venv})')
         start = time.monotonic()
-        lock = self.cache / 'locks' / hashlib.sha256(str(self.root).encode()).hexdigest()[:16]
+        lock = self.cache / 'locks' / hashlib.sha256(str(self.venv).encode()).hexdigest()[:16]
         with locked(lock):
             self.ensure_venv()
             steps = self.pending(kind)
