@@ -1,8 +1,9 @@
-# What a bare machine with Python 3.10 to 3.12 needs nothing else for. `make` alone lists it.
+# What a bare machine with Python 3.11 to 3.13 needs nothing else for. `make` alone lists it.
 PYTHON ?= python3
 METHOD ?= mixmae
 DATA ?=
 ARGS ?=
+TORCH ?=
 
 METHODS := mixmae mixedae
 # a process a core; a file stays in one, for its fixtures
@@ -21,10 +22,11 @@ help:
 	@echo 'make bench             speed and memory of a training step beside mmpretrain (some minutes, on an idle machine)'
 	@echo 'make test              the tests; the first time on a machine this compiles the ops of mmcv (about 5 minutes)'
 	@echo 'make test ARGS=...     the same with options of pytest, such as ARGS="-k mixing"'
+	@echo 'make test TORCH=2.14.1 the tests with that torch and the newest of the rest, in .venv-torch2.14.1'
 	@echo 'make docs              the pages of docs/ and the reference of the package as a site, in site/'
 	@echo 'make docs-check        every command of README and docs/: run, run shortened, or read by the tool it calls'
 	@echo 'make test-upstream     the tests beside upstream OpenMMLab in place of OneDL builds, without mmdet and mmseg'
-	@echo 'make clean             remove .venv, .venv-upstream and what builds left; data, work_dirs and compiled wheels stay'
+	@echo 'make clean             remove .venv, .venv-* and what builds left; data, work_dirs and compiled wheels stay'
 	@echo 'PYTHON=python3.11      after any of these: the interpreter to make .venv with'
 
 demo:
@@ -41,8 +43,8 @@ bench:
 	@.venv/bin/python tools/benchmarks/bench.py --json work_dirs/bench.json $(ARGS)
 
 test:
-	@$(PYTHON) tools/environment.py full
-	@$(BYTECODE) .venv/bin/python -m $(PYTEST) $(ARGS)
+	@$(PYTHON) tools/environment.py full $(if $(TORCH),--torch $(TORCH))
+	@$(BYTECODE) .venv$(if $(TORCH),-torch$(TORCH))/bin/python -m $(PYTEST) $(ARGS)
 
 docs:
 	@$(PYTHON) tools/environment.py light
@@ -58,5 +60,5 @@ test-upstream:
 	@$(BYTECODE) .venv-upstream/bin/python -m $(PYTEST) $(ARGS)
 
 clean:
-	rm -rf .venv .venv-upstream build dist site mixmae_mm.egg-info mixmae_mm/.mim .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* build dist site mixmae_mm.egg-info mixmae_mm/.mim .pytest_cache .ruff_cache .hypothesis
 	find mixmae_mm tools tests configs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

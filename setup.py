@@ -64,7 +64,7 @@ setup(
     name='mixmae_mm',
     version=version,
     description='Mixing-based masked image modeling (MixMAE, MixedAE) as an OpenMMLab plugin',
-    python_requires='>=3.10',
+    python_requires='>=3.11',
     packages=find_packages(include=['mixmae_mm', 'mixmae_mm.*']),
     package_data={'mixmae_mm': ['py.typed', '.mim/*.yml', '.mim/**/*.py', '.mim/**/*.sh', '.mim/**/*.yml']},
     exclude_package_data={'mixmae_mm': ['.mim/tools/benchmarks/*', '.mim/tools/docs/*']},  # the developers' own

@@ -89,6 +89,22 @@ def test_upstream_has_an_environment_of_its_own_and_compiles_nothing(clone, call
     assert '--no-build-isolation' in step.arguments
 
 
+def test_another_torch_has_an_environment_of_its_own_with_open_pins(clone, calls):
+    made(clone).set_up('full')
+    calls.clear()
+    other = environment.Environment(clone, clone.parent / 'cache', torch='2.14.1')
+    other.set_up('full')
+    assert other.pending('full') == made(clone).pending('full') == []
+    assert all(str(clone / '.venv-torch2.14.1') in call for call in calls)
+    assert not any(' requirements/' in call for call in calls)
+    written = {path.name: path.read_text() for path in (clone / '.venv-torch2.14.1/requirements').iterdir()}
+    assert written.keys() == {f'{name}.txt' for name in ['runtime', 'mminstall', 'dense', 'tests', 'extras', 'docs']}
+    assert '\ntorch==2.14.1\ntorchvision\nnumpy>=' in written['runtime.txt']
+    kept = {line.partition('==')[0] for text in written.values() for line in text.splitlines() if '==' in line}
+    openmmlab = {f'onedl-{name}' for name in ['mmengine', 'mmcv', 'mmpretrain', 'mmdetection', 'mmsegmentation']}
+    assert kept == {'torch', 'setuptools', 'pymdown-extensions'} | openmmlab
+
+
 @pytest.mark.parametrize(
     ('changed', 'steps'),
     [
@@ -129,6 +145,18 @@ def test_half_made_venv_is_made_anew(clone, calls, text, capsys):
     made(clone).set_up('light')
     assert 'is half-made (no working python or pip in it): making it anew' in capsys.readouterr().out
     assert made(clone).pending('light') == []
+
+
+def test_environment_of_another_python_is_made_anew_and_a_linked_one_left_alone(clone, calls, capsys, monkeypatch):
+    made(clone).set_up('light')
+    (clone / '.venv').rename(clone / 'elsewhere')
+    (clone / '.venv').symlink_to('elsewhere')
+    assert made(clone).pending('light') == []
+    monkeypatch.setattr(environment, 'CURRENT', '3.99')
+    made(clone).set_up('light')
+    assert f'is of Python {made(clone).version}: making it anew' in capsys.readouterr().out
+    assert not (clone / '.venv').is_symlink()
+    assert (clone / 'elsewhere/bin/python').exists()
 
 
 def test_half_installed_package_is_installed_again(clone, calls, capsys):

@@ -1,8 +1,9 @@
-"""Set up an environment at the repository's root: `python3 tools/environment.py light|full|upstream`.
+"""Set up an environment at the repository's root: `python3 tools/environment.py light|full|upstream [--torch 2.14.1]`.
 
 light: torch, torchvision, pure-Python mmcv, mmpretrain and this package: enough for pre-training and classification.
 full: light with compiled mmcv ops, mmdet, mmseg, what single features need, and the test tools.
 upstream: in `.venv-upstream`, as light with upstream's OpenMMLab in place of OneDL's builds, and the test tools.
+--torch: in `.venv-torch2.14.1`, the same with that torch and the newest of all else, but for OpenMMLab.
 
 Each step leaves a stamp keyed by what it depends on, so that a finished set-up returns at once and an interrupted one
 resumes. The compiled mmcv wheel is kept in `$MIXMAE_MM_CACHE` (or `$XDG_CACHE_HOME/mixmae_mm`, or
@@ -28,7 +29,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-PYTHONS = ((3, 10), (3, 11), (3, 12))
+PYTHONS = ((3, 11), (3, 12), (3, 13))
+CURRENT = '.'.join(map(str, sys.version_info[:2]))
 PROBE = 'import sys, pip; print("%d.%d" % sys.version_info[:2])'
 BUILD_TAG = ('import sys, os, sysconfig, torch; gpu = torch.cuda.is_available() or os.getenv("FORCE_CUDA") == "1"; '
              'print("cp%d%d-%s-torch%s-%s" % (*sys.version_info[:2], sysconfig.get_platform(), torch.__version__, '
@@ -113,11 +115,19 @@ def has_ops(wheel: Path) -> bool:
         return False
 
 
-class Environment:
-    """A virtual environment of one clone, and the steps that make it."""
+def open_pins(text: str, torch: str) -> str:
+    """Require a version of torch, and all else as pinned or newer; OpenMMLab and pins with a comment stay."""
+    text = re.sub('^torch==.*', f'torch=={torch}', text, flags=re.MULTILINE)
+    text = re.sub('^torchvision==.*', 'torchvision', text, flags=re.MULTILINE)
+    return re.sub('^(?!torch=|onedl-|mm)(\\S+)==(\\S+)$', '\\1>=\\2', text, flags=re.MULTILINE)
 
-    def __init__(self, root: Path, cache: Path, folder: str = '.venv') -> None:
-        self.root, self.cache, self.venv = root, cache, root / folder
+
+class Environment:
+    """A virtual environment of one clone, and the steps that make it; for a given torch, with open pins."""
+
+    def __init__(self, root: Path, cache: Path, folder: str = '.venv', torch: str | None = None) -> None:
+        self.root, self.cache, self.torch = root, cache, torch
+        self.venv = root / (f'{folder}-torch{torch}' if torch else folder)
         self.python = self.venv / 'bin' / 'python'
 
     def set_up(self, kind: str) -> None:
@@ -125,7 +135,7 @@ class Environment:
         if not self.pending(kind):
             return say(f'{kind}: ready ({self.venv})')
         start = time.monotonic()
-        lock = self.cache / 'locks' / hashlib.sha256(str(self.root).encode()).hexdigest()[:16]
+        lock = self.cache / 'locks' / hashlib.sha256(str(self.venv).encode()).hexdigest()[:16]
         with locked(lock):
             self.ensure_venv()
             steps = self.pending(kind)
@@ -143,7 +153,7 @@ class Environment:
         """List the steps whose stamp is missing, or is of other files or another interpreter."""
         stamps = {path.name: path.read_text() for path in (self.venv / 'stamps').glob('*')}
         steps = [step for step in STEPS if step.name in KINDS[kind]]
-        return [step for step in steps if not self.version or stamps.get(step.name) != self.key(step)]
+        return [step for step in steps if self.version != CURRENT or stamps.get(step.name) != self.key(step)]
 
     def key(self, step: Step) -> str:
         """Digest what a step depends on: its name, the interpreter, the clone's place and its files."""
@@ -162,11 +172,14 @@ class Environment:
         return answer.stdout.strip() or None
 
     def ensure_venv(self) -> None:
-        """Make the environment, unless there is one that works; forget packages that are half-installed."""
+        """Make the environment, unless this Python has one that works; forget packages that are half-installed."""
         vars(self).pop('version', None)
-        if self.version is None:
+        if self.version != CURRENT:
             if self.venv.exists():
-                say(f'{self.venv} is half-made (no working python or pip in it): making it anew')
+                fault = f'of Python {self.version}' if self.version else 'half-made (no working python or pip in it)'
+                say(f'{self.venv} is {fault}: making it anew')
+            if self.venv.is_symlink():  # to another clone's, which may be in use
+                self.venv.unlink()
             try:
                 run([sys.executable, '-m', 'venv', '--clear', self.venv], f'making {self.venv.name} (a few seconds)')
             except StepError as error:
@@ -182,7 +195,16 @@ class Environment:
     def pip(self, what: str, *arguments: object, env: dict | None = None) -> None:
         """Install by the environment's pip."""
         quiet = ['--quiet', '--disable-pip-version-check', '--no-input']
-        run([self.python, '-m', 'pip', 'install', *quiet, *arguments], what, env, self.root)
+        run([self.python, '-m', 'pip', 'install', *quiet, *map(self.opened, arguments)], what, env, self.root)
+
+    def opened(self, argument: object) -> object:
+        """Return the name of a file with open pins for one of requirements, where the environment is for a torch."""
+        if not self.torch or not str(argument).startswith('requirements/'):
+            return argument
+        file = self.venv / str(argument)
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(open_pins((self.root / file.relative_to(self.venv)).read_text(), self.torch))
+        return file
 
     def install_ops(self) -> None:
         """Replace mmcv by the one with compiled ops; a kept wheel that is broken or does not load is built anew."""
@@ -199,7 +221,7 @@ class Environment:
                 say(f'{kept} is broken or its ops do not load: building it anew')
                 shutil.rmtree(folder)
             if not self.try_ops(self.compile_ops(mmcv, folder)):
-                raise StepError('the ops compiled but do not load; see: .venv/bin/python -c "import mmcv.ops"')
+                raise StepError(f'the ops compiled but do not load; see: {self.python} -c "import mmcv.ops"')
 
     def try_ops(self, wheel: Path) -> bool:
         """Install a wheel; return whether its ops load."""
@@ -250,15 +272,17 @@ def main() -> int:
     """Set up the kind of environment that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('kind', choices=KINDS)
-    kind = parser.parse_args().kind
+    parser.add_argument('--torch', metavar='VERSION', help='this torch, in an environment of its own')
+    arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that children end with us
     if sys.version_info[:2] not in PYTHONS:
-        say(f'Python 3.10, 3.11 or 3.12 is needed and this is {sys.version.split()[0]}; e.g.: make PYTHON=python3.11')
+        say(f'Python 3.11, 3.12 or 3.13 is needed and this is {sys.version.split()[0]}; e.g.: make PYTHON=python3.11')
         return 1
     try:
         caches = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
         cache = Path(os.environ.get('MIXMAE_MM_CACHE') or caches / 'mixmae_mm')
-        Environment(ROOT, cache, '.venv-upstream' if kind == 'upstream' else '.venv').set_up(kind)
+        folder = '.venv-upstream' if arguments.kind == 'upstream' else '.venv'
+        Environment(ROOT, cache, folder, arguments.torch).set_up(arguments.kind)
     except StepError as error:
         say(f'{error}\n[environment] nothing is lost: the same command resumes from here')
         return 1

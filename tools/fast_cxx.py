@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Compile C++ as `$FAST_CXX` (or `c++`) does, without debug symbols and with torch's headers precompiled once.
+"""Compile C++ as `$FAST_CXX` (or `c++`) does, as C++20, without debug symbols, with torch's headers precompiled once.
 
 Set `CXX` to this file while building an extension of PyTorch with GCC or Clang. Each source of mmcv's ops includes
 `torch/types.h`, whose parsing is most of the time; the first call for a set of flags precompiles that header below
-`$FAST_CXX_FOLDER`, and later calls read the result. What does not compile with it is compiled as usual; the compiler
-itself ignores a precompiled header that does not fit its flags. Standard library only.
+`$FAST_CXX_FOLDER`, and later calls read the result. Headers of torch from 2.14 on want C++20 where mmcv asks for C++17.
+What does not compile so is compiled as usual; the compiler itself ignores a precompiled header that does not fit its
+flags. Standard library only.
 """
 
 import fcntl
@@ -45,15 +46,19 @@ def precompile(compiler: list[str], flags: list[str], folder: Path) -> Path | No
 
 
 def main(arguments: list[str]) -> int:
-    """Run the compiler; one source is compiled with the precompiled header, anything else as it is."""
+    """Run the compiler; one source is compiled with the precompiled header and as C++20, anything else as it is."""
     compiler, folder = shlex.split(os.environ.get('FAST_CXX', 'c++')), os.environ.get('FAST_CXX_FOLDER')
     sources = [argument for argument in arguments if argument.endswith(('.cpp', '.cc', '.cxx'))]
+    tries = [arguments]
     if folder and '-c' in arguments and len(sources) == 1:
-        arguments = [*arguments, '-g0']
-        header = precompile(compiler, shared_flags(arguments, sources[0]), Path(folder))
-        if header and not subprocess.run([*compiler, *arguments, '-include', str(header)]).returncode:
-            return 0
-    return subprocess.run([*compiler, *arguments]).returncode
+        fast = [*('-std=c++20' if argument == '-std=c++17' else argument for argument in arguments), '-g0']
+        header = precompile(compiler, shared_flags(fast, sources[0]), Path(folder))
+        tries = [*([[*fast, '-include', str(header)]] if header else []), fast, arguments]
+    for flags in tries:
+        code = subprocess.run([*compiler, *flags]).returncode
+        if not code:
+            break
+    return code
 
 
 if __name__ == '__main__':

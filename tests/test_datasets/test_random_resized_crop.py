@@ -63,7 +63,9 @@ def test_it_is_reading_and_cropping(tmp_path, kind, mode):
         assert next_draw == same_draw
         assert ours['img'].dtype == np.uint8
         assert ours['img'].shape == theirs['img'].shape
-        assert np.abs(ours['img'].astype(int) - theirs['img']).max() <= 1
+        difference = np.abs(ours['img'].astype(int) - theirs['img'])
+        assert difference.max() <= 2
+        assert (difference > 1).mean() < 0.01  # two roundings, in another order
         assert (ours['img_shape'], ours['ori_shape']) == (theirs['img_shape'][:2], theirs['ori_shape'])
 
 

@@ -37,3 +37,9 @@ def test_what_does_not_compile_with_the_header_is_compiled_as_usual(compile_one,
     monkeypatch.setattr(fast_cxx, 'HEADER', header)
     assert compile_one('a', 'long answer() { return 42; }\n') == 0
     assert compile_one('b', NEEDS_THE_HEADER) != 0
+
+
+def test_cpp17_is_compiled_as_cpp20_which_newer_torch_wants(compile_one):
+    concept = 'template <typename T> concept Any = true;\n'
+    assert compile_one('a', concept, '-std=c++17') == 0
+    assert compile_one('b', concept, '-std=c++14') != 0
