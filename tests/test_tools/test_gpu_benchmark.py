@@ -99,11 +99,9 @@ def setup(tmp_path):
     return replace(TOY, golden=DATA, data=tmp_path)
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ('vit', 'resume')]
-
-
-@pytest.mark.filterwarnings('ignore')
-@pytest.mark.parametrize('name', ['parity', 'mixmae', 'nan', 'pretraining', *SLOW])
+@pytest.mark.parametrize(
+    'name', ['parity', 'mixmae', 'nan', 'pretraining', pytest.param('vit', marks=pytest.mark.slow)]
+)
 def test_parts_are_rehearsed(name, setup):
     """The others are slow on a CPU and are rehearsed by the tool alone; FlexAttention is compared above."""
     rows = [*gpu_parts.run(name, setup)]
