@@ -11,7 +11,8 @@ import torch
 from micro_training import finish, in_two, make_config, make_images, tool
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
-from mmengine.registry import HOOKS, MODELS
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.runner import Runner
 from torch.utils.data import BatchSampler, SequentialSampler
 from training_toys import TRAINED, ToyImages, last_checkpoint, run_until, same, toy_config, trained_alike
@@ -203,6 +204,44 @@ def test_a_signal_waits_for_accumulated_gradients(tmp_path, accumulated, by_epoc
     assert torch.load(tmp_path / LATEST, weights_only=False)['meta']['iter'] == written
     run_until(config_of(tmp_path, by_epoch=by_epoch, optim_wrapper=ACCUMULATING), resume=True)
     assert trained_alike(accumulated[by_epoch], last_checkpoint(tmp_path)) == ALIKE
+
+
+@pytest.mark.parametrize('by_epoch', [True, False])
+def test_each_of_several_optimizers_is_asked(tmp_path, by_epoch):
+    @MODELS.register_module(force=True)
+    class Several(BaseModel):
+        def __init__(self):
+            super().__init__()
+            self.one, self.other = torch.nn.Linear(8, 8), torch.nn.Linear(8, 8)
+
+        def train_step(self, data, optim_wrapper):
+            with torch.no_grad():
+                inputs = data['inputs']
+            for name, wrapper in optim_wrapper.items():
+                wrapper.update_params(getattr(self, name)(inputs).square().mean())
+            return dict(loss=inputs.mean())
+
+        def forward(self, *args, **others):
+            pass
+
+    wrappers = dict(constructor='SeveralConstructor', accumulative_counts=2)
+    config = config_of(tmp_path, model=dict(type='Several'), by_epoch=by_epoch, param_scheduler=None)
+
+    @OPTIM_WRAPPER_CONSTRUCTORS.register_module(force=True)
+    class SeveralConstructor:
+        def __init__(self, optim_wrapper_cfg, paramwise_cfg=None):
+            pass
+
+        def __call__(self, model):
+            return OptimWrapperDict(**{
+                name: OptimWrapper(torch.optim.SGD(part.parameters(), lr=0.1), accumulative_counts=2)
+                for name, part in model.named_children()
+                if name != 'data_preprocessor'
+            })  # fmt: skip
+
+    config.optim_wrapper = wrappers | dict(optimizer=dict(type='SGD', lr=0.1))
+    stopped(config, 13)
+    assert torch.load(tmp_path / LATEST, weights_only=False)['meta']['iter'] == 14
 
 
 def test_asked_in_the_last_iteration_a_run_just_ends(tmp_path, straight):

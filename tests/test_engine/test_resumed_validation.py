@@ -8,6 +8,7 @@ from training_toys import last_checkpoint, run_until, toy_config, trained_alike
 
 from mixmae_mm.engine.hooks import NanGuardHook
 
+OFTEN = dict(type='mixmae_mm.AtomicCheckpointHook', by_epoch=False, interval=1)
 SCORES = [1.0, 5.0, 3.0, 2.0, 4.0, 4.5, 6.0]
 """After so many validations; all but one are below the best from the second on."""
 
@@ -98,6 +99,29 @@ def test_validation_has_its_turn_only(tmp_path, after):
     ToyScore.seen.clear()
     run_until(config, resume=True)
     assert ToyScore.seen == [4, 6]
+
+
+def test_an_epoch_that_begins_anew_is_not_validated_before(tmp_path):
+    """Its length has changed within it, so its batches are seen again; the validation before has its count."""
+    config = config_of(tmp_path, True, patience=9)
+    run_until(config, interrupt_after=20, default_hooks=config.default_hooks | dict(often=OFTEN))
+    config.train_dataloader.batch_size = 3
+    ToyScore.seen.clear()
+    run_until(config, resume=True, default_hooks=config.default_hooks | dict(often=OFTEN))
+    assert ToyScore.seen == [4, 5, 6]
+
+
+def test_no_gradients_are_lost_by_a_best_score(tmp_path):
+    """The first validation comes after 4 iterations, in the middle of the gradients of 4 to 6."""
+    wrapper = dict(type='OptimWrapper', accumulative_counts=3, optimizer=dict(type='AdamW', lr=0.01))
+    configs = [config_of(tmp_path / name, False, patience=9) for name in ('straight', 'ended')]
+    for config in configs:
+        config.optim_wrapper = wrapper
+    run_until(configs[0])
+    run_until(configs[1], interrupt_after=5)
+    run_until(configs[1], resume=True)
+    ends = [last_checkpoint(config.work_dir) for config in configs]
+    assert set(trained_alike(*ends).values()) == {True}
 
 
 def test_other_hooks_count_anew(tmp_path):

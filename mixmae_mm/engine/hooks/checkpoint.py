@@ -9,6 +9,7 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 
 from mixmae_mm.engine.hooks.nan_guard import NanGuardHook
@@ -22,7 +23,9 @@ STATES = {EarlyStoppingHook: ('best_score', 'wait_count'), NanGuardHook: ('event
 
 def is_updated(runner: Runner) -> bool:
     """Return whether no gradients are waiting for more: whether the last iteration ended with an update."""
-    return getattr(runner.optim_wrapper, 'should_update', lambda: True)()
+    wrapper = runner.optim_wrapper
+    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+    return all(getattr(each, 'should_update', lambda: True)() for each in wrappers)
 
 
 @register_backend('mixmae_mm.atomic')
@@ -88,7 +91,13 @@ class AtomicCheckpointHook(CheckpointHook):
         return path is None or (in_place and name.startswith('best_'))
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
-        """Save, point to it, and then remove what is one too many."""
+        """Save, point to it, and then remove what is one too many.
+
+        mmengine also saves after a validation with the best score; not while gradients are waiting for more, since the
+        checkpoint before leads there again.
+        """
+        if not is_updated(runner):
+            return
         keep, surplus = self.max_keep_ckpts, None
         if keep > 0 and step not in list(self.keep_ckpt_ids)[-1:]:
             surplus = self.keep_ckpt_ids[0] if len(self.keep_ckpt_ids) == keep else None

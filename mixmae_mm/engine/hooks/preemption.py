@@ -83,6 +83,8 @@ class PreemptionHook(Hook):
         self.asked = False
         self.seen = 0
         """Batches of the epoch that a resumed run leaves out."""
+        self.is_within = False
+        """Whether a resumed run comes from within an epoch."""
         self.position = 0
         """Batches of the epoch up to now, 0 at its end."""
         self.handlers: dict[int, Any] = {}
@@ -125,7 +127,7 @@ class PreemptionHook(Hook):
         loop = runner.train_loop
         if runs_epochs(loop):
             loop.run_epoch = partial(self._run_epoch, loop)
-        if getattr(runner, '_resume', False) and not self.seen and self._is_to_validate(runner):
+        if getattr(runner, '_resume', False) and not self.is_within and self._is_to_validate(runner):
             runner.val_loop.run()
 
     @staticmethod
@@ -149,7 +151,9 @@ class PreemptionHook(Hook):
             meta, length = checkpoint.get('meta', {}), len(runner.train_dataloader)
             seen = meta.get('seen', dict(batches=0, of=length))
             self.seen = seen['batches'] if seen['of'] == length else 0
+            self.is_within = seen['batches'] > 0
             if 'seen' not in meta and meta.get('iter', 0) != meta.get('epoch', 0) * length:
+                self.is_within = True
                 text = 'the checkpoint does not say where in epoch %d it was written: the epoch begins anew'
                 runner.logger.warning(text, meta.get('epoch', 0) + 1)
 
