@@ -112,13 +112,13 @@ def test_an_epoch_that_begins_anew_is_not_validated_before(tmp_path):
 
 
 def test_no_gradients_are_lost_by_a_best_score(tmp_path):
-    """The first validation comes after 4 iterations, in the middle of the gradients of 4 to 6."""
-    wrapper = dict(type='OptimWrapper', accumulative_counts=3, optimizer=dict(type='AdamW', lr=0.01))
+    """The second validation, the best, comes after 8 iterations, in the middle of the gradients of 6 to 10."""
+    wrapper = dict(type='OptimWrapper', accumulative_counts=5, optimizer=dict(type='AdamW', lr=0.01))
     configs = [config_of(tmp_path / name, False, patience=9) for name in ('straight', 'ended')]
     for config in configs:
         config.optim_wrapper = wrapper
     run_until(configs[0])
-    run_until(configs[1], interrupt_after=5)
+    run_until(configs[1], interrupt_after=9)
     run_until(configs[1], resume=True)
     ends = [last_checkpoint(config.work_dir) for config in configs]
     assert set(trained_alike(*ends).values()) == {True}
