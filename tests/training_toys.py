@@ -106,13 +106,13 @@ def toy_config(work_dir, by_epoch=True, num_workers=0, seed_sample=True, iterati
     return Config(config | settings)
 
 
-def run_until(config, interrupt_after=None, **settings):
+def run_until(config, interrupt_after=None, kind=Runner, **settings):
     """Train in this process, up to the end or to an interruption."""
     config = Config(config.to_dict() | settings)
     config.experiment_name = uuid.uuid4().hex
     if interrupt_after is not None:
         config.custom_hooks = [*config.get('custom_hooks', []), dict(type='InterruptHook', after=interrupt_after)]
-    runner = Runner.from_cfg(config)
+    runner = kind.from_cfg(config)
     try:
         runner.train()
     except KeyboardInterrupt:

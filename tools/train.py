@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
     parser = argument_parser(f'Train a model (mixmae_mm {mixmae_mm.__version__})')
     text = 'go on from this checkpoint; without a value, from the last one'
     parser.add_argument('--resume', nargs='?', const='auto', type=expand, help=text)
-    text = 'resume with other data, batches, processes or seed than the checkpoint has'
+    text = "resume with other settings, data, batches, processes or seed than the checkpoint's"
     parser.add_argument('--allow-changes', action='store_true', help=text)
     parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 where the GPU or CPU has it)')
     parser.add_argument('--auto-scale-lr', action='store_true', help="scale the learning rate with the job's batch")

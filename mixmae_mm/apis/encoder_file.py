@@ -158,10 +158,15 @@ def fetch(place: str | Path, revision: str | None = None) -> str:
     if not (folder / WEIGHTS).is_file():
         raise ValueError(f'{place} holds no {WEIGHTS}, and other files could run code: write it by save_pretrained')
     if (folder / CONFIG).is_file():
-        config = json.loads((folder / CONFIG).read_text())
+        try:
+            config = json.loads((folder / CONFIG).read_text())
+        except ValueError as error:
+            raise ValueError(f'{folder / CONFIG} is damaged: {error}. Download or write it again') from error
         wanted = config.get('sha256') if isinstance(config, dict) else None
         if wanted not in (None, sha256_of(folder / WEIGHTS)):
-            raise ValueError(f'{folder / WEIGHTS} is damaged: {CONFIG} has another sha256 of it. Download it again')
+            raise ValueError(
+                f'{folder / WEIGHTS} is damaged: {CONFIG} has another sha256 of it. Download or write both again'
+            )
     return str(folder / WEIGHTS)
 
 

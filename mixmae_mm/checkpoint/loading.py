@@ -59,7 +59,8 @@ def load_pretrainer(model: nn.Module, checkpoint: str, prefix: str | None = None
 def load_by_name(backbone: nn.Module, checkpoint: str) -> None:
     """Load an encoder of another library by its own names, bare or behind `backbone.`; what else is there is left out.
 
-    Norms of maps that were not returned in pre-training (`norm0`, ...) stay as built, as in the libraries' own loading.
+    Norms of maps before the last that were not returned in pre-training (`norm0`, ...) stay as built, as in the
+    libraries' own loading.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -68,7 +69,8 @@ def load_by_name(backbone: nn.Module, checkpoint: str) -> None:
     file, name = read_weights(checkpoint), type(backbone).__name__
     weights = {key.removeprefix(ENCODER): x for key, x in file.items() if key.startswith(ENCODER)} or file
     wanted = backbone.state_dict()
-    fresh = [key for key in wanted if key not in weights and NEW_IN_TRANSFER.fullmatch(key)]
+    norms = sorted(key for key in wanted if re.fullmatch(r'norm\d\.(weight|bias)', key))
+    fresh = [key for key in norms[:-2] if key not in weights]
     missing = [key for key in wanted if key not in weights and key not in fresh]
     misfits = [key for key in wanted if key in weights and weights[key].shape != wanted[key].shape]
     if missing or misfits:

@@ -14,6 +14,7 @@ from stock_encoders import stock_config
 from mixmae_mm.engine.strategies import ShardingStrategy
 from mixmae_mm.engine.strategies.fsdp import wrap_blocks
 from mixmae_mm.registry import MODELS
+from mixmae_mm.utils.safe_io.checksum import MARK
 
 pytestmark = pytest.mark.slow
 
@@ -108,6 +109,7 @@ def in_order(optimizer):
 def test_both_end_alike_and_did_train(copies, sharded):
     last = load(sharded / LAST)
     check_same(last, load(copies / LAST))
+    assert MARK in (sharded / 'epoch_1.pth').read_bytes()[-200:]
     first = load(sharded / 'epoch_1.pth')['state_dict']
     assert max((first[name] - value).abs().max() for name, value in last['state_dict'].items()) > 1e-4
 

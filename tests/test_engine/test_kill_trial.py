@@ -33,6 +33,7 @@ def start(config, folder, draw):
     while iterations(folder) < wanted and time.monotonic() < deadline:
         assert process.returncode is None, finish(process)
         time.sleep(0.005)
+    assert iterations(folder) >= wanted
     time.sleep(draw.uniform(0, 0.1))
     return process
 

@@ -359,7 +359,7 @@ def test_settings_that_change_the_result_are_compared(tmp_path):
 def test_settings_are_compared_as_they_are_written():
     config = dict(a=[dict(b=(1, 'x')), None], num_workers=2, c=dict(init_cfg=3, d=test_settings_are_checked))
     assert dict(flat(config, 'model')) == {
-        'model.a.0.b.0': '1', 'model.a.0.b.1': "'x'", 'model.a.1': 'None', 'model.c.d': 'function'
+        'model.a.0.b.0': '1', 'model.a.0.b.1': "'x'", 'model.a.1': 'None', 'model.c.d': 'test_settings_are_checked'
     }  # fmt: skip
     many = {f'model.x{number}': '1' for number in range(9)}
     lines = differences(dict(seed=1, settings=many), dict(seed=2, settings=dict.fromkeys(many, '2')))

@@ -4,6 +4,7 @@ import pytest
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, METRICS
+from mmengine.runner import FlexibleRunner
 from training_toys import last_checkpoint, run_until, toy_config, trained_alike
 
 from mixmae_mm.engine.hooks import NanGuardHook
@@ -98,7 +99,8 @@ def test_validation_has_its_turn_only(tmp_path, after):
     run_until(config, interrupt_after=after)
     ToyScore.seen.clear()
     run_until(config, resume=True)
-    assert ToyScore.seen == [4, 6]
+    # the fourth checkpoint knows its score, which was the best so far
+    assert ToyScore.seen == ([4, 6] if after == 15 else [6])
 
 
 def test_an_epoch_that_begins_anew_is_not_validated_before(tmp_path):
@@ -122,6 +124,43 @@ def test_no_gradients_are_lost_by_a_best_score(tmp_path):
     run_until(configs[1], resume=True)
     ends = [last_checkpoint(config.work_dir) for config in configs]
     assert set(trained_alike(*ends).values()) == {True}
+
+
+@pytest.mark.parametrize('after', [15, 20])
+def test_a_schedule_of_scores_goes_on_alike(tmp_path, after):
+    """The second score, the best, is in the second checkpoint, which is written again; the third is not in its own."""
+    plateau = dict(type='ReduceOnPlateauLR', monitor='accuracy', rule='greater', patience=0)
+    configs = [config_of(tmp_path / name, True, patience=9) for name in ('straight', 'ended')]
+    for config in configs:
+        config.param_scheduler = plateau
+    run_until(configs[0])
+    run_until(configs[1], interrupt_after=after)
+    ToyScore.seen.clear()
+    run_until(configs[1], resume=True)
+    assert ToyScore.seen == [3, 4, 5, 6]
+    ends = [last_checkpoint(config.work_dir) for config in configs]
+    assert set(trained_alike(*ends).values()) == {True}
+
+
+def test_with_a_strategy_no_epoch_is_left_out(tmp_path):
+    """mmengine's runner of strategies counts the epoch twice where the checkpoint is written within a validation."""
+    config = config_of(tmp_path, True, patience=9)
+    config.env_cfg = dict(dist_cfg=dict(backend='gloo'))
+    run_until(config, interrupt_after=15, kind=FlexibleRunner)
+    assert [last_checkpoint(tmp_path)['meta'][name] for name in ('epoch', 'iter', 'validated')] == [2, 12, True]
+    ToyScore.seen.clear()
+    runner = run_until(config, kind=FlexibleRunner, resume=True)
+    assert ToyScore.seen == [3, 4, 5, 6]
+    assert (runner.epoch, runner.iter) == (6, 36)
+
+
+def test_a_run_that_reached_its_score_stays_stopped(tmp_path):
+    config = config_of(tmp_path, True)
+    config.custom_hooks[1].stopping_threshold = 4.9
+    run_until(config)
+    assert ToyScore.seen == [1, 2]
+    runner = run_until(config, resume=True)
+    assert (ToyScore.seen, runner.iter) == ([1, 2], 12)
 
 
 def test_other_hooks_count_anew(tmp_path):

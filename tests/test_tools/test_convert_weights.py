@@ -87,7 +87,10 @@ def test_averaged_weights(tmp_path, capsys, name):
     file = {'ema_state_dict': behind('module.', trained)} if name == 'state_dict' else dict(model=trained)
     found = converted(tmp_path, file | {name: average}, 'official', '--ema')['model']
     assert equal(found, average)
-    assert (', averaged (EMA)\n' in capsys.readouterr().out) == (name == 'state_dict')
+    assert ', averaged (EMA)\n' in capsys.readouterr().out
+    if name != 'state_dict':
+        found = converted(tmp_path, {name: average}, 'official', '--ema', '--force')['model']
+        assert equal(found, average)
 
 
 def test_without_an_average(tmp_path):

@@ -10,7 +10,7 @@ import torch
 from micro_training import finish, make_config, tool
 
 from mixmae_mm.engine.hooks import AtomicBackend
-from mixmae_mm.utils.safe_io.checksum import MARK, check_sum, with_checksum
+from mixmae_mm.utils.safe_io.checksum import MARK, add_checksum, check_sum, with_checksum
 from mixmae_mm.utils.safe_io.weights_file import read_file
 
 TAIL = 2 + len(MARK) + 64
@@ -83,6 +83,19 @@ def test_files_of_others_have_none(content, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_file_that_is_written_already_gets_the_same(tmp_path):
+    paths = [tmp_path / 'one.pth', tmp_path / 'other.pth']
+    torch.save(dict(weight=torch.arange(99.0)), paths[0])
+    paths[1].write_bytes(b''.join(with_checksum(paths[0].read_bytes())))
+    for _ in range(2):  # once
+        add_checksum(paths[0])
+        assert paths[0].read_bytes() == paths[1].read_bytes()
+    for content in (b'', b'short', bytes(99)):
+        paths[0].write_bytes(content)
+        add_checksum(paths[0])
+        assert paths[0].read_bytes() == content
+
+
 def test_a_run_goes_on_from_the_newest_sound_checkpoint(tmp_path):
     config, here = make_config(tmp_path), ['--work-dir', tmp_path / 'run']
     finish(tool('train.py', config, *here))

@@ -56,7 +56,7 @@ def convert(args: argparse.Namespace) -> list[str]:
         content = to_bytes(model.weights, 'model')
     write(content, args.out)
     read = f'{args.checkpoint}: {len(contents.weights)} tensors, read as {whose(model.layout)}'
-    if 'ema_state_dict' in contents.others:
+    if args.ema or 'ema_state_dict' in contents.others:
         read += ', averaged (EMA)'
     return [read, *left_out_lines(model.left_out), f'{args.out}: {len(model.weights)} tensors, {args.to}']
 

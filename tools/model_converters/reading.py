@@ -48,7 +48,7 @@ class Model(NamedTuple):
 
 def read_contents(checkpoint: str, ema: bool = False) -> Contents:
     """Read a checkpoint, without running code; raise ValueError if it holds no weights, or with `ema` no average."""
-    weights, content = read_weights(checkpoint), read_file(checkpoint)
+    content = read_file(checkpoint)
     container = next((name for name in CONTAINERS if isinstance(content.get(name), Mapping)), '')
     if ema and 'ema_state_dict' not in content:
         container = next((name for name in AVERAGES if isinstance(content.get(name), Mapping)), None)
@@ -58,6 +58,8 @@ def read_contents(checkpoint: str, ema: bool = False) -> Contents:
                 "average while training with custom_hooks=[dict(type='EMAHook')], or leave --ema out"
             )
         weights = {name: x for name, x in content[container].items() if isinstance(x, Tensor)}
+    else:
+        weights = read_weights(checkpoint)
     others = {str(name): x for name, x in content.items() if name != container and (container or name not in weights)}
     return Contents(container, weights, others)
 

@@ -53,6 +53,9 @@ class AtomicCheckpointHook(CheckpointHook):
             backend_args = dict(backend='mixmae_mm.atomic')
         super().__init__(*args, out_dir=out_dir, backend_args=backend_args, **kwargs)
         self.is_due = False
+        self.is_validating = False
+        self.after_validation: tuple[int, dict] | None = None
+        """Of the checkpoint that is to be written again once a validation is over: its step and meta."""
 
     def every_n_train_iters(self, runner: Runner, n: int, start: int = 0) -> bool:
         """Return whether a checkpoint is due, and no gradients would be lost by it."""
@@ -62,12 +65,34 @@ class AtomicCheckpointHook(CheckpointHook):
         self.is_due = False
         return True
 
+    def before_val(self, runner: Runner) -> None:
+        """Note that a validation begins."""
+        self.is_validating = True
+
+    def after_val(self, runner: Runner) -> None:
+        """Write the checkpoint again, if the validation had the best score."""
+        self.is_validating = False
+        if self.after_validation is None:
+            return
+        if is_updated(runner):
+            self._save_checkpoint_with_step(runner, *self.after_validation)
+        else:
+            self.is_due = True
+        self.after_validation = None
+
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Add what hooks have counted."""
-        checkpoint['meta']['hooks'] = [{name: getattr(hook, name) for name in names} for hook, names in counts(runner)]
+        """Add what hooks have counted, and whether the validation after this step is in it."""
+        meta = checkpoint['meta']
+        meta['hooks'] = [{name: getattr(hook, name) for name in names} for hook, names in counts(runner)]
+        if self.after_validation is not None:
+            # the step is over: mmengine's runner of strategies takes it for one that is not
+            meta.update(validated=True, epoch=runner.epoch, iter=runner.iter)
+            meta['stop_training'] = getattr(runner.train_loop, 'stop_training', False)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Have hooks count on, if the run goes on with the same ones."""
+        """Have hooks count on, if the run goes on with the same ones, and a run that was to stop do so."""
+        if getattr(runner, '_resume', False) and checkpoint.get('meta', {}).get('stop_training'):
+            runner.train_loop.stop_training = True
         stored, ours = checkpoint.get('meta', {}).get('hooks', []), list(counts(runner))
         if getattr(runner, '_resume', False) and [[*state] for state in stored] == [[*names] for _, names in ours]:
             for (hook, _), state in zip(ours, stored, strict=True):
@@ -93,10 +118,11 @@ class AtomicCheckpointHook(CheckpointHook):
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         """Save, point to it, and then remove what is one too many.
 
-        mmengine also saves after a validation with the best score; not while gradients are waiting for more, since the
-        checkpoint before leads there again.
+        mmengine saves again within a validation with the best score, for this to be in it; here it is put off until all
+        hooks know of the validation, and until no gradients would be lost.
         """
-        if not is_updated(runner):
+        if self.is_validating:
+            self.after_validation = step, meta
             return
         keep, surplus = self.max_keep_ckpts, None
         if keep > 0 and step not in list(self.keep_ckpt_ids)[-1:]:

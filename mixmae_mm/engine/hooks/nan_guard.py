@@ -125,8 +125,9 @@ class NanGuardHook(Hook):
         )
         if self.events >= self.max_events:
             raise FloatingPointError(
-                f'{message}. Resume from the last checkpoint with something changed, as the same would happen again: a '
-                'smaller learning rate, clip_grad, or without the images at fault'
+                f'{message}. Resume from the last checkpoint with something changed and --allow-changes, as the '
+                'same would happen again: clip_grad, or without the images at fault; or start from its weights '
+                '(load_from) with a smaller learning rate'
             )
         runner.logger.warning(message)
 

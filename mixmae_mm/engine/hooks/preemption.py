@@ -59,12 +59,12 @@ class PreemptionHook(Hook):
     On a signal it is written after the iteration that runs, or, where gradients are accumulated, after the update;
     the process then ends with the status 75. All processes of a run agree on the iteration. A second signal ends the
     process at once. An epoch ends with an update, of the mean of the gradients that are there, so that no checkpoint
-    loses any.
+    loses gradients.
 
     mmengine's loop begins the epoch anew after such a checkpoint, and counts on. Here it leaves out the batches that
     were seen, without reading them. What is drawn at random must depend on the position alone, as with `SeededSampler`
     and `IterationSeedHook`; then the run ends bit-equal to one that was never stopped. A validation that comes after
-    the checkpoint is made again, since its metrics are not in it.
+    the checkpoint is made again, unless the checkpoint was written again after it.
 
     Args:
         minutes: Between checkpoints; None for none but on signals.
@@ -83,8 +83,8 @@ class PreemptionHook(Hook):
         self.asked = False
         self.seen = 0
         """Batches of the epoch that a resumed run leaves out."""
-        self.is_within = False
-        """Whether a resumed run comes from within an epoch."""
+        self.is_validated = False
+        """Whether a resumed run comes from within an epoch, or from a checkpoint that knows the validation after it."""
         self.position = 0
         """Batches of the epoch up to now, 0 at its end."""
         self.handlers: dict[int, Any] = {}
@@ -127,7 +127,7 @@ class PreemptionHook(Hook):
         loop = runner.train_loop
         if runs_epochs(loop):
             loop.run_epoch = partial(self._run_epoch, loop)
-        if getattr(runner, '_resume', False) and not self.is_within and self._is_to_validate(runner):
+        if getattr(runner, '_resume', False) and not self.is_validated and self._is_to_validate(runner):
             runner.val_loop.run()
 
     @staticmethod
@@ -147,13 +147,14 @@ class PreemptionHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Find out where in the epoch to go on: at its start if epochs are of another length now."""
+        self.is_validated = checkpoint.get('meta', {}).get('validated', False)
         if getattr(runner, '_resume', False) and isinstance(runner.train_loop, EpochBasedTrainLoop):
             meta, length = checkpoint.get('meta', {}), len(runner.train_dataloader)
             seen = meta.get('seen', dict(batches=0, of=length))
             self.seen = seen['batches'] if seen['of'] == length else 0
-            self.is_within = seen['batches'] > 0
+            self.is_validated |= seen['batches'] > 0
             if 'seen' not in meta and meta.get('iter', 0) != meta.get('epoch', 0) * length:
-                self.is_within = True
+                self.is_validated = True
                 text = 'the checkpoint does not say where in epoch %d it was written: the epoch begins anew'
                 runner.logger.warning(text, meta.get('epoch', 0) + 1)
 
@@ -215,7 +216,7 @@ class PreemptionHook(Hook):
         loop.runner.call_hook('before_train_epoch')
         loop.runner.model.train()
         if hasattr(loop.runner.optim_wrapper, 'initialize_count_status'):
-            loop.runner.optim_wrapper.initialize_count_status(nn.Identity())  # which has no batch norms to warn of
+            loop.runner.optim_wrapper.initialize_count_status(nn.Identity())  # it would warn of the model's batch norms
         seen, self.seen = self.seen, 0
         if seen and loop.dataloader.batch_sampler is None:
             raise ValueError('a stream of images cannot be resumed within an epoch: train for iterations')

@@ -17,6 +17,8 @@ NAMES = 64
 PARTS = ('model', 'optim_wrapper', 'train_dataloader')
 """Of a config, what the weights at the end depend on, but for the names in `IDLE`."""
 IDLE = {
+    *('optim_wrapper.type', 'optim_wrapper.dtype', 'optim_wrapper.loss_scale'),  # precision goes by the device
+    *('max_corrupt', 'max_refetch'),
     *('init_cfg', 'with_cp', 'data_root', 'data_prefix', 'ann_file', 'backend_args', 'lazy_init', 'serialize_data'),
     *('batch_size', 'num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor', 'timeout'),
 }
@@ -68,7 +70,7 @@ class RunIdentityHook(Hook):
         self._tell_schedule(runner, checkpoint)
 
     def _identity(self, runner: Runner) -> dict[str, Any]:
-        """Ask once: some datasets open a file for each name."""
+        """Return what the run trains with, computed once, since some datasets open a file for each name."""
         self.known = self.known or identity(runner)
         return self.known
 
@@ -99,10 +101,10 @@ def flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
     """Yield the settings in a nest by their dotted names, as a command line writes them, but for the `IDLE` ones."""
     parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
     for key, part in parts:
-        if key not in IDLE:
+        if not {key, f'{name}.{key}'} & IDLE:
             yield from flat(part, f'{name}.{key}')
     if not isinstance(value, Mapping | list | tuple):
-        yield name, repr(value) if isinstance(value, PLAIN) else type(value).__name__
+        yield name, repr(value) if isinstance(value, PLAIN) else getattr(value, '__qualname__', type(value).__name__)
 
 
 def identity(runner: Runner) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from mixmae_mm.models.utils.swin_layers import SwinBlock
 from mixmae_mm.models.utils.token_layouts import LAYOUTS
 from mixmae_mm.registry import FUNCTIONS, STRATEGIES
 from mixmae_mm.utils.atomic_write import UNFINISHED, put_in_place
+from mixmae_mm.utils.safe_io.checksum import add_checksum
 
 WRAPPERS = '_fsdp_wrapped_module.', '_checkpoint_wrapped_module.'
 BY_WHOLE_TENSORS = 'LARS', 'LAMB', 'LAMBMM', 'ADAFACTOR'
@@ -104,9 +105,10 @@ class ShardingStrategy(FSDPStrategy):
         return self._built
 
     def save_checkpoint(self, filename: str, **kwargs: object) -> None:
-        """Save on the first process, atomically."""
+        """Save on the first process, atomically, with a checksum."""
         super().save_checkpoint(filename + UNFINISHED, **kwargs)
         if is_main_process():
+            add_checksum(filename + UNFINISHED)
             put_in_place(Path(filename + UNFINISHED), Path(filename))
 
     def load_checkpoint(self, filename: str, **kwargs: object) -> dict:
