@@ -65,7 +65,7 @@ def test_it_is_reading_and_cropping(tmp_path, kind, mode):
         assert ours['img'].shape == theirs['img'].shape
         difference = np.abs(ours['img'].astype(int) - theirs['img'])
         assert difference.max() <= 2
-        assert (difference > 1).mean() < 0.01  # two roundings, in another order
+        assert (difference > 1).mean() < 0.01  # pillow 13 resizes some shapes otherwise than 12
         assert (ours['img_shape'], ours['ori_shape']) == (theirs['img_shape'][:2], theirs['ori_shape'])
 
 

@@ -49,7 +49,7 @@ class LoadRandomResizedCrop(RandomCrop, LoadImage):
     """Read a random part of `img_path`, resized (bicubic, antialiased), into `img`: uint8 (h, w, 3), or (h, w) if gray.
 
     The same draws give the same part as `LoadImage` and mmpretrain's `RandomResizedCrop`, and pixels differ by 1 of 255
-    at most. But JPEG files whose part has at least twice the size wanted are decoded at a half, a quarter or an eighth:
+    or 2. But JPEG files whose part has at least twice the size wanted are decoded at a half, a quarter or an eighth:
     single pixels differ more, and the part ends at multiples of 2, 4 or 8. Settings: `RandomCrop`, `LoadImage`.
     """
 
