@@ -83,6 +83,19 @@ def test_files_of_others_have_none(content, tmp_path):
 
 
 @pytest.mark.slow
+def test_it_can_be_left_out(tmp_path, monkeypatch):
+    file = tmp_path / 'x.pth'
+    torch.save(dict(weight=torch.arange(99.0)), file)
+    add_checksum(file)
+    content = bytearray(file.read_bytes())
+    content[content.index(torch.arange(99.0).numpy().tobytes())] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match='damaged'):
+        check_sum(file)
+    monkeypatch.setenv('MIXMAE_MM_CHECKSUM', '0')
+    check_sum(file)
+
+
 def test_a_file_that_is_written_already_gets_the_same(tmp_path):
     paths = [tmp_path / 'one.pth', tmp_path / 'other.pth']
     torch.save(dict(weight=torch.arange(99.0)), paths[0])
