@@ -67,7 +67,7 @@ class Scratch:
             (folder / name).symlink_to(ROOT / name)
         shutil.copytree(ROOT / 'docs', folder / 'docs')  # pages draw into it
         (folder / 'written').mkdir()
-        self.run(['tools/dataset_tools/make_materials.py', IMAGES, '--train', '20', '--val', '10', '--workers', '1'])
+        self.run(['tools/dataset_tools/make_materials.py', IMAGES, '--train', '28', '--val', '14', '--workers', '1'])
         (folder / 'data/imagenette_96').symlink_to('materials')
         shutil.make_archive(str(folder / 'images'), 'zip', folder / IMAGES)
         for config, name in SAMPLES.items():
@@ -112,7 +112,7 @@ class Scratch:
         for name, file in re.findall(r'work_dirs/([\w.-]+)/(epoch_\d+\.pth)', ' '.join(filled)):
             path = self.folder / 'work_dirs' / name / file
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_untrained(next((ROOT / 'configs').glob(f'*/{name}.py')), path)
+            save_untrained(next((ROOT / 'configs').glob(f'*/{name}.py'), ROOT / config), path)
         return filled
 
 
