@@ -93,6 +93,12 @@ def test_averaged_weights(tmp_path, capsys, name):
         assert equal(found, average)
 
 
+@pytest.mark.parametrize('options', [[], ['--ema']])
+def test_what_holds_nothing_by_name_is_refused(tmp_path, options):
+    with pytest.raises(SystemExit, match='holds a list, not weights by name'):
+        run(tmp_path, [torch.zeros(1)], 'ours', *options)
+
+
 def test_without_an_average(tmp_path):
     with pytest.raises(SystemExit, match='no averaged weights \\(EMA\\): it has model, epoch; average while'):
         run(tmp_path, dict(model=random_mae(), epoch=3), 'ours', '--ema')

@@ -49,6 +49,8 @@ class Model(NamedTuple):
 def read_contents(checkpoint: str, ema: bool = False) -> Contents:
     """Read a checkpoint, without running code; raise ValueError if it holds no weights, or with `ema` no average."""
     content = read_file(checkpoint)
+    if not isinstance(content, Mapping):
+        read_weights(checkpoint)  # which says so
     container = next((name for name in CONTAINERS if isinstance(content.get(name), Mapping)), '')
     if ema and 'ema_state_dict' not in content:
         container = next((name for name in AVERAGES if isinstance(content.get(name), Mapping)), None)
