@@ -1,13 +1,20 @@
 """A resumed run knows what validation has told: counts of hooks, and the validation after the checkpoint."""
 
+import os
+import signal
+from multiprocessing import get_context
+
 import pytest
+from micro_training import free_port
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, METRICS
 from mmengine.runner import FlexibleRunner
-from training_toys import last_checkpoint, run_until, toy_config, trained_alike
+from training_toys import last_checkpoint, run_until, same, toy_config, trained_alike
 
 from mixmae_mm.engine.hooks import NanGuardHook
+from mixmae_mm.engine.hooks.preemption import LATEST, PREEMPTED, Preempted
+from mixmae_mm.utils.launching import join_processes
 
 OFTEN = dict(type='mixmae_mm.AtomicCheckpointHook', by_epoch=False, interval=1)
 SCORES = [1.0, 5.0, 3.0, 2.0, 4.0, 4.5, 6.0]
@@ -42,6 +49,18 @@ class StepHook(Hook):
         StepHook.step = runner.epoch if self.length == 1 else runner.iter // self.length
         if StepHook.step == self.ends_in:
             raise RuntimeError('ended in a validation')
+
+
+@HOOKS.register_module()
+class AskInValidationHook(Hook):
+    """Ask this process to stop in the first batch of the second validation, and count the batches of all."""
+
+    batches = 0
+
+    def before_val_iter(self, runner, batch_idx, data_batch=None):
+        AskInValidationHook.batches += 1
+        if AskInValidationHook.batches == len(runner.val_dataloader) + 1:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def config_of(folder, by_epoch, ends_in=None, patience=3, steps=6):
@@ -82,6 +101,53 @@ def test_early_stopping_counts_on(tmp_path, by_epoch, ends_in):
     ends = [last_checkpoint(tmp_path / name) for name in ('straight', 'ended')]
     assert set(trained_alike(*ends).values()) == {True}
     assert ends[0]['meta']['hooks'] == ends[1]['meta']['hooks'] == [dict(best_score=5.0, wait_count=2)]
+
+
+@pytest.mark.parametrize('by_epoch', [True, False])
+def test_a_signal_ends_a_validation_at_once(tmp_path, by_epoch):
+    """The checkpoint is of the weights that train, though their averages are validated; the score is not lost."""
+    configs = [config_of(tmp_path / name, by_epoch, steps=3) for name in ('straight', 'stopped')]
+    for config in configs:
+        config.custom_hooks.append(dict(type='EMAHook', momentum=0.1))
+        config.default_hooks.checkpoint.update(interval=100)  # none after the epoch
+    run_until(configs[0])
+    AskInValidationHook.batches = 0
+    with pytest.raises(Preempted):
+        run_until(configs[1], custom_hooks=[*configs[1].custom_hooks, dict(type='AskInValidationHook')])
+    assert AskInValidationHook.batches == 7  # six of the first validation
+    written = last_checkpoint(tmp_path / 'stopped')
+    length = 6 if by_epoch else 4
+    assert (written['meta']['iter'], written['meta']['epoch']) == (2 * length, 2 if by_epoch else 0)
+    ToyScore.seen = []
+    run_until(configs[1], resume=True)
+    assert ToyScore.seen == [2, 3]
+    ends = [last_checkpoint(config.work_dir) for config in configs]
+    assert set(trained_alike(*ends).values()) == {True}
+    assert same(*(dict(end['ema_state_dict']) for end in ends))
+
+
+def run_rank(rank, port, config):
+    """Be one of two processes, of which the second has a batch less to validate and is asked to stop."""
+    place = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=2, MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
+    os.environ.update({name: str(value) for name, value in place.items()})
+    join_processes(config)
+    asking = [dict(type='AskInValidationHook')] if rank == 1 else []
+    run_until(config, custom_hooks=[*config.custom_hooks, *asking])
+
+
+def test_processes_leave_a_validation_together(tmp_path):
+    config = config_of(tmp_path, True, steps=2)
+    config.val_dataloader.update(batch_size=5, sampler=dict(type='DefaultSampler', round_up=False))
+    config.val_dataloader.dataset.indices = 21  # 11 and 10: three batches and two
+    config.launcher = 'pytorch'
+    context, port = get_context('spawn'), free_port()
+    processes = [context.Process(target=run_rank, args=(rank, port, config)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(100)
+    assert [process.exitcode for process in processes] == [PREEMPTED, PREEMPTED]
+    assert (tmp_path / LATEST).exists()
 
 
 def test_a_run_that_is_over_is_not_trained_on(tmp_path):

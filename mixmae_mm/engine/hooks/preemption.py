@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,11 +10,11 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from mmengine.dist import is_main_process
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import Sampler
@@ -57,9 +58,9 @@ class PreemptionHook(Hook):
     """Write `latest.pth` when the run is asked to stop, and every so many minutes; go on from it within an epoch.
 
     On a signal it is written after the iteration that runs, or, where gradients are accumulated, after the update;
-    the process then ends with the status 75. All processes of a run agree on the iteration. A second signal ends the
-    process at once. An epoch ends with an update, of the mean of the gradients that are there, so that no checkpoint
-    loses gradients.
+    the process then ends with the status 75. A validation is left at once, and made again after resuming. All
+    processes of a run agree on the iteration. A second signal ends the process at once. An epoch ends with an update,
+    of the mean of the gradients that are there, so that no checkpoint loses gradients.
 
     mmengine's loop begins the epoch anew after such a checkpoint, and counts on. Here it leaves out the batches that
     were seen, without reading them. What is drawn at random must depend on the position alone, as with `SeededSampler`
@@ -90,6 +91,12 @@ class PreemptionHook(Hook):
         self.handlers: dict[int, Any] = {}
         self.hook: CheckpointHook | None = None
         """What writes the run's other checkpoints."""
+        self.group: torch.distributed.ProcessGroup | None = None
+        """What the processes agree by."""
+        self.val_batches = sys.maxsize
+        """Batches of a validation that every process has."""
+        self.progress: dict[str, int] = {}
+        """Epochs and iterations to be noted in the checkpoint, if others than mmengine counts."""
 
     def before_run(self, runner: Runner) -> None:
         """Prepare the loop to listen to the signals as long as it trains, if the run writes checkpoints at all."""
@@ -142,6 +149,7 @@ class PreemptionHook(Hook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Note where in the epoch the run is."""
+        checkpoint['meta'].update(self.progress)
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
             checkpoint['meta']['seen'] = dict(batches=self.position, of=len(runner.train_dataloader))
 
@@ -170,9 +178,29 @@ class PreemptionHook(Hook):
             return
         self._save(runner)
         if asked:
-            text = 'asked to stop: wrote %s after iteration %d, from which the same command with --resume goes on'
-            runner.logger.warning(text, LATEST, runner.iter + 1)
-            raise Preempted(PREEMPTED)
+            self._stop(runner, runner.iter + 1)
+
+    def before_val(self, runner: Runner) -> None:
+        """Count the batches in which all processes can agree; one may have a batch less than others."""
+        if self.group is not None:
+            (self.val_batches,) = self._reduce([len(runner.val_loop.dataloader)], 'MIN')
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Leave the validation if the run was asked to stop; the checkpoint is of the weights that train."""
+        if self.hook is None or batch_idx >= self.val_batches or not any(self._reduce([self.asked], 'MAX')):
+            return
+        for hook in runner.hooks:
+            if isinstance(hook, EMAHook):
+                hook.after_val_epoch(runner)  # averaged weights have stood in the model's place
+        self.progress = dict(epoch=runner.epoch, iter=runner.iter)  # mmengine counts as within an iteration
+        self._save(runner)
+        self._stop(runner, runner.iter)
+
+    def _stop(self, runner: Runner, iteration: int) -> NoReturn:
+        """Say what was written, and end the process."""
+        text = 'asked to stop: wrote %s after iteration %d, from which the same command with --resume goes on'
+        runner.logger.warning(text, LATEST, iteration)
+        raise Preempted(PREEMPTED)
 
     def after_train(self, runner: Runner) -> None:
         """Remove the checkpoint that later ones replace, unless there are none."""
@@ -191,11 +219,16 @@ class PreemptionHook(Hook):
     def _agree(self) -> tuple[bool, bool]:
         """Return whether any process was asked to stop, and whether a checkpoint is due."""
         due = self.minutes is not None and time.monotonic() - self.saved >= 60 * self.minutes
+        asked, due = self._reduce([self.asked, due], 'MAX')
+        return bool(asked), bool(due)
+
+    def _reduce(self, numbers: list[int], how: str) -> list[int]:
+        """Return the least (MIN) or the greatest (MAX) of all processes."""
         if self.group is None:
-            return self.asked, due
-        flags = torch.tensor([self.asked, due], dtype=torch.int32)
-        torch.distributed.all_reduce(flags, torch.distributed.ReduceOp.MAX, self.group)
-        return bool(flags[0]), bool(flags[1])
+            return numbers
+        shared = torch.tensor(numbers, dtype=torch.int32)
+        torch.distributed.all_reduce(shared, getattr(torch.distributed.ReduceOp, how), self.group)
+        return shared.tolist()
 
     def _save(self, runner: Runner) -> None:
         """Write a checkpoint of this iteration, and point to it."""
