@@ -21,8 +21,12 @@ def atomic_write(path: str | Path, mark: str = '') -> Iterator[BinaryIO]:
         with unfinished.open('wb') as file:
             yield file
         put_in_place(unfinished, path)
-    except OSError as error:
-        raise OSError(error.errno, f'{error.strerror} (what was there before is left as it was)', str(path)) from error
+    except (OSError, RuntimeError) as error:
+        reason = error if isinstance(error, OSError) else error.__context__  # PyTorch's writer hides it
+        if not isinstance(reason, OSError):
+            raise
+        text = f'{reason.strerror} (what was there before is left as it was)'
+        raise OSError(reason.errno, text, str(path)) from error
     finally:
         unfinished.unlink(missing_ok=True)
 

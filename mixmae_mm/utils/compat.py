@@ -28,6 +28,7 @@ def apply() -> None:
         import_formatter,
         define_torchvision_operators,
         read_safely,
+        write_atomically,
         let_configs_inherit_ours,
         draw_any_name,
     ):
@@ -97,6 +98,13 @@ def read_safely() -> None:
 
     safe_loading.guard()
     allow_list.allow_checkpoint_types()
+
+
+def write_atomically() -> None:
+    """Have mmengine write checkpoints of `AtomicCheckpointHook` directly to their files."""
+    from mixmae_mm.utils.safe_io import safe_saving
+
+    safe_saving.guard()
 
 
 def let_configs_inherit_ours() -> None:

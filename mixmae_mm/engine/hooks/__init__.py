@@ -1,6 +1,6 @@
 """Hooks for training: repeatable randomness, logs, monitoring, no step on NaN, atomic checkpoints that fit."""
 
-from mixmae_mm.engine.hooks.checkpoint import AtomicBackend, AtomicCheckpointHook, CheckpointGuardHook
+from mixmae_mm.engine.hooks.checkpoint import AtomicCheckpointHook, CheckpointGuardHook
 from mixmae_mm.engine.hooks.class_subset import ClassSubsetHook
 from mixmae_mm.engine.hooks.compile_backbone import CompileBackboneHook
 from mixmae_mm.engine.hooks.corrupt_images import CorruptImagesHook
@@ -13,7 +13,6 @@ from mixmae_mm.engine.hooks.progress import BaseRateHook, ProgressHook
 from mixmae_mm.engine.hooks.run_identity import RunIdentityHook
 
 __all__ = [
-    'AtomicBackend',
     'AtomicCheckpointHook',
     'BaseRateHook',
     'CheckpointGuardHook',

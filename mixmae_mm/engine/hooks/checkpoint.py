@@ -2,11 +2,9 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from mmengine.dist import is_main_process
-from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
@@ -14,8 +12,7 @@ from mmengine.runner import Runner
 
 from mixmae_mm.engine.hooks.nan_guard import NanGuardHook
 from mixmae_mm.registry import HOOKS
-from mixmae_mm.utils.atomic_write import atomic_write
-from mixmae_mm.utils.safe_io.checksum import with_checksum
+from mixmae_mm.utils.safe_io.safe_saving import ATOMIC
 
 STATES = {EarlyStoppingHook: ('best_score', 'wait_count'), NanGuardHook: ('events',)}
 """What hooks count, which mmengine's checkpoints do not hold."""
@@ -26,17 +23,6 @@ def is_updated(runner: Runner) -> bool:
     wrapper = runner.optim_wrapper
     wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
     return all(getattr(each, 'should_update', lambda: True)() for each in wrappers)
-
-
-@register_backend('mixmae_mm.atomic')
-class AtomicBackend(LocalBackend):
-    """mmengine's files on this machine, each written by `atomic_write`, checkpoints with a checksum."""
-
-    def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write bytes, making the folders above."""
-        Path(filepath).parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(filepath) as file:
-            file.writelines(with_checksum(obj))
 
 
 @HOOKS.register_module()
@@ -50,7 +36,7 @@ class AtomicCheckpointHook(CheckpointHook):
     def __init__(self, *args: Any, out_dir: str | None = None, backend_args: dict | None = None, **kwargs: Any) -> None:
         out_dir = None if out_dir is None else os.fspath(out_dir)
         if backend_args is None and '://' not in (out_dir or ''):
-            backend_args = dict(backend='mixmae_mm.atomic')
+            backend_args = dict(backend=ATOMIC)
         super().__init__(*args, out_dir=out_dir, backend_args=backend_args, **kwargs)
         self.is_due = False
         self.is_validating = False

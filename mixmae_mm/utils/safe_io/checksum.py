@@ -3,8 +3,12 @@
 import hashlib
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from mixmae_mm.utils.atomic_write import atomic_write
 
 END, LENGTH = b'PK\x05\x06', struct.Struct('<H')
 """How the last 22 bytes of an archive without a comment begin, and the length of its comment, at their end."""
@@ -12,13 +16,14 @@ MARK = b'sha256 of what is before this comment: '
 CHUNK = 1 << 24
 
 
-def with_checksum(content: bytes) -> list[bytes | memoryview]:
-    """Return an archive with its checksum, in pieces to be written; anything else as it is."""
-    if content[-22:-18] != END or content[-2:] != b'\0\0':
-        return [content]
-    archive = memoryview(content)[:-2]
-    comment = MARK + hashlib.sha256(archive).hexdigest().encode()
-    return [archive, LENGTH.pack(len(comment)), comment]
+@contextmanager
+def checked_write(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a checkpoint to be written as by `atomic_write`, with its checksum, making the folders above."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        yield file
+        file.flush()
+        add_checksum(file.name)
 
 
 def add_checksum(path: str | Path) -> None:

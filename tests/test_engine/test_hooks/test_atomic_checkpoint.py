@@ -1,6 +1,7 @@
 """Checkpoints that are whole or not there, and old ones that stay until then."""
 
 import uuid
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +9,9 @@ from mmengine.fileio import get_file_backend
 from mmengine.logging import MessageHub, MMLogger
 from training_toys import run_until, toy_config
 
-from mixmae_mm.engine.hooks import AtomicBackend, AtomicCheckpointHook
+from mixmae_mm.engine.hooks import AtomicCheckpointHook
+from mixmae_mm.utils.safe_io import safe_saving
+from mixmae_mm.utils.safe_io.checksum import checked_write
 
 
 def names(folder):
@@ -18,13 +21,14 @@ def names(folder):
 @pytest.mark.parametrize('keep', [1, 2])
 def test_the_oldest_goes_after_the_newest_has_come(tmp_path, monkeypatch, keep):
     seen = []
-    put = AtomicBackend.put
 
-    def watch(self, obj, path):
-        put(self, obj, path)
+    @contextmanager
+    def watch(path):
+        with checked_write(path) as file:
+            yield file
         seen.append(names(tmp_path))
 
-    monkeypatch.setattr(AtomicBackend, 'put', watch)
+    monkeypatch.setattr(safe_saving, 'checked_write', watch)
     config = toy_config(tmp_path)
     config.default_hooks.checkpoint = dict(type='mixmae_mm.AtomicCheckpointHook', interval=1, max_keep_ckpts=keep)
     run_until(config, 15)
@@ -39,7 +43,7 @@ def test_files_elsewhere_are_left_to_mmengine():
     assert AtomicCheckpointHook(out_dir='s3://bucket/folder').backend_args is None
     assert AtomicCheckpointHook(backend_args=dict(backend='local')).backend_args == dict(backend='local')
     backend = get_file_backend('folder', backend_args=AtomicCheckpointHook(out_dir='folder').backend_args)
-    assert isinstance(backend, AtomicBackend)
+    assert isinstance(backend, safe_saving.AtomicBackend)
 
 
 def begin(hook, folder, **infos):
