@@ -58,7 +58,7 @@ def test_json_and_text_give_accuracies_and_chance(folders, tmp_path, capsys):
     probe = probe_accuracy(*parts, 2)
     assert results[2] == dict(results[0], checkpoint=checkpoint, probe_top1=probe)
     evaluate.main([config, *folders, '--k', '5', '--linear-probe'])
-    assert re.match(r'kNN top-1 100.0%, linear probe .*% \(chance 50.0%\), untrained', capsys.readouterr().out)
+    assert re.match(r'k-NN top-1 100.0%, linear probe .*% \(chance 50.0%\), untrained', capsys.readouterr().out)
     printed, _ = finish(tool('analysis_tools/evaluate.py', config, checkpoint, *folders, '--k', '5', '--json'))
     assert json.loads(printed)['checkpoint'] == checkpoint  # which is all that a process prints
 
@@ -210,7 +210,7 @@ def test_few_labels_are_reported_with_mean_and_deviation(folders, tmp_path, caps
     assert few['25%']['top1'] == dict(mean=1, std=0)
     evaluate.main([config, *folders, *options])
     said = capsys.readouterr().out.splitlines()[1]
-    assert re.match(r'with few labels \(25%\): kNN top-1 100.0% \+- 0.0%, linear probe .*% \+- .*%', said)
+    assert re.match(r'with few labels \(25%\): k-NN top-1 100.0% \+- 0.0%, linear probe .*% \+- .*%', said)
 
 
 def test_wrong_masks_and_options_end_with_one_message(scenes, folders, tmp_path, capsys):

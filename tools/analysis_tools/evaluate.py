@@ -38,7 +38,7 @@ from mixmae_mm.utils.launching import Settings, load_config
 from mixmae_mm.utils.names import expand, printable
 from mixmae_mm.utils.seed import seed_everything
 
-KINDS = dict(top1='kNN top-1', probe_top1='linear probe')
+KINDS = dict(top1='k-NN top-1', probe_top1='linear probe')
 OF_LABELS = dict(whiten=None, linear_probe=False, few_labels=(), draws=5)
 OF_MASKS = dict(img_suffix='', seg_map_suffix='.png', ignore_index=255, num_classes=None, method=['ridge'])
 OF_MASKS |= dict(stages=None, bank_size=2**15)
@@ -164,7 +164,7 @@ def describe(result: dict) -> str:
         found = {method: result[method] for method in METHODS if method in result}
         return '\n'.join(text.format(name, result['num_classes'], source, **its) for name, its in found.items())
     probe = f', linear probe {result["probe_top1"]:.1%}' if 'probe_top1' in result else ''
-    lines = [f'kNN top-1 {result["top1"]:.1%}{probe} (chance {result["chance"]:.1%}), {source}']
+    lines = [f'k-NN top-1 {result["top1"]:.1%}{probe} (chance {result["chance"]:.1%}), {source}']
     for amount, few in result.get('few_labels', {}).items():
         shown = (f'{name} {few[kind]["mean"]:.1%} +- {few[kind]["std"]:.1%}' for kind, name in KINDS.items())
         lines.append(f'with few labels ({amount}): {", ".join(shown)}')

@@ -67,6 +67,11 @@ def _build(runner: Runner, split: str, given: DataLoader | dict) -> DataLoader:
             if reason := empty_reason(settings, runner.cfg.get('default_scope')):
                 raise ValueError(f'{place}: {reason}') from error
         raise
+    except IndexError as error:
+        for settings in settings_of(runner.cfg, split):
+            if reason := subset_reason(settings, runner.cfg.get('default_scope')):
+                raise ValueError(f'{place}: {reason}') from error
+        raise
 
 
 @contextmanager
@@ -99,6 +104,16 @@ def empty_reason(settings: ConfigDict, scope: str | None) -> str | None:
         return f'no sample in ann_file={dataset.ann_file!r}, data_prefix={folder!r}'
     seen = describe(Counter(map(extension, files_below(folder))))
     return f'no file below {folder} has {" or ".join(names) or "the extension of an image"}: there are {seen}'
+
+
+def subset_reason(settings: ConfigDict, scope: str | None) -> str | None:
+    """Return which of a dataset's `indices` it does not have; None if it has all, or cannot be opened."""
+    dataset = open_dataset(settings, scope, serialize_data=False, indices=None)
+    count = _count(dataset) if dataset is not None else 0
+    beyond = next((index for index in settings.get('indices') or () if not -count <= index < count), None)
+    if beyond is None or not count:
+        return None
+    return f'indices has {beyond}, and there are {count:,} images: take numbers below that, or leave it out'
 
 
 def _count(dataset: BaseDataset) -> int:

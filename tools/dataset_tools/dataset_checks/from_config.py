@@ -17,7 +17,7 @@ from mixmae_mm.datasets.image_reader import whole_reader
 from mixmae_mm.datasets.transforms.random_resized_crop import OPENCV_MOST
 from mixmae_mm.engine.checks.coco import CocoFile, load_coco
 from mixmae_mm.engine.checks.datasets import distinct_settings, folders_of, is_a
-from mixmae_mm.engine.checks.loaders import without_hidden_folders
+from mixmae_mm.engine.checks.loaders import subset_reason, without_hidden_folders
 from mixmae_mm.engine.checks.report import Finding
 
 KNOWN = ('ImageDataset', 'CustomDataset', 'CocoDataset', 'BaseSegDataset')
@@ -50,7 +50,8 @@ def _read(name: str, settings: ConfigDict, scope: str | None) -> Split:
         with redirect_stdout(sys.stderr), without_hidden_folders():
             dataset = DATASETS.build({'_scope_': scope} | own | dict(pipeline=[]))
     except Exception as error:  # of any library
-        return Split(name, 'images', findings=[NOT_OPENED.at(f'{type(error).__name__}: {error}')])
+        reason = subset_reason(own, scope) if isinstance(error, IndexError) else None
+        return Split(name, 'images', findings=[NOT_OPENED.at(reason or f'{type(error).__name__}: {error}')])
     dense = is_a(dataset, 'CocoDataset', 'BaseSegDataset')
     load = whole_reader(pipeline) or LoadImage(**(dict(max_pixels=OPENCV_MOST) if dense else {}))
     split = Split(name, 'images', dataset, counts=dict(images=len(dataset)), turns=turns_images(pipeline), load=load)
