@@ -53,7 +53,10 @@ RUN = {
     **{f'tools/model_converters/{name}.py': [] for name in ('inspect_checkpoint', 'convert_weights', 'publish_model')},
 }
 """Tools that are run, with what is added to make them quick."""
-NOT_HERE = re.compile(r'in1k|imagenet/|ade20k|coco|camvid|nuclei|DETECT|configs/(detection|segmentation)|--amp|--tta')
+NOT_HERE = re.compile(
+    r'in1k|imagenet[-/]|ade20k|coco|camvid|nuclei|shards|DETECT|configs/(detection|segmentation)|classification/.*-base-'
+    r'|--amp|--tta'
+)
 """Commands that need data, downstream libraries or hours that this check does not have."""
 SAMPLES = {MICRO: 'CHECKPOINT.pth', commands.CLASSIFIER: 'CLASSIFIER.pth', commands.MIXEDAE: 'MIXEDAE.pth'}
 
@@ -95,11 +98,12 @@ class Scratch:
         config = commands.CONFIGS.get(words[0], MICRO)
         self.count += 1
         out = f'written/{self.count}'
+        folder = IMAGES if any('configs/classification' in word for word in words) else f'{IMAGES}/train'
         fills = {
             r'^CONFIG(\.py)?$': config,
             r'\b(CHECKPOINT|PRETRAINED|FILE)\b(\.pth)?': SAMPLES[config],
             r'^OUT(\.pth)?$': f'{out}.pth',
-            r'/(your|any)/folder|^FOLDER$': f'{IMAGES}/train',
+            r'/(your|any)/folder|^FOLDER$': folder,
             r'^FOLDER/': f'{IMAGES}/',
             r'/your/images\.zip': 'images.zip',
             r'^work_dirs/(ONE|OTHER)$': 'work_dirs/RUN',
