@@ -10,6 +10,8 @@ _camvid = 'data/camvid11_384x288'
 seeds = [0, 1, 2]
 options = {
     'train_cfg.max_epochs': 10,
+    'param_scheduler.0.end': 1,
+    'param_scheduler.1.begin': 1,
     'train_dataloader.num_workers': 1,
     'default_hooks.checkpoint.interval': 2,
     'default_hooks.checkpoint.max_keep_ckpts': 1,
@@ -17,6 +19,8 @@ options = {
 runs = dict(
     untrained=dict(encoder=_mixmae),
     simmim=dict(config=_simmim, encoder=_mixmae),
+    # a mixture has two images, so an epoch of MixMAE takes half of SimMIM's operations
+    simmim_half=dict(config=_simmim, encoder=_mixmae, options={'train_cfg.max_epochs': 5}),
     mixmae=dict(config=_mixmae),
     unmasked=dict(config=_mixmae, options={'model.masked_attention': False}),
     # in place of the other image's cells a learned token: the embedding of zeros is its bias
