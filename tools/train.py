@@ -43,9 +43,14 @@ def parse_args() -> argparse.Namespace:
 
 def set_resume(config: Config, resume: str | None) -> None:
     """Decide where training starts: anew, from `load_from`, or where a checkpoint stopped."""
-    written = _checkpoints(config.work_dir)
+    written = _checkpoints(config)
     if resume is None and config.get('resume') and not config.get('load_from'):
         resume = 'auto'  # asked for by the config
+    if resume == 'auto' and not written and (last := _last_checkpoint(config.work_dir)):
+        raise ValueError(
+            f'--resume: {config.work_dir}/last_checkpoint names {last}, which is not there, nor is another checkpoint: '
+            'put it back, or delete last_checkpoint to begin anew'
+        )
     if resume == 'auto' and not written:
         config.resume, resume = False, None
         say(f'--resume: no checkpoint in {config.work_dir} yet, training starts anew')
@@ -61,14 +66,24 @@ def set_resume(config: Config, resume: str | None) -> None:
         check_checkpoint(config.load_from)
 
 
-def _checkpoints(work_dir: str) -> list[str]:
-    """List the checkpoints of a run, that written last first, also after the work_dir was moved or its pointer lost."""
+def _last_checkpoint(work_dir: str) -> str:
+    """Return the checkpoint that the run wrote last, by its pointer; nothing where it is lost."""
     pointer = Path(work_dir, 'last_checkpoint')
-    named = Path(pointer.read_text().strip()) if pointer.is_file() else Path()
-    first = [path for path in (named, Path(work_dir, named.name)) if named.name and path.exists()]
-    found = {path: re.fullmatch(r'(?:epoch|iter)_(\d+)\.pth', path.name) for path in Path(work_dir).glob('*.pth')}
+    return pointer.read_text().strip() if pointer.is_file() else ''
+
+
+def _checkpoints(config: Config) -> list[str]:
+    """List the checkpoints of a run, that written last first, also after the work_dir was moved or its pointer lost."""
+    last, work_dir = _last_checkpoint(config.work_dir), Path(config.work_dir)
+    if '://' in last:  # on another machine, where mmengine lists no files
+        return [last]
+    out_dir = (config.get('default_hooks', {}).get('checkpoint') or {}).get('out_dir')
+    folders = [work_dir, Path(out_dir, work_dir.name)] if out_dir else [work_dir]
+    first = [path for path in (Path(last), work_dir / Path(last).name) if last and path.exists()]
+    files = [path for folder in folders for path in folder.glob('*.pth')]
+    found = {path: re.fullmatch(r'(?:epoch|iter)_(\d+)\.pth', path.name) for path in files}
     numbered = sorted((path for path in found if found[path]), key=lambda path: int(found[path][1]), reverse=True)
-    latest = [path for path in [Path(work_dir, LATEST)] if path.exists()]
+    latest = [path for path in found if path.name == LATEST]
     newer = latest and (not numbered or latest[0].stat().st_mtime > numbered[0].stat().st_mtime)
     rest = [*latest, *numbered] if newer else [*numbered[:1], *latest, *numbered[1:]]
     return list(dict.fromkeys(map(str, first[:1] + rest)))

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,21 +21,19 @@ def atomic_write(path: str | Path, mark: str = '') -> Iterator[BinaryIO]:
         with unfinished.open('wb') as file:
             yield file
         put_in_place(unfinished, path)
-    except (OSError, RuntimeError) as error:
-        reason = error if isinstance(error, OSError) else error.__context__  # PyTorch's writer hides it
-        if not isinstance(reason, OSError):
-            raise
-        text = f'{reason.strerror} (what was there before is left as it was)'
-        raise OSError(reason.errno, text, str(path)) from error
+    except OSError as error:
+        text = f'{error.strerror or error} (what was there before is left as it was)'
+        raise OSError(error.errno, text, str(path)) from error
     finally:
         unfinished.unlink(missing_ok=True)
 
 
 def put_in_place(unfinished: Path, path: Path) -> None:
-    """Rename a file over another, in one step, when it and then its name are on the disk."""
+    """Rename a file over another, in one step, once it is on the disk; then its name, where the disk can do that."""
     _sync(unfinished)
     os.replace(unfinished, path)
-    _sync(path.parent)
+    with suppress(OSError):  # shares on the network do not know it of folders
+        _sync(path.parent)
 
 
 def _sync(path: Path) -> None:

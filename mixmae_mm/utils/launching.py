@@ -92,6 +92,11 @@ def has_accelerator() -> bool:
     return get_device() != 'cpu'
 
 
+def timeout_of(config: Config) -> timedelta:
+    """Return how long processes wait for each other."""
+    return timedelta(seconds=config.get('env_cfg', {}).get('dist_cfg', {}).get('timeout', 1800))
+
+
 def join_processes(config: Config) -> None:
     """Make this process one of a group: with gloo where there is no GPU, which mmengine's own start insists on."""
     if config.launcher == 'none':
@@ -104,8 +109,7 @@ def join_processes(config: Config) -> None:
                 f'process {local_rank} of this machine has no GPU: {count} are visible; start as many processes'
             )
     elif not has_accelerator():
-        seconds = config.get('env_cfg', {}).get('dist_cfg', {}).get('timeout', 1800)
-        torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=seconds))
+        torch.distributed.init_process_group('gloo', timeout=timeout_of(config))
         unused = config.get('find_unused_parameters', False)
         wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False, find_unused_parameters=unused)
         config.model_wrapper_cfg = dict(config.get('model_wrapper_cfg') or wrapper, device_ids=None)

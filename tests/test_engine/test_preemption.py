@@ -13,8 +13,9 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import BatchSampler, SequentialSampler
+from training_pair import start_two
 from training_toys import TRAINED, ToyImages, last_checkpoint, run_until, same, toy_config, trained_alike
 
 from mixmae_mm.datasets import ImageFolder
@@ -248,6 +249,71 @@ def test_asked_in_the_last_iteration_a_run_just_ends(tmp_path, straight):
     run_until(config_of(tmp_path, by_epoch=False), custom_hooks=[dict(type='AskHook', after=24)])
     assert trained_alike(straight[False], last_checkpoint(tmp_path)) == ALIKE
     assert not (tmp_path / LATEST).exists()
+
+
+def test_asked_too_late_a_validation_afterwards_is_made(tmp_path):
+    config = config_of(tmp_path, by_epoch=False)
+    images = dict(type='ToyImages', pipeline=[dict(type='ToyAugment')])
+    config.val_dataloader = config.train_dataloader | dict(sampler=dict(type='DefaultSampler'), dataset=images)
+    config.val_cfg, config.val_evaluator = dict(), []
+    config.train_cfg.val_begin = 99
+    config.custom_hooks = [dict(type='AskHook', after=24)]
+    runner = Runner.from_cfg(config)
+    runner.train()
+    runner.val()
+    assert not (tmp_path / LATEST).exists()
+
+
+def test_training_twice_signals_are_as_before(tmp_path):
+    runner = Runner.from_cfg(config_of(tmp_path))
+    for _ in range(2):
+        runner.train()
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+class OwnEpochLoop(EpochBasedTrainLoop):
+    """Epochs as another library runs them."""
+
+    def run_epoch(self):
+        super().run_epoch()
+
+
+def test_epochs_of_other_loops_begin_anew_with_a_warning(tmp_path):
+    config = config_of(tmp_path)
+    config.train_cfg = dict(type=OwnEpochLoop, max_epochs=4)
+    stopped(config, 15)
+    assert 'seen' not in last_checkpoint(tmp_path)['meta']
+    runner, said = resumed(config)
+    assert any('the epoch begins anew' in line for line in said)
+    assert runner.iter == 15 + 12
+
+
+@HOOKS.register_module()
+class SlowHook(Hook):
+    """Take seconds to write a checkpoint."""
+
+    priority = 'LOWEST'
+
+    def before_save_checkpoint(self, runner, checkpoint):
+        time.sleep(4)
+
+
+@pytest.mark.slow
+def test_processes_end_when_the_checkpoint_is_written(tmp_path):
+    """All are asked to stop, and once more when the first has ended, as launchers do."""
+    configs = [config_of(tmp_path) for _ in range(2)]
+    for config in configs:
+        config.default_hooks.checkpoint.interval = 100
+        config.custom_hooks = [dict(type='AskHook', after=3)]
+    configs[0].custom_hooks.append(dict(type='SlowHook'))
+    writer, other = start_two(__name__, *configs)
+    other.join(100)
+    assert (tmp_path / LATEST).exists()
+    assert (tmp_path / 'last_checkpoint').exists()
+    if writer.is_alive():
+        writer.terminate()
+    writer.join(100)
+    assert (writer.exitcode, other.exitcode) == (PREEMPTED, PREEMPTED)
 
 
 def test_the_only_checkpoint_stays(tmp_path):

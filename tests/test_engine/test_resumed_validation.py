@@ -2,19 +2,19 @@
 
 import os
 import signal
-from multiprocessing import get_context
+from types import SimpleNamespace
 
 import pytest
-from micro_training import free_port
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, METRICS
-from mmengine.runner import FlexibleRunner
+from mmengine.runner import FlexibleRunner, Runner
+from torch.utils.data import DataLoader, IterableDataset
+from training_pair import start_two
 from training_toys import last_checkpoint, run_until, same, toy_config, trained_alike
 
-from mixmae_mm.engine.hooks import NanGuardHook
+from mixmae_mm.engine.hooks import NanGuardHook, PreemptionHook
 from mixmae_mm.engine.hooks.preemption import LATEST, PREEMPTED, Preempted
-from mixmae_mm.utils.launching import join_processes
 
 OFTEN = dict(type='mixmae_mm.AtomicCheckpointHook', by_epoch=False, interval=1)
 SCORES = [1.0, 5.0, 3.0, 2.0, 4.0, 4.5, 6.0]
@@ -126,28 +126,126 @@ def test_a_signal_ends_a_validation_at_once(tmp_path, by_epoch):
     assert same(*(dict(end['ema_state_dict']) for end in ends))
 
 
-def run_rank(rank, port, config):
-    """Be one of two processes, of which the second has a batch less to validate and is asked to stop."""
-    place = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=2, MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
-    os.environ.update({name: str(value) for name, value in place.items()})
-    join_processes(config)
-    asking = [dict(type='AskInValidationHook')] if rank == 1 else []
-    run_until(config, custom_hooks=[*config.custom_hooks, *asking])
-
-
+@pytest.mark.slow
 def test_processes_leave_a_validation_together(tmp_path):
-    config = config_of(tmp_path, True, steps=2)
-    config.val_dataloader.update(batch_size=5, sampler=dict(type='DefaultSampler', round_up=False))
-    config.val_dataloader.dataset.indices = 21  # 11 and 10: three batches and two
-    config.launcher = 'pytorch'
-    context, port = get_context('spawn'), free_port()
-    processes = [context.Process(target=run_rank, args=(rank, port, config)) for rank in range(2)]
-    for process in processes:
-        process.start()
+    """The second has a batch less to validate, and is asked to stop."""
+    configs = [config_of(tmp_path, True, steps=2) for _ in range(2)]
+    for config in configs:
+        config.val_dataloader.update(batch_size=5, sampler=dict(type='DefaultSampler', round_up=False))
+        config.val_dataloader.dataset.indices = 21  # 11 and 10: three batches and two
+    configs[1].custom_hooks.append(dict(type='AskInValidationHook'))
+    processes = start_two(__name__, *configs)
     for process in processes:
         process.join(100)
     assert [process.exitcode for process in processes] == [PREEMPTED, PREEMPTED]
     assert (tmp_path / LATEST).exists()
+
+
+def test_a_validation_within_accumulated_gradients_is_not_left(tmp_path):
+    """The second validation comes after 8 iterations, in the middle of the gradients of 6 to 10."""
+    configs = [config_of(tmp_path / name, False, steps=3) for name in ('straight', 'stopped')]
+    for config in configs:
+        config.optim_wrapper.accumulative_counts = 5
+        config.default_hooks.checkpoint.pop('save_best')
+    run_until(configs[0])
+    AskInValidationHook.batches = 0
+    with pytest.raises(Preempted):
+        run_until(configs[1], custom_hooks=[*configs[1].custom_hooks, dict(type='AskInValidationHook')])
+    assert last_checkpoint(tmp_path / 'stopped')['meta']['iter'] == 10
+    run_until(configs[1], resume=True)
+    ends = [last_checkpoint(config.work_dir) for config in configs]
+    assert set(trained_alike(*ends).values()) == {True}
+
+
+@HOOKS.register_module()
+class ValidateHook(Hook):
+    """Validate where the loop does not: before training, in the eighth iteration, or after the second epoch."""
+
+    def __init__(self, when):
+        self.when = when
+
+    def before_train(self, runner):
+        if self.when == 'before_train':
+            runner.val_loop.run()
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if self.when == 'after_train_iter' and runner.iter == 7:
+            runner.val_loop.run()
+
+    def after_train_epoch(self, runner):
+        if self.when == 'after_train_epoch' and runner.epoch == 1:
+            runner.val_loop.run()
+
+
+@pytest.mark.parametrize(
+    ('when', 'iteration'), [('before_train', 1), ('after_train_iter', 8), ('after_train_epoch', 13)]
+)
+def test_a_validation_of_a_hook_is_not_left(tmp_path, when, iteration):
+    """The checkpoint is written after the next update, of which there is none before the loop counts on."""
+    config = config_of(tmp_path, True, steps=3)
+    config.train_cfg.val_begin = 99
+    config.default_hooks.checkpoint.pop('save_best')  # which mmengine prepares when training begins
+    AskInValidationHook.batches = 6  # the first validation
+    hooks = [*config.custom_hooks, dict(type='ValidateHook', when=when), dict(type='AskInValidationHook')]
+    with pytest.raises(Preempted):
+        run_until(config, custom_hooks=hooks)
+    assert AskInValidationHook.batches == 12
+    assert last_checkpoint(tmp_path)['meta']['iter'] == iteration
+
+
+@pytest.mark.parametrize('settings', [dict(evaluate_on_origin=True), dict()])
+def test_averages_of_mmpretrain(tmp_path, settings):
+    """Its hook may validate twice; then the next iteration answers the signal."""
+    pytest.importorskip('mmpretrain.engine')
+    configs = [config_of(tmp_path / name, True, steps=3) for name in ('straight', 'stopped')]
+    for config in configs:
+        config.custom_hooks.append(dict(type='mmpretrain.EMAHook', momentum=0.1, **settings))
+    run_until(configs[0])
+    AskInValidationHook.batches = 0
+    with pytest.raises(Preempted):
+        run_until(configs[1], custom_hooks=[*configs[1].custom_hooks, dict(type='AskInValidationHook')])
+    assert last_checkpoint(tmp_path / 'stopped')['meta']['iter'] == (7 if settings else 12)
+    run_until(configs[1], resume=True)
+    ends = [last_checkpoint(config.work_dir) for config in configs]
+    assert set(trained_alike(*ends).values()) == {True}
+    assert same(*(dict(end['ema_state_dict']) for end in ends))
+
+
+def test_processes_agree_in_no_stream(tmp_path):
+    """Nobody knows when its batches end."""
+
+    class Stream(IterableDataset):
+        def __iter__(self):
+            yield from range(9)
+
+    hook = PreemptionHook()
+    hook.before_val(SimpleNamespace(val_loop=SimpleNamespace(dataloader=DataLoader(Stream()))))
+    assert hook.val_batches == 0
+    hook.before_val(SimpleNamespace(val_loop=SimpleNamespace(dataloaders=[])))
+    assert hook.val_batches == 0
+
+
+def test_checkpoints_after_a_validation_that_was_interrupted(tmp_path):
+    """In a program that trains on with the same runner."""
+    config = config_of(tmp_path, True, steps=4, patience=9)
+    config.custom_hooks.append(dict(type='BreakHook'))
+    runner = Runner.from_cfg(config)
+    with pytest.raises(KeyboardInterrupt):
+        runner.train()
+    runner.train()
+    assert {path.name for path in tmp_path.glob('epoch_*.pth')} == {f'epoch_{epoch}.pth' for epoch in (1, 2, 3, 4)}
+
+
+@HOOKS.register_module()
+class BreakHook(Hook):
+    """Ctrl-C in the first validation."""
+
+    is_first = True
+
+    def before_val_iter(self, runner, batch_idx, data_batch=None):
+        if self.is_first:
+            self.is_first = False
+            raise KeyboardInterrupt
 
 
 def test_a_run_that_is_over_is_not_trained_on(tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import sys
 import uuid
 from pathlib import Path
@@ -102,8 +103,8 @@ def test_torchruns_variables_are_left_alone_within_a_slurm_job(monkeypatch):
     assert {name: os.environ[name] for name in values} == values
 
 
-def resumed(work_dir, resume, load_from=None):
-    config = Config(dict(work_dir=str(work_dir), load_from=load_from, resume=False))
+def resumed(work_dir, resume, load_from=None, **settings):
+    config = Config(dict(work_dir=str(work_dir), load_from=load_from, resume=False, **settings))
     load_tool('train.py').set_resume(config, resume)
     return config.resume, config.load_from
 
@@ -136,6 +137,27 @@ def test_resume_without_the_pointer_takes_the_highest_number(checkpoint, pointer
     if pointer is not None:
         (folder / 'last_checkpoint').write_text(pointer)
     assert resumed(folder, 'auto') == (True, str(folder / 'epoch_12.pth'))
+
+
+def test_resume_finds_checkpoints_that_are_elsewhere(checkpoint, tmp_path):
+    elsewhere = dict(checkpoint=dict(out_dir=str(tmp_path / 'elsewhere')))
+    folder = tmp_path / 'elsewhere/run'
+    folder.mkdir(parents=True)
+    for pointer in ('', str(folder / 'epoch_9.pth')):
+        shutil.copy(checkpoint, folder / 'epoch_8.pth')
+        (folder / 'epoch_9.pth').write_bytes(checkpoint.read_bytes()[: -100 if pointer else None])
+        (tmp_path / 'run').mkdir(exist_ok=True)
+        (tmp_path / 'run/last_checkpoint').write_text(pointer)
+        found = resumed(tmp_path / 'run', 'auto', default_hooks=elsewhere)
+        assert found == (True, str(folder / f'epoch_{8 if pointer else 9}.pth'))
+    (tmp_path / 'run/last_checkpoint').write_text('s3://bucket/run/epoch_7.pth')
+    assert resumed(tmp_path / 'run', 'auto') == (True, 's3://bucket/run/epoch_7.pth')
+
+
+def test_resume_does_not_begin_anew_where_a_checkpoint_is_missing(tmp_path):
+    (tmp_path / 'last_checkpoint').write_text('/gone/epoch_9.pth')
+    with pytest.raises(ValueError, match=r'names /gone/epoch_9\.pth, which is not there.*delete last_checkpoint'):
+        resumed(tmp_path, 'auto')
 
 
 @pytest.mark.parametrize('kind', ['truncated', 'missing'])

@@ -4,10 +4,14 @@ import errno
 import os
 
 import pytest
+import torch
 from forked import Program
 from micro_training import finish
+from mmengine.runner import save_checkpoint
 
 from mixmae_mm.utils.atomic_write import atomic_write
+from mixmae_mm.utils.safe_io.checksum import MARK
+from mixmae_mm.utils.safe_io.safe_saving import write_archive
 
 
 @pytest.mark.parametrize('before', [None, b'old'])
@@ -60,6 +64,35 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_last_one(tmp_path, content):
     assert 'File too large (what was there before is left as it was)' in err
     assert path.read_bytes() == b'whole'
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize('error', [KeyboardInterrupt, OSError(errno.EIO, 'broken')])
+def test_what_stopped_the_writing_of_weights_is_raised(tmp_path, error):
+    """PyTorch's writer raises a RuntimeError of its own after it; one of another cause stays."""
+
+    class Broken:
+        def write(self, content):
+            raise error
+
+    with pytest.raises(error if isinstance(error, type) else OSError):
+        write_archive(dict(weight=torch.zeros(9)), Broken())
+    try:
+        raise OSError('before')
+    except OSError:
+        with pytest.raises(RuntimeError, match='of its own'):
+            write_archive(Refused(), tmp_path / 'file')
+
+
+class Refused:
+    """What cannot be written."""
+
+    def __reduce__(self):
+        raise RuntimeError('of its own')
+
+
+def test_mmengine_writes_all_files_here_with_a_checksum(tmp_path):
+    save_checkpoint(dict(weight=torch.zeros(9)), str(tmp_path / 'one.pth'))
+    assert MARK in (tmp_path / 'one.pth').read_bytes()
 
 
 def test_the_order_is_content_then_name(tmp_path, monkeypatch):

@@ -35,7 +35,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def __init__(self, *args: Any, out_dir: str | None = None, backend_args: dict | None = None, **kwargs: Any) -> None:
         out_dir = None if out_dir is None else os.fspath(out_dir)
-        if backend_args is None and '://' not in (out_dir or ''):
+        if backend_args is None and not kwargs.get('file_client_args') and '://' not in (out_dir or ''):
             backend_args = dict(backend=ATOMIC)
         super().__init__(*args, out_dir=out_dir, backend_args=backend_args, **kwargs)
         self.is_due = False
@@ -90,6 +90,7 @@ class AtomicCheckpointHook(CheckpointHook):
         if any(type(step) is not int for step in steps):  # they become parts of file names
             runner.message_hub.update_info('keep_ckpt_ids', [])
         super().before_train(runner)
+        self.is_validating, self.after_validation = False, None  # of a validation that was interrupted
         if not self._is_own(getattr(self, 'best_ckpt_path', None)):
             self.best_ckpt_path = None
         for name, path in getattr(self, 'best_ckpt_path_dict', {}).items():

@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 from mixmae_mm.engine.strategies.fsdp import plain_name
 from mixmae_mm.registry import HOOKS
 from mixmae_mm.utils.atomic_write import atomic_write
+from mixmae_mm.utils.safe_io.safe_saving import write_archive
 from mixmae_mm.utils.seed import fold, seeded
 
 NOTHING = 'nothing non-finite when it was run once more'
@@ -152,7 +153,7 @@ class NanGuardHook(Hook):
             (folder / 'config.py').write_text(runner.cfg.pretty_text)
         for name, content in files.items():
             with atomic_write(folder / name) as file:
-                torch.save(content, file)
+                write_archive(content, file)
 
 
 def is_finite(nest: object) -> bool:

@@ -1,27 +1,24 @@
 """Checkpoints at any iteration, on a signal or every so many minutes, and going on from them within an epoch."""
 
-import os
-import signal
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
-from torch import nn
-from torch.utils.data import Sampler
+from torch import distributed, nn
+from torch.utils.data import IterableDataset, Sampler
 
 from mixmae_mm.engine.hooks.checkpoint import is_updated
+from mixmae_mm.engine.hooks.stop_signals import StopSignals
 from mixmae_mm.registry import HOOKS
 from mixmae_mm.utils.atomic_write import atomic_write
+from mixmae_mm.utils.launching import timeout_of
 
 LATEST = 'latest.pth'
 """The checkpoint between those of `CheckpointHook`; the next one replaces it."""
@@ -58,9 +55,10 @@ class PreemptionHook(Hook):
     """Write `latest.pth` when the run is asked to stop, and every so many minutes; go on from it within an epoch.
 
     On a signal it is written after the iteration that runs, or, where gradients are accumulated, after the update;
-    the process then ends with the status 75. A validation is left at once, and made again after resuming. All
-    processes of a run agree on the iteration. A second signal ends the process at once. An epoch ends with an update,
-    of the mean of the gradients that are there, so that no checkpoint loses gradients.
+    the process then ends with the status 75. The loop's validations are left, too, and made again after resuming.
+    All processes of a run agree on the iteration, and end once the checkpoint is written. A second signal ends a run of
+    one process at once. An epoch ends with an update, of the mean of the gradients that are there, so that no
+    checkpoint loses gradients.
 
     mmengine's loop begins the epoch anew after such a checkpoint, and counts on. Here it leaves out the batches that
     were seen, without reading them. What is drawn at random must depend on the position alone, as with `SeededSampler`
@@ -77,61 +75,49 @@ class PreemptionHook(Hook):
     def __init__(self, minutes: float | None = 30, signals: tuple[str, ...] = ('SIGTERM', 'SIGUSR1')) -> None:
         if minutes is not None and not minutes > 0:
             raise ValueError(f'minutes between checkpoints must be above 0, or None for none, got {minutes}')
-        unknown = [name for name in signals if not hasattr(signal, name)]
-        if unknown:
-            raise ValueError(f'{unknown[0]} is no signal of this system: give names such as SIGTERM')
-        self.minutes, self.signals = minutes, [getattr(signal, name) for name in signals]
-        self.asked = False
+        self.minutes, self.signals = minutes, StopSignals(signals)
         self.seen = 0
         """Batches of the epoch that a resumed run leaves out."""
         self.is_validated = False
-        """Whether a resumed run comes from within an epoch, or from a checkpoint that knows the validation after it."""
+        """Whether no validation is due on resuming."""
         self.position = 0
         """Batches of the epoch up to now, 0 at its end."""
-        self.handlers: dict[int, Any] = {}
-        self.hook: CheckpointHook | None = None
+        self.began = 0, 0
+        """Epoch and iteration that the last iteration to begin was of."""
+        self.checkpoints: CheckpointHook | None = None
         """What writes the run's other checkpoints."""
-        self.group: torch.distributed.ProcessGroup | None = None
-        """What the processes agree by."""
-        self.val_batches = sys.maxsize
-        """Batches of a validation that every process has."""
-        self.progress: dict[str, int] = {}
-        """Epochs and iterations to be noted in the checkpoint, if others than mmengine counts."""
+        self.loop: BaseLoop | None = None
+        self.group: distributed.ProcessGroup | None = None
+        """What several processes agree by."""
+        self.val_batches = 0
+        """Batches of a validation that each of several processes has."""
 
     def before_run(self, runner: Runner) -> None:
         """Prepare the loop to listen to the signals as long as it trains, if the run writes checkpoints at all."""
-        self.hook = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
-        if self.hook is not None and isinstance(runner._train_loop, BaseLoop):
-            runner._train_loop.run = partial(self._listen, runner._train_loop.run)
+        self.checkpoints = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
         wrapper, loop = getattr(runner, 'optim_wrapper', None), runner._train_loop
+        if loop is self.loop:  # in a program that trains again
+            return
+        self.loop = loop
+        if self.checkpoints is not None and isinstance(loop, BaseLoop):
+            loop.run = partial(self._listen, loop.run)
         if runs_epochs(loop) and hasattr(wrapper, 'initialize_count_status'):
             # mmengine counts from the first epoch on, and warns of gradients that were lost
             count, length = wrapper.initialize_count_status, len(loop.dataloader)
             wrapper.initialize_count_status = lambda model, *counts: count(model, self.seen, length)
 
     def _listen(self, run: Callable[[], object]) -> object:
-        """Run a loop; signals do afterwards what they did before, however it ends."""
-        if threading.current_thread() is not threading.main_thread():
+        """Run a loop, and note signals meanwhile."""
+        with self.signals.noted():
             return run()
-        before = {number: signal.signal(number, self._ask) for number in self.signals}
-        self.handlers = {number: handler or signal.SIG_DFL for number, handler in before.items()}  # None: not Python's
-        LISTENING.append(self)
-        try:
-            return run()
-        finally:
-            LISTENING.remove(self)
-            self.leave()
-
-    def leave(self) -> None:
-        """Have signals do what they did before."""
-        for number, handler in self.handlers.items():
-            signal.signal(number, handler)
 
     def before_train(self, runner: Runner) -> None:
         """Have an epoch-based loop go on where the checkpoint was written."""
         self.saved = time.monotonic()
-        self.group = torch.distributed.new_group(backend='gloo') if runner.world_size > 1 else None
-        loop = runner.train_loop
+        self.began, loop = (-1, -1), runner.train_loop
+        self.signals.is_alone = runner.world_size == 1
+        if runner.world_size > 1:
+            self.group = distributed.new_group(backend='gloo', timeout=timeout_of(runner.cfg))
         if runs_epochs(loop):
             loop.run_epoch = partial(self._run_epoch, loop)
         if getattr(runner, '_resume', False) and not self.is_validated and self._is_to_validate(runner):
@@ -149,8 +135,9 @@ class PreemptionHook(Hook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Note where in the epoch the run is."""
-        checkpoint['meta'].update(self.progress)
-        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+        if self._is_between(runner):  # mmengine counts as within an iteration
+            checkpoint['meta'].update(epoch=runner.epoch, iter=runner.iter)
+        if 'run_epoch' in vars(runner.train_loop):
             checkpoint['meta']['seen'] = dict(batches=self.position, of=len(runner.train_dataloader))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
@@ -166,13 +153,18 @@ class PreemptionHook(Hook):
                 text = 'the checkpoint does not say where in epoch %d it was written: the epoch begins anew'
                 runner.logger.warning(text, meta.get('epoch', 0) + 1)
 
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Note where the run is."""
+        self.began = runner.epoch, runner.iter
+
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
         """Write a checkpoint if it is time, and end the process if it was asked to stop."""
-        if self.hook is None:
+        if self.checkpoints is None:
             return
-        asked, due = self._agree()
+        due = self.minutes is not None and time.monotonic() - self.saved >= 60 * self.minutes
+        asked, due = self._agree(distributed.ReduceOp.MAX, self.signals.came, due)
         over = not isinstance(runner.train_loop, EpochBasedTrainLoop) and runner.iter + 1 == runner.max_iters
         if not (asked or due) or not is_updated(runner) or over:
             return
@@ -181,58 +173,61 @@ class PreemptionHook(Hook):
             self._stop(runner, runner.iter + 1)
 
     def before_val(self, runner: Runner) -> None:
-        """Count the batches in which all processes can agree; one may have a batch less than others."""
-        if self.group is not None:
-            (self.val_batches,) = self._reduce([len(runner.val_loop.dataloader)], 'MIN')
+        """Count the batches in which processes can agree: one may have a batch less, and streams have no number."""
+        loader = getattr(runner.val_loop, 'dataloader', None)
+        is_counted = loader is not None and not isinstance(loader.dataset, IterableDataset)
+        (self.val_batches,) = self._agree(distributed.ReduceOp.MIN, len(loader) if is_counted else 0)
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Leave the validation if the run was asked to stop; the checkpoint is of the weights that train."""
-        if self.hook is None or batch_idx >= self.val_batches or not any(self._reduce([self.asked], 'MAX')):
+        """Leave a validation of the loop if the run was asked to stop; the checkpoint is of the weights that train."""
+        if self.checkpoints is None or not self._is_between(runner) or not is_updated(runner):
             return
-        for hook in runner.hooks:
-            if isinstance(hook, EMAHook):
-                hook.after_val_epoch(runner)  # averaged weights have stood in the model's place
-        self.progress = dict(epoch=runner.epoch, iter=runner.iter)  # mmengine counts as within an iteration
-        self._save(runner)
-        self._stop(runner, runner.iter)
+        averages = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
+        if any(getattr(hook, 'evaluate_on_origin', False) for hook in averages):
+            return  # mmpretrain's validates twice, and whose turn it is cannot be seen
+        if self.group is not None and batch_idx >= self.val_batches:
+            return
+        (asked,) = self._agree(distributed.ReduceOp.MAX, self.signals.came)
+        if asked:
+            for hook in averages:
+                hook.after_val_epoch(runner)  # they have stood in the place of the weights that train
+            self._save(runner)
+            self._stop(runner, runner.iter)
+
+    def _is_between(self, runner: Runner) -> bool:
+        """Return whether the loop has counted its last iteration, or epoch: not where a hook of either runs."""
+        epoch, iteration = self.began
+        return runner.epoch > epoch if isinstance(runner.train_loop, EpochBasedTrainLoop) else runner.iter > iteration
 
     def _stop(self, runner: Runner, iteration: int) -> NoReturn:
-        """Say what was written, and end the process."""
+        """Say what was written, and end the process, once all know that it is."""
+        if self.group is not None:
+            self._agree(distributed.ReduceOp.MAX, 0)
+            self.signals.ignore_from_now()  # launchers end what is left when the first process has ended
         text = 'asked to stop: wrote %s after iteration %d, from which the same command with --resume goes on'
         runner.logger.warning(text, LATEST, iteration)
         raise Preempted(PREEMPTED)
 
     def after_train(self, runner: Runner) -> None:
         """Remove the checkpoint that later ones replace, unless there are none."""
-        if self.hook is not None and is_main_process():
-            latest = self.hook.file_backend.join_path(self.hook.out_dir, LATEST)
+        if self.checkpoints is not None and is_main_process():
+            latest = self.checkpoints.file_backend.join_path(self.checkpoints.out_dir, LATEST)
             pointer = Path(runner.work_dir, 'last_checkpoint')
             is_replaced = pointer.exists() and pointer.read_text() != latest
-            if is_replaced and self.hook.file_backend.isfile(latest):
-                self.hook.file_backend.remove(latest)
+            if is_replaced and self.checkpoints.file_backend.isfile(latest):
+                self.checkpoints.file_backend.remove(latest)
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        """Note a signal; the next one does what it did before."""
-        self.asked = True
-        signal.signal(number, self.handlers[number])
-
-    def _agree(self) -> tuple[bool, bool]:
-        """Return whether any process was asked to stop, and whether a checkpoint is due."""
-        due = self.minutes is not None and time.monotonic() - self.saved >= 60 * self.minutes
-        asked, due = self._reduce([self.asked, due], 'MAX')
-        return bool(asked), bool(due)
-
-    def _reduce(self, numbers: list[int], how: str) -> list[int]:
-        """Return the least (MIN) or the greatest (MAX) of all processes."""
+    def _agree(self, how: distributed.ReduceOp, *numbers: int) -> list[int]:
+        """Return the least or the greatest of all processes."""
         if self.group is None:
-            return numbers
+            return list(numbers)
         shared = torch.tensor(numbers, dtype=torch.int32)
-        torch.distributed.all_reduce(shared, getattr(torch.distributed.ReduceOp, how), self.group)
+        distributed.all_reduce(shared, how, self.group)
         return shared.tolist()
 
     def _save(self, runner: Runner) -> None:
         """Write a checkpoint of this iteration, and point to it."""
-        hook = self.hook
+        hook = self.checkpoints
         whole = dict(save_optimizer=True, save_param_scheduler=True, by_epoch=False, backend_args=hook.backend_args)
         runner.save_checkpoint(hook.out_dir, LATEST, **whole, **hook.args)
         if is_main_process():
@@ -267,29 +262,3 @@ class PreemptionHook(Hook):
 def runs_epochs(loop: object) -> bool:
     """Return whether a loop runs epochs as mmengine's does."""
     return isinstance(loop, EpochBasedTrainLoop) and type(loop).run_epoch is EpochBasedTrainLoop.run_epoch
-
-
-LISTENING: list[PreemptionHook] = []
-"""Hooks whose signals this process listens to; processes that are forked from it do not."""
-
-
-def _hold_signals(how: int) -> None:
-    """Block signals, or let them through, around a fork: one that comes too early would be lost."""
-    for hook in LISTENING:
-        signal.pthread_sigmask(how, hook.signals)
-
-
-def _leave_signals() -> None:
-    """Have a forked process do by signals what others do."""
-    for hook in LISTENING:
-        hook.leave()
-    _hold_signals(signal.SIG_UNBLOCK)
-    LISTENING.clear()
-
-
-if hasattr(os, 'register_at_fork'):
-    os.register_at_fork(
-        before=partial(_hold_signals, signal.SIG_BLOCK),
-        after_in_parent=partial(_hold_signals, signal.SIG_UNBLOCK),
-        after_in_child=_leave_signals,
-    )

@@ -1,10 +1,8 @@
 """A model sharded among processes: PyTorch's FSDP, as mmengine drives it."""
 
-from pathlib import Path
-
 from mmengine._strategy import FSDPStrategy
 from mmengine.device import get_device
-from mmengine.dist import all_gather_object, is_main_process
+from mmengine.dist import all_gather_object
 from mmengine.optim import BaseOptimWrapper
 from torch import Tensor, device, nn
 from torch.distributed import fsdp
@@ -15,8 +13,6 @@ from mixmae_mm.models.utils.layers import Block
 from mixmae_mm.models.utils.swin_layers import SwinBlock
 from mixmae_mm.models.utils.token_layouts import LAYOUTS
 from mixmae_mm.registry import FUNCTIONS, STRATEGIES
-from mixmae_mm.utils.atomic_write import UNFINISHED, put_in_place
-from mixmae_mm.utils.safe_io.checksum import add_checksum
 
 WRAPPERS = '_fsdp_wrapped_module.', '_checkpoint_wrapped_module.'
 BY_WHOLE_TENSORS = 'LARS', 'LAMB', 'LAMBMM', 'ADAFACTOR'
@@ -103,13 +99,6 @@ class ShardingStrategy(FSDPStrategy):
             # the norm of the whole gradient, not of this process's shards
             self._built.clip_func = lambda _, max_norm, norm_type=2.0: model.clip_grad_norm_(max_norm, norm_type)
         return self._built
-
-    def save_checkpoint(self, filename: str, **kwargs: object) -> None:
-        """Save on the first process, atomically, with a checksum."""
-        super().save_checkpoint(filename + UNFINISHED, **kwargs)
-        if is_main_process():
-            add_checksum(filename + UNFINISHED)
-            put_in_place(Path(filename + UNFINISHED), Path(filename))
 
     def load_checkpoint(self, filename: str, **kwargs: object) -> dict:
         """Load on the CPU, which has room for the whole checkpoint."""

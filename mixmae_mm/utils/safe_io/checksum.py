@@ -31,7 +31,8 @@ def add_checksum(path: str | Path) -> None:
     with Path(path).open('r+b') as file:
         size = file.seek(0, 2) - LENGTH.size
         file.seek(max(0, size - 20))
-        if (end := file.read())[:4] == END and end[-2:] == b'\0\0':
+        end = file.read()
+        if end[:4] == END and end[-2:] == b'\0\0':  # an archive without a comment
             comment = MARK + sha256(file, size).encode()
             file.seek(size)
             file.write(LENGTH.pack(len(comment)) + comment)
@@ -51,11 +52,11 @@ def check_sum(path: str | Path) -> None:
         if size < 0:
             return
         file.seek(size + LENGTH.size)
-        mark, stored = (comment := file.read())[: len(MARK)], comment[len(MARK) :]
-        if mark != MARK:
+        comment = file.read()
+        if not comment.startswith(MARK):
             return
         found = sha256(file, size)
-    if found.encode() != stored:
+    if found.encode() != comment.removeprefix(MARK):
         raise ValueError(
             f'{path} is damaged: it has another checksum than when it was written. Take another checkpoint, or a copy'
         )

@@ -1,6 +1,8 @@
 """Have mmengine write checkpoints on this machine atomically, with a checksum, and without gathering them in memory."""
 
+import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import mmengine.runner.checkpoint
 import torch
@@ -10,7 +12,7 @@ from mixmae_mm.utils.safe_io.checksum import checked_write
 
 ATOMIC = 'mixmae_mm.atomic'
 """The name of our backend in `backend_args`."""
-SAVE = mmengine.runner.checkpoint.save_checkpoint
+SAVE_OF_MMENGINE = mmengine.runner.checkpoint.save_checkpoint
 
 
 @register_backend(ATOMIC)
@@ -24,7 +26,7 @@ class AtomicBackend(LocalBackend):
 
 
 def guard() -> None:
-    """Put our writer in the place of mmengine's, for our files."""
+    """Put our writer in the place of mmengine's."""
     for module in (mmengine.runner, mmengine.runner.runner, mmengine.runner.checkpoint):
         module.save_checkpoint = save_checkpoint
 
@@ -32,9 +34,22 @@ def guard() -> None:
 def save_checkpoint(
     checkpoint: dict, filename: str, file_client_args: dict | None = None, backend_args: dict | None = None
 ) -> None:
-    """Write a checkpoint as mmengine does, or to one of our files in a third of the time and no memory."""
-    if (backend_args or {}).get('backend') == ATOMIC:
+    """Write a checkpoint: to a file on this machine directly, and elsewhere as mmengine does."""
+    is_here = not file_client_args and '://' not in filename
+    if is_here and (not backend_args or backend_args == dict(backend=ATOMIC)):
         with checked_write(filename) as file:
-            torch.save(checkpoint, file)
+            write_archive(checkpoint, file)
     else:
-        SAVE(checkpoint, filename, file_client_args, backend_args)
+        SAVE_OF_MMENGINE(checkpoint, filename, file_client_args, backend_args)
+
+
+def write_archive(content: object, file: BinaryIO) -> None:
+    """Call `torch.save`, and raise what stopped it, after which it raises a RuntimeError of its own."""
+    before = sys.exception()
+    try:
+        torch.save(content, file)
+    except RuntimeError as error:
+        reason = error.__context__
+        if reason is not before and isinstance(reason, OSError | KeyboardInterrupt):
+            raise reason from None
+        raise

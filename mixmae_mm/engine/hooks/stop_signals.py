@@ -1,0 +1,87 @@
+"""Signals that ask a process to stop, noted while it trains."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import FrameType
+from typing import Any
+
+
+class StopSignals:
+    """Signals that are noted; the first of them only, or all where other processes belong to the run.
+
+    Launchers send a signal to all processes, and once more when the first of them has ended.
+
+    Args:
+        names: Such as SIGTERM.
+    """
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        unknown = [name for name in names if not hasattr(signal, name)]
+        if unknown:
+            raise ValueError(f'{unknown[0]} is no signal of this system: give names such as SIGTERM')
+        self.numbers = [getattr(signal, name) for name in names]
+        self.came, self.is_alone = False, True
+        self.handlers: dict[int, Any] = {}
+        """What the signals did before."""
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note signals in the main thread; afterwards they do what they did before."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._note) for number in self.numbers}
+        self.handlers = {number: handler or signal.SIG_DFL for number, handler in before.items()}  # None: not Python's
+        LISTENING.append(self)
+        try:
+            yield
+        finally:
+            LISTENING.remove(self)
+            self.came = False
+            self.leave()
+
+    def leave(self) -> None:
+        """Have signals do what they did before."""
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+
+    def ignore_from_now(self) -> None:
+        """Have signals do nothing while this process ends."""
+        self.handlers = dict.fromkeys(self.handlers, signal.SIG_IGN)
+        self.leave()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        """Note a signal."""
+        self.came = True
+        if self.is_alone:
+            signal.signal(number, self.handlers[number])
+
+
+LISTENING: list[StopSignals] = []
+"""What this process listens to; processes that are forked from it do not."""
+
+
+def _hold(how: int) -> None:
+    """Block signals, or let them through, around a fork: one that comes too early would be lost."""
+    for signals in LISTENING:
+        signal.pthread_sigmask(how, signals.numbers)
+
+
+def _leave_all() -> None:
+    """Have a forked process do by signals what others do."""
+    for signals in LISTENING:
+        signals.leave()
+    _hold(signal.SIG_UNBLOCK)
+    LISTENING.clear()
+
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(
+        before=partial(_hold, signal.SIG_BLOCK),
+        after_in_parent=partial(_hold, signal.SIG_UNBLOCK),
+        after_in_child=_leave_all,
+    )
