@@ -12,7 +12,7 @@ from micro_training import finish, in_two, make_config, make_images, tool
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from mmengine.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import HOOKS, LOOPS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import BatchSampler, SequentialSampler
 from training_pair import start_two
@@ -271,6 +271,7 @@ def test_training_twice_signals_are_as_before(tmp_path):
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+@LOOPS.register_module()
 class OwnEpochLoop(EpochBasedTrainLoop):
     """Epochs as another library runs them."""
 
@@ -280,7 +281,7 @@ class OwnEpochLoop(EpochBasedTrainLoop):
 
 def test_epochs_of_other_loops_begin_anew_with_a_warning(tmp_path):
     config = config_of(tmp_path)
-    config.train_cfg = dict(type=OwnEpochLoop, max_epochs=4)
+    config.train_cfg = dict(type='OwnEpochLoop', max_epochs=4)
     stopped(config, 15)
     assert 'seen' not in last_checkpoint(tmp_path)['meta']
     runner, said = resumed(config)
