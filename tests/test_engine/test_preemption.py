@@ -5,6 +5,7 @@ import signal
 import time
 from collections import Counter
 from multiprocessing import get_context
+from multiprocessing.util import Finalize
 
 import pytest
 import torch
@@ -291,17 +292,19 @@ def test_epochs_of_other_loops_begin_anew_with_a_warning(tmp_path):
 
 @HOOKS.register_module()
 class SlowHook(Hook):
-    """Take seconds to write a checkpoint."""
+    """Take seconds to write a checkpoint, being asked once more meanwhile, and seconds to end."""
 
     priority = 'LOWEST'
 
     def before_save_checkpoint(self, runner, checkpoint):
         time.sleep(4)
+        os.kill(os.getpid(), signal.SIGTERM)
+        Finalize(None, time.sleep, args=(9,), exitpriority=0)
 
 
 @pytest.mark.slow
 def test_processes_end_when_the_checkpoint_is_written(tmp_path):
-    """All are asked to stop, and once more when the first has ended, as launchers do."""
+    """All are asked to stop, some twice, and once more when the first has ended, as launchers do."""
     configs = [config_of(tmp_path) for _ in range(2)]
     for config in configs:
         config.default_hooks.checkpoint.interval = 100
@@ -311,8 +314,8 @@ def test_processes_end_when_the_checkpoint_is_written(tmp_path):
     other.join(100)
     assert (tmp_path / LATEST).exists()
     assert (tmp_path / 'last_checkpoint').exists()
-    if writer.is_alive():
-        writer.terminate()
+    assert writer.is_alive()
+    writer.terminate()
     writer.join(100)
     assert (writer.exitcode, other.exitcode) == (PREEMPTED, PREEMPTED)
 
