@@ -227,13 +227,14 @@ def test_processes_agree_in_no_stream(tmp_path):
 
 def test_checkpoints_after_a_validation_that_was_interrupted(tmp_path):
     """In a program that trains on with the same runner."""
-    config = config_of(tmp_path, True, steps=4, patience=9)
+    config = config_of(tmp_path, True, steps=5, patience=9)
+    config.train_cfg.val_interval = 3
     config.custom_hooks.append(dict(type='BreakHook'))
     runner = Runner.from_cfg(config)
     with pytest.raises(KeyboardInterrupt):
         runner.train()
     runner.train()
-    assert {path.name for path in tmp_path.glob('epoch_*.pth')} == {f'epoch_{epoch}.pth' for epoch in (1, 2, 3, 4)}
+    assert {path.name for path in tmp_path.glob('epoch_*.pth')} == {f'epoch_{epoch}.pth' for epoch in range(1, 6)}
 
 
 @HOOKS.register_module()
