@@ -101,7 +101,7 @@ def read_safely() -> None:
 
 
 def write_atomically() -> None:
-    """Have mmengine write checkpoints of `AtomicCheckpointHook` directly to their files."""
+    """Have mmengine write checkpoints on this machine atomically, with a checksum, directly to their files."""
     from mixmae_mm.utils.safe_io import safe_saving
 
     safe_saving.guard()

@@ -100,6 +100,21 @@ def test_mmengine_writes_all_files_here_with_a_checksum(tmp_path):
     assert MARK in (tmp_path / 'one.pth').read_bytes()
 
 
+def test_a_folder_that_cannot_be_synced_is_no_reason_to_stop(tmp_path, monkeypatch):
+    """Shares on the network may answer so; the file itself must be on the disk."""
+    real = os.fsync
+
+    def fsync(descriptor):
+        if os.path.isdir(os.readlink(f'/proc/self/fd/{descriptor}')):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        real(descriptor)
+
+    monkeypatch.setattr(os, 'fsync', fsync)
+    with atomic_write(tmp_path / 'file') as file:
+        file.write(b'content')
+    assert (tmp_path / 'file').read_bytes() == b'content'
+
+
 def test_the_order_is_content_then_name(tmp_path, monkeypatch):
     """What is named must be on the disk already: a power cut may come between any two calls."""
     calls = []

@@ -77,6 +77,7 @@ def test_files_of_others_have_none(content, tmp_path):
     (tmp_path / 'theirs.pth').write_bytes(packed(content))
     (tmp_path / 'empty').touch()
     for name in ('theirs.pth', 'empty'):
+        assert MARK not in (tmp_path / name).read_bytes()
         check_sum(tmp_path / name)
 
 
