@@ -12,7 +12,6 @@ from mmengine.runner import Runner
 
 from mixmae_mm.engine.hooks.nan_guard import NanGuardHook
 from mixmae_mm.registry import HOOKS
-from mixmae_mm.utils.safe_io.safe_saving import ATOMIC
 
 STATES = {EarlyStoppingHook: ('best_score', 'wait_count'), NanGuardHook: ('events',)}
 """What hooks count, which mmengine's checkpoints do not hold."""
@@ -33,11 +32,8 @@ class AtomicCheckpointHook(CheckpointHook):
     written after the update. To an `out_dir` on another machine (`s3://...`) mmengine writes by itself.
     """
 
-    def __init__(self, *args: Any, out_dir: str | None = None, backend_args: dict | None = None, **kwargs: Any) -> None:
-        out_dir = None if out_dir is None else os.fspath(out_dir)
-        if backend_args is None and not kwargs.get('file_client_args') and '://' not in (out_dir or ''):
-            backend_args = dict(backend=ATOMIC)
-        super().__init__(*args, out_dir=out_dir, backend_args=backend_args, **kwargs)
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
         self.is_due = False
         self.is_validating = False
         self.after_validation: tuple[int, dict] | None = None

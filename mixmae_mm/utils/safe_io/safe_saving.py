@@ -1,28 +1,15 @@
 """Have mmengine write checkpoints on this machine atomically, with a checksum, and without gathering them in memory."""
 
 import sys
-from pathlib import Path
 from typing import BinaryIO
 
 import mmengine.runner.checkpoint
 import torch
-from mmengine.fileio import LocalBackend, register_backend
+from mmengine.fileio import LocalBackend, get_file_backend
 
 from mixmae_mm.utils.safe_io.checksum import checked_write
 
-ATOMIC = 'mixmae_mm.atomic'
-"""The name of our backend in `backend_args`."""
 SAVE_OF_MMENGINE = mmengine.runner.checkpoint.save_checkpoint
-
-
-@register_backend(ATOMIC)
-class AtomicBackend(LocalBackend):
-    """mmengine's files on this machine, each written by `checked_write`."""
-
-    def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write bytes."""
-        with checked_write(filepath) as file:
-            file.write(obj)
 
 
 def guard() -> None:
@@ -36,7 +23,7 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint: to a file on this machine directly, and elsewhere as mmengine does."""
     is_here = not file_client_args and '://' not in filename
-    if is_here and (not backend_args or backend_args == dict(backend=ATOMIC)):
+    if is_here and type(get_file_backend(filename, backend_args=backend_args)) is LocalBackend:
         with checked_write(filename) as file:
             write_archive(checkpoint, file)
     else:

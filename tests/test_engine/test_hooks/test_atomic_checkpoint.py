@@ -5,13 +5,12 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
-from mmengine.fileio import get_file_backend
 from mmengine.logging import MessageHub, MMLogger
 from training_toys import run_until, toy_config
 
 from mixmae_mm.engine.hooks import AtomicCheckpointHook
 from mixmae_mm.utils.safe_io import safe_saving
-from mixmae_mm.utils.safe_io.checksum import checked_write
+from mixmae_mm.utils.safe_io.checksum import MARK, checked_write
 
 
 def names(folder):
@@ -39,11 +38,23 @@ def test_the_oldest_goes_after_the_newest_has_come(tmp_path, monkeypatch, keep):
     assert names(tmp_path) == [f'epoch_{number}.pth' for number in range(5 - keep, 5)]
 
 
-def test_files_elsewhere_are_left_to_mmengine():
-    assert AtomicCheckpointHook(out_dir='s3://bucket/folder').backend_args is None
-    assert AtomicCheckpointHook(backend_args=dict(backend='local')).backend_args == dict(backend='local')
-    backend = get_file_backend('folder', backend_args=AtomicCheckpointHook(out_dir='folder').backend_args)
-    assert isinstance(backend, safe_saving.AtomicBackend)
+@pytest.mark.parametrize('backend_args', [None, {}, dict(backend='local'), dict(backend='http')])
+def test_files_of_other_backends_are_left_to_mmengine(tmp_path, monkeypatch, backend_args):
+    written = []
+    monkeypatch.setattr(safe_saving, 'SAVE_OF_MMENGINE', lambda *given: written.append(given[1]))
+    path, elsewhere = str(tmp_path / 'epoch_1.pth'), backend_args == dict(backend='http')
+    safe_saving.save_checkpoint(dict(weight=1), path, backend_args=backend_args)
+    safe_saving.save_checkpoint(dict(weight=1), 's3://bucket/epoch_1.pth')
+    assert written == [path] * elsewhere + ['s3://bucket/epoch_1.pth']
+    assert names(tmp_path) == ['epoch_1.pth'] * (not elsewhere)
+
+
+def test_a_run_writes_to_a_folder_of_its_own(tmp_path):
+    config = toy_config(tmp_path)
+    config.default_hooks.checkpoint = dict(type='mixmae_mm.AtomicCheckpointHook', interval=4, out_dir=f'{tmp_path}/out')
+    run_until(config)
+    (file,) = (tmp_path / 'out').glob('*/epoch_4.pth')
+    assert MARK in file.read_bytes()
 
 
 def begin(hook, folder, **infos):
