@@ -118,7 +118,7 @@ def attention_of(
             attended[name] = _in_windows(attention, x, bias, rule, keep)
         elif isinstance(attention, WindowedAttention):
             keep = None if rule.keep is None else rule.keep[:, :, None]
-            attended[name] = _in_windows(attention, rule.cut(x.unflatten(1, rule.grid)), 0, rule, keep)
+            attended[name] = _in_windows(attention, rule.partition(x.unflatten(1, rule.grid)), 0, rule, keep)
         else:
             attended[name] = _among_all(attention, x, rule, grid, ids_keep)
     return {name: attended[name] for name in wanted}
@@ -151,7 +151,7 @@ def _record_inputs(
 def _in_windows(attention: nn.Module, x: Tensor, bias: Tensor | int, windows: Windows, keep: Tensor | None) -> Attended:
     """Compute the weights inside windows: tokens (B, W, T, C)."""
     numbers = torch.arange(windows.grid[0] * windows.grid[1], device=x.device).view(1, *windows.grid, 1)
-    places = windows.cut(numbers - NOWHERE)[..., 0] + NOWHERE  # cut() pads with zeros
+    places = windows.partition(numbers - NOWHERE)[..., 0] + NOWHERE  # partition() pads with zeros
     return Attended(*_weigh(attention, x, bias, keep), places.expand(len(x), -1, -1), windows.grid, 0, keep)
 
 

@@ -49,7 +49,7 @@ def put_out(attention, attended, rule):
     if isinstance(attention, WindowAttention):
         return seen
     if isinstance(attention, WindowedAttention):
-        return rule.join(seen).flatten(1, 2)
+        return rule.reverse(seen).flatten(1, 2)
     return seen[:, 0]
 
 

@@ -19,15 +19,15 @@ def tiny(size=224, **settings):
 def test_windows_against_loops():
     tokens = torch.arange(2 * 5 * 7 * 3.0).view(2, 5, 7, 3)
     windows = plan_windows((5, 7), (2, 3), None, tokens.device)
-    cut = windows.cut(tokens)
-    assert cut.shape == (2, 9, 6, 3)
+    parts = windows.partition(tokens)
+    assert parts.shape == (2, 9, 6, 3)
     for row in range(6):
         for column in range(9):
             window, token = (row // 2) * 3 + column // 3, (row % 2) * 3 + column % 3
             inside = row < 5 and column < 7
             expected = tokens[:, row, column] if inside else torch.zeros(2, 3)
-            assert torch.equal(cut[:, window, token], expected)
-    assert torch.equal(windows.join(cut), tokens)
+            assert torch.equal(parts[:, window, token], expected)
+    assert torch.equal(windows.reverse(parts), tokens)
     last_window = windows.keep[0, 8]
     assert last_window[0].tolist() == [True] + [False] * 5
 
@@ -37,8 +37,8 @@ def test_sorted_windows_against_loops(grid):
     tokens, labels = torch.randn(2, *grid, 3), torch.randint(0, 3, (1, *grid))
     windows = sort_windows(grid, (2, 3), labels)
     plain = plan_windows(grid, (2, 3), labels, tokens.device)
-    assert torch.equal(windows.join(windows.cut(tokens)), tokens)
-    unsorted, arranged = plain.cut(tokens), windows.cut(tokens).flatten(1, 2)
+    assert torch.equal(windows.reverse(windows.partition(tokens)), tokens)
+    unsorted, arranged = plain.partition(tokens), windows.partition(tokens).flatten(1, 2)
     height, width = (-(-side // step) * step for side, step in zip(grid, (2, 3), strict=True))
     places = [  # of the tokens of each window on the padded grid
         [(top + row) * width + left + column for row in range(2) for column in range(3)]

@@ -42,17 +42,17 @@ class SortedWindows(Windows):
     pairs: Tensor | None = None
     """Index in the bias table of each pair of tokens of a segment, int64 (sum of squared lengths,)."""
     inside: bool = False
-    """Whether maps are cut already, (B, W, T, C), and stay so."""
+    """Whether maps are partitioned already, (B, W, T, C), and stay so."""
 
-    def cut(self, x: Tensor) -> Tensor:
+    def partition(self, x: Tensor) -> Tensor:
         """Partition a map into windows and sort each: (B, h, w, C) -> (B, W, T, C)."""
         if self.inside:
             return x
         x = Rearrange.apply(self.pad(x).flatten(1, 2), self.order, self.inverse)
         return x.unflatten(1, (-1, math.prod(self.size)))
 
-    def join(self, windows: Tensor) -> Tensor:
-        """Reverse `cut`, cropping the padding: (B, W, T, C) -> (B, h, w, C)."""
+    def reverse(self, windows: Tensor) -> Tensor:
+        """Reverse `partition`, cropping the padding: (B, W, T, C) -> (B, h, w, C)."""
         if self.inside:
             return windows
         x = Rearrange.apply(windows.flatten(1, 2), self.inverse, self.order)
@@ -62,7 +62,7 @@ class SortedWindows(Windows):
 def sort_windows(grid: Size, window: Size, labels: Tensor) -> SortedWindows:
     """Plan windows as `plan_windows` does, and sort each by labels (1, h, w)."""
     plain = Windows(grid, (min(window[0], grid[0]), min(window[1], grid[1])))
-    labels, index = plain.cut_labels(labels)[0], relative_index(plain.size, window, labels.device)
+    labels, index = plain.partition_labels(labels)[0], relative_index(plain.size, window, labels.device)
     order = labels.argsort(dim=1, stable=True)
     offsets = torch.arange(len(labels), device=labels.device)[:, None]
     names = labels.gather(1, order) + offsets * (labels.max() - labels.min() + 1)  # no two windows share one
@@ -70,7 +70,7 @@ def sort_windows(grid: Size, window: Size, labels: Tensor) -> SortedWindows:
     pairs = torch.cat([index[places[:, None], places].flatten() for places in order.flatten().split(lengths)])
     whole = Windows((grid[0] + plain.padding[0], grid[1] + plain.padding[1]), plain.size)
     tokens = torch.arange(labels.numel(), device=labels.device).view(1, *whole.grid, 1)
-    order = whole.cut(tokens).view(labels.shape).gather(1, order).flatten()
+    order = whole.partition(tokens).view(labels.shape).gather(1, order).flatten()
     return SortedWindows(grid, plain.size, order=order, inverse=order.argsort(), segments=tuple(lengths), pairs=pairs)
 
 
@@ -82,7 +82,7 @@ def sort_once(x: Tensor, plans: dict[Size, Windows]) -> tuple[Tensor, dict[Size,
     only = next(iter(plans.values())) if len(plans) == 1 else None
     if not isinstance(only, SortedWindows) or any(only.padding):
         return x, plans, None
-    return only.cut(x), dict.fromkeys(plans, replace(only, inside=True)), only
+    return only.partition(x), dict.fromkeys(plans, replace(only, inside=True)), only
 
 
 class Rearrange(torch.autograd.Function):

@@ -86,7 +86,7 @@ class SwinBlock(nn.Module):
 
     def forward(self, x: Tensor, windows: Windows) -> Tensor:
         """Attend inside windows, then transform each token: (B, h, w, C) -> (B, h, w, C)."""
-        x = x + self.drop_path(windows.join(self.attn(windows.cut(self.norm1(x)), windows)))
+        x = x + self.drop_path(windows.reverse(self.attn(windows.partition(self.norm1(x)), windows)))
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
@@ -128,4 +128,4 @@ class SwinStage(nn.Module):
                 x = checkpoint(block, x, plans[block.attn.window], use_reentrant=False)
             else:
                 x = block(x, plans[block.attn.window])
-        return x if sorted_once is None else sorted_once.join(x)
+        return x if sorted_once is None else sorted_once.reverse(x)

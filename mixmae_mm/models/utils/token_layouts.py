@@ -103,8 +103,8 @@ def _padded(labels: Tensor, window: Size) -> Tensor:
 
 def _in_windows(labels: Tensor, window: Size) -> tuple[Tensor, Tensor]:
     """Partition a map (B, h, w) into windows, row by row: (R, T), for queries and keys alike."""
-    cut = labels.unflatten(2, (-1, window[1])).unflatten(1, (-1, window[0])).transpose(2, 3)
-    labels = cut.reshape(-1, window[0] * window[1])
+    parts = labels.unflatten(2, (-1, window[1])).unflatten(1, (-1, window[0])).transpose(2, 3)
+    labels = parts.reshape(-1, window[0] * window[1])
     return labels, labels
 
 

@@ -38,20 +38,21 @@ class Windows:
         bottom, right = self.padding
         return F.pad(x, (0, 0, 0, right, 0, bottom)) if bottom or right else x
 
-    def cut(self, x: Tensor) -> Tensor:
+    def partition(self, x: Tensor) -> Tensor:
         """Partition a map into windows, row by row: (B, h, w, C) -> (B, W, T, C)."""
         x = self.pad(x).unflatten(2, (-1, self.size[1])).unflatten(1, (-1, self.size[0]))
         return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
-    def join(self, windows: Tensor) -> Tensor:
-        """Reverse `cut`, cropping the padding: (B, W, T, C) -> (B, h, w, C)."""
+    def reverse(self, windows: Tensor) -> Tensor:
+        """Reverse `partition`, cropping the padding: (B, W, T, C) -> (B, h, w, C)."""
         columns = (self.grid[1] + self.padding[1]) // self.size[1]
         x = windows.unflatten(2, self.size).unflatten(1, (-1, columns)).transpose(2, 3)
         return x.flatten(3, 4).flatten(1, 2)[:, : self.grid[0], : self.grid[1]]
 
-    def cut_labels(self, labels: Tensor) -> Tensor:
+    def partition_labels(self, labels: Tensor) -> Tensor:
         """Partition labels of tokens, padded with `PADDING`: int64 (B, h, w) -> (B, W, T)."""
-        return self.cut(labels[..., None] - PADDING).squeeze(-1) + PADDING  # shifted, since `cut` pads with zeros
+        shifted = labels[..., None] - PADDING  # since `partition` pads with zeros
+        return self.partition(shifted).squeeze(-1) + PADDING
 
 
 def plan_windows(grid: Size, window: Size, labels: Tensor | None, device: torch.device, guess: bool = False) -> Windows:
@@ -65,7 +66,7 @@ def plan_windows(grid: Size, window: Size, labels: Tensor | None, device: torch.
         return windows
     if labels is None:
         labels = torch.zeros(1, *grid, dtype=torch.int64, device=device)
-    inside = windows.cut_labels(labels)
+    inside = windows.partition_labels(labels)
     keep = homologous(inside.flatten(0, 1)).unflatten(0, inside.shape[:2])
     return replace(windows, keep=keep, labels=inside if guess else None)
 
@@ -75,9 +76,9 @@ class WindowedAttention(Attention):
 
     def forward(self, x: Tensor, windows: Windows) -> Tensor:
         """Attend inside each window of a grid, given row by row: (B, N, C) -> (B, N, C)."""
-        cut = windows.cut(x.unflatten(1, windows.grid))
+        parts = windows.partition(x.unflatten(1, windows.grid))
         keep = windows.keep
         if keep is not None:
             keep = keep.expand(len(x), -1, -1, -1).flatten(0, 1)[:, None]
-        out = super().forward(cut.flatten(0, 1), None if keep is None else FixedKeys(keep))
-        return windows.join(out.unflatten(0, cut.shape[:2])).flatten(1, 2)
+        out = super().forward(parts.flatten(0, 1), None if keep is None else FixedKeys(keep))
+        return windows.reverse(out.unflatten(0, parts.shape[:2])).flatten(1, 2)
