@@ -402,7 +402,7 @@ def test_another_run_does_not_go_on_unless_it_may(tmp_path, changed, message):
     pipeline = config_of(tmp_path).train_dataloader.dataset.pipeline
     if 'dataset' in changed.get('loader', {}):
         changed['loader']['dataset']['pipeline'] = pipeline
-    with pytest.raises(ValueError, match=f'of another run: .*{message}.*--allow-changes'):
+    with pytest.raises(ValueError, match=f'belongs to another run: .*{message}.*--allow-changes'):
         run_until(identified(tmp_path, **changed), resume=True)
     runner, said = resumed(identified(tmp_path, allow=True, **changed))
     assert any(message in line for line in said)
@@ -419,7 +419,7 @@ def test_settings_that_change_the_result_are_compared(tmp_path):
         r'optim_wrapper.optimizer.lr: 0.01 then, 0.02 now; model.width: nothing then, 16 now; '
         r'optim_wrapper.optimizer.betas.0: nothing then, 0.9 now; optim_wrapper.optimizer.betas.1'
     )
-    with pytest.raises(ValueError, match=f'of another run: {message}'):
+    with pytest.raises(ValueError, match=f'belongs to another run: {message}'):
         run_until(identified(tmp_path, **others), resume=True)
     runner, said = resumed(identified(tmp_path, allow=True, **others))
     assert 'rate, weight decay and such are the checkpoint' in said[1]

@@ -1,4 +1,4 @@
-"""Hooks for training: repeatable randomness, logs, monitoring, no step on NaN, atomic checkpoints that fit."""
+"""Training hooks: reproducible randomness, logging, monitoring, a NaN guard, preemption, and safe checkpoints."""
 
 from mixmae_mm.engine.hooks.checkpoint import AtomicCheckpointHook, CheckpointGuardHook
 from mixmae_mm.engine.hooks.class_subset import ClassSubsetHook

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there, with the state of hooks, and those of another model refused."""
+"""Checkpoints that are written atomically, with the state of hooks, and refused if they belong to another model."""
 
 import os
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from mixmae_mm.engine.hooks.nan_guard import NanGuardHook
 from mixmae_mm.registry import HOOKS
 
 STATES = {EarlyStoppingHook: ('best_score', 'wait_count'), NanGuardHook: ('events',)}
-"""What hooks count, which mmengine's checkpoints do not hold."""
+"""Counters of hooks that mmengine does not store in checkpoints."""
 
 
 def is_updated(runner: Runner) -> bool:
-    """Return whether no gradients are waiting for more: whether the last iteration ended with an update."""
+    """Return whether the last iteration ended with an update, so that no accumulated gradients are pending."""
     wrapper = runner.optim_wrapper
     wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
     return all(getattr(each, 'should_update', lambda: True)() for each in wrappers)
@@ -26,10 +26,10 @@ def is_updated(runner: Runner) -> bool:
 
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
-    """mmengine's hook with atomic writes, which removes old checkpoints after saving, not before.
+    """mmengine's `CheckpointHook` with atomic writes, which removes old checkpoints after saving, not before.
 
-    A checkpoint holds what `EarlyStoppingHook` and `NanGuardHook` have counted. Where gradients are accumulated, it is
-    written after the update. To an `out_dir` on another machine (`s3://...`) mmengine writes by itself.
+    A checkpoint includes the counters of `EarlyStoppingHook` and `NanGuardHook`. If gradients are accumulated, it is
+    written after the update. A remote `out_dir` (`s3://...`) is written by mmengine itself, not atomically.
     """
 
     def __init__(self, *args: Any, **settings: Any) -> None:
@@ -37,10 +37,10 @@ class AtomicCheckpointHook(CheckpointHook):
         self.is_due = False
         self.is_validating = False
         self.after_validation: tuple[int, dict] | None = None
-        """Of the checkpoint that is to be written again once a validation is over: its step and meta."""
+        """Step and meta of the checkpoint to write again once the validation is over."""
 
     def every_n_train_iters(self, runner: Runner, n: int, start: int = 0) -> bool:
-        """Return whether a checkpoint is due, and no gradients would be lost by it."""
+        """Return whether a checkpoint is due and would lose no accumulated gradients."""
         self.is_due |= super().every_n_train_iters(runner, n, start)
         if not self.is_due or not is_updated(runner):
             return False
@@ -52,7 +52,7 @@ class AtomicCheckpointHook(CheckpointHook):
         self.is_validating = True
 
     def after_val(self, runner: Runner) -> None:
-        """Write the checkpoint again, if the validation had the best score."""
+        """Write the checkpoint again if the validation had the best score, now or after the next update."""
         self.is_validating = False
         if self.after_validation is None:
             return
@@ -63,16 +63,16 @@ class AtomicCheckpointHook(CheckpointHook):
         self.after_validation = None
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Add what hooks have counted, and whether the validation after this step is in it."""
+        """Add the counters of hooks, and whether the checkpoint includes the validation after its step."""
         meta = checkpoint['meta']
         meta['hooks'] = [{name: getattr(hook, name) for name in names} for hook, names in counts(runner)]
         if self.after_validation is not None:
-            # the step is over: mmengine's runner of strategies takes it for one that is not
+            # the step is over, but mmengine's `FlexibleRunner` counts as if it were not
             meta.update(validated=True, epoch=runner.epoch, iter=runner.iter)
             meta['stop_training'] = getattr(runner.train_loop, 'stop_training', False)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Have hooks count on, if the run goes on with the same ones, and a run that was to stop do so."""
+        """On resuming, restore the counters if the hooks are the same, and stop a run that was about to stop."""
         if getattr(runner, '_resume', False) and checkpoint.get('meta', {}).get('stop_training'):
             runner.train_loop.stop_training = True
         stored, ours = checkpoint.get('meta', {}).get('hooks', []), list(counts(runner))
@@ -81,28 +81,28 @@ class AtomicCheckpointHook(CheckpointHook):
                 vars(hook).update(state)
 
     def before_train(self, runner: Runner) -> None:
-        """Prepare, and forget the files that the resumed checkpoint names for removal, but for this run's own."""
+        """Prepare, and ignore requests of a resumed checkpoint to remove files that are not this run's own."""
         steps = runner.message_hub.runtime_info.get('keep_ckpt_ids', [])
         if any(type(step) is not int for step in steps):  # they become parts of file names
             runner.message_hub.update_info('keep_ckpt_ids', [])
         super().before_train(runner)
-        self.is_validating, self.after_validation = False, None  # of a validation that was interrupted
+        self.is_validating, self.after_validation = False, None  # left from an interrupted validation
         if not self._is_own(getattr(self, 'best_ckpt_path', None)):
             self.best_ckpt_path = None
         for name, path in getattr(self, 'best_ckpt_path_dict', {}).items():
             self.best_ckpt_path_dict[name] = path if self._is_own(path) else None
 
     def _is_own(self, path: str | None) -> bool:
-        """Return whether a path is that of a best checkpoint in the folder of this run, or there is none."""
+        """Return whether a path is None, or that of a best checkpoint in the folder of this run."""
         folder, name = os.path.split(str(path))
         in_place = os.path.realpath(folder) == os.path.realpath(self.out_dir)
         return path is None or (in_place and name.startswith('best_'))
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
-        """Save, point to it, and then remove what is one too many.
+        """Save a checkpoint, point to it, and then remove the oldest one if there are too many.
 
-        mmengine saves again within a validation with the best score, for this to be in it; here it is put off until all
-        hooks know of the validation, and until no gradients would be lost.
+        After a new best score, mmengine saves again during the validation, to store that score. Here this is postponed
+        until all hooks have seen the validation and no accumulated gradients would be lost.
         """
         if self.is_validating:
             self.after_validation = step, meta
@@ -110,7 +110,7 @@ class AtomicCheckpointHook(CheckpointHook):
         keep, surplus = self.max_keep_ckpts, None
         if keep > 0 and step not in list(self.keep_ckpt_ids)[-1:]:
             surplus = self.keep_ckpt_ids[0] if len(self.keep_ckpt_ids) == keep else None
-            self.keep_ckpt_ids.append(step)  # a deque of fixed length; mmengine removes nothing once it is there
+            self.keep_ckpt_ids.append(step)  # a deque of fixed length; for a step in it mmengine removes nothing
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
         super()._save_checkpoint_with_step(runner, step, meta)
         if surplus is not None and is_main_process():
@@ -120,19 +120,19 @@ class AtomicCheckpointHook(CheckpointHook):
 
 
 def counts(runner: Runner) -> Iterator[tuple[Hook, tuple[str, ...]]]:
-    """Yield the hooks that count something, and the names of what they count."""
+    """Yield the hooks that have counters, with the names of these."""
     for hook in runner.hooks:
         yield from ((hook, names) for kind, names in STATES.items() if isinstance(hook, kind))
 
 
 @HOOKS.register_module()
 class CheckpointGuardHook(Hook):
-    """Refuse a checkpoint that fits too little of the model (`--resume`, `load_from`, the checkpoint to test).
+    """Hook that refuses a checkpoint that fits too little of the model (`--resume`, `load_from`, the one to test).
 
     mmengine loads what fits by name and shape and only logs the rest.
 
     Args:
-        min_ratio: Share of the model's tensors, 0 to 1, that the checkpoint must hold in the same shape.
+        min_ratio: Minimum share of the model's tensors, 0 to 1, that the checkpoint must hold in the same shape.
     """
 
     def __init__(self, min_ratio: float = 0.5) -> None:
@@ -141,18 +141,18 @@ class CheckpointGuardHook(Hook):
         self.min_ratio = min_ratio
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Compare names and shapes before anything is loaded, and raise a `ValueError` where too little fits.
+        """Compare names and shapes before anything is loaded, and raise a `ValueError` if too little fits.
 
-        So it does where a run is to go on from weights alone, such as those of `best_*.pth`.
+        Resuming from a checkpoint that holds weights alone, such as `best_*.pth`, raises one as well.
         """
         if getattr(runner, '_resume', False) and 'optimizer' not in checkpoint:
             raise ValueError(
-                'this checkpoint has no optimizer, so no run can go on from it (best_*.pth and converted files hold '
+                'this checkpoint has no optimizer, so no run can resume from it (best_*.pth and converted files hold '
                 'weights alone): --resume with epoch_*.pth, iter_*.pth or latest.pth; to start from its weights, '
                 '--cfg-options load_from=FILE without --resume'
             )
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        # of the wrapper, which alone can gather what is sharded among processes
+        # from the wrapper, as only it can gather what is sharded among processes
         wanted = {name.removeprefix('module.'): value for name, value in runner.model.state_dict().items()}
         given = checkpoint.get('state_dict', checkpoint)
         given = {name.removeprefix('module.'): getattr(value, 'shape', None) for name, value in given.items()}

@@ -13,12 +13,12 @@ LAYER = 'head.fc.'
 
 @HOOKS.register_module()
 class ClassSubsetHook(Hook):
-    """Restrict a checkpoint's classifier to some of its classes, before it is loaded.
+    """Hook that restricts a checkpoint's classifier to some of its classes before it is loaded.
 
-    The model's head has as many classes as are kept. The file stays as it is.
+    The model's head must have as many classes as are kept. The file does not change.
 
     Args:
-        labels: The labels that the classes of the test set have in the checkpoint, in the order of the test set.
+        labels: For each class of the test set, in its order, the label that the class has in the checkpoint.
     """
 
     priority = 'HIGH'  # before the checkpoint is compared with the model
@@ -27,7 +27,7 @@ class ClassSubsetHook(Hook):
         self.labels = list(labels)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Take the rows of the classes from the last layer; raise `ValueError` if it is not of enough classes."""
+        """Select the rows of these classes in the last layer; raise `ValueError` if it has too few classes."""
         state = checkpoint.get('state_dict', checkpoint)
         names = [name for name in state if name.removeprefix('module.').startswith(LAYER)]
         if not names or any(len(state[name]) <= max(self.labels) for name in names):

@@ -1,4 +1,4 @@
-"""Compile the encoder."""
+"""A hook that compiles the encoder."""
 
 import torch
 from mmengine.hooks import Hook
@@ -10,12 +10,12 @@ from mixmae_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class CompileBackboneHook(Hook):
-    """Compile a model's backbone by `torch.compile` before training; names in checkpoints stay as they are.
+    """Hook that compiles the backbone with `torch.compile` before training; names in checkpoints do not change.
 
         python tools/train.py CONFIG --cfg-options default_hooks.compile.type=mixmae_mm.CompileBackboneHook
 
     Args:
-        options: Of `torch.compile`, such as `backend`, `mode` and `dynamic`; by default no graph may be broken.
+        options: Arguments of `torch.compile`, such as `backend` or `mode`; by default, a graph break is an error.
     """
 
     priority = 'LOW'
@@ -24,7 +24,7 @@ class CompileBackboneHook(Hook):
         self.options = options
 
     def before_train(self, runner: Runner) -> None:
-        """Compile the backbone: its `forward`, and of a `MixingViT` also `encode`; not one that measures padding."""
+        """Compile the backbone; raise `ValueError` for one with `pad_value`, which cannot be compiled."""
         self.backbone = getattr(runner.model, 'module', runner.model).backbone
         if getattr(self.backbone, 'pad_value', None) is not None:
             raise ValueError(
@@ -34,12 +34,12 @@ class CompileBackboneHook(Hook):
         compile_backbone(self.backbone, **self.options)
 
     def after_train(self, runner: Runner) -> None:
-        """Remove the compiled `encode`: a copy of the backbone would compute with the original's weights."""
+        """Remove the compiled `encode`, because in a copy of the backbone it would still use the original's weights."""
         vars(self.backbone).pop('encode', None)
 
 
 def compile_backbone(backbone: nn.Module, **options: object) -> None:
-    """Compile the methods of an encoder that are called, in place, as one graph unless `options` say otherwise."""
+    """Compile `forward` and, if there is one, `encode` in place, each as one graph unless `options` say otherwise."""
     options = dict(fullgraph=True) | options
     backbone.compile(**options)
     if hasattr(backbone, 'encode'):

@@ -1,4 +1,4 @@
-"""A run on the console: what it is, how far it is, what validation gives, and where the checkpoint is."""
+"""A run on the console: its setup, its progress, its validation results, and the path of its checkpoint."""
 
 import os
 from datetime import timedelta
@@ -12,11 +12,11 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from mixmae_mm.utils.console import Console
 
 SCALARS = dict(loss=('loss {:.4f}', 10), lr=('lr {:.2e}', 1), images_per_second=('{:.0f} images/s', 1))
-"""How a logged number is shown, and over how many iterations it is averaged."""
+"""The format of each logged number, and over how many iterations it is averaged."""
 
 
 class ConsoleHook(Hook):
-    """Show a run on the console; it comes last, so that the numbers are there."""
+    """Hook that shows a run on the console; it runs after the hooks that log the numbers it shows."""
 
     priority = 'LOWEST'
 
@@ -24,7 +24,7 @@ class ConsoleHook(Hook):
         self.console, self.line = console, ''
 
     def before_run(self, runner: Runner) -> None:
-        """Say what will be trained or tested, on what, and for how long."""
+        """Show the number of images, the length of the training, the device and the precision."""
         training = isinstance(runner._train_loop, BaseLoop)
         loop = runner._train_loop if training else runner._test_loop
         dataset, length = loop.dataloader.dataset, ''
@@ -38,7 +38,7 @@ class ConsoleHook(Hook):
         self.console.say(f'{"training" if training else "testing "}  {images}{length}, on {device}{precision}')
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Show the step."""
+        """Show the progress of training."""
         place = f'iteration {runner.iter + 1}/{runner.max_iters}'
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
             length = len(runner.train_dataloader)
@@ -51,11 +51,11 @@ class ConsoleHook(Hook):
         self.console.progress(self.line)
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Show how far the validation is."""
+        """Show the progress of validation."""
         self.console.progress(f'validation [{batch_idx + 1}/{len(runner.val_dataloader)}]')
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Show how far the test is."""
+        """Show the progress of the test."""
         self.line = f'test [{batch_idx + 1}/{len(runner.test_dataloader)}]'
         self.console.progress(self.line)
 
@@ -71,21 +71,21 @@ class ConsoleHook(Hook):
         self.console.say(f'test: {scalars(metrics)}')
 
     def after_train(self, runner: Runner) -> None:
-        """Leave the last step in place, and say where the checkpoint is."""
+        """Keep the last line of progress, and show the path of the checkpoint."""
         self.console.progress(self.line, last=True)
         if path := runner.message_hub.runtime_info.get('last_ckpt'):
             self.console.say(f'checkpoint: {path}')
 
 
 def scalars(metrics: dict[str, Any] | None) -> str:
-    """Return the metrics that are numbers, in one line."""
+    """Format the scalar metrics in one line."""
     numbers = {name: value for name, value in (metrics or {}).items() if not getattr(value, 'ndim', 0)}
     shown = [f'{name} {float(value):.4g}' for name, value in numbers.items() if hasattr(value, '__float__')]
     return ', '.join(shown) or 'no metrics'
 
 
 def precision_of(runner: Runner) -> str:
-    """Return the type in which a runner trains; without a setting, autocast's for the device."""
+    """Return the data type in which a runner trains; if none is set, autocast's default for the device."""
     wrapper = runner.cfg.optim_wrapper
     if 'Amp' not in str(wrapper.get('type')):
         return 'float32'
@@ -93,7 +93,7 @@ def precision_of(runner: Runner) -> str:
 
 
 def follow(runner: Runner) -> None:
-    """Show a runner on the console that the tool has taken, if it has; rank 0 speaks for all."""
+    """Show a runner on the current console, if a tool has started one; only rank 0 is shown."""
     console = Console.current
     if console is None or runner.rank:
         return

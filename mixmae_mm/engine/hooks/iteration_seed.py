@@ -1,4 +1,4 @@
-"""Randomness inside an iteration that a resumed run repeats."""
+"""Per-iteration seeding, so that a resumed run draws the same random numbers."""
 
 from typing import Any
 
@@ -11,16 +11,16 @@ from mixmae_mm.utils.seed import fold, seed_everything
 
 @HOOKS.register_module()
 class IterationSeedHook(Hook):
-    """Seed every iteration by its position: (run's seed, rank, iteration), or (..., batch) outside training.
+    """Hook that seeds each iteration from (run's seed, rank, iteration), or (..., batch index, 1) outside training.
 
-    Assignments, drop path and mixup are drawn from global random states, which no checkpoint holds. Set anew before
-    each iteration, a resumed run draws what an uninterrupted one draws, and ranks draw differently. Validation and test
-    batches get seeds that do not change from one epoch to the next.
+    Assignments, drop path and mixup draw from the global random states, which checkpoints do not store. Because these
+    states are reseeded before each iteration, a resumed run draws the same numbers as an uninterrupted one, while ranks
+    draw different ones. Validation and test batches get the same seeds in every epoch.
     """
 
     priority = 'HIGHEST'
 
     def _before_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, mode: str = 'train') -> None:
-        """Seed before anything else in the iteration draws; the batch itself is seeded image by image."""
+        """Seed before any other draw of the iteration; the data pipeline seeds each image separately."""
         position = (runner.iter,) if mode == 'train' else (batch_idx, 1)
         seed_everything(fold(runner.seed, runner.rank, *position))

@@ -1,4 +1,4 @@
-"""Hooks that monitor a model while it trains, and leave the training unchanged."""
+"""Hooks that monitor a model during training without affecting it."""
 
 import math
 from collections.abc import Sequence
@@ -22,14 +22,14 @@ from mixmae_mm.visualization import describe, draw_homologous, draw_rows
 
 
 class MonitorHook(Hook):
-    """Examine the model every few epochs and once at the end, in the first process alone.
+    """Base class of hooks that examine the model every few epochs and once at the end, on rank 0 only.
 
-    A run ends with the same weights, to the bit, with and without: modes and random states are restored. What goes
-    wrong is logged, never raised. Models sharded among processes are left out: one process alone cannot use them.
+    The final weights are bit-equal to those of a run without the hook, because modes and random states are restored.
+    Errors are logged, never raised. Sharded models are not monitored, because a single process cannot run them.
 
     Args:
-        interval: Epochs, or passes through the images in a run that counts iterations; 0 for never.
-        seed: Of all that is drawn at random.
+        interval: Number of epochs, or of passes through the images in an iteration-based run; 0 disables the hook.
+        seed: Seed of all random draws.
     """
 
     priority = 'VERY_LOW'
@@ -38,7 +38,7 @@ class MonitorHook(Hook):
         self.interval, self.seed = interval, seed
 
     def monitor(self, runner: Runner, model: nn.Module, step: int) -> str:
-        """Examine a model, in evaluation mode, after `step` iterations, and return a line to log."""
+        """Examine a model in evaluation mode after `step` iterations, and return a line to log."""
         raise NotImplementedError
 
     def before_train(self, runner: Runner) -> None:
@@ -52,21 +52,21 @@ class MonitorHook(Hook):
             self.model = getattr(runner.model, 'module', runner.model)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Monitor every few epochs."""
+        """Monitor the model every `interval` epochs."""
         loader = runner.train_loop.dataloader
         batch = loader.batch_sampler.batch_size * runner.world_size
         by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
-        epoch = len(loader) if by_epoch else math.ceil(len(loader.dataset) / batch)  # samplers may be without end
+        epoch = len(loader) if by_epoch else math.ceil(len(loader.dataset) / batch)  # samplers may be infinite
         if self.every_n_train_iters(runner, self.interval * epoch):
             self._take_turn(runner, runner.iter + 1)
 
     def after_train(self, runner: Runner) -> None:
-        """Monitor at the end."""
+        """Monitor the model at the end, unless this has just been done."""
         if self.seen_at != runner.iter:
             self._take_turn(runner, runner.iter)
 
     def _take_turn(self, runner: Runner, step: int) -> None:
-        """Monitor, if there is a model; an error is logged with its traceback."""
+        """Monitor the model, if there is one, and log the result, or an error with its traceback."""
         if self.model is None:
             return
         self.seen_at, name = step, type(self).__name__
@@ -74,20 +74,20 @@ class MonitorHook(Hook):
             with undisturbed(self.model):
                 line = self.monitor(runner, self.model, step)
             runner.logger.info(f'{name}: {line} after iteration {step}')
-        except Exception:  # whatever it is, it is not the training's
+        except Exception:  # no error in monitoring may stop the training
             runner.logger.warning(f'{name} failed after iteration {step} (training continues)', exc_info=True)
 
 
 @HOOKS.register_module()
 class ReconstructionHook(MonitorHook):
-    """Draw the same few mixtures every few epochs, as the visualizer's image `reconstructions`.
+    """Hook that draws the same few mixtures every few epochs, as the visualizer's image `reconstructions`.
 
-    A model with homologous attention also gets a `homologous_map`: the keys that some patches keep, and their sources.
+    With homologous attention it also draws `homologous_map`: the keys that some patches keep, and their sources.
 
     Args:
-        images: Files and folders to take the images from; without, they are crops of training images.
-        num: Rows, a mixture each.
-        settings: As of `MonitorHook`: `interval`, `seed`.
+        images: Image files and folders; None for crops of training images.
+        num: Number of mixtures, one per row.
+        settings: Arguments of `MonitorHook`: `interval`, `seed`.
     """
 
     def __init__(self, images: str | Sequence[str] | None = None, num: int = 4, **settings: int) -> None:
@@ -96,7 +96,7 @@ class ReconstructionHook(MonitorHook):
         self.num, self.images = num, None
 
     def monitor(self, runner: Runner, model: BaseModel, step: int) -> str:
-        """Draw reconstructions, of the same images every time, and hand them to the backends."""
+        """Draw reconstructions of the same images as before, and pass them to the visualizer."""
         if self.images is None:
             self.images = self._find(runner, model)
         result, preface = reconstruct(model, self.images, self.seed), f'After iteration {step}. '
@@ -109,7 +109,7 @@ class ReconstructionHook(MonitorHook):
         return f'{len(result.mixed)} reconstruction(s) drawn'
 
     def _find(self, runner: Runner, model: BaseModel) -> Tensor:
-        """Take images, RGB (B, C, H, W), as many as fill whole mixtures."""
+        """Return as many images as fill whole mixtures: RGB (B, C, H, W)."""
         preprocessor = model.data_preprocessor
         wanted = self.num * preprocessor.num_sources
         if self.places:

@@ -1,4 +1,4 @@
-"""No step on NaN or infinity: what led to it is stored, and the run stops when it happens again and again."""
+"""A guard against NaN and infinity: such steps are skipped and stored, and several of them stop the run."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -29,17 +29,18 @@ STATISTICS = 'running_mean', 'running_var', 'num_batches_tracked'
 
 @HOOKS.register_module()
 class NanGuardHook(Hook):
-    """Skip steps with a loss or a gradient that is not finite, store what led to it, and stop after some of them.
+    """Hook that skips steps with a non-finite loss or gradient, stores them for replay, and stops the run after a few.
 
-    Loss and gradients are checked before clipping, which would spread one bad gradient to all, and processes agree on
-    every step. Weights, optimizer and running statistics stay as they were. With float16's loss scaler, infinite
-    gradients are left to it until its scale is below 1; bfloat16 needs none, so it is switched off there.
+    Loss and gradients are checked before clipping, which would spread one bad gradient to all; if one process finds a
+    fault, all skip the step. A skipped step changes no weights, optimizer state or running statistics. In float16,
+    infinite gradients are left to the loss scaler until its scale falls below 1; in bfloat16, which needs no scaler,
+    it is switched off.
 
-    Iterations whose gradients are accumulated are skipped together, and the first at fault is stored in the work_dir's
-    `nonfinite/iter_N`; `tools/analysis_tools/replay_nonfinite.py` runs it again.
+    Iterations that accumulate gradients for the same step are skipped together. The first faulty one is stored in
+    `nonfinite/iter_N` in the work_dir; `tools/analysis_tools/replay_nonfinite.py` runs it again.
 
     Args:
-        max_events: This many skipped steps stop the run.
+        max_events: Number of skipped steps that stops the run.
     """
 
     priority = 'LOW'
@@ -70,13 +71,13 @@ class NanGuardHook(Hook):
             vars(runner.optim_wrapper).pop(name, None)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Drop the empty state of a scaler that was switched off, which one that is on would refuse."""
+        """Drop the empty state of a disabled loss scaler, which an enabled one would refuse to load."""
         optimizer = checkpoint.get('optimizer')
         if isinstance(optimizer, dict) and optimizer.get('loss_scaler') == {}:
             del optimizer['loss_scaler']
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Record what the iteration starts from, unless one before it in the same step is at fault."""
+        """Record what the iteration starts from, unless an earlier iteration of the same step was faulty."""
         if self.sound is None:
             self.kept = [statistic.clone() for statistic in self.statistics]
         if self.sound is None or self.sound:
@@ -84,7 +85,7 @@ class NanGuardHook(Hook):
             self.iteration = dict(number=runner.iter, batch=data_batch, seed=seed)
 
     def _backward(self, loss: Tensor, **kwargs: Any) -> None:
-        """Run the backward pass, and check the loss and the gradients so far, unless a loss scaler deals with these."""
+        """Run the backward pass; check the loss and, unless a loss scaler handles them, the gradients so far."""
         self.losses.append(loss.detach())
         self.backward(loss, **kwargs)
         numbers, scaler = [loss.detach().float()], getattr(self.wrapper, 'loss_scaler', None)
@@ -96,7 +97,7 @@ class NanGuardHook(Hook):
         self.sound = sound if self.sound is None else self.sound & sound
 
     def _step(self, **kwargs: Any) -> None:
-        """Step if all is finite, in all processes; else describe what is not finite here."""
+        """Step if everything is finite in all processes; otherwise describe what is not finite in this one."""
         sound = self.sound.int()
         if is_distributed():
             all_reduce(sound, 'min')
@@ -109,14 +110,14 @@ class NanGuardHook(Hook):
         self.sound = None
 
     def after_train_iter(self, runner: Runner, batch_idx: int, *args: object, **others: object) -> None:
-        """After a skipped step, store what led to it, and raise a `FloatingPointError` if there were too many."""
+        """After a skipped step, store it for replay and warn, or raise `FloatingPointError` if there were too many."""
         if self.fault is None:
             return
         fault, self.fault = self.fault, None
         self.events += 1
         finding, folder = self._find(runner), Path(runner.work_dir, 'nonfinite', f'iter_{runner.iter}')
         self._store(runner, folder, dict(self.iteration, fault=fault, finding=finding))
-        # of all processes the first in which something was found, then one with a bad loss
+        # report a process with a finding, else one with a bad loss; of several, the lowest rank
         everywhere = all_gather_object((finding != NOTHING, fault.startswith('loss'), -runner.rank, fault, finding))
         _, _, rank, fault, finding = max(everywhere)
         message = (
@@ -133,7 +134,7 @@ class NanGuardHook(Hook):
         runner.logger.warning(message)
 
     def _find(self, runner: Runner) -> str:
-        """Run the iteration once more, unless a process cannot by itself, and restore running statistics."""
+        """Run the iteration again, unless the model is sharded, and restore the running statistics."""
         finding = 'which module it was shows when it is run again, as the model is sharded among processes'
         if not isinstance(runner.model, FullyShardedDataParallel):
             batch, seed = self.iteration['batch'], self.iteration['seed']
@@ -143,8 +144,8 @@ class NanGuardHook(Hook):
         return finding
 
     def _store(self, runner: Runner, folder: Path, event: dict) -> None:
-        """Write what led to a fault from each process that found something, and the weights and config of all."""
-        weights = runner.model.state_dict()  # of all processes together, where each has a part
+        """Write the event from rank 0 and from each process that found a cause, and the weights and config once."""
+        weights = runner.model.state_dict()  # by all processes together, as each may hold a shard
         folder.mkdir(parents=True, exist_ok=True)
         files = {f'rank_{runner.rank}.pth': event} if is_main_process() or event['finding'] != NOTHING else {}
         if is_main_process():
@@ -157,12 +158,12 @@ class NanGuardHook(Hook):
 
 
 def is_finite(nest: object) -> bool:
-    """Return whether all tensors in a nest of tuples, lists and dicts hold finite numbers alone."""
+    """Return whether all tensors in nested tuples, lists and dicts are finite."""
     return all(bool(leaf.isfinite().all()) for leaf in tree_leaves(nest) if isinstance(leaf, Tensor))
 
 
 def bad_gradients(model: nn.Module) -> list[str]:
-    """Describe the gradients that are not finite, if any, from where the backward pass first meets one."""
+    """Describe the non-finite gradients, if any, from the first to the last that the backward pass reaches."""
     bad = [plain_name(name) for name, p in model.named_parameters() if not is_finite(p.grad)]
     return [f'{len(bad)} non-finite gradients, from {bad[-1]} back to {bad[0]}'] if bad else []
 
@@ -170,9 +171,9 @@ def bad_gradients(model: nn.Module) -> list[str]:
 def find_nonfinite(
     model: BaseModel, batch: Any, seed: int, precision: Callable[[nn.Module], AbstractContextManager]
 ) -> str:
-    """Run a batch of the loader once more; name the first module with a non-finite output, else bad gradients.
+    """Run a batch of the loader again; describe the first module with a non-finite output, or else bad gradients.
 
-    Random states stay as they are, running statistics do not. `precision` gives the context of the forward pass, as an
+    Random states are restored, running statistics are not. `precision` returns the context of the forward pass, as an
     optimizer wrapper's `optim_context` does.
     """
     found: list[str] = []
@@ -192,7 +193,7 @@ def find_nonfinite(
 
 
 def _look(found: list[str], name: str, module: nn.Module, inputs: tuple, output: object) -> None:
-    """Note the first module with a non-finite output, and whether its input and its own numbers are finite."""
+    """Record the first module with a non-finite output, and whether its input and its own tensors are finite."""
     if found or is_finite(output):
         return
     own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]

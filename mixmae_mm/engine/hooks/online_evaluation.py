@@ -1,4 +1,4 @@
-"""A hook that evaluates the encoder's features while it trains."""
+"""A hook that evaluates the encoder's features during training."""
 
 import torch
 from mmengine.model import BaseModel
@@ -17,21 +17,21 @@ BATCH = 64
 
 @HOOKS.register_module()
 class OnlineEvaluationHook(MonitorHook):
-    """Evaluate the encoder's features every few epochs, on the same images every time, which are kept in memory.
+    """Hook that evaluates the encoder's features every few epochs, always on the same images, kept in memory.
 
-    Of labeled images `online/knn_top1` and `online/probe_top1` are logged, the accuracy of nearest neighbors and of a
-    linear classifier; of images with masks `online/seg_miou`, that of ridge regression on features of patches; of any
-    `online/rankme`, `online/feature_std` and `online/cosine`, as in docs/visualize.md.
+    It always logs `online/rankme`, `online/feature_std` and `online/cosine` (see docs/visualize.md). With labeled
+    images it also logs `online/knn_top1` and `online/probe_top1`, the accuracies of k-NN and of a linear probe; with
+    images and masks `online/seg_miou`, the mIoU of ridge regression on patch features.
 
     Args:
-        data_root: Class folders, or `train` and `val` of them; without, the images are crops of training images.
-        max_images: How many of the training images are taken, or a twentieth if that is less, but 64 if there are.
-        max_labeled: How many of the labeled ones, three quarters to train on, the others to validate on.
-        k: Neighbors that vote.
-        temperature: Of their votes.
-        segmentation: Images with masks: `dict(images=FOLDER, masks=FOLDER)`, each folder with `train` and `val`, or
-            not, as `data_root`. It takes the arguments of `pair_masks` and `ignore_index`, 255 if it is left out.
-        settings: As of `MonitorHook`: `interval`, `seed`.
+        data_root: Folder of class folders, or of `train` and `val` with them; None for crops of training images.
+        max_images: Maximum number of training images; in a small data set a twentieth of them, but at least 64.
+        max_labeled: Maximum number of labeled images; three quarters are for training, the rest for validation.
+        k: Number of neighbors that vote in k-NN.
+        temperature: Temperature of their votes.
+        segmentation: Images with masks: `dict(images=FOLDER, masks=FOLDER)`, both folders with or without subfolders
+            `train` and `val`. It may also hold arguments of `pair_masks`, and `ignore_index`, 255 if omitted.
+        settings: Arguments of `MonitorHook`: `interval`, `seed`.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class OnlineEvaluationHook(MonitorHook):
         self.segmentation, self.scenes = segmentation, None
 
     def monitor(self, runner: Runner, model: BaseModel, step: int) -> str:
-        """Measure, on the same images every time, and log the results."""
+        """Evaluate the features of the same images as before, and log the results."""
         if self.parts is None:
             self.parts = self._read_labeled(runner, model) if self.data_root else self._take_training(runner)
         normalize = model.data_preprocessor.normalize
@@ -70,7 +70,7 @@ class OnlineEvaluationHook(MonitorHook):
         return ', '.join(f'{name} {value:.4g}' for name, value in results.items())
 
     def _read_labeled(self, runner: Runner, model: BaseModel) -> list[tuple[Tensor, Tensor]]:
-        """Read the labeled images, (B, C, H, W), to train and to validate on, with their labels, (B,)."""
+        """Read the labeled images (B, C, H, W) for training and for validation, with their labels (B,)."""
         reading, flip = reading_of(runner.cfg), model.data_preprocessor.bgr_to_rgb
         settings = self.data_root, reading.extensions, self.max_labeled, self.seed
         *listed, self.num_classes = evaluation.split_labeled(*settings)
@@ -78,14 +78,14 @@ class OnlineEvaluationHook(MonitorHook):
         return [(images.flip(1) if flip else images, labels) for images, labels in read]
 
     def _take_training(self, runner: Runner) -> list[tuple[Tensor, Tensor]]:
-        """Take training images, with labels that mean nothing."""
+        """Return training images with dummy labels."""
         dataset = runner.train_loop.dataloader.dataset
-        # of a small set more would take too long
+        # more images of a small data set would take too long compared with its epochs
         images = choose_images(dataset, min(self.max_images, max(64, len(dataset) // 20)), self.seed)
         return [(images, torch.zeros(len(images), dtype=torch.long))]
 
     def _segment(self, runner: Runner, model: BaseModel) -> float:
-        """Compute the mIoU of ridge regression on the last map."""
+        """Compute the mIoU of ridge regression on the last feature map."""
         names = dict(self.segmentation)
         ignored = names.pop('ignore_index', 255)
         if self.scenes is None:

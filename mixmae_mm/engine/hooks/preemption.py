@@ -1,4 +1,4 @@
-"""Checkpoints at any iteration, on a signal or every so many minutes, and going on from them within an epoch."""
+"""Checkpoints at any iteration, on a signal or every few minutes, and resuming from them within an epoch."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -21,53 +21,53 @@ from mixmae_mm.utils.atomic_write import atomic_write
 from mixmae_mm.utils.launching import timeout_of
 
 LATEST = 'latest.pth'
-"""The checkpoint between those of `CheckpointHook`; the next one replaces it."""
+"""The checkpoint written between those of `CheckpointHook`; each new one replaces it."""
 PREEMPTED = 75
 """Exit status of a run that was asked to stop and has written a checkpoint: a temporary failure, as in sysexits.h."""
 
 
 class Preempted(SystemExit):
-    """Training was asked to stop, and a checkpoint is written."""
+    """The exit of a training run that was asked to stop, after it has written a checkpoint."""
 
 
 class Remaining(Sampler):
-    """A batch sampler without its first batches, once; they are drawn, and nothing of them is read."""
+    """A batch sampler that skips the first batches of one epoch: their indices are drawn, but no image is read."""
 
     def __init__(self, batches: Sampler, skipped: int) -> None:
         self.batches, self.skipped = batches, skipped
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Yield what remains, and all batches in later epochs; loaders make an iterator that they do not use."""
+        """Yield the remaining batches, and all in later epochs; only an iterator that is used counts as an epoch."""
         skipped, self.skipped = self.skipped, 0
         yield from islice(self.batches, skipped, None)
 
     def __len__(self) -> int:
-        """Return the number of batches of an epoch, as the loop counts them."""
+        """Return the number of batches in a full epoch, as the loop counts them."""
         return len(self.batches)
 
     def __getattr__(self, name: str) -> Any:
-        """Return what else is asked of a batch sampler, such as `batch_size`."""
+        """Return any other attribute of the batch sampler, such as `batch_size`."""
         return getattr(self.__dict__['batches'], name)
 
 
 @HOOKS.register_module()
 class PreemptionHook(Hook):
-    """Write `latest.pth` when the run is asked to stop, and every so many minutes; go on from it within an epoch.
+    """Hook that writes `latest.pth` every few minutes and when the run is asked to stop, and resumes within an epoch.
 
-    On a signal it is written after the iteration that runs, or, where gradients are accumulated, after the update;
-    the process then ends with the status 75. The loop's validations are left, too, and made again after resuming.
-    All processes of a run agree on the iteration, and end once the checkpoint is written. A second signal ends a run of
-    one process at once. An epoch ends with an update, of the mean of the gradients that are there, so that no
-    checkpoint loses gradients.
+    On a signal, the checkpoint is written after the current iteration or, if gradients are accumulated, after the next
+    update; the process then exits with status 75. A signal also ends a validation of the training loop, which is
+    repeated after resuming. All processes of a run agree on the iteration, and exit once the checkpoint is written. In
+    a run of one process, a second signal ends it at once. Each epoch ends with an update by the mean of the gradients
+    accumulated so far, so that no checkpoint loses gradients.
 
-    mmengine's loop begins the epoch anew after such a checkpoint, and counts on. Here it leaves out the batches that
-    were seen, without reading them. What is drawn at random must depend on the position alone, as with `SeededSampler`
-    and `IterationSeedHook`; then the run ends bit-equal to one that was never stopped. A validation that comes after
-    the checkpoint is made again, unless the checkpoint was written again after it.
+    From such a checkpoint, mmengine's loop would start the epoch over but keep counting iterations. This hook makes it
+    skip the batches already seen, without reading them. If random draws depend on the position alone, as with
+    `SeededSampler` and `IterationSeedHook`, the run ends bit-equal to one that was never stopped. A validation due
+    right after the checkpoint is repeated on resuming, unless the checkpoint was written again after it.
 
     Args:
-        minutes: Between checkpoints; None for none but on signals.
-        signals: Names of what asks to stop, such as Slurm's and Kubernetes'.
+        minutes: Minutes between checkpoints; None to write them on signals only.
+        signals: Names of the signals that ask to stop, such as those of Slurm and Kubernetes.
     """
 
     priority = 'LOWEST'
@@ -77,42 +77,42 @@ class PreemptionHook(Hook):
             raise ValueError(f'minutes between checkpoints must be above 0, or None for none, got {minutes}')
         self.minutes, self.signals = minutes, StopSignals(signals)
         self.seen = 0
-        """Batches of the epoch that a resumed run leaves out."""
+        """Number of batches of the epoch that a resumed run skips."""
         self.is_validated = False
         """Whether no validation is due on resuming."""
         self.position = 0
-        """Batches of the epoch up to now, 0 at its end."""
+        """Number of batches of the epoch so far; 0 at its end."""
         self.began = 0, 0
-        """Epoch and iteration that the last iteration to begin was of."""
+        """Epoch and iteration number of the latest iteration to begin."""
         self.checkpoints: CheckpointHook | None = None
-        """What writes the run's other checkpoints."""
+        """The hook that writes the run's other checkpoints."""
         self.loop: BaseLoop | None = None
         self.group: distributed.ProcessGroup | None = None
-        """What several processes agree by."""
+        """The process group by which several processes agree."""
         self.val_batches = 0
-        """Batches of a validation that each of several processes has."""
+        """Number of validation batches that every one of several processes has."""
 
     def before_run(self, runner: Runner) -> None:
-        """Prepare the loop to listen to the signals as long as it trains, if the run writes checkpoints at all."""
+        """Make the loop listen for the signals while it runs, if the run writes checkpoints at all."""
         self.checkpoints = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
         wrapper, loop = getattr(runner, 'optim_wrapper', None), runner._train_loop
-        if loop is self.loop:  # in a program that trains again
+        if loop is self.loop:  # prepared already, in a program that trains again
             return
         self.loop = loop
         if self.checkpoints is not None and isinstance(loop, BaseLoop):
             loop.run = partial(self._listen, loop.run)
         if runs_epochs(loop) and hasattr(wrapper, 'initialize_count_status'):
-            # mmengine counts from the first epoch on, and warns of gradients that were lost
+            # mmengine would count from the start of training, and warn that gradients were lost
             count, length = wrapper.initialize_count_status, len(loop.dataloader)
             wrapper.initialize_count_status = lambda model, *counts: count(model, self.seen, length)
 
     def _listen(self, run: Callable[[], object]) -> object:
-        """Run a loop, and note signals meanwhile."""
+        """Run a loop, and note the signals that arrive meanwhile."""
         with self.signals.noted():
             return run()
 
     def before_train(self, runner: Runner) -> None:
-        """Have an epoch-based loop go on where the checkpoint was written."""
+        """Make an epoch-based loop resume where the checkpoint was written, and run a validation that is due."""
         self.saved = time.monotonic()
         self.began, loop = (-1, -1), runner.train_loop
         self.signals.is_alone = runner.world_size == 1
@@ -125,7 +125,7 @@ class PreemptionHook(Hook):
 
     @staticmethod
     def _is_to_validate(runner: Runner) -> bool:
-        """Return whether the loop validates where the run stands."""
+        """Return whether the loop validates after the epoch or iteration that the run has reached."""
         loop, by_epoch = runner.train_loop, isinstance(runner.train_loop, EpochBasedTrainLoop)
         if runner.val_loop is None or not isinstance(loop, EpochBasedTrainLoop | IterBasedTrainLoop):
             return False
@@ -134,14 +134,14 @@ class PreemptionHook(Hook):
         return step > 0 and step >= loop.val_begin and (step % loop.val_interval == 0 or step == steps)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Note where in the epoch the run is."""
-        if self._is_between(runner):  # mmengine counts as within an iteration
+        """Store the position of the run within the epoch."""
+        if self._is_between(runner):  # mmengine counts as if still within an iteration
             checkpoint['meta'].update(epoch=runner.epoch, iter=runner.iter)
         if 'run_epoch' in vars(runner.train_loop):
             checkpoint['meta']['seen'] = dict(batches=self.position, of=len(runner.train_dataloader))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Find out where in the epoch to go on: at its start if epochs are of another length now."""
+        """Determine where in the epoch to resume: at its start if epochs now have a different length."""
         self.is_validated = checkpoint.get('meta', {}).get('validated', False)
         if getattr(runner, '_resume', False) and isinstance(runner.train_loop, EpochBasedTrainLoop):
             meta, length = checkpoint.get('meta', {}), len(runner.train_dataloader)
@@ -154,13 +154,13 @@ class PreemptionHook(Hook):
                 runner.logger.warning(text, meta.get('epoch', 0) + 1)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Note where the run is."""
+        """Record the epoch and the iteration."""
         self.began = runner.epoch, runner.iter
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
-        """Write a checkpoint if it is time, and end the process if it was asked to stop."""
+        """Write a checkpoint if one is due, and end the process if it was asked to stop."""
         if self.checkpoints is None:
             return
         due = self.minutes is not None and time.monotonic() - self.saved >= 60 * self.minutes
@@ -173,43 +173,43 @@ class PreemptionHook(Hook):
             self._stop(runner, runner.iter + 1)
 
     def before_val(self, runner: Runner) -> None:
-        """Count the batches in which processes can agree: one may have a batch less, and streams have no number."""
+        """Count the batches that every process has: one may have a batch fewer, and streams have no length."""
         loader = getattr(runner.val_loop, 'dataloader', None)
         is_counted = loader is not None and not isinstance(loader.dataset, IterableDataset)
         (self.val_batches,) = self._agree(distributed.ReduceOp.MIN, len(loader) if is_counted else 0)
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Leave a validation of the loop if the run was asked to stop; the checkpoint is of the weights that train."""
+        """End the training loop's validation if asked to stop; save the trained weights, not their averages."""
         if self.checkpoints is None or not self._is_between(runner) or not is_updated(runner):
             return
         averages = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
         if any(getattr(hook, 'evaluate_on_origin', False) for hook in averages):
-            return  # mmpretrain's validates twice, and whose turn it is cannot be seen
+            return  # mmpretrain's hook validates twice, and which weights are in the model cannot be seen
         if self.group is not None and batch_idx >= self.val_batches:
             return
         (asked,) = self._agree(distributed.ReduceOp.MAX, self.signals.came)
         if asked:
             for hook in averages:
-                hook.after_val_epoch(runner)  # they have stood in the place of the weights that train
+                hook.after_val_epoch(runner)  # put the trained weights back in place of their averages
             self._save(runner)
             self._stop(runner, runner.iter)
 
     def _is_between(self, runner: Runner) -> bool:
-        """Return whether the loop has counted its last iteration, or epoch: not where a hook of either runs."""
+        """Return whether the loop is between iterations (or epochs): it has counted the last one that began."""
         epoch, iteration = self.began
         return runner.epoch > epoch if isinstance(runner.train_loop, EpochBasedTrainLoop) else runner.iter > iteration
 
     def _stop(self, runner: Runner, iteration: int) -> NoReturn:
-        """Say what was written, and end the process, once all know that it is."""
+        """Log what was written and end the process, once all processes have written it."""
         if self.group is not None:
             self._agree(distributed.ReduceOp.MAX, 0)
-            self.signals.ignore_from_now()  # launchers end what is left when the first process has ended
-        text = 'asked to stop: wrote %s after iteration %d, from which the same command with --resume goes on'
+            self.signals.ignore_from_now()  # launchers signal the others when the first process has ended
+        text = 'asked to stop: wrote %s after iteration %d, from which the same command with --resume continues'
         runner.logger.warning(text, LATEST, iteration)
         raise Preempted(PREEMPTED)
 
     def after_train(self, runner: Runner) -> None:
-        """Remove the checkpoint that later ones replace, unless there are none."""
+        """Remove `latest.pth` if there is a later checkpoint."""
         if self.checkpoints is not None and is_main_process():
             latest = self.checkpoints.file_backend.join_path(self.checkpoints.out_dir, LATEST)
             pointer = Path(runner.work_dir, 'last_checkpoint')
@@ -218,7 +218,7 @@ class PreemptionHook(Hook):
                 self.checkpoints.file_backend.remove(latest)
 
     def _agree(self, how: distributed.ReduceOp, *numbers: int) -> list[int]:
-        """Return the least or the greatest of all processes."""
+        """Return the minimum or the maximum of each number over all processes."""
         if self.group is None:
             return list(numbers)
         shared = torch.tensor(numbers, dtype=torch.int32)
@@ -226,7 +226,7 @@ class PreemptionHook(Hook):
         return shared.tolist()
 
     def _save(self, runner: Runner) -> None:
-        """Write a checkpoint of this iteration, and point to it."""
+        """Write a checkpoint of this iteration, and point `last_checkpoint` to it."""
         hook = self.checkpoints
         whole = dict(save_optimizer=True, save_param_scheduler=True, by_epoch=False, backend_args=hook.backend_args)
         runner.save_checkpoint(hook.out_dir, LATEST, **whole, **hook.args)
@@ -236,20 +236,20 @@ class PreemptionHook(Hook):
         self.saved = time.monotonic()
 
     def _run_epoch(self, loop: EpochBasedTrainLoop) -> None:
-        """Run what remains of an epoch: `EpochBasedTrainLoop.run_epoch`, but for batches that were seen.
+        """Run the rest of an epoch: `EpochBasedTrainLoop.run_epoch` without the batches already seen.
 
         Raises:
-            ValueError: the data are a stream, whose batches cannot be left out.
+            ValueError: the data are a stream, whose batches cannot be skipped.
         """
         loop.runner.call_hook('before_train_epoch')
         loop.runner.model.train()
         if hasattr(loop.runner.optim_wrapper, 'initialize_count_status'):
-            loop.runner.optim_wrapper.initialize_count_status(nn.Identity())  # it would warn of the model's batch norms
+            loop.runner.optim_wrapper.initialize_count_status(nn.Identity())  # it would warn of batch norm in the model
         seen, self.seen = self.seen, 0
         if seen and loop.dataloader.batch_sampler is None:
             raise ValueError('a stream of images cannot be resumed within an epoch: train for iterations')
         if seen:
-            # a loader refuses that it be set; its iterator, which asks for it, is made when the first epoch begins
+            # a DataLoader refuses to set this attribute; its iterator, made when the epoch begins, reads it
             vars(loop.dataloader)['batch_sampler'] = Remaining(loop.dataloader.batch_sampler, seen)
         for index, batch in enumerate(loop.dataloader, seen):
             self.position = index + 1
@@ -260,5 +260,5 @@ class PreemptionHook(Hook):
 
 
 def runs_epochs(loop: object) -> bool:
-    """Return whether a loop runs epochs as mmengine's does."""
+    """Return whether a loop runs epochs exactly as mmengine's does."""
     return isinstance(loop, EpochBasedTrainLoop) and type(loop).run_epoch is EpochBasedTrainLoop.run_epoch

@@ -1,4 +1,4 @@
-"""Numbers in the log: the base learning rate, images per second, and the share of the time spent waiting for them."""
+"""Log entries: the base learning rate, images per second, and the share of time spent waiting for data."""
 
 from collections import deque
 from time import perf_counter
@@ -12,7 +12,7 @@ from mixmae_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class BaseRateHook(RuntimeInfoHook):
-    """mmengine's hook, but `lr` is the base rate, not that of the first parameter group (the lowest layer's)."""
+    """mmengine's hook, but with the base rate as `lr`, not that of the first parameter group (the lowest layer's)."""
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Record the iteration and its learning rates."""
@@ -25,13 +25,13 @@ class BaseRateHook(RuntimeInfoHook):
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
-    """Log `images_per_second` (of the whole job) and `data_wait` (share of the time), averaged over some iterations.
+    """Hook that logs `images_per_second` (of the whole job) and `data_wait` (share of time), averaged over iterations.
 
-    The hook comes last, so that saving a checkpoint does not count as waiting; a log line has the numbers up to the
-    iteration before it.
+    It runs after all other hooks, so that saving a checkpoint does not count as waiting. A log line therefore covers
+    the iterations up to the previous one.
 
     Args:
-        window: Iterations to average over.
+        window: Number of iterations to average over.
     """
 
     priority = 'LOWEST'
@@ -40,17 +40,17 @@ class ProgressHook(Hook):
         self.laps: deque[tuple[int, float, float]] = deque(maxlen=window)
 
     def _mark(self, runner: Runner) -> None:
-        """Start to wait for a batch."""
+        """Start the clock for the next batch."""
         self.mark = perf_counter()
 
     before_train_epoch = after_val = _mark
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Note the end of the wait: the batch is there."""
+        """Record how long the process waited for the batch."""
         self.waited = perf_counter() - self.mark
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Count the iteration."""
+        """Record the iteration, and log the averages."""
         now = perf_counter()
         self.laps.append((count_images(data_batch) * runner.world_size, self.waited, now - self.mark))
         self.mark = now
@@ -60,7 +60,7 @@ class ProgressHook(Hook):
 
 
 def count_images(batch: Any) -> int:
-    """Count the images of a batch as mmengine's collate functions make it; 0 of others."""
+    """Count the images in a batch made by one of mmengine's collate functions; return 0 for other batches."""
     if not isinstance(batch, dict):
         return 0
     samples = batch.get('data_samples')

@@ -1,4 +1,4 @@
-"""What makes a run the same run when it goes on: settings, data, batches, seed and schedule."""
+"""The identity of a run, compared when it is resumed: settings, data, batches, seed and schedule."""
 
 import zlib
 from collections.abc import Iterator, Mapping
@@ -13,43 +13,43 @@ from torch.utils.data import Dataset
 from mixmae_mm.registry import HOOKS
 
 NAMES = 64
-"""Files whose names are compared."""
+"""Number of files whose names are compared."""
 PARTS = ('model', 'optim_wrapper', 'train_dataloader')
-"""Of a config, what the weights at the end depend on, but for the names in `IDLE`."""
+"""Parts of a config that determine the final weights, except for the settings in `IDLE`."""
 IDLE = {
-    *('optim_wrapper.type', 'optim_wrapper.dtype', 'optim_wrapper.loss_scale'),  # precision goes by the device
+    *('optim_wrapper.type', 'optim_wrapper.dtype', 'optim_wrapper.loss_scale'),  # the device decides the precision
     *('max_corrupt', 'max_refetch'),
     *('init_cfg', 'with_cp', 'data_root', 'data_prefix', 'ann_file', 'backend_args', 'lazy_init', 'serialize_data'),
     *('batch_size', 'num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor', 'timeout'),
 }
-"""Names of settings that do not change where a run ends, or are compared by what they come to."""
+"""Settings that do not affect the final weights, or whose effect is compared instead, as for the batch size."""
 PLAIN = (str, int, float, bool, type(None))
 SHOWN = 6
-"""Differences that a message lists."""
+"""Maximum number of differences that a message lists."""
 
 
 @HOOKS.register_module()
 class RunIdentityHook(Hook):
-    """Keep in each checkpoint what its run trained with, and refuse to go on with anything else.
+    """Hook that stores the identity of the run in each checkpoint, and refuses to resume a run with a different one.
 
-    The folder of the data may be another, and the number of loader workers. A schedule that the config has changed is
-    told: the checkpoint's is taken.
+    The data folder and the number of loader workers may change. If the schedule in the config has changed, the hook
+    warns that the checkpoint's schedule is used.
 
     Args:
-        allow_changes: Go on all the same, and warn.
+        allow_changes: Resume in spite of differences, with a warning.
     """
 
     def __init__(self, allow_changes: bool = False) -> None:
         self.allow_changes = allow_changes
         self.known: dict[str, Any] | None = None
-        """What the run trains with, once it was asked."""
+        """The identity of this run, once it has been computed."""
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Add what the run trains with."""
+        """Add the identity of the run."""
         checkpoint['meta']['run'] = self._identity(runner)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Compare what is resumed with what runs now.
+        """Compare the identity stored in a resumed checkpoint with that of this run.
 
         Raises:
             ValueError: they differ, and changes are not allowed.
@@ -60,7 +60,7 @@ class RunIdentityHook(Hook):
         changed = differences(stored, ours)
         if changed and not self.allow_changes:
             raise ValueError(
-                f'the checkpoint is of another run: {"; ".join(changed)}. Resume with the same; or go on all the same '
+                f'the checkpoint belongs to another run: {"; ".join(changed)}. Resume with the same; or resume anyway '
                 'with --allow-changes; or start a new run from its weights: load_from=FILE without --resume'
             )
         if changed:
@@ -70,12 +70,12 @@ class RunIdentityHook(Hook):
         self._tell_schedule(runner, checkpoint)
 
     def _identity(self, runner: Runner) -> dict[str, Any]:
-        """Return what the run trains with, computed once, since some datasets open a file for each name."""
+        """Return the identity of the run, computed only once because some datasets open a file for each name."""
         self.known = self.known or identity(runner)
         return self.known
 
     def _tell_schedule(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Say where the schedule of the checkpoint, which is taken, is not that of the config."""
+        """Warn if the schedule of the checkpoint, which is used, differs from that of the config."""
         schedulers, given = getattr(runner, 'param_schedulers', None), checkpoint.get('param_schedulers')
         for ours, theirs in zip(*(x if isinstance(x, list) else [] for x in (schedulers, given)), strict=False):
             if any(theirs.get(key) != vars(ours).get(key) for key in ('end', 'T_max')):
@@ -88,7 +88,7 @@ class RunIdentityHook(Hook):
 
 
 def differences(stored: dict[str, Any], ours: dict[str, Any]) -> list[str]:
-    """List what differs, in words; what an older checkpoint does not tell is not compared."""
+    """Describe the differences, one per line; entries that an older checkpoint does not store are not compared."""
     ours, settings = dict(ours), [x.get('settings', {}) for x in (stored, ours)]
     pairs = {key: (stored[key], x) for key, x in ours.items() if key in stored and key != 'settings'}
     if all(settings):
@@ -98,7 +98,7 @@ def differences(stored: dict[str, Any], ours: dict[str, Any]) -> list[str]:
 
 
 def flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
-    """Yield the settings in a nest by their dotted names, as a command line writes them, but for the `IDLE` ones."""
+    """Yield nested settings that are not in `IDLE`: the dotted name, as on the command line, and the value."""
     parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
     for key, part in parts:
         if not {key, f'{name}.{key}'} & IDLE:
@@ -108,10 +108,10 @@ def flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
 
 
 def identity(runner: Runner) -> dict[str, Any]:
-    """Return what the weights at the end depend on, in words for a message, and `settings` by their names."""
+    """Return what determines the final weights: entries named as in messages, and `settings` by dotted name."""
     loader = runner.train_dataloader
     batch = getattr(loader.batch_sampler, 'batch_size', None) or loader.batch_size
-    of_rank = runner.rank if (runner.cfg.get('randomness') or {}).get('diff_rank_seed') else 0  # mmengine adds it
+    of_rank = runner.rank if (runner.cfg.get('randomness') or {}).get('diff_rank_seed') else 0  # mmengine adds the rank
     found = {'seed': runner.seed - of_rank, 'processes': runner.world_size, 'images in a batch of each': batch}
     if hasattr(loader.dataset, '__len__'):
         found |= {'images': len(loader.dataset), 'their names': digest(loader.dataset)}
@@ -122,7 +122,7 @@ def identity(runner: Runner) -> dict[str, Any]:
 
 
 def digest(dataset: Dataset) -> str | None:
-    """Return a checksum of the names of some of the files, None where a dataset does not tell them."""
+    """Return a checksum of the names of some files, or None if the dataset does not list them."""
     if not hasattr(dataset, 'get_data_info'):
         return None
     places = np.linspace(0, len(dataset) - 1, NAMES).astype(int).tolist() if len(dataset) else []

@@ -11,12 +11,12 @@ from typing import Any
 
 
 class StopSignals:
-    """Signals that are noted; the first of them only, or all where other processes belong to the run.
+    """Signals that are noted: only the first one in a run of one process, all of them in a run of several.
 
-    Launchers send a signal to all processes, and once more when the first of them has ended.
+    Launchers send a signal to all processes, and again when the first of these has ended.
 
     Args:
-        names: Such as SIGTERM.
+        names: Names of the signals, such as SIGTERM.
     """
 
     def __init__(self, names: tuple[str, ...]) -> None:
@@ -26,11 +26,11 @@ class StopSignals:
         self.numbers = [getattr(signal, name) for name in names]
         self.came, self.is_alone = False, True
         self.handlers: dict[int, Any] = {}
-        """What the signals did before."""
+        """The previous handlers of the signals."""
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """Note signals in the main thread; afterwards they do what they did before."""
+        """Note signals if this is the main thread, and restore their handlers afterwards."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -45,12 +45,12 @@ class StopSignals:
             self.leave()
 
     def leave(self) -> None:
-        """Have signals do what they did before."""
+        """Restore the previous handlers."""
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
 
     def ignore_from_now(self) -> None:
-        """Have signals do nothing while this process ends."""
+        """Ignore the signals while this process ends."""
         self.handlers = dict.fromkeys(self.handlers, signal.SIG_IGN)
         self.leave()
 
@@ -62,17 +62,17 @@ class StopSignals:
 
 
 LISTENING: list[StopSignals] = []
-"""What this process listens to; processes that are forked from it do not."""
+"""The signals that this process listens for; forked processes do not."""
 
 
 def _hold(how: int) -> None:
-    """Block signals, or let them through, around a fork: one that comes too early would be lost."""
+    """Block or unblock the signals around a fork, as one that arrives too early would be lost."""
     for signals in LISTENING:
         signal.pthread_sigmask(how, signals.numbers)
 
 
 def _leave_all() -> None:
-    """Have a forked process do by signals what others do."""
+    """Restore the handlers of all signals in a forked process."""
     for signals in LISTENING:
         signals.leave()
     _hold(signal.SIG_UNBLOCK)
