@@ -1,4 +1,4 @@
-"""Checks before a run starts: classes that agree, loaders that give batches, metrics that can be computed."""
+"""Checks before a run starts: that classes agree, loaders yield batches and metrics can be computed."""
 
 from mixmae_mm.engine.checks.auto_classes import fill_num_classes
 from mixmae_mm.engine.checks.config import check_config

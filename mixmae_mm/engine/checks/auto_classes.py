@@ -1,4 +1,4 @@
-"""The number of classes of a model, where a config leaves it to the class folders: `num_classes='auto'`."""
+"""The number of classes of a model, if a config leaves it to the class folders: `num_classes='auto'`."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,9 +12,9 @@ AUTO = 'auto'
 
 
 def fill_num_classes(config: Config) -> None:
-    """Put the number of classes in place of every `num_classes='auto'`: those of the training set, if it is there.
+    """Replace every `num_classes='auto'` by the number of classes, that of the training set if it can be opened.
 
-    So heads, Mixup's preprocessor and metrics agree, and the config that a run writes states the number.
+    Thus heads, Mixup's preprocessor and metrics agree, and the config that a run writes states the number.
 
     Raises:
         ValueError: there are no classes, or only one.
@@ -41,7 +41,7 @@ def fill_num_classes(config: Config) -> None:
 
 
 def _undecided(node: Any) -> Iterator[dict]:
-    """Yield the parts of a config that leave their number of classes open."""
+    """Yield the parts of a config with `num_classes='auto'`."""
     if isinstance(node, dict):
         if node.get('num_classes') == AUTO:
             yield node

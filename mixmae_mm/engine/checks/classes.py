@@ -37,7 +37,7 @@ class Classes(NamedTuple):
 
 
 def compare_splits(found: Sequence[Classes]) -> Iterator[Finding]:
-    """Report classes that are not in all splits, or in another order than in the first."""
+    """Report classes that some split lacks, or whose order differs from that in the first split."""
     for name in sorted({name for classes in found for name in classes.names}):
         where = [classes.split for classes in found if name in classes.names]
         if len(where) < len(found):
@@ -49,9 +49,9 @@ def compare_splits(found: Sequence[Classes]) -> Iterator[Finding]:
 
 
 def compare_folders(split: str, folders: Sequence[str], named: Sequence[str]) -> Iterator[Finding]:
-    """Compare class folders, whose order in the alphabet gives the labels, with the names that a config gives.
+    """Compare class folders, whose alphabetical order defines the labels, with the class names in a config.
 
-    Names that have nothing in common with the folders describe them, as ImageNet's do.
+    Names that have nothing in common with the folders only describe them, as for ImageNet, and are not compared.
     """
     if set(map(str.lower, folders)) <= set(SPLITS):
         yield from map(TOO_HIGH.at, folders)
@@ -65,9 +65,9 @@ def compare_folders(split: str, folders: Sequence[str], named: Sequence[str]) ->
 def compare_numbers(
     found: Sequence[Classes], numbers: Mapping[str, int], exact: bool = False
 ) -> Iterator[tuple[str, Finding]]:
-    """Compare the number of classes of each split with those of heads, preprocessor and metrics, by their setting.
+    """Compare the number of classes of each split with the `numbers` set for heads, preprocessor and metrics.
 
-    More classes than outputs are an error, fewer a warning, unless `exact`.
+    More classes than outputs are an error. Fewer are a warning, or an error too if `exact`.
     """
     if len(set(numbers.values())) > 1:
         given = ', '.join(f'{name}={number}' for name, number in numbers.items())
@@ -82,7 +82,7 @@ def compare_numbers(
 
 
 def compare_labels(labels: Mapping[object, int], number: int) -> Iterator[Finding]:
-    """Report labels, with how often they occur, that are not from 0 up to the number of classes."""
+    """Report labels outside 0 to `number` - 1, and classes without images; `labels` maps labels to their counts."""
     what = f'labels that are not from 0 to {number - 1:,}, for {number:,} classes'
     fault = Finding('error', what, "correct the list, or the config's number of classes; labels start at 0")
     wrong = [label for label in labels if not (isinstance(label, Integral) and 0 <= label < number)]
@@ -93,7 +93,7 @@ def compare_labels(labels: Mapping[object, int], number: int) -> Iterator[Findin
 
 
 def read_list(ann_file: str) -> tuple[list[tuple[str, int]], list[Finding]]:
-    """Read mmpretrain's list, a line "name label" each, with what is wrong there; nothing where there is no file."""
+    """Return the entries of mmpretrain's list, "name label" per line, and its faults; nothing if there is no file."""
     entries, findings = [], []
     with open(ann_file if os.path.isfile(ann_file) else os.devnull, encoding='utf-8') as lines:
         for line in lines:
@@ -106,7 +106,7 @@ def read_list(ann_file: str) -> tuple[list[tuple[str, int]], list[Finding]]:
 
 
 def list_findings(ann_file: str, number: int) -> Iterator[Finding]:
-    """Report what is wrong with a list for a number of classes, 0 if that is not known."""
+    """Report problems with a list, given the number of classes (0 if unknown)."""
     entries, findings = read_list(ann_file)
     labels = Counter(label for _, label in entries)
     yield from findings

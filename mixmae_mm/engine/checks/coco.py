@@ -1,4 +1,4 @@
-"""Checks of JSON files in COCO's format: fields, ids and categories; the objects are a tool's matter."""
+"""Checks of COCO JSON files: fields, ids and categories. `check_dataset.py` also checks the objects."""
 
 import functools
 import json
@@ -14,7 +14,7 @@ FIELDS = dict(
     annotations=('id', 'image_id', 'category_id', 'bbox', 'area'),
     categories=('id', 'name'),
 )
-"""What every entry must have; without it mmdet or pycocotools stop with a KeyError."""
+"""Fields that every entry must have; without them, mmdet or pycocotools raise a KeyError."""
 ADVICE = dict(
     area='add it: the width x height of its box will do',
     segmentation='add the outlines; or take a detector without mask head, with_mask=False in LoadAnnotations and '
@@ -29,7 +29,7 @@ REPEATED = Finding('error', 'ids that are there more than once', 'number the ent
 
 
 class CocoFile:
-    """The contents of a file, as far as a run needs them."""
+    """The contents of a COCO file, as far as a run needs them."""
 
     def __init__(self, path: str, data: dict) -> None:
         self.path, annotations = path, data['annotations']
@@ -48,13 +48,13 @@ class CocoFile:
         self.repeated = [f'{key} id {one}' for (key, one), count in times.items() if count > 1]
 
     def findings(self, *fields: str) -> Iterator[Finding]:
-        """Report what is wrong with entries, and which lack fields: those always needed, and these of annotations."""
+        """Report faulty entries, and missing fields: those always needed, and `fields` of annotations."""
         for key, field in [*self.needed, *(('annotations', field) for field in fields)]:
             if count := self.lacking[key, field]:
                 what = f"'{field}' is missing in {count:,} of {self.total[key]:,} {key} of {self.path}"
                 yield Finding('error', what, ADVICE.get(field, f'add it to the entries of "{key}"'))
         for key, count in self.unmatched.items():
-            if count:  # which mmdet leaves out in silence
+            if count:  # mmdet drops them silently
                 what = f'{count:,} of {self.total["annotations"]:,} annotations of {self.path} have an unknown {key}'
                 yield Finding('warning', f'{what}, and are left out', 'correct it, or delete them')
         yield from map(REPEATED.at, self.repeated)
@@ -62,7 +62,7 @@ class CocoFile:
     def compare_classes(self, classes: Sequence[str]) -> Iterator[Finding]:
         """Compare the categories with the classes that a config asks for; () asks for all.
 
-        mmdet gives labels in the order of the file, and names in the order of the config.
+        mmdet assigns labels in the order of the file, but names in the order of the config.
         """
         yield from (NOT_THERE.at(name) for name in classes if name not in self.categories)
         yield from (NOT_ASKED.at(name) for name in self.categories if classes and name not in classes)
@@ -72,7 +72,7 @@ class CocoFile:
 
 
 def load_coco(path: str) -> tuple[dict | None, list[Finding]]:
-    """Read a file, with what keeps it from being used; nothing where there is no file."""
+    """Return the contents of a file, or why it cannot be used; None and no findings if there is no file."""
     if not os.path.isfile(path):
         return None, []
     try:
@@ -88,12 +88,12 @@ def load_coco(path: str) -> tuple[dict | None, list[Finding]]:
 
 
 def read_coco(path: str) -> tuple[CocoFile | None, list[Finding]]:
-    """Read what a run needs of a file, once for each state of it, with what keeps it from being used."""
+    """Return what a run needs from a file, or why it cannot be used; read it again only if it has changed."""
     return _read_coco(path, os.stat(path).st_mtime_ns) if os.path.isfile(path) else (None, [])
 
 
 @functools.lru_cache(maxsize=8)
 def _read_coco(path: str, changed: int) -> tuple[CocoFile | None, list[Finding]]:
-    """Read a file."""
+    """Read a file; its modification time `changed` only serves the cache."""
     data, findings = load_coco(path)
     return (None if data is None else CocoFile(path, data)), findings

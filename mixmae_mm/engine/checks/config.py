@@ -19,12 +19,12 @@ ALL = ('train', 'val', 'test')
 
 
 def check_config(config: Config, splits: Sequence[str] = ALL, report: Report | None = None) -> Report:
-    """Compare classes across folders, lists, JSON, splits, heads, preprocessor and metrics; and what metrics need.
+    """Compare classes across folders, lists, JSON, splits, heads, preprocessor and metrics; check what metrics need.
 
     Args:
         config: The config.
-        splits: Those that will be read. Of the others only names of classes are compared, where they are there.
-        report: What is found is added here.
+        splits: Splits that will be read. Of the other splits, only class names are compared, if they are known.
+        report: Report to add the findings to.
     """
     report = report or Report()
     outputs, named = min(class_numbers(config).values(), default=0), {}

@@ -25,7 +25,7 @@ def settings_of(config: Config, split: str) -> list[ConfigDict]:
 
 
 def distinct_settings(config: Config, splits: Sequence[str]) -> list[tuple[list[str], ConfigDict]]:
-    """Return the settings of all datasets, each once, with the splits that read it."""
+    """Return the settings of each distinct dataset, with the splits that read it."""
     distinct: list[ConfigDict] = []
     for split in splits:
         distinct += [settings for settings in settings_of(config, split) if settings not in distinct]
@@ -33,16 +33,16 @@ def distinct_settings(config: Config, splits: Sequence[str]) -> list[tuple[list[
 
 
 def open_dataset(settings: ConfigDict, scope: str | None, **others: Any) -> BaseDataset | None:
-    """Build a dataset without its samples and transforms; None where that cannot be, which the run reports."""
+    """Build a dataset without samples and transforms; return None if that fails, which the run will report."""
     settings = {'_scope_': scope} | settings | dict(pipeline=[], lazy_init=True) | others
-    with suppress(Exception), redirect_stdout(sys.stderr):  # of any library, which may print when it is imported
+    with suppress(Exception), redirect_stdout(sys.stderr):  # from any library, which may print on import
         dataset = DATASETS.build(settings)
         return dataset if isinstance(dataset, BaseDataset) else None
     return None
 
 
 def is_a(dataset: object, *names: str) -> bool:
-    """Return whether an object's class, or one that it derives from, has one of these names."""
+    """Return whether an object's class or one of its base classes has one of these names."""
     return any(parent.__name__ in names for parent in type(dataset).__mro__)
 
 
@@ -53,16 +53,16 @@ def folders_of(dataset: BaseDataset) -> list[str]:
 
 
 def class_names(dataset: BaseDataset) -> tuple[str, ...]:
-    """Return the names of the classes, by label; () where they are not known, or there are no labels."""
+    """Return the class names in the order of the labels; () if they are unknown or there are no labels."""
     named = dataset.metainfo.get('classes') or folders_of(dataset)
     return tuple(named) if getattr(dataset, 'with_label', True) and not isinstance(named, str) else ()
 
 
 def json_labels(dataset: BaseDataset) -> Counter:
-    """Count the labels in a JSON file as mmengine has it, whose names of classes go to the dataset's metainfo."""
+    """Count the labels in a JSON file of mmengine's format, and add its class names to the dataset's metainfo."""
     if not str(dataset.ann_file).endswith('.json') or is_a(dataset, 'CocoDataset', 'BaseSegDataset', 'CustomDataset'):
         return Counter()
-    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):  # which loading the dataset reports
+    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):  # loading the dataset will report them
         labels = [entry['gt_label'] for entry in dataset.load_data_list()]
         return Counter(label for one in labels for label in (one if isinstance(one, list) else [one]))
     return Counter()
@@ -71,9 +71,9 @@ def json_labels(dataset: BaseDataset) -> Counter:
 def dataset_findings(
     dataset: BaseDataset, settings: ConfigDict, split: str, number: int, labels: Counter
 ) -> Iterator[Finding]:
-    """Report what is wrong with the classes of a dataset, for a head's number of classes (0 if that is not known).
+    """Report problems with the classes of a dataset; `number` is the head's number of classes (0 if unknown).
 
-    `labels` are those in its JSON file.
+    `labels` counts the labels in its JSON file.
     """
     named = dataset.metainfo.get('classes') or ()
     if isinstance(named, str):
@@ -97,7 +97,7 @@ def dataset_findings(
 
 
 def _coco_findings(dataset: BaseDataset, settings: ConfigDict, named: tuple[str, ...]) -> Iterator[Finding]:
-    """Check the categories and fields of a JSON file."""
+    """Check the categories and fields of a COCO JSON file."""
     file, findings = read_coco(dataset.ann_file)
     yield from findings
     if file:

@@ -1,4 +1,4 @@
-"""Checks of the loaders of a run before it starts: each has files and batches, and corrupt samples are skipped."""
+"""Checks of the loaders of a run before it starts: they must find files and fill batches; they skip corrupt samples."""
 
 import os
 from collections import Counter
@@ -23,16 +23,16 @@ from mixmae_mm.engine.checks.report import Finding, Report
 from mixmae_mm.evaluation.partial import PartialEvaluator
 from mixmae_mm.mixing import group_images
 
-TRIED, OPENED = 1000, 16  # samples of a dataset whose files are looked for, and that are opened
+TRIED, OPENED = 1000, 16  # about how many samples of a dataset are looked for, and how many are opened
 
 
 def open_loaders(runner: Runner, *splits: str, doubts: Sequence[str] = ()) -> None:
-    """Build the loaders of a runner's splits as it would, and refuse those that give nothing, with the setting's name.
+    """Build the loaders of a runner's splits as the runner would, and refuse unusable ones, naming the setting.
 
     `doubts` are warnings for the run's log.
 
     Raises:
-        ValueError: a dataset is empty, lacks its files or has others than are noted, or does not fill a batch.
+        ValueError: a dataset is empty, lacks files, contradicts its annotations, or does not fill a batch.
     """
     report = Report()
     num_classes = min(class_numbers(runner.cfg).values(), default=None)
@@ -54,7 +54,7 @@ def open_loaders(runner: Runner, *splits: str, doubts: Sequence[str] = ()) -> No
 
 
 def _build(runner: Runner, split: str, given: DataLoader | dict) -> DataLoader:
-    """Build a loader."""
+    """Build a loader; if its dataset has no files or samples, raise `ValueError` with the setting at fault."""
     differ, place = runner._randomness_cfg.get('diff_rank_seed', False), f'{split}_dataloader.dataset'
     try:
         with without_hidden_folders():
@@ -76,11 +76,11 @@ def _build(runner: Runner, split: str, given: DataLoader | dict) -> DataLoader:
 
 @contextmanager
 def without_hidden_folders() -> Iterator[None]:
-    """Have mmengine leave out hidden folders where it lists folders, as it leaves out hidden files."""
+    """Make mmengine skip hidden folders when it lists a folder, as it skips hidden files."""
     listing = LocalBackend.list_dir_or_file
 
     def visible(self: LocalBackend, *args: object, **settings: object) -> Iterator[str]:
-        """List what is not hidden."""
+        """List the paths without hidden parts."""
         return (path for path in listing(self, *args, **settings) if not any(map(is_hidden, path.split(os.sep))))
 
     LocalBackend.list_dir_or_file = visible
@@ -91,7 +91,7 @@ def without_hidden_folders() -> Iterator[None]:
 
 
 def empty_reason(settings: ConfigDict, scope: str | None) -> str | None:
-    """Return which setting leaves a dataset without samples; None if it has some, or cannot be opened."""
+    """Return which setting leaves a dataset without samples; None if it has some or cannot be opened."""
     dataset = open_dataset(settings, scope, serialize_data=False)
     if dataset is None or _count(dataset):
         return None
@@ -107,17 +107,17 @@ def empty_reason(settings: ConfigDict, scope: str | None) -> str | None:
 
 
 def subset_reason(settings: ConfigDict, scope: str | None) -> str | None:
-    """Return which of a dataset's `indices` it does not have; None if it has all, or cannot be opened."""
+    """Return which of its `indices` a dataset lacks; None if it has all, is empty or cannot be opened."""
     dataset = open_dataset(settings, scope, serialize_data=False, indices=None)
     count = _count(dataset) if dataset is not None else 0
     beyond = next((index for index in settings.get('indices') or () if not -count <= index < count), None)
     if beyond is None or not count:
         return None
-    return f'indices has {beyond}, and there are {count:,} images: take numbers below that, or leave it out'
+    return f'indices has {beyond}, and there are {count:,} images: use indices below that, or leave it out'
 
 
 def _count(dataset: BaseDataset) -> int:
-    """Count the samples of a dataset that was opened without them; 0 where it refuses to be empty."""
+    """Count the samples of a dataset that was opened without them; return 0 if it refuses to be empty."""
     with suppress(ValueError, RuntimeError):
         dataset.full_init()
         return len(dataset)
@@ -125,8 +125,8 @@ def _count(dataset: BaseDataset) -> int:
 
 
 def file_findings(dataset: Dataset, num_classes: int | None) -> Iterator[Finding]:
-    """Report files of a dataset that are not there, and of some that are, sizes and labels that are not as noted."""
-    if isinstance(dataset, BaseDataset) and not hasattr(dataset, 'corrupt'):  # ours count what they cannot read
+    """Report missing files of a dataset; of a few files, also sizes and labels that contradict the annotations."""
+    if isinstance(dataset, BaseDataset) and not hasattr(dataset, 'corrupt'):  # ours count corrupt images themselves
         samples = [dataset.get_data_info(index) for index in range(0, len(dataset), max(1, len(dataset) // TRIED))]
         for key, suffix in (('img_path', 'img_suffix'), ('seg_map_path', 'seg_map_suffix')):
             paths = [sample[key] for sample in samples if isinstance(sample.get(key), str) and '://' not in sample[key]]
@@ -134,19 +134,19 @@ def file_findings(dataset: Dataset, num_classes: int | None) -> Iterator[Finding
                 what = f'none of the {len(paths):,} files looked for is there, such as {paths[0]!r}'
                 yield Finding('error', what, f'correct data_root, data_prefix or {suffix}, or unpack the data')
         for sample in samples[:: max(1, len(samples) // OPENED)]:
-            with suppress(Exception):  # a corrupt file, which is skipped when its turn comes
+            with suppress(Exception):  # a corrupt file, which the run will skip
                 yield from _sample_findings(dataset, sample, num_classes)
     for one in inner_datasets(dataset):
         yield from file_findings(one, num_classes)
 
 
 def _sample_findings(dataset: BaseDataset, sample: dict, num_classes: int | None) -> list[Finding]:
-    """Read an image as the run does, and compare it with the size that its annotations note, and with its mask."""
+    """Read an image as the run does, and compare it with the size in its annotations and with its mask."""
     noted, data, findings = (sample.get('width'), sample.get('height')), dict(sample), []
-    of_masks = num_classes if hasattr(dataset, 'reduce_zero_label') else None  # mmdet's may have stuff besides
+    of_masks = num_classes if hasattr(dataset, 'reduce_zero_label') else None  # mmdet's may also hold stuff classes
     if None in noted and not of_masks:
         return []
-    for step in dataset.pipeline.transforms:  # those that draw no random numbers
+    for step in dataset.pipeline.transforms:  # only transforms that draw no random numbers
         if type(step).__name__.startswith('LoadImage') or type(step).__name__ == 'LoadAnnotations':
             data = step(data)
     size = data['img'].shape[1::-1] if 'img' in data else noted
@@ -162,13 +162,13 @@ def _sample_findings(dataset: BaseDataset, sample: dict, num_classes: int | None
 
 
 def _check_batches(split: str, loader: DataLoader, runner: Runner) -> None:
-    """Check that an epoch has batches, and none that cannot be mixed or that batch norm cannot take."""
+    """Check that an epoch has batches, and that each can be mixed and passes through batch norm."""
     batches = loader.batch_sampler
     sampler, size = getattr(batches, 'sampler', loader.sampler), getattr(batches, 'batch_size', 0)
     if isinstance(loader.dataset, IterableDataset) or not size:
         return
     endless = isinstance(sampler, InfiniteSampler)
-    # a sampler that sorts images by their shape may find no batch in fewer than two; to the end, where it forgets these
+    # grouped by aspect ratio, < 2 * size images may fill no batch; iterating to the end clears these groups
     few = len(loader) and not endless and len(sampler) < 2 * size
     if not endless and not (sum(1 for _ in batches) if few else len(loader)):
         raise ValueError(
@@ -176,7 +176,7 @@ def _check_batches(split: str, loader: DataLoader, runner: Runner) -> None:
             f'in {type(batches).__name__}, and drop_last leaves out what is less: add images, or set --cfg-options '
             f'{split}_dataloader.batch_size=... to at most their number'
         )
-    model = getattr(runner.model, 'module', runner.model)  # a config where a strategy builds it later
+    model = getattr(runner.model, 'module', runner.model)  # still a config if a strategy builds it later
     last = 0 if endless or getattr(batches, 'drop_last', False) else len(sampler) % size
     for images in (size, last or size) if split == 'train' else ():
         group_images(torch.empty(images), getattr(getattr(model, 'data_preprocessor', None), 'num_sources', 1))
@@ -189,7 +189,7 @@ def _check_batches(split: str, loader: DataLoader, runner: Runner) -> None:
 
 
 def needs_two_images(model: nn.Module, world_size: int = 1) -> bool:
-    """Return whether a model normalizes over a batch what it has pooled to one value for each channel."""
+    """Return whether a model applies batch norm to features that are pooled to one value per channel."""
     norms = (nn.BatchNorm2d, nn.SyncBatchNorm) if world_size == 1 else nn.BatchNorm2d
     for part in model.modules():
         pools = (one for one in part.children() if isinstance(one, nn.AdaptiveAvgPool2d))

@@ -1,4 +1,4 @@
-"""Checks that the metrics of a config can be computed, that for the best checkpoint among them; numbers of classes."""
+"""Checks that the metrics of a config, and the one for the best checkpoint, can be computed; numbers of classes."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -21,11 +21,11 @@ RESULTS = dict(
     IoUMetric='aAcc|mIoU|mAcc|mDice|mFscore|mPrecision|mRecall',
     CocoMetric=r'(bbox|segm)_(mAP(_(50|75|s|m|l|copypaste))?|AR.*)|\w+_precision|AR.*',
 )
-"""Names of results of some metrics, as regular expressions; any name may be one of the others'."""
+"""Regular expressions for the names of some metrics' results; other metrics may use any name."""
 
 
 def class_numbers(config: Config, *splits: str) -> dict[str, int]:
-    """Return `num_classes` of all parts of the model that have it and of the splits' metrics, by its setting."""
+    """Return each `num_classes` in the model and in the splits' metrics, by the name of the setting."""
     found = dict(_numbers('model', config.get('model') or {}))
     for split in splits:
         for metric in metrics(config, split):
@@ -34,7 +34,7 @@ def class_numbers(config: Config, *splits: str) -> dict[str, int]:
 
 
 def _numbers(name: str, part: Any) -> Iterator[tuple[str, Any]]:
-    """Walk through the settings of a model."""
+    """Yield the name and value of each `num_classes` in the settings of a model."""
     if isinstance(part, Mapping) and 'num_classes' in part:
         yield f'{name}.num_classes', part['num_classes']
     if isinstance(part, Mapping | list | tuple):
@@ -52,7 +52,7 @@ def metrics(config: Config, split: str) -> list[Mapping]:
 
 
 def metric_findings(config: Config, split: str, outputs: int) -> Iterator[Finding]:
-    """Report metrics of a split that cannot be computed, and settings that wait for one that is not there."""
+    """Report metrics of a split that cannot be computed, and hooks that wait for a metric that does not exist."""
     for metric in metrics(config, split):
         kind = str(metric.get('type', '')).rpartition('.')[2]
         faults = list(_faults(config, split, kind, metric, outputs))
@@ -65,7 +65,7 @@ def metric_findings(config: Config, split: str, outputs: int) -> Iterator[Findin
 
 
 def _faults(config: Config, split: str, kind: str, metric: Mapping, outputs: int) -> Iterator[tuple[str, str]]:
-    """Return what keeps a metric from being computed, and what to do."""
+    """Yield each reason why a metric cannot be computed, with advice."""
     if kind == 'Accuracy' and 0 < outputs < max(_topk(metric)):
         yield f'is asked for top-{max(_topk(metric))} of {outputs} classes', f'set topk to at most {outputs}'
     model = re.sub(r"'\w+': None", '', str(config.get('model')))
@@ -82,7 +82,7 @@ def _faults(config: Config, split: str, kind: str, metric: Mapping, outputs: int
 
 
 def _file_faults(config: Config, split: str, file: CocoFile) -> Iterator[tuple[str, str]]:
-    """Return what keeps the JSON of a metric from going with the data, and what to do."""
+    """Yield each reason why the JSON file of a metric does not match the data, with advice."""
     if not file.total['annotations']:
         yield f'has no annotations in {file.path}', 'name the file with the objects'
     for settings in settings_of(config, split):
@@ -94,13 +94,13 @@ def _file_faults(config: Config, split: str, file: CocoFile) -> Iterator[tuple[s
 
 
 def _topk(metric: Mapping) -> list[int]:
-    """Return the numbers of guesses of mmpretrain's Accuracy."""
+    """Return the values of k for top-k in mmpretrain's `Accuracy`."""
     topk = metric.get('topk', 1)
     return [topk] if isinstance(topk, int) else list(topk)
 
 
 def _awaited_findings(config: Config) -> Iterator[Finding]:
-    """Report names of metrics that hooks wait for and that validation never gives."""
+    """Report metrics that hooks wait for, but that validation never computes."""
     given = [_results(metric, config.get('default_scope')) for metric in metrics(config, 'val')]
     hooks = {f'default_hooks.{name}': hook for name, hook in (config.get('default_hooks') or {}).items()}
     hooks |= {f'custom_hooks[{number}]': hook for number, hook in enumerate(config.get('custom_hooks') or ())}
@@ -115,10 +115,10 @@ def _awaited_findings(config: Config) -> Iterator[Finding]:
 
 
 def _results(metric: Mapping, scope: str | None) -> str:
-    """Return the names under which a metric gives its results, as a regular expression."""
+    """Return a regular expression for the names of a metric's results."""
     cls = metric.get('type')
     if isinstance(cls, str):
-        with suppress(ImportError):  # which the run reports
+        with suppress(ImportError):  # the run will report it
             cls = METRICS.get(cls if '.' in cls or not scope else f'{scope}.{cls}')
     kind = getattr(cls, '__name__', '')
     own = '|'.join(f'top{k}(_.*)?' for k in _topk(metric)) if kind == 'Accuracy' else RESULTS.get(kind, '.*')

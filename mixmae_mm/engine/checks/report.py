@@ -11,7 +11,7 @@ EXAMPLES = 3
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong: an 'error', or a 'warning' of what works but is suspicious, of a file or an entry."""
+    """A problem: an 'error', or a 'warning' about what works but looks suspicious; `case` names the file or entry."""
 
     severity: str
     what: str
@@ -19,13 +19,13 @@ class Finding(NamedTuple):
     case: str = ''
 
     def at(self, case: str) -> 'Finding':
-        """Return the same of another case."""
+        """Return the same finding for another case."""
         return self._replace(case=case)
 
 
 @dataclass
 class Problem:
-    """Findings that differ in their cases only: the number of these and the first of them."""
+    """Findings that differ only in their cases: the number of cases, and the first few."""
 
     severity: str
     split: str
@@ -35,7 +35,7 @@ class Problem:
     cases: list[str] = field(default_factory=list)
 
     def text(self) -> str:
-        """Return all but the severity, in one line."""
+        """Describe the problem in one line, without its severity."""
         more = ', ...' if self.count > len(self.cases) else ''
         cases = f': {self.count:,} ({", ".join(self.cases)}{more})' if self.count else ''
         return f'{self.split}: {self.what}{cases}. What to do: {self.advice}.'
@@ -50,7 +50,7 @@ class Report:
         self.found: dict[tuple, Problem] = {}
 
     def add(self, split: str, findings: Iterable[Finding]) -> None:
-        """Add what was found in a split."""
+        """Add the findings of a split."""
         for severity, what, advice, case in findings:
             key = severity, split, what, advice
             problem = self.found.setdefault(key, Problem(*key))
@@ -59,7 +59,7 @@ class Report:
                 problem.cases += [printable(case).removeprefix(self.root)] * (len(problem.cases) < EXAMPLES)
 
     def problems(self) -> list[Problem]:
-        """List what is wrong, errors first."""
+        """List the problems, errors first."""
         return sorted(self.found.values(), key=lambda problem: problem.severity)
 
     def refuse(self) -> list[str]:
