@@ -1,1 +1,1 @@
-"""Layer decay, and the optimizer wrappers of each precision."""
+"""Layer-wise learning rate decay, and the optimizer wrappers for each precision."""

@@ -8,16 +8,16 @@ from mixmae_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
-    """Learning rates that shrink from the head down to the patches, for models of mmpretrain, mmdet and mmseg alike.
+    """Learning rates that decay from the head to the patch embedding, for models of mmpretrain, mmdet and mmseg.
 
-    The backbone gives its depths by `get_layer_depth`. As in the official MixMIM and MAE, parameters with one dimension
-    (biases, norms) get no weight decay; everything else does.
+    The backbone gives the depth of each parameter by `get_layer_depth`. As in the official MixMIM and MAE,
+    one-dimensional parameters (biases, norms) get no weight decay; all others do, except those in `no_decay`.
 
     `paramwise_cfg` takes:
-        layer_decay_rate: Factor from one layer to the layer below; 1 leaves all learning rates alone. Needed.
-        head_decay: Whether all that is not backbone has the rate of the last block, which is below the base rate (the
-            official rule); otherwise heads train at the base rate.
-        no_decay: Parts of names whose parameters get no weight decay either, such as `relative_position_bias_table`.
+        layer_decay_rate: Factor from one layer to the layer below; 1 leaves all learning rates unchanged. Required.
+        head_decay: Whether parameters outside the backbone get the rate of its last block, which is below the base
+            rate (the official rule); otherwise they train at the base rate.
+        no_decay: Substrings of names; matching parameters get no weight decay, such as `relative_position_bias_table`.
 
     Raises:
         ValueError: unknown or invalid settings, or a backbone without `get_layer_depth`.
@@ -40,7 +40,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             )
 
     def add_params(self, params: list[dict], module: nn.Module, **kwargs: object) -> None:
-        """Fill `params` with the groups of a model, one for each pair of scale and weight decay."""
+        """Add the parameter groups of a model to `params`, one for each pair of scale and weight decay."""
         groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
         for name, parameter in module.named_parameters():
             if parameter.requires_grad:
@@ -51,7 +51,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             params.append(group if decayed else {**group, 'weight_decay': 0.0})
 
     def _scale(self, model: nn.Module, name: str) -> float:
-        """Return the factor of a parameter's learning rate."""
+        """Return the factor by which a parameter's learning rate is scaled."""
         if self.layer_decay_rate == 1:
             return 1.0
         if not name.startswith('backbone.'):

@@ -1,4 +1,4 @@
-"""Which precision a run trains in: what its config asks for, where the device and the model's operators support it."""
+"""The precision of a training run: the one set in its config, if the device and the model's operators support it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,20 +22,20 @@ BFLOAT16 = ('bfloat16', torch.bfloat16)
 
 @OPTIM_WRAPPERS.register_module()
 class CpuAmpOptimWrapper(OptimWrapper):
-    """bfloat16 autocast on a CPU, which mmengine's `AmpOptimWrapper` refuses. No loss is scaled."""
+    """bfloat16 autocast on a CPU, which mmengine's `AmpOptimWrapper` refuses. The loss is not scaled."""
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Compute forward passes in mixed precision."""
+        """Run the forward passes inside this context in mixed precision."""
         with super().optim_context(model), autocast(device_type='cpu', dtype=torch.bfloat16):
             yield
 
 
 def set_precision(config: Config, amp: bool) -> None:
-    """Fit a config's optimizer wrapper to the precision that it, or `amp`, asks for, and to the device.
+    """Adapt a config's optimizer wrapper to the precision that the config or `amp` asks for, and to the device.
 
     Raises:
-        ValueError: mixed precision is asked for by `amp` where it cannot be had, or bfloat16 for RoIAlign.
+        ValueError: `amp` asks for mixed precision where it is not available, or bfloat16 would be used with RoIAlign.
     """
     wrapper = config.get('optim_wrapper')
     if wrapper is None:
@@ -53,7 +53,7 @@ def set_precision(config: Config, amp: bool) -> None:
 
 
 def _on_gpu(config: Config, amp: bool, aligns: bool) -> None:
-    """Choose the type that the GPU, and the model's operators, multiply best; a type that the config names stays."""
+    """Choose the data type best suited to the GPU and the model's operators; one that the config sets is kept."""
     wrapper = config.optim_wrapper
     if amp:
         modern = torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 0)
@@ -65,11 +65,11 @@ def _on_gpu(config: Config, amp: bool, aligns: bool) -> None:
                 "models with a roi_head cannot train in bfloat16, which mmcv's RoIAlign does not support: set "
                 '--cfg-options optim_wrapper.dtype=float16'
             )
-        wrapper.loss_scale = dict(enabled=False)  # the range is that of float32: nothing to scale, nor to wait for
+        wrapper.loss_scale = dict(enabled=False)  # it has the range of float32: no need to scale, nor to wait
 
 
 def _elsewhere(config: Config, amp: bool, aligns: bool) -> None:
-    """Train in bfloat16 on a CPU that can, else in single precision."""
+    """Choose bfloat16 on a CPU that supports it, otherwise single precision; raise if `amp` cannot be met."""
     wrapper, device = config.optim_wrapper, get_device()
     fits = not aligns and not config.get('strategy') and (amp or wrapper.get('dtype') in BFLOAT16)
     mixed = fits and device == 'cpu' and multiplies_bfloat16()
@@ -86,14 +86,14 @@ def _elsewhere(config: Config, amp: bool, aligns: bool) -> None:
 
 
 def _aligns(settings: object) -> bool:
-    """Return whether a model, or a part of it, has a head behind RoIAlign."""
+    """Return whether a model or a part of it has a RoI head, which uses RoIAlign."""
     if isinstance(settings, dict):
         return settings.get('roi_head') is not None or any(map(_aligns, settings.values()))
     return isinstance(settings, list | tuple) and any(map(_aligns, settings))
 
 
 def multiplies_bfloat16(cpu: str = '/proc/cpuinfo') -> bool:
-    """Return whether this CPU has instructions for products of bfloat16; False where that is unknown."""
+    """Return whether this CPU has instructions for bfloat16 products; False if that is unknown."""
     lines = Path(cpu).read_text().splitlines() if Path(cpu).is_file() else []
     flags = {flag for line in lines if line.lower().startswith(('flags', 'features')) for flag in line.split()}
     return not MULTIPLY_BFLOAT16.isdisjoint(flags)

@@ -1,4 +1,4 @@
-"""A model sharded among processes: PyTorch's FSDP, as mmengine drives it."""
+"""Sharding of a model among processes by PyTorch's FSDP, as mmengine uses it."""
 
 from mmengine._strategy import FSDPStrategy
 from mmengine.device import get_device
@@ -20,12 +20,12 @@ BY_WHOLE_TENSORS = 'LARS', 'LAMB', 'LAMBMM', 'ADAFACTOR'
 
 @FUNCTIONS.register_module()
 def wrap_blocks(module: nn.Module, recurse: bool, nonwrapped_numel: int) -> bool:
-    """Have FSDP gather each transformer block, ours or a library's, by itself, and all else with the model around."""
+    """Return whether FSDP wraps or enters a module: each block (ours or a library's) is one unit, the rest another."""
     return recurse or isinstance(module, Block | SwinBlock) or _is_stock_block(module)
 
 
 def _is_stock_block(module: nn.Module) -> bool:
-    """Return whether a module is attention that `LAYOUTS` knows with its MLP, in one class or in two."""
+    """Return whether a module is a library's block: an attention in `LAYOUTS` and an MLP, in one class or in two."""
     if isinstance(module, nn.ModuleList | nn.Sequential):
         return False
     attends = (type(part).__name__ in LAYOUTS for part in module.children())
@@ -33,7 +33,7 @@ def _is_stock_block(module: nn.Module) -> bool:
 
 
 def plain_name(name: str) -> str:
-    """Return the name of a module or parameter without wrappers."""
+    """Return the name of a module or parameter without the names of its wrappers."""
     for wrapper in WRAPPERS:
         name = name.replace(wrapper, '').removesuffix(wrapper[:-1])
     return name.removesuffix('.')
@@ -41,17 +41,17 @@ def plain_name(name: str) -> str:
 
 @STRATEGIES.register_module()
 class ShardingStrategy(FSDPStrategy):
-    """mmengine's `FSDPStrategy`, also on CPUs, and with checkpoints that runs without sharding share.
+    """mmengine's `FSDPStrategy`, extended to run on CPUs and to share checkpoints with unsharded runs.
 
-    mmengine's own chooses weight decay by the shapes of shards, which are flat, clips by the norms of shards, stores
-    the optimizer's parameters in an order of their own, and cannot resume with today's PyTorch.
+    The original decides on weight decay by the shapes of shards, which are flat, clips by the norms of shards, stores
+    the optimizer's parameters in a different order, and cannot resume with current versions of PyTorch.
 
     Args:
-        model_wrapper: Of `MMFullyShardedDataParallel`, such as `auto_wrap_policy` and `sharding_strategy`.
-        kwargs: As of mmengine's `FSDPStrategy`; `state_dict_cfg` is 'full'.
+        model_wrapper: Arguments of `MMFullyShardedDataParallel`, such as `auto_wrap_policy` and `sharding_strategy`.
+        kwargs: Arguments of mmengine's `FSDPStrategy`; `state_dict_cfg` is 'full'.
 
     Raises:
-        ValueError: settings under which checkpoints would be incomplete.
+        ValueError: the settings would make checkpoints incomplete.
     """
 
     def __init__(self, *, model_wrapper: dict | None = None, **kwargs: object) -> None:
@@ -65,7 +65,7 @@ class ShardingStrategy(FSDPStrategy):
                 'ShardingStrategy writes whole checkpoints of parameters by name: leave out state_dict_cfg (got '
                 f'{kwargs.get("state_dict_cfg", "nothing")}) and use_orig_params'
             )
-        if on_cpu:  # what lies on a CPU already would be freed there, not moved (pytorch/pytorch#188989)
+        if on_cpu:  # offloading to a CPU would free what is already there (pytorch/pytorch#188989)
             self.state_dict_config = fsdp.FullStateDictConfig(rank0_only=True)
             self.optim_state_dict_config = fsdp.FullOptimStateDictConfig(rank0_only=True)
 
@@ -75,17 +75,17 @@ class ShardingStrategy(FSDPStrategy):
         return super().prepare(model, optim_wrapper=optim_wrapper, **kwargs)
 
     def _wrap_model(self, model: nn.Module) -> nn.Module:
-        """Build the optimizer by the parameters' own names and shapes, then shard the model."""
+        """Build the optimizer from the parameters' original names and shapes, then shard the model."""
         if self._wanted is not None:
             self._built = super().build_optim_wrapper(self._wanted, model)
             names = {id(parameter): name for name, parameter in model.named_parameters()}
             groups = self._built.optimizer.param_groups
             self._groups = [[names[id(parameter)] for parameter in group['params']] for group in groups]
-            self._names = sum(self._groups, [])  # in the optimizer's order, by which it numbers them
+            self._names = sum(self._groups, [])  # in the optimizer's order: its state refers to parameters by index
         return super()._wrap_model(model)
 
     def build_optim_wrapper(self, optim_wrapper: dict, model: nn.Module | None = None) -> BaseOptimWrapper:
-        """Return what was built, with this process's shards in the place of the parameters."""
+        """Return the optimizer wrapper built before sharding, with this process's shards as its parameters."""
         optimizer = self._built.optimizer
         if optimizer.state or type(optimizer).__name__.upper() in BY_WHOLE_TENSORS:
             raise ValueError(
@@ -101,11 +101,11 @@ class ShardingStrategy(FSDPStrategy):
         return self._built
 
     def load_checkpoint(self, filename: str, **kwargs: object) -> dict:
-        """Load on the CPU, which has room for the whole checkpoint."""
+        """Load a checkpoint to the CPU, which has room for all of it."""
         return super().load_checkpoint(filename, **{**kwargs, 'map_location': 'cpu'})
 
     def optim_state_dict(self) -> dict:
-        """Return the optimizer's state as without sharding, on the first process; nothing elsewhere."""
+        """Return the optimizer's state dict as without sharding; only on rank 0 does it hold any state."""
         ours, states = self.optim_wrapper.state_dict(), {}
         for key in sorted(set().union(*all_gather_object({key for state in ours['state'].values() for key in state}))):
             for name, state in self._gather(ours, key).items():
@@ -113,14 +113,14 @@ class ShardingStrategy(FSDPStrategy):
         return ours | {'state': states}
 
     def _gather(self, ours: dict, key: str) -> dict[str, dict[str, Tensor]]:
-        """Gather one entry of the optimizer's state by parameter names, cloned: PyTorch gathers all in one buffer."""
+        """Gather one entry of the optimizer's state by parameter name; clone it, as PyTorch gathers into one buffer."""
         only = {number: {key: state[key]} for number, state in ours['state'].items() if key in state}
         alone = {'state': only, 'param_groups': ours['param_groups']}
         whole = FullyShardedDataParallel.optim_state_dict(self.model, self.optim_wrapper.optimizer, alone)
         return {name: {key: state[key].clone()} for name, state in whole.get('state', {}).items()}
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
-        """Take an optimizer's state from any run of this model and optimizer, sharded or not."""
+        """Load the optimizer's state from any run of this model and optimizer, sharded or not."""
         groups = state_dict['param_groups']
         named = {
             'state': {self._names[number]: state for number, state in state_dict['state'].items()},

@@ -1,4 +1,4 @@
-"""A config fitted to the job: to its strategy, and its learning rate to the batch of all processes."""
+"""Adaptation of a config to its strategy, and of its learning rate to the total batch size of the job."""
 
 import math
 import os
@@ -14,16 +14,16 @@ UNFIT_HOOKS = {
 
 
 def plain_type(settings: dict | None, default: str = '') -> str:
-    """Return the name of the type that settings are of, without its scope."""
+    """Return the name of the type in `settings`, without its scope."""
     kind = (settings or {}).get('type', default)
     return getattr(kind, '__name__', kind).rpartition('.')[-1]
 
 
 def fit_strategy(config: Config) -> None:
-    """Check that a config goes with the strategy that it names, if any.
+    """Check that a config is compatible with the strategy that it names, if any.
 
     Raises:
-        ValueError: DeepSpeed, no launcher, or hooks that need the whole model.
+        ValueError: the strategy is DeepSpeed's, there is no launcher, or a hook needs the whole model.
     """
     kind = plain_type(config.get('strategy'))
     if not kind:
@@ -46,12 +46,12 @@ def fit_strategy(config: Config) -> None:
 
 
 def scale_rate(config: Config) -> None:
-    """Scale the learning rate of a config linearly, from the batch that it is for to the batch of this job.
+    """Scale the learning rate of a config linearly, from the batch size it is meant for to that of this job.
 
-    The config is changed; mmengine's own scaling, which leaves accumulated iterations out, stays off.
+    The config is changed in place. mmengine's own scaling, which ignores accumulated iterations, stays off.
 
     Raises:
-        ValueError: the config does not say for which batch its learning rate is, or has none.
+        ValueError: the config has no learning rate, or does not say which batch size it is meant for.
     """
     base = (config.get('auto_scale_lr') or {}).get('base_batch_size')
     optimizer = (config.get('optim_wrapper') or {}).get('optimizer') or {}
