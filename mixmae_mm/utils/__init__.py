@@ -1,1 +1,1 @@
-"""Utilities without models: compatibility, seeds, atomic writes, settings of configs."""
+"""Utilities that involve no models: compatibility, seeds, atomic writes, config settings."""

@@ -9,12 +9,12 @@ from mixmae_mm.utils.names import expand
 
 
 def expanded(text: str) -> Path:
-    """Read a path, with a leading `~` resolved."""
+    """Parse a path, with a leading `~` expanded."""
     return Path(expand(text))
 
 
 def counted(text: str) -> int:
-    """Read a number of 1 or more."""
+    """Parse an integer of 1 or more."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f'{number}: give 1 or more')
@@ -22,14 +22,14 @@ def counted(text: str) -> int:
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options on what is shown; `console.start`, which comes first, reads all of them by itself."""
+    """Add the options for console output; `console.start`, which runs before, reads them from `sys.argv` itself."""
     parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback; as --verbose')
     parser.add_argument('--verbose', action='store_true', help='show all that goes to the log file')
     parser.add_argument('--quiet', action='store_true', help='show only the line of progress, and errors')
 
 
 class ImageSize(argparse.Action):
-    """Store `--image-size H [W]` as height and width; one number is both."""
+    """An action that stores `--image-size H [W]` as height and width; one number is both."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, nargs='+', type=counted, metavar=('H', 'W'), **settings)
@@ -37,7 +37,7 @@ class ImageSize(argparse.Action):
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Sequence[int], *args: Any
     ) -> None:
-        """Store them."""
+        """Store height and width."""
         if len(values) > 2:
             parser.error(f'{args[0]} takes H, or H and W')
         setattr(namespace, self.dest, (values[0], values[-1]))

@@ -1,4 +1,4 @@
-"""Atomic writes: a process may be killed, or a disk fill up, at any moment."""
+"""Atomic writes, because a process may be killed, or a disk fill up, at any moment."""
 
 import os
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ UNFINISHED = '.unfinished'
 
 @contextmanager
 def atomic_write(path: str | Path, mark: str = '') -> Iterator[BinaryIO]:
-    """Open a temporary file, which replaces `path` when it is written and on the disk.
+    """Open a temporary file that replaces `path` once it is written and on the disk.
 
-    Its name contains `mark`, where several processes may write at once.
+    Its name contains `mark`, which must differ between processes that may write at once.
     """
     path = Path(path)
     unfinished = path.with_name(f'{path.name}{mark}{UNFINISHED}')
@@ -29,10 +29,10 @@ def atomic_write(path: str | Path, mark: str = '') -> Iterator[BinaryIO]:
 
 
 def put_in_place(unfinished: Path, path: Path) -> None:
-    """Rename a file over another, in one step, once it is on the disk; then its name, where the disk can do that."""
+    """Rename a file over another in one step, once it is on the disk; then sync the folder, if that is possible."""
     _sync(unfinished)
     os.replace(unfinished, path)
-    with suppress(OSError):  # shares on the network do not know it of folders
+    with suppress(OSError):  # network shares cannot sync folders
         _sync(path.parent)
 
 

@@ -1,7 +1,7 @@
-"""Settings given as `--cfg-options a.b=value`: a value is read by the value that it replaces.
+"""Settings given as `--cfg-options a.b=value`, each parsed according to the value that it replaces.
 
-Where the config has text, or the setting is a path, the text is taken as typed: blanks, commas, brackets, digits. Where
-it has a number or a list, it is read as in mmengine; what reads as neither is refused.
+Paths are taken as typed. So is text that replaces a string, with all its blanks, commas and digits, unless it is in
+brackets. Anything else is parsed as in mmengine, but a string cannot replace a number.
 """
 
 import argparse
@@ -16,18 +16,18 @@ from mmengine.logging import print_log
 from mixmae_mm.utils.config_keys import check_options, current_value
 
 PATH = re.compile(r'(?:^|[_.])(?:root|dir|path|file|folder|checkpoint|from|prefix)s?$|^data_prefix\.')
-"""Last parts of keys whose values are paths."""
+"""Pattern for the last parts of keys whose values are paths."""
 DECIDING = ('.type', '._delete_', 'train_cfg.by_epoch')
-"""Last parts of keys that decide which settings there may be beside them."""
+"""Last parts of keys that decide which other settings are valid."""
 KEYWORDS = ('auto', 'dynamic')
-"""Text that stands in configs in place of a number."""
+"""Strings that configs may have in place of a number."""
 
 
 class Settings(argparse.Action):
-    """Collect `key=value` pairs as typed; `load_config` reads the values."""
+    """An action that collects `key=value` pairs as typed; `load_config` parses the values."""
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *args: Any) -> None:
-        """Add the pairs to those before."""
+        """Add the pairs to those given before."""
         wrong = [value for value in values if not re.match(r'[^=]+=', value)]
         if wrong:
             parser.error(f'{args[0]} takes key=value pairs, got {wrong[0]}')
@@ -36,7 +36,7 @@ class Settings(argparse.Action):
 
 
 def put_options(config: Config, options: dict[str, str]) -> None:
-    """Put settings of the command line over a config."""
+    """Override settings of a config by those of the command line."""
     types = {key: text for key, text in options.items() if key.endswith(DECIDING)}
     others = {key: text for key, text in options.items() if key not in types}
     for part in (types, others):  # what else a part of the config takes depends on its type
@@ -47,7 +47,7 @@ def put_options(config: Config, options: dict[str, str]) -> None:
 
 
 def read_value(key: str, text: str, old: object) -> object:
-    """Read the value of a setting that takes the place of `old`, None where there was nothing."""
+    """Parse the value of a setting, which replaces `old` (None if there was no value)."""
     if text == 'None':
         return None
     if not isinstance(old, dict | list | tuple) and PATH.search('.'.join(key.split('.')[-2:])):
@@ -64,7 +64,7 @@ def read_value(key: str, text: str, old: object) -> object:
 
 
 def _guess(text: str) -> object:
-    """Read a text of unknown type: a number, a constant, a list, a dict, or text."""
+    """Parse text of unknown type: a number, a constant, a list, a dict, or a string."""
     try:
         value = ast.literal_eval(text)
         return list(value) if isinstance(value, tuple) and not _is_bracketed(text) else value
@@ -72,7 +72,7 @@ def _guess(text: str) -> object:
         pass
     if not _is_bracketed(text) and (',' not in text or set(text) & set('/\\{')):
         return DictAction._parse_int_float_bool(text)
-    if re.search(r'\w \w', text):  # mmengine would take the blanks out
+    if re.search(r'\w \w', text):  # mmengine would remove the blanks
         return [part.strip(' \'"') for part in text.strip('[]()').split(',')]
     return DictAction._parse_iterable(text)
 

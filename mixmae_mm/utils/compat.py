@@ -1,7 +1,7 @@
-"""Known issues of the stack that can be fixed from within, which `apply` does where needed.
+"""Fixes for known issues of the installed libraries, which `apply` makes where needed.
 
-Nothing here changes what a working stack does, and nothing may stop an import: `python -m mixmae_mm.doctor` reports
-what could not be fixed (`FAILED`).
+Nothing here changes how a working stack behaves, and no failed fix stops an import: `python -m mixmae_mm.doctor`
+reports those in `FAILED`.
 """
 
 import functools
@@ -16,13 +16,13 @@ from types import ModuleType
 from mixmae_mm.utils.names import printable
 
 FAILED: dict[str, Exception] = {}
-"""What could not be fixed, by the name of the function, and why."""
+"""The errors of the fixes that failed, by the name of the function."""
 TRIES, PAUSE = 20, 0.1  # s
 
 
 @functools.cache
 def apply() -> None:
-    """Fix what can be fixed, once; each by itself, so that one that cannot be leaves the others alone."""
+    """Apply all fixes, once and independently of each other: if one fails, the others are still applied."""
     for fix in (
         let_waiting_threads_sleep,
         import_formatter,
@@ -39,9 +39,9 @@ def apply() -> None:
 
 
 def let_waiting_threads_sleep() -> None:
-    """Have torch's threads spin for a part of a millisecond only while they wait, so that loader workers get the cores.
+    """Make torch's waiting threads spin for only a fraction of a millisecond, so that loader workers get the cores.
 
-    It is read when torch is first imported, so tools call `apply` before. Measured in docs/performance.md.
+    The settings are read when torch is first imported, so tools call `apply` before. Measured in docs/performance.md.
     """
     if 'OMP_WAIT_POLICY' not in os.environ:
         os.environ['OMP_WAIT_POLICY'] = 'PASSIVE'
@@ -49,9 +49,9 @@ def let_waiting_threads_sleep() -> None:
 
 
 def import_formatter() -> ModuleType:
-    """Import yapf, with which mmengine prints configs, again where another process is just writing its grammar.
+    """Import yapf, with which mmengine prints configs; try again if another process is just writing its grammar.
 
-    Of two ranks that start together in a new environment, one may read half a file.
+    Of two ranks that start together in a new environment, one may read a half-written file.
     """
     for left in reversed(range(TRIES)):
         try:
@@ -65,9 +65,9 @@ def import_formatter() -> ModuleType:
 
 
 def define_torchvision_operators() -> None:
-    """Let torchvision be imported where its compiled part cannot load beside this torch (pytorch/pytorch#122494).
+    """Let torchvision be imported even if its compiled part does not load with this torch (pytorch/pytorch#122494).
 
-    It describes two operators of that part; once their schemas are defined its transforms work.
+    On import it refers to two operators of that part; once their schemas are defined, its transforms work.
     """
     if 'torchvision' in sys.modules or not torchvision_is_crippled():
         return
@@ -79,7 +79,7 @@ def define_torchvision_operators() -> None:
 
 
 def torchvision_is_crippled() -> bool:
-    """Return whether torchvision is there with a compiled part that is missing or does not load beside this torch."""
+    """Return whether torchvision is installed, but its compiled part is missing or does not load with this torch."""
     spec = importlib.util.find_spec('torchvision')
     if spec is None or spec.origin is None:
         return False
@@ -93,7 +93,7 @@ def torchvision_is_crippled() -> bool:
 
 
 def read_safely() -> None:
-    """Have mmengine read checkpoints and annotations by our list of types, without running code in them."""
+    """Make mmengine read checkpoints and annotations by our list of types, without running code in them."""
     from mixmae_mm.utils.safe_io import allow_list, safe_loading
 
     safe_loading.guard()
@@ -101,7 +101,7 @@ def read_safely() -> None:
 
 
 def write_atomically() -> None:
-    """Have mmengine write checkpoints on this machine atomically, with a checksum, directly to their files."""
+    """Make mmengine write local checkpoints atomically, with a checksum, directly to their files."""
     from mixmae_mm.utils.safe_io import safe_saving
 
     safe_saving.guard()
@@ -110,7 +110,7 @@ def write_atomically() -> None:
 def let_configs_inherit_ours() -> None:
     """Let other repositories write `_base_ = 'mixmae_mm::...'`, which mmengine allows for a fixed list of packages.
 
-    Upstream's looks for packages in site-packages alone, where one installed by `pip install -e .` is not.
+    Upstream's mmengine only looks for packages in site-packages, where `pip install -e .` does not put them.
     """
     from mmengine import utils
     from mmengine.config import config
@@ -127,19 +127,19 @@ def let_configs_inherit_ours() -> None:
 
 
 def draw_any_name() -> None:
-    """Let mmengine draw names of any bytes, which matplotlib refuses, and with dollar signs, its formulas."""
+    """Let mmengine draw names with any bytes, which matplotlib refuses, and with dollar signs, its mark of formulas."""
     from mmengine.visualization import Visualizer
 
     prepare = Visualizer._initialize_fig
 
     @functools.wraps(prepare)
     def prepare_for_any_name(self: Visualizer, settings: dict) -> tuple:
-        """Prepare a figure on which mmengine and mmpretrain write."""
+        """Prepare a figure that accepts any text from mmengine and mmpretrain."""
         *others, axes = prepare(self, settings)
         write = axes.text
 
         def write_any(x: float, y: float, text: str, *args: object, **more: object) -> object:
-            """Write lines as they are."""
+            """Write text literally, with escapes for what cannot be printed."""
             return write(x, y, '\n'.join(map(printable, text.split('\n'))).replace('$', r'\$'), *args, **more)
 
         axes.text = write_any

@@ -1,4 +1,4 @@
-"""Settings that exclude or outlast each other, resolved or refused before anything is built."""
+"""Settings that contradict each other, resolved or refused before anything is built."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ OF_WORKERS = ('persistent_workers', 'prefetch_factor', 'multiprocessing_context'
 
 
 def settle_loaders(config: Config) -> None:
-    """Take out of each loader what it cannot have beside its other settings."""
+    """Remove worker settings from loaders without workers; refuse `shuffle` or `drop_last` if a sampler excludes it."""
     for place in LOADERS:
         loader = config.get(place)
         if not isinstance(loader, dict):
@@ -25,9 +25,9 @@ def settle_loaders(config: Config) -> None:
 
 
 def check_schedule(config: Config, epoch_length: int | None = None) -> list[str]:
-    """Check that schedules fit into the training, and raise a `ValueError` or return warnings.
+    """Check that schedules fit the length of the training; raise a `ValueError` or return warnings.
 
-    Schedules that count as the training does are checked without `epoch_length`, the others with it.
+    Without `epoch_length`, check the schedules that count in the same unit as the training; with it, the others.
     """
     loop, schedulers = config.get('train_cfg') or {}, config.get('param_scheduler') or []
     for name in ('max_epochs', 'max_iters', 'val_interval'):
@@ -70,7 +70,7 @@ def _check_scheduler(place: str, named: dict[str, dict], unit: str, length: int)
 
 
 def _check_hooks(config: Config, unit: str, length: int) -> Iterator[str]:
-    """Yield the hooks and settings that have no effect in a training by this unit."""
+    """Yield warnings about hooks and settings without effect in a training of this unit and length."""
     saving = (config.get('default_hooks') or {}).get('checkpoint') or {}
     if unit == 'iteration' and saving.get('by_epoch', bool(saving)):
         yield 'the training counts iterations, and checkpoints epochs: set default_hooks.checkpoint.by_epoch=False'

@@ -1,6 +1,6 @@
-"""Which settings a part of a config takes, and which of those given are read by nothing.
+"""Which settings a part of a config accepts, and which of the given ones nothing reads.
 
-mmengine passes most parts of a config to a constructor, which refuses what it does not know; some it only looks into.
+mmengine passes most parts of a config to a constructor, which refuses unknown settings; others it only looks into.
 """
 
 import difflib
@@ -23,11 +23,11 @@ INSIDE = {
     'env_cfg.mp_cfg': {'mp_start_method', 'opencv_num_threads'},
     'auto_scale_lr': {'enable', 'base_batch_size'},
 }
-"""Parts that mmengine looks into, and whose other settings it passes over."""
+"""For the parts that mmengine only looks into, the settings that it reads; it ignores all others."""
 
 
 def parameters(*makers: Callable) -> set[str]:
-    """Return the names that classes or functions take; those of base classes too where a class passes the rest on."""
+    """Return the parameter names of classes or functions; also of base classes if a class has `**kwargs`."""
     names: set[str] = set()
     for maker in makers:
         for kind in inspect.getmro(maker) if inspect.isclass(maker) else [maker]:
@@ -46,7 +46,7 @@ TOP = parameters(Runner, FlexibleRunner) | {
 
 
 def known_settings(place: str, node: dict, scope: str) -> set[str] | None:
-    """Return the settings that a part of a config takes; None where they are unknown."""
+    """Return the settings that a part of a config accepts, or None if they are unknown."""
     if place in INSIDE:
         return INSIDE[place] | ALWAYS
     if place in LOADERS:
@@ -58,11 +58,11 @@ def known_settings(place: str, node: dict, scope: str) -> set[str] | None:
         makers = [EpochBasedTrainLoop if node.get('by_epoch', True) else IterBasedTrainLoop]
     if place == 'log_processor':
         makers = makers or [LogProcessor]
-    if not makers or place.endswith(('norm_cfg', 'conv_cfg', 'act_cfg', 'upsample_cfg')):  # mmcv takes some away
+    if not makers or place.endswith(('norm_cfg', 'conv_cfg', 'act_cfg', 'upsample_cfg')):  # mmcv removes some
         return None
     more = {
         'train_cfg': {'by_epoch'},
-        'optim_wrapper': parameters(AmpOptimWrapper) | {'constructor', 'paramwise_cfg'},  # it becomes one by --amp
+        'optim_wrapper': parameters(AmpOptimWrapper) | {'constructor', 'paramwise_cfg'},  # --amp makes it one
         'param_scheduler': {'convert_to_iter_based', 'by_epoch', 'begin', 'end'},
     }
     return parameters(*makers) | more.get(place.split('.')[0], set()) | ALWAYS
@@ -78,14 +78,14 @@ def _makers(kind: object, scope: str) -> list[Callable]:
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
-    """Return the known name that is most like another; `cutoff` is a ratio of difflib's."""
+    """Return the known name most similar to `name`, if any; `cutoff` is difflib's minimum ratio."""
     return next(iter(difflib.get_close_matches(name, sorted(known), 1, cutoff)), None)
 
 
 def check_options(config: Config, options: Iterable[str]) -> list[str]:
     """Check settings of the command line; return warnings.
 
-    One that is misspelt, leads nowhere, or is a variable that was used up when the config was loaded is refused.
+    Refuse any that is misspelled, leads nowhere, or is a variable that only had an effect while the config was loaded.
     """
     warnings = []
     for key in options:
@@ -105,7 +105,7 @@ def check_options(config: Config, options: Iterable[str]) -> list[str]:
 
 
 def _find_settings(name: str, place: str, node: object) -> Iterator[str]:
-    """Yield the settings of this name within those that are read."""
+    """Yield the settings of this name within the parts of a config that are read."""
     for key, value in node.items() if isinstance(node, dict) else ():
         if place and key == name:
             yield f'{place}.{key}'
@@ -114,7 +114,7 @@ def _find_settings(name: str, place: str, node: object) -> Iterator[str]:
 
 
 def current_value(config: Config, key: str, check_new: bool = False) -> object:
-    """Return what stands at a key such as `a.0.b`; None where nothing does, whose name `check_new` checks."""
+    """Return the value at a key such as `a.0.b`, or None if there is none; then `check_new` checks the name."""
     node, place = config._cfg_dict, ''
     for part in key.split('.'):
         if isinstance(node, list | tuple):
@@ -134,7 +134,7 @@ def current_value(config: Config, key: str, check_new: bool = False) -> object:
 
 
 def _check_name(place: str, node: dict, name: str, known: set[str] | None) -> None:
-    """Check that a part of a config, whose settings are `known` or not, takes one."""
+    """Check that a part of a config accepts a setting; `known` are those it accepts, None if unknown."""
     if name == '_delete_' or name in (known or node):
         return
     near = nearest(name, known) if known else nearest(name, set(node) - {name}, 0.8)
@@ -146,7 +146,7 @@ def _check_name(place: str, node: dict, name: str, known: set[str] | None) -> No
 
 
 def check_names(config: Config) -> list[str]:
-    """Check the names of settings that mmengine passes over in silence, and of the optimizer; return warnings."""
+    """Check the names of settings that mmengine would silently ignore, and of the optimizer; return warnings."""
     scope = config.get('default_scope', 'mmengine')
     for place in (*LOADERS, 'train_cfg', 'optim_wrapper', *INSIDE):
         node = config
@@ -160,5 +160,5 @@ def check_names(config: Config) -> list[str]:
     if isinstance(kind, str) and not _makers(kind, scope):
         near = nearest(kind, registry.OPTIMIZERS.module_dict)
         raise ValueError(f'optim_wrapper.optimizer.type: there is no optimizer {kind}; the nearest that is: {near}')
-    near = {name: nearest(name, TOP - set(config), 0.9) for name in sorted(set(config) - TOP)}  # of any variable
+    near = {name: nearest(name, TOP - set(config), 0.9) for name in sorted(set(config) - TOP)}  # for any variable
     return [f'nothing reads {name} of {config.filename}: is {one} meant?' for name, one in near.items() if one]

@@ -1,7 +1,7 @@
-"""What the tools that train and test show: a few lines, warnings that matter, and one line of progress.
+"""Console output of the tools that train and test: a few lines, warnings that matter, and one line of progress.
 
-All else goes to the run's log file: what libraries log below a warning, what they print, and their deprecations. It
-holds in a process that called `start`; a runner built elsewhere prints as mmengine does.
+Everything else goes to the run's log file: library logs below the level of a warning, what libraries print, and their
+deprecation warnings. This holds in a process that called `start`; a runner built elsewhere prints as mmengine does.
 """
 
 import functools
@@ -17,26 +17,26 @@ from typing import Any, ClassVar, TextIO
 
 from mixmae_mm.utils import compat
 
-EVENTS = re.compile(  # of what libraries log
+EVENTS = re.compile(  # log messages of libraries that are shown
     'best checkpoint with|^resumed epoch|^Load checkpoint|'
     '^the monitored metric did not improve|^Stopping threshold reached|^Monitored metric .* is infinite'
 )
 ROUTINE = re.compile(
     r'(Deprecation|Future)Warning: |deprecated|alias of|prefix is not set|has been overridden after'
-)  # of their warnings
-LIBRARIES = {'mmengine', 'mmcv', 'mmpretrain', 'mmdet', 'mmseg'}  # also where they are not in site-packages
-RANKS = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')  # of a process, by its launcher
-HANDS_ON = ('logging', 'warnings', 'mmengine.logging', __name__)  # modules that print what others say
-MOST = 3  # warnings that differ in a number, or in what follows their first colon
-REDRAW, REPEAT = 0.1, 20.0  # s between two states of the line on a terminal, and two lines elsewhere
+)  # warnings of libraries that are not shown
+LIBRARIES = {'mmengine', 'mmcv', 'mmpretrain', 'mmdet', 'mmseg'}  # even if they are not in site-packages
+RANKS = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')  # of a process, one for each launcher
+HANDS_ON = ('logging', 'warnings', 'mmengine.logging', __name__)  # modules that pass on what others log
+MOST = 3  # warnings shown that differ only in numbers, or in what follows their first colon
+REDRAW, REPEAT = 0.1, 20.0  # s between updates of the line on a terminal, and between lines elsewhere
 
 
 class Console:
-    """A terminal with a line of progress that is rewritten in place, or a pipe, where progress is a line at times.
+    """A terminal with a progress line that is rewritten in place, or a pipe that gets a new progress line at times.
 
     Args:
         stream: Standard output.
-        log: Takes what is not shown.
+        log: Handler of what is not shown.
         quiet: Show progress and errors only.
     """
 
@@ -45,11 +45,11 @@ class Console:
     def __init__(self, stream: TextIO, log: MemoryHandler, quiet: bool = False) -> None:
         self.stream, self.log, self.quiet = stream, log, quiet
         self.rewrites = stream.isatty() and os.environ.get('TERM') != 'dumb'
-        self.line, self.drawn, self.broken = '', False, False  # `broken`: what was written ends in mid-line
+        self.line, self.drawn, self.broken = '', False, False  # `broken`: the last text ended in mid-line
         self.time, self.warned = -REPEAT, Counter()
 
     def write(self, text: str, stream: TextIO | None = None) -> None:
-        """Write in place of the line of progress, which the next step draws again."""
+        """Write in place of the progress line, which the next step redraws."""
         self.stream.write('\r\x1b[K' * self.drawn)
         self.flush()
         self.drawn, self.broken = False, not text.endswith('\n')
@@ -60,13 +60,13 @@ class Console:
         self.stream.flush()
 
     def say(self, text: str) -> None:
-        """Write a line, unless only progress is wanted."""
+        """Write a line, unless the console is quiet."""
         if not self.quiet:
             self.write(f'{text}\n')
             self.flush()
 
     def progress(self, line: str, last: bool = False) -> None:
-        """Show how far it is, where it is time to; the last line stays."""
+        """Show the progress line, but not too often; a `last` line is shown regardless, and stays."""
         now, again = time.monotonic(), line == self.line and not self.rewrites
         if again or (now - self.time < (REDRAW if self.rewrites else REPEAT) and not last):
             return
@@ -77,7 +77,7 @@ class Console:
         self.flush()
 
     def shows(self, record: logging.LogRecord) -> bool:
-        """Return whether a record is shown, called where it is logged."""
+        """Return whether to show a record; must be called where it is logged, because it examines the call stack."""
         if record.levelno >= logging.ERROR:
             return True
         text = record.getMessage()
@@ -92,14 +92,14 @@ class Console:
         return not record.held
 
     def release(self) -> None:
-        """Write the warnings that wait for a log file to standard error: a run that fails before has none."""
+        """Write the warnings held for the log file to standard error, for a run that fails before it has one."""
         for record in self.log.buffer:
             if getattr(record, 'held', False):
                 print(OneLine().format(record), file=sys.stderr)
         self.log.buffer.clear()
 
     def take(self, handler: logging.StreamHandler) -> logging.StreamHandler:
-        """Have a handler write what is shown, here."""
+        """Make a handler write to this console, and only what is shown."""
         handler.setStream(self)
         handler.setFormatter(OneLine())
         handler.addFilter(self.shows)
@@ -107,7 +107,7 @@ class Console:
 
 
 class Printed:
-    """Standard output or error in which what is printed stands above the line of progress.
+    """Standard output or error that prints above the progress line.
 
     What libraries print to standard output goes to the log.
     """
@@ -116,11 +116,11 @@ class Printed:
         self.stream, self.console, self.begun = stream, console, ''
 
     def __getattr__(self, name: str) -> Any:
-        """Return what the stream has."""
+        """Return an attribute of the stream."""
         return getattr(self.stream, name)
 
     def write(self, text: str) -> int:
-        """Write, or log."""
+        """Write text, or log what a library prints to standard output."""
         if self.stream is not self.console.stream or not (self.console.quiet or from_library()):
             self.console.write(text, self.stream)
             return len(text)
@@ -132,7 +132,7 @@ class Printed:
 
 
 class OneLine(logging.Formatter):
-    """A warning in one line, which says how many more are in the log; an error whole."""
+    """A formatter that reduces a warning to one line, and says what more is in the log; errors stay complete."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record."""
@@ -146,7 +146,7 @@ class OneLine(logging.Formatter):
 
 
 def from_library() -> bool:
-    """Return whether it is an installed library, other than ours, that prints or logs now."""
+    """Return whether the current print or log call comes from an installed library other than ours."""
     frame = sys._getframe(1)
     while frame.f_back and str(frame.f_globals.get('__name__')).startswith(HANDS_ON):
         frame = frame.f_back
@@ -155,12 +155,12 @@ def from_library() -> bool:
 
 
 def start() -> None:
-    """Take the console, once, before libraries are imported, unless the command line asks for all (`--verbose`)."""
+    """Take over the console, once and before libraries are imported, unless there is `--verbose` or `--debug`."""
     asked = {option for option in ('--verbose', '--debug', '--quiet') for word in sys.argv if word[:5] == option[:5]}
     if Console.current or asked & {'--verbose', '--debug'}:
         return
     log = MemoryHandler(sys.maxsize)  # until there is a file
-    first = all(os.environ.get(name, '0') == '0' for name in RANKS)  # which speaks for all processes
+    first = all(os.environ.get(name, '0') == '0' for name in RANKS)  # the one process that prints
     Console.current = console = Console(sys.stdout, log, '--quiet' in asked or not first)
     sys.stdout, sys.stderr = Printed(sys.stdout, console), Printed(sys.stderr, console)
     logging.captureWarnings(True)
@@ -173,7 +173,7 @@ def start() -> None:
 
 
 def _taken(init: Any, console: Console, log: MemoryHandler) -> Any:
-    """Return the constructor of loggers that show on the console what it shows; a run's file takes all else."""
+    """Return a constructor of loggers that write to the console, and what it does not show to a run's log file."""
 
     @functools.wraps(init)
     def construct(self: logging.Logger, name: str, *args: Any, **settings: Any) -> None:

@@ -1,16 +1,16 @@
-"""Normalized images for display, whatever their channels and their range: C channels, H x W pixels."""
+"""Denormalization of images for display, whatever their channels and range: C channels, H x W pixels."""
 
 import torch
 from torch import Tensor
 
-RANGE = 2.5  # standard deviations on either side of the mean that are displayed, where the range is not known
+RANGE = 2.5  # standard deviations displayed on either side of the mean, if the range is unknown
 
 
 def to_show(images: Tensor, mean: Tensor, std: Tensor, photos: bool | None = None) -> Tensor:
     """Undo the normalization for display: (..., C, H, W) -> uint8, by mean and std (C, 1, 1).
 
-    Photos get their pixels back, from 0 to 255; of all else 2.5 standard deviations below the mean of a channel become
-    0, as many above it 255. `photos` says which they are, None to decide by mean and std.
+    Photos get their pixels from 0 to 255 back. In all other images, 2.5 standard deviations below a channel's mean
+    become 0, and 2.5 above it 255. `photos` says whether the images are photos; None decides by mean and std.
     """
     photos = is_of_photos(mean, std) if photos is None else photos
     pixels = images * std + mean if photos else 127.5 * (1 + images / RANGE)
@@ -25,6 +25,6 @@ def is_of_photos(mean: Tensor, std: Tensor) -> bool:
 
 
 def first_three(images: Tensor) -> Tensor:
-    """Return the first three channels of images (..., C, H, W), or one where there are two."""
+    """Return the first three channels of images (..., C, H, W), or only the first if there are two."""
     count = images.shape[-3]
     return images if count in (1, 3) else images.narrow(-3, 0, 3 if count > 3 else 1)

@@ -1,4 +1,4 @@
-"""Errors before and while a tool runs, as one message instead of a traceback."""
+"""Errors of the tools, shown as one message instead of a traceback."""
 
 import logging
 import os
@@ -25,7 +25,7 @@ INTERRUPTED = 130
 def check_checkpoint(path: str) -> None:
     """Check that a checkpoint can be read without running code, before minutes are spent on building data and model.
 
-    Addresses (`https://...`) are checked when they are read.
+    URLs (`https://...`) are checked when they are read.
     """
     if '://' in path:
         return
@@ -47,7 +47,7 @@ def describe(error: BaseException) -> str:
 
 
 def _suggestion(error: BaseException, text: str) -> str:
-    """Return what a class takes in place of an unknown setting."""
+    """Suggest the setting nearest to an unknown one, or else list all settings that the class takes."""
     unknown = re.search(r"unexpected keyword argument '(\w+)'", text)
     frames = traceback.walk_tb(error.__traceback__)
     makers = [frame.f_locals['obj_cls'] for frame, _ in frames if callable(frame.f_locals.get('obj_cls'))]
@@ -60,9 +60,9 @@ def _suggestion(error: BaseException, text: str) -> str:
 
 @contextmanager
 def readable_errors(debug: bool, after_interrupt: str = '') -> Iterator[None]:
-    """End the process with one message for what a user can fix, and with the traceback kept in the log file.
+    """End the process with one message for errors that a user can fix; the traceback goes to the log file.
 
-    With `debug` every exception is raised as it is. The exit status is 1, or 130 after Ctrl-C, which is answered with
+    With `debug`, every exception is raised as it is. The exit status is 1, or 130 after Ctrl-C, which prints
     `after_interrupt`.
     """
     print_any_name()

@@ -23,11 +23,11 @@ VARIABLES = {
     'slurm': ('SLURM_PROCID', 'SLURM_LOCALID', 'SLURM_NTASKS'),
     'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK', 'OMPI_COMM_WORLD_SIZE'),
 }
-"""Where each launcher sets the rank of a process, its rank on this machine, and the number of processes."""
+"""Environment variables by launcher: the rank of a process, its local rank, and the number of processes."""
 
 
 def argument_parser(description: str) -> argparse.ArgumentParser:
-    """Make a parser of the arguments that tools/train.py and tools/test.py take; spellings are OpenMMLab's."""
+    """Make a parser for the arguments of tools/train.py and tools/test.py, spelled as in OpenMMLab."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('config', type=expand, help='config file')
     text = 'folder for logs and checkpoints (./work_dirs/<config name>)'
@@ -40,7 +40,7 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
 
 
 def load_config(path: str | Path, options: dict[str, str] | None = None) -> Config:
-    """Load a config file and put the command line's settings over it; how every tool does it."""
+    """Load a config file and override settings from the command line, as every tool does."""
     path = expand(path)
     if not os.path.isfile(path):
         raise ValueError(f'there is no config file {path} (looked for in {Path.cwd()})')
@@ -55,7 +55,7 @@ def load_config(path: str | Path, options: dict[str, str] | None = None) -> Conf
 
 
 def read_config(args: argparse.Namespace) -> Config:
-    """Load the config that tools/train.py or tools/test.py is given, and check the names of its settings."""
+    """Load the config given to tools/train.py or tools/test.py, and check the names of its settings."""
     if args.local_rank is not None:
         os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     config = load_config(args.config, args.cfg_options)
@@ -70,7 +70,7 @@ def read_config(args: argparse.Namespace) -> Config:
 
 
 def _tidy(node: Any) -> None:
-    """Expand `~/` in all texts, and take out the scope that mmengine notes in all that `mixmae_mm::...` brings."""
+    """Expand `~/` in all strings, and remove the scope that mmengine adds to configs inherited by `mixmae_mm::...`."""
     if isinstance(node, dict) and node.get('_scope_') == 'mixmae_mm':
         del node['_scope_']  # also from `collate_fn`, which would be called with it
     entries = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list | tuple) else ()
@@ -82,13 +82,13 @@ def _tidy(node: Any) -> None:
 
 
 def say(message: str, level: int = logging.INFO) -> None:
-    """Print a message once for all processes; the run's log is not open yet."""
+    """Print a message on rank 0 only, before the run's log is open."""
     if os.environ.get('RANK', '0') == '0':
         print_log(message, level=level)
 
 
 def has_accelerator() -> bool:
-    """Return whether mmengine trains on something else than the CPU here."""
+    """Return whether mmengine would train on a device other than the CPU."""
     return get_device() != 'cpu'
 
 
@@ -98,7 +98,7 @@ def timeout_of(config: Config) -> timedelta:
 
 
 def join_processes(config: Config) -> None:
-    """Make this process one of a group: with gloo where there is no GPU, which mmengine's own start insists on."""
+    """Prepare a process for its group; without a GPU, join it by gloo here, as mmengine's own start needs a GPU."""
     if config.launcher == 'none':
         return
     local_rank = _read_variables(config.launcher)
@@ -116,7 +116,7 @@ def join_processes(config: Config) -> None:
 
 
 def _read_variables(launcher: str) -> int:
-    """Put rank, local rank and number of processes where torch looks for them; the local rank is returned."""
+    """Set the variables from which torch reads rank, local rank and world size; return the local rank."""
     missing = [name for name in VARIABLES[launcher] if name not in os.environ]
     if missing:
         script = f'tools/{"slurm" if launcher == "slurm" else "dist"}_train.sh'

@@ -5,13 +5,13 @@ import os
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # numbers of mallopt's settings, from malloc.h
 OWN_SETTINGS = 'MALLOC_TRIM_THRESHOLD_', 'MALLOC_MMAP_THRESHOLD_', 'MALLOC_MMAP_MAX_', 'GLIBC_TUNABLES'
-LARGEST = 32 * 1024**2  # bytes, the most that glibc takes for MMAP_THRESHOLD
+LARGEST = 32 * 1024**2  # bytes, the maximum that glibc accepts for MMAP_THRESHOLD
 
 
 def keep_freed_memory() -> bool:
-    """Keep what is freed for the next step, and return whether that could be set (docs/performance.md).
+    """Keep freed memory for the next step, and return whether that could be set (docs/performance.md).
 
-    Nothing happens without glibc, nor where the environment configures its allocator.
+    Do nothing without glibc, or if the environment already configures its allocator.
     """
     if os.name != 'posix' or any(name in os.environ for name in OWN_SETTINGS):
         return False

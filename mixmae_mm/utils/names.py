@@ -5,7 +5,7 @@ import sys
 
 
 def expand(path: str | os.PathLike) -> str:
-    """Return a path with a leading `~` resolved, unless a file or folder of the name as it stands is there."""
+    """Return a path with a leading `~` expanded, unless a file or folder of that literal name exists."""
     path = os.fspath(path)
     return path if os.path.lexists(path) else os.path.expanduser(path)
 
@@ -19,13 +19,13 @@ def _spelled_out(character: str) -> str:
     """Return a character, or its escape if it cannot be printed."""
     if character.isprintable():
         return character
-    if '\udc80' <= character <= '\udcff':  # how os.fsdecode stands for a byte
+    if '\udc80' <= character <= '\udcff':  # how os.fsdecode represents a byte
         return f'\\x{ord(character) - 0xDC00:02x}'
     return character.encode('unicode_escape').decode()
 
 
 def print_any_name() -> None:
-    """Escape what a terminal cannot print, such as accents in ASCII or bytes that are not text, instead of raising."""
+    """Make streams escape what they cannot print, such as accents in ASCII or invalid bytes, instead of raising."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):
             stream.reconfigure(errors='backslashreplace')

@@ -1,11 +1,11 @@
-"""Libraries that single features need: imported where they are used, and named with the command that installs them."""
+"""Optional libraries, imported where they are used; if one is missing, the error says how to install it."""
 
 from importlib import import_module
 from types import ModuleType
 
 
 def need(module: str, purpose: str) -> ModuleType:
-    """Import a library that is not always installed; `purpose` says what needs it."""
+    """Import an optional library; `purpose` names what needs it."""
     try:
         return import_module(module)
     except ImportError as error:

@@ -1,6 +1,6 @@
 """Randomness as a pure function of one seed and a position (rank and iteration; epoch and index).
 
-A resumed run, or one with another number of loader workers, then draws exactly what an uninterrupted one draws.
+A resumed run, or one with a different number of loader workers, then draws exactly what an uninterrupted one draws.
 """
 
 import random
@@ -25,7 +25,7 @@ def seed_everything(seed: int) -> None:
 
 
 def seed_cpu(seed: int) -> None:
-    """Seed what is drawn on the CPU, Python, NumPy and torch, which is all that a sample needs."""
+    """Seed Python, NumPy and torch on the CPU, which is all that a sample needs."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.default_generator.manual_seed(seed)
@@ -33,7 +33,7 @@ def seed_cpu(seed: int) -> None:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw as after `seed_everything(seed)`; afterwards the random states are what they were before."""
+    """Seed everything in this context, and restore the random states afterwards."""
     with kept_randomness():
         seed_everything(seed)
         yield
@@ -41,7 +41,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def kept_randomness() -> Iterator[None]:
-    """Return Python, numpy and torch (every device) the random states back that they had before."""
+    """Restore the random states of Python, NumPy and torch (every device) after this context."""
     ours, numpys = random.getstate(), np.random.get_state()
     gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     try:

@@ -1,4 +1,4 @@
-"""Checks of settings by their names, before anything is built with them. Types are left to Python and PyTorch."""
+"""Checks of settings, named in the errors, before anything is built. Types are left to Python and PyTorch."""
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,7 +16,7 @@ def check_positive(**settings: float) -> None:
 
 
 def check_rate(**settings: float) -> None:
-    """Raise a `ValueError` for settings that are not drop rates."""
+    """Raise a `ValueError` for settings that are not drop rates, 0 or more and below 1."""
     _check(settings, lambda x: 0 <= x < 1, 'must be a number, 0 or more and below 1')
 
 
@@ -26,7 +26,7 @@ def check_share(of: str, **settings: float) -> None:
 
 
 def check_indices(indices: Collection[int], count: int, setting: str, of: str) -> tuple[int, ...]:
-    """Return indices as a tuple; raise a `ValueError` for any that is not below `count`."""
+    """Return indices as a tuple; raise a `ValueError` for any outside 0 to `count` - 1."""
     if not all(isinstance(index, Integral) and 0 <= index < count for index in indices):
         raise ValueError(f'{setting} {tuple(indices)} must name some of the {of} 0 to {count - 1}')
     return tuple(indices)

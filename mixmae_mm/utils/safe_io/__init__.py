@@ -1,1 +1,1 @@
-"""Reading files without running code that they hold."""
+"""Reading files without running code in them, and writing checkpoints with a checksum."""

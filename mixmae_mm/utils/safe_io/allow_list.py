@@ -1,4 +1,4 @@
-"""The types that a checkpoint may name; whatever names another is refused unread."""
+"""The types that a checkpoint may name; a file that names any other is refused."""
 
 import _codecs
 import importlib
@@ -16,15 +16,15 @@ from torch import serialization
 STATISTICS = ('min', 'max', 'current', 'mean')
 ONE_CYCLE = 'mmengine.optim.scheduler.param_scheduler'
 ANNEALING = ('_annealing_cos', '_annealing_linear')
-"""Functions of which the state of a one-cycle schedule holds one."""
+"""Functions, one of which the state of a one-cycle schedule refers to."""
 UNSPEAKABLE = '\n'
-"""Ends a name that no pickle of PyTorch's can give, as names end there with the line."""
+"""Suffix of a name that no pickle can give PyTorch, which reads names up to the end of the line."""
 
 
 def allow_checkpoint_types() -> None:
-    """Let `torch.load(weights_only=True)` read mmengine's checkpoints, and nothing else than our list has.
+    """Let `torch.load(weights_only=True)` read mmengine's checkpoints, by adding our types to PyTorch's list.
 
-    Whatever we have a stand-in for is taken off PyTorch's list, where OneDL's mmengine and much advice put it.
+    Types that we have stand-ins for are removed from that list, where OneDL's mmengine and common advice put them.
     """
     if not hasattr(serialization, 'get_unsafe_globals_in_checkpoint'):
         raise ImportError('checkpoints cannot be read safely before torch 2.6: pip install "torch>=2.6"')
@@ -36,11 +36,11 @@ def allow_checkpoint_types() -> None:
 
 
 def allowed_types() -> dict[str, Callable]:
-    """Map the names that may be given to what they stand for.
+    """Map each name that a checkpoint may contain to what it stands for.
 
-    Of numpy 1 and 2 these are arrays and numbers, but for those of Python objects. Numpy takes any bytes,
-    `np.ndarray((1,), 'O', bytes(8))`, for addresses of objects: whoever may call its types can crash the process, or
-    worse. So stand-ins are called in their place.
+    From numpy 1 and 2 these are arrays and numbers, except arrays of Python objects. Because numpy takes any bytes for
+    addresses of objects, as in `np.ndarray((1,), 'O', bytes(8))`, a file that may call its types can crash the process,
+    or worse. Therefore stand-ins are called in their place.
     """
     core = np._core if hasattr(np, '_core') else np.core
     kinds = {type(np.dtype(code)) for code in np.typecodes['All'] if code not in 'OV'}
@@ -50,17 +50,17 @@ def allowed_types() -> dict[str, Callable]:
         named[f'{place}.multiarray.scalar'] = core.multiarray.scalar
         named[f'{place}.numeric._frombuffer'] = core.numeric._frombuffer
     named |= {'builtins.getattr': known_function, f'{ONE_CYCLE}.OneCycleParamScheduler': one_cycle}
-    # PyTorch fills arrays only if their type is on the list, where none but we may call it
+    # PyTorch fills arrays only if their type is on the list: here under a name that no file can call
     return named | {'numpy.ndarray': array_type, 'numpy.dtype': data_type, f'numpy.ndarray{UNSPEAKABLE}': np.ndarray}
 
 
 def _full_name(kind: Callable) -> str:
-    """Return the name that pickles give something."""
+    """Return the name by which pickles refer to a class or function."""
     return f'{kind.__module__}.{kind.__qualname__}'
 
 
 def known_function(owner: Callable, name: str) -> Callable:
-    """Stand in for `getattr`, by which pickles name functions of classes and a malicious file could reach anything."""
+    """Stand in for `getattr`, by which pickles refer to methods, and by which a malicious file could reach anything."""
     if owner is HistoryBuffer and name in STATISTICS:
         return getattr(owner, name)
     if owner is one_cycle and name in ANNEALING:
@@ -69,24 +69,24 @@ def known_function(owner: Callable, name: str) -> Callable:
 
 
 def one_cycle(*_: object) -> None:
-    """Stand in for mmengine's one-cycle schedule, whose functions pickles name and which they do not call."""
+    """Stand in for mmengine's one-cycle schedule: pickles refer to its functions, but do not call the class."""
     raise UnpicklingError(f'it asks for {ONE_CYCLE}.OneCycleParamScheduler, called: it is damaged or malicious')
 
 
 def array_type(*_: object) -> None:
-    """Stand in for numpy's type of arrays, which pickles name and do not call."""
+    """Stand in for `np.ndarray`, which pickles refer to but do not call."""
     raise UnpicklingError('it asks for numpy.ndarray, called with content of its own: it is damaged or malicious')
 
 
 def empty_array(kind: Callable, *_: object) -> np.ndarray:
-    """Stand in for numpy's function that begins an array, which is filled afterwards."""
+    """Stand in for numpy's `_reconstruct`, which creates an array to be filled afterwards."""
     if kind is not array_type:
         raise UnpicklingError(f'it asks for an array of the type {kind!r}')
     return np.empty(0, np.int8)
 
 
 def data_type(*arguments: object) -> np.dtype:
-    """Stand in for numpy's type of data types; one of Python objects is refused."""
+    """Stand in for `np.dtype`; refuse data types with Python objects."""
     dtype = np.dtype(*arguments)
     if dtype.hasobject:
         raise UnpicklingError('it asks for an array of Python objects (numpy.dtype("O")), which could be anything')
@@ -94,10 +94,10 @@ def data_type(*arguments: object) -> np.dtype:
 
 
 class PlainUnpickler(pickle.Unpickler):
-    """Read pickles of plain data, of any protocol, that are not PyTorch's."""
+    """An unpickler for plain data, in any protocol, that was not written by PyTorch."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what a name on the list stands for; another raises an `UnpicklingError`."""
+        """Return what a name on the list stands for; raise `UnpicklingError` for any other."""
         more = {'collections.OrderedDict': OrderedDict, '_codecs.encode': _codecs.encode}
         allowed = (allowed_types() | more).get(f'{module}.{name}')
         if allowed is None or name.endswith(UNSPEAKABLE):

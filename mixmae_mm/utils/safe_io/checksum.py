@@ -1,4 +1,4 @@
-"""A checksum of a checkpoint inside it: the comment of PyTorch's archive, which other readers pass over."""
+"""A checksum inside a checkpoint: the comment of PyTorch's zip archive, which other readers ignore."""
 
 import hashlib
 import os
@@ -11,14 +11,14 @@ from typing import BinaryIO
 from mixmae_mm.utils.atomic_write import atomic_write
 
 END, LENGTH = b'PK\x05\x06', struct.Struct('<H')
-"""How the last 22 bytes of an archive without a comment begin, and the length of its comment, at their end."""
+"""How the last 22 bytes of an archive without a comment begin, and the format of the comment's length at their end."""
 MARK = b'sha256 of what is before this comment: '
 CHUNK = 1 << 24
 
 
 @contextmanager
 def checked_write(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a checkpoint to be written as by `atomic_write`, with its checksum, making the folders above."""
+    """Open a checkpoint for an `atomic_write` that adds a checksum; create the folders above it."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
         yield file
@@ -27,7 +27,7 @@ def checked_write(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def add_checksum(path: str | Path) -> None:
-    """Give an archive that is written already its checksum; leave anything else as it is."""
+    """Add a checksum to a complete archive without a comment; leave any other file unchanged."""
     with Path(path).open('r+b') as file:
         size = file.seek(0, 2) - LENGTH.size
         file.seek(max(0, size - 20))
@@ -39,7 +39,7 @@ def add_checksum(path: str | Path) -> None:
 
 
 def check_sum(path: str | Path) -> None:
-    """Compare a file with its checksum, if it has one: about a second for a gigabyte; not with MIXMAE_MM_CHECKSUM=0.
+    """Compare a file with its checksum, if it has one (about 1 s per GB), unless MIXMAE_MM_CHECKSUM=0 is set.
 
     Raises:
         ValueError: they differ.
@@ -63,7 +63,7 @@ def check_sum(path: str | Path) -> None:
 
 
 def sha256(file: BinaryIO, size: int) -> str:
-    """Return the checksum of the first bytes of a file."""
+    """Return the SHA-256 of the first `size` bytes of a file."""
     file.seek(0)
     found = hashlib.sha256()
     while part := file.read(min(CHUNK, size - file.tell())):
@@ -72,6 +72,6 @@ def sha256(file: BinaryIO, size: int) -> str:
 
 
 def sha256_of(path: str | Path) -> str:
-    """Return the checksum of a file."""
+    """Return the SHA-256 of a file."""
     with Path(path).open('rb') as file:
         return sha256(file, file.seek(0, 2))

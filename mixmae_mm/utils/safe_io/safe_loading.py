@@ -1,7 +1,7 @@
-"""Have mmengine read checkpoints, and what comes with them, without running code that they hold.
+"""Make mmengine read checkpoints and annotations without running code in them.
 
 OneDL's mmengine unpickles anything that its own list of types does not cover; upstream's does so with what it
-downloads, and both run configs stored in checkpoints. `torch.load` stays as it is for everybody else.
+downloads; both run configs stored in checkpoints. `torch.load` does not change for other callers.
 """
 
 import io
@@ -25,31 +25,31 @@ LOAD_ANYTHING, PREPARE = fileio.load, BaseInferencer.__init__
 
 
 class Torch(ModuleType):
-    """PyTorch, but for its `load`."""
+    """PyTorch with a different `load`."""
 
     @staticmethod
     def load(file: object, map_location: object = None, **_: object) -> object:
-        """Read a checkpoint for mmengine, as `read_file` does."""
+        """Read a checkpoint for mmengine as `read_file` does, and leave out the config inside."""
         return without_config(read_file(file, map_location, mmap=False))
 
     def __getattr__(self, name: str) -> object:
-        """Return what is PyTorch's."""
+        """Return an attribute of PyTorch."""
         return getattr(torch, name)
 
 
 def guard() -> None:
-    """Put our readers in the place of mmengine's."""
+    """Replace mmengine's readers by ours."""
     mmengine.runner.checkpoint.torch = Torch('torch')
     mmengine.runner.checkpoint.load_url = read_address
     BaseInferencer.__init__ = prepare_by_config
-    for name, module in [*sys.modules.items()]:  # mmengine's, and those of libraries that were imported before
+    for name, module in [*sys.modules.items()]:  # in mmengine, and in libraries imported before
         if getattr(module, '__dict__', {}).get('load') is LOAD_ANYTHING and not name.startswith('mmengine.config'):
             module.load = load_plain
     DeepSpeedStrategy.load_checkpoint = DeepSpeedStrategy.resume = refuse_deepspeed
 
 
 def read_address(url: str, model_dir: str | None = None, map_location: object = None, progress: bool = True) -> object:
-    """Download a checkpoint to where PyTorch keeps them, unless it is there, and read it for mmengine."""
+    """Download a checkpoint to PyTorch's cache, unless it is there already, and read it for mmengine."""
     file = Path(model_dir or os.path.join(torch.hub.get_dir(), 'checkpoints'), Path(urlparse(url).path).name)
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def read_address(url: str, model_dir: str | None = None, map_location: object = 
 def prepare_by_config(
     self: BaseInferencer, model: object = None, weights: str | None = None, *args: object, **kwargs: object
 ) -> None:
-    """Prepare an inferencer, but for one without a config, which would run that of the checkpoint."""
+    """Prepare an inferencer; refuse one without a config, because it would run the config in the checkpoint."""
     if model is None and weights is not None:
         raise ValueError(
             f'{weights} alone is not enough: the config inside a checkpoint is a program of whoever wrote it, and is '
@@ -70,7 +70,7 @@ def prepare_by_config(
 
 
 def load_plain(file: object, file_format: str | None = None, **settings: object) -> object:
-    """Read annotations: pickles by our list of types, YAML without objects, all else as mmengine does."""
+    """Read annotations: pickles by our list of types, YAML without objects, other formats as mmengine does."""
     kind = file_format or str(file).rpartition('.')[2]
     if kind not in ('pkl', 'pickle', 'yml', 'yaml'):
         return LOAD_ANYTHING(file, file_format, **settings)
@@ -84,5 +84,5 @@ def load_plain(file: object, file_format: str | None = None, **settings: object)
 
 
 def refuse_deepspeed(self: object, *_: object, **__: object) -> None:
-    """Stand in for the methods of mmengine's strategy that unpickle anything."""
+    """Stand in for the methods of mmengine's `DeepSpeedStrategy` that unpickle anything."""
     raise ValueError('checkpoints of DeepSpeed may run code: shard with FSDP, configs/_base_/strategies/fsdp.py')

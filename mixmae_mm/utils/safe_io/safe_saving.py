@@ -1,4 +1,4 @@
-"""Have mmengine write checkpoints on this machine atomically, with a checksum, and without gathering them in memory."""
+"""Make mmengine write local checkpoints atomically, with a checksum, and without buffering them in memory."""
 
 import sys
 from typing import BinaryIO
@@ -13,7 +13,7 @@ SAVE_OF_MMENGINE = mmengine.runner.checkpoint.save_checkpoint
 
 
 def guard() -> None:
-    """Put our writer in the place of mmengine's."""
+    """Replace mmengine's writer by ours."""
     for module in (mmengine.runner, mmengine.runner.runner, mmengine.runner.checkpoint):
         module.save_checkpoint = save_checkpoint
 
@@ -21,7 +21,7 @@ def guard() -> None:
 def save_checkpoint(
     checkpoint: dict, filename: str, file_client_args: dict | None = None, backend_args: dict | None = None
 ) -> None:
-    """Write a checkpoint: to a file on this machine directly, and elsewhere as mmengine does."""
+    """Write a checkpoint: to a local file directly, elsewhere as mmengine does."""
     is_here = not file_client_args and '://' not in filename
     if is_here and type(get_file_backend(filename, backend_args=backend_args)) is LocalBackend:
         with checked_write(filename) as file:
@@ -31,7 +31,7 @@ def save_checkpoint(
 
 
 def write_archive(content: object, file: BinaryIO) -> None:
-    """Call `torch.save`, and raise what stopped it, after which it raises a RuntimeError of its own."""
+    """Call `torch.save`; raise the OSError or Ctrl-C that stopped it, which it hides behind a RuntimeError."""
     before = sys.exception()
     try:
         torch.save(content, file)

@@ -1,4 +1,4 @@
-"""Weights in a file, read without running any code that it may hold: the one reader of checkpoints."""
+"""The one reader of checkpoints, which runs no code that a file may hold."""
 
 import re
 import zipfile
@@ -16,12 +16,12 @@ from mixmae_mm.utils.safe_io.allow_list import allow_checkpoint_types
 from mixmae_mm.utils.safe_io.checksum import check_sum
 
 CONTAINERS = ('state_dict', 'model', 'module')
-"""Keys of the weights in files that hold more: mmengine's, those of MixMIM, MAE and DeiT, DeepSpeed's."""
+"""Keys of the weights in files that hold more: for mmengine; for MixMIM, MAE and DeiT; for DeepSpeed."""
 HARMLESS = re.compile(r'torch\.|collections\.|numpy\.|argparse\.Namespace$|mmengine\.logging\.|_codecs\.encode$')
 NAMES = re.compile(rb'(?<!q)c([\w.]+)\n([\w.]+)\n'), re.compile(rb'\x8c.([\w.]+)\x94\x8c.([\w.]+)\x94\x93', re.DOTALL)
-"""Module and name of a type in a pickle, up to protocol 3 and from 4 on."""
+"""Patterns for the module and name of a type in a pickle, up to protocol 3 and from 4 on."""
 LARGEST = 1 << 24
-"""Bytes of a refused file that are looked at to say why."""
+"""Maximum number of bytes of a refused file that are searched for the reason."""
 
 
 def read_weights(checkpoint: str) -> dict[str, Tensor]:
@@ -44,13 +44,13 @@ def read_weights(checkpoint: str) -> dict[str, Tensor]:
 
 
 def read_file(checkpoint: str | BinaryIO, map_location: object = 'cpu', mmap: bool = True) -> object:
-    """Read all that is in a checkpoint: PyTorch's or safetensors, on this machine, at an address, or as a stream.
+    """Read the whole content of a checkpoint, PyTorch's or safetensors: a local file, a URL or a stream.
 
-    With `mmap` the file is mapped: what is not used of it is never read, and it must stay as it is.
+    With `mmap` the file is mapped to memory: unused parts are never read, and the file must not change.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is something else, damaged, or to be read only by running code that it holds.
+        ValueError: it is no checkpoint, is damaged, or could only be read by running code in it.
     """
     is_stream = hasattr(checkpoint, 'read')
     remote = not is_stream and '://' in checkpoint
@@ -61,7 +61,7 @@ def read_file(checkpoint: str | BinaryIO, map_location: object = 'cpu', mmap: bo
             check_sum(file)
         try:
             return _load(file, '' if is_stream else checkpoint, map_location, mmap)
-        except Exception as error:  # what the readers raise for files that are something else has many types
+        except Exception as error:  # readers raise many types of errors for other files
             raise ValueError(
                 f'{"this checkpoint" if is_stream else checkpoint} cannot be read as weights without running code: '
                 f'{explain(error, file)}. It is not a checkpoint, was cut off, or holds pickled objects; if it is a '
@@ -71,14 +71,14 @@ def read_file(checkpoint: str | BinaryIO, map_location: object = 'cpu', mmap: bo
 
 
 def without_config(content: object) -> object:
-    """Take `meta.config` out of a checkpoint, a program that mmengine runs on resuming; it stores `meta.cfg` itself."""
+    """Remove `meta.config`, a program that mmengine would run on resuming; what it stores itself is `meta.cfg`."""
     if isinstance(content, dict) and isinstance(content.get('meta'), dict):
         content['meta'].pop('config', None)
     return content
 
 
 def _load(file: str | Path | BinaryIO, called: str, map_location: object, mmap: bool) -> object:
-    """Read a file or a stream; archives that are larger inside than outside are refused."""
+    """Read a file or a stream; refuse archives whose content is larger than the file."""
     if Path(called).suffix == '.safetensors':
         return load_file(file, str(map_location) if isinstance(map_location, str | torch.device) else 'cpu')
     packed = bool(called) and zipfile.is_zipfile(file)
@@ -88,7 +88,7 @@ def _load(file: str | Path | BinaryIO, called: str, map_location: object, mmap: 
             inside = sum(entry.file_size for entry in archive.infolist())
         if inside > size:
             raise ValueError(f'its {size} bytes unpack to {inside}; PyTorch does not compress its files')
-    allow_checkpoint_types()  # again: `torch.serialization.safe_globals` takes off the list what it put there twice
+    allow_checkpoint_types()  # again, as leaving `torch.serialization.safe_globals` removes even types listed before
     return torch.load(file, map_location, weights_only=True, mmap=mmap and packed)
 
 
@@ -102,7 +102,7 @@ def explain(error: Exception, file: str | Path | BinaryIO) -> str:
 
 
 def _find_demand(file: str | Path | BinaryIO) -> str:
-    """Name the first type in the pickles of a refused file that is not harmless, '' where none is found."""
+    """Name the first type in the pickles of a refused file that is not harmless; return '' if there is none."""
     try:
         with open(file, 'rb') if isinstance(file, str | Path) else nullcontext(file) as stream:
             stream.seek(0)
