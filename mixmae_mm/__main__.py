@@ -1,6 +1,6 @@
-"""The command line `mixmae`, or `python -m mixmae_mm`: each command runs one of the tools, which a wheel brings along.
+"""The command line `mixmae`, or `python -m mixmae_mm`: each command runs one of the tools, which wheels include.
 
-The tools read the arguments, so that `mixmae train CONFIG --resume` is `python tools/train.py CONFIG --resume`.
+The tools parse the arguments, so that `mixmae train CONFIG --resume` is `python tools/train.py CONFIG --resume`.
 """
 
 import difflib
@@ -31,11 +31,11 @@ COMMANDS = {
 
 
 class UsageError(Exception):
-    """A command line that names no command, or none that there is."""
+    """A command line with an unknown command, or an installation without the tools."""
 
 
 class Program(NamedTuple):
-    """What a command line runs: its name, its tool (None for the doctor), and arguments."""
+    """The program that a command line runs: its name, its tool (None for the doctor), and its arguments."""
 
     name: str
     path: str | None
@@ -53,13 +53,13 @@ def find(words: Sequence[str]) -> Program | str:
     if command not in COMMANDS:
         meant = ''.join(f' Is {near} meant?' for near in difflib.get_close_matches(command, COMMANDS, 1))
         raise UsageError(f'there is no command {command}.{meant} Known: {", ".join(COMMANDS)}')
-    if command == 'reconstruct':  # one of the drawings
+    if command == 'reconstruct':  # visualize.py takes it as its first argument
         return Program('mixmae', DRAWER, [command, *rest])
     return Program(f'mixmae {command}', COMMANDS[command][0], rest)
 
 
 def tools_folder() -> Path:
-    """Return the folder of the tools: in the clone where there is one, else beside the package in the wheel."""
+    """Return the folder of the tools: beside the package in a clone, or inside the package if a wheel is installed."""
     package = Path(__file__).resolve().parent
     for folder in (package.parent / 'tools', package / '.mim' / 'tools'):
         if (folder / 'pretrain.py').is_file():
@@ -82,12 +82,12 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def run(path: Path) -> None:
-    """Run a program as Python does, but for its name, which stays `sys.argv[0]` (runpy puts the path there)."""
+    """Run a program as Python does, but keep its name in `sys.argv[0]`, where runpy would put the path."""
     spec = importlib.util.spec_from_file_location('__main__', path)
     module = importlib.util.module_from_spec(spec)
-    module.__spec__ = None  # as of a script; processes that it starts then find it by its file
+    module.__spec__ = None  # as in a script, so that processes that it starts find it by its file
     sys.modules['__main__'] = module
-    sys.path.insert(0, str(path.parent))  # tools import what stands beside them
+    sys.path.insert(0, str(path.parent))  # tools import modules beside them
     spec.loader.exec_module(module)
 
 

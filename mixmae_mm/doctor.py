@@ -1,7 +1,7 @@
 """Report on this environment and what to fix: `python -m mixmae_mm.doctor`.
 
 It prints what is installed and each known issue found, with the command that fixes it; it exits with 1 if pre-training
-could not run. No check needs more than the standard library: what it looks at may be missing or broken.
+cannot run. The checks need nothing but the standard library, because everything else may be missing or broken.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ STACK = {
     'tensorboard': ('tensorboard',),
     'mixmae_mm': ('mixmae_mm',),
 }
-"""Import names, and the distributions that bring them, the one to install first."""
+"""Import names, and the distributions that provide them, starting with the one to install."""
 NEEDED = (
     'torch',
     'torchvision.transforms',
@@ -45,7 +45,7 @@ NEEDED = (
 
 
 class Finding(NamedTuple):
-    """An issue found: what it means, the command that fixes it, and whether pre-training cannot run before."""
+    """An issue found: what it means, the command that fixes it, and whether it stops pre-training."""
 
     what: str
     fix: str
@@ -53,7 +53,7 @@ class Finding(NamedTuple):
 
 
 def installed(name: str) -> dict[str, str]:
-    """Map the installed distributions that bring an import name to their versions."""
+    """Map the installed distributions that provide an import name to their versions."""
     found = {}
     for distribution in STACK[name]:
         with contextlib.suppress(metadata.PackageNotFoundError, KeyError):
@@ -62,7 +62,7 @@ def installed(name: str) -> dict[str, str]:
 
 
 def failure(module: str) -> str:
-    """Import a module; return in a line why that fails, '' if it does not."""
+    """Import a module; return in one line why that fails, or '' if it does not."""
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             importlib.import_module(module)
@@ -72,7 +72,7 @@ def failure(module: str) -> str:
 
 
 def find_broken() -> Iterator[Finding]:
-    """Find what pre-training needs, or the dense tasks where they are installed, and is missing or broken."""
+    """Find missing or broken modules of pre-training, broken ones of mmdet and mmseg if installed, and failed fixes."""
     for module in (*NEEDED, 'mmdet.models', 'mmseg.models'):
         name, present = module.partition('.')[0], util.find_spec(module.partition('.')[0]) is not None
         reason = (present or module in NEEDED) and failure(module)
@@ -93,7 +93,7 @@ def find_broken() -> Iterator[Finding]:
 
 
 def find_mismatched() -> Iterator[Finding]:
-    """Find compiled parts that do not load beside this torch, a GPU that it does not see, and twin distributions."""
+    """Find compiled parts that do not load with this torch, a GPU that it does not see, and duplicate distributions."""
     reason = util.find_spec('mmcv') and failure('mmcv._ext')
     if reason:
         own = next(iter(installed('mmcv')), 'onedl-mmcv').removesuffix('-lite')
@@ -123,7 +123,7 @@ def find_mismatched() -> Iterator[Finding]:
 
 
 def versions() -> Iterator[str]:
-    """Yield a line for each package and, where mmengine is, for what it reports on compilers and GPUs."""
+    """Yield a line for Python, for each package, and for what mmengine (if installed) reports on CUDA and GPUs."""
     yield f'Python: {sys.version.split()[0]}'
     for name in STACK:
         yield f'{name}: {", ".join(f"{version} ({own})" for own, version in installed(name).items()) or "missing"}'
