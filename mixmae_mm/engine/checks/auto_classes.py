@@ -12,7 +12,7 @@ AUTO = 'auto'
 
 
 def fill_num_classes(config: Config) -> None:
-    """Replace every `num_classes='auto'` by the number of classes, that of the training set if it can be opened.
+    """Replace every `num_classes='auto'` by the number of classes in the training set, or else in another split.
 
     Thus heads, Mixup's preprocessor and metrics agree, and the config that a run writes states the number.
 

@@ -32,7 +32,7 @@ def open_loaders(runner: Runner, *splits: str, doubts: Sequence[str] = ()) -> No
     `doubts` are warnings for the run's log.
 
     Raises:
-        ValueError: a dataset is empty, lacks files, contradicts its annotations, or does not fill a batch.
+        ValueError: a dataset is empty, lacks its files, contradicts its annotations, or does not fill a batch.
     """
     report = Report()
     num_classes = min(class_numbers(runner.cfg).values(), default=None)
@@ -125,7 +125,7 @@ def _count(dataset: BaseDataset) -> int:
 
 
 def file_findings(dataset: Dataset, num_classes: int | None) -> Iterator[Finding]:
-    """Report missing files of a dataset; of a few files, also sizes and labels that contradict the annotations."""
+    """Report a dataset none of whose files is there; of a few images, sizes and labels that are not as annotated."""
     if isinstance(dataset, BaseDataset) and not hasattr(dataset, 'corrupt'):  # ours count corrupt images themselves
         samples = [dataset.get_data_info(index) for index in range(0, len(dataset), max(1, len(dataset) // TRIED))]
         for key, suffix in (('img_path', 'img_suffix'), ('seg_map_path', 'seg_map_suffix')):

@@ -32,9 +32,8 @@ class NanGuardHook(Hook):
     """Hook that skips steps with a non-finite loss or gradient, stores them for replay, and stops the run after a few.
 
     Loss and gradients are checked before clipping, which would spread one bad gradient to all; if one process finds a
-    fault, all skip the step. A skipped step changes no weights, optimizer state or running statistics. In float16,
-    infinite gradients are left to the loss scaler until its scale falls below 1; in bfloat16, which needs no scaler,
-    it is switched off.
+    fault, all skip the step. Skipping leaves weights, optimizer and running statistics unchanged. In float16, infinite
+    gradients are left to the loss scaler until its scale is below 1; bfloat16 needs no scaler, so it is switched off.
 
     Iterations that accumulate gradients for the same step are skipped together. The first faulty one is stored in
     `nonfinite/iter_N` in the work_dir; `tools/analysis_tools/replay_nonfinite.py` runs it again.

@@ -26,7 +26,7 @@ class OnlineEvaluationHook(MonitorHook):
     Args:
         data_root: Folder of class folders, or of `train` and `val` with them; None for crops of training images.
         max_images: Maximum number of training images; in a small data set a twentieth of them, but at least 64.
-        max_labeled: Maximum number of labeled images; three quarters are for training, the rest for validation.
+        max_labeled: Maximum number of images with labels, or with masks; three quarters train, the rest validate.
         k: Number of neighbors that vote in k-NN.
         temperature: Temperature of their votes.
         segmentation: Images with masks: `dict(images=FOLDER, masks=FOLDER)`, both folders with or without subfolders

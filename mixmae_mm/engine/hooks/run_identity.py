@@ -88,7 +88,7 @@ class RunIdentityHook(Hook):
 
 
 def differences(stored: dict[str, Any], ours: dict[str, Any]) -> list[str]:
-    """Describe the differences, one per line; entries that an older checkpoint does not store are not compared."""
+    """Describe each difference in words; entries that an older checkpoint does not store are not compared."""
     ours, settings = dict(ours), [x.get('settings', {}) for x in (stored, ours)]
     pairs = {key: (stored[key], x) for key, x in ours.items() if key in stored and key != 'settings'}
     if all(settings):

@@ -69,7 +69,7 @@ def _on_gpu(config: Config, amp: bool, aligns: bool) -> None:
 
 
 def _elsewhere(config: Config, amp: bool, aligns: bool) -> None:
-    """Choose bfloat16 on a CPU that supports it, otherwise single precision; raise if `amp` cannot be met."""
+    """Choose bfloat16 on a CPU that supports it, else single precision; with `amp`, raise `ValueError` instead."""
     wrapper, device = config.optim_wrapper, get_device()
     fits = not aligns and not config.get('strategy') and (amp or wrapper.get('dtype') in BFLOAT16)
     mixed = fits and device == 'cpu' and multiplies_bfloat16()
