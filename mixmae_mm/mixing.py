@@ -1,11 +1,11 @@
-"""How images are mixed: functions of the assignment map.
+"""Mixing of images by functions of an assignment.
 
-A *group* is K images, its *sources*. An *assignment* is an integer map over a grid of *cells*: the index (0..K-1) of
-the source that fills each cell of the mixture. Source 0 *leads* the mixture. Cells of `NOBODY` are filled by no source,
-so that masking, as in MAE, is mixing with one source.
+A *group* consists of K images, its *sources*. An *assignment* is an integer map over a grid of *cells*: for each cell
+of the mixture, it holds the index (0..K-1) of the source that fills the cell. Source 0 *leads* the mixture. No source
+fills cells marked `NOBODY`, so masking as in MAE is mixing with a single source.
 
-Letters: G groups (or mixtures), K sources, N = h * w cells or tokens, C channels, H x W pixels. The first dimension of
-an assignment may be 1 instead of G: all mixtures share it.
+Letters: G groups (or mixtures), K sources, N = h * w cells or tokens, C channels, H x W pixels, P values in a cell. The
+first dimension of an assignment can be 1 instead of G if all mixtures share the assignment.
 """
 
 import math
@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 NOBODY = -1
-"""The entry of an assignment for cells that no source fills."""
+"""The value of an assignment in cells that no source fills."""
 
 
 class MixedImages(NamedTuple):
-    """Mixtures, and what they were made from."""
+    """Mixtures, with the sources and the assignment that they were made from."""
 
     mixed: Tensor
     """The mixtures, (G, C, H, W)."""
@@ -29,9 +29,9 @@ class MixedImages(NamedTuple):
     assignment: Tensor
     """The source of each cell, int64 (G or 1, h, w)."""
     ids_keep: Tensor | None = None
-    """The indices of the visible cells, in order, int64 (G or 1, n), if there are cells of `NOBODY`."""
+    """Indices of the visible cells in ascending order, int64 (G or 1, n); None if no cell is `NOBODY`."""
     weights: Tensor | None = None
-    """The weights of the sources' pixels in the loss, 0 or more, (G, K, 1, H, W); None for the same everywhere."""
+    """Loss weights of the sources' pixels, 0 or more, (G, K, 1, H, W); None weights all pixels equally."""
 
 
 def split_cells(
@@ -39,13 +39,14 @@ def split_cells(
 ) -> list[int]:
     """Return how many cells of a mixture each source fills, the leading one first.
 
-    By default all fill equally many; cells left over go one each to the first sources. With a `mask_ratio`,
-    floor(num_cells * mask_ratio) cells of the leading source are masked and split equally among the others, as in the
-    official MixMIM, where ratio 0.5 masks 24 of 49 cells; with one source nothing fills them, as in MAE. `shares` are
-    each source's share of the cells instead, rounded so that their sum is right; cells that remain are filled by none.
+    By default, all sources fill the same number of cells; a remainder goes to the first sources, one cell each. With
+    `mask_ratio`, floor(num_cells * mask_ratio) cells of the leading source are masked and split equally among the other
+    sources, as in the official MixMIM, where a ratio of 0.5 masks 24 of 49 cells; with a single source, nothing fills
+    them, as in MAE. `shares` instead states the share of the cells that each source fills, rounded so that their sum is
+    preserved; no source fills the cells that remain.
 
     Raises:
-        ValueError: some source would get no cell.
+        ValueError: a source would get no cell, or `shares` are not one per source or add up to more than 1.
     """
     if shares is not None:
         counts = _split_by_shares(num_cells, shares)
@@ -64,12 +65,12 @@ def split_cells(
 
 
 def _split_evenly(num_cells: int, num_sources: int) -> list[int]:
-    """Split cells equally; those left over go one each to the first sources."""
+    """Split cells equally; a remainder goes to the first sources, one cell each."""
     return [num_cells // num_sources + (i < num_cells % num_sources) for i in range(num_sources)]
 
 
 def _split_by_shares(num_cells: int, shares: Sequence[float]) -> list[int]:
-    """Round shares of the cells to whole numbers; those with the largest remainders are rounded up."""
+    """Round shares of the cells to whole numbers by the largest remainder method."""
     exact = [num_cells * share for share in shares]
     counts = [math.floor(cells) for cells in exact]
     by_remainder = sorted(range(len(exact)), key=lambda source: counts[source] - exact[source])
@@ -88,14 +89,14 @@ def random_assignment(
     device: torch.device | str | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Draw assignments with the counts of `split_cells`, uniformly at random: int64 (G, *cells).
+    """Draw assignments with the counts of `split_cells` uniformly at random: int64 (G, *cells).
 
-    `cells` is a number N or a grid (h, w).
+    `cells` is the number of cells N or their grid (h, w).
     """
     grid = (cells,) if isinstance(cells, int) else tuple(cells)
     num_cells = math.prod(grid)
     counts = split_cells(num_cells, num_sources, mask_ratio, shares)
-    # filled on the device: a GPU would wait for a list to be copied
+    # filled on the device, because copying a list to a GPU would synchronize
     pieces = [*enumerate(counts), (NOBODY, num_cells - sum(counts))]
     labels = torch.cat([torch.full((count,), source, device=device) for source, count in pieces])
     order = torch.rand(num_groups, num_cells, device=device, generator=generator).argsort(dim=1)
@@ -116,8 +117,8 @@ def group_images(images: Tensor, num_sources: int) -> Tensor:
 def take_turns(groups: Tensor) -> Tensor:
     """Let each source of a group lead one mixture: (G, K, ...) -> (G * K, K, ...).
 
-    In turn t the sources are rolled so that source t comes first. With the same assignment in all turns, every cell of
-    every source is visible in exactly one of a group's K mixtures; for K = 2 they are the official pair.
+    Turn t rolls the sources so that source t comes first. If all turns share an assignment, every cell of every source
+    is visible in exactly one of the group's K mixtures; for K = 2 these are the pair of the official MixMIM.
     """
     num_sources = groups.shape[1]
     turns = torch.arange(num_sources, device=groups.device)
@@ -190,7 +191,7 @@ def unpatchify(cells: Tensor, cell_size: int, grid: Sequence[int]) -> Tensor:
 def visible_ids(assignment: Tensor, num_visible: int) -> Tensor:
     """Return the indices of the visible cells: (G, N) -> int64 (G, num_visible).
 
-    Their number is given, so that a GPU need not wait for it.
+    The caller passes their number, because counting them would synchronize with a GPU.
     """
     return (assignment == NOBODY).to(torch.uint8).argsort(dim=1, stable=True)[:, :num_visible]
 

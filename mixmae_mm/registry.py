@@ -1,12 +1,12 @@
-"""The registries in use: children of mmengine's roots with the scope `mixmae_mm`.
+"""The library's registries: children of mmengine's root registries with the scope `mixmae_mm`.
 
-Because each names the modules it lives in, `type='mixmae_mm.MixMIMSwin'` builds inside mmpretrain, mmdet and mmseg
-with no `custom_imports`.
+Each states where its modules are defined, so `type='mixmae_mm.MixMIMSwin'` builds in mmpretrain, mmdet and mmseg
+without `custom_imports`.
 """
 
 from mixmae_mm.utils import compat
 
-compat.apply()  # before mmengine and what stands on it
+compat.apply()  # before mmengine and the libraries that build on it
 
 from mmengine import registry as roots
 
@@ -14,7 +14,7 @@ SCOPE = 'mixmae_mm'
 
 
 def _child(root: roots.Registry, location: str) -> roots.Registry:
-    """Make our child of one of mmengine's registries; it imports `location` on first use."""
+    """Create our child of one of mmengine's registries, which imports `location` on first use."""
     return roots.Registry(root.name, parent=root, scope=SCOPE, locations=[f'{SCOPE}.{location}'])
 
 

@@ -1,4 +1,4 @@
-"""Data classes that several packages exchange.
+"""Data classes that several subpackages share.
 
 Letters: G mixtures, K sources, C channels, H x W pixels, h x w cells, N patches.
 """
@@ -21,13 +21,13 @@ class Reconstructions(NamedTuple):
     mixed: Tensor
     """The input of the encoder, (G, C, H, W)."""
     reconstructed: Tensor
-    """The originals with their masked cells as predicted, (G, K, C, H, W)."""
+    """The originals with their masked cells replaced by predictions, (G, K, C, H, W)."""
     assignment: Tensor
     """The source of each cell, (G or 1, h, w)."""
 
 
 class Recognition(NamedTuple):
-    """Which keys a block kept in mixtures."""
+    """The keys that an attention block kept in mixtures."""
 
     mixed: Tensor
     """The mixtures as images, uint8 (G, C, H, W)."""
@@ -36,12 +36,12 @@ class Recognition(NamedTuple):
     kept: Tensor
     """Share of heads in which a query (rows) keeps a key (columns), (G, N, N); 0 for masked patches."""
     block: int
-    """The block, from 0."""
+    """Index of the block, from 0."""
     num_heads: int
-    """Heads of the block."""
+    """Number of heads of the block."""
 
     def precision(self) -> Tensor:
-        """Return the share of kept keys that are of the query's own source: (G, N)."""
+        """Return the share of each query's kept keys that come from its own source: (G, N)."""
         right = self.kept * homologous(self.assignment.flatten(1))
         return right.sum(2) / self.kept.sum(2).clamp(min=1e-9)
 
@@ -50,8 +50,8 @@ class Fitted(NamedTuple):
     """How a stored position embedding was resized."""
 
     stored: Size
-    """Its grid, or window, in the file."""
+    """The grid or window of the embedding in the file."""
     here: Size
-    """That of the model."""
+    """The grid or window of the model."""
     known: bool
-    """Whether the file determines the stored sides; otherwise they are assumed."""
+    """Whether the file determines `stored`; otherwise it is assumed."""

@@ -1,8 +1,8 @@
-"""Pre-trained models from Python: encoders by name, from files and hubs; features and reconstructions of images."""
+"""Python API for pre-trained models: encoders by name, from files or the hub; features and reconstructions."""
 
 from mixmae_mm.utils import compat
 
-compat.apply()  # before torch and the libraries that it fixes
+compat.apply()  # before torch and the libraries that it patches
 
 from mixmae_mm.apis.encoder_file import fetch, from_hub, save_encoder, save_pretrained
 from mixmae_mm.apis.feature_extractor import FeatureExtractor

@@ -1,4 +1,4 @@
-"""The attention weights of a forward pass, recomputed beside it, since fast kernels never store them.
+"""The attention weights of a forward pass, recomputed next to it, because fused kernels never store them.
 
 Letters: B images or mixtures, W windows, S heads, T tokens in a window, D channels of a head, h x w patches.
 """
@@ -16,14 +16,14 @@ from mixmae_mm.models.utils.swin_layers import WindowAttention
 from mixmae_mm.models.utils.windows import WindowedAttention, Windows
 from mixmae_mm.structures import Size
 
-NOWHERE = -1  # the place of tokens that stand on no patch: CLS, padding
+NOWHERE = -1  # the place of tokens that are not patches: CLS, padding
 
 
 class Attended(NamedTuple):
-    """The attention weights of one block, and where on the image its tokens stand."""
+    """The attention weights of one block, and the places of its tokens in the image."""
 
     weights: Tensor
-    """Weights of each query (rows) for the keys of its window, which add up to 1: (B, W, S, T, T)."""
+    """Weights of the keys (columns) in a window for each query (rows), which add up to 1: (B, W, S, T, T)."""
     values: Tensor
     """(B, W, S, T, D); weights @ values is the output of the heads."""
     places: Tensor
@@ -31,16 +31,16 @@ class Attended(NamedTuple):
     grid: Size
     """Patches (h, w) of the image."""
     extra: int
-    """Tokens before the patches: 1 where there is CLS."""
+    """Number of tokens before the patches: 1 with CLS, else 0."""
     keep: Tensor | None = None
     """Which keys a query may attend to, bool and broadcastable to the weights; None for all."""
 
     def of_cls(self, image: int) -> Tensor:
-        """Return what CLS, which the encoder must have, attends to, head by head: (S, h, w)."""
+        """Return how much CLS, which the encoder must have, attends to each patch, by head: (S, h, w)."""
         return self._on_grid(self.weights[image, 0, :, 0], self.places[image, 0])
 
     def of_patch(self, image: int, row: int, column: int) -> Tensor:
-        """Return what a patch attends to, NaN beyond its window: (S, h, w); raise ValueError if it is masked."""
+        """Return how much a patch attends to each, NaN outside its window: (S, h, w); ValueError if it is masked."""
         places = self.places[image]
         found = (places == row * self.grid[1] + column).nonzero().tolist()
         if not found:
@@ -49,7 +49,7 @@ class Attended(NamedTuple):
         return self._on_grid(self.weights[image, window, :, token], places[window])
 
     def received(self, image: int) -> Tensor:
-        """Return the mean weight that the patches of its window give to each patch: (S, h, w)."""
+        """Return the mean weight that each patch receives from the patches of its window: (S, h, w)."""
         result = self.weights.new_full((self.weights.shape[2], *self.grid), torch.nan)
         for weights, places in zip(self.weights[image], self.places[image], strict=True):
             there = self._on_grid(weights[:, places != NOWHERE].mean(1), places)
@@ -57,11 +57,11 @@ class Attended(NamedTuple):
         return result
 
     def equal_share(self, image: int) -> float:
-        """Return the weight of each key of a full window if all had the same."""
+        """Return the weight of each patch under uniform attention among those of a full window."""
         return 1 / int((self.places[image] != NOWHERE).sum(1).max())
 
     def _on_grid(self, shares: Tensor, places: Tensor) -> Tensor:
-        """Put the weights (S, T) of a window's tokens on the image, NaN elsewhere: (S, h, w)."""
+        """Arrange the weights (S, T) of a window's tokens on the grid of patches, NaN elsewhere: (S, h, w)."""
         laid = shares.new_full((len(shares), self.grid[0] * self.grid[1]), torch.nan)
         there = places != NOWHERE
         laid[:, places[there]] = shares[:, there]
@@ -69,7 +69,7 @@ class Attended(NamedTuple):
 
 
 def blocks_of(encoder: nn.Module) -> dict[str, nn.Module]:
-    """Name the transformer blocks of an encoder, first to last; raise ValueError for one of another library."""
+    """Return the transformer blocks of an encoder by name, in order; raise ValueError for other libraries' encoders."""
     if isinstance(encoder, MixMIMSwin):
         stages = enumerate(encoder.layers)
         return {f'stage {s} block {b}': block for s, stage in stages for b, block in enumerate(stage.blocks)}
@@ -79,7 +79,7 @@ def blocks_of(encoder: nn.Module) -> dict[str, nn.Module]:
 
 
 def last_blocks(encoder: nn.Module) -> list[int]:
-    """Return the indices of the blocks to look at first: the last of each stage that runs, counted over all stages."""
+    """Return the blocks to inspect by default, the last of each stage that runs, as indices over all stages."""
     if not isinstance(encoder, MixMIMSwin):
         return [max(encoder.out_indices)]
     depths = encoder.arch.depths[: max(encoder.out_indices) + 1]
@@ -90,12 +90,13 @@ def last_blocks(encoder: nn.Module) -> list[int]:
 def attention_of(
     encoder: nn.Module, images: Tensor | MixedImages, blocks: Sequence[int] | None = None
 ) -> dict[str, Attended]:
-    """Encode normalized images (B, C, H, W), or mixtures, in evaluation mode; return the attention of blocks by name.
+    """Encode normalized images (B, C, H, W), or mixtures, and return the attention of blocks by name.
 
-    Blocks are counted over all stages from 0 or, negative, from the end; None for `last_blocks`.
+    The encoder should be in evaluation mode. `blocks` are counted over all stages, from 0 or, if negative, from the
+    end; None for `last_blocks`.
 
     Raises:
-        ValueError: blocks that do not exist or do not run, or another encoder.
+        ValueError: a block does not exist or does not run, or the encoder is another library's.
     """
     named = list(blocks_of(encoder).items())
     chosen = last_blocks(encoder) if blocks is None else blocks
@@ -127,7 +128,7 @@ def attention_of(
 def _record_inputs(
     encoder: nn.Module, images: Tensor | MixedImages, blocks: dict[str, nn.Module]
 ) -> dict[str, tuple[Tensor, object]]:
-    """Encode, and return what the attention of each block was called with: tokens and rule, by the block's name."""
+    """Encode, and return the inputs of the attention of each block, tokens and rule, by the block's name."""
     recorded: dict[str, tuple[Tensor, object]] = {}
     names = {block.attn: name for name, block in blocks.items()}
 
@@ -149,14 +150,14 @@ def _record_inputs(
 
 
 def _in_windows(attention: nn.Module, x: Tensor, bias: Tensor | int, windows: Windows, keep: Tensor | None) -> Attended:
-    """Compute the weights inside windows: tokens (B, W, T, C)."""
+    """Compute the attention weights inside windows, for tokens (B, W, T, C)."""
     numbers = torch.arange(windows.grid[0] * windows.grid[1], device=x.device).view(1, *windows.grid, 1)
     places = windows.partition(numbers - NOWHERE)[..., 0] + NOWHERE  # partition() pads with zeros
     return Attended(*_weigh(attention, x, bias, keep), places.expand(len(x), -1, -1), windows.grid, 0, keep)
 
 
 def _among_all(attention: Attention, x: Tensor, rule: object, grid: Size, visible: Tensor | None) -> Attended:
-    """Compute the weights of an attention over the whole sequence, which is one window."""
+    """Compute the attention weights over the whole sequence, as a single window."""
     patches = torch.arange(grid[0] * grid[1], device=x.device)[None] if visible is None else visible
     extra = x.shape[1] - patches.shape[1]
     query, key, _ = split_heads(attention.qkv(x), attention.num_heads)

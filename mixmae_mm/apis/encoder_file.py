@@ -1,7 +1,7 @@
 """Encoders in files that describe how to build them, in folders of the hub's format, and on the Hugging Face Hub.
 
-Files are safetensors with an `EncoderCard` as JSON in their metadata; nothing else is read, and only our encoders are
-built.
+Files are safetensors with an `EncoderCard` as JSON in their metadata. No other format is read, and only our encoders
+are built.
 """
 
 import json
@@ -26,7 +26,7 @@ from mixmae_mm.version import __version__
 
 ENCODERS = {'MixMIMSwin': MixMIMSwin, 'MixingViT': MixingViT}
 OF_TRAINING = ('init_cfg', 'drop_path_rate', 'frozen_stages', 'with_cp')
-"""Settings that are not stored; the first would make a file load another one."""
+"""Settings of training, which are not stored; `init_cfg` would also make a file load another file."""
 WEIGHTS, CONFIG = 'model.safetensors', 'config.json'
 METADATA = 'mixmae_mm'
 MODEL_CARD = """---
@@ -52,8 +52,8 @@ Please cite the paper of its pre-training: MixMAE (arXiv 2205.13137), MixedAE (2
 class EncoderCard(NamedTuple):
     """What is needed to use an encoder's weights.
 
-    `mean` and `std` are of each channel, in the images' units (of photos from 0 to 255); `source` names the checkpoint
-    that the weights came from.
+    `mean` and `std` hold one number per channel, in the images' units (from 0 to 255 for photos); `source` names the
+    checkpoint that the weights came from.
     """
 
     type: str
@@ -72,18 +72,18 @@ def describe_encoder(
     std: Sequence[float] = IMAGENET['std'],
     source: str = 'not known',
 ) -> EncoderCard:
-    """Return the card of a `MixMIMSwin` or `MixingViT`; by default for images of the size that it was built for."""
+    """Return the card of a `MixMIMSwin` or `MixingViT`; by default for the image size that it was built for."""
     kind = type(encoder).__name__
     if type(encoder) is not ENCODERS.get(kind):
         raise ValueError(f'a {kind} cannot be described: take a {" or ".join(ENCODERS)}')
     settings = {name: x for name, x in encoder.settings.items() if name not in OF_TRAINING}
-    settings = json.loads(json.dumps(settings, default=dict))  # as it will be read
+    settings = json.loads(json.dumps(settings, default=dict))  # as they will be read
     size = pair(image_size or tuple(side * encoder.patch_size for side in encoder.grid))
     return EncoderCard(kind, settings, size, tuple(map(float, mean)), tuple(map(float, std)), source=source)
 
 
 def save_encoder(encoder: nn.Module, path: str | Path, card: EncoderCard | None = None) -> Path:
-    """Write an encoder, by the official names, and its card to a .safetensors file; one that is there is replaced."""
+    """Write an encoder, under the official names, and its card to a .safetensors file; an existing one is replaced."""
     path = Path(path)
     if path.suffix != '.safetensors':
         raise ValueError(f'{path} should end in .safetensors')
@@ -118,7 +118,7 @@ def read_card(path: str | Path) -> EncoderCard:
 def load_encoder(path: str | Path, **settings: object) -> nn.Module:
     """Build the encoder that a file of `save_encoder` describes, with its weights, in evaluation mode.
 
-    `settings` replace those in the file, such as `img_size` and `out_indices`; raise ValueError if they do not fit it.
+    `settings`, such as `img_size` and `out_indices`, override those in the file; raise ValueError if they do not fit.
     """
     card = read_card(path)
     try:
@@ -132,7 +132,7 @@ def load_encoder(path: str | Path, **settings: object) -> nn.Module:
 def save_pretrained(
     encoder: nn.Module, folder: str | Path, card: EncoderCard | None = None, licence: str | None = None, name: str = ''
 ) -> Path:
-    """Write model.safetensors, config.json and README.md to a folder; `licence` and `name` stand in its model card."""
+    """Write model.safetensors, config.json and README.md to a folder; `licence` and `name` go into the model card."""
     folder, card = Path(folder), card or describe_encoder(encoder)
     save_encoder(encoder, folder / WEIGHTS, card)
     digest = sha256_of(folder / WEIGHTS)
@@ -146,10 +146,10 @@ def save_pretrained(
 
 
 def fetch(place: str | Path, revision: str | None = None) -> str:
-    """Return the path of model.safetensors in a folder, or downloaded, with config.json alone, from the hub.
+    """Return the path of model.safetensors in a folder, or download it and config.json, and nothing else, from the hub.
 
-    Without it raise ValueError: other files are not read, since pickles could run code. So it is if the file has not
-    the sha256 in config.json.
+    Raise ValueError if it is missing, because other files are not read (pickles could run code), or if it does not have
+    the sha256 that config.json states.
     """
     folder = Path(place)
     if not folder.is_dir():
@@ -171,5 +171,5 @@ def fetch(place: str | Path, revision: str | None = None) -> str:
 
 
 def from_hub(place: str | Path, revision: str | None = None, **settings: object) -> nn.Module:
-    """Build an encoder from a folder or from the hub as `load_encoder` does."""
+    """Build an encoder from a folder or from the hub, as `load_encoder` does from a file."""
     return load_encoder(fetch(place, revision), **settings)

@@ -1,6 +1,6 @@
-"""Models for programs without this package: ONNX and torch.export, each for images of one size, in batches of any.
+"""Export of models to ONNX and torch.export, for programs without this package: one image size, any batch size.
 
-Windows and position embeddings are computed for one size in Python, so that each size takes a file of its own.
+Windows and position embeddings are computed in Python for one image size, so each size needs its own file.
 """
 
 import json
@@ -19,19 +19,19 @@ from mixmae_mm.utils.denormalize import is_of_photos
 from mixmae_mm.utils.optional import need
 
 OPSET = 18
-"""Of ONNX operators, for which PyTorch's exporter itself is written."""
+"""Version of the ONNX operators that PyTorch's exporter is written for."""
 TOLERANCE = 1e-4
-"""Largest difference between onnxruntime and PyTorch, over the largest value, that is taken for rounding."""
+"""Largest difference between onnxruntime and PyTorch, relative to the largest value, that passes as rounding."""
 METADATA = 'mixmae_mm.json'
 
 
 class Portable(nn.Module):
-    """A model as it is exported: images (B, C, H, W) in, a tensor for each of `outputs` out, on the CPU.
+    """A model in the form that is exported: from images (B, C, H, W) to a tensor for each of `outputs`, on the CPU.
 
-    An encoder gives its maps (B, C, h, w), `map_0`, `map_1`, ..., and the mean of the last, `pooled` (B, C); a
-    classifier of mmpretrain `logits`. With `normalization`, the mean and std of each channel, the images are uint8
-    photos, or float32 where mean and std cannot be those of photos; without, float32 and normalized already. Encoders
-    that look for padding are refused.
+    An encoder returns its maps (B, C, h, w) as `map_0`, `map_1`, ..., and the mean of the last as `pooled` (B, C); a
+    classifier of mmpretrain returns `logits`. With `normalization`, the mean and std of each channel, images are uint8
+    photos, or float32 if mean and std cannot be those of photos; without it, they are float32 and already normalized.
+    Encoders that look for padding (`pad_value`) are refused with a `ValueError`.
     """
 
     def __init__(self, model: nn.Module, normalization: Mapping[str, Sequence[float]] | None = None) -> None:
@@ -51,7 +51,7 @@ class Portable(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return the outputs."""
+        """Return the outputs for images (B, C, H, W), in order."""
         images = (images.float() - self.mean) / self.std if self.normalizes else images
         if self.classifies:
             return (self.model(images, mode='tensor'),)
@@ -59,7 +59,7 @@ class Portable(nn.Module):
         return *maps, maps[-1].mean((2, 3))
 
     def example(self, size: Size, batch: int = 2, seed: int = 0) -> Tensor:
-        """Return noise of the type that goes in: (B, C, H, W)."""
+        """Return noise with the dtype and range of the inputs: (B, C, H, W)."""
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randint(0, 256, (batch, self.channels, *size), dtype=torch.uint8, generator=generator)
         if self.takes_bytes:
@@ -68,14 +68,14 @@ class Portable(nn.Module):
 
 
 def trace(portable: Portable, size: Size) -> ExportedProgram:
-    """Trace a model for images of one size, in batches of any."""
+    """Trace a model for one image size and any batch size."""
     with torch.no_grad():
         dynamic = ({0: Dim('batch')},)
         return torch.export.export(portable, (portable.example(size),), dynamic_shapes=dynamic, strict=False)
 
 
 def export_program(portable: Portable, out: str | Path, size: Size, metadata: Mapping | None = None) -> Path:
-    """Write a file for `torch.export.load`, which reads `metadata` by `extra_files={'mixmae_mm.json': ''}`."""
+    """Write a file for `torch.export.load`, which reads `metadata` with `extra_files={'mixmae_mm.json': ''}`."""
     program = trace(portable, size)
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(out) as file:
@@ -86,9 +86,9 @@ def export_program(portable: Portable, out: str | Path, size: Size, metadata: Ma
 def export_onnx(
     portable: Portable, out: str | Path, size: Size, metadata: Mapping | None = None, opset: int = OPSET
 ) -> float:
-    """Write an ONNX file, checked, if onnxruntime answers as PyTorch does; return the largest relative difference.
+    """Write a valid ONNX file if onnxruntime agrees with PyTorch, and return the largest relative difference.
 
-    Large weights lie beside it, in `out`.data. `metadata` is kept as JSON under 'mixmae_mm.json'. If the answers
+    Large weights are stored next to it, in `out`.data, and `metadata` as JSON under 'mixmae_mm.json'. If the outputs
     differ, raise ValueError and write nothing.
     """
     onnx, *_ = (need(name, 'export to ONNX') for name in ('onnx', 'onnxscript', 'onnxruntime'))
@@ -105,13 +105,13 @@ def export_onnx(
         differences = compare_onnx(file, portable, size)
         if max(differences.values()) > TOLERANCE:
             raise ValueError(f'onnxruntime and PyTorch differ, by {differences} of the largest value: nothing written')
-        for written in sorted(Path(folder).iterdir(), reverse=True):  # out.data, which it needs, first
+        for written in sorted(Path(folder).iterdir(), reverse=True):  # first out.data, which it needs
             put_in_place(written, out.with_name(written.name))
     return max(differences.values())
 
 
 def compare_onnx(path: str | Path, portable: Portable, size: Size, batches: Sequence[int] = (1, 3)) -> dict[str, float]:
-    """Return for each output the largest difference of onnxruntime's answers from PyTorch's, over the largest value."""
+    """Return the largest difference between onnxruntime and PyTorch for each output, relative to its largest value."""
     session = need('onnxruntime', 'to compare').InferenceSession(str(path), providers=['CPUExecutionProvider'])
     furthest = dict.fromkeys(portable.outputs, 0.0)
     for batch in batches:

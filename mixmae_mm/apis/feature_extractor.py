@@ -1,4 +1,4 @@
-"""Features of images, from whatever holds them to arrays and files."""
+"""Extraction of features from images in files, folders or arrays, to arrays and files."""
 
 import os
 from collections.abc import Sequence
@@ -30,16 +30,17 @@ PRECISIONS = dict(fp32=torch.float32, bf16=torch.bfloat16, fp16=torch.float16)
 
 
 class FeatureExtractor:
-    """What an encoder makes of images: an image, a folder of them at any depth, an array, or a list of any.
+    """Extractor of an encoder's features from an image, a folder of images at any depth, an array, or a list of these.
 
         extract = FeatureExtractor('mixmim-swin-base', 'pretrained.pth')
         extract('image.jpg')                           # (1, 1024)
         extract.save('folder', 'features.npz')         # features and file names
 
-    Images are turned upright, scaled, cropped in the middle to `image_size` and normalized by `mean` and `std`, which
-    are in their own units (R, G and B from 0 to 255). `reading` says how files are read: by default as gray or RGB,
-    where channels, mean and std can be those of photos, and else as multispectral files. `precision` is that of
-    autocast, one of `PRECISIONS`; features are float32."""
+    Images are turned upright, resized, center-cropped to `image_size` and normalized by `mean` and `std`, which are in
+    the images' units (0 to 255 for RGB). `reading` states how files are read: by default as gray or RGB if channels,
+    mean and std can be those of photos, otherwise as multispectral images. `precision`, one of `PRECISIONS`, is the
+    autocast dtype; features are always float32.
+    """
 
     def __init__(
         self,
@@ -60,36 +61,36 @@ class FeatureExtractor:
         self.precision = PRECISIONS[check_one_of(tuple(PRECISIONS), precision=precision)]
         encoder = get_model(model, pretrained, img_size=self.size) if isinstance(model, str) else model
         self.encoder = encoder.to(self.device)
-        self.encoder.eval()  # that of other libraries returns nothing
+        self.encoder.eval()  # eval() of other libraries may return None
         self.mean, self.std = (torch.tensor(x, device=self.device).view(-1, 1, 1) for x in (mean, std))
-        if reading is None:  # encoders of other libraries take as many channels as the mean has
+        if reading is None:  # for encoders of other libraries, `mean` has as many channels as images
             embed = getattr(getattr(encoder, 'patch_embed', None), 'proj', None)
             reading = reading_for(getattr(embed, 'in_channels', len(mean)), mean, std)
         self.read = ImageReader(self.size, reading, batch_size, threads)
 
     @classmethod
     def from_config(cls, config: str | Config, checkpoint: str | None = None, **settings: object) -> 'FeatureExtractor':
-        """Take the encoder, the size of images, mean, std and how files are read from a config."""
+        """Take encoder, image size, mean, std and how files are read from a config; `settings` override these."""
         config = Config.fromfile(config) if isinstance(config, str) else config
         own = dict(image_size=input_size(config), reading=reading_of(config), **normalization(config))
         return cls(build_encoder(config, checkpoint), **(own | settings))
 
     @classmethod
     def from_file(cls, path: str | os.PathLike, **settings: object) -> 'FeatureExtractor':
-        """Take all from a file of `save_encoder`, which describes its encoder."""
+        """Take all of these from a file of `save_encoder`, which describes its encoder; `settings` override them."""
         card = read_card(path)
         own = dict(image_size=card.image_size, mean=card.mean, std=card.std)
         return cls(load_encoder(path), **(own | settings))
 
     def __call__(self, images: ImageLikes, kind: str = 'pooled') -> np.ndarray:
-        """Compute features, float32: 'pooled' (B, C), 'maps' (B, C, h, w) or 'tokens' (B, h * w, C), of the last map.
+        """Compute float32 features of the last map: 'pooled' (B, C), 'maps' (B, C, h, w) or 'tokens' (B, h * w, C).
 
         Raise ValueError if no image can be read.
         """
         return self.with_names(images, kind)[1]
 
     def save(self, images: ImageLikes, out: str | os.PathLike, kind: str = 'pooled') -> Path:
-        """Write `features` and the `names` of files (of arrays, their number) to an .npz file."""
+        """Write `features` and `names`, which are the paths of files and the indices of arrays, to an .npz file."""
         out = Path(out)
         if out.suffix != '.npz':
             raise ValueError(f'{out} should end in .npz')
@@ -99,7 +100,7 @@ class FeatureExtractor:
         return out
 
     def with_names(self, images: ImageLikes, kind: str = 'pooled') -> tuple[list[str], np.ndarray]:
-        """Compute the features of all images that can be read, and return them with the names of the images."""
+        """Return the names and features of all images that can be read."""
         if kind not in KINDS:
             raise ValueError(f"kind '{kind}' is unknown: take one of {', '.join(KINDS)}")
         names, features = [], []
@@ -111,29 +112,29 @@ class FeatureExtractor:
         return names, np.concatenate(features)
 
     def open_all(self, paths: Sequence[str]) -> Tensor:
-        """Read files as the encoder gets them, in their own units (B, C, H, W); ValueError if one cannot be read."""
+        """Read files, resized and cropped, in their own units: (B, C, H, W); raise ValueError if one cannot be read."""
         return self.read.reading.read_all(paths, self.size)
 
     @torch.no_grad()
     def encode(self, pixels: Tensor, kind: str = 'pooled') -> np.ndarray:
-        """Compute features of what `open_all` gives, as `__call__` does."""
+        """Compute features of images read by `open_all`, as `__call__` does."""
         maps = self.maps(pixels)[-1]
         features = dict(maps=maps, tokens=maps.flatten(2).transpose(1, 2), pooled=maps.mean((2, 3)))[kind]
         return features.cpu().numpy()
 
     @torch.no_grad()
     def maps(self, pixels: Tensor) -> list[Tensor]:
-        """Compute all maps of what `open_all` gives, (B, C, h, w) each, on the encoder's device."""
+        """Compute all maps of images read by `open_all`, (B, C, h, w) each, on the encoder's device."""
         full = self.precision == torch.float32
         with nullcontext() if full else torch.autocast(torch.device(self.device).type, self.precision):
             return [one.float() for one in self.encoder(self.normalize(pixels))]
 
     def as_shown(self, pixels: Tensor) -> np.ndarray:
-        """Return images (B, C, H, W) for display: uint8 (B, H, W, 3), the first three of more channels (`to_show`)."""
+        """Return images (B, C, H, W) for display: uint8 (B, H, W, 3), the first three channels if there are more."""
         photos = not self.read.reading.is_of_bands
         display = first_three(to_show(self.normalize(pixels), self.mean, self.std, photos))
         return display.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy()
 
     def normalize(self, pixels: Tensor) -> Tensor:
-        """Bring pixels (B, C, H, W) to what the encoder takes, on its device."""
+        """Normalize pixels (B, C, H, W) for the encoder, on its device."""
         return (pixels.to(self.device).float() - self.mean) / self.std

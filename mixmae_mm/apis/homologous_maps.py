@@ -1,4 +1,4 @@
-"""Which patches of a mixture a MixedAE recognizes as patches of the same image.
+"""The patches of a mixture that a MixedAE recognizes as patches of the same image.
 
 Letters: B images, G mixtures, C channels, H x W pixels, N patches.
 """
@@ -16,10 +16,10 @@ from mixmae_mm.structures import Recognition
 
 @torch.no_grad()
 def recognize(model: BaseModel, images: Tensor, seed: int) -> Recognition | None:
-    """Mix images (B, C, H, W) as `reconstruct` does; return the keys kept in the last block that selects any."""
+    """Mix images (B, C, H, W) as `reconstruct` does; return the keys kept by the last block that selects any."""
     encoder = model.backbone
     if getattr(encoder, 'attention', None) != 'homologous' or not isinstance(encoder, MixingViT):
-        return None  # windows of a MixMIMSwin do not show whom a patch recognizes elsewhere
+        return None  # in a MixMIMSwin, patches cannot recognize others beyond their window
     if encoder.num_sources < 2:
         return None
     block = max((block for block in encoder.homologous_layers if block <= max(encoder.out_indices)), default=None)
@@ -28,7 +28,7 @@ def recognize(model: BaseModel, images: Tensor, seed: int) -> Recognition | None
     mixtures = mix_once(model.data_preprocessor, images, seed)
     (attended,) = attention_of(encoder, mixtures, [block]).values()
     kept = attended.keep[:, 0].float().mean(1)[:, attended.extra :, attended.extra :]
-    if mixtures.ids_keep is not None:  # masked patches keep none and are kept by none
+    if mixtures.ids_keep is not None:  # masked patches keep no key and are kept by no query
         num_patches = attended.grid[0] * attended.grid[1]
         kept = scatter_tokens(kept.mT, mixtures.ids_keep, num_patches)
         kept = scatter_tokens(kept.mT, mixtures.ids_keep, num_patches)

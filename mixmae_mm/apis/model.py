@@ -1,4 +1,4 @@
-"""Encoders by name or by config, with weights."""
+"""Encoders by name, and encoders and whole models by config, with weights."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatch
@@ -28,21 +28,21 @@ MODELS_BY_NAME = {
 
 
 def device_of(device: str | None = None) -> str:
-    """Return the device to compute on: the one given, or else the GPU if there is one."""
+    """Return the device to compute on: the given one, or else the GPU if there is one."""
     return device or ('cuda' if torch.cuda.is_available() else 'cpu')
 
 
 def list_models(pattern: str = '*') -> list[str]:
-    """List the names that `get_model` knows, those that match a pattern such as '*-base'."""
+    """List the names that `get_model` accepts and that match a pattern such as '*-base'."""
     return [name for name in MODELS_BY_NAME if fnmatch(name, pattern)]
 
 
 def get_model(name: str | None = None, pretrained: str | None = None, **settings: object) -> nn.Module:
     """Build an encoder, in evaluation mode, with `settings` of its class, such as `img_size` and `out_indices`.
 
-    The name is one of `list_models()`, or left out where `pretrained` is a file of `save_encoder`, which says it.
-    `pretrained` is a file or an address: official, ours, mmpretrain's or timm's (docs/weights.md). Raise ValueError if
-    it is of another encoder.
+    `name` is one of `list_models()`; leave it out if `pretrained` is a file of `save_encoder`, which names the model.
+    `pretrained` is the path or URL of weights: official, ours, mmpretrain's or timm's (docs/weights.md). Raise
+    ValueError if they belong to another encoder.
     """
     if name is None and pretrained is not None:
         return load_encoder(pretrained, **settings)
@@ -58,13 +58,13 @@ def get_model(name: str | None = None, pretrained: str | None = None, **settings
 
 
 def build_encoder(config: Config, checkpoint: str | None) -> nn.Module:
-    """Build the encoder of a config, with the weights of a checkpoint, if any; raise ValueError for another model's."""
+    """Build a config's encoder, with weights of a checkpoint, if any; raise ValueError if they are another model's."""
     if 'backbone' not in config.get('model', {}):
         raise ValueError(f'{config.filename} has no model.backbone to take features from')
     settings = config.model.backbone.copy()
     if 'Pretrained' in str(settings.get('init_cfg')):
-        settings.pop('init_cfg')  # weights come from the checkpoint or not at all
-    with quiet_log():  # mmengine would log two lines a parameter
+        settings.pop('init_cfg')  # weights come from the checkpoint or from nowhere
+    with quiet_log():  # mmengine would log two lines per parameter
         if checkpoint is None:
             init_default_scope(config.get('default_scope', 'mmpretrain'))
             backbone = MODELS.build(settings)
@@ -78,7 +78,7 @@ def build_encoder(config: Config, checkpoint: str | None) -> nn.Module:
 
 
 def ask_for_maps(config: Config, stages: Sequence[int] | None = None) -> None:
-    """Have a config's encoder return maps of patches: the last one, or those of stages (of a ViT: blocks)."""
+    """Make a config's encoder return maps of patches: the last one, or those of the given stages (of a ViT, blocks)."""
     backbone = config.model.backbone
     if 'out_type' in backbone:
         backbone.out_type = 'featmap'
@@ -87,14 +87,14 @@ def ask_for_maps(config: Config, stages: Sequence[int] | None = None) -> None:
 
 
 def build_pretrainer(config: Config, checkpoint: str, device: str | None = None) -> BaseModel:
-    """Build a pre-training model and fill it from a checkpoint, or raise ValueError if either is of another model."""
+    """Build a pre-training model and load a checkpoint; raise ValueError if config or checkpoint is another model's."""
     if 'head' not in config.model or 'num_sources' not in config.model.get('data_preprocessor', {}):
         raise ValueError(f'{config.filename} is not a pre-training config: its model mixes no images')
     return _build_whole(config, checkpoint, device)
 
 
 def build_classifier(config: Config, checkpoint: str) -> BaseModel:
-    """Build a classifier of mmpretrain and fill it from a checkpoint; raises as `build_pretrainer` does."""
+    """Build a classifier of mmpretrain and load a checkpoint; raise ValueError as `build_pretrainer` does."""
     if not str(config.model.get('type')).endswith('ImageClassifier') or config.model.get('head') is None:
         raise ValueError(f'{config.filename} is of a {config.model.get("type")}, not of an ImageClassifier with a head')
     if config.model.head.get('num_classes') == 'auto':
@@ -103,7 +103,7 @@ def build_classifier(config: Config, checkpoint: str) -> BaseModel:
 
 
 def _build_whole(config: Config, checkpoint: str, device: str | None = None) -> BaseModel:
-    """Build a config's model and fill all of it from a checkpoint."""
+    """Build a config's model and load all of its weights from a checkpoint."""
     model = _build_unfilled(config.model, config, checkpoint)
     try:
         load_checkpoint(model, checkpoint, map_location='cpu', strict=True, logger='silent')
@@ -113,7 +113,7 @@ def _build_whole(config: Config, checkpoint: str, device: str | None = None) -> 
 
 
 def _build_unfilled(settings: dict, config: Config, checkpoint: str) -> nn.Module:
-    """Build a model of a config that is about to be filled; random states stay as they are."""
+    """Build a model whose weights will be loaded from a checkpoint, without changing the random states."""
     check_checkpoint(checkpoint)
     init_default_scope(config.get('default_scope', 'mmpretrain'))
     with kept_randomness():
@@ -121,5 +121,5 @@ def _build_unfilled(settings: dict, config: Config, checkpoint: str) -> nn.Modul
 
 
 def input_size(config: Config, given: Size | int | None = None) -> Size:
-    """Return the height and width of the images: as given, or else what the encoder is made for."""
+    """Return the height and width of the images: the given size, or else the size that the encoder is made for."""
     return pair(given or config.model.backbone.get('img_size', config.get('image_size', 224)))

@@ -1,4 +1,4 @@
-"""Reconstructions of images from Python, as arrays, errors and an image grid.
+"""Reconstruction of images from Python, as arrays, errors and an image grid.
 
 Letters: B images, G mixtures, K images in each, H x W pixels, C channels, h x w cells.
 """
@@ -27,11 +27,11 @@ from mixmae_mm.visualization.image_grid import can_be_written
 
 
 class Reconstructed(NamedTuple):
-    """Reconstructions, uint8, channels last; of multispectral images what utils/denormalize.py displays.
+    """Reconstructions, uint8, channels last; multispectral images as utils/denormalize.py displays them.
 
-    `names` are paths, or indices among the images given. A reconstruction is predicted where the image was masked, and
-    the original where it was visible. `assignment` is the image that each cell comes from, -1 for none; `errors` are
-    the roots of the mean squared difference over the masked pixels, from 0 to 255.
+    `names` are paths, or indices among the given images. A reconstruction is the prediction where the image was masked,
+    and the original where it was visible. `assignment` holds the image that each cell comes from, -1 for none; `errors`
+    are root mean squared differences over the masked pixels, from 0 to 255.
     """
 
     names: list[list[str]]  # G lists of K
@@ -43,15 +43,15 @@ class Reconstructed(NamedTuple):
 
 
 class ReconstructionInferencer:
-    """Mix images as a model was trained to, and reconstruct each: a folder, files, arrays, or a list of any.
+    """Inferencer that mixes images as in training and reconstructs each: a folder, files, arrays, or a list of these.
 
         inferencer = ReconstructionInferencer('CONFIG.py', 'CHECKPOINT.pth')
         result = inferencer('folder', seed=0)           # arrays, and the error of each image
         inferencer.save('folder', 'grid.png')           # the same, drawn
 
-    Images are taken in the order given, K to a mixture (MixMAE's 2, MixedAE's 4, MAE's 1); what is left over at the
-    end is left out. With `norm_pix` the mean and standard deviation of each predicted cell come from the original,
-    and errors do not count what they would be off. `batch_size` is in mixtures.
+    Images are mixed in the given order, K to a mixture (2 in MixMAE, 4 in MixedAE, 1 in MAE); an incomplete group at
+    the end is dropped. With `norm_pix`, each predicted cell has the mean and standard deviation of the original cell,
+    so errors in these do not count. `batch_size` is in mixtures.
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class ReconstructionInferencer:
 
     @property
     def num_sources(self) -> int:
-        """Count the images in a mixture, K."""
+        """Number of images in a mixture, K."""
         return self.model.data_preprocessor.num_sources
 
     def __call__(self, images: ImageLikes, seed: int = 0) -> Reconstructed:
-        """Reconstruct images; the seed decides which cells are masked. Too few for one mixture raise ValueError."""
+        """Reconstruct images, with cells masked by `seed`; raise ValueError if they are too few for one mixture."""
         names, result = self._reconstruct(images, seed)
         sources, mixed, reconstructed = (x.movedim(-3, -1).cpu().numpy() for x in result[:3])
         assignment = result.assignment.cpu().numpy()
@@ -89,7 +89,7 @@ class ReconstructionInferencer:
         return out
 
     def _reconstruct(self, images: ImageLikes, seed: int) -> tuple[list[list[str]], Reconstructions]:
-        """Read, mix and reconstruct all; each batch has a seed of its own, so that its mixtures are new."""
+        """Read, mix and reconstruct all images; each batch has its own seed, so that assignments differ."""
         read = list(self.read(images))
         names = [name for of_batch, _ in read for name in of_batch]
         whole = len(names) // self.num_sources * self.num_sources
@@ -105,7 +105,7 @@ class ReconstructionInferencer:
 
 
 def masked_errors(result: Reconstructions) -> np.ndarray:
-    """Return the root of the mean squared difference over each image's masked pixels, from 0 to 255: (G, K)."""
+    """Return the root mean squared difference over each image's masked pixels, from 0 to 255: (G, K)."""
     size, num_sources = tuple(result.mixed.shape[-2:]), result.sources.shape[1]
     masked = ~visible(resize_assignment(result.assignment, size), num_sources)[:, :, None]
     squares = (result.reconstructed.float() - result.sources.float()).square().mean(dim=2, keepdim=True)
@@ -115,7 +115,7 @@ def masked_errors(result: Reconstructions) -> np.ndarray:
 def find_images(
     places: Sequence[str], wanted: int, num_sources: int, seed: int, extensions: tuple[str, ...] | None = None
 ) -> list[str]:
-    """List files, and images below folders; if there are more than wanted, a seeded choice of them.
+    """List files, and images below folders, in whole groups; if there are more than `wanted`, choose some by `seed`.
 
     Raise ValueError for a place that does not exist, and for fewer images than a mixture takes.
     """
@@ -132,12 +132,12 @@ def find_images(
 
 @torch.no_grad()
 def reconstruct(model: BaseModel, images: Tensor, seed: int) -> Reconstructions:
-    """Mix images (B, C, H, W), photos in RGB, and reconstruct them: one mixture a group, led by its first image."""
+    """Mix images (B, C, H, W), photos in RGB, and reconstruct them: one mixture per group, led by its first image."""
     return model(mix_once(model.data_preprocessor, images, seed), mode='predict')
 
 
 def mix_once(preprocessor: nn.Module, images: Tensor, seed: int) -> MixedImages:
-    """Mix images (B, C, H, W), photos in RGB: one mixture a group, led by its first image, also of turns."""
+    """Mix images (B, C, H, W), photos in RGB: one mixture per group, led by its first image, whatever `take_turns`."""
     images = images.flip(1) if preprocessor.bgr_to_rgb else images
     with seeded(seed):
         mixtures = preprocessor({'inputs': images}, training=True)['inputs']
@@ -146,9 +146,9 @@ def mix_once(preprocessor: nn.Module, images: Tensor, seed: int) -> MixedImages:
 
 
 def mix_otherwise(model: BaseModel, num_sources: int | None = None, mask_ratio: float | None = None) -> None:
-    """Have a model mix other numbers of images, by equal shares, or mask another share of the first image.
+    """Make a model mix another number of images, in equal shares, or mask another share of the first image.
 
-    Raise ValueError for a number that the encoder is not made for, or a ratio that masks nothing or all.
+    Raise ValueError for a number that the encoder is not made for, or a ratio that masks nothing or everything.
     """
     preprocessor, encoder = model.data_preprocessor, model.backbone
     if num_sources not in (None, preprocessor.num_sources):

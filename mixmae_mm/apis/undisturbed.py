@@ -1,4 +1,4 @@
-"""Use of a model that leaves its modes, random states and logs as they were."""
+"""Contexts in which a model is used without lasting effects on its modes, random states and the log."""
 
 import logging
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ from mixmae_mm.utils.seed import kept_randomness
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode, without gradients, as not compiled; modes and random states come back.
+    """Put a model into evaluation mode, uncompiled and without gradients; restore modes and random states on exit.
 
-    Every part gets its own mode back, since frozen ones evaluate in training too. Compiling for other shapes would
-    take minutes.
+    Every module gets its own mode back, because frozen ones stay in evaluation mode in training. Compiling for other
+    shapes would take minutes.
     """
     modes = [(module, module.training) for module in model.modules()]
     with kept_randomness(), torch.no_grad(), torch.compiler.set_stance('force_eager'):
@@ -30,7 +30,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def quiet_log(level: int = logging.WARNING) -> Iterator[None]:
-    """Keep what is less than a warning out of the log."""
+    """Keep messages below a level, by default warnings, out of the log."""
     log = MMLogger.get_current_instance()
     before = log.level
     log.setLevel(max(before, level))

@@ -1,1 +1,1 @@
-"""Weights in and out: loading, names of weights, and the report of what was loaded."""
+"""Loading of weights, mapping of their names, and the report of what was loaded."""

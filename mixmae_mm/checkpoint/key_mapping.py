@@ -1,7 +1,7 @@
-"""Known ways to name and order weights: ours, the official MixMIM's and MAE's (also timm's and DeiT's), mmpretrain's.
+"""Layouts of weights: ours, the official MixMIM's and MAE's (also timm's and DeiT's), and mmpretrain's.
 
-Our names are the official ones behind `backbone.` (encoder), `neck.` (decoder) and `head.fc.` (classifier). mmpretrain
-has names of its own, and merges the four neighbors of a token in another order (specs of both: docs/weights.md).
+Our names are the official ones with the prefix `backbone.` (encoder), `neck.` (decoder) or `head.fc.` (classifier).
+mmpretrain uses other names, and its patch merging orders the four neighbors differently (both: docs/weights.md).
 """
 
 import math
@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 
 ENCODER, DECODER, CLASSIFIER = 'backbone.', 'neck.', 'head.fc.'
-"""Prefix of our names."""
+"""Prefixes of our names."""
 
 ANCHORS = {'patch_embed.proj.weight': 'official', 'patch_embed.projection.weight': 'mmpretrain'}
-"""The name that every encoder has, and who calls it so."""
+"""Endings of the name of a weight that every encoder has, and the naming that each belongs to."""
 
 POSITIONS = ENCODER + 'pos_embed'
 OFFICIAL_DECODER = ('mask_token', 'decoder_')
 OFFICIAL_CLASSIFIER = ('head.', 'head_dist.')
 MERGED = re.compile(r'\.downsample\.(reduction\.weight|norm\.(weight|bias))$')
-"""Weights over the four merged neighbors of a token."""
+"""Weights of patch merging, over four neighboring tokens."""
 
 PARTS = [('norm1', 'ln1'), ('norm2', 'ln2'), ('mlp.fc1', 'ffn.layers.0.0'), ('mlp.fc2', 'ffn.layers.1')]
 IN_BOTH = [
@@ -36,11 +36,11 @@ OURS_AND_MMPRETRAINS = {
     'swin': IN_SWIN + IN_BOTH,
     'vit': [*IN_VIT, ('backbone.norm.', 'backbone.ln1.'), ('backbone.fc_norm.', 'backbone.ln2.'), *IN_BOTH],
 }
-"""How names begin, ours and mmpretrain's; {} is a number of a stage or block."""
+"""Beginnings of our names and of mmpretrain's; {} is the index of a stage or block."""
 
 
 class Layout(NamedTuple):
-    """How a file names its weights ('official' or 'mmpretrain'), of which encoder ('swin' or 'vit'), and its prefix."""
+    """The layout of a file: its naming ('official' or 'mmpretrain'), kind of encoder ('swin' or 'vit'), and prefix."""
 
     naming: str
     kind: str
@@ -48,16 +48,16 @@ class Layout(NamedTuple):
 
     @property
     def root(self) -> str:
-        """Prefix of all names of the model around the encoder; others belong to another model."""
+        """Prefix of all names of the model around the encoder; names without it belong to another model."""
         return self.prefix.removesuffix(ENCODER)
 
     @property
     def is_bare(self) -> bool:
-        """Return whether decoder and classifier stand beside the encoder's names, not behind `neck.`, `head.`."""
+        """Whether names of decoder and classifier have the encoder's prefix rather than `neck.` and `head.`."""
         return not self.prefix.endswith(ENCODER)
 
     def __str__(self) -> str:
-        """Describe it in words."""
+        """Describe the layout in words."""
         whose = {
             ('official', 'swin'): 'MixMIM', ('official', 'vit'): 'MAE, timm and DeiT',
             ('mmpretrain', 'swin'): "mmpretrain's MixMIM", ('mmpretrain', 'vit'): "mmpretrain's ViT",
@@ -69,11 +69,11 @@ class Layout(NamedTuple):
 def find_layout(names: Collection[str], prefix: str | None = None) -> Layout:
     """Recognize the layout of a file by all its names.
 
-    `prefix` is that of the encoder's names, or of all names of the model that it is a part of; None finds it, where
-    there is only one encoder, or one behind `backbone.` beside copies.
+    `prefix` is that of the encoder's names, or of all names of the model that contains it. None finds the prefix if
+    the file has only one encoder, or one behind `backbone.` among copies.
 
     Raises:
-        ValueError: there is no encoder of ours, none behind that prefix, or several.
+        ValueError: there is no encoder of ours, none with this prefix, or several without one.
     """
     found = {
         name.removesuffix(anchor): naming
@@ -95,12 +95,12 @@ def find_layout(names: Collection[str], prefix: str | None = None) -> Layout:
 
 
 def _kind(names: Iterable[str], prefix: str) -> str:
-    """Return whether an encoder has stages or plain blocks."""
+    """Return 'swin' for an encoder with stages, 'vit' for one with plain blocks."""
     return 'swin' if any(name.startswith(f'{prefix}layers.0.blocks.') for name in names) else 'vit'
 
 
 def our_name(name: str, layout: Layout) -> str:
-    """Return our name for a tensor of a file; one of no known part of a model keeps its own."""
+    """Return our name for a tensor of a file; one of an unknown part of a model keeps its name."""
     if not layout.is_bare:
         name = name.removeprefix(layout.root)
     elif name.startswith(layout.prefix):
@@ -117,13 +117,13 @@ def our_name(name: str, layout: Layout) -> str:
 
 
 def has_decoder(names: Collection[str]) -> bool:
-    """Return whether a file holds the decoder of a pre-training model beside its encoder; raises as `find_layout`."""
+    """Return whether a file holds a decoder in addition to its encoder; raise ValueError as `find_layout` does."""
     layout, starts = find_layout(names), tuple(DECODER + start for start in OFFICIAL_DECODER)
     return any(our_name(name, layout).startswith(starts) for name in names)
 
 
 def _translate(name: str, pairs: Iterable[tuple[str, str]]) -> str:
-    """Replace the beginning of a name."""
+    """Replace the beginning of a name according to the first pair that matches."""
     for source, target in pairs:
         found = re.match(re.escape(source).replace(r'\{\}', r'(\d+)'), name)
         if found:
@@ -132,10 +132,10 @@ def _translate(name: str, pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def to_ours(weights: Mapping[str, Tensor], layout: Layout, rows: int | None = None) -> dict[str, Tensor]:
-    """Name and order the weights of the model that the layout is of as ours are.
+    """Convert the weights of the model with this layout to our names and order, without those of other models.
 
-    The position embedding of a plain ViT gets a row for CLS, and none for other tokens. `rows` are those of the
-    position embedding to load into, that for CLS included, if that is known.
+    The position embedding of a plain ViT gets a row for CLS, and none for other extra tokens. `rows` is the number of
+    rows of the position embedding to load into, including that of CLS, if known.
     """
     reorder = (layout.naming, layout.kind) == ('mmpretrain', 'swin')
     ours = {
@@ -154,9 +154,10 @@ def to_ours(weights: Mapping[str, Tensor], layout: Layout, rows: int | None = No
 def _has_row_for_cls(ours: Mapping[str, Tensor], rows: int | None) -> bool:
     """Return whether the first row of a position embedding is that of CLS.
 
-    Where there is a CLS it is, but for models of timm's whose CLS stands at no position. A file of ours whose grid is
-    not square gives its sides. Of others, one as long as the model's own is taken for the same, and else one of
-    h * h rows for that of a square without a row for CLS: with it, the grid (h - 1) x (h + 1) has as many.
+    If the file has CLS, it is, except in timm's models whose CLS has no position. Our files state the sides of a grid
+    that is not square. In others, an embedding with as many rows as the model's own is taken to be like it. Otherwise,
+    h * h rows, of which the first is not 0, are taken for a square grid without a row for CLS, although a grid of
+    (h - 1) x (h + 1) with one has as many.
     """
     embedding, grid = ours[POSITIONS], ours.get(POSITIONS + '_grid')
     if ENCODER + 'cls_token' not in ours:
@@ -168,7 +169,7 @@ def _has_row_for_cls(ours: Mapping[str, Tensor], rows: int | None) -> bool:
 
 
 def to_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Name our weights officially; what is neither encoder, decoder nor classifier is left out."""
+    """Convert our names to the official ones; what is neither encoder, decoder nor classifier is left out."""
     parts = {ENCODER: '', CLASSIFIER: 'head.', **{DECODER + start: start for start in OFFICIAL_DECODER}}
     return {
         official + name.removeprefix(ours): x
@@ -177,7 +178,7 @@ def to_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_mmpretrain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Name and order our weights as mmpretrain's."""
+    """Convert our weights to mmpretrain's names and order."""
     kind = _kind(weights, ENCODER)
     return {
         _translate(name, OURS_AND_MMPRETRAINS[kind]): _to_unfold(x) if kind == 'swin' and MERGED.search(name) else x
@@ -186,10 +187,10 @@ def to_mmpretrain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _from_unfold(x: Tensor) -> Tensor:
-    """Order (..., 4 * C) by neighbor (0,0), (1,0), (0,1), (1,1), then channel; it is by channel, then row by row."""
+    """Reorder (..., 4 * C) from channel, then row by row, to neighbor (0,0), (1,0), (0,1), (1,1), then channel."""
     return x.unflatten(-1, (-1, 4)).transpose(-1, -2)[..., [0, 2, 1, 3], :].flatten(-2).contiguous()
 
 
 def _to_unfold(x: Tensor) -> Tensor:
-    """Order (..., 4 * C) by channel, then neighbor row by row: the inverse of `_from_unfold`."""
+    """Reorder (..., 4 * C) to channel, then neighbor row by row: the inverse of `_from_unfold`."""
     return x.unflatten(-1, (4, -1))[..., [0, 2, 1, 3], :].transpose(-1, -2).flatten(-2).contiguous()

@@ -1,4 +1,4 @@
-"""Loading of an encoder or a whole pre-training model from a file, or a clear error."""
+"""Loading of an encoder or a whole pre-training model from a file, with a clear error if it does not fit."""
 
 import logging
 import re
@@ -15,31 +15,31 @@ from mixmae_mm.utils.safe_io.weights_file import read_weights
 
 MIN_SHARE = 0.95
 NEW_IN_TRANSFER = re.compile(r'(norm\d+|fc_norm)\.(weight|bias)|segment_embed(\.\d+)?')
-"""Names that no file need hold: the norms of intermediate outputs and of pooled features, which only transfer has, and
+"""Names that a file can lack: the norms of intermediate outputs and of pooled features, which only transfer uses, and
 the segment embedding, which only mixtures need."""
 POSITION_EMBEDDINGS = re.compile(r'(.*\.)?(absolute_pos_embed|pos_embed|decoder_pos_embed)')
-"""Names that every file must hold: weights go with the position embedding that they were trained with."""
+"""Names that every file must hold, because weights depend on the position embedding that they were trained with."""
 WITHOUT_PLACE = re.compile(
     r'segment_embed(\.\d+)?|(norm\d*|fc_norm)\.(weight|bias)|dist_token|.*\.attn_mask'
     r'|(.*\.)?(\w*pos_embed|relative_position_bias_table)_grid'
 )
-"""Names of an encoder that one of ours need not have."""
+"""Names that a file's encoder can have although ours does not."""
 SKIPPED = {ENCODER: 'no place in this encoder', DECODER: 'decoder', 'head': 'head', '': 'another part of the model'}
-"""Why tensors are left out, by the beginning of our names for them."""
+"""Reasons for skipping tensors, by the beginning of our names for them."""
 
 
 def load_backbone(
     backbone: nn.Module, checkpoint: str, prefix: str | None = None, min_share: float = MIN_SHARE
 ) -> LoadReport:
-    """Load an encoder from a checkpoint of any model around it, in any layout of `mixmae_mm.checkpoint.key_mapping`.
+    """Load an encoder from a checkpoint, of any model around it, in any layout of `mixmae_mm.checkpoint.key_mapping`.
 
-    Position embeddings are resized to the encoder's grid and windows. Nothing is changed unless all is well. The report
-    goes to the log. `checkpoint` is a .pth or .safetensors file, or its address; `prefix` that of the encoder's names
-    in it, found if None; `min_share` the share of the encoder's parameters that it must hold.
+    Position embeddings are resized to the encoder's grid and windows. After an error, the encoder is unchanged. The
+    report is also logged. `checkpoint` is the path or URL of a .pth or .safetensors file; `prefix` is that of the
+    encoder's names in it, found if None; `min_share` is the share of the encoder's parameters that it must hold.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it does not hold enough of the encoder, or is of another one.
+        FileNotFoundError: the file does not exist.
+        ValueError: it does not hold enough of the encoder, or belongs to another one.
     """
     hint = 'Check that it is a checkpoint of the same encoder, and its prefix'
     return _load(backbone, checkpoint, prefix, min_share, ENCODER, hint)
@@ -49,21 +49,21 @@ def load_pretrainer(model: nn.Module, checkpoint: str, prefix: str | None = None
     """Load a whole pre-training model, from one of our files, an official one (MAE, MixMIM) or mmpretrain's.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it does not hold the whole model, holds more of it, or is of another size.
+        FileNotFoundError: the file does not exist.
+        ValueError: it lacks parts of the model, holds more of it, or is of another size.
     """
     hint = 'Check that it is a checkpoint of the same model, with its decoder; an encoder loads by its own init_cfg'
     return _load(model, checkpoint, prefix, 1.0, '', hint)
 
 
 def load_by_name(backbone: nn.Module, checkpoint: str) -> None:
-    """Load an encoder of another library by its own names, bare or behind `backbone.`; what else is there is left out.
+    """Load an encoder of another library by its own names, with or without `backbone.`; skip all other tensors.
 
-    Norms of maps before the last that were not returned in pre-training (`norm0`, ...) stay as built, as in the
-    libraries' own loading.
+    Norms of maps before the last (`norm0`, ...) that pre-training did not return stay as built, as when the libraries
+    themselves load them.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: it lacks a weight of the encoder, or has it in another shape.
     """
     file, name = read_weights(checkpoint), type(backbone).__name__
@@ -79,27 +79,27 @@ def load_by_name(backbone: nn.Module, checkpoint: str) -> None:
             f'it and {len(misfits)} have other shapes, for one {[*missing, *misfits][0]}: take a checkpoint '
             'of the same encoder'
         )
-    # Swin v2 drops what it computes
+    # not strict, because Swin v2 drops buffers that it computes itself
     backbone.load_state_dict({key: weights[key] for key in wanted if key not in fresh}, strict=False)
     said = f'{len(wanted) - len(fresh)} of its {len(wanted)} tensors, by name'
     print_log(f'{checkpoint} -> {name}: {said}{"; as built: " * bool(fresh)}{", ".join(fresh)}', 'current')
 
 
 def load_pretrained(backbone: BaseModule) -> None:
-    """Load the checkpoint that an encoder's `init_cfg` names, if it does, and strike it from there."""
+    """Load the checkpoint that an encoder's `init_cfg` names, if any, and remove it from `init_cfg`."""
     for config in take_pretrained(backbone):
         load_backbone(backbone, config['checkpoint'], config.get('prefix'), config.get('min_share', MIN_SHARE))
 
 
 def take_pretrained(module: BaseModule) -> list[dict]:
-    """Remove `Pretrained` from an `init_cfg`, by which mmengine would load whatever fits, and return it."""
+    """Remove `Pretrained`, with which mmengine would load whatever fits, from an `init_cfg`, and return it."""
     configs = [module.init_cfg] if isinstance(module.init_cfg, dict) else module.init_cfg or []
     module.init_cfg = [config for config in configs if config['type'] != 'Pretrained']
     return [config for config in configs if config['type'] == 'Pretrained']
 
 
 def _load(module: nn.Module, checkpoint: str, prefix: str | None, min_share: float, part: str, hint: str) -> LoadReport:
-    """Fill a module whose names stand behind `part` among our names."""
+    """Load a file into a module, whose names have the prefix `part` among our names."""
     file = read_weights(checkpoint)
     here = module.state_dict()
     embedding = here.get(POSITIONS.removeprefix(part))
@@ -127,12 +127,12 @@ def _load(module: nn.Module, checkpoint: str, prefix: str | None, min_share: flo
 
 
 def fit(module: nn.Module, weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Fitted]]:
-    """Have each part of a module resize the stored position embeddings; the weights given stay as they are.
+    """Resize stored position embeddings to those of a module; the given weights stay as they are.
 
-    Returns the weights, and what became of each position embedding, by its name.
+    Returns the weights to load, and how each position embedding was resized, by name.
 
     Raises:
-        ValueError: a position embedding that cannot be resized.
+        ValueError: a position embedding cannot be resized.
     """
     fitted, positions = dict(weights), {}
     for name, part in module.named_modules():
@@ -144,7 +144,7 @@ def fit(module: nn.Module, weights: Mapping[str, Tensor]) -> tuple[dict[str, Ten
 def _compare(
     module: nn.Module, file: Mapping[str, Tensor], layout: Layout, weights: Mapping[str, Tensor], part: str
 ) -> LoadReport:
-    """Compare the names of a file and a module; `weights` has the module's names."""
+    """Compare the names of a file and a module; `weights` are by the module's names."""
     here = module.state_dict()
     parameters = dict(module.named_parameters())
     needed = [name for name in parameters if not NEW_IN_TRANSFER.fullmatch(name.removeprefix(ENCODER))]
@@ -167,9 +167,9 @@ def _compare(
 
 
 def _check_names(report: LoadReport, min_share: float, file: Mapping[str, Tensor], others: Collection[str]) -> None:
-    """Check that a file fills enough of the module, and its position embeddings, and holds no deeper one.
+    """Check that a file holds enough of the module, including all position embeddings, and nothing of a deeper one.
 
-    `others` are names by which the module has nothing.
+    `others` are names in the file that the module does not have.
     """
     few = report.share < min_share
     names = report.missing if few else [name for name in report.missing if POSITION_EMBEDDINGS.fullmatch(name)]

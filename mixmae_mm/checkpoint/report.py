@@ -1,4 +1,4 @@
-"""Reports of loading: the weights that were loaded, resized, renamed, left out or not found."""
+"""Reports of loading: which weights were loaded, resized, renamed, skipped or not found."""
 
 import re
 from collections import Counter
@@ -11,11 +11,11 @@ from mixmae_mm.structures import Fitted
 
 @dataclass
 class LoadReport:
-    """The outcome of loading a file into a model, by the model's names, those skipped by the file's.
+    """The outcome of loading a file into a model; keys are the model's names, in `skipped` the file's.
 
-    `layout` is that which the file was recognized as; `share` are the parameters found in it over those that should be.
-    `loaded` gives the names in the file; `resized` the sizes of position embeddings, `assumed` those that the file does
-    not give; `skipped` why a tensor was left out; `missing` is what the file should have, `fresh` what it need not.
+    `layout` is the layout recognized in the file, `share` the share of the needed parameters found in it. `loaded` maps
+    to the names in the file, `resized` to the sizes of position embeddings, `assumed` to sizes that the file does not
+    state, `skipped` to the reason. The file lacks `missing`, which it should hold, and `fresh`, which it need not hold.
     """
 
     module: str
@@ -31,12 +31,12 @@ class LoadReport:
 
     @property
     def renamed(self) -> dict[str, str]:
-        """Our names and the file's, where more than the prefix differs."""
+        """Names in the file, by our names, that differ in more than the prefix."""
         bare = ((name, name.removeprefix(ENCODER).removeprefix(DECODER)) for name in self.loaded)
         return {name: self.loaded[name] for name, rest in bare if not self.loaded[name].endswith(rest)}
 
     def note_positions(self, fitted: Mapping[str, Fitted]) -> None:
-        """Record the position embeddings that were resized, and those of an assumed grid."""
+        """Record the position embeddings that were resized, and those whose grid was assumed."""
         for name, one in fitted.items():
             stored, here = (f'{height} x {width}' for height, width in (one.stored, one.here))
             if stored != here:
@@ -46,11 +46,11 @@ class LoadReport:
 
     @property
     def doubtful(self) -> bool:
-        """Return whether something is missing, or the grid of a position embedding was assumed and is not square."""
+        """Whether something is missing, or the grid of a position embedding was assumed and is not square."""
         return bool(self.missing) or any(len(set(sides.split(' x '))) > 1 for sides in self.assumed.values())
 
     def __str__(self) -> str:
-        """List it, a line for all names that differ in numbers of stages and blocks only."""
+        """List the outcome, with one line for names that differ only in the indices of stages and blocks."""
         parts = {
             'renamed': [f'{theirs} -> {ours}' for ours, theirs in self.renamed.items()],
             'resized': [f'{name}: {change}' for name, change in self.resized.items()],
@@ -67,7 +67,7 @@ class LoadReport:
 
 
 def joined(names: Iterable[str], most: int = 12) -> list[str]:
-    """Join names that differ in numbers of stages and blocks only, `layers.*.blocks.*.attn (24)`; at most so many."""
+    """Join names that differ only in indices, as `layers.*.blocks.*.attn (24)`; keep `most`, then count the rest."""
     counts = Counter(re.sub(r'(?<=\.)\d+(?=\.)', '*', name) for name in names)
     lines = [f'{name} ({count})' if count > 1 else name for name, count in counts.items()]
     return lines if len(lines) <= most else [*lines[:most], f'... and {len(lines) - most} more kinds']

@@ -1,4 +1,4 @@
-"""Models by role."""
+"""Models, grouped by role: backbones, necks, heads, losses and pre-training methods."""
 
 from mixmae_mm.models.backbones.mixing_vit import MixingViT
 from mixmae_mm.models.backbones.mixmim_swin import MixMIMSwin

@@ -1,4 +1,4 @@
-"""Image grids of what models do, and visualization backends."""
+"""Image grids of the outputs of models, and visualization backends."""
 
 from mixmae_mm.visualization.backends import MLflowImagesBackend
 from mixmae_mm.visualization.homologous_grid import draw_homologous

@@ -1,4 +1,4 @@
-"""Drawings of images of equal names from different folders, each in a file of its own."""
+"""Distinct files for the drawings of images that have the same name in different folders."""
 
 import functools
 import os
@@ -9,10 +9,10 @@ from mmengine.runner import Runner
 
 
 def keep_apart(runner: Runner) -> None:
-    """Have all hooks of a runner that draw predictions number equal file names of different images.
+    """Number equal file names of different images in all hooks of a runner that draw predictions.
 
-    The hooks of downstream libraries name drawings after images without their folders: the first image keeps the name,
-    others get `-2`, `-3` and so on.
+    The hooks of downstream libraries name drawings after images without their folders. The first image with a name
+    keeps it, others get `-2`, `-3` and so on.
     """
     for hook in runner.hooks:
         visualizer = getattr(hook, '_visualizer', None)
@@ -22,7 +22,7 @@ def keep_apart(runner: Runner) -> None:
 
 
 def _distinct(draw: Callable) -> Callable:
-    """Wrap a drawing method so that each image gets a name, or a file where one is given, of its own."""
+    """Wrap a drawing method so that each image gets its own name, or its own file if `out_file` is given."""
     owners: dict[str, str] = {}
 
     @functools.wraps(draw)

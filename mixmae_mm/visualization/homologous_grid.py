@@ -38,7 +38,7 @@ def choose_queries(assignment: Tensor, num_sources: int, seed: int) -> Tensor:
 
 
 def light_up(recognition: Recognition, queries: Tensor) -> Tensor:
-    """Draw which keys queries (G,) keep: each pixel between pale gray and its owner's color, uint8 (G, 3, H, W)."""
+    """Draw the keys that queries (G,) keep, each between pale gray and its source's color: uint8 (G, 3, H, W)."""
     size = tuple(recognition.mixed.shape[-2:])
     owners = resize_assignment(recognition.assignment, size)
     rows = torch.arange(len(queries), device=recognition.kept.device)
@@ -50,7 +50,7 @@ def light_up(recognition: Recognition, queries: Tensor) -> Tensor:
 
 
 def describe_recognition(recognition: Recognition) -> str:
-    """Describe the grid, with the precision of all patches and that of chance."""
+    """Describe the grid, with the precision over all patches and that of random keys."""
     owners = recognition.assignment.flatten(1)
     owned = owners != NOBODY
     pairs = owned[:, :, None] & owned[:, None, :]

@@ -19,12 +19,12 @@ from mixmae_mm.structures import Size
 from mixmae_mm.utils.denormalize import first_three
 
 GAP, HEADER, LINE = 10, 28, 18  # pixels between panels, above them, and for a line of text
-FRAME, MARGIN = 3, 90  # pixels of a frame, which lies around its panel, and for the labels of rows
+FRAME, MARGIN = 3, 90  # pixels of the frame around a panel, and for the labels of rows
 PANEL = 128  # smallest side of a panel
 BLUE, GRAY = (31, 78, 121), (90, 90, 90)
-MASKED = 190  # gray of cells of no source: their mean color, which the model sees, looks like an image's
-TINT = 0.65  # share of the color in an assignment
-# of the sources: saturated, and apart in more than lightness, which comes from the image; repeated after 8
+MASKED = 190  # gray of cells of no source; the mean color, which the model sees, could be taken for an image
+TINT = 0.65  # share of the source's color in a pixel of an assignment
+# of the sources: saturated, and different in more than lightness, which comes from the image; repeated after 8
 COLORS = ((0, 100, 200), (240, 150, 0), (0, 160, 90), (210, 60, 160),
           (210, 30, 20), (235, 230, 0), (0, 190, 210), (120, 60, 220))  # fmt: skip
 Color = tuple[int, int, int]
@@ -70,19 +70,19 @@ def draw_grid(rows: Sequence[Sequence[Panel]], caption: str, labels: Sequence[st
 
 
 def panel_place(row: int, column: int, size: tuple[int, int], texts: bool = False, left: int = 0) -> tuple[int, int]:
-    """Return the upper left corner (x, y) of a panel of `size` = (width, height); with texts, a line is below each."""
+    """Return the upper left corner (x, y) of a panel of `size` = (width, height); `texts` leaves a line below each."""
     text = LINE + FRAME if texts else 0
     return left + GAP + column * (size[0] + GAP), HEADER + row * (size[1] + text + GAP)
 
 
 def enlarge(pixels: np.ndarray) -> Image.Image:
-    """Enlarge an image (H, W, 1 or 3) by a whole number, each pixel a block, so that it stays crisp."""
+    """Enlarge an image (H, W, 1 or 3) by an integer factor, repeating pixels so that it stays crisp."""
     factor = max(1, math.ceil(PANEL / min(pixels.shape[:2])))
     return Image.fromarray(pixels.repeat(factor, 0).repeat(factor, 1).repeat(3 // pixels.shape[2], 2))
 
 
 def _put(canvas: Image.Image, panel: Panel, place: tuple[int, int]) -> None:
-    """Put a panel in its place, with its frame, marks and texts."""
+    """Draw a panel at a place, with its frame, marks and texts."""
     image, (x, y), draw = enlarge(panel.image), place, ImageDraw.Draw(canvas)
     if panel.frame is not None:
         canvas.paste(panel.frame, (x - FRAME, y - FRAME, x + image.width + FRAME, y + image.height + FRAME))
@@ -94,7 +94,7 @@ def _put(canvas: Image.Image, panel: Panel, place: tuple[int, int]) -> None:
 
 
 def _draw_mark(draw: ImageDraw.ImageDraw, mark: Mark, size: tuple[int, int]) -> None:
-    """Frame a patch in its color between two white lines, large enough to be seen."""
+    """Frame a patch in the color of its mark, between two white lines, large enough to be seen."""
     sides = size[0] / mark.grid[1], size[1] / mark.grid[0]
     x, y = (mark.column + 0.5) * sides[0], (mark.row + 0.5) * sides[1]
     width, height = (max(side / 2, 6) for side in sides)
@@ -106,7 +106,7 @@ def _draw_mark(draw: ImageDraw.ImageDraw, mark: Mark, size: tuple[int, int]) -> 
 def _write(
     draw: ImageDraw.ImageDraw, text: str, middle: tuple[float, float], width: int, size: int, color: Color
 ) -> None:
-    """Write a line around a point, cut to a width in pixels."""
+    """Write a line of text centered on a point, truncated to a width in pixels."""
     font = ImageFont.load_default(size)
     while len(text) > 3 and font.getlength(text) > width:
         text = text.removesuffix('...')[:-1] + '...'
@@ -114,7 +114,7 @@ def _write(
 
 
 def can_be_written(path: Path) -> bool:
-    """Return whether a name ends as those of images that Pillow writes."""
+    """Return whether a path has the extension of an image format that Pillow writes."""
     return Image.registered_extensions().get(path.suffix.lower()) in Image.SAVE
 
 
@@ -124,7 +124,7 @@ def color_of(source: int) -> Color:
 
 
 def to_array(images: Tensor) -> np.ndarray:
-    """Return images (..., C, H, W), or their first three channels, as panels take them: (..., H, W, 1 or 3)."""
+    """Convert images (..., C, H, W), or their first three channels, to the layout of panels: (..., H, W, 1 or 3)."""
     return first_three(images).movedim(-3, -1).cpu().numpy()
 
 
@@ -136,7 +136,7 @@ def tint(mixed: Tensor, owners: Tensor) -> Tensor:
 
 
 def mixture_panels(mixed: Tensor, assignment: Tensor) -> list[list[Panel]]:
-    """Make two panels of each mixture (G, C, H, W): what the encoder saw, and which source each cell (h, w) is of."""
+    """Make two panels of each mixture (G, C, H, W): what the encoder saw, and the source of each cell (h, w)."""
     owners = resize_assignment(assignment, tuple(mixed.shape[-2:])).expand(len(mixed), -1, -1)
     seen = to_array(torch.where(owners[:, None] == NOBODY, MASKED, mixed))
     pairs = zip(seen, to_array(tint(mixed, owners)), strict=True)

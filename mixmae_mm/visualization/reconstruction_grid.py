@@ -15,7 +15,7 @@ def draw_rows(result: Reconstructions, caption: str, labels: Sequence[str] = ())
     """Draw originals, mixture, assignment and reconstructions, framed in the colors of their sources."""
     rows = []
     for g, (mixture, assignment) in enumerate(mixture_panels(result.mixed, result.assignment)):
-        # one source needs no map of whose cell is whose
+        # with one source, the assignment says nothing
         middle = [mixture._replace(title='encoder sees')] if result.sources.shape[1] == 1 else [mixture, assignment]
         originals = _per_source('original', result.sources[g])
         rows.append([*originals, *middle, *_per_source('reconstruction', result.reconstructed[g])])
@@ -30,14 +30,14 @@ def _per_source(title: str, images: Tensor) -> list[Panel]:
 
 
 def describe(model: BaseModel, result: Reconstructions, labeled: bool = False) -> str:
-    """Describe what is predicted; masking ratios are written beside the rows if they are `labeled`."""
+    """Return a caption, which refers to the labels of rows for masking ratios if they are `labeled`."""
     size = model.head.cell_size
     mixture = f'Cells of {size} px; masked of each image as on the left.' if labeled else _mixture(size, result)
     return f'{mixture} Reconstructions copy what the encoder sees and predict the rest. {flattery(model)}'.rstrip()
 
 
 def flattery(model: BaseModel) -> str:
-    """Describe what makes reconstructions look better than the predictions are; empty without `norm_pix`."""
+    """Describe why reconstructions look better than the predictions are; empty without `norm_pix`."""
     if not model.head.norm_pix:
         return ''
     return (
@@ -47,7 +47,7 @@ def flattery(model: BaseModel) -> str:
 
 
 def masked_labels(result: Reconstructions) -> list[str]:
-    """Return the labels beside the rows: the masking ratio of each original."""
+    """Return the labels of the rows: the masking ratio of each original."""
     shares = visible(result.assignment, result.sources.shape[1]).float().mean((2, 3)).expand(len(result.mixed), -1)
     return ['\n'.join(['masked', *(f'{1 - share:.0%}' for share in row)]) for row in shares.tolist()]
 

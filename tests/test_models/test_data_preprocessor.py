@@ -76,7 +76,7 @@ def test_any_number_of_channels(channels):
     ('batch', 'settings', 'message'),
     [
         (named_batch(7), {}, 'batch of 7 images cannot be split into groups of 2: make batch_size a multiple of 2'),
-        (named_batch(4, size=100), {}, 'images of 100 x 100 pixels cannot be cut into cells of 32 x 32'),
+        (named_batch(4, size=100), {}, 'images of 100 x 100 pixels cannot be split into cells of 32 x 32'),
         (named_batch(4, size=80), dict(cell_size=16, block_size=2), 'into cells of 32 x 32 .* multiples of 32$'),
         (named_batch(4, channels=1), {}, 'images have 1 channels, but mean and std are for 3'),
         (named_batch(4, size=32), dict(num_sources=4), '1 cells with a mask_ratio of None cannot be split among 4'),

@@ -77,7 +77,7 @@ WRONG = {
         'batch of 3 images cannot be split into groups of 2',
         'drop_last=True',
     ),
-    'no multiple of the cell': (pipeline(scale=72), '72 x 72 pixels cannot be cut into cells of 16 x 16', 'cell_size'),
+    'no multiple of the cell': (pipeline(scale=72), '72 x 72 pixels cannot be split into cells of 16', 'cell_size'),
     'no checkpoint': ({'load_from': '/no/such.pth'}, '/no/such.pth', ''),
     'a foreign checkpoint': (
         {'load_from': FOREIGN},

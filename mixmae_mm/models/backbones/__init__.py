@@ -1,1 +1,1 @@
-"""Encoders, for pre-training and transfer alike."""
+"""Encoders for pre-training and transfer."""

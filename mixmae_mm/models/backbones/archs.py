@@ -1,4 +1,4 @@
-"""The sizes of both encoders, and the windows of MixMIMSwin."""
+"""Named sizes of both encoders, and the window sizes of MixMIMSwin."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ SWIN_ARCHS = {
     'large': {'embed_dims': 192, 'depths': (2, 2, 18, 2), 'num_heads': (6, 12, 24, 48)},
     'huge': {'embed_dims': 352, 'depths': (2, 2, 18, 2), 'num_heads': (11, 22, 44, 88)},
 }
-"""The official MixMIM's sizes; `tiny` is Swin-T's, for small machines."""
+"""Sizes of the official MixMIM, and `tiny`, the size of Swin-T, for small machines."""
 VIT_ARCHS = {
     'small': {'embed_dims': 384, 'depth': 12, 'num_heads': 6},
     'base': {'embed_dims': 768, 'depth': 12, 'num_heads': 12},
     'large': {'embed_dims': 1024, 'depth': 24, 'num_heads': 16},
     'huge': {'embed_dims': 1280, 'depth': 32, 'num_heads': 16},
 }
-"""ViT's sizes. MAE's official code has base, large and huge (there with patches of 14 px)."""
+"""Sizes of ViT. The official MAE has base, large and huge (the last with patches of 14 px)."""
 
 
 @dataclass(frozen=True)
 class SwinArch:
-    """Channels of the first stage, and blocks and heads of each stage; every stage doubles the channels."""
+    """Channels of the first stage, doubled by each later one, and numbers of blocks and heads of each stage."""
 
     embed_dims: int
     depths: tuple[int, ...]
@@ -39,7 +39,7 @@ class SwinArch:
 
 @dataclass(frozen=True)
 class ViTArch:
-    """Channels, number of blocks, and heads of each block."""
+    """Channels, number of blocks, and number of heads in each block."""
 
     embed_dims: int
     depth: int
@@ -47,7 +47,7 @@ class ViTArch:
 
 
 def read_swin_arch(arch: str | dict, window_sizes: Sequence) -> SwinArch:
-    """Return the sizes of that name, or those given, after checking that each stage has one window size."""
+    """Look up sizes by name, or take the given ones, and check that each stage has one window size."""
     sizes = _find_sizes(arch, SWIN_ARCHS)
     check_whole(embed_dims=sizes['embed_dims'])
     found = SwinArch(sizes['embed_dims'], tuple(sizes['depths']), tuple(sizes['num_heads']))
@@ -60,14 +60,14 @@ def read_swin_arch(arch: str | dict, window_sizes: Sequence) -> SwinArch:
 
 
 def read_vit_arch(arch: str | dict) -> ViTArch:
-    """Return the sizes of that name, or those given."""
+    """Look up sizes by name, or take the given ones."""
     sizes = _find_sizes(arch, VIT_ARCHS)
     check_whole(**sizes)
     return ViTArch(**sizes)
 
 
 def _find_sizes(arch: str | dict, known: Mapping[str, dict]) -> Mapping:
-    """Look up sizes by name, or check that those given are complete."""
+    """Look up sizes by name, or check that the given ones are complete."""
     sizes = known.get(arch) if isinstance(arch, str) else arch
     entries = next(iter(known.values())).keys()
     if not isinstance(sizes, Mapping) or sizes.keys() != entries:
@@ -80,7 +80,7 @@ def _find_sizes(arch: str | dict, known: Mapping[str, dict]) -> Mapping:
 def plan_window_sizes(
     arch: SwinArch, grid: Size, window_sizes: Sequence[int | Size], wide_blocks: Sequence[int], wide_window: int | Size
 ) -> list[list[Size]]:
-    """Return the window size of every block of every stage, none larger than its map; the first map is `grid`."""
+    """Return the window size of every block of every stage, clipped to its map; the first stage's map is `grid`."""
     sizes = [[pair(size)] * depth for size, depth in zip(window_sizes, arch.depths, strict=True)]
     if wide_blocks and len(sizes) < 2:
         raise ValueError('wide_blocks needs two stages or more')

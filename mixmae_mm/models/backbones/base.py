@@ -1,4 +1,4 @@
-"""What both encoders share: patch and position embedding, freezing, loading, and their constructor's arguments.
+"""The base class of both encoders: patch and position embedding, freezing, loading, and a record of the arguments.
 
 Letters: B images, C channels, H x W pixels, h x w tokens.
 """
@@ -17,7 +17,7 @@ from mixmae_mm.models.utils.padding import blank_pixels, count_tokens, find_imag
 
 
 class Encoder(HasPosEmbed, BaseModule):
-    """An encoder of images of any size, whose first stages can be frozen."""
+    """Base class of encoders that take images of any size and whose first stages can be frozen."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> 'Encoder':
         """Record the arguments for `settings`."""
@@ -27,14 +27,14 @@ class Encoder(HasPosEmbed, BaseModule):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The constructor's arguments by name, without those left at their defaults."""
+        """The arguments that were passed to the constructor, by name."""
         args, kwargs = self.__dict__['_built_with']
         return inspect.signature(type(self)).bind_partial(*args).arguments | kwargs
 
     def embed_images(self, images: Tensor, pad_value: float | None, multiple: int) -> tuple[Tensor, Tensor | None]:
-        """Embed patches and add position embeddings: tokens (B, h, w, C), and labels as of `image_labels`.
+        """Embed patches and add position embeddings: tokens (B, h, w, C), and labels from `image_labels`.
 
-        Padding of `pad_value` is found and set to 0; the batch is padded with zeros to multiples of `multiple` pixels.
+        Padding is recognized by `pad_value` and set to 0; zeros then pad the batch to multiples of `multiple` pixels.
         """
         sizes = find_images(images, pad_value)
         pixels, (bottom, right) = blank_pixels(images, sizes), (-side % multiple for side in images.shape[-2:])
@@ -44,7 +44,7 @@ class Encoder(HasPosEmbed, BaseModule):
         return x + place_pos_embed(pos_embed, self.grid, own_grids, grid), image_labels(own_grids, grid, x.device)
 
     def init_weights(self) -> None:
-        """Load what `init_cfg` names; everything else was initialized by the constructor."""
+        """Load the weights that `init_cfg` names; the constructor has initialized everything else."""
         load_pretrained(self)
         super().init_weights()
 
@@ -55,7 +55,7 @@ class Encoder(HasPosEmbed, BaseModule):
         return self
 
     def _freeze(self) -> None:
-        """Stop gradients and drop path of frozen parts, and gradients of parts that no output needs."""
+        """Stop gradients and drop path in frozen parts, and gradients in parts that no output depends on."""
         for part in self._frozen_parts() if self.frozen_stages >= 0 else ():
             part.requires_grad_(False)
             if isinstance(part, nn.Module):
@@ -64,11 +64,11 @@ class Encoder(HasPosEmbed, BaseModule):
             part.requires_grad_(False)
 
     def _frozen_parts(self) -> Iterable[nn.Module | nn.Parameter]:
-        """Return the parts that `frozen_stages`, 0 or more, freezes."""
+        """Return the parts to freeze if `frozen_stages` is 0 or more."""
         raise NotImplementedError
 
     def _unused_parts(self) -> Iterable[nn.Module | nn.Parameter]:
-        """Return the parts that no output needs."""
+        """Return the parts that no output depends on."""
         raise NotImplementedError
 
 

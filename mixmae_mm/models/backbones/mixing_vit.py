@@ -1,4 +1,4 @@
-"""MixingViT: a plain vision transformer that learns which patches of a mixture are of the same image.
+"""MixingViT: a plain vision transformer that learns which patches of a mixture come from the same image.
 
 Letters: B images or mixtures, K sources, C channels, H x W pixels, h x w = N patches, n <= N of them encoded.
 """
@@ -27,29 +27,29 @@ class Encoded(NamedTuple):
     maps: tuple[Tensor, ...]
     """A map (B, C, h, w) for each of `out_indices`; masked patches are 0."""
     cls: Tensor
-    """The CLS token of the last of these blocks, (B, C)."""
+    """The CLS token after the last of these blocks, (B, C)."""
     precision: dict[int, Tensor]
-    """For each block with homologous attention the share of kept keys that are of the query's source, a scalar."""
+    """For each block with homologous attention, the share of kept keys that come from the query's source, a scalar."""
 
 
 @MODELS.register_module()
 class MixingViT(PlainViT):
     """Plain vision transformer with homologous attention for mixtures (MixedAE, arXiv 2303.17152).
 
-    Without an assignment it is an ordinary ViT for images of any size. The defaults are choices, not the paper's
+    Without an assignment, it is an ordinary ViT for images of any size. The defaults are our choices, not the paper's
     (docs/mixedae.md).
 
     Args:
         num_sources: K. With 1, the default, there is no segment embedding.
-        segment_embedding: Add to every token a learned vector of its source's index in the group.
-        attention: 'homologous' keeps the keys that a query guesses to be of its own source, 'true' (a control) those
-            that are, 'global' all.
-        topk_ratio: Keys that a query keeps over the number of patches; None for 1 / K.
-        homologous_layers: The blocks, from 0, with that attention; None for all but the first.
-        exempt_cls: Keep CLS besides the patches that are kept. Otherwise it competes with them.
-        fold_segments: When a model without segment embedding loads one, add its mean to the patch embedding's bias
-            instead of dropping it.
-        arch: Sizes, as of `PlainViT`, whose further arguments `settings` are.
+        segment_embedding: Add a learned vector to every token, chosen by the index of its source in the group.
+        attention: 'homologous' keeps the keys that each query guesses to come from its own source, 'true' (a control)
+            those that do, 'global' all keys.
+        topk_ratio: Number of keys that a query keeps, divided by the number of patches; None for 1 / K.
+        homologous_layers: Indices of the blocks, from 0, with this attention; None for all but the first.
+        exempt_cls: Keep CLS in addition to the selected patches. Otherwise it competes with them.
+        fold_segments: If a file has a segment embedding and this model has none, add its mean to the patch embedding's
+            bias instead of dropping it.
+        arch: Sizes, as in `PlainViT`; `settings` are the other arguments of `PlainViT`.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class MixingViT(PlainViT):
         self._freeze()
 
     def forward(self, images: Tensor, assignment: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Encode images (B, C, H, W), mixtures where an assignment (B or 1, cells, cells) is given.
+        """Encode images (B, C, H, W), which are mixtures if an assignment (B or 1, rows, columns) is given.
 
         Returns:
             A map (B, C, ceil(H / patch), ceil(W / patch)) for each of `out_indices`.
@@ -88,9 +88,9 @@ class MixingViT(PlainViT):
         return super().forward(images) if assignment is None else self.encode(images, assignment).maps
 
     def encode(self, images: Tensor, assignment: Tensor | None = None, ids_keep: Tensor | None = None) -> Encoded:
-        """Encode images (B, C, H, W) as `forward` does, and return more than the maps.
+        """Encode images (B, C, H, W) as `forward` does, and return CLS and precision with the maps.
 
-        `ids_keep`, (B or 1, n), are the patches that are encoded, as in MAE; None for all.
+        `ids_keep`, (B or 1, n), are the indices of the patches to encode, as in MAE; None for all.
         """
         if self.window is not None:
             raise ValueError('mixtures are encoded without windows: leave window_size out for pre-training')
@@ -107,7 +107,7 @@ class MixingViT(PlainViT):
         return Encoded(self.lay_out(outputs, grid, ids_keep), outputs[self.out_indices[-1]][:, 0], measured)
 
     def _rules(self, same: Tensor) -> dict[int, Select]:
-        """Return the attention rule of each block that has one; `same` marks patches of one source, bool (B, n, n)."""
+        """Return the attention rule of each block that has one; `same` marks pairs from one source, bool (B, n, n)."""
         if self.attention == 'global':
             return {}
         if self.attention == 'true':
@@ -118,7 +118,7 @@ class MixingViT(PlainViT):
         return {index: TopKeys(self.topk_ratio, extra, same) for index in self.homologous_layers}
 
     def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
-        """Resize the position embedding, and drop or fold segments if this model has none, in place."""
+        """Resize the position embedding in place, and drop or fold a segment embedding that this model lacks."""
         fitted = super().fit_stored(state_dict, prefix)
         segments = state_dict.pop(f'{prefix}segment_embed', None) if self.segment_embed is None else None
         bias = f'{prefix}patch_embed.proj.bias'

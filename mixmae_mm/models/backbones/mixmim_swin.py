@@ -1,6 +1,6 @@
-"""MixMIMSwin: the hierarchical encoder of MixMAE, a Swin transformer without shifts and with large windows.
+"""MixMIMSwin: the hierarchical encoder of MixMAE, a Swin transformer with large windows and without shifts.
 
-Parameter names and initialization are those of the official MixMIM: its weights load by adding a prefix.
+Parameter names and initialization are those of the official MixMIM, so its weights load once their names get a prefix.
 
 Letters: B images or mixtures, C channels, H x W pixels, h x w tokens or cells.
 """
@@ -31,26 +31,26 @@ ATTENTIONS = ('true', 'homologous', 'global')
 class MixMIMSwin(Encoder):
     """Hierarchical vision transformer with masked window attention (MixMAE, arXiv 2205.13137).
 
-    Given an assignment, tokens attend only to tokens of their own source, unless `attention` has it otherwise. Without
-    one it is an ordinary encoder, for images of any size. Settings not named here have their usual meaning.
+    With an assignment, tokens attend only to tokens of their own source, unless `attention` says otherwise. Without an
+    assignment, it is an ordinary encoder for images of any size. Arguments not listed here have their usual meaning.
 
     Args:
         arch: One of `SWIN_ARCHS`, or a dict with `embed_dims`, `depths` and `num_heads`, one entry per stage.
-        img_size: Side or (H, W) in pixels for which the position embedding is made; for other sizes it is resized.
-        patch_size: Side of a patch in pixels, the stride of the first stage; each further stage doubles it.
-        window_sizes: Window of each stage in tokens, side or (h, w); clipped to the stage's map at `img_size`.
-        wide_blocks: Blocks of the last stage but one, from 0, that have windows of `wide_window` for large images.
+        img_size: Side or (H, W) in pixels that the position embedding is made for; it is resized for other sizes.
+        patch_size: Side of a patch in pixels, which is the stride of the first stage; each later stage doubles it.
+        window_sizes: Window of each stage, side or (h, w) in tokens, clipped to the stage's map at `img_size`.
+        wide_blocks: Blocks of the second-to-last stage, from 0, whose windows are `wide_window`, for large images.
         wide_window: Side or (h, w) in tokens.
-        out_indices: The stages to return; those after the last are neither run nor trained.
-        pad_value: Value, after normalization, of the pixels that pad images to a batch; no image pixel may have it in
-            all channels. Padding is masked from attention. None if images are not padded.
-        frozen_stages: 0 freezes the patch embedding, s also the first s stages; -1 nothing.
-        attention: What tokens of mixtures attend to in their window: 'true', the default, those of their own source;
-            'homologous' as many, which they guess as in MixedAE (cells of no source are told); 'global' all.
-        num_segments: Sources for which each stage has a learned vector, added to their tokens as the stage begins (the
-            segment embedding of MixedAE, of one stage there); 0 for none.
-        init_cfg: `dict(type='Pretrained', checkpoint=...)` loads weights by `load_backbone`, and takes its `prefix` and
-            `min_share`.
+        out_indices: The stages whose maps are returned; stages after the last of them are neither run nor trained.
+        pad_value: Value, after normalization, of the pixels that pad images to a common size; no image pixel may have
+            it in all channels. Padding is masked from attention. None if images are not padded.
+        frozen_stages: -1 freezes nothing, 0 the patch embedding, s > 0 also the first s stages.
+        attention: Which tokens of its window a token of a mixture attends to: 'true', the default, those of its source;
+            'homologous' as many, but guessed as in MixedAE (tokens of no source are known); 'global' all.
+        num_segments: Number of sources for which each stage has a learned vector, which it first adds to their tokens
+            (MixedAE's segment embedding, which has a single stage); 0 for none.
+        init_cfg: `dict(type='Pretrained', checkpoint=...)` loads weights with `load_backbone` and accepts its `prefix`
+            and `min_share`.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class MixMIMSwin(Encoder):
     def _build_stages(
         self, windows: list[list[Size]], mlp_ratio: float, drop_path_rate: float, with_cp: bool
     ) -> nn.ModuleList:
-        """Build the stages."""
+        """Build the stages, with drop path rates that grow from the first block to the last."""
         arch = self.arch
         rates = iter(drop_path_rates(drop_path_rate, sum(arch.depths)))
         stages = zip(arch.num_features, arch.num_heads, arch.depths, windows, strict=True)
@@ -113,18 +113,18 @@ class MixMIMSwin(Encoder):
 
     @property
     def precision(self) -> dict[int, Tensor]:
-        """For each block, counted over all stages, the share of the keys guessed that were of the query's source."""
+        """For each block, counted over all stages, the share of guessed keys that came from the query's source."""
         blocks = enumerate(block for stage in self.layers for block in stage.blocks)
         return {index: block.attn.precision for index, block in blocks if block.attn.precision is not None}
 
     def forward(self, images: Tensor, assignment: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Encode images (B, C, H, W), with masked attention where they are mixtures by an assignment (B or 1, h, w).
+        """Encode images (B, C, H, W), or mixtures, with masked attention, if an assignment (B or 1, h, w) is given.
 
         Returns:
-            A map (B, C, ceil(H / stride), ceil(W / stride)) for each of `out_indices`, by the stride of its stage.
+            A map (B, C, ceil(H / stride), ceil(W / stride)) for each of `out_indices`, with the stride of its stage.
 
         Raises:
-            ValueError: cells whose sides are not multiples of the last stride.
+            ValueError: the sides of a cell are not multiples of the last stride.
         """
         self._check_cells(images, assignment)
         x, padding = self.embed_images(images, self.pad_value if assignment is None else None, self.stride)
@@ -140,25 +140,25 @@ class MixMIMSwin(Encoder):
             if index == max(self.out_indices):
                 break
             x = stage.downsample(blank_tokens(x, padding))
-            # a merged token has the label of its first one: cells hold whole tokens, and images begin on even ones
+            # a merged token takes the label of its first token, because cells and images begin at even tokens
             labels, padding = (None if which is None else which[:, ::2, ::2] for which in (labels, padding))
         return tuple(outputs[index] for index in self.out_indices)
 
     def _add_segments(self, x: Tensor, labels: Tensor, stage: int) -> Tensor:
-        """Add to each token the vector of its source, if there are any; nothing to tokens of no source (-1)."""
+        """Add to each token the vector of its source, if the model has any; tokens of no source (-1) stay the same."""
         return x + F.pad(self.segment_embed[stage], (0, 0, 0, 1))[labels].to(x.dtype) if self.num_segments else x
 
     def _to_map(self, x: Tensor, padding: Tensor | None, stage: int, canvas: Size) -> Tensor:
-        """Normalize a stage's output, set padding to 0 and crop it to the map of `canvas` pixels."""
+        """Normalize a stage's output, set padding to 0 and crop the map to that of `canvas` = (H, W) pixels."""
         height, width = count_tokens(canvas, self.patch_size * 2**stage)
         x = blank_tokens(getattr(self, self._norm_name(stage))(x), padding)
-        return x[:, :height, :width].permute(0, 3, 1, 2).contiguous()  # RoIAlign of mmcv misreads other maps
+        return x[:, :height, :width].permute(0, 3, 1, 2).contiguous()  # mmcv's RoIAlign misreads non-contiguous maps
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Return the layer id of a parameter and the number of ids, for layer-wise learning rate decay.
 
-        The official rule: 0 for the embedding, 1 to N for the N blocks, patch merging with the first block of the next
-        stage, N for the norms.
+        The official rule: 0 for the embeddings, 1 to N for the N blocks, N for the norms; patch merging has the id of
+        the next stage's first block.
         """
         ids = sum(self.arch.depths) + 2
         stage, _, rest = param_name.removeprefix(prefix).removeprefix('layers.').partition('.')
@@ -172,18 +172,18 @@ class MixMIMSwin(Encoder):
         return sum(self.arch.depths[: int(stage)]) + int(rest.split('.')[1]) + 1, ids
 
     def _frozen_parts(self) -> Iterable[nn.Module]:
-        """Return the patch embedding and the first stages, with the vectors of sources that are added there."""
+        """Return the patch embedding and the first stages, with their segment vectors."""
         vectors = list(self.segment_embed)[: self.frozen_stages] if self.num_segments else []
         return [self.patch_embed, *self.layers[: self.frozen_stages], *vectors]
 
     def _unused_parts(self) -> Iterable[nn.Module]:
-        """Return the parts after the last output."""
+        """Return the parts after the last returned stage."""
         last = max(self.out_indices)
         later = [self.segment_embed[stage] for stage in range(last + 1, len(self.layers))] if self.num_segments else []
         return [self.layers[last].downsample, *self.layers[last + 1 :], *later]
 
     def _check_cells(self, images: Tensor, assignment: Tensor | None) -> None:
-        """Check that patch merging keeps cells apart, so that no source leaks into another."""
+        """Check that patch merging does not cross the borders of cells, where sources would leak into each other."""
         cells = () if assignment is None else tuple(assignment.shape[-2:])
         if any(side % (number * self.stride) for side, number in zip(images.shape[-2:], cells, strict=False)):
             raise ValueError(

@@ -1,7 +1,7 @@
-"""PlainViT: the vision transformer below MixingViT.
+"""PlainViT: the vision transformer that MixingViT extends.
 
-Parameter names and initialization are those of the official MAE: its weights load by adding a prefix, and ours load
-wherever MAE's do.
+Parameter names and initialization are those of the official MAE, so its weights load once their names get a prefix, and
+ours load wherever MAE's do.
 
 Letters: B images, C channels, H x W pixels, h x w = N patches, n <= N of them encoded.
 """
@@ -25,30 +25,31 @@ from mixmae_mm.structures import Size
 from mixmae_mm.utils.validation import check_indices, check_one_of, check_rate, check_whole
 
 OUT_TYPES = ('featmap', 'avg_featmap', 'cls_token')
-EXTRA = 1  # tokens that are no patches: CLS
+EXTRA = 1  # number of tokens before the patches: CLS
 
 
 class PlainViT(Encoder):
-    """Vision transformer for images of any size, padded with zeros to whole patches.
+    """Vision transformer for images of any size, which it pads with zeros to whole patches.
 
-    Settings not named here have their usual meaning.
+    Arguments not listed here have their usual meaning.
 
     Args:
         arch: One of `VIT_ARCHS`, or a dict with `embed_dims`, `depth` and `num_heads`.
-        img_size: Side or (H, W) in pixels for which the position embedding is made; for other sizes it is resized.
-        out_indices: The blocks to return, from 0 or, negative, from the end; blocks after the last are not run.
-        out_type: Output of the last block, by mmpretrain's names: 'featmap', the map of patches, or a 1 x 1 map:
+        img_size: Side or (H, W) in pixels that the position embedding is made for; it is resized for other sizes.
+        out_indices: The blocks whose outputs are returned, from 0 or, if negative, from the end; later ones do not run.
+        out_type: Output of the last block, named as in mmpretrain: 'featmap', the map of patches, or a 1 x 1 map:
             'avg_featmap', the mean of all patches followed by a norm (MAE's `fc_norm`), or 'cls_token'.
         final_norm: Normalize the output of the last block. Without it `out_type` must be 'featmap'.
-        train_positions: Train the position embedding, as MAE's fine-tuning does and its pre-training does not.
-        window_size: Window of all blocks but `global_blocks`, side or (h, w) in patches; there is no CLS then (ViTDet,
-            arXiv 2203.16527). None for global attention in all blocks.
-        global_blocks: The blocks, from 0, that keep global attention.
-        pad_value: Value, after normalization, of the pixels that pad images to a batch; no image pixel may have it in
-            all channels. Padding is masked from attention. None if images are not padded.
-        frozen_stages: 0 freezes the embeddings, s also the first s blocks, all blocks also the final norm; -1 nothing.
-        init_cfg: `dict(type='Pretrained', checkpoint=...)` loads weights by `load_backbone`, and takes its `prefix` and
-            `min_share`.
+        train_positions: Train the position embedding, as MAE does in fine-tuning but not in pre-training.
+        window_size: Window of all blocks except `global_blocks`, side or (h, w) in patches; the encoder then runs
+            without CLS (ViTDet, arXiv 2203.16527). None for global attention in all blocks.
+        global_blocks: Indices of the blocks, from 0, that keep global attention.
+        pad_value: Value, after normalization, of the pixels that pad images to a common size; no image pixel may have
+            it in all channels. Padding is masked from attention. None if images are not padded.
+        frozen_stages: -1 freezes nothing, 0 the embeddings, s > 0 also the first s blocks; with all blocks, the final
+            norm is frozen, too.
+        init_cfg: `dict(type='Pretrained', checkpoint=...)` loads weights with `load_backbone` and accepts its `prefix`
+            and `min_share`.
     """
 
     def __init__(
@@ -93,11 +94,11 @@ class PlainViT(Encoder):
         if final_norm and depth - 1 in self.out_indices:
             self.add_module('fc_norm' if out_type == 'avg_featmap' else 'norm', nn.LayerNorm(dims, norm_eps))
         init_linear_layers(self)
-        nn.init.xavier_uniform_(self.patch_embed.proj.weight.flatten(1))  # in place: as if it were a linear layer
+        nn.init.xavier_uniform_(self.patch_embed.proj.weight.flatten(1))  # in place, as if it were a linear layer
         self._freeze()
 
     def _find_windowed(self, global_blocks: Sequence[int]) -> tuple[int, ...]:
-        """Return the blocks with attention inside windows."""
+        """Return the indices of the blocks with windowed attention."""
         depth = self.arch.depth
         global_blocks = check_indices(global_blocks, depth, 'global_blocks', 'blocks')
         if self.window is not None and self.out_type == 'cls_token':
@@ -105,7 +106,7 @@ class PlainViT(Encoder):
         return () if self.window is None else tuple(block for block in range(depth) if block not in global_blocks)
 
     def _build_blocks(self, mlp_ratio: float, drop_path_rate: float, norm_eps: float) -> nn.ModuleList:
-        """Build the blocks."""
+        """Build the blocks, each with windowed or global attention."""
         arch = self.arch
         kinds = [WindowedAttention if block in self.windowed else Attention for block in range(arch.depth)]
         return nn.ModuleList(
@@ -141,9 +142,9 @@ class PlainViT(Encoder):
         return rules
 
     def run_blocks(self, tokens: Tensor, rules: Mapping[int, Select | Windows] | None = None) -> dict[int, Tensor]:
-        """Put CLS, if there is one, before patches (B, n, C) and run the blocks.
+        """Prepend CLS, if it is used, to patches (B, n, C) and run the blocks.
 
-        `rules` are the attention rules of blocks without global attention. Returns the tokens after each of
+        `rules` are the attention rules of blocks without global attention. Returns the tokens after each block of
         `out_indices`, (B, extra + n, C).
         """
         cls = (self.cls_token + self.pos_embed[:, :EXTRA])[:, : self.extra]
@@ -162,11 +163,11 @@ class PlainViT(Encoder):
     def lay_out(
         self, outputs: Mapping[int, Tensor], grid: Size, ids_keep: Tensor | None = None, padding: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """Return the maps of `run_blocks`' outputs; patches outside `ids_keep` (B or 1, n), and padding, are 0."""
+        """Arrange the outputs of `run_blocks` as maps; patches outside `ids_keep` (B or 1, n) and padding are 0."""
         return tuple(self._to_map(outputs[index], index, grid, ids_keep, padding) for index in self.out_indices)
 
     def _to_map(self, x: Tensor, index: int, grid: Size, ids_keep: Tensor | None, padding: Tensor | None) -> Tensor:
-        """Return a block's tokens (B, extra + n, C) as a map, or those of the last block as `out_type` says."""
+        """Return a block's tokens (B, extra + n, C) as a map; for the last block, `out_type` selects the output."""
         patches = x[:, self.extra :]
         if padding is not None:
             patches = blank_tokens(patches.unflatten(1, grid), padding).flatten(1, 2)
@@ -177,7 +178,7 @@ class PlainViT(Encoder):
             share = 1 if padding is None else (padding != PADDING).flatten(1).float().mean(dim=1, keepdim=True)
             return self.fc_norm(patches.mean(dim=1) / share)[..., None, None]
         patches = patches if ids_keep is None else scatter_tokens(patches, ids_keep, grid[0] * grid[1])
-        return patches.transpose(1, 2).unflatten(2, grid).contiguous()  # RoIAlign of mmcv misreads other maps
+        return patches.transpose(1, 2).unflatten(2, grid).contiguous()  # mmcv's RoIAlign misreads non-contiguous maps
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Return the layer id of a parameter and the number of ids, for layer-wise learning rate decay.
@@ -197,5 +198,5 @@ class PlainViT(Encoder):
         return [*embeddings, self.patch_embed, *self.blocks[: self.frozen_stages], *norms]
 
     def _unused_parts(self) -> Iterable[nn.Module | nn.Parameter]:
-        """Return the blocks after the last output, and CLS if there are windows."""
+        """Return the blocks after the last returned one, and CLS if the encoder runs without it."""
         return [*self.blocks[max(self.out_indices) + 1 :], *([] if self.extra else [self.cls_token])]

@@ -14,14 +14,14 @@ from mixmae_mm.utils.validation import check_positive, check_whole
 
 @MODELS.register_module()
 class MixReconstructionHead(BaseModule):
-    """Mean squared error over the pixels of masked cells, weighted where the images bring weights.
+    """Mean squared error over the pixels of masked cells, weighted if the images come with weights.
 
     Args:
         cell_size: Side of a cell in pixels.
         norm_pix: Normalize the pixels of each target cell by their own mean and unbiased variance, as MAE does.
-        eps: Added to that variance.
+        eps: Added to this variance.
         masked_only: Leave out visible cells, as MixMIM and MAE do.
-        num_reconstructed: Sources of a mixture, from the first, whose reconstruction counts; None for all.
+        num_reconstructed: Number of sources of a mixture, from the first, that the loss counts; None for all.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class MixReconstructionHead(BaseModule):
         if images.weights is None:
             return {'loss_reconstruction': self._mean(errors, images)}
         weights = patchify(images.weights.expand_as(images.sources), self.cell_size)
-        total = self._mean(weights, images).clamp(min=torch.finfo(weights.dtype).tiny)  # where all are 0
+        total = self._mean(weights, images).clamp(min=torch.finfo(weights.dtype).tiny)  # all can be 0
         return {'loss_reconstruction': self._mean(errors * weights, images) / total}
 
     def _mean(self, values: Tensor, images: MixedImages) -> Tensor:
@@ -66,7 +66,7 @@ class MixReconstructionHead(BaseModule):
     def reconstruct(self, predictions: Tensor, images: MixedImages) -> Tensor:
         """Replace the masked cells of the sources by predictions: (G, K, N, P) -> normalized images (G, K, C, H, W).
 
-        With `norm_pix` each predicted cell gets the mean and standard deviation of the original.
+        With `norm_pix`, each predicted cell gets the mean and standard deviation of the original cell.
         """
         cells = patchify(images.sources, self.cell_size)
         predictions = predictions.float()
@@ -77,7 +77,7 @@ class MixReconstructionHead(BaseModule):
         return unpatchify(torch.where(keep, cells, predictions), self.cell_size, images.assignment.shape[-2:])
 
     def _check_cells(self, predictions: Tensor, images: MixedImages) -> None:
-        """Check that predictions (G, K, N, P) have the cells and pixels of these images."""
+        """Check that predictions (G, K, N, P) have as many cells, and values in a cell, as the images."""
         cells, channels = images.assignment[0].numel(), images.sources.shape[2]
         numbers = self.cell_size**2 * channels
         if predictions.shape[2:] != (cells, numbers) or images.sources[0, 0].numel() != cells * numbers:

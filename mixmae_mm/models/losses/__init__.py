@@ -1,1 +1,1 @@
-"""Losses besides reconstruction."""
+"""The contrastive loss, and pixel weights for the reconstruction loss."""

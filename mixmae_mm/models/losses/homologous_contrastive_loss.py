@@ -1,4 +1,4 @@
-"""The contrastive loss of MixedAE: features of the same image attract each other.
+"""The contrastive loss of MixedAE: features from the same image attract each other.
 
 Letters: G groups, N features in each, C channels.
 """
@@ -16,9 +16,9 @@ from mixmae_mm.utils.validation import check_positive
 class HomologousContrastiveLoss(nn.Module):
     """Supervised contrastive loss (Khosla et al. 2020) within each group, for MixedAE (arXiv 2303.17152).
 
-    The positives of a feature are the others of its label, its negatives the rest of the group. Similarity is the
-    cosine over `temperature`; the loss is averaged over positives, features and groups and multiplied by `weight`. Form
-    and values are choices, not the paper's (docs/mixedae.md).
+    The positives of a feature are the other features with its label, its negatives the rest of the group. Cosine
+    similarities are divided by `temperature`; the loss is averaged over positives, features and groups, then multiplied
+    by `weight`. Its form and default values are our choices, not the paper's (docs/mixedae.md).
     """
 
     def __init__(self, temperature: float = 0.25, weight: float = 0.1) -> None:
@@ -28,9 +28,9 @@ class HomologousContrastiveLoss(nn.Module):
         self.weight = weight
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Compare features (G, N, C) by labels (G or 1, N): a scalar, computed in float32.
+        """Compute the loss of features (G, N, C) with labels (G or 1, N): a scalar, computed in float32.
 
-        Features without positives are left out; if there are none with, the loss is 0.
+        Features without positives are left out; if no feature has any, the loss is 0.
         """
         with without_autocast(features):
             directions = F.normalize(features.float(), dim=-1)

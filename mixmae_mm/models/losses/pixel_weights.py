@@ -1,4 +1,4 @@
-"""Weights of pixels in the reconstruction loss, made of the images.
+"""Pixel weights for the reconstruction loss, computed from the images.
 
 Letters: B images, C channels, H x W pixels.
 """
@@ -13,11 +13,11 @@ from mixmae_mm.utils.validation import check_whole
 
 @MODELS.register_module()
 class VarianceWeights(nn.Module):
-    """Weigh pixels by the variance around them over its mean in the image: structure counts, even ground hardly does.
+    """Weights by local variance, relative to its mean over the image: structure counts, uniform regions hardly do.
 
     Args:
-        window: Side, an odd number of pixels, of the square that the variance is of.
-        floor: Added to each weight; 0 leaves pixels in even ground out.
+        window: Side of the square around a pixel, in pixels, in which the variance is computed; odd, 3 or more.
+        floor: Added to each weight; with 0, uniform regions do not count at all.
     """
 
     def __init__(self, window: int = 7, floor: float = 0.1) -> None:
@@ -28,9 +28,9 @@ class VarianceWeights(nn.Module):
         self.window, self.floor = window, floor
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the weights of images (B, C, H, W) in any units: (B, 1, H, W), of mean 1 + floor."""
+        """Return the weights of images (B, C, H, W) in any units: (B, 1, H, W), with mean 1 + `floor`."""
         variance, mean = torch.var_mean(images, dim=(2, 3), keepdim=True)
-        images = (images - mean) / (variance + 1e-12).sqrt()  # each channel counts the same
+        images = (images - mean) / (variance + 1e-12).sqrt()  # makes channels count equally
         local = (self._average(images.square()) - self._average(images).square()).clamp(min=0)
         local = local.mean(dim=1, keepdim=True)
         return self.floor + local / local.mean(dim=(2, 3), keepdim=True).clamp(min=1e-6)
@@ -42,11 +42,11 @@ class VarianceWeights(nn.Module):
 
 @MODELS.register_module()
 class ThresholdWeights(nn.Module):
-    """Weigh pixels 1 where a channel is above a threshold, and else by `outside`: dark or empty ground is left out.
+    """Weights of 1 where any channel is above a threshold, else of `outside`: dark or empty regions do not count.
 
     Args:
-        above: In the units of the images: 0 to 255 for 8 bit.
-        outside: The weight of pixels of which no channel is above it.
+        above: The threshold, in the units of the images (0 to 255 for 8 bit).
+        outside: Weight, from 0 to 1, of pixels with no channel above the threshold.
     """
 
     def __init__(self, above: float = 0.0, outside: float = 0.0) -> None:

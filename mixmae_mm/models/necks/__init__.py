@@ -1,1 +1,1 @@
-"""The decoder, and the pyramid for detectors."""
+"""The decoder, and a feature pyramid for detectors."""

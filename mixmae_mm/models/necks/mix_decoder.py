@@ -17,16 +17,16 @@ from mixmae_mm.structures import Size
 
 @MODELS.register_module()
 class MixDecoder(HasPosEmbed, BaseModule):
-    """Un-mix the encoder's tokens, and predict the pixels of each source by plain transformer blocks.
+    """Decoder that un-mixes the encoder's tokens and predicts the pixels of each source with transformer blocks.
 
     Parameter names are those of the official MixMIM and MAE.
 
     Args:
         in_channels: Channels of the encoder's last map.
-        grid_size: Side or (h, w) in cells for which the position embedding is made; for other grids it is resized.
+        grid_size: Side or (h, w) in cells that the position embedding is made for; it is resized for other grids.
         cell_size: Side of a cell in pixels.
         cls_token: Begin each source's sequence with the encoder's CLS token, as in MAE.
-        norm_eps: Of every LayerNorm; MixMIM has 1e-5, MAE 1e-6.
+        norm_eps: Epsilon of every LayerNorm; MixMIM uses 1e-5, MAE 1e-6.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class MixDecoder(HasPosEmbed, BaseModule):
         """Predict the pixels of every cell of every source, visible or masked: (G, K, N, P).
 
         Args:
-            features: The encoder's maps; the last, (G, C, h, w), is used.
+            features: The encoder's maps, of which only the last, (G, C, h, w), is used.
             assignment: The source of each cell, (G or 1, h, w).
             num_sources: K.
             cls: The encoder's CLS token of each mixture, (G, C), if `cls_token` is set.
@@ -90,7 +90,7 @@ class MixDecoder(HasPosEmbed, BaseModule):
 
 
 def _check_map(features: Tensor, assignment: Tensor, channels: int) -> None:
-    """Check that the encoder's last map has these channels and the grid of the cells."""
+    """Check that the encoder's last map has this many channels and the grid of the cells."""
     if features.ndim != 4:
         raise ValueError(
             f'the encoder gives {tuple(features.shape)}, not maps (G, C, h, w): switch its pooling off '

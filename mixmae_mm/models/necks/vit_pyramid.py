@@ -1,4 +1,4 @@
-"""ViTPyramid: maps of several strides from a plain ViT, whose maps have a single one.
+"""ViTPyramid: maps with several strides from a plain ViT, whose own maps all have the same stride.
 
 Letters: B images, C channels, h x w patches.
 """
@@ -16,7 +16,7 @@ SCALES = (4, 2, 1, 0.5)
 
 @MODELS.register_module()
 class ChannelNorm(nn.LayerNorm):
-    """LayerNorm over the channels of each pixel of a map, so that padding does not matter."""
+    """LayerNorm over the channels of each pixel of a map, so padding does not affect other pixels."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize (B, C, h, w)."""
@@ -27,15 +27,15 @@ class ChannelNorm(nn.LayerNorm):
 class ViTPyramid(BaseModule):
     """A neck that rescales one map, or one for each scale, for FPN, UPerHead or, by itself, ViTDet's heads.
 
-    With one map, `halve` and `out_channels` it is ViTDet's simple feature pyramid (arXiv 2203.16527); with a map for
-    each scale that of BEiT, MAE and iBOT.
+    With one map, `halve` and `out_channels`, it is ViTDet's simple feature pyramid (arXiv 2203.16527); with a map for
+    each scale, it is the feature pyramid of BEiT, MAE and iBOT.
 
     Args:
-        scales: Factors of the maps' sides, each 4, 2, 1 or 0.5.
+        scales: Factors by which the maps are resized, each 4, 2, 1 or 0.5.
         halve: Halve the channels with each doubling of the sides, as ViTDet does.
-        out_channels: Project each map to these channels by two convolutions with norms, and add the last map subsampled
-            by 2, as ViTDet does. None leaves that to an FPN or the head.
-        norm_cfg: mmcv's setting of the norms; None for LayerNorm over channels, as in ViTDet.
+        out_channels: Project each map to this number of channels by two convolutions with norms, and append the last
+            map subsampled by 2, as ViTDet does. None leaves that to an FPN or the head.
+        norm_cfg: Config of the norms, as in mmcv; None for LayerNorm over channels, as in ViTDet.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class ViTPyramid(BaseModule):
         if self.outputs is not None:
             maps = [output(x) for output, x in zip(self.outputs, maps, strict=True)]
             maps.append(F.max_pool2d(maps[-1], kernel_size=1, stride=2))
-        return tuple(x.contiguous() for x in maps)  # RoIAlign of mmcv misreads other maps
+        return tuple(x.contiguous() for x in maps)  # mmcv's RoIAlign misreads non-contiguous maps
 
 
 def _norm(channels: int, norm_cfg: dict | None) -> nn.Module:
-    """Build a norm; mmcv is imported only if needed, since it warns if it has no compiled ops."""
+    """Build a norm; mmcv is imported only if needed, because it warns if its compiled ops are missing."""
     if norm_cfg is None:
         return ChannelNorm(channels, eps=1e-6)
     from mmcv.cnn import build_norm_layer
@@ -96,7 +96,7 @@ def _rescale(channels: int, width: int, scale: float, norm_cfg: dict | None) -> 
 
 
 def _convolve(channels: int, width: int, norm_cfg: dict | None) -> nn.Module:
-    """Build the two convolutions, each with a norm, of a map of the pyramid."""
+    """Build the two convolutions, each followed by a norm, of one level of the pyramid."""
     return nn.Sequential(
         nn.Conv2d(channels, width, 1, bias=False),
         _norm(width, norm_cfg),

@@ -1,1 +1,1 @@
-"""The methods: how the parts are connected."""
+"""Pre-training methods, which connect the parts."""

@@ -1,4 +1,4 @@
-"""What the pre-training methods share.
+"""The base class of the pre-training methods.
 
 Letters: B images, G mixtures, K sources, N cells, C channels, H x W pixels, P = cell_size * cell_size * C.
 """
@@ -13,15 +13,15 @@ from mixmae_mm.structures import Reconstructions
 
 
 class MixingPretrainer(BaseModel):
-    """Mix images, encode the mixtures, and reconstruct every source. Subclasses define `encode`.
+    """Base class of methods that mix, encode and reconstruct images; subclasses define `encode`.
 
     Args:
-        data_preprocessor: Mixes the images, a `MixingDataPreprocessor`.
+        data_preprocessor: A `MixingDataPreprocessor`, which mixes the images.
         backbone: The encoder.
         neck: The decoder, a `MixDecoder`.
         head: The loss, a `MixReconstructionHead`.
-        init_cfg: `dict(type='Pretrained', checkpoint=...)` loads encoder and decoder from a file of ours or an official
-            one (MAE, MixMIM), and raises if a weight of them is missing.
+        init_cfg: `dict(type='Pretrained', checkpoint=...)` loads encoder and decoder from a file of ours, an official
+            one (MAE, MixMIM) or mmpretrain's, and raises `ValueError` if any of their weights is missing.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class MixingPretrainer(BaseModel):
         self.head = MODELS.build(head)
 
     def init_weights(self) -> None:
-        """Load the parts' `init_cfg`, then this model's; everything else was initialized by constructors."""
+        """Load what `init_cfg` of the parts names, then that of the model; constructors have initialized the rest."""
         files = take_pretrained(self)
         super().init_weights()
         for file in files:
@@ -44,7 +44,7 @@ class MixingPretrainer(BaseModel):
     ) -> dict[str, Tensor] | Reconstructions | tuple[Tensor, ...]:
         """Return named losses (mode 'loss'), `Reconstructions` ('predict') or the encoder's maps ('tensor').
 
-        `inputs` are normalized images (B, C, H, W), or mixtures of them by the preprocessor.
+        `inputs` are normalized images (B, C, H, W), or the preprocessor's mixtures of them.
         """
         if mode == 'tensor':
             return self.encode(inputs) if isinstance(inputs, MixedImages) else self.backbone(inputs)
@@ -64,7 +64,7 @@ class MixingPretrainer(BaseModel):
         return self.neck(self.encode(images), images.assignment, images.sources.shape[1])
 
     def loss(self, images: MixedImages) -> dict[str, Tensor]:
-        """Return the reconstruction loss of the masked cells."""
+        """Return the reconstruction loss."""
         return self.head.loss(self.decode(images), images)
 
     def predict(self, images: MixedImages) -> Reconstructions:

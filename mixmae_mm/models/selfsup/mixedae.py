@@ -1,4 +1,4 @@
-"""MixedAE and, with other settings, naive mixing.
+"""MixedAE, of which MAE with naive mixing is a special case.
 
 Letters: G mixtures, K sources, N patches, n <= N of them encoded, C channels, P = patch_size * patch_size * channels.
 """
@@ -13,15 +13,15 @@ from mixmae_mm.registry import MODELS
 
 @MODELS.register_module()
 class MixedAE(MixingPretrainer):
-    """Mixtures whose patches learn to recognize those of their own image (MixedAE, arXiv 2303.17152).
+    """Mixed autoencoder, whose patches learn to recognize those of their own image (MixedAE, arXiv 2303.17152).
 
-    With global attention, no segment embedding and no contrastive loss it is MAE with naive mixing. Settings not named
-    here are those of `MixingPretrainer`.
+    With global attention, no segment embedding and no contrastive loss, it is MAE with naive mixing. Arguments not
+    listed here are those of `MixingPretrainer`.
 
     Args:
         backbone: The encoder, a `MixingViT` for the same number of sources.
-        contrast: A loss of features (G, N, C) and labels (G, N), such as `HomologousContrastiveLoss`; None for none.
-        projection_dims: Output channels of a two-layer projection of the features; None for no projection.
+        contrast: Loss of features (G, n, C) and labels (G or 1, n), such as `HomologousContrastiveLoss`; None for none.
+        projection_dims: Output channels of a two-layer MLP that projects the features; None for no projection.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class MixedAE(MixingPretrainer):
             )
 
     def encode(self, images: MixedImages) -> Encoded:
-        """Encode mixtures; with MAE only the visible patches."""
+        """Encode mixtures, without patches that no source fills, as in MAE."""
         return self.backbone.encode(images.mixed, images.assignment, images.ids_keep)
 
     def decode(self, images: MixedImages, encoded: Encoded | None = None) -> Tensor:

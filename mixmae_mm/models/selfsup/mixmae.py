@@ -12,22 +12,22 @@ from mixmae_mm.registry import MODELS
 
 @MODELS.register_module()
 class MixMAE(MixingPretrainer):
-    """Mixtures of two images, encoded with attention masked by source (MixMAE, arXiv 2205.13137).
+    """Mixed and masked autoencoder, whose attention is masked by source (MixMAE, arXiv 2205.13137).
 
-    Settings not named here are those of `MixingPretrainer`.
+    Two images are mixed by default. Arguments not listed here are those of `MixingPretrainer`.
 
     Args:
         backbone: Any encoder that returns a tuple of maps (B, C, h, w), the last on the grid of the cells. If its
-            `forward` takes (images, assignment), it masks its attention itself; if not, `SourceMasking` does it for
-            encoders of mmpretrain, mmdet, mmseg and timm.
-        masked_attention: Let tokens attend to their own source only.
-        contrast: A loss of features (G, N, C) and labels (G or 1, N), such as `HomologousContrastiveLoss`, by
-            which tokens of the same source attract each other; None for none.
-        contrast_stage: Of the maps that the encoder returns, that whose tokens are the features.
+            `forward` takes (images, assignment), it must mask its attention itself; otherwise `SourceMasking` does so
+            for encoders of mmpretrain, mmdet, mmseg and timm.
+        masked_attention: Let tokens attend only to tokens of their own source.
+        contrast: Loss of features (G, N, C) and labels (G or 1, N), such as `HomologousContrastiveLoss`, that makes
+            tokens of the same source attract each other; None for none.
+        contrast_stage: Index of the returned map whose tokens are the features.
 
     Raises:
-        ValueError: attention is to be masked and that of the encoder is not known, or shares leave cells of no source
-            where there is a contrastive loss.
+        ValueError: the encoder's attention cannot be masked, settings of the parts contradict each other, or shares
+            leave cells without a source although there is a contrastive loss.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class MixMAE(MixingPretrainer):
             raise ValueError(f'shares {tuple(shares)} leave cells of no source, which a contrastive loss cannot label')
 
     def _check_parts(self) -> None:
-        """Check settings of the encoder and the head that ask for the number of images in a mixture."""
+        """Check settings of encoder and head that depend on the number of images in a mixture or on an assignment."""
         mixed, segments = self.data_preprocessor.num_sources, getattr(self.backbone, 'num_segments', 0)
         if 0 < segments < mixed:
             raise ValueError(
@@ -84,7 +84,7 @@ class MixMAE(MixingPretrainer):
         return self.neck(maps, images.assignment, images.sources.shape[1])
 
     def loss(self, images: MixedImages) -> dict[str, Tensor]:
-        """Return the losses, and where the encoder guesses keys, their precision in each block."""
+        """Return the losses and, if the encoder guesses keys, their precision in each block."""
         maps = self.encode(images)
         losses = self.head.loss(self.decode(images, maps), images)
         precision = getattr(self.backbone, 'precision', {})

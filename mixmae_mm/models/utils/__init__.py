@@ -1,1 +1,1 @@
-"""What the models are built from."""
+"""Building blocks of the models."""

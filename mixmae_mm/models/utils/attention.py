@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, keep: Tensor | None = None) -> Tensor:
-    """Softmax attention in windows: query, key, value (B, W, S, T, D) -> (B, W, S, T, D).
+    """Compute softmax attention in windows: query, key, value (B, W, S, T, D) -> (B, W, S, T, D).
 
     `bias` (S, T, T) is added to the logits of every window. `keep` is True where a query (rows) keeps a key
     (columns), bool (B or 1, W, S or 1, T, T); None keeps all. Every query must keep a key.
@@ -21,9 +21,9 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, keep: Tensor
 
 
 def attend_sequence(query: Tensor, key: Tensor, value: Tensor, keep: Tensor | None = None) -> Tensor:
-    """Softmax attention over plain sequences: query, key, value (B, S, T, D) -> (B, S, T, D).
+    """Compute softmax attention over plain sequences: query, key, value (B, S, T, D) -> (B, S, T, D).
 
-    `keep` is True where a query (rows) keeps a key (columns), bool (B, S or 1, T, T); None keeps all.
+    `keep` is True where a query (rows) keeps a key (columns), bool, broadcastable to (B, S, T, T); None keeps all.
     """
     bias = None if keep is None else torch.zeros_like(keep, dtype=query.dtype).masked_fill_(~keep, float('-inf'))
     if prefers_fused(query, bias):
@@ -34,9 +34,9 @@ def attend_sequence(query: Tensor, key: Tensor, value: Tensor, keep: Tensor | No
 def prefers_fused(query: Tensor, bias: Tensor | None) -> bool:
     """Return whether to use PyTorch's fused attention rather than explicit logits.
 
-    In training on a CPU the fused kernel is slower in half precision, and if the bias needs a gradient
-    (docs/performance.md). Exported programs have explicit logits, since the layout of the fused kernel's result differs
-    between machines; older versions of PyTorch cannot know that they export.
+    In training on a CPU, the fused kernel is slower in half precision and if the bias needs a gradient
+    (docs/performance.md). Exported programs compute explicit logits, because the memory layout of the fused kernel's
+    result differs between machines; older versions of PyTorch cannot detect that they are exporting.
     """
     if getattr(torch.compiler, 'is_exporting', lambda: False)():
         return False
@@ -46,7 +46,7 @@ def prefers_fused(query: Tensor, bias: Tensor | None) -> bool:
 
 
 def _explicit(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
-    """Compute the logits: query, key, value (..., S, T, D), and a bias that broadcasts to the logits."""
+    """Attend with explicit logits: query, key, value (..., S, T, D), and a bias that broadcasts to the logits."""
     logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
     if bias is not None:
         logits += bias
@@ -54,7 +54,7 @@ def _explicit(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) ->
 
 
 def _fused(query: Tensor, key: Tensor, value: Tensor, joined: Tensor) -> Tensor:
-    """Use PyTorch's kernels, which take one batch and one head dimension."""
+    """Attend with PyTorch's kernels, which take one batch dimension and one head dimension."""
     if joined.ndim == 3:
         windows = [x.flatten(0, 1) for x in (query, key, value)]
         mixed = F.scaled_dot_product_attention(*windows, attn_mask=joined[None])
@@ -65,7 +65,7 @@ def _fused(query: Tensor, key: Tensor, value: Tensor, joined: Tensor) -> Tensor:
 
 
 class Select:
-    """A rule of which keys each query of a plain sequence keeps."""
+    """A rule that selects the keys that each query of a plain sequence keeps."""
 
     def __call__(self, query: Tensor, key: Tensor) -> Tensor:
         """Choose the keys of each query: query and key (B, S, T, D) -> bool, broadcastable to (B, S, T, T)."""
@@ -77,7 +77,7 @@ class Select:
 
 
 class FixedKeys(Select):
-    """Keep the same keys whatever the tokens: `keep` is bool (B or 1, S or 1, T or 1, T)."""
+    """A rule that keeps the same keys whatever the tokens: `keep` is bool (B or 1, S or 1, T or 1, T)."""
 
     def __init__(self, keep: Tensor) -> None:
         self.keep = keep
@@ -98,7 +98,7 @@ class Attention(nn.Module):
         self.proj = nn.Linear(dims, dims)
 
     def forward(self, x: Tensor, select: Select | None = None) -> Tensor:
-        """Attend to all keys, or those that `select` keeps: (B, N, C) -> (B, N, C)."""
+        """Attend to all keys, or to those that `select` keeps: (B, N, C) -> (B, N, C)."""
         attend = attend_sequence if select is None else select.attend
         return self.proj(merge_heads(attend(*split_heads(self.qkv(x), self.num_heads))))
 

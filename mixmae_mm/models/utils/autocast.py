@@ -7,8 +7,8 @@ from torch import Tensor
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager[None]:
-    """Switch autocast off on the device of `x`."""
+    """Return a context that switches autocast off on the device of `x`."""
     try:
         return torch.autocast(x.device.type, enabled=False)
-    except RuntimeError:  # PyTorch has no autocast there (meta; Apple's GPUs before 2.5), so none can be on
+    except RuntimeError:  # the device has no autocast (meta; Apple's GPUs before PyTorch 2.5)
         return nullcontext()

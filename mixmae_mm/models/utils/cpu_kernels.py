@@ -1,7 +1,7 @@
-"""Variable-length attention for training on a CPU: window tokens are sorted by source, masked logits not computed.
+"""Variable-length attention for training on a CPU: sorts window tokens by source and computes no masked logits.
 
-Letters: B images, h x w grid, W windows of T tokens, N tokens, S heads, C channels. A segment is the tokens of one
-source in one window.
+Letters: B images, h x w grid, W windows of T tokens, N tokens, S heads, C channels. A segment holds the tokens
+of one source in one window.
 """
 
 import math
@@ -19,12 +19,12 @@ from mixmae_mm.structures import Size
 
 
 def runs_plainly(x: Tensor) -> bool:
-    """Return whether a tensor is on a CPU and is not compiled or traced."""
+    """Return whether a tensor is on a CPU, outside of compilation and tracing."""
     return x.device.type == 'cpu' and not (torch.compiler.is_compiling() or torch.jit.is_tracing())
 
 
 def prefers_segments(x: Tensor, assignment: Tensor | None, training: bool) -> bool:
-    """Return whether to sort windows by an assignment: in training on a CPU, if all mixtures share it."""
+    """Return whether to sort windows by an assignment, as in training on a CPU if all mixtures share it."""
     shared = assignment is not None and len(assignment) == 1
     return shared and training and torch.is_grad_enabled() and runs_plainly(x)
 
@@ -36,13 +36,13 @@ class SortedWindows(Windows):
     order: Tensor | None = None
     """Index of each sorted token in the padded map, int64 (W * T,)."""
     inverse: Tensor | None = None
-    """Index of each token of the map among the sorted ones, int64 (W * T,)."""
+    """Index of each token of the padded map among the sorted tokens, int64 (W * T,)."""
     segments: tuple[int, ...] = ()
     """Lengths of the segments, in order."""
     pairs: Tensor | None = None
-    """Index in the bias table of each pair of tokens of a segment, int64 (sum of squared lengths,)."""
+    """Bias table index of each pair of tokens of a segment, int64 (sum of squared lengths,)."""
     inside: bool = False
-    """Whether maps are partitioned already, (B, W, T, C), and stay so."""
+    """Whether inputs are already partitioned and sorted, (B, W, T, C), and outputs stay so."""
 
     def partition(self, x: Tensor) -> Tensor:
         """Partition a map into windows and sort each: (B, h, w, C) -> (B, W, T, C)."""
@@ -60,12 +60,12 @@ class SortedWindows(Windows):
 
 
 def sort_windows(grid: Size, window: Size, labels: Tensor) -> SortedWindows:
-    """Plan windows as `plan_windows` does, and sort each by labels (1, h, w)."""
+    """Plan windows as `plan_windows` does, and sort the tokens of each by labels (1, h, w)."""
     plain = Windows(grid, (min(window[0], grid[0]), min(window[1], grid[1])))
     labels, index = plain.partition_labels(labels)[0], relative_index(plain.size, window, labels.device)
     order = labels.argsort(dim=1, stable=True)
     offsets = torch.arange(len(labels), device=labels.device)[:, None]
-    names = labels.gather(1, order) + offsets * (labels.max() - labels.min() + 1)  # no two windows share one
+    names = labels.gather(1, order) + offsets * (labels.max() - labels.min() + 1)  # differ between windows
     lengths = names.flatten().unique_consecutive(return_counts=True)[1].tolist()
     pairs = torch.cat([index[places[:, None], places].flatten() for places in order.flatten().split(lengths)])
     whole = Windows((grid[0] + plain.padding[0], grid[1] + plain.padding[1]), plain.size)
@@ -75,9 +75,9 @@ def sort_windows(grid: Size, window: Size, labels: Tensor) -> SortedWindows:
 
 
 def sort_once(x: Tensor, plans: dict[Size, Windows]) -> tuple[Tensor, dict[Size, Windows], SortedWindows | None]:
-    """Sort the tokens (B, h, w, C) of a stage for all blocks that share a plan: tokens, plans, and the inverse.
+    """Sort a stage's tokens (B, h, w, C) once if its blocks share a plan: tokens, plans, and the plan that reverses it.
 
-    Padded windows are sorted in each block instead, since padding would go through the MLPs too.
+    Padded windows are sorted in each block instead, because otherwise padding would pass through the MLPs, too.
     """
     only = next(iter(plans.values())) if len(plans) == 1 else None
     if not isinstance(only, SortedWindows) or any(only.padding):
@@ -86,7 +86,7 @@ def sort_once(x: Tensor, plans: dict[Size, Windows]) -> tuple[Tensor, dict[Size,
 
 
 class Rearrange(torch.autograd.Function):
-    """Permute tokens (B, N, C): gradients are permuted back, not added up."""
+    """Permutation of tokens (B, N, C), which permutes gradients back instead of accumulating them."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
@@ -102,11 +102,11 @@ class Rearrange(torch.autograd.Function):
 
 
 class Logits(torch.autograd.Function):
-    """Logits of queries and keys, (..., T, D) each -> (..., T, T), with gradients in the layout of the tokens."""
+    """Logits of queries and keys, (..., T, D) each -> (..., T, T), with gradients in the tokens' memory layout."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, query: Tensor, key: Tensor, scale: float) -> Tensor:
-        """Return the scaled products."""
+        """Return the scaled dot products."""
         ctx.save_for_backward(query, key)
         ctx.scale = scale
         return (query * scale) @ key.transpose(-1, -2)
@@ -119,10 +119,10 @@ class Logits(torch.autograd.Function):
 
 
 def attend_segments(qkv: Tensor, num_heads: int, bias: Tensor, segments: Sequence[int]) -> Tensor:
-    """Softmax attention inside each segment: projected tokens (B, N, 3 * C) -> (B, N, C).
+    """Compute softmax attention inside each segment: projected tokens (B, N, 3 * C) -> (B, N, C).
 
-    `segments` are lengths with the sum N. `bias` is added to the logits, one segment after another: (S, sum of squared
-    lengths).
+    `segments` are the lengths of the segments, which add up to N. `bias`, added to the logits, has the segments one
+    after another: (S, sum of squared lengths).
     """
     out, scale = [], (qkv.shape[-1] // 3 // num_heads) ** -0.5
     with without_autocast(qkv):

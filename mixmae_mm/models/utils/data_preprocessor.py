@@ -21,29 +21,29 @@ from mixmae_mm.utils.denormalize import to_show
 from mixmae_mm.utils.validation import check_positive, check_whole
 
 LAST_CHANNEL = 'last_channel'
-"""Where images bring their weights."""
+"""Value of `weights` for images that carry their weights in an extra channel."""
 
 
 @MODELS.register_module()
 class MixingDataPreprocessor(BaseDataPreprocessor):
     """Normalize a batch and, in training, group and mix it.
 
-    In training `inputs` become `MixedImages`, outside training they stay plain images (B, C, H, W).
+    In training, `inputs` become `MixedImages`; otherwise they stay plain images (B, C, H, W).
 
     Args:
-        mean: Of each channel, in the units of the images (0 to 255 for 8 bit).
-        std: Standard deviation of each channel, likewise.
+        mean: Mean of each channel, in the units of the images (0 to 255 for 8 bit).
+        std: Standard deviation of each channel, in the same units.
         bgr_to_rgb: Reverse the channels first, for images read by OpenCV.
-        num_sources: Images in a mixture, K. With 1, masked cells are filled by no image, as in MAE.
-        cell_size: Side of a cell in pixels; for MixMAE the encoder's last stride, for MixedAE the patch.
+        num_sources: Number of images in a mixture, K. With 1, no image fills the masked cells, as in MAE.
+        cell_size: Side of a cell in pixels; for MixMAE the encoder's last stride, for MixedAE the patch size.
         mask_ratio: Share of the leading source's cells that is masked; None for equal shares (see `split_cells`).
-        shares: Each source's share of the cells, instead of `mask_ratio`; cells that remain are filled by no image.
-        take_turns: Make K mixtures of each group, each led by another source; otherwise one mixture per group.
-        shared_assignment: One assignment for the batch, as in the official MixMIM, rather than one per group.
-        block_size: Side, in cells, of the blocks that are mixed as one; the decoder still predicts cells.
-        weights: Of the pixels in the loss: a module that makes them, (B, 1, H, W), of the images as they are loaded,
-            such as `VarianceWeights`; 'last_channel' if they are a channel of the images behind those of `mean`, where
-            NaN counts as 0.
+        shares: Each source's share of the cells, instead of `mask_ratio`; no image fills the cells that remain.
+        take_turns: Make K mixtures of each group, each led by a different source; otherwise one mixture per group.
+        shared_assignment: Draw one assignment for the batch, as in the official MixMIM, rather than one per group.
+        block_size: Side, in cells, of the blocks that are assigned as one; the decoder still predicts single cells.
+        weights: Loss weights of the pixels: the config of a module that computes them, (B, 1, H, W), from the images as
+            loaded, such as `VarianceWeights`; or 'last_channel' if the images carry them in a channel after those of
+            `mean`, in which NaN counts as 0.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         return {**data, 'inputs': self.mix(normalized, self._weigh(images)) if training else normalized}
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Normalize images (B, C, H, W) by mean and standard deviation; a channel of weights is left out."""
+        """Normalize images (B, C, H, W) by mean and standard deviation; a channel of weights is dropped."""
         if self.weights == LAST_CHANNEL:
             images = images[:, : len(self.mean)]
         if images.shape[1] != len(self.mean):
@@ -110,14 +110,14 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         return to_show(images, self.mean, self.std)
 
     def _weigh(self, images: Tensor) -> Tensor | None:
-        """Return the weights of pixels, (B, 1, H, W), of images as loaded; None where there are none."""
+        """Return the pixel weights, (B, 1, H, W), of images as loaded; None if there are none."""
         if self.weights is None:
             return None
         if self.weights != LAST_CHANNEL:
             return _checked(self.weights(images.float()), images)
-        weights = images[:, len(self.mean) :].float().clamp(min=0).nan_to_num(0)  # resizing may overshoot
+        weights = images[:, len(self.mean) :].float().clamp(min=0).nan_to_num(0)  # resizing can overshoot
         if weights.shape[1] == 0 and not self.training:
-            return None  # images that a tool reads by themselves
+            return None  # tools read images without their weights
         if weights.shape[1] != 1:
             raise ValueError(
                 f"weights='{LAST_CHANNEL}' needs images of {len(self.mean)} channels and one of weights, got "
@@ -126,7 +126,7 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         return weights
 
     def mix(self, images: Tensor, weights: Tensor | None = None) -> MixedImages:
-        """Group and mix normalized images (B, C, H, W) by a freshly drawn assignment; `weights` are (B, 1, H, W)."""
+        """Group and mix normalized images (B, C, H, W) with newly drawn assignments; `weights` are (B, 1, H, W)."""
         sources, weights = (None if x is None else group_images(x, self.num_sources) for x in (images, weights))
         grid = self._grid(tuple(images.shape[-2:]))
         settings = self.num_sources, self.mask_ratio, self.shares
@@ -147,19 +147,19 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         side = self.cell_size * self.block_size
         if size[0] % side or size[1] % side:
             raise ValueError(
-                f'images of {size[0]} x {size[1]} pixels cannot be cut into cells of {side} x {side} (cell_size '
+                f'images of {size[0]} x {size[1]} pixels cannot be split into cells of {side} x {side} (cell_size '
                 f'{self.cell_size} times block_size {self.block_size}): make their sides multiples of {side}'
             )
         return size[0] // self.cell_size, size[1] // self.cell_size
 
 
 def _checked(weights: Tensor, images: Tensor) -> Tensor:
-    """Return a module's weights if they are (B, 1, H, W), finite and not negative; a GPU checks when it gets there."""
+    """Check that a module's weights are (B, 1, H, W), finite and 0 or more, on a GPU asynchronously; return them."""
     shape = len(images), 1, *images.shape[-2:]
     if weights.shape != shape:
         raise ValueError(f'weights of images {tuple(images.shape)} are {tuple(weights.shape)}: make them {shape}')
     text, valid = 'weights of pixels must be finite and 0 or more', (weights >= 0) & weights.isfinite()
-    if weights.is_cuda:  # to ask for the outcome would wait for the GPU in each step
+    if weights.is_cuda:  # reading the result would synchronize with the GPU in each step
         torch._assert_async(valid.all(), text)
     elif not valid.all():
         raise ValueError(f'{text}, got {weights[~valid][0]:g}: change the module that makes them')

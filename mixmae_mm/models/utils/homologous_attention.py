@@ -1,4 +1,4 @@
-"""Homologous attention: each query keeps the keys that it guesses to be of its own image (MixedAE, arXiv 2303.17152).
+"""Homologous attention: queries keep the keys that they guess to be from their own image (MixedAE, arXiv 2303.17152).
 
 Letters: B mixtures, W windows, S heads, T tokens, N patches among them, D channels of a head.
 """
@@ -14,22 +14,22 @@ from mixmae_mm.models.utils.padding import PADDING
 
 
 def top_keys(logits: Tensor, num_keys: int) -> Tensor:
-    """Mark the `num_keys` largest entries of each row, exactly as many even with ties: (..., N) -> bool (..., N)."""
+    """Mark the `num_keys` largest entries of each row, exactly that many even with ties: (..., N) -> bool (..., N)."""
     best = logits.topk(num_keys, dim=-1, sorted=False).indices
     return torch.zeros_like(logits, dtype=torch.bool).scatter_(-1, best, True)
 
 
 class TopKeys(Select):
-    """Keep the share `ratio` of patch keys with the largest logits of each query, in float32, without a gradient.
+    """A rule by which each query keeps the share `ratio` of patch keys with the largest logits.
 
-    The first `extra` tokens (CLS) are never dropped, never counted, and keep all keys. `same` marks patches that truly
-    share an image, bool (B or 1, T, T), to measure the choice by.
+    Keys are chosen in float32 and without gradients. The first `extra` tokens (CLS) are never dropped, never counted,
+    and keep all keys. `same` marks pairs of patches that do share an image, bool (B or 1, T, T), for `precision`.
     """
 
     def __init__(self, ratio: float, extra: int, same: Tensor | None = None) -> None:
         self.ratio, self.extra, self.same = ratio, extra, same
         self.precision: Tensor | None = None
-        """Share of the keys kept in the last call that were of the query's own image."""
+        """Share of the keys kept in the last call that came from the query's own image."""
 
     def __call__(self, query: Tensor, key: Tensor) -> Tensor:
         """Choose keys: query and key (B, S, T, D) -> bool (B, S, T, T)."""
@@ -43,7 +43,7 @@ class TopKeys(Select):
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Attend to the chosen keys: query, key, value (B, S, T, D) -> (B, S, T, D).
 
-        On a CPU the logits are computed once, for both.
+        On a CPU, the logits are computed once for both the choice and the attention.
         """
         if not runs_plainly(query):
             return super().attend(query, key, value)
@@ -53,10 +53,10 @@ class TopKeys(Select):
             return (logits + self._bias(logits.detach())).softmax(dim=-1).to(value.dtype) @ value
 
     def _bias(self, logits: Tensor) -> Tensor:
-        """Return a bias that masks the dropped keys and shifts the least kept logit of each row to 0: (B, S, T, T)."""
+        """Return a bias that masks dropped keys and shifts the smallest kept logit of each row to 0: (B, S, T, T)."""
         patches = logits[..., self.extra :, self.extra :]
         best = patches.topk(self._num_keys(patches.shape[-1]), dim=-1, sorted=False)
-        shift = -best.values.amin(dim=-1, keepdim=True).nan_to_num_(0.0, 0.0, 0.0)  # NaN and infinity shift nothing
+        shift = -best.values.amin(dim=-1, keepdim=True).nan_to_num_(0.0, 0.0, 0.0)  # NaN and infinity cause no shift
         bias = torch.zeros_like(logits)
         bias[..., self.extra :, : self.extra] = shift
         masked = torch.full_like(patches, float('-inf'))
@@ -69,7 +69,7 @@ class TopKeys(Select):
         return max(1, round(self.ratio * num_patches))
 
     def _measure(self, kept: Tensor) -> None:
-        """Record which share of the kept keys (B, S, T, T) is of the query's image."""
+        """Record the share of kept keys (B, S, T, T) that come from the query's image."""
         if self.same is not None:
             num_patches = kept.shape[-1] - self.extra
             number = kept.shape[0] * kept.shape[1] * num_patches * self._num_keys(num_patches)
@@ -77,15 +77,15 @@ class TopKeys(Select):
 
 
 def guess_keys(query: Tensor, key: Tensor, bias: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Choose keys in windows: each query keeps those with the largest logits, as many as are truly of its image.
+    """Choose keys in windows: each query keeps as many as its image has there, those with the largest logits.
 
     Args:
-        query: (B, W, S, T, D), as is `key`.
+        query: Queries (B, W, S, T, D); `key` has the same shape.
         bias: Added to the logits, (S, T, T).
-        labels: The image of each token, int64 (B or 1, W, T). Those of `PADDING` keep each other alone.
+        labels: The image of each token, int64 (B or 1, W, T). Tokens of `PADDING` keep exactly one another.
 
     Returns:
-        The choice, bool (B, W, S, T, T), and the share of the kept keys that are of the query's image, a scalar.
+        The choice, bool (B, W, S, T, T), and the share of kept keys that come from the query's image, a scalar.
     """
     real = labels != PADDING
     same, candidates = ((x[..., None] == x[:, :, None])[:, :, None] for x in (labels, real))

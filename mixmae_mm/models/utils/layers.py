@@ -10,14 +10,14 @@ from mixmae_mm.models.utils.attention import Attention
 
 
 class DropPath(nn.Module):
-    """Drop the residual branch of whole samples at random, and scale up the rest (Huang et al. 2016)."""
+    """Stochastic depth: drops the residual branch of samples at random and scales up the rest (Huang et al. 2016)."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
-        """Zero the branch of each sample with that probability: any shape (B, ...)."""
+        """Zero the branch of each sample with probability `rate`: any shape (B, ...)."""
         if not self.training or self.rate == 0:
             return x
         kept = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device) >= self.rate
@@ -25,7 +25,7 @@ class DropPath(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two linear layers with an exact GELU between."""
+    """Two linear layers with an exact GELU in between."""
 
     def __init__(self, dims: int, hidden_dims: int) -> None:
         super().__init__()
@@ -58,13 +58,13 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, rule: object = None) -> Tensor:
-        """Attend by the attention's rule, then transform each token: (B, N, C) -> (B, N, C)."""
+        """Attend as the attention interprets `rule`, then transform each token: (B, N, C) -> (B, N, C)."""
         x = x + self.drop_path(self.attn(self.norm1(x), rule))
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
 class PatchEmbed(nn.Module):
-    """Embed each patch: a convolution whose stride is its kernel size, and LayerNorm if asked for."""
+    """Patch embedding: a convolution whose stride is its kernel size, then LayerNorm if `norm` is set."""
 
     def __init__(self, patch_size: int, in_channels: int, dims: int, norm: bool = True) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class PatchEmbed(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """Halve the grid: put 2 x 2 tokens side by side, column by column as in timm, and reduce 4 C to 2 C channels."""
+    """Patch merging: concatenates 2 x 2 tokens, column by column as in timm, and projects 4 C to 2 C channels."""
 
     def __init__(self, dims: int) -> None:
         super().__init__()

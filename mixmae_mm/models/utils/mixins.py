@@ -1,8 +1,8 @@
 """Resizing of stored position embeddings to a model's grid when they are loaded.
 
-Different grids can have the same number of cells. So a model whose grid is not square stores its sides; those of a bias
-table follow from its index, and those of a sin-cos embedding from its values. Otherwise they are assumed, and the load
-report says so.
+Different grids can have the same number of entries, so models store the sides of a grid that is not square. In files
+without them, the sides of a bias table follow from its index, and those of a sin-cos embedding from its values. Other
+sides are assumed, and the load report says so.
 """
 
 from collections.abc import Mapping
@@ -22,23 +22,23 @@ from mixmae_mm.structures import Fitted, Size
 
 
 class FitsStored:
-    """A module that adapts stored tensors before it loads them; stands before `nn.Module` among the bases."""
+    """Mixin for modules that adapt stored tensors before loading them; comes before `nn.Module` among the bases."""
 
     def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
         """Adapt the tensors whose names begin with `prefix`, in place; a second call changes nothing.
 
-        Returns what was resized, by name; raises a `ValueError` for tensors that cannot be.
+        Returns how each position embedding was resized, by name; raises `ValueError` for one that cannot be.
         """
         raise NotImplementedError
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
-        """Adapt, then copy."""
+        """Adapt the stored tensors, then load them."""
         self.fit_stored(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 class HasPosEmbed(FitsStored):
-    """A module with one position embedding, of a grid and of tokens before it (CLS)."""
+    """Mixin for modules with one position embedding, for a grid and for tokens before it (CLS)."""
 
     def add_pos_embed(self, name: str, grid: Size, dims: int, extra: int = 0, trained: bool = False) -> None:
         """Add a sin-cos embedding as the parameter `name`, with zeros for the `extra` tokens before the grid."""
@@ -63,13 +63,13 @@ class HasPosEmbed(FitsStored):
 
 
 def keep_grid(module: nn.Module, name: str, grid: Size) -> None:
-    """Store the sides of a grid that is not square beside the parameter `name`."""
+    """Store the sides of a grid that is not square in a buffer next to the parameter `name`."""
     if grid[0] != grid[1]:
         module.register_buffer(f'{name}_grid', torch.tensor(grid))
 
 
 def stored_grid(weights: Mapping[str, Tensor], name: str, extra: int = 0) -> Size | None:
-    """Return the grid of a stored embedding, as stored beside it or inferred; None if it cannot be known."""
+    """Return the grid of a stored embedding, as stored next to it or inferred; None if neither is possible."""
     pos_embed, stored = weights.get(name), weights.get(f'{name}_grid')
     if pos_embed is None or stored is None:
         return None if pos_embed is None else infer_grid(pos_embed[:, extra:])
@@ -98,7 +98,7 @@ def fit_stored_biases(state_dict: dict[str, Tensor], prefix: str, window: Size) 
 
 
 def windows_of_index(entries: int, index: Tensor | None) -> list[Size]:
-    """Return the windows with so many biases and this index (T, T): one, or two if it is one token wide."""
+    """Return the windows with this number of biases and this index (T, T): one, or two if it is one token wide."""
     tokens = 0 if index is None else len(index)
     windows = [(tokens // width, width) for width in range(1, tokens + 1) if tokens % width == 0]
     fitting = [window for window in windows if (2 * window[0] - 1) * (2 * window[1] - 1) == entries]
@@ -106,6 +106,6 @@ def windows_of_index(entries: int, index: Tensor | None) -> list[Size]:
 
 
 def _guess_window(entries: int, expected: Size, name: str) -> Size:
-    """Return the window of a bias table by its length: the expected window if it fits, otherwise a square."""
+    """Guess the window of a bias table from its length: the expected window if it fits, otherwise a square."""
     offsets = guess_grid(entries, (2 * expected[0] - 1, 2 * expected[1] - 1), name)
     return (offsets[0] + 1) // 2, (offsets[1] + 1) // 2

@@ -1,7 +1,7 @@
-"""Padding of images in a batch: mmdet and mmseg pad at the bottom and right, and do not pass the image sizes on.
+"""Padding of images in a batch: mmdet and mmseg pad at the bottom and right, and do not pass on the image sizes.
 
-An image's features are the same, alone or padded. Sizes are one (H, W) for all images, or int64 (B, 2) on their device,
-so that a GPU need not wait.
+An image's features are the same with and without padding. Sizes are one (H, W) for all images, or int64 (B, 2) on the
+images' device, which avoids synchronizing with a GPU.
 
 Letters: B images, C channels, H x W pixels, h x w tokens.
 """
@@ -22,7 +22,7 @@ SHARPNESS = -0.75
 def find_images(images: Tensor, pad_value: float | None) -> Size | Tensor:
     """Return the size of each image in a batch (B, C, H, W), or one size for all.
 
-    Padding has `pad_value` in all channels; None if there is none. An image of that value alone counts as unpadded.
+    Padding has `pad_value` in all channels; None means no padding. An image of only that value counts as unpadded.
     """
     whole = tuple(images.shape[-2:])
     if pad_value is None:
@@ -30,24 +30,24 @@ def find_images(images: Tensor, pad_value: float | None) -> Size | Tensor:
     valid = (images != pad_value).any(dim=1)
     empty = ~valid.any(dim=2, keepdim=True).any(dim=1, keepdim=True)
     sizes = torch.stack([_length((valid | empty).any(dim=dim)) for dim in (2, 1)], dim=1)
-    filled = images.device.type == 'cpu' and all(size == [*whole] for size in sizes.tolist())  # a GPU would wait
+    filled = images.device.type == 'cpu' and all(size == [*whole] for size in sizes.tolist())  # a GPU would synchronize
     return whole if filled else sizes
 
 
 def _length(valid: Tensor) -> Tensor:
-    """Return the position of the last True, from 1: (B, L) -> (B,)."""
+    """Return the position of the last True, counted from 1: (B, L) -> (B,)."""
     return (valid * torch.arange(1, valid.shape[1] + 1, device=valid.device)).amax(dim=1)
 
 
 def inside(sizes: Size | Tensor, grid: Size, device: torch.device) -> Tensor:
-    """Return which cells of a grid are inside images of these sizes: bool (B or 1, h, w)."""
+    """Return which positions of a grid are inside images of these sizes: bool (B or 1, h, w)."""
     heights, widths = (x[:, None] for x in sizes.unbind(dim=1)) if isinstance(sizes, Tensor) else sizes
     rows, columns = (torch.arange(side, device=device)[None] for side in grid)
     return (rows < heights)[:, :, None] & (columns < widths)[:, None]
 
 
 def blank_pixels(images: Tensor, sizes: Size | Tensor) -> Tensor:
-    """Set padding to 0, as the encoder pads: (B, C, H, W)."""
+    """Set padding to 0, like the padding that the encoder adds: (B, C, H, W)."""
     canvas = tuple(images.shape[-2:])
     if not isinstance(sizes, Tensor) and sizes == canvas:
         return images
@@ -67,7 +67,7 @@ def blank_tokens(x: Tensor, labels: Tensor | None) -> Tensor:
 
 
 def count_tokens(sizes: Size | Tensor, patch_size: int) -> Size | Tensor:
-    """Return the grids of patches of these sizes, partly filled ones included."""
+    """Return the grids of patches of images of these sizes, including partly filled patches."""
     if isinstance(sizes, Tensor):
         return -(-sizes // patch_size)
     return -(-sizes[0] // patch_size), -(-sizes[1] // patch_size)
@@ -76,7 +76,7 @@ def count_tokens(sizes: Size | Tensor, patch_size: int) -> Size | Tensor:
 def place_pos_embed(pos_embed: Tensor, grid: Size, sizes: Size | Tensor, canvas: Size) -> Tensor:
     """Resize a position embedding (1, h * w, C) to each image's grid, with 0 in the padding: (B or 1, H, W, C).
 
-    `canvas` is (H, W). For sizes on the device this is `resize_pos_embed` written out.
+    `canvas` = (H, W) is in tokens. For sizes on the device, this is `resize_pos_embed` written out.
     """
     if not isinstance(sizes, Tensor):
         own = resize_pos_embed(pos_embed, grid, sizes).unflatten(1, sizes)
@@ -88,7 +88,7 @@ def place_pos_embed(pos_embed: Tensor, grid: Size, sizes: Size | Tensor, canvas:
 
 
 def _resize(maps: Tensor, dim: int, new_sides: Tensor, length: int) -> Tensor:
-    """Resize one dimension of maps (B, h, w, C) to `new_sides` (B,), and return `length` entries of it."""
+    """Resize one dimension of maps (B, h, w, C) to `new_sides` (B,), and return its first `length` entries."""
     side = maps.shape[dim]
     places = (torch.arange(length, device=maps.device) + 0.5) * (side / new_sides[:, None]) - 0.5
     first, shape = places.floor(), [len(maps), 1, 1, 1]
@@ -101,7 +101,7 @@ def _resize(maps: Tensor, dim: int, new_sides: Tensor, length: int) -> Tensor:
 
 
 def _cubic(t: Tensor) -> tuple[Tensor, ...]:
-    """Return the weights of the four neighbors, at t after the second: cubic convolution (Keys 1981)."""
+    """Return the cubic convolution weights (Keys 1981) of four neighbors at a distance t after the second."""
     a = SHARPNESS
     near = [((a + 2) * x - (a + 3)) * x * x + 1 for x in (t, 1 - t)]
     far = [((a * x - 5 * a) * x + 8 * a) * x - 4 * a for x in (t + 1, 2 - t)]

@@ -1,6 +1,7 @@
-"""Position embeddings: absolute, sin-cos, and relative position bias tables, and how both are resized.
+"""Position embeddings: absolute sin-cos embeddings and relative position bias tables, and the resizing of both.
 
-For other sizes they are resized (bicubic), never made anew, since weights go with the embedding of their training.
+For other sizes, both are resized (bicubic) and never recomputed, because weights depend on the embedding they were
+trained with.
 """
 
 import math
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 from mixmae_mm.structures import Size
 
 MISFIT = 0.02
-"""Variance along a dimension, where sin-cos embeddings have none, that marks an embedding as another kind."""
+"""Variance, along a dimension in which sin-cos embeddings are constant, that marks embeddings of another kind."""
 
 
 def pair(size: int | Size) -> Size:
@@ -27,8 +28,8 @@ def pair(size: int | Size) -> Size:
 def sin_cos_pos_embed(grid: Size, dims: int) -> Tensor:
     """Return the fixed 2-D sin-cos embedding of MAE and MixMIM, row by row: (1, h * w, dims).
 
-    The first half of the channels encodes the column, the second the row; each as sines, then cosines, of dims / 4
-    frequencies from 1 down to 1 / 10000.
+    The first half of the channels encodes the column, the second half the row, each as sines followed by cosines of
+    dims / 4 frequencies from 1 down to almost 1 / 10000.
     """
     if dims % 4:
         raise ValueError(f'a sin-cos position embedding needs a multiple of 4 channels, got {dims}')
@@ -40,7 +41,7 @@ def sin_cos_pos_embed(grid: Size, dims: int) -> Tensor:
 
 
 def resize_pos_embed(pos_embed: Tensor, grid: Size, new_grid: Size, extra: int = 0) -> Tensor:
-    """Resize all but the first `extra` rows, those of CLS: (1, extra + h * w, C) -> (1, extra + h' * w', C)."""
+    """Resize all but the first `extra` rows (CLS): (1, extra + h * w, C) -> (1, extra + h' * w', C)."""
     if grid == new_grid:
         return pos_embed
     maps = pos_embed[:, extra:].unflatten(1, grid).permute(0, 3, 1, 2)
@@ -57,14 +58,14 @@ def resize_bias_table(table: Tensor, window: Size, new_window: Size) -> Tensor:
 
 
 def _bicubic(maps: Tensor, size: Size) -> Tensor:
-    """Resize (B, C, h, w), in float32 whatever its type."""
+    """Resize maps (B, C, h, w), computing in float32 whatever their dtype."""
     return F.interpolate(maps.float(), size=size, mode='bicubic', align_corners=False).to(maps.dtype)
 
 
 def infer_grid(pos_embed: Tensor) -> Size | None:
-    """Infer the grid of a sin-cos embedding (1, N, C), resized or lightly trained ones included; None for others.
+    """Infer the grid of a sin-cos embedding (1, N, C), even if resized or lightly trained; None for other embeddings.
 
-    One half of its channels varies with the column only, the other with the row only; the mean square is 1 / 2.
+    Half of its channels vary with the column only, the other half with the row only; its mean square is 1 / 2.
     """
     entries, halves = pos_embed.shape[1], pos_embed[0].float().chunk(2, dim=1)
     if pos_embed.shape[2] % 4 or not 0.25 < pos_embed.float().square().mean() < 0.75:
@@ -80,12 +81,12 @@ def infer_grid(pos_embed: Tensor) -> Size | None:
 
 
 def _varies(half: Tensor, grid: Size, dim: int) -> float:
-    """Return the variance of channels (h * w, C) along a dimension of the grid."""
+    """Return the variance of channels (h * w, C) along a dimension of the grid, averaged over all else."""
     return float(half.unflatten(0, grid).var(dim, correction=0).mean())
 
 
 def guess_grid(num_entries: int, expected: Size, what: str) -> Size:
-    """Return the grid of a stored embedding by its length: the expected grid if it fits, otherwise a square."""
+    """Guess the grid of a stored embedding from its length: the expected grid if it fits, otherwise a square."""
     if num_entries == expected[0] * expected[1]:
         return expected
     side = math.isqrt(num_entries)
@@ -98,7 +99,7 @@ def guess_grid(num_entries: int, expected: Size, what: str) -> Size:
 
 
 def relative_index(window: Size, table_window: Size, device: torch.device | str | None = None) -> Tensor:
-    """Return the index of each pair of a window's tokens in the bias table of a window at least as large: (T, T)."""
+    """Return the index of each pair of a window's tokens in the bias table of that window or a larger one: (T, T)."""
     rows, columns = torch.meshgrid(*(torch.arange(side, device=device) for side in window), indexing='ij')
     row_offset = rows.flatten()[:, None] - rows.flatten() + table_window[0] - 1
     column_offset = columns.flatten()[:, None] - columns.flatten() + table_window[1] - 1

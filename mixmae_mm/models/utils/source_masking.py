@@ -1,12 +1,12 @@
-"""Masked attention for encoders of other libraries: while a mixture is encoded, sources are kept apart.
+"""Masked attention for encoders of other libraries, which keeps sources apart while a mixture is encoded.
 
-The encoder's own modules run; nothing of them is written anew, and no parameter is added or renamed.
+The encoder's own modules run: none is reimplemented, and no parameter is added or renamed.
 
-- *Attention*: wherever logits become weights, keys of other sources are left out. `LAYOUTS` says for each class of
-  attention how it arranges its tokens.
-- *Convolutions* whose kernels overlap, such as position encodings, are computed source by source, with 0 in place of
-  the others, as beyond the border of an image.
-- Attention of other classes, pooling and other convolutions are refused.
+- *Attention*: keys of other sources are masked wherever logits become weights. `LAYOUTS` states how each supported
+  class of attention arranges its tokens.
+- *Convolutions* with overlapping kernels, such as position encodings, run once per source, with all other tokens set
+  to 0 like those beyond the border of an image.
+- Other classes of attention, pooling and other convolutions are refused with a `ValueError`.
 
 Letters: B images, h x w tokens, S heads, R rows of attention (images, or windows of them), T queries, U keys.
 """
@@ -34,30 +34,30 @@ REFUSED = {
     *(torch.conv1d, torch.conv3d, torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d),
     *(torch.log_softmax, Tensor.log_softmax, F.log_softmax, torch.special.softmax, F.lp_pool2d),
 }
-"""Operators that mix tokens, and that no encoder here needs."""
+"""Operators that mix tokens and that no supported encoder needs."""
 NAMES = 'query', 'key', 'value', 'attn_mask', 'dropout_p', 'is_causal'
-"""What `scaled_dot_product_attention` takes, in order."""
+"""The parameters of `scaled_dot_product_attention`, in order."""
 
 
 class KeptApart(TorchFunctionMode):
-    """Leave keys out of the attention that is computed inside, and refuse other operators that mix tokens.
+    """Mode that masks keys in the attention computed inside it, and refuses other operators that mix tokens.
 
     Args:
-        encoder: How to name the encoder in errors.
+        encoder: Name of the encoder in error messages.
     """
 
     def __init__(self, encoder: str) -> None:
         super().__init__()
         self.encoder = encoder
         self.keep: Tensor | None = None
-        """Which keys (columns) each query (rows) keeps, bool (R, T, U); None where no attention is known."""
+        """Which keys (columns) each query (rows) keeps, bool (R, T, U); None outside of known attention."""
         self.by_source = False
-        """Whether the convolution that runs sees one source alone."""
+        """Whether the convolution that runs sees only one source."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Run an operator of PyTorch, with a mask where it is attention."""
+        """Run a PyTorch operator, masked if it is attention; raise ValueError if it mixes tokens in another way."""
         kwargs = dict(kwargs or {})
         if func in ATTENTION and self.keep is not None:
             return self._attend(func, args, kwargs)
@@ -66,8 +66,8 @@ class KeptApart(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def _attend(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run a function of attention with a mask joined to its own."""
-        if func is F.multi_head_attention_forward:  # (T, B, C), and a mask that is True where keys are left out
+        """Run an attention function, with our mask combined with its own."""
+        if func is F.multi_head_attention_forward:  # takes (T, B, C), and a mask that is True for masked keys
             keep = self.keep.repeat_interleave(args[4], 0)
             own = kwargs.pop('attn_mask', None)
             return func(*args, **kwargs, attn_mask=~keep if own is None else _leave_out(own, keep, True))
@@ -80,7 +80,7 @@ class KeptApart(TorchFunctionMode):
         return func(_leave_out(logits, self._like(logits.shape[:-1], logits.shape[-1]), False), *rest, **kwargs)
 
     def _like(self, queries: torch.Size, num_keys: int) -> Tensor:
-        """Reshape the mask for logits (*queries, U), where queries are (*R, S, T)."""
+        """Reshape the mask to broadcast to logits (*queries, U), where `queries` is (*R, S, T)."""
         *rows, _, num_queries = queries
         if (torch.Size(rows).numel(), num_queries, num_keys) != self.keep.shape:
             raise ValueError(
@@ -92,26 +92,26 @@ class KeptApart(TorchFunctionMode):
     def _leaks(
         self, x: Tensor, weight: Tensor, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, *_: Any
     ) -> bool:
-        """Return whether a convolution mixes sources: it overlaps, and sees more than one."""
+        """Return whether a convolution mixes sources: its kernels overlap and see more than one."""
         return not self.by_source and _overlaps(weight.shape[-2:], stride, padding, dilation)
 
 
 def _leave_out(logits: Tensor, keep: Tensor, masked: bool) -> Tensor:
-    """Leave keys out of logits or of a mask; one of bool is True where keys are left out if `masked`, else kept."""
+    """Mask keys in logits or in a mask; in a bool mask, True means masked if `masked` is set, else kept."""
     if logits.dtype == torch.bool:
         return logits | ~keep if masked else logits & keep
     return logits.masked_fill(~keep, float('-inf'))
 
 
 def _overlaps(kernel: Any, stride: Any, padding: Any, dilation: Any) -> bool:
-    """Return whether a convolution is more than a projection of separate patches."""
+    """Return whether a convolution is more than a projection of non-overlapping patches."""
     sides = zip(*(tuple(x) if isinstance(x, tuple | list) else (x, x) for x in (kernel, stride, dilation)), strict=True)
     padded = any(padding) if isinstance(padding, tuple | list) else padding not in (0, 'valid')
     return padded or any(spread * (side - 1) + 1 > step for side, step, spread in sides)
 
 
 def _unknown(encoder: str, what: str) -> str:
-    """Compose the error of an encoder that cannot be masked."""
+    """Return the error message for an encoder that cannot be masked."""
     return (
         f'{encoder} has {what}, so its attention cannot be masked by source: set masked_attention=False, or write an '
         f'encoder whose forward takes (images, assignment) (docs/encoders.md). Known: {", ".join(sorted(LAYOUTS))}'
@@ -119,16 +119,16 @@ def _unknown(encoder: str, what: str) -> str:
 
 
 class SourceMasking:
-    """Equips an encoder, and holds the mixture while it is encoded.
+    """Source masking for an encoder, which holds the mixture that is being encoded.
 
-    Blocks that are checkpointed run again in the backward pass, with the mixture of their own forward pass.
+    Checkpointed blocks run again in the backward pass, with the mixture of their own forward pass.
 
     Args:
-        encoder: Of mmpretrain, mmdet, mmseg or timm, whose attention `LAYOUTS` knows. Its modules are changed in place,
-            and do what they did before unless a mixture is encoded.
+        encoder: An encoder of mmpretrain, mmdet, mmseg or timm with attention from `LAYOUTS`. Its modules are changed
+            in place, but behave as before unless a mixture is being encoded.
 
     Raises:
-        ValueError: no attention in the encoder is known.
+        ValueError: the encoder has no attention from `LAYOUTS`.
     """
 
     def __init__(self, encoder: nn.Module) -> None:
@@ -153,14 +153,14 @@ class SourceMasking:
 
     @property
     def mixture(self) -> Mixture | None:
-        """What is encoded now, by this thread; None outside. In a backward pass what was, where blocks run again."""
-        if torch._C._current_graph_task_id() != -1:  # as torch.utils.checkpoint asks it
+        """The mixture that this thread encodes, if any; in a backward pass, the one whose blocks run again."""
+        if torch._C._current_graph_task_id() != -1:  # the test of torch.utils.checkpoint
             return self.of_backward
         return self.active if self.thread == threading.get_ident() else None
 
     @contextmanager
     def encoding(self, images: Tensor, assignment: Tensor, num_sources: int, masked: bool) -> Iterator[None]:
-        """Mask by source inside: mixtures (B, C, H, W), an assignment (B or 1, h, w), and whether it has `NOBODY`."""
+        """Mask by source inside: mixtures (B, C, H, W) of an assignment (B or 1, h, w), `masked` if it has `NOBODY`."""
         labels = range(NOBODY if masked else 0, num_sources)
         self.thread = threading.get_ident()
         self.active = Mixture(assignment, labels, len(images), tuple(images.shape[-2:]))
@@ -172,7 +172,7 @@ class SourceMasking:
 
     @contextmanager
     def inside(self, **state: Any) -> Iterator[None]:
-        """Set attributes of the mode inside; it is entered where blocks run again in the backward pass."""
+        """Set attributes of the mode in this context; also enter the mode if blocks run again in a backward pass."""
         before = {name: getattr(self.mode, name) for name in state}
         with ExitStack() as stack:
             if self.active is None:
@@ -184,26 +184,26 @@ class SourceMasking:
                 vars(self.mode).update(before)
 
     def _bind(self, encoder: nn.Module, inputs: Any, outputs: Any) -> None:
-        """Have the backward pass name the mixture, if any, of the graph that it reaches by these outputs."""
+        """Register hooks through which a backward pass from these outputs records their mixture, if any."""
         mixture = self.mixture
         for output in [outputs] if isinstance(outputs, Tensor) else outputs:
             if isinstance(output, Tensor) and output.requires_grad:
                 output.register_hook(partial(self._reach, mixture))
 
     def _reach(self, mixture: Mixture | None, gradient: Tensor) -> None:
-        """Note that the backward pass has reached the graph of a mixture."""
+        """Record that the backward pass has reached the graph of a mixture."""
         self.of_backward = mixture
 
 
 class Replaced:
-    """A forward pass in place of a module's own, which it calls."""
+    """A forward pass that replaces a module's own and calls it."""
 
     def __init__(self, masking: SourceMasking, module: nn.Module) -> None:
         self.masking, self.module, self.forward = masking, module, module.forward
         self.signature = inspect.signature(module.forward)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the module: as it is, or as `masked` has it while a mixture is encoded."""
+        """Run the module, through `masked` while a mixture is being encoded."""
         mixture = self.masking.mixture
         if mixture is None:
             return self.forward(*args, **kwargs)
@@ -215,14 +215,14 @@ class Replaced:
 
 
 class MaskedForward(Replaced):
-    """The forward pass of an attention module."""
+    """The masked forward pass of an attention module."""
 
     def __init__(self, masking: SourceMasking, module: nn.Module, layout: Layout) -> None:
         super().__init__(masking, module)
         self.layout = layout
 
     def masked(self, mixture: Mixture, *inputs: Any) -> Any:
-        """Run the module's own forward pass, whose queries keep keys of their own source only."""
+        """Run the module's own forward pass, in which queries keep only keys of their own source."""
         queries, keys = self.layout(self.module, mixture, inputs)
         queries, keys = queries[:, :, None], keys[:, None]
         with self.masking.inside(keep=(queries == keys) | (queries == ANYONE) | (keys == ANYONE)):
@@ -230,10 +230,10 @@ class MaskedForward(Replaced):
 
 
 class BySource(Replaced):
-    """The forward pass of a convolution whose kernels overlap."""
+    """The source-by-source forward pass of a convolution whose kernels overlap."""
 
     def masked(self, mixture: Mixture, *inputs: Any) -> Any:
-        """Convolve (B, C, h, w) with 0 in place of other sources, once for each, and take its outputs."""
+        """Convolve (B, C, h, w) once per source, with other sources set to 0, and keep the outputs of its tokens."""
         (x,) = inputs
         labels, out = mixture.at(tuple(x.shape[-2:]))[:, None], None
         with self.masking.inside(by_source=True):

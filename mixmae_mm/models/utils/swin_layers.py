@@ -1,4 +1,4 @@
-"""Window attention with relative position bias, its blocks, and a stage of them.
+"""Window attention with relative position bias, and the blocks and stages built from it.
 
 Letters: B images, h x w tokens, C channels, W windows in an image, T tokens in a window.
 """
@@ -20,7 +20,7 @@ from mixmae_mm.structures import Fitted, Size
 
 
 class WindowAttention(FitsStored, nn.Module):
-    """Multi-head self-attention inside windows, with a relative position bias, resized if a file has another window."""
+    """Multi-head self-attention inside windows; its relative position bias is resized if a file has another window."""
 
     def __init__(self, dims: int, num_heads: int, window: Size) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class WindowAttention(FitsStored, nn.Module):
         self.num_heads = num_heads
         self.window = window
         self.precision: Tensor | None = None
-        """Share of the keys that were guessed in the last call that were of the query's own image."""
+        """Share of the keys guessed in the last call that came from the query's own image."""
         offsets = (2 * window[0] - 1) * (2 * window[1] - 1)
         self.relative_position_bias_table = nn.Parameter(torch.empty(offsets, num_heads))
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
@@ -58,7 +58,7 @@ class WindowAttention(FitsStored, nn.Module):
         return kept
 
     def bias_of(self, size: Size) -> Tensor:
-        """Return the bias of each pair of tokens of a window of this size: (heads, T, T)."""
+        """Return the bias of each pair of tokens in a window of this size: (heads, T, T)."""
         index = self.relative_position_index
         if size != self.window:
             index = relative_index(size, self.window, index.device)
@@ -74,7 +74,7 @@ class WindowAttention(FitsStored, nn.Module):
 
 
 class SwinBlock(nn.Module):
-    """A pre-norm transformer block whose attention stays inside windows; no shift."""
+    """A pre-norm transformer block whose attention stays inside windows, without shifts."""
 
     def __init__(self, dims: int, num_heads: int, window: Size, mlp_ratio: float, drop_path: float) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class SwinBlock(nn.Module):
 
 
 class SwinStage(nn.Module):
-    """The blocks of one resolution, each with its window and drop rate, and the patch merging to the next."""
+    """The blocks at one resolution, each with its window and drop path rate, and the patch merging to the next."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class SwinStage(nn.Module):
     ) -> Tensor:
         """Run the blocks, without the merging: (B, h, w, C) -> (B, h, w, C).
 
-        `labels` and `guess` are those of `plan_windows`. `in_segments` sorts tokens by the labels (see
+        `labels` and `guess` are passed to `plan_windows`. `in_segments` sorts tokens by the labels instead (see
         `cpu_kernels.prefers_segments`).
         """
         sizes, grid = {block.attn.window for block in self.blocks}, tuple(x.shape[1:3])

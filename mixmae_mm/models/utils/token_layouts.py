@@ -1,4 +1,4 @@
-"""How attention of other libraries arranges the tokens of a mixture, so that it can be masked by source.
+"""Arrangement of a mixture's tokens in the attention of other libraries, needed to mask it by source.
 
 Letters: B images, h x w tokens, R rows of attention (images, or windows of them), T queries, U keys.
 """
@@ -15,25 +15,25 @@ from mixmae_mm.models.utils.pos_embed import pair
 from mixmae_mm.structures import Size
 
 ANYONE = -2
-"""The label of what a library pads windows with: constants, kept as keys whatever the source, as without a mask."""
+"""The label of the constants with which a library pads windows; all queries keep them, as they do without a mask."""
 
 
 class Mixture(NamedTuple):
-    """Mixtures that are being encoded."""
+    """The mixtures that are being encoded."""
 
     assignment: Tensor
     """The source of each cell, int64 (B or 1, h, w)."""
     labels: range
-    """The labels in it: the sources, and `NOBODY` where cells are masked."""
+    """The labels in the assignment: the sources, and `NOBODY` if it masks cells."""
     batch: int
     image_size: Size
-    """Pixels (H, W)."""
+    """Sides of the images (H, W) in pixels."""
 
     def at(self, grid: Size) -> Tensor:
         """Return the source of each token of a map (h, w): int64 (B, h, w).
 
         Raises:
-            ValueError: tokens that do not cover equal parts of the image, or of more than one cell.
+            ValueError: the tokens do not cover equal parts of the image, or some cross the borders of cells.
         """
         if any(side % tokens for side, tokens in zip(self.image_size, grid, strict=True)):
             raise ValueError(
@@ -43,26 +43,26 @@ class Mixture(NamedTuple):
         return resize_assignment(self.assignment, grid).expand(self.batch, -1, -1)
 
     def grid_of(self, tokens: int) -> Size:
-        """Return the map (h, w) of so many tokens, which has the proportions of the image."""
+        """Return the grid (h, w) of this many tokens, which has the aspect ratio of the image."""
         stride = math.isqrt(math.prod(self.image_size) // tokens)
         return self.image_size[0] // stride, self.image_size[1] // stride
 
 
 Layout = Callable[[nn.Module, Mixture, tuple[Any, ...]], tuple[Tensor, Tensor]]
-"""Returns the labels of queries (R, T) and keys (R, U), from an attention module, the mixture and its inputs."""
+"""Function of an attention module, the mixture and the inputs: the labels of queries (R, T) and keys (R, U)."""
 
 
 def whole(module: nn.Module, mixture: Mixture, inputs: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
-    """Lay out attention of all tokens (B, T, C) to all."""
+    """Lay out global attention: all tokens (B, T, C) to all tokens."""
     labels = mixture.at(mixture.grid_of(inputs[0].shape[1])).flatten(1)
     return labels, labels
 
 
 def reduced(module: nn.Module, mixture: Mixture, inputs: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
-    """Lay out attention to keys that each stand for a square of `sr_ratio` tokens a side (PVT, Twins).
+    """Lay out attention to keys that each stand for `sr_ratio` x `sr_ratio` tokens (PVT, Twins).
 
     Raises:
-        ValueError: squares that cross the borders of cells.
+        ValueError: these squares cross the borders of cells.
     """
     (height, width), ratio = inputs[1], int(module.sr_ratio)
     cells = tuple(mixture.assignment.shape[-2:])
@@ -79,7 +79,7 @@ def windowed(module: nn.Module, mixture: Mixture, inputs: tuple[Any, ...]) -> tu
     grid, window = tuple(inputs[1]), pair(module.window_size)
     shift = getattr(module, 'shift_size', 0)
     if min(grid) == window[0] and getattr(module, 'pad_small_map', True) is False:
-        shift = 0  # as mmpretrain's Swin has it
+        shift = 0  # as in mmpretrain's Swin
     return _in_windows(_shifted(_padded(mixture.at(grid), window), shift), window)
 
 
@@ -91,7 +91,7 @@ def shifted_first(module: nn.Module, mixture: Mixture, inputs: tuple[Any, ...]) 
 
 
 def _shifted(labels: Tensor, shift: int | Size) -> Tensor:
-    """Roll a map (B, h, w) up and to the left, alike or by two numbers."""
+    """Roll a map (B, h, w) up and to the left, by one shift for both directions or a pair of shifts."""
     down, across = (shift, shift) if isinstance(shift, int) else shift
     return labels.roll((-down, -across), (1, 2))
 
@@ -117,4 +117,4 @@ LAYOUTS: dict[str, Layout] = {
     'EfficientMultiheadAttention': reduced,  # SegFormer's encoder of mmseg
     'BlockWithRPE': whole,  # HiViT of mmpretrain
 }
-"""How classes of attention, by name, lay out their tokens."""
+"""How attention classes, by name, lay out their tokens."""

@@ -26,11 +26,11 @@ class Windows:
     keep: Tensor | None = None
     """Which keys each query keeps, bool (B or 1, W, T, T); None for all."""
     labels: Tensor | None = None
-    """Where attention has to guess which keys to keep, the image of each token, int64 (B or 1, W, T)."""
+    """The image of each token, int64 (B or 1, W, T), if attention has to guess which keys to keep; else None."""
 
     @property
     def padding(self) -> Size:
-        """Rows and columns that pad the last windows."""
+        """Numbers of rows and columns that pad the last windows."""
         return -self.grid[0] % self.size[0], -self.grid[1] % self.size[1]
 
     def pad(self, x: Tensor) -> Tensor:
@@ -51,15 +51,15 @@ class Windows:
 
     def partition_labels(self, labels: Tensor) -> Tensor:
         """Partition labels of tokens, padded with `PADDING`: int64 (B, h, w) -> (B, W, T)."""
-        shifted = labels[..., None] - PADDING  # since `partition` pads with zeros
+        shifted = labels[..., None] - PADDING  # because `partition` pads with zeros
         return self.partition(shifted).squeeze(-1) + PADDING
 
 
 def plan_windows(grid: Size, window: Size, labels: Tensor | None, device: torch.device, guess: bool = False) -> Windows:
     """Plan the windows of a map (h, w), clipped to its sides.
 
-    `labels` are the image of each token, int64 (B or 1, h, w): only tokens of the same image attend to each other; None
-    for all. With `guess` attention has to find them out.
+    `labels` state the image of each token, int64 (B or 1, h, w); only tokens of the same image attend to each other.
+    None lets all attend to all. With `guess`, attention has to guess which tokens are of the same image.
     """
     windows = Windows(grid, (min(window[0], grid[0]), min(window[1], grid[1])))
     if labels is None and not any(windows.padding):
