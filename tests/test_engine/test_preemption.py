@@ -13,9 +13,9 @@ from micro_training import finish, in_two, make_config, make_images, tool
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from mmengine.registry import HOOKS, LOOPS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import DATASETS, HOOKS, LOOPS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.runner import EpochBasedTrainLoop, Runner
-from torch.utils.data import BatchSampler, SequentialSampler
+from torch.utils.data import BatchSampler, IterableDataset, SequentialSampler
 from training_pair import start_two
 from training_toys import TRAINED, ToyImages, last_checkpoint, run_until, same, toy_config, trained_alike
 
@@ -148,6 +148,33 @@ def test_what_was_seen_is_not_read_again(tmp_path, monkeypatch):
     assert runner.iter == 24
     assert len(read) == 4 * (24 - 15)
     assert Counter(Counter(read).values()) == {1: 12, 2: 12}  # half of the third epoch, and the fourth
+
+
+@DATASETS.register_module()
+class ToyStream(IterableDataset):
+    """Images without numbers, 24 of them."""
+
+    def __init__(self):
+        self.images = ToyImages(pipeline=[dict(type='ToyAugment')])
+
+    def __iter__(self):
+        yield from self.images
+
+    def __len__(self):
+        return len(self.images)
+
+
+@pytest.mark.parametrize('by_epoch', [True, False])
+def test_a_stream_cannot_be_resumed_within_an_epoch(tmp_path, by_epoch):
+    """What was seen of it can be left out by reading it only, as mmengine does where iterations count."""
+    config = config_of(tmp_path, dict(sampler=None), by_epoch=by_epoch)
+    config.train_dataloader.dataset = dict(type='ToyStream')
+    stopped(config, 15)
+    if by_epoch:
+        with pytest.raises(ValueError, match='stream of images cannot be resumed within an epoch'):
+            run_until(config, resume=True)
+    else:
+        assert run_until(config, resume=True).iter == 24
 
 
 def test_log_lines_go_on_counting(tmp_path):

@@ -246,7 +246,7 @@ class PreemptionHook(Hook):
         if hasattr(loop.runner.optim_wrapper, 'initialize_count_status'):
             loop.runner.optim_wrapper.initialize_count_status(nn.Identity())  # it would warn of batch norm in the model
         seen, self.seen = self.seen, 0
-        if seen and loop.dataloader.batch_sampler is None:
+        if seen and isinstance(loop.dataloader.dataset, IterableDataset):
             raise ValueError('a stream of images cannot be resumed within an epoch: train for iterations')
         if seen:
             # a DataLoader refuses to set this attribute; its iterator, made when the epoch begins, reads it
