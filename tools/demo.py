@@ -1,12 +1,12 @@
-"""The whole way in five minutes on a CPU: pre-train a micro model, ask what it has learned, and look at it.
+"""Demo of the whole workflow in five minutes on a CPU: pre-train a micro model, evaluate what it has learned, draw it.
 
     make demo                     MixMAE on the built-in images
     make demo METHOD=mixedae      MixedAE
-    make demo DATA=/any/folder    only the pre-training and the figures, on your own
+    make demo DATA=/any/folder    only the pre-training and the figures, on your own images
     make demo-dense               Mask R-CNN, from scratch and from the encoder of `make demo`
 
-Everything goes through the tools and configs that you would use; each command is printed before it runs. Results lie in
-work_dirs/demo, a folder a method. An interrupted pre-training is resumed; a finished one starts again.
+It runs the tools and configs that you would use, and prints each command first. Results are in work_dirs/demo, one
+folder per method. An interrupted pre-training is resumed; a finished one starts again.
 """
 
 import argparse
@@ -32,39 +32,39 @@ from rich.table import Column, Table
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = 'data/materials'
 OUT = Path('work_dirs/demo')
-PER_CLASS, DRAWS = 18, 5  # images with labels, and choices of them, for the row with few labels
+PER_CLASS, DRAWS = 18, 5  # labeled images, and random draws of them, for the row with few labels
 NUM_VAL, CLASSES = 1400, 14
 MASKS = ('--train-masks', f'{IMAGES}/masks/train')
 EVALUATE, VISUALIZE = 'tools/analysis_tools/evaluate.py', 'tools/visualization/visualize.py'
 WHITENED = 64  # principal components
 SHORT_WARMUP = ('param_scheduler.0.end=1', 'param_scheduler.1.begin=1')
-ONE_WORKER = ('train_dataloader.num_workers=1', 'val_dataloader.num_workers=1')  # where two runs share the cores
+ONE_WORKER = ('train_dataloader.num_workers=1', 'val_dataloader.num_workers=1')  # because two runs share the cores
 console = Console(highlight=False)
 started = time.monotonic()
 
 
 @dataclass(frozen=True)
 class Method:
-    """What the demo of a method runs, in place of the configs' epochs so many that all takes less than 5 minutes."""
+    """What the demo of a method runs, with fewer epochs than the config, so that it takes less than 5 minutes."""
 
     title: str
     pretrain: str
     epochs: int
     stages: tuple[int, ...]
-    """Of the encoder's maps, those that the dense probe sees."""
+    """Indices of the encoder's maps that the dense probe uses."""
     knn: bool = True
-    """Whether k-NN is in the table, where a row must improve by two standard errors on each of three seeds."""
+    """Whether k-NN is in the table, in which each row must improve by two standard errors with each of three seeds."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A dense task, its configs, and which logged numbers it is judged by."""
+    """A dense task, its configs, and the logged metrics that it is judged by."""
 
     title: str
     config: str
     scratch: str
     metrics: dict[str, tuple[str, float]]
-    """What to call a number; its name in the log, and the factor that makes it a percentage."""
+    """For each metric's name in the table: its name in the log, and the factor that makes it a percentage."""
 
 
 class Row(NamedTuple):
@@ -98,15 +98,15 @@ TASKS = dict(
         {'mask AP': ('coco/segm_mAP', 100)},
     ),
 )
-"""Those, and by those numbers, that gain by two standard errors on each of three seeds (docs/results.md)."""
+"""Only tasks and metrics that improve by two standard errors with each of three seeds (docs/results.md)."""
 DENSE = OUT / 'dense'
 SHOWN = 12  # images with predictions
 
 
 def run(*commands: Sequence[object], show: bool = False) -> list[str]:
-    """Run tools with this Python, side by side, and return what they print; with `show` it is shown as it comes.
+    """Run tools with this Python, in parallel, and return what they print, or with `show` let them print it directly.
 
-    The commands are printed. If one fails, its output is shown and the demo stops.
+    The commands are printed first. If one fails, its output is shown and the demo stops.
     """
     lines = [[str(word) for word in command] for command in commands]
     for words in lines:
@@ -114,7 +114,7 @@ def run(*commands: Sequence[object], show: bool = False) -> list[str]:
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(tempfile.TemporaryFile('w+')) for _ in lines]
         pipes = [{} if show else dict(stdout=file, stderr=subprocess.STDOUT) for file in files]
-        threads = max(1, len(os.sched_getaffinity(0)) // len(lines))  # of torch: more than cores slow each other down
+        threads = max(1, len(os.sched_getaffinity(0)) // len(lines))  # more threads than cores slow torch down
         env = os.environ | {'OMP_NUM_THREADS': str(threads)}
         tools = [
             subprocess.Popen([sys.executable, *words], cwd=ROOT, env=env, **pipe)
@@ -134,7 +134,7 @@ def run(*commands: Sequence[object], show: bool = False) -> list[str]:
 
 
 def wait_for(tool: subprocess.Popen, silent: bool) -> None:
-    """Wait for a tool to end; with a line every 20 seconds for a silent one where there is no terminal."""
+    """Wait for a tool to end; if it is silent and there is no terminal, print a line every 20 seconds."""
     while True:
         try:
             tool.wait(20)
@@ -168,7 +168,7 @@ def pretrain_on_built_in_images(name: str, seed: int = 0) -> Path:
 
 
 def last_checkpoint(work_dir: Path) -> Path:
-    """Return the last checkpoint of a run, wherever its folder was moved."""
+    """Return the last checkpoint of a run, even if its folder was moved."""
     return work_dir / Path((ROOT / work_dir / 'last_checkpoint').read_text().strip()).name
 
 
@@ -189,7 +189,7 @@ def draw(config: str | Path, work_dir: Path, checkpoint: Path, images: str, *mor
 
 
 def evaluate(method: Method, checkpoint: Path, seed: int) -> list[Row]:
-    """Judge the frozen features of an untrained encoder and of the pre-trained one, by images and by pixels."""
+    """Evaluate the frozen features of an untrained encoder and of the pre-trained one, on images and on pixels."""
     folders = ['--train', f'{IMAGES}/train', '--val', f'{IMAGES}/val', '--seed', seed, '--json']
     by_image = [*folders, '--linear-probe', '--few-labels', PER_CLASS, '--draws', DRAWS, '--whiten', WHITENED]
     by_pixel = [*folders, *MASKS, '--val-masks', f'{IMAGES}/masks/val', '--stages', *method.stages]
@@ -213,7 +213,7 @@ def evaluate(method: Method, checkpoint: Path, seed: int) -> list[Row]:
 def accuracy_row(name: str, key: str, results: Sequence[dict], histogram: float | None = None) -> Row:
     """Make a row of accuracies on the validation images, with the standard error of the last.
 
-    A mean of several draws has the variance of these besides.
+    For a mean of several draws, their variance is added.
     """
     accuracies = [result[key] for result in results]
     of_draws = results[-1].get('std', 0) ** 2 / DRAWS
@@ -233,7 +233,7 @@ def last_json(output: str) -> dict:
 
 
 def color_histograms() -> tuple[float, float]:
-    """Judge histograms of colors as features: k-NN and linear probe, top-1 in percent."""
+    """Evaluate color histograms as features: k-NN and linear probe, top-1 in percent."""
     import cv2
     import torch
 
@@ -250,7 +250,7 @@ def color_histograms() -> tuple[float, float]:
 
 
 def train_anew(*runs: Sequence[object]) -> list[dict[str, float]]:
-    """Train each (config, work_dir, settings ...) from the start, side by side; return the last values logged."""
+    """Train each (config, work_dir, settings ...) from the start, in parallel; return the last values logged."""
     commands = []
     for config, work_dir, *settings in runs:
         shutil.rmtree(ROOT / work_dir, ignore_errors=True)
@@ -281,7 +281,7 @@ def report(title: str, headings: Sequence[str], rows: Sequence[Row], images: Seq
 
 
 def demo_on_own_images(name: str, data: str) -> None:
-    """Pre-train on a user's folder and draw."""
+    """Pre-train on a user's folder, and draw the figures."""
     method, work_dir = METHODS[name], OUT / name / f'own_{Path(data).name}'
     headline(f'{method.title}: pre-training on {data}')
     options = ['--method', name, '--size', 'micro', '--out', work_dir, '--epochs', method.epochs, '--resume']
@@ -293,7 +293,7 @@ def demo_on_own_images(name: str, data: str) -> None:
 
 
 def demo_on_built_in_images(name: str, seed: int) -> None:
-    """Go the whole way on the built-in set, which has labels and masks."""
+    """Run the whole demo on the built-in set, which has labels and masks."""
     method, out = METHODS[name], OUT / name
     checkpoint = pretrain_on_built_in_images(name, seed)
     headline('What do the frozen features know? Untrained against pre-trained')
@@ -348,7 +348,7 @@ def draw_predictions(name: str) -> Path:
     folder, work_dir = DENSE / name / 'predictions', DENSE / name / 'pretrained'
     shutil.rmtree(ROOT / folder, ignore_errors=True)
     number = sum(1 for path in (ROOT / IMAGES / 'val').rglob('*.*') if path.is_file())
-    chosen = ','.join(str(index * number // SHOWN) for index in range(SHOWN))  # they may be sorted by class
+    chosen = ','.join(str(index * number // SHOWN) for index in range(SHOWN))  # images may be sorted by class
     folders = ['--work-dir', DENSE / name / 'test', '--show-dir', ROOT / folder]
     settings = ['--cfg-options', f'test_dataloader.dataset.indices=[{chosen}]']
     run(['tools/test.py', TASKS[name].config, last_checkpoint(work_dir), *folders, '--quiet', *settings])
@@ -369,7 +369,7 @@ def demo_of_dense_tasks(seed: int) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Read the command line and go."""
+    """Read the command line and run the demo."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--method', choices=METHODS, default='mixmae', help='what to pre-train (%(default)s)')
     parser.add_argument('--data', help='a folder of your own images, of any kind and depth')

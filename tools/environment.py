@@ -1,12 +1,12 @@
 """Set up an environment at the repository's root: `python3 tools/environment.py light|full|upstream [--torch 2.14.1]`.
 
 light: torch, torchvision, pure-Python mmcv, mmpretrain and this package: enough for pre-training and classification.
-full: light with compiled mmcv ops, mmdet, mmseg, what single features need, and the test tools.
-upstream: in `.venv-upstream`, as light with upstream's OpenMMLab in place of OneDL's builds, and the test tools.
---torch: in `.venv-torch2.14.1`, the same with that torch and the newest of all else, but for OpenMMLab.
+full: light plus compiled mmcv ops, mmdet, mmseg, what single features need, and the test tools.
+upstream: in `.venv-upstream`, light with upstream's OpenMMLab instead of OneDL's builds, plus the test tools.
+--torch: in `.venv-torch2.14.1`, the same with that torch and the newest versions of everything except OpenMMLab.
 
-Each step leaves a stamp keyed by what it depends on, so that a finished set-up returns at once and an interrupted one
-resumes. The compiled mmcv wheel is kept in `$MIXMAE_MM_CACHE` (or `$XDG_CACHE_HOME/mixmae_mm`, or
+Each step leaves a stamp with a hash of what it depends on, so that a finished setup returns at once and an interrupted
+one resumes. The compiled mmcv wheel is kept in `$MIXMAE_MM_CACHE` (or `$XDG_CACHE_HOME/mixmae_mm`, or
 `~/.cache/mixmae_mm`). Standard library only.
 """
 
@@ -42,7 +42,7 @@ class StepError(Exception):
 
 
 class Step(NamedTuple):
-    """One part of the set-up: what pip is asked to do, and the files that its result depends on."""
+    """One part of the setup: what pip is asked to do, and the files that its result depends on."""
 
     name: str
     what: str
@@ -52,14 +52,14 @@ class Step(NamedTuple):
 
 
 def pip_step(name: str, what: str, options: str, files: str, env: dict[str, str] | None = None) -> Step:
-    """Make a step that installs requirements: `files` has names, of constraints where they begin with `-`."""
+    """Make a step that installs the requirements named in `files`; names that begin with `-` are constraints."""
     paths = [f'requirements/{file.lstrip("-")}.txt' for file in files.split()]
     flags = ['-c' if file.startswith('-') else '-r' for file in files.split()]
     arguments = [options, *(f'{flag} {path}' for flag, path in zip(flags, paths, strict=True))]
     return Step(name, what, ' '.join(arguments), tuple(paths), env or {})
 
 
-# pip's wheel cache does not know which mmcv it holds; an isolated build of mmcv compiles nothing, having no torch
+# pip's wheel cache does not know which mmcv it holds; an isolated build of mmcv finds no torch and compiles nothing
 STEPS = (
     pip_step('torch', 'torch, torchvision, ... (half a minute, plus the download)', '', 'runtime'),
     pip_step('openmmlab', 'mmengine, pure-Python mmcv, mmpretrain (20 s)', '--no-cache-dir', '-runtime mminstall'),
@@ -85,7 +85,7 @@ def say(message: str) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive file lock, which another process may have to finish with first."""
+    """Hold an exclusive file lock, after waiting for any process that holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open('w') as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -107,7 +107,7 @@ def run(command: list, what: str, env: dict | None = None, cwd: Path | None = No
 
 
 def has_ops(wheel: Path) -> bool:
-    """Return whether a wheel is whole and holds mmcv's compiled ops."""
+    """Return whether a wheel is intact and contains mmcv's compiled ops."""
     try:
         with zipfile.ZipFile(wheel) as archive:
             return 'mmcv/_ext.' in '\n'.join(archive.namelist()) and archive.testzip() is None
@@ -116,14 +116,14 @@ def has_ops(wheel: Path) -> bool:
 
 
 def open_pins(text: str, torch: str) -> str:
-    """Require a version of torch, and all else as pinned or newer; OpenMMLab and pins with a comment stay."""
+    """Pin torch to a version, and allow newer versions of all else except OpenMMLab and pins with a comment."""
     text = re.sub('^torch==.*', f'torch=={torch}', text, flags=re.MULTILINE)
     text = re.sub('^torchvision==.*', 'torchvision', text, flags=re.MULTILINE)
     return re.sub('^(?!torch=|onedl-|mm)(\\S+)==(\\S+)$', '\\1>=\\2', text, flags=re.MULTILINE)
 
 
 class Environment:
-    """A virtual environment of one clone, and the steps that make it; for a given torch, with open pins."""
+    """Virtual environment of a clone, and the steps that make it; with open pins if a torch is given."""
 
     def __init__(self, root: Path, cache: Path, folder: str = '.venv', torch: str | None = None) -> None:
         self.root, self.cache, self.torch = root, cache, torch
@@ -131,7 +131,7 @@ class Environment:
         self.python = self.venv / 'bin' / 'python'
 
     def set_up(self, kind: str) -> None:
-        """Do the steps of a kind of environment that are not done yet."""
+        """Run the steps of a kind of environment that are not done yet."""
         if not self.pending(kind):
             return say(f'{kind}: ready ({self.venv})')
         start = time.monotonic()
@@ -150,13 +150,13 @@ class Environment:
         say(f'{kind}: ready in {time.monotonic() - start:.0f} s ({self.venv})')
 
     def pending(self, kind: str) -> list[Step]:
-        """List the steps whose stamp is missing, or is of other files or another interpreter."""
+        """List the steps whose stamp is missing, or belongs to other files or another interpreter."""
         stamps = {path.name: path.read_text() for path in (self.venv / 'stamps').glob('*')}
         steps = [step for step in STEPS if step.name in KINDS[kind]]
         return [step for step in steps if self.version != CURRENT or stamps.get(step.name) != self.key(step)]
 
     def key(self, step: Step) -> str:
-        """Digest what a step depends on: its name, the interpreter, the clone's place and its files."""
+        """Hash what a step depends on: its name, the interpreter, the clone's path and its files."""
         digest = hashlib.sha256(f'{step.name} {self.version} {self.root}'.encode())
         for file in step.files:
             digest.update((self.root / file).read_bytes())
@@ -172,7 +172,7 @@ class Environment:
         return answer.stdout.strip() or None
 
     def ensure_venv(self) -> None:
-        """Make the environment, unless this Python has one that works; forget packages that are half-installed."""
+        """Make the environment unless a working one of this Python exists; forget packages that are half-installed."""
         vars(self).pop('version', None)
         if self.version != CURRENT:
             if self.venv.exists():
@@ -193,12 +193,12 @@ class Environment:
                 shutil.rmtree(self.venv / 'stamps', ignore_errors=True)
 
     def pip(self, what: str, *arguments: object, env: dict | None = None) -> None:
-        """Install by the environment's pip."""
+        """Install with the environment's pip."""
         quiet = ['--quiet', '--disable-pip-version-check', '--no-input']
         run([self.python, '-m', 'pip', 'install', *quiet, *map(self.opened, arguments)], what, env, self.root)
 
     def opened(self, argument: object) -> object:
-        """Return the name of a file with open pins for one of requirements, where the environment is for a torch."""
+        """Return a copy of a requirements file with open pins if a torch is given; any other argument unchanged."""
         if not self.torch or not str(argument).startswith('requirements/'):
             return argument
         file = self.venv / str(argument)
@@ -207,7 +207,7 @@ class Environment:
         return file
 
     def install_ops(self) -> None:
-        """Replace mmcv by the one with compiled ops; a kept wheel that is broken or does not load is built anew."""
+        """Replace mmcv by a build with compiled ops; rebuild the kept wheel if it is broken or its ops do not load."""
         mmcv = re.search(r'^\S*mmcv==\S+', (self.root / 'requirements/mminstall.txt').read_text(), re.MULTILINE)[0]
         answer = subprocess.run([self.python, '-c', BUILD_TAG], capture_output=True, text=True)
         if answer.returncode:
@@ -229,7 +229,7 @@ class Environment:
         return subprocess.run([self.python, '-c', 'import mmcv.ops'], capture_output=True).returncode == 0
 
     def compile_ops(self, mmcv: str, folder: Path) -> Path:
-        """Compile beside the folder of the wheel, and move the wheel into it whole."""
+        """Compile in a temporary folder beside `folder`, and move the finished wheel into `folder`."""
         compiler = os.environ.get('CXX', 'c++').split()[0]
         if shutil.which(compiler) is None:
             raise StepError(
@@ -253,9 +253,9 @@ class Environment:
 
 
 def fast_compiler(folder: str | Path) -> dict[str, str]:
-    """Return the variables that have GCC or Clang compile with precompiled headers; none for another compiler.
+    """Return the variables that make GCC or Clang use precompiled headers (`tools/fast_cxx.py`); none for others.
 
-    On two idle cores that took 301 s (`tools/fast_cxx.py`).
+    With them, the compilation took 301 s on two idle cores.
     """
     compiler, fast = os.environ.get('CXX', 'c++'), ROOT / 'tools' / 'fast_cxx.py'
     probe = {**os.environ, 'FAST_CXX': compiler}
@@ -274,7 +274,7 @@ def main() -> int:
     parser.add_argument('kind', choices=KINDS)
     parser.add_argument('--torch', metavar='VERSION', help='this torch, in an environment of its own')
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that children end with us
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that child processes end, too
     if sys.version_info[:2] not in PYTHONS:
         say(f'Python 3.11, 3.12 or 3.13 is needed and this is {sys.version.split()[0]}; e.g.: make PYTHON=python3.11')
         return 1

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Compile C++ as `$FAST_CXX` (or `c++`) does, as C++20, without debug symbols, with torch's headers precompiled once.
+"""Compile C++ with `$FAST_CXX` (or `c++`), as C++20, without debug symbols, with torch's headers precompiled once.
 
 Set `CXX` to this file while building an extension of PyTorch with GCC or Clang. Each source of mmcv's ops includes
 `torch/types.h`, whose parsing is most of the time; the first call for a set of flags precompiles that header below
-`$FAST_CXX_FOLDER`, and later calls read the result. Headers of torch from 2.14 on want C++20 where mmcv asks for C++17.
-What does not compile so is compiled as usual; the compiler itself ignores a precompiled header that does not fit its
-flags. Standard library only.
+`$FAST_CXX_FOLDER`, and later calls read the result. The headers of torch 2.14 and later need C++20, but mmcv asks for
+C++17. What does not compile in this way is compiled as usual; the compiler itself ignores a precompiled header that
+does not fit its flags. Standard library only.
 """
 
 import fcntl
@@ -17,12 +17,12 @@ import sys
 from pathlib import Path
 
 HEADER = '#include <torch/types.h>\n'
-WITH_FILE = ('-o', '-MF', '-MT', '-MQ')  # options followed by a file of one source alone
+WITH_FILE = ('-o', '-MF', '-MT', '-MQ')  # options followed by a file that belongs to one source
 ALONE = ('-c', '-MMD', '-MD', '-g')
 
 
 def shared_flags(arguments: list[str], source: str) -> list[str]:
-    """Return the flags that do not belong to one source: without it, its outputs and debug symbols."""
+    """Return the flags that all sources share: without the source, its outputs and debug symbols."""
     flags, skip = [], False
     for argument in arguments:
         if not skip and argument not in (*WITH_FILE, *ALONE, source):
@@ -32,7 +32,7 @@ def shared_flags(arguments: list[str], source: str) -> list[str]:
 
 
 def precompile(compiler: list[str], flags: list[str], folder: Path) -> Path | None:
-    """Return a header whose precompiled form lies beside it, made by the first caller; None if it does not compile."""
+    """Return a header with its precompiled form beside it, made by the first caller; None if it does not compile."""
     header = folder / hashlib.sha256('\0'.join([*compiler, *flags]).encode()).hexdigest()[:16] / 'precompiled.h'
     header.parent.mkdir(parents=True, exist_ok=True)
     with (header.parent / 'lock').open('w') as lock:
@@ -46,7 +46,7 @@ def precompile(compiler: list[str], flags: list[str], folder: Path) -> Path | No
 
 
 def main(arguments: list[str]) -> int:
-    """Run the compiler; one source is compiled with the precompiled header and as C++20, anything else as it is."""
+    """Run the compiler; a single source is compiled as C++20 with the precompiled header, anything else as usual."""
     compiler, folder = shlex.split(os.environ.get('FAST_CXX', 'c++')), os.environ.get('FAST_CXX_FOLDER')
     sources = [argument for argument in arguments if argument.endswith(('.cpp', '.cc', '.cxx'))]
     tries = [arguments]

@@ -1,11 +1,11 @@
-"""Pre-train an encoder on a folder of images, by the recipe that is shipped for its method and size.
+"""Pre-train an encoder on a folder of images, with the recipe that is shipped for its method and size.
 
     python tools/pretrain.py DATA --method mixmae --size micro --out DIR [--epochs 100] [--batch-size 64]
     python tools/pretrain.py DATA --method mixmae --size base --out DIR --from CHECKPOINT
 
-The config that runs is written to DIR/configs/pretrain.py. It inherits the recipe, and is what to edit and run by
-tools/train.py once these options are not enough. The learning rate is scaled to the batch, the warm-up to the epochs.
-From weights at hand, training starts at a quarter of the recipe's learning rate.
+The config that is run is written to DIR/configs/pretrain.py. It inherits the recipe; if these options are not enough,
+edit it and run it with tools/train.py. The learning rate is scaled with the batch, the warm-up with the epochs. With
+--from, training starts at a quarter of the recipe's learning rate.
 """
 
 import argparse
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 RECIPE = re.compile(r'(?P<method>[a-z]+)_(?:mixmim-swin|vit)-(?P<size>[a-z]+)(?:-[wp]\d+)?_.*-(?P<epochs>\d+)e_.*')
 SHARE_OF_RATE = 0.25
-"""Of the recipe's learning rate, for weights that were trained before and are to be adapted. Untuned."""
+"""Factor on the recipe's learning rate when training starts from pre-trained weights. Untuned."""
 PRECISIONS = dict(fp32=None, bf16='bfloat16', fp16='float16')
 
 
 def find_recipes(configs: Path = CONFIGS) -> dict[str, dict[str, Path]]:
-    """Find the config of each size of each method: the one for any folder, or else that of the fewest epochs."""
+    """Find a config for each method and size: the one for custom data, or else the one with the fewest epochs."""
     found: dict[str, dict[str, list[tuple]]] = {}
     for path in configs.glob('*/*.py'):
         name = RECIPE.fullmatch(path.stem)
@@ -44,14 +44,14 @@ def find_recipes(configs: Path = CONFIGS) -> dict[str, dict[str, Path]]:
 
 
 def device(text: str) -> str:
-    """Read the name of a device."""
+    """Parse the name of a device."""
     if not re.fullmatch(r'cpu|cuda(:\d+)?', text):
         raise argparse.ArgumentTypeError(f'{text}: give cpu, cuda or cuda:N')
     return text
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line; add the `recipe` that method and size name."""
+    """Read the command line; add the `recipe` of the method and size."""
     recipes = find_recipes()
     parser = argparse.ArgumentParser(description=f'Pre-train on a folder of images (mixmae_mm {mixmae_mm.__version__})')
     parser.add_argument('data', type=expand, help='folder of images, at any depth')
@@ -66,7 +66,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--precision', choices=PRECISIONS, help="(the recipe's)")
     text = 'start from these weights: an encoder, or a whole model of the method (.pth, .safetensors, address)'
     parser.add_argument('--from', dest='start', metavar='CHECKPOINT', type=expand, help=text)
-    text = 'go on from this checkpoint; without a value, from the last one in DIR'
+    text = 'resume from this checkpoint; without a value, from the last one in DIR'
     parser.add_argument('--resume', nargs='?', const='auto', type=expand, help=text)
     parser.add_argument('--cfg-options', nargs='+', action='extend', default=[], help='config settings: a.b=value')
     add_output_options(parser)
@@ -82,10 +82,10 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def settings_of(args: argparse.Namespace, recipe: dict) -> dict:
-    """Return what a config sets beside its recipe to do what the command line asks for.
+    """Return the settings that a config adds to its recipe to do what the command line asks for.
 
     Raises:
-        ValueError: the size of images is no multiple of the masked cells'.
+        ValueError: the image size is not a multiple of the size of the masked cells.
     """
     loader: dict = dict(dataset=dict(data_root=os.path.abspath(args.data)))
     settings = dict(train_dataloader=loader, auto_scale_lr=dict(enable=True))
@@ -113,11 +113,11 @@ def settings_of(args: argparse.Namespace, recipe: dict) -> dict:
 
 
 def start_from(args: argparse.Namespace, recipe: 'Config', settings: dict) -> None:
-    """Add what starts a model from the weights of `--from`, all of it or the encoder alone, and lowers the rate.
+    """Add the settings that start the model, or its encoder alone, from the weights of `--from`, at a lower rate.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it does not go with the model.
+        ValueError: it does not fit the model.
     """
     from mmengine.registry import MODELS, init_default_scope
 
@@ -138,9 +138,10 @@ def start_from(args: argparse.Namespace, recipe: 'Config', settings: dict) -> No
     put_options(recipe, dict(option.split('=', 1) for option in args.cfg_options if '=' in option))
     init_default_scope(recipe.default_scope)
     with quiet_log():
-        MODELS.build(recipe.model).init_weights()  # refuses what does not go with it, before anything is written
+        MODELS.build(recipe.model).init_weights()  # raises if the weights do not fit, before anything is written
     what = 'encoder and decoder' if whole else 'the encoder alone; the decoder starts anew'
-    kept = recipe.optim_wrapper.get('optimizer', {}).get('lr') == wrapper['optimizer']['lr']  # by --cfg-options
+    # --cfg-options may have set another rate
+    kept = recipe.optim_wrapper.get('optimizer', {}).get('lr') == wrapper['optimizer']['lr']
     say(f'--from {printable(checkpoint)}: {what}' + f"; at {SHARE_OF_RATE} of the recipe's learning rate" * kept)
 
 
@@ -148,7 +149,7 @@ def write_config(args: argparse.Namespace) -> Path:
     """Write the config that does what the command line asks for.
 
     Raises:
-        ValueError: as of `settings_of` and `start_from`; the device is not there, or another config is in the folder.
+        ValueError: as in `settings_of` and `start_from`; the device is missing, or the folder has another config.
     """
     from mixmae_mm.utils import compat
 
@@ -179,7 +180,7 @@ def write_config(args: argparse.Namespace) -> Path:
 
 
 def main() -> None:
-    """Write the config, and train by it."""
+    """Write the config, and train with it."""
     args = parse_args()
     if args.device:  # before torch looks for GPUs
         os.environ['CUDA_VISIBLE_DEVICES'] = dict(cpu='').get(args.device, args.device.partition(':')[2] or '0')

@@ -48,7 +48,7 @@ def check_testable(config: Config, out: str | None) -> None:
 
 
 def draw_predictions(config: Config, folder: str) -> None:
-    """Switch on the visualization hook of the downstream library, each by its own name for it.
+    """Enable the visualization hook of mmpretrain, mmdet or mmseg, each of which has its own.
 
     Raises:
         ValueError: the config has no such hook.
@@ -75,12 +75,12 @@ def main() -> None:
     with readable_errors(args.debug):
         config = read_config(args)
         config.pop('runner_type', None)
-        config.pop('strategy', None)  # checkpoints are whole
+        config.pop('strategy', None)  # checkpoints are not sharded
         check_testable(config, args.out)
         check_checkpoint(args.checkpoint)
         if args.show_dir:
             draw_predictions(config, args.show_dir)
-        if args.tta:  # mmengine's hook joins what comes out of the ways in which each image is tested
+        if args.tta:  # mmengine's hook merges the predictions for the augmented views of each image
             if not {'tta_model', 'tta_pipeline'} <= config.keys():
                 raise ValueError('--tta needs tta_model and tta_pipeline in the config, as those for ADE20K have them')
             config.test_dataloader.dataset.pipeline = config.tta_pipeline

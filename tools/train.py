@@ -32,7 +32,7 @@ from mixmae_mm.utils.names import expand
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argument_parser(f'Train a model (mixmae_mm {mixmae_mm.__version__})')
-    text = 'go on from this checkpoint; without a value, from the last one'
+    text = 'resume from this checkpoint; without a value, from the last one'
     parser.add_argument('--resume', nargs='?', const='auto', type=expand, help=text)
     text = "resume with other settings, data, batches, processes or seed than the checkpoint's"
     parser.add_argument('--allow-changes', action='store_true', help=text)
@@ -42,7 +42,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def set_resume(config: Config, resume: str | None) -> None:
-    """Decide where training starts: anew, from `load_from`, or where a checkpoint stopped."""
+    """Decide where training starts: from scratch, from the weights of `load_from`, or where a checkpoint stopped."""
     written = _checkpoints(config)
     if resume is None and config.get('resume') and not config.get('load_from'):
         resume = 'auto'  # asked for by the config
@@ -67,15 +67,15 @@ def set_resume(config: Config, resume: str | None) -> None:
 
 
 def _last_checkpoint(work_dir: str) -> str:
-    """Return the checkpoint that the run wrote last, by its pointer; nothing where it is lost."""
+    """Return the checkpoint that the file `last_checkpoint` points to; '' if this file is missing."""
     pointer = Path(work_dir, 'last_checkpoint')
     return pointer.read_text().strip() if pointer.is_file() else ''
 
 
 def _checkpoints(config: Config) -> list[str]:
-    """List the checkpoints of a run, that written last first, also after the work_dir was moved or its pointer lost."""
+    """List the checkpoints of a run, newest first, even if the work_dir was moved or its pointer lost."""
     last, work_dir = _last_checkpoint(config.work_dir), Path(config.work_dir)
-    if '://' in last:  # on another machine, where mmengine lists no files
+    if '://' in last:  # in remote storage, where mmengine cannot list files
         return [last]
     out_dir = (config.get('default_hooks', {}).get('checkpoint') or {}).get('out_dir')
     folders = [work_dir, Path(out_dir, work_dir.name)] if out_dir else [work_dir]
@@ -90,7 +90,7 @@ def _checkpoints(config: Config) -> list[str]:
 
 
 def _newest_sound(written: list[str]) -> str:
-    """Return the first checkpoint that can be read, and warn of those before it; if there is none, raise why not."""
+    """Return the first checkpoint that can be read, and warn of those before it; if none can, raise the first error."""
     failures = []
     for path in written:
         try:
@@ -110,7 +110,7 @@ def set_lr_scaling(config: Config, scale: bool) -> None:
 
 
 def check_settings(config: Config, epoch_length: int | None = None) -> None:
-    """Refuse a schedule that does not fit into the training, and warn of settings without effect."""
+    """Raise an error if the schedule does not fit into the training, and warn of settings without effect."""
     for warning in check_schedule(config, epoch_length):
         say(warning, logging.WARNING)
 
@@ -118,7 +118,7 @@ def check_settings(config: Config, epoch_length: int | None = None) -> None:
 def main() -> None:
     """Build the runner and train."""
     args = parse_args()
-    with readable_errors(args.debug, 'The same command with --resume goes on from the last checkpoint.'):
+    with readable_errors(args.debug, 'The same command with --resume continues from the last checkpoint.'):
         config = read_config(args)
         join_processes(config)
         if not has_accelerator():

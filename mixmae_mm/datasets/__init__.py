@@ -1,4 +1,4 @@
-"""Any images, in folders or Hugging Face datasets, and loading that repeats exactly when a run is resumed."""
+"""Images in folders and Hugging Face datasets, loaded so that a resumed run repeats exactly."""
 
 from mixmae_mm.datasets.file_list import EXTENSIONS
 from mixmae_mm.datasets.huggingface import HuggingFaceImages

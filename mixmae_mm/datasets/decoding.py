@@ -1,4 +1,4 @@
-"""Decoding of photos by Pillow, from a file's bytes to upright pixels of 8 bits, whatever their metadata."""
+"""Decoding of photos with Pillow: from the bytes of a file to upright 8-bit pixels, even if its metadata is corrupt."""
 
 import io
 import struct
@@ -11,19 +11,19 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 FORMATS = ('JPEG', 'PNG', 'BMP', 'DIB', 'WEBP', 'TIFF', 'PPM', 'GIF', 'JPEG2000', 'AVIF')
-"""Formats that are decoded, whatever the names; for some others Pillow would run programs such as Ghostscript."""
+"""Formats that are decoded, whatever the file's name; for some others Pillow would run programs such as Ghostscript."""
 
 MAX_PIXELS = 2 * 89_478_485
-"""The most pixels of an image unless a setting allows more: where Pillow itself stops."""
+"""Default limit on the number of pixels of an image: the one at which Pillow itself raises an error."""
 
 PIXELS_A_BYTE = 1000
-"""More pixels than a byte of JPEG can hold, in which a block of 8 x 8 of one channel takes a bit at the least."""
+"""More pixels than a byte of JPEG can hold, because each 8 x 8 block of a channel takes at least one bit."""
 
 TURNS = dict(enumerate(map(Image.Transpose, (0, 3, 1, 5, 4, 6, 2)), 2))
-"""The transpose that brings each EXIF orientation, from 2 on, upright."""
+"""For each EXIF orientation from 2 on, the transpose that turns the image upright."""
 
 SIDEWAYS = 5
-"""From this orientation on, width and height are exchanged."""
+"""From this orientation on, width and height are swapped."""
 
 PNG = b'\x89PNG\r\n\x1a\n'
 PNG_KEPT = (b'IHDR', b'PLTE', b'IDAT', b'IEND', b'tRNS', b'eXIf')
@@ -32,9 +32,9 @@ START_OF_SCAN, COMMENT, APPLICATION = 0xDA, 0xFE, range(0xE0, 0xF0)
 
 
 def open_image(content: bytes | BinaryIO, max_pixels: int | None = MAX_PIXELS) -> Image.Image:
-    """Open a file's bytes, without decoding them; of several images in a file the first.
+    """Open an image without decoding it; if the file contains several, open the first.
 
-    Raise ValueError if it has more than `max_pixels`, unless that is None, or far more than so few bytes can hold.
+    Unless `max_pixels` is None, raise ValueError if there are more pixels, or more than a JPEG of this size can hold.
     """
     file = io.BytesIO(content) if isinstance(content, bytes) else content
     image = _identify(file)
@@ -49,7 +49,7 @@ def open_image(content: bytes | BinaryIO, max_pixels: int | None = MAX_PIXELS) -
 
 
 def _identify(file: BinaryIO) -> Image.Image:
-    """Open a file as `Image.open` does, but with our limit of pixels and not Pillow's, which the process shares."""
+    """Open a file as `Image.open` does, but without Pillow's limit on pixels, which is global to the process."""
     Image.init()
     start = file.read(16)
     for name in FORMATS:
@@ -65,9 +65,9 @@ def _identify(file: BinaryIO) -> Image.Image:
 
 
 def upright_pixels(image: Image.Image, mode: str = 'RGB') -> np.ndarray:
-    """Decode an opened image, turn it upright and bring it to 8 bits: (H, W, 3) in 'RGB', (H, W) in 'L'.
+    """Decode an opened image, turn it upright and convert it to 8 bits: (H, W, 3) for 'RGB', (H, W) for 'L'.
 
-    Raise ValueError for floats and integers above 16 bits, whose range is unknown.
+    Raise ValueError for floats, and for integers that do not fit into 16 bits, because their range is unknown.
     """
     image.load()
     turn = TURNS.get(orientation_of(image))
@@ -77,13 +77,13 @@ def upright_pixels(image: Image.Image, mode: str = 'RGB') -> np.ndarray:
         canvas = Image.new('RGB', image.size, 'white')
         canvas.paste(image.convert('RGB'), mask=image.getchannel('A'))
         image = canvas
-    if image.mode == 'LAB':  # of which Pillow makes no gray
+    if image.mode == 'LAB':  # which Pillow cannot convert to gray
         image = image.convert('RGB')
     return np.array(image if image.mode == mode else image.convert(mode))
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Keep the upper half of 16-bit pixels, where Pillow's own conversion would make nearly all of them white."""
+    """Keep the upper byte of 16-bit pixels; Pillow's own conversion would clip nearly all of them to white."""
     if not image.mode.startswith(('I', 'F')):
         return image
     pixels = np.asarray(image)
@@ -96,7 +96,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """Return the orientation, 1 to 8, from EXIF or XMP; 1 where they are corrupt or give another value."""
+    """Return the orientation, 1 to 8, from EXIF or XMP; 1 if it is missing, corrupt or invalid."""
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # Pillow raises nearly anything for corrupt EXIF data
@@ -105,25 +105,25 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def upright_size(image: Image.Image, orientation: int) -> tuple[int, int]:
-    """Return (width, height) of an image that is not loaded yet, as it stands upright."""
-    turned = orientation >= SIDEWAYS and image.format != 'TIFF'  # which Pillow turns itself
+    """Return the upright (width, height) of an image that is opened but not loaded yet."""
+    turned = orientation >= SIDEWAYS and image.format != 'TIFF'  # Pillow turns TIFF files itself
     return image.size[::-1] if turned else image.size
 
 
 def without_metadata(content: bytes) -> bytes:
-    """Return a JPEG or PNG file without what pixels and orientation do not need; any other file as it is."""
+    """Strip a JPEG or PNG file of all that its pixels and orientation do not need; return other files unchanged."""
     if content.startswith(JPEG):
         return JPEG + b''.join(_jpeg_kept(content))
     return PNG + b''.join(_png_kept(content)) if content.startswith(PNG) else content
 
 
 def _jpeg_kept(content: bytes) -> Iterator[bytes]:
-    """Yield the segments to keep, with all from the first scan on as the last."""
+    """Yield the JPEG segments to keep; the last item is everything from the first scan on."""
     at = len(JPEG)
     while at + 4 <= len(content) and content[at] == 0xFF and content[at + 1] != START_OF_SCAN:
         end = at + 2 + int.from_bytes(content[at + 2 : at + 4], 'big')
         marker, segment = content[at + 1], content[at:end]
-        colors = segment[4:9] == b'Adobe' and len(segment) == 16  # how they are stored
+        colors = segment[4:9] == b'Adobe' and len(segment) == 16  # the color transform
         if (marker not in APPLICATION and marker != COMMENT) or colors or segment[4:10] == b'Exif\0\0':
             yield segment
         at = end
@@ -131,7 +131,7 @@ def _jpeg_kept(content: bytes) -> Iterator[bytes]:
 
 
 def _png_kept(content: bytes) -> Iterator[bytes]:
-    """Yield the chunks to keep; the checksum of EXIF data is made right."""
+    """Yield the PNG chunks to keep, with the checksum of EXIF data corrected."""
     at = len(PNG)
     while at + 12 <= len(content):
         end = at + 12 + int.from_bytes(content[at : at + 4], 'big')

@@ -1,4 +1,4 @@
-"""The images below a folder, in one order on every machine and in one block of memory."""
+"""Lists of the images below a folder, in the same order on every machine and in one block of memory."""
 
 import copy
 import os
@@ -15,15 +15,15 @@ EXTENSIONS = (
     '.avif', '.bmp', '.dib', '.gif', '.j2k', '.jfif', '.jp2', '.jpe', '.jpeg', '.jpg', '.pbm', '.pgm', '.png', '.pnm',
     '.ppm', '.tif', '.tiff', '.webp',
 )  # fmt: skip
-"""Of images that are read, in pre-training, fine-tuning (configs/_base_/datasets) and all tools."""
-SYSTEM_FOLDERS = ('__MACOSX', '@eaDir')  # which macOS and network disks add
+"""Extensions of the images that are read in pre-training, fine-tuning (configs/_base_/datasets) and all tools."""
+SYSTEM_FOLDERS = ('__MACOSX', '@eaDir')  # added by macOS and network disks
 
 
 class Listing(Sequence):
-    """Paths of images as a sequence of `dict(img_path=...)`, which cannot be changed.
+    """Immutable sequence of image paths, as `dict(img_path=...)`.
 
-    A list of dicts costs about 400 bytes an image, and again in every loader worker. Here an image costs the bytes of
-    its path below `root`, ended by a zero in `paths`, and 8 more, and workers share them. `contents` is for logs.
+    A list of dicts takes about 400 bytes per image, and again in every loader worker. Here an image takes 8 bytes plus
+    its path below `root`, stored in `paths` with a zero byte behind it, and workers share them. `contents` is for logs.
     """
 
     def __init__(self, root: str, paths: bytes, contents: str = '') -> None:
@@ -36,7 +36,7 @@ class Listing(Sequence):
         return len(self.positions)
 
     def __getitem__(self, index: int | slice) -> 'dict | Listing':
-        """Return one image, or a part of the listing that shares its memory."""
+        """Return one image, or a slice of the listing that shares its memory."""
         if isinstance(index, slice):
             part = copy.copy(self)
             part.positions = self.positions[index]
@@ -46,12 +46,12 @@ class Listing(Sequence):
         return dict(img_path=os.path.join(self.root, os.fsdecode(self.paths[start : self.ends[position]])))
 
     def __deepcopy__(self, memo: dict) -> 'Listing':
-        """Return itself, as nothing can change it."""
+        """Return the listing itself, because it is immutable."""
         return self
 
 
 def list_images(root: str, extensions: Sequence[str] | None = None) -> Listing:
-    """List the images below a folder, of `extensions` in lower case, or `EXTENSIONS`; raise ValueError for none."""
+    """List the images below a folder, by lower-case `extensions` or `EXTENSIONS`; raise ValueError if it has none."""
     start, skip, wanted = time.perf_counter(), len(os.path.join(root, '')), frozenset(extensions or EXTENSIONS)
     read, others, paths = Counter(), Counter(), bytearray()
     for path in files_below(root):
@@ -90,29 +90,29 @@ def files_below(folder: str, entered: set[str] | None = None) -> Iterator[str]:
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether a file or folder is left out, and no class: its name starts with a dot or is a system's."""
+    """Return whether a file or folder is ignored: its name starts with a dot, or is one of `SYSTEM_FOLDERS`."""
     return name.startswith('.') or name in SYSTEM_FOLDERS
 
 
 def class_folders(folder: str) -> list[str]:
-    """List the folders in a folder that are not hidden, sorted: the names of classes, by label."""
+    """List the class folders of a folder, without hidden ones, sorted so that a class's position is its label."""
     folder = expand(folder)
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else ()
     return [name for name in names if not is_hidden(name) and os.path.isdir(os.path.join(folder, name))]
 
 
 def extension(name: str) -> str:
-    """Return the extension in lower case, with its dot; the name does not start with one."""
+    """Return the extension of a path in lower case, with its dot; the file's name must not start with a dot."""
     dot = name.rfind('.')
     return name[dot:].lower() if dot > 0 and '/' not in name[dot:] else ''
 
 
 def kinds(seen: Counter) -> str:
-    """List the extensions of files with their numbers, the most frequent first."""
+    """Format the number of files of each extension, the most frequent first, at most five."""
     listed = ', '.join(f'{count:,} {printable(its) or "without extension"}' for its, count in seen.most_common(5))
     return listed + ', ...' * (len(seen) > 5)
 
 
 def describe(seen: Counter) -> str:
-    """Count the files of each extension in words."""
+    """Format the number of files, in total and of each extension."""
     return f'{seen.total():,} files ({kinds(seen)})' if seen else 'no files'

@@ -1,4 +1,4 @@
-"""Hugging Face datasets with a column of images as a dataset: tar shards of WebDataset, parquet files, the hub."""
+"""Hugging Face datasets with an image column: WebDataset tar shards, parquet files, datasets of the Hub."""
 
 import os
 from pathlib import Path
@@ -14,16 +14,16 @@ from mixmae_mm.utils.optional import need
 
 @DATASETS.register_module()
 class HuggingFaceImages(ImageDataset):
-    """The images of one split of a Hugging Face dataset, decoded by our transforms as files are.
+    """Images of one split of a Hugging Face dataset, decoded by our transforms in the same way as files.
 
-    A folder written by `save_to_disk` is mapped from where it lies; anything else goes to `datasets.load_dataset`: a
-    folder of parquet files, tar shards or zip files, or a name on the hub. Paths look like `data_root/train/17`.
+    A folder written by `save_to_disk` is memory-mapped in place; anything else is passed to `datasets.load_dataset`: a
+    folder of parquet files, tar shards or zip files, or a name on the Hub. Paths look like `data_root/train/17`.
 
     Args:
-        data_root: The folder, or a name on the hub.
-        split: Of the dataset.
-        column: Which holds the images; by default the only one that does.
-        name: Of the dataset's configuration, where there are several.
+        data_root: The folder, or a name on the Hub.
+        split: Split of the dataset.
+        column: Column that holds the images; by default the only one that does.
+        name: Configuration of the dataset, if it has several.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class HuggingFaceImages(ImageDataset):
         super().__init__(data_root, *args, **settings)
 
     def load_data_list(self) -> Listing:
-        """Open the dataset, find its images, and number its rows."""
+        """Open the dataset, find its image column, and number its rows."""
         datasets = need('datasets', 'HuggingFaceImages')
         if int(datasets.__version__.partition('.')[0]) < 4:
             raise ImportError(f'datasets {datasets.__version__} may run scripts: pip install "datasets>=4"')

@@ -1,4 +1,4 @@
-"""Datasets of images without classes, of which corrupt ones are replaced and counted, and too many stop a run."""
+"""Datasets of unlabeled images; corrupt ones are replaced and counted, and too many of them stop a run."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -13,16 +13,16 @@ from mixmae_mm.utils.names import expand
 
 
 class ImageDataset(BaseDataset):
-    """Images of any storage, of which a corrupt one is replaced by the next, with a warning once for all workers.
+    """Images in any storage; a corrupt one is replaced by the next, with a single warning across all workers.
 
     Args:
         data_root: Where the images are; their paths begin with it.
         pipeline: Transforms; start with `SeedSample` and one that reads, such as `LoadImage`.
-        indices: Take only the first so many images, or those at these positions.
-        test_mode: A corrupt image is an error, not replaced.
-        max_refetch: How many corrupt images in a row stop the run.
-        max_corrupt: The share of all images that may be corrupt, 0 to 1; ten always may.
-        extensions: Of the names of images, `['.npy']` for one; None for those of the usual formats.
+        indices: Use only the first `indices` images (an int), or those at these positions.
+        test_mode: Raise an error for a corrupt image instead of replacing it.
+        max_refetch: Number of corrupt images in a row that stops the run.
+        max_corrupt: Fraction of all images that may be corrupt, 0 to 1; ten always may.
+        extensions: Extensions of image files, such as `['.npy']`; None for those of the usual formats.
     """
 
     def __init__(
@@ -41,11 +41,11 @@ class ImageDataset(BaseDataset):
             raise ValueError(f"extensions are a list of such as '.npy', with one dot, got {extensions!r}")
         self.extensions = extensions and tuple(one.lower() for one in extensions)
         settings = dict(pipeline=pipeline, indices=indices, test_mode=test_mode, max_refetch=max_refetch)
-        super().__init__(data_root=expand(data_root), serialize_data=False, **settings)  # a `Listing` is as flat
+        super().__init__(data_root=expand(data_root), serialize_data=False, **settings)  # a `Listing` is flat already
         self.corrupt = CorruptImages(len(self), self.data_root, max_corrupt)
 
     def bytes_of(self, image: dict) -> bytes | None:
-        """Return the bytes of an image of `data_list`; None where it is a file that the pipeline opens."""
+        """Return the bytes of an image of `data_list`; None if it is a file that the pipeline opens."""
         return None
 
     def prepare_data(self, idx: int) -> dict:
@@ -55,7 +55,7 @@ class ImageDataset(BaseDataset):
         return self.pipeline(image if content is None else image | dict(img_bytes=content))
 
     def __getitem__(self, idx: int) -> dict:
-        """Run the pipeline on one image or, if it is corrupt, the next; raise ValueError for too many corrupt ones."""
+        """Run the pipeline on an image, or on the next one if it is corrupt; raise ValueError if too many are."""
         if self.test_mode:
             return self.prepare_data(idx)
         failed = []
@@ -72,7 +72,7 @@ class ImageDataset(BaseDataset):
         )
 
     def _copy_without_annotation(self, memo: dict | None = None) -> 'ImageDataset':
-        """Copy all but the images, with a memo of its own: that of upstream mmengine lives on, and mixes copies up."""
+        """Copy all but the images, with a fresh memo: upstream mmengine shares one among copies and mixes them up."""
         return super()._copy_without_annotation({} if memo is None else memo)
 
 
@@ -80,7 +80,7 @@ class ImageDataset(BaseDataset):
 class ImageFolder(ImageDataset):
     """All images below the folder `data_root`, at any depth, in the same order on every machine.
 
-    Names that start with a dot are left out; extensions may be in upper case; linked folders are followed once.
+    Names that start with a dot are ignored; extensions may be in upper case; symlinked folders are followed once.
     """
 
     def load_data_list(self) -> Listing:

@@ -1,4 +1,4 @@
-"""Images read whole, from files, folders, arrays, open images and lists of any, as a model's training reads them.
+"""Reading of whole images as in a model's training, from files, folders, arrays, open images and lists of these.
 
 Letters: B images, C channels, H x W pixels.
 """
@@ -33,18 +33,18 @@ ImageLikes = ImageLike | Iterable[ImageLike]
 
 
 class Reading(NamedTuple):
-    """How images are read, and which extensions files of a folder have, if not the usual ones."""
+    """How to read images, and the extensions of image files in a folder; None for the usual ones."""
 
     load: LoadImage
     extensions: tuple[str, ...] | None = None
 
     @property
     def is_of_bands(self) -> bool:
-        """Whether images are multispectral, in their own units, and not photos from 0 to 255."""
+        """Whether images are multispectral, in their own units, rather than photos from 0 to 255."""
         return isinstance(self.load, LoadMultispectral)
 
     def read(self, image: ImageLike, size: Size) -> np.ndarray:
-        """Return an image, fitted to `size` = (h, w): (h, w, C); raise `ValueError` if it is corrupt."""
+        """Return an image, scaled and cropped to `size` = (h, w): (h, w, C); raise `ValueError` if it is corrupt."""
         if isinstance(image, str | os.PathLike):
             return fit(self.load.transform(dict(img_path=os.fspath(image)))['img'], size)
         if isinstance(self.load, LoadMultispectral):
@@ -54,25 +54,25 @@ class Reading(NamedTuple):
         return fit(self.load.decode(image), size)
 
     def read_all(self, images: Sequence[ImageLike], size: Size) -> Tensor:
-        """Return images as a batch (B, C, h, w), all of them or none: bytes where files hold bytes, else float32."""
+        """Return images as a batch (B, C, h, w), all uint8 or else float32; raise `ValueError` if one is corrupt."""
         return torch.from_numpy(np.stack([self.read(one, size) for one in images])).permute(0, 3, 1, 2)
 
 
 def normalization(config: Config) -> dict[str, tuple[float, ...]]:
-    """Return the mean and std that an encoder was trained with, of each channel, in the images' units."""
+    """Return the mean and std of each channel that an encoder was trained with, in the images' units."""
     settings = config.model.get('data_preprocessor') or config.get('data_preprocessor') or {}
     return {name: tuple(settings.get(name, IMAGENET[name])) for name in IMAGENET}
 
 
 def reading_for(channels: int, mean: Sequence[float], std: Sequence[float]) -> Reading:
-    """Return the reading of gray or RGB where channels, mean and std can be of photos, else of that many channels."""
+    """Return how to read gray or RGB photos if channels, mean and std fit them, else images of that many channels."""
     if channels in (1, 3) and is_of_photos(*(torch.tensor(x).expand(channels) for x in (mean, std))):
         return Reading(LoadImage('L' if channels == 1 else 'RGB'))
     return Reading(LoadMultispectral(channels=channels), BAND_EXTENSIONS)
 
 
 def reading_of(config: Config) -> Reading:
-    """Return how the training of a config reads files, without crops; by its mean and std if it does not say."""
+    """Return how a config's training reads files, without its crops; if it does not say, infer it from mean and std."""
     own = normalization(config)
     channels = len(own['mean']) if len(own['mean']) > 1 else config.model.get('backbone', {}).get('in_channels', 3)
     usual = reading_for(channels, **own)
@@ -88,7 +88,7 @@ def reading_of(config: Config) -> Reading:
 
 
 def whole_reader(pipeline: Sequence[dict]) -> LoadImage | None:
-    """Build a transform that reads whole images as a pipeline reads them; None if none of ours reads there."""
+    """Build a transform that reads whole images as a pipeline does; return None if none of ours reads in it."""
     for transform in pipeline:
         kind = transform.get('type')
         if isinstance(kind, str) and (kind.startswith('mixmae_mm.') or '.' not in kind):  # others take long to import
@@ -101,7 +101,7 @@ def whole_reader(pipeline: Sequence[dict]) -> LoadImage | None:
 
 
 def unwrapped(dataset: Mapping) -> Iterator[Mapping]:
-    """Yield the settings of datasets inside those that repeat, join or mix others."""
+    """Yield the settings of the innermost datasets, inside those that repeat, concatenate or mix others."""
     inner = dataset.get('datasets') or ([dataset['dataset']] if 'dataset' in dataset else [])
     if not inner:
         yield dataset
@@ -110,9 +110,9 @@ def unwrapped(dataset: Mapping) -> Iterator[Mapping]:
 
 
 def fit(pixels: np.ndarray, size: Size) -> np.ndarray:
-    """Scale pixels (H, W) or (H, W, C) and crop them in the middle to `size`: (h, w, C), float32 unless they are bytes.
+    """Scale and center-crop pixels (H, W) or (H, W, C) to `size`: (h, w, C), float32 unless they are uint8.
 
-    Photos go through Pillow, which takes neither more channels nor larger numbers.
+    Pillow resizes 8-bit gray and RGB images; it cannot resize arbitrary channels and data types, so PyTorch does.
     """
     if pixels.dtype == np.uint8 and (pixels.ndim == 2 or pixels.shape[2] == 3):
         fitted = np.array(ImageOps.fit(Image.fromarray(pixels), size[::-1], Image.Resampling.BICUBIC))
@@ -125,7 +125,7 @@ def fit(pixels: np.ndarray, size: Size) -> np.ndarray:
 
 
 def list_all(images: ImageLikes, reading: Reading) -> Iterable[ImageLike]:
-    """List single images; raise `ValueError` for a folder or an array that holds none."""
+    """List the single images of a folder, array or nested list; raise `ValueError` if a folder or array has none."""
     if isinstance(images, str | os.PathLike):
         path = expand(images)
         folder = list_images(path, reading.extensions) if os.path.isdir(path) else [dict(img_path=path)]
@@ -142,14 +142,14 @@ def list_all(images: ImageLikes, reading: Reading) -> Iterable[ImageLike]:
 
 
 class ImageReader:
-    """Read images in batches, by several threads, scaled and cropped in the middle to `size` = (h, w)."""
+    """Reader of images in batches, with several threads; scales and center-crops to `size` = (h, w)."""
 
     def __init__(self, size: Size, reading: Reading | None = None, batch_size: int = 32, threads: int = 4) -> None:
         self.size, self.batch_size, self.threads = size, batch_size, threads
         self.reading = reading or Reading(LoadImage())
 
     def __call__(self, images: ImageLikes) -> Iterator[tuple[list[str], np.ndarray]]:
-        """Yield names (paths, or numbers) and pixels, (B, H, W, C); what is corrupt is left out, with a warning."""
+        """Yield batches of names (paths or numbers) and pixels (B, H, W, C); skip corrupt images with a warning."""
         listed = iter(enumerate(list_all(images, self.reading)))
         with ThreadPoolExecutor(self.threads) as pool:
             while chunk := list(islice(listed, self.batch_size)):
@@ -159,7 +159,7 @@ class ImageReader:
                     yield list(names), np.stack(pixels)
 
     def _read(self, numbered: tuple[int, ImageLike]) -> tuple[str, np.ndarray] | None:
-        """Return an image's name and its pixels, (H, W, C); None if it is corrupt."""
+        """Return an image's name and its pixels (H, W, C); None if it is corrupt."""
         number, image = numbered
         name = os.fspath(image) if isinstance(image, str | os.PathLike) else str(number)
         try:

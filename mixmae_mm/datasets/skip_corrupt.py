@@ -1,4 +1,4 @@
-"""Corrupt samples of any dataset are skipped and counted; too many of them stop a run."""
+"""Skipping and counting of corrupt samples, in any dataset of mmengine; too many of them stop a run."""
 
 import logging
 from collections.abc import Mapping
@@ -12,19 +12,19 @@ from torch.utils.data import Dataset
 from mixmae_mm.datasets.transforms.load_image import CorruptImageError
 from mixmae_mm.utils.names import printable
 
-FEWEST = 10  # corrupt images, as many as which do not stop a run: in a small set one or two are a large share
-LARGEST = 0.1  # share of corrupt images that is allowed, unless a dataset sets another
+FEWEST = 10  # corrupt images, up to which a run never stops: in a small set, one or two are already a large share
+LARGEST = 0.1  # share of corrupt images that is allowed unless a dataset sets another
 
 
 class CorruptImages:
-    """Which images of a dataset are corrupt, one flag each in memory that loader workers share; not over `share`."""
+    """Flags of the corrupt images of a dataset, in memory that loader workers share; at most `share` may be corrupt."""
 
     def __init__(self, num_images: int, root: str, share: float = LARGEST) -> None:
         self.flags = torch.zeros(num_images, dtype=torch.bool).share_memory_()
         self.root, self.share = root, share
 
     def __deepcopy__(self, memo: dict) -> 'CorruptImages':
-        """Begin anew, as a subset numbers its images anew."""
+        """Return fresh flags, because a subset renumbers its images."""
         return CorruptImages(len(self.flags), self.root, self.share)
 
     def indices(self) -> list[int]:
@@ -32,7 +32,7 @@ class CorruptImages:
         return self.flags.nonzero().flatten().tolist()
 
     def note(self, index: int, error: CorruptImageError) -> None:
-        """Warn of an image the first time that it is read, with the number so far; raise ValueError for too many."""
+        """Flag a corrupt image and warn once, with the number so far; raise ValueError if there are too many."""
         if self.flags[index]:
             return
         self.flags[index] = True
@@ -47,11 +47,12 @@ class CorruptImages:
 
 
 class SkippingPipeline(Compose):
-    """The pipeline of a labeled dataset of mmengine, in which a corrupt sample does not end the run.
+    """Pipeline of a labeled dataset of mmengine, in which a corrupt sample does not end the run.
 
-    In training it gives None, for which mmengine takes another one. In evaluation the next sound sample stands in for
-    it, marked by `left_out`, so that `PartialEvaluator` keeps it out of the metrics. Corrupt is what a transform that
-    loads cannot read (`LoadAnnotations`, ...), and a mask with labels of `num_classes` or more.
+    In training it returns None for a corrupt sample, so that mmengine draws another one. In evaluation the next valid
+    sample replaces it, marked by `left_out`, so that `PartialEvaluator` keeps it out of the metrics. A sample is
+    corrupt if a loading transform (`LoadAnnotations`, ...) cannot read it, or if its mask differs in size from the
+    image or has labels of `num_classes` or more.
     """
 
     def __init__(self, dataset: BaseDataset, evaluating: bool, num_classes: int | None) -> None:
@@ -84,7 +85,7 @@ class SkippingPipeline(Compose):
         return None
 
     def _run(self, data: dict) -> dict | None:
-        """Run the transforms."""
+        """Run the transforms; raise `CorruptImageError` if the sample is corrupt."""
         path = printable(str(data.get('img_path')))
         for transform in self.transforms:
             loads = type(transform).__name__.startswith('Load')
@@ -105,7 +106,7 @@ class SkippingPipeline(Compose):
 
 
 def mask_fault(data: Mapping, num_classes: int | None, ignored: int) -> str:
-    """Return what is wrong with a mask that was loaded; '' if nothing is."""
+    """Return what is wrong with a loaded mask; '' if nothing is."""
     mask, size = data.get('gt_seg_map'), data.get('ori_shape')
     if mask is None:
         return ''
@@ -116,14 +117,15 @@ def mask_fault(data: Mapping, num_classes: int | None, ignored: int) -> str:
 
 
 def skip_corrupt(dataset: Dataset, evaluating: bool, num_classes: int | None) -> None:
-    """Have corrupt samples skipped by the datasets of mmengine among a dataset and those that it repeats or joins."""
+    """Make a dataset of mmengine, and those that it repeats or concatenates, skip corrupt samples."""
     if isinstance(dataset, BaseDataset) and not hasattr(dataset, 'corrupt'):
-        of_masks = num_classes if hasattr(dataset, 'reduce_zero_label') else None  # mmdet's may have stuff besides
+        # in mmdet, labels of `num_classes` and more can be stuff
+        of_masks = num_classes if hasattr(dataset, 'reduce_zero_label') else None
         dataset.pipeline = SkippingPipeline(dataset, evaluating, of_masks)
     for one in inner_datasets(dataset):
         skip_corrupt(one, evaluating, num_classes)
 
 
 def inner_datasets(dataset: Dataset) -> list[Dataset]:
-    """Return the datasets that a dataset repeats or joins."""
+    """Return the datasets that a dataset repeats or concatenates."""
     return [dataset.dataset] if hasattr(dataset, 'dataset') else list(getattr(dataset, 'datasets', ()))

@@ -16,21 +16,21 @@ ALEXNET = dict(
     motion_blur=0.785948, zoom_blur=0.798360, snow=0.866816, frost=0.826572, fog=0.819324, brightness=0.564592,
     contrast=0.853204, elastic_transform=0.646056, pixelate=0.717840, jpeg_compression=0.606500,
 )  # fmt: skip
-"""AlexNet's error on each corruption, mean of the severities, as published with ImageNet-C (arXiv 1903.12261)."""
+"""AlexNet's error on each corruption, averaged over severities, as published with ImageNet-C (arXiv 1903.12261)."""
 
 
 @METRICS.register_module()
 class CorruptionError(BaseMetric):
-    """The mean corruption error on ImageNet-C, `mce`, and the error on each corruption, in percent.
+    """Mean corruption error on ImageNet-C, `mce`, and the error on each corruption, in percent.
 
     Images are in CORRUPTION/SEVERITY/CLASS. The error on a corruption is the mean of the top-1 errors on its
-    severities; `mce` is the mean over corruptions of the error over AlexNet's.
+    severities; `mce` is the mean over corruptions of this error divided by AlexNet's.
     """
 
     default_prefix = 'corruption'
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Note the corruption and the severity of each image, and whether it is classified wrongly."""
+        """Store the corruption and severity of each image, and whether it is misclassified."""
         for sample in data_samples:
             corruption, severity = Path(sample['img_path']).parts[-4:-2]
             if corruption not in ALEXNET:

@@ -1,4 +1,4 @@
-"""Evaluation of frozen features of patches by the labels of pixels.
+"""Evaluation of frozen patch features by pixel labels.
 
 Letters: B images, C channels, H x W pixels, h x w patches, D features.
 """
@@ -20,20 +20,20 @@ from mixmae_mm.evaluation.functional.dense_probe import (
 
 DenseProbe = RidgeProbe | NeighborProbe
 Encode = Callable[[Tensor], Sequence[Tensor]]
-"""Images (B, C, H, W) -> maps (B, D, h, w), of one depth or more."""
+"""Images (B, C, H, W) -> maps (B, D, h, w), from one depth or more."""
 Batches = Iterable[tuple[Tensor, Tensor]]
 """Images (B, C, H, W) with their labels (B, H, W)."""
 PARTS = 50
-"""The most parts of the validation images for a standard error."""
+"""Maximum number of parts that the validation images are divided into for the standard error."""
 
 
 @torch.no_grad()
 def evaluate_dense(
     encode: Encode, train: Batches, val: Batches, probes: Mapping[str, DenseProbe], ignore_index: int = 255
 ) -> dict[str, SegmentationScores]:
-    """Fit classifiers of pixels to training images, and compute how well they do on others, at the masks' resolution.
+    """Fit pixel classifiers to training images, and compute their scores on others, at the masks' resolution.
 
-    Only one image's joined features are in memory at a time. Raise `ValueError` if no pixel has a label.
+    The concatenated maps of only one image are in memory at a time. Raise `ValueError` if no pixel has a label.
     """
     classes = next(iter(probes.values())).num_classes
     for maps, labels in each_image(encode, train):
@@ -55,12 +55,12 @@ def evaluate_dense(
 
 
 def normalize_patches(maps: Sequence[Tensor]) -> list[Tensor]:
-    """Bring the features of each patch to mean 0 and variance 1: of the last map alone is there a trained norm."""
+    """Normalize the features of each patch to mean 0 and variance 1, because only the last map has a trained norm."""
     return [F.layer_norm(one.movedim(1, -1), one.shape[1:2]).movedim(-1, 1) for one in maps]
 
 
 def each_image(encode: Encode, batches: Batches) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the joined maps, (D, h, w), and the labels, (H, W), of each image."""
+    """Yield the concatenated maps (D, h, w) and the labels (H, W) of each image."""
     for images, labels in batches:
         for *maps, its in zip(*encode(images), labels, strict=True):
             yield join_maps(maps).float(), its.to(maps[0].device)

@@ -1,4 +1,4 @@
-"""Labeled images, one folder per class: split, read, and their features."""
+"""Labeled images, one folder per class: splitting, reading and feature extraction."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -15,11 +15,11 @@ from mixmae_mm.utils.seed import kept_randomness
 
 VAL_SHARE = 0.25
 Labeled = dict[str, int]
-"""Files, each with the number of its class."""
+"""Image files, each with its label."""
 
 
 def label_by_folder(listing: Listing, classes: Sequence[str]) -> Labeled:
-    """Label images by their class folders, which must be among `classes`; labels are indices of these."""
+    """Label images by their class folders, with indices into `classes`; raise ValueError for any other folder."""
     labels, found = {name: label for label, name in enumerate(classes)}, {}
     for entry in listing:
         inside = Path(entry['img_path']).relative_to(listing.root)
@@ -33,18 +33,18 @@ def label_by_folder(listing: Listing, classes: Sequence[str]) -> Labeled:
 def split_labeled(
     folder: str, extensions: Sequence[str] | None, max_images: int, seed: int
 ) -> tuple[Labeled, Labeled, int]:
-    """List images to train on, others to validate on, and the number of classes.
+    """Return labeled images to train on, others to validate on, and the number of classes.
 
-    `train` and `val` in the folder, each with one folder per class, are taken as they are; else it is split at random.
+    If the folder has `train` and `val`, each with one folder per class, they are used; otherwise it is split at random.
 
     Args:
-        folder: Where the images are.
-        extensions: Of the images' names; None for those of the usual formats.
-        max_images: Of both together; of more, this many are chosen at random.
-        seed: Of the choice.
+        folder: Folder of the images.
+        extensions: Extensions of image files; None for those of the usual formats.
+        max_images: Maximum number of images in total; if there are more, this many are drawn at random.
+        seed: Seed of the draw.
 
     Raises:
-        ValueError: there is no such folder, less than two classes, or too little to split.
+        ValueError: there is no such folder, or it has fewer than two classes or too few images to split.
     """
     root = Path(expand(folder))
     if not root.is_dir():
@@ -61,7 +61,7 @@ def split_labeled(
 
 
 def draw_parts(listed: Sequence[Sequence[tuple]], max_images: int, seed: int, folder: str) -> tuple[dict, dict]:
-    """Draw images to train and to validate on from two lists, or from one; raise `ValueError` for too few of them."""
+    """Draw training and validation images from two lists, or both from one; raise `ValueError` if there are too few."""
     chosen = _choose([len(images) for images in listed], max_images, seed)
     if not all(map(len, chosen)):
         raise ValueError(f'{sum(map(len, listed))} labeled image(s) in {folder} are too few to split')
@@ -70,7 +70,7 @@ def draw_parts(listed: Sequence[Sequence[tuple]], max_images: int, seed: int, fo
 
 
 def _choose(counts: Sequence[int], max_images: int, seed: int) -> Sequence[np.ndarray]:
-    """Choose the indices of training and validation images, of one list or of two."""
+    """Choose the indices of training and validation images, from one list or two."""
     orders = [np.random.default_rng(seed).permutation(count) for count in counts]
     if len(orders) == 2:
         to_validate = int(max_images * VAL_SHARE)
@@ -80,7 +80,7 @@ def _choose(counts: Sequence[int], max_images: int, seed: int) -> Sequence[np.nd
 
 
 def read_labeled(labeled: Labeled, read: ImageReader) -> tuple[Tensor, Tensor]:
-    """Read images, (B, C, H, W), with their labels, (B,); corrupt ones are left out, with a warning."""
+    """Read images (B, C, H, W) and their labels (B,); corrupt images are left out, with a warning."""
     batches = [(names, torch.from_numpy(pixels).permute(0, 3, 1, 2)) for names, pixels in read(labeled)]
     if not batches:
         raise ValueError(f'none of {len(labeled)} labeled images can be read, such as {printable(next(iter(labeled)))}')
@@ -93,7 +93,7 @@ def read_labeled(labeled: Labeled, read: ImageReader) -> tuple[Tensor, Tensor]:
 def extract(
     encoder: nn.Module, normalize: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]
 ) -> tuple[Tensor, Tensor]:
-    """Compute the mean of the last map of each image; labels go along: two of (B, D) and (B,)."""
+    """Average the last map of each image over its patches: return features (B, D) with the labels (B,)."""
     device = next(encoder.parameters()).device
     features, labels = [], []
     for images, label in batches:

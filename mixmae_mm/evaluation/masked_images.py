@@ -1,4 +1,4 @@
-"""Images with masks of labels: paired by their names, checked, and read alike.
+"""Images with label masks: paired by name, checked, and read with the same scaling and crop.
 
 Letters: B images, C channels, H x W pixels.
 """
@@ -25,13 +25,13 @@ from mixmae_mm.structures import Size
 from mixmae_mm.utils.names import expand, printable
 
 Masked = dict[str, str]
-"""Files of images, each with the file of its mask."""
+"""Image files, each with the file of its mask."""
 LABELS = ('1', 'L', 'P')
-"""Pixel formats of Pillow that hold labels of 0 to 255."""
+"""Pillow modes that can hold labels from 0 to 255."""
 
 
 class MaskedReading(NamedTuple):
-    """How images are read, with their masks as a last channel; scaled and cropped alike, labels by nearest neighbor."""
+    """How to read images with masks as their last channel, scaled and cropped alike, labels by nearest neighbor."""
 
     reading: Reading
     masks: Masked
@@ -44,9 +44,9 @@ class MaskedReading(NamedTuple):
         return self.reading.is_of_bands
 
     def read(self, path: str, size: Size) -> np.ndarray:
-        """Return an image and its mask, fitted to `size` = (h, w): (h, w, C + 1); raise `ValueError` if not in order.
+        """Return an image and its mask, scaled and cropped to `size` = (h, w): (h, w, C + 1).
 
-        Of files that are corrupt the `ValueError` is a `CorruptImageError`.
+        Raise `CorruptImageError` if a file is corrupt, and `ValueError` if the mask does not fit image or classes.
         """
         image = self.reading.load.transform(dict(img_path=path))['img']
         labels = load_mask(self.masks[path])
@@ -58,7 +58,7 @@ class MaskedReading(NamedTuple):
 
 
 def load_mask(path: str) -> np.ndarray:
-    """Read labels, uint8 (H, W); raise `ValueError` for colors, and `CorruptImageError` for what cannot be read."""
+    """Read a mask as labels, uint8 (H, W); raise `ValueError` for colors, `CorruptImageError` for a corrupt file."""
     try:
         image = open_image(fileio.get(path))
         labels = np.array(image)
@@ -78,8 +78,8 @@ def pair_masks(
 ) -> Masked:
     """Pair the images below a folder with the masks of the same names below another, as mmseg does.
 
-    Without `img_suffix` all images are taken, of `extensions` or the usual ones; a name without its extension and with
-    `seg_map_suffix` is the mask's. Raise `ValueError` if a folder or a mask is missing.
+    Images have `extensions`, or the usual ones, and end in `img_suffix`. In the name of the mask, `seg_map_suffix`
+    replaces `img_suffix` or, without one, the extension. Raise `ValueError` if a folder or a mask is missing.
     """
     images, masks = expand(images), expand(masks)
     for folder in (images, masks):
@@ -100,10 +100,10 @@ def pair_masks(
 def split_masked(
     images: str, masks: str, reader: ImageReader, max_images: int, seed: int, **suffixes: str
 ) -> tuple[Masked, Masked]:
-    """Pair images to train on and others to validate on with their masks, as `pair_masks` does with its `suffixes`.
+    """Pair training and validation images with their masks, as `pair_masks` does with its `suffixes`.
 
-    `train` and `val` in both folders are taken as they are; else all are split at random. Of more than `max_images`
-    together this many are drawn.
+    If both folders have `train` and `val`, these are used; otherwise the images are split at random. If there are more
+    than `max_images` together, this many are drawn.
     """
     parts = [[os.path.join(expand(folder), part) for folder in (images, masks)] for part in ('train', 'val')]
     places = parts if all(os.path.isdir(folder) for part in parts for folder in part) else [[images, masks]]
@@ -112,7 +112,7 @@ def split_masked(
 
 
 def count_classes(pairs: Masked, ignore_index: int) -> int:
-    """Return the largest label in the masks that can be read plus 1, and at least 2."""
+    """Return 1 plus the largest label in the masks that can be read, but at least 2."""
     largest = 1
     for path in pairs.values():
         with suppress(CorruptImageError):  # left out later, with a warning
@@ -124,7 +124,7 @@ def count_classes(pairs: Masked, ignore_index: int) -> int:
 def read_masked(
     names: Iterable[str], reader: ImageReader, masks: Mapping[str, str], num_classes: int, ignore_index: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Read images (B, C, H, W) in batches, with their labels (B, H, W); corrupt ones are left out, with a warning."""
+    """Yield batches of images (B, C, H, W) and their labels (B, H, W); corrupt images are left out, with a warning."""
     reading = MaskedReading(reader.reading, masks, num_classes, ignore_index)
     for _, pixels in ImageReader(reader.size, reading, reader.batch_size, reader.threads)(names):
         both = torch.from_numpy(pixels).permute(0, 3, 1, 2)

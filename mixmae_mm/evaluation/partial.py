@@ -8,13 +8,13 @@ from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.structures import BaseDataElement
 
 NAME = 'left_out'
-"""Name of the number of samples left out, logged beside the metrics if there are any."""
+"""Key of the number of samples left out, which is logged beside the metrics if there are any."""
 
 
 class PartialEvaluator(Evaluator):
-    """mmengine's evaluator, which keeps samples that replace corrupt ones out of the metrics, and counts them.
+    """mmengine's evaluator, but samples that replace corrupt ones are kept out of the metrics and counted.
 
-    Corrupt ones are not counted as wrong either: of a COCO metric's JSON their objects are left out too.
+    Corrupt images do not count as wrong either: their objects in the JSON file of a COCO metric are left out too.
     """
 
     def __init__(self, metrics: dict | BaseMetric | Sequence) -> None:
@@ -22,7 +22,7 @@ class PartialEvaluator(Evaluator):
         self.left_out: list[dict] = []
 
     def process(self, data_samples: Sequence[BaseDataElement], data_batch: Any = None) -> None:
-        """Process the samples that were read."""
+        """Process the samples, without replacements of corrupt ones."""
         lost = [sample for sample in data_samples if isinstance(sample, BaseDataElement) and NAME in sample]
         self.left_out += [sample.get(NAME) for sample in lost]
         if kept := [sample for sample in data_samples if not any(sample is one for one in lost)]:

@@ -1,6 +1,6 @@
 """What `mixmae evaluate` reports, as plain data.
 
-Letters: N images, B of a batch, C channels, H x W pixels, D features.
+Letters: N images, B images of a batch, C channels, H x W pixels, D features.
 """
 
 import math
@@ -22,9 +22,9 @@ METHODS = ('ridge', 'knn')
 
 
 class Vote(NamedTuple):
-    """How neighbors vote: `k` of them, with a `temperature`, of `bank_size` patches at most; `seed` of all draws.
+    """Settings of k-NN: `k` neighbors vote with a `temperature`, among up to `bank_size` patches; all draws use `seed`.
 
-    With `whiten` neighbors of images are sought among that many whitened principal components of their features.
+    With `whiten`, images are compared by that many whitened principal components of their features.
     """
 
     k: int = 20
@@ -46,10 +46,10 @@ def report_accuracy(
     few_labels: Sequence[str] = (),
     draws: int = 5,
 ) -> dict:
-    """Compute accuracies of features (N, D) with labels (N,), to train on and to validate on.
+    """Compute accuracies from features (N, D) and labels (N,), `known` to train on and `asked` to validate on.
 
-    `top1` is that of neighbors; on request there is that of a linear probe, `probe_top1`, and with `few_labels` ('1%',
-    or '5' for each class) mean and standard deviation of both in several draws.
+    `top1` is the k-NN accuracy. `linear_probe` adds that of a linear probe, `probe_top1`; `few_labels` ('1%', or '5'
+    for each class) adds the mean and standard deviation of both over several draws.
     """
     amounts = {text: Few.parse(text) for text in few_labels}
 
@@ -82,9 +82,10 @@ def report_segmentation(
     vote: Vote = VOTE,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> dict:
-    """Compute how well frozen features of patches tell the labels of pixels, by each method: `SegmentationScores`.
+    """Compute how well frozen patch features predict pixel labels, as the `SegmentationScores` of each method.
 
-    Without `num_classes` it is the largest label of the training masks plus 1. `progress` shows that of names.
+    If `num_classes` is not given, it is 1 plus the largest label of the training masks. `progress` wraps the names of
+    the images, to show how many are read.
     """
     classes = num_classes or count_classes(train, ignore_index)
     probes = dict(ridge=RidgeProbe(classes), knn=NeighborProbe(classes, *vote[:4]))

@@ -1,4 +1,4 @@
-"""What MixedAE's choices are worth where photos are few: MAE, naive mixing and MixedAE beside each other.
+"""What MixedAE's design choices contribute with few photos: comparison of MAE, naive mixing and MixedAE.
 
 python tools/analysis_tools/study.py projects/studies/mixedae_screening.py
 

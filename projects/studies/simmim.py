@@ -1,4 +1,4 @@
-"""MixMAE beside SimMIM and its own ablations, on the same Swin, images, augmentation and schedule, at 64 px.
+"""MixMAE compared with SimMIM and its own ablations, on the same Swin, images, augmentation and schedule, at 64 px.
 
 python tools/analysis_tools/study.py projects/studies/simmim.py
 """
@@ -19,11 +19,11 @@ options = {
 runs = dict(
     untrained=dict(encoder=_mixmae),
     simmim=dict(config=_simmim, encoder=_mixmae),
-    # a mixture has two images, so an epoch of MixMAE takes half of SimMIM's operations
+    # half the epochs, as MixMAE with take_turns=False encodes half as many mixtures as there are images
     simmim_half=dict(config=_simmim, encoder=_mixmae, options={'train_cfg.max_epochs': 5}),
     mixmae=dict(config=_mixmae),
     unmasked=dict(config=_mixmae, options={'model.masked_attention': False}),
-    # in place of the other image's cells a learned token: the embedding of zeros is its bias
+    # a learned token replaces the other image's cells: the embedding of zeros is the bias
     token=dict(
         config=_mixmae,
         options={

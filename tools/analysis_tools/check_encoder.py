@@ -2,11 +2,11 @@
 
     mixmae check-encoder CONFIG [--image-size H [W]] [--cfg-options ...]
 
-Random images are mixed and encoded, with random weights, as in evaluation and as in training. For each source in turn,
-all pixels of the others are changed: no token of it may change, by however little, in any map that the encoder returns,
-and no gradient may reach other pixels from it. Without the mask the same change must show in every map, or the check
-would prove nothing. The last map must have the grid of the cells. Batch norm mixes images by its statistics, so it is
-wrong here. The exit status is 1 if anything is wrong.
+Random images are mixed and encoded with random weights, in evaluation and in training mode. For each source in turn,
+all pixels of the other sources are changed: the tokens of the source must not change at all, in any map that the
+encoder returns, and no gradient may flow from them to other pixels. Without the mask, the same change must show in
+every map, or the check would prove nothing. The last map must have the grid of the cells. Batch norm fails, because its
+statistics mix images. The exit status is 1 if anything is wrong.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from mixmae_mm.utils.launching import Settings, load_config
 
 
 class Check(NamedTuple):
-    """A promise, whether it is kept, and the values that tell."""
+    """A promise, whether it is kept, and the values that show it."""
 
     promise: str
     kept: bool
@@ -40,19 +40,19 @@ class Check(NamedTuple):
 
 
 def own_tokens(images: MixedImages, source: int, size: torch.Size) -> Tensor:
-    """Return which tokens of a map, or pixels, of (h, w) are a source's: bool (G, 1, h, w)."""
+    """Return which tokens of a map (h, w), or pixels, belong to a source: bool (G, 1, h, w)."""
     labels = resize_assignment(images.assignment, tuple(size)).expand(len(images.mixed), -1, -1)
     return (labels == source)[:, None]
 
 
 def others_changed(images: MixedImages, source: int) -> MixedImages:
-    """Change every pixel that is not of a source."""
+    """Change every pixel that does not belong to a source."""
     own = own_tokens(images, source, images.mixed.shape[-2:])
     return images._replace(mixed=torch.where(own, images.mixed, 3 * torch.randn_like(images.mixed) + 1))
 
 
 def check_maps(model: MixingPretrainer, images: MixedImages) -> Iterator[Check]:
-    """Check the grid of the last map, and list the others."""
+    """Check the grid of the last map, and list the shapes of all maps."""
     maps = model.encode(images)
     yield Check('maps', True, ', '.join(f'{x.shape[1]} x {x.shape[2]} x {x.shape[3]}' for x in maps))
     grid, cells = tuple(maps[-1].shape[-2:]), tuple(images.assignment.shape[-2:])
@@ -60,7 +60,7 @@ def check_maps(model: MixingPretrainer, images: MixedImages) -> Iterator[Check]:
 
 
 def check_leaks(model: MixingPretrainer, images: MixedImages, source: int) -> Iterator[Check]:
-    """Check that nothing of the others enters the tokens of a source, forward and backward."""
+    """Check that no other source leaks into the tokens of a source, forward and backward."""
     name = f'source {source}, in {"training" if model.training else "evaluation"}'
     changed = others_changed(images, source)
     masked = largest(*(encode(model.encode, x) for x in (images, changed)), images, source)
@@ -77,22 +77,22 @@ def check_leaks(model: MixingPretrainer, images: MixedImages, source: int) -> It
 
 @torch.no_grad()
 def encode(encoder: Callable[..., Sequence[Tensor]], images: MixedImages | Tensor) -> Sequence[Tensor]:
-    """Encode with the same drop path each time."""
+    """Encode with the same random draws, such as those of drop path, each time."""
     torch.manual_seed(0)
     return encoder(images)
 
 
 def largest(one: Sequence[Tensor], other: Sequence[Tensor], images: MixedImages, source: int) -> list[float]:
-    """Return the largest difference of two encodings at the tokens of a source, in each map."""
+    """Return the largest difference between two encodings at the tokens of a source, in each map."""
     differences = ((x - y).abs().nan_to_num(float('inf')) for x, y in zip(one, other, strict=True))
     return [(x * own_tokens(images, source, x.shape[-2:])).max().item() for x in differences]
 
 
 def check_encoder(config: Config, size: tuple[int, int] | None = None) -> Iterator[Check]:
-    """Check the encoder of a config; `size` of the images (H, W) is that of its training by default.
+    """Check the encoder of a config on images of `size` (H, W), by default that of its training.
 
     Raises:
-        ValueError: the config is not of a pre-training that masks attention.
+        ValueError: the model of the config does not mask attention by source.
     """
     init_default_scope(config.default_scope)
     model = MODELS.build(config.model)
@@ -104,7 +104,7 @@ def check_encoder(config: Config, size: tuple[int, int] | None = None) -> Iterat
     images = model.data_preprocessor.mix(torch.randn(batch, len(model.data_preprocessor.mean), *sides))
     yield from check_maps(model, images)
     with torch.no_grad():
-        for parameter in model.backbone.parameters():  # some begin at 0, which hides what they do
+        for parameter in model.backbone.parameters():  # some start at 0, which hides their effect
             parameter += 0.02 * torch.randn_like(parameter)
     for training in (False, True):
         model.train(training)

@@ -1,13 +1,13 @@
-"""Evaluate an encoder's frozen features: no training, a minute, and a number to compare.
+"""Evaluate an encoder's frozen features: no training, one minute, a number to compare.
 
     python tools/analysis_tools/evaluate.py CONFIG [CHECKPOINT] --train FOLDER --val FOLDER [--linear-probe] [--json]
         [--few-labels 1% 10% 5]
     python tools/analysis_tools/evaluate.py CONFIG [CHECKPOINT] --train IMAGES --val IMAGES --train-masks MASKS
         --val-masks MASKS [--method ridge knn] [--stages 0 1 2]
 
-The folders hold one folder a class, or with masks, as mmseg has them, images at any depth. Images are read as the
-config's training reads them. Without a checkpoint the encoder is as initialized, which is what to compare with. The
-protocols: mixmae_mm/evaluation/functional.
+FOLDER holds one folder per class; IMAGES and MASKS hold files at any depth, in mmseg's layout. Images are read as in
+the config's training. Without a checkpoint the encoder is untrained, as a baseline. The protocols are in
+mixmae_mm/evaluation/functional.
 """
 
 import argparse
@@ -46,7 +46,7 @@ progress = functools.partial(track, description='computing features', console=Co
 
 
 def features_of(folder: str, classes: list[str], extract: FeatureExtractor) -> tuple[Tensor, Tensor]:
-    """Compute the features (B, D) of a folder's images, and their labels (B,); corrupt ones are left out."""
+    """Compute the features (B, D) of a folder's images, and their labels (B,); corrupt images are left out."""
     listing = ImageFolder(folder, extensions=extract.read.reading.extensions).data_list
     labels = evaluation.label_by_folder(listing, classes)
     names, features = extract.with_names(progress(labels))
@@ -115,7 +115,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def settle_evaluations(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Refuse options that are wrong or without effect here, and set the defaults of those that are left out."""
+    """Reject options that are wrong or have no effect here, and set the defaults of those that are not given."""
     kinds = (OF_MASKS, 'images with masks: give --train-masks, too'), (OF_LABELS, 'labeled images, without masks')
     for (defaults, what), used in zip(kinds, (args.train_masks, not args.train_masks), strict=True):
         given = [name for name in defaults if getattr(args, name) is not None]
@@ -133,7 +133,7 @@ def settle_evaluations(parser: argparse.ArgumentParser, args: argparse.Namespace
 
 
 def add_evaluations(parser: argparse.ArgumentParser) -> None:
-    """Add the options of neighbors, of labeled images, and of images with masks."""
+    """Add the options for k-NN, for labeled images, and for images with masks."""
     parser.add_argument('--k', type=int, default=20, help='neighbors (%(default)s)')
     parser.add_argument('--temperature', type=float, default=0.07, help='of the votes (%(default)s)')
     text = 'seek neighbors of images among so many whitened principal components of their features'
@@ -157,7 +157,7 @@ def add_evaluations(parser: argparse.ArgumentParser) -> None:
 
 
 def describe(result: dict) -> str:
-    """Describe a result in lines for people."""
+    """Format a result as lines for human readers."""
     source = result['checkpoint'] or 'untrained encoder'
     if 'top1' not in result:
         text = '{}: mIoU {miou:.1%}, pixel accuracy {pixel_accuracy:.1%} ({} classes), {}'
@@ -172,9 +172,9 @@ def describe(result: dict) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Judge and print."""
+    """Evaluate and print."""
     args = parse_args(arguments)
-    with readable_errors(args.debug), redirect_stdout(sys.stderr):  # what is logged is no result
+    with readable_errors(args.debug), redirect_stdout(sys.stderr):  # only the result goes to stdout
         result = judge(args)
     print(json.dumps(result) if args.json else describe(result))
 

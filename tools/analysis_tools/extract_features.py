@@ -2,7 +2,7 @@
 
     python tools/analysis_tools/extract_features.py CONFIG [CHECKPOINT] --images FOLDER_OR_FILES --out features.npz
 
-Images are read as the config's training reads them; those that cannot be read are left out.
+Images are read as in the config's training; corrupt ones are left out.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""Measure the mean and the standard deviation of each channel, to normalize images that are not photos by.
+"""Measure the mean and standard deviation of each channel, to normalize images that are not photos.
 
     python tools/analysis_tools/mean_std.py FOLDER [--num-images 5000] [--workers 4] [--json]
-    python tools/analysis_tools/mean_std.py FOLDER --bands [0 1 2] [--channels-first]  TIFF, .npy: all bands or these
+    python tools/analysis_tools/mean_std.py FOLDER --bands [0 1 2] [--channels-first]  TIFF, .npy: all channels or these
     python tools/analysis_tools/mean_std.py FOLDER --config CONFIG  as this config's training reads them
 
-Every pixel counts the same. Sums are in float64, about each image's own mean, so that large numbers lose nothing.
-Corrupt files, and those of other extensions, are left out and counted. At the end stand the lines for a config.
+Every pixel has the same weight. Sums are in float64, around each image's mean, so that large values lose no precision.
+Corrupt files, and files with other extensions, are left out and counted. The output ends with the lines for a config.
 """
 
 import argparse
@@ -32,18 +32,18 @@ from mixmae_mm.utils.launching import load_config
 from mixmae_mm.utils.names import expand
 
 Moments = tuple[int, np.ndarray, np.ndarray]
-"""Number of pixels; mean, and sum of squared distances from it, of each channel (C,)."""
+"""Number of pixels, and of each channel (C,) the mean and the sum of squared deviations from it."""
 
 
 def moments(pixels: np.ndarray) -> Moments:
-    """Measure an image (H, W, C) or (H, W)."""
+    """Compute the moments of an image (H, W, C) or (H, W)."""
     flat = pixels.reshape(-1, pixels.shape[2] if pixels.ndim == 3 else 1).astype(np.float64)
     mean = flat.mean(axis=0)
     return len(flat), mean, np.square(flat - mean).sum(axis=0)
 
 
 def merge(one: Moments, other: Moments) -> Moments:
-    """Join two sets of pixels, without a difference of large numbers (Chan, Golub and LeVeque 1983)."""
+    """Merge the moments of two sets of pixels without cancellation (Chan, Golub and LeVeque 1983)."""
     if len(one[1]) != len(other[1]):
         raise ValueError(
             f'some images have {len(one[1])} channels and others {len(other[1])}: choose those that all have with '
@@ -55,7 +55,7 @@ def merge(one: Moments, other: Moments) -> Moments:
 
 
 def measured(load: LoadImage, results: dict) -> Moments | str:
-    """Read and measure an image; return why it cannot be read."""
+    """Read an image and compute its moments; if it is corrupt, return why."""
     try:
         return moments(load(results)['img'])
     except CorruptImageError as error:
@@ -63,7 +63,7 @@ def measured(load: LoadImage, results: dict) -> Moments | str:
 
 
 def open_images(args: argparse.Namespace) -> ImageFolder:
-    """List what is to be read."""
+    """Open the folder as a dataset that returns the moments of images."""
     reading = Reading(LoadImage())
     if args.config:
         reading = reading_of(load_config(args.config))
@@ -73,7 +73,7 @@ def open_images(args: argparse.Namespace) -> ImageFolder:
 
 
 def measure(args: argparse.Namespace) -> dict:
-    """Go through the images."""
+    """Measure all images, or a random choice of them."""
     images = open_images(args)
     contents, wanted = images.data_list.contents, len(images)
     if args.num_images is not None:
@@ -112,7 +112,7 @@ def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Mean and standard deviation of each channel')
     parser.add_argument('folder', type=expand, help='folder of images at any depth')
     how = parser.add_mutually_exclusive_group()
-    how.add_argument('--bands', type=int, nargs='*', help='read TIFF and .npy with all bands, or these, from 0')
+    how.add_argument('--bands', type=int, nargs='*', help='read TIFF and .npy with all channels, or these, from 0')
     how.add_argument('--config', type=expand, help="read as this config's training does")
     parser.add_argument('--channels-first', action='store_true', help='.npy files hold (C, H, W)')
     parser.add_argument('--extensions', nargs='+', help='of the names of images, such as .npy')
@@ -127,7 +127,7 @@ def parse_args(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Measure and print."""
     args = parse_args(arguments)
-    with readable_errors(args.debug), redirect_stdout(sys.stderr):  # what is logged is no result
+    with readable_errors(args.debug), redirect_stdout(sys.stderr):  # only the result goes to stdout
         result = measure(args)
     print(json.dumps(dict(result, version=mixmae_mm.__version__))) if args.json else report(result)
 

@@ -1,9 +1,9 @@
-"""Run again what a run skipped because it was not finite, and name the module where that began.
+"""Replay a training step that was skipped because it was not finite, and name the module where that began.
 
     python tools/analysis_tools/replay_nonfinite.py WORK_DIR/nonfinite/iter_N [--rank R] [--device cpu]
 
-The folder, written by `NanGuardHook`, holds the config, the weights, and for each process at fault the batch as the
-data loader gave it and the seed of its draws, which may differ on another device.
+The folder, written by `NanGuardHook`, holds the config, the weights and, for each process that failed, the batch from
+the data loader and the seed of the random draws, which can differ on another device.
 """
 
 import argparse
@@ -28,11 +28,11 @@ from mixmae_mm.utils.safe_io.weights_file import explain, read_weights
 
 PLAIN_DATA = ('mixmae_mm.datasets.samplers.seeded.SeededIndex', 'mmengine.structures.', 'mmpretrain.structures.',
               'mmdet.structures.', 'mmseg.structures.')  # fmt: skip
-"""Where the classes live of which batches are made; files may name these and no others."""
+"""Prefixes of the names of classes that occur in batches; stored files may use no others."""
 
 
 def read_event(path: Path) -> dict:
-    """Read what one process stored, without running code: other classes than those of batches raise ValueError."""
+    """Read what one process stored, without running code; raise ValueError for classes other than those of batches."""
     if not path.is_file():
         there = sorted(each.name for each in path.parent.glob('rank_*.pth'))
         raise ValueError(f'there is no {path}: name a folder WORK_DIR/nonfinite/iter_N, and one of its ranks: {there}')
@@ -48,7 +48,7 @@ def read_event(path: Path) -> dict:
 
 
 def _find_class(name: str) -> type:
-    """Find a class by where it lives."""
+    """Import a class by its full name."""
     module, _, own = name.rpartition('.')
     found = getattr(importlib.import_module(module), own)
     if not isinstance(found, type) or f'{found.__module__}.{found.__qualname__}' != name:
@@ -71,7 +71,7 @@ def build_model(config: Config, weights: dict[str, Tensor], device: str) -> Base
 
 
 def replay(folder: Path, rank: int, device: str) -> str:
-    """Run an event again; what was found then and now, in words."""
+    """Replay an event, and describe what was found then and now."""
     event = read_event(folder / f'rank_{rank}.pth')
     config = Config.fromfile(folder / 'config.py')
     wrapper = config.optim_wrapper

@@ -1,18 +1,18 @@
-"""Run a study: several configs, each with several seeds, trained, evaluated, and laid out in a table.
+"""Run a study: train and evaluate several configs, each with several seeds, and print a table.
 
     python tools/analysis_tools/study.py STUDY.py [--jobs 2] [--threads 1] [--table]
 
-What is missing is run, so that a study may be interrupted at will: trainings resume from their last checkpoint. Results
-go to STUDY.json beside the study, with the settings that they are of, and are made anew where those have changed; runs
-go to work_dirs/studies/. A study is a file of settings, such as projects/studies/simmim.py:
+Only what is missing is run, so a study can be interrupted at any time: trainings resume from their last checkpoint.
+Results go to STUDY.json beside the study, with the settings that they were made with, and are recomputed if those
+change; runs go to work_dirs/studies/. A study is a file of settings, such as projects/studies/simmim.py:
 
-    seeds; options, as --cfg-options, of the training of every run
-    runs = dict(NAME=dict(config=PRETRAINING, options={}, encoder=CONFIG)): evaluated by `encoder` if that is given; as
-        initialized without `config`
+    seeds; options, as in --cfg-options, for the training of every run
+    runs = dict(NAME=dict(config=PRETRAINING, options={}, encoder=CONFIG)): `encoder`, if given, is the config for the
+        evaluation; without `config`, the encoder is untrained
     evaluations = dict(NAME='arguments of mixmae evaluate')
     transfers = dict(NAME=dict(config=FINETUNING, options={}, metric='accuracy/top1')), from the checkpoint
-    measures = ['EVALUATION.key', 'TRANSFER', 'train.step']: columns; the last are seconds, for which use --jobs 1
-    baseline = RUN: differences to it are paired by seed; intervals are of Student's t, over seeds
+    measures = ['EVALUATION.key', 'TRANSFER', 'train.step']: columns; the last is in seconds, so use --jobs 1 for it
+    baseline = RUN: differences to it are paired by seed; intervals over seeds are Student's t intervals
 """
 
 import argparse
@@ -52,7 +52,7 @@ KNOWN = {
 
 
 class Study:
-    """A study and what is known of it so far; wrong settings raise a `ValueError`."""
+    """A study and its results so far; invalid settings raise a `ValueError`."""
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         settings = {key: x for key, x in Config.fromfile(path)._cfg_dict.to_dict().items() if not key.startswith('_')}
@@ -68,7 +68,7 @@ class Study:
         self.lock, self.stopped = Lock(), False
 
     def run(self, jobs: int) -> list[BaseException]:
-        """Run what is missing, the first seed of all runs first; return what failed."""
+        """Run what is missing, starting with the first seed of all runs; return the exceptions."""
         with ThreadPoolExecutor(jobs) as pool:
             done = [pool.submit(self.complete, name, seed) for seed in self.seeds for name in self.runs]
             try:
@@ -81,7 +81,7 @@ class Study:
                 raise
 
     def complete(self, name: str, seed: int) -> None:
-        """Train and evaluate one run with one seed, as far as it is not done."""
+        """Train and evaluate one run with one seed, skipping what is done already."""
         run, folder, wanted = self.runs[name], self.folder / name / f'seed{seed}', self.wanted(name)
         missing = [title for title, how in wanted.items() if self.of(name, seed)['how'].get(title) != how]
         checkpoint = []
@@ -113,7 +113,7 @@ class Study:
         return found[-1][metric]
 
     def train(self, config: str, work_dir: Path, seed: int, options: dict) -> Path:
-        """Train, or resume it, and return the last checkpoint."""
+        """Train or resume a run, and return its last checkpoint; raise ValueError if its settings have changed."""
         settings = Config.fromfile(config)
         settings.merge_from_dict(options)
         loop, how = settings.train_cfg, work_dir / 'how.json'
@@ -130,7 +130,7 @@ class Study:
         return work_dir / last
 
     def call(self, command: list[str], folder: Path, title: str) -> str:
-        """Run one of the tools and return what it prints; all that it says goes to a file in the folder."""
+        """Run one of the tools and return what it prints; all of its output goes to a log file in the folder."""
         folder.mkdir(parents=True, exist_ok=True)
         log, words = folder / f'{title}.log', [sys.executable, str(TOOLS / command[0]), *command[1:]]
         with log.open('a') as errors:
@@ -149,7 +149,7 @@ class Study:
         return printed
 
     def wanted(self, name: str) -> dict[str, str]:
-        """Return what each part of a run is made with."""
+        """Return the settings that each part of a run depends on."""
         run = self.runs[name]
         train = json.dumps([run.get('config'), self.options | run.get('options', {})] if 'config' in run else None)
         parts = {title: [run.get('encoder', run.get('config')), words] for title, words in self.evaluations.items()}
@@ -158,11 +158,11 @@ class Study:
         return {'train': train, **hows} if 'config' in run else hows
 
     def of(self, name: str, seed: int) -> dict[str, dict]:
-        """Return the measures of a run, and how each part was made."""
+        """Return the measures of a run, and the settings that each part was made with."""
         return self.results.get(name, {}).get(str(seed), dict(how={}, measures={}))
 
     def note(self, name: str, seed: int, title: str, measures: dict[str, float]) -> None:
-        """Keep the measures of a part of a run."""
+        """Store the measures of a part of a run."""
         with self.lock:
             known = self.of(name, seed)
             kept = {key: x for key, x in known['measures'].items() if key.partition('.')[0] != title}
@@ -174,7 +174,7 @@ class Study:
             print(f'{name}, seed {seed}: {title} done{shown and ": "}{shown}', flush=True)
 
     def table(self) -> Table:
-        """Lay out means, and below them differences to the baseline, with intervals over seeds."""
+        """Make a table of means and, below them, differences to the baseline, with intervals over seeds."""
         table = Table('run', title=f'{self.folder.name}: mean +- half of a 95 % interval (seeds)')
         for measure in self.measures:
             table.add_column(measure, justify='right')
@@ -193,7 +193,7 @@ class Study:
 
 
 def check(settings: dict[str, Any]) -> None:
-    """Raise a `ValueError` for settings that are unknown, missing, or name what is not there."""
+    """Raise a `ValueError` for settings that are unknown, missing, or refer to something unknown."""
     runs, titles = settings.get('runs', {}), [*settings.get('evaluations', {}), *settings.get('transfers', {}), 'train']
     parts = [(kind, part) for kind in ('runs', 'transfers') for part in settings.get(kind, {}).values()]
     parts.append(('a study', settings))
@@ -208,7 +208,7 @@ def check(settings: dict[str, Any]) -> None:
 
 
 def flat(found: dict, prefix: str) -> Iterator[tuple[str, float]]:
-    """Name the numbers of a nested result, without lists: prefix.a.b."""
+    """Flatten the numbers of a nested result to names such as prefix.a.b; lists are left out."""
     for key, value in found.items():
         if isinstance(value, dict):
             yield from flat(value, f'{prefix}.{key}')
@@ -217,13 +217,13 @@ def flat(found: dict, prefix: str) -> Iterator[tuple[str, float]]:
 
 
 def logged(work_dir: Path) -> list[dict]:
-    """Return what a training has logged, in order."""
+    """Return what a training run has logged, in order."""
     files = sorted(work_dir.glob('*/vis_data/scalars.json'))
     return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
 def described(values: list[float], signed: bool = False) -> str:
-    """Write a mean, and its interval where there are two values or more."""
+    """Format a mean, with its interval if there are two values or more."""
     mean = f'{statistics.mean(values):{"+" if signed else ""}.4g}' if values else '-'
     if len(values) < 2:
         return f'{mean} (1)' if values else mean
@@ -242,7 +242,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     with readable_errors(args.debug):
         study = Study(args.study, args.threads)
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C
         try:
             failures = [] if args.table else study.run(args.jobs)
         finally:

@@ -1,12 +1,12 @@
-"""Speed and memory of a training step, ours beside what you would take instead: `make bench`.
+"""Speed and memory of a training step of our models and of their alternatives: `make bench`.
 
     python tools/benchmarks/bench.py [mixmae mae mixedae swin-t twins-svt-s pvt-s vit compiled] [--batch 8]
         [--repeats 5] [--json F]
 
-Models at 224 px, of base size unless their name says another, forward and backward, in float32 and under bfloat16
-autocast. Those of a suite take turns in one process; the table has medians, and ratios to the first of the suite.
-Memory is the most that a process of its own held beyond the weights, gradients included. The share of the peak is the
-model's operations per second over those of a large matrix product in the same precision here and now.
+A step is a forward and backward pass at 224 px, in float32 and under bfloat16 autocast; models have base size unless
+their name says otherwise. The models of a suite take turns in one process; the table has medians, and ratios to the
+first model of the suite. Memory is the most that a separate process held beyond the weights, gradients included. The
+share of peak is the model's operations per second over those of a large matrix product, in the same precision and run.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def measure(suite: str, half: bool, args: argparse.Namespace) -> list[dict]:
 
 
 def memory_of(suite: str, name: str, half: bool, args: argparse.Namespace) -> dict[str, int]:
-    """Measure the peak of one contender in a process of its own."""
+    """Measure the peak memory of one contender in a separate process."""
     words = [sys.executable, __file__, suite, '--only', name, *(['--half'] if half else [])]
     words += ['--batch', str(args.batch), '--threads', str(args.threads), '--device', args.device]
     done = subprocess.run(words, stdout=subprocess.PIPE, text=True, env={**os.environ, **ALLOCATOR}, check=True)
@@ -63,7 +63,7 @@ def memory_of(suite: str, name: str, half: bool, args: argparse.Namespace) -> di
 
 
 def draw(suite: str, rows: list[dict], batch: int) -> Table:
-    """Lay out a suite's rows."""
+    """Make a table of a suite's rows."""
     table = Table(title=f'{suite}: a training step, batch {batch}')
     for column in COLUMNS:
         table.add_column(column, justify='left' if column in ('precision', 'model') else 'right')
@@ -99,7 +99,7 @@ def main() -> None:
         print(json.dumps(peak_memory(SUITES[args.suites[0]][args.only], images, args.half)))
         return
     if args.device == 'cpu':
-        keep_freed_memory()  # as in training, for all alike
+        keep_freed_memory()  # as in training, for all models alike
     rows = []
     for suite in args.suites:
         measured = [row for half in (False, True) for row in measure(suite, half, args)]

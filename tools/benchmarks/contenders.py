@@ -1,4 +1,4 @@
-"""What `bench.py` compares: models of base size at 224 px, ours beside what a user would take instead."""
+"""Models that `bench.py` compares, of base size at 224 px: ours, and what a user might take instead."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ class Contender:
     build: Callable[[], nn.Module]
     loss: Callable[[nn.Module, Tensor], Tensor]
     few: int = 4
-    """Images of a step that only warms up: a number that the model can group."""
+    """Number of images for a warm-up step; the model must be able to group them."""
 
 
 def _build(settings: dict) -> nn.Module:
@@ -31,7 +31,7 @@ def _build(settings: dict) -> nn.Module:
 
 
 def _ours(sources: int, **settings: dict) -> Contender:
-    """A pre-training model of ours: images are mixed in the step, as in training."""
+    """Make a pre-training model of ours, which mixes images in the step, as in training."""
 
     def loss(model: nn.Module, images: Tensor) -> Tensor:
         losses = model.loss(model.data_preprocessor.mix(images))
@@ -41,14 +41,14 @@ def _ours(sources: int, **settings: dict) -> Contender:
 
 
 def _peer(**settings: dict) -> Contender:
-    """A pre-training model of mmpretrain."""
+    """Make a pre-training model of mmpretrain."""
     return Contender(lambda: _build(settings), lambda model, images: model.loss(images, [])['loss'])
 
 
 def mixmae(
     arch: str | dict = 'base', size: int = SIZE, sources: int = 2, decoder: dict | None = None, **backbone: object
 ) -> Contender:
-    """MixMAE as pre-trained: each source leads a mixture, one map for the batch."""
+    """Make MixMAE as in pre-training: each source leads a mixture, and the batch shares one assignment."""
     dims = (SWIN_ARCHS[arch] if isinstance(arch, str) else arch)['embed_dims']
     return _ours(
         sources,
@@ -67,7 +67,7 @@ def mixedae(
     size: int = SIZE,
     decoder: dict | None = None,
 ) -> Contender:
-    """MixedAE, naive mixing, or with one source MAE, with MAE's decoder."""
+    """Make MixedAE (with `recognition`), naive mixing or, with one source, MAE, all with MAE's decoder."""
     mixing = dict(num_sources=sources, take_turns=False, shared_assignment=False)
     backbone = dict(
         type='mixmae_mm.MixingViT',
@@ -93,7 +93,7 @@ def mixedae(
 
 
 def mixmim(arch: str | dict = 'B', dims: int = 128, size: int = SIZE, **backbone: object) -> Contender:
-    """MixMIM of mmpretrain; `dims` are the channels of its first stage."""
+    """Make mmpretrain's MixMIM; `dims` are the channels of its first stage."""
     return _peer(
         type='mmpretrain.MixMIM',
         backbone=dict(
@@ -110,7 +110,7 @@ def mixmim(arch: str | dict = 'B', dims: int = 128, size: int = SIZE, **backbone
 
 
 def mae(arch: str | dict = 'b', dims: int = 768, size: int = SIZE) -> Contender:
-    """MAE of mmpretrain; `dims` are the channels of its encoder."""
+    """Make mmpretrain's MAE; `dims` are the channels of its encoder."""
     return _peer(
         type='mmpretrain.MAE',
         backbone=dict(type='MAEViT', arch=arch, img_size=size, patch_size=16, mask_ratio=0.75),
@@ -120,12 +120,12 @@ def mae(arch: str | dict = 'b', dims: int = 768, size: int = SIZE) -> Contender:
 
 
 def _alone(encoder: dict) -> Contender:
-    """An encoder of a library by itself, on plain images, for a loss of all that it returns."""
+    """Make an encoder of a library alone, on plain images, with a loss on all of its outputs."""
     return Contender(lambda: _build(encoder), lambda model, x: sum(y.square().mean() for y in model(x)))
 
 
 def _by_source(encoder: dict) -> Contender:
-    """The same on mixtures, with its attention masked by source, in a MixMAE whose decoder does not run."""
+    """Make the same encoder on mixtures, with attention masked by source, in a MixMAE whose decoder is not run."""
 
     def loss(model: nn.Module, images: Tensor) -> Tensor:
         return sum(y.square().mean() for y in model.encode(model.data_preprocessor.mix(images)))
@@ -141,7 +141,7 @@ def _by_source(encoder: dict) -> Contender:
 
 
 def _compiled(contender: Contender) -> Contender:
-    """The same with its encoder compiled, in the first step."""
+    """Make the same contender with a compiled encoder; it is compiled in the first step."""
 
     def build() -> nn.Module:
         model = contender.build()
@@ -159,7 +159,7 @@ def _pytorch_vit() -> nn.Module:
 
 
 def _pytorch_vit_loss(model: nn.Module, images: Tensor) -> Tensor:
-    """Compute a loss of as many tokens as with a CLS token."""
+    """Compute a loss on as many tokens as with a CLS token."""
     tokens = model['embed'](images).flatten(2).transpose(1, 2)
     return model['blocks'](torch.cat([tokens[:, :1], tokens], dim=1)).square().mean()
 
@@ -190,4 +190,4 @@ SUITES = {
     },
     'vit': {'ViT-B (PyTorch blocks)': Contender(_pytorch_vit, _pytorch_vit_loss), 'ViT-B': VIT},
 }
-"""What is compared; the first of each suite is what the others are measured by."""
+"""Contenders by suite; the first of each suite is the reference for the others."""

@@ -1,11 +1,11 @@
-"""Compute which batch of a pre-training config fits which GPU, from the memory of an image in a process here.
+"""Compute which batch of a pre-training config fits into which GPU, from the memory per image measured here.
 
     python tools/benchmarks/fits.py CONFIG [CONFIG ...] [--batches 4 8] [--gigabytes 8 16 24]
 
-Weights, gradients and AdamW's two moments are counted from the parameters: 16 bytes each, and 2 more under autocast,
-for weights in bfloat16. An image takes the slope, between two batches, of the most memory that forward and backward
-passes hold. A GPU's kernels keep other tensors for attention, so the batches are a first guess; a tenth of the memory
-is left free. With and without `with_cp`.
+Weights, gradients and AdamW's two moments follow from the number of parameters: 16 bytes for each, and 2 more under
+autocast, for weights in bfloat16. The memory per image is the slope, between two batches, of the peak memory of a
+forward and backward pass. A GPU's kernels keep other tensors for attention, so the batches are a first guess; a tenth
+of the memory is left free. Each config is measured with and without `with_cp`.
 """
 
 import argparse
@@ -31,7 +31,7 @@ USABLE = 0.9  # of a GPU: the rest is for the driver, fragments and the librarie
 
 
 class Need(NamedTuple):
-    """What a config takes: bytes that do not depend on the batch, and those of an image."""
+    """Memory that a config needs: bytes that do not depend on the batch, and bytes per image."""
 
     config: str
     checkpointing: bool
@@ -40,10 +40,10 @@ class Need(NamedTuple):
     fixed: int
     image: float
     group: int
-    """Images of a mixture, which a batch is a multiple of."""
+    """Number of images in a mixture; a batch is a multiple of it."""
 
     def batch(self, gigabytes: float) -> int:
-        """Return the largest batch for a GPU of so many GB (1e9 bytes), 0 where not one image fits."""
+        """Return the largest batch for a GPU with this many GB (1e9 bytes), 0 if not even one mixture fits."""
         images = int((gigabytes * 1e9 * USABLE - self.fixed) // self.image)
         return max(images // self.group * self.group, 0)
 
@@ -54,7 +54,7 @@ def fixed_bytes(parameters: int, trained: int, half: bool) -> int:
 
 
 def slope(small: tuple[int, int], large: tuple[int, int]) -> float:
-    """Return the bytes that one more image takes, from two pairs of images and bytes.
+    """Return the bytes that one more image takes, from two pairs (number of images, bytes).
 
     Raises:
         ValueError: the batches are the same, or the larger one took less.
@@ -70,13 +70,13 @@ def passes(settings: dict, side: int, batch: int, half: bool, threads: int) -> i
     init_default_scope('mmpretrain')
     model = MODELS.build(settings).train()
     images = torch.randint(0, 256, (batch, 3, side, side), dtype=torch.uint8)
-    loss_of(model, images, half).backward()  # gradients are there now, and stay
+    loss_of(model, images, half).backward()  # allocates the gradients, which stay
     before, most = held_during(lambda: loss_of(model, images, half).backward(), images.device)
     return most - before
 
 
 def needs(args: argparse.Namespace) -> Iterator[Need]:
-    """Measure each config with and without checkpointing, each pass in a process of its own."""
+    """Measure each config with and without checkpointing, each pass in a separate process."""
     os.environ.update(ALLOCATOR)
     with get_context('spawn').Pool(1, maxtasksperchild=1) as pool:
         for file in args.configs:
@@ -90,7 +90,7 @@ def needs(args: argparse.Namespace) -> Iterator[Need]:
 
 
 def describe(file: str, settings: dict, side: int, image: float, half: bool) -> Need:
-    """Put together what was measured and what is counted."""
+    """Combine the measured memory per image with what follows from the number of parameters."""
     init_default_scope('mmpretrain')
     with torch.device('meta'):
         parameters = list(MODELS.build(settings).parameters())
@@ -101,7 +101,7 @@ def describe(file: str, settings: dict, side: int, image: float, half: bool) -> 
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure and print a Markdown table, a line as soon as it is known."""
+    """Measure and print a Markdown table, each line as soon as it is known."""
     parser = options(__doc__)
     parser.add_argument('configs', nargs='+')
     parser.add_argument('--batches', type=int, nargs=2, default=(4, 8), help='multiples of the images of a mixture')

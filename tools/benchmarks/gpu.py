@@ -1,13 +1,13 @@
-"""Everything that a GPU is to answer, in nine minutes, by one command; without one, rehearsed in small on the CPU.
+"""Run all checks that need a GPU, in nine minutes, with one command; without a GPU, rehearse them on the CPU.
 
     python tools/benchmarks/gpu.py --pack FOLDER        # with a network: wheels for a machine that has none
     pip install --no-index --no-deps --target FOLDER/site FOLDER/*.whl
     PYTHONPATH=FOLDER/site python tools/benchmarks/gpu.py --golden GOLDEN --data IMAGENETTE --out gpu.json
 
-The last two run there, in a clone, beside torch, torchvision, timm, numpy, OpenCV, Matplotlib, Pillow, rich and
-TensorBoard of its own. GOLDEN is a folder of numbers of the official code; IMAGENETTE has class folders in `train` and
-`val`; what needs a folder that is missing is skipped. Each part runs in a process of its own, so that it survives what
-became of those before; it starts while the one before runs, imports, and waits. The JSON is written anew after each.
+The last two run on that machine, in a clone; it must have torch, torchvision, timm, numpy, OpenCV, Matplotlib, Pillow,
+rich and TensorBoard. GOLDEN is a folder with numbers of the official code; IMAGENETTE has class folders in `train` and
+`val`; what needs a missing folder is skipped. Each part runs in a separate process, so that it survives failures of
+earlier parts; it is started during the previous part, imports, and waits. The JSON is rewritten after each part.
 """
 
 import argparse
@@ -39,7 +39,7 @@ PLAN = {
     'nan': 25,
     'pretraining': 40,
 }
-"""The parts in their order, most valuable first, and the seconds that each may take; the last has all that are left."""
+"""Parts in order, the most valuable first, and the seconds that each may take; the last one gets all that are left."""
 WHEELS = (
     'onedl-mmengine',
     'onedl-mmcv',
@@ -57,12 +57,12 @@ WHEELS = (
     'yapf',
     'platformdirs',
 )
-"""What a machine with PyTorch, timm and TensorBoard lacks; this project's own comes with them."""
+"""Packages that a machine with PyTorch, timm and TensorBoard lacks; this project's own wheel is made with them."""
 MOST_BYTES = 64 * 2**20
 
 
 def pack_command(folder: Path) -> list[str]:
-    """Return the command that makes the wheels; built in isolation, where it finds no torch, mmcv stays pure Python."""
+    """Return the command that makes the wheels; mmcv stays pure Python, because its isolated build finds no torch."""
     options = ['--no-deps', '--no-cache-dir', '--quiet', '--wheel-dir', str(folder)]
     pins = ['--constraint', str(ROOT / 'requirements/mminstall.txt')]
     return [sys.executable, '-m', 'pip', 'wheel', *options, *pins, *WHEELS, str(ROOT)]
@@ -86,7 +86,7 @@ def check_wheels(folder: Path) -> str:
 
 
 def start(command: list[str], log: Path) -> subprocess.Popen:
-    """Start a part in a process group of its own; it waits for a line."""
+    """Start a part in a process group of its own; it waits for a line on stdin."""
     with log.open('wb') as file:
         return subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT, preexec_fn=os.setpgrp
@@ -94,7 +94,7 @@ def start(command: list[str], log: Path) -> subprocess.Popen:
 
 
 def finish(process: subprocess.Popen, limit: float) -> str:
-    """Let a part run, end it with all its children when its time is over, and return what became of it."""
+    """Let a part run, kill it with its child processes when its time is over, and return its status."""
     try:
         process.communicate(b'go\n', timeout=limit)
         return 'done' if process.returncode == 0 else f'ended with {process.returncode}'
@@ -105,22 +105,22 @@ def finish(process: subprocess.Popen, limit: float) -> str:
 
 
 def end(process: subprocess.Popen) -> None:
-    """End a part and what it has started."""
+    """Kill a part and its child processes."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def read_rows(path: Path) -> list[dict]:
-    """Read the rows that a part has written, without one that it was just writing."""
+    """Read the rows that a part has written, without an incomplete last one."""
     text = path.read_text() if path.exists() else ''
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith('\n')]
 
 
 def run_plan(plan: dict[str, float], command: Callable[[str, Path], list[str]], out: Path, about: dict) -> dict:
-    """Run the parts one after the other, and write what is known after each.
+    """Run the parts one after another, and write the report after each.
 
-    `command` is that of a part, given its name and the file that it adds its rows to.
+    `command` returns the command of a part, given its name and the file that it appends its rows to.
     """
     report, deadline = dict(about, parts={}), time.monotonic() + sum(plan.values())
     with tempfile.TemporaryDirectory() as folder:
@@ -145,7 +145,7 @@ def run_plan(plan: dict[str, float], command: Callable[[str, Path], list[str]], 
 
 
 def draw(report: dict) -> Table:
-    """Lay out a report."""
+    """Make a table of a report."""
     table = Table(
         'part',
         'what',
@@ -167,7 +167,7 @@ def draw(report: dict) -> Table:
 
 
 def run_part(name: str, rows: Path, args: argparse.Namespace) -> None:
-    """Import what the parts need, wait for a line, and run one of them."""
+    """Import what the parts need, wait for a line on stdin, and run one of them."""
     from dataclasses import replace
 
     import gpu_parts
@@ -175,7 +175,7 @@ def run_part(name: str, rows: Path, args: argparse.Namespace) -> None:
 
     register_all_modules()
     if not sys.stdin.readline():
-        return  # whoever started this is gone
+        return  # the parent process is gone
     setup = replace(gpu_parts.TOY if args.rehearse else gpu_parts.FULL, golden=args.golden, data=args.data)
     with rows.open('a') as file:
         for row in gpu_parts.run(name, setup):
@@ -183,7 +183,7 @@ def run_part(name: str, rows: Path, args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Run the plan, or a part of it; or pack what it needs."""
+    """Run the plan or a part of it, or pack the wheels that it needs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--golden', type=Path, help='folder of numbers of the official code')
     parser.add_argument('--data', type=Path, help='folder of photos with classes, train and val')

@@ -1,9 +1,10 @@
-"""Other ways to compute the shipped attention, patched in from outside by `gpu.py`, which compares and times them.
+"""Other ways to compute the shipped attention, patched in by `gpu.py`, which compares and times them.
 
-Each is a function of a model that returns a context, in which the model computes the same in another way. None of them
+Each is a function that takes a model and returns a context, in which the model computes the same in another way. None
 is part of the package; `tests/test_tools/test_gpu_benchmark.py` compares values and gradients on a CPU.
 
-Letters: B images, S heads, N tokens, L tokens of a segment (the tokens of one source in one window), C channels.
+Letters: B images, S heads, N tokens, L tokens of a segment (the tokens of one source in one window), C channels, D
+channels of a head, W windows of T tokens.
 """
 
 import functools
@@ -29,7 +30,7 @@ from mixmae_mm.structures import Size
 try:
     import triton
     import triton.language as tl
-except ImportError:  # builds of PyTorch for CPUs come without
+except ImportError:  # builds of PyTorch for CPUs do not include it
     triton = None
 
 Variant = Callable[[nn.Module], AbstractContextManager[None]]
@@ -37,7 +38,7 @@ Variant = Callable[[nn.Module], AbstractContextManager[None]]
 
 @contextmanager
 def patched(*changes: tuple[object, str, object]) -> Iterator[None]:
-    """Set attributes of modules and classes, and set them back."""
+    """Set attributes of modules and classes, and restore them afterwards."""
     with ExitStack() as stack:
         for owner, name, value in changes:
             stack.enter_context(mock.patch.object(owner, name, value))
@@ -45,7 +46,7 @@ def patched(*changes: tuple[object, str, object]) -> Iterator[None]:
 
 
 def as_on_gpu(model: nn.Module | None = None) -> AbstractContextManager[None]:
-    """Take on a CPU the code paths that a GPU takes: masks, fused attention, and keys chosen by logits of their own."""
+    """Use the code paths of a GPU on a CPU: masks, fused attention, and keys chosen by separately computed logits."""
     return patched(
         (homologous_attention, 'runs_plainly', lambda x: False),
         (mixmim_swin, 'prefers_segments', lambda x, assignment, training: False),
@@ -54,24 +55,24 @@ def as_on_gpu(model: nn.Module | None = None) -> AbstractContextManager[None]:
 
 
 def explicit(model: nn.Module) -> AbstractContextManager[None]:
-    """Compute all logits, encoder and decoder."""
+    """Compute attention in encoder and decoder with explicit logits, without the fused kernel."""
     return patched((attention, 'prefers_fused', lambda query, bias: False))
 
 
 @contextmanager
 def compiled(model: nn.Module, **options: object) -> Iterator[None]:
-    """Compile the encoder, for good."""
+    """Compile the encoder; this is not undone afterwards."""
     compile_backbone(model.backbone, **options)
     yield
 
 
 def sorts(x: Tensor, assignment: Tensor | None, training: bool) -> bool:
-    """Return whether windows are sorted by source: if all mixtures share an assignment, on any device."""
+    """Return whether to sort windows by source: on any device, if all mixtures share an assignment."""
     return assignment is not None and len(assignment) == 1
 
 
 def bucketed(model: nn.Module) -> AbstractContextManager[None]:
-    """Sort the segments of a stage by their length: a call of the fused kernel for each length."""
+    """Sort the segments of a stage by length, and call the fused kernel once per length."""
     return patched(
         (mixmim_swin, 'prefers_segments', sorts),
         (swin_layers, 'sort_windows', bucket_windows),
@@ -80,7 +81,7 @@ def bucketed(model: nn.Module) -> AbstractContextManager[None]:
 
 
 def bucket_windows(grid: Size, window: Size, labels: Tensor) -> SortedWindows:
-    """Plan as `sort_windows` does, with the segments of all windows in the order of their lengths."""
+    """Plan as `sort_windows` does, but with the segments of all windows sorted by length."""
     plan = sort_windows(grid, window, labels)
     ranks = sorted(range(len(plan.segments)), key=plan.segments.__getitem__)
     segments, squares = plan.segments, [length**2 for length in plan.segments]
@@ -91,7 +92,7 @@ def bucket_windows(grid: Size, window: Size, labels: Tensor) -> SortedWindows:
 
 
 def attend_buckets(qkv: Tensor, num_heads: int, bias: Tensor, segments: tuple[int, ...]) -> Tensor:
-    """Attend as `attend_segments` does, (B, N, 3 * C) -> (B, N, C), to segments that are sorted by length."""
+    """Attend as `attend_segments` does, but to segments sorted by length: (B, N, 3 * C) -> (B, N, C)."""
     buckets = [(length, len(list(group))) for length, group in groupby(segments)]
     tokens = qkv.split([length * count for length, count in buckets], dim=1)
     biases = bias.to(qkv.dtype).split([length**2 * count for length, count in buckets], dim=1)
@@ -106,8 +107,8 @@ def attend_buckets(qkv: Tensor, num_heads: int, bias: Tensor, segments: tuple[in
 
 
 def flexible(model: nn.Module) -> AbstractContextManager[None]:
-    """Sort windows by source, and leave to FlexAttention which blocks of all their tokens to compute."""
-    # uncompiled it does have gradients on a CPU, but refuses them
+    """Sort windows by source, and let FlexAttention skip blocks in which no token attends to another."""
+    # uncompiled, it can compute gradients on a CPU, but refuses to
     checks = [] if torch.cuda.is_available() else [(flex, '_validate_device', lambda *tensors: None)]
     return patched(
         (mixmim_swin, 'prefers_segments', sorts),
@@ -119,23 +120,23 @@ def flexible(model: nn.Module) -> AbstractContextManager[None]:
 
 @dataclass(frozen=True)
 class FlexWindows(SortedWindows):
-    """Sorted windows with what FlexAttention asks for."""
+    """Sorted windows with what FlexAttention needs."""
 
     places: Tensor | None = None
-    """Place of each sorted token in its window, such that differences are indices of the bias table but for a
-    constant, int64 (N,)."""
+    """Position of each sorted token in its window, int64 (N,); differences plus a constant are indices into the bias
+    table."""
     blocks: flex.BlockMask | None = None
 
 
 def flex_windows(grid: Size, window: Size, labels: Tensor) -> FlexWindows:
-    """Plan as `sort_windows` does, and which tokens attend to each other."""
+    """Plan as `sort_windows` does, and add which tokens attend to each other."""
     plan = sort_windows(grid, window, labels)
     rows, columns = plan.order // (grid[1] + plan.padding[1]), plan.order % (grid[1] + plan.padding[1])
     places = rows % plan.size[0] * (2 * window[1] - 1) + columns % plan.size[1]
     owners = torch.repeat_interleave(torch.tensor(plan.segments, device=labels.device))
 
     def same(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        """Return whether a query and a key are of one segment."""
+        """Return whether a query and a key belong to the same segment."""
         return owners[query] == owners[key]
 
     blocks = flex.create_block_mask(same, None, None, len(owners), len(owners), device=labels.device)
@@ -143,7 +144,7 @@ def flex_windows(grid: Size, window: Size, labels: Tensor) -> FlexWindows:
 
 
 def flex_forward(self: swin_layers.WindowAttention, x: Tensor, windows: FlexWindows) -> Tensor:
-    """Attend inside segments: (B, W, T, C) -> (B, W, T, C)."""
+    """Attend within segments: (B, W, T, C) -> (B, W, T, C)."""
     table, places = self.relative_position_bias_table, windows.places
     middle = len(table) // 2
 
@@ -171,7 +172,7 @@ def by_threshold(model: nn.Module) -> AbstractContextManager[None]:
 def bisect_keys(logits: Tensor, num_keys: int) -> Tensor:
     """Mark the largest float32 entries of each row as `top_keys` does: (..., N) -> bool (..., N).
 
-    Floats are compared as integers of the same order, so that 32 steps find the least one to keep exactly.
+    Floats are compared as integers in the same order, so that 32 steps find the exact threshold.
     """
     bits = logits.contiguous().view(torch.int32)
     keys = bits ^ ((bits >> 31) & 0x7FFFFFFF)
@@ -185,7 +186,7 @@ def bisect_keys(logits: Tensor, num_keys: int) -> Tensor:
 
 
 def bisect_keys_fused(logits: Tensor, num_keys: int) -> Tensor:
-    """Do the same in one kernel, a row in the registers of a warp."""
+    """Do the same in one kernel, with each row in the registers of a warp."""
     logits = logits.contiguous()
     kept, length = torch.empty_like(logits, dtype=torch.int8), logits.shape[-1]
     rows = logits.numel() // length

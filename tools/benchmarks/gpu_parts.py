@@ -1,4 +1,4 @@
-"""The parts of `gpu.py`: generators of rows, one for each thing tried, so that what came before a failure is kept.
+"""Parts of `gpu.py`: generators of rows, one for each thing tried, so that the rows before a failure are kept.
 
 A row is a dict of plain numbers and texts that begins with `what`; `passed`, `skipped` and `error` are its verdicts.
 """
@@ -50,25 +50,25 @@ from mixmae_mm.models.utils.homologous_attention import top_keys
 from mixmae_mm.utils.launching import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / 'tests'))  # for what reads golden files, and what cuts runs short
+sys.path.append(str(ROOT / 'tests'))  # for reading golden files and shortening training
 Rows = Iterator[dict]
 OFFICIAL = dict(reconstruction=1e-5, loss=1e-5, gradient_norms=1e-4)
-"""The most that we may differ from the official code, as in its tests on a CPU; gradient norms relatively."""
+"""Tolerances against the official code, as in the tests on a CPU; that of gradient norms is relative."""
 ALIKE = {False: 1e-3, True: 0.5}
-"""The most that the gradient of a parameter may differ from that of the shipped attention, relatively: in float32, and
-in bfloat16, where it is a rough check of what the tests compare in float32."""
+"""Relative tolerance of a parameter's gradient against the shipped attention: in float32, and in bfloat16, where it is
+a rough check of what the tests compare in float32."""
 MICRO = {
     'mixmae': 'mixmae/mixmae_mixmim-swin-micro',
     'mixedae': 'mixedae/mixedae_vit-micro-p8',
     'mae': 'mae/mae_vit-micro-p8',
     'naive': 'mixedae/mixedae_vit-micro-p8-naive',
 }
-"""Configs that are trained, but for the end of their names."""
+"""Configs that are trained, without the end of their names."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What is measured, and where; as it stands, on a GPU."""
+    """What is measured, and where; the defaults are for a GPU."""
 
     device: str = 'cuda'
     golden: Path | None = None
@@ -87,7 +87,7 @@ class Setup:
     segmentor: str = 'segmentation/upernet_mixmim-swin-base_8xb2-amp-160k_ade20k-512x512.py'
     sides: tuple[int, int] = (1024, 512)
     pretraining: tuple[str | dict, int, int] = ('small', 112, 5)
-    """Encoder, side of images, epochs."""
+    """Encoder, side of the images, epochs."""
 
 
 SWIN = dict(embed_dims=8, depths=(1, 1, 2, 1), num_heads=(1, 1, 2, 2))
@@ -112,7 +112,7 @@ TOY = Setup(
     sides=(64, 64),
     pretraining=(VIT, 64, 1),
 )
-"""The same code in seconds on a CPU."""
+"""Setup that runs the same code in seconds on a CPU."""
 
 
 def parity(setup: Setup) -> Rows:
@@ -142,7 +142,7 @@ def parity(setup: Setup) -> Rows:
 
 
 def official(path: Path, device: str) -> dict:
-    """Compute what a golden file holds."""
+    """Compute the numbers of a golden file, and compare with them."""
     from references import build_mae, build_pretrainer, mask_officially, mix_officially, our_name
 
     stored = torch.load(path, map_location=device, weights_only=True)
@@ -170,7 +170,7 @@ def official(path: Path, device: str) -> dict:
 
 
 def leak(setup: Setup, half: bool, grad: bool) -> dict:
-    """Change one of two sources, and look for changes of the other's features."""
+    """Change one of two sources, and look for changes in the features of the other."""
     encoder = mixmae(setup.swin, setup.size, decoder=setup.decoder).build().backbone.to(setup.device)
     sources = torch.randn(4, 2, 3, setup.size, setup.size, device=setup.device)
     changed = torch.stack([sources[:, 0], torch.randn_like(sources[:, 1])], dim=1)
@@ -183,17 +183,17 @@ def leak(setup: Setup, half: bool, grad: bool) -> dict:
 
 
 def homologous(setup: Setup) -> Contender:
-    """MixedAE as it is shipped."""
+    """Make MixedAE as shipped."""
     return mixedae(4, True, setup.vit, setup.size, setup.decoder)
 
 
 def images_of(setup: Setup) -> Tensor:
-    """Draw a batch."""
+    """Draw a batch of noise."""
     return torch.randn(setup.batch, 3, setup.size, setup.size, device=setup.device)
 
 
 def passes(contender: Contender, model: nn.Module, images: Tensor, half: bool) -> tuple[float, dict[str, Tensor]]:
-    """Go forward and backward from one seed; return the loss and the gradients."""
+    """Run forward and backward from a fixed seed; return the loss and the gradients."""
     torch.manual_seed(0)
     with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
         loss = contender.loss(model, images)
@@ -204,7 +204,7 @@ def passes(contender: Contender, model: nn.Module, images: Tensor, half: bool) -
 
 
 def compare(contender: Contender, model: nn.Module, images: Tensor, half: bool, variant: Variant) -> dict:
-    """Return how much a variant's loss and gradients, of the worst parameter, differ from the shipped, relatively."""
+    """Return the relative differences of a variant's loss and gradients, of the worst parameter, from the shipped."""
     loss, shipped = passes(contender, model, images, half)
     with variant(model):
         other, gradients = passes(contender, model, images, half)
@@ -214,9 +214,9 @@ def compare(contender: Contender, model: nn.Module, images: Tensor, half: bool, 
 
 
 def speed(setup: Setup, cases: dict[str, tuple[Contender, Variant | None, bool]]) -> Rows:
-    """Time training steps: contenders, their variants, and whether these are compared as they are timed, in bfloat16.
+    """Time training steps of cases: a contender, a variant if any, and whether this is compared as it is timed.
 
-    Others are compared in float32 on a few images.
+    That is in bfloat16, on the whole batch; other variants are compared in float32, on a few images.
     """
     peak = matrix_peak(setup.device, setup.half)
     yield dict(what='matrix product', operations_per_second=peak)
@@ -228,7 +228,7 @@ def tried(what: str, call: Callable[[], dict]) -> dict:
     """Make a row of what a call returns, or of the error that it raises."""
     try:
         return dict(what=what, **call())
-    except Exception as error:  # out of memory, a kernel that does not compile: others are tried all the same
+    except Exception as error:  # out of memory, a kernel that does not compile: the others are still tried
         return dict(what=what, error=f'{type(error).__name__}: {error}'[:500])
     finally:
         gc.collect()
@@ -237,7 +237,7 @@ def tried(what: str, call: Callable[[], dict]) -> dict:
 
 
 def time_case(setup: Setup, peak: float, contender: Contender, variant: Variant | None, as_timed: bool) -> dict:
-    """Time one; MFU is the share of what a large matrix product reaches here, of the shipped model's operations."""
+    """Time a case; MFU is the shipped model's operations per second over those of a large matrix product here."""
     torch.manual_seed(0)
     model, images = contender.build().to(setup.device), images_of(setup)
     with torch.no_grad():
@@ -260,7 +260,7 @@ def time_case(setup: Setup, peak: float, contender: Contender, variant: Variant 
 
 
 def mixmae_steps(setup: Setup) -> Rows:
-    """Time MixMAE as shipped, beside mmpretrain's, with logits written out and with segments by length."""
+    """Time MixMAE as shipped, with explicit logits and with segments sorted by length, and mmpretrain's MixMIM."""
     ours, theirs = mixmae(setup.swin, setup.size, decoder=setup.decoder), mixmim(**setup.peers[0])
     cases = {'MixMAE': (ours, None, False), 'MixMIM (mmpretrain)': (theirs, None, False)}
     for name, variant in dict(explicit=explicit, bucketed=bucketed).items():
@@ -284,7 +284,7 @@ def mixmae_compiled(setup: Setup) -> Rows:
 
 
 def vit_steps(setup: Setup) -> Rows:
-    """Compare and time `topk` and bisection, MixedAE, MAE, mmpretrain's MAE, and both of ours explicit and compiled."""
+    """Compare and time `topk` and bisection; MixedAE and MAE as shipped, explicit and compiled; mmpretrain's MAE."""
     logits = torch.randn(setup.batch // 4, 12, 196, 196, device=setup.device)
     both = {'MixedAE': homologous(setup), 'MAE': mixedae(1, False, setup.vit, setup.size, setup.decoder)}
     cases = {name: (contender, None, False) for name, contender in both.items()}
@@ -308,7 +308,7 @@ def same_keys(logits: Tensor) -> dict:
 
 
 def dense(setup: Setup) -> Rows:
-    """Make three steps of a detector and of a segmentor on made-up images, in bfloat16."""
+    """Train a detector and a segmentor for three steps on made-up images, in bfloat16."""
     missing = [name for name in ('mmcv._ext', 'mmdet', 'mmseg') if importlib.util.find_spec(name) is None]
     if missing:
         yield dict(what='detection, segmentation', skipped=f'not installed: {", ".join(missing)}')
@@ -318,7 +318,7 @@ def dense(setup: Setup) -> Rows:
 
 
 def three_steps(name: str, side: int, device: str, half: bool) -> dict:
-    """Train a config's model on one made-up batch."""
+    """Train a config's model for three steps on one made-up batch."""
     config = load_config(ROOT / 'configs' / name)
     model, optimizer = build(config, device)
     model = revert_sync_batchnorm(model).to(device)
@@ -338,14 +338,14 @@ def three_steps(name: str, side: int, device: str, half: bool) -> dict:
 
 
 def made_up_boxes(batch: int, side: int) -> dict:
-    """Make images with boxes and masks at random."""
+    """Make random images with boxes and masks."""
     from mmdet.testing import demo_mm_inputs
 
     return demo_mm_inputs(batch, [(3, side, side)] * batch, num_items=[8] * batch, num_classes=9, with_mask=True)
 
 
 def made_up_masks(batch: int, side: int) -> dict:
-    """Make images with classes of pixels at random."""
+    """Make random images with pixel labels."""
     from mmengine.structures import PixelData
     from mmseg.structures import SegDataSample
 
@@ -391,11 +391,11 @@ TWO_EPOCHS = {'train_cfg.max_epochs': 2, 'train_dataloader.batch_size': 8, 'defa
 
 
 def resume(setup: Setup) -> Rows:
-    """Train twice without interruption and once from the checkpoint half-way; count tensors that end differently.
+    """Train twice without interruption and once from the halfway checkpoint; count the tensors that end up different.
 
-    Where the two uninterrupted runs differ, the kernels are not deterministic, and no resumed run can be equal.
+    If the two uninterrupted runs differ, the kernels are not deterministic, and no resumed run can be equal.
     """
-    os.environ['CUBLAS_WORKSPACE_CONFIG'] = ':4096:8'  # what deterministic algorithms ask for
+    os.environ['CUBLAS_WORKSPACE_CONFIG'] = ':4096:8'  # required by deterministic algorithms
     with tempfile.TemporaryDirectory() as folder:
         data = draw_images(Path(folder, 'images'))
         for deterministic, method in product((False, True), ('mixmae', 'mixedae')):
@@ -421,13 +421,13 @@ def resume_one(method: str, data: Path, folder: str, deterministic: bool) -> dic
 
 
 class Overflow(Hook):
-    """Make the predictions of one iteration infinite, and keep the weights after each."""
+    """Hook that makes the predictions of one iteration infinite, and keeps the weights after each."""
 
     def __init__(self, at: int) -> None:
         self.at, self.weights = at, []
 
     def before_train(self, runner: Runner) -> None:
-        """Change what the decoder returns."""
+        """Make the decoder return infinite values in that iteration."""
         runner.model.neck.register_forward_hook(
             lambda neck, inputs, output: output * float('inf') if runner.iter == self.at else output
         )
@@ -438,7 +438,7 @@ class Overflow(Hook):
 
 
 def nan_guard(setup: Setup) -> Rows:
-    """Train under bfloat16 with one step that overflows: it must be skipped and stored, and those after it made."""
+    """Train with one step that overflows: it must be skipped and stored, and later steps must be made."""
     with tempfile.TemporaryDirectory() as folder:
         data, at = draw_images(Path(folder, 'images')), 5
         for method in ('mixmae', 'mixedae'):
@@ -469,7 +469,7 @@ def pretraining(setup: Setup) -> Rows:
         'default_hooks.online.data_root': str(setup.data),
         'default_hooks.online.interval': epochs,
         'train_cfg.max_epochs': epochs,
-        'optim_wrapper.optimizer.lr': 5e-4,  # a choice, untuned
+        'optim_wrapper.optimizer.lr': 5e-4,  # untuned
     }
     with tempfile.TemporaryDirectory() as folder:
         for seed, method in product(range(10 if setup.device == 'cuda' else 1), ('mae', 'naive', 'mixedae')):
@@ -481,7 +481,7 @@ def pretraining(setup: Setup) -> Rows:
 
 
 def run(name: str, setup: Setup) -> Rows:
-    """Run a part, on a CPU along the code paths of a GPU."""
+    """Run a part; on a CPU, use the code paths of a GPU."""
     with as_on_gpu() if setup.device == 'cpu' else nullcontext():
         yield from PARTS[name](setup)
 
@@ -497,4 +497,4 @@ PARTS = {
     'nan': nan_guard,
     'pretraining': pretraining,
 }
-"""By the names of the plan in `gpu.py`."""
+"""Parts by their names in the plan of `gpu.py`."""

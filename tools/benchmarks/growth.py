@@ -1,12 +1,12 @@
-"""Measure how the cost of a clean image grows in pre-training, and whether anything grows faster than it must.
+"""Measure how the cost per source image grows in pre-training, and whether anything grows faster than it must.
 
     python tools/benchmarks/growth.py [--methods mixmae mixedae] [--factors batch resolution sources size window]
         [--small] [--repeats 3] [--threads 2] [--json FILE] [--plot FILE.png]
 
-A forward and backward pass in float32, one factor varied at a time around the base model at 224 px. The settings of a
-factor take turns in one process; times are medians. Memory is the most that a process of its own held beyond the
-weights, gradients included. Multiply-adds are those that the forward pass does. An exponent is the slope of a cost
-against the factor where both are logarithms: 2 against a side is 1 against the pixels.
+A forward and backward pass is measured in float32; one factor at a time is varied around the base model at 224 px. The
+settings of a factor take turns in one process; times are medians. Memory is the most that a separate process held
+beyond the weights, gradients included. Multiply-adds are those that the forward pass actually computes. An exponent is
+the slope of a cost against the factor on logarithmic axes: 2 against the side of an image is 1 against its pixels.
 """
 
 import argparse
@@ -49,7 +49,7 @@ class Setting(NamedTuple):
     window: int = 14
 
     def contender(self) -> Contender:
-        """Return the model. MixedAE of one source is MAE."""
+        """Return the model; MixedAE with one source is MAE."""
         if self.method == 'mixedae':
             return mixedae(self.sources, self.sources > 1, self.size, self.resolution)
         windows = self.window, self.window, min(self.window, 14), 7  # maps are 56, 28, 14 and 7 tokens wide at 224 px
@@ -60,7 +60,7 @@ BASES = {'mixmae': Setting('mixmae', sources=2), 'mixedae': Setting('mixedae', s
 
 
 def list_settings(method: str, factor: str, small: bool) -> list[Setting]:
-    """List the settings of a factor, the base among them; none where a method has no such factor."""
+    """List the settings of a factor, including the base; none if a method has no such factor."""
     swin = method == 'mixmae'
     values = dict(
         batch=(4, 8, 16, 32),
@@ -69,7 +69,7 @@ def list_settings(method: str, factor: str, small: bool) -> list[Setting]:
         size=SWIN_ARCHS if swin else VIT_ARCHS,
         window=(7, 14, 28) if swin else (),
     )
-    # a batch shares the weights' gradients: settings of a factor have equally many images (3 sources need 9)
+    # the weights' gradients are per batch, so the settings of a factor have equally many images (3 sources need 9)
     images = {'sources': 8, 'resolution': 4 if swin else 8}.get(factor, 4)
     kept = [value for value in values[factor] if not (small and (factor, value) in COSTLY)]
     changes = [dict(batch=9 if (factor, value) == ('sources', 3) else images) | {factor: value} for value in kept]
@@ -82,13 +82,13 @@ def images_of(setting: Setting, device: str) -> torch.Tensor:
 
 
 def peak(setting: Setting, device: str, threads: int) -> int:
-    """Measure the bytes of a setting's step, in the process that this is called in."""
+    """Measure the bytes of a setting's step in this process."""
     torch.set_num_threads(threads)
     return peak_memory(setting.contender(), images_of(setting, device), half=False)['step']
 
 
 def measure(factor: str, settings: list[Setting], memory: list[int], args: argparse.Namespace) -> list[dict]:
-    """Return a row for each setting of a factor: costs of one image, also over those of the base."""
+    """Return a row for each setting of a factor: the costs per image, also relative to those of the base."""
     calls, rows = {}, []
     for setting, most in zip(settings, memory, strict=True):
         contender, images = setting.contender(), images_of(setting, args.device)
@@ -110,7 +110,7 @@ def measure(factor: str, settings: list[Setting], memory: list[int], args: argpa
 
 
 def fit(rows: list[dict]) -> dict[str, float]:
-    """Fit the exponent of each cost against the factor; MAE, of one source, encodes fewer cells and is left out."""
+    """Fit the exponent of each cost against the factor; MAE (one source) encodes fewer cells and is left out."""
     mixed = [row for row in rows if row['sources'] > 1]
     values = [math.log(row['value']) for row in mixed]
     costs = {cost: [math.log(row['of_base'][cost]) for row in mixed] for cost in COSTS}
@@ -118,7 +118,7 @@ def fit(rows: list[dict]) -> dict[str, float]:
 
 
 def lay_out(rows: list[dict], exponents: dict[str, float]) -> Table:
-    """Lay out one factor of a method; the exponents stand below the ratios."""
+    """Make a table of one factor of a method, with the exponents below the ratios."""
     over = [f'{cost} / base' for cost in COSTS]
     table = Table(rows[0]['factor'], 'images', 'ms', 'MB', 'G multiply-adds', *over, title=rows[0]['method'])
     for row in rows:
@@ -129,7 +129,7 @@ def lay_out(rows: list[dict], exponents: dict[str, float]) -> Table:
 
 
 def draw(measured: list[list[dict]], caption: str, path: Path) -> None:
-    """Draw a panel for each factor of each method: costs over those of the base, both axes logarithmic."""
+    """Draw a panel for each factor of each method: costs relative to the base, on logarithmic axes."""
     figure, panels = pyplot.subplots(
         1, len(measured), sharey=True, squeeze=False, figsize=(3 * len(measured), 4), layout='constrained'
     )

@@ -1,10 +1,10 @@
-"""Compute how long a training of a config takes on one GPU, from the multiply-adds that its metafile states.
+"""Estimate how long training a config takes on one GPU, from the multiply-adds that its metafile states.
 
     python tools/benchmarks/hours.py CONFIG [CONFIG ...] [--images 100000] [--epochs 300] [--rates 25 50 125 400]
 
-An operation is a multiplication or an addition: two a multiply-add. A forward and backward pass are three forward
-passes, four with `with_cp`. `--rates` are operations a second that training reaches, in 10^12, which is an assumption:
-30 to 40 % of what a GPU's data sheet states for bfloat16.
+An operation is a multiplication or an addition: two per multiply-add. A forward and backward pass cost as much as three
+forward passes, or four with `with_cp`. `--rates` are the operations per second that training reaches, in 10^12; they
+are assumptions: 30 to 40 % of what a GPU's data sheet states for bfloat16.
 """
 
 import argparse
@@ -23,14 +23,14 @@ from mixmae_mm.utils.launching import load_config
 
 
 class Training(NamedTuple):
-    """The work of a training: multiply-adds of a forward pass for an image, forward passes that a step is, epochs."""
+    """Work of a training run: multiply-adds per image of a forward pass, forward passes that a step costs, epochs."""
 
     multiply_adds: int
     passes: int
     epochs: int
 
     def hours(self, images: int, rate: float) -> float:
-        """Return the hours for a set of so many images, at `rate` operations a second."""
+        """Return the hours for a set of this many images, at `rate` operations per second."""
         return self.epochs * images * self.passes * 2 * self.multiply_adds / rate / 3600
 
 
@@ -38,7 +38,7 @@ def training_of(path: Path) -> Training:
     """Read a config of ours and the metafile beside it.
 
     Raises:
-        ValueError: the metafile does not state the multiply-adds of this config, or it counts no epochs.
+        ValueError: the metafile does not state the multiply-adds of this config, or the config does not count epochs.
     """
     config, metafile = load_config(path), path.with_name('metafile.yml')
     listed = yaml.safe_load(metafile.read_text())['Models'] if metafile.is_file() else []
@@ -49,7 +49,7 @@ def training_of(path: Path) -> Training:
 
 
 def rounded(hours: float) -> str:
-    """Return a number of hours with two digits."""
+    """Format a number of hours with two significant digits."""
     return f'{round(hours, 1 - math.floor(math.log10(hours))):,g}'
 
 

@@ -1,9 +1,9 @@
-"""Start-up and memory of a dataset of many images, beside mmengine's ways to hold the list.
+"""Startup time and memory of a dataset of many images, compared with mmengine's ways to store the list.
 
     python tools/benchmarks/listing.py [--images 1300000] [--folders 1000] [--workers 0 2 8]
 
 A tree of empty files is made in a temporary folder. Memory is what the process and its loader workers hold together
-(PSS: a page that three share counts a third for each) after each has looked at random entries.
+(PSS: a page shared by three counts a third for each) after each has read random entries.
 """
 
 import argparse
@@ -26,11 +26,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from mixmae_mm.datasets import ImageFolder
 
-ITEMS, TOUCHED = 20, 15_000  # that a worker makes, and entries that each reads
+ITEMS, TOUCHED = 20, 15_000  # items per worker, and entries that each item reads
 
 
 class Walked(BaseDataset):
-    """Images as a user would list them for mmengine."""
+    """Images, listed as a user of mmengine would do."""
 
     def load_data_list(self) -> list[dict]:
         """Walk the tree."""
@@ -39,7 +39,7 @@ class Walked(BaseDataset):
 
 
 class Touching(Dataset):
-    """Items that read many random entries of a dataset."""
+    """Items that each read many random entries of a dataset."""
 
     def __init__(self, dataset: BaseDataset, items: int) -> None:
         self.dataset, self.items = dataset, items
@@ -90,7 +90,7 @@ def main() -> None:
         for name in DATASETS:
             found = []
             for workers in args.workers:
-                with ProcessPoolExecutor(1, get_context('spawn')) as apart:  # with nothing of this one's memory
+                with ProcessPoolExecutor(1, get_context('spawn')) as apart:  # without this process's memory
                     found.append(apart.submit(measure, name, root, workers).result())
             table.add_row(name, f'{found[0][0]:.2f}', *(f'{held:.0f}' for _, held in found))
     Console(width=120).print(table)

@@ -1,4 +1,4 @@
-"""Images a second a core that the pre-training pipeline makes of a folder, ours beside mmpretrain's.
+"""Images/s per core of the pre-training pipeline on a folder, ours and mmpretrain's.
 
     python tools/benchmarks/loading.py data/coco_mini_448/images [--size 224] [--repeats 5] [--images 500]
 
@@ -35,7 +35,7 @@ def seconds(pipeline: Compose, files: list[str]) -> float:
 
 
 def main() -> None:
-    """Print the images a second of each."""
+    """Print the images/s of each pipeline."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('folder', help='of images, at any depth')
     parser.add_argument('--size', type=int, default=224)

@@ -1,4 +1,4 @@
-"""Seconds, bytes and operations of a training step, and what the machine could do at best."""
+"""Measurement of seconds, bytes and operations of a training step, and of what the machine can reach at best."""
 
 import argparse
 import os
@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
-if TYPE_CHECKING:  # which imports mmpretrain, and this is read by programs whose memory is measured
+if TYPE_CHECKING:  # it imports mmpretrain, which would add to the memory of measured processes
     from contenders import Contender
 
-# a fixed threshold has glibc return every large block at once: otherwise the peak of memory depends on luck
+# with a fixed threshold, glibc returns every large block at once; otherwise the peak of memory depends on chance
 ALLOCATOR = {'MALLOC_MMAP_THRESHOLD_': '65536'}
 
 
 def options(doc: str, **defaults: object) -> argparse.ArgumentParser:
-    """Make a command line with threads, a device and the given numbers of default value."""
+    """Make a parser with options for threads, a device, and integers with these defaults."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in {'threads': 2, **defaults}.items():
         parser.add_argument(f'--{name}', type=int, default=default, help='(%(default)s)')
@@ -30,7 +30,7 @@ def options(doc: str, **defaults: object) -> argparse.ArgumentParser:
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """Time one call; a GPU is waited for."""
+    """Time one call; wait for the GPU to finish."""
     start = time.perf_counter()
     call()
     if torch.cuda.is_available():
@@ -39,7 +39,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def step(contender: 'Contender', model: nn.Module, images: Tensor, half: bool) -> float:
-    """Go forward and backward once; return the seconds."""
+    """Run forward and backward once; return the seconds."""
 
     def passes() -> None:
         with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
@@ -52,7 +52,7 @@ def step(contender: 'Contender', model: nn.Module, images: Tensor, half: bool) -
 
 
 def in_turns(calls: dict[str, Callable[[], float]], repeats: int, warm_up: int = 1) -> dict[str, list[float]]:
-    """Call each to warm up, then all in turn, so that what disturbs the machine disturbs all."""
+    """Call each to warm up, then all in turn, so that a disturbance of the machine affects all."""
     rounds = [{name: call() for name, call in calls.items()} for _ in range(warm_up + repeats)]
     return {name: [times[name] for times in rounds[warm_up:]] for name in calls}
 
@@ -64,12 +64,12 @@ def medians(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, fl
 
 
 def ratio(times: list[float], of: list[float]) -> float:
-    """Return the median of the rounds' ratios."""
+    """Return the median over rounds of the ratio of two times."""
     return statistics.median(a / b for a, b in zip(times, of, strict=True))
 
 
 def peak_memory(contender: 'Contender', images: Tensor, half: bool) -> dict[str, int]:
-    """Run a second step; return the bytes that it needed beyond the weights, and the most that the process held."""
+    """Run two steps; return the bytes that the second needed beyond the weights, and the most that the process held."""
     model = contender.build().to(images.device)
     step(contender, model, images[: contender.few], half)
     before, most = held_during(lambda: step(contender, model, images, half), images.device)
@@ -83,23 +83,24 @@ def held_during(call: Callable[[], object], device: torch.device) -> tuple[int, 
         before = torch.cuda.memory_allocated()
         call()
         return before, torch.cuda.max_memory_allocated()
-    Path('/proc/self/clear_refs').write_text('5')  # sets the peak back to what is in use
+    Path('/proc/self/clear_refs').write_text('5')  # resets the peak to what is in use
     before = _resident('VmRSS')
     call()
     return before, _resident('VmHWM')
 
 
 def _resident(field: str) -> int:
-    """Read a number of bytes that Linux keeps about this process."""
+    """Read a memory statistic of this process from Linux, in bytes."""
     lines = Path('/proc/self/status').read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
 
 def operations(contender: 'Contender', model: nn.Module, images: Tensor) -> float:
-    """Count the floating-point operations of a step for an image: three times those of the forward pass.
+    """Count the floating-point operations of a step per image: three times those of the forward pass.
 
-    What is computed twice to save memory is not counted twice. The model is in training: in evaluation PyTorch fuses
-    blocks. Without gradients our models mask what segments leave out, so that it counts, as in the official ones.
+    What is recomputed to save memory is not counted twice. The model is in training mode, because in evaluation mode
+    PyTorch fuses blocks. Under `torch.no_grad`, our models mask attention instead of splitting it into segments, so
+    that masked pairs are counted, as in the official models.
     """
     fused = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_operations}
     with FlopCounterMode(display=False, custom_mapping=fused) as counter:
@@ -108,13 +109,13 @@ def operations(contender: 'Contender', model: nn.Module, images: Tensor) -> floa
 
 
 def _attention_operations(query: tuple, key: tuple, value: tuple, *args: object, **kwargs: object) -> int:
-    """Count what PyTorch's counter leaves out on the CPU: logits and the weighted sum, two operations each."""
+    """Count the attention that PyTorch's counter omits on the CPU: logits and weighted sum, two operations each."""
     batch, heads, tokens, dims = query
     return 2 * 2 * batch * heads * tokens * key[2] * dims
 
 
 def matrix_peak(device: str, half: bool, run_time: float = 1.0) -> float:
-    """Measure the most operations per second that a product of square matrices reaches here."""
+    """Measure the highest number of operations per second that a product of square matrices reaches here."""
     side = 8192 if device.startswith('cuda') else 2048
     matrices = torch.randn(2, side, side, device=device, dtype=torch.bfloat16 if half else torch.float32)
     timer = Timer('a @ b', globals=dict(zip('ab', matrices, strict=True)), num_threads=torch.get_num_threads())

@@ -2,9 +2,9 @@
 
     MALLOC_MMAP_THRESHOLD_=65536 python tools/benchmarks/one_step.py CONFIG --batch 2 [--size 224] [--float32]
 
-Mixes random images, goes forward and backward under bfloat16 autocast, and updates the weights, on the GPU or, where
-there is none, on the CPU. The first step makes the optimizer's state; the last one is measured. Without the variable
-glibc may hold more than is in use.
+A step mixes random images, runs forward and backward under bfloat16 autocast, and updates the weights, on the GPU or,
+if there is none, on the CPU. The first step allocates the optimizer's state; the last one is measured. Without the
+environment variable, glibc can hold more memory than is in use.
 """
 
 from functools import partial
@@ -41,7 +41,7 @@ def loss_of(model: BaseModel, images: torch.Tensor, half: bool) -> torch.Tensor:
 
 
 def one_step(model: BaseModel, optimizer: OptimWrapper, images: torch.Tensor, half: bool) -> dict[str, float]:
-    """Make a step; return the seconds of its parts."""
+    """Run a step; return the seconds of its parts."""
     losses = []
     passed = dict(forward=seconds(lambda: losses.append(loss_of(model, images, half))))
     passed['backward'] = seconds(losses[0].backward)
@@ -51,7 +51,7 @@ def one_step(model: BaseModel, optimizer: OptimWrapper, images: torch.Tensor, ha
 
 
 def bytes_of(tensors: list[torch.Tensor]) -> int:
-    """Sum up the sizes."""
+    """Sum up the sizes of tensors in bytes."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 

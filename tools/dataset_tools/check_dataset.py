@@ -1,17 +1,17 @@
-"""Print in plain words what is wrong with a folder of data, before hours are lost; nothing is written.
+"""Print in plain words what is wrong with a dataset, before hours are lost; nothing is written.
 
     python tools/dataset_tools/check_dataset.py FOLDER [--kind imagenet|coco|ade20k|images] [--quick] [--json]
     python tools/dataset_tools/check_dataset.py --config CONFIG      what the config's three loaders would read
     python tools/dataset_tools/check_dataset.py --ann FILE --images FOLDER      COCO's JSON, wherever it lies
 
-What is looked for where no kind is given; all that is found is checked, and images alone where nothing else is:
+Without --kind, the tool looks for these layouts and checks all that it finds, or the images alone if it finds none:
 
     imagenet   train/<class>/, val/<class>/; or meta/train.txt, meta/val.txt beside them
     coco       annotations/instances_<split>.json, <split>.json or <split>/_annotations.coco.json
     ade20k     images and index masks in images/<split> and annotations/<split> (ADE20K, unless --classes is given),
-               img_dir/<split> and ann_dir/<split>, images/<split> and masks/<split>, ...; --classes says how many
+               img_dir/<split> and ann_dir/<split>, images/<split> and masks/<split>, ...; --classes is their number
 
-The exit status is 0 if there is nothing wrong, or nothing but warnings; 1 with errors; 2 for wrong arguments.
+The exit status is 0 if there are no errors, even with warnings; 1 if there are errors; 2 for wrong arguments.
 """
 
 import argparse
@@ -45,7 +45,7 @@ from mixmae_mm.utils.names import expand
 
 
 def counts_table(kind: str, splits: dict[str, dict[str, int | str]]) -> Table:
-    """Lay out what was counted, a line for each split."""
+    """Make a table of the counts, with a row for each split."""
     columns = list(dict.fromkeys(column for counts in splits.values() for column in counts))
     table = Table('split', title={'ade20k': 'images and masks'}.get(kind, kind))
     for column in columns:
@@ -73,7 +73,7 @@ def print_report(report: Report, problems: list[Problem], quick: bool) -> None:
 
 
 def read_arguments(arguments: list[str] | None) -> tuple[argparse.Namespace, list[Callable[[], Split]]]:
-    """Read the command line and find what is to be checked; the process ends with status 2 where that cannot be."""
+    """Read the command line and find what to check; exit with status 2 if that is impossible."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -99,7 +99,7 @@ def read_arguments(arguments: list[str] | None) -> tuple[argparse.Namespace, lis
 
 
 def _asked_for(options: argparse.Namespace) -> list[Callable[[], Split]]:
-    """Find what is to be checked."""
+    """Find what to check; raise ValueError if options contradict each other."""
     if sum(map(bool, (options.folder, options.config, options.ann))) != 1 or bool(options.ann) != bool(options.images):
         raise ValueError('name one of: a folder, --config CONFIG, or --ann FILE with --images FOLDER')
     if not options.folder and (options.kind or options.classes):
@@ -115,7 +115,7 @@ def _asked_for(options: argparse.Namespace) -> list[Callable[[], Split]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Check and report; the exit status is returned."""
+    """Check and report; return the exit status."""
     start = perf_counter()
     options, found = read_arguments(arguments)
     report = Report(options.folder or options.images or '')

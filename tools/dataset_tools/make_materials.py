@@ -1,8 +1,8 @@
-"""Make the built-in image set: fourteen procedural materials, so that every task can be tried with nothing downloaded.
+"""Make the built-in image set: fourteen procedural materials, so that every task can be tried without a download.
 
-Each scene is named by the material that fills it: brick, fur, granite, ... Up to two patches of other materials lie
-on it. Colors, scale, rotation and light are drawn without regard to the material, and histograms are leveled, so that
-colors tell nothing: only the texture does.
+Each scene is named after the material that fills it: brick, fur, granite, ... Up to two patches of other materials lie
+on it. Colors, scale, rotation and light are drawn independently of the material, and histograms are leveled, so that a
+material can be recognized only by its texture, not by its colors.
 
     python tools/dataset_tools/make_materials.py data/materials
     python tools/dataset_tools/make_materials.py data/materials224 --size 224 --train 1000 --val 200
@@ -35,12 +35,12 @@ from PIL import Image
 from rich.progress import track
 
 SPLITS = ('train', 'val')
-GENERATOR = 2  # to be raised whenever the set changes, so that an older set is not taken for a present one
+GENERATOR = 2  # increase it whenever the set changes, so that an older set is not mistaken for the current one
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All that decides what the set looks like."""
+    """Everything that determines what the set looks like."""
 
     train: int = 2800
     val: int = 1400
@@ -65,7 +65,7 @@ def _palette() -> list[int]:
 
 def _write_scene(job: tuple[int, int], out: Path, settings: Settings) -> tuple[str, list[dict]]:
     """Draw scene (split, index) and write image and mask; return the image's name and its objects."""
-    cv2.setNumThreads(0)  # one thread a worker: the workers share the cores already
+    cv2.setNumThreads(0)  # one thread per worker: the workers share the cores already
     split, index = job
     scene = draw_scene(settings.seed, split, index, settings.size)
     name = f'{scene.main}/{index + 1:06d}'
@@ -95,9 +95,9 @@ def _of_one_category(coco: dict, name: str) -> dict:
 
 
 def make_materials(out: str | Path, settings: Settings, workers: int = 1) -> bool:
-    """Write the set, unless the same one is there already; return whether anything was written.
+    """Write the set, unless the same one exists already; return whether anything was written.
 
-    It is made beside the folder and moved there once it is complete. A folder of other things raises ValueError.
+    It is made in a folder beside `out`, which is renamed once complete. Raise ValueError if `out` holds anything else.
     """
     out = Path(out)
     complete = out / 'complete.json'
@@ -125,7 +125,7 @@ def make_materials(out: str | Path, settings: Settings, workers: int = 1) -> boo
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run from the command line; a mistake in the arguments ends it with one line."""
+    """Run from the command line; exit with a one-line message if the arguments are invalid."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('out', type=Path, help='folder to make')
     for name, default in (('train', 2800), ('val', 1400), ('size', 64), ('seed', 0), ('workers', os.cpu_count())):

@@ -1,6 +1,6 @@
-"""Find the commands of pages, and read each without running it: its tool takes these options, its config loads.
+"""Find the commands on pages, and check each without running it: its tool takes the options, its config loads.
 
-Tools read their own command lines: each is loaded, and stopped once its parser is done. Launchers are run, with
+Each tool parses its own command line: it is loaded, and stopped once its parser is done. Launchers are run, with
 stand-ins for srun and Python.
 """
 
@@ -27,15 +27,15 @@ MICRO = 'configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px.
 CLASSIFIER = 'configs/classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_materials-64px.py'
 MIXEDAE = 'configs/mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_materials-64px.py'
 CONFIGS = {'tools/test.py': CLASSIFIER, 'docs/figures/how_it_works.py': MIXEDAE}
-"""What CONFIG stands for where the micro MixMAE would not do."""
+"""What CONFIG stands for in tools that need another config than the micro MixMAE."""
 PROGRAMS = ('python', 'python3', 'make', 'mixmae', 'pip')
-"""Words that a command of ours begins with; besides, paths of scripts."""
+"""First words of our commands; they can also begin with the path of a script."""
 SCRIPT = re.compile(r'(?:\.?\.?/)?[\w./-]+\.sh$|(?:\.venv/bin|\.ci)/\w+$')
 SETTING = re.compile(r'[A-Z_]+=\S+$')
 
 
 class Command(NamedTuple):
-    """A command as a page has it, on one line."""
+    """A command on a page, joined to one line."""
 
     page: str
     text: str
@@ -48,7 +48,7 @@ class ReadError(Exception):
 
 
 class ParsedError(Exception):
-    """Ends a tool once its command line is read."""
+    """Raised to end a tool once its command line is parsed."""
 
 
 def pages() -> list[Path]:
@@ -71,20 +71,20 @@ def commands_of(page: Path) -> list[Command]:
 
 
 def is_command(text: str) -> bool:
-    """Return whether a text is a command, by its first word that sets no variable."""
+    """Return whether a text is a command, judging by its first word that does not set a variable."""
     words = [word for word in text.split() if not SETTING.match(word)]
     return bool(words) and (words[0] in PROGRAMS or SCRIPT.match(words[0]) is not None)
 
 
 def python_of(page: Path) -> list[tuple[int, str]]:
-    """List the blocks of Python of a page, with the numbers of their first lines."""
+    """List the Python blocks of a page, with the numbers of their first lines."""
     text = page.read_text()
     found = re.finditer(r'^```python\n(.*?)^```', text, re.MULTILINE | re.DOTALL)
     return [(text.count('\n', 0, block.start()) + 2, block[1]) for block in found]
 
 
 def words_of(command: Command) -> list[str]:
-    """Split a command; what is in brackets is kept, variables set before it are not, {a,b} is expanded."""
+    """Split a command into words: keep what is in brackets, drop variables set before it, expand {a,b}."""
     words: list[str] = []
     for word in shlex.split(re.sub(r'\[(-[^]]*|[A-Z]+)\]', r'\1', command.text)):
         choices = re.search(r'\{([^{}]+,[^{}]+)\}', word)
@@ -96,10 +96,10 @@ def words_of(command: Command) -> list[str]:
 
 
 def read(command: Command) -> str:
-    """Read a command; return its class: 'parsed', 'launched', or 'outside' for a program of others.
+    """Check a command; return its class: 'parsed', 'launched', or 'outside' for a foreign program.
 
     Raises:
-        ReadError: it cannot work, or nobody knows what it is.
+        ReadError: it cannot work, or it is unknown.
     """
     program, *words = words_of(command)
     program = re.sub(r'^(?:\./)?(?:\.venv/bin/)?', '', program)
@@ -121,7 +121,7 @@ def read(command: Command) -> str:
 
 
 def read_python(words: list[str], inline: bool) -> str:
-    """Read what follows `python`."""
+    """Check what follows `python`."""
     if not words or words[0] == '-c' or (words[0] == '-m' and not words[1].startswith('mixmae_mm')):
         return 'outside'
     if words[0] != '-m':
@@ -132,7 +132,7 @@ def read_python(words: list[str], inline: bool) -> str:
 
 
 def read_ours(words: list[str], inline: bool) -> str:
-    """Read what follows `mixmae`."""
+    """Check what follows `mixmae`."""
     try:
         found = mixmae.find(words)
     except mixmae.UsageError as error:
@@ -142,8 +142,8 @@ def read_ours(words: list[str], inline: bool) -> str:
 
 
 def read_make(words: list[str]) -> str:
-    """Have make print what it would do, and read that."""
-    # a make that runs this passes its own variables on
+    """Check the commands that make would run."""
+    # if make runs this tool, its own variables must not reach the inner make
     env = {name: value for name, value in os.environ.items() if name not in ('MAKEFLAGS', 'MAKEOVERRIDES', 'ARGS')}
     done = subprocess.run(['make', '-n', *words], cwd=ROOT, capture_output=True, text=True, env=env)
     if done.returncode or 'Nothing to be done' in done.stdout:  # a folder of that name
@@ -175,7 +175,7 @@ def load(tool: str) -> dict:
 
 
 def parse(tool: str, words: list[str], inline: bool) -> str:
-    """Have a tool read a command line, and nothing more; check the config that it names."""
+    """Let a tool parse a command line, stop it there, and check the config that the command names."""
     if not (ROOT / tool).is_file():
         raise ReadError(f'there is no {tool}')
     plain, found = argparse.ArgumentParser.parse_args, []
@@ -203,7 +203,7 @@ def parse(tool: str, words: list[str], inline: bool) -> str:
 
 
 def check_config(args: argparse.Namespace) -> None:
-    """Check that the config of a command loads, and that something reads what the command sets."""
+    """Check that the config of a command loads, and that the settings that it overrides exist."""
     config = getattr(args, 'config', None)
     if config is None or Path(config).name == 'mine.py':
         return

@@ -2,7 +2,7 @@
 
     python tools/docs/config_readmes.py
 
-The handwritten part above the mark is kept. A test compares the files with what this writes.
+The handwritten part above the mark is kept. A test compares the files with the output of this tool.
 """
 
 from pathlib import Path
@@ -38,17 +38,17 @@ def readmes() -> dict[Path, str]:
 
 
 def row(model: dict[str, Any]) -> str:
-    """Return the line of a config."""
+    """Return the table row of a config."""
     name, data = model['Name'], model['Metadata']
     lengths = (f'{data[unit]:,} {unit.lower()}' for unit in ('Epochs', 'Iterations') if unit in data)
     size = f'{data["Parameters"] / 1e6:.1f} M'
-    length, batch = next(lengths, '-'), str(data.get('Batch Size', '-'))  # none where there is only a test
+    length, batch = next(lengths, '-'), str(data.get('Batch Size', '-'))  # none if the config only tests
     cells = [f'[{name}]({name}.py)', data['Training Data'], length, batch, size, status(model)]
     return f'| {" | ".join(cells)} |\n'
 
 
 def status(model: dict[str, Any]) -> str:
-    """Return the standing of a config, with its results and who has them."""
+    """Return the status of a config, with its results and their source."""
     metrics = [metric for result in model.get('Results', []) for metric in result['Metrics'].items()]
     if not metrics:
         return 'untuned'

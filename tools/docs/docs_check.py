@@ -1,15 +1,15 @@
-"""Check every command and all Python of README and docs/: `make docs-check`.
+"""Check every command and all Python code in README and docs/: `make docs-check`.
 
     python tools/docs/docs_check.py [--read-only] [PAGE ...]
 
-Each command is run, run shortened, or at least read: by the tool that it calls, with its config loaded. With
-`--read-only` none is run, which takes a minute. Python is run, with small models in place of the reader's.
+Each command is run, run in a shortened form, or at least parsed by the tool that it calls, with its config loaded. With
+`--read-only` none is run, which takes a minute. Python code is run, with small models in place of the reader's.
 
-run        as it stands, with small images and untrained models in the places of the reader's
-shortened  one epoch of eight images, ten scenes, three neighbors
-parsed     its tool takes the options, its config has the settings; run by the tests, or too long
+run        as it stands, with small images and untrained models in place of the reader's
+shortened  one epoch of eight images, 28 scenes, three neighbors
+parsed     its tool takes the options, its config has the settings; it is run by the tests, or takes too long
 launched   its launcher is run, with stand-ins for srun and Python, and what it starts is parsed
-outside    a program of others
+outside    a foreign program
 """
 
 import argparse
@@ -52,7 +52,7 @@ RUN = {
     'docs/figures/how_it_works.py': [],
     **{f'tools/model_converters/{name}.py': [] for name in ('inspect_checkpoint', 'convert_weights', 'publish_model')},
 }
-"""Tools that are run, with what is added to make them quick."""
+"""Tools that are run, with the arguments that make them quick."""
 NOT_HERE = re.compile(
     r'in1k|imagenet[-/]|ade20k|coco|camvid|nuclei|shards|DETECT|configs/(detection|segmentation)|classification/.*-base-'
     r'|--amp|--tta'
@@ -62,7 +62,7 @@ SAMPLES = {MICRO: 'CHECKPOINT.pth', commands.CLASSIFIER: 'CLASSIFIER.pth', comma
 
 
 class Scratch:
-    """A folder in which the commands of the pages find what they name."""
+    """Folder in which the commands of the pages find the files that they name."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.count = folder, 0
@@ -78,7 +78,7 @@ class Scratch:
         self.run(['tools/train.py', MICRO, '--work-dir', 'work_dirs/RUN', *TRAINING])
 
     def run(self, words: list[str]) -> None:
-        """Run Python with these words; raise a `ReadError` with the end of what it printed where it fails."""
+        """Run Python with these words; if it fails, raise a `ReadError` with the end of its output."""
         paths = os.pathsep.join([str(self.folder), os.environ.get('PYTHONPATH', '')])
         env = dict(os.environ, PYTHONPATH=paths, COLUMNS='120')
         done = subprocess.run([sys.executable, *words], cwd=self.folder, env=env, capture_output=True, text=True)
@@ -86,7 +86,7 @@ class Scratch:
             raise ReadError(f'ended with {done.returncode}: {(done.stdout + done.stderr)[-1500:]}')
 
     def check(self, command: Command) -> str:
-        """Run a command, or read it where it is not one that is run; return its class."""
+        """Run a command, or only parse it if it is not among those to run; return its class."""
         words = commands.words_of(command)[1:]
         if command.inline or not words or words[0] not in RUN or NOT_HERE.search(command.text):
             return commands.read(command)
@@ -94,7 +94,7 @@ class Scratch:
         return 'shortened' if RUN[words[0]] else 'run'
 
     def filled(self, words: list[str]) -> list[str]:
-        """Replace what a reader is to fill in by what is in the folder."""
+        """Replace the placeholders that a reader fills in by what is in the folder."""
         config = commands.CONFIGS.get(words[0], MICRO)
         self.count += 1
         out = f'written/{self.count}'
@@ -121,7 +121,7 @@ class Scratch:
 
 
 def check_commands(found: list[Command], scratch: Scratch | None) -> Iterator[tuple[Command, str, str]]:
-    """Yield each command with its class, and what is wrong with it; each text is checked once."""
+    """Yield each command with its class and what is wrong with it; equal texts are checked once."""
     known: dict[tuple[str, bool], tuple[str, str]] = {}
     for command in found:
         if command[1:] not in known:

@@ -1,7 +1,7 @@
-"""Run the Python of pages as it stands, in a folder where the files that it names are small ones of ours.
+"""Run the Python code of pages as it stands, in a folder with small files under the names that it uses.
 
-The blocks of a page run one after the other in one namespace. Blocks that are configs, or parts of one, are loaded
-beside ours, and their model and transforms are built.
+The blocks of a page run one after another in one namespace. Blocks that are configs, or parts of one, are loaded beside
+ours, and their model and transforms are built.
 """
 
 import ast
@@ -29,18 +29,18 @@ from mixmae_mm.models import MixMIMSwin
 from mixmae_mm.utils.config_keys import TOP, check_names
 
 SMALL = dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2))
-"""What stands in for the arch of the encoder that pages name."""
+"""Stand-in for the arch of the encoder that pages build."""
 MICRO = {
     'CONFIG': 'mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px.py',
     'CLASSIFIER': 'classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_materials-64px.py',
     'DETECTOR': 'detection/mask-rcnn_mixmim-swin-micro-scratch_fpn_1xb16-20e_materials276-64px.py',
     'SEGMENTER': 'segmentation/upernet_mixmim-swin-micro-scratch_1xb16-20e_materials280-64px.py',
 }
-"""Configs that stand in for those of a reader; their checkpoints are untrained."""
+"""Stand-ins for the configs of a reader; their checkpoints are untrained."""
 OPTIONAL = {'DETECTOR': 'mmdet', 'SEGMENTER': 'mmseg', 'onnxruntime': 'onnxruntime'}
-"""Libraries without which blocks that have these words are skipped."""
+"""Optional libraries, by a word of the blocks that need them; without the library these blocks are skipped."""
 BASE = "_base_ = './mixmae_mixmim-swin-base-w14_1xb128-accu4-amp-coslr-300e_custom.py'\n"
-"""What a part of a config is read on top of."""
+"""Base of the blocks that are only part of a config."""
 
 
 @contextlib.contextmanager
@@ -56,7 +56,7 @@ def empty_folder() -> Iterator[Path]:
 
 
 def run_page(page: Path) -> Iterator[str]:
-    """Run the blocks of a page; yield what goes wrong, with the line."""
+    """Run the blocks of a page; yield each error, with its line."""
     missing = [word for word, library in OPTIONAL.items() if importlib.util.find_spec(library) is None]
     blocks = [(line, source) for line, source in python_of(page) if not any(word in source for word in missing)]
     small = {'mixmim-swin-base': (partial(MixMIMSwin, window_sizes=(14, 14), out_indices=(1,)), SMALL)}
@@ -96,7 +96,7 @@ def page_config(source: str) -> Config:
 
 
 def write_files(folder: Path, text: str) -> dict:
-    """Write the files that blocks name; return the variables that they take as given."""
+    """Write the files that blocks name; return the variables that they take for granted."""
     (folder / 'folder').mkdir()
     array = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     for name in ('image.jpg', 'image.png', *(f'folder/{number}.png' for number in range(4))):
@@ -122,7 +122,7 @@ def write_files(folder: Path, text: str) -> dict:
 
 
 def save_untrained(config: Path, path: Path) -> None:
-    """Write a config's model, untrained, as a checkpoint."""
+    """Write the untrained model of a config as a checkpoint."""
     settings = Config.fromfile(config)
     init_default_scope(settings.default_scope)
     torch.save(dict(state_dict=MODELS.build(settings.model).state_dict(), meta={}), path)

@@ -2,8 +2,8 @@
 
     python tools/docs/run_notebook.py docs/walkthrough.ipynb [--write]
 
-Cells run one after the other in one namespace, in an empty folder. As in Jupyter, the value of a cell's last line is
-shown: an image as an image, anything else by its name.
+Cells run one after another in one namespace, in an empty folder. As in Jupyter, the value of a cell's last line is
+shown: an image as an image, anything else as its `repr`.
 """
 
 import argparse
@@ -23,7 +23,7 @@ def code_cells(notebook: dict) -> list[dict]:
 
 
 def run(notebook: dict) -> list[list[dict]]:
-    """Run all cells; return the outputs of each, as a notebook stores them. An exception of a cell is raised."""
+    """Run all cells; return the outputs of each, as a notebook stores them. Exceptions in cells are not caught."""
     names: dict[str, object] = {'__name__': '__main__'}
     with empty_folder():
         return [run_cell(''.join(cell['source']), names) for cell in code_cells(notebook)]

@@ -1,8 +1,8 @@
-"""What the site has beside docs/: README as its start page, the walk-through, the reference of the package.
+"""Pages of the site beside docs/: README as its start page, the walkthrough, the reference of the package.
 
-mkdocs calls the functions that begin with `on_`, as mkdocs.yml asks for. A page of the reference is one public module
-or sub-package; which there are is read off the package. Links that leave docs/ lead to copies under `files/` in the
-site.
+mkdocs calls the functions that begin with `on_`, because mkdocs.yml names this file. The reference has one page for
+each public module or sub-package that is found in the package. Links that leave docs/ lead to copies under `files/` in
+the site.
 """
 
 import base64
@@ -28,7 +28,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that are made, and what is linked beyond docs/."""
+    """Add the generated pages, and the linked files outside docs/."""
     made = {site: relink((ROOT / own).read_text(), ROOT) for own, site in PAGES.items()}
     made |= {f'api/{name}.md': f'# mixmae_mm.{name}\n\n::: mixmae_mm.{name}\n' for name in public_modules()}
     for page in [*(ROOT / own for own in PAGES), *DOCS.glob('*.md')]:
@@ -43,7 +43,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: object, **others: object) -> str:
-    """Point the links of a page in docs/ to where the site has their ends."""
+    """Point the links of a page in docs/ to where their targets are in the site."""
     return markdown if page.file.generated_by else relink(markdown, DOCS)
 
 
@@ -65,12 +65,12 @@ def relink(text: str, folder: Path) -> str:
 
 
 def from_root(target: str, folder: Path) -> str:
-    """Return a link's end from the root."""
+    """Return the target of a link relative to the root."""
     return (folder / target).resolve().relative_to(ROOT).as_posix()
 
 
 def notebook_page(notebook: Path) -> dict[str, bytes | str]:
-    """Return a notebook as a page, and its images, by their names."""
+    """Return a notebook as a page, and its images, by file name."""
     made, parts = {}, []
     for number, cell in enumerate(json.loads(notebook.read_text())['cells']):
         source = ''.join(cell['source'])

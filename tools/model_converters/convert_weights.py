@@ -2,12 +2,12 @@
 
     python tools/model_converters/convert_weights.py CHECKPOINT OUT --to FORMAT [--force]
 
-Layouts, as OUT.pth or (bare) OUT.safetensors: `ours`, `official` (MixMIM's and MAE's), `mmpretrain`, and of plain ViTs
-alone `mae`, or the same, `timm`. CHECKPOINT is in any of them, of a pre-training, a classifier, a detector, a segmentor
-or an encoder alone; there and back nothing changes, to the bit. `backbone` is an encoder of another library alone, by
-its own names (docs/encoders.md). Exports: `onnx`, `pt2` (torch.export), `safetensors`
-(one file that describes itself), `hub` (a folder for the Hugging Face Hub); they need `--config`, a config or one of
-`list_models()`, unless CHECKPOINT is such a .safetensors itself.
+Layouts, as OUT.pth or (bare) OUT.safetensors: `ours`, `official` (MixMIM's and MAE's), `mmpretrain`, and only for plain
+ViTs `mae` and `timm`, which are the same. CHECKPOINT is in any of them, of a pre-training, a classifier, a detector, a
+segmentor or an encoder alone; a round trip reproduces every bit. `backbone` is an encoder of another library alone,
+under its own names (docs/encoders.md). Exports: `onnx`, `pt2` (torch.export), `safetensors` (one file that describes
+itself), `hub` (a folder for the Hugging Face Hub); they need `--config`, a config or a name of `list_models()`, unless
+CHECKPOINT is such a .safetensors itself.
 """
 
 import argparse
@@ -33,14 +33,14 @@ from mixmae_mm.utils.names import expand
 WEIGHTS = ('.pth', '.safetensors')
 SUFFIXES = dict.fromkeys(('ours', 'official', 'mmpretrain', 'mae', 'timm', 'backbone'), WEIGHTS)
 SUFFIXES |= dict(onnx=('.onnx',), pt2=('.pt2',), safetensors=('.safetensors',), hub=('',))
-"""How OUT ends, by format."""
+"""Suffixes of OUT, by format."""
 OF_LAYOUTS, OF_GRAPHS = ('prefix', 'encoder_only', 'fold_segments'), ('classifier', 'with_normalization')
 OF_EXPORTS = ('config', 'image_size', 'licence', 'cfg_options')
 """Options that have an effect on some formats only."""
 
 
 def convert(args: argparse.Namespace) -> list[str]:
-    """Write weights in another layout, and return what is to be printed."""
+    """Write weights in another layout, and return the lines to print."""
     contents = read_contents(args.checkpoint, args.ema)
     try:
         settings = args.to, args.prefix, args.encoder_only, args.fold_segments
@@ -62,7 +62,7 @@ def convert(args: argparse.Namespace) -> list[str]:
 
 
 def export(args: argparse.Namespace) -> list[str]:
-    """Write a graph, or an encoder that describes itself, and return what is to be printed."""
+    """Write a graph, or an encoder that describes itself, and return the lines to print."""
     model, card = load(args)
     compared = ''
     if args.to in ('onnx', 'pt2'):
@@ -84,7 +84,7 @@ def export(args: argparse.Namespace) -> list[str]:
 
 
 def load(args: argparse.Namespace) -> tuple[nn.Module, encoder_file.EncoderCard]:
-    """Build what is to be exported, and describe its encoder."""
+    """Build the model to export, and describe its encoder."""
     source = args.checkpoint.rpartition('/')[2]
     if args.config is None:
         encoder, card = encoder_file.load_encoder(args.checkpoint), encoder_file.read_card(args.checkpoint)
@@ -126,7 +126,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def check(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """Check that OUT and the options go with the format."""
+    """Check that OUT and the options fit the format."""
     if args.out.suffix not in SUFFIXES[args.to]:
         ends = 'be a folder, without an extension' if args.to == 'hub' else f'end in {" or ".join(SUFFIXES[args.to])}'
         parser.error(f'{args.out} should {ends}')

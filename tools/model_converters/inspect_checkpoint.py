@@ -1,10 +1,10 @@
-"""Print what a file of weights is, and what would load.
+"""Print what a weights file contains, and what of it would load.
 
     python tools/model_converters/inspect_checkpoint.py FILE [--config CONFIG] [--prefix P]
 
-Without a config: where the weights stand, how far they were trained, whose names they have, and the parts of the model.
-With one: what becomes of each tensor when the config's backbone, which alone is built, loads the file. The exit status
-is 1 if the file would be refused.
+Without a config: where the weights are in the file, how far they were trained, their layout, and the model's parts.
+With a config: what happens to each tensor when the config's backbone loads the file; only the backbone is built. The
+exit status is 1 if the file would be rejected.
 """
 
 import argparse
@@ -37,7 +37,7 @@ DECODERS = tuple(DECODER + start for start in OFFICIAL_DECODER)
 
 
 def facts(contents: Contents) -> dict[str, str]:
-    """Return what is known of a file without its encoder, as rows."""
+    """Return what is known about a file apart from its encoder, as rows."""
     rows = {'weights stand': f"under '{contents.container}'" if contents.container else 'bare'}
     rows |= {'tensors': str(len(contents.weights))}
     rows |= {name: str(contents.meta[name]) for name in META if name in contents.meta}
@@ -48,7 +48,7 @@ def facts(contents: Contents) -> dict[str, str]:
 
 
 def parts(model: Model) -> dict[str, str]:
-    """Return whose names a model has, and how many tensors and numbers its parts, as rows."""
+    """Return the layout of a model, and the number of tensors and values in each part, as rows."""
     by_part: dict[str, list[Tensor]] = {}
     for name, x in model.weights.items():
         part = 'decoder' if name.startswith(DECODERS) else name.partition('.')[0]
@@ -76,7 +76,7 @@ def sizes(weights: Mapping[str, Tensor], kind: str) -> dict[str, str]:
 
 
 def try_config(config: Config, file: str, prefix: str | None) -> LoadReport:
-    """Load the file into the backbone of a config, by the prefix and share of its own `init_cfg`."""
+    """Load the file into the backbone of a config, with the prefix and `min_share` of its `init_cfg`."""
     if 'backbone' not in config.get('model', {}):
         raise ValueError(f'{config.filename} has no model.backbone to load weights into')
     init_default_scope(config.get('default_scope', 'mmpretrain'))

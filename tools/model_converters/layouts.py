@@ -1,4 +1,4 @@
-"""Weights by the names and in the order of each layout: ours, the official ones, mmpretrain's, MAE's for transfer."""
+"""Renaming and ordering of weights for each layout: ours, the official ones, mmpretrain's, MAE's for transfer."""
 
 import re
 from collections.abc import Mapping
@@ -20,9 +20,9 @@ VIT = re.compile(
     r'backbone\.(cls_token|pos_embed|patch_embed\.proj\.(weight|bias)|(fc_)?norm\.(weight|bias)'
     r'|blocks\.\d+\.(norm1|norm2|attn\.qkv|attn\.proj|mlp\.fc1|mlp\.fc2)\.(weight|bias))'
 )
-"""The encoder in MAE's files, by our names."""
+"""The encoder in MAE's files, under our names."""
 NORMALIZATION = re.compile(r'neck\.(\d+\.)?bn\.')
-"""Batch norm of linear probing in mmpretrain; officially it is the first part of the head."""
+"""Batch norm of linear probing in mmpretrain; in the official code it is the first part of the head."""
 LINEAR = re.compile(r'head\.(fc|layers\.head)\.(?=weight$|bias$)')
 """The linear layer of mmpretrain's heads."""
 
@@ -30,7 +30,7 @@ LINEAR = re.compile(r'head\.(fc|layers\.head)\.(?=weight$|bias$)')
 def translate(
     file: Mapping[str, Tensor], to: str, prefix: str | None = None, encoder_only: bool = False, fold: bool = False
 ) -> Model:
-    """Name and order weights as a layout does; what it has no place for is left out, by our names."""
+    """Rename and reorder weights for a layout; what it has no place for is left out and listed under our names."""
     layout, ours, left_out = read_model(file, prefix)
     if 'head.0.running_mean' in ours:  # a linear probe still has its official names
         parts = {'head.0.': 'neck.1.bn.', 'head.1.': 'head.fc.'}
@@ -49,7 +49,7 @@ def translate(
 
 
 def take_backbone(file: Mapping[str, Tensor]) -> Model:
-    """Take the encoder out of a model of OpenMMLab, whatever its class, by its own names; of timm's by timm's."""
+    """Extract the encoder of an OpenMMLab model, whatever its class, under its own names; timm's under timm's."""
     weights = {name.removeprefix(ENCODER): x for name, x in file.items() if name.startswith(ENCODER)}
     for wrapper in ('timm_model.', 'model.'):  # mmpretrain's TIMMBackbone around timm's FeatureGetterNet
         if all(name.startswith(wrapper) for name in weights):
@@ -61,7 +61,7 @@ def take_backbone(file: Mapping[str, Tensor]) -> Model:
 
 
 def _reason(name: str, to: str, encoder_only: bool) -> str | None:
-    """Return why a tensor, by our name, is left out; None where it is not."""
+    """Return why a tensor, given by our name, is left out; None if it is not."""
     if encoder_only and not name.startswith(ENCODER):
         return 'not of the encoder'
     if to == 'ours':
@@ -77,12 +77,12 @@ def _reason(name: str, to: str, encoder_only: bool) -> str | None:
 
 
 def _in_head(name: str) -> bool:
-    """Return whether a tensor, by our name, is of a linear classifier."""
+    """Return whether a tensor, given by our name, belongs to a linear classifier."""
     return bool(NORMALIZATION.match(name) or LINEAR.match(name))
 
 
 def _officially(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Name encoder, decoder and classifier officially: `head`, behind a batch norm `head.0` and `head.1`."""
+    """Translate to the official names; a classifier is `head`, or with a batch norm `head.0` and `head.1`."""
     norms = {NORMALIZATION.sub('head.0.', name): x for name, x in weights.items() if NORMALIZATION.match(name)}
     place = 'head.1.' if norms else 'head.'
     linear = {LINEAR.sub(place, name): x for name, x in weights.items() if LINEAR.match(name)}
@@ -90,7 +90,7 @@ def _officially(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _check_vit(weights: Mapping[str, Tensor]) -> None:
-    """Refuse encoders other than `MixingViT`."""
+    """Raise ValueError for an encoder other than `MixingViT`."""
     strange = sorted(name for name in weights if name.startswith(ENCODER) and not VIT.fullmatch(name))
     lacks = {f'{ENCODER}cls_token', f'{ENCODER}pos_embed', PATCH_BIAS} - weights.keys()
     if strange or lacks:

@@ -1,11 +1,11 @@
-"""Make a checkpoint fit to be given away: weights and what is harmless to know of them, with its sha256 in its name.
+"""Prepare a checkpoint for publication: keep weights and harmless metadata, and put the sha256 into the file's name.
 
     python tools/model_converters/publish_model.py CHECKPOINT OUT [--force]
 
-OUT is NAME.pth; written is NAME-<first 8 digits of the sha256>.pth, as OpenMMLab does, so that mmengine and torch.hub
-check what they download. Kept are the weights, epoch and iteration, the dataset's classes, the config as text and
-versions. Optimizer, schedules, message hub, logs and all else stay behind, and so do paths of this machine: of
-`work_dir` nothing remains, of other absolute paths the last part.
+OUT is NAME.pth; the tool writes NAME-<first 8 digits of the sha256>.pth, as OpenMMLab does, so that mmengine and
+torch.hub check what they download. It keeps the weights, epoch and iteration, the dataset's classes, the config as text
+and versions. Optimizer, schedules, message hub, logs and all else are removed, and so are paths of this machine:
+`work_dir` entirely, other absolute paths except for their last part.
 """
 
 import argparse
@@ -24,17 +24,17 @@ from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.names import expand
 
 KEPT = re.compile(rf'{"|".join(PROGRESS)}|dataset_meta|cfg|\w*version')
-"""What is harmless to know."""
+"""Metadata that is harmless to publish."""
 WORK_DIR = re.compile(r'^work_dir = .*\n?', re.MULTILINE)
 ROOT = r'(?:file:/+|~\w*[\\/]+|[A-Za-z]:[\\/]+|/)'
-"""How absolute paths begin."""
+"""Beginnings of absolute paths."""
 WHOLE = re.compile(rf'{ROOT}[^\'"\n]+')
 INSIDE = re.compile(rf'(?<=[\'"]){WHOLE.pattern}(?=[\'"])|(?<![\w.:/\\-]){ROOT}[\w.+@%-]+[\\/][\w.+@%/\\-]+')
-"""A path in a longer text: all between quotes, or what has two parts or more."""
+"""A path inside a longer text: everything between quotes, or a path of two parts or more."""
 
 
 def cleaned_meta(contents: Contents, notes: list[str]) -> dict:
-    """Keep what is harmless to know, and note all that is taken away or changed."""
+    """Keep the harmless metadata, and add a note for everything that is removed or changed."""
     meta = {name: plain(x) for name, x in contents.meta.items() if KEPT.fullmatch(name)}
     gone = [*sorted({*contents.others} - {'meta', *PROGRESS}), *(f'meta.{x}' for x in contents.meta if x not in meta)]
     notes += [f'left out: {", ".join(gone)}'] if gone else []
@@ -43,7 +43,7 @@ def cleaned_meta(contents: Contents, notes: list[str]) -> dict:
 
 
 def _without_paths(value: object, name: str, notes: list[str]) -> object:
-    """Take the paths of this machine out of plain data, and note each."""
+    """Remove the paths of this machine from plain data, and add a note for each."""
     if isinstance(value, dict):
         return {key: _without_paths(x, f'{name}.{key}', notes) for key, x in value.items()}
     if isinstance(value, list | tuple):
@@ -52,7 +52,7 @@ def _without_paths(value: object, name: str, notes: list[str]) -> object:
 
 
 def _shorten(text: str, name: str, notes: list[str]) -> str:
-    """Take paths out of a text."""
+    """Remove paths from a text, and add a note for each."""
 
     def cut(found: re.Match) -> str:
         last = re.split(r'[\\/]+', found[0].rstrip('\\/'))[-1]

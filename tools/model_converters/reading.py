@@ -1,4 +1,4 @@
-"""What the converters share: all that is in a checkpoint, its weights by our names, and writing of a file."""
+"""What the converters share: reading of checkpoints, weights under our names, and writing of files."""
 
 import argparse
 import io
@@ -20,11 +20,11 @@ PROGRESS = ('epoch', 'iter')
 AVERAGES = ('state_dict_ema', 'model_ema')
 """Keys of averaged weights (EMA) in files of timm and DeiT; mmengine's `state_dict` is the average where it has one."""
 DISTILLATION = (ENCODER + 'dist_token', 'head_dist.')
-"""What goes with a row of the position embedding that is not read."""
+"""Distillation parts, which go with a row of the position embedding that is not read either."""
 
 
 class Contents(NamedTuple):
-    """What is in a checkpoint: the key of its weights ('' for bare ones), the weights, and what stands beside them."""
+    """Contents of a checkpoint: the key of its weights ('' for bare ones), the weights, and all else beside them."""
 
     container: str
     weights: dict[str, Tensor]
@@ -32,14 +32,14 @@ class Contents(NamedTuple):
 
     @property
     def meta(self) -> dict[str, object]:
-        """What is known of the weights; mmengine stores it under `meta`, others beside the weights."""
+        """Metadata of the weights; mmengine stores it under `meta`, other libraries beside the weights."""
         own = self.others.get('meta')
         progress = {name: self.others[name] for name in PROGRESS if name in self.others}
         return progress | (dict(own) if isinstance(own, Mapping) else {})
 
 
 class Model(NamedTuple):
-    """The weights of one model, renamed, how the file names them, and what was left out, with the reason."""
+    """Weights of one model, renamed; the layout of the file; and what was left out, with the reason."""
 
     layout: Layout | str
     weights: dict[str, Tensor]
@@ -47,10 +47,10 @@ class Model(NamedTuple):
 
 
 def read_contents(checkpoint: str, ema: bool = False) -> Contents:
-    """Read a checkpoint, without running code; raise ValueError if it holds no weights, or with `ema` no average."""
+    """Read a checkpoint without running code; raise ValueError if it has no weights, or with `ema` no averaged ones."""
     content = read_file(checkpoint)
     if not isinstance(content, Mapping):
-        read_weights(checkpoint)  # which says so
+        read_weights(checkpoint)  # raises the error
     container = next((name for name in CONTAINERS if isinstance(content.get(name), Mapping)), '')
     if ema and 'ema_state_dict' not in content:
         container = next((name for name in AVERAGES if isinstance(content.get(name), Mapping)), None)
@@ -67,7 +67,7 @@ def read_contents(checkpoint: str, ema: bool = False) -> Contents:
 
 
 def read_model(file: Mapping[str, Tensor], prefix: str | None = None) -> Model:
-    """Name and order weights as ours are; what stands outside the model around the encoder is left out."""
+    """Rename and reorder weights like ours; what is outside the model around the encoder is left out."""
     layout = find_layout(file, prefix)
     ours = to_ours(file, layout)
     left_out = {name: 'another model' for name in sorted(file) if not name.startswith(layout.root)}
@@ -77,7 +77,7 @@ def read_model(file: Mapping[str, Tensor], prefix: str | None = None) -> Model:
 
 
 def whose(layout: Layout | str) -> str:
-    """Return whose layout it is; ours has the official names behind `backbone.`."""
+    """Return the name of a layout; ours has the official names behind `backbone.`."""
     if isinstance(layout, str):
         return layout
     ours = layout.naming == 'official' and not layout.is_bare
@@ -92,7 +92,7 @@ def left_out_lines(left_out: Mapping[str, str]) -> Iterator[str]:
 
 
 def plain(value: object) -> object:
-    """Return plain data, which can be read everywhere: anything else becomes None."""
+    """Return a value as plain data, which can be read everywhere; anything else becomes None."""
     value = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
     if isinstance(value, Mapping):
         return {plain(name): plain(x) for name, x in value.items()}
@@ -114,9 +114,9 @@ def check_free(out: Path, force: bool) -> None:
 
 
 def to_bytes(weights: Mapping[str, Tensor], container: str = '', **others: object) -> bytes:
-    """Return the content of a .pth, with the weights under `container` and `others` beside, or bare of a safetensors.
+    """Return the bytes of a .pth file, with weights under `container` and `others` beside, or of a bare .safetensors.
 
-    Weights are copied: a row of a large tensor would otherwise keep all of it. Equal contents give equal bytes.
+    Weights are copied, because a row of a large tensor would otherwise store it all. Equal contents give equal bytes.
     """
     weights = {name: x.detach().clone(memory_format=torch.contiguous_format) for name, x in weights.items()}
     if not container:
@@ -127,7 +127,7 @@ def to_bytes(weights: Mapping[str, Tensor], container: str = '', **others: objec
 
 
 def write(content: bytes, out: Path) -> None:
-    """Write a file, and its folder, at once: what is not whole is never seen under its name."""
+    """Write a file atomically, and make its folder: an incomplete file never has this name."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(out) as file:
         file.write(content)

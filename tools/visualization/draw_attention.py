@@ -1,7 +1,8 @@
-"""Draw where an encoder looks: the attention of CLS, of a patch, or what patches receive, as heat maps over images.
+"""Draw where an encoder looks, as heat maps over images: attention of CLS or of a patch, or what patches receive.
 
-One row for each image and query. One block: the mean of its heads, then each head; several blocks: the mean of each. A
-plain ViT shows its CLS token, an encoder without CLS how much each patch receives from the others of its window.
+There is one row for each image and query. It shows, for one block, the mean over heads, then each head; for several
+blocks, the mean of each. By default, a plain ViT shows the attention of its CLS token, and an encoder without CLS how
+much each patch receives from the other patches of its window.
 """
 
 import argparse
@@ -30,7 +31,7 @@ class Looking(NamedTuple):
     panels: list[list[Panel]]
     """What the encoder saw, and for mixtures the source of each cell."""
     blocks: dict[str, Attended]
-    """By the name of each block."""
+    """Attention by the name of the block."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -68,12 +69,12 @@ def look_at_mixtures(args: argparse.Namespace, config: Config, size: tuple[int, 
 
 
 def is_query(attended: Attended, query: Point | None, received: bool) -> bool:
-    """Return whether the map is of one query, a patch or CLS, rather than what all receive."""
+    """Return whether a map shows one query, a patch or CLS, rather than what patches receive."""
     return query is not None or (attended.extra > 0 and not received)
 
 
 def heads_of(attended: Attended, number: int, query: Point | None, received: bool) -> np.ndarray:
-    """Return the maps of an image's heads: (heads, h, w)."""
+    """Return the attention maps of an image, one for each head: (heads, h, w)."""
     if query is not None:
         mark = mark_at(query, attended.grid, QUERY)
         heads = attended.of_patch(number, mark.row, mark.column)
@@ -83,9 +84,9 @@ def heads_of(attended: Attended, number: int, query: Point | None, received: boo
 
 
 def row_of(looking: Looking, number: int, query: Point | None, received: bool) -> list[Panel]:
-    """Make the panels of one image and query; None is CLS, or what patches receive.
+    """Make the panels of one image and query; None stands for CLS, or for what patches receive.
 
-    Maps of one query are drawn by the square root: a few patches often have most of the weight.
+    Maps of one query are drawn as square roots, because a few patches often have most of the weight.
     """
     finest = max(attended.grid for attended in looking.blocks.values())
     marks = [] if query is None else [mark_at(query, finest, QUERY)]
@@ -105,7 +106,7 @@ def row_of(looking: Looking, number: int, query: Point | None, received: bool) -
 
 
 def describe(looking: Looking, query: Point | None, received: bool) -> str:
-    """Describe the image grid."""
+    """Return the caption of the image grid."""
     what = 'What each patch receives from the patches of its window, on average'
     if is_query(next(iter(looking.blocks.values())), query, received):
         what = f'What {"CLS" if query is None else "the framed patch"} attends to, by the square root of weights'

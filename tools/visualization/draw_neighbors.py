@@ -1,7 +1,7 @@
 """Draw the nearest neighbors of images among those of a folder, by the cosine of their features.
 
-One row for each image, its neighbors from the most similar down; an image is no neighbor of itself. Saved features are
-what `mixmae extract` or `FeatureExtractor.save` wrote.
+There is one row for each image, with its neighbors from the most similar down, without the image itself. Saved features
+are files written by `mixmae extract` or `FeatureExtractor.save`.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from mixmae_mm.utils.names import expand, printable
 from mixmae_mm.visualization import Panel, draw_grid
 from mixmae_mm.visualization.image_grid import BLUE
 
-SAME = 0.99  # smallest cosine of an image's features computed twice; other encoders' are far below
+SAME = 0.99  # minimum cosine between an image's features computed twice; with another encoder it is far lower
 
 
 class Neighbors(NamedTuple):
@@ -46,7 +46,7 @@ def read_saved(file: str | os.PathLike) -> tuple[list[str], np.ndarray]:
 
 
 def check_same_encoder(extract: FeatureExtractor, names: list[str], features: np.ndarray, file: str) -> None:
-    """Check that saved features are of this encoder, by computing those of their first image again."""
+    """Check that saved features come from this encoder, by recomputing those of the first image."""
     fresh = extract.encode(extract.open_all(names[:1]))[0]
     if fresh.shape == features[0].shape and unit(fresh) @ unit(features[0]) >= SAME:
         return
@@ -59,7 +59,7 @@ def unit(features: np.ndarray) -> np.ndarray:
 
 
 def find(asked: list[str], of_asked: np.ndarray, names: list[str], known: np.ndarray, k: int) -> list[Neighbors]:
-    """Find for each image, with features (B, C), up to k other files among `names`, with features `known` (N, C)."""
+    """Find up to k neighbors of each image, features (B, C), among other files `names`, features `known` (N, C)."""
     places = np.array([os.path.realpath(name) for name in names])
     found = []
     for file, cosines in zip(asked, unit(of_asked) @ unit(known).T, strict=True):
@@ -69,7 +69,7 @@ def find(asked: list[str], of_asked: np.ndarray, names: list[str], known: np.nda
 
 
 def row_of(found: Neighbors, extract: FeatureExtractor, with_folders: bool) -> list[Panel]:
-    """Make the panels of an image and its neighbors, with cosines below, and folders, which often are classes."""
+    """Make the panels of an image and its neighbors, with cosines below, and folders, which are often classes."""
     files = [found.asked, *found.found]
     texts = ['', *(f'{cosine:.2f} ' for cosine in found.cosines)]
     if with_folders:

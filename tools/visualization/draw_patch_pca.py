@@ -1,6 +1,6 @@
-"""Draw features of patches as colors: their three principal components as red, green and blue, and each on its own.
+"""Draw patch features as colors: their three principal components as red, green and blue, and each on its own.
 
-The components are those of all images together: patches of similar color are similar, whichever image they are of.
+The components are those of all images together, so patches of similar color are similar even in different images.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from mixmae_mm.visualization import Panel, draw_grid
 
 
 def principal_components(features: np.ndarray, number: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the principal components of the patches of all images, features (B, h, w, C): scores and shares.
+    """Compute the principal components of patch features (B, h, w, C) over all images: return scores and shares.
 
     Scores are (B, h, w, number), shares of the variance (number,). The largest loading of a component is positive.
     """

@@ -24,11 +24,11 @@ class Match(NamedTuple):
     best: Place
     similarity: float
     mutual: bool
-    """Whether the other's most similar patch is this one in turn."""
+    """Whether this patch is in turn the most similar one to the other."""
 
 
 def best_match(place: Place, first: np.ndarray, second: np.ndarray) -> Match:
-    """Find for a patch of `first` the best match in `second`: two images' features (h, w, C), of length 1."""
+    """Find the best match in `second` for a patch of `first`; both are L2-normalized features of an image (h, w, C)."""
     similarity = second @ first[place]
     best = np.unravel_index(similarity.argmax(), similarity.shape)
     back = np.unravel_index((first @ second[best]).argmax(), first.shape[:2])
@@ -48,7 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def rows_of(images: np.ndarray, features: np.ndarray, matches: list[Match]) -> list[list[Panel]]:
     """Make the panels: both images with all matches, then a row for each match with both maps, on one scale.
 
-    Images are uint8 (2, H, W, 3), features (2, h, w, C) of length 1.
+    Images are uint8 (2, H, W, 3), features (2, h, w, C) are L2-normalized.
     """
     grid = features.shape[1:3]
     marks = [[Mark(*place, grid, color_of(i)) for place in match[:2]] for i, match in enumerate(matches)]

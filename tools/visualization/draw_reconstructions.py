@@ -1,4 +1,4 @@
-"""Draw originals, their mixture, whose cell is whose, and reconstructions: a row for each mixture."""
+"""Draw originals, their mixture, the source of each cell, and reconstructions: a row for each mixture."""
 
 import argparse
 
@@ -27,14 +27,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def reconstruct_at(model: BaseModel, images: Tensor, ratios: list[float | None], seed: int) -> Reconstructions:
-    """Reconstruct every group of images (B, C, H, W) once for each ratio, the rows of a group one after another."""
+    """Reconstruct every group of images (B, C, H, W) once for each ratio, with the rows of a group in sequence."""
     results = []
     for ratio in ratios:
         mix_otherwise(model, mask_ratio=ratio)
         results.append(reconstruct(model, images, seed))
     groups = len(results[0].mixed)
     parts = zip(*results, strict=True)
-    # a map that all mixtures share is repeated, as no other ratio shares it
+    # an assignment that all mixtures share is repeated, because it differs between ratios
     return Reconstructions(
         *(torch.stack([x.expand(groups, *x.shape[1:]) for x in part], 1).flatten(0, 1) for part in parts)
     )

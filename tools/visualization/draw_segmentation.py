@@ -1,4 +1,4 @@
-"""Draw what frozen features of patches know of the classes of pixels: a linear classifier of them, trained on masks.
+"""Draw what frozen patch features know about pixel classes: predictions of a linear classifier trained on masks.
 
 One row for each image: its labels, the prediction with the untrained encoder, and that with the trained one.
 """
@@ -43,7 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def spread(pairs: Masked, count: int) -> Masked:
-    """Take at most so many images, evenly spaced: they may be sorted by class."""
+    """Take at most `count` images, evenly spaced, because they may be sorted by class."""
     chosen = np.linspace(0, len(pairs) - 1, min(count, len(pairs))).astype(int)
     listed = list(pairs.items())
     return dict(listed[i] for i in chosen)
@@ -70,7 +70,7 @@ def predict(
 
 
 def paint(labels: Tensor, classes: int) -> np.ndarray:
-    """Give each class a color: (H, W) -> uint8 (H, W, 3)."""
+    """Color each pixel by its class: (H, W) -> uint8 (H, W, 3)."""
     colors = np.array(colormaps['tab20' if classes <= 20 else 'gist_ncar'](np.linspace(0, 1, classes)))[:, :3]
     colors = np.vstack([(255 * colors).round(), np.full((1, 3), IGNORED)]).astype(np.uint8)
     return colors[np.where(labels.numpy() < classes, labels.numpy(), classes)]
@@ -80,7 +80,7 @@ def draw(args: argparse.Namespace, config: Config) -> tuple[Image.Image, str]:
     """Return the image grid, and a summary."""
     ask_for_maps(config, args.stages)
     size = input_size(config, args.image_size)
-    with seeded(args.seed):  # of the untrained encoder
+    with seeded(args.seed):  # for the untrained encoder
         extractors = {
             title: FeatureExtractor.from_config(config, file, image_size=size, device=args.device)
             for title, file in (('untrained', None), ('trained', args.checkpoint))

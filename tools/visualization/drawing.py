@@ -1,4 +1,4 @@
-"""Options that the drawings share, the images that they choose, features of patches, and heat maps."""
+"""What the drawings share: options, choice of images, patch features, and heat maps."""
 
 import argparse
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def choose(args: argparse.Namespace, config: Config, reading: Reading, num_sourc
 
 
 def point(text: str) -> tuple[float, float]:
-    """Read a point as fractions of width and height, such as 0.5,0.25."""
+    """Parse a point as fractions of width and height, such as 0.5,0.25."""
     x, y = (float(part) for part in text.split(','))
     if not (0 <= x <= 1 and 0 <= y <= 1):
         raise ValueError(text)
@@ -62,9 +62,9 @@ def mark_at(place: tuple[float, float], grid: Size, color: Color) -> Mark:
 
 
 def patch_features(args: argparse.Namespace, config: Config) -> tuple[FeatureExtractor, Callable]:
-    """Make what reads images, and what computes features of their patches, (B, h, w, C): of the last map or `--stage`.
+    """Return a reader of images, and a function that computes patch features (B, h, w, C) of the last map or `--stage`.
 
-    Features of a stage are brought to mean 0 and variance 1 patch by patch: only the last map has a trained norm.
+    Features of a stage are normalized to mean 0 and variance 1 patch by patch: only the last map has a trained norm.
     """
     ask_for_maps(config, None if args.stage is None else [args.stage])
     size = input_size(config, args.image_size)
@@ -80,13 +80,13 @@ def patch_features(args: argparse.Namespace, config: Config) -> tuple[FeatureExt
 
 
 def resize(values: np.ndarray, size: Size) -> np.ndarray:
-    """Make each value a block of pixels: (h, w, ...) -> (H, W, ...)."""
+    """Enlarge each value to a block of pixels: (h, w, ...) -> (H, W, ...)."""
     rows, columns = (np.arange(side) * count // side for side, count in zip(size, values.shape[:2], strict=True))
     return values[rows[:, None], columns]
 
 
 def heat_map(image: np.ndarray, values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Lay values (h, w) from low to high over an image, pale where they are NaN: uint8 (H, W, 3) -> same."""
+    """Overlay an image with values (h, w) from low to high, pale where they are NaN: uint8 (H, W, 3) -> same."""
     gray = image.mean(-1, keepdims=True)
     full = resize(values, image.shape[:2])
     shares = np.nan_to_num((full - low) / max(high - low, 1e-12)).clip(0, 1)

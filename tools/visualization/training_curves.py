@@ -1,10 +1,10 @@
-"""Draw losses, learning rate and metrics of training runs, also of resumed ones, several side by side.
+"""Draw losses, learning rate and metrics of one or several training runs, even if they were resumed.
 
     python tools/visualization/training_curves.py WORK_DIR [WORK_DIR ...] --out curves.png
     python tools/visualization/training_curves.py WORK_DIR --metrics 'coco/bbox_*' 'online/*'
 
-A record is what mmengine logs at one time in `vis_data/scalars.json`: one of training has `loss`, `lr` and, as `step`,
-its iteration; others hold metrics. Each is drawn at the iteration of training that was logged last.
+A record is what mmengine logs at one time in `vis_data/scalars.json`. Training records have `loss`, `lr` and their
+iteration as `step`; others hold metrics. Each is drawn at the training iteration that was logged last.
 """
 
 import argparse
@@ -24,16 +24,16 @@ from mixmae_mm.utils.errors import readable_errors
 Record = dict[str, float]
 SCALARS = 'vis_data/scalars.json'
 METRICS = ('topk_precision/*', 'accuracy/*', '*/bbox_mAP', '*/segm_mAP', 'mIoU', 'online/*', '*-label/*')
-ABOUT = ('step', 'epoch', 'iter', 'time', 'data_time', 'iteration')  # no metrics
+ABOUT = ('step', 'epoch', 'iter', 'time', 'data_time', 'iteration')  # not metrics
 
 
 def is_training(record: Record) -> bool:
-    """Return whether a record is of training."""
+    """Return whether a record is a training record."""
     return {'loss', 'lr', 'step'} <= record.keys()
 
 
 def read_records(file: Path) -> list[Record]:
-    """Read the records of one start of a run, and add the `iteration` of training."""
+    """Read the records of one start of a run, and add the training `iteration` to each."""
     records: list[Record] = []
     iteration = 0
     for line in file.read_text().splitlines():
@@ -49,7 +49,7 @@ def read_records(file: Path) -> list[Record]:
 
 
 def read_run(work_dir: Path) -> list[Record]:
-    """Read the records of all starts of a run: a later one replaces what earlier ones logged from where it resumed."""
+    """Read the records of all starts of a run; each replaces what earlier ones logged after its resumed iteration."""
     joined: list[Record] = []
     for file in sorted(work_dir.glob(f'*/{SCALARS}')) or work_dir.glob(SCALARS):
         records = read_records(file)
@@ -63,7 +63,7 @@ def read_run(work_dir: Path) -> list[Record]:
 def panels_of(runs: Iterable[Sequence[Record]], patterns: Sequence[str]) -> dict[str, list[str]]:
     """List the logged values of each panel: the loss and its parts, what matches the patterns, and the base lr.
 
-    Values of several blocks share a panel, by block.
+    Values that differ only in the number of the block share a panel.
     """
     logged = {name: None for records in runs for record in records for name in record if name not in ABOUT}
     for pattern in set(patterns) - set(METRICS):
@@ -80,7 +80,7 @@ def panels_of(runs: Iterable[Sequence[Record]], patterns: Sequence[str]) -> dict
 def smooth(values: list[float], share: float) -> list[float]:
     """Average each value with its neighbors, up to `share` of the run on either side; NaN and infinity are skipped.
 
-    The window is symmetric, also at the ends, where it shrinks: so the curve neither lags nor bends.
+    The window stays symmetric and shrinks towards the ends, so that the curve neither lags nor bends.
     """
     reach = round(share * len(values))
     averages = []
@@ -103,7 +103,7 @@ def draw_runs(runs: dict[str, list[Record]], smoothing: float, panels: dict[str,
         for number, (run, records) in enumerate(runs.items()):
             for i, value in enumerate(values):
                 label = run if len(values) == 1 else '' if number else value.rpartition('/')[2]
-                style = dict(color=f'C{number}', alpha=(i + 1) / len(values), label=label)  # the later block the darker
+                style = dict(color=f'C{number}', alpha=(i + 1) / len(values), label=label)  # later blocks are darker
                 _plot(axes, [record for record in records if value in record], value, smoothing, style)
         if title == 'loss':
             axes.legend(frameon=False)
@@ -114,7 +114,7 @@ def draw_runs(runs: dict[str, list[Record]], smoothing: float, panels: dict[str,
 
 
 def _plot(axes: Axes, records: list[Record], value: str, smoothing: float, style: dict) -> None:
-    """Draw what training logs raw and pale, and smoothed; metrics, which are not smoothed, with markers."""
+    """Draw training values raw (pale) and smoothed; draw metrics with markers, not smoothed."""
     x, y = ([record[name] for record in records] for name in ('iteration', value))
     if any(map(is_training, records)):
         axes.plot(x, y, color=style['color'], alpha=0.2, linewidth=1)

@@ -38,11 +38,11 @@ DRAWINGS = {
     'neighbors': (draw_neighbors, 'neighbors.png', 'nearest neighbors of images'),
     'segmentation': (draw_segmentation, 'segmentation.png', 'classes of pixels, by a linear classifier of patches'),
 }
-"""Of each drawing its module, the default of `--out`, and a description."""
+"""For each drawing, its module, the default of `--out`, and a description."""
 
 
 def image_file(text: str) -> Path:
-    """Read the name of an image to write."""
+    """Parse the name of an image to write."""
     if not can_be_written(Path(text)):
         raise argparse.ArgumentTypeError(f'{text}: expected an extension of images, such as .png')
     return expanded(text)

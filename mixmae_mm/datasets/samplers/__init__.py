@@ -1,1 +1,1 @@
-"""Samplers whose order depends on the seed and the position alone."""
+"""Samplers whose order depends only on the seed and the position."""

@@ -1,6 +1,6 @@
-"""Samplers whose indices carry a seed, so that what happens to a sample depends on nothing but where it stands.
+"""Samplers whose indices carry a seed, so that the augmentation of a sample depends only on its position.
 
-Loader workers are otherwise seeded anew, and alike, every epoch, and a resumed run cannot restore their state.
+Otherwise, loader workers are reseeded in the same way every epoch, and a resumed run cannot restore their state.
 """
 
 import itertools
@@ -17,18 +17,18 @@ from mixmae_mm.utils.seed import fold, seeded
 
 
 class SeededIndex(int):
-    """An index into a dataset with the seed of this one visit, which pickling and dataset wrappers' arithmetic keep."""
+    """Index into a dataset with the seed of one visit; it survives pickling and arithmetic of dataset wrappers."""
 
     seed: int
 
     def __new__(cls, index: int, seed: int) -> 'SeededIndex':
-        """Join an index and its seed."""
+        """Attach a seed to an index."""
         self = super().__new__(cls, index)
         self.seed = seed
         return self
 
     def __reduce__(self) -> tuple:
-        """Pickle both numbers, as `int` alone would drop the seed."""
+        """Pickle both numbers, because `int` would drop the seed."""
         return SeededIndex, (int(self), self.seed)
 
     def __add__(self, other: int) -> 'SeededIndex':
@@ -40,16 +40,16 @@ class SeededIndex(int):
         return SeededIndex(int(self) - other, self.seed)
 
     def __mod__(self, other: int) -> 'SeededIndex':
-        """Wrap the index round, as a repeated dataset does."""
+        """Wrap the index around, as a repeated dataset does."""
         return SeededIndex(int(self) % other, self.seed)
 
 
 @DATA_SAMPLERS.register_module()
 class SeededSampler(DefaultSampler):
-    """mmengine's sampler for epochs, with a seed folded from the run's seed, the epoch and the index."""
+    """mmengine's sampler for epochs, with seeds derived from the run's seed, the epoch and the index."""
 
     def __iter__(self) -> Iterator[SeededIndex]:
-        """Yield this rank's indices of the epoch, in mmengine's order, starting over until all ranks have as many."""
+        """Yield this rank's indices of the epoch in mmengine's order, repeating some so that all ranks have as many."""
         order = _order(len(self.dataset), self.shuffle, torch.Generator().manual_seed(self.seed + self.epoch))
         places = np.arange(self.rank, self.total_size, self.world_size) % len(order)
         indices = map(int, order[places])  # one by one: a list of 14 million takes half a gigabyte
@@ -58,16 +58,16 @@ class SeededSampler(DefaultSampler):
 
 @DATA_SAMPLERS.register_module()
 class SeededInfiniteSampler(InfiniteSampler):
-    """mmengine's sampler for iterations, with a seed folded from the run's seed and the position over all ranks."""
+    """mmengine's sampler for iterations, with seeds derived from the run's seed and the position across all ranks."""
 
     def _infinite_indices(self) -> Iterator[int]:
-        """Yield the indices of one epoch after the other, for all ranks."""
+        """Yield the indices of all ranks, one epoch after another, without end."""
         generator = torch.Generator().manual_seed(self.seed)
         while True:
             yield from map(int, _order(self.size, self.shuffle, generator))
 
     def _indices_of_rank(self) -> Iterator[SeededIndex]:
-        """Yield this rank's part of the stream from its start."""
+        """Yield this rank's part of the stream, from the beginning."""
         return self._indices_after(0)
 
     def _indices_after(self, num_samples: int) -> Iterator[SeededIndex]:
@@ -75,11 +75,11 @@ class SeededInfiniteSampler(InfiniteSampler):
         start = self.rank + num_samples * self.world_size
         positions = itertools.count(start, self.world_size)
         indices = itertools.islice(self._infinite_indices(), start, None, self.world_size)
-        stream = zip(positions, indices, strict=False)  # both without end
+        stream = zip(positions, indices, strict=False)  # both are infinite
         return (SeededIndex(index, fold(self.seed, position)) for position, index in stream)
 
     def skip(self, num_samples: int) -> None:
-        """Go to an absolute position of this rank's stream, as a resumed loop asks; nothing is loaded."""
+        """Move to an absolute position in this rank's stream, for a resumed loop; nothing is loaded."""
         if num_samples < 0:
             raise ValueError(f'cannot skip {num_samples} samples: the number must not be negative')
         self.indices = self._indices_after(num_samples)
@@ -91,9 +91,9 @@ def _order(size: int, shuffle: bool, generator: torch.Generator) -> np.ndarray:
 
 
 def choose_images(dataset: Dataset, wanted: int, seed: int) -> Tensor:
-    """Take up to `wanted` images at random, cropped and flipped by the dataset's own pipeline: (B, C, H, W).
+    """Draw up to `wanted` images at random, cropped and flipped by the dataset's pipeline: (B, C, H, W).
 
-    The same seed gives the same images; random states are afterwards what they were.
+    The same seed gives the same images; the global random states are restored.
     """
     if not hasattr(dataset, '__len__'):
         raise ValueError(f'{type(dataset).__name__} is a stream, of which no images can be chosen: name a folder')

@@ -1,4 +1,4 @@
-"""Reading one image with Pillow, whatever its file and pixel format."""
+"""Reading of an image with Pillow, whatever its file format and pixel format."""
 
 import re
 
@@ -12,24 +12,24 @@ from mixmae_mm.registry import TRANSFORMS
 from mixmae_mm.utils.names import printable
 
 NO_CODEC = re.compile(r'decoder \w+ not available')
-"""Pillow's message on a compression that it was built without."""
+"""Pillow's message about a compression that it was built without."""
 
 
 class CorruptImageError(ValueError):
-    """A corrupt file, or one that is not an image; `ImageDataset` counts it and takes the next one."""
+    """Error for a file that is corrupt or not an image; `ImageDataset` counts it and takes the next one."""
 
 
 @TRANSFORMS.register_module()
 class LoadImage(BaseTransform):
     """Read `img_path`, or the bytes `img_bytes` if given, into `img`: uint8 (H, W, 3), or (H, W) in mode 'L'.
 
-    Turned upright by its EXIF data; other metadata, corrupt or not, is ignored. Transparent pixels lie on white, 16-bit
-    ones keep their upper eight bits, and of animations and several pages the first image is read.
+    The image is turned upright by its EXIF orientation; other metadata, corrupt or not, is ignored. Transparent pixels
+    are blended with white, 16-bit pixels keep their upper byte, and the first of several frames or pages is read.
 
     Args:
-        mode: 'RGB' or 'BGR' (what mmpretrain's color transforms work on) for three channels, 'L' for one, gray.
-        backend_args: What mmengine.fileio needs to reach the files.
-        max_pixels: The most pixels of an image, above which it counts as corrupt; None reads any, trusting all files.
+        mode: 'RGB' or 'BGR' (which mmpretrain's color transforms expect) for three channels, 'L' for one gray channel.
+        backend_args: Arguments of the mmengine.fileio backend that reads the files.
+        max_pixels: Number of pixels above which an image counts as corrupt; None for no limit, if you trust all files.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class LoadImage(BaseTransform):
         self.mode, self.backend_args, self.max_pixels = mode, backend_args, max_pixels
 
     def transform(self, results: dict) -> dict:
-        """Read the image and note its size as (H, W); raise `CorruptImageError` where that is not possible."""
+        """Read the image and store its size as (H, W); raise `CorruptImageError` if it cannot be read."""
         if 'img_path' not in results and 'img' in results:  # mmpretrain's inferencers read images themselves
             results['img'] = self._convert(results['img'])
             results['ori_shape'] = results['img_shape'] = results['img'].shape[:2]
@@ -58,7 +58,7 @@ class LoadImage(BaseTransform):
         return results
 
     def _convert(self, image: np.ndarray) -> np.ndarray:
-        """Bring an image in memory, gray (H, W) or BGR (H, W, 3), to the mode asked for."""
+        """Convert an image in memory, gray (H, W) or BGR (H, W, 3), to `mode`."""
         image = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
         if self.mode == 'BGR':
             return image
@@ -66,7 +66,7 @@ class LoadImage(BaseTransform):
         return rgb if self.mode == 'RGB' else np.array(Image.fromarray(rgb).convert('L'))
 
     def _read_past_metadata(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
-        """Call `_read`, and once more without metadata if that fails."""
+        """Call `_read`; if that fails, call it once more without metadata."""
         try:
             return self._read(content)
         except Exception as error:
@@ -78,14 +78,14 @@ class LoadImage(BaseTransform):
             return self._read(bare)
 
     def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
-        """Decode a file; return also the (height, width) of the upright image."""
+        """Decode a file; also return the (height, width) of the upright image."""
         pixels = self.decode(open_image(content, self.max_pixels))
         return self._part(pixels), pixels.shape[:2]
 
     def _part(self, pixels: np.ndarray) -> np.ndarray:
-        """Return all pixels, in the order of channels asked for."""
+        """Return all pixels, with their channels in the order of `mode`."""
         return np.ascontiguousarray(pixels[..., ::-1] if self.mode == 'BGR' else pixels)
 
     def decode(self, image: Image.Image) -> np.ndarray:
-        """Turn an opened file into upright pixels, (H, W) if gray ones are asked for, and RGB (H, W, 3) otherwise."""
+        """Decode an opened file into upright pixels: (H, W) in mode 'L', RGB (H, W, 3) otherwise."""
         return upright_pixels(image, 'L' if self.mode == 'L' else 'RGB')

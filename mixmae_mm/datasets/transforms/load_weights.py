@@ -1,4 +1,4 @@
-"""Weights of pixels in the reconstruction loss, from files beside the images."""
+"""Per-pixel weights of the reconstruction loss, read from files."""
 
 import os
 from pathlib import Path
@@ -14,16 +14,16 @@ from mixmae_mm.utils.names import printable
 
 @TRANSFORMS.register_module()
 class LoadWeights(BaseTransform):
-    """Read a map of weights and append it to `img`, (H, W, C), as its last channel: it is then cropped and flipped too.
+    """Read a weight map and append it to `img` (H, W, C) as the last channel, so that it is cropped and flipped too.
 
-    For `MixingDataPreprocessor(weights='last_channel')`. Stands behind the transform that reads the whole image. A
-    weight is a gray value of 8 bits, or any number in a TIFF or .npy file; only their ratios matter. An image without
-    a map of its size counts as corrupt.
+    For `MixingDataPreprocessor(weights='last_channel')`. Comes after the transform that reads the whole image. A weight
+    is an 8-bit gray value, or any number in a TIFF or .npy file; only the ratios of weights matter. An image without a
+    map of the same size counts as corrupt.
 
     Args:
         images: Folder of the images.
-        maps: Folder of the maps, which are named and laid out as the images.
-        suffix: How the maps' names end, in place of the images' extension: '.png', '_mask.png'.
+        maps: Folder of the maps, in the same subfolders and under the same names as the images.
+        suffix: What replaces an image's extension in the name of its map: '.png', '_mask.png'.
     """
 
     def __init__(self, images: str, maps: str, suffix: str = '.png') -> None:
@@ -31,7 +31,7 @@ class LoadWeights(BaseTransform):
         self.load = LoadMultispectral() if suffix.endswith(BAND_EXTENSIONS) else LoadImage('L')
 
     def transform(self, results: dict) -> dict:
-        """Append the map; raise `CorruptImageError` where that is not possible."""
+        """Append the map; raise `CorruptImageError` if it cannot be read or does not fit the image."""
         path = Path(self.maps, os.path.relpath(results['img_path'], self.images))
         path = path.with_name(path.stem + self.suffix)
         pixels, weights = results['img'], self.load.transform(dict(img_path=str(path)))['img']

@@ -1,4 +1,4 @@
-"""Images of any number of channels in TIFF and NumPy files: satellites, microscopes, sensors."""
+"""Images with any number of channels in TIFF and NumPy files: from satellites, microscopes, other sensors."""
 
 import io
 from collections.abc import Sequence
@@ -16,17 +16,18 @@ TIFF = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 
 @TRANSFORMS.register_module()
 class LoadMultispectral(LoadImage):
-    """Read `img_path`, TIFF or .npy, into `img`: (H, W, C) in the numbers of the file, those of 64 bits in 32.
+    """Read `img_path`, a TIFF or .npy file, into `img`: (H, W, C) in the file's data type.
 
-    Of a TIFF file the first series of pages is taken, with channels stored side by side or page by page; arrays are
-    (H, W), (H, W, C), or (C, H, W) if `channels_first`. All channels are data, a fourth one too, and nothing is
-    rotated. An image with NaN or infinity is corrupt. TIFF needs tifffile, of some compressions imagecodecs too.
+    Float64 and integers above 16 bits become float32. The first series of pages of a TIFF file is read, with channels
+    interleaved or page by page; arrays are (H, W), (H, W, C), or (C, H, W) if `channels_first`. All channels are data,
+    even a fourth one, and nothing is rotated. An image with NaN or infinity is corrupt. TIFF files need tifffile, and
+    with some compressions imagecodecs.
 
     Args:
-        bands: Which channels to take, from 0, in this order; None for all.
-        channels: How many channels a file must have; one with another number is corrupt. None for any.
-        channels_first: .npy files hold (C, H, W).
-        backend_args: As of `LoadImage`.
+        bands: Indices of the channels to keep, in this order; None for all.
+        channels: Number of channels that a file must have, or else it is corrupt; None for any.
+        channels_first: Whether .npy files hold (C, H, W).
+        backend_args: As in `LoadImage`.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class LoadMultispectral(LoadImage):
         self.channels, self.channels_first = channels, channels_first
 
     def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
-        """Decode a file; return also (height, width)."""
+        """Decode a file; also return its (height, width)."""
         if content.startswith(TIFF):
             pixels = self.take(_read_tiff(content))
         elif content.startswith(b'\x93NUMPY'):
@@ -51,7 +52,7 @@ class LoadMultispectral(LoadImage):
         return self._part(pixels), pixels.shape[:2]
 
     def take(self, pixels: np.ndarray, channels_first: bool = False) -> np.ndarray:
-        """Take the chosen channels of an array (H, W), (H, W, C), or (C, H, W) if `channels_first`: (H, W, C)."""
+        """Select the channels of an array (H, W), (H, W, C), or (C, H, W) if `channels_first`; return (H, W, C)."""
         if pixels.ndim == 2:
             pixels, channels_first = pixels[..., None], False
         if pixels.ndim != 3 or not pixels.size or pixels.dtype.kind not in 'uif':
@@ -69,11 +70,11 @@ class LoadMultispectral(LoadImage):
 
 @TRANSFORMS.register_module()
 class LoadMultispectralRandomResizedCrop(RandomCrop, LoadMultispectral):
-    """Read a random crop of a multispectral image, resized: uint8 stays, all else gets float32."""
+    """Read a random resized crop of a multispectral image: uint8 stays uint8, anything else becomes float32."""
 
 
 def _read_tiff(content: bytes) -> np.ndarray:
-    """Read a TIFF file's first series of pages as (H, W) or (H, W, C)."""
+    """Read the first series of pages of a TIFF file as (H, W) or (H, W, C)."""
     with need('tifffile', 'reading multispectral TIFF files').TiffFile(io.BytesIO(content)) as file:
         series = file.series[0]
         try:

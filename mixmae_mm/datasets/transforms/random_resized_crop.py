@@ -1,4 +1,4 @@
-"""Reading a random part of an image at one size: what pre-training does with every file, so it has to be fast."""
+"""Reading of random resized crops: pre-training does it for every image, so it has to be fast."""
 
 from typing import Any
 
@@ -11,18 +11,18 @@ from mixmae_mm.datasets.decoding import open_image, orientation_of
 from mixmae_mm.datasets.transforms.load_image import LoadImage
 from mixmae_mm.registry import TRANSFORMS
 
-OPENCV_MOST = 2**30  # pixels: OpenCV decodes no larger images, Pillow does
+OPENCV_MOST = 2**30  # pixels: OpenCV does not decode larger images, Pillow does
 REDUCED = {times: getattr(cv2, f'IMREAD_REDUCED_COLOR_{times}') for times in (2, 4, 8)} | {1: cv2.IMREAD_COLOR}
-"""Flags by which OpenCV decodes JPEG files at a fraction of their size."""
+"""OpenCV's flags for decoding JPEG files at full size, 1/2, 1/4 or 1/8, by denominator."""
 
 
 class RandomCrop:
-    """Mixed into a transform that reads: draws the part as mmpretrain's `RandomResizedCrop` does, and resizes it.
+    """Mixin for a loading transform that draws a crop as mmpretrain's `RandomResizedCrop` does, and resizes it.
 
     Args:
-        scale: Height and width, or a side, in pixels.
-        crop_ratio_range: Least and greatest area of the part, over the image's.
-        aspect_ratio_range: Least and greatest width of the part over its height.
+        scale: Size of the result in pixels: (height, width), or the side of a square.
+        crop_ratio_range: Minimum and maximum area of the crop, as a fraction of the image's area.
+        aspect_ratio_range: Minimum and maximum aspect ratio of the crop, width over height.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class RandomCrop:
         self.crop = TRANSFORMS.build(dict(type='mmpretrain.RandomResizedCrop', **drawn))
 
     def _part(self, pixels: np.ndarray) -> np.ndarray:
-        """Draw a part and resize it."""
+        """Draw a crop and resize it."""
         top, left, height, width = self.crop.rand_crop_params(pixels)
         part = pixels[top : top + height, left : left + width]
         return resize(part, self.crop.scale, backwards=self.mode == 'BGR')
@@ -46,17 +46,18 @@ class RandomCrop:
 
 @TRANSFORMS.register_module()
 class LoadRandomResizedCrop(RandomCrop, LoadImage):
-    """Read a random part of `img_path`, resized (bicubic, antialiased), into `img`: uint8 (h, w, 3), or (h, w) if gray.
+    """Read a random crop of `img_path`, resized (bicubic, antialiased), into `img`: uint8 (h, w, 3), or (h, w) if gray.
 
-    The same draws give the same part as `LoadImage` and mmpretrain's `RandomResizedCrop`, and pixels differ by 1 of 255
-    or 2. But JPEG files whose part has at least twice the size wanted are decoded at a half, a quarter or an eighth:
-    single pixels differ more, and the part ends at multiples of 2, 4 or 8. Settings: `RandomCrop`, `LoadImage`.
+    The same random draws give the same crop as `LoadImage` followed by mmpretrain's `RandomResizedCrop`, and pixels
+    differ by 1 or 2 of 255. But if both sides of a crop are at least twice those of the result, a JPEG file is decoded
+    at 1/2, 1/4 or 1/8: single pixels then differ more, and the crop is extended to multiples of 2, 4 or 8 pixels.
+    Arguments: see `RandomCrop` and `LoadImage`.
     """
 
     def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
-        """Decode a part of a file; return also the (height, width) of the upright image."""
+        """Decode a crop of a file; also return the (height, width) of the upright image."""
         image = open_image(content, self.max_pixels)
-        whole = content.endswith(b'\xff\xd9')  # OpenCV fills up what is missing of a truncated file
+        whole = content.endswith(b'\xff\xd9')  # OpenCV would fill in the missing part of a truncated file
         plain = image.format == 'JPEG' and image.mode in ('RGB', 'L') and image.width * image.height <= OPENCV_MOST
         if self.mode == 'L' or not (plain and whole and orientation_of(image) == 1):
             pixels = self.decode(image)
@@ -73,10 +74,10 @@ class LoadRandomResizedCrop(RandomCrop, LoadImage):
 
 
 def resize(pixels: np.ndarray, size: tuple[int, int], backwards: bool = False) -> np.ndarray:
-    """Resize pixels (H, W, C) or (H, W) to size = (h, w): bytes stay, all else gets float32.
+    """Resize pixels (H, W, C) or (H, W) to size = (h, w): uint8 stays uint8, anything else becomes float32.
 
-    PyTorch resizes bytes in a third of Pillow's time. The result has one plane a channel in memory, channels last by
-    its strides, so that packing it as a tensor copies nothing; `backwards` reverses the channels.
+    PyTorch resizes uint8 in a third of Pillow's time. The result (h, w, C) lies in memory as (C, h, w), so that packing
+    it into a tensor copies nothing. `backwards` reverses the channels.
     """
     pixels = np.ascontiguousarray(pixels, None if pixels.dtype == np.uint8 else np.float32)
     planes = torch.from_numpy(pixels).view(*pixels.shape[:2], -1).permute(2, 0, 1)

@@ -9,17 +9,17 @@ from mixmae_mm.utils.seed import seed_cpu
 
 @TRANSFORMS.register_module()
 class SeedSample(BaseTransform):
-    """Seed Python, numpy and torch from the seed that the sample's index carries; goes first in a pipeline.
+    """Seed Python, NumPy and torch with the seed that the sample's index carries; comes first in a pipeline.
 
-    Augmentations then do not repeat between epochs, and do not change with the number of workers or with a resume.
-    Where mmengine draws another sample for one that a pipeline rejects, the first one's seed goes on.
+    Augmentations then differ between epochs, but depend neither on the number of workers nor on whether a run was
+    resumed. If a pipeline rejects a sample, the one that mmengine draws instead continues with the same random state.
     """
 
     def __init__(self) -> None:
         self.has_seeded = False
 
     def transform(self, results: dict) -> dict:
-        """Seed, and hand the sample on as it is; raise ValueError if its index carries no seed."""
+        """Seed, and return the sample unchanged; raise ValueError if no index has carried a seed yet."""
         index = results.get('sample_idx')
         if isinstance(index, SeededIndex):
             seed_cpu(index.seed)

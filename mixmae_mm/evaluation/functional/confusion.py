@@ -1,6 +1,6 @@
 """Intersection over union and pixel accuracy, from a confusion matrix.
 
-Letters: K classes, H x W pixels.
+Letters: K classes, H x W pixels, P parts of the images.
 """
 
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class SegmentationScores(NamedTuple):
-    """How well pixels are classified, from 0 to 1.
+    """Scores of pixel classification, from 0 to 1.
 
     `iou` is NaN for classes that are neither labeled nor predicted anywhere; `miou` is the mean of the others, and
     `miou_error` its standard error, NaN for a single image.
@@ -30,9 +30,9 @@ def confusion_matrix(predicted: Tensor, labels: Tensor, num_classes: int, ignore
 
 
 def segmentation_scores(matrices: Tensor) -> SegmentationScores:
-    """Compute the scores of images from the confusion matrices of parts of them (P, K, K), as mmseg's IoUMetric does.
+    """Compute scores from the confusion matrices of parts of the images (P, K, K), as mmseg's IoUMetric does.
 
-    The standard error is that of the jackknife, which leaves out each part in turn (Tukey 1958).
+    The standard error is the jackknife's, which leaves out each part in turn (Tukey 1958).
     """
     matrices = matrices.double()
     whole = matrices.sum(dim=0)

@@ -1,8 +1,8 @@
-"""Classifiers of pixels on frozen features of patches, in closed form or by nearest neighbors.
+"""Classifiers of pixels on frozen patch features, in closed form or by nearest neighbors.
 
-A classifier sees patches with the numbers of their pixels of each class (`label_counts`), image by image, and scores
-patches; pixels get the scores of the patches around them, interpolated (`classify_pixels`). As interpolation and ridge
-regression are linear, that is to classify interpolated features.
+A classifier is fitted to patches and their pixel counts of each class (`label_counts`), image by image. It then scores
+patches, and the scores are interpolated to pixels (`classify_pixels`). For ridge regression, which is linear like
+interpolation, this is the same as classifying interpolated features.
 
 Letters: N = h x w patches, D features, K classes, H x W pixels, M patches in the bank.
 """
@@ -17,13 +17,13 @@ from mixmae_mm.evaluation.functional.knn import check_neighbors, nearest
 from mixmae_mm.evaluation.functional.ridge_sums import Linear, RidgeSums, fit_best
 from mixmae_mm.structures import Size
 
-HELD_OUT = 4  # every fourth training image
+HELD_OUT = 4  # every fourth training image, and the second one, so that two suffice
 
 
 class RidgeProbe:
-    """A linear classifier of patches: ridge regression, whose strength is chosen on a quarter of the training images.
+    """Linear classifier of patches: ridge regression, with its strength chosen on a quarter of the training images.
 
-    `strength` is the one chosen, once `score` has been called.
+    `strength` is the chosen one, once `score` has been called.
     """
 
     def __init__(self, num_classes: int) -> None:
@@ -33,7 +33,7 @@ class RidgeProbe:
         self.strength: float | None = None
 
     def add(self, features: Tensor, counts: Tensor) -> None:
-        """Learn from an image: features (N, D), pixels of each class (N, K)."""
+        """Learn from an image: features (N, D) and pixel counts of each class (N, K)."""
         if not self.parts:
             self.parts = [RidgeSums(features.shape[1], self.num_classes, features.device) for _ in range(2)]
         self.images += 1
@@ -50,14 +50,14 @@ class RidgeProbe:
 
 
 class NeighborProbe:
-    """A k-NN classifier of patches by cosine: the nearest training patches vote, each with its shares of the classes.
+    """k-NN classifier of patches by cosine similarity: the nearest training patches vote by their shares of classes.
 
     Args:
-        num_classes: K.
-        k: Neighbors that vote.
-        temperature: Of their votes, as of `knn_accuracy`.
-        bank_size: The most patches that are kept, drawn at random from all that have a label.
-        seed: Of the choice.
+        num_classes: Number of classes.
+        k: Number of neighbors that vote.
+        temperature: Temperature of their votes, as in `knn_accuracy`.
+        bank_size: Maximum number of patches kept, drawn at random from all that have a label.
+        seed: Seed of this draw.
     """
 
     def __init__(
@@ -68,19 +68,19 @@ class NeighborProbe:
         self.bank: list[Tensor] = []
 
     def add(self, features: Tensor, counts: Tensor) -> None:
-        """Learn from an image: features (N, D), pixels of each class (N, K)."""
+        """Learn from an image: features (N, D) and pixel counts of each class (N, K)."""
         labeled = counts.sum(dim=1) > 0
         counts = counts[labeled].to(features)
         keys = torch.rand(len(counts), generator=self.generator, dtype=torch.float64).to(labeled.device)
         new = F.normalize(features[labeled], dim=1), counts / counts.sum(dim=1, keepdim=True), keys
         bank = [torch.cat(pair) for pair in zip(self.bank, new, strict=True)] if self.bank else list(new)
-        if len(bank[-1]) > self.bank_size:  # those with the highest keys are a uniform choice of all so far
+        if len(bank[-1]) > self.bank_size:  # the highest keys are a uniform sample of all so far
             kept = bank[-1].topk(self.bank_size).indices
             bank = [one[kept] for one in bank]
         self.bank = bank
 
     def score(self, features: Tensor) -> Tensor:
-        """Compute shares of the votes for patches: (N, D) -> (N, K)."""
+        """Compute each class's share of the votes for patches: (N, D) -> (N, K)."""
         if not self.bank:
             raise ValueError('there is no training image to learn from')
         known, shares, _ = self.bank
@@ -89,7 +89,7 @@ class NeighborProbe:
         return torch.cat([self._vote(chunk @ known.T, shares) for chunk in chunks])
 
     def _vote(self, similarity: Tensor, shares: Tensor) -> Tensor:
-        """Let the nearest vote: similarities (N, M) and shares (M, K) -> (N, K), of sum 1."""
+        """Average the shares of the nearest patches: similarities (N, M) and shares (M, K) -> (N, K), of sum 1."""
         weights, which = nearest(similarity, self.k, self.temperature)
         return ((weights / weights.sum(dim=1, keepdim=True))[:, None] @ shares[which])[:, 0]
 
@@ -97,7 +97,7 @@ class NeighborProbe:
 def label_counts(labels: Tensor, grid: Size, num_classes: int, ignore_index: int) -> Tensor:
     """Count the pixels of each class in each patch of a grid (h, w): labels (H, W) -> (N, K).
 
-    Raise `ValueError` if patches are not of whole pixels.
+    Raise `ValueError` if patches do not consist of whole pixels.
     """
     _check_grid(tuple(labels.shape), grid)
     sides = zip(labels.shape, grid, strict=True)
@@ -109,21 +109,21 @@ def label_counts(labels: Tensor, grid: Size, num_classes: int, ignore_index: int
 
 
 def classify_pixels(scores: Tensor, grid: Size, size: Size) -> Tensor:
-    """Classify pixels by scores of patches, interpolated bilinearly: (N, K) on a grid (h, w) -> (H, W)."""
+    """Classify pixels by bilinearly interpolated scores of patches: (N, K) on a grid (h, w) -> (H, W)."""
     _check_grid(size, grid)
     maps = scores.T.unflatten(1, grid)[None]
     return F.interpolate(maps, size=size, mode='bilinear', align_corners=False)[0].argmax(dim=0)
 
 
 def join_maps(maps: Sequence[Tensor]) -> Tensor:
-    """Join the maps of an image from several depths, (D, h, w) each, resized to the finest: (sum of D, h, w)."""
+    """Concatenate the maps of an image from several depths, (D, h, w), resized to the finest: (sum of D, h, w)."""
     size = max(tuple(one.shape[1:]) for one in maps)
     resized = (F.interpolate(one[None], size=size, mode='bilinear', align_corners=False)[0] for one in maps)
     return torch.cat(list(resized)) if len(maps) > 1 else maps[0]
 
 
 def _check_grid(size: Size, grid: Size) -> None:
-    """Check that patches are of whole pixels: an encoder that pads images would shift them."""
+    """Check that patches consist of whole pixels: an encoder that pads images would shift them."""
     if any(pixels % patches for pixels, patches in zip(size, grid, strict=True)):
         raise ValueError(
             f'{grid[0]} x {grid[1]} patches of {size[0]} x {size[1]} pixels are not of whole pixels: take an image '

@@ -1,15 +1,15 @@
-"""How many directions features (N images, D) use, without labels: it reveals collapse long before the loss does."""
+"""Statistics of how many directions features (N, D) use, without labels: they reveal collapse long before the loss."""
 
 from torch import Tensor, linalg
 from torch.nn import functional as F
 
-EPSILON = 1e-7  # the paper's
+EPSILON = 1e-7  # as in the RankMe paper
 
 
 def rank_me(features: Tensor) -> float:
     """Compute the effective rank of features (N, D), from 1 to min(N, D); it grows with N.
 
-    RankMe of Garrido et al. 2023 (arXiv 2210.02885): exp of the entropy of the singular values, divided by their sum.
+    RankMe of Garrido et al. 2023 (arXiv 2210.02885): exp of the entropy of the singular values, normalized to sum 1.
     """
     values = linalg.svdvals(_finite(features))
     if not values.sum() > 0:
@@ -19,16 +19,16 @@ def rank_me(features: Tensor) -> float:
 
 
 def feature_std(features: Tensor) -> float:
-    """Compute the standard deviation of features (N, D) of length 1: 0 if all are equal, 1 if all directions are.
+    """Compute the standard deviation of L2-normalized features (N, D): 0 if all are equal, 1 if they are isotropic.
 
-    Over the images, mean of the D features, times sqrt(D) (as in SimSiam, arXiv 2011.10566).
+    It is taken over the images, averaged over the D features and scaled by sqrt(D) (as in SimSiam, arXiv 2011.10566).
     """
     directions = F.normalize(_finite(features), dim=1)
     return float(directions.std(dim=0, correction=0).mean() * features.shape[1] ** 0.5)
 
 
 def mean_cosine(features: Tensor) -> float:
-    """Compute the cosine between the features (N, D) of two different images, mean of all pairs."""
+    """Compute the mean cosine similarity between the features (N, D) of two different images, over all pairs."""
     count = len(features)
     if count < 2:
         raise ValueError(f'{count} image(s) make no pair: two or more are needed')
@@ -37,7 +37,7 @@ def mean_cosine(features: Tensor) -> float:
 
 
 def _finite(features: Tensor) -> Tensor:
-    """Return features in double precision."""
+    """Return features in double precision; raise `ValueError` if they are not finite."""
     if not features.isfinite().all():
         raise ValueError('features are not finite: has the training diverged?')
     return features.double()

@@ -11,14 +11,14 @@ from torch import Tensor
 
 
 class Few(NamedTuple):
-    """How many labels of each class are used: a `share` of them, or a `number` where that is given."""
+    """Number of labels to use per class: a `share` of them, or a fixed `number` if it is given."""
 
     share: float = 1.0
     number: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> 'Few':
-        """Read '1%' or '5', a number for each class."""
+        """Parse a share ('1%') or a number for each class ('5')."""
         try:
             few = cls(float(text[:-1]) / 100) if text.endswith('%') else cls(number=int(text))
         except ValueError:
@@ -28,7 +28,7 @@ class Few(NamedTuple):
         return few
 
     def of(self, count: int) -> int:
-        """Return how many of a class with `count` labels are used, at least 1."""
+        """Return how many labels to use of a class that has `count`, at least 1."""
         if self.number is not None and self.number > count:
             raise ValueError(f'{self.number} labels for each class are asked for, and a class has only {count}')
         return max(1, round(self.share * count)) if self.number is None else self.number
@@ -42,7 +42,7 @@ class MeanStd(NamedTuple):
 
 
 def draw_few(labels: Tensor, few: Few, num_classes: int, seed: int) -> Tensor:
-    """Draw some images of each class that occurs: labels (N,) -> indices, sorted."""
+    """Draw some images of each class that occurs: labels (N,) -> sorted indices."""
     generator, drawn = torch.Generator().manual_seed(seed), []
     for label in range(num_classes):
         members = (labels.cpu() == label).nonzero()[:, 0]
@@ -62,9 +62,9 @@ def few_label_accuracy(
     draws: int,
     seed: int = 0,
 ) -> MeanStd:
-    """Compute an accuracy with few of the training labels, in several draws.
+    """Compute the accuracy with few of the training labels, over several draws.
 
-    `accuracy` takes features (N, D) and labels (N,) of training images, then those of validation images, `val`.
+    `accuracy` takes the features (N, D) and labels (N,) of training images, then those of validation images, `val`.
     """
     if draws < 2:
         raise ValueError(f'{draws} draw(s) have no standard deviation: two or more are needed')

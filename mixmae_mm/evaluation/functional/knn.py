@@ -15,8 +15,8 @@ def knn_accuracy(
 ) -> float:
     """Return the k-NN accuracy on the validation images: features (N, D), labels (N,) below `num_classes`.
 
-    The protocol of Wu et al. 2018 (arXiv 1805.01978): the k nearest by cosine similarity vote, each with the weight
-    exp(similarity / temperature).
+    The protocol of Wu et al. 2018 (arXiv 1805.01978): the k nearest neighbors by cosine similarity vote, each with the
+    weight exp(similarity / temperature).
     """
     check_neighbors(k, temperature, len(train_features), 'images')
     train, val = F.normalize(train_features, dim=1), F.normalize(val_features, dim=1)
@@ -26,7 +26,7 @@ def knn_accuracy(
 
 
 def check_neighbors(k: int, temperature: float, count: int, what: str) -> None:
-    """Check the settings of a vote among `count` of `what`."""
+    """Check k and temperature for a vote among `count` training images or patches, as `what` calls them."""
     if not 1 <= k <= count:
         raise ValueError(f'{k} neighbors of {count} training {what}: k is from 1 to that number')
     if temperature <= 0:
@@ -34,13 +34,13 @@ def check_neighbors(k: int, temperature: float, count: int, what: str) -> None:
 
 
 def nearest(similarity: Tensor, k: int, temperature: float) -> tuple[Tensor, Tensor]:
-    """Return the weights and indices of the k nearest: similarities (V, T) -> two of (V, k)."""
+    """Return the weights and indices of the k nearest neighbors: similarities (V, T) -> two of (V, k)."""
     values, which = similarity.topk(k, dim=1)
     return ((values - values[:, :1]) / temperature).exp(), which  # relative to the nearest: the same vote, no overflow
 
 
 def _vote(similarity: Tensor, labels: Tensor, k: int, temperature: float, num_classes: int) -> Tensor:
-    """Let the k nearest vote: similarities (V, T) and labels (T,) -> classes (V,)."""
+    """Classify by a vote of the k nearest neighbors: similarities (V, T) and labels (T,) -> classes (V,)."""
     weights, which = nearest(similarity, k, temperature)
     votes = zeros(len(similarity), num_classes, dtype=weights.dtype, device=weights.device)
     return votes.scatter_add_(1, labels[which], weights).argmax(1)

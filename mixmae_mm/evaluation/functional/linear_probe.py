@@ -1,14 +1,14 @@
-"""A linear classifier on features, in closed form: no learning rate, no seed, the same answer every time.
+"""Linear classifier on features, in closed form: no learning rate, no seed, the same result every time.
 
-Ridge regression on the classes' indicators, its strength chosen by leaving out each training image in turn, which for
-ridge regression costs nothing (Allen 1974, PRESS).
+Ridge regression on one-hot labels, with its strength chosen by leave-one-out cross-validation on the training images,
+which costs almost nothing for ridge regression (PRESS, Allen 1974).
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-STRENGTHS = tuple(10.0**power for power in range(-4, 3))  # over the mean square of a standardized feature
+STRENGTHS = tuple(10.0**power for power in range(-4, 3))  # relative to the mean square of a standardized feature
 
 
 def probe_accuracy(
@@ -23,27 +23,27 @@ def probe_accuracy(
 
 
 def standardize(train: Tensor, val: Tensor) -> tuple[Tensor, Tensor]:
-    """Standardize (T, D) to mean 0 and standard deviation 1, and (V, D) likewise; constant features become 0."""
+    """Standardize features (T, D) and (V, D) by mean and standard deviation of the former; constant ones become 0."""
     mean, std = train.mean(dim=0), train.std(dim=0, correction=0)
     scale = torch.where(std > 1e-8 * std.max(), 1 / std, 0)
     return (train - mean) * scale, (val - mean) * scale
 
 
 def whiten(train: Tensor, val: Tensor, components: int) -> tuple[Tensor, Tensor]:
-    """Whiten features (T, D) and (V, D) by the first principal components of the first: (T, P) and (V, P).
+    """Whiten features (T, D) and (V, D) by the first principal components of the former: (T, P) and (V, P).
 
-    Few directions of strong variance, such as brightness and color, else decide which features are near each other.
+    Otherwise, a few directions of high variance, such as brightness and color, decide which features are neighbors.
     """
     count = min(components, *train.shape)
     center = train.mean(dim=0)
     _, values, right = torch.linalg.svd((train - center).double(), full_matrices=False)
-    kept = values[:count] > 1e-5 * values[0]  # the others are of rounding
+    kept = values[:count] > 1e-5 * values[0]  # the others are rounding errors
     turn = (right[:count][kept].T * len(train) ** 0.5 / values[:count][kept]).to(train)
     return (train - center) @ turn, (val - center) @ turn
 
 
 def ridge(features: Tensor, targets: Tensor) -> Tensor:
-    """Solve ridge regression of centered targets (T, C) on centered features (T, D), by the best strength: (D, C)."""
+    """Solve ridge regression of centered targets (T, C) on centered features (T, D), with the best strength: (D, C)."""
     left, values, right = torch.linalg.svd(features, full_matrices=False)
     turned = left.T @ targets
     shrunk = [values.square() / (values.square() + strength * len(features)) for strength in STRENGTHS]
@@ -52,9 +52,9 @@ def ridge(features: Tensor, targets: Tensor) -> Tensor:
 
 
 def _left_out_error(left: Tensor, kept: Tensor, targets: Tensor) -> float:
-    """Compute the leave-one-out mean squared error, the mean of the targets included.
+    """Compute the leave-one-out mean squared error; an image is left out of the mean of the targets, too.
 
-    The fit of all images gives it: its error on an image, over 1 - that image's own weight in its own fit.
+    It follows from the fit to all images: the error on an image, divided by 1 - its leverage (weight in its own fit).
     """
     fit = left @ (kept[:, None] * (left.T @ targets))
     own = (left.square() * kept).sum(dim=1) + 1 / len(targets)

@@ -1,4 +1,4 @@
-"""Ridge regression of samples that do not fit into memory, such as pixels: their sums are kept, not they themselves.
+"""Ridge regression on samples that do not fit into memory, such as pixels: only sums over them are kept.
 
 Letters: N samples, D features, K classes.
 """
@@ -13,7 +13,7 @@ from mixmae_mm.evaluation.functional.linear_probe import STRENGTHS
 
 
 class Linear(NamedTuple):
-    """A linear map of features to classes: `weights` (D, K) and `bias` (K,), in double precision."""
+    """Linear map from features to classes: `weights` (D, K) and `bias` (K,), in double precision."""
 
     weights: Tensor
     bias: Tensor
@@ -24,32 +24,32 @@ class Linear(NamedTuple):
 
 
 class RidgeSums:
-    """The sums over samples that ridge regression needs, in double precision: D x (D + K) numbers.
+    """Sums over samples that ridge regression needs, in double precision: about D x (D + K) numbers.
 
-    A sample is a patch with the numbers of its pixels of each class. Its features count once for each of these pixels,
-    whose target is the indicator of their class: the regression is that of all labeled pixels.
+    A sample is a patch with the number of its pixels in each class. Its features count once for each of these pixels,
+    whose target is the one-hot vector of its class: this is the regression on all labeled pixels.
     """
 
     def __init__(self, num_features: int, num_classes: int, device: torch.device | str = 'cpu') -> None:
-        width = 1 + num_features  # a constant feature of 1 stands before the others
+        width = 1 + num_features  # a constant feature of 1 comes first
         self.squares = torch.zeros(width, width, dtype=torch.float64, device=device)
         self.products = torch.zeros(width, num_classes, dtype=torch.float64, device=device)
 
     def add(self, features: Tensor, counts: Tensor) -> None:
-        """Add samples: features (N, D), and the pixels of each class (N, K)."""
+        """Add samples: features (N, D) and pixel counts of each class (N, K)."""
         counts = counts.double()
         values = torch.cat([torch.ones_like(counts[:, :1]), features.double()], dim=1)
         self.squares += values.T @ (values * counts.sum(dim=1, keepdim=True))
         self.products += values.T @ counts
 
     def __add__(self, other: 'RidgeSums') -> 'RidgeSums':
-        """Return the sums over the samples of both."""
+        """Return the sums over the samples of both operands."""
         both = RidgeSums(len(self.squares) - 1, self.products.shape[1], self.squares.device)
         both.squares, both.products = self.squares + other.squares, self.products + other.products
         return both
 
     def fit(self, strengths: Sequence[float]) -> list[Linear]:
-        """Solve ridge regression by each strength, on standardized features; constant features get weights of 0."""
+        """Solve ridge regression with each strength, on standardized features; constant features get weights of 0."""
         total, sums = self.squares[0, 0], self.squares[0, 1:]
         if not total > 0:
             raise ValueError('there is no labeled pixel to learn from')
@@ -65,13 +65,13 @@ class RidgeSums:
     def error(self, fit: Linear) -> float:
         """Compute the mean squared error of a fit over the pixels of the samples, summed over classes."""
         weights = torch.cat([fit.bias[None], fit.weights])
-        total = self.products[0].sum()  # a pixel's indicator has the square 1
+        total = self.products[0].sum()  # the squared norm of a one-hot target is 1
         squared = total - 2 * (weights * self.products).sum() + (weights * (self.squares @ weights)).sum()
         return float(squared / total)
 
 
 def fit_best(sums: RidgeSums, held_out: RidgeSums) -> tuple[Linear, float]:
-    """Choose the strength that is best on samples held out, and return the fit to all by it, with the strength."""
+    """Choose the strength that is best on held-out samples; return the fit to all samples with it, and the strength."""
     if not (sums.squares[0, 0] > 0 and held_out.squares[0, 0] > 0):
         raise ValueError('labeled pixels are needed in two images or more: some of them are held out')
     errors = [held_out.error(fit) for fit in sums.fit(STRENGTHS)]
@@ -80,6 +80,6 @@ def fit_best(sums: RidgeSums, held_out: RidgeSums) -> tuple[Linear, float]:
 
 
 def _inverse_std(variance: Tensor, mean: Tensor) -> Tensor:
-    """Compute 1 / standard deviation, (D,); 0 for constant features, whose variance is but rounding."""
+    """Compute 1 / standard deviation, (D,); 0 for constant features, whose variance is only rounding error."""
     varies = variance > torch.maximum(1e-12 * mean.square(), 1e-16 * variance.max())
     return torch.where(varies, variance.clamp(min=1e-300).rsqrt(), 0)

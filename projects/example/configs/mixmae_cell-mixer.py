@@ -1,4 +1,4 @@
-"""A backbone of one's own, pre-trained by MixMAE."""
+"""A custom backbone, pre-trained with MixMAE."""
 
 _base_ = 'mixmae_mm::mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px.py'
 

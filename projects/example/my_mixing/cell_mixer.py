@@ -1,6 +1,6 @@
 """A backbone in one file: MLP-Mixer at the stride of the cells.
 
-Letters: B images, C channels, H x W pixels, N tokens, h x w of them in an image.
+Letters: B images, C channels, H x W pixels, N = h x w tokens of an image.
 """
 
 import torch
@@ -11,7 +11,7 @@ from mixmae_mm.registry import MODELS
 
 
 def mlp(dims: int, hidden: int) -> nn.Sequential:
-    """Make the two layers that a mixer is made of."""
+    """Make the MLP of two layers that a mixer consists of."""
     return nn.Sequential(nn.Linear(dims, hidden), nn.GELU(), nn.Linear(hidden, dims))
 
 
@@ -24,7 +24,7 @@ class MixerBlock(nn.Module):
         self.norm2, self.channels = nn.LayerNorm(dims), mlp(dims, dims * 4)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Mix (B, N, C), tokens of each label (B or 1, N) by themselves, with 0 in place of the others."""
+        """Mix (B, N, C); tokens of each label (B or 1, N) are mixed separately, with 0 in place of the others."""
         normed, mixed = self.norm1(x), torch.zeros_like(x)
         for own in [None] if labels is None else [labels[..., None] == label for label in labels.unique()]:
             alone = normed if own is None else normed * own
@@ -36,9 +36,9 @@ class MixerBlock(nn.Module):
 
 @MODELS.register_module()
 class CellMixer(BaseModule):
-    """A mixer whose patches are the cells, so that its only map is on the grid that MixMAE asks for.
+    """MLP-Mixer whose patches are the cells, so that its only map has the grid that MixMAE needs.
 
-    Given an assignment, it mixes the tokens of each source by themselves: what MixMAE calls masked attention.
+    Given an assignment, it mixes the tokens of each source separately: its counterpart of MixMAE's masked attention.
 
     Args:
         img_size: Side of the images; a mixer takes one size only.
@@ -57,7 +57,7 @@ class CellMixer(BaseModule):
         self.norm = nn.LayerNorm(embed_dims)
 
     def forward(self, images: Tensor, assignment: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Encode images (B, 3, H, W), or mixtures by an assignment (B or 1, h, w): a tuple of one map (B, C, h, w)."""
+        """Encode images (B, 3, H, W), or mixtures with an assignment (B or 1, h, w), to one map (B, C, h, w)."""
         embedded = self.patch_embed(images)
         x = embedded.flatten(2).transpose(1, 2)
         labels = None if assignment is None else assignment.flatten(1)

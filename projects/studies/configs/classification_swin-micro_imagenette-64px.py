@@ -1,4 +1,4 @@
-"""Fine-tuning of the micro Swin at 64 px, windows of 4 x 4."""
+"""Fine-tuning of the micro Swin at 64 px, with windows of 4 x 4."""
 
 _base_ = '../../../configs/classification/swin-micro_1xb64-coslr-10e_imagenette-96px.py'
 

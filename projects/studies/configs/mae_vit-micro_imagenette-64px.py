@@ -1,4 +1,4 @@
-"""MAE of the same ViT on the same photos."""
+"""MAE with the same ViT on the same photos as MixedAE."""
 
 _base_ = ['./mixedae_vit-micro_imagenette-64px.py', '../../../configs/_base_/models/as_mae.py']
 

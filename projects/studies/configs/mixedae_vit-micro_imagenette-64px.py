@@ -1,4 +1,4 @@
-"""The micro ViT's MixedAE at 64 px on every fifth photo of Imagenette: 1,894 of them, often seen."""
+"""MixedAE with the micro ViT at 64 px, on every fifth photo of Imagenette: 1,894 photos, each seen often."""
 
 _base_ = '../../../configs/mixedae/mixedae_vit-micro-p8_1xb64-coslr-40e_imagenette-96px.py'
 

@@ -1,4 +1,4 @@
-"""The micro Swin's MixMAE at 64 px, windows of 4 x 4: half the time of 96 px."""
+"""MixMAE with the micro Swin at 64 px, with windows of 4 x 4: half the time of 96 px."""
 
 _base_ = '../../../configs/mixmae/mixmae_swin-micro_1xb64-coslr-40e_imagenette-96px.py'
 

@@ -1,4 +1,4 @@
-"""The micro Swin's SimMIM at 64 px, windows of 4 x 4."""
+"""SimMIM with the micro Swin at 64 px, with windows of 4 x 4."""
 
 _base_ = '../../../configs/simmim/simmim_swin-micro_1xb64-coslr-40e_imagenette-96px.py'
 

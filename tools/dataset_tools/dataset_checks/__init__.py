@@ -1,1 +1,1 @@
-"""What check_dataset.py looks for, a file for each kind of data set; nothing here writes or prints."""
+"""The checks of check_dataset.py; none of them writes a file."""

@@ -1,4 +1,4 @@
-"""Data sets in folders: what lies there, and what its names and annotations show."""
+"""Datasets in folders: which ones there are, and checks of their file names and annotations."""
 
 import os
 from collections import Counter
@@ -49,7 +49,7 @@ LOSSY = Finding('error', 'masks are JPEG files, whose labels are blurred', 'make
 
 
 def find_splits(folder: str, kind: str | None, classes: int = 0) -> list[Callable[[], Split]]:
-    """Find what lies in a folder: of one of `KINDS`, or of all; raise ValueError if there is nothing of that kind."""
+    """Find the splits in a folder, of one of `KINDS` or of all; raise ValueError if there is none of that kind."""
     if not os.path.isdir(folder):
         raise ValueError(f'there is no folder {folder} (looked for {os.path.abspath(folder)})')
     finders = dict(imagenet=_find_classes, coco=_find_coco, ade20k=partial(_find_masks, classes=classes))
@@ -67,7 +67,7 @@ def find_splits(folder: str, kind: str | None, classes: int = 0) -> list[Callabl
 
 
 def image_split(folder: str, name: str = 'all') -> Split:
-    """List images at any depth of a folder, all that pre-training needs."""
+    """List the images at any depth of a folder, which is all that pre-training needs."""
     files = list(files_below(folder))
     images = [path for path in files if _is_image(path)]
     findings = [OTHERS.at(path) for path in files if not _is_image(path)]
@@ -87,7 +87,7 @@ def _find_classes(folder: str) -> list[Callable[[], Split]]:
 
 
 def class_split(name: str, folder: str, ann_file: str = '') -> Split:
-    """List images with classes: one folder a class, or a list of names and labels."""
+    """List images with classes: one folder per class, or a file of names and labels."""
     if ann_file:
         entries = read_list(ann_file)[0]
         findings, sizes = list(list_findings(ann_file, 0)), Counter(label for _, label in entries)
@@ -101,13 +101,13 @@ def class_split(name: str, folder: str, ann_file: str = '') -> Split:
 
 
 def class_counts(sizes: Mapping[object, int]) -> dict[str, int]:
-    """Return the columns of a table from the numbers of images of each class."""
+    """Return columns of the table, given the number of images of each class."""
     smallest, largest = (choose(sizes.values(), default=0) for choose in (min, max))
     return dict(classes=len(sizes), images=sum(sizes.values()), smallest_class=smallest, largest_class=largest)
 
 
 def sort_files(folder: str, extensions: Sequence[str] = EXTENSIONS) -> tuple[dict[str, list[str]], list[Finding]]:
-    """Return the images in class folders, by class, and what is wrong with how files lie there."""
+    """Return the images in class folders, by class, and what is wrong with the layout of the files."""
     if not os.path.isdir(folder):
         return {}, [NO_FOLDER.at(folder)]
     found, root, loose = {name: [] for name in class_folders(folder)}, os.path.join(folder, ''), []
@@ -127,7 +127,7 @@ def sort_files(folder: str, extensions: Sequence[str] = EXTENSIONS) -> tuple[dic
 
 
 def _find_coco(folder: str) -> list[Callable[[], Split]]:
-    """Find JSON files where they usually lie, and the images that belong to them: the first usual folder there is."""
+    """Find JSON files in the usual places, each with the first usual folder of images that exists."""
     root = Path(folder)
     found = sorted(root.glob('annotations/instances_*.json'))
     found += [path for name in SPLITS for path in (root / 'annotations' / f'{name}.json', root / f'{name}.json')]
@@ -142,7 +142,7 @@ def _find_coco(folder: str) -> list[Callable[[], Split]]:
 
 
 def coco_split(name: str, ann: str, folder: str) -> Split:
-    """List the images of a JSON file in COCO's format, which starts their names from a folder."""
+    """List the images of a JSON file in COCO format, whose file names are relative to a folder."""
     data, findings = load_coco(ann)
     if data is None:
         return Split(name, 'coco', findings=findings or [MISSING.at(ann)])
@@ -157,7 +157,7 @@ def coco_split(name: str, ann: str, folder: str) -> Split:
 
 
 def coco_findings(file: CocoFile, data: dict) -> tuple[list[Finding], dict[str, int]]:
-    """Return what is wrong with the objects of a JSON file, and the columns of a table."""
+    """Return what is wrong with the objects of a JSON file, and columns of the table."""
     findings = [] if any(file.lacking[pair] for pair in file.needed) else list(object_findings(data))
     shown = {one.get('image_id') for one in data['annotations']}
     return findings, dict(
@@ -170,7 +170,7 @@ def coco_findings(file: CocoFile, data: dict) -> tuple[list[Finding], dict[str, 
 
 
 def _find_masks(folder: str, classes: int = 0) -> list[Callable[[], Split]]:
-    """Find images beside masks where they usually lie."""
+    """Find images with masks in the usual places."""
     splits = []
     for layout in LAYOUTS:
         for name in SPLITS:
@@ -203,6 +203,6 @@ def _is_image(path: str) -> bool:
 
 
 def _usual_extension(folder: str) -> str:
-    """Return how most images of a folder end."""
+    """Return the most frequent extension of the images in a folder."""
     extensions = (os.path.splitext(path)[1] for path in files_below(folder) if _is_image(path))
     return Counter(extensions).most_common(1)[0][0]

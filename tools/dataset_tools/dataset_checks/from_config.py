@@ -25,7 +25,7 @@ NOT_OPENED = Finding('error', 'cannot be opened', 'do what it says; or correct d
 
 
 def config_splits(config: Config) -> list[Callable[[], Split]]:
-    """Find what the loaders of a config read; what several read is there once, under all their names."""
+    """Find the datasets of a config's loaders; one that several loaders share is listed once, under all their names."""
     found, scope = distinct_settings(config, ('train', 'val', 'test')), config.get('default_scope')
     if not found:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Checks of the objects in a JSON file of COCO's format: boxes, polygons and run-length codes."""
+"""Checks of the objects in a JSON file in COCO format: boxes, polygons and run-length codes."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -8,7 +8,7 @@ import numpy as np
 
 from mixmae_mm.engine.checks.report import Finding
 
-FAR = 10  # sides of the image: a polygon that goes so far is no polygon
+FAR = 10  # times the longer side of the image: polygons that reach farther are invalid
 LARGEST = 2**28  # pixels: a run-length code that claims more is not decoded
 
 NO_OBJECTS = Finding('error', 'no annotations at all', 'look whether this is the right file')
@@ -45,7 +45,7 @@ BAD_CODE = Finding(
 
 
 def object_findings(data: dict) -> Iterator[Finding]:
-    """Report what is wrong with the objects of a file, whose fields are there."""
+    """Report what is wrong with the objects of a file in which no field is missing."""
     annotations = data['annotations']
     sizes = {image['id']: (image['width'], image['height']) for image in data['images']}
     sizes = {one: size for one, size in sizes.items() if _numbers(size).size}
@@ -73,7 +73,7 @@ def object_findings(data: dict) -> Iterator[Finding]:
 
 
 def _numbers(values: Any) -> np.ndarray:
-    """Return finite numbers as an array, or an empty one."""
+    """Return values as an array if they are finite numbers, or else an empty array."""
     with suppress(ValueError, TypeError):
         array = np.array(values)
         if array.dtype.kind in 'iuf' and np.isfinite(array).all():
@@ -94,7 +94,7 @@ def _box_fault(box: np.ndarray, size: tuple[int, int]) -> Finding | None:
 
 
 def _are_polygons(polygons: Any, size: tuple[int, int]) -> bool:
-    """Return whether polygons are pairs of numbers near the image; pycocotools takes any memory for others."""
+    """Return whether polygons are pairs of numbers near the image; others can make pycocotools exhaust the memory."""
     arrays = [_numbers(polygon) for polygon in polygons] if isinstance(polygons, list) else [np.zeros(0)]
     sound = (x.ndim == 1 and len(x) >= 6 and len(x) % 2 == 0 and abs(x).max() <= FAR * max(size) for x in arrays)
     return all(sound)
@@ -113,5 +113,5 @@ def _is_code(code: dict, size: tuple[int, int]) -> bool:
         return pixels > LARGEST or bool(mask.decode(code).size)
     except ImportError:
         return isinstance(counts, str)
-    except Exception:  # its C code raises nothing more exact
+    except Exception:  # its C code raises nothing more specific
         return False

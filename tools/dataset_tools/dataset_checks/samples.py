@@ -1,4 +1,4 @@
-"""Checks of single images: the size noted in annotations, or of a mask, against the file's, and the labels of masks."""
+"""Checks of single images: their size against that of annotations or masks, and the labels of masks."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ TURNED = {
         f'{UPRIGHT}; or leave color_type and imdecode_backend of LoadImageFromFile as they usually are',
     ),
 }
-"""By whether the readers turn images."""
+"""Findings by whether the readers turn images."""
 FITS_BOTH = Finding(
     'warning',
     'images with an EXIF orientation, and labels whose size fits both with and without it',
@@ -41,11 +41,11 @@ NOT_INDEX = Finding(
     "replace each color by its class's number and save with one channel (Pillow modes L or P); where the three "
     'channels are equal, keep one',
 )
-UNTURNING = ('turbojpeg', 'tifffile')  # backends of mmcv that leave the orientation alone
+UNTURNING = ('turbojpeg', 'tifffile')  # backends of mmcv that ignore the orientation
 
 
 class Header(NamedTuple):
-    """What an image's header says: (width, height) once it is turned by its orientation, 1 to 8, and in the file."""
+    """Header of an image: (width, height) when upright and as stored in the file, and its orientation, 1 to 8."""
 
     upright: tuple[int, int]
     stored: tuple[int, int]
@@ -53,10 +53,10 @@ class Header(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """The labels that masks may have: of so many classes, from 1 on if 0 is none of them, and one that is ignored."""
+    """Labels that masks may have: those of the classes, which start at 1 if 0 is no class, and the ignored one."""
 
     classes: int = 0
-    """0 if that is not known."""
+    """Number of classes; 0 if it is unknown."""
     zero_is_none: bool = False
     """mmseg's `reduce_zero_label`."""
     ignored: int = 255
@@ -76,7 +76,7 @@ class Labels(NamedTuple):
 
 
 def labels_of(dataset: BaseDataset, num_classes: int = 0) -> Labels:
-    """Return the labels that the masks of a dataset of mmseg may have; those of its class are what files hold."""
+    """Return the labels that the masks of an mmseg dataset may have: those of its type, whatever a config selects."""
     named = type(dataset).METAINFO.get('classes') or dataset.metainfo.get('classes') or ()
     return Labels(len(named) or num_classes, bool(dataset.reduce_zero_label), dataset.ignore_index)
 
@@ -89,9 +89,9 @@ def turns_images(pipeline: list[Mapping] | tuple[Mapping, ...]) -> bool:
 
 
 def read_header(file: BinaryIO, whole: bool = False, max_pixels: int | None = MAX_PIXELS) -> Header:
-    """Read what stands beside an image's pixels; whatever Pillow raises means a corrupt file.
+    """Read the size and orientation of an image; any exception of Pillow means that the file is corrupt.
 
-    With `whole` also EXIF data that stand behind the pixels of a PNG file, which decodes it.
+    With `whole`, the EXIF data of a PNG file is read too; it can come after the pixels, so the image is decoded.
     """
     try:
         image = open_image(file, max_pixels)
@@ -106,7 +106,7 @@ def read_header(file: BinaryIO, whole: bool = False, max_pixels: int | None = MA
 
 
 def size_findings(path: str, header: Header, labels: tuple[int, int], turns: bool = True) -> Iterator[Finding]:
-    """Compare an image's size with (width, height) of its labels; `turns` is whether readers heed its orientation."""
+    """Compare an image's size with (width, height) of its labels; `turns`: whether readers apply its orientation."""
     read = header.upright if turns else header.stored
     if labels not in (header.upright, header.stored):
         yield OTHER_SIZE.at(f'{path}: {read[0]} x {read[1]}, noted as {labels[0]} x {labels[1]}')
@@ -119,7 +119,7 @@ def size_findings(path: str, header: Header, labels: tuple[int, int], turns: boo
 def mask_findings(
     mask: str, image: str, header: Header | None, labels: Labels, turns: bool = True, quick: bool = False
 ) -> tuple[list[Finding], Counter]:
-    """Compare a mask with its image, unless its header is None; what is wrong, and how many pixels have which label."""
+    """Compare a mask with its image's header, if any; return what is wrong, and the number of pixels of each label."""
     with Image.open(mask) as opened:
         findings = list(size_findings(image, header, opened.size, turns)) if header else []
         if len(opened.getbands()) != 1 or opened.mode == 'F':
@@ -129,7 +129,7 @@ def mask_findings(
 
 
 def _count_labels(mask: np.ndarray) -> Counter:
-    """Count the pixels of each label; for eight bits in a way that does not sort them."""
+    """Count the pixels of each label; those of 8-bit masks are not sorted, which is faster."""
     if mask.dtype == np.uint8:
         return Counter({label: count for label, count in enumerate(np.bincount(mask.ravel()).tolist()) if count})
     labels, counts = np.unique(mask, return_counts=True)

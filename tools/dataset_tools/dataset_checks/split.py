@@ -1,4 +1,4 @@
-"""The images of a split: what its files and annotations show, and each image opened, in several processes."""
+"""Checks of a split: what its file names and annotations show, and each image opened, in several processes."""
 
 import os
 from collections import Counter
@@ -36,7 +36,7 @@ MOSTLY_IGNORED = Finding('warning', 'more than half of the pixels are left out o
 
 
 class Listed(BaseDataset):
-    """Images with what annotations note of them, as a list of dicts, which mmengine keeps in little memory."""
+    """Images and their annotations as a list of dicts, which mmengine keeps in little memory."""
 
     def __init__(self, samples: Iterable[dict]) -> None:
         self.samples = list(samples)
@@ -58,19 +58,19 @@ class Split:
     findings: Sequence[Finding] = ()
     """What is wrong with names and annotations."""
     counts: dict[str, int | str] = field(default_factory=dict)
-    """For the table."""
+    """Columns of the table."""
     classes: Sequence[str] = ()
     """Names of class folders."""
     labels: Labels = Labels()
-    """Of masks."""
+    """Labels that masks may have."""
     turns: bool = True
-    """Whether readers heed the orientation of images."""
+    """Whether readers apply the orientation of images."""
     load: LoadImage = field(default_factory=LoadImage)
     quick: bool = False
-    """Whether headers are enough."""
+    """Whether to read headers only."""
 
     def check(self, report: Report, workers: int, quick: bool) -> None:
-        """Open the images."""
+        """Open all images, and add what is wrong to the report."""
         self.quick, pixels, console = quick, Counter(), Console(stderr=True)
         report.add(self.name, self.findings)
         loader = DataLoader(self, batch_size=16, num_workers=workers if workers > 1 else 0, collate_fn=list)
@@ -89,7 +89,7 @@ class Split:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> tuple[list[Finding], Counter]:
-        """Open an image and its mask: what is wrong, and how many pixels have which label."""
+        """Open an image and its mask; return what is wrong, and the number of pixels of each label."""
         sample = self.dataset.get_data_info(index)
         path, mask = sample.get('img_path'), sample.get('seg_map_path')
         header, findings = self._look(sample) if path else (None, [])
@@ -108,7 +108,7 @@ class Split:
         return findings + others, pixels
 
     def _look(self, sample: dict) -> tuple[Header | None, list[Finding]]:
-        """Open an image: its header, or None, and what is wrong."""
+        """Open an image; return its header, or None, and what is wrong."""
         path, of_bands = sample['img_path'], isinstance(self.load, LoadMultispectral)
         try:
             content = self.dataset.bytes_of(sample) if isinstance(self.dataset, ImageDataset) else None
@@ -120,7 +120,7 @@ class Split:
                 self.load.transform(dict(img_path=path) | ({} if content is None else dict(img_bytes=content)))
             with open(path, 'rb') if content is None else nullcontext(BytesIO(content)) as file:
                 return None if of_bands else read_header(file, not self.quick, self.load.max_pixels), []
-        except ImportError as error:  # said once, whatever number of files need the library
+        except ImportError as error:  # reported once, however many files need the library
             return None, [Finding('error', f'files that were not looked at: {error}', 'install what is missing')]
         except CorruptImageError as error:
             return None, [_broken(str(error))]
@@ -137,7 +137,7 @@ class Split:
         return findings + [fault.at(f'label {label}') for label in unused]
 
     def _label_counts(self, pixels: Counter) -> dict[str, int | str]:
-        """Return the columns of a table on labels."""
+        """Return the columns of the table about labels."""
         used = [label for label in pixels if label != self.labels.ignored]
         if not used:
             return {}
@@ -145,10 +145,10 @@ class Split:
         return dict(labels=span, labels_used=len(used), ignored=f'{self._ignored_share(pixels):.1%}')
 
     def _ignored_share(self, pixels: Counter) -> float:
-        """Return how much of all masks is left out of training."""
+        """Return the share of mask pixels that are left out of training."""
         return (pixels[self.labels.ignored] + self.labels.zero_is_none * pixels[0]) / pixels.total()
 
 
 def _broken(case: str) -> Finding:
-    """Tell a file that ends too early from one that is something else."""
+    """Return the finding for a truncated file, or for one that is not an image."""
     return (CUT_OFF if 'truncated' in case.lower() else BROKEN).at(case)

@@ -1,4 +1,4 @@
-"""What is known of a scene: its index mask, and its objects as COCO describes them."""
+"""Labels of a scene: its index mask, and its objects in COCO format."""
 
 import itertools
 
@@ -11,9 +11,9 @@ FINE = 4  # outlines are drawn this much finer than the image
 
 
 def index_mask(owners: np.ndarray, names: list[str], size: int) -> np.ndarray:
-    """Return for each pixel the class that covers most of it, (size, size), by which of `names` each fine pixel shows.
+    """Return the class that covers most of each pixel, (size, size); `owners` are indices into `names` on a finer grid.
 
-    With 16 fine pixels to one, ties are common: the one at the center decides them, so that no side always wins.
+    With 16 fine pixels per pixel, ties are common: the one at the center breaks them, so that no side always wins.
     """
     shown = [(owners == number).astype(np.float32) for number in range(len(names))]
     shares = np.stack([cv2.resize(one, (size, size), interpolation=cv2.INTER_AREA) for one in shown])
@@ -22,10 +22,10 @@ def index_mask(owners: np.ndarray, names: list[str], size: int) -> np.ndarray:
 
 
 def _trace(region: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Follow the edges of a region's pixels: bool (H, W) -> outer contours and holes, arrays (P, 2) of edges.
+    """Trace a region along the edges of its pixels: bool (H, W) -> outer contours and holes, arrays (P, 2) of points.
 
-    OpenCV runs through pixel centers, which would make every outline half a pixel too small. So pixels are doubled and
-    grown by one to the right and below: then pixel i lies from 2i to 2i + 2, and half of that is where its edges are.
+    OpenCV traces pixel centers, which would make every outline half a pixel too small. So pixels are doubled and grown
+    by one to the right and below: pixel i then extends from 2i to 2i + 2, and halving these numbers gives its edges.
     """
     doubled = cv2.resize(region.astype(np.uint8), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
     doubled = cv2.copyMakeBorder(doubled, 0, 1, 0, 1, cv2.BORDER_CONSTANT)
@@ -39,8 +39,8 @@ def _trace(region: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
 def outline_polygons(region: np.ndarray) -> list[np.ndarray]:
     """Cover a region by polygons: bool (H, W) -> arrays (P, 2), in pixels from the image's upper left corner.
 
-    COCO's polygons know no holes, and a patch has one that shows a smaller patch in its middle. So a region with a hole
-    is cut in two through the hole, until no piece has any.
+    COCO polygons cannot have holes, but a patch has one if a smaller patch lies in its middle. So a region with holes
+    is cut in two through the largest one, until no piece has any.
     """
     outer, holes = _trace(region)
     if not holes:
@@ -53,7 +53,7 @@ def outline_polygons(region: np.ndarray) -> list[np.ndarray]:
 
 
 def describe(region: np.ndarray, name: str) -> dict:
-    """Describe the visible part of an object as COCO does, in pixels of the image; `region` is a fine bool mask."""
+    """Describe the visible part of an object in COCO format, in pixels of the image; `region` is a fine bool mask."""
     x, y, width, height = cv2.boundingRect(region.astype(np.uint8))
     pieces = outline_polygons(region[y : y + height, x : x + width])
     simple = [cv2.approxPolyDP(points, 0.75, True).reshape(-1, 2).astype(float) + (x, y) for points in pieces]

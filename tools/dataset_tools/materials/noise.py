@@ -1,4 +1,4 @@
-"""Smooth and cellular noise of the plane. All fields are float32 (H, W); u and v are the coordinates of pixels."""
+"""Smooth and cellular noise in the plane. All fields are float32 (H, W); u and v are the coordinates of pixels."""
 
 import numpy as np
 
@@ -6,18 +6,18 @@ PERIOD = 64  # units after which noise repeats
 
 
 class Noise:
-    """Noise drawn from a generator: the same at the same place, whichever pixels are asked for."""
+    """Noise drawn from a generator: its value at a point does not depend on which pixels are evaluated."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.values = rng.random((PERIOD, PERIOD), np.float32)
         self.points = rng.random((2, PERIOD, PERIOD), np.float32)
 
     def at(self, column: np.ndarray, row: np.ndarray) -> np.ndarray:
-        """Return a value in [0, 1] for each square of the plane, by its whole numbers."""
+        """Return a value in [0, 1] for each unit square of the plane, given its integer coordinates."""
         return self.values[row.astype(np.int32) % PERIOD, column.astype(np.int32) % PERIOD]
 
     def smooth(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-        """Return smooth noise in [0, 1] with a bump a unit."""
+        """Return smooth noise in [0, 1] with one bump per unit."""
         left, top = np.floor(u), np.floor(v)
         x, y = u - left, v - top
         x, y = x * x * (3 - 2 * x), y * y * (3 - 2 * y)
@@ -25,12 +25,12 @@ class Noise:
         return upper + y * (lower - upper)
 
     def fractal(self, u: np.ndarray, v: np.ndarray, octaves: int = 4) -> np.ndarray:
-        """Return the mean of ever finer noise, each octave of half the weight, in [0, 1]."""
+        """Return the mean of increasingly fine noise, in [0, 1]; each octave has half the weight of the one before."""
         total = sum(self.smooth(u * 2**k + 17 * k, v * 2**k + 31 * k) / 2**k for k in range(octaves))
         return total / (2 - 2 ** (1 - octaves))
 
     def cells(self, u: np.ndarray, v: np.ndarray, regular: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the distance to the nearest of random points, one a unit square, to the next, and the nearest's value.
+        """Return the distances to the two nearest of random points, one per unit square, and the value of the nearest.
 
         The closer `regular` is to 1, the closer the points are to the middle of their squares.
         """

@@ -14,18 +14,18 @@ from materials.noise import PERIOD, Noise
 from materials.surfaces import CLASSES, SURFACES
 
 SMOOTH = 2  # surfaces are drawn this much finer than the image
-FEATURES = (3.2, 5.6)  # least and most units of a surface in the image's side
-LEVELED = 0.75  # share of a tone that is replaced by its rank, so that histograms do not tell materials apart
-CONTRAST = (0.25, 0.55)  # least and most difference in brightness of a surface's two colors
+FEATURES = (3.2, 5.6)  # minimum and maximum number of a surface's units along the image's side
+LEVELED = 0.75  # share of a tone that is replaced by its rank, so that histograms do not reveal materials
+CONTRAST = (0.25, 0.55)  # minimum and maximum difference in brightness between a surface's two colors
 RADIUS = (0.11, 0.19)  # of patches
-MIN_VISIBLE, MAX_COVERED = 0.5, 0.3  # of a patch itself; of the image, by all patches together
+MIN_VISIBLE, MAX_COVERED = 0.5, 0.3  # shares: of each patch; of the image, by all patches together
 MOST_PATCHES = 2
 LUMA = np.float32([0.299, 0.587, 0.114])
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One image with its labels, RGB and uint8: the mask holds the index of each pixel's material."""
+    """Image with its labels: RGB, uint8; the mask holds the index of each pixel's material."""
 
     main: str
     image: np.ndarray
@@ -49,7 +49,7 @@ def _fill(canvas: np.ndarray, outline: np.ndarray, value: int) -> np.ndarray:
 
 
 def _arrange(rng: np.random.Generator, fine: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """Draw outlines, none for half of the scenes, and which one each fine pixel shows, from 1, or 0: (fine, fine)."""
+    """Draw outlines, none in half of the scenes; also return which one, from 1, each fine pixel shows, or 0."""
     outlines: list[np.ndarray] = []
     owners = np.zeros((fine, fine), np.uint8)
     for _ in range(int(rng.integers(1, MOST_PATCHES + 1)) if rng.random() < 0.5 else 0):
@@ -73,7 +73,7 @@ def _colors(rng: np.random.Generator) -> np.ndarray:
 
 
 def _level(tone: np.ndarray, clouds: np.ndarray) -> np.ndarray:
-    """Bring the histogram of a tone close to that of any other; among nearly equal pixels clouds decide."""
+    """Level the histogram of a tone, so that all are similar; clouds decide the order of nearly equal pixels."""
     rank = np.empty(tone.size, np.float32)
     rank[np.argsort((tone + 0.05 * clouds).ravel())] = np.linspace(0, 1, tone.size, dtype=np.float32)
     return LEVELED * rank.reshape(tone.shape) + (1 - LEVELED) * tone
@@ -82,7 +82,7 @@ def _level(tone: np.ndarray, clouds: np.ndarray) -> np.ndarray:
 def render(rng: np.random.Generator, name: str, size: int, box: tuple[int, int, int, int], light: float) -> np.ndarray:
     """Draw a material in a box (x, y, width, height) of pixels: (height, width, 3), RGB, from 0 to 1.
 
-    Colors, scale, rotation and relief are drawn without regard to the material; `light` is the angle it comes from.
+    Colors, scale, rotation and relief are drawn independently of the material; `light` is the direction of the light.
     """
     left, top, width, height = (side * SMOOTH for side in box)
     y, x = (np.mgrid[top : top + height, left : left + width].astype(np.float32) + 0.5) / (size * SMOOTH) - 0.5
@@ -120,7 +120,7 @@ def _lay(image: np.ndarray, outline: np.ndarray, name: str, rng: np.random.Gener
 
 
 def draw_scene(seed: int, split: int, index: int, size: int) -> Scene:
-    """Draw one scene; it depends on these four numbers and on nothing else. It is of the class `index` modulo 14."""
+    """Draw a scene, which depends on these four numbers only; its class is `index` modulo 14."""
     rng = np.random.default_rng(np.random.SeedSequence((seed, split, index)))
     main, light = CLASSES[index % len(CLASSES)], rng.uniform(0, 2 * math.pi)
     outlines, owners = _arrange(rng, size * FINE)

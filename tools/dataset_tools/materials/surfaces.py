@@ -1,6 +1,6 @@
-"""Procedural materials: for each a function of the plane that gives the tone of its surface, from 0 to 1.
+"""Procedural materials: a function of the plane for each, which returns the tone of its surface, from 0 to 1.
 
-Arguments of all: noise, and the coordinates u and v of pixels, float32 (H, W); a feature is about one unit large.
+All of them take noise and the coordinates u and v of pixels, float32 (H, W); a feature is about one unit large.
 """
 
 import math
@@ -24,7 +24,7 @@ def _wave(x: Field) -> Field:
 
 
 def brick(noise: Noise, u: Field, v: Field) -> Field:
-    """Return bricks in running bond, each of its own tone, with mortar between."""
+    """Return bricks in running bond, each with its own tone, with mortar in between."""
     row = np.floor(v * 1.2)
     x, y = u * 0.6 + 0.5 * (row % 2), v * 1.2 - row
     column = np.floor(x)
@@ -33,7 +33,7 @@ def brick(noise: Noise, u: Field, v: Field) -> Field:
 
 
 def bubbles(noise: Noise, u: Field, v: Field) -> Field:
-    """Return balls of many sizes on a flat ground."""
+    """Return balls of many sizes on a flat background."""
     distance, _, value = noise.cells(u * 0.9, v * 0.9, regular=0.2)
     radius = 0.25 + 0.25 * value
     return 0.9 * np.where(distance < radius, 1 - 0.8 * (distance / radius) ** 2, 0.1)
@@ -58,13 +58,13 @@ def fur(noise: Noise, u: Field, v: Field) -> Field:
 
 
 def granite(noise: Noise, u: Field, v: Field) -> Field:
-    """Return small grains, each of its own tone."""
+    """Return small grains, each with its own tone."""
     *_, value = noise.cells(u * 5, v * 5)
     return 0.15 + 0.7 * value * (0.7 + 0.3 * noise.smooth(u * 3, v * 3))
 
 
 def herringbone(noise: Noise, u: Field, v: Field) -> Field:
-    """Return columns of slanted stripes, which lean to the left and to the right in turn."""
+    """Return columns of slanted stripes that lean alternately to the left and to the right."""
     column = np.floor(u)
     x = u - column
     slant = np.where(column % 2 == 0, x, 1 - x)
@@ -87,13 +87,13 @@ def marble(noise: Noise, u: Field, v: Field) -> Field:
 
 
 def pebbles(noise: Noise, u: Field, v: Field) -> Field:
-    """Return round stones, each of its own tone."""
+    """Return round stones, each with its own tone."""
     first, second, value = noise.cells(u * 1.1, v * 1.1, regular=0.3)
     return _above(second - first, 0.12, 0.15) * np.sqrt(np.clip(1 - first**2, 0, 1)) * (0.45 + 0.55 * value)
 
 
 def scales(noise: Noise, u: Field, v: Field) -> Field:
-    """Return rows of round scales, each row over the next."""
+    """Return rows of round scales, each overlapping the next."""
     tone, done = np.zeros_like(u), np.zeros(u.shape, bool)
     for below in range(3):
         row = np.floor(v * 1.6) - below
@@ -106,7 +106,7 @@ def scales(noise: Noise, u: Field, v: Field) -> Field:
 
 
 def terrazzo(noise: Noise, u: Field, v: Field) -> Field:
-    """Return chips of stone, scattered in a fine grained ground."""
+    """Return chips of stone, scattered on a fine-grained background."""
     first, second, value = noise.cells(u * 1.3, v * 1.3)
     chips = np.where(value > 0.45, _above(second - first, 0.22) * (0.3 + 0.55 * value), 0)
     return 0.15 + chips + 0.1 * noise.smooth(u * 8, v * 8)
