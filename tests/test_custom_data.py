@@ -24,7 +24,7 @@ BLOCKS = re.findall(r'```python\n(.*?)```', (ROOT / 'docs/data.md').read_text(),
 def config(tmp_path):
     """The page's config, of a small encoder, for eight files in the page's two formats."""
     (text,) = (block for block in BLOCKS if block.startswith('_base_'))
-    path = tmp_path / 'bands.py'
+    path = tmp_path / 'multispectral.py'
     path.write_text(text.replace("'./", f"'{ROOT}/configs/mixmae/"))
     config = Config.fromfile(path)
     assert config.train_dataloader.dataset.extensions == ['.tif', '.npy']

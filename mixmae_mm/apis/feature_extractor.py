@@ -131,7 +131,7 @@ class FeatureExtractor:
 
     def as_shown(self, pixels: Tensor) -> np.ndarray:
         """Return images (B, C, H, W) for display: uint8 (B, H, W, 3), the first three channels if there are more."""
-        photos = not self.read.reading.is_of_bands
+        photos = not self.read.reading.is_multispectral
         display = first_three(to_show(self.normalize(pixels), self.mean, self.std, photos))
         return display.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy()
 

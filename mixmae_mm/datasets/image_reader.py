@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mixmae_mm.datasets.file_list import list_images
 from mixmae_mm.datasets.transforms.load_image import CorruptImageError, LoadImage
-from mixmae_mm.datasets.transforms.multispectral import BAND_EXTENSIONS, LoadMultispectral
+from mixmae_mm.datasets.transforms.multispectral import LoadMultispectral
 from mixmae_mm.datasets.transforms.random_resized_crop import RandomCrop, resize
 from mixmae_mm.registry import TRANSFORMS
 from mixmae_mm.structures import Size
@@ -39,7 +39,7 @@ class Reading(NamedTuple):
     extensions: tuple[str, ...] | None = None
 
     @property
-    def is_of_bands(self) -> bool:
+    def is_multispectral(self) -> bool:
         """Whether images are multispectral, in their own units, rather than photos from 0 to 255."""
         return isinstance(self.load, LoadMultispectral)
 
@@ -68,7 +68,7 @@ def reading_for(channels: int, mean: Sequence[float], std: Sequence[float]) -> R
     """Return how to read gray or RGB photos if channels, mean and std fit them, else images of that many channels."""
     if channels in (1, 3) and is_of_photos(*(torch.tensor(x).expand(channels) for x in (mean, std))):
         return Reading(LoadImage('L' if channels == 1 else 'RGB'))
-    return Reading(LoadMultispectral(channels=channels), BAND_EXTENSIONS)
+    return Reading(LoadMultispectral(channels=channels), LoadMultispectral.extensions)
 
 
 def reading_of(config: Config) -> Reading:
@@ -79,7 +79,7 @@ def reading_of(config: Config) -> Reading:
     dataset = next(unwrapped((config.get('train_dataloader') or {}).get('dataset') or {}))
     load = whole_reader(dataset.get('pipeline') or ())
     if isinstance(load, LoadMultispectral):
-        usual = Reading(load, BAND_EXTENSIONS)
+        usual = Reading(load, LoadMultispectral.extensions)
     elif load is not None:
         load.mode = 'L' if 'L' in (load.mode, usual.load.mode) else 'RGB'
         usual = Reading(load)
@@ -135,7 +135,7 @@ def list_all(images: ImageLikes, reading: Reading) -> Iterable[ImageLike]:
     if not isinstance(images, np.ndarray):
         return (single for image in images for single in list_all(image, reading))
     is_photo = images.dtype == np.uint8 and images.ndim in (3, 4) and images.shape[-1] in (1, 3)
-    if not is_photo and not reading.is_of_bands:
+    if not is_photo and not reading.is_multispectral:
         kind = f'{images.dtype} {images.shape}'
         raise ValueError(f'an array of {kind} holds no images: give RGB or gray, uint8 (H, W, 3 or 1), or many')
     return images if images.ndim == 4 else [images]

@@ -39,9 +39,9 @@ class MaskedReading(NamedTuple):
     ignore_index: int = 255
 
     @property
-    def is_of_bands(self) -> bool:
+    def is_multispectral(self) -> bool:
         """Whether images are multispectral."""
-        return self.reading.is_of_bands
+        return self.reading.is_multispectral
 
     def read(self, path: str, size: Size) -> np.ndarray:
         """Return an image and its mask, scaled and cropped to `size` = (h, w): (h, w, C + 1).

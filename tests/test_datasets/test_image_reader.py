@@ -14,7 +14,7 @@ from mixmae_mm.models import MixMIMSwin
 from mixmae_mm.utils.denormalize import to_show
 
 ARCH = dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2))
-CROP = dict(type='mixmae_mm.LoadMultispectralRandomResizedCrop', scale=8, channels=6, bands=(4, 0))
+CROP = dict(type='mixmae_mm.LoadMultispectralRandomResizedCrop', scale=8, channels=6, select=(4, 0))
 TWO = dict(mean=[2000.0, 1500.0], std=[800.0, 400.0])
 
 
@@ -31,21 +31,21 @@ def test_photos_of_the_right_size_are_read_as_they_are_and_others_cropped_in_the
 
 def test_channels_are_scaled_and_cropped_as_photos_are():
     ramp = np.add.outer(np.arange(40.0), 3 * np.arange(64.0))
-    bands = np.stack([ramp, 10 * ramp, 300 - ramp, 0 * ramp + 7], 2).astype(np.uint16)
-    assert np.array_equal(fit(bands, (40, 64)), bands)
-    fitted = fit(bands, (10, 8))  # the middle 40 x 32, a quarter of its size
+    channels = np.stack([ramp, 10 * ramp, 300 - ramp, 0 * ramp + 7], 2).astype(np.uint16)
+    assert np.array_equal(fit(channels, (40, 64)), channels)
+    fitted = fit(channels, (10, 8))  # the middle 40 x 32, a quarter of its size
     assert (fitted.shape, fitted.dtype) == ((10, 8, 4), np.float32)
-    middle = bands[:, 16:48].astype(np.float32).reshape(10, 4, 8, 4, 4).mean((1, 3))
+    middle = channels[:, 16:48].astype(np.float32).reshape(10, 4, 8, 4, 4).mean((1, 3))
     assert np.abs(fitted - middle)[3:-3, 3:-3].max() < 0.01  # away from edges, bicubic scaling keeps a ramp's slope
-    tall = fit(bands.transpose(1, 0, 2), (8, 10))
+    tall = fit(channels.transpose(1, 0, 2), (8, 10))
     assert np.allclose(tall[3:-3, 3:-3], middle[3:-3, 3:-3].transpose(1, 0, 2), atol=0.01)
 
 
 def test_channels_are_read_as_the_training_reads_them():
-    settings = dict(scale=8, channels=6, bands=(4, 0), channels_first=True)
+    settings = dict(scale=8, channels=6, select=(4, 0), channels_first=True)
     load = whole_reader([dict(type='mixmae_mm.SeedSample'), CROP | settings])
     assert type(load) is LoadMultispectral
-    assert (load.channels, load.bands, load.channels_first) == (6, [4, 0], True)
+    assert (load.channels, load.select, load.channels_first) == (6, [4, 0], True)
 
 
 def test_what_the_pipeline_says_counts_and_limits_go_along():
@@ -81,10 +81,10 @@ def config_of(transform=CROP, wrap=lambda dataset: dataset, preprocessor=TWO, **
 def test_the_config_says_how(wrap):
     reading = reading_of(config_of(wrap=wrap, extensions=['.RAW']))
     assert reading.extensions == ('.raw',)
-    assert reading.load.bands == [4, 0]
-    assert reading.is_of_bands
+    assert reading.load.select == [4, 0]
+    assert reading.is_multispectral
     photos = reading_of(config_of(dict(type='mmpretrain.LoadImageFromFile'), wrap, dict(), extensions=['.jfif']))
-    assert (photos.extensions, photos.load.mode, photos.is_of_bands) == (('.jfif',), 'RGB', False)
+    assert (photos.extensions, photos.load.mode, photos.is_multispectral) == (('.jfif',), 'RGB', False)
 
 
 @pytest.mark.parametrize('loader', [None, dict(), dict(dataset=None), dict(dataset=dict())])
@@ -112,7 +112,7 @@ def test_by_channels_mean_and_std(channels, mean, std, mode):
     reading = reading_for(channels, mean, std)
     assert getattr(reading.load, 'mode', None) == (mode or 'RGB')
     assert reading.extensions == (None if mode else ('.tif', '.tiff', '.npy'))
-    assert (reading.load.channels == channels) if mode is None else not reading.is_of_bands
+    assert (reading.load.channels == channels) if mode is None else not reading.is_multispectral
 
 
 @pytest.mark.parametrize(('kind', 'mean', 'std'), [(np.uint16, 2000.0, 900.0), (np.float32, 50.0, 60.0)])

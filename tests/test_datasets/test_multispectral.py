@@ -15,7 +15,7 @@ from mixmae_mm.utils.seed import seed_everything
 KINDS = ['uint8', 'uint16', 'int16', 'float32']
 
 
-def bands(dtype, shape=(9, 12, 5)):
+def multispectral(dtype, shape=(9, 12, 5)):
     return (np.random.default_rng(0).random(shape) * 200).astype(dtype)
 
 
@@ -60,7 +60,7 @@ WRITERS = {
 @pytest.mark.parametrize('kind', WRITERS)
 def test_numbers_come_as_they_are(kind, dtype):
     write, settings = WRITERS[kind]
-    pixels = bands(dtype)
+    pixels = multispectral(dtype)
     loaded = load(write(pixels), **settings)
     assert (loaded.dtype, loaded.dtype.isnative, loaded.flags.c_contiguous) == (np.dtype(dtype), True, True)
     assert np.array_equal(loaded, pixels)
@@ -69,41 +69,41 @@ def test_numbers_come_as_they_are(kind, dtype):
 @pytest.mark.parametrize('shape', [(9, 12), (1, 12), (9, 1)])
 @pytest.mark.parametrize(('write', 'settings'), [(array, {}), (array, dict(channels_first=True)), (tiff, {})])
 def test_a_single_channel(write, settings, shape):
-    pixels = bands('uint16', shape)
+    pixels = multispectral('uint16', shape)
     assert np.array_equal(load(write(pixels), **settings), pixels[..., None])
 
 
 @pytest.mark.parametrize('dtype', ['float64', 'int32', 'int64'])
 def test_long_numbers_become_float32(dtype):
-    loaded = load(array(bands(dtype)))
+    loaded = load(array(multispectral(dtype)))
     assert loaded.dtype == np.float32
-    assert np.array_equal(loaded, bands(dtype).astype(np.float32))
+    assert np.array_equal(loaded, multispectral(dtype).astype(np.float32))
 
 
 def with_pixel(value, dtype='float32'):
-    pixels = bands(dtype)
+    pixels = multispectral(dtype)
     pixels[3, 4, 1] = value
     return pixels
 
 
 def test_chosen_channels_in_the_order_asked_for_and_others_may_hold_anything():
-    assert np.array_equal(load(array(bands('uint8')), bands=[4, 0, 4]), bands('uint8')[..., [4, 0, 4]])
-    assert np.array_equal(load(array(with_pixel(np.nan)), bands=[0, 2]), bands('float32')[..., [0, 2]])
+    assert np.array_equal(load(array(multispectral('uint8')), select=[4, 0, 4]), multispectral('uint8')[..., [4, 0, 4]])
+    assert np.array_equal(load(array(with_pixel(np.nan)), select=[0, 2]), multispectral('float32')[..., [0, 2]])
 
 
 @pytest.mark.parametrize(
     ('content', 'settings', 'message'),
     [
-        (b'no bands', {}, 'neither a TIFF nor an .npy file'),
-        (array(bands('uint8')), dict(channels=4), '5 channels, and not 4'),
-        (array(bands('uint8')), dict(bands=[5]), 'out of bounds'),
+        (b'no image', {}, 'neither a TIFF nor an .npy file'),
+        (array(multispectral('uint8')), dict(channels=4), '5 channels, and not 4'),
+        (array(multispectral('uint8')), dict(select=[5]), 'out of bounds'),
         (array(with_pixel(np.nan)), {}, 'not finite numbers'),
         (array(with_pixel(1e300, 'float64')), {}, 'not finite numbers'),
-        (array(bands('uint8')[None]), {}, r'array of uint8 \(1, 9, 12, 5\) is no image'),
-        (array(bands('uint8')[:0]), {}, r'array of uint8 \(0, 12, 5\) is no image'),
-        (array(bands('complex64')), {}, 'array of complex64 .* is no image'),
+        (array(multispectral('uint8')[None]), {}, r'array of uint8 \(1, 9, 12, 5\) is no image'),
+        (array(multispectral('uint8')[:0]), {}, r'array of uint8 \(0, 12, 5\) is no image'),
+        (array(multispectral('complex64')), {}, 'array of complex64 .* is no image'),
         (array(np.array([[{}]]), allow_pickle=True), {}, 'allow_pickle=False'),
-        (array(bands('uint8'))[:200], {}, 'cannot reshape|reshape array|expected'),
+        (array(multispectral('uint8'))[:200], {}, 'cannot reshape|reshape array|expected'),
         (b'II*\0', {}, 'tifffile|TIFF|header|unpack'),
     ],
 )
@@ -116,11 +116,11 @@ def test_what_is_no_image(content, settings, message):
 
 def test_pages_that_are_not_channels():
     with pytest.raises(CorruptImageError, match=r'holds TCYX \(2, 3, 9, 12\), not rows, columns and channels'):
-        load(tiff(bands('uint8', (2, 3, 9, 12)), metadata=dict(axes='TCYX'), **GRAY))
+        load(tiff(multispectral('uint8', (2, 3, 9, 12)), metadata=dict(axes='TCYX'), **GRAY))
 
 
 def test_a_missing_library_is_no_corrupt_image(monkeypatch):
-    content = tiff(bands('uint8', (9, 12)))
+    content = tiff(multispectral('uint8', (9, 12)))
     monkeypatch.setitem(sys.modules, 'tifffile', None)
     with pytest.raises(ImportError, match='tifffile: pip install tifffile'):
         load(content)
@@ -130,7 +130,7 @@ def test_a_missing_library_is_no_corrupt_image(monkeypatch):
 def test_a_compression_that_needs_another_library_is_no_corrupt_image(monkeypatch, compression):
     """LZW and Zstandard: the number stands in the header, the pixels need not be so compressed to be refused."""
     monkeypatch.setitem(sys.modules, 'imagecodecs', None)
-    content = bytearray(tiff(bands('uint8'), planarconfig='contig', **GRAY))
+    content = bytearray(tiff(multispectral('uint8'), planarconfig='contig', **GRAY))
     monkeypatch.setattr(pytest.importorskip('tifffile').tifffile, 'imagecodecs', None)
     entry = content.index((259).to_bytes(2, 'little') + (3).to_bytes(2, 'little') + (1).to_bytes(4, 'little'))
     content[entry + 8 : entry + 10] = compression.to_bytes(2, 'little')
@@ -139,7 +139,7 @@ def test_a_compression_that_needs_another_library_is_no_corrupt_image(monkeypatc
 
 
 def test_a_fourth_channel_is_data_and_no_alpha():
-    pixels = bands('uint8', (3, 4, 4))
+    pixels = multispectral('uint8', (3, 4, 4))
     pixels[..., 3] = 0
     assert np.array_equal(load(array(pixels)), pixels)
     assert np.array_equal(load(tiff(pixels, photometric='rgb', extrasamples=['unassalpha'])), pixels)
@@ -148,7 +148,7 @@ def test_a_fourth_channel_is_data_and_no_alpha():
 @pytest.mark.parametrize(('dtype', 'result'), [('uint8', 'uint8'), ('uint16', 'float32'), ('float32', 'float32')])
 def test_the_part_is_the_one_drawn(dtype, result):
     init_default_scope('mmpretrain')
-    pixels = bands(dtype, (40, 50, 5))
+    pixels = multispectral(dtype, (40, 50, 5))
     transform = LoadMultispectralRandomResizedCrop((8, 16), crop_ratio_range=(0.2, 1.0))
     seed_everything(4)
     results = transform(dict(img_path='x', img_bytes=array(pixels)))

@@ -129,22 +129,22 @@ def test_images_of_wrapped_datasets(tmp_path, capsys):
     assert problem.startswith(f'error: val: images that are cut off: 1 ({tmp_path}/two/a.jpg: ')
 
 
-BANDS = """
-load = dict(type='mixmae_mm.LoadMultispectralRandomResizedCrop', scale=4, channels=5, bands=(0, 2))
+MULTISPECTRAL = """
+load = dict(type='mixmae_mm.LoadMultispectralRandomResizedCrop', scale=4, channels=5, select=(0, 2))
 dataset = dict(type='mixmae_mm.ImageFolder', data_root={root!r}, extensions=['.npy'], pipeline=[load])
 train_dataloader = dict(dataset=dataset)
 """
 
 
 @pytest.mark.parametrize('options', [(), ('--quick',)])
-def test_files_with_bands_are_read_as_the_config_does(tmp_path, capsys, options):
-    (tmp_path / 'bands').mkdir()
-    for number, bands in enumerate((5, 5, 4)):
-        np.save(tmp_path / f'bands/{number}.npy', np.zeros((8, 8, bands), np.uint16))
-    (tmp_path / 'config.py').write_text(BANDS.format(root=f'{tmp_path}/bands'))
+def test_multispectral_files_are_read_as_the_config_does(tmp_path, capsys, options):
+    (tmp_path / 'multispectral').mkdir()
+    for number, channels in enumerate((5, 5, 4)):
+        np.save(tmp_path / f'multispectral/{number}.npy', np.zeros((8, 8, channels), np.uint16))
+    (tmp_path / 'config.py').write_text(MULTISPECTRAL.format(root=f'{tmp_path}/multispectral'))
     status, problems, text = check(capsys, '--config', tmp_path / 'config.py', *options)
     assert (status, cells(text)) == (1, [['train', '3']])
-    where = f'{tmp_path}/bands/2.npy: ValueError: 4 channels, and not 5'
+    where = f'{tmp_path}/multispectral/2.npy: ValueError: 4 channels, and not 5'
     assert problems == [f'error: train: files that cannot be read as images: 1 ({where})']
 
 

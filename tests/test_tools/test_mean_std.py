@@ -41,7 +41,7 @@ def test_large_numbers_lose_nothing(tmp_path, capsys):
     for number in range(3):
         np.save(tmp_path / f'{number}.npy', (rng.integers(0, 5, (6, 4, 2)) * 64 + 2.0**30).astype(np.float32))
     pixels = np.concatenate([np.load(path).reshape(-1, 2) for path in tmp_path.iterdir()]).astype(np.float64)
-    result = json.loads(run(capsys, tmp_path, '--bands', '--json').splitlines()[-1])
+    result = json.loads(run(capsys, tmp_path, '--channels', '--json').splitlines()[-1])
     np.testing.assert_allclose(result['std'], pixels.std(0), rtol=1e-8)
 
 
@@ -78,18 +78,18 @@ def test_chosen_bands_and_one_that_says_nothing(tmp_path, capsys):
     np.save(tmp_path / 'a.npy', pixels.transpose(2, 0, 1))
     np.save(tmp_path / 'b.npy', pixels.transpose(2, 0, 1))
     (tmp_path / 'c.png').write_text('not asked for')
-    text = run(capsys, tmp_path, '--bands', 3, 1, '--channels-first')
+    text = run(capsys, tmp_path, '--channels', 3, 1, '--channels-first')
     assert '2 images, 48 pixels;' in text
     assert f'mean=[7, {pixels[..., 1].mean():.6g}]' in text
     assert f'std=[0, {pixels[..., 1].std():.6g}]' in text
-    assert 'standard deviation 0 says nothing: leave it out with --bands' in text
+    assert 'standard deviation 0 says nothing: leave it out with --channels' in text
 
 
-def test_different_numbers_of_bands(tmp_path, capsys):
+def test_different_numbers_of_channels(tmp_path, capsys):
     for channels in (2, 3):
         np.save(tmp_path / f'{channels}.npy', np.zeros((4, 4, channels), np.uint8))
     with pytest.raises(SystemExit, match='error: some images have 2 channels and others 3: choose those that all have'):
-        run(capsys, tmp_path, '--bands')
+        run(capsys, tmp_path, '--channels')
 
 
 def test_nothing_to_read(tmp_path, capsys):
@@ -111,5 +111,5 @@ def test_images_are_read_as_a_config_reads_them(tmp_path, capsys):
     gray = np.concatenate([np.asarray(Image.open(path).convert('L')).ravel() for path in (tmp_path / 'set').iterdir()])
     np.testing.assert_allclose([result['mean'], result['std']], [[gray.mean()], [gray.std()]], rtol=1e-12)
     with pytest.raises(SystemExit):
-        run(capsys, tmp_path, '--config', 'x.py', '--bands')
+        run(capsys, tmp_path, '--config', 'x.py', '--channels')
     assert 'not allowed with' in capsys.readouterr().err

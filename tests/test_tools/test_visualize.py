@@ -10,7 +10,7 @@ import draw_segmentation
 import numpy as np
 import pytest
 import torch
-from five_bands import READING, color_of, with_five_bands, write_five_bands
+from five_channels import READING, color_of, with_five_channels, write_five_channels
 from mmengine.config import Config
 from PIL import Image
 from tiny_mixmae import tiny_mixedae, tiny_model, write_files
@@ -238,8 +238,8 @@ def test_wrong_options(capsys, options, said):
 @pytest.fixture(params=[tiny_model, tiny_mixedae])
 def of_five_channels(request, tmp_path):
     """Config and checkpoint of a run on images with five channels of 16 bits, and their folder."""
-    write_five_bands(tmp_path / 'images')
-    config, checkpoint = write_files(tmp_path, functools.partial(with_five_bands, request.param))
+    write_five_channels(tmp_path / 'images')
+    config, checkpoint = write_files(tmp_path, functools.partial(with_five_channels, request.param))
     settings = Config.fromfile(config)
     settings.train_dataloader.dataset.update(extensions=['.npy'], pipeline=[READING])
     settings.dump(config)

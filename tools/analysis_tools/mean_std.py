@@ -1,7 +1,7 @@
 """Measure the mean and standard deviation of each channel, to normalize images that are not photos.
 
     python tools/analysis_tools/mean_std.py FOLDER [--num-images 5000] [--workers 4] [--json]
-    python tools/analysis_tools/mean_std.py FOLDER --bands [0 1 2] [--channels-first]  TIFF, .npy: all channels or these
+    python tools/analysis_tools/mean_std.py FOLDER --channels [0 1 2] [--channels-first]  TIFF, .npy: all or these
     python tools/analysis_tools/mean_std.py FOLDER --config CONFIG  as this config's training reads them
 
 Every pixel has the same weight. Sums are in float64, around each image's mean, so that large values lose no precision.
@@ -26,7 +26,6 @@ from torch.utils.data import DataLoader
 
 from mixmae_mm.datasets import CorruptImageError, ImageFolder, LoadImage, LoadMultispectral
 from mixmae_mm.datasets.image_reader import Reading, reading_of
-from mixmae_mm.datasets.transforms.multispectral import BAND_EXTENSIONS
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import load_config
 from mixmae_mm.utils.names import expand
@@ -47,7 +46,7 @@ def merge(one: Moments, other: Moments) -> Moments:
     if len(one[1]) != len(other[1]):
         raise ValueError(
             f'some images have {len(one[1])} channels and others {len(other[1])}: choose those that all have with '
-            '--bands, or measure them apart'
+            '--channels, or measure them apart'
         )
     count, apart = one[0] + other[0], other[1] - one[1]
     between = np.square(apart) * (one[0] * other[0] / count)
@@ -67,8 +66,9 @@ def open_images(args: argparse.Namespace) -> ImageFolder:
     reading = Reading(LoadImage())
     if args.config:
         reading = reading_of(load_config(args.config))
-    elif args.bands is not None:
-        reading = Reading(LoadMultispectral(args.bands or None, channels_first=args.channels_first), BAND_EXTENSIONS)
+    elif args.channels is not None:
+        load = LoadMultispectral(args.channels or None, channels_first=args.channels_first)
+        reading = Reading(load, load.extensions)
     return ImageFolder(args.folder, [partial(measured, reading.load)], extensions=args.extensions or reading.extensions)
 
 
@@ -102,7 +102,7 @@ def report(result: dict) -> None:
     if result['corrupt']:
         print(f'{len(result["corrupt"])} corrupt and left out:', *result['corrupt'][:3], sep='\n  ')
     if min(result['std']) == 0:
-        print('a channel with standard deviation 0 says nothing: leave it out with --bands')
+        print('a channel with standard deviation 0 says nothing: leave it out with --channels')
     mean, std = (', '.join(f'{number:.6g}' for number in result[name]) for name in ('mean', 'std'))
     print(f'\nmodel = dict(data_preprocessor=dict(\n    mean=[{mean}],\n    std=[{std}]))')
 
@@ -112,7 +112,7 @@ def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Mean and standard deviation of each channel')
     parser.add_argument('folder', type=expand, help='folder of images at any depth')
     how = parser.add_mutually_exclusive_group()
-    how.add_argument('--bands', type=int, nargs='*', help='read TIFF and .npy with all channels, or these, from 0')
+    how.add_argument('--channels', type=int, nargs='*', help='read TIFF and .npy with all channels, or these, from 0')
     how.add_argument('--config', type=expand, help="read as this config's training does")
     parser.add_argument('--channels-first', action='store_true', help='.npy files hold (C, H, W)')
     parser.add_argument('--extensions', nargs='+', help='of the names of images, such as .npy')

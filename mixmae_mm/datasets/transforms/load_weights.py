@@ -7,7 +7,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mixmae_mm.datasets.transforms.load_image import CorruptImageError, LoadImage
-from mixmae_mm.datasets.transforms.multispectral import BAND_EXTENSIONS, LoadMultispectral
+from mixmae_mm.datasets.transforms.multispectral import LoadMultispectral
 from mixmae_mm.registry import TRANSFORMS
 from mixmae_mm.utils.names import printable
 
@@ -28,7 +28,7 @@ class LoadWeights(BaseTransform):
 
     def __init__(self, images: str, maps: str, suffix: str = '.png') -> None:
         self.images, self.maps, self.suffix = images, maps, suffix
-        self.load = LoadMultispectral() if suffix.endswith(BAND_EXTENSIONS) else LoadImage('L')
+        self.load = LoadMultispectral() if suffix.endswith(LoadMultispectral.extensions) else LoadImage('L')
 
     def transform(self, results: dict) -> dict:
         """Append the map; raise `CorruptImageError` if it cannot be read or does not fit the image."""

@@ -10,7 +10,6 @@ from mixmae_mm.datasets.transforms.random_resized_crop import RandomCrop
 from mixmae_mm.registry import TRANSFORMS
 from mixmae_mm.utils.optional import need
 
-BAND_EXTENSIONS = ('.tif', '.tiff', '.npy')
 TIFF = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 
 
@@ -24,21 +23,24 @@ class LoadMultispectral(LoadImage):
     with some compressions imagecodecs.
 
     Args:
-        bands: Indices of the channels to keep, in this order; None for all.
+        select: Indices of the channels to keep, in this order; None for all.
         channels: Number of channels that a file must have, or else it is corrupt; None for any.
         channels_first: Whether .npy files hold (C, H, W).
         backend_args: As in `LoadImage`.
     """
 
+    extensions = ('.tif', '.tiff', '.npy')
+    """Extensions of the files that it reads."""
+
     def __init__(
         self,
-        bands: Sequence[int] | None = None,
+        select: Sequence[int] | None = None,
         channels: int | None = None,
         channels_first: bool = False,
         backend_args: dict | None = None,
     ) -> None:
         super().__init__(backend_args=backend_args)
-        self.bands = None if bands is None else list(bands)
+        self.select = None if select is None else list(select)
         self.channels, self.channels_first = channels, channels_first
 
     def _read(self, content: bytes) -> tuple[np.ndarray, tuple[int, int]]:
@@ -60,7 +62,7 @@ class LoadMultispectral(LoadImage):
         pixels = pixels.transpose(1, 2, 0) if channels_first else pixels
         if self.channels not in (None, pixels.shape[2]):
             raise ValueError(f'{pixels.shape[2]} channels, and not {self.channels}')
-        pixels = pixels if self.bands is None else pixels[..., self.bands]
+        pixels = pixels if self.select is None else pixels[..., self.select]
         small = pixels.dtype.itemsize <= (4 if pixels.dtype.kind == 'f' else 2)
         pixels = pixels.astype(pixels.dtype.newbyteorder('=') if small else np.float32, copy=False)
         if pixels.dtype.kind == 'f' and not np.isfinite(pixels).all():

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from five_bands import READING, color_of, with_five_bands, write_five_bands
+from five_channels import READING, color_of, with_five_channels, write_five_channels
 from mmengine.registry import DATA_SAMPLERS, MODEL_WRAPPERS
 from monitored_training import ListBackend, make_images, monitored_config
 from PIL import Image
@@ -74,9 +74,9 @@ def test_a_monitored_run_that_is_resumed_ends_as_one_without(tmp_path):
 
 @pytest.mark.parametrize('named', [False, True])
 def test_of_channels_the_first_three_are_drawn(tmp_path, shown, named):
-    files = write_five_bands(tmp_path / 'images', 16)
+    files = write_five_channels(tmp_path / 'images', 16)
     hook = dict(DRAWING, images=str(tmp_path / 'images')) if named else DRAWING
-    config = monitored_config(tmp_path, hook, method=functools.partial(with_five_bands, tiny_mixedae), length=1)
+    config = monitored_config(tmp_path, hook, method=functools.partial(with_five_channels, tiny_mixedae), length=1)
     config.train_dataloader.dataset.update(extensions=['.npy'])
     config.train_dataloader.dataset.pipeline[0] = READING
     run_until(config)

@@ -109,17 +109,17 @@ class Split:
 
     def _look(self, sample: dict) -> tuple[Header | None, list[Finding]]:
         """Open an image; return its header, or None, and what is wrong."""
-        path, of_bands = sample['img_path'], isinstance(self.load, LoadMultispectral)
+        path, is_multispectral = sample['img_path'], isinstance(self.load, LoadMultispectral)
         try:
             content = self.dataset.bytes_of(sample) if isinstance(self.dataset, ImageDataset) else None
             if content is None and not os.path.isfile(path):
                 return None, [MISSING.at(path)]
             if not (os.path.getsize(path) if content is None else content):
                 return None, [EMPTY.at(path)]
-            if of_bands or not self.quick:
+            if is_multispectral or not self.quick:
                 self.load.transform(dict(img_path=path) | ({} if content is None else dict(img_bytes=content)))
             with open(path, 'rb') if content is None else nullcontext(BytesIO(content)) as file:
-                return None if of_bands else read_header(file, not self.quick, self.load.max_pixels), []
+                return None if is_multispectral else read_header(file, not self.quick, self.load.max_pixels), []
         except ImportError as error:  # reported once, however many files need the library
             return None, [Finding('error', f'files that were not looked at: {error}', 'install what is missing')]
         except CorruptImageError as error:

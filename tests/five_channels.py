@@ -1,4 +1,4 @@
-"""Models for images with five bands of 16 bits, such images, and what is to be seen of them."""
+"""Models for images with five channels of 16 bits, such images, and what is to be seen of them."""
 
 import numpy as np
 
@@ -6,14 +6,14 @@ MEAN, STD = (2000.0, 1500.0, 900.0, 500.0, 100.0), (400.0, 300.0, 200.0, 100.0, 
 READING = dict(type='mixmae_mm.LoadMultispectralRandomResizedCrop', scale=32, channels=5)
 
 
-def with_five_bands(method, **settings):
+def with_five_channels(method, **settings):
     """Settings of a tiny model."""
     model = method(mean=MEAN, std=STD, **settings)
     model['backbone']['in_channels'] = model['neck']['image_channels'] = 5
     return model
 
 
-def write_five_bands(folder, count=8):
+def write_five_channels(folder, count=8):
     """Write images of 32 px, each of one color; their files."""
     folder.mkdir(parents=True)
     generator = np.random.default_rng(0)
@@ -24,6 +24,6 @@ def write_five_bands(folder, count=8):
 
 
 def color_of(file):
-    """What is shown of an image: 2.5 standard deviations to either side of the mean, of the first three bands."""
+    """What is shown of an image: 2.5 standard deviations to either side of the mean, of the first three channels."""
     flat = np.load(file)[0, 0].astype(float)
     return np.round(127.5 * (1 + (flat - MEAN) / STD / 2.5)).clip(0, 255)[:3]
