@@ -45,6 +45,6 @@ def test_every_row_names_licenses_that_let_us_publish(row):
     assert set(row[3].split(', ')) <= LICENSES
 
 
-def test_what_is_drawn_below_is_told_there():
+def test_what_is_drawn_below_is_named_there():
     commands = SOURCES.read_text().split('## The commands')[1]
     assert all(Path(row[0]).name in commands for row in ROWS if row[4].endswith('below'))

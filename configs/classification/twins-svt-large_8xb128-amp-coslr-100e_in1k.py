@@ -3,7 +3,7 @@
     tools/dist_train.sh configs/classification/twins-svt-large_8xb128-amp-coslr-100e_in1k.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-Untuned, and without layer decay, since the class does not tell the depth of its parameters.
+Untuned, and without layer decay, since the class does not report the depth of its parameters.
 """
 
 _base_ = [

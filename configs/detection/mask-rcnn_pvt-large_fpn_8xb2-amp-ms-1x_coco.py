@@ -4,13 +4,13 @@
     tools/dist_train.sh configs/detection/mask-rcnn_pvt-large_fpn_8xb2-amp-ms-1x_coco.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=encoder.pth
 
-Untuned, and without layer decay, since the class does not tell the depth of its parameters. Not run here.
+Untuned, and without layer decay, since the class does not report the depth of its parameters. Not run here.
 """
 
 _base_ = './mask-rcnn_mixmim-swin-base_fpn_8xb2-amp-ms-1x_coco.py'
 
 model = dict(
-    data_preprocessor=dict(pad_value=0),  # this encoder cannot tell padding
+    data_preprocessor=dict(pad_value=0),  # this encoder cannot recognize padding
     backbone=dict(
         _delete_=True,
         type='mmdet.PyramidVisionTransformer',

@@ -10,7 +10,7 @@ From scratch with `model.backbone.init_cfg=None`. Untuned.
 _base_ = ['./mask-rcnn_mixmim-swin-micro_fpn_1xb8-12e_nuclei.py', '../_base_/models/stock_micro.py']
 
 model = dict(
-    data_preprocessor=dict(pad_value=0),  # this encoder cannot tell padding
+    data_preprocessor=dict(pad_value=0),  # this encoder cannot recognize padding
     backbone=dict(
         _base_.stock_micro.pvt,
         _delete_=True,

@@ -10,7 +10,7 @@ From scratch with `model.backbone.init_cfg=None`. Untuned.
 _base_ = ['./upernet_mixmim-swin-micro_1xb16-40e_camvid11-192px.py', '../_base_/models/stock_micro.py']
 
 model = dict(
-    data_preprocessor=dict(pad_val=0),  # this encoder cannot tell padding
+    data_preprocessor=dict(pad_val=0),  # this encoder cannot recognize padding
     backbone=dict(
         _base_.stock_micro.pvt,
         _delete_=True,

@@ -3,13 +3,13 @@
     tools/dist_train.sh configs/segmentation/upernet_twins-svt-large_8xb2-amp-160k_ade20k-512x512.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-Untuned, and without layer decay, since the class does not tell the depth of its parameters. Not run here.
+Untuned, and without layer decay, since the class does not report the depth of its parameters. Not run here.
 """
 
 _base_ = './upernet_mixmim-swin-base_8xb2-amp-160k_ade20k-512x512.py'
 
 model = dict(
-    data_preprocessor=dict(pad_val=0),  # this encoder cannot tell padding
+    data_preprocessor=dict(pad_val=0),  # this encoder cannot recognize padding
     backbone=dict(
         _delete_=True,
         type='mmpretrain.SVT',

@@ -37,7 +37,7 @@ runs = dict(
     heavier=dict(config=_mixedae, options={'model.contrast.weight': 1.0}),
     no_contrast=dict(config=_mixedae, options={'model.contrast': None}),
     no_attention=dict(config=_mixedae, options={'model.backbone.attention': 'global'}),
-    told=dict(config=_mixedae, options={'model.backbone.attention': 'true'}),
+    oracle=dict(config=_mixedae, options={'model.backbone.attention': 'true'}),
 )
 evaluations = dict(
     knn='--train data/imagenette_96/train --val data/imagenette_96/val --image-size 64 --linear-probe --few-labels 1%',

@@ -74,8 +74,8 @@ def straight(tmp_path_factory):
         ('SIGTERM', False, 14, 2),
     ],
 )
-def test_it_goes_on_where_a_signal_stopped_it(tmp_path, straight, name, by_epoch, after, workers):
-    """Epochs have 6 iterations; the run that goes on has another number of workers."""
+def test_it_resumes_where_a_signal_stopped_it(tmp_path, straight, name, by_epoch, after, workers):
+    """Epochs have 6 iterations; the run that is resumed has another number of workers."""
     stopped(config_of(tmp_path, by_epoch=by_epoch), after, name=name)
     written = torch.load(tmp_path / LATEST, weights_only=False)
     assert written['meta']['iter'] == after
@@ -177,7 +177,7 @@ def test_a_stream_cannot_be_resumed_within_an_epoch(tmp_path, by_epoch):
         assert run_until(config, resume=True).iter == 24
 
 
-def test_log_lines_go_on_counting(tmp_path):
+def test_log_lines_continue_counting(tmp_path):
     seen = []
 
     @HOOKS.register_module(force=True)
@@ -409,7 +409,7 @@ def identified(folder, loader=None, allow=False, **settings):
     return config
 
 
-def test_the_same_run_goes_on(tmp_path, straight):
+def test_the_same_run_resumes(tmp_path, straight):
     stopped(identified(tmp_path), 15)
     runner, said = resumed(identified(tmp_path, dict(num_workers=2)))
     assert trained_alike(straight[True], last_checkpoint(tmp_path)) == ALIKE
@@ -424,7 +424,7 @@ def test_the_same_run_goes_on(tmp_path, straight):
         (dict(loader=dict(batch_size=4, dataset=dict(type='ToyImages', indices=12))), 'images: 24 then, 12 now'),
     ],
 )
-def test_another_run_does_not_go_on_unless_it_may(tmp_path, changed, message):
+def test_another_run_does_not_resume_unless_it_may(tmp_path, changed, message):
     stopped(identified(tmp_path), 15)
     pipeline = config_of(tmp_path).train_dataloader.dataset.pipeline
     if 'dataset' in changed.get('loader', {}):
@@ -475,7 +475,7 @@ def test_checkpoints_of_iterations_in_a_run_of_epochs(tmp_path, straight, interr
     assert trained_alike(straight[True], last_checkpoint(tmp_path)) == ALIKE
 
 
-def test_averaged_weights_go_on_alike(tmp_path):
+def test_averaged_weights_resume_alike(tmp_path):
     average = dict(type='EMAHook', momentum=0.1)
     ends = []
     for name, after in (('straight', None), ('stopped', 15)):
@@ -503,7 +503,7 @@ def test_other_files_are_another_run(tmp_path):
 
 
 @pytest.mark.parametrize(('kind', 'length'), [('CosineAnnealingLR', 'T_max'), ('PolyLR', 'end')])
-def test_a_schedule_that_does_not_reach_the_end_is_told(tmp_path, kind, length):
+def test_a_schedule_that_does_not_reach_the_end_is_reported(tmp_path, kind, length):
     def scheduled(steps, **settings):
         config = identified(tmp_path, **settings)
         config.param_scheduler = dict(type=kind, by_epoch=False, **{length: steps})
@@ -573,7 +573,7 @@ def test_another_number_of_processes_is_allowed_by_the_option(tmp_path):
 
 
 @pytest.mark.slow
-def test_weights_alone_are_no_run_to_go_on_with(tmp_path):
+def test_weights_alone_are_no_run_to_resume(tmp_path):
     config = make_config(tmp_path)
     finish(tool('train.py', config, '--work-dir', tmp_path / 'run'))
     whole = torch.load(tmp_path / 'run/epoch_1.pth', weights_only=False)

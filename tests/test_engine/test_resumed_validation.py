@@ -1,4 +1,4 @@
-"""A resumed run knows what validation has told: counts of hooks, and the validation after the checkpoint."""
+"""A resumed run knows what validation has reported: counts of hooks, and the validation after the checkpoint."""
 
 import os
 import signal
@@ -292,7 +292,7 @@ def test_no_gradients_are_lost_by_a_best_score(tmp_path):
 
 
 @pytest.mark.parametrize('after', [15, 20])
-def test_a_schedule_of_scores_goes_on_alike(tmp_path, after):
+def test_a_schedule_of_scores_resumes_alike(tmp_path, after):
     """The second score, the best, is in the second checkpoint, which is written again; the third is not in its own."""
     plateau = dict(type='ReduceOnPlateauLR', monitor='accuracy', rule='greater', patience=0)
     configs = [config_of(tmp_path / name, True, patience=9) for name in ('straight', 'ended')]

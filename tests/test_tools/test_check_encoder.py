@@ -16,7 +16,7 @@ tool = load_tool('analysis_tools/check_encoder.py')
 
 @MODELS.register_module()
 class Convolved(nn.Module):
-    """A convolution by which some sources leak, unless it is told to keep them apart."""
+    """A convolution by which some sources leak, unless it is asked to keep them apart."""
 
     def __init__(self, leaks=(), stride=32, in_evaluation=True):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Studies run what is missing, go on after an interruption, and say what came out."""
+"""Studies run what is missing, resume after an interruption, and say what came out."""
 
 import io
 import json

@@ -108,7 +108,7 @@ def test_a_file_that_is_written_already_gets_the_same(tmp_path):
         assert paths[0].read_bytes() == content
 
 
-def test_a_run_goes_on_from_the_newest_sound_checkpoint(tmp_path):
+def test_a_run_resumes_from_the_newest_sound_checkpoint(tmp_path):
     config, here = make_config(tmp_path), ['--work-dir', tmp_path / 'run']
     finish(tool('train.py', config, *here))
     last = tmp_path / 'run/epoch_3.pth'

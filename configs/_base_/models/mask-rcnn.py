@@ -2,7 +2,7 @@
 
 num_classes = 80
 channels = 256
-pad_value = -1e3  # no normalized pixel has it, so that the encoder can tell padding
+pad_value = -1e3  # no normalized pixel has it, so that the encoder can recognize padding
 
 model = dict(
     type='mmdet.MaskRCNN',

@@ -15,7 +15,7 @@ model = dict(
         num_sources=num_sources,
         cell_size=patch_size,
         shares=None,  # equal parts; choice
-        take_turns=False,  # one mixture a group; choice, the only reading that fits the cost the paper tells
+        take_turns=False,  # one mixture a group; choice, the only reading that fits the cost that the paper reports
         shared_assignment=False,  # a map for each group; choice
     ),
     backbone=dict(

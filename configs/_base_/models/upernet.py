@@ -6,7 +6,7 @@ Tests slide a window of the crop's size over the image, in steps of two thirds o
 num_classes = 150
 image_size = (512, 512)
 channels = 512
-pad_value = -1e3  # no normalized pixel has it, so that the encoder can tell padding
+pad_value = -1e3  # no normalized pixel has it, so that the encoder can recognize padding
 
 model = dict(
     type='mmseg.EncoderDecoder',
