@@ -213,7 +213,7 @@ def evaluate(method: Method, checkpoint: Path, seed: int) -> list[Row]:
 def accuracy_row(name: str, key: str, results: Sequence[dict], histogram: float | None = None) -> Row:
     """Make a row of accuracies on the validation images, with the standard error of the last.
 
-    For a mean of several draws, their variance is added.
+    For a mean over several draws, the variance of that mean is added.
     """
     accuracies = [result[key] for result in results]
     of_draws = results[-1].get('std', 0) ** 2 / DRAWS

@@ -110,7 +110,7 @@ def set_lr_scaling(config: Config, scale: bool) -> None:
 
 
 def check_settings(config: Config, epoch_length: int | None = None) -> None:
-    """Raise an error if the schedule does not fit into the training, and warn of settings without effect."""
+    """Raise a `ValueError` if the schedule does not fit into the training, and warn of settings without effect."""
     for warning in check_schedule(config, epoch_length):
         say(warning, logging.WARNING)
 

@@ -1,7 +1,7 @@
 """Settings given as `--cfg-options a.b=value`, each parsed according to the value that it replaces.
 
-Paths are taken as typed. So is text that replaces a string, with all its blanks, commas and digits, unless it is in
-brackets. Anything else is parsed as in mmengine, but a string cannot replace a number.
+`None` is always None. Paths are taken as typed, and so is text that replaces a string, with all its blanks, commas and
+digits, unless it is in brackets. Anything else is parsed as in mmengine, but a string cannot replace a number.
 """
 
 import argparse

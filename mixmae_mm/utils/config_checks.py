@@ -1,4 +1,4 @@
-"""Settings that contradict each other, resolved or refused before anything is built."""
+"""Settings that exclude each other or do not fit the training, resolved or refused before anything is built."""
 
 from collections.abc import Iterator
 

@@ -19,7 +19,7 @@ options = {
 runs = dict(
     untrained=dict(encoder=_mixmae),
     simmim=dict(config=_simmim, encoder=_mixmae),
-    # 20 % longer: a step of MixMAE takes 10.44 G multiply-adds and additions, one of SimMIM 8.71 G (smaller decoder)
+    # 20 % longer: a step of MixMAE takes 10.44 G multiplications and additions, SimMIM's 8.71 G (smaller decoder)
     simmim_same_flops=dict(config=_simmim, encoder=_mixmae, options={'train_cfg.max_epochs': 12}),
     mixmae=dict(config=_mixmae),
     unmasked=dict(config=_mixmae, options={'model.masked_attention': False}),

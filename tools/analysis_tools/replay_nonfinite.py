@@ -2,8 +2,8 @@
 
     python tools/analysis_tools/replay_nonfinite.py WORK_DIR/nonfinite/iter_N [--rank R] [--device cpu]
 
-The folder, written by `NanGuardHook`, holds the config, the weights and, for each process that failed, the batch from
-the data loader and the seed of the random draws, which can differ on another device.
+The folder, written by `NanGuardHook`, holds the config, the weights and, for rank 0 and each process that found a
+cause, the batch from the data loader and the seed of the random draws, which can differ on another device.
 """
 
 import argparse

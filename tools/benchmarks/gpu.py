@@ -1,4 +1,4 @@
-"""Run all checks that need a GPU, in nine minutes, with one command; without a GPU, rehearse them on the CPU.
+"""Run all checks that need a GPU, in nine minutes, with one command; without a GPU, rehearse them in toy size on a CPU.
 
     python tools/benchmarks/gpu.py --pack FOLDER        # with a network: wheels for a machine that has none
     pip install --no-index --no-deps --target FOLDER/site FOLDER/*.whl

@@ -50,7 +50,7 @@ from mixmae_mm.models.utils.homologous_attention import top_keys
 from mixmae_mm.utils.launching import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / 'tests'))  # for reading golden files and shortening training
+sys.path.append(str(ROOT / 'tests'))  # for reading golden files and skipping mmengine's overhead
 Rows = Iterator[dict]
 OFFICIAL = dict(reconstruction=1e-5, loss=1e-5, gradient_norms=1e-4)
 """Tolerances against the official code, as in the tests on a CPU; that of gradient norms is relative."""
@@ -214,9 +214,9 @@ def compare(contender: Contender, model: nn.Module, images: Tensor, half: bool, 
 
 
 def speed(setup: Setup, cases: dict[str, tuple[Contender, Variant | None, bool]]) -> Rows:
-    """Time training steps of cases: a contender, a variant if any, and whether this is compared as it is timed.
+    """Time training steps of cases: a contender, a variant if any, and whether to compare the variant as it is timed.
 
-    That is in bfloat16, on the whole batch; other variants are compared in float32, on a few images.
+    That means under bfloat16 autocast on the whole batch; other variants are compared in float32 on a few images.
     """
     peak = matrix_peak(setup.device, setup.half)
     yield dict(what='matrix product', operations_per_second=peak)

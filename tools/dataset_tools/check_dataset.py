@@ -9,7 +9,7 @@ Without --kind, the tool looks for these layouts and checks all that it finds, o
     imagenet   train/<class>/, val/<class>/; or meta/train.txt, meta/val.txt beside them
     coco       annotations/instances_<split>.json, <split>.json or <split>/_annotations.coco.json
     ade20k     images and index masks in images/<split> and annotations/<split> (ADE20K, unless --classes is given),
-               img_dir/<split> and ann_dir/<split>, images/<split> and masks/<split>, ...; --classes is their number
+               img_dir/<split> and ann_dir/<split>, images/<split> and masks/<split>, ...; --classes N for N classes
 
 The exit status is 0 if there are no errors, even with warnings; 1 if there are errors; 2 for wrong arguments.
 """

@@ -96,7 +96,7 @@ def words_of(command: Command) -> list[str]:
 
 
 def read(command: Command) -> str:
-    """Check a command; return its class: 'parsed', 'launched', or 'outside' for a foreign program.
+    """Check a command; return its class: 'parsed', 'launched', or 'outside' for a program that is not ours.
 
     Raises:
         ReadError: it cannot work, or it is unknown.

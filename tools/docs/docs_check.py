@@ -9,7 +9,7 @@ run        as it stands, with small images and untrained models in place of the 
 shortened  one epoch of eight images, 28 scenes, three neighbors
 parsed     its tool takes the options, its config has the settings; it is run by the tests, or takes too long
 launched   its launcher is run, with stand-ins for srun and Python, and what it starts is parsed
-outside    a foreign program
+outside    a program that is not ours
 """
 
 import argparse

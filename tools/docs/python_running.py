@@ -96,7 +96,7 @@ def page_config(source: str) -> Config:
 
 
 def write_files(folder: Path, text: str) -> dict:
-    """Write the files that blocks name; return the variables that they take for granted."""
+    """Write the files that blocks name; return the variables that they expect to be defined."""
     (folder / 'folder').mkdir()
     array = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     for name in ('image.jpg', 'image.png', *(f'folder/{number}.png' for number in range(4))):

@@ -51,7 +51,7 @@ def compare_splits(found: Sequence[Classes]) -> Iterator[Finding]:
 def compare_folders(split: str, folders: Sequence[str], named: Sequence[str]) -> Iterator[Finding]:
     """Compare class folders, whose alphabetical order defines the labels, with the class names in a config.
 
-    Names that have nothing in common with the folders only describe them, as for ImageNet, and are not compared.
+    Names that have nothing in common with the folders only describe them, as for ImageNet: only the counts must agree.
     """
     if set(map(str.lower, folders)) <= set(SPLITS):
         yield from map(TOO_HIGH.at, folders)
@@ -65,9 +65,10 @@ def compare_folders(split: str, folders: Sequence[str], named: Sequence[str]) ->
 def compare_numbers(
     found: Sequence[Classes], numbers: Mapping[str, int], exact: bool = False
 ) -> Iterator[tuple[str, Finding]]:
-    """Compare the number of classes of each split with the `numbers` set for heads, preprocessor and metrics.
+    """Compare the number of classes of each split with those of heads, preprocessor and metrics, and these mutually.
 
-    More classes than outputs are an error. Fewer are a warning, or an error too if `exact`.
+    `numbers` maps the names of their settings to the values. More classes than outputs are an error; fewer are a
+    warning, or an error if `exact`.
     """
     if len(set(numbers.values())) > 1:
         given = ', '.join(f'{name}={number}' for name, number in numbers.items())

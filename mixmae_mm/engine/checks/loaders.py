@@ -1,4 +1,4 @@
-"""Checks of the loaders of a run before it starts: they must find files and fill batches; they skip corrupt samples."""
+"""Checks of a run's loaders before it starts: they must find files and fill batches, and will skip corrupt samples."""
 
 import os
 from collections import Counter
@@ -23,7 +23,7 @@ from mixmae_mm.engine.checks.report import Finding, Report
 from mixmae_mm.evaluation.partial import PartialEvaluator
 from mixmae_mm.mixing import group_images
 
-TRIED, OPENED = 1000, 16  # about how many samples of a dataset are looked for, and how many are opened
+TRIED, OPENED = 1000, 16  # about how many samples have their files looked for, and how many are opened
 
 
 def open_loaders(runner: Runner, *splits: str, doubts: Sequence[str] = ()) -> None:
@@ -32,7 +32,8 @@ def open_loaders(runner: Runner, *splits: str, doubts: Sequence[str] = ()) -> No
     `doubts` are warnings for the run's log.
 
     Raises:
-        ValueError: a dataset is empty, lacks its files, contradicts its annotations, or does not fill a batch.
+        ValueError: a dataset is empty, lacks its files, has images or masks that contradict its annotations or
+            `num_classes`, or gives no batch, or batches too small to be mixed or for batch norm.
     """
     report = Report()
     num_classes = min(class_numbers(runner.cfg).values(), default=None)
@@ -54,7 +55,7 @@ def open_loaders(runner: Runner, *splits: str, doubts: Sequence[str] = ()) -> No
 
 
 def _build(runner: Runner, split: str, given: DataLoader | dict) -> DataLoader:
-    """Build a loader; if its dataset has no files or samples, raise `ValueError` with the setting at fault."""
+    """Build a loader; if its dataset lacks files, samples or indices, raise `ValueError` with the setting at fault."""
     differ, place = runner._randomness_cfg.get('diff_rank_seed', False), f'{split}_dataloader.dataset'
     try:
         with without_hidden_folders():
@@ -80,7 +81,7 @@ def without_hidden_folders() -> Iterator[None]:
     listing = LocalBackend.list_dir_or_file
 
     def visible(self: LocalBackend, *args: object, **settings: object) -> Iterator[str]:
-        """List the paths without hidden parts."""
+        """List the paths in which no part is hidden."""
         return (path for path in listing(self, *args, **settings) if not any(map(is_hidden, path.split(os.sep))))
 
     LocalBackend.list_dir_or_file = visible
@@ -125,7 +126,7 @@ def _count(dataset: BaseDataset) -> int:
 
 
 def file_findings(dataset: Dataset, num_classes: int | None) -> Iterator[Finding]:
-    """Report a dataset none of whose files is there; of a few images, sizes and labels that are not as annotated."""
+    """Report that no image or no mask exists; in a few samples, sizes and labels that contradict the annotations."""
     if isinstance(dataset, BaseDataset) and not hasattr(dataset, 'corrupt'):  # ours count corrupt images themselves
         samples = [dataset.get_data_info(index) for index in range(0, len(dataset), max(1, len(dataset) // TRIED))]
         for key, suffix in (('img_path', 'img_suffix'), ('seg_map_path', 'seg_map_suffix')):

@@ -110,7 +110,7 @@ class AtomicCheckpointHook(CheckpointHook):
         keep, surplus = self.max_keep_ckpts, None
         if keep > 0 and step not in list(self.keep_ckpt_ids)[-1:]:
             surplus = self.keep_ckpt_ids[0] if len(self.keep_ckpt_ids) == keep else None
-            self.keep_ckpt_ids.append(step)  # a deque of fixed length; for a step in it mmengine removes nothing
+            self.keep_ckpt_ids.append(step)  # a deque of fixed length; mmengine removes nothing for its last step
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
         super()._save_checkpoint_with_step(runner, step, meta)
         if surplus is not None and is_main_process():

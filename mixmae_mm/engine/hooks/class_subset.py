@@ -27,7 +27,7 @@ class ClassSubsetHook(Hook):
         self.labels = list(labels)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Select the rows of these classes in the last layer; raise `ValueError` if it has too few classes."""
+        """Select the rows of these classes in the last layer; raise `ValueError` if it is missing or has too few."""
         state = checkpoint.get('state_dict', checkpoint)
         names = [name for name in state if name.removeprefix('module.').startswith(LAYER)]
         if not names or any(len(state[name]) <= max(self.labels) for name in names):

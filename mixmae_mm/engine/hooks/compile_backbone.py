@@ -15,7 +15,7 @@ class CompileBackboneHook(Hook):
         python tools/train.py CONFIG --cfg-options default_hooks.compile.type=mixmae_mm.CompileBackboneHook
 
     Args:
-        options: Arguments of `torch.compile`, such as `backend` or `mode`; by default, a graph break is an error.
+        options: Arguments of `torch.compile`, such as `backend`, `mode` and `dynamic`; by default, graph breaks raise.
     """
 
     priority = 'LOW'

@@ -116,7 +116,7 @@ class NanGuardHook(Hook):
         self.events += 1
         finding, folder = self._find(runner), Path(runner.work_dir, 'nonfinite', f'iter_{runner.iter}')
         self._store(runner, folder, dict(self.iteration, fault=fault, finding=finding))
-        # report a process with a finding, else one with a bad loss; of several, the lowest rank
+        # report a process with a finding if any, then one with a bad loss, then the lowest rank
         everywhere = all_gather_object((finding != NOTHING, fault.startswith('loss'), -runner.rank, fault, finding))
         _, _, rank, fault, finding = max(everywhere)
         message = (

@@ -25,7 +25,7 @@ class OnlineEvaluationHook(MonitorHook):
 
     Args:
         data_root: Folder of class folders, or of `train` and `val` with them; None for crops of training images.
-        max_images: Maximum number of training images; in a small data set a twentieth of them, but at least 64.
+        max_images: Maximum number of training images; in a small data set a twentieth of them, or 64 if that is more.
         max_labeled: Maximum number of images with labels, or with masks; three quarters train, the rest validate.
         k: Number of neighbors that vote in k-NN.
         temperature: Temperature of their votes.

@@ -65,11 +65,11 @@ def _on_gpu(config: Config, amp: bool, aligns: bool) -> None:
                 "models with a roi_head cannot train in bfloat16, which mmcv's RoIAlign does not support: set "
                 '--cfg-options optim_wrapper.dtype=float16'
             )
-        wrapper.loss_scale = dict(enabled=False)  # it has the range of float32: no need to scale, nor to wait
+        wrapper.loss_scale = dict(enabled=False)  # in float32's range there is nothing to scale, nor to wait for
 
 
 def _elsewhere(config: Config, amp: bool, aligns: bool) -> None:
-    """Choose bfloat16 on a CPU that supports it, else single precision; with `amp`, raise `ValueError` instead."""
+    """Choose bfloat16 if asked for and supported by this CPU, else single precision (`ValueError` with `amp`)."""
     wrapper, device = config.optim_wrapper, get_device()
     fits = not aligns and not config.get('strategy') and (amp or wrapper.get('dtype') in BFLOAT16)
     mixed = fits and device == 'cpu' and multiplies_bfloat16()

@@ -49,7 +49,7 @@ def _fill(canvas: np.ndarray, outline: np.ndarray, value: int) -> np.ndarray:
 
 
 def _arrange(rng: np.random.Generator, fine: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """Draw outlines, none in half of the scenes; also return which one, from 1, each fine pixel shows, or 0."""
+    """Draw outlines, none in half of the scenes; return them and the one, from 1, or 0, at each pixel, (fine, fine)."""
     outlines: list[np.ndarray] = []
     owners = np.zeros((fine, fine), np.uint8)
     for _ in range(int(rng.integers(1, MOST_PATCHES + 1)) if rng.random() < 0.5 else 0):
@@ -82,7 +82,7 @@ def _level(tone: np.ndarray, clouds: np.ndarray) -> np.ndarray:
 def render(rng: np.random.Generator, name: str, size: int, box: tuple[int, int, int, int], light: float) -> np.ndarray:
     """Draw a material in a box (x, y, width, height) of pixels: (height, width, 3), RGB, from 0 to 1.
 
-    Colors, scale, rotation and relief are drawn independently of the material; `light` is the direction of the light.
+    Colors, scale, rotation and relief are drawn independently of the material; light comes from the angle `light`.
     """
     left, top, width, height = (side * SMOOTH for side in box)
     y, x = (np.mgrid[top : top + height, left : left + width].astype(np.float32) + 0.5) / (size * SMOOTH) - 0.5
