@@ -117,8 +117,8 @@ def group_images(images: Tensor, num_sources: int) -> Tensor:
 def take_turns(groups: Tensor) -> Tensor:
     """Let each source of a group lead one mixture: (G, K, ...) -> (G * K, K, ...).
 
-    Turn t rolls the sources so that source t comes first. If all turns share an assignment, every cell of every source
-    is visible in exactly one of the group's K mixtures; for K = 2 these are the pair of the official MixMIM.
+    Turn t rolls the sources so that source t comes first. If all turns share an assignment without `NOBODY`, every cell
+    of every source is visible in exactly one of the group's K mixtures; for K = 2 these are the official MixMIM's pair.
     """
     num_sources = groups.shape[1]
     turns = torch.arange(num_sources, device=groups.device)

@@ -38,7 +38,7 @@ def config(tmp_path):
     return config
 
 
-def test_five_bands_train(config):
+def test_five_channels_train(config):
     init_default_scope('mmpretrain')
     batches = list(Runner.build_dataloader(config.train_dataloader, seed=0))
     assert len(batches) == 2

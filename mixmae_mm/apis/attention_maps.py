@@ -40,7 +40,10 @@ class Attended(NamedTuple):
         return self._on_grid(self.weights[image, 0, :, 0], self.places[image, 0])
 
     def of_patch(self, image: int, row: int, column: int) -> Tensor:
-        """Return how much a patch attends to each, NaN outside its window: (S, h, w); ValueError if it is masked."""
+        """Return how much a patch attends to each patch, NaN outside its window: (S, h, w).
+
+        Raise ValueError if the encoder does not see the patch.
+        """
         places = self.places[image]
         found = (places == row * self.grid[1] + column).nonzero().tolist()
         if not found:

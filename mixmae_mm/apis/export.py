@@ -59,7 +59,7 @@ class Portable(nn.Module):
         return *maps, maps[-1].mean((2, 3))
 
     def example(self, size: Size, batch: int = 2, seed: int = 0) -> Tensor:
-        """Return noise with the dtype and range of the inputs: (B, C, H, W)."""
+        """Return noise with the dtype and scale of the inputs: (B, C, H, W)."""
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randint(0, 256, (batch, self.channels, *size), dtype=torch.uint8, generator=generator)
         if self.takes_bytes:
@@ -88,8 +88,8 @@ def export_onnx(
 ) -> float:
     """Write a valid ONNX file if onnxruntime agrees with PyTorch, and return the largest relative difference.
 
-    Large weights are stored next to it, in `out`.data, and `metadata` as JSON under 'mixmae_mm.json'. If the outputs
-    differ, raise ValueError and write nothing.
+    Large weights are stored next to it, in `out`.data. The file's metadata holds `metadata` as JSON, under the name
+    'mixmae_mm.json'. If the outputs differ, raise ValueError and write nothing.
     """
     onnx, *_ = (need(name, 'export to ONNX') for name in ('onnx', 'onnxscript', 'onnxruntime'))
     program = trace(portable, size)
@@ -105,7 +105,7 @@ def export_onnx(
         differences = compare_onnx(file, portable, size)
         if max(differences.values()) > TOLERANCE:
             raise ValueError(f'onnxruntime and PyTorch differ, by {differences} of the largest value: nothing written')
-        for written in sorted(Path(folder).iterdir(), reverse=True):  # first out.data, which it needs
+        for written in sorted(Path(folder).iterdir(), reverse=True):  # out.data first: the other file needs it
             put_in_place(written, out.with_name(written.name))
     return max(differences.values())
 

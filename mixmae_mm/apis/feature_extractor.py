@@ -70,14 +70,17 @@ class FeatureExtractor:
 
     @classmethod
     def from_config(cls, config: str | Config, checkpoint: str | None = None, **settings: object) -> 'FeatureExtractor':
-        """Take encoder, image size, mean, std and how files are read from a config; `settings` override these."""
+        """Take encoder, image size, mean, std and how files are read from a config.
+
+        `settings` are arguments of the class, and override all of these but the encoder.
+        """
         config = Config.fromfile(config) if isinstance(config, str) else config
         own = dict(image_size=input_size(config), reading=reading_of(config), **normalization(config))
         return cls(build_encoder(config, checkpoint), **(own | settings))
 
     @classmethod
     def from_file(cls, path: str | os.PathLike, **settings: object) -> 'FeatureExtractor':
-        """Take all of these from a file of `save_encoder`, which describes its encoder; `settings` override them."""
+        """Take encoder, image size, mean and std from a file of `save_encoder`; `settings` are as in `from_config`."""
         card = read_card(path)
         own = dict(image_size=card.image_size, mean=card.mean, std=card.std)
         return cls(load_encoder(path), **(own | settings))

@@ -63,7 +63,7 @@ def build_encoder(config: Config, checkpoint: str | None) -> nn.Module:
         raise ValueError(f'{config.filename} has no model.backbone to take features from')
     settings = config.model.backbone.copy()
     if 'Pretrained' in str(settings.get('init_cfg')):
-        settings.pop('init_cfg')  # weights come from the checkpoint or from nowhere
+        settings.pop('init_cfg')  # weights come from the checkpoint, if at all
     with quiet_log():  # mmengine would log two lines per parameter
         if checkpoint is None:
             init_default_scope(config.get('default_scope', 'mmpretrain'))

@@ -43,7 +43,7 @@ class Reconstructed(NamedTuple):
 
 
 class ReconstructionInferencer:
-    """Inferencer that mixes images as in training and reconstructs each: a folder, files, arrays, or a list of these.
+    """Inferencer that mixes and reconstructs images as in training: from a folder, files, arrays, or a list of these.
 
         inferencer = ReconstructionInferencer('CONFIG.py', 'CHECKPOINT.pth')
         result = inferencer('folder', seed=0)           # arrays, and the error of each image
@@ -67,7 +67,10 @@ class ReconstructionInferencer:
         return self.model.data_preprocessor.num_sources
 
     def __call__(self, images: ImageLikes, seed: int = 0) -> Reconstructed:
-        """Reconstruct images, with cells masked by `seed`; raise ValueError if they are too few for one mixture."""
+        """Reconstruct images; `seed` decides which cells are masked.
+
+        Raise ValueError if there are too few images for one mixture.
+        """
         names, result = self._reconstruct(images, seed)
         sources, mixed, reconstructed = (x.movedim(-3, -1).cpu().numpy() for x in result[:3])
         assignment = result.assignment.cpu().numpy()
@@ -115,7 +118,7 @@ def masked_errors(result: Reconstructions) -> np.ndarray:
 def find_images(
     places: Sequence[str], wanted: int, num_sources: int, seed: int, extensions: tuple[str, ...] | None = None
 ) -> list[str]:
-    """List files, and images below folders, in whole groups; if there are more than `wanted`, choose some by `seed`.
+    """List files, and images below folders, in whole groups; if more than `wanted`, draw that many by `seed`.
 
     Raise ValueError for a place that does not exist, and for fewer images than a mixture takes.
     """

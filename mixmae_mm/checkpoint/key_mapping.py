@@ -73,7 +73,8 @@ def find_layout(names: Collection[str], prefix: str | None = None) -> Layout:
     the file has only one encoder, or one behind `backbone.` among copies.
 
     Raises:
-        ValueError: there is no encoder of ours, none with this prefix, or several without one.
+        ValueError: there is no encoder of ours, none with this prefix, or, without `prefix`, several encoders of which
+            none is behind `backbone.`.
     """
     found = {
         name.removesuffix(anchor): naming

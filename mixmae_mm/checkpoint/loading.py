@@ -31,7 +31,7 @@ SKIPPED = {ENCODER: 'no place in this encoder', DECODER: 'decoder', 'head': 'hea
 def load_backbone(
     backbone: nn.Module, checkpoint: str, prefix: str | None = None, min_share: float = MIN_SHARE
 ) -> LoadReport:
-    """Load an encoder from a checkpoint, of any model around it, in any layout of `mixmae_mm.checkpoint.key_mapping`.
+    """Load an encoder from its own or a whole model's checkpoint, in any layout of `mixmae_mm.checkpoint.key_mapping`.
 
     Position embeddings are resized to the encoder's grid and windows. After an error, the encoder is unchanged. The
     report is also logged. `checkpoint` is the path or URL of a .pth or .safetensors file; `prefix` is that of the

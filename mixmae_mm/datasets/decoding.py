@@ -34,7 +34,7 @@ START_OF_SCAN, COMMENT, APPLICATION = 0xDA, 0xFE, range(0xE0, 0xF0)
 def open_image(content: bytes | BinaryIO, max_pixels: int | None = MAX_PIXELS) -> Image.Image:
     """Open an image without decoding it; if the file contains several, open the first.
 
-    Unless `max_pixels` is None, raise ValueError if there are more pixels, or more than a JPEG of this size can hold.
+    Unless `max_pixels` is None, raise ValueError if there are more pixels, or more than a JPEG of so many bytes holds.
     """
     file = io.BytesIO(content) if isinstance(content, bytes) else content
     image = _identify(file)

@@ -90,7 +90,7 @@ def files_below(folder: str, entered: set[str] | None = None) -> Iterator[str]:
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether a file or folder is ignored: its name starts with a dot, or is one of `SYSTEM_FOLDERS`."""
+    """Return whether a file or folder is ignored, and no class: it starts with a dot or is one of `SYSTEM_FOLDERS`."""
     return name.startswith('.') or name in SYSTEM_FOLDERS
 
 

@@ -12,12 +12,15 @@ from torch.utils.data import Dataset
 from mixmae_mm.datasets.transforms.load_image import CorruptImageError
 from mixmae_mm.utils.names import printable
 
-FEWEST = 10  # corrupt images, up to which a run never stops: in a small set, one or two are already a large share
+FEWEST = 10  # corrupt images that are allowed whatever their share: in a small set, one or two can be a large share
 LARGEST = 0.1  # share of corrupt images that is allowed unless a dataset sets another
 
 
 class CorruptImages:
-    """Flags of the corrupt images of a dataset, in memory that loader workers share; at most `share` may be corrupt."""
+    """Flags of the corrupt images of a dataset, in memory that loader workers share.
+
+    The share `share` of the images may be corrupt, or `FEWEST` images if these are more.
+    """
 
     def __init__(self, num_images: int, root: str, share: float = LARGEST) -> None:
         self.flags = torch.zeros(num_images, dtype=torch.bool).share_memory_()
@@ -52,7 +55,7 @@ class SkippingPipeline(Compose):
     In training it returns None for a corrupt sample, so that mmengine draws another one. In evaluation the next valid
     sample replaces it, marked by `left_out`, so that `PartialEvaluator` keeps it out of the metrics. A sample is
     corrupt if a loading transform (`LoadAnnotations`, ...) cannot read it, or if its mask differs in size from the
-    image or has labels of `num_classes` or more.
+    image or has labels of `num_classes` or more, except the one to ignore.
     """
 
     def __init__(self, dataset: BaseDataset, evaluating: bool, num_classes: int | None) -> None:

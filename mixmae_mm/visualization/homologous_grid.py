@@ -38,7 +38,7 @@ def choose_queries(assignment: Tensor, num_sources: int, seed: int) -> Tensor:
 
 
 def light_up(recognition: Recognition, queries: Tensor) -> Tensor:
-    """Draw the keys that queries (G,) keep, each between pale gray and its source's color: uint8 (G, 3, H, W)."""
+    """Draw how many heads of queries (G,) keep each key, from pale gray to its source's color: uint8 (G, 3, H, W)."""
     size = tuple(recognition.mixed.shape[-2:])
     owners = resize_assignment(recognition.assignment, size)
     rows = torch.arange(len(queries), device=recognition.kept.device)

@@ -15,7 +15,7 @@ def draw_rows(result: Reconstructions, caption: str, labels: Sequence[str] = ())
     """Draw originals, mixture, assignment and reconstructions, framed in the colors of their sources."""
     rows = []
     for g, (mixture, assignment) in enumerate(mixture_panels(result.mixed, result.assignment)):
-        # with one source, the assignment says nothing
+        # with one source, the assignment shows no more than the mixture
         middle = [mixture._replace(title='encoder sees')] if result.sources.shape[1] == 1 else [mixture, assignment]
         originals = _per_source('original', result.sources[g])
         rows.append([*originals, *middle, *_per_source('reconstruction', result.reconstructed[g])])

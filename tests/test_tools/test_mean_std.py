@@ -72,7 +72,7 @@ def test_the_last_lines_are_a_config(tmp_path, capsys):
     assert 'says nothing' not in text
 
 
-def test_chosen_bands_and_one_that_says_nothing(tmp_path, capsys):
+def test_chosen_channels_and_one_that_says_nothing(tmp_path, capsys):
     pixels = np.random.default_rng(0).integers(0, 5000, (4, 6, 5), dtype=np.uint16)
     pixels[..., 3] = 7
     np.save(tmp_path / 'a.npy', pixels.transpose(2, 0, 1))

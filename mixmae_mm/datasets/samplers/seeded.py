@@ -1,4 +1,4 @@
-"""Samplers whose indices carry a seed, so that the augmentation of a sample depends only on its position.
+"""Samplers whose indices carry a seed: the augmentation of a sample depends only on the run's seed and its position.
 
 Otherwise, loader workers are reseeded in the same way every epoch, and a resumed run cannot restore their state.
 """
@@ -49,7 +49,7 @@ class SeededSampler(DefaultSampler):
     """mmengine's sampler for epochs, with seeds derived from the run's seed, the epoch and the index."""
 
     def __iter__(self) -> Iterator[SeededIndex]:
-        """Yield this rank's indices of the epoch in mmengine's order, repeating some so that all ranks have as many."""
+        """Yield this rank's indices of the epoch in mmengine's order, starting over until all ranks have as many."""
         order = _order(len(self.dataset), self.shuffle, torch.Generator().manual_seed(self.seed + self.epoch))
         places = np.arange(self.rank, self.total_size, self.world_size) % len(order)
         indices = map(int, order[places])  # one by one: a list of 14 million takes half a gigabyte

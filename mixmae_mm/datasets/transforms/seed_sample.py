@@ -12,7 +12,8 @@ class SeedSample(BaseTransform):
     """Seed Python, NumPy and torch with the seed that the sample's index carries; comes first in a pipeline.
 
     Augmentations then differ between epochs, but depend neither on the number of workers nor on whether a run was
-    resumed. If a pipeline rejects a sample, the one that mmengine draws instead continues with the same random state.
+    resumed. If a pipeline rejects a sample, the one that mmengine draws instead continues the first one's random
+    stream.
     """
 
     def __init__(self) -> None:

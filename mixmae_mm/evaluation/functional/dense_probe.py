@@ -53,7 +53,7 @@ class NeighborProbe:
     """k-NN classifier of patches by cosine similarity: the nearest training patches vote by their shares of classes.
 
     Args:
-        num_classes: Number of classes.
+        num_classes: Number of classes, K.
         k: Number of neighbors that vote.
         temperature: Temperature of their votes, as in `knn_accuracy`.
         bank_size: Maximum number of patches kept, drawn at random from all that have a label.
@@ -89,7 +89,7 @@ class NeighborProbe:
         return torch.cat([self._vote(chunk @ known.T, shares) for chunk in chunks])
 
     def _vote(self, similarity: Tensor, shares: Tensor) -> Tensor:
-        """Average the shares of the nearest patches: similarities (N, M) and shares (M, K) -> (N, K), of sum 1."""
+        """Average the nearest patches' shares by weight: similarities (N, M) and shares (M, K) -> (N, K), of sum 1."""
         weights, which = nearest(similarity, self.k, self.temperature)
         return ((weights / weights.sum(dim=1, keepdim=True))[:, None] @ shares[which])[:, 0]
 
@@ -116,7 +116,7 @@ def classify_pixels(scores: Tensor, grid: Size, size: Size) -> Tensor:
 
 
 def join_maps(maps: Sequence[Tensor]) -> Tensor:
-    """Concatenate the maps of an image from several depths, (D, h, w), resized to the finest: (sum of D, h, w)."""
+    """Concatenate an image's maps from several depths, (D, h, w) each, resized to the finest: (sum of D, h, w)."""
     size = max(tuple(one.shape[1:]) for one in maps)
     resized = (F.interpolate(one[None], size=size, mode='bilinear', align_corners=False)[0] for one in maps)
     return torch.cat(list(resized)) if len(maps) > 1 else maps[0]

@@ -1,4 +1,7 @@
-"""Statistics of how many directions features (N, D) use, without labels: they reveal collapse long before the loss."""
+"""Statistics of how many directions features (N images, D) use, without labels.
+
+They reveal collapse long before the loss does.
+"""
 
 from torch import Tensor, linalg
 from torch.nn import functional as F

@@ -27,7 +27,7 @@ class Encoded(NamedTuple):
     maps: tuple[Tensor, ...]
     """A map (B, C, h, w) for each of `out_indices`; masked patches are 0."""
     cls: Tensor
-    """The CLS token after the last of these blocks, (B, C)."""
+    """The CLS token after the last block of `out_indices`, (B, C)."""
     precision: dict[int, Tensor]
     """For each block with homologous attention, the share of kept keys that come from the query's source, a scalar."""
 
@@ -118,7 +118,7 @@ class MixingViT(PlainViT):
         return {index: TopKeys(self.topk_ratio, extra, same) for index in self.homologous_layers}
 
     def fit_stored(self, state_dict: dict[str, Tensor], prefix: str) -> dict[str, Fitted]:
-        """Resize the position embedding in place, and drop or fold a segment embedding that this model lacks."""
+        """In place, resize the position embedding, and drop or fold a segment embedding that this model lacks."""
         fitted = super().fit_stored(state_dict, prefix)
         segments = state_dict.pop(f'{prefix}segment_embed', None) if self.segment_embed is None else None
         bias = f'{prefix}patch_embed.proj.bias'

@@ -1,6 +1,6 @@
 """MixMIMSwin: the hierarchical encoder of MixMAE, a Swin transformer with large windows and without shifts.
 
-Parameter names and initialization are those of the official MixMIM, so its weights load once their names get a prefix.
+Parameter names and initialization are those of the official MixMIM, so its weights need only a prefix to load.
 
 Letters: B images or mixtures, C channels, H x W pixels, h x w tokens or cells.
 """
@@ -47,8 +47,8 @@ class MixMIMSwin(Encoder):
         frozen_stages: -1 freezes nothing, 0 the patch embedding, s > 0 also the first s stages.
         attention: Which tokens of its window a token of a mixture attends to: 'true', the default, those of its source;
             'homologous' as many, but guessed as in MixedAE (tokens of no source are known); 'global' all.
-        num_segments: Number of sources for which each stage has a learned vector, which it first adds to their tokens
-            (MixedAE's segment embedding, which has a single stage); 0 for none.
+        num_segments: Number of sources for which each stage has learned vectors, added to the sources' tokens at the
+            beginning of the stage (MixedAE's segment embedding, which has a single stage); 0 for none.
         init_cfg: `dict(type='Pretrained', checkpoint=...)` loads weights with `load_backbone` and accepts its `prefix`
             and `min_share`.
     """

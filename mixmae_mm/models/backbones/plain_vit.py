@@ -1,7 +1,7 @@
 """PlainViT: the vision transformer that MixingViT extends.
 
-Parameter names and initialization are those of the official MAE, so its weights load once their names get a prefix, and
-ours load wherever MAE's do.
+Parameter names and initialization are those of the official MAE, so its weights need only a prefix to load, and ours
+load wherever MAE's do.
 
 Letters: B images, C channels, H x W pixels, h x w = N patches, n <= N of them encoded.
 """
@@ -47,7 +47,7 @@ class PlainViT(Encoder):
         pad_value: Value, after normalization, of the pixels that pad images to a common size; no image pixel may have
             it in all channels. Padding is masked from attention. None if images are not padded.
         frozen_stages: -1 freezes nothing, 0 the embeddings, s > 0 also the first s blocks; with all blocks, the final
-            norm is frozen, too.
+            `norm` is frozen, too, but not `fc_norm`.
         init_cfg: `dict(type='Pretrained', checkpoint=...)` loads weights with `load_backbone` and accepts its `prefix`
             and `min_share`.
     """
@@ -192,7 +192,7 @@ class PlainViT(Encoder):
         return (0 if name.startswith(('cls_token', 'pos_embed', 'segment_embed', 'patch_embed')) else ids - 1), ids
 
     def _frozen_parts(self) -> Iterable[nn.Module | nn.Parameter]:
-        """Return the embeddings and the first blocks, and the final norm if all blocks are frozen."""
+        """Return the embeddings and the first blocks, and the final `norm` if all blocks are frozen."""
         embeddings = [parameter for _, parameter in self.named_parameters(recurse=False)]
         norms = [self.norm] if self.frozen_stages >= self.arch.depth and hasattr(self, 'norm') else []
         return [*embeddings, self.patch_embed, *self.blocks[: self.frozen_stages], *norms]

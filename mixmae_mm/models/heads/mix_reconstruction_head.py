@@ -51,7 +51,7 @@ class MixReconstructionHead(BaseModule):
         if images.weights is None:
             return {'loss_reconstruction': self._mean(errors, images)}
         weights = patchify(images.weights.expand_as(images.sources), self.cell_size)
-        total = self._mean(weights, images).clamp(min=torch.finfo(weights.dtype).tiny)  # all can be 0
+        total = self._mean(weights, images).clamp(min=torch.finfo(weights.dtype).tiny)  # all weights can be 0
         return {'loss_reconstruction': self._mean(errors * weights, images) / total}
 
     def _mean(self, values: Tensor, images: MixedImages) -> Tensor:

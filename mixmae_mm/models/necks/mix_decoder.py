@@ -17,7 +17,7 @@ from mixmae_mm.structures import Size
 
 @MODELS.register_module()
 class MixDecoder(HasPosEmbed, BaseModule):
-    """Decoder that un-mixes the encoder's tokens and predicts the pixels of each source with transformer blocks.
+    """Decoder that un-mixes the encoder's tokens and predicts the pixels of each source with plain transformer blocks.
 
     Parameter names are those of the official MixMIM and MAE.
 

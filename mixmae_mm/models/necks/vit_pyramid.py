@@ -31,7 +31,7 @@ class ViTPyramid(BaseModule):
     each scale, it is the feature pyramid of BEiT, MAE and iBOT.
 
     Args:
-        scales: Factors by which the maps are resized, each 4, 2, 1 or 0.5.
+        scales: Factors by which the sides of the maps are multiplied, each 4, 2, 1 or 0.5.
         halve: Halve the channels with each doubling of the sides, as ViTDet does.
         out_channels: Project each map to this number of channels by two convolutions with norms, and append the last
             map subsampled by 2, as ViTDet does. None leaves that to an FPN or the head.

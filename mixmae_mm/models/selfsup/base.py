@@ -21,7 +21,8 @@ class MixingPretrainer(BaseModel):
         neck: The decoder, a `MixDecoder`.
         head: The loss, a `MixReconstructionHead`.
         init_cfg: `dict(type='Pretrained', checkpoint=...)` loads encoder and decoder from a file of ours, an official
-            one (MAE, MixMIM) or mmpretrain's, and raises `ValueError` if any of their weights is missing.
+            one (MAE, MixMIM) or mmpretrain's, and raises `ValueError` if any of their weights is missing, except
+            norms of intermediate maps and segment embeddings.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from mixmae_mm.registry import MODELS
 
 @MODELS.register_module()
 class MixedAE(MixingPretrainer):
-    """Mixed autoencoder, whose patches learn to recognize those of their own image (MixedAE, arXiv 2303.17152).
+    """Mixed autoencoder: patches of mixtures learn to recognize those of their own image (MixedAE, arXiv 2303.17152).
 
     With global attention, no segment embedding and no contrastive loss, it is MAE with naive mixing. Arguments not
     listed here are those of `MixingPretrainer`.

@@ -10,5 +10,5 @@ def without_autocast(x: Tensor) -> AbstractContextManager[None]:
     """Return a context that switches autocast off on the device of `x`."""
     try:
         return torch.autocast(x.device.type, enabled=False)
-    except RuntimeError:  # the device has no autocast (meta; Apple's GPUs before PyTorch 2.5)
+    except RuntimeError:  # the device has no autocast (meta; Apple's GPUs before PyTorch 2.5), so none can be on
         return nullcontext()

@@ -24,7 +24,7 @@ def runs_plainly(x: Tensor) -> bool:
 
 
 def prefers_segments(x: Tensor, assignment: Tensor | None, training: bool) -> bool:
-    """Return whether to sort windows by an assignment, as in training on a CPU if all mixtures share it."""
+    """Return whether to sort windows by an assignment: in training on a CPU, if all mixtures share it."""
     shared = assignment is not None and len(assignment) == 1
     return shared and training and torch.is_grad_enabled() and runs_plainly(x)
 

@@ -77,7 +77,7 @@ class TopKeys(Select):
 
 
 def guess_keys(query: Tensor, key: Tensor, bias: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Choose keys in windows: each query keeps as many as its image has there, those with the largest logits.
+    """Choose keys in windows: each query keeps those with the largest logits, as many as its image has there.
 
     Args:
         query: Queries (B, W, S, T, D); `key` has the same shape.

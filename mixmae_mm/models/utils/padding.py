@@ -101,7 +101,7 @@ def _resize(maps: Tensor, dim: int, new_sides: Tensor, length: int) -> Tensor:
 
 
 def _cubic(t: Tensor) -> tuple[Tensor, ...]:
-    """Return the cubic convolution weights (Keys 1981) of four neighbors at a distance t after the second."""
+    """Return the cubic convolution weights (Keys 1981) of the four neighbors of a point at t after the second."""
     a = SHARPNESS
     near = [((a + 2) * x - (a + 3)) * x * x + 1 for x in (t, 1 - t)]
     far = [((a * x - 5 * a) * x + 8 * a) * x - 4 * a for x in (t + 1, 2 - t)]

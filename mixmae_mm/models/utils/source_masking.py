@@ -119,7 +119,7 @@ def _unknown(encoder: str, what: str) -> str:
 
 
 class SourceMasking:
-    """Source masking for an encoder, which holds the mixture that is being encoded.
+    """Mask the attention of an encoder by source, and hold the mixture that is being encoded.
 
     Checkpointed blocks run again in the backward pass, with the mixture of their own forward pass.
 
