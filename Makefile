@@ -1,4 +1,4 @@
-# What a bare machine with Python 3.11 to 3.13 needs nothing else for. `make` alone lists it.
+# Targets that need nothing installed but Python 3.11 to 3.13. `make` alone lists them.
 PYTHON ?= python3
 METHOD ?= mixmae
 DATA ?=
@@ -6,28 +6,28 @@ ARGS ?=
 TORCH ?=
 
 METHODS := mixmae mixedae
-# a process a core; a file stays in one, for its fixtures
+# one process per core; all tests of a file run in the same one, to share its fixtures
 PYTEST := pytest -n auto --maxprocesses 8 --dist loadfile
-# written where PYTHONDONTWRITEBYTECODE is set, too: without it every process compiles all tests anew
+# write bytecode even if PYTHONDONTWRITEBYTECODE is set: without it, every process compiles all tests anew
 BYTECODE := PYTHONDONTWRITEBYTECODE=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-dense bench test test-upstream docs docs-check clean
 
 help:
-	@echo 'make demo              pre-train a micro MixMAE on built-in images, ask what it has learned, and draw it (five minutes)'
+	@echo 'make demo              pre-train a micro MixMAE on built-in images, evaluate it, and draw figures (five minutes)'
 	@echo 'make demo METHOD=...   the same with another method: mixmae or mixedae'
 	@echo 'make demo DATA=FOLDER  the same pre-training on your own images'
 	@echo 'make demo-dense        Mask R-CNN from the demo encoder and from scratch; compiles mmcv as the tests do'
-	@echo 'make bench             speed and memory of a training step beside mmpretrain (some minutes, on an idle machine)'
-	@echo 'make test              the tests; the first time on a machine this compiles the ops of mmcv (about 5 minutes)'
-	@echo 'make test ARGS=...     the same with options of pytest, such as ARGS="-k mixing"'
-	@echo 'make test TORCH=2.14.1 the tests with that torch and the newest of the rest, in .venv-torch2.14.1'
-	@echo 'make docs              the pages of docs/ and the reference of the package as a site, in site/'
-	@echo 'make docs-check        every command of README and docs/: run, run shortened, or read by the tool it calls'
-	@echo 'make test-upstream     the tests beside upstream OpenMMLab in place of OneDL builds, without mmdet and mmseg'
-	@echo 'make clean             remove .venv, .venv-* and what builds left; data, work_dirs and compiled wheels stay'
-	@echo 'PYTHON=python3.11      after any of these: the interpreter to make .venv with'
+	@echo 'make bench             compare speed and memory of a training step with mmpretrain (some minutes, on an idle machine)'
+	@echo 'make test              run the tests; the first run on a machine compiles the ops of mmcv (about 5 minutes)'
+	@echo 'make test ARGS=...     the same with pytest options, such as ARGS="-k mixing"'
+	@echo 'make test TORCH=2.14.1 the same with that torch and the newest other packages, in .venv-torch2.14.1'
+	@echo 'make docs              build the site in site/: the pages of docs/ and the reference of the package'
+	@echo 'make docs-check        check every command of README and docs/: run it, run it shortened, or parse it with the tool it calls'
+	@echo 'make test-upstream     run the tests with upstream OpenMMLab instead of OneDL builds, without mmdet and mmseg'
+	@echo 'make clean             remove .venv, .venv-* and build leftovers; data, work_dirs and compiled wheels stay'
+	@echo 'PYTHON=python3.11      with any of these: the interpreter that creates .venv'
 
 demo:
 	@$(if $(filter $(METHODS),$(METHOD)),,$(error METHOD '$(METHOD)' is unknown: take one of $(METHODS)))

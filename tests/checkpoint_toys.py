@@ -1,4 +1,4 @@
-"""Weights by the names and in the order of others: MAE's official ones, random, and mmpretrain's."""
+"""Weights under the names and in the layouts of other code: MAE's official ones, random, and mmpretrain's."""
 
 import re
 
@@ -11,7 +11,7 @@ MICRO = load_reference('mixmim_pretrain_micro.pt')
 
 
 def random_mae(layout='pretraining', dims=8, depth=2, decoder_depth=1, grid=4):
-    """Random weights by the official names, written out: patches of 4 px, a decoder of 8 channels, 5 classes."""
+    """Return random weights under the official names: patches of 4 px, a decoder of 8 channels, 5 classes."""
     generator = torch.Generator().manual_seed(3)
     shapes = {
         'cls_token': (1, 1, dims),
@@ -85,7 +85,7 @@ def like_mmpretrain(name):
 
 
 def mixmim_like_mmpretrain():
-    """The micro reference by mmpretrain's names and order."""
+    """Return the micro reference under mmpretrain's names and in its order."""
     renamed = {}
     for name, x in MICRO['state_dict'].items():
         part = 'neck.' if name.startswith(('mask_token', 'decoder_')) else 'backbone.'
@@ -104,7 +104,7 @@ def unfold_order(x):
 
 
 def mae_like_mmpretrain(file):
-    """A MAE by mmpretrain's names."""
+    """Return a MAE under mmpretrain's names."""
     renamed = {}
     for name, x in file.items():
         if name.startswith(('mask_token', 'decoder_')):

@@ -21,14 +21,14 @@ def seeded():
 
 @pytest.fixture(autouse=True, scope='module')
 def little_to_collect():
-    """Spare the collector what is imported by now: mmengine's datasets let it go through everything, half a second."""
+    """Freeze imported objects: mmengine's datasets run the garbage collector, which would take half a second."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture
 def five_images(tmp_path):
-    """Five images of random pixels as files of a folder, and the pixels (5, 3, 32, 32)."""
+    """Write five images of random pixels; return their files and the pixels (5, 3, 32, 32)."""
     (tmp_path / 'images').mkdir()
     pixels = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8)
     for number, one in enumerate(pixels):
@@ -37,7 +37,7 @@ def five_images(tmp_path):
 
 
 def pytest_collection_modifyitems(items):
-    """Skip, with the reason, what this machine lacks."""
+    """Skip tests whose requirements this machine lacks, with the reason."""
     for item in items:
         if 'shared' in item.keywords and not SHARED.exists():
             item.add_marker(pytest.mark.skip(reason='the larger references are not part of the repository'))

@@ -1,13 +1,13 @@
-"""Settings and fixtures come from common_fixtures.py, but for the process that hands tests out and runs none."""
+"""Load common_fixtures.py, except in the pytest-xdist process that only distributes tests."""
 
 import gc
 import importlib
 
 
 def pytest_configure(config):
-    """Spare that process seven seconds of imports."""
+    """Import the fixtures only where tests run, which saves the distributing process seven seconds."""
     if hasattr(config, 'workerinput') or not config.getoption('numprocesses', 0):
-        gc.disable()  # while everything is imported, of which nothing is garbage
+        gc.disable()  # imports produce no garbage
         config.pluginmanager.register(importlib.import_module('common_fixtures'))
 
 

@@ -1,4 +1,4 @@
-"""Models for images with five channels of 16 bits, such images, and what is to be seen of them."""
+"""Models for images with five 16-bit channels, such images, and how they are displayed."""
 
 import numpy as np
 
@@ -7,14 +7,14 @@ READING = dict(type='mixmae_mm.LoadMultispectralRandomResizedCrop', scale=32, ch
 
 
 def with_five_channels(method, **settings):
-    """Settings of a tiny model."""
+    """Return the settings of a tiny model for five channels."""
     model = method(mean=MEAN, std=STD, **settings)
     model['backbone']['in_channels'] = model['neck']['image_channels'] = 5
     return model
 
 
 def write_five_channels(folder, count=8):
-    """Write images of 32 px, each of one color; their files."""
+    """Write images of 32 px, each of one color, and return their files."""
     folder.mkdir(parents=True)
     generator = np.random.default_rng(0)
     for number in range(count):
@@ -24,6 +24,6 @@ def write_five_channels(folder, count=8):
 
 
 def color_of(file):
-    """What is shown of an image: 2.5 standard deviations to either side of the mean, of the first three channels."""
+    """Return the displayed color: three channels, 2.5 standard deviations to either side of the mean."""
     flat = np.load(file)[0, 0].astype(float)
     return np.round(127.5 * (1 + (flat - MEAN) / STD / 2.5)).clip(0, 255)[:3]

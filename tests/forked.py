@@ -1,6 +1,6 @@
-"""Processes that begin with everything imported: copies of a server, which saves each its seven seconds of imports.
+"""Processes forked from a server that has imported everything, which saves each seven seconds of imports.
 
-How launchers start them is in test_launchers.py.
+test_launchers.py tests how launchers start processes.
 """
 
 import os
@@ -19,7 +19,7 @@ CONTEXT.set_forkserver_preload(['preloaded'])
 
 
 def ensure_server():
-    """Start the server, with our folders on its path, unless it runs."""
+    """Start the server with our folders on its path, unless it is running."""
     ours = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])
     before = os.environ.get('PYTHONPATH')
     os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, [ours, before]))
@@ -30,13 +30,13 @@ def ensure_server():
 
 
 def spawn(function, arguments, processes):
-    """Call `function(rank, *arguments)` in so many processes; raise what one of them raises."""
+    """Call `function(rank, *arguments)` in this many processes; raise the error of any of them."""
     ensure_server()
     start_processes(function, arguments, processes, start_method='forkserver')
 
 
 class Program:
-    """A Python program run in a process of its own, with the interface of `subprocess.Popen` that `finish` needs."""
+    """A Python program in a separate process, with the part of `subprocess.Popen`'s interface that `finish` needs."""
 
     def __init__(self, path, *arguments, **environment):
         ensure_server()
@@ -48,7 +48,7 @@ class Program:
         self.process.start()
 
     def communicate(self, timeout):
-        """Wait for the end; what was printed on both streams."""
+        """Wait for the end and return what was printed on both streams."""
         self.process.join(timeout)
         if self.process.is_alive():
             self.process.kill()
@@ -62,8 +62,8 @@ class Program:
 
 
 def _run(words, folder, cwd, environment):
-    """Run a program in this process as `python PROGRAM ...` does."""
-    set_start_method('fork', force=True)  # as in a program of its own, not by a server again
+    """Run a program in this process, as `python PROGRAM ...` would."""
+    set_start_method('fork', force=True)  # as in a separate program, not by a server again
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(environment)

@@ -1,4 +1,4 @@
-"""A toy model that breaks on request: by its batch, its weights, a module, or on the way back."""
+"""A toy model that breaks on request: by its batch, its weights, a module, or in the backward pass."""
 
 import torch
 from mmengine.hooks import Hook
@@ -9,14 +9,14 @@ from training_toys import ToyModel, toy_config
 
 
 class Squares(nn.Module):
-    """Numbers whose squares overflow make it infinite."""
+    """A module whose output is infinite if the squares of its input overflow."""
 
     def forward(self, x):
         return x + 1e-3 * x * x
 
 
 class Broken(torch.autograd.Function):
-    """What is handed on as it is, but for its gradient, which is NaN for numbers above 1000."""
+    """The identity, whose gradient is NaN if an input exceeds 1000 in magnitude."""
 
     @staticmethod
     def forward(ctx, x):
@@ -35,7 +35,7 @@ class BreaksBack(nn.Module):
 
 @MODELS.register_module()
 class FragileModel(ToyModel):
-    """Linear, batch norm, squares, what breaks on the way back, linear."""
+    """Linear layers with squares, batch norm, and a module that breaks in the backward pass."""
 
     def __init__(self):
         super().__init__()
@@ -47,7 +47,7 @@ class FragileModel(ToyModel):
 
 @HOOKS.register_module()
 class PoisonHook(Hook):
-    """Spoil the batch, or the weights, before these iterations."""
+    """Make the batch or the weights bad before these iterations."""
 
     def __init__(self, at, what='batch', rank=None):
         self.at, self.what, self.rank = at, what, rank
@@ -76,7 +76,7 @@ def snapshot(runner):
 
 @OPTIM_WRAPPERS.register_module()
 class ScalingWrapper(OptimWrapper):
-    """Mixed precision's loss scaling, as `AmpOptimWrapper` does it, on a CPU."""
+    """The loss scaling of `AmpOptimWrapper`, on a CPU."""
 
     def __init__(self, scale, **settings):
         super().__init__(**settings)
@@ -92,7 +92,7 @@ class ScalingWrapper(OptimWrapper):
 
 
 def fragile_config(work_dir, max_events=3, poison=None, **settings):
-    """Two epochs of 6 iterations by `FragileModel` under guard, spoiled as `poison` says."""
+    """Return a config of two epochs of 6 iterations with `FragileModel` and the NaN guard; `poison` makes steps bad."""
     imports = dict(custom_imports=dict(imports=['training_toys', 'fragile_toys'], allow_failed_imports=False))
     settings = dict(model=dict(type='FragileModel'), train_cfg=dict(by_epoch=True, max_epochs=2)) | settings
     config = toy_config(work_dir, **imports, **settings)

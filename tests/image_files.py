@@ -1,4 +1,4 @@
-"""Image files of every kind, made by hand byte by byte or by Pillow, with the pixels that reading must give."""
+"""Image files of every kind, written byte by byte or by Pillow, with the pixels that reading must return."""
 
 import io
 import struct
@@ -18,37 +18,37 @@ def chunk(kind, data):
 
 
 def png(size, depth, color, rows, before=b'', after=b''):
-    """A PNG file of (H, W), bits a sample and color type, of the rows' bytes, with chunks around its pixels."""
+    """Return a PNG file with this (H, W), bit depth, color type, bytes of rows, and chunks around the pixels."""
     head = struct.pack('>IIBBBBB', size[1], size[0], depth, color, 0, 0, 0)
     data = zlib.compress(b''.join(b'\0' + row for row in rows))
     return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', head) + before + chunk(b'IDAT', data) + after + chunk(b'IEND', b'')
 
 
 def rgb_png(before=b'', after=b''):
-    """`PIXELS`, with chunks around them."""
+    """Return a PNG file of `PIXELS`, with chunks before and after them."""
     return png((5, 7), 8, 2, [row.tobytes() for row in PIXELS], before, after)
 
 
 def saved(image, kind='PNG', **options):
-    """Pillow's file of an image or an array."""
+    """Return an image or an array as a file written by Pillow."""
     file = io.BytesIO()
     (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(file, kind, **options)
     return file.getvalue()
 
 
 def on_white(pixels, alpha):
-    """What is seen of pixels, by hand."""
+    """Blend pixels with white, by hand."""
     share = alpha[..., None].astype(np.float64) / 255
     return np.floor(pixels * share + 255 * (1 - share) + 0.5).astype(np.uint8)
 
 
 def gray(values):
-    """(H, W) as (H, W, 3)."""
+    """Repeat (H, W) as (H, W, 3)."""
     return np.repeat(np.asarray(values, np.uint8)[..., None], 3, 2)
 
 
 def palette():
-    """Four colors, of which the second is hidden and the fourth half seen; the pixels that are to be seen."""
+    """Return a file of four colors, the second transparent and the fourth half transparent, and its visible pixels."""
     image = Image.fromarray(np.array([[0, 1, 2, 3]], np.uint8), 'P')
     image.putpalette([10, 20, 30, 99, 98, 97, 200, 100, 0, 60, 80, 100])
     seen = [[[10, 20, 30], [255, 255, 255], [200, 100, 0], [157, 167, 177]]]
@@ -104,7 +104,7 @@ KINDS = {
 
 
 def jpeg(*segments):
-    """A JPEG file of `PIXELS` with more segments, each (marker, data), at its beginning."""
+    """Return a JPEG file of `PIXELS` with extra segments, each (marker, data), at its beginning."""
     made = (bytes([255, marker]) + struct.pack('>H', len(data) + 2) + data for marker, data in segments)
     plain = saved(PIXELS, 'JPEG')
     return plain[:2] + b''.join(made) + plain[2:]

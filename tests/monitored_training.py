@@ -1,4 +1,4 @@
-"""A training of a MixMAE or MixedAE of a few thousand parameters, in this process, monitored by hooks or not."""
+"""Training of a MixMAE or MixedAE with a few thousand parameters, in this process, with or without monitoring hooks."""
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ IMAGES, BATCH = 16, 8
 
 @TRANSFORMS.register_module(force=True)
 class PackImage:
-    """What mmpretrain's PackInputs does for an image alone."""
+    """Pack an image without labels, as mmpretrain's PackInputs does."""
 
     def __call__(self, results):
         return dict(inputs=torch.from_numpy(np.ascontiguousarray(results['img'].transpose(2, 0, 1))))
@@ -21,7 +21,7 @@ class PackImage:
 
 @VISBACKENDS.register_module(force=True)
 class ListBackend(BaseVisBackend):
-    """Keep what monitoring hooks draw, fail for chosen names, and leave out what is logged of training."""
+    """Keep what monitoring hooks draw, fail for chosen names, and ignore training logs."""
 
     shown = []
     failing = ()
@@ -61,7 +61,7 @@ def make_images(folder, classes=('a', 'b')):
 
 
 def monitored_config(folder, *hooks, method=tiny_model, by_epoch=True, length=4, seeded=False):
-    """Epochs of two iterations, or as many iterations; random states as they come, unless `seeded`."""
+    """Return a config of `length` epochs of two iterations each, or of as many iterations; random unless `seeded`."""
     images = folder / 'images'
     if not images.exists():
         make_images(images)

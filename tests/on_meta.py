@@ -11,9 +11,9 @@ DRAWING = [name for name in vars(init) if name.endswith('_') and not name.starts
 
 @contextlib.contextmanager
 def on_meta(device='meta'):
-    """Build on the device `meta` without drawing initial weights, which PyTorch does there in Python, slowly.
+    """Build on the device `meta` without drawing initial weights, which PyTorch does there slowly, in Python.
 
-    Or on the CPU, where they then take neither time nor memory either.
+    On the CPU, undrawn weights take neither time nor memory.
     """
     undrawn = {name: lambda tensor, *_, **settings: tensor for name in DRAWING}
     with torch.device(device), mock.patch.multiple(init, **undrawn):

@@ -1,4 +1,4 @@
-"""Pickles that run code when they are read carelessly, and a server that hands files out."""
+"""Pickles that run code if they are read carelessly, and a file server."""
 
 import contextlib
 import functools
@@ -9,7 +9,7 @@ from unittest import mock
 
 
 class Called:
-    """Pickled, it is a call of a function with its arguments."""
+    """An object whose pickle calls a function with these arguments."""
 
     def __init__(self, *call):
         self.call = call
@@ -19,7 +19,7 @@ class Called:
 
 
 def touching(marker):
-    """Return what writes the file `marker` when it is unpickled."""
+    """Return an object that writes the file `marker` when it is unpickled."""
     return Called(os.system, (f'touch {marker}',))
 
 

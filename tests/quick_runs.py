@@ -1,4 +1,4 @@
-"""What mmengine does beside every run, cut short: laying out configs for logs and checkpoints, asking compilers."""
+"""Shortcuts for what mmengine does around every run: formatting configs and querying compilers."""
 
 import copy
 import functools
@@ -18,19 +18,19 @@ read_once = functools.cache(read_file)
 
 
 def as_it_is(text, **settings):
-    """Return the text in place of `FormatCode`, and that nothing changed."""
+    """Replace `FormatCode`: return the text unchanged, and that nothing changed."""
     return text, False
 
 
 def read_shipped_once(filename, *args, **kwargs):
-    """Read a config or one that it inherits; one of this repository, which no test changes, once."""
+    """Read a config or one that it inherits; those of this repository, which no test changes, only once."""
     if str(filename).startswith(CONFIGS):
         return copy.deepcopy(read_once(filename, *args, **kwargs))
     return read_file(filename, *args, **kwargs)
 
 
 def make_runs_quick():
-    """Spare tiny runs what takes longer than they do. A config is written as it is without yapf, which stays Python."""
+    """Skip what takes longer than tiny runs; configs are written without yapf's formatting, still as valid Python."""
     Config._file2dict = staticmethod(read_shipped_once)
     yapf_api.FormatCode = as_it_is
     mmengine.runner.runner.collect_env = functools.cache(mmengine.runner.runner.collect_env)

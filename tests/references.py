@@ -59,7 +59,7 @@ def build_mae(config: dict) -> MixedAE:
 
 
 def our_name(official: str) -> str:
-    """Prefix an official name of the pre-training model: nothing else differs."""
+    """Add our prefix to an official name of the pre-training model; nothing else differs."""
     return ('neck.' if official.startswith(('mask_token', 'decoder_')) else 'backbone.') + official
 
 
@@ -71,7 +71,7 @@ def mix_officially(images: Tensor, mask: Tensor) -> MixedImages:
 
 
 def mask_officially(stored: dict) -> MixedImages:
-    """Mask the images of a file of MAE as it has them masked."""
+    """Mask the images of an MAE reference file with its stored mask."""
     side = stored['config']['img_size'] // stored['config']['patch_size']
     assignment = torch.where(stored['mask'] == 1, NOBODY, 0).view(-1, side, side)
     sources = stored['images'][:, None]

@@ -1,4 +1,4 @@
-"""The configs of this repository, and what they describe, for all tests of them."""
+"""The configs of this repository and what they build, for all of their tests."""
 
 import copy
 import functools
@@ -31,7 +31,7 @@ def each(paths):
 
 @functools.cache
 def from_file(path):
-    """Read a config, for two classes where it leaves their number to the folders."""
+    """Read a config; with two classes if it takes their number from the folders."""
     config = Config.fromfile(path)
     for part in settings_with('num_classes', config._cfg_dict):
         part['num_classes'] = 2 if part['num_classes'] == 'auto' else part['num_classes']
@@ -39,22 +39,22 @@ def from_file(path):
 
 
 def read(path):
-    """Read a config, relative to their folder; what a test changes in it stays there."""
+    """Read a config, given its path below configs/; return a copy that a test may change."""
     return copy.deepcopy(from_file(ROOT / path))
 
 
 def has_stock_encoder(config):
-    """Whether the encoder is a library's."""
+    """Return whether the encoder is another library's."""
     return not config.model.backbone.type.startswith('mixmae_mm.')
 
 
 def need_library(config):
-    """Skip the test where the library of a config's encoder is not installed, as beside upstream's."""
+    """Skip the test if the library of a config's encoder is not installed, as with upstream OpenMMLab."""
     pytest.importorskip(config.model.backbone.type.partition('.')[0])
 
 
 def without_weights(config):
-    """Build a config's model, or its encoder, for shapes alone; the libraries' look at numbers while they are built."""
+    """Build without weights on `meta`, or on the CPU for libraries' encoders, which read values when built."""
     return on_meta('cpu' if has_stock_encoder(config) else 'meta')
 
 
@@ -67,7 +67,7 @@ def build_model(config, device='meta'):
 
 
 def build_optimizer(model, config):
-    """As tools/train.py has it without a GPU."""
+    """Build the optimizer as tools/train.py does without a GPU."""
     settings = {name: value for name, value in config.optim_wrapper.items() if name != 'dtype'}
     return build_optim_wrapper(model, dict(settings, type='OptimWrapper'))
 
@@ -84,7 +84,7 @@ def settings_with(key, node):
 
 
 def check_decay(config, model):
-    """Compare the weight decay of each parameter with MAE's rule: none for vectors, position tables and CLS tokens."""
+    """Compare weight decay with MAE's rule: none for vectors, position embeddings and CLS tokens."""
     groups = build_optimizer(model, config).optimizer.param_groups
     found = {id(weight): group['weight_decay'] for group in groups for weight in group['params']}
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}

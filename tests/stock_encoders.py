@@ -36,5 +36,5 @@ SQUARE = {'mmpretrain.HiViT'}
 
 
 def stock_config(name):
-    """The config of an encoder; the libraries change what they are given."""
+    """Return a copy of an encoder's config, since the libraries change what they are given."""
     return dict(type=name, **copy.deepcopy(STOCK[name]))

@@ -1,4 +1,4 @@
-"""Every shipped config: its model builds, loads, starts as officially and learns; its pipelines fit the model."""
+"""Every shipped config: its model builds, loads, has the official initialization and learns; its pipelines fit it."""
 
 import copy
 import functools
@@ -93,7 +93,7 @@ def test_the_model_and_its_optimizer_can_be_built(path):
     [('base-p16_8xb128-amp-coslr-100e', 12, 0.65, 0.1), ('large-p16_8xb128-amp-coslr-50e', 24, 0.75, 0.2)],
 )
 def test_finetuning_of_a_vit_has_the_official_groups(name, depth, decay, drop_path):
-    """MAE's: patches, position embeddings and the CLS token below all blocks, the head and the last norm above them."""
+    """As in MAE: patch and position embeddings and CLS token are below all blocks, the head and the last norm above."""
     config = read(f'classification/vit-{name}_in1k.py')
     model = build_model(config)
     assert model.backbone.blocks[-1].drop_path.rate == pytest.approx(drop_path)
@@ -109,7 +109,7 @@ def test_finetuning_of_a_vit_has_the_official_groups(name, depth, decay, drop_pa
 
 @pytest.fixture(scope='module')
 def image(tmp_path_factory):
-    """Write one image of a size."""
+    """Return a function that writes one image of a size."""
 
     def write(height, width):
         path = tmp_path_factory.mktemp('image') / 'noise.jpg'
@@ -131,7 +131,7 @@ def test_pipelines_end_at_the_size_of_the_model(path, image):
 
 
 def trained_size(config):
-    """The side of the images that an encoder is for; some of other libraries do not say: 224 px of a classifier."""
+    """Return the image side that an encoder is built for; classifiers of other libraries without one use 224 px."""
     neck = config.model.neck
     grid = neck.grid_size * neck.cell_size if 'grid_size' in neck else 224
     return config.model.backbone.get('img_size', grid)
@@ -232,7 +232,7 @@ def test_simmim_has_the_encoder_the_images_and_the_schedule_that_mixmae_is_compa
 
 
 def tiny(config):
-    """Make a classifier of a few numbers, with nothing to load."""
+    """Make a classifier tiny and without a checkpoint, and build it."""
     config.model.backbone.update(arch=dict(embed_dims=16, depth=2, num_heads=2), img_size=32, patch_size=8)
     config.model.backbone.init_cfg = None
     config.model.head.in_channels = 16

@@ -1,4 +1,4 @@
-"""What the note of a config says of its settings is what the built config does."""
+"""The settings stated in a config's note are those of the config."""
 
 import ast
 import re
@@ -10,13 +10,13 @@ COCO = 118_000  # training images
 
 
 def epochs(config):
-    """Count epochs, those of COCO where the schedule counts iterations."""
+    """Return the number of epochs, those of COCO if the schedule counts iterations."""
     loop = config.train_cfg
     return loop.get('max_epochs') or round(loop.max_iters * config.auto_scale_lr.base_batch_size / COCO)
 
 
 def image_size(config):
-    """The size that an encoder is for, or else that it is trained on."""
+    """Return the image size that an encoder is built for, or else trained on."""
     crops = (step for step in config.train_dataloader.dataset.pipeline if 'RandomResizedCrop' in step.type)
     size = config.model.backbone.get('img_size') or config.model.data_preprocessor.get('size')
     return size or next(crops).scale
@@ -30,7 +30,7 @@ def windows(backbone):
     return backbone.get('window_sizes') or backbone.window_size
 
 
-# what a note may say, and the setting that it must be
+# statements in a note, and the setting that each must equal
 CLAIMS = {
     r'layer decay (\d\S*\d)': lambda config: config.optim_wrapper.paramwise_cfg.layer_decay_rate,
     r'weight decay (\d\S*\d)': lambda config: config.optim_wrapper.optimizer.weight_decay,
@@ -41,7 +41,7 @@ CLAIMS = {
     r'(\d+,\d+) iterations': lambda config: config.train_cfg.max_iters,
     r'windows of (\d+)': lambda config: first(windows(config.model.backbone)),
 }
-# the same, of its first line only
+# the same, in its first line only
 TITLES = {
     r'\b(\d+) epochs': epochs,
     r'(?<!patches )(?:at|of|:) (\d+) px': lambda config: first(image_size(config)),
@@ -49,7 +49,7 @@ TITLES = {
 
 
 def claims():
-    """List what the notes say of settings: path, number, setting."""
+    """List the settings stated in notes: path, number, setting."""
     for path in FILES:
         note = ast.get_docstring(ast.parse(path.read_text()))
         title, text = note.partition('\n')[0], ' '.join(note.split())

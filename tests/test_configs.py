@@ -1,4 +1,4 @@
-"""Every shipped config: names, numbers, schedules, and that a variant changes what its name says."""
+"""Every shipped config: names, numbers, schedules, and that a variant changes only what its name says."""
 
 import ast
 import itertools
@@ -50,7 +50,7 @@ def test_a_config_opens_with_its_note(path):
 
 @each(FILES)
 def test_precision_and_speed_settings(path):
-    """bfloat16, but where mmcv's RoIAlign does not know it; cuDNN searches where batches have one size."""
+    """bfloat16, except for mmcv's RoIAlign, which lacks it; cuDNN benchmarks only if all batches have one size."""
     config = read(path)
     if '-amp-' in path.name:
         assert config.optim_wrapper.dtype == ('float16' if 'roi_head' in config.model else 'bfloat16')
@@ -59,7 +59,7 @@ def test_precision_and_speed_settings(path):
 
 
 def longest_chain(path):
-    """Count the files that a config stands on, one on the other."""
+    """Return the length of the longest chain of base configs."""
     assigned = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Assign)]
     bases = [ast.literal_eval(node.value) for node in assigned if getattr(node.targets[0], 'id', '') == '_base_']
     bases = [bases[0]] if bases and isinstance(bases[0], str) else sum(bases, [])
@@ -118,7 +118,7 @@ def rates(config, epoch_length, base_rates):
 
 
 def official_rates(epochs, warmup, base, floor, epoch_length):
-    """The official rule, at every iteration's share of epochs."""
+    """Compute the official schedule at every iteration, as a fraction of epochs."""
     epoch = np.arange(epochs * epoch_length + 1) / epoch_length
     cosine = floor + (base - floor) * 0.5 * (1 + np.cos(math.pi * (epoch - warmup) / (epochs - warmup)))
     return np.where(epoch < warmup, base * epoch / warmup, cosine)
@@ -186,7 +186,7 @@ def differences(before, after, path=''):
 
 
 def changes(path, base):
-    """List what a config changes of another, apart from the note of what makes MAE of a MixedAE."""
+    """List what a config changes of another, without the overrides in `as_mae`."""
     before, after = (read(name).to_dict() for name in (base, path))
     return {key: value for key, value in differences(before, after).items() if not key.startswith('as_mae')}
 
@@ -210,7 +210,7 @@ MAE = {
 
 
 def related():
-    """List configs that differ in what their names say alone: (variant, base, changes)."""
+    """List configs that differ only in what their names say: (variant, base, changes)."""
     for name, changed in ABLATIONS.items():
         yield ABLATED.replace('-p16_', f'-p16-{name}_'), ABLATED, changed
     for data in ('imagenette-96px', 'materials-64px'):
@@ -254,7 +254,7 @@ def test_an_offered_ablation_changes_what_it_says_and_can_be_built(options):
 
 
 def test_an_open_choice_stands_in_the_model_file_with_its_standing():
-    """As the table of docs/mixedae.md has it: setting and default."""
+    """Settings and defaults match the table of docs/mixedae.md."""
     choices = {}
     for line in (ROOT.parent / 'docs/mixedae.md').read_text().splitlines():
         settings, default = (line.split('|') + [''] * 5)[3:5]

@@ -1,6 +1,6 @@
 """Every config of detection and segmentation: builds in its library's scope, reads data, trains, predicts.
 
-The big ones are made small by one rule: an eighth of all sizes in pixels and tokens, and few channels.
+Big configs are made small by one rule: an eighth of all sizes in pixels and tokens, and few channels.
 """
 
 import copy
@@ -63,7 +63,7 @@ def read(path):
 
 
 def divided(value):
-    """Divide a size, or each of a tuple or of a list of them; fewer than 8 stay."""
+    """Divide a size, or each size of a tuple or list, by 8; sizes below 8 stay."""
     if isinstance(value, (tuple, list)):
         return type(value)(divided(part) for part in value)
     return value // FACTOR if isinstance(value, int) and value >= FACTOR else value
@@ -108,7 +108,7 @@ def small(config):
 
 
 def narrow(config, widths):
-    """Fit what stands behind the encoder to its channels."""
+    """Fit necks and heads to the encoder's channels."""
     model = config.model
     necks = model.neck if isinstance(model.get('neck'), list) else [model.get('neck') or {}]
     for neck in necks:
@@ -144,7 +144,7 @@ def load(path):
 
 
 def build(config):
-    """Build on the CPU; of the encoder's file only the setting is kept."""
+    """Build on the CPU without loading the encoder's checkpoint; return the model and its `init_cfg`."""
     init = config.model.backbone.pop('init_cfg', None)
     return revert_sync_batchnorm(MODELS.build(config.model)), init
 
@@ -296,7 +296,7 @@ def write_image(path, height, width, seed):
 
 
 def write_coco(folder, dataset):
-    """Four images of 96 x 80 px, each with a box-shaped object of two classes."""
+    """Write four images of 96 x 80 px, each with two rectangular objects, of different classes if there are two."""
     classes = dataset.get('metainfo', {}).get('classes') or CocoDataset.METAINFO['classes']
     images, annotations = [], []
     for number in range(4):
@@ -314,7 +314,7 @@ def write_coco(folder, dataset):
 
 
 def write_masks(folder, dataset):
-    """Four images of 200 x 160 px with masks of class 1 and another, and one pixel to be left out."""
+    """Write four images of 200 x 160 px with masks of class 1, another class, and one ignored pixel."""
     classes = len(dataset.get('metainfo', {}).get('classes', range(150)))
     mask = np.full((160, 200), 1, np.uint8)
     mask[:, 100:] = 2 if classes > 2 else 0
@@ -327,14 +327,14 @@ def write_masks(folder, dataset):
 
 
 def made_up(config, folder, split):
-    """Put the loader's dataset onto made-up files."""
+    """Build the loader's dataset on made-up files."""
     dataset = config[f'{split}_dataloader'].dataset
     (write_coco if 'ann_file' in dataset else write_masks)(folder, dataset)
     return DATASETS.build(dict(dataset, data_root=str(folder), indices=None))  # all of them
 
 
 def a_step(config, folder, precision=None):
-    """Go from made-up files to gradients; the model, its loss and the batch."""
+    """Run a training step on made-up files; return the model, its loss and the batch."""
     torch.manual_seed(0)
     loader = dict(config.train_dataloader, batch_size=2, num_workers=0, persistent_workers=False)
     batch = next(iter(Runner.build_dataloader(dict(loader, dataset=made_up(config, folder, 'train')), seed=0)))
@@ -348,7 +348,7 @@ def a_step(config, folder, precision=None):
 
 @each(OWN_MODEL)
 def test_a_step_of_training_and_a_prediction(path, tmp_path):
-    """Data from files, through pipeline, preprocessor and model, to gradients, and to masks as large as the images."""
+    """Files go through pipeline, preprocessor and model to gradients, and to masks as large as the images."""
     config = load(path)
     infinite = config.train_cfg.get('type') == 'IterBasedTrainLoop'
     sampler = config.train_dataloader.sampler.type
@@ -375,7 +375,7 @@ def test_a_step_of_training_and_a_prediction(path, tmp_path):
 
 @pytest.fixture
 def autocast_of_gpus(monkeypatch):
-    """Compute `exp` in float32, as autocast does on a GPU and not on a CPU: so boxes reach mmcv in float32."""
+    """Compute `exp` in float32, as autocast does on a GPU but not on a CPU, so that boxes reach mmcv in float32."""
     exp = torch.Tensor.exp
     monkeypatch.setattr(torch.Tensor, 'exp', lambda x: exp(x.float()))
 
@@ -393,7 +393,7 @@ def test_a_step_in_the_precision_of_the_config(path, tmp_path, autocast_of_gpus)
 
 @each([path for path in FILES if 'base_8xb2-amp-160k_ade20k' in path.name])
 def test_several_scales_flipped(path, tmp_path):
-    """What `tools/test.py --tta` does."""
+    """Test as `tools/test.py --tta` does."""
     config = load(path)
     config.val_dataloader.dataset.pipeline = config.tta_pipeline
     dataset = made_up(config, tmp_path, 'val')

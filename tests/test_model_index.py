@@ -1,4 +1,4 @@
-"""model-index.yml and the metafiles: complete, true of the configs, and read by those who use them.
+"""model-index.yml and the metafiles: complete, true of the configs, and readable by their users.
 
 Parameters are compared where all models are built, in test_configs and test_dense_configs.
 """
@@ -59,13 +59,13 @@ def test_an_entry_says_what_the_config_does(model):
 
 
 def states(text, value):
-    """Return whether a text has a number, in percent or as a share, and not as a part of another."""
+    """Return whether a text has a number, in percent or as a fraction, and not as part of another number."""
     wanted = '|'.join(re.escape(number) for number in (f'{value}', f'{value / 100:.3f}'))
     return re.search(rf'(?<![\d.])({wanted})(?!\d)', text) is not None
 
 
 def sections(config):
-    """Join the sections of the page of results that name a config, or the one that its own from-scratch run is of."""
+    """Join the sections of docs/results.md that name a config, and `make demo-dense` if the config's note does."""
     parts = re.split(r'^## ', (ROOT / 'docs/results.md').read_text(), flags=re.MULTILINE)
     path = config.replace('-scratch', '')
     note, name = (ROOT / path).read_text(), path.rpartition('/')[2].removesuffix('.py')
@@ -84,7 +84,7 @@ def test_results_are_to_be_found_where_their_source_is_said_to_be():
 
 
 def method_of(model):
-    """Name the collection of an entry: whose result it has, or whose checkpoint it starts from."""
+    """Return the collection of an entry: the method of its result, or of the checkpoint that it starts from."""
     if '-scratch' in model['Name']:
         return 'From scratch'
     if re.search(r'(?<!Mix)MAE', model['Metadata'].get('Source of Results', '')):
@@ -114,7 +114,7 @@ def test_a_collection_names_its_paper_as_we_do_elsewhere(name, method):
 
 
 def of_an_image(config):
-    """Count the multiply-adds of a forward pass for an image."""
+    """Count the multiply-adds of a forward pass per image."""
     config.model.backbone.pop('init_cfg', None)
     init_default_scope('mmpretrain')
     model = MODELS.build(config.model).eval()

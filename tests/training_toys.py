@@ -35,7 +35,7 @@ class ToyImages(BaseDataset):
 
 @TRANSFORMS.register_module()
 class ToyAugment:
-    """Noise from all three global generators, which is also handed out to be looked at."""
+    """Add noise from all three global generators, and return the draws too."""
 
     def __call__(self, results):
         draws = torch.tensor([random.random(), np.random.rand(), torch.rand(()).item()])
@@ -45,7 +45,7 @@ class ToyAugment:
 
 @MODELS.register_module()
 class ToyModel(BaseModel):
-    """Two layers with dropout, and noise from numpy as mixup has it."""
+    """Two layers with dropout, and noise from numpy as in mixup."""
 
     def __init__(self, width=16):
         super().__init__()
@@ -73,7 +73,7 @@ class InterruptHook(Hook):
 
 
 def toy_config(work_dir, by_epoch=True, num_workers=0, seed_sample=True, iteration_seed=True, **settings):
-    """Four epochs of 6 iterations, or 24 iterations; a checkpoint every epoch, or every 5 iterations."""
+    """Return a config of four epochs of 6 iterations with a checkpoint each, or 24 iterations with one every 5."""
     pipeline = [dict(type='mixmae_mm.SeedSample')] * seed_sample + [dict(type='ToyAugment')]
     hooks = dict(
         logger=dict(type='LoggerHook', interval=1),
@@ -107,7 +107,7 @@ def toy_config(work_dir, by_epoch=True, num_workers=0, seed_sample=True, iterati
 
 
 def run_until(config, interrupt_after=None, kind=Runner, **settings):
-    """Train in this process, up to the end or to an interruption."""
+    """Train in this process until the end or an interruption."""
     config = Config(config.to_dict() | settings)
     config.experiment_name = uuid.uuid4().hex
     if interrupt_after is not None:
@@ -144,5 +144,5 @@ TRAINED = ('state_dict', 'optimizer', 'param_schedulers')
 
 
 def trained_alike(one, other):
-    """Tell for weights, optimizer and schedules whether two runs ended alike to the bit."""
+    """Return for weights, optimizer and schedules whether two runs ended bitwise equal."""
     return {part: same(one[part], other[part]) for part in TRAINED}

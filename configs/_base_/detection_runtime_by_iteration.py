@@ -1,4 +1,4 @@
-"""Run-time settings of mmdet's models that train for iterations rather than epochs."""
+"""Runtime settings for mmdet's models that train for iterations rather than epochs."""
 
 _base_ = './default_runtime.py'
 
@@ -8,6 +8,6 @@ default_hooks = dict(
     logger=dict(interval=50, log_metric_by_epoch=False),
     visualization=dict(type='mmdet.DetVisualizationHook'),
 )
-env_cfg = dict(cudnn_benchmark=False)  # batches differ in size: cuDNN would search anew for each
+env_cfg = dict(cudnn_benchmark=False)  # batches differ in size, so cuDNN would benchmark each anew
 visualizer = dict(type='mmdet.DetLocalVisualizer')
 log_processor = dict(by_epoch=False)

@@ -1,7 +1,7 @@
-"""Run-time settings of pre-training: the model is looked at every 10 epochs (docs/visualize.md).
+"""Runtime settings of pre-training: reconstructions and feature statistics every 10 epochs (docs/visualize.md).
 
---cfg-options default_hooks.online.data_root=data/imagenette_96    nearest neighbors and a probe too, with labels
---cfg-options default_hooks.reconstruction.interval=0                no images
+--cfg-options default_hooks.online.data_root=data/imagenette_96    also k-NN and a linear probe, with these labels
+--cfg-options default_hooks.reconstruction.interval=0                draw no reconstructions
 """
 
 _base_ = './default_runtime.py'

@@ -1,4 +1,4 @@
-"""Run-time settings of mmseg's models."""
+"""Runtime settings for mmseg's models."""
 
 _base_ = './default_runtime.py'
 

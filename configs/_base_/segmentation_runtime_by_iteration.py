@@ -1,4 +1,4 @@
-"""Run-time settings of mmseg's models that train for iterations rather than epochs."""
+"""Runtime settings for mmseg's models that train for iterations rather than epochs."""
 
 _base_ = './default_runtime.py'
 

@@ -5,9 +5,9 @@
         --cfg-options {train,val,test}_dataloader.dataset.data_root=/your/folder \
         model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-`/your/folder` holds train/ and val/, each with one folder a class. Their number is the number of classes.
+`/your/folder` holds train/ and val/, each with one folder per class, which set the number of classes.
 Batch 128 by accumulation, learning rate 2.5e-4, layer decay 0.7. Untuned: the official ImageNet recipe for a smaller
-batch, but for the head, which trains at the full rate. Try several learning rates and epochs.
+batch, except that the head trains at the full rate. Try several learning rates and epochs.
 """
 
 _base_ = [
@@ -17,7 +17,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-num_classes = 'auto'  # that of the folders
+num_classes = 'auto'  # the number of class folders
 
 model = dict(data_preprocessor=dict(num_classes=num_classes), head=dict(num_classes=num_classes))
 optim_wrapper = dict(accumulative_counts=2, paramwise_cfg=dict(layer_decay_rate=0.7))

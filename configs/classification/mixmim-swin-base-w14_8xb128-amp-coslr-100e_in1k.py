@@ -3,8 +3,9 @@
     tools/dist_train.sh configs/classification/mixmim-swin-base-w14_8xb128-amp-coslr-100e_in1k.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-Without the option it takes what the pre-training config of 600 epochs has written. The head stands at 0.7 of the
-learning rate, as officially; `optim_wrapper.paramwise_cfg.head_decay=False` puts it at 1.
+Without the option, training starts from the checkpoint of the 600-epoch pre-training config. The head trains at 0.7
+times the learning rate, as in the official code; `optim_wrapper.paramwise_cfg.head_decay=False` trains it at the full
+rate.
 
 Reported by the paper: 85.1 top-1 (600 epochs of pre-training). Not run here.
 """

@@ -3,10 +3,10 @@
     tools/dist_train.sh configs/classification/mixmim-swin-base-w14_8xb128-amp-coslr-100e_inat18.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-data/inat18 holds `train_val2018/` as published, and `train.txt` and `val.txt` with a line "file label" an image, file
-relative to data/inat18, made of `file_name` and `category_id` in train2018.json and val2018.json.
+data/inat18 holds `train_val2018/` as published, and `train.txt` and `val.txt` with one line "file label" per image.
+These are `file_name`, relative to data/inat18, and `category_id` in train2018.json and val2018.json.
 
-Untuned: the ImageNet recipe with this number of classes; the paper's settings and result are not at hand.
+Untuned: the ImageNet recipe with this number of classes; we do not have the paper's settings and result.
 """
 
 _base_ = './mixmim-swin-base-w14_8xb128-amp-coslr-100e_in1k.py'

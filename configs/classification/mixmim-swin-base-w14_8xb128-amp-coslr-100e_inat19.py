@@ -3,10 +3,10 @@
     tools/dist_train.sh configs/classification/mixmim-swin-base-w14_8xb128-amp-coslr-100e_inat19.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-data/inat19 holds `train_val2019/` as published, and `train.txt` and `val.txt` with a line "file label" an image, file
-relative to data/inat19, made of `file_name` and `category_id` in train2019.json and val2019.json.
+data/inat19 holds `train_val2019/` as published, and `train.txt` and `val.txt` with one line "file label" per image.
+These are `file_name`, relative to data/inat19, and `category_id` in train2019.json and val2019.json.
 
-Untuned: the ImageNet recipe with this number of classes; the paper's settings and result are not at hand.
+Untuned: the ImageNet recipe with this number of classes; we do not have the paper's settings and result.
 """
 
 _base_ = './mixmim-swin-base-w14_8xb128-amp-coslr-100e_in1k.py'

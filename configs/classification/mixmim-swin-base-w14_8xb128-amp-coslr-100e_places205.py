@@ -3,10 +3,10 @@
     tools/dist_train.sh configs/classification/mixmim-swin-base-w14_8xb128-amp-coslr-100e_places205.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-data/places205 holds the two archives as they unpack: `data/vision/...` and `trainvalsplit_places205/`.
+data/places205 holds the two unpacked archives: `data/vision/...` and `trainvalsplit_places205/`.
 
-Untuned: the ImageNet recipe with this number of classes; the paper's settings are not at hand. (A later paper credits
-the large model with 69.3 top-1.)
+Untuned: the ImageNet recipe with this number of classes; we do not have the paper's settings. (A later paper
+credits the large model with 69.3 top-1.)
 """
 
 _base_ = './mixmim-swin-base-w14_8xb128-amp-coslr-100e_in1k.py'

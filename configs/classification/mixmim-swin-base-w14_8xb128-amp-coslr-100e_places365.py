@@ -3,9 +3,9 @@
     tools/dist_train.sh configs/classification/mixmim-swin-base-w14_8xb128-amp-coslr-100e_places365.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-data/places365 is the easy-format archive: `train/` and `val/`, one folder a class in each.
+data/places365 is the unpacked easy-format archive: `train/` and `val/`, each with one folder per class.
 
-Untuned: the ImageNet recipe with this number of classes; the paper's settings and result are not at hand.
+Untuned: the ImageNet recipe with this number of classes; we do not have the paper's settings and result.
 """
 
 _base_ = './mixmim-swin-base-w14_8xb128-amp-coslr-100e_in1k.py'

@@ -2,10 +2,10 @@
 
     python tools/test.py configs/classification/mixmim-swin-base-w14_imagenet-c.py CLASSIFIER.pth
 
-CLASSIFIER.pth is what mixmim-swin-base-w14_8xb128-amp-coslr-100e_in1k.py trains.
+CLASSIFIER.pth is a checkpoint of mixmim-swin-base-w14_8xb128-amp-coslr-100e_in1k.py.
 The data: configs/_base_/datasets/imagenet_c.py.
 
-Untuned, as there is nothing to tune: no result of MixMAE is published. Not run here.
+Untuned, since there is nothing to tune. No result of MixMAE is published. Not run here.
 """
 
 _base_ = [

@@ -1,10 +1,10 @@
-"""Fine-tuning of the base encoder at 384 px: the checkpoint of 224 px, its tables resized to windows of 16.
+"""Fine-tuning of the base encoder at 384 px: position embeddings of 224 px are resized, biases to windows of 16.
 
     tools/dist_train.sh configs/classification/mixmim-swin-base-w16_8xb128-amp-coslr-100e_in1k-384px.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-Reported by the authors: 86.3 top-1; their settings for this size are not published, so these, which are those of
-224 px, are untuned. Not run here.
+Reported by the authors: 86.3 top-1; their settings for this size are not published. Untuned: the settings are
+those for 224 px. Not run here.
 """
 
 _base_ = [

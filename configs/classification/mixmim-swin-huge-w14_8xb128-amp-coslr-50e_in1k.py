@@ -3,7 +3,7 @@
     tools/dist_train.sh configs/classification/mixmim-swin-huge-w14_8xb128-amp-coslr-50e_in1k.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-Untuned: no settings and no result for this size are at hand; epochs and drop path are those of MAE's huge model.
+Untuned: we know of no settings and no result for this size; epochs and drop path are those of MAE's huge model.
 """
 
 _base_ = './mixmim-swin-base-w14_8xb128-amp-coslr-100e_in1k.py'

@@ -3,7 +3,7 @@
     python tools/train.py configs/classification/mixmim-swin-micro_1xb64-coslr-10e_materials-64px.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-Without the option it takes what the pre-training config has written. Untuned.
+Without the option, training starts from the checkpoint of the pre-training config. Untuned.
 """
 
 _base_ = [

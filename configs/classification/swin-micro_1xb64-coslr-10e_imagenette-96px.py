@@ -3,8 +3,8 @@
     python tools/train.py configs/classification/swin-micro_1xb64-coslr-10e_imagenette-96px.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-Without the option it takes what MixMAE's pre-training config has written; SimMIM's checkpoints load as well, and
-`model.backbone.init_cfg=None` starts from scratch. Untuned.
+Without the option, training starts from the checkpoint of MixMAE's pre-training config. SimMIM's checkpoints load as
+well, and `model.backbone.init_cfg=None` trains from scratch. Untuned.
 """
 
 _base_ = './mixmim-swin-micro_1xb64-coslr-10e_imagenette-96px.py'

@@ -3,7 +3,7 @@
     tools/dist_train.sh configs/classification/swin-tiny-w7_8xb128-amp-coslr-100e_in1k.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-Untuned: the recipe of our own base encoder.
+Untuned: the recipe is that of our base MixMIMSwin.
 """
 
 _base_ = [

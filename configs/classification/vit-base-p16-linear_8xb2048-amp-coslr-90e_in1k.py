@@ -4,7 +4,7 @@
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
 Reported by MAE's repository with this recipe: 67.8 top-1 (1600 epochs of pre-training); by mmpretrain: 60.8, 65.1 and
-67.1 after 300, 800 and 1600 epochs of its own. Untuned for MixedAE. Not run here.
+67.1 after 300, 800 and 1600 epochs of its own pre-training. Untuned for MixedAE. Not run here.
 """
 
 _base_ = [
@@ -17,7 +17,7 @@ _base_ = [
 model = dict(
     backbone=dict(out_type='cls_token', frozen_stages=12, train_positions=False, drop_path_rate=0.0),
     neck=[
-        dict(type='mmpretrain.GlobalAveragePooling'),  # of the one cell that CLS is
+        dict(type='mmpretrain.GlobalAveragePooling'),  # of the 1 x 1 map that holds CLS
         dict(type='mmpretrain.ClsBatchNormNeck', input_features=768),
     ],
     head=dict(

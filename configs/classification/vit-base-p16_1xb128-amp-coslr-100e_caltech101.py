@@ -3,9 +3,9 @@
     python tools/train.py configs/classification/vit-base-p16_1xb128-amp-coslr-100e_caltech101.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-data/caltech-101 is laid out as mmpretrain's class describes it; nothing is downloaded. There is no official
-split: the lists are those that mmpretrain publishes. The metric is mean per-class accuracy (`single-label/recall`), as
-is usual for this set.
+data/caltech-101 must have the layout described by mmpretrain's dataset class; nothing is downloaded. There is no
+official split: the lists are those that mmpretrain publishes. The metric is mean per-class accuracy
+(`single-label/recall`), as is usual for this set.
 
 Untuned: MAE's ImageNet recipe for a smaller batch. Try several learning rates (`optim_wrapper.optimizer.lr`) and epochs.
 """

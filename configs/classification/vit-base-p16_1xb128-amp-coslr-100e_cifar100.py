@@ -3,7 +3,7 @@
     python tools/train.py configs/classification/vit-base-p16_1xb128-amp-coslr-100e_cifar100.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-data/cifar100 is laid out as mmpretrain's class describes it; nothing is downloaded.
+data/cifar100 must have the layout described by mmpretrain's dataset class; nothing is downloaded.
 The metric is top-1 accuracy, as is usual for this set.
 
 Untuned: MAE's ImageNet recipe for a smaller batch. Try several learning rates (`optim_wrapper.optimizer.lr`) and epochs.

@@ -5,7 +5,7 @@
         --cfg-options {train,val,test}_dataloader.dataset.data_root=/your/folder \
         model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-`/your/folder` holds train/ and val/, each with one folder a class. Their number is the number of classes.
+`/your/folder` holds train/ and val/, each with one folder per class, which set the number of classes.
 Batch 128 by accumulation, learning rate 2.5e-4, layer decay 0.65. Untuned: MAE's ImageNet recipe for a smaller batch.
 Try several learning rates and epochs.
 """
@@ -17,7 +17,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-num_classes = 'auto'  # that of the folders
+num_classes = 'auto'  # the number of class folders
 
 model = dict(data_preprocessor=dict(num_classes=num_classes), head=dict(num_classes=num_classes))
 optim_wrapper = dict(accumulative_counts=2)

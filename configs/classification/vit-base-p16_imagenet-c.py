@@ -2,11 +2,11 @@
 
     python tools/test.py configs/classification/vit-base-p16_imagenet-c.py CLASSIFIER.pth
 
-CLASSIFIER.pth is what vit-base-p16_8xb128-amp-coslr-100e_in1k.py trains.
+CLASSIFIER.pth is a checkpoint of vit-base-p16_8xb128-amp-coslr-100e_in1k.py.
 The data: configs/_base_/datasets/imagenet_c.py.
 
 Reported by MAE's repository: 51.7 mean corruption error (`corruption/mce`; lower is better);
-the same weights have 83.6 top-1 on ImageNet-1k (1600 epochs of pre-training). Not run here.
+the same weights reach 83.6 top-1 on ImageNet-1k (1600 epochs of pre-training). Not run here.
 """
 
 _base_ = [

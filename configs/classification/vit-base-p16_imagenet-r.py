@@ -2,10 +2,10 @@
 
     python tools/test.py configs/classification/vit-base-p16_imagenet-r.py CLASSIFIER.pth
 
-CLASSIFIER.pth is what vit-base-p16_8xb128-amp-coslr-100e_in1k.py trains.
-The data, and how the outputs are restricted to its classes: configs/_base_/datasets/imagenet_r.py.
+CLASSIFIER.pth is a checkpoint of vit-base-p16_8xb128-amp-coslr-100e_in1k.py.
+Data, and restriction of the outputs to its classes: configs/_base_/datasets/imagenet_r.py.
 
-Reported by MAE's repository: 48.3 top-1; the same weights have 83.6 on ImageNet-1k
+Reported by MAE's repository: 48.3 top-1; the same weights reach 83.6 on ImageNet-1k
 (1600 epochs of pre-training). Not run here.
 """
 

@@ -2,10 +2,10 @@
 
     python tools/test.py configs/classification/vit-base-p16_imagenet-sketch.py CLASSIFIER.pth
 
-CLASSIFIER.pth is what vit-base-p16_8xb128-amp-coslr-100e_in1k.py trains.
+CLASSIFIER.pth is a checkpoint of vit-base-p16_8xb128-amp-coslr-100e_in1k.py.
 The data: configs/_base_/datasets/imagenet_sketch.py.
 
-Reported by MAE's repository: 34.5 top-1; the same weights have 83.6 on ImageNet-1k
+Reported by MAE's repository: 34.5 top-1; the same weights reach 83.6 on ImageNet-1k
 (1600 epochs of pre-training). Not run here.
 """
 

@@ -3,8 +3,8 @@
     tools/dist_train.sh configs/classification/vit-huge-p14_8xb128-amp-coslr-50e_in1k.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-Untuned: neither settings nor a result of MixedAE for this size are at hand. Learning rate and layer decay are those of
-the large model's recipe; 50 epochs and drop path 0.3 those of MAE's huge model. Not run here.
+Untuned: we know of no settings and no result of MixedAE for this size. Learning rate and layer decay are those of the
+large model's recipe; 50 epochs and drop path 0.3 are those of MAE's huge model. Not run here.
 """
 
 _base_ = './vit-base-p16_8xb128-amp-coslr-100e_in1k.py'

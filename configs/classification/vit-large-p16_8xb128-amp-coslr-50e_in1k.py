@@ -4,7 +4,7 @@
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
 Reported by MAE's repository with this recipe: 85.95 top-1, the best of four runs (1600 epochs of pre-training); by
-mmpretrain for its own MAE: 85.7. Untuned for MixedAE, whose fine-tuning is not at hand. Not run here.
+mmpretrain for its own MAE: 85.7. Untuned for MixedAE, whose recipe we do not have. Not run here.
 """
 
 _base_ = './vit-base-p16_8xb128-amp-coslr-100e_in1k.py'

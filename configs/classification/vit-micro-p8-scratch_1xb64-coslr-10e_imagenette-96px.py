@@ -1,4 +1,4 @@
-"""The micro ViT on Imagenette at 96 px without pre-training: the same budget, and no layer decay.
+"""The micro ViT on Imagenette at 96 px without pre-training: the same budget, without layer decay.
 
     python tools/train.py configs/classification/vit-micro-p8-scratch_1xb64-coslr-10e_imagenette-96px.py
 

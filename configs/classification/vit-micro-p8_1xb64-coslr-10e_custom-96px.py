@@ -4,14 +4,14 @@
         --cfg-options {train,val,test}_dataloader.dataset.data_root=/your/folder \
         model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-`/your/folder` holds train/ and val/, each with one folder a class. Their number is the number of classes. Untuned.
+`/your/folder` holds train/ and val/, each with one folder per class, which set the number of classes. Untuned.
 """
 
 _base_ = './vit-micro-p8_1xb64-coslr-10e_imagenette-96px.py'
 
 data_root = 'data/custom'
 
-model = dict(head=dict(num_classes='auto'))  # that of the folders
+model = dict(head=dict(num_classes='auto'))  # the number of class folders
 test_pipeline = [
     dict(type='mixmae_mm.LoadImage', mode='BGR'),
     dict(

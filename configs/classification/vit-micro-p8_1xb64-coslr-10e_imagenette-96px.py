@@ -3,7 +3,7 @@
     python tools/train.py configs/classification/vit-micro-p8_1xb64-coslr-10e_imagenette-96px.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-Without the option it takes what MixedAE's pre-training config has written.
+Without the option, training starts from the checkpoint of MixedAE's pre-training config.
 
 Measured here: docs/results.md.
 """

@@ -3,7 +3,9 @@
     python tools/train.py configs/classification/vit-micro-p8_1xb64-coslr-10e_materials-64px.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-Without the option it takes what MixedAE's pre-training config has written. Untuned: the schedule is the micro MixMAE's.
+Without the option, training starts from the checkpoint of MixedAE's pre-training config.
+
+Untuned: the schedule is the micro MixMAE's.
 """
 
 _base_ = [

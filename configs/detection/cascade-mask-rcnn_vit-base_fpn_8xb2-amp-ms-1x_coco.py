@@ -1,13 +1,13 @@
-"""Cascade Mask R-CNN with the plain ViT-B on COCO: 12 epochs, batch 16, as iBOT.
+"""Cascade Mask R-CNN with the plain ViT-B on COCO: 12 epochs, batch 16, as in iBOT.
 
     tools/dist_train.sh configs/detection/cascade-mask-rcnn_vit-base_fpn_8xb2-amp-ms-1x_coco.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-The detector that the reported 43.5 mask AP of MixedAE fits (a reading, not said by the paper). AP is not comparable
-between set-ups: run MAE beside it. Detector, learning rate 1e-4, weight decay 0.05, layer decay 0.75, drop path 0.2,
-500 iterations of warm-up, steps and augmentation are those of iBOT's code, without clipping as there. Not as there:
-padding is masked in attention, the position table is one of 1024 x 1024 px, and it and the CLS token do not decay.
-Untuned, and not run here.
+The reported 43.5 mask AP of MixedAE fits this detector (our reading; the paper does not say so). AP is not comparable
+between setups, so run MAE with the same one. Detector, learning rate 1e-4, weight decay 0.05, layer decay 0.75, drop
+path 0.2, 500 iterations of warm-up, steps, augmentation and no gradient clipping are those of iBOT's code. Unlike iBOT:
+padding is masked in attention, the position embedding is for 1024 x 1024 px, and it and the CLS token have no weight
+decay. Untuned, and not run here.
 """
 
 _base_ = [

@@ -1,9 +1,9 @@
-"""Cascade Mask R-CNN with the plain ViT-L on COCO: as the base model's, with layer decay 0.8 and blocks recomputed.
+"""Cascade Mask R-CNN with the plain ViT-L on COCO: like the base model, with layer decay 0.8 and recomputed blocks.
 
     tools/dist_train.sh configs/detection/cascade-mask-rcnn_vit-large_fpn_8xb2-amp-ms-1x_coco.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-Untuned, and not run here: iBOT has no such size, so layer decay and the blocks whose maps are taken are guesses.
+Untuned, and not run here: iBOT has no such size, so layer decay and the choice of output blocks are guesses.
 """
 
 _base_ = './cascade-mask-rcnn_vit-base_fpn_8xb2-amp-ms-1x_coco.py'

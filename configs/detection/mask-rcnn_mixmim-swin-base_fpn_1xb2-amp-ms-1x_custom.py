@@ -1,11 +1,11 @@
-"""Mask R-CNN on your own data in COCO's format: copy this file, change the first three lines, one GPU.
+"""Mask R-CNN on your own data in COCO's format, on one GPU: copy this file and change its first three settings.
 
     python tools/dataset_tools/check_dataset.py --config configs/detection/mask-rcnn_mixmim-swin-base_fpn_1xb2-amp-ms-1x_custom.py
     python tools/train.py configs/detection/mask-rcnn_mixmim-swin-base_fpn_1xb2-amp-ms-1x_custom.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-`data_root` holds images and the two JSON files; `classes` are the names of the categories, all of them or those wanted.
-Untuned: the learning rate is an eighth of COCO's, for batch 2; for another batch add `--auto-scale-lr`.
+`data_root` holds images and the two JSON files; `classes` names the categories to detect, all or some of them.
+Untuned: the learning rate is an eighth of COCO's, for batch 2; for other batch sizes, add `--auto-scale-lr`.
 """
 
 _base_ = './mask-rcnn_mixmim-swin-base_fpn_8xb2-amp-ms-1x_coco.py'

@@ -1,4 +1,4 @@
-"""Mask R-CNN with MixMIMSwin-B on COCO: 12 epochs, short sides of 480 to 800 px, batch 16. The cheap one.
+"""Mask R-CNN with MixMIMSwin-B on COCO: 12 epochs, short sides of 480 to 800 px, batch 16 (the cheap schedule).
 
     tools/dist_train.sh configs/detection/mask-rcnn_mixmim-swin-base_fpn_8xb2-amp-ms-1x_coco.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth

@@ -3,9 +3,9 @@
     tools/dist_train.sh configs/detection/mask-rcnn_mixmim-swin-base_fpn_8xb8-amp-lsj-100e_coco.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-184,375 iterations: the schedule is detectron2's for ViTDet; no recipe of MixMAE's authors could be read. Layer decay
-0.85 is attributed to them by a third party (weak); drop path 0.2 is a guess. Untuned, and not run here; no result is to
-be expected by number.
+184,375 iterations: the schedule is detectron2's for ViTDet; we could not read any recipe of MixMAE's authors. A third
+party attributes layer decay 0.85 to them (weak evidence); drop path 0.2 is a guess. Untuned, and not run here; we know
+of no AP to expect.
 """
 
 _base_ = [

@@ -1,9 +1,10 @@
-"""Mask R-CNN with MixMIMSwin-L on COCO: as the base model's, with layer decay 0.9, drop path 0.3, blocks recomputed.
+"""Mask R-CNN with MixMIMSwin-L on COCO: like the base model, with layer decay 0.9, drop path 0.3, recomputed blocks.
 
     tools/dist_train.sh configs/detection/mask-rcnn_mixmim-swin-large_fpn_8xb8-amp-lsj-100e_coco.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-Untuned, and not run here. Layer decay 0.9 is attributed to the authors by a third party (weak); drop path is a guess.
+Untuned, and not run here. A third party attributes layer decay 0.9 to the authors (weak evidence); drop path is a
+guess.
 """
 
 _base_ = './mask-rcnn_mixmim-swin-base_fpn_8xb8-amp-lsj-100e_coco.py'

@@ -1,12 +1,11 @@
-"""Mask R-CNN with the micro encoder on 276 labeled images of the built-in set, on a CPU: what `make
-demo-dense` runs.
+"""Mask R-CNN with the micro encoder on 276 images of the built-in set, on a CPU: what `make demo-dense` runs.
 
     python tools/dataset_tools/make_materials.py data/materials
     python tools/train.py configs/detection/mask-rcnn_mixmim-swin-micro_fpn_1xb16-20e_materials276-64px.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-It finds patches of other materials, whatever they are. Without the option it takes what the pre-training config has
-written. Untuned; docs/results.md has what it gave here.
+It detects the patches of other materials, all as one class. Without the option, training starts from the checkpoint of
+the pre-training config. Untuned; results here: docs/results.md.
 """
 
 _base_ = [
@@ -25,7 +24,7 @@ model = dict(
         ),
     ),
     roi_head=dict(bbox_head=dict(num_classes=1), mask_head=dict(num_classes=1)),
-    # at most two objects an image: few regions do
+    # images have at most two objects, so few regions suffice
     train_cfg=dict(
         rpn=dict(sampler=dict(num=64)),
         rpn_proposal=dict(nms_pre=200, max_per_img=50),

@@ -3,9 +3,9 @@
     python tools/train.py configs/detection/mask-rcnn_mixmim-swin-micro_fpn_1xb8-12e_nuclei.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-`data/nuclei_dsb2018` holds images/, train.json and val.json. Many objects are a few pixels wide: small anchors, up to 400
-objects an image. Without the option it takes what the pre-training config for Imagenette has written. Untuned; see
-docs/results.md for what it gave here.
+`data/nuclei_dsb2018` holds images/, train.json and val.json. Many objects are a few pixels wide, so anchors are small,
+and up to 400 objects per image are kept. Without the option, training starts from the checkpoint of the pre-training
+config for Imagenette. Measured here, untuned: docs/results.md.
 """
 
 _base_ = [

@@ -1,4 +1,4 @@
-"""Mask R-CNN with the micro encoder on 388 photos of COCO, on a CPU: a trial of the way, not of the model.
+"""Mask R-CNN with the micro encoder on 388 photos of COCO, on a CPU: a trial of the pipeline, not of the model.
 
     python tools/train.py configs/detection/mask-rcnn_mixmim-swin-micro_fpn_1xb8-6e_coco-mini.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth

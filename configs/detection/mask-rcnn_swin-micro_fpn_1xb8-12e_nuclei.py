@@ -3,7 +3,7 @@
     python tools/train.py configs/detection/mask-rcnn_swin-micro_fpn_1xb8-12e_nuclei.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-From scratch with `model.backbone.init_cfg=None`. Untuned.
+`model.backbone.init_cfg=None` trains from scratch. Untuned.
 """
 
 _base_ = ['./mask-rcnn_mixmim-swin-micro_fpn_1xb8-12e_nuclei.py', '../_base_/models/stock_micro.py']

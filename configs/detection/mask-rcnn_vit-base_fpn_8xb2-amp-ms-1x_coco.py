@@ -4,7 +4,7 @@
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
 ViTDet's detector (configs/_base_/models/mask-rcnn_vit-base.py), mmdet's 1x schedule with AdamW at 1e-4, weight decay
-0.05 and layer decay 0.75; drop path 0.1. Untuned, and not run here.
+0.05, layer decay 0.75 and drop path 0.1. Untuned, and not run here.
 """
 
 _base_ = [

@@ -4,9 +4,9 @@
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
 For MixedAE, MAE and any other ViT of `docs/weights.md`. 184,375 iterations, which are about 100 epochs; learning rate
-1e-4, weight decay 0.1, layer decay 0.7, drop path 0.1. What is as in detectron2's ViTDet, and what is not (attention
-without relative positions, masked padding): configs/_base_/models/mask-rcnn_vit-base.py. So the AP reported for ViTDet
-is not this model's to expect. Untuned, and not run here.
+1e-4, weight decay 0.1, layer decay 0.7, drop path 0.1. configs/_base_/models/mask-rcnn_vit-base.py lists what is as in
+detectron2's ViTDet and what is not (attention without relative positions, masked padding); because of the latter, do
+not expect ViTDet's reported AP. Untuned, and not run here.
 """
 
 _base_ = [

@@ -3,7 +3,7 @@
     tools/dist_train.sh configs/detection/mask-rcnn_vit-large_fpn_8xb8-amp-lsj-100e_coco.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-As the base model's, with layer decay 0.8 and drop path 0.4 as there, and blocks recomputed. Untuned, and not run here.
+Like the base model, with ViTDet's layer decay 0.8 and drop path 0.4, and recomputed blocks. Untuned, and not run here.
 """
 
 _base_ = './mask-rcnn_vit-base_fpn_8xb8-amp-lsj-100e_coco.py'

@@ -3,7 +3,7 @@
     tools/dist_train.sh configs/detection/mask-rcnn_vit-small_fpn_8xb2-amp-ms-1x_coco.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-As the base model's. Untuned, and not run here.
+The base model's recipe. Untuned, and not run here.
 """
 
 _base_ = './mask-rcnn_vit-base_fpn_8xb2-amp-ms-1x_coco.py'

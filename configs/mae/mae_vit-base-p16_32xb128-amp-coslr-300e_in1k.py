@@ -1,4 +1,4 @@
-"""MAE, base encoder, 300 epochs on ImageNet-1k: the official recipe (arXiv 2111.06377), for fewer epochs.
+"""MAE, base encoder, 300 epochs on ImageNet-1k: the official recipe (arXiv 2111.06377) with fewer epochs.
 
     tools/dist_train.sh configs/mae/mae_vit-base-p16_32xb128-amp-coslr-300e_in1k.py 8 --auto-scale-lr
 

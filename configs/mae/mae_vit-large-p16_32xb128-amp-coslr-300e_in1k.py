@@ -1,8 +1,8 @@
-"""MAE, large encoder, 300 epochs on ImageNet-1k: the official recipe, for fewer epochs.
+"""MAE, large encoder, 300 epochs on ImageNet-1k: the official recipe with fewer epochs.
 
     tools/dist_train.sh configs/mae/mae_vit-large-p16_32xb128-amp-coslr-300e_in1k.py 8 --auto-scale-lr
 
-Untuned: no result of 300 epochs is at hand.
+Untuned: we know of no result for 300 epochs.
 """
 
 _base_ = [

@@ -1,4 +1,4 @@
-"""MixedAE without the contrastive term: nothing asks for homologous recognition.
+"""MixedAE without the contrastive term: no loss asks for homologous recognition.
 
     tools/dist_train.sh configs/mixedae/mixedae_vit-base-p16-nocontrast_32xb128-amp-coslr-300e_in1k.py 8 --auto-scale-lr
 

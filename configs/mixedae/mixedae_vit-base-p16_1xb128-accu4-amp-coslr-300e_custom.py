@@ -4,9 +4,9 @@
     python tools/train.py configs/mixedae/mixedae_vit-base-p16_1xb128-accu4-amp-coslr-300e_custom.py \
         --cfg-options train_dataloader.dataset.data_root=/your/folder
 
-Batch 512 by accumulation, and MAE's learning rate for it. Choose `max_epochs` so that 100 000 updates or more are made;
-a few thousand images are too few for this size (take `model.backbone.arch=small model.neck.in_channels=384`, or start
-from weights at hand by `mixmae pretrain --from`, docs/pretrain.md). Untuned.
+Batch 512 by accumulation, with MAE's learning rate for it. Choose `max_epochs` for at least 100,000 updates. A few
+thousand images are too few for this size: use `model.backbone.arch=small model.neck.in_channels=384`, or start from
+existing weights with `mixmae pretrain --from` (docs/pretrain.md). Untuned.
 """
 
 _base_ = './mixedae_vit-base-p16_32xb128-amp-coslr-300e_in1k.py'

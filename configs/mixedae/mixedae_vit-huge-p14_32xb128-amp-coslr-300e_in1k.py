@@ -2,7 +2,7 @@
 
     tools/dist_train.sh configs/mixedae/mixedae_vit-huge-p14_32xb128-amp-coslr-300e_in1k.py 8 --auto-scale-lr
 
-Untuned: no settings and no result for this size are at hand. Blocks are recomputed in the backward pass to save memory.
+Untuned: we know of no settings and no result for this size. Blocks are recomputed in the backward pass to save memory.
 """
 
 _base_ = [

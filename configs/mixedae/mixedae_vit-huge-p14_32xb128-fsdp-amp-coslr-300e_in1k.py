@@ -1,4 +1,4 @@
-"""The huge encoder, sharded among the GPUs by PyTorch's FSDP.
+"""MixedAE, huge encoder, sharded across the GPUs by PyTorch's FSDP.
 
     tools/dist_train.sh configs/mixedae/mixedae_vit-huge-p14_32xb128-fsdp-amp-coslr-300e_in1k.py 8 --auto-scale-lr
 

@@ -1,8 +1,8 @@
-"""MixedAE, large encoder, 300 epochs on ImageNet-1k; the recipe is the base model's, as MAE has one for all sizes.
+"""MixedAE, large encoder, 300 epochs on ImageNet-1k; the recipe is the base model's, since MAE has one for all sizes.
 
     tools/dist_train.sh configs/mixedae/mixedae_vit-large-p16_32xb128-amp-coslr-300e_in1k.py 8 --auto-scale-lr
 
-Untuned: no settings of MixedAE for this size and no result of 300 epochs are at hand.
+Untuned: we know of no settings of MixedAE for this size and no result for 300 epochs.
 """
 
 _base_ = './mixedae_vit-base-p16_32xb128-amp-coslr-300e_in1k.py'

@@ -1,4 +1,4 @@
-"""Naive mixing beside MixedAE, on the built-in set: no segment embedding, plain attention, no contrastive term.
+"""Naive mixing on the built-in set, a baseline for MixedAE: no segment embedding, plain attention, no contrastive term.
 
     python tools/train.py configs/mixedae/mixedae_vit-micro-p8-naive_1xb64-coslr-40e_materials-64px.py
 

@@ -2,7 +2,7 @@
 
     python tools/train.py configs/mixedae/mixedae_vit-small-p16_1xb128-accu32-amp-coslr-300e_in1k.py
 
-Where more than 128 images fit: a larger `train_dataloader.batch_size` with a smaller
+If more than 128 images fit in memory, a larger `train_dataloader.batch_size` with a smaller
 `optim_wrapper.accumulative_counts` is faster. Untuned.
 """
 

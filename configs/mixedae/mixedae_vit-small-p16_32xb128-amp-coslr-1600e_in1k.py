@@ -2,7 +2,7 @@
 
     tools/dist_train.sh configs/mixedae/mixedae_vit-small-p16_32xb128-amp-coslr-1600e_in1k.py 8 --auto-scale-lr
 
-Untuned: the recipe is MAE's, and no result of this schedule is at hand.
+Untuned: the recipe is MAE's, and we know of no result for this schedule.
 """
 
 _base_ = './mixedae_vit-base-p16_32xb128-amp-coslr-300e_in1k.py'

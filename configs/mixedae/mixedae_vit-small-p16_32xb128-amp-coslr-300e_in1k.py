@@ -2,7 +2,7 @@
 
     tools/dist_train.sh configs/mixedae/mixedae_vit-small-p16_32xb128-amp-coslr-300e_in1k.py 8 --auto-scale-lr
 
-Untuned: neither MAE's code nor any result of MixedAE has this size.
+Untuned: MAE's code has no such size, and we know of no result of MixedAE for it.
 """
 
 _base_ = './mixedae_vit-base-p16_32xb128-amp-coslr-300e_in1k.py'

@@ -2,8 +2,8 @@
 
     tools/dist_train.sh configs/mixmae/mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-600e_in1k.py 8
 
-16 GPUs x 128; on 8 GPUs add `--auto-scale-lr`, or keep the batch with
-`--cfg-options optim_wrapper.accumulative_counts=2`. Labels are not used. bfloat16 where the official run had float16.
+For 16 GPUs x 128 images; on 8 GPUs add `--auto-scale-lr`, or keep the batch with
+`--cfg-options optim_wrapper.accumulative_counts=2`. Labels are not used. bfloat16; the official run used float16.
 
 Reported by the paper: 85.1 top-1 after fine-tuning at 224 px, 86.3 at 384 px. Not run here.
 """

@@ -4,9 +4,9 @@
     python tools/train.py configs/mixmae/mixmae_mixmim-swin-base-w14_1xb128-accu4-amp-coslr-300e_custom.py \
         --cfg-options train_dataloader.dataset.data_root=/your/folder
 
-Batch 512 by accumulation, and the official learning rate for it. Choose `max_epochs` so that 100 000 updates or more
-are made; a few thousand images are too few for this size (take `arch='tiny'` as in the tiny config, or start from
-weights at hand by `mixmae pretrain --from`, docs/pretrain.md). Untuned.
+Batch 512 by accumulation, with the official learning rate for it. Choose `max_epochs` for at least 100,000 updates. A
+few thousand images are too few for this size: use `arch='tiny'` as in the tiny config, or start from existing weights
+with `mixmae pretrain --from` (docs/pretrain.md). Untuned.
 """
 
 _base_ = './mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-600e_in1k.py'

@@ -1,4 +1,4 @@
-"""The huge encoder, sharded among the GPUs by PyTorch's FSDP.
+"""MixMAE, huge encoder, sharded across the GPUs by PyTorch's FSDP.
 
     tools/dist_train.sh configs/mixmae/mixmae_mixmim-swin-huge-w14_16xb128-fsdp-amp-coslr-600e_in1k.py 8 --auto-scale-lr
 

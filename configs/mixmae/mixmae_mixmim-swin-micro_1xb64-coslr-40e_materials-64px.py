@@ -3,8 +3,8 @@
     python tools/dataset_tools/make_materials.py data/materials
     python tools/train.py configs/mixmae/mixmae_mixmim-swin-micro_1xb64-coslr-40e_materials-64px.py
 
-Untuned. What frozen features of it know after 10 epochs: docs/results.md. Textures are hard to predict: the loss starts at
-1.2, stays at 0.82 for some epochs, and falls slowly from there.
+Untuned. Results of its frozen features after 10 epochs: docs/results.md. Textures are hard to predict: the loss starts
+at 1.2, stays at 0.82 for some epochs, and then falls slowly.
 """
 
 _base_ = [

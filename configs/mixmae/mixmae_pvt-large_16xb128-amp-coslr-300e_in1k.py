@@ -1,8 +1,8 @@
-"""MixMAE with mmdet's PVT-L as the encoder, one of those that the paper names.
+"""MixMAE with mmdet's PVT-L as the encoder, one of the encoders that the paper names.
 
     tools/dist_train.sh configs/mixmae/mixmae_pvt-large_16xb128-amp-coslr-300e_in1k.py 8 --auto-scale-lr
 
-Its keys stand for squares of 8, 4, 2 and 1 tokens a side, which is a cell of 32 px at every stage. Untuned.
+Each key of its four stages covers a square of 8, 4, 2 or 1 tokens a side, which is one cell of 32 px. Untuned.
 """
 
 _base_ = './mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-600e_in1k.py'

@@ -2,7 +2,7 @@
 
     python tools/train.py configs/mixmae/mixmae_pvt-micro_1xb64-coslr-40e_imagenette-96px.py
 
-Its keys stand for squares of 4, 2 and 1 tokens a side, each within a cell of 16 px. Untuned.
+Each key of its three stages covers a square of 4, 2 or 1 tokens a side, which is one cell of 16 px. Untuned.
 """
 
 _base_ = ['./mixmae_mixmim-swin-micro_1xb64-coslr-40e_imagenette-96px.py', '../_base_/models/stock_micro.py']

@@ -3,7 +3,7 @@
     python tools/train.py configs/mixmae/mixmae_swin-tiny-w7_1xb128-accu4-amp-coslr-300e_custom.py \
         --cfg-options train_dataloader.dataset.data_root=/your/folder
 
-Any other encoder of docs/encoders.md goes the same way: give `model.backbone` of its config. Untuned.
+Any other encoder of docs/encoders.md works the same way: use `model.backbone` of its config. Untuned.
 """
 
 _base_ = './mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-600e_in1k.py'

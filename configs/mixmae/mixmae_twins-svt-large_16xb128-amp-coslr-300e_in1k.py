@@ -2,7 +2,7 @@
 
     tools/dist_train.sh configs/mixmae/mixmae_twins-svt-large_16xb128-amp-coslr-300e_in1k.py 8 --auto-scale-lr
 
-Its position encoding is a convolution over neighbors, computed source by source. Untuned.
+Its position encoding is a convolution over neighboring tokens, computed separately for each source. Untuned.
 """
 
 _base_ = './mixmae_mixmim-swin-base-w14_16xb128-amp-coslr-600e_in1k.py'

@@ -2,7 +2,7 @@
 
     python tools/train.py configs/mixmae/mixmae_twins-svt-micro_1xb64-coslr-40e_imagenette-96px.py
 
-Its position encoding is a convolution over neighbors, computed source by source. Untuned.
+Its position encoding is a convolution over neighboring tokens, computed separately for each source. Untuned.
 """
 
 _base_ = ['./mixmae_mixmim-swin-micro_1xb64-coslr-40e_imagenette-96px.py', '../_base_/models/stock_micro.py']

@@ -1,4 +1,4 @@
-"""The same, tested on whole images at once instead of by a sliding window.
+"""UperNet with MixMIMSwin-B on ADE20K, tested on whole images instead of by a sliding window.
 
     tools/dist_train.sh configs/segmentation/upernet_mixmim-swin-base-whole_8xb2-amp-160k_ade20k-512x512.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth

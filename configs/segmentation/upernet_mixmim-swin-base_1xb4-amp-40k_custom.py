@@ -1,11 +1,11 @@
-"""UperNet on your own images and masks: copy this file, change the first lines, one GPU.
+"""UperNet on your own images and masks, on one GPU: copy this file and change its first settings.
 
     python tools/dataset_tools/check_dataset.py --config configs/segmentation/upernet_mixmim-swin-base_1xb4-amp-40k_custom.py
     python tools/train.py configs/segmentation/upernet_mixmim-swin-base_1xb4-amp-40k_custom.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-Masks are PNG files of one channel, named as their images, each pixel the number of its class, from 0 on; 255 is left out.
-Untuned.
+Masks are single-channel PNG files, named like their images. Each pixel is a class index, counted from 0, or 255 to be
+ignored. Untuned.
 """
 
 _base_ = './upernet_mixmim-swin-base_8xb2-amp-160k_ade20k-512x512.py'

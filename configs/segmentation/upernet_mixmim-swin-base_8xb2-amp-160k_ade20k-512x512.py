@@ -4,9 +4,9 @@
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
     python tools/test.py configs/segmentation/upernet_mixmim-swin-base_8xb2-amp-160k_ade20k-512x512.py CHECKPOINT.pth --tta
 
-BEiT's schedule; the recipe of MixMAE's authors could not be read. Reported for MixMIM-B, by a page of paper results:
-50.3 mIoU. The learning rate 5e-5 is from the middle, the layer decay 0.9 the upper end of what is worth a sweep (3e-5
-to 1e-4, 0.7 to 0.9). Untuned, and not run here.
+BEiT's schedule; we could not read the recipe of MixMAE's authors. Reported by a public list of benchmark results for
+MixMIM-B: 50.3 mIoU. Learning rate 5e-5 is in the middle, and layer decay 0.9 at the upper end, of the ranges worth
+sweeping (3e-5 to 1e-4, 0.7 to 0.9). Untuned, and not run here.
 """
 
 _base_ = [

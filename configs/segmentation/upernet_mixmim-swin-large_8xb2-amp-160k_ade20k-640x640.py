@@ -3,8 +3,8 @@
     tools/dist_train.sh configs/segmentation/upernet_mixmim-swin-large_8xb2-amp-160k_ade20k-640x640.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-Windows of 20, which divide 640 px at every stride; wide ones see the whole crop. Reported for MixMIM-L, by a page of
-paper results: 53.8 mIoU. Settings by analogy with the base model's. Untuned, and not run here.
+Windows of 20 divide 640 px at every stride; the wide ones see the whole crop. Reported by a public list of benchmark
+results for MixMIM-L: 53.8 mIoU. Settings by analogy with the base model's. Untuned, and not run here.
 """
 
 _base_ = [

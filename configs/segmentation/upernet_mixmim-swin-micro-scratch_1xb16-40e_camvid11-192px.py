@@ -1,8 +1,8 @@
-"""The same without pre-training, and without layer decay, which would only slow the lower layers down.
+"""UperNet with the micro encoder on CamVid, without pre-training.
 
     python tools/train.py configs/segmentation/upernet_mixmim-swin-micro-scratch_1xb16-40e_camvid11-192px.py
 
-Untuned; results of both are in docs/results.md as far as they were run.
+There is no layer decay, which would only slow down the lower layers. Measured here, untuned: docs/results.md.
 """
 
 _base_ = './upernet_mixmim-swin-micro_1xb16-40e_camvid11-192px.py'

@@ -4,7 +4,8 @@
     python tools/train.py configs/segmentation/upernet_mixmim-swin-micro_1xb16-20e_materials280-64px.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-Without the option it takes what the pre-training config has written. Untuned; docs/results.md has what it gave here.
+Without the option, training starts from the checkpoint of the pre-training config. Untuned; results here:
+docs/results.md.
 """
 
 _base_ = [

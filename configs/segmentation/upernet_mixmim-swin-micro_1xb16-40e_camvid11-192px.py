@@ -3,9 +3,9 @@
     python tools/train.py configs/segmentation/upernet_mixmim-swin-micro_1xb16-40e_camvid11-192px.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-`data/camvid11_384x288` holds img_dir/ and ann_dir/, each with train, val and test; tests are on whole images of the test
-split. Without the option it takes what the pre-training config for Imagenette has written. Untuned; see docs/results.md
-for what it gave here.
+`data/camvid11_384x288` holds img_dir/ and ann_dir/, each with train, val and test; results are for whole images of the
+test split. Without the option, training starts from the checkpoint of the pre-training config for Imagenette. Measured
+here, untuned: docs/results.md.
 """
 
 _base_ = [

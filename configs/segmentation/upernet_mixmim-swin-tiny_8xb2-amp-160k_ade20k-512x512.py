@@ -3,7 +3,7 @@
     tools/dist_train.sh configs/segmentation/upernet_mixmim-swin-tiny_8xb2-amp-160k_ade20k-512x512.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-As the base model's, with a wide window in the last of the third stage's six blocks. Untuned, and not run here.
+Like the base model, with a wide window in the last of the six blocks of the third stage. Untuned, and not run here.
 """
 
 _base_ = './upernet_mixmim-swin-base_8xb2-amp-160k_ade20k-512x512.py'

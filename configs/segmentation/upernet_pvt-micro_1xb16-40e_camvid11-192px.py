@@ -4,7 +4,7 @@
     python tools/train.py configs/segmentation/upernet_pvt-micro_1xb16-40e_camvid11-192px.py \
         --cfg-options model.backbone.init_cfg.checkpoint=encoder.pth
 
-From scratch with `model.backbone.init_cfg=None`. Untuned.
+`model.backbone.init_cfg=None` trains from scratch. Untuned.
 """
 
 _base_ = ['./upernet_mixmim-swin-micro_1xb16-40e_camvid11-192px.py', '../_base_/models/stock_micro.py']

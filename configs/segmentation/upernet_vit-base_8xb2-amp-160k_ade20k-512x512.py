@@ -4,9 +4,8 @@
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
     python tools/test.py configs/segmentation/upernet_vit-base_8xb2-amp-160k_ade20k-512x512.py CHECKPOINT.pth --tta
 
-mmseg's recipe for MAE, which has relative positions and layer scale beside; this has not. Reported by mmseg for MAE's
-ViT-B after 1600 epochs: 48.13 mIoU at one scale, 48.70 at several; MixedAE's paper says 1.7 more than MAE. Untuned, and
-not run here.
+mmseg's recipe for MAE, without its relative positions and layer scale. Reported by mmseg for MAE's ViT-B after 1600
+epochs: 48.13 mIoU at one scale, 48.70 at several. MixedAE's paper reports 1.7 more than MAE. Untuned, and not run here.
 """
 
 _base_ = [

@@ -3,8 +3,8 @@
     tools/dist_train.sh configs/segmentation/upernet_vit-large_8xb2-amp-160k_ade20k-640x640.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-Settings by analogy with the base model's. A 54.0 mIoU is reported for MixedAE, by our reading for ViT-L, set-up unknown.
-Untuned, and not run here.
+Settings by analogy with the base model's. 54.0 mIoU is reported for MixedAE, by our reading with ViT-L; the setup is
+unknown. Untuned, and not run here.
 """
 
 _base_ = [

@@ -4,7 +4,8 @@
     python tools/train.py configs/segmentation/upernet_vit-micro_1xb16-20e_materials280-64px.py \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-Without the option it takes what the pre-training config has written. Untuned, and not run to its end here.
+Without the option, training starts from the checkpoint of the pre-training config. Untuned, and not run to completion
+here.
 """
 
 _base_ = [

@@ -3,7 +3,7 @@
     tools/dist_train.sh configs/segmentation/upernet_vit-small_8xb2-amp-160k_ade20k-512x512.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=PRETRAINED.pth
 
-As the base model's. Untuned, and not run here.
+The base model's recipe. Untuned, and not run here.
 """
 
 _base_ = './upernet_vit-base_8xb2-amp-160k_ade20k-512x512.py'

@@ -1,9 +1,9 @@
-"""SimMIM by mmpretrain on Imagenette at 96 px, on a CPU: what MixMAE is compared with in docs/results.md.
+"""SimMIM by mmpretrain on Imagenette at 96 px, on a CPU: a baseline to compare MixMAE with.
 
     python tools/train.py configs/simmim/simmim_swin-micro_1xb64-coslr-40e_imagenette-96px.py
 
-The encoder is that of mixmae_swin-micro_1xb64-coslr-40e_imagenette-96px.py, and so are images, augmentation and schedule.
-As in SimMIM, 60 % of the cells are masked, and the target are their pixels (L1). Untuned.
+Encoder, images, augmentation and schedule are those of mixmae_swin-micro_1xb64-coslr-40e_imagenette-96px.py. As in
+SimMIM, 60 % of the cells are masked, and the loss is L1 on their pixels. Untuned.
 """
 
 _base_ = [
@@ -29,7 +29,7 @@ model = dict(
         type='mmpretrain.SimMIMSwinTransformer',
         arch=dict(embed_dims=embed_dims, depths=[2, 2, 2], num_heads=[1, 2, 4]),
         img_size=image_size,
-        stage_cfgs=dict(block_cfgs=dict(window_size=window_size)),  # the class has no such argument
+        stage_cfgs=dict(block_cfgs=dict(window_size=window_size)),  # the class itself has no window_size argument
         pad_small_map=True,
         drop_path_rate=0.0,
         out_indices=(2,),

@@ -23,7 +23,7 @@ def vit(**settings):
 
 
 def sharpen(encoder):
-    """Let logits and biases matter, as random weights would hardly do."""
+    """Enlarge weights of logits and biases, which would hardly matter at their random initialization."""
     with torch.no_grad():
         for name, parameter in encoder.named_parameters():
             if 'qkv' in name or 'bias_table' in name:
@@ -32,7 +32,7 @@ def sharpen(encoder):
 
 
 def listen(encoder, run):
-    """The inputs and outputs of every attention, in order, while `run` runs."""
+    """Record the inputs and outputs of every attention in order while `run` runs."""
     heard, handles = [], []
     for block in blocks_of(encoder).values():
         handles.append(block.attn.register_forward_hook(lambda module, given, out: heard.append((*given[:2], out))))
@@ -44,7 +44,7 @@ def listen(encoder, run):
 
 
 def put_out(attention, attended, rule):
-    """What the module must have given, from the weights."""
+    """Compute the module's output from the attention weights."""
     seen = attention.proj(merge_heads(attended.weights @ attended.values))
     if isinstance(attention, WindowAttention):
         return seen
@@ -129,7 +129,7 @@ def test_mae_knows_where_the_visible_patches_are():
 
 
 def test_maps_by_hand():
-    """Two windows of 1 x 2 on a grid of 1 x 3, the last token of the second being padding; one head."""
+    """Two windows of 1 x 2 on a grid of 1 x 3, with one head; the last token of the second window is padding."""
     first, second = [[0.25, 0.75], [0.5, 0.5]], [[1.0, 0.0], [0.0, 1.0]]
     places = torch.tensor([[[0, 1], [2, NOWHERE]]])
     attended = Attended(torch.tensor([[[first], [second]]]), torch.zeros(1, 2, 1, 2, 1), places, (1, 3), 0)

@@ -1,4 +1,4 @@
-"""Whoever uses a model finds the random states and the log of the program as they were."""
+"""Using a model leaves the program's random states and log unchanged."""
 
 import random
 from collections import OrderedDict
@@ -51,7 +51,7 @@ CALLS = {
         model.backbone, lambda x: x, DataLoader(TensorDataset(IMAGES, torch.arange(4)), 2, shuffle=True)
     ),
 }
-"""Each uses what was made before; making a model without weights draws them, as it must."""
+"""Each uses a finished model; building one without stored weights has to draw them."""
 
 
 @pytest.mark.parametrize('which', CALLS)
@@ -64,7 +64,7 @@ def test_random_states_are_what_they_were(which, made):
 
 @pytest.mark.parametrize('with_weights', [True, False])
 def test_the_log_continues_as_before(made, tmp_path, monkeypatch, with_weights):
-    """A logger that is made becomes the current one, to which all that follows is written."""
+    """A new logger would become the current one, and receive all later messages."""
     monkeypatch.setattr(MMLogger, '_instance_dict', OrderedDict())  # whatever other tests have made
     log = tmp_path / 'run.log'
     logger = MMLogger.get_instance(f'test_the_log_{with_weights}', log_file=str(log), log_level='INFO')

@@ -1,4 +1,4 @@
-"""Layouts of weights: recognized, translated there and back to the bit, and the same model in each of them."""
+"""Layouts of weights: recognized, converted back and forth bitwise, and the same model in each of them."""
 
 import json
 
@@ -91,7 +91,7 @@ def test_mmpretrains_files_fill_encoder_and_pretrainer(tmp_path):
 
 @pytest.mark.parametrize('distilled', [False, True])
 def test_deit(tmp_path, distilled):
-    """A classifier, with a distillation token or not."""
+    """A classifier, with or without a distillation token."""
     file = {name.replace('fc_norm', 'norm'): x for name, x in random_mae('finetuning').items()}
     embedding = file['pos_embed']
     if distilled:
@@ -195,7 +195,7 @@ def test_base_layouts_are_mmpretrains_and_the_official_ones():
 
 
 def test_one_of_two_models_in_a_file_is_taken_alone(tmp_path):
-    """The other's names stay what they are, and must not be taken for this one's."""
+    """The other model keeps its names, which must not be mistaken for those of this one."""
     wanted = {name: x for name, x in random_mae('finetuning').items() if 'head' not in name}
     other = {name: x + 1 for name, x in wanted.items()}
     file = {f'ema.backbone.{name}': x for name, x in wanted.items()}

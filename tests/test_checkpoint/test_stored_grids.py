@@ -1,4 +1,4 @@
-"""Position embeddings come out of a file as they went in, for every grid and layout, or are reported as resized."""
+"""Position embeddings are read from a file as they were written, for every grid and layout, or reported as resized."""
 
 import itertools
 
@@ -29,7 +29,7 @@ def vit(grid, **settings):
 
 
 def swin(grid, **settings):
-    """One stage, so that every grid is one; windows are as large as it."""
+    """Build an encoder of one stage, so that any grid works, with windows at least as large as it."""
     arch = dict(embed_dims=8, depths=(1,), num_heads=(2,))
     return MixMIMSwin(arch, img_size=grid, patch_size=1, window_sizes=((20, 20),), out_indices=(0,), **settings).eval()
 
@@ -38,7 +38,7 @@ TABLES = {vit: 'pos_embed', swin: 'absolute_pos_embed'}
 
 
 def trained(encoder):
-    """Move every parameter, tables too, as far as training never would."""
+    """Randomize every parameter, position embeddings too, further than training ever would."""
     with torch.no_grad():
         for parameter in encoder.parameters():
             parameter.normal_()
@@ -109,7 +109,7 @@ def test_a_table_of_as_many_entries_is_resized_and_it_is_said(tmp_path, build, g
 
 
 def foreign(grid, cls_token=True, row=True):
-    """A trained file of other programs, which say no sides; with a CLS token, and a row of the table for it, or not."""
+    """Return another program's file, without grid sides, with or without CLS token and its row of the embedding."""
     file = {name: x for name, x in trained(vit(grid)).state_dict().items() if name != 'pos_embed_grid'}
     if not cls_token:
         del file['cls_token']
@@ -150,7 +150,7 @@ def test_sides_that_cannot_be_known_or_are_of_another_embedding_are_refused(tmp_
 
 @pytest.mark.parametrize('window', [(5, 13), (2, 3), (1, 8), (8, 1), (8, 8)])
 def test_the_window_of_a_bias_table_is_that_of_its_index(tmp_path, window):
-    """15 x 15 offsets are those of 8 x 8 and as many as those of 5 x 13; 3 x 5 as many as 1 x 15."""
+    """Tables alone are ambiguous: 8 x 8 and 5 x 13 have 225 offsets each, 2 x 3 and 1 x 8 have 15 each."""
     encoder = trained(swin(window))
     path = save_encoder(encoder, tmp_path / 'encoder.safetensors')
     for new in ((8, 8), (1, 8), (8, 1), (5, 13)):

@@ -1,4 +1,4 @@
-"""Broken files end in one kind of error, or in the pixels that the whole file has; none crashes or fills up memory.
+"""Broken files give one kind of error or the pixels of the intact file; none crashes or fills up memory.
 
 `EXAMPLES=20000 pytest tests/test_datasets/test_broken_images.py` tries more.
 """
@@ -27,7 +27,7 @@ FILES['LZW'] = saved(IMAGE, 'TIFF', compression='tiff_lzw')
 
 @pytest.fixture(scope='module', params=['whole', 'crop'])
 def read(request, tmp_path_factory):
-    """Read bytes by one of the loaders; pixels, or None for a file that it calls corrupt."""
+    """Return a function that reads bytes with a loader: pixels, or None if the file is reported as corrupt."""
     whole = request.param == 'whole'
     settings = dict(scale=(20, 28), crop_ratio_range=(1.0, 1.0), aspect_ratio_range=(1.4, 1.4))  # all of it
     loader = LoadImage() if whole else LoadRandomResizedCrop(**settings)
@@ -47,7 +47,7 @@ def read(request, tmp_path_factory):
 
 @pytest.mark.parametrize('kind', FILES)
 def test_files_cut_off_anywhere(read, kind):
-    """Only what comes after the pixels may be missing."""
+    """A cut file gives its pixels only if the cut is behind them."""
     content = FILES[kind]
     pixels = read(content)
     assert pixels.shape == (20, 28, 3)
@@ -70,7 +70,7 @@ def test_changed_bytes(read, kind, changes):
 
 
 def claim(kind, width, height):
-    """Write a file of a few hundred bytes that says it is as large as that."""
+    """Return a file of a few hundred bytes that claims this size."""
     if kind == 'PNG':
         header = chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0))
         return b'\x89PNG\r\n\x1a\n' + header + chunk(b'IDAT', zlib.compress(bytes(1000))) + chunk(b'IEND', b'')
@@ -83,10 +83,10 @@ def claim(kind, width, height):
 @pytest.mark.parametrize('kind', ['PNG', 'JPEG', 'progressive'])
 @pytest.mark.parametrize('side', [0, 60_000, 13_000])
 def test_sizes_that_are_claimed(read, kind, side):
-    """None: nothing to see; 60,000: no memory holds it; 13,000: Pillow would do with a warning, libjpeg with gray."""
+    """0: no pixels; 60,000: too large for memory; 13,000: Pillow alone would warn, and libjpeg fill up with gray."""
     assert read(claim(kind, side, side)) is None
 
 
 def test_other_formats_are_left_alone(read):
-    """Pillow would have Ghostscript run what an EPS file holds."""
+    """Pillow would run the contents of an EPS file with Ghostscript."""
     assert read(saved(IMAGE, 'EPS')) is None

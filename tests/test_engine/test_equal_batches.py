@@ -1,4 +1,4 @@
-"""One large batch, the same in parts one after another, and the same sharded among processes: the same weights."""
+"""A large batch gives the same weights at once, in parts one after another, and split across processes."""
 
 import faulthandler
 import os
@@ -34,7 +34,7 @@ def mixtures(method):
 
 
 def halves(images):
-    """Cut mixtures in two; an assignment that all share goes to both."""
+    """Cut mixtures in two; both halves get a shared assignment."""
     half = len(images.mixed) // 2
     return [
         MixedImages(*(x if x is None or len(x) == 1 else x[part] for x in images))
@@ -43,9 +43,9 @@ def halves(images):
 
 
 def train(model, method, parts=1, rank=None):
-    """Train on whole batches, on their halves one after another, or on the half of this process.
+    """Train on whole batches, on their halves one after another, or on this process's half.
 
-    Not by Adam, which makes much of what rounding leaves of gradients that are 0, such as those of key biases.
+    The optimizer is SGD: Adam amplifies rounding errors of gradients that should be 0, such as those of key biases.
     """
     optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9), accumulative_counts=parts)
     for images in mixtures(method):

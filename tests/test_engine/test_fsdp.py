@@ -1,4 +1,4 @@
-"""Sharded runs end like those that are not, and resume from each other."""
+"""Sharded and unsharded runs end alike, and resume from each other's checkpoints."""
 
 import re
 import shutil
@@ -40,7 +40,7 @@ model['backbone'] = dict(
 
 
 def write_config(folder, strategy=None, settings=''):
-    """Write a config into `folder`, which holds the images, with a strategy's settings and others."""
+    """Write a config with a strategy and other settings into `folder`, which holds the images."""
     path = folder / f'{strategy or "copies"}{len(settings)}.py'
     text = (folder / 'micro.py').read_text() + SETTINGS + WATCHED + settings
     if strategy:
@@ -50,7 +50,7 @@ def write_config(folder, strategy=None, settings=''):
 
 
 def train(folder, strategy=None, name=None, resume=None, settings=''):
-    """Train in two processes; the work_dir. `resume` is a checkpoint, copied into it, to resume from."""
+    """Train in two processes and return the work_dir; `resume` is a checkpoint to copy into it and resume from."""
     work_dir = folder / (name or strategy or 'copies')
     work_dir.mkdir()
     options = []
@@ -97,12 +97,12 @@ def check_same(found, expected):
 
 
 def settings(optimizer):
-    """List what an optimizer's groups have set, beside which parameters."""
+    """List the settings of an optimizer's groups, without their parameters."""
     return [{key: value for key, value in group.items() if key != 'params'} for group in optimizer['param_groups']]
 
 
 def in_order(optimizer):
-    """List the states of an optimizer's parameters as its groups do."""
+    """List the states of an optimizer's parameters in the order of its groups."""
     return [optimizer['state'][key] for group in optimizer['param_groups'] for key in group['params']]
 
 
@@ -115,7 +115,7 @@ def test_both_end_alike_and_did_train(copies, sharded):
 
 
 def test_an_encoder_of_a_library_ends_alike_too(folder):
-    """With shifted windows, and blocks that run again in the backward pass."""
+    """The encoder has shifted windows, and recomputes blocks in the backward pass."""
     runs = [train(folder, strategy, f'stock_{strategy}', settings=STOCK) for strategy in (None, 'fsdp')]
     check_same(*(load(run / LAST) for run in runs))
 
@@ -130,7 +130,7 @@ def test_each_block_of_a_library_is_gathered_by_itself(name):
 
 
 def test_the_first_process_monitors_unsharded_models_alone(copies, sharded):
-    """That it did changed nothing: the run that could not be monitored ends alike."""
+    """Monitoring changes nothing: the sharded run, which cannot be monitored, ends alike."""
     (log,), (other,) = ([path.read_text() for path in sorted(run.glob('*/*.log'))] for run in (copies, sharded))
     for name in ('ReconstructionHook', 'OnlineEvaluationHook'):
         assert len(re.findall(f'{name}: .* after iteration', log)) == 3

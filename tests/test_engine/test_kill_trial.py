@@ -1,6 +1,6 @@
-"""One training that is killed, asked to stop and damaged at random, time and again, ends as one left alone.
+"""A training that is killed, asked to stop and damaged at random times ends like an undisturbed one.
 
-`EVENTS` sets how many of each there are, 1 by default, `SEED` which: EVENTS=20 python -m pytest ...
+`EVENTS` is the number of each (default 1), `SEED` seeds their order and times: EVENTS=20 python -m pytest ...
 """
 
 import os
@@ -21,12 +21,12 @@ EPOCH = 8
 
 
 def iterations(folder):
-    """Count the iterations that were logged, also those that were lost and made again."""
+    """Count the logged iterations, including those that were lost and repeated."""
     return sum(len(log.read_text().splitlines()) for log in folder.rglob('vis_data/scalars.json'))
 
 
 def start(config, folder, draw):
-    """Start the training, or resume it, and wait for some iterations, at first for two checkpoints."""
+    """Start or resume the training, and wait for some iterations; after the first start, for two checkpoints."""
     before = iterations(folder) if folder.exists() else 2 * EPOCH
     process = tool('train.py', config, '--work-dir', folder, '--resume')
     wanted, deadline = before + draw.randint(EPOCH // 2, 2 * EPOCH), time.monotonic() + 100

@@ -24,7 +24,7 @@ CONSTRUCTORS = {
 
 @MODELS.register_module(force=True)
 class LayeredModel(ToyModel):
-    """A backbone of two depths, a weight and a bias, below a third for the head."""
+    """A backbone whose weight and bias have two depths, below a third depth for the head."""
 
     def __init__(self):
         super().__init__()
@@ -39,7 +39,7 @@ class LayeredModel(ToyModel):
 
 
 def job_config(folder, processes=1, images=4, accumulated=1, scale=True, **wrapper):
-    """A config of six iterations, its rate scaled for so many processes of which only one is started here."""
+    """Return a config of six iterations, its rate scaled for several processes, of which tests start one."""
     wrapper = dict(optimizer=dict(type='AdamW', lr=RATE, weight_decay=0.05), accumulative_counts=accumulated) | wrapper
     config = toy_config(folder, model=dict(type='LayeredModel'), optim_wrapper=wrapper)
     config.train_dataloader.batch_size = images
@@ -57,7 +57,7 @@ def job_config(folder, processes=1, images=4, accumulated=1, scale=True, **wrapp
 
 
 def check_rates(config, rate, scales, kind=Runner):
-    """Train, and compare what optimizer and schedule began with, and what was logged, with the base rate."""
+    """Train, and compare the initial rates of optimizer and schedule, and the logged rates, with the base rate."""
     config.experiment_name = uuid.uuid4().hex
     runner = kind.from_cfg(config)
     runner.train()
@@ -98,7 +98,7 @@ def test_what_is_logged_is_the_base_rate(tmp_path, constructor):
 
 
 def test_a_config_that_was_written_out_is_scaled_from_its_own_batch(tmp_path):
-    """Also where the batch is that of a batch sampler."""
+    """The batch can be that of a batch sampler."""
     config = job_config(tmp_path, accumulated=4)
     assert config.auto_scale_lr == dict(base_batch_size=16, enable=False)
     config.train_dataloader.batch_sampler = dict(type='torch.utils.data.BatchSampler', batch_size=8, drop_last=True)

@@ -1,4 +1,4 @@
-"""A run that is stopped within an epoch ends exactly where an uninterrupted one ends."""
+"""A run that is stopped within an epoch and resumed ends exactly like an uninterrupted one."""
 
 import os
 import signal
@@ -55,7 +55,7 @@ def stopped(config, after, **asking):
 
 @pytest.fixture(scope='module')
 def straight(tmp_path_factory):
-    """Trained without an interruption."""
+    """Return the last checkpoints of runs without an interruption."""
     ends = {}
     for by_epoch in (True, False):
         folder = tmp_path_factory.mktemp('straight')
@@ -75,7 +75,7 @@ def straight(tmp_path_factory):
     ],
 )
 def test_it_resumes_where_a_signal_stopped_it(tmp_path, straight, name, by_epoch, after, workers):
-    """Epochs have 6 iterations; the run that is resumed has another number of workers."""
+    """Epochs have 6 iterations; the resumed run has another number of workers."""
     stopped(config_of(tmp_path, by_epoch=by_epoch), after, name=name)
     written = torch.load(tmp_path / LATEST, weights_only=False)
     assert written['meta']['iter'] == after
@@ -152,7 +152,7 @@ def test_what_was_seen_is_not_read_again(tmp_path, monkeypatch):
 
 @DATASETS.register_module()
 class ToyStream(IterableDataset):
-    """Images without numbers, 24 of them."""
+    """A stream of 24 images, which have no indices."""
 
     def __init__(self):
         self.images = ToyImages(pipeline=[dict(type='ToyAugment')])
@@ -166,7 +166,7 @@ class ToyStream(IterableDataset):
 
 @pytest.mark.parametrize('by_epoch', [True, False])
 def test_a_stream_cannot_be_resumed_within_an_epoch(tmp_path, by_epoch):
-    """What was seen of it can be left out by reading it only, as mmengine does where iterations count."""
+    """Only reading can skip what was seen of it, which mmengine does in runs by iterations."""
     config = config_of(tmp_path, dict(sampler=None), by_epoch=by_epoch)
     config.train_dataloader.dataset = dict(type='ToyStream')
     stopped(config, 15)
@@ -193,7 +193,7 @@ def test_log_lines_continue_counting(tmp_path):
 
 
 def test_without_it_the_epoch_begins_anew(tmp_path, straight):
-    """What mmengine does, for which the hook is there."""
+    """This is mmengine's behavior, which the hook is meant to fix."""
     stopped(config_of(tmp_path), 15)
     run_until(toy_config(tmp_path), resume=True)
     assert trained_alike(straight[True], last_checkpoint(tmp_path))['state_dict'] is False
@@ -216,7 +216,7 @@ ACCUMULATING = dict(type='OptimWrapper', accumulative_counts=4, optimizer=dict(t
 
 @pytest.fixture(scope='module')
 def accumulated(tmp_path_factory):
-    """Trained without an interruption, gradients accumulated."""
+    """Return the last checkpoints of runs without an interruption that accumulate gradients."""
     ends = {}
     for by_epoch in (True, False):
         folder = tmp_path_factory.mktemp('accumulated')
@@ -301,7 +301,7 @@ def test_training_twice_signals_are_as_before(tmp_path):
 
 @LOOPS.register_module()
 class OwnEpochLoop(EpochBasedTrainLoop):
-    """Epochs as another library runs them."""
+    """Epochs run by another library's code."""
 
     def run_epoch(self):
         super().run_epoch()
@@ -319,7 +319,7 @@ def test_epochs_of_other_loops_begin_anew_with_a_warning(tmp_path):
 
 @HOOKS.register_module()
 class SlowHook(Hook):
-    """Take seconds to write a checkpoint, being asked once more meanwhile, and seconds to end."""
+    """Take seconds to write a checkpoint, with a second signal meanwhile, and seconds to end."""
 
     priority = 'LOWEST'
 
@@ -331,7 +331,7 @@ class SlowHook(Hook):
 
 @pytest.mark.slow
 def test_processes_end_when_the_checkpoint_is_written(tmp_path):
-    """All are asked to stop, some twice, and once more when the first has ended, as launchers do."""
+    """All get a signal, some a second one, and another when the first process has ended, as launchers do."""
     configs = [config_of(tmp_path) for _ in range(2)]
     for config in configs:
         config.default_hooks.checkpoint.interval = 100
@@ -357,7 +357,7 @@ def test_the_only_checkpoint_stays(tmp_path):
 
 @pytest.mark.parametrize('every', [dict(by_epoch=True, interval=1), dict(by_epoch=False, interval=5)])
 def test_other_checkpoints_lose_no_accumulated_gradients(tmp_path, accumulated, every):
-    """At an epoch's end there are none; every 5 iterations means after 6, 10, 16 and 22, where updates are."""
+    """None are left at an epoch's end; every 5 iterations means after the updates of 6, 10, 16 and 22."""
     config = config_of(tmp_path, optim_wrapper=ACCUMULATING)
     config.default_hooks.checkpoint = dict(type='mixmae_mm.AtomicCheckpointHook', **every)
     run_until(config, interrupt_after=20)
@@ -368,7 +368,7 @@ def test_other_checkpoints_lose_no_accumulated_gradients(tmp_path, accumulated, 
 
 
 def test_an_epoch_ends_with_the_mean_of_the_gradients_that_are_there(tmp_path):
-    """SGD on losses that are the weight times 1, 2, ... 6: the means of 1 to 4, and of 5 and 6."""
+    """Losses are the weight times 1, 2, ... 6, so SGD steps by the mean of 1 to 4, then of 5 and 6."""
 
     @HOOKS.register_module(force=True)
     class RecordHook(Hook):
@@ -466,7 +466,7 @@ def test_settings_are_compared_as_they_are_written():
 
 @pytest.mark.parametrize('interrupt_after', [13, 21])
 def test_checkpoints_of_iterations_in_a_run_of_epochs(tmp_path, straight, interrupt_after):
-    """Every 5 iterations, so within an epoch of 6: 10 and 20."""
+    """Checkpoints come every 5 iterations, within epochs of 6: after 10 and 20."""
     config = config_of(tmp_path)
     config.default_hooks.checkpoint = dict(type='CheckpointHook', by_epoch=False, interval=5, save_last=True)
     run_until(config, interrupt_after)
@@ -534,7 +534,7 @@ def test_settings_are_checked(settings, message):
 @pytest.mark.slow
 @pytest.mark.parametrize('strategy', ['', 'fsdp'])
 def test_two_processes_agree_and_end_alike(tmp_path, strategy):
-    """One of them is asked to stop, in mid-epoch: epochs have two iterations."""
+    """One of them gets a signal within an epoch of two iterations."""
     config = make_config(tmp_path)
     text = config.read_text() + "custom_imports['imports'].append('test_preemption')\n"
     text += "train_dataloader['batch_size'] = 4\n"

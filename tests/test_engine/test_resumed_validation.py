@@ -1,4 +1,4 @@
-"""A resumed run knows what validation has reported: counts of hooks, and the validation after the checkpoint."""
+"""A resumed run continues validation: hooks keep their counts, and a missed validation is made up for."""
 
 import os
 import signal
@@ -18,12 +18,12 @@ from mixmae_mm.engine.hooks.preemption import LATEST, PREEMPTED, Preempted
 
 OFTEN = dict(type='mixmae_mm.AtomicCheckpointHook', by_epoch=False, interval=1)
 SCORES = [1.0, 5.0, 3.0, 2.0, 4.0, 4.5, 6.0]
-"""After so many validations; all but one are below the best from the second on."""
+"""Scores by number of validations; the second stays the best until the seventh."""
 
 
 @METRICS.register_module()
 class ToyScore(BaseMetric):
-    """A score for each step of the run, and all steps that were validated."""
+    """Report a fixed score for each step of the run, and record the validated steps."""
 
     seen = []
 
@@ -38,7 +38,7 @@ class ToyScore(BaseMetric):
 
 @HOOKS.register_module()
 class StepHook(Hook):
-    """Tell the metric where the run is, and end a run in its validation."""
+    """Give the metric the step of the run, and end the run during the validation `ends_in`."""
 
     step = 0
 
@@ -53,7 +53,7 @@ class StepHook(Hook):
 
 @HOOKS.register_module()
 class AskInValidationHook(Hook):
-    """Ask this process to stop in the first batch of the second validation, and count the batches of all."""
+    """Send this process SIGTERM in the first batch of the second validation, and count all validation batches."""
 
     batches = 0
 
@@ -64,7 +64,7 @@ class AskInValidationHook(Hook):
 
 
 def config_of(folder, by_epoch, ends_in=None, patience=3, steps=6):
-    """Six epochs, or validations every 4 iterations, until there were three without a better score."""
+    """Return a config of six epochs, or of validations every 4 iterations, with early stopping after `patience`."""
     length = 1 if by_epoch else 4
     loop = dict(by_epoch=True, max_epochs=steps) if by_epoch else dict(by_epoch=False, max_iters=4 * steps)
     config = toy_config(folder, by_epoch, train_cfg=loop | dict(val_interval=length))
@@ -91,7 +91,7 @@ def end_in_validation(config):
 @pytest.mark.parametrize('by_epoch', [True, False])
 @pytest.mark.parametrize('ends_in', [2, 5])
 def test_early_stopping_counts_on(tmp_path, by_epoch, ends_in):
-    """The run ends in a validation, before its metrics are known; the checkpoint is older than they are."""
+    """The run ends during a validation, before its metrics are known and after the last checkpoint."""
     straight = run_until(config_of(tmp_path / 'straight', by_epoch))
     assert ToyScore.seen == [1, 2, 3, 4, 5]  # the three after the best one
     end_in_validation(config_of(tmp_path / 'ended', by_epoch, ends_in))
@@ -105,7 +105,7 @@ def test_early_stopping_counts_on(tmp_path, by_epoch, ends_in):
 
 @pytest.mark.parametrize('by_epoch', [True, False])
 def test_a_signal_ends_a_validation_at_once(tmp_path, by_epoch):
-    """The checkpoint is of the weights that train, though their averages are validated; the score is not lost."""
+    """The checkpoint holds the trained weights, though their averages are being validated; the score is not lost."""
     configs = [config_of(tmp_path / name, by_epoch, steps=3) for name in ('straight', 'stopped')]
     for config in configs:
         config.custom_hooks.append(dict(type='EMAHook', momentum=0.1))
@@ -128,7 +128,7 @@ def test_a_signal_ends_a_validation_at_once(tmp_path, by_epoch):
 
 @pytest.mark.slow
 def test_processes_leave_a_validation_together(tmp_path):
-    """The second has a batch less to validate, and is asked to stop."""
+    """The second process has one batch less to validate, and gets the signal."""
     configs = [config_of(tmp_path, True, steps=2) for _ in range(2)]
     for config in configs:
         config.val_dataloader.update(batch_size=5, sampler=dict(type='DefaultSampler', round_up=False))
@@ -181,7 +181,7 @@ class ValidateHook(Hook):
     ('when', 'iteration'), [('before_train', 1), ('after_train_iter', 8), ('after_train_epoch', 13)]
 )
 def test_a_validation_of_a_hook_is_not_left(tmp_path, when, iteration):
-    """The checkpoint is written after the next update, of which there is none before the loop counts on."""
+    """The checkpoint is written once the loop has counted the next update."""
     config = config_of(tmp_path, True, steps=3)
     config.train_cfg.val_begin = 99
     config.default_hooks.checkpoint.pop('save_best')  # which mmengine prepares when training begins
@@ -195,7 +195,7 @@ def test_a_validation_of_a_hook_is_not_left(tmp_path, when, iteration):
 
 @pytest.mark.parametrize('settings', [dict(evaluate_on_origin=True), dict()])
 def test_averages_of_mmpretrain(tmp_path, settings):
-    """Its hook may validate twice; then the next iteration answers the signal."""
+    """mmpretrain's hook may validate twice; then the signal is answered in the next iteration."""
     pytest.importorskip('mmpretrain.engine')
     configs = [config_of(tmp_path / name, True, steps=3) for name in ('straight', 'stopped')]
     for config in configs:
@@ -212,7 +212,7 @@ def test_averages_of_mmpretrain(tmp_path, settings):
 
 
 def test_processes_agree_in_no_stream(tmp_path):
-    """Nobody knows when its batches end."""
+    """Nobody knows how many batches a stream has."""
 
     class Stream(IterableDataset):
         def __iter__(self):
@@ -226,7 +226,7 @@ def test_processes_agree_in_no_stream(tmp_path):
 
 
 def test_checkpoints_after_a_validation_that_was_interrupted(tmp_path):
-    """In a program that trains on with the same runner."""
+    """The program continues to train with the same runner."""
     config = config_of(tmp_path, True, steps=5, patience=9)
     config.train_cfg.val_interval = 3
     config.custom_hooks.append(dict(type='BreakHook'))
@@ -269,7 +269,7 @@ def test_validation_has_its_turn_only(tmp_path, after):
 
 
 def test_an_epoch_that_begins_anew_is_not_validated_before(tmp_path):
-    """Its length has changed within it, so its batches are seen again; the validation before has its count."""
+    """The epoch's length has changed, so its batches are seen again; the validation before it is not repeated."""
     config = config_of(tmp_path, True, patience=9)
     run_until(config, interrupt_after=20, default_hooks=config.default_hooks | dict(often=OFTEN))
     config.train_dataloader.batch_size = 3
@@ -293,7 +293,7 @@ def test_no_gradients_are_lost_by_a_best_score(tmp_path):
 
 @pytest.mark.parametrize('after', [15, 20])
 def test_a_schedule_of_scores_resumes_alike(tmp_path, after):
-    """The second score, the best, is in the second checkpoint, which is written again; the third is not in its own."""
+    """The second score, the best, is in the second checkpoint, which is rewritten; the third lacks its own."""
     plateau = dict(type='ReduceOnPlateauLR', monitor='accuracy', rule='greater', patience=0)
     configs = [config_of(tmp_path / name, True, patience=9) for name in ('straight', 'ended')]
     for config in configs:
@@ -308,7 +308,7 @@ def test_a_schedule_of_scores_resumes_alike(tmp_path, after):
 
 
 def test_with_a_strategy_no_epoch_is_left_out(tmp_path):
-    """mmengine's runner of strategies counts the epoch twice where the checkpoint is written within a validation."""
+    """mmengine's FlexibleRunner counts an epoch twice if the checkpoint is written during a validation."""
     config = config_of(tmp_path, True, patience=9)
     config.env_cfg = dict(dist_cfg=dict(backend='gloo'))
     run_until(config, interrupt_after=15, kind=FlexibleRunner)
@@ -338,7 +338,7 @@ def test_other_hooks_count_anew(tmp_path):
 
 @HOOKS.register_module()
 class BadStepsHook(Hook):
-    """Have the guard count two bad steps."""
+    """Make the guard count two bad steps."""
 
     def after_train_iter(self, runner, *args, **others):
         next(hook for hook in runner.hooks if isinstance(hook, NanGuardHook)).events = 2

@@ -15,7 +15,7 @@ MIXMAE, OUT = demo.METHODS['mixmae'], demo.OUT / 'mixmae'
 
 @pytest.fixture
 def calls(tmp_path, monkeypatch):
-    """Record the commands instead of running them; what is trained or judged with weights is twice as good."""
+    """Record the commands instead of running them; results with pre-trained weights are twice as good."""
     recorded = []
 
     def run(*commands, show=False):
@@ -164,7 +164,7 @@ def test_make_hands_method_and_folder_on_and_refuses_other_methods_before_anythi
 
 @pytest.fixture
 def dense_calls(calls, tmp_path, monkeypatch):
-    """Record trainings, too; from an encoder they log twice what they log from scratch."""
+    """Record trainings too; with a pre-trained encoder, they log twice the score."""
     metrics = {'coco/segm_mAP': 0.125}
 
     def train_anew(*runs):

@@ -34,7 +34,7 @@ def scenes(count, size=64, split=0):
 
 
 def rasterise(polygons, size, fine=4):
-    """Return by even-odd which points of a finer grid lie in a polygon; a pixel is in where half of its points are."""
+    """Rasterize polygons by the even-odd rule on a finer grid; a pixel is inside if at least half of its points are."""
     line = (np.arange(size * fine) + 0.5) / fine
     points = np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)
     inside = np.any([Polygon(np.reshape(one, (-1, 2)), closed=False).contains_points(points) for one in polygons], 0)
@@ -58,7 +58,7 @@ def test_polygons_of_any_region_hold_exactly_its_pixels(seed):
 
 
 def test_images_of_a_seed_stay_as_they_are():
-    """Their means, and the sums of the masks, as first drawn; other machines may round otherwise."""
+    """Image means and mask sums are those of the first version, up to rounding on other machines."""
     drawn = [make_materials.draw_scene(3, 0, index, 64) for index in range(10)]
     means = [155.12, 97.03, 116.91, 144.68, 148.38, 158.36, 115.95, 152.9, 133.73, 128.7]
     assert [scene.image.mean() for scene in drawn] == pytest.approx(means, abs=0.05)
@@ -78,7 +78,7 @@ def test_the_main_material_fills_most_of_every_scene_and_no_patch_is_of_it():
 
 
 def test_surfaces_are_tones_that_do_not_depend_on_which_pixels_are_asked_for():
-    """The noise of the plane is a function of the place alone, so patches can be drawn by their box."""
+    """Noise is a function of position alone, so a patch can be drawn within its box."""
     rows, columns = np.mgrid[:40, :40].astype(np.float32) / 7 + 20
     for name, surface in SURFACES.items():
         whole, part = (
@@ -107,7 +107,7 @@ def test_nearest_points_are_those_of_a_search_over_all():
 
 
 def test_colors_do_not_tell_the_materials_apart():
-    """Nearest neighbors of color histograms are close to chance, 7 %, where leveling is off far above."""
+    """Nearest neighbors by color histogram are close to chance (7 %); without color leveling, they are far above."""
     images = [scene.image for scene in scenes(644, size=32)]
     counts = np.stack([cv2.calcHist([image], [0, 1, 2], None, [6] * 3, [0, 256] * 3).ravel() for image in images])
     roots = np.sqrt(counts / counts.sum(1, keepdims=True))

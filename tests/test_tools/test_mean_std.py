@@ -13,7 +13,7 @@ tool = load_tool('analysis_tools/mean_std.py')
 
 
 def photos(folder):
-    """Write images of several sizes; give all their pixels, (N, 3)."""
+    """Write images of several sizes, and return all their pixels (N, 3)."""
     rng, pixels = np.random.default_rng(0), []
     for number, size in enumerate([(5, 9), (20, 3), (1, 1), (8, 8)]):
         pixels.append(rng.integers(0, 40 * number + 20, (*size, 3), dtype=np.uint8))
@@ -36,7 +36,7 @@ def test_numbers_are_those_of_numpy(tmp_path, capsys, workers):
 
 
 def test_large_numbers_lose_nothing(tmp_path, capsys):
-    """Squares of numbers near 1e9 with a standard deviation of 1 would drown in float64."""
+    """With values near 1e9, a sum of squares in float64 would lose the standard deviation to rounding."""
     rng = np.random.default_rng(0)
     for number in range(3):
         np.save(tmp_path / f'{number}.npy', (rng.integers(0, 5, (6, 4, 2)) * 64 + 2.0**30).astype(np.float32))

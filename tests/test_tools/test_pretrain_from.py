@@ -1,4 +1,4 @@
-"""`mixmae pretrain --from`: weights of every layout, all of them or the encoder alone, at a lower rate."""
+"""`mixmae pretrain --from`: weights of every layout, of the whole model or only the encoder, at a lower rate."""
 
 import pytest
 import torch
@@ -23,13 +23,13 @@ def without_decoder(official):
 
 
 def as_timm(model):
-    """A classifier of timm's: the official names, with a head."""
+    """Return a timm classifier: the official names, with a head."""
     head = {'head.weight': torch.randn(1000, 128), 'head.bias': torch.randn(1000)}
     return without_decoder(to_official(model.state_dict())) | head
 
 
 def as_detector(model):
-    """Ours in a detector, whose neck is no decoder."""
+    """Return a detector with our encoder, whose neck is not a decoder."""
     encoder = {name: x for name, x in model.state_dict().items() if name.startswith('backbone.')}
     return dict(state_dict=encoder | {'neck.lateral_convs.0.conv.weight': torch.randn(8, 8, 1, 1)})
 
@@ -54,7 +54,7 @@ def args_of(tmp_path, checkpoint, *options, method=SWIN):
 
 
 def started(tmp_path, checkpoint, *options, method=SWIN):
-    """Write the config of a command, and do as it says: the config, and its model with its weights."""
+    """Write the config of a command, build and initialize its model; return the config and the model's weights."""
     config = load_config(pretrain.write_config(args_of(tmp_path, checkpoint, *options, method=method)))
     init_default_scope('mmpretrain')
     model = MODELS.build(config.model)
@@ -63,7 +63,7 @@ def started(tmp_path, checkpoint, *options, method=SWIN):
 
 
 def equal(part, model, weights):
-    """Whether all parameters of a part, which are not the same in every new model, come from a model."""
+    """Return whether all randomly initialized parameters of a part equal those of a model."""
     drawn = [name for name, _ in model.named_parameters() if name.startswith(part) and not name.endswith('pos_embed')]
     random = [name for name in drawn if name.endswith(('.weight', '_token')) and 'norm' not in name]
     assert random
@@ -95,7 +95,7 @@ def test_an_encoder_that_describes_itself(tmp_path):
 
 
 def test_other_options_go_with_it(tmp_path, monkeypatch):
-    """Precision keeps the lower rate; images of another size; the path is the same from any folder."""
+    """The lower rate is kept with another precision; images can have another size; the path becomes absolute."""
     model = build(SWIN)
     torch.save(model.state_dict(), tmp_path / 'weights.pth')
     monkeypatch.chdir(tmp_path)

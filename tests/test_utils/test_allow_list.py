@@ -1,4 +1,4 @@
-"""The list of types: logs, numbers, arrays and schedules are read, and nothing else, whatever was allowed before."""
+"""The allow list: logs, numbers, arrays and schedules are read, and nothing else, whatever was allowed before."""
 
 import io
 import os
@@ -74,7 +74,7 @@ def test_arrays_are_read(there_and_back):
     ],
 )
 def test_no_bytes_are_taken_for_addresses_of_objects(there_and_back, forged):
-    """Numpy does so: of objects that a file makes up."""
+    """Numpy would take bytes from the file for addresses of Python objects."""
     with pytest.raises(UnpicklingError, match=r'it asks for (numpy\.ndarray|an array of Python objects)'):
         there_and_back(forged)
 
@@ -88,7 +88,7 @@ def test_states_of_all_schedules_are_read(kind):
 
 @pytest.mark.parametrize('place', [b'numpy.core.multiarray', b'numpy._core.multiarray'])
 def test_logs_of_numpy_1_and_of_numpy_2_are_read(place):
-    """Statistics too, which mmengine stores as functions of its class."""
+    """This includes statistics, which mmengine stores as methods of its class."""
     info = dict(best=np.float32(0.75), epoch=np.int64(3), done=np.bool_(True))
     stream = io.BytesIO()
     log = dict(loss=HistoryBuffer([0.5, 0.25], [1, 3]), info=info)
@@ -122,7 +122,7 @@ def test_no_other_function_is_found(owner):
 )
 @pytest.mark.parametrize('others', [[], [getattr, np.ndarray, np.dtype, (getattr, 'builtins.getattr')]])
 def test_what_no_log_holds_is_refused(call, message, others):
-    """Also where OneDL's mmengine, and advice on the web, have put more on the list."""
+    """Even if OneDL's mmengine, or advice from the web, has added more to the list."""
     serialization.add_safe_globals([*others, Called])
     allow_checkpoint_types()
     assert Called in serialization.get_safe_globals()
@@ -131,7 +131,7 @@ def test_what_no_log_holds_is_refused(call, message, others):
 
 
 def test_an_old_torch_is_not_trusted(monkeypatch):
-    """Its `weights_only=True` can be made to run code."""
+    """A file can make its `weights_only=True` run code."""
     with monkeypatch.context() as patch:
         patch.delattr(serialization, 'get_unsafe_globals_in_checkpoint')
         with pytest.raises(ImportError, match=r'before torch 2.6: pip install "torch>=2.6"'):

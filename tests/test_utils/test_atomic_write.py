@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files that exist completely or not at all."""
 
 import errno
 import os
@@ -62,7 +62,7 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_last_one(tmp_path):
 
 @pytest.mark.parametrize('error', [KeyboardInterrupt, OSError(errno.EIO, 'broken')])
 def test_what_stopped_the_writing_of_weights_is_raised(tmp_path, error):
-    """PyTorch's writer raises a RuntimeError of its own after it; one of another cause stays."""
+    """PyTorch's writer raises a RuntimeError after it, which is replaced; a RuntimeError with another cause is not."""
 
     class Broken:
         written = 0
@@ -83,7 +83,7 @@ def test_what_stopped_the_writing_of_weights_is_raised(tmp_path, error):
 
 
 class Refused:
-    """What cannot be written."""
+    """An object that cannot be pickled."""
 
     def __reduce__(self):
         raise RuntimeError('of its own')
@@ -95,7 +95,7 @@ def test_mmengine_writes_all_files_here_with_a_checksum(tmp_path):
 
 
 def test_a_folder_that_cannot_be_synced_is_no_reason_to_stop(tmp_path, monkeypatch):
-    """Shares on the network may answer so; the file itself must be on the disk."""
+    """Network shares may not support it; the file itself must be synced."""
     real = os.fsync
 
     def fsync(descriptor):
@@ -110,7 +110,7 @@ def test_a_folder_that_cannot_be_synced_is_no_reason_to_stop(tmp_path, monkeypat
 
 
 def test_the_order_is_content_then_name(tmp_path, monkeypatch):
-    """What is named must be on the disk already: a power cut may come between any two calls."""
+    """Power may fail between any two calls, so the content must be on the disk before it gets its name."""
     calls = []
     real = os.fsync, os.replace
 

@@ -1,4 +1,4 @@
-"""A checkpoint proves itself: any flipped bit is found before anything is loaded, and no sound file is refused."""
+"""Checkpoints are verified: any flipped bit is found before anything is loaded, and no intact file is rejected."""
 
 import contextlib
 import io
@@ -48,7 +48,7 @@ def test_other_readers_pass_over_it(content, file):
 
 
 def test_any_flipped_bit_is_found(content, file):
-    """Every 37th byte, and all of the last ones; what is not found is in the checksum's mark or its length."""
+    """Try every 37th byte and all of the last ones; only flips in the checksum's mark or length go unnoticed."""
     written, unharmed = file.read_bytes(), 0
     places = [*range(0, len(written), 37), *range(len(written) - 130, len(written))]
     for place in dict.fromkeys(places):

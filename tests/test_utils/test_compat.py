@@ -1,4 +1,4 @@
-"""Fixes of the stack: each where it is needed, and none in the way of an import."""
+"""Fixes of the stack: each is applied if needed, and none prevents an import."""
 
 import os
 import subprocess
@@ -72,7 +72,7 @@ def test_a_crippled_torchvision_is_recognized(tmp_path, monkeypatch, found, comp
 
 
 def test_mmengine_finds_this_package_where_it_lies(monkeypatch):
-    """Upstream's looks in site-packages alone, where a package installed in place is not."""
+    """Upstream mmengine looks only in site-packages, where an editable installation is not."""
     monkeypatch.setattr(utils, 'get_installed_path', None)
     monkeypatch.setattr(config, 'get_installed_path', lambda package: f'/site-packages/{package}')
     compat.let_configs_inherit_ours()
@@ -143,7 +143,7 @@ def test_import_is_cheap_brings_yapf_and_has_torch_read_logs_of_mmengine(tmp_pat
 
 @pytest.mark.parametrize('errors', [[EOFError('Ran out of input'), UnpicklingError('truncated')], [EOFError('x')] * 20])
 def test_a_cache_of_yapf_that_is_being_written_is_waited_for_not_for_ever(monkeypatch, errors):
-    """It writes its grammar without a lock: of first imports at the same time all but one may end in EOFError."""
+    """yapf writes its grammar without a lock, so simultaneous first imports may fail with EOFError."""
     tried = mock.Mock(side_effect=[*errors, 'yapf'])
     monkeypatch.setattr(compat, 'PAUSE', 0)
     monkeypatch.setattr(compat.importlib, 'import_module', tried)

@@ -1,4 +1,4 @@
-"""What is shown, character by character, and what is left to the log."""
+"""What the console shows, character by character, and what only the log gets."""
 
 import io
 import logging
@@ -37,7 +37,7 @@ class Kept(logging.Handler):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Seconds that pass when the test says so; the terminal is 20 columns wide."""
+    """Return a clock that the test sets, for a terminal of 20 columns."""
     now = [0.0]
     monkeypatch.setattr(module.time, 'monotonic', lambda: now[0])
     monkeypatch.setenv('COLUMNS', '20')
@@ -46,7 +46,7 @@ def clock(monkeypatch):
 
 
 def called_by(place, function, *arguments):
-    """Call a function by code of a file in some place, of the module that its name says."""
+    """Call a function from code that seems to be in the file `place`, in a module of its name."""
     name = place.rpartition('/')[-1].removesuffix('.py')
     scope = dict(__name__=name, function=function, arguments=arguments)
     exec(compile('result = function(*arguments)', place, 'exec'), scope)
@@ -155,7 +155,7 @@ def test_of_warnings_that_differ_in_numbers_three_are_shown():
 
 @pytest.fixture
 def warned(monkeypatch):
-    """A console that takes Python's warnings, as `start` does; standard output, and what makes others."""
+    """Yield a console that takes Python's warnings, as `start` sets it up, and its output."""
     stream, logger = io.StringIO(), logging.getLogger('py.warnings')
     console = Console(stream, MemoryHandler(sys.maxsize))
     monkeypatch.setattr(logger, 'handlers', [console.log, console.take(logging.StreamHandler())])

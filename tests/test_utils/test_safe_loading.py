@@ -1,4 +1,4 @@
-"""No way of loading something runs what it holds: entry points x kinds of files, each of which would write a marker."""
+"""Loading never runs code from a file: all entry points x kinds of files whose payload would write a marker."""
 
 import functools
 import io
@@ -52,7 +52,7 @@ def marker(tmp_path):
 
 
 def content(payload, part, *names):
-    """Put a payload somewhere into what mmengine writes."""
+    """Return the content of an mmengine checkpoint with a payload in one place."""
     whole = dict(
         meta=dict(epoch=1, iter=1, seed=0),
         state_dict={'layers.0.weight': torch.ones(16, 8)},
@@ -77,7 +77,7 @@ def of_protocol(number, zipped=True):
 
 
 def in_tar(payload, file):
-    """The format of PyTorch before 0.1.10."""
+    """Write the format of PyTorch before 0.1.10."""
     with tarfile.open(file, 'w') as archive:
         for name, value in (('storages', 0), ('tensors', 0), ('pickle', payload)):
             text = pickle.dumps(value, 2)
@@ -93,7 +93,7 @@ def in_package(payload, file):
 
 
 def compressed(payload, file):
-    """As `torch.load` reads too, though PyTorch never compresses."""
+    """Write a compressed archive, which `torch.load` reads, though PyTorch never compresses."""
     stream = io.BytesIO()
     torch.save(content(payload, 'meta'), stream)
     with zipfile.ZipFile(stream) as old, zipfile.ZipFile(file, 'w', zipfile.ZIP_DEFLATED) as new:
@@ -125,7 +125,7 @@ KINDS |= {f'{kind}, named .safetensors': KINDS[kind] for kind in ('in state_dict
 
 @pytest.fixture(scope='module', params=KINDS)
 def written(request, tmp_path_factory):
-    """A file of each kind, and the marker that its payload would write."""
+    """Write a file of each kind; return it and the marker that its payload would write."""
     folder = tmp_path_factory.mktemp('file')
     file = folder / ('model.safetensors' if request.param.endswith('safetensors') else 'file.pth')
     KINDS[request.param](touching(folder / 'marker'), file)

@@ -1,4 +1,4 @@
-"""Weights read from files: each kind that can be, and each that must not; broken files end in one kind of error.
+"""Weights read from files: every supported kind, and every refused one; broken files give one kind of error.
 
 `EXAMPLES=20000 pytest tests/test_utils/test_weights_file.py` tries more.
 """
@@ -45,7 +45,7 @@ def check_same(weights):
 @pytest.mark.parametrize('container', [None, 'state_dict', 'model', 'module'])
 @pytest.mark.parametrize('zipped', [True, False])
 def test_pytorchs_files(tmp_path, container, zipped):
-    """Reading within `safe_globals`, as mmengine does, takes what it names off PyTorch's list when it ends."""
+    """mmengine reads within `safe_globals`, which takes types off PyTorch's list at its end; reading puts them back."""
     path = tmp_path / 'file.pth'
     path.write_bytes(pytorchs({container: WEIGHTS, 'epoch': np.int64(3)} if container else WEIGHTS, zipped))
     torch.serialization.clear_safe_globals()
@@ -62,13 +62,13 @@ def test_an_address(tmp_path):
 
 
 def bomb(path):
-    """An archive as PyTorch writes, whose pickle is zeros without end, compressed a thousandfold."""
+    """Write an archive like PyTorch's, whose pickle is 300 MB of zeros, compressed a thousandfold."""
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
         archive.writestr('archive/data.pkl', bytes(300_000_000))
 
 
 def lying(path):
-    """An uncompressed archive whose directory says that an entry is far larger than the file."""
+    """Write an uncompressed archive whose directory claims an entry far larger than the file."""
     with zipfile.ZipFile(path, 'w') as archive:
         archive.writestr('archive/data.pkl', bytes(100))
     content = bytearray(path.read_bytes())
@@ -78,7 +78,7 @@ def lying(path):
 
 
 def huge_promise(path):
-    """A pickle of a few bytes that asks for 16 TB."""
+    """Write a pickle of a few bytes that allocates 16 TB."""
     path.write_bytes(b'\x80\x02cbuiltins\nbytearray\n\x8a\x06' + (1 << 44).to_bytes(6, 'little') + b'\x85R.')
 
 
@@ -117,7 +117,7 @@ def test_files_without_weights(tmp_path):
 
 @pytest.fixture(scope='module')
 def read(tmp_path_factory):
-    """Read bytes as a file of this name; its weights, or None for one that is refused."""
+    """Read bytes as a file of this name; return its weights, or None if it is refused."""
     folder = tmp_path_factory.mktemp('broken')
 
     def read_back(name, content):

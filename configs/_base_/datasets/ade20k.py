@@ -1,6 +1,6 @@
-"""ADE20K (SceneParsing, 150 classes): crops of 512 px; labels are 1 to 150 in the files, and 0 is none of them.
+"""ADE20K (SceneParsing, 150 classes): crops of 512 px; labels in the files are 1 to 150, and 0 is no class.
 
-`LoadAnnotations` goes without `mmseg.` before it: mmseg's inferencer looks for it by this name.
+`LoadAnnotations` has no `mmseg.` prefix, because mmseg's inferencer looks it up by this exact name.
 """
 
 data_root = 'data/ade/ADEChallengeData2016'
@@ -23,7 +23,7 @@ test_pipeline = [
     dict(type='LoadAnnotations', reduce_zero_label=True),
     dict(type='mmseg.PackSegInputs'),
 ]
-# six scales, each also flipped: python tools/test.py CONFIG CHECKPOINT --tta
+# six scales, each with and without a flip: python tools/test.py CONFIG CHECKPOINT --tta
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(

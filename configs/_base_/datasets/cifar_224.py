@@ -1,4 +1,4 @@
-"""CIFAR-10 or CIFAR-100 at 224 px with the official fine-tuning's augmentation; its images are RGB arrays in memory."""
+"""CIFAR-10 or CIFAR-100 at 224 px with the official fine-tuning augmentation; images are RGB arrays in memory."""
 
 _base_ = './in1k_finetune_224.py'
 

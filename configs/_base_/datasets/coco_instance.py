@@ -1,4 +1,4 @@
-"""COCO 2017 with boxes and masks; short sides of 480 to 800 px, long ones up to 1333 (multi-scale training)."""
+"""COCO 2017 with boxes and masks; multi-scale training with short sides of 480 to 800 px, long sides up to 1333."""
 
 data_root = 'data/coco/'
 sides = [(1333, side) for side in range(480, 801, 32)]

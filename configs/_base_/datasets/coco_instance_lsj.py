@@ -1,6 +1,6 @@
 """COCO 2017 with large-scale jitter: images at 0.1 to 2 times 1024 px, cropped and padded to 1024 x 1024.
 
-Padding comes last, after normalizing, so that the encoder can distinguish it from the image.
+Images are padded last, after normalization, so that the encoder can tell padding from image.
 """
 
 _base_ = './coco_instance.py'

@@ -1,11 +1,11 @@
-"""Small sets in COCO's format, whose images are as small as the micro models: crops of 192 px, batches of 8."""
+"""Small data sets in COCO's format, for the micro models: crops of 192 px, batches of 8."""
 
 _base_ = './coco_instance.py'
 
 data_root = 'data/nuclei_dsb2018/'
 classes = ('nucleus',)
 crop_size = (192, 192)
-test_size = (320, 320)  # the long side of the largest
+test_size = (320, 320)  # the long side of the largest images
 
 train_pipeline = [
     dict(type='mixmae_mm.SeedSample'),

@@ -1,9 +1,9 @@
-"""Small images in one folder a class, train/ and val/, with light augmentation; for the micro models.
+"""Small images in train/ and val/, one folder per class, with light augmentation; for the micro models.
 
-Images are already of the model's size: crops are resized back to it, and testing takes images as they are.
+Images already have the model's input size: training resizes crops back to it, testing does not resize.
 """
 
-extensions = [  # those that pre-training reads (mixmae_mm.datasets.EXTENSIONS)
+extensions = [  # the same as in pre-training (mixmae_mm.datasets.EXTENSIONS)
     '.avif', '.bmp', '.dib', '.gif', '.j2k', '.jfif', '.jp2', '.jpe', '.jpeg', '.jpg', '.pbm', '.pgm', '.png', '.pnm',
     '.ppm', '.tif', '.tiff', '.webp',
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """ImageNet-A (arXiv 1907.07174): 7,500 photos of 200 classes that a ResNet-50 gets wrong.
 
-data/imagenet-a as published, a folder for each class. The classifier's outputs are restricted to these classes.
-There is no training on it.
+It lies in data/imagenet-a as published, one folder per class, and is for testing only. The classifier's outputs are
+restricted to its classes.
 """
 
 _base_ = './in1k_finetune_224.py'
@@ -11,7 +11,7 @@ val_dataloader = None
 val_evaluator = None
 test_cfg = dict()
 
-# of the classes in ImageNet-1k, in the order of their folders
+# indices of these classes in ImageNet-1k, in the order of their folders
 labels = [
     6, 11, 13, 15, 17, 22, 23, 27, 30, 37, 39, 42, 47, 50, 57, 70, 71, 76, 79, 89, 90, 94, 96, 97, 99, 105, 107,
     108, 110, 113, 124, 125, 130, 132, 143, 144, 150, 151, 207, 234, 235, 254, 277, 283, 287, 291, 295, 298, 301,

@@ -1,7 +1,7 @@
-"""ImageNet-C (arXiv 1903.12261): the 50,000 validation images with 15 corruptions of 5 severities each.
+"""ImageNet-C (arXiv 1903.12261): the 50,000 validation images with 15 corruptions at 5 severities each.
 
-data/imagenet-c/CORRUPTION/SEVERITY as published, each with a folder for each class; its images have 224 px. There is no
-training on it.
+It lies in data/imagenet-c/CORRUPTION/SEVERITY as published, one folder per class in each, and is for testing only.
+Images have 224 px.
 """
 
 _base_ = './in1k_finetune_224.py'

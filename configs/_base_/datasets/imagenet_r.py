@@ -1,7 +1,7 @@
 """ImageNet-R (arXiv 2006.16241): 30,000 renditions of 200 classes, from art to toys.
 
-data/imagenet-r as published, a folder for each class. The classifier's outputs are restricted to these classes.
-There is no training on it.
+It lies in data/imagenet-r as published, one folder per class, and is for testing only. The classifier's outputs are
+restricted to its classes.
 """
 
 _base_ = './in1k_finetune_224.py'
@@ -11,7 +11,7 @@ val_dataloader = None
 val_evaluator = None
 test_cfg = dict()
 
-# of the classes in ImageNet-1k, in the order of their folders
+# indices of these classes in ImageNet-1k, in the order of their folders
 labels = [
     1, 2, 4, 6, 8, 9, 11, 13, 22, 23, 26, 29, 31, 39, 47, 63, 71, 76, 79, 84, 90, 94, 96, 97, 99, 100, 105, 107,
     113, 122, 125, 130, 132, 144, 145, 147, 148, 150, 151, 155, 160, 161, 162, 163, 171, 172, 178, 187, 195, 199,

@@ -1,6 +1,6 @@
 """ImageNet-Sketch (arXiv 1905.13549): 50,889 sketches of all 1000 classes.
 
-data/imagenet-sketch as published, a folder for each class. There is no training on it.
+It lies in data/imagenet-sketch as published, one folder per class, and is for testing only.
 """
 
 _base_ = './in1k_finetune_224.py'

@@ -1,4 +1,4 @@
-"""Pre-training images at 224 px: crops of 20 to 100 % of the area, flipped half the time, and nothing else."""
+"""Pre-training images at 224 px: crops of 20 to 100 % of the area, half of them flipped, without other augmentation."""
 
 train_pipeline = [
     dict(type='mixmae_mm.SeedSample'),
@@ -12,7 +12,7 @@ train_dataloader = dict(
     num_workers=8,
     persistent_workers=True,
     pin_memory=True,
-    drop_last=True,  # an odd batch cannot be grouped
+    drop_last=True,  # a smaller last batch might not split into groups
     sampler=dict(type='mixmae_mm.SeededSampler', shuffle=True),
     collate_fn=dict(type='default_collate'),
     dataset=dict(

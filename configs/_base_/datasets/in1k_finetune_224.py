@@ -1,10 +1,10 @@
-"""ImageNet-1k at 224 px with the official fine-tuning's augmentation.
+"""ImageNet-1k at 224 px with the official fine-tuning augmentation.
 
-Pillow decodes and resizes, as timm does. One thing differs from timm: the noise of random erasing is drawn before
-normalization, from the images' mean and standard deviation, and so ends at black and white.
+Pillow decodes and resizes, as in timm. Unlike in timm, random erasing draws its noise before normalization, with
+ImageNet's mean and standard deviation, so the noise is clipped at black and white.
 """
 
-extensions = [  # those that pre-training reads (mixmae_mm.datasets.EXTENSIONS)
+extensions = [  # the same as in pre-training (mixmae_mm.datasets.EXTENSIONS)
     '.avif', '.bmp', '.dib', '.gif', '.j2k', '.jfif', '.jp2', '.jpe', '.jpeg', '.jpg', '.pbm', '.pgm', '.png', '.pnm',
     '.ppm', '.tif', '.tiff', '.webp',
 ]  # fmt: skip
@@ -17,7 +17,7 @@ train_pipeline = [
     dict(type='mixmae_mm.LoadImage', mode='BGR'),
     dict(type='mmpretrain.RandomResizedCrop', scale=image_size, backend='pillow', interpolation='bicubic'),
     dict(type='mmpretrain.RandomFlip', prob=0.5),
-    dict(  # rand-m9-mstd0.5-inc1
+    dict(  # timm's rand-m9-mstd0.5-inc1
         type='mmpretrain.RandAugment',
         policies='timm_increasing',
         num_policies=2,

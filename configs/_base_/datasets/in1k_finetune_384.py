@@ -1,4 +1,4 @@
-"""ImageNet-1k at 384 px: as at 224 px, but tested on the whole short side, as timm does above 224 px."""
+"""ImageNet-1k at 384 px: as at 224 px, but testing crops the full short side, as timm does above 224 px."""
 
 _base_ = './in1k_finetune_224.py'
 

@@ -1,4 +1,4 @@
-"""ImageNet-1k at 224 px for a frozen encoder: crops and flips only."""
+"""ImageNet-1k at 224 px for a frozen encoder: random crops and flips only."""
 
 _base_ = './in1k_finetune_224.py'
 

@@ -1,4 +1,4 @@
-"""The built-in set with masks at 64 px, of which every tenth training image has one: 280, with 14 classes."""
+"""The built-in set at 64 px with masks of 14 classes; training uses every tenth image, 280 in all."""
 
 _base_ = './ade20k.py'
 

@@ -1,4 +1,4 @@
-"""The patches on the built-in set at 64 px, as objects of one class; every fifth training image that has any: 276."""
+"""The built-in set at 64 px, its patches as objects of one class; training uses every fifth image with patches, 276."""
 
 _base_ = './coco_instance.py'
 

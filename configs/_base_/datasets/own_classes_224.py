@@ -1,4 +1,4 @@
-"""Your own classes at 224 px: one folder a class in train/ and val/, with the official fine-tuning's augmentation."""
+"""Your own classes at 224 px: one folder per class in train/ and val/, with the official fine-tuning augmentation."""
 
 _base_ = './in1k_finetune_224.py'
 

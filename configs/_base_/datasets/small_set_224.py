@@ -1,6 +1,6 @@
-"""A smaller set at 224 px with the official fine-tuning's augmentation. A config names its class, folder and splits.
+"""A smaller data set at 224 px with the official fine-tuning augmentation; configs set class, folder and splits.
 
-That MixedAE was tried on eleven such sets is a recollection; neither recipe nor results are at hand.
+That MixedAE was evaluated on eleven such sets is a recollection; we have neither the recipe nor the results.
 """
 
 _base_ = './in1k_finetune_224.py'

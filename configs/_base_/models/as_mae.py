@@ -1,4 +1,4 @@
-"""What makes MAE of a MixedAE: one image at a time, most of it masked and the rest encoded with plain attention."""
+"""Overrides that turn MixedAE into MAE: one image at a time, 75 % of it masked, plain attention, no contrast."""
 
 as_mae = dict(
     type='mixmae_mm.MAE',

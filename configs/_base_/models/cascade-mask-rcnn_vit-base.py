@@ -1,8 +1,8 @@
-"""Cascade Mask R-CNN on four blocks of MixingViT-B, as iBOT (arXiv 2111.07832) has it.
+"""Cascade Mask R-CNN on four blocks of MixingViT-B, as in iBOT (arXiv 2111.07832).
 
 4conv1fc heads with SyncBN and GIoU loss, SyncBN in the pyramid, smooth L1 loss in the RPN, whose anchors stay inside
-the image, and no region matched below its threshold. Not as there: padding is masked in attention, and the position
-table is one of 1024 x 1024 px.
+the image; regions below the IoU threshold are never matched. Unlike iBOT: padding is masked in attention, and the
+position embedding is for 1024 x 1024 px.
 """
 
 _base_ = './mask-rcnn.py'

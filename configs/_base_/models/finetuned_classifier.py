@@ -1,6 +1,6 @@
-"""Mean pooling and one linear layer around an encoder at 224 px, as the official fine-tuning of MAE and MixMIM has it.
+"""Mean pooling and one linear layer on an encoder at 224 px, as in the official fine-tuning of MAE and MixMIM.
 
-The head starts at nearly zero.
+The initial weights of the head are close to zero.
 """
 
 num_classes = 1000
@@ -21,5 +21,5 @@ model = dict(
         loss=dict(type='mmpretrain.LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
         init_cfg=dict(type='TruncNormal', layer='Linear', std=2e-5),
     ),
-    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]),  # one or the other
+    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]),  # one per batch
 )

@@ -1,8 +1,8 @@
-"""Mask R-CNN behind an FPN of five levels (He et al. 2017), as mmdet sets it up; backbone and neck are to be added."""
+"""Mask R-CNN on an FPN of five levels (He et al. 2017), as configured in mmdet; configs add backbone and neck."""
 
 num_classes = 80
 channels = 256
-pad_value = -1e3  # no normalized pixel has it, so that the encoder can recognize padding
+pad_value = -1e3  # no normalized pixel has this value, so the encoder can recognize padding
 
 model = dict(
     type='mmdet.MaskRCNN',

@@ -1,4 +1,4 @@
-"""What makes Mask R-CNN micro: heads of 64 channels, for images of 64 to 320 px with objects a few pixels wide."""
+"""Overrides for a micro Mask R-CNN: heads of 64 channels, for images of 64 to 320 px with objects a few pixels wide."""
 
 image_size = 192
 micro_channels = 64

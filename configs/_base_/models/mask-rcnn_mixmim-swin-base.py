@@ -1,7 +1,7 @@
 """Mask R-CNN on the four stages of MixMIMSwin-B, for images of about 1024 px.
 
-Windows of 16, which divide 1024 px at every stride, and three blocks of the third stage with windows of 32, where the
-smaller ones would exchange nothing (specs: an adaptation of ours, since the official code has none).
+Windows of 16 divide 1024 px at every stride. They are not shifted, so no information would pass between them before the
+last stage; three blocks of the third stage therefore have windows of 32 (our adaptation: the official code has none).
 """
 
 _base_ = './mask-rcnn.py'

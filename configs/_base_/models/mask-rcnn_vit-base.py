@@ -1,9 +1,9 @@
-"""Mask R-CNN with ViTDet's detector (Li et al. 2022, arXiv 2203.16527) around MixingViT-B.
+"""Mask R-CNN with ViTDet's detector (Li et al. 2022, arXiv 2203.16527) on MixingViT-B.
 
-As there: windows of 14 but in four blocks, a simple feature pyramid from the last map without a top-down path, two
-convolutions in the RPN, four and one linear layer in the box head, LayerNorm over channels behind each convolution of
-the pyramid and of the box and mask heads. Not as there: no relative positions in attention, the position table is
-trained at the grid of 1024 px, and padding is masked in attention.
+As in ViTDet: windows of 14 except in four blocks, a simple feature pyramid from the last map without a top-down path,
+two convolutions in the RPN, four convolutions and one linear layer in the box head, LayerNorm over channels after each
+convolution of the pyramid and of the box and mask heads. Unlike ViTDet: no relative positions in attention, a position
+embedding trained at the grid of 1024 px, and padding masked in attention.
 """
 
 _base_ = './mask-rcnn.py'

@@ -1,7 +1,7 @@
-"""MixedAE with the base encoder. Other sizes change `arch` and, to the encoder's width, the decoder's `in_channels`.
+"""MixedAE with the base encoder. Other sizes change `arch` and set the decoder's `in_channels` to its width.
 
-Every open choice of the method stands here with its standing: a *recollection* is remembered but found in no source, a
-*choice* is ours, and neither is the paper's (docs/mixedae.md). The decoder is MAE's.
+A comment marks where each open setting of the method comes from: a *recollection* is remembered but found in no source,
+a *choice* is ours, and neither is the paper's (docs/mixedae.md). The decoder is MAE's.
 """
 
 image_size = 224
@@ -15,8 +15,8 @@ model = dict(
         num_sources=num_sources,
         cell_size=patch_size,
         shares=None,  # equal parts; choice
-        take_turns=False,  # one mixture a group; choice, the only reading that fits the cost that the paper reports
-        shared_assignment=False,  # a map for each group; choice
+        take_turns=False,  # one mixture per group; choice, the only one that agrees with the paper's cost
+        shared_assignment=False,  # one assignment per group; choice
     ),
     backbone=dict(
         type='mixmae_mm.MixingViT',
@@ -24,11 +24,11 @@ model = dict(
         img_size=image_size,
         patch_size=patch_size,
         num_sources=num_sources,
-        segment_embedding=True,  # that there is one is the method; a learned table, encoder only: recollection
-        attention='homologous',  # that there is such attention is the method; its form: recollection
+        segment_embedding=True,  # its existence is the paper's; learned, encoder only: recollection
+        attention='homologous',  # its existence is the paper's; its form: recollection
         topk_ratio=None,  # 1 / num_sources; recollection
-        homologous_layers=None,  # all but the first; recollection, all is as good a guess
-        exempt_cls=True,  # never dropped, never counted; choice
+        homologous_layers=None,  # all blocks but the first; recollection, all is as good a guess
+        exempt_cls=True,  # CLS is never dropped and not counted; choice
     ),
     neck=dict(
         type='mixmae_mm.MixDecoder',
@@ -38,13 +38,13 @@ model = dict(
         embed_dims=512,
         depth=8,
         num_heads=16,
-        cls_token=True,  # copied to the images of its group; choice, as in MAE
+        cls_token=True,  # CLS is copied to the images of its group; choice, as in MAE
         norm_eps=1e-6,
     ),
     head=dict(
         type='mixmae_mm.MixReconstructionHead',
         cell_size=patch_size,
-        norm_pix=True,  # choice, MAE's best
+        norm_pix=True,  # choice, MAE's best variant
         masked_only=True,  # recollection, as in MAE
     ),
     contrast=dict(
@@ -52,5 +52,5 @@ model = dict(
         temperature=0.25,  # recollection
         weight=0.1,  # recollection
     ),
-    projection_dims=None,  # features are compared as they are; choice
+    projection_dims=None,  # no head before the contrastive loss; choice
 )

@@ -1,4 +1,4 @@
-"""MixedAE with a ViT small enough to learn something on a CPU within minutes; the method's choices are the base's."""
+"""MixedAE with a ViT small enough to learn something on a CPU within minutes; method settings as in the base model."""
 
 _base_ = './mixedae_vit-base.py'
 

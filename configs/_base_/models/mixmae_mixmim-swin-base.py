@@ -1,4 +1,4 @@
-"""MixMAE with the base encoder. Other sizes change `arch` and with it the decoder's `in_channels`, 8 x embed_dims."""
+"""MixMAE with the base encoder. Other sizes change `arch` and the decoder's `in_channels`, 8 x embed_dims."""
 
 image_size = 224
 cell_size = 32  # the encoder's last stride

@@ -1,4 +1,4 @@
-"""The base encoder as a classifier; it starts from the checkpoint that the pre-training config writes."""
+"""The base encoder as a classifier, initialized from the checkpoint of the pre-training config."""
 
 _base_ = './finetuned_classifier.py'
 

@@ -1,4 +1,4 @@
-"""Micro encoders of the libraries with three stages, of strides 4, 8 and 16, for images of about 100 to 300 px."""
+"""Micro encoders of other libraries, with three stages of strides 4, 8 and 16, for images of about 100 to 300 px."""
 
 stock_micro = dict(
     swin=dict(embed_dims=32, depths=(2, 2, 2), num_heads=(1, 2, 4), strides=(4, 2, 2), window_size=6),

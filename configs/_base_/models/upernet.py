@@ -1,12 +1,12 @@
-"""UperNet with an FCN auxiliary head (Xiao et al. 2018), as mmseg sets it up; the backbone is to be added.
+"""UperNet with an FCN auxiliary head (Xiao et al. 2018), as configured in mmseg; configs add the backbone.
 
-Tests slide a window of the crop's size over the image, in steps of two thirds of it.
+Testing slides a window of the crop size over the image, with a stride of two thirds of it.
 """
 
 num_classes = 150
 image_size = (512, 512)
 channels = 512
-pad_value = -1e3  # no normalized pixel has it, so that the encoder can recognize padding
+pad_value = -1e3  # no normalized pixel has this value, so the encoder can recognize padding
 
 model = dict(
     type='mmseg.EncoderDecoder',

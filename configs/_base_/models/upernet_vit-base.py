@@ -1,4 +1,4 @@
-"""UperNet on four blocks of MixingViT-B, rescaled to the strides 4, 8, 16 and 32, as mmseg has it for MAE."""
+"""UperNet on four blocks of MixingViT-B, rescaled to the strides 4, 8, 16 and 32, as in mmseg for MAE."""
 
 _base_ = './upernet.py'
 

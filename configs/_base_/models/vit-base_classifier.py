@@ -1,6 +1,6 @@
-"""The base ViT as a classifier; it starts from the checkpoint that the MixedAE config of 1600 epochs writes.
+"""The base ViT as a classifier, initialized from MixedAE's checkpoint after 1600 epochs.
 
-Pooling precedes the last norm, as in MAE's fine-tuning, so the neck has one cell to average.
+As in MAE's fine-tuning, the encoder pools before the last norm, so the neck averages a 1 x 1 map.
 """
 
 _base_ = './finetuned_classifier.py'

@@ -1,4 +1,4 @@
-"""The encoder of the micro MixedAE and MAE: mean of the patches, norm and one linear layer, as MAE's fine-tuning."""
+"""The encoder of the micro MixedAE and MAE, with mean pooling, norm and one linear layer as in MAE's fine-tuning."""
 
 num_classes = 14
 embed_dims = 128

@@ -1,4 +1,4 @@
-"""160,000 iterations of ADE20K, batch 16: the schedule that BEiT and MAE share; layer decay by encoder."""
+"""160,000 iterations of batch 16 on ADE20K: the schedule of BEiT and MAE; layer decay per encoder."""
 
 batch_size = 16
 max_iters = 160_000

@@ -1,4 +1,4 @@
-"""The 3x schedule of COCO: 36 epochs, steps after 27 and 33."""
+"""mmdet's 3x schedule for COCO: 36 epochs, steps after 27 and 33."""
 
 _base_ = './coco_1x.py'
 

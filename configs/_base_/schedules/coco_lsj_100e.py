@@ -1,7 +1,7 @@
 """ViTDet's schedule for COCO with large-scale jitter: 184,375 iterations of batch 64, which are about 100 epochs.
 
-250 iterations of warm-up, steps at 88.9 % and 96.3 % of the training, no clipping; layer decay by encoder. Biases do
-not decay, which they do there.
+250 iterations of warm-up, steps at 88.9 % and 96.3 % of training, no gradient clipping; layer decay per encoder.
+Unlike in ViTDet, biases have no weight decay.
 """
 
 batch_size = 64
@@ -9,7 +9,7 @@ max_iters = 184_375
 
 optim_wrapper = dict(
     type='AmpOptimWrapper',
-    dtype='float16',  # mmcv's RoIAlign does not know bfloat16
+    dtype='float16',  # mmcv's RoIAlign does not support bfloat16
     constructor='mixmae_mm.LayerDecayOptimWrapperConstructor',
     paramwise_cfg=dict(layer_decay_rate=0.7, head_decay=False, no_decay=['cls_token', 'pos_embed']),
     optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.1),

@@ -1,4 +1,4 @@
-"""Dense tasks with micro models on a CPU: one epoch of warm-up, then down to 0 in a straight line."""
+"""Dense tasks with micro models on a CPU: one epoch of warm-up, then linear decay to 0."""
 
 warmup_epochs = 1
 

@@ -1,6 +1,6 @@
 """The official fine-tuning schedule, which MixMAE and MAE share; the cosine ends at 1e-6 times each layer's scale.
 
-In bfloat16, where the official runs had float16: it needs no loss scale.
+Precision is bfloat16, which needs no loss scale; the official runs used float16.
 """
 
 batch_size = 1024
@@ -17,7 +17,7 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=lr, betas=(0.9, 0.999), weight_decay=0.05),
 )
 
-# Linear from 0; mmengine multiplies from one iteration to the next, which 0 itself would not survive.
+# Linear from almost 0: mmengine updates the rate by multiplication, so a start at 0 would stay 0.
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-10, end=warmup_epochs, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', eta_min_ratio=min_lr / lr, begin=warmup_epochs, convert_to_iter_based=True),

@@ -1,4 +1,4 @@
-"""Fine-tuning of micro models: small batches and few epochs; the cosine ends with `max_epochs`."""
+"""Fine-tuning of micro models: small batches and few epochs; the cosine ends at `max_epochs`."""
 
 batch_size = 64
 warmup_epochs = 1

@@ -1,4 +1,4 @@
-"""MAE's official linear probing: LARS, biases left out of its scaling, and no weight decay; the cosine ends at 0."""
+"""MAE's official linear probing: LARS, which does not scale biases, without weight decay; the cosine ends at 0."""
 
 batch_size = 16384
 warmup_epochs = 10
@@ -10,7 +10,7 @@ optim_wrapper = dict(
     paramwise_cfg=dict(custom_keys=dict(bias=dict(lars_exclude=True))),
 )
 
-# Linear from 0; mmengine multiplies from one iteration to the next, which 0 itself would not survive.
+# Linear from almost 0: mmengine updates the rate by multiplication, so a start at 0 would stay 0.
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-10, end=warmup_epochs, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', eta_min=0.0, begin=warmup_epochs, convert_to_iter_based=True),

@@ -1,6 +1,6 @@
-"""MAE's official pre-training schedule, which MixMAE's follows, for twice the batch.
+"""MAE's official pre-training schedule, which MixMAE's follows for half the batch.
 
-Nothing is known of MixedAE's own. The batch counts images, not mixtures.
+MixedAE's own schedule is not known. The batch counts images, not mixtures.
 """
 
 _base_ = './mixmae_bs2048.py'

@@ -1,4 +1,4 @@
-"""MAE's official fine-tuning schedule for the base encoder, with the learning rate of a batch of 128."""
+"""MAE's official fine-tuning schedule for the base encoder, with the learning rate scaled to a batch of 128."""
 
 _base_ = './finetune_bs1024.py'
 

@@ -1,4 +1,4 @@
-"""The official pre-training schedule; the cosine ends with `max_epochs`, whatever that is."""
+"""MixMAE's official pre-training schedule; the cosine ends at `max_epochs`, even if a config changes it."""
 
 batch_size = 2048
 base_lr = 1.5e-4  # for 256 images
@@ -8,11 +8,11 @@ optim_wrapper = dict(
     type='AmpOptimWrapper',
     dtype='bfloat16',
     constructor='mixmae_mm.LayerDecayOptimWrapperConstructor',
-    paramwise_cfg=dict(layer_decay_rate=1.0),  # one rate for all; keeps weight decay from biases and norms
+    paramwise_cfg=dict(layer_decay_rate=1.0),  # one rate for all layers; no weight decay of biases and norms
     optimizer=dict(type='AdamW', lr=base_lr * batch_size / 256, betas=(0.9, 0.95), weight_decay=0.05),
 )
 
-# Linear from 0; mmengine multiplies from one iteration to the next, which 0 itself would not survive.
+# Linear from almost 0: mmengine updates the rate by multiplication, so a start at 0 would stay 0.
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-10, end=warmup_epochs, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', eta_min=0.0, begin=warmup_epochs, convert_to_iter_based=True),

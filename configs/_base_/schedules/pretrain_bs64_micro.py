@@ -1,4 +1,4 @@
-"""Pre-training of micro models: small batches, for many updates in little time; the cosine ends with `max_epochs`."""
+"""Pre-training of micro models: small batches, for many updates in little time; the cosine ends at `max_epochs`."""
 
 batch_size = 64
 warmup_epochs = 4

@@ -1,4 +1,4 @@
-"""Weights, gradients and optimizer sharded among the processes (PyTorch's FSDP), block by block: see docs/scaling.md.
+"""Weights, gradients and optimizer sharded across processes by PyTorch's FSDP, block by block (docs/scaling.md).
 
     _base_ = ['./some_pretraining.py', '../_base_/strategies/fsdp.py']
 """

@@ -1,10 +1,10 @@
-"""Loss, images and features in MLflow too (`pip install mlflow`).
+"""Log loss, images and features to MLflow too (`pip install mlflow`).
 
     _base_ = ['./some_pretraining.py', '../_base_/vis/mlflow.py']
     visualizer = dict(vis_backends=[*_base_.vis_backends, *_base_.mlflow])
 
-In files below the work_dir, or on the server that `tracking_uri` names. Of the config only the keys below become
-parameters, since MLflow limits their length; the whole of it is the artifact config.py.
+Writes to the work_dir, or to the server given by `tracking_uri`. Only the config keys below become parameters, since
+MLflow limits their length; the whole config is stored as the artifact config.py.
 """
 
 mlflow = [

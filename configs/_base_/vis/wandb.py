@@ -1,9 +1,9 @@
-"""Loss, images and features at Weights & Biases too (`pip install wandb`).
+"""Log loss, images and features to Weights & Biases too (`pip install wandb`).
 
     _base_ = ['./some_pretraining.py', '../_base_/vis/wandb.py']
     visualizer = dict(vis_backends=[*_base_.vis_backends, *_base_.wandb])
 
-`wandb login` once, or WANDB_MODE=offline, which writes below the work_dir. Other settings of `wandb.init` go into
+Run `wandb login` once, or set WANDB_MODE=offline to write to the work_dir. Other settings of `wandb.init` go into
 `init_kwargs`.
 """
 

@@ -1,4 +1,4 @@
-"""Configs against the folders, lists and JSON files that they name; nothing is opened but these."""
+"""Configs are compared with the folders, lists and JSON files that they name; nothing else is opened."""
 
 import importlib.util
 import json
@@ -31,7 +31,7 @@ def root(tmp_path):
 
 
 def problems(root, *splits, config=CLASSIFICATION, without=(), **settings):
-    """The severity, split and text of what is wrong, with these settings and without some of the datasets'."""
+    """Return severity, split and text of problems, with these settings, and without some settings of the datasets."""
     config = Config.fromfile(config)
     places = {f'{split}_dataloader.dataset.data_root': str(root) for split in SPLITS}
     if config.default_scope == 'mmpretrain':
@@ -117,7 +117,7 @@ def test_labels_in_json(root):
 
 @pytest.fixture
 def coco(tmp_path):
-    """Writes a JSON file of two images and three objects, with changes of the last two."""
+    """Return a function that writes COCO JSON of two images and three objects, the last two with changes."""
     pytest.importorskip('mmdet', reason='the dense requirements are not installed')
 
     def write(name, categories=NAMES, drop=(), annotations=3, **changes):
@@ -136,7 +136,7 @@ def coco(tmp_path):
 
 
 def detection(root, *splits, **settings):
-    """Problems of the detection config, for classes of its own."""
+    """Return problems of the detection config with other classes."""
     own = {'val_evaluator.ann_file': f'{root}/val.json', 'model.roi_head.bbox_head.num_classes': 3}
     own['model.roi_head.mask_head.num_classes'] = 3
     for split in SPLITS:

@@ -1,4 +1,4 @@
-"""Files, sizes and masks of datasets, looked at before a run."""
+"""Files, sizes and masks of datasets, checked before a run."""
 
 import json
 import random
@@ -71,7 +71,7 @@ def test_sizes_in_json_are_those_of_the_images(tmp_path, noted, fits):
 
 
 class Skipping(BaseDataset):
-    """As ours, which count what cannot be read while they read it."""
+    """A dataset like ours, which counts corrupt files as it reads them."""
 
     corrupt = ()
 

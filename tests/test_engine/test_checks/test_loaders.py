@@ -1,4 +1,4 @@
-"""Loaders that give nothing are refused; broken images are skipped in training and left out of validation."""
+"""Loaders without images are rejected; broken images are skipped in training and left out of validation."""
 
 import uuid
 
@@ -21,7 +21,7 @@ pytest.importorskip('mmpretrain', reason='named in configs, not needed by the pa
 
 @MODELS.register_module()
 class Bright(BaseModel):
-    """Takes images brighter than half for class 1; its norm sees one value of each channel."""
+    """Predicts class 1 for bright images; its norm gets one value per channel and image."""
 
     def __init__(self, **settings):
         super().__init__(data_preprocessor=dict(type='mmpretrain.ClsDataPreprocessor'))
@@ -42,7 +42,7 @@ def write(path, value):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Eight images: of class 0 three dark and one bright, of class 1 four bright."""
+    """Write eight images: three dark and one bright of class 0, four bright of class 1."""
     for number, value in enumerate((0, 0, 0, 200)):
         write(tmp_path / f'images/no/{number}.png', value)
         write(tmp_path / f'images/yes/{number}.png', 255)
@@ -70,7 +70,7 @@ def loader(folder, batch_size, **settings):
 
 @pytest.fixture
 def run(tmp_path, folder):
-    """Makes a runner that trains for an epoch and validates, opens its loaders, and lets it do so."""
+    """Return a function that makes a runner, opens its loaders, trains for an epoch and validates."""
 
     def start(train=None, val=None, start=True):
         config = Config(
@@ -152,7 +152,7 @@ def test_too_many_broken_images_stop_the_run_and_are_listed(run, folder, tmp_pat
 
 @TRANSFORMS.register_module()
 class RaiseKeyError(BaseTransform):
-    """A fault of the pipeline's own."""
+    """A fault of the pipeline, not of a file."""
 
     def transform(self, results):
         raise KeyError('of the pipeline')
@@ -210,7 +210,7 @@ def test_hidden_folders_give_no_class(run, folder):
 
 
 class Sorted(torch.utils.data.BatchSampler):
-    """Batches of even and of odd indices, as mmdet's of wide and of high images."""
+    """Batches of either even or odd indices, like mmdet's of either wide or tall images."""
 
     def __iter__(self):
         for parity in (0, 1):

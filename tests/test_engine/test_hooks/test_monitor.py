@@ -1,4 +1,4 @@
-"""Hooks that monitor a training change nothing of it, and nothing that goes wrong in them ends it."""
+"""Monitoring hooks change nothing of a training, and their errors do not end it."""
 
 import functools
 import json
@@ -31,13 +31,13 @@ MEASURING = dict(type='mixmae_mm.OnlineEvaluationHook', interval=1)
 
 @pytest.fixture(autouse=True)
 def shown(monkeypatch):
-    """What a run shows."""
+    """Return what a run draws and logs, empty at first."""
     monkeypatch.setattr(ListBackend, 'shown', [])
     return ListBackend.shown
 
 
 def train(folder, *hooks, stop=None, **settings):
-    """Train, with an interruption and a second start if asked for; the last checkpoint."""
+    """Train, interrupted and resumed if `stop` is given, and return the last checkpoint."""
     config = monitored_config(folder, *hooks, **settings)
     run_until(config, stop)
     if stop:
@@ -102,7 +102,7 @@ def test_rounds_come_every_interval_and_at_the_end(tmp_path, shown, interval, se
 @pytest.mark.parametrize('sampler', ['InfiniteSampler', 'mixmae_mm.SeededInfiniteSampler', 'DefaultSampler'])
 @pytest.mark.parametrize('world', [1, 3])
 def test_an_epoch_of_a_run_by_iterations_is_shared_by_all_processes(monkeypatch, sampler, world):
-    """Whether the sampler knows its part of the images or runs without end, also below a batch sampler."""
+    """For samplers with an end and infinite ones, also inside a batch sampler."""
     monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda: (0, world))
     dataset = [torch.zeros(1)] * 48
     sampler = DATA_SAMPLERS.build(dict(type=sampler, seed=0), default_args=dict(dataset=dataset))
@@ -134,7 +134,7 @@ def test_numbers_reach_backends_and_hub_and_those_of_labels_are_right(tmp_path, 
 
 
 def make_scenes(folder, splits=('.',)):
-    """Images dark above an edge and bright below, with masks that say so and give the first row no label."""
+    """Write images that are dark above an edge and bright below, with matching masks, whose first row is ignored."""
     for split in splits:
         for number in range(8):
             labels = np.repeat(np.arange(32) >= 8 * (1 + number % 3), 32).reshape(32, 32).astype(np.uint8)
@@ -223,7 +223,7 @@ def test_images_that_are_not_as_they_should_be_end_nothing(tmp_path, hook, said)
 
 @MODEL_WRAPPERS.register_module(force=True)
 class PartOfAModel(nn.Module):
-    """A wrapper of which each process has a part."""
+    """A wrapper of a model that is sharded across processes."""
 
 
 @pytest.mark.parametrize(('model', 'rank', 'said'), [(PartOfAModel(), 0, 1), (nn.Linear(1, 1), 1, 0)])

@@ -1,4 +1,4 @@
-"""Steps on non-finite numbers are skipped, and what led to them can be run again."""
+"""Steps with non-finite numbers are skipped, and can be replayed."""
 
 import contextlib
 import faulthandler
@@ -28,7 +28,7 @@ FORWARD = 'first module with a non-finite output: '
 
 @HOOKS.register_module()
 class CompareHook(Hook):
-    """Keep weights and optimizer from after each iteration."""
+    """Keep weights and optimizer state after each iteration."""
 
     priority = 'LOWEST'
 
@@ -40,7 +40,7 @@ class CompareHook(Hook):
 
 
 def train(folder, **settings):
-    """Train; the runner, states after each iteration, and what was logged of skipped steps."""
+    """Train; return the runner, the states after each iteration, and the log messages about skipped steps."""
     config = fragile_config(folder, **settings)
     config.default_hooks.compare = dict(type='CompareHook')
     warned = []
@@ -65,7 +65,7 @@ def stored(folder, iteration, rank=0):
     ],
 )
 def test_bad_steps_are_skipped_and_the_run_continues(tmp_path, what, found):
-    """Also two in a row: each keeps its own iteration, and the running statistics that it began with."""
+    """Two in a row are stored as separate iterations, each with the running statistics that it began with."""
     runner, after, warned = train(tmp_path, poison=dict(at=[4, 5], what=what))
     assert same(after[4], after[3])
     assert same(after[5], after[3])
@@ -93,7 +93,7 @@ def test_bad_weights_are_named_and_stop_the_run(tmp_path):
 
 
 def test_gradients_are_seen_before_clipping_spreads_them(tmp_path):
-    """From one bad gradient clipping makes all bad, by their common norm."""
+    """Clipping would spread one bad gradient to all by their common norm."""
     wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=0.01), clip_grad=dict(max_norm=1.0))
     named = 'iteration 5: .*; 6 non-finite gradients, from layers.3.bias back to layers.0.weight. To run'
     with pytest.raises(FloatingPointError, match=named):
@@ -102,7 +102,7 @@ def test_gradients_are_seen_before_clipping_spreads_them(tmp_path):
 
 @pytest.mark.parametrize('what', ['module', 'backward'])
 def test_accumulated_iterations_are_skipped_together_and_one_batch_is_held(tmp_path, what):
-    """The first of 6 iterations with a bad loss, or bad gradients alone, is found; no other batch is kept for it."""
+    """The first of 6 iterations with a bad loss or bad gradients is found, without keeping other batches."""
     held = []
 
     @HOOKS.register_module(force=True)
@@ -164,7 +164,7 @@ def test_overflow_is_left_to_a_loss_scaler_until_its_scale_is_small_but_the_loss
 
 @pytest.fixture
 def amp(monkeypatch):
-    """Let mmengine's wrapper for GPUs be built here, with a scaler that works on a CPU."""
+    """Make mmengine's wrapper for GPUs work on a CPU, with a CPU scaler."""
     module = 'mmengine.optim.optimizer.amp_optimizer_wrapper'
     monkeypatch.setattr(f'{module}.is_cuda_available', lambda: True)
     monkeypatch.setattr(f'{module}.GradScaler', functools.partial(torch.amp.GradScaler, device='cpu'))
