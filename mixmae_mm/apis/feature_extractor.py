@@ -111,7 +111,7 @@ class FeatureExtractor:
             names += of_batch
             features.append(self.encode(torch.from_numpy(pixels).permute(0, 3, 1, 2), kind))
         if not features:
-            raise ValueError('there is no image that can be read among those given')
+            raise ValueError('none of the given images can be read')
         return names, np.concatenate(features)
 
     def open_all(self, paths: Sequence[str]) -> Tensor:

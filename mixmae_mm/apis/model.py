@@ -108,7 +108,7 @@ def _build_whole(config: Config, checkpoint: str, device: str | None = None) -> 
     try:
         load_checkpoint(model, checkpoint, map_location='cpu', strict=True, logger='silent')
     except RuntimeError as error:
-        raise ValueError(f'{checkpoint} is of another model than {config.filename}: {error}') from error
+        raise ValueError(f'{checkpoint} belongs to another model than {config.filename}: {error}') from error
     return model.to(device_of(device)).eval()
 
 

@@ -75,9 +75,9 @@ def load_by_name(backbone: nn.Module, checkpoint: str) -> None:
     misfits = [key for key in wanted if key in weights and weights[key].shape != wanted[key].shape]
     if missing or misfits:
         raise ValueError(
-            f'{checkpoint} is of another encoder than this {name}: of {len(wanted)} tensors {len(missing)} are not in '
-            f'it and {len(misfits)} have other shapes, for one {[*missing, *misfits][0]}: take a checkpoint '
-            'of the same encoder'
+            f'{checkpoint} belongs to another encoder than this {name}: of {len(wanted)} tensors {len(missing)} are '
+            f'not in it and {len(misfits)} have other shapes, for one {[*missing, *misfits][0]}: take a checkpoint of '
+            'the same encoder'
         )
     # not strict, because Swin v2 drops buffers that it computes itself
     backbone.load_state_dict({key: weights[key] for key in wanted if key not in fresh}, strict=False)
@@ -114,8 +114,7 @@ def _load(module: nn.Module, checkpoint: str, prefix: str | None, min_share: flo
         if wrong:
             stored, own = (tuple(each[wrong[0]].shape) for each in (fitted, here))
             raise ValueError(
-                f'it is of another size: {wrong[0]} is {stored} in the file and {own} here, and {len(wrong) - 1} more '
-                'differ'
+                f'its sizes differ: {wrong[0]} is {stored} in the file and {own} here, and {len(wrong) - 1} more differ'
             )
     except ValueError as error:
         raise ValueError(f'{checkpoint} does not go with this {type(module).__name__}: {error}. {hint}') from error

@@ -50,7 +50,7 @@ def evaluate_dense(
             else:
                 matrices[name][number % PARTS] += matrix
     if not next(iter(matrices.values())):
-        raise ValueError('there is no image that can be read to validate on')
+        raise ValueError('no validation image can be read')
     return {name: segmentation_scores(torch.stack(parts)) for name, parts in matrices.items()}
 
 

@@ -92,7 +92,7 @@ INIT = VIT | dict(init_cfg=dict(type='Pretrained', checkpoint='no.pth'))
         (None, 'does not describe its encoder, or is damaged'),
         (dict(settings=3), 'does not describe its encoder, or is damaged'),
         (dict(more=1), 'does not describe its encoder, or is damaged'),
-        (dict(settings=VIT | dict(patch_size=16)), 'this MixingViT: it is of another size'),
+        (dict(settings=VIT | dict(patch_size=16)), 'this MixingViT: its sizes differ'),
         (dict(settings=INIT), None),  # no file makes an encoder load another one
     ],
 )

@@ -64,7 +64,7 @@ def test_another_model_is_refused(tmp_path):
     [
         ('layers.3', r"holds 38% of the parameters, at least 95% are needed. Missing: \['layers.3.bl"),
         ('absolute_pos_embed', r"97% of .*, but not all position embeddings. Missing: \['absolute_pos_embed'\]; found"),
-        ({'norm.bias': torch.zeros(3)}, 'it is of another size: norm.bias is'),
+        ({'norm.bias': torch.zeros(3)}, 'its sizes differ: norm.bias is'),
     ],
 )
 def test_a_part_of_a_model_or_one_of_another_size_is_refused_and_nothing_loaded(tmp_path, change, message):
@@ -128,7 +128,7 @@ def test_what_little_is_missing_is_reported_or_refused_as_the_user_sets(tmp_path
 @pytest.mark.parametrize(
     ('file', 'message'),
     [
-        (random_mae(dims=16), 'file.pth does not go with this MixingViT: it is of another size: '),
+        (random_mae(dims=16), 'file.pth does not go with this MixingViT: its sizes differ: '),
         (random_mae(depth=1), r"Missing: \['blocks.1.attn.proj.bias'"),
         (REFERENCE['state_dict'], r"the names of MixMIM, .* holds 18% of .* Missing: \['blocks.0.attn.proj.b"),
     ],

@@ -44,8 +44,8 @@ CODE = 'run-length codes that do not fit their image: 1 (annotation '
 SMALL = 'boxes less than one pixel wide or high: 1 (annotation 0: '
 OUTSIDE = 'boxes outside their image: 1 (annotation 0: '
 HARM = {
-    'no annotations key': (lambda data: data.pop('annotations'), 'error', f"/{FILE} has not COCO's format"),
-    'an entry of text': (lambda data: data['images'].append('c'), 'error', f"/{FILE} has not COCO's format"),
+    'no annotations key': (lambda data: data.pop('annotations'), 'error', f"/{FILE} is not in COCO's format"),
+    'an entry of text': (lambda data: data['images'].append('c'), 'error', f"/{FILE} is not in COCO's format"),
     'an object without box': (without('annotations', 'bbox'), 'error', "'bbox' is missing in 1 of 3 annotations of "),
     'an image without width': (without('images', 'width'), 'error', "'width' is missing in 1 of 2 images of "),
     'an image twice': (again('images'), 'error', 'ids that are there more than once: 1 (images id 1)'),

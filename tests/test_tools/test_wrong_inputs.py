@@ -81,7 +81,7 @@ WRONG = {
     'no checkpoint': ({'load_from': '/no/such.pth'}, '/no/such.pth', ''),
     'a foreign checkpoint': (
         {'load_from': FOREIGN},
-        'this checkpoint is of another model',
+        'this checkpoint belongs to another model',
         'the checkpoint has 2 tensors, for one: conv1.weight',
     ),
     'one channel': (pipeline(mode='L'), 'images have 1 channels, but mean and std are for 3', ''),

@@ -83,7 +83,7 @@ def load_coco(path: str) -> tuple[dict | None, list[Finding]]:
     lists = [data.get(key) if isinstance(data, dict) else None for key in FIELDS]
     if all(isinstance(entries, list) and all(isinstance(x, dict) for x in entries) for entries in lists):
         return data, []
-    what = f"{path} has not COCO's format: a dict with lists of dicts in images, annotations and categories"
+    what = f"{path} is not in COCO's format: a dict with lists of dicts in images, annotations and categories"
     return None, [Finding('error', what, 'convert it')]
 
 

@@ -89,7 +89,7 @@ def _file_faults(config: Config, split: str, file: CocoFile) -> Iterator[tuple[s
         dataset = open_dataset(settings, config.get('default_scope'))
         other = read_coco(dataset.ann_file or '')[0] if dataset is not None else None
         if other and (other.categories != file.categories or not other.images.items() <= file.images.items()):
-            what = f'takes {file.path}, which has not the images or categories of {other.path}'
+            what = f'takes {file.path}, which lacks images or categories of {other.path}'
             yield what, f'set {split}_evaluator.ann_file to the file of the dataset'
 
 

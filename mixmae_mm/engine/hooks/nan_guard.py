@@ -134,7 +134,7 @@ class NanGuardHook(Hook):
 
     def _find(self, runner: Runner) -> str:
         """Run the iteration again, unless the model is sharded, and restore the running statistics."""
-        finding = 'which module it was shows when it is run again, as the model is sharded among processes'
+        finding = 'the model is sharded among processes: run the step again to see which module it was'
         if not isinstance(runner.model, FullyShardedDataParallel):
             batch, seed = self.iteration['batch'], self.iteration['seed']
             finding = find_nonfinite(self.model, batch, seed, self.wrapper.optim_context)

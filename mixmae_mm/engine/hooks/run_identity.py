@@ -66,7 +66,8 @@ class RunIdentityHook(Hook):
         if changed:
             runner.logger.warning('resumed with changes: %s', '; '.join(changed))
             if any(line.startswith('optim_wrapper.optimizer') for line in changed):
-                runner.logger.warning("learning rate, weight decay and such are the checkpoint's all the same")
+                text = 'learning rate, weight decay and other optimizer settings still come from the checkpoint'
+                runner.logger.warning(text)
         self._tell_schedule(runner, checkpoint)
 
     def _identity(self, runner: Runner) -> dict[str, Any]:

@@ -190,12 +190,12 @@ HEADS = 'model.roi_head.{}_head.num_classes'
     ('settings', 'words'),
     [
         (BOXES, "val_evaluator: CocoMetric is asked for 'segm', but the model gives boxes only"),
-        ({'val_evaluator.ann_file': '{root}/train.json'}, 'takes {root}/train.json, which has not the images or'),
+        ({'val_evaluator.ann_file': '{root}/train.json'}, 'takes {root}/train.json, which lacks images or'),
         ({HEADS.format('mask'): 80}, f'{HEADS.format("bbox")}=3, {HEADS.format("mask")}=80'),
         # of a class that is not in the JSON the metric looks for the category, after an epoch of training
         ({HEADS.format(one): 80 for one in ('bbox', 'mask')}, f'3 classes, where {HEADS.format("bbox")} is 80'),
         ({'train_dataloader.dataset.ann_file': 'torn.json'}, '{root}/torn.json is not valid JSON'),
-        ({'train_dataloader.dataset.ann_file': 'list.json'}, "{root}/list.json has not COCO's format"),
+        ({'train_dataloader.dataset.ann_file': 'list.json'}, "{root}/list.json is not in COCO's format"),
     ],
 )
 def test_detectors_and_files_that_do_not_fit(tmp_path, coco, settings, words):
