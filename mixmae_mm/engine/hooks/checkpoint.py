@@ -159,8 +159,8 @@ class CheckpointGuardHook(Hook):
         misfits = [name for name, value in wanted.items() if given.get(name) != value.shape]
         if len(wanted) - len(misfits) < self.min_ratio * len(wanted):
             raise ValueError(
-                f'this checkpoint belongs to another model: of the {len(wanted)} tensors of {type(model).__name__} only '
-                f'{len(wanted) - len(misfits)} are in it with the same name and shape (missing, for one: {misfits[0]}; '
-                f'the checkpoint has {len(given)} tensors, for one: {next(iter(given), "none")}). Name a checkpoint '
-                "made with this config; to carry over an encoder only, use the backbone's init_cfg"
+                f'this checkpoint belongs to another model: of the {len(wanted)} tensors of {type(model).__name__} '
+                f'only {len(wanted) - len(misfits)} are in it with the same name and shape (missing, for one: '
+                f'{misfits[0]}; the checkpoint has {len(given)} tensors, for one: {next(iter(given), "none")}). Name a '
+                "checkpoint made with this config; to carry over an encoder only, use the backbone's init_cfg"
             )
