@@ -449,7 +449,7 @@ def test_settings_that_change_the_result_are_compared(tmp_path):
     with pytest.raises(ValueError, match=f'belongs to another run: {message}'):
         run_until(identified(tmp_path, **others), resume=True)
     runner, said = resumed(identified(tmp_path, allow=True, **others))
-    assert 'rate, weight decay and such are the checkpoint' in said[1]
+    assert 'optimizer settings still come from the checkpoint' in said[1]
     assert runner.optim_wrapper.optimizer.param_groups[0]['initial_lr'] == 0.01
 
 
