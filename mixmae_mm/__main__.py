@@ -64,7 +64,7 @@ def tools_folder() -> Path:
     for folder in (package.parent / 'tools', package / '.mim' / 'tools'):
         if (folder / 'pretrain.py').is_file():
             return folder
-    raise UsageError(f'{package} has no tools beside it: install mixmae_mm again, by pip')
+    raise UsageError(f'{package} has no tools beside it: reinstall mixmae_mm with pip')
 
 
 def main(words: Sequence[str] | None = None) -> None:

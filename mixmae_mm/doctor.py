@@ -98,14 +98,14 @@ def find_mismatched() -> Iterator[Finding]:
     if reason:
         own = next(iter(installed('mmcv')), 'onedl-mmcv').removesuffix('-lite')
         yield Finding(
-            f'mmcv is without ops, or compiled against another torch ({reason}): enough for pre-training '
+            f'mmcv has no ops, or was compiled against another torch ({reason}): enough for pre-training '
             'and classification, not for detection and segmentation',
             f'MMCV_WITH_OPS=1 {PIP} install --no-build-isolation --no-cache-dir --no-deps --force-reinstall '
-            f'--no-binary {own} {own}  (it compiles for minutes, and needs setuptools<81 and ninja)',
+            f'--no-binary {own} {own}  (takes minutes to compile; needs setuptools<81 and ninja)',
         )
     if compat.torchvision_is_crippled():
         yield Finding(
-            'the compiled part of torchvision does not load beside this torch: its operators do not work',
+            'the compiled part of torchvision does not load with this torch: its operators do not work',
             f'{PIP} install --force-reinstall --no-deps torchvision',
         )
     if shutil.which('nvidia-smi') and not failure('torch') and not sys.modules['torch'].cuda.is_available():

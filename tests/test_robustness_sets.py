@@ -119,7 +119,7 @@ def test_the_sets_are_complete_and_the_classifier_is_that_of_imagenet(family):
 
 @pytest.mark.parametrize('state', [{}, {'head.fc.weight': torch.zeros(200, 8), 'head.fc.bias': torch.zeros(200)}])
 def test_a_checkpoint_without_these_classes_is_refused(state):
-    with pytest.raises(ValueError, match=r'^the classes up to 988 are to be taken from this checkpoint, which has '):
+    with pytest.raises(ValueError, match=r'^classes up to 988 are needed from this checkpoint, which has '):
         ClassSubsetHook([6, 988]).after_load_checkpoint(None, dict(state_dict=state))
 
 

@@ -78,7 +78,7 @@ def blocks_of(encoder: nn.Module) -> dict[str, nn.Module]:
         return {f'stage {s} block {b}': block for s, stage in stages for b, block in enumerate(stage.blocks)}
     if isinstance(encoder, MixingViT):
         return {f'block {b}': block for b, block in enumerate(encoder.blocks)}
-    raise ValueError(f'the blocks of {type(encoder).__name__} are not known: take MixMIMSwin or MixingViT')
+    raise ValueError(f'the blocks of {type(encoder).__name__} are unknown: use MixMIMSwin or MixingViT')
 
 
 def last_blocks(encoder: nn.Module) -> list[int]:
@@ -110,7 +110,7 @@ def attention_of(
     inputs = _record_inputs(encoder, images, wanted)
     unseen = ', '.join(wanted.keys() - inputs.keys())
     if unseen:
-        raise ValueError(f'{unseen} is not run: out_indices {encoder.out_indices} asks for earlier ones only')
+        raise ValueError(f'{unseen} is not run: out_indices {encoder.out_indices} only needs earlier ones')
     mixed, ids_keep = (images.mixed, images.ids_keep) if isinstance(images, MixedImages) else (images, None)
     grid = tuple(-(-side // encoder.patch_size) for side in mixed.shape[-2:])
     attended = {}

@@ -37,15 +37,15 @@ tags: [mixmae_mm, masked-image-modeling, self-supervised-learning]
 
 # {name}
 
-A {card.type} encoder for images of {card.image_size[0]} x {card.image_size[1]} pixels, by mixmae_mm {card.version}, to
-be normalized by mean {card.mean} and std {card.std} (RGB from 0 to 255 where there are three). Source: {card.source}
+A {card.type} encoder for images of {card.image_size[0]} x {card.image_size[1]} pixels, by mixmae_mm {card.version},
+normalized with mean {card.mean} and std {card.std} (RGB from 0 to 255 if three channels). Source: {card.source}
 
     from mixmae_mm.apis import FeatureExtractor, fetch, from_hub
 
     encoder = from_hub('{name}')
     features = FeatureExtractor.from_file(fetch('{name}'))('image.jpg')
 
-Please cite the paper of its pre-training: MixMAE (arXiv 2205.13137), MixedAE (2303.17152) or MAE (2111.06377).
+Please cite the paper of its pre-training method: MixMAE (arXiv 2205.13137), MixedAE (2303.17152) or MAE (2111.06377).
 """
 
 
@@ -75,7 +75,7 @@ def describe_encoder(
     """Return the card of a `MixMIMSwin` or `MixingViT`; by default for the image size that it was built for."""
     kind = type(encoder).__name__
     if type(encoder) is not ENCODERS.get(kind):
-        raise ValueError(f'a {kind} cannot be described: take a {" or ".join(ENCODERS)}')
+        raise ValueError(f'a {kind} cannot be described: use a {" or ".join(ENCODERS)}')
     settings = {name: x for name, x in encoder.settings.items() if name not in OF_TRAINING}
     settings = json.loads(json.dumps(settings, default=dict))  # as they will be read
     size = pair(image_size or tuple(side * encoder.patch_size for side in encoder.grid))
@@ -110,7 +110,7 @@ def read_card(path: str | Path) -> EncoderCard:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f'{path} does not describe its encoder, or is damaged: {error!r}; name the model') from error
     if str(card.type) not in ENCODERS:
-        raise ValueError(f'{path} says that it holds a {card.type}, and not one of {", ".join(ENCODERS)}')
+        raise ValueError(f'{path} says it holds a {card.type}, not one of {", ".join(ENCODERS)}')
     return card
 
 
@@ -156,7 +156,7 @@ def fetch(place: str | Path, revision: str | None = None) -> str:
         download = need('huggingface_hub', 'the hub').snapshot_download
         folder = Path(download(str(place), revision=revision, allow_patterns=[WEIGHTS, CONFIG]))
     if not (folder / WEIGHTS).is_file():
-        raise ValueError(f'{place} holds no {WEIGHTS}, and other files could run code: write it by save_pretrained')
+        raise ValueError(f'{place} holds no {WEIGHTS}, and other files could run code: write it with save_pretrained')
     if (folder / CONFIG).is_file():
         try:
             config = json.loads((folder / CONFIG).read_text())
@@ -165,7 +165,7 @@ def fetch(place: str | Path, revision: str | None = None) -> str:
         wanted = config.get('sha256') if isinstance(config, dict) else None
         if wanted not in (None, sha256_of(folder / WEIGHTS)):
             raise ValueError(
-                f'{folder / WEIGHTS} is damaged: {CONFIG} has another sha256 of it. Download or write both again'
+                f'{folder / WEIGHTS} is damaged: {CONFIG} has a different sha256. Download or write both again'
             )
     return str(folder / WEIGHTS)
 

@@ -39,11 +39,11 @@ class Portable(nn.Module):
         self.model, self.classifies = model.cpu(), hasattr(model, 'backbone')
         encoder = model.backbone if self.classifies else model
         if getattr(encoder, 'pad_value', None) is not None:
-            raise ValueError(f'no graph can look for padding of {encoder.pad_value}: build with pad_value=None')
+            raise ValueError(f'detecting padding of {encoder.pad_value} cannot be exported: build with pad_value=None')
         self.channels, self.normalizes = encoder.patch_embed.proj.in_channels, normalization is not None
         for name, numbers in (normalization or {}).items():
             if len(numbers) != self.channels:
-                raise ValueError(f'{name} has {len(numbers)} numbers, and the images have {self.channels} channels')
+                raise ValueError(f'{name} has {len(numbers)} numbers, but the images have {self.channels} channels')
             self.register_buffer(name, torch.tensor(numbers, dtype=torch.float32).view(-1, 1, 1))
         self.takes_bytes = self.normalizes and is_of_photos(self.mean, self.std)
         maps = [f'map_{number}' for number in range(len(encoder.out_indices))]
@@ -104,7 +104,7 @@ def export_onnx(
         onnx.checker.check_model(str(file), full_check=True)
         differences = compare_onnx(file, portable, size)
         if max(differences.values()) > TOLERANCE:
-            raise ValueError(f'onnxruntime and PyTorch differ, by {differences} of the largest value: nothing written')
+            raise ValueError(f'onnxruntime and PyTorch differ by {differences} of the largest value: nothing written')
         for written in sorted(Path(folder).iterdir(), reverse=True):  # out.data first: the other file needs it
             put_in_place(written, out.with_name(written.name))
     return max(differences.values())

@@ -56,7 +56,7 @@ class FeatureExtractor:
         precision: str = 'fp32',
     ) -> None:
         if pretrained is not None and not isinstance(model, str):
-            raise ValueError("pretrained goes with a model's name; load an encoder of your own by load_backbone")
+            raise ValueError('pretrained needs the name of a model; load your own encoder with load_backbone')
         self.device, self.size = device_of(device), pair(image_size)
         self.precision = PRECISIONS[check_one_of(tuple(PRECISIONS), precision=precision)]
         encoder = get_model(model, pretrained, img_size=self.size) if isinstance(model, str) else model

@@ -96,9 +96,9 @@ def build_pretrainer(config: Config, checkpoint: str, device: str | None = None)
 def build_classifier(config: Config, checkpoint: str) -> BaseModel:
     """Build a classifier of mmpretrain and load a checkpoint; raise ValueError as `build_pretrainer` does."""
     if not str(config.model.get('type')).endswith('ImageClassifier') or config.model.get('head') is None:
-        raise ValueError(f'{config.filename} is of a {config.model.get("type")}, not of an ImageClassifier with a head')
+        raise ValueError(f'{config.filename} builds a {config.model.get("type")}, not an ImageClassifier with a head')
     if config.model.head.get('num_classes') == 'auto':
-        raise ValueError(f"{config.filename} says num_classes='auto': take the config that its training has written")
+        raise ValueError(f"{config.filename} has num_classes='auto': use the config that its training wrote")
     return _build_whole(config, checkpoint)
 
 
@@ -108,7 +108,7 @@ def _build_whole(config: Config, checkpoint: str, device: str | None = None) -> 
     try:
         load_checkpoint(model, checkpoint, map_location='cpu', strict=True, logger='silent')
     except RuntimeError as error:
-        raise ValueError(f'{checkpoint} belongs to another model than {config.filename}: {error}') from error
+        raise ValueError(f'{checkpoint} does not fit the model of {config.filename}: {error}') from error
     return model.to(device_of(device)).eval()
 
 

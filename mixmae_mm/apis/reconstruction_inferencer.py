@@ -85,7 +85,7 @@ class ReconstructionInferencer:
         """Write the drawing of `visualize` to an image file."""
         out = Path(out)
         if not can_be_written(out):
-            raise ValueError(f'{out} should end in .png, or as another image')
+            raise ValueError(f'{out} needs an image extension, such as .png')
         grid = self.visualize(images, seed)
         out.parent.mkdir(parents=True, exist_ok=True)
         grid.save(out)
@@ -97,7 +97,7 @@ class ReconstructionInferencer:
         names = [name for of_batch, _ in read for name in of_batch]
         whole = len(names) // self.num_sources * self.num_sources
         if not whole:
-            raise ValueError(f'a mixture takes {self.num_sources} image(s), and {len(names)} can be read')
+            raise ValueError(f'a mixture takes {self.num_sources} image(s), but {len(names)} can be read')
         pixels = torch.from_numpy(np.concatenate([pixels for _, pixels in read])[:whole]).permute(0, 3, 1, 2)
         results = []
         for number, batch in enumerate(pixels.split(self.read.batch_size // self.num_sources * self.num_sources)):
@@ -129,7 +129,7 @@ def find_images(
     if len(found) > wanted:
         found = [found[i] for i in np.random.default_rng(seed).choice(len(found), wanted, replace=False)]
     if len(found) < num_sources:
-        raise ValueError(f'{len(found)} image(s) cannot be mixed by {num_sources}: name {num_sources} or more')
+        raise ValueError(f'{len(found)} image(s) for mixtures of {num_sources}: give {num_sources} or more')
     return found[: len(found) // num_sources * num_sources]
 
 
@@ -166,7 +166,7 @@ def mix_otherwise(model: BaseModel, num_sources: int | None = None, mask_ratio: 
         preprocessor.num_sources, preprocessor.mask_ratio, preprocessor.shares = num_sources, None, None
     if mask_ratio is not None:
         if not 0 < mask_ratio < 1:
-            raise ValueError(f'a masking ratio of {mask_ratio} is not above 0 and below 1')
+            raise ValueError(f'masking ratio must be above 0 and below 1, got {mask_ratio}')
         preprocessor.mask_ratio, preprocessor.shares = mask_ratio, None
     if preprocessor.num_sources == 1 and not (preprocessor.mask_ratio or preprocessor.shares):
-        raise ValueError('one image a mixture leaves nothing to reconstruct: set a masking ratio, too')
+        raise ValueError('one image per mixture leaves nothing to reconstruct: also set a masking ratio')

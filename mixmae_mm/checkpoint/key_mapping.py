@@ -62,8 +62,8 @@ class Layout(NamedTuple):
             ('official', 'swin'): 'MixMIM', ('official', 'vit'): 'MAE, timm and DeiT',
             ('mmpretrain', 'swin'): "mmpretrain's MixMIM", ('mmpretrain', 'vit'): "mmpretrain's ViT",
         }[self.naming, self.kind]  # fmt: skip
-        behind = f"behind '{self.prefix}'" if self.prefix else 'with nothing before them'
-        return f'the names of {whose}, {behind}'
+        where = f"under '{self.prefix}'" if self.prefix else 'without a prefix'
+        return f'the names of {whose}, {where}'
 
 
 def find_layout(names: Collection[str], prefix: str | None = None) -> Layout:
@@ -83,14 +83,14 @@ def find_layout(names: Collection[str], prefix: str | None = None) -> Layout:
     there = ', '.join(f"'{each}'" for each in sorted(found))
     if not found:
         raise ValueError(
-            f'no name ends in {" or ".join(ANCHORS)}, which every encoder of ours has; found: {sorted(names)[:3]}'
+            f'no name ends in {" or ".join(ANCHORS)}, which all our encoders have; found: {sorted(names)[:3]}'
         )
     if prefix is None:
         prefix = ENCODER if ENCODER in found else next(iter(found))
         if len(found) > 1 and prefix != ENCODER:
-            raise ValueError(f'there are {len(found)} encoders, behind {there}: name one by `prefix`')
+            raise ValueError(f'there are {len(found)} encoders, under {there}: choose one with `prefix`')
     elif prefix not in found and prefix + ENCODER not in found:
-        raise ValueError(f"there is no encoder behind '{prefix}'; there is one behind {there}")
+        raise ValueError(f"there is no encoder under '{prefix}', only under {there}")
     prefix = prefix if prefix in found else prefix + ENCODER
     return Layout(found[prefix], _kind(names, prefix), prefix)
 

@@ -41,7 +41,7 @@ def load_backbone(
         FileNotFoundError: the file does not exist.
         ValueError: it does not hold enough of the encoder, or belongs to another one.
     """
-    hint = 'Check that it is a checkpoint of the same encoder, and its prefix'
+    hint = 'Check its prefix, and that it is a checkpoint of the same encoder'
     return _load(backbone, checkpoint, prefix, min_share, ENCODER, hint)
 
 
@@ -52,7 +52,7 @@ def load_pretrainer(model: nn.Module, checkpoint: str, prefix: str | None = None
         FileNotFoundError: the file does not exist.
         ValueError: it lacks parts of the model, holds more of it, or is of another size.
     """
-    hint = 'Check that it is a checkpoint of the same model, with its decoder; an encoder loads by its own init_cfg'
+    hint = 'Check that it is a checkpoint of the same model, with its decoder; an encoder has its own init_cfg'
     return _load(model, checkpoint, prefix, 1.0, '', hint)
 
 
@@ -75,14 +75,14 @@ def load_by_name(backbone: nn.Module, checkpoint: str) -> None:
     misfits = [key for key in wanted if key in weights and weights[key].shape != wanted[key].shape]
     if missing or misfits:
         raise ValueError(
-            f'{checkpoint} belongs to another encoder than this {name}: of {len(wanted)} tensors {len(missing)} are '
-            f'not in it and {len(misfits)} have other shapes, for one {[*missing, *misfits][0]}: take a checkpoint of '
-            'the same encoder'
+            f'{checkpoint} is not of the same encoder as this {name}: of {len(wanted)} tensors, {len(missing)} are '
+            f'missing and {len(misfits)} have other shapes, e.g. {[*missing, *misfits][0]}: use a checkpoint of the '
+            'same encoder'
         )
     # not strict, because Swin v2 drops buffers that it computes itself
     backbone.load_state_dict({key: weights[key] for key in wanted if key not in fresh}, strict=False)
     said = f'{len(wanted) - len(fresh)} of its {len(wanted)} tensors, by name'
-    print_log(f'{checkpoint} -> {name}: {said}{"; as built: " * bool(fresh)}{", ".join(fresh)}', 'current')
+    print_log(f'{checkpoint} -> {name}: {said}{"; not loaded: " * bool(fresh)}{", ".join(fresh)}', 'current')
 
 
 def load_pretrained(backbone: BaseModule) -> None:
@@ -117,7 +117,7 @@ def _load(module: nn.Module, checkpoint: str, prefix: str | None, min_share: flo
                 f'its sizes differ: {wrong[0]} is {stored} in the file and {own} here, and {len(wrong) - 1} more differ'
             )
     except ValueError as error:
-        raise ValueError(f'{checkpoint} does not go with this {type(module).__name__}: {error}. {hint}') from error
+        raise ValueError(f'{checkpoint} does not fit this {type(module).__name__}: {error}. {hint}') from error
     report.checkpoint = checkpoint
     report.note_positions(positions)
     module.load_state_dict(fitted, strict=False)
@@ -175,7 +175,7 @@ def _check_names(report: LoadReport, min_share: float, file: Mapping[str, Tensor
     if names:
         needed = 'all are needed' if min_share == 1 else f'at least {min_share:.0%} are needed'
         raise ValueError(
-            f'taken to have {report.layout}, it holds {report.share:.0%} of the parameters, '
+            f'read with {report.layout}, it holds {report.share:.0%} of the parameters, '
             f'{needed if few else "but not all position embeddings"}. Missing: {names[:3]}; found: {sorted(file)[:3]}'
         )
     inside = (ENCODER, DECODER) if any(name.startswith(ENCODER) for name in report.loaded) else ''
@@ -183,5 +183,5 @@ def _check_names(report: LoadReport, min_share: float, file: Mapping[str, Tensor
     stray = [name for name in stray if not WITHOUT_PLACE.fullmatch(name.removeprefix(ENCODER))]
     if stray:
         raise ValueError(
-            f'there is no place here for {len(stray)} of its tensors, such as {stray[:3]}: build the model as it was'
+            f'this model lacks {len(stray)} of its tensors, such as {stray[:3]}: build the model as it was'
         )

@@ -56,7 +56,7 @@ class LoadReport:
             'resized': [f'{name}: {change}' for name, change in self.resized.items()],
             'sides not in the file, assumed': [f'{name}: {sides}' for name, sides in self.assumed.items()],
             'skipped': [f'{name}: {why}' for name, why in self.skipped.items()],
-            'MISSING, starts anew': self.missing,
+            'MISSING, not loaded': self.missing,
             'new here': self.fresh,
         }
         lines = [f'{self.checkpoint} -> {self.module}: {self.share:.1%} of the parameters, {len(self.loaded)} tensors']

@@ -42,7 +42,7 @@ def open_image(content: bytes | BinaryIO, max_pixels: int | None = MAX_PIXELS) -
         return image
     width, height = image.size
     if width * height > max_pixels:
-        raise ValueError(f'{width} x {height} pixels are more than max_pixels={max_pixels:,}: set it higher or None')
+        raise ValueError(f'{width} x {height} pixels exceed max_pixels={max_pixels:,}: raise it or set it to None')
     if image.format == 'JPEG' and width * height > PIXELS_A_BYTE * (size := file.seek(0, io.SEEK_END)):
         raise ValueError(f'{size} bytes of JPEG cannot hold {width} x {height} pixels')
     return image
@@ -89,8 +89,8 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     pixels = np.asarray(image)
     if image.mode == 'F' or pixels.min() < 0 or pixels.max() >= 2**16:
         raise ValueError(
-            f'pixels are {pixels.dtype} from {pixels.min()} to {pixels.max()}: save the image with 8 or 16 bits a '
-            'channel, or read it as it is by mixmae_mm.LoadMultispectral'
+            f'pixels are {pixels.dtype} from {pixels.min()} to {pixels.max()}: save the image with 8 or 16 bits '
+            'per channel, or read it as is with mixmae_mm.LoadMultispectral'
         )
     return Image.fromarray((pixels >> 8).astype(np.uint8))
 

@@ -36,9 +36,9 @@ class ImageDataset(BaseDataset):
         extensions: Sequence[str] | None = None,
     ) -> None:
         if not 0 <= max_corrupt <= 1:
-            raise ValueError(f'max_corrupt is a share of the images, 0 to 1, got {max_corrupt}')
+            raise ValueError(f'max_corrupt must be a fraction of images, 0 to 1, got {max_corrupt}')
         if extensions is not None and not (extensions and all(one.rfind('.') == 0 for one in extensions)):
-            raise ValueError(f"extensions are a list of such as '.npy', with one dot, got {extensions!r}")
+            raise ValueError(f"extensions must be a list like ['.npy'], with one dot, got {extensions!r}")
         self.extensions = extensions and tuple(one.lower() for one in extensions)
         settings = dict(pipeline=pipeline, indices=indices, test_mode=test_mode, max_refetch=max_refetch)
         super().__init__(data_root=expand(data_root), serialize_data=False, **settings)  # a `Listing` is flat already
@@ -68,7 +68,7 @@ class ImageDataset(BaseDataset):
             idx = (idx + 1) % len(self)
         raise ValueError(
             f'{len(failed)} images in a row below {self.data_root!r} cannot be read, the first of them: {failed[0]}; '
-            'corrupt.txt in the work_dir names all'
+            'corrupt.txt in the work_dir lists all'
         )
 
     def _copy_without_annotation(self, memo: dict | None = None) -> 'ImageDataset':

@@ -137,7 +137,7 @@ def list_all(images: ImageLikes, reading: Reading) -> Iterable[ImageLike]:
     is_photo = images.dtype == np.uint8 and images.ndim in (3, 4) and images.shape[-1] in (1, 3)
     if not is_photo and not reading.is_multispectral:
         kind = f'{images.dtype} {images.shape}'
-        raise ValueError(f'an array of {kind} holds no images: give RGB or gray, uint8 (H, W, 3 or 1), or many')
+        raise ValueError(f'an array of {kind} holds no images: use RGB or gray, uint8 ([B,] H, W, 3 or 1)')
     return images if images.ndim == 4 else [images]
 
 

@@ -45,7 +45,7 @@ class CorruptImages:
             raise ValueError(
                 f'{count:,} of {total:,} images of {self.root!r} ({count / total:.1%}) cannot be read, more than the '
                 f'{self.share:.1%} that max_corrupt allows; the last: {error}\nThe log and corrupt.txt in the work_dir '
-                'name them, check_dataset.py finds all: fix or remove them, or set max_corrupt of an ImageFolder higher'
+                'list them, check_dataset.py finds all: fix or remove them, or raise max_corrupt of the ImageFolder'
             ) from error
 
 
@@ -116,7 +116,7 @@ def mask_fault(data: Mapping, num_classes: int | None, ignored: int) -> str:
     if size is not None and mask.shape[:2] != tuple(size[:2]):
         return f'the mask is {mask.shape[1]} x {mask.shape[0]}, the image {size[1]} x {size[0]}'
     wrong = mask[(mask >= num_classes) & (mask != ignored)] if num_classes else ()
-    return f'the mask has label {wrong.max()}, where classes are 0 to {num_classes - 1}' if len(wrong) else ''
+    return f'the mask has label {wrong.max()}, but classes are 0 to {num_classes - 1}' if len(wrong) else ''
 
 
 def skip_corrupt(dataset: Dataset, evaluating: bool, num_classes: int | None) -> None:

@@ -35,7 +35,7 @@ class CorruptionError(BaseMetric):
             corruption, severity = Path(sample['img_path']).parts[-4:-2]
             if corruption not in ALEXNET:
                 path = printable(sample['img_path'])
-                raise ValueError(f'{path} is of no corruption: its folders should be CORRUPTION/SEVERITY/CLASS')
+                raise ValueError(f'{path} names no corruption: its folders should be CORRUPTION/SEVERITY/CLASS')
             self.results.append((corruption, severity, bool((sample['pred_label'] != sample['gt_label']).item())))
 
     def compute_metrics(self, results: list[tuple[str, str, bool]]) -> dict[str, float]:

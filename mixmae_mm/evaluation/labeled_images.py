@@ -25,7 +25,7 @@ def label_by_folder(listing: Listing, classes: Sequence[str]) -> Labeled:
         inside = Path(entry['img_path']).relative_to(listing.root)
         if inside.parts[0] not in labels:
             name, where = printable(str(inside)), printable(listing.root)
-            raise ValueError(f'{name} in {where} is in none of the class folders {", ".join(classes[:10])}')
+            raise ValueError(f'{name} in {where} is not one of the class folders {", ".join(classes[:10])}')
         found[entry['img_path']] = labels[inside.parts[0]]
     return found
 
@@ -53,7 +53,7 @@ def split_labeled(
     places = [str(part) for part in (parts if all(part.is_dir() for part in parts) else [root])]
     classes = class_folders(places[0])
     if len(classes) < 2:
-        raise ValueError(f'{places[0]} holds {len(classes)} class folder(s): two or more are needed to tell them apart')
+        raise ValueError(f'{places[0]} holds {len(classes)} class folder(s): two or more are needed')
     listings = [ImageFolder(place, extensions=extensions).data_list for place in places]
     listed = [list(label_by_folder(listing, classes).items()) for listing in listings]
     train, val = draw_parts(listed, max_images, seed, folder)

@@ -65,7 +65,7 @@ def load_mask(path: str) -> np.ndarray:
     except Exception as error:  # corrupt bytes make Pillow and its plug-ins raise nearly anything
         raise CorruptImageError(f'{printable(path)}: {type(error).__name__}: {error}') from error
     if image.mode not in LABELS:
-        raise ValueError(f'{printable(path)} is of mode {image.mode}, and no mask: one channel of 8 bits, labels, is')
+        raise ValueError(f'{printable(path)} has mode {image.mode}, but a mask is one 8-bit channel of labels')
     return labels.astype(np.uint8)
 
 
@@ -93,7 +93,7 @@ def pair_masks(
     missing = [file for file, mask in pairs.items() if not os.path.isfile(mask)]
     if missing:
         example = f'{printable(missing[0])} needs {printable(pairs[missing[0]])}'
-        raise ValueError(f'{len(missing):,} of {len(pairs):,} images have no mask: {example}; see the suffixes')
+        raise ValueError(f'{len(missing):,} of {len(pairs):,} images have no mask: {example}; check the suffixes')
     return pairs
 
 

@@ -23,9 +23,9 @@ def counted(text: str) -> int:
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for console output; `console.start`, which runs before, reads them from `sys.argv` itself."""
-    parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback; as --verbose')
+    parser.add_argument('--debug', action='store_true', help='show errors with their full traceback; as --verbose')
     parser.add_argument('--verbose', action='store_true', help='show all that goes to the log file')
-    parser.add_argument('--quiet', action='store_true', help='show only the line of progress, and errors')
+    parser.add_argument('--quiet', action='store_true', help='show only the progress line and errors')
 
 
 class ImageSize(argparse.Action):

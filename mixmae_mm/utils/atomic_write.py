@@ -22,7 +22,7 @@ def atomic_write(path: str | Path, mark: str = '') -> Iterator[BinaryIO]:
             yield file
         put_in_place(unfinished, path)
     except OSError as error:
-        text = f'{error.strerror or error} (what was there before is left as it was)'
+        text = f'{error.strerror or error} (any previous file is unchanged)'
         raise OSError(error.errno, text, str(path)) from error
     finally:
         unfinished.unlink(missing_ok=True)

@@ -61,7 +61,7 @@ def import_formatter() -> ModuleType:
                 raise
             time.sleep(PAUSE)
         except ImportError as error:
-            raise ImportError(f'{error}: mmengine writes configs by it, pip install yapf') from error
+            raise ImportError(f'{error}: mmengine writes configs with it, pip install yapf') from error
 
 
 def define_torchvision_operators() -> None:

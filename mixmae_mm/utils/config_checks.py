@@ -32,7 +32,7 @@ def check_schedule(config: Config, epoch_length: int | None = None) -> list[str]
     loop, schedulers = config.get('train_cfg') or {}, config.get('param_scheduler') or []
     for name in ('max_epochs', 'max_iters', 'val_interval'):
         if name in loop and loop[name] < 1:
-            raise ValueError(f'train_cfg.{name}={loop[name]}: set 1 or more (without validation, val_cfg is None)')
+            raise ValueError(f'train_cfg.{name}={loop[name]}: set 1 or more (for no validation, set val_cfg=None)')
     named = {f'param_scheduler.{number}': one for number, one in enumerate(schedulers)}
     named = named if isinstance(schedulers, list | tuple) else {'param_scheduler': schedulers}
     unit = 'epoch' if 'max_epochs' in loop else 'iteration'
@@ -44,8 +44,8 @@ def check_schedule(config: Config, epoch_length: int | None = None) -> list[str]
         own = 'epoch' if one.get('by_epoch', True) else 'iteration'
         if (own, unit) == ('epoch', 'iteration') and not (one.get('convert_to_iter_based') and one.get('end')):
             raise ValueError(
-                f'{place} ({one.type}) counts epochs and the training iterations (train_cfg.max_iters={length}): set '
-                f'{place}.by_epoch=False, no convert_to_iter_based, and begin and end in iterations'
+                f'{place} ({one.type}) counts epochs, but the training iterations (train_cfg.max_iters={length}): set '
+                f'{place}.by_epoch=False, no convert_to_iter_based, begin and end in iterations'
             )
         if (own == unit) == (not epoch_length) and (own, unit) != ('epoch', 'iteration'):
             warnings += _check_scheduler(place, named, own, length * (epoch_length or 1))
@@ -61,19 +61,19 @@ def _check_scheduler(place: str, named: dict[str, dict], unit: str, length: int)
         before = [f'{other}.end' for other, its in named.items() if its.get('end') == begin]
         settings = ' '.join(f'{setting}={length // 2 or length / 2}' for setting in (*before, f'{place}.begin'))
         raise ValueError(
-            f'{what} begins after {begin} {unit}s of warm-up, and {training} is over by then: train for longer, or '
-            f'shorten the warm-up, --cfg-options {settings}'
+            f'{what} begins after {begin} {unit}s of warm-up, but {training} is over by then: train longer, or '
+            f'shorten the warm-up: --cfg-options {settings}'
         )
     last = max(one.get('milestones') or [one.get('end') or begin + (one.get('T_max') or 0)])
     if last > length:
-        yield f'{what} continues to {unit} {last}, beyond {training}: the learning rate does not reach its end'
+        yield f'{what} continues to {unit} {last}, beyond {training}: the learning rate does not reach its final value'
 
 
 def _check_hooks(config: Config, unit: str, length: int) -> Iterator[str]:
     """Yield warnings about hooks and settings without effect in a training of this unit and length."""
     saving = (config.get('default_hooks') or {}).get('checkpoint') or {}
     if unit == 'iteration' and saving.get('by_epoch', bool(saving)):
-        yield 'the training counts iterations, and checkpoints epochs: set default_hooks.checkpoint.by_epoch=False'
+        yield 'the training counts iterations, but checkpoints epochs: set default_hooks.checkpoint.by_epoch=False'
     if saving.get('save_best') and not config.get('val_dataloader'):
         yield 'default_hooks.checkpoint.save_best has no effect without val_dataloader, val_cfg and val_evaluator'
     begin = config.train_cfg.get('val_begin', 1)

@@ -98,7 +98,7 @@ def check_options(config: Config, options: Iterable[str]) -> list[str]:
                 f'keeps its value. Set that{fed}'
             )
         if top in config and top not in TOP:
-            warnings.append(f'{key} is set, and only code of your own can read {top}')
+            warnings.append(f'{key} is set, but only your own code can read {top}')
         else:
             current_value(config, key, check_new=True)
     return warnings
@@ -122,7 +122,7 @@ def current_value(config: Config, key: str, check_new: bool = False) -> object:
                 raise ValueError(f'{key} cannot be set: {place} has {len(node)} entries, counted from 0, and no {part}')
             node = node[int(part)]
         elif not isinstance(node, dict):
-            raise ValueError(f'{key} cannot be set, as {place} is {node!r} in the config: set {place}=..., all of it')
+            raise ValueError(f'{key} cannot be set, as {place} is {node!r} in the config: set all of {place}=...')
         elif part not in node:
             scope = config.get('default_scope', 'mmengine')
             known = known_settings(place, node, scope) if place else TOP | set(node)
@@ -140,7 +140,7 @@ def _check_name(place: str, node: dict, name: str, known: set[str] | None) -> No
     near = nearest(name, known) if known else nearest(name, set(node) - {name}, 0.8)
     if known is None and not near:
         return
-    hint = f'the nearest that there is: {near}' if near else f'it takes {", ".join(sorted(known - ALWAYS))}'
+    hint = f'did you mean {near}?' if near else f'it takes {", ".join(sorted(known - ALWAYS))}'
     whole = f'{place}.{name}'.strip('.')
     raise ValueError(f'nothing reads {whole}: {place or "a config"} has no setting {name}; {hint}')
 
@@ -159,6 +159,6 @@ def check_names(config: Config) -> list[str]:
     kind = settings.get('type') if isinstance(settings, dict) else None
     if isinstance(kind, str) and not _makers(kind, scope):
         near = nearest(kind, registry.OPTIMIZERS.module_dict)
-        raise ValueError(f'optim_wrapper.optimizer.type: there is no optimizer {kind}; the nearest that is: {near}')
+        raise ValueError(f'optim_wrapper.optimizer.type: there is no optimizer {kind}; did you mean {near}?')
     near = {name: nearest(name, TOP - set(config), 0.9) for name in sorted(set(config) - TOP)}  # for any variable
-    return [f'nothing reads {name} of {config.filename}: is {one} meant?' for name, one in near.items() if one]
+    return [f'nothing reads {name} of {config.filename}: did you mean {one}?' for name, one in near.items() if one]

@@ -106,7 +106,7 @@ def join_processes(config: Config) -> None:
         count = torch.cuda.device_count()
         if local_rank >= count:
             raise ValueError(
-                f'process {local_rank} of this machine has no GPU: {count} are visible; start as many processes'
+                f'process {local_rank} of this machine has no GPU: {count} are visible; start that many processes'
             )
     elif not has_accelerator():
         torch.distributed.init_process_group('gloo', timeout=timeout_of(config))

@@ -22,13 +22,13 @@ def check_rate(**settings: float) -> None:
 
 def check_share(of: str, **settings: float) -> None:
     """Raise a `ValueError` for settings that are not shares of `of`, above 0 and up to 1."""
-    _check(settings, lambda x: 0 < x <= 1, f'is a share of {of}, above 0 and up to 1')
+    _check(settings, lambda x: 0 < x <= 1, f'must be a fraction of {of}, above 0 and up to 1')
 
 
 def check_indices(indices: Collection[int], count: int, setting: str, of: str) -> tuple[int, ...]:
     """Return indices as a tuple; raise a `ValueError` for any outside 0 to `count` - 1."""
     if not all(isinstance(index, Integral) and 0 <= index < count for index in indices):
-        raise ValueError(f'{setting} {tuple(indices)} must name some of the {of} 0 to {count - 1}')
+        raise ValueError(f'{setting} {tuple(indices)} must be among the {of} 0 to {count - 1}')
     return tuple(indices)
 
 

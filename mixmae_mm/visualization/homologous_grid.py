@@ -58,6 +58,6 @@ def describe_recognition(recognition: Recognition) -> str:
     precision = recognition.precision()[owned].mean()
     return (
         f'Block {recognition.block}, mean of {recognition.num_heads} heads: the keys that a query (framed) keeps, in '
-        f'the colors of the images that they truly are of. Of the keys kept by all patches {precision:.0%} are of '
-        f'their own image, by chance {chance:.0%}.'
+        f'the colors of their true images. Of the keys kept by all patches, {precision:.0%} are of their own image '
+        f'(by chance {chance:.0%}).'
     )

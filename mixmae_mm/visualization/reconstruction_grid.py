@@ -32,7 +32,7 @@ def _per_source(title: str, images: Tensor) -> list[Panel]:
 def describe(model: BaseModel, result: Reconstructions, labeled: bool = False) -> str:
     """Return a caption, which refers to the labels of rows for masking ratios if they are `labeled`."""
     size = model.head.cell_size
-    mixture = f'Cells of {size} px; masked of each image as on the left.' if labeled else _mixture(size, result)
+    mixture = f'Cells of {size} px; masked per image as on the left.' if labeled else _mixture(size, result)
     return f'{mixture} Reconstructions copy what the encoder sees and predict the rest. {flattery(model)}'.rstrip()
 
 
@@ -62,5 +62,5 @@ def _mixture(cell_size: int, result: Reconstructions) -> str:
     masked = [f'{1 - share:.0%}' for share in shares.tolist()]
     each = f'{masked[0]} of each' if len(set(masked)) == 1 else f'{", ".join(masked)} of originals 1 to {num_sources}'
     rest = f' {nobodys:.0%} of the cells belong to no source (gray).' if nobodys else ''
-    text = f'{num_sources} images a mixture, cells of {cell_size} px, {each} masked.{rest}'
-    return f"{text} A frame's color says whose a cell is."
+    text = f'{num_sources} images per mixture, cells of {cell_size} px, {each} masked.{rest}'
+    return f'{text} Frame colors show the source of a cell.'

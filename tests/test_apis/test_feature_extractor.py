@@ -92,7 +92,7 @@ def test_weights_come_from_a_file_of_the_same_model(tmp_path, encoder):
     torch.save(encoder.state_dict(), tmp_path / 'other')
     with pytest.raises(ValueError, match=r'pretrained goes with a model.s name'):
         FeatureExtractor(encoder, str(tmp_path / 'other'))
-    with pytest.raises(ValueError, match='does not go with this MixMIMSwin'):
+    with pytest.raises(ValueError, match='does not fit this MixMIMSwin'):
         get_model('mixmim-swin-tiny', str(tmp_path / 'other'))
 
 

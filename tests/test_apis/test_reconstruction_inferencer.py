@@ -95,7 +95,7 @@ def test_the_image_grid_is_drawn_and_saved(inferencer, files, five_images, tmp_p
 
 
 def test_what_cannot_be_reconstructed_is_reported(inferencer, files, five_images, tmp_path):
-    with pytest.raises(ValueError, match=r'a mixture takes 2 image\(s\), and 1 can be read'):
+    with pytest.raises(ValueError, match=r'a mixture takes 2 image\(s\), but 1 can be read'):
         inferencer(five_images[0][:1])
     config = Config.fromfile(files[0])
     config.model.data_preprocessor.pop('num_sources')
@@ -122,7 +122,7 @@ def test_each_group_is_led_by_its_first_image_and_mixed_as_the_assignment_says(f
 def test_named_files_keep_their_order_and_fill_whole_groups(five_images):
     paths = five_images[0]
     assert find_images(paths[::-1], 6, 2, seed=0) == paths[:0:-1]
-    with pytest.raises(ValueError, match=r'^2 image\(s\) cannot be mixed by 3'):
+    with pytest.raises(ValueError, match=r'^2 image\(s\) for mixtures of 3: give 3 or more'):
         find_images(paths[:2], 6, 3, seed=0)
 
 
@@ -155,7 +155,7 @@ def test_mixing_otherwise(five_images, settings, changes, shown):
     [
         (tiny_mixedae, dict(num_sources=2), '^mixtures of 2 images, but this encoder is for 4'),
         (tiny_model, dict(mask_ratio=0), 'is not above 0 and below 1$'),
-        (tiny_model, dict(num_sources=1), '^one image a mixture leaves nothing to reconstruct: set a masking ratio'),
+        (tiny_model, dict(num_sources=1), '^one image per mixture leaves nothing to reconstruct: also set a masking ratio'),
     ],
 )
 def test_mixing_that_a_model_does_not_take(method, changes, message):

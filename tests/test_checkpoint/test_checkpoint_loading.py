@@ -119,7 +119,7 @@ def test_what_little_is_missing_is_reported_or_refused_as_the_user_sets(tmp_path
     assert report.missing == ['norm.bias', 'norm.weight']
     total = sum(p.numel() for p in encoder.parameters())
     assert report.share == pytest.approx(1 - 16 / total)
-    assert 'MISSING, starts anew' in str(report)
+    assert 'MISSING, not loaded' in str(report)
     init = dict(type='Pretrained', checkpoint=file, min_share=1)
     with pytest.raises(ValueError, match=r"MixingViT: .* parameters, all are needed. Missing: \['norm.bias', 'norm.w"):
         MODELS.build(vit(init_cfg=init)).init_weights()
@@ -249,8 +249,8 @@ def test_parts_load_their_own_files_and_the_whole_goes_over_them(tmp_path):
         ),
         (('decoder_pos_embed',), r"all are needed. Missing: \['neck.decoder_pos_embed'"),
         (('blocks.1.', 'norm.'), r"all are needed. Missing: \['backbone.blocks.1.attn.proj.bias'"),
-        (dict(depth=3), r"MixedAE: .* no place here for 12 of .*\['backbone.blocks.2.attn.proj.bias'"),
-        (dict(decoder_depth=2), r"MixedAE: .* no place here for 12 of .*\['neck.decoder_blocks.1.attn.proj.bias'"),
+        (dict(depth=3), r"MixedAE: .* this model lacks 12 of .*\['backbone.blocks.2.attn.proj.bias'"),
+        (dict(decoder_depth=2), r"MixedAE: .* this model lacks 12 of .*\['neck.decoder_blocks.1.attn.proj.bias'"),
     ],
 )
 @pytest.mark.parametrize('rename', [str, our_name])

@@ -35,8 +35,8 @@ def dataset(root, **settings):
         (2, 11, 0.1, r'^11 of 13 images of .* \(84\.6%\).*10\.0%.*max_corrupt.*010\.png: not an image'),
         (88, 12, 0.12, None),
         (88, 12, 0.1, r'^11 of 100 images .*\(11\.0%\)'),
-        (1, 0, 1.5, '^max_corrupt is a share of the images, 0 to 1, got 1.5$'),
-        (1, 0, -0.1, '^max_corrupt is a share'),
+        (1, 0, 1.5, '^max_corrupt must be a fraction of images, 0 to 1, got 1.5$'),
+        (1, 0, -0.1, '^max_corrupt must be a fraction'),
     ],
 )
 def test_more_than_ten_and_than_a_share_stop_the_run(folder, whole, broken, share, message):

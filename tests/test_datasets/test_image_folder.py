@@ -43,7 +43,7 @@ def test_extensions_of_ones_own(tmp_path):
         (tmp_path / name).touch()
     assert len(ImageFolder(str(tmp_path), extensions=['.npy'])) == 2
     for wrong in ('.npy', [], ['npy'], ['.tar.gz']):
-        with pytest.raises(ValueError, match="^extensions are a list of such as '.npy', with one dot, got "):
+        with pytest.raises(ValueError, match=r"^extensions must be a list like \['.npy'\], with one dot, got "):
             ImageFolder(str(tmp_path), extensions=wrong)
 
 

@@ -73,7 +73,7 @@ def test_what_a_transform_raises_that_does_not_load_is_raised():
 def test_masks_with_other_labels_or_sizes_are_broken_samples():
     sound = np.array([[0, 2], [255, 1]], np.uint8)
     assert mask_fault(dict(gt_seg_map=sound, ori_shape=(2, 2)), 3, 255) == ''
-    assert 'label 2, where classes are 0 to 1' in mask_fault(dict(gt_seg_map=sound, ori_shape=(2, 2)), 2, 255)
+    assert 'label 2, but classes are 0 to 1' in mask_fault(dict(gt_seg_map=sound, ori_shape=(2, 2)), 2, 255)
     assert 'label 255' in mask_fault(dict(gt_seg_map=sound), 3, 254)
     assert 'mask is 2 x 2, the image 5 x 3' in mask_fault(dict(gt_seg_map=sound, ori_shape=(3, 5)), 3, 255)
     for of_mmseg, expected in ((True, [1 / 2, 1 / 2]), (False, [1, 1 / 2])):  # mmdet's masks may have stuff besides

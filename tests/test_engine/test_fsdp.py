@@ -135,7 +135,7 @@ def test_the_first_process_monitors_unsharded_models_alone(copies, sharded):
     for name in ('ReconstructionHook', 'OnlineEvaluationHook'):
         assert len(re.findall(f'{name}: .* after iteration', log)) == 3
         assert f'{name} failed' not in log
-        assert other.count(f'{name}: stays out: the model is sharded among processes') == 1
+        assert other.count(f'{name} is disabled: the model is sharded across processes') == 1
     assert len(list(copies.glob('*/vis_data/vis_image/*.png'))) == 3
     assert not list(sharded.glob('*/vis_data/vis_image/*.png'))
 
@@ -156,7 +156,7 @@ def strategy_in(folder, **settings):
 def test_optimizers_that_look_at_whole_tensors_are_refused(tmp_path, kind):
     strategy, model = strategy_in(tmp_path), torch.nn.Linear(1, 1)
     strategy._built = OptimWrapper(kind(model.parameters(), lr=1.0))
-    with pytest.raises(ValueError, match=f'{kind.__name__} looks at whole tensors, of which each process has a part'):
+    with pytest.raises(ValueError, match=f'{kind.__name__} needs whole tensors, of which each process has a part'):
         strategy.build_optim_wrapper({}, model)
 
 

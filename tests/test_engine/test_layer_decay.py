@@ -109,7 +109,7 @@ def test_a_backbone_that_does_not_give_its_depths_is_refused():
     [
         (dict(), r'layer_decay_rate \(needed\), head_decay and no_decay, got nothing'),
         (dict(layer_decay_rate=0.7, decay_rate=0.7), "got .'decay_rate', 'layer_decay_rate'"),
-        (dict(layer_decay_rate=1.0, no_decay='bias'), "no_decay a list of parts of names, got .* 'bias'"),
+        (dict(layer_decay_rate=1.0, no_decay='bias'), "no_decay a list of name parts, got .* 'bias'"),
     ],
 )
 def test_wrong_settings_are_refused(paramwise, said, base):

@@ -313,7 +313,7 @@ def test_epochs_of_other_loops_begin_anew_with_a_warning(tmp_path):
     stopped(config, 15)
     assert 'seen' not in last_checkpoint(tmp_path)['meta']
     runner, said = resumed(config)
-    assert any('the epoch begins anew' in line for line in said)
+    assert any('the epoch starts over' in line for line in said)
     assert runner.iter == 15 + 12
 
 
@@ -511,7 +511,7 @@ def test_a_schedule_that_does_not_reach_the_end_is_reported(tmp_path, kind, leng
 
     stopped(scheduled(24), 15)
     runner, said = resumed(scheduled(30, train_cfg=dict(by_epoch=True, max_epochs=5)))
-    assert any('the schedule is the old one' in line and 'load_from' in line for line in said)
+    assert any('the schedule is still that of the checkpoint' in line and 'load_from' in line for line in said)
     assert runner.iter == 30
 
 

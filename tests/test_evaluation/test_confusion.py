@@ -30,7 +30,7 @@ def test_by_hand_classes_that_occur_nowhere_do_not_count():
     scores = segmentation_scores(torch.tensor([[[3, 1, 0], [0, 0, 0], [0, 0, 0]]]))
     assert (scores.miou, scores.iou[:2], scores.pixel_accuracy) == (0.375, (0.75, 0.0), 0.75)
     assert math.isnan(scores.iou[2])
-    with pytest.raises(ValueError, match='no labeled pixel'):
+    with pytest.raises(ValueError, match='no labeled pixels'):
         segmentation_scores(torch.zeros(1, 2, 2))
 
 

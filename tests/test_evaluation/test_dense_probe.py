@@ -23,7 +23,7 @@ def test_labels_are_counted_in_the_patch_that_they_lie_in():
             if labels[y, x] != 255:
                 expected[y // 2, x // 4, labels[y, x]] += 1
     assert torch.equal(label_counts(labels, (3, 2), 3, 255), expected.flatten(0, 1))
-    with pytest.raises(ValueError, match=r'^4 x 2 patches of 6 x 8 pixels are not of whole pixels: take an image size'):
+    with pytest.raises(ValueError, match=r'^6 x 8 pixels cannot be split into 4 x 2 equal patches: use an image size'):
         label_counts(labels, (4, 2), 3, 255)
 
 

@@ -72,14 +72,14 @@ def test_masks_that_do_not_go_with_their_images_are_refused(folders):
     def read(num_classes=4):
         return list(read_masked(pairs, ImageReader((16, 16)), pairs, num_classes, 255))
 
-    with pytest.raises(ValueError, match=r'labels.png: the mask has label 3, where classes are 0 to 2$'):
+    with pytest.raises(ValueError, match=r'labels.png: the mask has label 3, but classes are 0 to 2$'):
         read(3)
     whole = Image.open(pairs[last])
     whole.crop((0, 0, 16, 8)).save(pairs[last])
     with pytest.raises(ValueError, match=r'labels.png: the mask is 16 x 8, the image \d+ x \d+$'):
         read()
     whole.convert('RGB').save(pairs[last])
-    with pytest.raises(ValueError, match=r'is of mode RGB, and no mask: one channel of 8 bits, labels, is'):
+    with pytest.raises(ValueError, match=r'has mode RGB, but a mask is one 8-bit channel of labels'):
         read()
     whole.save(pairs[last])
     os.remove(pairs[first])

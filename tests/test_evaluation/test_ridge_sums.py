@@ -80,7 +80,7 @@ def test_the_strength_is_the_best_on_what_is_held_out_and_all_is_fitted_by_it():
 
 def test_without_labels_nothing_is_learned():
     features, counts = patches()
-    with pytest.raises(ValueError, match='no labeled pixel to learn from'):
+    with pytest.raises(ValueError, match='no labeled pixels to learn from'):
         sums_of(features, counts * 0).fit([1.0])
-    with pytest.raises(ValueError, match='in two images or more'):
+    with pytest.raises(ValueError, match='in at least two images'):
         fit_best(sums_of(features, counts), sums_of(features, counts * 0))

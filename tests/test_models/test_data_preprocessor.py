@@ -92,7 +92,7 @@ def test_what_it_refuses(batch, settings, message):
     [
         (dict(num_sources=1), 'one source leaves nothing to reconstruct: set mask_ratio'),
         (dict(num_sources=0), 'num_sources must be a whole number, 1 or more, got 0'),
-        (dict(mask_ratio=0.5, shares=(0.5, 0.5)), r'mask_ratio 0.5 and shares \(0.5, 0.5\) say the same'),
+        (dict(mask_ratio=0.5, shares=(0.5, 0.5)), r'mask_ratio 0.5 and shares \(0.5, 0.5\) are redundant'),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(settings, message):

@@ -140,7 +140,7 @@ def test_settings_that_need_the_assignment_are_refused_without_it(settings):
 
 
 def test_too_few_vectors_are_refused():
-    with pytest.raises(ValueError, match='mixes 2 images and the encoder has vectors for 1: set num_segments'):
+    with pytest.raises(ValueError, match='mixes 2 images, but the encoder has vectors for 1: set num_segments to 2'):
         build(lambda: model_of(num_segments=1))
     model = build(lambda: model_of(num_segments=2))
     with pytest.raises(ValueError, match='mixtures of 3 images, but this encoder has vectors for 2'):

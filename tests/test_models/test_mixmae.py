@@ -135,7 +135,7 @@ def test_a_stage_that_is_not_returned_has_no_features():
     contrast = dict(type='mixmae_mm.HomologousContrastiveLoss')
     backbone = dict(type='mixmae_mm.MixMIMSwin', arch=TINY, img_size=64, window_sizes=(4, 4, 4, 2))
     model = MixMAE(**parts(32, 2, 32), backbone=backbone, contrast=contrast, contrast_stage=1)
-    with pytest.raises(ValueError, match=r'returns 1 map\(s\), and contrast_stage is 1: .* out_indices'):
+    with pytest.raises(ValueError, match=r'returns 1 map\(s\), but contrast_stage is 1: .* out_indices'):
         model.loss(draw(maps=2))
 
 
@@ -166,7 +166,7 @@ def test_more_reconstructions_than_images_are_refused():
 def test_cells_of_no_source_have_none_to_attract():
     backbone = dict(type='mixmae_mm.MixMIMSwin', arch=TINY, img_size=64, window_sizes=(4, 4, 4, 2))
     contrast = dict(type='mixmae_mm.HomologousContrastiveLoss')
-    with pytest.raises(ValueError, match=r'shares \(0.25, 0.5\) leave cells of no source'):
+    with pytest.raises(ValueError, match=r'shares \(0.25, 0.5\) leave unassigned cells'):
         MixMAE(**parts(32, 2, 32, shares=(0.25, 0.5)), backbone=backbone, contrast=contrast)
     MixMAE(**parts(32, 2, 32, shares=(0.25, 0.75)), backbone=backbone, contrast=contrast)
 

@@ -181,5 +181,5 @@ def test_variance_of_windows_by_loops_and_whatever_the_units():
 
 @pytest.mark.parametrize('settings', [dict(window=4), dict(window=1), dict(floor=-1.0)])
 def test_a_window_has_a_middle_and_no_weight_is_negative(settings):
-    with pytest.raises(ValueError, match='window must be an odd number from 3 on and floor 0 or more'):
+    with pytest.raises(ValueError, match='window must be odd and 3 or more, and floor 0 or more'):
         VarianceWeights(**settings)

@@ -35,7 +35,7 @@ def step(config):
         (check_positive, math.nan, 'must be a positive number, got nan'),
         (check_rate, 1, 'must be a number, 0 or more and below 1, got 1'),
         (partial(check_share, 'the patches'), 0, 'is a share of the patches, above 0 and up to 1'),
-        (lambda x: pair(x), (32, 1.5), 'a size is a whole number, or two of them'),
+        (lambda x: pair(x), (32, 1.5), 'a size must be one integer or two'),
     ],
 )
 def test_values_out_of_range_are_refused(check, value, message):
@@ -46,10 +46,10 @@ def test_values_out_of_range_are_refused(check, value, message):
 @pytest.mark.parametrize(
     ('method', 'part', 'setting', 'message'),
     [
-        (tiny_model, 'neck', dict(in_channels=3), "the encoder's last map has 64 channels, and the decoder is for 3"),
+        (tiny_model, 'neck', dict(in_channels=3), "the encoder's last map has 64 channels, but the decoder is for 3"),
         (tiny_model, 'neck', dict(cls_token=True), 'cls_token is set, but the encoder gives no CLS token'),
-        (tiny_model, 'neck', dict(image_channels=1), '16 cells of 64 numbers are predicted'),
-        (tiny_mixedae, 'backbone', dict(num_sources=2), 'mixes 4 images and the encoder is for 2'),
+        (tiny_model, 'neck', dict(image_channels=1), 'predicted 16 cells of 64 numbers'),
+        (tiny_mixedae, 'backbone', dict(num_sources=2), 'mixes 4 images, but the encoder is for 2'),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(method, part, setting, message):
@@ -66,16 +66,16 @@ def test_parts_that_do_not_fit_are_refused(method, part, setting, message):
         (MixMIMSwin, dict(arch=dict(dims=8)), 'or a dict with embed_dims, depths, num_heads'),
         (MixMIMSwin, dict(window_sizes=(7, 7)), 'depths has 4, num_heads 4, window_sizes 2'),
         (MixMIMSwin, dict(out_indices=(4,)), r'out_indices \(4,\) must name some of the stages 0 to 3'),
-        (MixMIMSwin, dict(wide_blocks=(1,)), r'wide_blocks \(1,\) must name some of the blocks 0 to 0'),
+        (MixMIMSwin, dict(wide_blocks=(1,)), r'wide_blocks \(1,\) must be among the blocks 0 to 0'),
         (MixMIMSwin, dict(arch=SWIN | dict(num_heads=(3,) * 4)), '8 channels cannot be split among 3 heads'),
         (MixMIMSwin, dict(drop_path_rate=1), 'drop_path_rate must be a number, 0 or more and below 1, got 1'),
         (MixingViT, dict(arch='giant'), "arch 'giant' is unknown: take one of small, base, large, huge"),
         (MixingViT, dict(attention='some'), "must be one of homologous, true, global, got 'some'"),
         (MixingViT, dict(out_type='max'), "must be one of featmap, avg_featmap, cls_token, got 'max'"),
         (MixingViT, dict(out_type='cls_token', final_norm=False), "out_type 'cls_token' needs the final norm"),
-        (MixingViT, dict(out_type='cls_token', window_size=2), "take 'featmap' or 'avg_featmap' for out_type"),
-        (MixingViT, dict(out_indices=(3,)), r'out_indices \(3,\) must name some of the blocks 0 to 2'),
-        (MixingViT, dict(homologous_layers=(-1,)), r'homologous_layers \(-1,\) must name some of the blocks 0 to 2'),
+        (MixingViT, dict(out_type='cls_token', window_size=2), "set out_type to 'featmap' or 'avg_featmap'"),
+        (MixingViT, dict(out_indices=(3,)), r'out_indices \(3,\) must be among the blocks 0 to 2'),
+        (MixingViT, dict(homologous_layers=(-1,)), r'homologous_layers \(-1,\) must be among the blocks 0 to 2'),
         (MixingViT, dict(topk_ratio=0.0), 'topk_ratio is a share of the patches, above 0 and up to 1, got 0.0'),
         (MixingViT, dict(arch=VIT | dict(num_heads=3)), '16 channels cannot be split among 3 heads'),
         (ViTPyramid, dict(in_channels=8, scales=(3,)), r'scales \(3,\) must be some of'),

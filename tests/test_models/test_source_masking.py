@@ -314,7 +314,7 @@ def test_what_else_mixes_tokens_is_refused(operator, name):
     masking = SourceMasking(encoder)
     encoder(images)
     with (
-        pytest.raises(ValueError, match=f'Pooled has {name}.* outside of what is known .* set masked_attention=False'),
+        pytest.raises(ValueError, match=f'Pooled has {name}.* outside the known layouts.* set masked_attention=False'),
         masking.encoding(images, assignment, 2, False),
     ):
         encoder(images)
@@ -387,7 +387,7 @@ def test_logits_of_another_layout_are_refused(monkeypatch):
     monkeypatch.setitem(LAYOUTS, 'Attending', whole)
     module = Attending(lambda x: (x @ x.transpose(1, 2))[:, None, :, :3].softmax(-1))
     with (
-        pytest.raises(ValueError, match=r'logits \(2, 1, 4, 3\), and its tokens were laid out as \(2, 4, 4\)'),
+        pytest.raises(ValueError, match=r'logits \(2, 1, 4, 3\), but its tokens were laid out as \(2, 4, 4\)'),
         SourceMasking(module).encoding(torch.zeros(2, 3, 64, 64), torch.zeros(1, 2, 2, dtype=torch.int64), 1, False),
     ):
         module(torch.randn(2, 4, 8))

@@ -48,7 +48,7 @@ HARM = {
     'an entry of text': (lambda data: data['images'].append('c'), 'error', f"/{FILE} is not in COCO's format"),
     'an object without box': (without('annotations', 'bbox'), 'error', "'bbox' is missing in 1 of 3 annotations of "),
     'an image without width': (without('images', 'width'), 'error', "'width' is missing in 1 of 2 images of "),
-    'an image twice': (again('images'), 'error', 'ids that are there more than once: 1 (images id 1)'),
+    'an image twice': (again('images'), 'error', 'ids that occur more than once: 1 (images id 1)'),
     'no objects': (lambda data: data.update(annotations=[]), 'error', 'no annotations at all'),
     'an unknown image': (objects(image_id=5), 'warning', '1 of 3 annotations of '),
     'an unknown category': (objects(category_id=8), 'warning', '1 of 3 annotations of '),
@@ -95,7 +95,7 @@ def test_one_wrong_thing_in_the_json_is_named_alone(tmp_path, capsys, name):
 @pytest.mark.parametrize(
     ('stored', 'orientation', 'noted', 'words'),
     [
-        ((48, 32), None, (40, 32), 'images of another size than their annotations note'),
+        ((48, 32), None, (40, 32), 'images whose size differs from their annotations'),
         ((48, 32), 6, (48, 32), 'labels that fit images as they are stored, while the readers turn these'),
         ((48, 32), 6, (32, 48), None),
         ((48, 32), 9, (48, 32), None),  # no orientation: the image is upright

@@ -79,7 +79,7 @@ def test_a_config_of_classification(tmp_path, capsys):
     assert (status, problems) == (0, [])
     assert cells(text) == [['train', '2', '3', '1', '2'], ['val,', 'test', '2', '2', '1', '1']]
     _, problems, _ = check(capsys, *command, 'train_dataloader.dataset.indices=[0,9]')
-    beyond = 'indices has 9, and there are 3 images: use indices below that, or leave it out'
+    beyond = 'indices has 9, but there are 3 images: use indices below that, or leave it out'
     assert f'error: train: cannot be opened: 1 ({beyond})' in problems
     (tmp_path / 'val/bird').mkdir()
     status, problems, _ = check(capsys, *command)

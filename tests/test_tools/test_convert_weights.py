@@ -410,7 +410,7 @@ def test_a_classifier_gives_its_logits(tmp_path):
     pooled = classifier.backbone((images.float() - 1) / 2)[-1].mean((2, 3))
     torch.testing.assert_close(logits, classifier.head.fc(pooled), atol=1e-6, rtol=1e-5)
     config, checkpoint = write_files(tmp_path, tiny_mixedae)
-    with pytest.raises(SystemExit, match='is of a mixmae_mm.MixedAE, not of an ImageClassifier with a head'):
+    with pytest.raises(SystemExit, match='builds a mixmae_mm.MixedAE, not an ImageClassifier with a head'):
         tool.main([checkpoint, str(tmp_path / 'x.pt2'), '--to', 'pt2', '--config', config, '--classifier'])
 
 
@@ -422,9 +422,9 @@ PART = {name: x for name, x in random_mae().items() if name != 'pos_embed'}
 REFUSED = {
     'no encoder': ({'conv1.weight': torch.zeros(1)}, 'ours', [], 'no name ends in patch_embed.proj.weight'),
     'two': (
-        behind('a.', random_mae()) | behind('b.', random_mae()), 'ours', [], "2 encoders, behind 'a.', 'b.': name one"
+        behind('a.', random_mae()) | behind('b.', random_mae()), 'ours', [], "2 encoders, under 'a.', 'b.': choose one"
     ),
-    'prefix': (random_mae(), 'ours', ['--prefix', 'x.'], "no encoder behind 'x.'; there is one behind ''"),
+    'prefix': (random_mae(), 'ours', ['--prefix', 'x.'], "no encoder under 'x.', only under ''"),
     'swin': (MICRO['state_dict'], 'mae', [], "the encoder is no MixingViT, it has ['backbone.absolute_pos_embed'"),
     'layer scale': (SCALED, 'timm', [], "no MixingViT, it has ['backbone.blocks.0.ls1.gamma']: only plain ViTs"),
     'part': (PART, 'timm', [], "no MixingViT, it lacks ['backbone.pos_embed']"),

@@ -99,7 +99,7 @@ def test_wrong_inputs_end_with_one_message(folders, tmp_path):
     with pytest.raises(SystemExit, match='20 neighbors of 16 training images'):
         evaluate.main([config, *folders])
     torch.save(dict(state_dict={'other.weight': torch.zeros(3)}), tmp_path / 'other.pth')
-    with pytest.raises(SystemExit, match=r'does not go with this MixMIMSwin: no name ends in patch_embed'):
+    with pytest.raises(SystemExit, match=r'does not fit this MixMIMSwin: no name ends in patch_embed'):
         evaluate.main([config, str(tmp_path / 'other.pth'), *folders])
     with pytest.raises(SystemExit, match='does not exist'):
         evaluate.main([config, checkpoint, '--train', folders[1], '--val', str(tmp_path / 'nowhere')])
@@ -223,14 +223,14 @@ def test_wrong_masks_and_options_end_with_one_message(scenes, folders, tmp_path,
         ([*folders, '--bank-size', '9', '--num-classes', '3'], '--num-classes, --bank-size: of images with masks'),
         ([*folders, '--ignore-index', '255'], '--ignore-index: of images with masks'),
         ([*folders, '--img-suffix', '.png', '--seg-map-suffix', '.png'], '--img-suffix, --seg-map-suffix: of images'),
-        ([*folders, '--few-labels', '5', 'all'], "--few-labels: 'all' is no number of labels"),
+        ([*folders, '--few-labels', '5', 'all'], "--few-labels: 'all' is not an amount of labels"),
         ([*folders, '--few-labels', '5', '--draws', '1'], '--draws 1: give 2 or more'),
     ]:
         with pytest.raises(SystemExit, match='2'):
             evaluate.main([config, *words])
         assert said in capsys.readouterr().err
     for words, said in [
-        (scenes, 'the mask has label 9, where classes are 0 to 1'),
+        (scenes, 'the mask has label 9, but classes are 0 to 1'),
         ([*scenes, '--seg-map-suffix', '_labels.png'], '6 of 6 images have no mask'),
         ([*scenes, '--stages', '7'], r'out_indices \(7,\) must name some of the stages 0 to 3'),
     ]:

@@ -39,7 +39,7 @@ def test_an_official_file(tmp_path, capsys):
         'iter': None,
         'config': 'not inside',
         'optimizer': 'inside',
-        'layout': 'the names of MixMIM, with nothing before them',
+        'layout': 'the names of MixMIM, without a prefix',
         'sizes': '8 channels, blocks (1, 1, 1, 1), patches of 4 px, images of 3 channels',
         'get_model': None,
     }
@@ -77,7 +77,7 @@ def test_one_of_two_encoders(tmp_path, capsys):
     both = {f'{who}.{name}': x for who in ('student', 'teacher') for name, x in MICRO['state_dict'].items()}
     text = printed(capsys, tmp_path, both, '--prefix', 'teacher.')
     assert '; 92 left out, another model: student.absolute_pos_embed, ' in row(text, 'layout')
-    assert "there are 2 encoders, behind 'student.', 'teacher.': name one by `prefix`" in refused(tmp_path, both)
+    assert "there are 2 encoders, under 'student.', 'teacher.': choose one with `prefix`" in refused(tmp_path, both)
 
 
 def refused(tmp_path, content, *options):

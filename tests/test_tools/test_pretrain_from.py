@@ -128,8 +128,8 @@ def test_the_share_of_the_rate_is_said_where_the_run_has_it(tmp_path, capsys):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        (lambda: build(VIT).state_dict(), 'does not go with this MixMAE: '),
-        (lambda: without_decoder(to_official(build(VIT).state_dict())), 'does not go with this MixMIMSwin: '),
+        (lambda: build(VIT).state_dict(), 'does not fit this MixMAE: '),
+        (lambda: without_decoder(to_official(build(VIT).state_dict())), 'does not fit this MixMIMSwin: '),
         (lambda: {'weight': torch.zeros(1)}, r'no name ends in patch_embed\.proj\.weight'),
     ],
 )

@@ -208,7 +208,7 @@ def test_features_of_another_encoder_or_none_are_refused(five_images, tmp_path):
     [
         ('reconstruct', ['--cfg-options', 'train_dataloader.dataset.data_root='], 'has no .*data_root: add --images'),
         ('reconstruct', ['--cfg-options', 'model.neck.depth=2'], 'pth belongs to another model than .*config.py'),
-        ('reconstruct', ['--mask-ratio', 1.5], 'a masking ratio of 1.5'),
+        ('reconstruct', ['--mask-ratio', 1.5], 'masking ratio must be above 0 and below 1, got 1.5'),
         ('attention', ['--image-size', 20], 'images of 20 x 20 pixels: --image-size must be a multiple of 8'),
         ('similarity', ['--images', 'a.png', 'missing.png', '--stage', 0], 'a.png'),
         ('pca', ['--stage', 2], 'out_indices'),

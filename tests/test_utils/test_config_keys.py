@@ -101,7 +101,7 @@ def test_what_only_code_of_your_own_can_read_and_near_misses_are_warned_of(tmp_p
 def test_what_mmengine_does_not_read_is_refused_in_a_file(tmp_path, setting, near):
     path = tmp_path / 'config.py'
     path.write_text(setting)
-    with pytest.raises(ValueError, match=f'the nearest that there is: {near}$'):
+    with pytest.raises(ValueError, match=rf'did you mean {near}\?$'):
         check_names(Config.fromfile(path))
 
 

@@ -301,7 +301,7 @@ def test_a_log_is_read_without_running_the_config_beside_it(tmp_path, marker):
 
 def test_checkpoints_of_deepspeed_are_refused(tmp_path):
     for method in (DeepSpeedStrategy.load_checkpoint, DeepSpeedStrategy.resume):
-        with pytest.raises(ValueError, match='checkpoints of DeepSpeed may run code: shard with FSDP'):
+        with pytest.raises(ValueError, match='DeepSpeed checkpoints may run code: shard with FSDP'):
             method(None, str(tmp_path))
 
 

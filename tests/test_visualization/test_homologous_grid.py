@@ -59,6 +59,6 @@ def test_the_caption_gives_block_precision_and_chance():
     said = homologous_grid.describe_recognition(two_by_two([[1.0, 0.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0]] * 2))
     # patches 0 to 3 are of sources 0 1 1 0: of the keys of query 0 all are right, of 1 half, of 2 none, of 3 half
     assert said.startswith('Block 11, mean of 2 heads: the keys that a query (framed) keeps')
-    assert said.endswith('Of the keys kept by all patches 50% are of their own image, by chance 50%.')
+    assert said.endswith('Of the keys kept by all patches, 50% are of their own image (by chance 50%).')
     three = two_by_two(ALL, assignment=((0, NOBODY), (1, 0)))
     assert homologous_grid.describe_recognition(three).endswith('by chance 56%.')  # 5 of the 9 pairs that are shown

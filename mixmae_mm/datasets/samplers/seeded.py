@@ -96,7 +96,7 @@ def choose_images(dataset: Dataset, wanted: int, seed: int) -> Tensor:
     The same seed gives the same images; the global random states are restored.
     """
     if not hasattr(dataset, '__len__'):
-        raise ValueError(f'{type(dataset).__name__} is a stream, of which no images can be chosen: name a folder')
+        raise ValueError(f'{type(dataset).__name__} is a stream, so images cannot be chosen: name a folder')
     numbers = np.random.default_rng(seed).permutation(len(dataset))[:wanted]
     visits = (SeededIndex(int(number), fold(seed, int(number))) for number in numbers)
     with seeded(seed):

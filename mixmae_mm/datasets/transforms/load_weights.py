@@ -37,7 +37,7 @@ class LoadWeights(BaseTransform):
         pixels, weights = results['img'], self.load.transform(dict(img_path=str(path)))['img']
         if weights.shape[:2] != pixels.shape[:2] or weights[0, 0].size != 1:
             wanted = f'{pixels.shape[:2]} and one channel'
-            raise CorruptImageError(f'{printable(str(path))}: it is {weights.shape}, where {wanted} is wanted')
+            raise CorruptImageError(f'{printable(str(path))}: it is {weights.shape}, expected {wanted}')
         parts = (part.reshape(*part.shape[:2], -1) for part in (pixels, weights))
         results['img'] = np.concatenate([*parts], axis=2)
         return results

@@ -58,7 +58,7 @@ class LoadMultispectral(LoadImage):
         if pixels.ndim == 2:
             pixels, channels_first = pixels[..., None], False
         if pixels.ndim != 3 or not pixels.size or pixels.dtype.kind not in 'uif':
-            raise ValueError(f'an array of {pixels.dtype} {pixels.shape} is no image: numbers (H, W, C) are')
+            raise ValueError(f'an array of {pixels.dtype} {pixels.shape} is not an image: expected numbers (H, W, C)')
         pixels = pixels.transpose(1, 2, 0) if channels_first else pixels
         if self.channels not in (None, pixels.shape[2]):
             raise ValueError(f'{pixels.shape[2]} channels, and not {self.channels}')
@@ -66,7 +66,7 @@ class LoadMultispectral(LoadImage):
         small = pixels.dtype.itemsize <= (4 if pixels.dtype.kind == 'f' else 2)
         pixels = pixels.astype(pixels.dtype.newbyteorder('=') if small else np.float32, copy=False)
         if pixels.dtype.kind == 'f' and not np.isfinite(pixels).all():
-            raise ValueError('some pixels are not finite numbers: fill them in, or leave the image out')
+            raise ValueError('some pixels are not finite: fill them in, or leave the image out')
         return pixels
 
 

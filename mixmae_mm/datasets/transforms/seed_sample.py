@@ -29,6 +29,6 @@ class SeedSample(BaseTransform):
             raise ValueError(
                 f'SeedSample needs an index with a seed, got {index!r}: set the sampler of this loader to '
                 "dict(type='mixmae_mm.SeededSampler', shuffle=True), or to mixmae_mm.SeededInfiniteSampler for a loop "
-                'over iterations, or take SeedSample out of its pipeline'
+                'over iterations, or remove SeedSample from its pipeline'
             )
         return results

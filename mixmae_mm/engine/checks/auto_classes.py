@@ -31,10 +31,10 @@ def fill_num_classes(config: Config) -> None:
     if len(names) < 2:
         found = f'1 ({names[0]})' if names else 'none'
         raise ValueError(
-            f"num_classes='{AUTO}' takes the number of class folders, two or more, and there is {found} in "
-            f'{", ".join(looked) or "the datasets of this config"}: put the images of a class into a folder of its '
-            'own, and set --cfg-options {train,val,test}_dataloader.dataset.data_root=FOLDER; or take the config that '
-            'a training has written, which states the number'
+            f"num_classes='{AUTO}' needs two or more class folders, but there is {found} in "
+            f'{", ".join(looked) or "the datasets of this config"}: give the images of each class '
+            'their own folder, and set --cfg-options {train,val,test}_dataloader.dataset.data_root=FOLDER; or use the '
+            'config that a training run wrote, which states the number'
         )
     for part in undecided:
         part['num_classes'] = len(names)

@@ -12,20 +12,20 @@ SPLITS = ('train', 'training', 'val', 'valid', 'validation', 'test', 'testing')
 OTHER_CLASSES = Finding(
     'error',
     'classes that are not in all splits',
-    'labels are places in the list, or of folders in the alphabet: add the class (an empty folder does) or delete it',
+    'labels are positions in the list or the sorted folders: add the class (an empty folder will do) or delete it',
 )
 OTHER_ORDER = Finding(
-    'error', 'classes that stand in another order', 'name them everywhere in the same order, which gives the labels'
+    'error', 'classes in a different order', 'name them in the same order everywhere, as it gives the labels'
 )
 TOO_HIGH = Finding(
     'error',
-    'class folders that are named like splits',
-    'data_prefix (or data_root) leads one level too high: it must lead to the folder that holds the class folders',
+    'class folders named like splits',
+    'data_prefix (or data_root) is one level too high: it must be the folder that holds the class folders',
 )
 BAD_LINES = Finding(
     'error',
     'lines of the list that are not "name label"',
-    'write a name, one blank and a label, which is a number from 0 on, without blank lines or a byte order mark',
+    'write a name, one space and a label, a number from 0, without blank lines or a byte order mark',
 )
 
 
@@ -56,7 +56,7 @@ def compare_folders(split: str, folders: Sequence[str], named: Sequence[str]) ->
     if set(map(str.lower, folders)) <= set(SPLITS):
         yield from map(TOO_HIGH.at, folders)
     elif named and len(named) != len(folders):
-        what = f'{len(folders):,} class folders, where the config has {len(named):,} classes'
+        what = f'{len(folders):,} class folders, but the config has {len(named):,} classes'
         yield Finding('error', what, "unpack the rest, or correct the dataset's type or metainfo in the config")
     elif set(folders) & set(named):
         yield from compare_splits([Classes(f'folders of {split}', tuple(folders)), Classes('metainfo', tuple(named))])
@@ -73,7 +73,7 @@ def compare_numbers(
     if len(set(numbers.values())) > 1:
         given = ', '.join(f'{name}={number}' for name, number in numbers.items())
         what = f'settings with different numbers of classes: {given}'
-        yield 'config', Finding('error', what, 'set all of them to the number of classes of the data set')
+        yield 'config', Finding('error', what, 'set all of them to the number of classes in the dataset')
     for split, names in found:
         for name, number in numbers.items():
             if names and len(names) != number:
@@ -84,12 +84,12 @@ def compare_numbers(
 
 def compare_labels(labels: Mapping[object, int], number: int) -> Iterator[Finding]:
     """Report labels outside 0 to `number` - 1, and classes without images; `labels` maps labels to their counts."""
-    what = f'labels that are not from 0 to {number - 1:,}, for {number:,} classes'
+    what = f'labels outside 0 to {number - 1:,}, for {number:,} classes'
     fault = Finding('error', what, "correct the list, or the config's number of classes; labels start at 0")
     wrong = [label for label in labels if not (isinstance(label, Integral) and 0 <= label < number)]
     yield from (fault.at(f'label {label!r}') for label in sorted(wrong, key=str))
     if labels and len(labels) < number:
-        advice = 'add images of the others, or set the number of classes lower; nothing, if so meant'
+        advice = 'add images of the others, or lower the number of classes; nothing, if intended'
         yield Finding('warning', f'{len(labels):,} of {number:,} classes have an image', advice)
 
 
@@ -112,6 +112,6 @@ def list_findings(ann_file: str, number: int) -> Iterator[Finding]:
     labels = Counter(label for _, label in entries)
     yield from findings
     if labels and 0 not in labels:
-        yield Finding('warning', 'no image of the list has label 0', 'number the classes from 0 on, not from 1')
+        yield Finding('warning', 'no image of the list has label 0', 'number the classes from 0, not from 1')
     if number:
         yield from compare_labels(labels, number)

@@ -17,15 +17,13 @@ FIELDS = dict(
 """Fields that every entry must have; without them, mmdet or pycocotools raise a KeyError."""
 ADVICE = dict(
     area='add it: the width x height of its box will do',
-    segmentation='add the outlines; or take a detector without mask head, with_mask=False in LoadAnnotations and '
+    segmentation='add the outlines; or use a detector without mask head, with_mask=False in LoadAnnotations and '
     "metric='bbox'",
-    iscrowd='add "iscrowd": 0, which evaluation asks for',
+    iscrowd='add "iscrowd": 0, which evaluation needs',
 )
 NOT_THERE = Finding('error', 'classes of the config that the JSON does not have', 'spell them as in "categories"')
-NOT_ASKED = Finding(
-    'warning', 'categories that the config does not name, and that are left out', 'nothing, if so meant'
-)
-REPEATED = Finding('error', 'ids that are there more than once', 'number the entries anew')
+NOT_ASKED = Finding('warning', 'categories that the config does not name, which are left out', 'nothing, if intended')
+REPEATED = Finding('error', 'ids that occur more than once', 'renumber the entries')
 
 
 class CocoFile:

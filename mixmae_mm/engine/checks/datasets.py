@@ -77,21 +77,21 @@ def dataset_findings(
     """
     named = dataset.metainfo.get('classes') or ()
     if isinstance(named, str):
-        what = 'classes are one string, which is taken letter by letter'
+        what = 'classes are one string, which is read letter by letter'
         yield Finding('error', what, "write a tuple: classes=('nucleus',)", named)
     elif folders := folders_of(dataset):
         yield from compare_folders(split, folders, tuple(named))
         inside = sum(len(class_folders(os.path.join(dataset.img_prefix, name))) for name in folders)
         if inside == number != len(folders):
             what = f'{len(folders)} class folders, which hold the {number} folders that the head is made for'
-            yield Finding('error', what, 'move these up: only the first level is taken for classes')
+            yield Finding('error', what, 'move these up: only the first level counts as classes')
     elif is_a(dataset, 'CustomDataset') and dataset.ann_file and dataset.with_label:
         yield from list_findings(dataset.ann_file, len(named) or number)
     elif is_a(dataset, 'CocoDataset'):
         yield from _coco_findings(dataset, settings, tuple(named))
     elif is_a(dataset, 'BaseSegDataset') and not named and split != 'train':
         advice = 'set metainfo=dict(classes=(...)) of the dataset'
-        yield Finding('error', 'no classes are named, which IoUMetric counts', advice)
+        yield Finding('error', 'no classes are named, which IoUMetric needs', advice)
     elif labels:
         yield from compare_labels(labels, len(named) or number or max(labels) + 1)
 

@@ -98,7 +98,7 @@ def empty_reason(settings: ConfigDict, scope: str | None) -> str | None:
         return None
     if count := _count(open_dataset(settings, scope, serialize_data=False, filter_cfg=None, indices=None)):
         kept = ', '.join(f'{key}={settings[key]}' for key in ('filter_cfg', 'indices') if settings.get(key) is not None)
-        return f'none of {count:,} images is left by {kept}: change it, or check the sizes in the JSON'
+        return f'{kept} keeps none of {count:,} images: change it, or check the sizes in the JSON'
     folder = next((path for path in dataset.data_prefix.values() if path), dataset.data_root)
     names = [f'{key}={getattr(dataset, key)!r}' for key in ('img_suffix', 'extensions') if hasattr(dataset, key)]
     if dataset.ann_file or not os.path.isdir(folder):
@@ -114,7 +114,7 @@ def subset_reason(settings: ConfigDict, scope: str | None) -> str | None:
     beyond = next((index for index in settings.get('indices') or () if not -count <= index < count), None)
     if beyond is None or not count:
         return None
-    return f'indices has {beyond}, and there are {count:,} images: use indices below that, or leave it out'
+    return f'indices has {beyond}, but there are {count:,} images: use indices below that, or leave it out'
 
 
 def _count(dataset: BaseDataset) -> int:
@@ -132,7 +132,7 @@ def file_findings(dataset: Dataset, num_classes: int | None) -> Iterator[Finding
         for key, suffix in (('img_path', 'img_suffix'), ('seg_map_path', 'seg_map_suffix')):
             paths = [sample[key] for sample in samples if isinstance(sample.get(key), str) and '://' not in sample[key]]
             if paths and not any(map(os.path.exists, paths)):
-                what = f'none of the {len(paths):,} files looked for is there, such as {paths[0]!r}'
+                what = f'none of the {len(paths):,} expected files exists, such as {paths[0]!r}'
                 yield Finding('error', what, f'correct data_root, data_prefix or {suffix}, or unpack the data')
         for sample in samples[:: max(1, len(samples) // OPENED)]:
             with suppress(Exception):  # a corrupt file, which the run will skip
@@ -153,9 +153,9 @@ def _sample_findings(dataset: BaseDataset, sample: dict, num_classes: int | None
     size = data['img'].shape[1::-1] if 'img' in data else noted
     if None not in noted and size != noted:
         turned = ' (its EXIF orientation may turn it: see check_dataset.py)' * (size == noted[::-1])
-        case = f'{sample["img_path"]}: {size[0]} x {size[1]}{turned}, noted as {noted[0]} x {noted[1]}'
+        case = f'{sample["img_path"]}: {size[0]} x {size[1]}{turned}, annotated as {noted[0]} x {noted[1]}'
         advice = f'correct them in {dataset.ann_file}, or unpack the images that it was made for'
-        findings = [Finding('error', 'images of another size than their annotations note', advice, case)]
+        findings = [Finding('error', 'images whose size differs from their annotations', advice, case)]
     if reason := mask_fault(data, of_masks, getattr(dataset, 'ignore_index', 255)):
         advice = 'correct num_classes of the heads, reduce_zero_label or the masks'
         findings.append(Finding('error', 'masks of other classes or sizes', advice, f'{sample["img_path"]}: {reason}'))
@@ -174,7 +174,7 @@ def _check_batches(split: str, loader: DataLoader, runner: Runner) -> None:
     if not endless and not (sum(1 for _ in batches) if few else len(loader)):
         raise ValueError(
             f'{len(loader.dataset)} images do not fill one batch of {size} for each of {runner.world_size} process(es) '
-            f'in {type(batches).__name__}, and drop_last leaves out what is less: add images, or set --cfg-options '
+            f'in {type(batches).__name__}, and drop_last drops smaller ones: add images, or set --cfg-options '
             f'{split}_dataloader.batch_size=... to at most their number'
         )
     model = getattr(runner.model, 'module', runner.model)  # still a config if a strategy builds it later
@@ -184,7 +184,7 @@ def _check_batches(split: str, loader: DataLoader, runner: Runner) -> None:
         if images == 1 and isinstance(model, nn.Module) and needs_two_images(model, runner.world_size):
             which = 'batches are of a single image' if size == 1 else 'the last batch is a single image'
             raise ValueError(
-                f'{which}, and batch norm behind global pooling needs two: set train_dataloader.drop_last=True, or '
+                f'{which}, and batch norm after global pooling needs two: set train_dataloader.drop_last=True, or '
                 'another train_dataloader.batch_size'
             )
 

@@ -89,7 +89,7 @@ def _file_faults(config: Config, split: str, file: CocoFile) -> Iterator[tuple[s
         dataset = open_dataset(settings, config.get('default_scope'))
         other = read_coco(dataset.ann_file or '')[0] if dataset is not None else None
         if other and (other.categories != file.categories or not other.images.items() <= file.images.items()):
-            what = f'takes {file.path}, which lacks images or categories of {other.path}'
+            what = f'reads {file.path}, which lacks images or categories of {other.path}'
             yield what, f'set {split}_evaluator.ann_file to the file of the dataset'
 
 
@@ -109,8 +109,8 @@ def _awaited_findings(config: Config) -> Iterator[Finding]:
         names = (hook.get(key) if isinstance(hook, Mapping) else None) or ()
         for name in [names] if isinstance(names, str) else names:
             if not any(name == 'auto' or re.fullmatch(one, name) for one in given):
-                what = 'which val_evaluator does not give' if given else 'but nothing is validated'
-                advice = f'take one that fits {" or ".join(given)}' if given else 'set val_evaluator'
+                what = 'which val_evaluator does not report' if given else 'but nothing is validated'
+                advice = f'use one that matches {" or ".join(given)}' if given else 'set val_evaluator'
                 yield Finding('error', f"{place}.{key} waits for '{name}', {what}", advice)
 
 

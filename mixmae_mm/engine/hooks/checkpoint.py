@@ -137,7 +137,7 @@ class CheckpointGuardHook(Hook):
 
     def __init__(self, min_ratio: float = 0.5) -> None:
         if not 0 <= min_ratio <= 1:
-            raise ValueError(f"min_ratio is a share of the model's tensors, 0 to 1, got {min_ratio}")
+            raise ValueError(f'min_ratio must be a fraction of the tensors, 0 to 1, got {min_ratio}')
         self.min_ratio = min_ratio
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
@@ -148,7 +148,7 @@ class CheckpointGuardHook(Hook):
         if getattr(runner, '_resume', False) and 'optimizer' not in checkpoint:
             raise ValueError(
                 'this checkpoint has no optimizer, so no run can resume from it (best_*.pth and converted files hold '
-                'weights alone): --resume with epoch_*.pth, iter_*.pth or latest.pth; to start from its weights, '
+                'only weights): --resume with epoch_*.pth, iter_*.pth or latest.pth; to start from its weights, '
                 '--cfg-options load_from=FILE without --resume'
             )
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
@@ -160,7 +160,7 @@ class CheckpointGuardHook(Hook):
         if len(wanted) - len(misfits) < self.min_ratio * len(wanted):
             raise ValueError(
                 f'this checkpoint belongs to another model: of the {len(wanted)} tensors of {type(model).__name__} '
-                f'only {len(wanted) - len(misfits)} are in it with the same name and shape (missing, for one: '
-                f'{misfits[0]}; the checkpoint has {len(given)} tensors, for one: {next(iter(given), "none")}). Name a '
+                f'only {len(wanted) - len(misfits)} are in it with the same name and shape (missing, e.g.: '
+                f'{misfits[0]}; the checkpoint has {len(given)} tensors, e.g.: {next(iter(given), "none")}). Name a '
                 "checkpoint made with this config; to carry over an encoder only, use the backbone's init_cfg"
             )

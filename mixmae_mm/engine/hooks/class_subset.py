@@ -33,7 +33,7 @@ class ClassSubsetHook(Hook):
         if not names or any(len(state[name]) <= max(self.labels) for name in names):
             sizes = {name: tuple(state[name].shape) for name in names} or f'no {LAYER}*'
             raise ValueError(
-                f'the classes up to {max(self.labels)} are to be taken from this checkpoint, which has {sizes}: give '
-                'one of a classifier of all classes'
+                f'classes up to {max(self.labels)} are needed from this checkpoint, which has {sizes}: use one of a '
+                'classifier of all classes'
             )
         state.update({name: state[name][self.labels] for name in names})

@@ -47,7 +47,7 @@ class MonitorHook(Hook):
         if runner.rank or self.interval <= 0:
             return
         if is_model_wrapper(runner.model) and not isinstance(runner.model, DistributedDataParallel):
-            runner.logger.info(f'{type(self).__name__}: stays out: the model is sharded among processes')
+            runner.logger.info(f'{type(self).__name__} is disabled: the model is sharded across processes')
         else:
             self.model = getattr(runner.model, 'module', runner.model)
 
@@ -119,5 +119,5 @@ class ReconstructionHook(MonitorHook):
         chosen = choose_images(runner.train_loop.dataloader.dataset, wanted, self.seed)
         whole = len(chosen) // preprocessor.num_sources * preprocessor.num_sources
         if not whole:
-            raise ValueError(f'{len(chosen)} image(s) cannot be mixed by {preprocessor.num_sources}')
+            raise ValueError(f'{len(chosen)} image(s) for mixtures of {preprocessor.num_sources}')
         return (chosen.flip(1) if preprocessor.bgr_to_rgb else chosen)[:whole]

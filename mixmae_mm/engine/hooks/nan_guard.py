@@ -23,7 +23,7 @@ from mixmae_mm.utils.atomic_write import atomic_write
 from mixmae_mm.utils.safe_io.safe_saving import write_archive
 from mixmae_mm.utils.seed import fold, seeded
 
-NOTHING = 'nothing non-finite when it was run once more'
+NOTHING = 'nothing non-finite when it was run again'
 STATISTICS = 'running_mean', 'running_var', 'num_batches_tracked'
 
 
@@ -54,7 +54,7 @@ class NanGuardHook(Hook):
         self.fault: str | None = None
         if not isinstance(self.wrapper, OptimWrapper):
             kind = type(self.wrapper).__name__
-            runner.logger.warning(f'NanGuardHook leaves {kind} alone: steps on non-finite numbers are not skipped')
+            runner.logger.warning(f'NanGuardHook ignores {kind}: steps with non-finite numbers are not skipped')
             return
         self.after_train(runner)
         self.backward, self.step = self.wrapper.backward, self.wrapper.step
@@ -126,15 +126,15 @@ class NanGuardHook(Hook):
         )
         if self.events >= self.max_events:
             raise FloatingPointError(
-                f'{message}. Resume from the last checkpoint with something changed and --allow-changes, as the '
-                'same would happen again: clip_grad, or without the images at fault; or start from its weights '
-                '(load_from) with a smaller learning rate'
+                f'{message}. Resuming from the last checkpoint would only repeat this: resume with --allow-changes '
+                'and clip_grad, or without the images at fault; or start from its weights (load_from) with a '
+                'smaller learning rate'
             )
         runner.logger.warning(message)
 
     def _find(self, runner: Runner) -> str:
         """Run the iteration again, unless the model is sharded, and restore the running statistics."""
-        finding = 'the model is sharded among processes: run the step again to see which module it was'
+        finding = 'the model is sharded across processes: run the step again to find the module'
         if not isinstance(runner.model, FullyShardedDataParallel):
             batch, seed = self.iteration['batch'], self.iteration['seed']
             finding = find_nonfinite(self.model, batch, seed, self.wrapper.optim_context)
@@ -183,7 +183,7 @@ def find_nonfinite(
                 losses = model._run_forward(model.data_preprocessor(batch, True), mode='loss')
             model.parse_losses(losses)[0].backward()
     except Exception as error:  # models may raise nearly anything once there is a NaN
-        found.append(f'running it once more ended with {type(error).__name__}: {error}')
+        found.append(f'running it again ended with {type(error).__name__}: {error}')
     for handle in handles:
         handle.remove()
     found += bad_gradients(model)

@@ -150,7 +150,7 @@ class PreemptionHook(Hook):
             self.is_validated |= seen['batches'] > 0
             if 'seen' not in meta and meta.get('iter', 0) != meta.get('epoch', 0) * length:
                 self.is_validated = True
-                text = 'the checkpoint does not say where in epoch %d it was written: the epoch begins anew'
+                text = 'the checkpoint does not say where in epoch %d it was written: the epoch starts over'
                 runner.logger.warning(text, meta.get('epoch', 0) + 1)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
@@ -204,7 +204,7 @@ class PreemptionHook(Hook):
         if self.group is not None:
             self._agree(distributed.ReduceOp.MAX, 0)
             self.signals.ignore_from_now()  # launchers signal the others when the first process has ended
-        text = 'asked to stop: wrote %s after iteration %d, from which the same command with --resume continues'
+        text = 'asked to stop: wrote %s after iteration %d; the same command with --resume continues from there'
         runner.logger.warning(text, LATEST, iteration)
         raise Preempted(PREEMPTED)
 

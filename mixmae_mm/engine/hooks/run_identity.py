@@ -60,8 +60,8 @@ class RunIdentityHook(Hook):
         changed = differences(stored, ours)
         if changed and not self.allow_changes:
             raise ValueError(
-                f'the checkpoint belongs to another run: {"; ".join(changed)}. Resume with the same; or resume anyway '
-                'with --allow-changes; or start a new run from its weights: load_from=FILE without --resume'
+                f'the checkpoint belongs to another run: {"; ".join(changed)}. Resume with the same settings, or '
+                'anyway with --allow-changes; or start a new run from its weights: load_from=FILE without --resume'
             )
         if changed:
             runner.logger.warning('resumed with changes: %s', '; '.join(changed))
@@ -81,9 +81,9 @@ class RunIdentityHook(Hook):
         for ours, theirs in zip(*(x if isinstance(x, list) else [] for x in (schedulers, given)), strict=False):
             if any(theirs.get(key) != vars(ours).get(key) for key in ('end', 'T_max')):
                 runner.logger.warning(
-                    'the schedule is the old one, of the checkpoint: %s ends after step %s, in the config after %s; '
-                    'from there on its last value stays. For a new schedule start a run from the weights: '
-                    'load_from=FILE without --resume',
+                    'the schedule is still that of the checkpoint: %s ends after step %s (in the config: %s) and then '
+                    'keeps its last value. For a new schedule, start a run from the weights: load_from=FILE without '
+                    '--resume',
                     *(type(ours).__name__, theirs.get('end'), ours.end),
                 )
 

@@ -22,7 +22,7 @@ class StopSignals:
     def __init__(self, names: tuple[str, ...]) -> None:
         unknown = [name for name in names if not hasattr(signal, name)]
         if unknown:
-            raise ValueError(f'{unknown[0]} is no signal of this system: give names such as SIGTERM')
+            raise ValueError(f'{unknown[0]} is not a signal of this system: use names such as SIGTERM')
         self.numbers = [getattr(signal, name) for name in names]
         self.came, self.is_alone = False, True
         self.handlers: dict[int, Any] = {}

@@ -27,7 +27,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         settings = dict(paramwise_cfg or {})
         if not {'layer_decay_rate'} <= set(settings) <= {'layer_decay_rate', 'head_decay', 'no_decay'}:
             raise ValueError(
-                'paramwise_cfg takes layer_decay_rate (needed), head_decay and no_decay, got '
+                'paramwise_cfg takes layer_decay_rate (required), head_decay and no_decay, got '
                 f'{sorted(settings) or "nothing"}'
             )
         super().__init__(optim_wrapper_cfg, settings)
@@ -35,7 +35,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         self.no_decay = settings.get('no_decay', ())
         if not self.layer_decay_rate > 0 or isinstance(self.no_decay, str):
             raise ValueError(
-                f'layer_decay_rate must be above 0 and no_decay a list of parts of names, got {self.layer_decay_rate} '
+                f'layer_decay_rate must be above 0 and no_decay a list of name parts, got {self.layer_decay_rate} '
                 f'and {self.no_decay!r}'
             )
 
@@ -59,7 +59,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         if not hasattr(model.backbone, 'get_layer_depth'):
             raise ValueError(
                 f'layer_decay_rate {self.layer_decay_rate} needs a backbone with get_layer_depth(name, prefix), which '
-                f'{type(model.backbone).__name__} has not: set layer_decay_rate=1.0, or add the method'
+                f'{type(model.backbone).__name__} lacks: set layer_decay_rate=1.0, or add the method'
             )
         layer, num_layers = model.backbone.get_layer_depth(name, 'backbone.')
         return self.layer_decay_rate ** (num_layers - 1 - layer)

@@ -74,11 +74,11 @@ def _elsewhere(config: Config, amp: bool, aligns: bool) -> None:
     fits = not aligns and not config.get('strategy') and (amp or wrapper.get('dtype') in BFLOAT16)
     mixed = fits and device == 'cpu' and multiplies_bfloat16()
     needs = (
-        f'the device is {device}; mixed precision without a GPU is in bfloat16, on a CPU with instructions for it, '
-        'for models without a roi_head, and without a strategy'
+        f'the device is {device}; without a GPU, mixed precision needs a CPU with bfloat16 instructions, a model '
+        'without a roi_head, and no strategy'
     )
     if amp and not mixed:
-        raise ValueError(f'--amp cannot be had here: {needs}; leave it out')
+        raise ValueError(f'--amp is unavailable here: {needs}; leave it out')
     for name in ('dtype', 'loss_scale', 'use_fsdp'):
         wrapper.pop(name, None)
     wrapper.type = 'mixmae_mm.CpuAmpOptimWrapper' if mixed else 'OptimWrapper'

@@ -89,8 +89,8 @@ class ShardingStrategy(FSDPStrategy):
         optimizer = self._built.optimizer
         if optimizer.state or type(optimizer).__name__.upper() in BY_WHOLE_TENSORS:
             raise ValueError(
-                f'{type(optimizer).__name__} looks at whole tensors, of which each process has a part under FSDP: take '
-                'an optimizer that goes element by element, such as AdamW or SGD, or train without the strategy'
+                f'{type(optimizer).__name__} needs whole tensors, of which each process has a part under FSDP: use an '
+                'element-wise optimizer, such as AdamW or SGD, or train without the strategy'
             )
         shards = {plain_name(name): parameter for name, parameter in model.named_parameters()}
         for group, names in zip(optimizer.param_groups, self._groups, strict=True):

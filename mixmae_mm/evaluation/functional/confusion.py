@@ -37,7 +37,7 @@ def segmentation_scores(matrices: Tensor) -> SegmentationScores:
     matrices = matrices.double()
     whole = matrices.sum(dim=0)
     if not whole.sum() > 0:
-        raise ValueError('there is no labeled pixel to validate on')
+        raise ValueError('there are no labeled pixels to validate on')
     iou, parts = _iou(whole), len(matrices)
     without = _iou(whole - matrices).nanmean(dim=1)
     error = ((parts - 1) * without.var(correction=0)).sqrt() if parts > 1 else float('nan')

@@ -126,6 +126,6 @@ def _check_grid(size: Size, grid: Size) -> None:
     """Check that patches consist of whole pixels: an encoder that pads images would shift them."""
     if any(pixels % patches for pixels, patches in zip(size, grid, strict=True)):
         raise ValueError(
-            f'{grid[0]} x {grid[1]} patches of {size[0]} x {size[1]} pixels are not of whole pixels: take an image '
+            f'{size[0]} x {size[1]} pixels cannot be split into {grid[0]} x {grid[1]} equal patches: use an image '
             'size whose sides are multiples of the stride'
         )

@@ -24,13 +24,13 @@ class Few(NamedTuple):
         except ValueError:
             few = cls(share=0)
         if not 0 < few.share <= 1 or (few.number is not None and few.number < 1):
-            raise ValueError(f"'{text}' is no number of labels: give a share such as 1%, or a number for each class")
+            raise ValueError(f"'{text}' is not an amount of labels: give a share such as 1%, or a number per class")
         return few
 
     def of(self, count: int) -> int:
         """Return how many labels to use of a class that has `count`, at least 1."""
         if self.number is not None and self.number > count:
-            raise ValueError(f'{self.number} labels for each class are asked for, and a class has only {count}')
+            raise ValueError(f'{self.number} labels per class are requested, but one class has only {count}')
         return max(1, round(self.share * count)) if self.number is None else self.number
 
 

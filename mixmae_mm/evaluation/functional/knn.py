@@ -28,7 +28,7 @@ def knn_accuracy(
 def check_neighbors(k: int, temperature: float, count: int, what: str) -> None:
     """Check k and temperature for a vote among `count` training images or patches, as `what` calls them."""
     if not 1 <= k <= count:
-        raise ValueError(f'{k} neighbors of {count} training {what}: k is from 1 to that number')
+        raise ValueError(f'k must be from 1 to the {count} training {what}, got {k}')
     if temperature <= 0:
         raise ValueError(f'temperature {temperature}: it must be positive')
 

@@ -52,7 +52,7 @@ class RidgeSums:
         """Solve ridge regression with each strength, on standardized features; constant features get weights of 0."""
         total, sums = self.squares[0, 0], self.squares[0, 1:]
         if not total > 0:
-            raise ValueError('there is no labeled pixel to learn from')
+            raise ValueError('there are no labeled pixels to learn from')
         mean, center = sums / total, self.products[0] / total
         covariance = self.squares[1:, 1:] / total - mean[:, None] * mean
         scale = _inverse_std(covariance.diagonal(), mean)
@@ -73,7 +73,7 @@ class RidgeSums:
 def fit_best(sums: RidgeSums, held_out: RidgeSums) -> tuple[Linear, float]:
     """Choose the strength that is best on held-out samples; return the fit to all samples with it, and the strength."""
     if not (sums.squares[0, 0] > 0 and held_out.squares[0, 0] > 0):
-        raise ValueError('labeled pixels are needed in two images or more: some of them are held out')
+        raise ValueError('labeled pixels are needed in at least two images: some are held out')
     errors = [held_out.error(fit) for fit in sums.fit(STRENGTHS)]
     strength = STRENGTHS[errors.index(min(errors))]
     return (sums + held_out).fit([strength])[0], strength

@@ -188,7 +188,7 @@ class MixMIMSwin(Encoder):
         if any(side % (number * self.stride) for side, number in zip(images.shape[-2:], cells, strict=False)):
             raise ValueError(
                 f'images of {images.shape[-2]} x {images.shape[-1]} pixels with {cells[0]} x {cells[1]} cells do not '
-                f"go with the encoder's last stride: a cell's sides must be multiples of {self.stride} pixels"
+                f"fit the encoder's last stride: a cell's sides must be multiples of {self.stride} pixels"
             )
 
     def _norm_name(self, stage: int) -> str:

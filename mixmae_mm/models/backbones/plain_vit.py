@@ -102,7 +102,7 @@ class PlainViT(Encoder):
         depth = self.arch.depth
         global_blocks = check_indices(global_blocks, depth, 'global_blocks', 'blocks')
         if self.window is not None and self.out_type == 'cls_token':
-            raise ValueError("with window_size there is no CLS: take 'featmap' or 'avg_featmap' for out_type")
+            raise ValueError("window_size leaves no CLS token: set out_type to 'featmap' or 'avg_featmap'")
         return () if self.window is None else tuple(block for block in range(depth) if block not in global_blocks)
 
     def _build_blocks(self, mlp_ratio: float, drop_path_rate: float, norm_eps: float) -> nn.ModuleList:

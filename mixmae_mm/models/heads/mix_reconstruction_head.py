@@ -82,9 +82,9 @@ class MixReconstructionHead(BaseModule):
         numbers = self.cell_size**2 * channels
         if predictions.shape[2:] != (cells, numbers) or images.sources[0, 0].numel() != cells * numbers:
             raise ValueError(
-                f'{predictions.shape[2]} cells of {predictions.shape[3]} numbers are predicted, for images of '
-                f'{tuple(images.sources.shape[-2:])} pixels with {channels} channels in {cells} cells: set cell_size '
-                "of data_preprocessor, neck and head to the same, and the neck's image_channels to those of the images"
+                f'predicted {predictions.shape[2]} cells of {predictions.shape[3]} numbers, but the images have '
+                f'{tuple(images.sources.shape[-2:])} pixels and {channels} channels in {cells} cells: set the same '
+                "cell_size in data_preprocessor, neck and head, and the neck's image_channels to those of the images"
             )
 
     def _statistics(self, cells: Tensor) -> tuple[Tensor, Tensor]:

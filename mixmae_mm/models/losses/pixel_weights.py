@@ -24,7 +24,7 @@ class VarianceWeights(nn.Module):
         super().__init__()
         check_whole(window=window)
         if window % 2 == 0 or window < 3 or floor < 0:
-            raise ValueError(f'window must be an odd number from 3 on and floor 0 or more, got {window} and {floor}')
+            raise ValueError(f'window must be odd and 3 or more, and floor 0 or more, got {window} and {floor}')
         self.window, self.floor = window, floor
 
     def forward(self, images: Tensor) -> Tensor:

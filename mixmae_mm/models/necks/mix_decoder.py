@@ -104,6 +104,6 @@ def _check_map(features: Tensor, assignment: Tensor, channels: int) -> None:
         )
     if features.shape[1] != channels:
         raise ValueError(
-            f"the encoder's last map has {features.shape[1]} channels, and the decoder is for {channels}: set "
+            f"the encoder's last map has {features.shape[1]} channels, but the decoder is for {channels}: set "
             'in_channels of the neck to those of the map'
         )

@@ -42,7 +42,7 @@ class MixedAE(MixingPretrainer):
             self.projection = nn.Sequential(nn.Linear(dims, dims), nn.GELU(), nn.Linear(dims, projection_dims))
         if self.backbone.num_sources != self.data_preprocessor.num_sources:
             raise ValueError(
-                f'the preprocessor mixes {self.data_preprocessor.num_sources} images and the encoder is for '
+                f'the preprocessor mixes {self.data_preprocessor.num_sources} images, but the encoder is for '
                 f'{self.backbone.num_sources}: set num_sources of both to the same'
             )
 

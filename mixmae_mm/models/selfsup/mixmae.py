@@ -50,15 +50,15 @@ class MixMAE(MixingPretrainer):
         shares = self.data_preprocessor.shares
         self._check_parts()
         if contrast is not None and shares is not None and sum(shares) < 1 - 1e-6:
-            raise ValueError(f'shares {tuple(shares)} leave cells of no source, which a contrastive loss cannot label')
+            raise ValueError(f'shares {tuple(shares)} leave unassigned cells, which a contrastive loss cannot label')
 
     def _check_parts(self) -> None:
         """Check settings of encoder and head that depend on the number of images in a mixture or on an assignment."""
         mixed, segments = self.data_preprocessor.num_sources, getattr(self.backbone, 'num_segments', 0)
         if 0 < segments < mixed:
             raise ValueError(
-                f'the preprocessor mixes {mixed} images and the encoder has vectors for {segments}: set num_segments '
-                'to as many'
+                f'the preprocessor mixes {mixed} images, but the encoder has vectors for {segments}: set num_segments '
+                f'to {mixed}'
             )
         if not self.masked_attention and (segments or getattr(self.backbone, 'attention', 'true') == 'homologous'):
             raise ValueError(
@@ -97,7 +97,7 @@ class MixMAE(MixingPretrainer):
         """Return the features for the contrastive loss, (G, N, C), and their sources, (G or 1, N)."""
         if not -len(maps) <= self.contrast_stage < len(maps):
             raise ValueError(
-                f'the encoder returns {len(maps)} map(s), and contrast_stage is {self.contrast_stage}: take 0 to '
+                f'the encoder returns {len(maps)} map(s), but contrast_stage is {self.contrast_stage}: use 0 to '
                 f"{len(maps) - 1}, or add to the encoder's out_indices"
             )
         features = maps[self.contrast_stage]

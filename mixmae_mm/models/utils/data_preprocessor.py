@@ -69,9 +69,9 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         if num_sources == 1 and not mask_ratio and shares is None:
             raise ValueError('one source leaves nothing to reconstruct: set mask_ratio, or num_sources to 2 or more')
         if mask_ratio and shares is not None:
-            raise ValueError(f'mask_ratio {mask_ratio} and shares {tuple(shares)} say the same: set one of them')
+            raise ValueError(f'mask_ratio {mask_ratio} and shares {tuple(shares)} are redundant: set one of them')
         if isinstance(weights, str) and weights != LAST_CHANNEL:
-            raise ValueError(f"weights='{weights}': give '{LAST_CHANNEL}', or dict(type=...) of a module")
+            raise ValueError(f"weights='{weights}': use '{LAST_CHANNEL}', or dict(type=...) of a module")
         if weights == LAST_CHANNEL and bgr_to_rgb:
             raise ValueError(f"weights='{LAST_CHANNEL}' needs images that are RGB already: load them with mode='RGB'")
         self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
@@ -121,7 +121,7 @@ class MixingDataPreprocessor(BaseDataPreprocessor):
         if weights.shape[1] != 1:
             raise ValueError(
                 f"weights='{LAST_CHANNEL}' needs images of {len(self.mean)} channels and one of weights, got "
-                f'{images.shape[1]}: load them so, as mixmae_mm.LoadWeights does'
+                f'{images.shape[1]}: load them with mixmae_mm.LoadWeights'
             )
         return weights
 
@@ -157,7 +157,7 @@ def _checked(weights: Tensor, images: Tensor) -> Tensor:
     """Check that a module's weights are (B, 1, H, W), finite and 0 or more, on a GPU asynchronously; return them."""
     shape = len(images), 1, *images.shape[-2:]
     if weights.shape != shape:
-        raise ValueError(f'weights of images {tuple(images.shape)} are {tuple(weights.shape)}: make them {shape}')
+        raise ValueError(f'weights of images {tuple(images.shape)} must be {shape}, got {tuple(weights.shape)}')
     text, valid = 'weights of pixels must be finite and 0 or more', (weights >= 0) & weights.isfinite()
     if weights.is_cuda:  # reading the result would synchronize with the GPU in each step
         torch._assert_async(valid.all(), text)

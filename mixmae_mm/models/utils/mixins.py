@@ -76,7 +76,7 @@ def stored_grid(weights: Mapping[str, Tensor], name: str, extra: int = 0) -> Siz
     sides = tuple(stored.flatten().tolist())
     entries = pos_embed.shape[1] - extra
     if len(sides) != 2 or min(sides) < 1 or sides[0] * sides[1] != entries:
-        raise ValueError(f'{name} holds {entries} entries, and {name}_grid says {sides}: it is damaged')
+        raise ValueError(f'{name} holds {entries} entries, but {name}_grid says {sides}: it is damaged')
     return sides
 
 

@@ -21,7 +21,7 @@ def pair(size: int | Size) -> Size:
     """Return a side or (height, width) as (height, width)."""
     sides = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(sides) != 2 or min(sides) < 1 or any(side != int(side) for side in sides):
-        raise ValueError(f'a size is a whole number, or two of them, height and width, each 1 or more; got {size!r}')
+        raise ValueError(f'a size must be one integer or two, height and width, each 1 or more; got {size!r}')
     return int(sides[0]), int(sides[1])
 
 

@@ -62,7 +62,7 @@ class KeptApart(TorchFunctionMode):
         if func in ATTENTION and self.keep is not None:
             return self._attend(func, args, kwargs)
         if func in ATTENTION or func in REFUSED or (func is torch.conv2d and self._leaks(*args, **kwargs)):
-            raise ValueError(_unknown(self.encoder, f'{func.__name__} outside of what is known here'))
+            raise ValueError(_unknown(self.encoder, f'{func.__name__} outside the known layouts'))
         return func(*args, **kwargs)
 
     def _attend(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -84,7 +84,7 @@ class KeptApart(TorchFunctionMode):
         *rows, _, num_queries = queries
         if (torch.Size(rows).numel(), num_queries, num_keys) != self.keep.shape:
             raise ValueError(
-                f'attention of {self.encoder} has logits {(*queries, num_keys)}, and its tokens were laid out as '
+                f'attention of {self.encoder} has logits {(*queries, num_keys)}, but its tokens were laid out as '
                 f'{tuple(self.keep.shape)}: give its class another layout in LAYOUTS'
             )
         return self.keep.view(*rows, 1, num_queries, num_keys)

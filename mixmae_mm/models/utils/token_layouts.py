@@ -68,8 +68,8 @@ def reduced(module: nn.Module, mixture: Mixture, inputs: tuple[Any, ...]) -> tup
     cells = tuple(mixture.assignment.shape[-2:])
     if height % (cells[0] * ratio) or width % (cells[1] * ratio):
         raise ValueError(
-            f'keys of {ratio} x {ratio} tokens cross the borders of cells, of which there are {cells[0]} x '
-            f'{cells[1]} on a map of {height} x {width}: use larger cells, or smaller sr_ratios'
+            f'keys of {ratio} x {ratio} tokens cross the borders of the {cells[0]} x {cells[1]} cells '
+            f'on a map of {height} x {width}: use larger cells, or smaller sr_ratios'
         )
     return mixture.at((height, width)).flatten(1), mixture.at((height // ratio, width // ratio)).flatten(1)
 

@@ -70,12 +70,12 @@ def known_function(owner: Callable, name: str) -> Callable:
 
 def one_cycle(*_: object) -> None:
     """Stand in for mmengine's one-cycle schedule: pickles refer to its functions, but do not call the class."""
-    raise UnpicklingError(f'it asks for {ONE_CYCLE}.OneCycleParamScheduler, called: it is damaged or malicious')
+    raise UnpicklingError(f'it calls {ONE_CYCLE}.OneCycleParamScheduler: it is damaged or malicious')
 
 
 def array_type(*_: object) -> None:
     """Stand in for `np.ndarray`, which pickles refer to but do not call."""
-    raise UnpicklingError('it asks for numpy.ndarray, called with content of its own: it is damaged or malicious')
+    raise UnpicklingError('it calls numpy.ndarray with its own content: it is damaged or malicious')
 
 
 def empty_array(kind: Callable, *_: object) -> np.ndarray:

@@ -58,7 +58,7 @@ def check_sum(path: str | Path) -> None:
         found = sha256(file, size)
     if found.encode() != comment.removeprefix(MARK):
         raise ValueError(
-            f'{path} is damaged: it has another checksum than when it was written. Take another checkpoint, or a copy'
+            f'{path} is damaged: its checksum has changed since it was written. Use another checkpoint, or a copy'
         )
 
 

@@ -63,7 +63,7 @@ def prepare_by_config(
     """Prepare an inferencer; refuse one without a config, because it would run the config in the checkpoint."""
     if model is None and weights is not None:
         raise ValueError(
-            f'{weights} alone is not enough: the config inside a checkpoint is a program of whoever wrote it, and is '
+            f'{weights} alone is not enough: the config inside a checkpoint is a program by whoever wrote it, and is '
             'not run. Name the config file too: model=CONFIG'
         )
     PREPARE(self, model, weights, *args, **kwargs)
@@ -85,4 +85,4 @@ def load_plain(file: object, file_format: str | None = None, **settings: object)
 
 def refuse_deepspeed(self: object, *_: object, **__: object) -> None:
     """Stand in for the methods of mmengine's `DeepSpeedStrategy` that unpickle anything."""
-    raise ValueError('checkpoints of DeepSpeed may run code: shard with FSDP, configs/_base_/strategies/fsdp.py')
+    raise ValueError('DeepSpeed checkpoints may run code: shard with FSDP, configs/_base_/strategies/fsdp.py')

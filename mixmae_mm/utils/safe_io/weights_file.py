@@ -65,7 +65,7 @@ def read_file(checkpoint: str | BinaryIO, map_location: object = 'cpu', mmap: bo
             raise ValueError(
                 f'{"this checkpoint" if is_stream else checkpoint} cannot be read as weights without running code: '
                 f'{explain(error, file)}. It is not a checkpoint, was cut off, or holds pickled objects; if it is a '
-                'checkpoint that you trust, have the program that wrote it save its state_dict alone: '
+                'checkpoint that you trust, have the program that wrote it save only its state_dict: '
                 'torch.save(model.state_dict(), FILE)'
             ) from error
 

@@ -54,13 +54,13 @@ def test_folders_that_differ_are_refused(path, tmp_path):
 @pytest.mark.parametrize(('names', 'found'), [([], 'none'), (['cat'], r'1 \(cat\)')])
 def test_classes_that_are_not_there(tmp_path, names, found):
     make(tmp_path, train=names)
-    text = rf"num_classes='auto' .*, and there is {found} in {tmp_path}/train.* --cfg-options \{{train,val,test\}}_data"
+    text = rf"num_classes='auto' .*, but there is {found} in {tmp_path}/train.* --cfg-options \{{train,val,test\}}_data"
     with pytest.raises(ValueError, match=text):
         fill_num_classes(for_folder(CUSTOM[0], tmp_path))
 
 
 def test_tools_that_read_no_folders_need_the_written_config():
-    with pytest.raises(ValueError, match=r"custom.py says num_classes='auto': take the config that its training has"):
+    with pytest.raises(ValueError, match=r"custom.py has num_classes='auto': use the config that its training wrote"):
         build_classifier(Config.fromfile(CUSTOM[0]), 'none.pth')
 
 

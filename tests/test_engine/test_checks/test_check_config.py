@@ -101,7 +101,7 @@ def test_a_list_with_labels_out_of_range_and_lines_without_one(root):
     (root / 'list.txt').write_text('cat/a.jpg 0\ncow/a.jpg 3\ndog/a.jpg\n\ncat/a.jpg  1\n')
     found = problems(root, **{'train_dataloader.dataset.ann_file': 'list.txt'})
     assert {(severity, where) for severity, where, _ in found} == {('error', 'train'), ('warning', 'train')}
-    assert any('labels that are not from 0 to 2, for 3 classes: 1 (label 3)' in text for *_, text in found)
+    assert any('labels outside 0 to 2, for 3 classes: 1 (label 3)' in text for *_, text in found)
     assert any('"name label": 3 (dog/a.jpg, a blank line, cat/a.jpg  1)' in text for *_, text in found)
     assert '2 of 3 classes have an image' in found[-1][2]
 
@@ -112,7 +112,7 @@ def test_labels_in_json(root):
     settings = for_each_split(type='mmpretrain.MultiLabelDataset', ann_file='list.json')
     (one, _) = problems(root, without=['extensions'], **settings)
     assert one[:2] == ('error', 'train')
-    assert 'labels that are not from 0 to 2, for 3 classes: 1 (label 3)' in one[2]
+    assert 'labels outside 0 to 2, for 3 classes: 1 (label 3)' in one[2]
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ NO_VALIDATION = {f'val_{name}': None for name in ('dataloader', 'cfg', 'evaluato
     ('settings', 'text'),
     [
         ({'val_evaluator.topk': (1, 5)}, 'Accuracy is asked for top-5 of 3 classes'),
-        ({SAVE_BEST: 'accuracy/top5'}, "save_best waits for 'accuracy/top5', which val_evaluator does not give"),
+        ({SAVE_BEST: 'accuracy/top5'}, "save_best waits for 'accuracy/top5', which val_evaluator does not report"),
         ({SAVE_BEST: 'top1'}, "waits for 'top1'"),
         (NO_VALIDATION | {SAVE_BEST: 'auto'}, 'nothing is validated'),
         ({'custom_hooks': [dict(type='EarlyStoppingHook', monitor='loss')]}, "monitor waits for 'loss'"),

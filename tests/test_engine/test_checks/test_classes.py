@@ -38,7 +38,7 @@ def test_folders_against_the_names_of_a_config():
     assert faults(('n01', 'n02'), ('tench', 'shark')) == []  # ImageNet's folders and their names in words
     assert faults(THREE, ('cow', 'cat', 'dog')) == [OTHER_ORDER.what] * 2
     assert faults(THREE, ('cat', 'cow', 'dgo')) == [OTHER_CLASSES.what] * 2
-    assert '3 class folders, where the config has 2 classes' in faults(THREE, ('cat', 'cow'))
+    assert '3 class folders, but the config has 2 classes' in faults(THREE, ('cat', 'cow'))
     assert faults(('train', 'val'), ()) == [TOO_HIGH.what] * 2
 
 

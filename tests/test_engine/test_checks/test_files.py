@@ -43,9 +43,9 @@ def test_masks_of_other_classes_and_files_with_another_suffix(settings, tmp_path
 
     assert cases(4) == cases(3, reduce_zero_label=True) == []  # 3 becomes 2
     (reason,) = {case.partition(': ')[2] for case in cases(3)}
-    assert reason == 'the mask has label 3, where classes are 0 to 2'
+    assert reason == 'the mask has label 3, but classes are 0 to 2'
     (finding,) = file_findings(DATASETS.build(dict(settings, seg_map_suffix='_m.png')), 4)
-    assert 'none of the 40 files looked for' in finding.what
+    assert 'none of the 40 expected files' in finding.what
     assert ('0_m.png' in finding.what, 'seg_map_suffix' in finding.advice) == (True, True)
     reason = empty_reason(ConfigDict(settings, img_suffix='.jpg'), 'mmseg')
     assert all(word in reason for word in ("img_suffix='.jpg'", f'{tmp_path}/images', '40 files (40 .png)'))
@@ -67,7 +67,7 @@ def test_sizes_in_json_are_those_of_the_images(tmp_path, noted, fits):
     finally:
         init_default_scope('mmengine')
     assert len(found) == (not fits)
-    assert all('0.png: 9 x 6' in one.case and f'noted as {noted[0]} x {noted[1]}' in one.case for one in found)
+    assert all('0.png: 9 x 6' in one.case and f'annotated as {noted[0]} x {noted[1]}' in one.case for one in found)
 
 
 class Skipping(BaseDataset):
@@ -84,7 +84,7 @@ def test_only_datasets_of_others_with_a_list_are_looked_at():
     plain = type('Plain', (BaseDataset,), dict(load_data_list=Skipping.load_data_list))()
     for dataset in (plain, ConcatDataset([Skipping(), plain]), RepeatDataset(plain, 2)):
         (finding,) = file_findings(dataset, None)
-        assert "none of the 1 files looked for is there, such as 'gone.png'" in finding.what
+        assert "none of the 1 expected files exists, such as 'gone.png'" in finding.what
 
 
 def test_looking_draws_no_random_numbers(tmp_path):

@@ -167,8 +167,8 @@ def test_what_is_no_fault_of_a_file_ends_the_run(run):
 EMPTY = {
     'extensions': (dict(dataset=dict(extensions=['.jpg'])), ["extensions=('.jpg',)", '8 .png']),
     'filter': (dict(dataset=dict(indices=0)), ['none of 8 images is left by indices=0']),
-    'one beyond': (dict(dataset=dict(indices=range(0, 9, 4))), ['indices has 8, and there are 8 images']),
-    'one before': (dict(dataset=dict(indices=[0, -9])), ['indices has -9, and there are 8 images']),
+    'one beyond': (dict(dataset=dict(indices=range(0, 9, 4))), ['indices has 8, but there are 8 images']),
+    'one before': (dict(dataset=dict(indices=[0, -9])), ['indices has -9, but there are 8 images']),
     'batch': (dict(batch_size=9, drop_last=True), ['8 images', 'batch of 9', 'batch_size=...']),
     'single last one': (dict(batch_size=7), ['the last batch is a single image', 'drop_last=True']),
     'single ones': (dict(batch_size=1), ['batches are of a single image', 'batch_size']),

@@ -234,4 +234,4 @@ def test_sharded_models_are_left_alone_and_so_are_all_in_other_processes(model, 
     hook.monitor = lambda *_: pytest.fail('looked')
     hook.before_train(runner)
     hook.after_train(runner)
-    assert lines == ['ReconstructionHook: stays out: the model is sharded among processes'] * said
+    assert lines == ['ReconstructionHook is disabled: the model is sharded across processes'] * said

@@ -88,7 +88,7 @@ def test_bad_weights_are_named_and_stop_the_run(tmp_path):
     text = str(stopped.value)
     assert text.startswith('iteration 9: loss nan, ')
     assert f'{FORWARD}layers.3 (Linear); its input is finite; so are its own weight.' in text
-    assert 'Resume from the last checkpoint with something changed' in text
+    assert 'Resuming from the last checkpoint would only repeat this' in text
     assert {path.name for path in (tmp_path / 'nonfinite').iterdir()} == {'iter_8', 'iter_9'}
 
 
@@ -201,7 +201,7 @@ def test_other_wrappers_are_left_alone():
     hook.before_train_iter(runner, 0)
     hook.after_train_iter(runner, 0)
     hook.after_train(runner)
-    assert warned == ['NanGuardHook leaves SimpleNamespace alone: steps on non-finite numbers are not skipped']
+    assert warned == ['NanGuardHook ignores SimpleNamespace: steps with non-finite numbers are not skipped']
 
 
 def train_in_two(rank, folder, port, sharded):
