@@ -134,7 +134,7 @@ def test_pretraining_leaves_weights_and_the_config_that_made_them(tmp_path, imag
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (['--method', 'mae', '--size', 'tiny'], 'there is no recipe of mae for it; take one of base, large, micro'),
+        (['--method', 'mae', '--size', 'tiny'], 'mae has no recipe for it; use one of base, large, micro'),
         (['--image-size', '100'], 'give multiples of 32, the side of a masked cell'),
         (['--image-size', '64', '64', '64'], '--image-size takes H, or H and W'),
         (['--device', 'tpu'], 'tpu: give cpu, cuda or cuda:N'),
@@ -153,6 +153,6 @@ def test_a_config_that_was_edited_is_not_written_over(tmp_path, images):
     edited = file.read_text().replace('max_epochs=3', 'max_epochs=5')
     assert edited != file.read_text()
     file.write_text(edited)
-    with pytest.raises(ValueError, match=r'configs/pretrain.py is there already .* mixmae train, .* by --out'):
+    with pytest.raises(ValueError, match=r'configs/pretrain.py already exists .* mixmae train, .* with --out'):
         written(tmp_path, images, '--epochs', '3')
     assert file.read_text() == edited

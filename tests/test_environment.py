@@ -143,7 +143,7 @@ def test_half_made_venv_is_made_anew(clone, calls, text, capsys):
     python = clone / '.venv/bin/python'
     python.write_text(text) if text else python.unlink()
     made(clone).set_up('light')
-    assert 'is half-made (no working python or pip in it): making it anew' in capsys.readouterr().out
+    assert 'is half-made (no working python or pip in it): recreating it' in capsys.readouterr().out
     assert made(clone).pending('light') == []
 
 
@@ -154,7 +154,7 @@ def test_environment_of_another_python_is_made_anew_and_a_linked_one_left_alone(
     assert made(clone).pending('light') == []
     monkeypatch.setattr(environment, 'CURRENT', '3.99')
     made(clone).set_up('light')
-    assert f'is of Python {made(clone).version}: making it anew' in capsys.readouterr().out
+    assert f'is of Python {made(clone).version}: recreating it' in capsys.readouterr().out
     assert not (clone / '.venv').is_symlink()
     assert (clone / 'elsewhere/bin/python').exists()
 
@@ -213,7 +213,7 @@ def test_spoilt_wheel_is_compiled_anew(clone, calls, kept, spoil, capsys, monkey
         answers = iter([False, True])
         monkeypatch.setattr(environment.Environment, 'try_ops', lambda self, wheel: next(answers))
     made(clone).set_up('full')
-    assert 'building it anew' in capsys.readouterr().out
+    assert 'rebuilding it' in capsys.readouterr().out
     assert len(builds(calls)) == 1
     assert list(kept.iterdir()) == [wheel]
     assert environment.has_ops(wheel)

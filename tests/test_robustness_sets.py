@@ -125,5 +125,5 @@ def test_a_checkpoint_without_these_classes_is_refused(state):
 
 def test_images_outside_of_a_corruption_are_refused():
     sample = dict(img_path='data/imagenet/val/n01440764/x.jpg')
-    with pytest.raises(ValueError, match='x.jpg is of no corruption: its folders should be CORRUPTION/SEVERITY/CLASS'):
+    with pytest.raises(ValueError, match='x.jpg names no corruption: its folders should be CORRUPTION/SEVERITY/CLASS'):
         CorruptionError().process(None, [sample])

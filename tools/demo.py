@@ -277,7 +277,7 @@ def report(title: str, headings: Sequence[str], rows: Sequence[Row], images: Seq
     if rows:
         console.print(table)
     console.print('Look at:', *(f'\n  {path}' for path in images))
-    console.print(f'{time.monotonic() - started:.0f} s in all, after the installation')
+    console.print(f'{time.monotonic() - started:.0f} s in total, after the installation')
 
 
 def demo_on_own_images(name: str, data: str) -> None:
@@ -325,7 +325,7 @@ def conclude(method: Method, rows: Sequence[Row]) -> None:
     raised = 'raised' if after - before > 2 * row.error else 'did not raise'
     console.print(
         f'[bold]Without a single label, {method.epochs} epochs of {method.title} on a CPU {raised} a linear classifier '
-        f'of {CLASSES} materials: from {before:.0f} to {after:.0f} %; colors alone give {colors:.0f}.[/bold]'
+        f'of {CLASSES} materials from {before:.0f} to {after:.0f} %; colors alone give {colors:.0f}.[/bold]'
     )
     console.print('Next, on your own images: make demo DATA=/your/folder, or docs/pretrain.md')
 
@@ -375,7 +375,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--data', help='a folder of your own images, of any kind and depth')
     parser.add_argument('--dense', action='store_true', help='train a detector, which takes longer')
     parser.add_argument(
-        '--seed', type=int, default=0, help='of everything random but the built-in images (%(default)s)'
+        '--seed', type=int, default=0, help='for everything random but the built-in images (%(default)s)'
     )
     args = parser.parse_args(arguments)
     try:

@@ -177,7 +177,7 @@ class Environment:
         if self.version != CURRENT:
             if self.venv.exists():
                 fault = f'of Python {self.version}' if self.version else 'half-made (no working python or pip in it)'
-                say(f'{self.venv} is {fault}: making it anew')
+                say(f'{self.venv} is {fault}: recreating it')
             if self.venv.is_symlink():  # to another clone's, which may be in use
                 self.venv.unlink()
             try:
@@ -188,7 +188,7 @@ class Environment:
             del self.version
         for info in (self.venv / f'lib/python{self.version}/site-packages').glob('*.dist-info'):
             if not (info / 'RECORD').is_file():  # which pip writes last
-                say(f'{info.stem} is half-installed (an earlier call was interrupted): installing it anew')
+                say(f'{info.stem} is half-installed (an earlier run was interrupted): reinstalling it')
                 shutil.rmtree(info)
                 shutil.rmtree(self.venv / 'stamps', ignore_errors=True)
 
@@ -211,14 +211,14 @@ class Environment:
         mmcv = re.search(r'^\S*mmcv==\S+', (self.root / 'requirements/mminstall.txt').read_text(), re.MULTILINE)[0]
         answer = subprocess.run([self.python, '-c', BUILD_TAG], capture_output=True, text=True)
         if answer.returncode:
-            raise StepError(f'{answer.stderr}\ntorch does not import; fix it with: make clean, then this again')
+            raise StepError(f'{answer.stderr}\ntorch does not import; run make clean, then this again')
         folder = self.cache / 'wheels' / f'{mmcv.replace("==", "-")}-{answer.stdout.strip()}'
         with locked(folder.with_name(f'{folder.name}.lock')):
             kept = next(folder.glob('*.whl'), None)
             if kept and has_ops(kept) and self.try_ops(kept):
                 return
             if kept:
-                say(f'{kept} is broken or its ops do not load: building it anew')
+                say(f'{kept} is broken or its ops do not load: rebuilding it')
                 shutil.rmtree(folder)
             if not self.try_ops(self.compile_ops(mmcv, folder)):
                 raise StepError(f'the ops compiled but do not load; see: {self.python} -c "import mmcv.ops"')
@@ -247,7 +247,7 @@ class Environment:
             run(command, what, env | fast_compiler(building), self.root)
             wheel = next(Path(building).glob('*.whl'), None)
             if wheel is None or not has_ops(wheel):
-                raise StepError(f'the build of {mmcv} made no wheel with compiled ops; is torch sound in {self.venv}?')
+                raise StepError(f'the build of {mmcv} made no wheel with compiled ops; does torch work in {self.venv}?')
             folder.mkdir(exist_ok=True)
             return wheel.replace(folder / wheel.name)
 

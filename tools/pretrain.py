@@ -60,9 +60,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--size', required=True, help=f'of the encoder ({sizes})')
     parser.add_argument('--out', type=expand, required=True, help='folder for config, logs and checkpoints')
     parser.add_argument('--epochs', type=counted, help="epochs (the recipe's)")
-    parser.add_argument('--batch-size', type=counted, help="images at a time on each GPU (the recipe's)")
+    parser.add_argument('--batch-size', type=counted, help="images per batch on each GPU (the recipe's)")
     parser.add_argument('--image-size', action=ImageSize, help="pixels (the recipe's)")
-    parser.add_argument('--device', type=device, help='cpu, cuda or cuda:N (a GPU where there is one)')
+    parser.add_argument('--device', type=device, help='cpu, cuda or cuda:N (default: GPU if available)')
     parser.add_argument('--precision', choices=PRECISIONS, help="(the recipe's)")
     text = 'start from these weights: an encoder, or a whole model of the method (.pth, .safetensors, address)'
     parser.add_argument('--from', dest='start', metavar='CHECKPOINT', type=expand, help=text)
@@ -73,9 +73,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if args.size not in recipes[args.method]:
         known = ', '.join(sorted(recipes[args.method]))
-        parser.error(f'--size {args.size}: there is no recipe of {args.method} for it; take one of {known}')
+        parser.error(f'--size {args.size}: {args.method} has no recipe for it; use one of {known}')
     if not os.path.isdir(args.data):
-        text = 'is a file; unpack it, or train by a config with mixmae_mm.HuggingFaceImages'
+        text = 'is a file; unpack it, or train a config with mixmae_mm.HuggingFaceImages'
         parser.error(f'{printable(args.data)} {text if os.path.exists(args.data) else "does not exist: give a folder"}')
     args.recipe = recipes[args.method][args.size]
     return args
@@ -139,7 +139,7 @@ def start_from(args: argparse.Namespace, recipe: 'Config', settings: dict) -> No
     init_default_scope(recipe.default_scope)
     with quiet_log():
         MODELS.build(recipe.model).init_weights()  # raises if the weights do not fit, before anything is written
-    what = 'encoder and decoder' if whole else 'the encoder alone; the decoder starts anew'
+    what = 'encoder and decoder' if whole else 'the encoder only; the decoder starts from scratch'
     # --cfg-options may have set another rate
     kept = recipe.optim_wrapper.get('optimizer', {}).get('lr') == wrapper['optimizer']['lr']
     say(f'--from {printable(checkpoint)}: {what}' + f"; at {SHARE_OF_RATE} of the recipe's learning rate" * kept)
@@ -160,7 +160,7 @@ def write_config(args: argparse.Namespace) -> Path:
     from mixmae_mm.utils.launching import load_config
 
     if str(args.device).startswith('cuda') and not torch.cuda.is_available():
-        raise ValueError(f'--device {args.device}: no such GPU is visible here; leave it out, or take cpu')
+        raise ValueError(f'--device {args.device}: no such GPU is visible here; leave it out, or use cpu')
     recipe = load_config(args.recipe)
     settings = settings_of(args, recipe._cfg_dict.to_dict())
     if args.start:
@@ -171,8 +171,8 @@ def write_config(args: argparse.Namespace) -> Path:
     content = f"_base_ = 'mixmae_mm::{base}'\n\n{Config(settings).pretty_text}"
     if path.exists() and path.read_text(encoding='utf-8').partition('\n')[2] != content:
         raise ValueError(
-            f'{path} is there already and says otherwise: run it by mixmae train, after editing it where needed, or '
-            'name another folder by --out'
+            f'{path} already exists with other settings: run it with mixmae train, after editing it if needed, or '
+            'name another folder with --out'
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f'# {command}\n{content}', encoding='utf-8')

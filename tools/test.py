@@ -82,7 +82,7 @@ def main() -> None:
             draw_predictions(config, args.show_dir)
         if args.tta:  # mmengine's hook merges the predictions for the augmented views of each image
             if not {'tta_model', 'tta_pipeline'} <= config.keys():
-                raise ValueError('--tta needs tta_model and tta_pipeline in the config, as those for ADE20K have them')
+                raise ValueError('--tta needs tta_model and tta_pipeline in the config, as in those for ADE20K')
             config.test_dataloader.dataset.pipeline = config.tta_pipeline
         join_processes(config)
         config.resume, config.load_from = False, args.checkpoint

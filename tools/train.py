@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--resume', nargs='?', const='auto', type=expand, help=text)
     text = "resume with other settings, data, batches, processes or seed than the checkpoint's"
     parser.add_argument('--allow-changes', action='store_true', help=text)
-    parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 where the GPU or CPU has it)')
+    parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 if the GPU or CPU has it)')
     parser.add_argument('--auto-scale-lr', action='store_true', help="scale the learning rate with the job's batch")
     return parser.parse_args()
 
@@ -48,18 +48,16 @@ def set_resume(config: Config, resume: str | None) -> None:
         resume = 'auto'  # asked for by the config
     if resume == 'auto' and not written and (last := _last_checkpoint(config.work_dir)):
         raise ValueError(
-            f'--resume: {config.work_dir}/last_checkpoint names {last}, which is not there, nor is another checkpoint: '
-            'put it back, or delete last_checkpoint to begin anew'
+            f'--resume: {config.work_dir}/last_checkpoint names {last}, but neither it nor another checkpoint exists: '
+            'put it back, or delete last_checkpoint to start from scratch'
         )
     if resume == 'auto' and not written:
         config.resume, resume = False, None
-        say(f'--resume: no checkpoint in {config.work_dir} yet, training starts anew')
+        say(f'--resume: no checkpoint in {config.work_dir} yet, starting from scratch')
     elif resume == 'auto':
         resume = _newest_sound(written)
     elif resume is None and written:
-        say(
-            f'{written[0]} is of an earlier run in this work_dir; --resume takes what was written last', logging.WARNING
-        )
+        say(f'{written[0]} belongs to an earlier run in this work_dir; --resume uses the last one', logging.WARNING)
     if resume is not None:
         config.resume, config.load_from = True, resume
     if config.get('load_from'):

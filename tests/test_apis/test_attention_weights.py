@@ -152,7 +152,7 @@ def test_blocks_are_counted_over_all_stages():
     ('encoder', 'block', 'said'),
     [
         (vit(), 3, '^there is no block 3: this encoder has 3, 0 to 2$'),
-        (torch.nn.Linear(1, 1), 0, 'the blocks of Linear are not known'),
+        (torch.nn.Linear(1, 1), 0, 'the blocks of Linear are unknown'),
         (vit(out_indices=(0,)), 2, r'^block 2 is not run: out_indices \(0,\) only needs earlier ones$'),
     ],
 )

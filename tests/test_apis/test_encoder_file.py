@@ -88,7 +88,7 @@ INIT = VIT | dict(init_cfg=dict(type='Pretrained', checkpoint='no.pth'))
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        (dict(type='os.system'), 'says that it holds a os.system, and not one of MixMIMSwin, MixingViT'),
+        (dict(type='os.system'), 'says it holds a os.system, not one of MixMIMSwin, MixingViT'),
         (None, 'does not describe its encoder, or is damaged'),
         (dict(settings=3), 'does not describe its encoder, or is damaged'),
         (dict(more=1), 'does not describe its encoder, or is damaged'),
@@ -115,7 +115,7 @@ def test_other_files_are_refused(tmp_path):
         load_encoder(tmp_path / 'no.safetensors')
     with pytest.raises(ValueError, match='vit.pth should end in .safetensors'):
         save_encoder(build('vit'), tmp_path / 'vit.pth')
-    with pytest.raises(ValueError, match='a Linear cannot be described: take a MixMIMSwin or MixingViT'):
+    with pytest.raises(ValueError, match='a Linear cannot be described: use a MixMIMSwin or MixingViT'):
         save_encoder(torch.nn.Linear(1, 1), tmp_path / 'linear.safetensors')
     assert not Path(tmp_path, 'linear.safetensors').exists()
     torch.save(build('vit').state_dict(), tmp_path / 'pytorch_model.bin')
@@ -171,7 +171,7 @@ def test_a_changed_bit_is_found(tmp_path):
     content = file.read_bytes()
     assert json.loads((folder / 'config.json').read_text())['sha256'] == hashlib.sha256(content).hexdigest()
     file.write_bytes(content[:-5] + bytes([content[-5] ^ 1]) + content[-4:])
-    with pytest.raises(ValueError, match=r'model.safetensors is damaged: config.json has another sha256'):
+    with pytest.raises(ValueError, match=r'model.safetensors is damaged: config.json has a different sha256'):
         from_hub(folder)
     (folder / 'config.json').unlink()
     assert not equal(build('vit'), from_hub(folder))

@@ -90,7 +90,7 @@ def test_weights_come_from_a_file_of_the_same_model(tmp_path, encoder):
     found = FeatureExtractor('mixmim-swin-tiny', str(tmp_path / 'tiny'), image_size=32, device='cpu')
     assert all(torch.equal(value, weights[f'backbone.{name}']) for name, value in found.encoder.state_dict().items())
     torch.save(encoder.state_dict(), tmp_path / 'other')
-    with pytest.raises(ValueError, match=r'pretrained goes with a model.s name'):
+    with pytest.raises(ValueError, match='pretrained needs the name of a model'):
         FeatureExtractor(encoder, str(tmp_path / 'other'))
     with pytest.raises(ValueError, match='does not fit this MixMIMSwin'):
         get_model('mixmim-swin-tiny', str(tmp_path / 'other'))

@@ -154,8 +154,8 @@ def test_mixing_otherwise(five_images, settings, changes, shown):
     ('method', 'changes', 'message'),
     [
         (tiny_mixedae, dict(num_sources=2), '^mixtures of 2 images, but this encoder is for 4'),
-        (tiny_model, dict(mask_ratio=0), 'is not above 0 and below 1$'),
-        (tiny_model, dict(num_sources=1), '^one image per mixture leaves nothing to reconstruct: also set a masking ratio'),
+        (tiny_model, dict(mask_ratio=0), '^masking ratio must be above 0 and below 1, got 0$'),
+        (tiny_model, dict(num_sources=1), '^one image per mixture leaves nothing to reconstruct: also set a'),
     ],
 )
 def test_mixing_that_a_model_does_not_take(method, changes, message):

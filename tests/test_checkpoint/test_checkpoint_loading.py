@@ -54,7 +54,7 @@ def test_init_cfg_takes_the_encoder_that_its_prefix_names(tmp_path):
 
 def test_another_model_is_refused(tmp_path):
     path = saved(tmp_path, dict(state_dict={'backbone.conv1.weight': torch.zeros(4, 3, 7, 7)}))
-    message = r"file.pth does not go with this MixMIMSwin: no name ends in .* found: \['backbone.conv1.weight'\]"
+    message = r"file.pth does not fit this MixMIMSwin: no name ends in .* found: \['backbone.conv1.weight'\]"
     with pytest.raises(ValueError, match=message):
         load_backbone(build_encoder(CONFIG), path)
 
@@ -128,7 +128,7 @@ def test_what_little_is_missing_is_reported_or_refused_as_the_user_sets(tmp_path
 @pytest.mark.parametrize(
     ('file', 'message'),
     [
-        (random_mae(dims=16), 'file.pth does not go with this MixingViT: its sizes differ: '),
+        (random_mae(dims=16), 'file.pth does not fit this MixingViT: its sizes differ: '),
         (random_mae(depth=1), r"Missing: \['blocks.1.attn.proj.bias'"),
         (REFERENCE['state_dict'], r"the names of MixMIM, .* holds 18% of .* Missing: \['blocks.0.attn.proj.b"),
     ],

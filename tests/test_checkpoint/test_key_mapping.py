@@ -37,7 +37,7 @@ def test_layouts_are_recognized(names, expected):
 
 def test_several_encoders_need_a_prefix_and_a_wrong_one_is_answered_by_the_right_one():
     names = [f'student.{ANCHOR}', f'teacher.{ANCHOR}']
-    with pytest.raises(ValueError, match="there are 2 encoders, under 'student.', 'teacher.': choose one with `prefix`"):
+    with pytest.raises(ValueError, match="are 2 encoders, under 'student.', 'teacher.': choose one with `prefix`"):
         find_layout(names)
     assert find_layout(names, 'teacher.').prefix == 'teacher.'
     with pytest.raises(ValueError, match="there is no encoder under 'encoder.', only under ''"):
@@ -81,7 +81,7 @@ def test_mmpretrains_files_fill_encoder_and_pretrainer(tmp_path):
     model, encoder = build_pretrainer(MICRO['config']), build_encoder(MICRO['config'])
     report = load_backbone(encoder, path)
     assert report.share == 1
-    assert report.layout == "the names of mmpretrain's MixMIM, behind 'backbone.'"
+    assert report.layout == "the names of mmpretrain's MixMIM, under 'backbone.'"
     assert report.renamed['layers.0.blocks.0.norm1.bias'] == 'backbone.layers.0.blocks.0.ln1.bias'
     assert report.skipped['neck.ln1.weight'] == 'decoder'
     load_pretrainer(model, path)

@@ -158,5 +158,5 @@ def test_a_seeded_choice_without_repeats_comes_as_training_crops_it(image_folder
 
 
 def test_a_stream_is_refused():
-    with pytest.raises(ValueError, match='^list_iterator is a stream, of which no images can be chosen'):
+    with pytest.raises(ValueError, match='^list_iterator is a stream, so images cannot be chosen'):
         choose_images(iter([]), 2, 0)

@@ -107,7 +107,7 @@ def test_a_backbone_that_does_not_give_its_depths_is_refused():
 @pytest.mark.parametrize(
     ('paramwise', 'said'),
     [
-        (dict(), r'layer_decay_rate \(needed\), head_decay and no_decay, got nothing'),
+        (dict(), r'layer_decay_rate \(required\), head_decay and no_decay, got nothing'),
         (dict(layer_decay_rate=0.7, decay_rate=0.7), "got .'decay_rate', 'layer_decay_rate'"),
         (dict(layer_decay_rate=1.0, no_decay='bias'), "no_decay a list of name parts, got .* 'bias'"),
     ],

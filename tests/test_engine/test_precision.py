@@ -72,8 +72,8 @@ def test_the_wrapper_fits_the_device(wrapper_on, capsys, device, amp, asked, set
 @pytest.mark.parametrize(
     ('device', 'asked', 'settings', 'said'),
     [
-        ('cpu', FP32, dict(model=DETECTOR), '--amp cannot be had here: the device is cpu'),
-        ('mps', FP32, {}, '--amp cannot be had here: the device is mps; .*; leave it out'),
+        ('cpu', FP32, dict(model=DETECTOR), '--amp is unavailable here: the device is cpu'),
+        ('mps', FP32, {}, '--amp is unavailable here: the device is mps; .*; leave it out'),
         ('cuda', dict(type='ApexOptimWrapper'), {}, '--amp works .* not with the ApexOptimWrapper'),
         ('cuda', BF16, dict(model=DETECTOR), 'roi_head cannot train in bfloat16.*optim_wrapper.dtype=float16'),
         ('cuda', BF16, dict(model=dict(parts=[dict(one=DETECTOR)])), 'roi_head cannot train in bfloat16'),

@@ -524,7 +524,7 @@ def test_any_batch_sampler_is_shortened_once():
 
 @pytest.mark.parametrize(
     ('settings', 'message'),
-    [(dict(minutes=0), 'minutes .* above 0'), (dict(signals=('SIGNIX',)), 'SIGNIX is no signal')],
+    [(dict(minutes=0), 'minutes .* above 0'), (dict(signals=('SIGNIX',)), 'SIGNIX is not a signal')],
 )
 def test_settings_are_checked(settings, message):
     with pytest.raises(ValueError, match=message):
@@ -583,4 +583,4 @@ def test_weights_alone_are_no_run_to_resume(tmp_path):
     assert 'has no optimizer' in out + err
     assert 'load_from=FILE' in out + err
     out, err = finish(tool('train.py', config, '--work-dir', tmp_path / 'run'))
-    assert 'is of an earlier run in this work_dir' in out + err
+    assert 'belongs to an earlier run in this work_dir' in out + err

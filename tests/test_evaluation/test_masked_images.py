@@ -84,7 +84,7 @@ def test_masks_that_do_not_go_with_their_images_are_refused(folders):
     whole.save(pairs[last])
     os.remove(pairs[first])
     with pytest.raises(
-        ValueError, match=r'1 of 4 images have no mask: .*0_photo.png needs .*0_labels.png; see the suff'
+        ValueError, match=r'1 of 4 images have no mask: .*0_photo.png needs .*0_labels.png; check the suff'
     ):
         pairs_of(folders)
     with pytest.raises(ValueError, match=r'there is no folder .*nowhere'):

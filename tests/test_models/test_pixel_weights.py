@@ -136,11 +136,11 @@ def test_a_function_of_the_image_weighs_the_loss_of_a_model(method):
 
 
 def test_weights_that_are_no_weights_are_refused():
-    with pytest.raises(ValueError, match=r"weights='last': give 'last_channel', or dict\(type=...\) of a module"):
+    with pytest.raises(ValueError, match=r"weights='last': use 'last_channel', or dict\(type=...\) of a module"):
         MixingDataPreprocessor(weights='last')
     preprocessor, images = MixingDataPreprocessor(cell_size=8), torch.rand(2, 3, 16, 16)
     for weigh, said in [
-        (lambda images: images, r'weights of images \(2, 3, 16, 16\) are \(2, 3, 16, 16\): make them \(2, 1, 16, 16\)'),
+        (lambda images: images, r'weights of images \(2, 3, 16, 16\) must be \(2, 1, 16, 16\), got \(2, 3, 16, 16\)'),
         (lambda images: images[:, :1] - 2, 'must be finite and 0 or more, got -'),
         (lambda images: images[:, :1] / 0, 'must be finite and 0 or more, got inf'),
         (lambda images: images[:, :1] * torch.nan, 'must be finite and 0 or more, got nan'),

@@ -326,7 +326,7 @@ def test_a_convolution_put_in_later_is_refused():
     masking, encoding = SourceMasking(encoder), encoder.position_encodings[0]
     encoding.proj = nn.Conv2d(16, 16, 3, padding=1, groups=16)
     with (
-        pytest.raises(ValueError, match='SVT has conv2d outside of what is known here'),
+        pytest.raises(ValueError, match='SVT has conv2d outside the known layouts'),
         masking.encoding(images, assignment, 2, False),
     ):
         encoder(images)

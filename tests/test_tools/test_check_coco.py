@@ -60,7 +60,7 @@ HARM = {
     'two corners': (objects(bbox=[9, 9, -4, 3]), 'warning', f'{SMALL}[9, 9, -4, 3] in 48 x 32)'),
     'a box on the right': (objects(bbox=[48, 5, 4, 4]), 'error', f'{OUTSIDE}[48, 5, 4, 4] in 48 x 32)'),
     'a box that sticks out': (objects(bbox=[5, 5, 4, 28.5]), 'warning', 'image by more than a pixel: 1 '),
-    'no area': (objects(area=0), 'warning', 'objects with an area that is not above 0: 1 (annotation 0)'),
+    'no area': (objects(area=0), 'warning', 'objects whose area is not above 0: 1 (annotation 0)'),
     'no outlines': (every_object(segmentation=[]), 'warning', 'no object has a segmentation'),
     'one outline less': (objects(segmentation=[]), 'error', 'among those with one: 1 (annotation 0)'),
     'a bare polygon': (objects(segmentation=[1, 2, 3, 4, 5, 6]), 'error', f'{POLYGON}[1, 2, 3, 4, 5, 6])'),
@@ -96,7 +96,7 @@ def test_one_wrong_thing_in_the_json_is_named_alone(tmp_path, capsys, name):
     ('stored', 'orientation', 'noted', 'words'),
     [
         ((48, 32), None, (40, 32), 'images whose size differs from their annotations'),
-        ((48, 32), 6, (48, 32), 'labels that fit images as they are stored, while the readers turn these'),
+        ((48, 32), 6, (48, 32), 'labels that fit images as stored, but the readers rotate these'),
         ((48, 32), 6, (32, 48), None),
         ((48, 32), 9, (48, 32), None),  # no orientation: the image is upright
         ((32, 32), 3, (32, 32), 'labels whose size fits both with and without it'),

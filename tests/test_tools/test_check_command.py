@@ -42,7 +42,7 @@ def test_the_custom_config_of_detection(tmp_path, capsys):
     assert problems == [
         'error: train: classes of the config that the JSON does not have: 1 (cow)',
         'error: train, val, test: classes that are not in all splits: 2 (cow (only in train), dog (only in val, test))',
-        'warning: train: categories that the config does not name, and that are left out: 1 (dog)',
+        'warning: train: categories that the config does not name, which are left out: 1 (dog)',
         'warning: train: 1 of 2 classes have an image',
     ]
     (tmp_path / 'val.json').unlink()
@@ -99,7 +99,7 @@ test_dataloader = dict(dataset=dict(dataset, split='test'))
 
 
 @pytest.mark.parametrize(
-    ('label', 'expected'), [(1, []), (2, ['error: train: labels that are not from 0 to 1, for 2 classes: 1 (label 2)'])]
+    ('label', 'expected'), [(1, []), (2, ['error: train: labels outside 0 to 1, for 2 classes: 1 (label 2)'])]
 )
 def test_splits_of_imagenet(tmp_path, capsys, label, expected):
     class_folders(tmp_path)
@@ -191,14 +191,14 @@ CIFAR = 'train_dataloader = dict(dataset=dict(type="mmpretrain.CIFAR10"))'
     [
         (['gone'], '', 'there is no folder gone (looked for '),
         (['.', '--kind', 'coco'], '', '. is not laid out as coco: it holds above'),
-        (['.'], '', 'the data lie one folder deeper: give ./above (imagenet)'),
+        (['.'], '', 'the data is one folder deeper: give ./above (imagenet)'),
         ([], '', 'name one of: a folder, --config CONFIG, or --ann FILE with --images FOLDER'),
         (['--ann', 'x.json'], '', 'name one of: a folder'),
-        (['--config', 'x.py', '--kind', 'coco'], '', '--kind and --classes go with a folder: '),
+        (['--config', 'x.py', '--kind', 'coco'], '', '--kind and --classes are for a folder: '),
         (['.', '--cfg-options', 'a=1'], '', '--cfg-options go with --config'),
         (['--config', 'x.py'], '', 'there is no config file x.py (looked for in '),
         (['--config', 'c.py'], 'model = dict()', 'has no train_dataloader, val_dataloader or test_dataloader'),
-        (['--config', 'c.py'], CIFAR, 'datasets of type mmpretrain.CIFAR10 are not known here; known are ImageDataset'),
+        (['--config', 'c.py'], CIFAR, 'dataset type mmpretrain.CIFAR10 is unknown; known are ImageDataset'),
     ],
 )
 def test_wrong_arguments(tmp_path, capsys, monkeypatch, arguments, config, reason):

@@ -51,13 +51,13 @@ def other_extension(root):
 
 A, MASK = 'img_dir/train/a.jpg', 'ann_dir/train/a.png'
 LIST = 'cat/a.jpg 0\ndog/a.jpg\n\ndog/a.jpg one\ncat/deeper/b.jpg -1\n'
-OTHERS = 'no images by their extension, and are left out: 1 '
+OTHERS = 'files without an image extension, which are left out: 1 '
 LABELS = f'masks with labels other than 0 to 2, and 255: 1 ({MASK}: '
 HARM = [
     (random_images, empty('a.jpg'), 'error: all', 'empty files (0 bytes): 1 (a.jpg)'),
     (random_images, text_in('a.jpg'), 'error: all', 'as images: 1 (a.jpg: not an image, whatever its name says)'),
     (random_images, text_in('notes.txt'), 'warning: all', f'{OTHERS}(notes.txt)'),
-    (class_folders, heap, 'error: val', 'images lie in one heap, without class folders'),
+    (class_folders, heap, 'error: val', 'images in one folder, without class folders'),
     (class_folders, lose_class, 'error: train, val', 'not in all splits: 1 (dog (only in train))'),
     (class_folders, without('val/dog/c.jpg'), 'error: val', 'class folders without images: 1 (val/dog)'),
     (class_folders, lambda r: (r / 'train/.git').mkdir(), 'warning: train', 'left out: 1 (train/.git)'),
@@ -68,14 +68,19 @@ HARM = [
     (masks, without(MASK), 'error: train', f'images without a mask: 1 ({A})'),
     (masks, without(A), 'warning: train', f'masks without an image, which are not read: 1 ({MASK})'),
     (masks, empty(MASK), 'error: train', f'empty files (0 bytes): 1 ({MASK})'),
-    (masks, masked((0, 1, 2, 255), size=(32, 48)), 'error: train', f'1 ({A}: 48 x 32, noted as 32 x 48)'),
+    (masks, masked((0, 1, 2, 255), size=(32, 48)), 'error: train', f'1 ({A}: 48 x 32, annotated as 32 x 48)'),
     (masks, lambda r: image(r / A, orientation=6), 'error: train', f'EXIF orientation: 1 ({A}: orientation 6)'),
     (masks, lambda r: image(r / A, orientation=3), 'warning: train', f'without it: 1 ({A}: orientation 3)'),
-    (masks, lambda r: image(r / MASK), 'error: train', f'no index images of one channel: 1 ({MASK}: RGB)'),
+    (masks, lambda r: image(r / MASK), 'error: train', f'not single-channel index images: 1 ({MASK}: RGB)'),
     (masks, masked((0, 1, 2, 3)), 'error: train', f'{LABELS}3)'),
     (masks, masked((0, 1), 'val/c'), 'warning: val', 'classes of 3 that no pixel has: 1 (label 2)'),
     (masks, masked((0, 1, 2, *[255] * 5), 'val/c'), 'warning: val', 'more than half of the pixels are left out'),
-    (masks, other_extension, 'warning: train', 'img_suffix, which are not read: 1 (img_dir/train/z.bmp)'),
+    (
+        masks,
+        other_extension,
+        'warning: train',
+        'images that do not end in img_suffix, which are not read: 1 (img_dir/train/z.bmp)',
+    ),
 ]
 SETS = dict(imagenet=class_folders, ade20k=masks, images=random_images)
 OPTIONS = dict(ade20k=('--classes', '3'))
@@ -115,7 +120,7 @@ def test_a_file_that_ends_too_early(tmp_path, capsys, build, path):
     assert f': images that are cut off: 1 ({path}: ' in problem
     status, problems, text = check(capsys, tmp_path, '--quick')
     assert (status, problems) == (0, [])
-    assert text.endswith('Nothing is wrong. Headers only: photos were not decoded, labels not looked at.\n')
+    assert text.endswith('Nothing is wrong. Headers only: photos were not decoded, labels not checked.\n')
 
 
 def test_fine_tuning_takes_the_extensions_of_pretraining(tmp_path, capsys):
@@ -135,7 +140,7 @@ def test_fine_tuning_takes_the_extensions_of_pretraining(tmp_path, capsys):
 def test_lossy_masks(tmp_path, capsys):
     image(tmp_path / 'images/train/a.png')
     mask(tmp_path / 'masks/train/a.jpg', (0,))
-    assert check(capsys, tmp_path)[:2] == (1, ['error: train: masks are JPEG files, whose labels are blurred'])
+    assert check(capsys, tmp_path)[:2] == (1, ['error: train: masks are JPEG files, which blurs the labels'])
 
 
 def test_masks_of_ade20k_hold_no_class_0(tmp_path, capsys):

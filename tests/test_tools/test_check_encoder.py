@@ -82,9 +82,9 @@ def test_a_leak_in_training_alone_is_found(tmp_path, capsys):
 def test_a_last_map_off_the_grid_is_named(tmp_path, capsys):
     with pytest.raises(SystemExit):
         check(tmp_path, dict(type='mixmae_mm.Convolved', stride=16))
-    assert 'WRONG  the last map is of the grid of the cells: (6, 6) and (3, 3)' in capsys.readouterr().out
+    assert 'WRONG  the last map has the grid of the cells: (6, 6) and (3, 3)' in capsys.readouterr().out
 
 
 def test_a_model_without_a_mask_is_refused(tmp_path):
-    with pytest.raises(SystemExit, match='does not mask attention by source: give a config of mixmae_mm.MixMAE'):
+    with pytest.raises(SystemExit, match='does not mask attention by source: use a config of mixmae_mm.MixMAE'):
         check(tmp_path, dict(type='mixmae_mm.Convolved'), masked_attention=False)

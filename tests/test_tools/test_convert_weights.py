@@ -425,9 +425,9 @@ REFUSED = {
         behind('a.', random_mae()) | behind('b.', random_mae()), 'ours', [], "2 encoders, under 'a.', 'b.': choose one"
     ),
     'prefix': (random_mae(), 'ours', ['--prefix', 'x.'], "no encoder under 'x.', only under ''"),
-    'swin': (MICRO['state_dict'], 'mae', [], "the encoder is no MixingViT, it has ['backbone.absolute_pos_embed'"),
-    'layer scale': (SCALED, 'timm', [], "no MixingViT, it has ['backbone.blocks.0.ls1.gamma']: only plain ViTs"),
-    'part': (PART, 'timm', [], "no MixingViT, it lacks ['backbone.pos_embed']"),
+    'swin': (MICRO['state_dict'], 'mae', [], "the encoder is not a MixingViT, it has ['backbone.absolute_pos_embed'"),
+    'layer scale': (SCALED, 'timm', [], "not a MixingViT, it has ['backbone.blocks.0.ls1.gamma']: only plain ViTs"),
+    'part': (PART, 'timm', [], "not a MixingViT, it lacks ['backbone.pos_embed']"),
     'no segments': (random_mae(), 'mae', ['--fold-segments'], 'no segment embedding to fold: leave'),
     'no card': (random_mae(), 'hub', [], 'is not a .safetensors file, so it cannot describe its encoder'),
 }  # fmt: skip

@@ -77,7 +77,7 @@ def test_every_method_goes_the_whole_way_in_its_own_folder(calls, capsys, name):
     assert [[cell.strip() for cell in row] for row in table_rows(printed)] == expected
     assert f'{folder}/pretrain_segmentation.png' in printed
     sentence = (
-        f'{method.title} on a CPU raised a linear classifier of 14 materials: from 20 to 40 %; colors alone give 8.'
+        f'{method.title} on a CPU raised a linear classifier of 14 materials from 20 to 40 %; colors alone give 8.'
     )
     assert sentence in ' '.join(printed.split())
 

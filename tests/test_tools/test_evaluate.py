@@ -40,7 +40,7 @@ def folders(tmp_path):
 def test_labels_are_the_class_folders(folders):
     labeled = label_by_folder(ImageFolder(folders[1]).data_list, ['blue', 'red'])
     assert list(labeled.values()) == [0] * 8 + [1] * 8
-    with pytest.raises(ValueError, match=r'^red/0.png in .* is in none of the class folders blue$'):
+    with pytest.raises(ValueError, match=r'^red/0.png in .* is not one of the class folders blue$'):
         label_by_folder(ImageFolder(folders[1]).data_list, ['blue'])
 
 
@@ -232,7 +232,7 @@ def test_wrong_masks_and_options_end_with_one_message(scenes, folders, tmp_path,
     for words, said in [
         (scenes, 'the mask has label 9, but classes are 0 to 1'),
         ([*scenes, '--seg-map-suffix', '_labels.png'], '6 of 6 images have no mask'),
-        ([*scenes, '--stages', '7'], r'out_indices \(7,\) must name some of the stages 0 to 3'),
+        ([*scenes, '--stages', '7'], r'out_indices \(7,\) must be among the stages 0 to 3'),
     ]:
         with pytest.raises(SystemExit, match=said):
             evaluate.main([config, *words, '--num-classes', '2'])

@@ -57,7 +57,7 @@ def test_our_own_file(tmp_path, capsys):
     assert row(text, 'iter') == '12'
     assert row(text, 'classes') == '7: a, b, c, d, e'
     assert (row(text, 'config'), row(text, 'optimizer')) == ('inside', 'not inside')
-    assert row(text, 'layout') == "ours, the names of MAE, timm and DeiT, behind 'backbone.'"
+    assert row(text, 'layout') == "ours, the names of MAE, timm and DeiT, under 'backbone.'"
     assert row(text, 'head') == '1 tensors, 40 numbers, float32'
     assert row(text, 'sizes') == '8 channels, blocks (2,), patches of 4 px, images of 3 channels'
     assert row(text, 'encoder').endswith('float16')
@@ -118,7 +118,7 @@ def test_a_config_shows_what_becomes_of_the_file(tmp_path, capsys, scope):
 def test_prefix_and_share_are_the_configs_own(tmp_path, capsys):
     both = {f'{who}.{name}': x for who in ('student', 'teacher') for name, x in random_mae('finetuning').items()}
     load = dict(type='Pretrained', checkpoint='x.pth', prefix='teacher.')
-    assert "behind 'teacher.'" in printed(capsys, tmp_path, both, *config_of(tmp_path, vit(init_cfg=load)))
+    assert "under 'teacher.'" in printed(capsys, tmp_path, both, *config_of(tmp_path, vit(init_cfg=load)))
     options = config_of(tmp_path, vit(init_cfg=load | dict(min_share=1)))
     assert "all are needed. Missing: ['norm.bias', 'norm.weight']" in refused(tmp_path, both, *options)
     normal = dict(type='TruncNormal', layer='Linear', prefix='x.')  # is no file
@@ -130,9 +130,9 @@ def test_other_encoders_are_refused(tmp_path):
     init_default_scope('mmseg')
     theirs = dict(type='MixMIMTransformer', arch=dict(embed_dims=8, depths=[1] * 4, num_heads=[1] * 4), img_size=64)
     message = refused(tmp_path, random_mae(), *config_of(tmp_path, theirs, default_scope='mmpretrain'))
-    assert 'file.pth does not go with this MixMIMTransformer: ' in message
+    assert 'file.pth does not fit this MixMIMTransformer: ' in message
     message = refused(tmp_path, random_mae(), *config_of(tmp_path, backbone_settings(CONFIG)))
-    assert 'file.pth does not go with this MixMIMSwin: taken to have the names of M' in message
+    assert 'file.pth does not fit this MixMIMSwin: read with the names of M' in message
     Config(dict(model=dict(type='X'))).dump(tmp_path / 'config.py')
     message = refused(tmp_path, random_mae(), '--config', str(tmp_path / 'config.py'))
     assert 'config.py has no model.backbone to load weights into' in message

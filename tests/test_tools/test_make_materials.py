@@ -172,7 +172,9 @@ def test_interrupted_set_is_made_anew(materials, tmp_path, monkeypatch):
 @pytest.mark.parametrize('numbers', [{'train': -1}, {'val': 13}, {'size': -64}, {'seed': -1}])
 def test_impossible_numbers_are_refused(numbers):
     ((name, value),) = numbers.items()
-    with pytest.raises(ValueError, match=f'{name} {value}.* at least 14 images in each split, a size of 32 to 1024'):
+    with pytest.raises(
+        ValueError, match=f'{name} {value}.* at least 14 images are needed in each split, a size of 32 to 1024'
+    ):
         Settings(**numbers)
 
 
@@ -180,7 +182,7 @@ def test_a_folder_of_other_things_is_refused_and_kept(materials, tmp_path):
     (tmp_path / 'thesis.txt').write_text('mine')
     for out, settings in ((tmp_path, SMALL), (tmp_path / 'thesis.txt', SMALL), (materials, Settings(train=14, val=14))):
         before = sorted(out.rglob('*'))
-        with pytest.raises(ValueError, match='holds other things.*: a new or empty folder is needed'):
+        with pytest.raises(ValueError, match='is not empty.*: use a new or empty folder'):
             make_materials.make_materials(out, settings)
         assert sorted(out.rglob('*')) == before
     with pytest.raises(SystemExit, match='make_materials: .*thesis.txt'):

@@ -69,7 +69,7 @@ def test_the_last_lines_are_a_config(tmp_path, capsys):
     np.testing.assert_allclose(config.std, pixels.std(0), rtol=1e-5)
     assert f'1 corrupt and left out:\n  {tmp_path}/x.png: not an image' in text
     assert '4 images, 170 pixels; files: 5 .png; no files left out' in text
-    assert 'says nothing' not in text
+    assert 'is constant' not in text
 
 
 def test_chosen_channels_and_one_that_says_nothing(tmp_path, capsys):
@@ -82,7 +82,7 @@ def test_chosen_channels_and_one_that_says_nothing(tmp_path, capsys):
     assert '2 images, 48 pixels;' in text
     assert f'mean=[7, {pixels[..., 1].mean():.6g}]' in text
     assert f'std=[0, {pixels[..., 1].std():.6g}]' in text
-    assert 'standard deviation 0 says nothing: leave it out with --channels' in text
+    assert 'standard deviation 0 is constant: leave it out with --channels' in text
 
 
 def test_different_numbers_of_channels(tmp_path, capsys):

@@ -81,7 +81,7 @@ def test_a_file_of_each_layout_fills_what_it_holds(tmp_path, kind, capsys):
     init = dict(type='Pretrained', checkpoint=str(checkpoint))
     parts = config.model, config.model.backbone
     assert [part.get('init_cfg') for part in (parts if whole else parts[::-1])] == [init, None]
-    assert ('encoder and decoder' if whole else 'the encoder alone') in capsys.readouterr().out
+    assert ('encoder and decoder' if whole else 'the encoder only') in capsys.readouterr().out
     assert config.optim_wrapper.optimizer.lr == pytest.approx(2e-3 / 4)
 
 

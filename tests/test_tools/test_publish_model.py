@@ -129,7 +129,7 @@ def test_equal_weights_have_equal_names(tmp_path):
 def test_nothing_is_overwritten_unasked(tmp_path):
     path = published(tmp_path, WEIGHTS)
     path.write_text('mine')
-    with pytest.raises(SystemExit, match=f'{path.name} is there already: give another name, or --force'):
+    with pytest.raises(SystemExit, match=f'{path.name} already exists: give another name, or --force'):
         published(tmp_path, WEIGHTS)
     assert [(file.name, file.read_text()) for file in path.parent.iterdir()] == [(path.name, 'mine')]
     assert same(torch.load(published(tmp_path, WEIGHTS, '--force'), weights_only=True)['state_dict'])

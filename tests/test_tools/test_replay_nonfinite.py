@@ -48,7 +48,7 @@ def test_the_same_is_found_again_in_the_numbers(event, tmp_path, capsys):
     content['batch']['inputs'] = [torch.ones_like(image) for image in content['batch']['inputs']]
     torch.save(content, tmp_path / 'fixed/rank_0.pth')
     replay(tmp_path / 'fixed')
-    assert capsys.readouterr().out.splitlines()[-1] == 'now:  nothing non-finite when it was run once more'
+    assert capsys.readouterr().out.splitlines()[-1] == 'now:  nothing non-finite when it was run again'
 
 
 class Attack:
@@ -61,7 +61,7 @@ class Attack:
     [
         ('rank_0.pth', dict(batch=Attack()), 'rank_0.pth is not what NanGuardHook wrote, or was damaged: '),
         ('rank_1.pth', {}, 'rank_1.pth is not what NanGuardHook wrote, or was damaged: '),
-        ('weights.pth', dict(state_dict={'x': torch.ones(1)}), 'the weights are not of the config beside them'),
+        ('weights.pth', dict(state_dict={'x': torch.ones(1)}), 'the weights do not match the config beside them'),
     ],
 )
 def test_foreign_files_are_refused_and_run_no_code(event, tmp_path, file, content, said):

@@ -125,7 +125,7 @@ def test_resume_takes_the_last_checkpoint_or_the_one_named(checkpoint, capsys):
     assert resumed(moved, 'auto') == (True, str(moved / 'epoch_3.pth'))
     path = str(moved / 'epoch_3.pth')
     assert resumed(folder, 'auto', load_from=path) == (False, path)
-    assert f'--resume: no checkpoint in {folder} yet, training starts anew' in capsys.readouterr().out
+    assert f'--resume: no checkpoint in {folder} yet, starting from scratch' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('pointer', [None, '', '/gone/epoch_9.pth'])
@@ -156,7 +156,9 @@ def test_resume_finds_checkpoints_that_are_elsewhere(checkpoint, tmp_path):
 
 def test_resume_does_not_begin_anew_where_a_checkpoint_is_missing(tmp_path):
     (tmp_path / 'last_checkpoint').write_text('/gone/epoch_9.pth')
-    with pytest.raises(ValueError, match=r'names /gone/epoch_9\.pth, which is not there.*delete last_checkpoint'):
+    with pytest.raises(
+        ValueError, match=r'names /gone/epoch_9\.pth, but neither it nor another.*delete last_checkpoint'
+    ):
         resumed(tmp_path, 'auto')
 
 
@@ -300,7 +302,7 @@ def test_testing_in_several_ways_joins_what_comes_out(monkeypatch, tmp_path, cla
     [
         (['--out', 'predictions.json'], '--out writes pickle files: predictions.json should end in .pkl'),
         (['--cfg-options', 'test_dataloader=None'], 'this config has nothing to test: it lacks test_dataloader'),
-        (['--tta'], '--tta needs tta_model and tta_pipeline in the config, as those for ADE20K have them'),
+        (['--tta'], '--tta needs tta_model and tta_pipeline in the config, as in those for ADE20K'),
         (['--show-dir', 'x', '--cfg-options', 'default_hooks.visualization.type=Nix'], 'in this config it is Nix'),
     ],
 )

@@ -101,6 +101,6 @@ def test_image_and_summary_from_the_command_line(tmp_path, capsys):
     assert '    lr: 0.8 at first' in printed  # not that of the first parameter group
     with Image.open(tmp_path / 'new/curves.png') as image:
         assert image.size == (960, 1020)
-    with pytest.raises(SystemExit, match=r'no run logged anything like acc\*; what they logged: loss, lr, mIoU'):
+    with pytest.raises(SystemExit, match=r'no run logged anything like acc\*; logged: loss, lr, mIoU'):
         curves.main([str(folders[0]), '--out', str(tmp_path / 'other.png'), '--metrics', 'mIoU', 'acc*'])
     assert not (tmp_path / 'other.png').exists()

@@ -207,7 +207,7 @@ def test_features_of_another_encoder_or_none_are_refused(five_images, tmp_path):
     ('what', 'options', 'said'),
     [
         ('reconstruct', ['--cfg-options', 'train_dataloader.dataset.data_root='], 'has no .*data_root: add --images'),
-        ('reconstruct', ['--cfg-options', 'model.neck.depth=2'], 'pth belongs to another model than .*config.py'),
+        ('reconstruct', ['--cfg-options', 'model.neck.depth=2'], 'pth does not fit the model of .*config.py'),
         ('reconstruct', ['--mask-ratio', 1.5], 'masking ratio must be above 0 and below 1, got 1.5'),
         ('attention', ['--image-size', 20], 'images of 20 x 20 pixels: --image-size must be a multiple of 8'),
         ('similarity', ['--images', 'a.png', 'missing.png', '--stage', 0], 'a.png'),

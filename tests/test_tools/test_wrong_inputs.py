@@ -82,7 +82,7 @@ WRONG = {
     'a foreign checkpoint': (
         {'load_from': FOREIGN},
         'this checkpoint belongs to another model',
-        'the checkpoint has 2 tensors, for one: conv1.weight',
+        'the checkpoint has 2 tensors, e.g.: conv1.weight',
     ),
     'one channel': (pipeline(mode='L'), 'images have 1 channels, but mean and std are for 3', ''),
 }

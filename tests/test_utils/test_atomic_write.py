@@ -55,7 +55,7 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_last_one(tmp_path):
     path.write_bytes(b'whole')
     (tmp_path / 'full.py').write_text(FULL)
     _, err = finish(Program(tmp_path / 'full.py', path), status=1)
-    assert 'File too large (what was there before is left as it was)' in err
+    assert 'File too large (any previous file is unchanged)' in err
     assert path.read_bytes() == b'whole'
     assert list(path.parent.iterdir()) == [path]
 

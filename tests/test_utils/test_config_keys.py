@@ -83,10 +83,10 @@ def test_a_variable_is_refused_with_the_settings_of_its_name(tmp_path, config, k
 def test_what_only_code_of_your_own_can_read_and_near_misses_are_warned_of(tmp_path):
     (tmp_path / 'own.py').write_text('own = dict(x=1)\ntrain_dataloder = dict(batch_size=2)\nhelper = 3\n')
     config = Config.fromfile(tmp_path / 'own.py')
-    assert check_options(config, ['own.x']) == ['own.x is set, and only code of your own can read own']
+    assert check_options(config, ['own.x']) == ['own.x is set, but only your own code can read own']
     (warning,) = check_names(config)
     assert 'nothing reads train_dataloder' in warning
-    assert 'is train_dataloader meant?' in warning
+    assert 'did you mean train_dataloader?' in warning
 
 
 @pytest.mark.parametrize(

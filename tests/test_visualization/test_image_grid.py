@@ -118,7 +118,7 @@ def test_mae_sees_of_an_image_what_is_visible_and_the_rest_is_gray(five_images):
     ('method', 'settings', 'said'),
     [
         (None, dict(norm_pix=False), '2 images per mixture, cells of 8 px, 50% of each masked. Frame'),
-        (None, dict(mask_ratio=0.25), '2 images per mixture, cells of 8 px, 25%, 75% of originals 1 to 2 masked. Frame'),
+        (None, dict(mask_ratio=0.25), '2 images per mixture, cells of 8 px, 25%, 75% of originals 1 to 2 masked. F'),
         (tiny_mixedae, dict(take_turns=True), '4 images per mixture, cells of 8 px, 75% of each masked. Frame'),
         (tiny_mixedae, dict(num_sources=2, shares=(0.25, 0.25)), '75% of each masked. 50% of the cells belong to no s'),
         (tiny_mixedae, dict(num_sources=1, mask_ratio=0.75), 'Cells of 8 px, 75% of them masked (gray). Rec'),

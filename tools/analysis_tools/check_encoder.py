@@ -56,7 +56,7 @@ def check_maps(model: MixingPretrainer, images: MixedImages) -> Iterator[Check]:
     maps = model.encode(images)
     yield Check('maps', True, ', '.join(f'{x.shape[1]} x {x.shape[2]} x {x.shape[3]}' for x in maps))
     grid, cells = tuple(maps[-1].shape[-2:]), tuple(images.assignment.shape[-2:])
-    yield Check('the last map is of the grid of the cells', grid == cells, f'{grid} and {cells}')
+    yield Check('the last map has the grid of the cells', grid == cells, f'{grid} and {cells}')
 
 
 def check_leaks(model: MixingPretrainer, images: MixedImages, source: int) -> Iterator[Check]:
@@ -97,7 +97,7 @@ def check_encoder(config: Config, size: tuple[int, int] | None = None) -> Iterat
     init_default_scope(config.default_scope)
     model = MODELS.build(config.model)
     if not getattr(model, 'masked_attention', False):
-        raise ValueError(f'{config.model.type} does not mask attention by source: give a config of mixmae_mm.MixMAE')
+        raise ValueError(f'{config.model.type} does not mask attention by source: use a config of mixmae_mm.MixMAE')
     model.eval()
     sides = size or tuple(cells * model.data_preprocessor.cell_size for cells in pair(config.model.neck.grid_size))
     batch = 2 * model.data_preprocessor.num_sources
@@ -127,7 +127,7 @@ def main(arguments: list[str] | None = None) -> None:
             wrong += not check.kept
     if wrong:
         raise SystemExit(1)
-    console.print('Sources are kept apart: nothing of one enters another.')
+    console.print('Sources are kept apart: none leaks into another.')
 
 
 if __name__ == '__main__':

@@ -94,16 +94,16 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=f'Evaluate frozen features (mixmae_mm {mixmae_mm.__version__})')
     parser.add_argument('config', type=expand, help='config with the encoder as model.backbone')
-    parser.add_argument('checkpoint', nargs='?', type=expand, help='its weights; without, the encoder stays untrained')
+    parser.add_argument('checkpoint', nargs='?', type=expand, help='its weights (default: untrained encoder)')
     parser.add_argument('--train', type=expand, required=True, help='folder of class folders, or of images with masks')
     parser.add_argument('--val', type=expand, required=True, help='the same: what is classified')
     add_evaluations(parser)
     parser.add_argument('--image-size', action=ImageSize, help="pixels (the encoder's img_size)")
     parser.add_argument('--batch-size', type=counted, default=64, help='images at a time (%(default)s)')
-    parser.add_argument('--device', help='where to compute (a GPU where there is one)')
+    parser.add_argument('--device', help='where to compute (default: GPU if available)')
     parser.add_argument('--precision', choices=PRECISIONS, default='fp32', help="the encoder's (%(default)s)")
     parser.add_argument('--workers', type=int, default=4, help='threads that read images (%(default)s)')
-    parser.add_argument('--seed', type=int, default=0, help='of the untrained encoder and all draws (%(default)s)')
+    parser.add_argument('--seed', type=int, default=0, help='for the untrained encoder and all draws (%(default)s)')
     parser.add_argument('--json', action='store_true', help='print the result as one JSON line')
     parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
     parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
@@ -136,24 +136,24 @@ def add_evaluations(parser: argparse.ArgumentParser) -> None:
     """Add the options for k-NN, for labeled images, and for images with masks."""
     parser.add_argument('--k', type=int, default=20, help='neighbors (%(default)s)')
     parser.add_argument('--temperature', type=float, default=0.07, help='of the votes (%(default)s)')
-    text = 'seek neighbors of images among so many whitened principal components of their features'
+    text = 'find neighbors of images in this many whitened principal components of their features'
     parser.add_argument('--whiten', type=counted, metavar='COMPONENTS', help=text)
-    text = 'train a linear classifier on the features, too'
+    text = 'also train a linear classifier on the features'
     parser.add_argument('--linear-probe', action='store_true', default=None, help=text)
-    text = 'of the training labels, a share (1%%) or a number for each class (5): accuracies with these, too'
+    text = 'also evaluate with a share (1%%) of the training labels, or a number per class (5)'
     parser.add_argument('--few-labels', nargs='+', metavar='AMOUNT', help=text)
     parser.add_argument('--draws', type=counted, help='of few labels, 2 or more (5)')
     masks = parser.add_argument_group('masks', 'to evaluate features of patches')
-    masks.add_argument('--train-masks', type=expand, help='folder of the masks of --train: labels, 8 bits a pixel')
+    masks.add_argument('--train-masks', type=expand, help='folder of the masks of --train: labels, 8 bits per pixel')
     masks.add_argument('--val-masks', type=expand, help='folder of the masks of --val')
-    masks.add_argument('--img-suffix', help='end of the names of images, if it is more than an extension')
-    masks.add_argument('--seg-map-suffix', help='end of the names of masks (.png)')
-    masks.add_argument('--ignore-index', type=int, help='label of pixels that do not count (255)')
+    masks.add_argument('--img-suffix', help='suffix of image names, if it is more than an extension')
+    masks.add_argument('--seg-map-suffix', help='suffix of mask names (.png)')
+    masks.add_argument('--ignore-index', type=int, help='label of ignored pixels (255)')
     masks.add_argument('--num-classes', type=counted, help="classes (the training masks' largest label plus 1)")
     masks.add_argument('--method', nargs='+', choices=METHODS, help='classifiers (ridge)')
     text = 'stages of a hierarchical encoder, or blocks of a ViT, from 0, whose maps are joined (the last map)'
     masks.add_argument('--stages', type=int, nargs='+', help=text)
-    masks.add_argument('--bank-size', type=counted, help='patches among which neighbors are sought (32768)')
+    masks.add_argument('--bank-size', type=counted, help='patches to search for neighbors (32768)')
 
 
 def describe(result: dict) -> str:

@@ -46,7 +46,7 @@ def merge(one: Moments, other: Moments) -> Moments:
     if len(one[1]) != len(other[1]):
         raise ValueError(
             f'some images have {len(one[1])} channels and others {len(other[1])}: choose those that all have with '
-            '--channels, or measure them apart'
+            '--channels, or measure them separately'
         )
     count, apart = one[0] + other[0], other[1] - one[1]
     between = np.square(apart) * (one[0] * other[0] / count)
@@ -102,7 +102,7 @@ def report(result: dict) -> None:
     if result['corrupt']:
         print(f'{len(result["corrupt"])} corrupt and left out:', *result['corrupt'][:3], sep='\n  ')
     if min(result['std']) == 0:
-        print('a channel with standard deviation 0 says nothing: leave it out with --channels')
+        print('a channel with standard deviation 0 is constant: leave it out with --channels')
     mean, std = (', '.join(f'{number:.6g}' for number in result[name]) for name in ('mean', 'std'))
     print(f'\nmodel = dict(data_preprocessor=dict(\n    mean=[{mean}],\n    std=[{std}]))')
 
@@ -112,11 +112,11 @@ def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Mean and standard deviation of each channel')
     parser.add_argument('folder', type=expand, help='folder of images at any depth')
     how = parser.add_mutually_exclusive_group()
-    how.add_argument('--channels', type=int, nargs='*', help='read TIFF and .npy with all channels, or these, from 0')
+    how.add_argument('--channels', type=int, nargs='*', help='read all channels of TIFF and .npy, or these, from 0')
     how.add_argument('--config', type=expand, help="read as this config's training does")
     parser.add_argument('--channels-first', action='store_true', help='.npy files hold (C, H, W)')
     parser.add_argument('--extensions', nargs='+', help='of the names of images, such as .npy')
-    parser.add_argument('--num-images', type=int, help='read so many, drawn at random (all)')
+    parser.add_argument('--num-images', type=int, help='read this many, drawn at random (all)')
     parser.add_argument('--seed', type=int, default=0, help='of that draw (%(default)s)')
     parser.add_argument('--workers', type=int, default=0, help='processes that read images (%(default)s)')
     parser.add_argument('--json', action='store_true', help='print the result as one JSON line')

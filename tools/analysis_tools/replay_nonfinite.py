@@ -65,7 +65,7 @@ def build_model(config: Config, weights: dict[str, Tensor], device: str) -> Base
     model = MODELS.build(settings)
     unlike = model.state_dict().keys() ^ weights.keys()
     if unlike:
-        raise ValueError(f'the weights are not of the config beside them: they differ in {sorted(unlike)[:3]}')
+        raise ValueError(f'the weights do not match the config beside them: they differ in {sorted(unlike)[:3]}')
     model.load_state_dict(weights)
     return model.to(device).train()
 

@@ -109,7 +109,7 @@ class Study:
         steps = [line['step'] for line in logged(folder / title) if 'loss' in line]
         found = [line for line in logged(folder / title) if metric in line]
         if not found or found[-1]['step'] not in (int(last.stem.rpartition('_')[2]), steps[-1]):
-            raise ValueError(f'{folder / title} ended before its last validation has logged {metric}: remove it')
+            raise ValueError(f'{folder / title} ended before its last validation logged {metric}: remove it')
         return found[-1][metric]
 
     def train(self, config: str, work_dir: Path, seed: int, options: dict) -> Path:
@@ -120,7 +120,7 @@ class Study:
         last = f'epoch_{loop.max_epochs}.pth' if 'max_epochs' in loop else f'iter_{loop.max_iters}.pth'
         wanted = json.dumps([config, options], sort_keys=True)
         if how.exists() and how.read_text() != wanted:
-            raise ValueError(f'{work_dir} was trained with {how.read_text()}, now it is {wanted}: move it away')
+            raise ValueError(f'{work_dir} was trained with {how.read_text()}, not {wanted}: move it away')
         if not (work_dir / last).exists():
             work_dir.mkdir(parents=True, exist_ok=True)
             how.write_text(wanted)

@@ -80,7 +80,7 @@ def check_wheels(folder: Path) -> str:
     if not wheels or bound or size > MOST_BYTES:
         raise ValueError(
             f'{folder} has {len(wheels)} wheels of {size / 2**20:.1f} MiB in all, and {len(bound)} are not for any '
-            f'Python 3 ({", ".join(bound)}): there may be 64 MiB, in an empty folder'
+            f'Python 3 ({", ".join(bound)}): the limit is 64 MiB, in an empty folder'
         )
     return f'{len(wheels)} wheels, {size / 2**20:.1f} MiB'
 
@@ -150,7 +150,7 @@ def draw(report: dict) -> Table:
         'part',
         'what',
         'result',
-        title='A rehearsal on the CPU: no number counts' if report['rehearsal'] else 'On a GPU',
+        title='A rehearsal on the CPU: ignore the numbers' if report['rehearsal'] else 'On a GPU',
     )
     for name, part in report['parts'].items():
         for row in part['rows']:
@@ -191,10 +191,8 @@ def main() -> None:
     parser.add_argument(
         '--parts', nargs='+', choices=PLAN, default=list(PLAN), metavar='PART', help=f'(all) of {", ".join(PLAN)}'
     )
-    parser.add_argument('--rehearse', action='store_true', help='in small on the CPU; so it is where there is no CUDA')
-    parser.add_argument(
-        '--pack', type=Path, metavar='FOLDER', help='make the wheels that a machine without network needs'
-    )
+    parser.add_argument('--rehearse', action='store_true', help='small run on the CPU (the default without CUDA)')
+    parser.add_argument('--pack', type=Path, metavar='FOLDER', help='build the wheels for a machine without network')
     parser.add_argument('--rows', type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.pack:

@@ -148,7 +148,7 @@ def main() -> None:
     parser = options(__doc__, repeats=3)
     parser.add_argument('--methods', nargs='+', choices=BASES, default=list(BASES))
     parser.add_argument('--factors', nargs='+', choices=FACTORS, default=FACTORS)
-    parser.add_argument('--small', action='store_true', help='without batch 32, 448 px and the huge models')
+    parser.add_argument('--small', action='store_true', help='skip batch 32, 448 px and the huge models')
     parser.add_argument('--json', type=Path, help='write all measurements to this file')
     parser.add_argument('--plot', type=Path, help='draw the costs into this file')
     args = parser.parse_args()

@@ -44,7 +44,7 @@ def training_of(path: Path) -> Training:
     listed = yaml.safe_load(metafile.read_text())['Models'] if metafile.is_file() else []
     counted = [model['Metadata'].get('FLOPs') for model in listed if model['Name'] == path.stem]
     if not counted or not counted[0] or 'max_epochs' not in config.train_cfg:
-        raise ValueError(f'{path}: no FLOPs in {metafile}, or no epochs: take a config of pre-training or fine-tuning')
+        raise ValueError(f'{path}: no FLOPs in {metafile}, or no epochs: use a pre-training or fine-tuning config')
     return Training(counted[0], 4 if config.model.backbone.get('with_cp') else 3, config.train_cfg.max_epochs)
 
 

@@ -68,7 +68,7 @@ def print_report(report: Report, problems: list[Problem], quick: bool) -> None:
         console.print(f'{problem.severity}: {problem.text()}', style=style, soft_wrap=True)
     kinds = Counter(severity for severity, _ in {(problem.severity, problem.what) for problem in problems})
     parts = [f'{count} kind{"s" * (count > 1)} of {severity}' for severity, count in sorted(kinds.items())]
-    headers = ' Headers only: photos were not decoded, labels not looked at.' if quick else ''
+    headers = ' Headers only: photos were not decoded, labels not checked.' if quick else ''
     console.print(f'{", ".join(parts) or "Nothing is wrong"}.{headers}')
 
 
@@ -84,7 +84,7 @@ def read_arguments(arguments: list[str] | None) -> tuple[argparse.Namespace, lis
     parser.add_argument('--config', type=expand, help='check what the loaders of this config read')
     parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
     parser.add_argument('--ann', type=expand, help="a JSON file in COCO's format")
-    parser.add_argument('--images', type=expand, help='the folder that its file names start from')
+    parser.add_argument('--images', type=expand, help='the folder its file names are relative to')
     parser.add_argument('--kind', choices=KINDS, help='(found by itself)')
     parser.add_argument('--classes', type=counted, default=0, help='classes in masks, whose labels start at 0')
     parser.add_argument('--quick', action='store_true', help='read the headers of images only')
@@ -103,7 +103,7 @@ def _asked_for(options: argparse.Namespace) -> list[Callable[[], Split]]:
     if sum(map(bool, (options.folder, options.config, options.ann))) != 1 or bool(options.ann) != bool(options.images):
         raise ValueError('name one of: a folder, --config CONFIG, or --ann FILE with --images FOLDER')
     if not options.folder and (options.kind or options.classes):
-        raise ValueError('--kind and --classes go with a folder: a config or a JSON file says them itself')
+        raise ValueError('--kind and --classes are for a folder: a config or JSON file states them itself')
     if options.cfg_options and not options.config:
         raise ValueError('--cfg-options go with --config')
     if options.ann:

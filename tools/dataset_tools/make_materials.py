@@ -52,8 +52,8 @@ class Settings:
         """Check the numbers before anything is written."""
         if min(self.train, self.val) < len(CLASSES) or not 32 <= self.size <= 1024 or self.seed < 0:
             raise ValueError(
-                f'train {self.train}, val {self.val}, size {self.size}, seed {self.seed}: needed are at least '
-                f'{len(CLASSES)} images in each split, a size of 32 to 1024 px and a seed of at least 0'
+                f'train {self.train}, val {self.val}, size {self.size}, seed {self.seed}: at least '
+                f'{len(CLASSES)} images are needed in each split, a size of 32 to 1024 px and a seed of at least 0'
             )
 
 
@@ -105,7 +105,7 @@ def make_materials(out: str | Path, settings: Settings, workers: int = 1) -> boo
         return False
     if out.is_file() or (out.exists() and any(out.iterdir())):
         made = f', a set made with {complete.read_text()}' if complete.is_file() else ''
-        raise ValueError(f'{out} holds other things{made}: a new or empty folder is needed')
+        raise ValueError(f'{out} is not empty{made}: use a new or empty folder')
     making = out.with_name(f'.{out.name}.making')
     shutil.rmtree(making, ignore_errors=True)
     for base, split, name in itertools.product(('', 'masks'), SPLITS, CLASSES):

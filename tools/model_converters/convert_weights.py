@@ -106,7 +106,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('out', type=expanded, help='file to write, or a folder for hub')
     parser.add_argument('--to', choices=SUFFIXES, required=True, help='format')
     layouts = parser.add_argument_group('layouts')
-    layouts.add_argument('--prefix', help="what stands before the encoder's names, where there are several encoders")
+    layouts.add_argument('--prefix', help="prefix of the encoder's names, if there are several encoders")
     layouts.add_argument('--encoder-only', action='store_true', help='leave out decoder, head and all else')
     layouts.add_argument('--fold-segments', action='store_true', help='add the mean segment to the patch bias')
     layouts.add_argument('--ema', action='store_true', help='averaged weights, or an error if there are none')
@@ -117,7 +117,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     text = 'onnx, pt2: normalize in the graph, which takes photos in uint8, other images in float32'
     exports.add_argument('--with-normalization', action='store_true', help=text)
     exports.add_argument('--opset', type=int, default=OPSET, help='of ONNX (%(default)s)')
-    exports.add_argument('--licence', help='hub: of the weights, for the model card: apache-2.0, cc-by-nc-4.0, ...')
+    exports.add_argument('--licence', help='hub: license for the model card: apache-2.0, cc-by-nc-4.0, ...')
     exports.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
     add_options(parser)
     args = parser.parse_args(arguments)

@@ -92,7 +92,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=f'What a checkpoint is (mixmae_mm {mixmae_mm.__version__})')
     parser.add_argument('file', type=expand, help='.pth or .safetensors')
     parser.add_argument('--config', type=expand, help='config whose backbone is to load it')
-    parser.add_argument('--prefix', help="what stands before the encoder's names, where there are several encoders")
+    parser.add_argument('--prefix', help="prefix of the encoder's names, if there are several encoders")
     parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
     args = parser.parse_args(arguments)
     with readable_errors(args.debug):

@@ -57,7 +57,7 @@ def take_backbone(file: Mapping[str, Tensor]) -> Model:
     if not weights:
         raise ValueError(f'no name begins with {ENCODER}, as those of every backbone do; found: {sorted(file)[:3]}')
     left_out = dict.fromkeys((name for name in file if not name.startswith(ENCODER)), 'not of the encoder')
-    return Model(f"a model with its encoder behind '{ENCODER}'", weights, left_out)
+    return Model(f"a model with its encoder under '{ENCODER}'", weights, left_out)
 
 
 def _reason(name: str, to: str, encoder_only: bool) -> str | None:
@@ -95,4 +95,4 @@ def _check_vit(weights: Mapping[str, Tensor]) -> None:
     lacks = {f'{ENCODER}cls_token', f'{ENCODER}pos_embed', PATCH_BIAS} - weights.keys()
     if strange or lacks:
         what = f'has {strange[:3]}' if strange else f'lacks {sorted(lacks)}'
-        raise ValueError(f'the encoder is no MixingViT, it {what}: only plain ViTs have the layout of MAE and timm')
+        raise ValueError(f'the encoder is not a MixingViT, it {what}: only plain ViTs have the layout of MAE and timm')

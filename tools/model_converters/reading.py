@@ -110,7 +110,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def check_free(out: Path, force: bool) -> None:
     """Raise ValueError if a file would be lost."""
     if out.exists() and not force:
-        raise ValueError(f'{out} is there already: give another name, or --force to overwrite it')
+        raise ValueError(f'{out} already exists: give another name, or --force to overwrite it')
 
 
 def to_bytes(weights: Mapping[str, Tensor], container: str = '', **others: object) -> bytes:

@@ -38,11 +38,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this drawing."""
     add_images(parser, 4)
     add_size(parser)
-    blocks = 'blocks, from 0 over all stages or, negative, from the end (the last; of a Swin the last of each stage)'
+    blocks = 'blocks, from 0 over all stages or, if negative, from the end (the last; for a Swin, that of each stage)'
     parser.add_argument('--block', type=int, nargs='+', help=blocks)
     asked = parser.add_mutually_exclusive_group()
     asked.add_argument('--query', type=point, nargs='+', help='patches as queries: x,y, fractions of width and height')
-    asked.add_argument('--received', action='store_true', help='what patches receive, also where there is CLS')
+    asked.add_argument('--received', action='store_true', help='what patches receive, even with a CLS token')
     parser.add_argument('--mix', action='store_true', help='draw mixtures, --num-images of them, as in pre-training')
 
 
@@ -112,7 +112,7 @@ def describe(looking: Looking, query: Point | None, received: bool) -> str:
         what = f'What {"CLS" if query is None else "the framed patch"} attends to, by the square root of weights'
     return (
         f'{what}: {", ".join(looking.blocks)}. Black: nothing; brightest: the largest weight of the panel, given below '
-        'as a multiple of equal weights. Pale: outside the window, or not seen by the encoder.'
+        'as a multiple of uniform weights. Pale: outside the window, or not seen by the encoder.'
     )
 
 

@@ -50,7 +50,7 @@ def check_same_encoder(extract: FeatureExtractor, names: list[str], features: np
     fresh = extract.encode(extract.open_all(names[:1]))[0]
     if fresh.shape == features[0].shape and unit(fresh) @ unit(features[0]) >= SAME:
         return
-    raise ValueError(f'the features in {file} are not of this encoder: save them again, by this config and checkpoint')
+    raise ValueError(f'the features in {file} are not of this encoder: save them again with this config and checkpoint')
 
 
 def unit(features: np.ndarray) -> np.ndarray:
@@ -90,7 +90,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--batch-size', type=counted, default=32, help='images at a time (%(default)s)')
     moved = parser.add_mutually_exclusive_group()
     moved.add_argument('--center', action='store_true', help='subtract the mean of the features of --among')
-    text = 'compare so many whitened principal components of the features of --among'
+    text = 'compare this many whitened principal components of the features of --among'
     moved.add_argument('--whiten', type=counted, metavar='COMPONENTS', help=text)
 
 

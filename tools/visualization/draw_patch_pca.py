@@ -21,8 +21,8 @@ def principal_components(features: np.ndarray, number: int = 3) -> tuple[np.ndar
     flat = features.reshape(-1, features.shape[-1])
     if number > flat.shape[1] or number >= len(flat):
         raise ValueError(
-            f'{number} components of {len(flat)} patches with {flat.shape[1]} channels: more patches are needed than '
-            'components, and as many channels; take more or larger images'
+            f'{number} components of {len(flat)} patches with {flat.shape[1]} channels: more patches than components '
+            'are needed, and as many channels; use more or larger images'
         )
     centered = flat - flat.mean(0)
     _, values, rows = np.linalg.svd(centered, full_matrices=False)
@@ -59,8 +59,8 @@ def draw(args: argparse.Namespace, config: Config) -> tuple[Image.Image, str]:
     scores, shares = principal_components(features)
     parts = zip(extract.as_shown(images), scale_robustly(scores), strict=True)
     caption = (
-        f'Components of {scores[0, ..., 0].size} patches of each of {len(images)} image(s) together, each from its '
-        f'2nd to its 98th percentile; the three are {shares.sum():.0%} of the variance.'
+        f'Joint components of {scores[0, ..., 0].size} patches of each of {len(images)} image(s), each scaled from '
+        f'its 2nd to 98th percentile; the three explain {shares.sum():.0%} of the variance.'
     )
     listed = ', '.join(f'{share:.1%}' for share in shares)
     summary = f'{len(images)} image(s), components with {listed} of the variance'

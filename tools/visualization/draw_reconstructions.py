@@ -20,10 +20,10 @@ from mixmae_mm.visualization import describe, draw_rows, flattery, masked_labels
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this drawing."""
     add_images(parser, 6, 'mixtures')
-    parser.add_argument('--num-sources', type=counted, help="images a mixture, in equal shares (the config's)")
+    parser.add_argument('--num-sources', type=counted, help="images per mixture, in equal shares (the config's)")
     ratio = parser.add_mutually_exclusive_group()
     ratio.add_argument('--mask-ratio', type=float, help="masking ratio of a mixture's first image (the config's)")
-    ratio.add_argument('--ratios', type=float, nargs='+', help='several of them, a row of each mixture for each')
+    ratio.add_argument('--ratios', type=float, nargs='+', help='several masking ratios, each a row per mixture')
 
 
 def reconstruct_at(model: BaseModel, images: Tensor, ratios: list[float | None], seed: int) -> Reconstructions:

@@ -34,10 +34,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     for name, what in (('train-masks', '--train'), ('masks', '--images')):
         parser.add_argument(f'--{name}', type=expand, required=True, help=f'folder of the masks of {what}')
     parser.add_argument('--stages', type=int, nargs='+', help='stages or blocks whose maps are joined (the last map)')
-    parser.add_argument('--img-suffix', default='', help='end of the names of images, if it is more than an extension')
-    parser.add_argument('--seg-map-suffix', default='.png', help='end of the names of masks (%(default)s)')
+    parser.add_argument('--img-suffix', default='', help='suffix of image names, if it is more than an extension')
+    parser.add_argument('--seg-map-suffix', default='.png', help='suffix of mask names (%(default)s)')
     parser.add_argument('--ignore-index', type=int, default=255, help='label of pixels that do not count')
-    parser.add_argument('--num-train', type=counted, default=1000, help='images to train on at most (%(default)s)')
+    parser.add_argument('--num-train', type=counted, default=1000, help='most images to train on (%(default)s)')
     parser.add_argument('--num-images', type=counted, default=6, help='images to draw at most (%(default)s)')
     add_size(parser)
 
@@ -99,5 +99,5 @@ def draw(args: argparse.Namespace, config: Config) -> tuple[Image.Image, str]:
             right = (predicted[i] == labels[i])[counted_pixels].float().mean()
             row.append(Panel(paint(predicted[i], classes), title, f'{right:.0%} right'))
         rows.append(row)
-    caption = f'A linear classifier of frozen patch features, trained on {len(train):,} images with masks.'
+    caption = f'A linear classifier on frozen patch features, trained on {len(train):,} images with masks.'
     return draw_grid(rows, caption), f'{len(rows)} image(s), {classes} classes'

@@ -29,12 +29,12 @@ def add_images(parser: argparse.ArgumentParser, num: int | None, what: str = 'im
 
 def add_size(parser: argparse.ArgumentParser) -> None:
     """Add the option for the size of images."""
-    parser.add_argument('--image-size', action=ImageSize, help='pixels of the images (what the encoder is made for)')
+    parser.add_argument('--image-size', action=ImageSize, help='image size in pixels (what the encoder is made for)')
 
 
 def add_stage(parser: argparse.ArgumentParser) -> None:
     """Add the option for the depth of patch features."""
-    text = 'stage of a MixMIMSwin, or block of a ViT, from 0 or, negative, from the end (the last map)'
+    text = 'stage of a MixMIMSwin, or block of a ViT, from 0 or, if negative, from the end (the last map)'
     parser.add_argument('--stage', type=int, help=text)
 
 

@@ -68,7 +68,7 @@ def panels_of(runs: Iterable[Sequence[Record]], patterns: Sequence[str]) -> dict
     logged = {name: None for records in runs for record in records for name in record if name not in ABOUT}
     for pattern in set(patterns) - set(METRICS):
         if not fnmatch.filter(logged, pattern):
-            raise ValueError(f'no run logged anything like {pattern}; what they logged: {", ".join(logged)}')
+            raise ValueError(f'no run logged anything like {pattern}; logged: {", ".join(logged)}')
     parts = fnmatch.filter(logged, 'loss_*')
     metrics = [name for name in logged if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
     panels: dict[str, list[str]] = {}

@@ -54,10 +54,10 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     kinds = parser.add_subparsers(dest='what', required=True, metavar='WHAT')
     for name, (module, out, text) in DRAWINGS.items():
         of_kind = kinds.add_parser(name, help=text, description=f'Draw {text}')
-        of_kind.add_argument('config', type=expand, help='config of the pre-training, or of a transfer')
+        of_kind.add_argument('config', type=expand, help='pre-training or downstream config')
         of_kind.add_argument('checkpoint', type=expand, help='checkpoint that it wrote')
         of_kind.add_argument('--out', type=image_file, default=Path(out), help='image to write (%(default)s)')
-        of_kind.add_argument('--device', help='where to compute (a GPU where there is one)')
+        of_kind.add_argument('--device', help='where to compute (default: GPU if available)')
         of_kind.add_argument('--seed', type=int, default=0, help='of random choices (%(default)s)')
         of_kind.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
         of_kind.add_argument('--debug', action='store_true', help='show errors with their whole traceback')

@@ -166,7 +166,7 @@ def test_what_is_no_fault_of_a_file_ends_the_run(run):
 
 EMPTY = {
     'extensions': (dict(dataset=dict(extensions=['.jpg'])), ["extensions=('.jpg',)", '8 .png']),
-    'filter': (dict(dataset=dict(indices=0)), ['none of 8 images is left by indices=0']),
+    'filter': (dict(dataset=dict(indices=0)), ['indices=0 keeps none of 8 images']),
     'one beyond': (dict(dataset=dict(indices=range(0, 9, 4))), ['indices has 8, but there are 8 images']),
     'one before': (dict(dataset=dict(indices=[0, -9])), ['indices has -9, but there are 8 images']),
     'batch': (dict(batch_size=9, drop_last=True), ['8 images', 'batch of 9', 'batch_size=...']),

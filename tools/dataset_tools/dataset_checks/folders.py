@@ -26,11 +26,11 @@ LAYOUTS = (
 )
 ADE, ADE_CLASSES = ('training', 'validation'), 150
 
-OTHERS = Finding('warning', 'files that are no images by their extension, and are left out', 'nothing, or delete them')
+OTHERS = Finding('warning', 'files without an image extension, which are left out', 'nothing, or delete them')
 NO_CLASSES = Finding(
     'error',
-    'images lie in one heap, without class folders',
-    'sort them into one folder a class, named as in train (for ILSVRC2012 the script valprep.sh does it), or write '
+    'images in one folder, without class folders',
+    'sort them into one folder per class, named as in train (for ILSVRC2012 the script valprep.sh does it), or write '
     'meta/<split>.txt beside the folder with a line "name label" for each image',
 )
 NO_CLASS_IMAGES = Finding('error', 'class folders without images', 'unpack them, or delete the folders')
@@ -42,10 +42,8 @@ HIDDEN = Finding(
     'warning', 'hidden folders, which are left out', "delete them: mmpretrain's tools take them for classes"
 )
 NO_IMAGE = Finding('warning', 'masks without an image, which are not read', 'nothing, or add the images')
-OTHER_EXTENSIONS = Finding(
-    'warning', 'images with another extension than img_suffix, which are not read', 'rename or convert'
-)
-LOSSY = Finding('error', 'masks are JPEG files, whose labels are blurred', 'make them again as PNG')
+OTHER_EXTENSIONS = Finding('warning', 'images that do not end in img_suffix, which are not read', 'rename or convert')
+LOSSY = Finding('error', 'masks are JPEG files, which blurs the labels', 'make them again as PNG')
 
 
 def find_splits(folder: str, kind: str | None, classes: int = 0) -> list[Callable[[], Split]]:
@@ -62,7 +60,7 @@ def find_splits(folder: str, kind: str | None, classes: int = 0) -> list[Callabl
     for name in [] if found else class_folders(folder):
         deeper = os.path.join(folder, name)
         if kinds := [kind for kind, find in finders.items() if find(deeper)]:
-            raise ValueError(f'the data lie one folder deeper: give {deeper} ({", ".join(kinds)})')
+            raise ValueError(f'the data is one folder deeper: give {deeper} ({", ".join(kinds)})')
     return found or [partial(image_split, folder)]
 
 

@@ -29,15 +29,15 @@ def config_splits(config: Config) -> list[Callable[[], Split]]:
     found, scope = distinct_settings(config, ('train', 'val', 'test')), config.get('default_scope')
     if not found:
         raise ValueError(
-            f'{config.filename} has no train_dataloader, val_dataloader or test_dataloader; name a config that trains'
+            f'{config.filename} has no train_dataloader, val_dataloader or test_dataloader; name a training config'
         )
     for _, settings in found:
         with redirect_stdout(sys.stderr), DATASETS.switch_scope_and_registry(scope) as registry:
             cls = registry.get(settings['type']) if isinstance(settings['type'], str) else settings['type']
         if cls is None or not any(parent.__name__ in KNOWN for parent in cls.__mro__):
             raise ValueError(
-                f'datasets of type {settings["type"]} are not known here; known are {", ".join(KNOWN)}, and what '
-                'derives from them: install the package it comes from, or name the folder instead of the config'
+                f'dataset type {settings["type"]} is unknown; known are {", ".join(KNOWN)} and their '
+                'subclasses: install the package it comes from, or name the folder instead of the config'
             )
     return [partial(_read, ', '.join(names), settings, scope) for names, settings in found]
 

@@ -14,12 +14,10 @@ LARGEST = 2**28  # pixels: a run-length code that claims more is not decoded
 NO_OBJECTS = Finding('error', 'no annotations at all', 'look whether this is the right file')
 BAD_BOX = Finding('error', 'boxes that are not four finite numbers', 'write x, y, width, height in pixels')
 RELATIVE = Finding(
-    'error', 'all boxes lie between 0 and 1', 'write x, y, width, height in pixels, not in shares of the sides'
+    'error', 'all boxes lie between 0 and 1', 'write x, y, width, height in pixels, not as fractions of the sides'
 )
 SMALL_BOX = Finding('warning', 'boxes less than one pixel wide or high', 'nothing: mmdet leaves them out')
-NO_AREA = Finding(
-    'warning', 'objects with an area that is not above 0', 'nothing: mmdet leaves them out; or correct "area"'
-)
+NO_AREA = Finding('warning', 'objects whose area is not above 0', 'nothing: mmdet leaves them out; or correct "area"')
 OUTSIDE = Finding(
     'error',
     'boxes outside their image',
@@ -28,7 +26,7 @@ OUTSIDE = Finding(
 STICKS_OUT = Finding(
     'warning',
     'boxes that stick out of their image by more than a pixel',
-    'nothing for a few; for many see whether boxes are x, y, width, height in pixels, not two corners',
+    'nothing for a few; for many, check that boxes are x, y, width, height in pixels, not two corners',
 )
 NO_MASKS = Finding('warning', 'no object has a segmentation', 'fine for boxes; Mask R-CNN cannot be trained')
 SOME_MASKS = Finding(

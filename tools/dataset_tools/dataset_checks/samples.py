@@ -11,35 +11,35 @@ from PIL import Image
 from mixmae_mm.datasets.decoding import MAX_PIXELS, SIDEWAYS, open_image, orientation_of, upright_size, without_metadata
 from mixmae_mm.engine.checks.report import Finding
 
-UPRIGHT = 'save the images upright and without EXIF data, or the labels anew'
+UPRIGHT = 'save the images upright without EXIF data, or redo the labels'
 TURNED = {
     True: Finding(
         'error',
-        'labels that fit images as they are stored, while the readers turn these by their EXIF orientation',
-        f'{UPRIGHT}; or have images read by LoadImageFromFile(color_type="color_ignore_orientation")',
+        'labels that fit images as stored, but the readers rotate these by their EXIF orientation',
+        f'{UPRIGHT}; or read images with LoadImageFromFile(color_type="color_ignore_orientation")',
     ),
     False: Finding(
         'error',
-        'labels that fit upright images, while the config reads these as they are stored, against their orientation',
-        f'{UPRIGHT}; or leave color_type and imdecode_backend of LoadImageFromFile as they usually are',
+        'labels that fit upright images, but the config reads these as stored, ignoring their EXIF orientation',
+        f'{UPRIGHT}; or leave color_type and imdecode_backend of LoadImageFromFile at their defaults',
     ),
 }
 """Findings by whether the readers turn images."""
 FITS_BOTH = Finding(
     'warning',
     'images with an EXIF orientation, and labels whose size fits both with and without it',
-    f'draw some with their labels; if they lie apart, {UPRIGHT}',
+    f'draw some with their labels; if they do not match, {UPRIGHT}',
 )
 OTHER_SIZE = Finding(
     'error',
-    'images of another size than their annotations note, or than their mask',
+    'images whose size differs from their annotations or mask',
     'resize boxes and masks with the images (masks with nearest neighbors), or unpack those they were made for',
 )
 NOT_INDEX = Finding(
     'error',
-    'masks that are no index images of one channel',
-    "replace each color by its class's number and save with one channel (Pillow modes L or P); where the three "
-    'channels are equal, keep one',
+    'masks that are not single-channel index images',
+    'replace each color with its class label and save one channel (Pillow modes L or P); if the three channels '
+    'are equal, keep one',
 )
 UNTURNING = ('turbojpeg', 'tifffile')  # backends of mmcv that ignore the orientation
 
@@ -109,7 +109,7 @@ def size_findings(path: str, header: Header, labels: tuple[int, int], turns: boo
     """Compare an image's size with (width, height) of its labels; `turns`: whether readers apply its orientation."""
     read = header.upright if turns else header.stored
     if labels not in (header.upright, header.stored):
-        yield OTHER_SIZE.at(f'{path}: {read[0]} x {read[1]}, noted as {labels[0]} x {labels[1]}')
+        yield OTHER_SIZE.at(f'{path}: {read[0]} x {read[1]}, annotated as {labels[0]} x {labels[1]}')
     elif labels != read:
         yield TURNED[turns].at(f'{path}: orientation {header.orientation}')
     elif header.orientation != 1 and header.upright == header.stored:

@@ -29,10 +29,8 @@ EMPTY = Finding('error', 'empty files (0 bytes)', 'copy or unpack them again')
 CUT_OFF = Finding('error', 'images that are cut off', 'copy or unpack them again')
 BROKEN = Finding('error', 'files that cannot be read as images', 'copy them again, or delete them')
 NO_MASK = Finding('error', 'images without a mask', 'add the masks, or delete the images')
-ONLY_IGNORED = Finding(
-    'error', 'masks hold 0 and 255 alone, and 255 is left out of training', 'write 1 in place of 255'
-)
-MOSTLY_IGNORED = Finding('warning', 'more than half of the pixels are left out of training', 'nothing, if so meant')
+ONLY_IGNORED = Finding('error', 'masks hold only 0 and 255, and 255 is left out of training', 'write 1 in place of 255')
+MOSTLY_IGNORED = Finding('warning', 'more than half of the pixels are left out of training', 'nothing, if intended')
 
 
 class Listed(BaseDataset):
@@ -132,7 +130,7 @@ class Split:
         ignored, zero_is_none = self.labels.ignored, self.labels.zero_is_none
         findings = [ONLY_IGNORED] if set(pixels) == {0, 255} and ignored == 255 and not zero_is_none else []
         findings += [MOSTLY_IGNORED] if self._ignored_share(pixels) > 0.5 else []
-        fault = Finding('warning', f'classes of {self.labels.classes} that no pixel has', 'nothing, if so meant')
+        fault = Finding('warning', f'classes of {self.labels.classes} that no pixel has', 'nothing, if intended')
         unused = [label for label in self.labels.of_classes() if label not in pixels] if self.labels.classes else []
         return findings + [fault.at(f'label {label}') for label in unused]
 
