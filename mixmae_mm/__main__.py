@@ -51,7 +51,7 @@ def find(words: Sequence[str]) -> Program | str:
         entries = [f'  {name:13} {text}' for name, (_, text) in COMMANDS.items()]
         return '\n'.join(['usage: mixmae COMMAND ...    (mixmae COMMAND --help lists its options)', '', *entries])
     if command not in COMMANDS:
-        meant = ''.join(f' Is {near} meant?' for near in difflib.get_close_matches(command, COMMANDS, 1))
+        meant = ''.join(f' Did you mean {near}?' for near in difflib.get_close_matches(command, COMMANDS, 1))
         raise UsageError(f'there is no command {command}.{meant} Known: {", ".join(COMMANDS)}')
     if command == 'reconstruct':  # visualize.py takes it as its first argument
         return Program('mixmae', DRAWER, [command, *rest])

@@ -65,7 +65,7 @@ def test_a_misspelt_command_is_refused_with_the_nearest(capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(['pretrian'])
     assert end.value.code == 2
-    assert 'Is pretrain meant?' in capsys.readouterr().err
+    assert 'Did you mean pretrain?' in capsys.readouterr().err
 
 
 def test_the_doctor_is_a_command(monkeypatch):

@@ -75,7 +75,7 @@ def load_by_name(backbone: nn.Module, checkpoint: str) -> None:
     misfits = [key for key in wanted if key in weights and weights[key].shape != wanted[key].shape]
     if missing or misfits:
         raise ValueError(
-            f'{checkpoint} is not of the same encoder as this {name}: of {len(wanted)} tensors, {len(missing)} are '
+            f'{checkpoint} does not fit this {name}: of {len(wanted)} tensors, {len(missing)} are '
             f'missing and {len(misfits)} have other shapes, e.g. {[*missing, *misfits][0]}: use a checkpoint of the '
             'same encoder'
         )

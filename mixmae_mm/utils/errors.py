@@ -55,7 +55,7 @@ def _suggestion(error: BaseException, text: str) -> str:
         return ''
     taken = parameters(makers[-1])
     near = nearest(unknown[1], taken)
-    return f' Is {near} meant?' if near else f' It takes {", ".join(sorted(taken))}.'
+    return f' Did you mean {near}?' if near else f' It takes {", ".join(sorted(taken))}.'
 
 
 @contextmanager

@@ -100,8 +100,8 @@ def test_what_is_wrong_is_refused(extract, images, tmp_path):
     for given, message in (
         (np.zeros((4, 4, 3)), r'an array of float64 \(4, 4, 3\)'),
         (np.zeros((4, 4), np.uint8), r'an array of uint8 \(4, 4\)'),
-        ([], r'no image that can be read'),
-        ('no/such.png', r'no image that can be read'),
+        ([], 'none of the given images can be read'),
+        ('no/such.png', 'none of the given images can be read'),
     ):
         with pytest.raises(ValueError, match=message):
             extract(given)

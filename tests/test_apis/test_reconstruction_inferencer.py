@@ -90,7 +90,7 @@ def test_the_image_grid_is_drawn_and_saved(inferencer, files, five_images, tmp_p
     grid = np.asarray(draw_rows(expected, describe(inferencer.model, expected)))
     out = inferencer.save(paths, tmp_path / 'new' / 'grid.png', seed=1)
     assert np.array_equal(np.asarray(Image.open(out)), grid)
-    with pytest.raises(ValueError, match=r'grid.txt should end in .png'):
+    with pytest.raises(ValueError, match=r'grid.txt needs an image extension, such as .png'):
         inferencer.save(paths, tmp_path / 'grid.txt')
 
 

@@ -80,7 +80,7 @@ def test_the_bank_is_a_uniform_choice_of_bounded_size():
     assert kept.sum() == 200 * 12
     assert kept.min() > 20  # of 40 +- 5.7
     assert kept.max() < 60
-    with pytest.raises(ValueError, match='^20 neighbors of 12 training patches'):
+    with pytest.raises(ValueError, match='^k must be from 1 to the 12 training patches, got 20$'):
         probe.score(torch.eye(60))
 
 

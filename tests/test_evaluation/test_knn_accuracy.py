@@ -47,7 +47,7 @@ def test_chunks_do_not_matter():
 
 
 @pytest.mark.parametrize(
-    ('k', 'temperature', 'words'), [(5, 0.07, '^5 neighbors of 4 training images'), (1, 0, '^temperature 0')]
+    ('k', 'temperature', 'words'), [(5, 0.07, '^k must be from 1 to the 4 training images'), (1, 0, '^temperature 0')]
 )
 def test_impossible_settings_are_refused(k, temperature, words):
     features, labels = torch.randn(4, 2), torch.zeros(4, dtype=torch.long)

@@ -41,7 +41,7 @@ def test_python_that_does_not_run_is_reported(tmp_path):
         ('python tools/train.py configs/nowhere.py', 'configs/nowhere.py'),
         ('python tools/train.py CONFIG --cfg-options modell.backbone.arch=tiny', 'modell'),
         ('python -m mixmae_mm.doktor', 'there is no module mixmae_mm.doktor'),
-        ('mixmae pretrian DATA', 'there is no command pretrian. Is pretrain meant?'),
+        ('mixmae pretrian DATA', 'there is no command pretrian. Did you mean pretrain?'),
         ('make tests', "No rule to make target 'tests'"),
         ('make bench ARGS="mixmae --repeat-s 7"', 'unrecognized arguments: --repeat-s'),
         ('tools/dist_train.sh CONFIG', 'usage: '),

@@ -90,13 +90,13 @@ def test_corrupt_images_are_left_out_and_counted(folders, tmp_path, capsys):
     printed = capsys.readouterr()
     assert json.loads(printed.out)['top1'] == 1.0
     assert '1 files (1 .txt) left out; 1 of 16 images corrupt' in printed.err
-    with pytest.raises(SystemExit, match='16 neighbors of 15 training images'):
+    with pytest.raises(SystemExit, match='k must be from 1 to the 15 training images, got 16'):
         evaluate.main([config, *folders, '--k', '16'])
 
 
 def test_wrong_inputs_end_with_one_message(folders, tmp_path):
     config, checkpoint = write_files(tmp_path)
-    with pytest.raises(SystemExit, match='20 neighbors of 16 training images'):
+    with pytest.raises(SystemExit, match='k must be from 1 to the 16 training images, got 20'):
         evaluate.main([config, *folders])
     torch.save(dict(state_dict={'other.weight': torch.zeros(3)}), tmp_path / 'other.pth')
     with pytest.raises(SystemExit, match=r'does not fit this MixMIMSwin: no name ends in patch_embed'):

@@ -35,7 +35,7 @@ def test_an_encoder_is_built_with_and_without_weights(name, prefix, tmp_path):
     key, value = next(iter(weights.items()))
     for wrong in ({key: torch.zeros(1)}, {}):
         torch.save(dict(state_dict={k: x for k, x in weights.items() if k != key} | wrong), tmp_path / 'x.pth')
-        with pytest.raises(ValueError, match=f'of another encoder .* for one {key.removeprefix(prefix)}'):
+        with pytest.raises(ValueError, match=f'does not fit this .* e.g. {key.removeprefix(prefix)}'):
             build_encoder(config, str(tmp_path / 'x.pth'))
 
 

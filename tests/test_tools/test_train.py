@@ -220,7 +220,7 @@ def test_an_unknown_setting_of_a_class_is_described_with_the_nearest():
     init_default_scope('mmpretrain')
     with pytest.raises(TypeError) as raised:
         MODELS.build(dict(type='mixmae_mm.MixMIMSwin', in_chanels=1))
-    assert 'Is in_channels meant?' in errors.describe(raised.value)
+    assert 'Did you mean in_channels?' in errors.describe(raised.value)
 
 
 def test_the_traceback_is_kept_in_the_log(tmp_path):

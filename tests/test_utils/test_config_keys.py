@@ -53,7 +53,7 @@ def test_a_setting_that_is_read_is_taken_though_the_config_lacks_it(key):
 
 
 def test_a_type_given_beside_its_settings_is_known_and_a_misspelt_one_refused():
-    with pytest.raises(ValueError, match='no optimizer AdamWW.*: AdamW'):
+    with pytest.raises(ValueError, match='no optimizer AdamWW; did you mean AdamW'):
         check_names(load_config(CLASSIFIER, {'optim_wrapper.optimizer.type': 'AdamWW'}))
     options = {'optim_wrapper.optimizer.momentum': '0.9', 'optim_wrapper.optimizer.type': 'SGD'}
     optimizer = load_config(MICRO, options | {'optim_wrapper.optimizer.betas': 'None'}).optim_wrapper.optimizer

@@ -61,4 +61,4 @@ def test_the_caption_gives_block_precision_and_chance():
     assert said.startswith('Block 11, mean of 2 heads: the keys that a query (framed) keeps')
     assert said.endswith('Of the keys kept by all patches, 50% are of their own image (by chance 50%).')
     three = two_by_two(ALL, assignment=((0, NOBODY), (1, 0)))
-    assert homologous_grid.describe_recognition(three).endswith('by chance 56%.')  # 5 of the 9 pairs that are shown
+    assert homologous_grid.describe_recognition(three).endswith('(by chance 56%).')  # 5 of the 9 pairs that are shown

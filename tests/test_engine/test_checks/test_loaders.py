@@ -172,7 +172,10 @@ EMPTY = {
     'batch': (dict(batch_size=9, drop_last=True), ['8 images', 'batch of 9', 'batch_size=...']),
     'single last one': (dict(batch_size=7), ['the last batch is a single image', 'drop_last=True']),
     'single ones': (dict(batch_size=1), ['batches are of a single image', 'batch_size']),
-    'files': (dict(dataset=dict(data_prefix='other', ann_file='list.txt')), ['none of the 2 files', 'data_prefix']),
+    'files': (
+        dict(dataset=dict(data_prefix='other', ann_file='list.txt')),
+        ['none of the 2 expected files', 'data_prefix'],
+    ),
     'no folder': (dict(dataset=dict(data_root='/nowhere')), ['No such file', '/nowhere', 'data_root']),
     'no list': (
         dict(dataset=dict(ann_file='nowhere.txt', data_prefix='')),
