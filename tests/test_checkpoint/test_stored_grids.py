@@ -144,7 +144,7 @@ def test_sides_that_cannot_be_known_or_are_of_another_embedding_are_refused(tmp_
     with pytest.raises(ValueError, match=r'pos_embed holds 18 entries: neither the 4 x 4 of this model nor a square'):
         load_backbone(vit((4, 4)), str(tmp_path / 'file.pth'))
     weights = vit((3, 5)).state_dict() | dict(pos_embed_grid=torch.tensor((3, 6)))
-    with pytest.raises(ValueError, match=r'holds 15 entries, and pos_embed_grid says \(3, 6\): it is damaged'):
+    with pytest.raises(ValueError, match=r'holds 15 entries, but pos_embed_grid says \(3, 6\): it is damaged'):
         fit(vit((3, 5)), weights)
 
 
