@@ -24,7 +24,7 @@ COMMANDS = {
     'visualize': (DRAWER, 'draw attention, pca, similarity, neighbors or segmentation'),
     'convert': ('model_converters/convert_weights.py', 'convert a checkpoint to another layout or format'),
     'check-encoder': ('analysis_tools/check_encoder.py', 'check that an encoder keeps the sources of a mixture apart'),
-    'check-data': ('dataset_tools/check_dataset.py', 'check a data set before training'),
+    'check-data': ('dataset_tools/check_dataset.py', 'check a dataset before training'),
     'doctor': (None, 'check the environment'),
 }
 """The tool of each command, below `tools/` (the doctor is a module), and its description."""

@@ -10,13 +10,10 @@ UNFINISHED = '.unfinished'
 
 
 @contextmanager
-def atomic_write(path: str | Path, mark: str = '') -> Iterator[BinaryIO]:
-    """Open a temporary file that replaces `path` once it is written and on the disk.
-
-    Its name contains `mark`, which must differ between processes that may write at once.
-    """
+def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a temporary file that replaces `path` once it is written and on the disk."""
     path = Path(path)
-    unfinished = path.with_name(f'{path.name}{mark}{UNFINISHED}')
+    unfinished = path.with_name(path.name + UNFINISHED)
     try:
         with unfinished.open('wb') as file:
             yield file

@@ -1,4 +1,4 @@
-"""Data sets of a few images in the layouts that check_dataset.py knows, all of them without a fault."""
+"""Datasets of a few images in the layouts that check_dataset.py knows, all of them without a fault."""
 
 import json
 

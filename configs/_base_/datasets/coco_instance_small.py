@@ -1,4 +1,4 @@
-"""Small data sets in COCO's format, for the micro models: crops of 192 px, batches of 8."""
+"""Small datasets in COCO's format, for the micro models: crops of 192 px, batches of 8."""
 
 _base_ = './coco_instance.py'
 

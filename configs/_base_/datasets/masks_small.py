@@ -1,4 +1,4 @@
-"""Small data sets of images and index masks in folders: crops of 192 px, batches of 16."""
+"""Small datasets of images and index masks in folders: crops of 192 px, batches of 16."""
 
 _base_ = './ade20k.py'
 

@@ -1,4 +1,4 @@
-"""A smaller data set at 224 px with the official fine-tuning augmentation; configs set class, folder and splits.
+"""A smaller dataset at 224 px with the official fine-tuning augmentation; configs set class, folder and splits.
 
 That MixedAE was evaluated on eleven such sets is a recollection; we have neither the recipe nor the results.
 """

@@ -13,7 +13,7 @@ from mixmae_mm.engine.checks.datasets import open_dataset, settings_of
 from mixmae_mm.engine.checks.report import Finding
 
 ELSEWHERE = ('backbone', 'neck', 'rpn', 'semantic', 'teacher')
-"""Parts of a model whose classes are not those of the data set."""
+"""Parts of a model whose classes are not those of the dataset."""
 WITH_MASKS = re.compile(r'mask_head|Mask|Seg|Ins|SOLO|Yolact|YOLACT|Panoptic|Cond')
 NEEDS_LABELS = ('Accuracy', 'SingleLabelMetric', 'ConfusionMatrix', 'AveragePrecision', 'MultiLabelMetric')
 RESULTS = dict(

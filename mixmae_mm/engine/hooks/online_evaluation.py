@@ -25,7 +25,7 @@ class OnlineEvaluationHook(MonitorHook):
 
     Args:
         data_root: Folder of class folders, or of `train` and `val` with them; None for crops of training images.
-        max_images: Maximum number of training images; in a small data set a twentieth of them, or 64 if that is more.
+        max_images: Maximum number of training images; in a small dataset a twentieth of them, or 64 if that is more.
         max_labeled: Maximum number of images with labels, or with masks; three quarters train, the rest validate.
         k: Number of neighbors that vote in k-NN.
         temperature: Temperature of their votes.
@@ -80,7 +80,7 @@ class OnlineEvaluationHook(MonitorHook):
     def _take_training(self, runner: Runner) -> list[tuple[Tensor, Tensor]]:
         """Return training images with dummy labels."""
         dataset = runner.train_loop.dataloader.dataset
-        # more images of a small data set would take too long compared with its epochs
+        # more images of a small dataset would take too long compared with its epochs
         images = choose_images(dataset, min(self.max_images, max(64, len(dataset) // 20)), self.seed)
         return [(images, torch.zeros(len(images), dtype=torch.long))]
 
