@@ -16,7 +16,7 @@ ENCODER, DECODER, CLASSIFIER = 'backbone.', 'neck.', 'head.fc.'
 """Prefixes of our names."""
 
 ANCHORS = {'patch_embed.proj.weight': 'official', 'patch_embed.projection.weight': 'mmpretrain'}
-"""Endings of the name of a weight that every encoder has, and the naming that each belongs to."""
+"""Suffixes of the name of a weight that every encoder has, and the naming that each belongs to."""
 
 POSITIONS = ENCODER + 'pos_embed'
 OFFICIAL_DECODER = ('mask_token', 'decoder_')

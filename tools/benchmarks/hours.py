@@ -4,7 +4,7 @@
 
 An operation is a multiplication or an addition: two per multiply-add. A forward and backward pass cost as much as three
 forward passes, or four with `with_cp`. `--rates` are the operations per second that training reaches, in 10^12; they
-are assumptions: 30 to 40 % of what a GPU's data sheet states for bfloat16.
+are assumptions: 30 to 40 % of what a GPU's datasheet states for bfloat16.
 """
 
 import argparse

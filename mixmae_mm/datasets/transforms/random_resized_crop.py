@@ -48,7 +48,7 @@ class RandomCrop:
 class LoadRandomResizedCrop(RandomCrop, LoadImage):
     """Read a random crop of `img_path`, resized (bicubic, antialiased), into `img`: uint8 (h, w, 3), or (h, w) if gray.
 
-    The same random draws give the same crop as `LoadImage` followed by mmpretrain's `RandomResizedCrop`, and pixels
+    The same random draws yield the same crop as `LoadImage` followed by mmpretrain's `RandomResizedCrop`, and pixels
     differ by at most 2 of 255. But if both sides of a crop are at least twice those of the result, a JPEG file is
     decoded at 1/2, 1/4 or 1/8: single pixels then differ more, and the crop is extended to multiples of 2, 4 or 8
     pixels. Arguments: see `RandomCrop` and `LoadImage`.

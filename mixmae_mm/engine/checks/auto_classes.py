@@ -32,9 +32,9 @@ def fill_num_classes(config: Config) -> None:
         found = f'1 ({names[0]})' if names else 'none'
         raise ValueError(
             f"num_classes='{AUTO}' needs two or more class folders, but there is {found} in "
-            f'{", ".join(looked) or "the datasets of this config"}: give the images of each class '
-            'their own folder, and set --cfg-options {train,val,test}_dataloader.dataset.data_root=FOLDER; or use the '
-            'config that a training run wrote, which states the number'
+            f'{", ".join(looked) or "the datasets of this config"}: put the images of each class into a folder of '
+            'their own, and set --cfg-options {train,val,test}_dataloader.dataset.data_root=FOLDER; or use the config '
+            'that a training run wrote, which states the number'
         )
     for part in undecided:
         part['num_classes'] = len(names)
