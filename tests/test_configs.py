@@ -69,9 +69,12 @@ def longest_chain(path):
 @each(FILES)
 def test_a_config_is_read_within_three_steps(path):
     assert longest_chain(path) <= 3
-    text = path.read_text()
-    assert not re.search(r'pipeline\[\d', text), 'name a step by its type'
-    assert '::' not in text, 'a config stands on this repository only'
+    assert '::' not in path.read_text(), 'a config stands on this repository only'
+
+
+@each([*FILES, *(ROOT.parent / 'projects').rglob('*.py')])
+def test_no_pipeline_is_edited_by_position(path):
+    assert not re.search(r'pipeline\[', path.read_text()), 'name a step by its type'
 
 
 @each(OURS)

@@ -22,6 +22,8 @@ MODELS_UTILS = (
     'mixins',
     'padding',
     'pos_embed',
+    'source_masking',
+    'token_layouts',
     'windows',
 )
 CORE = ('mixing', 'structures', 'utils.validation', *(f'models.utils.{module}' for module in MODELS_UTILS))

@@ -11,7 +11,7 @@ train_pipeline = [
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_pipeline = [
-    *_base_.val_dataloader.dataset.pipeline[:1],
+    dict(type='mixmae_mm.LoadImage', mode='BGR'),
     dict(type='mmpretrain.Resize', scale=image_size, backend='pillow', interpolation='bicubic'),
     dict(type='mmpretrain.PackInputs'),
 ]
