@@ -2,47 +2,57 @@
 
 python tools/analysis_tools/study.py projects/studies/mixedae_screening.py
 
-The first rung of a successive halving: one seed, 40 epochs of 1,894 photos at 64 px (1,160 updates).
+The first rung of a successive halving: one seed, 100 epochs of 1,894 photos at 64 px (2,900 updates). All encoders are
+evaluated as MAE's, without segment embedding.
 """
 
 _mixedae = 'projects/studies/configs/mixedae_vit-micro_imagenette-64px.py'
 _mae = 'projects/studies/configs/mae_vit-micro_imagenette-64px.py'
 _camvid = 'data/camvid11_384x288'
+_nuclei = 'data/nuclei_masks'
 _no_segments = {'model.backbone.segment_embedding': False}
+_no_contrast = {'model.contrast': None}
+_naive = _no_segments | _no_contrast | {'model.backbone.attention': 'global'}
 _blocks = {'model.data_preprocessor.block_size': 2}
+_eight = {'model.data_preprocessor.num_sources': 8, 'model.backbone.num_sources': 8}
 
 seeds = [0]
 options = {
-    'train_cfg.max_epochs': 40,
+    'train_cfg.max_epochs': 100,
     'train_dataloader.num_workers': 1,
     'default_hooks.checkpoint.interval': 10,
     'default_hooks.checkpoint.max_keep_ckpts': 1,
 }
 runs = dict(
-    untrained=dict(encoder=_mixedae),
+    untrained=dict(encoder=_mae),
     mae=dict(config=_mae),
-    naive=dict(
+    mixedae=dict(config=_mixedae, encoder=_mae),
+    naive=dict(config=_mixedae, encoder=_mae, options=_naive),
+    no_segments=dict(config=_mixedae, encoder=_mae, options=_no_segments),
+    # a control: MAE with images side by side, which share nothing but the CLS token
+    true_sources=dict(
         config=_mixedae,
-        options=_no_segments | {'model.backbone.attention': 'global', 'model.contrast': None},
+        encoder=_mae,
+        options=_naive | {'model.backbone.attention': 'true', 'model.backbone.homologous_layers': [0, 1, 2, 3, 4, 5]},
     ),
-    mixedae=dict(config=_mixedae),
-    no_segments=dict(config=_mixedae, options=_no_segments),
-    blocks=dict(config=_mixedae, options=_blocks),
-    no_segments_blocks=dict(config=_mixedae, options=_no_segments | _blocks),
-    eight_sources=dict(
-        config=_mixedae, options={'model.data_preprocessor.num_sources': 8, 'model.backbone.num_sources': 8}
-    ),
-    from_the_middle=dict(config=_mixedae, options={'model.backbone.homologous_layers': [3, 4, 5]}),
-    colder=dict(config=_mixedae, options={'model.contrast.temperature': 0.07}),
-    heavier=dict(config=_mixedae, options={'model.contrast.weight': 1.0}),
-    no_contrast=dict(config=_mixedae, options={'model.contrast': None}),
-    no_attention=dict(config=_mixedae, options={'model.backbone.attention': 'global'}),
-    oracle=dict(config=_mixedae, options={'model.backbone.attention': 'true'}),
+    projection=dict(config=_mixedae, encoder=_mae, options={'model.projection_dims': 128}),
+    no_contrast=dict(config=_mixedae, encoder=_mae, options=_no_contrast),
+    no_attention=dict(config=_mixedae, encoder=_mae, options={'model.backbone.attention': 'global'}),
+    no_segments_blocks=dict(config=_mixedae, encoder=_mae, options=_no_segments | _blocks),
+    mae_blocks=dict(config=_mae, options=_blocks),
+    more_keys=dict(config=_mixedae, encoder=_mae, options={'model.backbone.topk_ratio': 0.5}),
+    from_the_middle=dict(config=_mixedae, encoder=_mae, options={'model.backbone.homologous_layers': [3, 4, 5]}),
+    colder=dict(config=_mixedae, encoder=_mae, options={'model.contrast.temperature': 0.07}),
+    heavier=dict(config=_mixedae, encoder=_mae, options={'model.contrast.weight': 1.0}),
+    eight_sources=dict(config=_mixedae, encoder=_mae, options=_eight),
+    mae_eighth=dict(config=_mae, options={'model.data_preprocessor.mask_ratio': 0.875}),
 )
 evaluations = dict(
     knn='--train data/imagenette_96/train --val data/imagenette_96/val --image-size 64 --linear-probe --few-labels 1%',
-    camvid=f'--train {_camvid}/img_dir/train --val {_camvid}/img_dir/test '
-    f'--train-masks {_camvid}/ann_dir/train --val-masks {_camvid}/ann_dir/test --image-size 192 256 --batch-size 16',
+    camvid=f'--train {_camvid}/img_dir/train --val {_camvid}/img_dir/test --train-masks {_camvid}/ann_dir/train '
+    f'--val-masks {_camvid}/ann_dir/test --image-size 192 256 --stages 1 3 5 --batch-size 16',
+    nuclei=f'--train {_nuclei}/img/train --val {_nuclei}/img/val --train-masks {_nuclei}/ann/train '
+    f'--val-masks {_nuclei}/ann/val --image-size 128 --stages 1 3 5 --batch-size 16',
 )
-measures = ['knn.top1', 'knn.probe_top1', 'camvid.ridge.miou', 'train.step']
+measures = ['knn.top1', 'knn.probe_top1', 'camvid.ridge.miou', 'nuclei.ridge.miou', 'train.loss_reconstruction']
 baseline = 'mae'

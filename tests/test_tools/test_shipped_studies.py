@@ -1,7 +1,11 @@
 """The studies of projects/studies: their settings build, and their committed results are of these settings."""
 
+import json
+
+import numpy as np
 import pytest
 from mmengine.config import Config
+from PIL import Image
 from shipped_configs import build_model, each
 from tool_loading import load_tool
 
@@ -38,3 +42,22 @@ def test_committed_results_are_of_these_settings(path):
             assert int(seed) in settings.seeds
             assert found['how'] == {title: settings.wanted(name)[title] for title in found['how']}
             assert {key.partition('.')[0] for key in found['measures']} == {*found['how']}
+
+
+def test_masks_are_rendered_for_the_dense_probe(tmp_path):
+    render = load_tool('../projects/studies/tools/render_masks.py')
+    (tmp_path / 'images').mkdir()
+    for split in ('train', 'val'):
+        Image.new('RGB', (4, 3)).save(tmp_path / f'images/{split}.png')
+        boxes = [(7, [[0, 0, 2, 0, 2, 2, 0, 2]]), (3, [[1, 1, 4, 1, 4, 3, 1, 3]])]
+        instances = [
+            dict(id=id, image_id=5, category_id=category, segmentation=outline, bbox=[0, 0, 1, 1], area=1, iscrowd=0)
+            for id, (category, outline) in enumerate(boxes)
+        ]
+        images = [dict(id=5, file_name=f'{split}.png', width=4, height=3)]
+        settings = dict(images=images, annotations=instances, categories=[dict(id=7, name='b'), dict(id=3, name='a')])
+        (tmp_path / f'{split}.json').write_text(json.dumps(settings))
+    render.main(str(tmp_path), str(tmp_path / 'masks'))
+    mask = np.asarray(Image.open(tmp_path / 'masks/ann/val/val.png'))
+    assert mask.tolist() == [[2, 2, 0, 0], [2, 1, 1, 1], [0, 1, 1, 1]]
+    assert Image.open(tmp_path / 'masks/img/train/train.png').size == (4, 3)

@@ -44,7 +44,7 @@ gain = float(options.get('gain', 0)) + 0.01 * int(options['randomness.seed'])
 start = options.get('model.backbone.init_cfg.checkpoint')
 top1 = (50 if start is None else float(open(start).read()) * 100)
 epochs = int(options.get('train_cfg.max_epochs', 9))
-lines = [{'time': seconds, 'loss': 1, 'step': 7} for seconds in (0.5, 0.3, 0.4)]
+lines = [{'time': 0.3 + i % 3 / 10, 'loss': i, 'topk_precision/block_1': 0.5, 'lr': 1, 'step': 7} for i in range(12)]
 lines += [{'accuracy/top1': 1, 'time': 9, 'step': epochs - 1}, {'accuracy/top1': top1, 'time': 9, 'step': epochs}]
 lines = lines[:-1] if pathlib.Path('cut').exists() else lines
 (folder / '1/vis_data/scalars.json').write_text('\\n'.join(map(json.dumps, lines)))
@@ -105,6 +105,7 @@ def test_a_study_from_start_to_table(folder):
     assert len(lines) == 3 * (3 + 3 + 2)
     found = json.loads((folder / 'study.json').read_text())
     expected = {'knn.top1': 0.71, 'knn.few.5.mean': 0.5, 'tuned': 71.0, 'train.step': 0.4}
+    expected |= {'train.loss': 6.5, 'train.topk_precision/block_1': 0.5}  # 2 to 11, the last ten
     assert found['better']['1']['measures'] == pytest.approx(expected)
     assert found['untrained']['0']['measures'] == {'knn.top1': 0.25, 'knn.few.5.mean': 0.5, 'tuned': 50}
     assert '"gain": 0.1' in found['better']['1']['how']['tuned']

@@ -7,11 +7,12 @@ Results go to STUDY.json beside the study, with the settings that they were made
 change; runs go to work_dirs/studies/. A study is a file of settings, such as projects/studies/simmim.py:
 
     seeds; options, as in --cfg-options, for the training of every run
-    runs = dict(NAME=dict(config=PRETRAINING, options={}, encoder=CONFIG)): `encoder`, if given, is the config for the
-        evaluation; without `config`, the encoder is untrained
+    runs = dict(NAME=dict(config=PRETRAINING, options={}, encoder=CONFIG)): `encoder` is the config of the evaluation,
+        if another; without `config`, the encoder is untrained
     evaluations = dict(NAME='arguments of mixmae evaluate')
     transfers = dict(NAME=dict(config=FINETUNING, options={}, metric='accuracy/top1')), from the checkpoint
-    measures = ['EVALUATION.key', 'TRANSFER', 'train.step']: columns; the last is in seconds, so use --jobs 1 for it
+    measures = ['EVALUATION.key', 'TRANSFER', 'train.loss', 'train.step']: columns; a loss is the mean of the last ten
+        logged, a step the median in seconds, for which use --jobs 1
     baseline = RUN: differences to it are paired by seed; intervals over seeds are Student's t intervals
 """
 
@@ -44,11 +45,8 @@ from mixmae_mm.utils.atomic_write import atomic_write
 from mixmae_mm.utils.errors import readable_errors
 
 TOOLS = Path(__file__).resolve().parents[1]
-KNOWN = {
-    'a study': {'seeds', 'runs', 'options', 'evaluations', 'transfers', 'measures', 'baseline'},
-    'runs': {'config', 'options', 'encoder'},
-    'transfers': {'config', 'metric', 'options'},
-}
+KNOWN = dict(runs={'config', 'options', 'encoder'}, transfers={'config', 'metric', 'options'})
+KNOWN['a study'] = {*KNOWN, 'seeds', 'options', 'evaluations', 'measures', 'baseline'}
 
 
 class Study:
@@ -63,9 +61,8 @@ class Study:
         self.baseline, self.folder = settings.get('baseline'), Path('work_dirs/studies', path.stem)
         self.file = path.with_suffix('.json')
         self.results = json.loads(self.file.read_text()) if self.file.exists() else {}
-        self.environment = os.environ | {'OMP_NUM_THREADS': str(threads), 'MKL_NUM_THREADS': str(threads)}
-        self.processes: set[subprocess.Popen] = set()
-        self.lock, self.stopped = Lock(), False
+        self.env = os.environ | {'OMP_NUM_THREADS': str(threads), 'MKL_NUM_THREADS': str(threads)}
+        self.lock, self.stopped, self.processes = Lock(), False, set[subprocess.Popen]()
 
     def run(self, jobs: int) -> list[BaseException]:
         """Run what is missing, starting with the first seed of all runs; return the exceptions."""
@@ -88,8 +85,10 @@ class Study:
         if missing and 'config' in run:
             options = self.options | run.get('options', {})
             checkpoint = [str(self.train(run['config'], folder / 'train', seed, options))]
-            steps = [line['time'] for line in logged(folder / 'train') if 'time' in line and 'loss' in line]
-            self.note(name, seed, 'train', {'train.step': statistics.median(steps)})
+            lines = [line for line in logged(folder / 'train') if 'loss' in line]
+            means = {key: statistics.mean(line[key] for line in lines[-10:]) for key in lines[-1]}
+            found = {f'train.{key}': mean for key, mean in means.items() if key.startswith(('loss', 'topk'))}
+            self.note(name, seed, 'train', found | {'train.step': statistics.median(line['time'] for line in lines)})
         for title in missing:
             if title in self.evaluations:
                 command = ['analysis_tools/evaluate.py', run.get('encoder', run.get('config')), *checkpoint]
@@ -101,13 +100,11 @@ class Study:
 
     def transfer(self, title: str, folder: Path, seed: int, checkpoint: list[str]) -> float:
         """Fine-tune from a checkpoint, or from scratch, and return the metric at the end."""
-        start = (
-            {'model.backbone.init_cfg.checkpoint': checkpoint[0]} if checkpoint else {'model.backbone.init_cfg': None}
-        )
-        config, metric = self.transfers[title]['config'], self.transfers[title]['metric']
-        last = self.train(config, folder / title, seed, self.transfers[title].get('options', {}) | start)
-        steps = [line['step'] for line in logged(folder / title) if 'loss' in line]
-        found = [line for line in logged(folder / title) if metric in line]
+        key, value = ('.checkpoint', checkpoint[0]) if checkpoint else ('', None)
+        options = self.transfers[title].get('options', {}) | {f'model.backbone.init_cfg{key}': value}
+        last = self.train(self.transfers[title]['config'], folder / title, seed, options)
+        lines, metric = logged(folder / title), self.transfers[title]['metric']
+        steps, found = [line['step'] for line in lines if 'loss' in line], [line for line in lines if metric in line]
         if not found or found[-1]['step'] not in (int(last.stem.rpartition('_')[2]), steps[-1]):
             raise ValueError(f'{folder / title} ended before its last validation logged {metric}: remove it')
         return found[-1][metric]
@@ -137,9 +134,7 @@ class Study:
             with self.lock:
                 if self.stopped:
                     raise InterruptedError('the study was stopped')
-                process = subprocess.Popen(
-                    words, stdout=subprocess.PIPE, stderr=errors, text=True, env=self.environment
-                )
+                process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors, text=True, env=self.env)
                 self.processes.add(process)
             printed = process.communicate()[0]
             errors.write(printed)
@@ -164,10 +159,9 @@ class Study:
     def note(self, name: str, seed: int, title: str, measures: dict[str, float]) -> None:
         """Store the measures of a part of a run."""
         with self.lock:
-            known = self.of(name, seed)
-            kept = {key: x for key, x in known['measures'].items() if key.partition('.')[0] != title}
-            known = dict(how=known['how'] | {title: self.wanted(name)[title]}, measures=kept | measures)
-            self.results.setdefault(name, {})[str(seed)] = known
+            how = self.of(name, seed)['how'] | {title: self.wanted(name)[title]}
+            kept = {key: x for key, x in self.of(name, seed)['measures'].items() if key.partition('.')[0] != title}
+            self.results.setdefault(name, {})[str(seed)] = dict(how=how, measures=kept | measures)
             with atomic_write(self.file) as file:
                 file.write(json.dumps(self.results, indent=1, sort_keys=True).encode() + b'\n')
             shown = ', '.join(f'{key} {measures[key]:.4g}' for key in self.measures if key in measures)

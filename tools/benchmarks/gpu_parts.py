@@ -290,9 +290,8 @@ def vit_steps(setup: Setup) -> Rows:
     cases = {name: (contender, None, False) for name, contender in both.items()}
     cases['MixedAE, keys by bisection'] = both['MixedAE'], by_threshold, False
     cases['MAE (mmpretrain)'] = mae(**setup.peers[1]), None, False
-    for (name, contender), (kind, variant) in product(
-        both.items(), dict(explicit=explicit, compiled=partial(compiled, **setup.compiling)).items()
-    ):
+    variants = dict(explicit=explicit, compiled=partial(compiled, **setup.compiling))
+    for (kind, variant), (name, contender) in product(variants.items(), both.items()):
         cases[f'{name}, {kind}'] = contender, variant, kind == 'compiled'
     yield same_keys(logits)
     yield from speed(setup, cases)
