@@ -122,16 +122,16 @@ def test_what_fails_leaves_what_was_there(tmp_path, monkeypatch, kind, onnx_file
     else:
         monkeypatch.setattr(torch.onnx, 'export', lambda *args, **settings: graph)
         monkeypatch.setattr(export, 'compare_onnx', lambda *args: dict(map_0=1e-3, pooled=1e-6))
-        with pytest.raises(ValueError, match=r"onnxruntime and PyTorch differ by {'map_0': 0.001, .*nothing written"):
+        with pytest.raises(ValueError, match=r"differ by {'map_0': 0\.001, .*nothing written"):
             export.export_onnx(portable, out, SIZE)
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [(out.name, b'the old one')]
 
 
 def test_what_cannot_be_exported_is_refused():
-    with pytest.raises(ValueError, match='mean has 1 numbers, but the images have 3 channels'):
+    with pytest.raises(ValueError, match='mean has 1 .* 3 channels'):
         export.Portable(swin(), dict(mean=(1,), std=(1,)))
     padded = MixingViT(dict(embed_dims=8, depth=1, num_heads=2), img_size=32, pad_value=0.0)
-    with pytest.raises(ValueError, match='detecting padding of 0.0 cannot be exported: build with pad_value=None'):
+    with pytest.raises(ValueError, match=r'padding of 0\.0 .*pad_value=None'):
         export.Portable(padded)
 
 

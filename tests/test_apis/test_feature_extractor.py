@@ -105,7 +105,7 @@ def test_what_is_wrong_is_refused(extract, images, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             extract(given)
-    with pytest.raises(ValueError, match="kind 'pool' is unknown: take one of pooled, maps, tokens"):
+    with pytest.raises(ValueError, match="'pool' .*: take one of pooled, maps, tokens"):
         extract(images, 'pool')
     with pytest.raises(ValueError, match=r'features.csv should end in .npz'):
         extract.save(images, tmp_path / 'features.csv')
@@ -114,7 +114,7 @@ def test_what_is_wrong_is_refused(extract, images, tmp_path):
 def test_models_by_name():
     assert list_models('*-base') == ['mixmim-swin-base', 'mixedae-vit-base']
     assert len(list_models()) == 8
-    with pytest.raises(ValueError, match="there is no model 'resnet': take one of mixmim-swin-tiny, "):
+    with pytest.raises(ValueError, match="'resnet': take one of mixmim-swin-tiny, "):
         get_model('resnet')
     model = get_model('mixmim-swin-tiny', img_size=64, out_indices=(0, 3))
     assert isinstance(model, MixMIMSwin)

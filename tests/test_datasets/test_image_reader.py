@@ -133,7 +133,7 @@ def test_features_of_multispectral_images(tmp_path, kind, mean, std):
         assert np.abs(features - expected).max() < 1e-5
     with pytest.raises(ValueError, match='^5 channels, and not 6$'):
         extract(pixels[..., :5])
-    with pytest.raises(ValueError, match=r'an array of bool \(32, 32, 6\) is not an image'):
+    with pytest.raises(ValueError, match=r'bool \(32, 32, 6\) is not an image'):
         extract(pixels > 3)
 
 

@@ -40,7 +40,7 @@ def folders(tmp_path):
 def test_labels_are_the_class_folders(folders):
     labeled = label_by_folder(ImageFolder(folders[1]).data_list, ['blue', 'red'])
     assert list(labeled.values()) == [0] * 8 + [1] * 8
-    with pytest.raises(ValueError, match=r'^red/0.png in .* is not one of the class folders blue$'):
+    with pytest.raises(ValueError, match=r'^red/0\.png in .*class folders blue$'):
         label_by_folder(ImageFolder(folders[1]).data_list, ['blue'])
 
 
@@ -90,16 +90,16 @@ def test_corrupt_images_are_left_out_and_counted(folders, tmp_path, capsys):
     printed = capsys.readouterr()
     assert json.loads(printed.out)['top1'] == 1.0
     assert '1 files (1 .txt) left out; 1 of 16 images corrupt' in printed.err
-    with pytest.raises(SystemExit, match='k must be from 1 to the 15 training images, got 16'):
+    with pytest.raises(SystemExit, match='k .* 1 to .* 15 training images, got 16'):
         evaluate.main([config, *folders, '--k', '16'])
 
 
 def test_wrong_inputs_end_with_one_message(folders, tmp_path):
     config, checkpoint = write_files(tmp_path)
-    with pytest.raises(SystemExit, match='k must be from 1 to the 16 training images, got 20'):
+    with pytest.raises(SystemExit, match='k .* 1 to .* 16 training images, got 20'):
         evaluate.main([config, *folders])
     torch.save(dict(state_dict={'other.weight': torch.zeros(3)}), tmp_path / 'other.pth')
-    with pytest.raises(SystemExit, match=r'does not fit this MixMIMSwin: no name ends in patch_embed'):
+    with pytest.raises(SystemExit, match=r'MixMIMSwin: no name ends in patch_embed'):
         evaluate.main([config, str(tmp_path / 'other.pth'), *folders])
     with pytest.raises(SystemExit, match='does not exist'):
         evaluate.main([config, checkpoint, '--train', folders[1], '--val', str(tmp_path / 'nowhere')])
