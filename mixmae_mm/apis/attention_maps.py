@@ -154,8 +154,8 @@ def _record_inputs(
 
 def _in_windows(attention: nn.Module, x: Tensor, bias: Tensor | int, windows: Windows, keep: Tensor | None) -> Attended:
     """Compute the attention weights inside windows, for tokens (B, W, T, C)."""
-    numbers = torch.arange(windows.grid[0] * windows.grid[1], device=x.device).view(1, *windows.grid, 1)
-    places = windows.partition(numbers - NOWHERE)[..., 0] + NOWHERE  # partition() pads with zeros
+    indices = torch.arange(windows.grid[0] * windows.grid[1], device=x.device).view(1, *windows.grid, 1)
+    places = windows.partition(indices - NOWHERE)[..., 0] + NOWHERE  # partition() pads with zeros
     return Attended(*_weigh(attention, x, bias, keep), places.expand(len(x), -1, -1), windows.grid, 0, keep)
 
 

@@ -149,7 +149,7 @@ class ImageReader:
         self.reading = reading or Reading(LoadImage())
 
     def __call__(self, images: ImageLikes) -> Iterator[tuple[list[str], np.ndarray]]:
-        """Yield batches of names (paths or numbers) and pixels (B, H, W, C); skip corrupt images with a warning."""
+        """Yield batches of names (paths or indices) and pixels (B, H, W, C); skip corrupt images with a warning."""
         listed = iter(enumerate(list_all(images, self.reading)))
         with ThreadPoolExecutor(self.threads) as pool:
             while chunk := list(islice(listed, self.batch_size)):
@@ -158,10 +158,10 @@ class ImageReader:
                     names, pixels = zip(*read, strict=True)
                     yield list(names), np.stack(pixels)
 
-    def _read(self, numbered: tuple[int, ImageLike]) -> tuple[str, np.ndarray] | None:
+    def _read(self, indexed: tuple[int, ImageLike]) -> tuple[str, np.ndarray] | None:
         """Return an image's name and its pixels (H, W, C); None if it is corrupt."""
-        number, image = numbered
-        name = os.fspath(image) if isinstance(image, str | os.PathLike) else str(number)
+        index, image = indexed
+        name = os.fspath(image) if isinstance(image, str | os.PathLike) else str(index)
         try:
             return name, self.reading.read(image, self.size)
         except CorruptImageError as error:

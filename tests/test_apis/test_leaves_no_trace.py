@@ -74,5 +74,5 @@ def test_the_log_continues_as_before(made, tmp_path, monkeypatch, with_weights):
     assert [*MMLogger._instance_dict] == names
     assert MMLogger.get_current_instance() is logger
     assert logger.level == level
-    print_log('the program goes on', logger='current')
-    assert 'the program goes on' in log.read_text()
+    print_log('the program continues', logger='current')
+    assert 'the program continues' in log.read_text()

@@ -11,7 +11,7 @@ def states():
     return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
 
 
-def test_modes_gradients_and_random_states_are_put_back_also_after_an_error():
+def test_modes_gradients_and_random_states_are_restored_also_after_an_error():
     model = nn.Sequential(nn.Dropout(0.5), nn.Sequential(nn.Dropout(0.5), nn.Linear(3, 3)))
     model[1].eval()
     model[1][1].training = True  # a frozen part with a part that is not

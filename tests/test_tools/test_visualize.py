@@ -327,5 +327,5 @@ def test_without_stages_the_last_of_a_config_s_maps_is_drawn_and_masks_have_a_su
 
 def test_images_are_spread_over_a_list_that_is_sorted_by_class():
     pairs = {f'{i}.jpg': f'{i}.png' for i in range(10)}
-    assert list(draw_segmentation.spread(pairs, 4)) == ['0.jpg', '3.jpg', '6.jpg', '9.jpg']
-    assert draw_segmentation.spread(pairs, 99) == pairs
+    assert list(draw_segmentation.evenly_spaced(pairs, 4)) == ['0.jpg', '3.jpg', '6.jpg', '9.jpg']
+    assert draw_segmentation.evenly_spaced(pairs, 99) == pairs

@@ -151,7 +151,7 @@ def add_evaluations(parser: argparse.ArgumentParser) -> None:
     masks.add_argument('--ignore-index', type=int, help='label of ignored pixels (255)')
     masks.add_argument('--num-classes', type=counted, help="classes (the training masks' largest label plus 1)")
     masks.add_argument('--method', nargs='+', choices=METHODS, help='classifiers (ridge)')
-    text = 'stages of a hierarchical encoder, or blocks of a ViT, from 0, whose maps are joined (the last map)'
+    text = 'stages of a hierarchical encoder, or blocks of a ViT, from 0, whose maps are concatenated (the last map)'
     masks.add_argument('--stages', type=int, nargs='+', help=text)
     masks.add_argument('--bank-size', type=counted, help='patches to search for neighbors (32768)')
 

@@ -76,7 +76,7 @@ def list_settings(method: str, factor: str, small: bool) -> list[Setting]:
     return [BASES[method]._replace(**change) for change in changes]
 
 
-def images_of(setting: Setting, device: str) -> torch.Tensor:
+def random_images(setting: Setting, device: str) -> torch.Tensor:
     """Make the images of a step: (B, 3, H, W)."""
     return torch.randn(setting.batch, 3, setting.resolution, setting.resolution, device=device)
 
@@ -84,14 +84,14 @@ def images_of(setting: Setting, device: str) -> torch.Tensor:
 def peak(setting: Setting, device: str, threads: int) -> int:
     """Measure the bytes of a setting's step in this process."""
     torch.set_num_threads(threads)
-    return peak_memory(setting.contender(), images_of(setting, device), half=False)['step']
+    return peak_memory(setting.contender(), random_images(setting, device), half=False)['step']
 
 
 def measure(factor: str, settings: list[Setting], memory: list[int], args: argparse.Namespace) -> list[dict]:
     """Return a row for each setting of a factor: the costs per image, also relative to those of the base."""
     calls, rows = {}, []
     for setting, most in zip(settings, memory, strict=True):
-        contender, images = setting.contender(), images_of(setting, args.device)
+        contender, images = setting.contender(), random_images(setting, args.device)
         model = contender.build().to(args.device).train()
         counted = operations(contender, model, images[: setting.sources]) / 6  # three passes, two operations each
         calls[setting] = partial(step, contender, model, images, False)

@@ -35,7 +35,7 @@ SUFFIXES = dict.fromkeys(('ours', 'official', 'mmpretrain', 'mae', 'timm', 'back
 SUFFIXES |= dict(onnx=('.onnx',), pt2=('.pt2',), safetensors=('.safetensors',), hub=('',))
 """Suffixes of OUT, by format."""
 OF_LAYOUTS, OF_GRAPHS = ('prefix', 'encoder_only', 'fold_segments'), ('classifier', 'with_normalization')
-OF_EXPORTS = ('config', 'image_size', 'licence', 'cfg_options')
+OF_EXPORTS = ('config', 'image_size', 'license', 'cfg_options')
 """Options that have an effect on some formats only."""
 
 
@@ -78,7 +78,7 @@ def export(args: argparse.Namespace) -> list[str]:
     elif args.to == 'safetensors':
         encoder_file.save_encoder(model, args.out, card)
     else:
-        encoder_file.save_pretrained(model, args.out, card, args.licence)
+        encoder_file.save_pretrained(model, args.out, card, args.license)
     height, width = card.image_size
     return [f'{args.out}: {card.type}, images of {height} x {width}{compared}']
 
@@ -117,7 +117,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     text = 'onnx, pt2: normalize in the graph, which takes photos in uint8, other images in float32'
     exports.add_argument('--with-normalization', action='store_true', help=text)
     exports.add_argument('--opset', type=int, default=OPSET, help='of ONNX (%(default)s)')
-    exports.add_argument('--licence', help='hub: license for the model card: apache-2.0, cc-by-nc-4.0, ...')
+    exports.add_argument('--license', help='hub: license for the model card: apache-2.0, cc-by-nc-4.0, ...')
     exports.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
     add_options(parser)
     args = parser.parse_args(arguments)

@@ -14,10 +14,10 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, keep: Tensor
     `bias` (S, T, T) is added to the logits of every window. `keep` is True where a query (rows) keeps a key
     (columns), bool (B or 1, W, S or 1, T, T); None keeps all. Every query must keep a key.
     """
-    joined = bias.to(query.dtype)
+    masked_bias = bias.to(query.dtype)
     if keep is not None:
-        joined = joined.masked_fill(~keep, float('-inf'))
-    return (_fused if prefers_fused(query, joined) else _explicit)(query, key, value, joined)
+        masked_bias = masked_bias.masked_fill(~keep, float('-inf'))
+    return (_fused if prefers_fused(query, masked_bias) else _explicit)(query, key, value, masked_bias)
 
 
 def attend_sequence(query: Tensor, key: Tensor, value: Tensor, keep: Tensor | None = None) -> Tensor:
@@ -53,14 +53,14 @@ def _explicit(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) ->
     return logits.softmax(dim=-1) @ value
 
 
-def _fused(query: Tensor, key: Tensor, value: Tensor, joined: Tensor) -> Tensor:
+def _fused(query: Tensor, key: Tensor, value: Tensor, masked_bias: Tensor) -> Tensor:
     """Attend with PyTorch's kernels, which take one batch dimension and one head dimension."""
-    if joined.ndim == 3:
+    if masked_bias.ndim == 3:
         windows = [x.flatten(0, 1) for x in (query, key, value)]
-        mixed = F.scaled_dot_product_attention(*windows, attn_mask=joined[None])
+        mixed = F.scaled_dot_product_attention(*windows, attn_mask=masked_bias[None])
         return mixed.unflatten(0, query.shape[:2])
     heads = [x.flatten(1, 2) for x in (query, key, value)]
-    mixed = F.scaled_dot_product_attention(*heads, attn_mask=joined.flatten(1, 2))
+    mixed = F.scaled_dot_product_attention(*heads, attn_mask=masked_bias.flatten(1, 2))
     return mixed.unflatten(1, query.shape[1:3])
 
 
