@@ -10,8 +10,8 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import nn
 
+from mixmae_mm.apis.contexts import quiet_log
 from mixmae_mm.apis.encoder_file import load_encoder
-from mixmae_mm.apis.undisturbed import quiet_log
 from mixmae_mm.checkpoint.loading import load_backbone, load_by_name
 from mixmae_mm.models import MixingViT, MixMIMSwin
 from mixmae_mm.models.backbones.archs import SWIN_ARCHS, VIT_ARCHS

@@ -6,7 +6,7 @@ from mmengine.registry import MODELS
 from tiny_mixmae import SWIN, build, mixmae, tiny_model, write_files
 
 from mixmae_mm.apis.attention_maps import attention_of
-from mixmae_mm.apis.homologous_maps import recognize
+from mixmae_mm.apis.homologous_maps import homologous_maps_of
 from mixmae_mm.apis.reconstruction_inferencer import mix_otherwise
 from mixmae_mm.checkpoint.loading import load_backbone
 from mixmae_mm.mixing import mix_images, random_assignment, resize_assignment
@@ -158,4 +158,4 @@ def test_the_vectors_are_frozen_with_their_stage_and_decay_as_embeddings():
 
 def test_monitored_reconstructions_need_no_map_of_recognition():
     model = build(lambda: model_of(attention='homologous'))
-    assert recognize(model, torch.randn(2, 3, 32, 32), seed=0) is None
+    assert homologous_maps_of(model, torch.randn(2, 3, 32, 32), seed=0) is None

@@ -18,7 +18,7 @@ from tool_loading import load_tool
 
 from mixmae_mm import evaluation
 from mixmae_mm.apis import FeatureExtractor, ReconstructionInferencer
-from mixmae_mm.apis.attention_maps import Attended
+from mixmae_mm.apis.attention_maps import AttentionWeights
 from mixmae_mm.apis.model import ask_for_maps
 from mixmae_mm.utils.launching import load_config
 from mixmae_mm.visualization import Panel
@@ -106,7 +106,7 @@ def test_maps_are_bright_where_the_weight_is_and_say_how_much(query, received, b
     weights[:, :, :, 0, 4] = 0.75
     weights[:, :, :, 0, 1] = 0.25
     weights[:, :, :, 1:, 3] = 1
-    attended = Attended(weights, torch.zeros(2, 1, 2, 5, 1), torch.tensor([[[-1, 0, 1, 2, 3]]] * 2), (2, 2), 1)
+    attended = AttentionWeights(weights, torch.zeros(2, 1, 2, 5, 1), torch.tensor([[[-1, 0, 1, 2, 3]]] * 2), (2, 2), 1)
     panels = [[Panel(np.full((8, 8, 3), 50, np.uint8), 'image')]] * 2
     looking = draw_attention.Looking(panels, {'block 0': attended})
     row = draw_attention.row_of(looking, 1, query, received)

@@ -47,7 +47,7 @@ progress = functools.partial(track, description='computing features', console=Co
 
 def features_of(folder: str, classes: list[str], extract: FeatureExtractor) -> tuple[Tensor, Tensor]:
     """Compute the features (B, D) of a folder's images, and their labels (B,); corrupt images are left out."""
-    listing = ImageFolder(folder, extensions=extract.read.reading.extensions).data_list
+    listing = ImageFolder(folder, extensions=extract.read.image_loader.extensions).data_list
     labels = evaluation.label_by_folder(listing, classes)
     names, features = extract.with_names(progress(labels))
     corrupt = len(labels) - len(names)
@@ -65,7 +65,7 @@ def judge_images(args: argparse.Namespace, extract: FeatureExtractor, vote: Vote
 
 def judge_masks(args: argparse.Namespace, extract: FeatureExtractor, vote: Vote) -> dict:
     """Compute how well pixels are classified."""
-    suffixes = extract.read.reading.extensions, args.img_suffix, args.seg_map_suffix
+    suffixes = extract.read.image_loader.extensions, args.img_suffix, args.seg_map_suffix
     folders = (args.train, args.train_masks), (args.val, args.val_masks)
     pairs = [evaluation.pair_masks(*both, *suffixes) for both in folders]
 

@@ -20,7 +20,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
-from mixmae_mm.apis.undisturbed import quiet_log
+from mixmae_mm.apis.contexts import quiet_log
 from mixmae_mm.engine.hooks.nan_guard import find_nonfinite
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.safe_io.allow_list import allow_checkpoint_types

@@ -22,7 +22,7 @@ from reading import PROGRESS, add_options, check_free, left_out_lines, plain, re
 from torch import nn
 
 from mixmae_mm.apis import encoder_file
-from mixmae_mm.apis.export import OPSET, Portable, export_onnx, export_program
+from mixmae_mm.apis.export import OPSET, ExportableModel, export_onnx, export_program
 from mixmae_mm.apis.model import build_classifier, build_encoder, get_model, input_size
 from mixmae_mm.datasets.image_reader import normalization
 from mixmae_mm.utils.arguments import ImageSize, expanded
@@ -67,13 +67,13 @@ def export(args: argparse.Namespace) -> list[str]:
     compared = ''
     if args.to in ('onnx', 'pt2'):
         inside = dict(mean=card.mean, std=card.std) if args.with_normalization else None
-        portable = Portable(model, inside)
-        takes = 'uint8' if portable.takes_bytes else 'float32'
-        metadata = dict(card._asdict(), normalizes=portable.normalizes, takes=takes)
+        exportable = ExportableModel(model, inside)
+        takes = 'uint8' if exportable.takes_bytes else 'float32'
+        metadata = dict(card._asdict(), normalizes=exportable.normalizes, takes=takes)
         if args.to == 'pt2':
-            export_program(portable, args.out, card.image_size, metadata)
+            export_program(exportable, args.out, card.image_size, metadata)
         else:
-            difference = export_onnx(portable, args.out, card.image_size, metadata, args.opset)
+            difference = export_onnx(exportable, args.out, card.image_size, metadata, args.opset)
             compared = f'; onnxruntime differs by {difference:.1e} of the largest value'
     elif args.to == 'safetensors':
         encoder_file.save_encoder(model, args.out, card)

@@ -54,7 +54,7 @@ def row_of(image: np.ndarray, scaled: np.ndarray, shares: np.ndarray) -> list[Pa
 def draw(args: argparse.Namespace, config: Config) -> tuple[Image.Image, str]:
     """Return the image grid and a summary."""
     extract, compute = patch_features(args, config)
-    images = extract.open_all(choose(args, config, extract.read.reading))
+    images = extract.open_all(choose(args, config, extract.read.image_loader))
     features = compute(images)
     scores, shares = principal_components(features)
     parts = zip(extract.as_shown(images), scale_robustly(scores), strict=True)

@@ -87,7 +87,7 @@ def draw(args: argparse.Namespace, config: Config) -> tuple[Image.Image, str]:
             title: FeatureExtractor.from_config(config, file, image_size=size, device=args.device)
             for title, file in (('untrained', None), ('trained', args.checkpoint))
         }
-    names = extractors['trained'].read.reading.extensions, args.img_suffix, args.seg_map_suffix
+    names = extractors['trained'].read.image_loader.extensions, args.img_suffix, args.seg_map_suffix
     train = evenly_spaced(evaluation.pair_masks(args.train, args.train_masks, *names), args.num_train)
     asked = evenly_spaced(evaluation.pair_masks(args.images, args.masks, *names), args.num_images)
     classes = evaluation.count_classes(train, args.ignore_index)

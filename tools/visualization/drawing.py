@@ -10,8 +10,8 @@ from torch import Tensor
 
 from mixmae_mm.apis.feature_extractor import FeatureExtractor
 from mixmae_mm.apis.model import ask_for_maps, input_size
-from mixmae_mm.apis.reconstruction_inferencer import find_images
-from mixmae_mm.datasets.image_reader import Reading
+from mixmae_mm.apis.reconstruction_inferencer import choose_image_files
+from mixmae_mm.datasets.image_reader import ImageLoader
 from mixmae_mm.structures import Size
 from mixmae_mm.utils.arguments import ImageSize, counted
 from mixmae_mm.utils.names import expand
@@ -38,12 +38,14 @@ def add_stage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--stage', type=int, help=text)
 
 
-def choose(args: argparse.Namespace, config: Config, reading: Reading, num_sources: int = 1) -> list[str]:
+def choose(args: argparse.Namespace, config: Config, image_loader: ImageLoader, num_sources: int = 1) -> list[str]:
     """List the images that the command line asks for, `--num-images` groups of `num_sources`."""
     own = config.get('train_dataloader', {}).get('dataset', {}).get('data_root')
     if not (args.images or own):
         raise ValueError(f'{config.filename} has no train_dataloader.dataset.data_root: add --images')
-    return find_images(args.images or [own], args.num_images * num_sources, num_sources, args.seed, reading.extensions)
+    return choose_image_files(
+        args.images or [own], args.num_images * num_sources, num_sources, args.seed, image_loader.extensions
+    )
 
 
 def point(text: str) -> tuple[float, float]:

@@ -64,7 +64,7 @@ def _fused(query: Tensor, key: Tensor, value: Tensor, masked_bias: Tensor) -> Te
     return mixed.unflatten(1, query.shape[1:3])
 
 
-class Select:
+class KeySelection:
     """A rule that selects the keys that each query of a plain sequence keeps."""
 
     def __call__(self, query: Tensor, key: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ class Select:
         return attend_sequence(query, key, value, self(query, key))
 
 
-class FixedKeys(Select):
+class FixedKeys(KeySelection):
     """A rule that keeps the same keys whatever the tokens: `keep` is bool (B or 1, S or 1, T or 1, T)."""
 
     def __init__(self, keep: Tensor) -> None:
@@ -97,7 +97,7 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(dims, 3 * dims)
         self.proj = nn.Linear(dims, dims)
 
-    def forward(self, x: Tensor, select: Select | None = None) -> Tensor:
+    def forward(self, x: Tensor, select: KeySelection | None = None) -> Tensor:
         """Attend to all keys, or to those that `select` keeps: (B, N, C) -> (B, N, C)."""
         attend = attend_sequence if select is None else select.attend
         return self.proj(merge_heads(attend(*split_heads(self.qkv(x), self.num_heads))))
