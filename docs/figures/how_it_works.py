@@ -23,6 +23,7 @@ from mixmae_mm.apis.model import build_pretrainer
 from mixmae_mm.mixing import homologous, mix_images, random_assignment, resize_assignment, visible
 from mixmae_mm.registry import MODELS
 from mixmae_mm.structures import HomologousMaps
+from mixmae_mm.utils.arguments import expanded
 from mixmae_mm.utils.launching import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,7 +118,7 @@ def show_keys(axes: Axes, maps: HomologousMaps, name: str) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Draw both figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--out', type=Path, default=ROOT / 'docs/images', help='folder to write into')
+    parser.add_argument('--out', type=expanded, default=ROOT / 'docs/images', help='folder to write into')
     parser.add_argument('--mixedae', nargs=2, metavar=('CONFIG', 'CHECKPOINT'), help='a pre-trained MixedAE')
     args = parser.parse_args(arguments)
     config = load_config(args.mixedae[0] if args.mixedae else MICRO)

@@ -23,7 +23,7 @@ from mixmae_mm.utils.seed import kept_randomness
 
 MODELS_BY_NAME = {
     **{f'mixmim-swin-{arch}': (MixMIMSwin, arch) for arch in SWIN_ARCHS},
-    **{f'mixedae-vit-{arch}': (MixingViT, arch) for arch in VIT_ARCHS},
+    **{f'mixing-vit-{arch}': (MixingViT, arch) for arch in VIT_ARCHS},
 }
 
 

@@ -112,7 +112,7 @@ def test_what_is_wrong_is_refused(extract, images, tmp_path):
 
 
 def test_models_by_name():
-    assert list_models('*-base') == ['mixmim-swin-base', 'mixedae-vit-base']
+    assert list_models('*-base') == ['mixmim-swin-base', 'mixing-vit-base']
     assert len(list_models()) == 8
     with pytest.raises(ValueError, match="'resnet': take one of mixmim-swin-tiny, "):
         get_model('resnet')
@@ -120,7 +120,7 @@ def test_models_by_name():
     assert isinstance(model, MixMIMSwin)
     assert not model.training
     assert [x.shape for x in model(torch.zeros(1, 3, 64, 64))] == [(1, 96, 16, 16), (1, 768, 2, 2)]
-    assert isinstance(get_model('mixedae-vit-small', img_size=32), MixingViT)
+    assert isinstance(get_model('mixing-vit-small', img_size=32), MixingViT)
 
 
 @pytest.mark.parametrize('precision', ['bf16', 'fp16'])

@@ -171,7 +171,7 @@ def by_hand(extract, *folders):
 def test_pixels_are_classified_by_features_of_patches(scenes, tmp_path, capsys, method, stages):
     config, checkpoint = write_files(tmp_path, method)
     found = []
-    for options in ([], ['--stages', *map(str, stages), '--method', 'ridge', 'knn', '--precision', 'bf16']):
+    for options in ([], ['--stages', *map(str, stages), '--probe', 'ridge', 'knn', '--precision', 'bf16']):
         evaluate.main([config, checkpoint, *scenes, *DENSE, *options])
         found.append(json.loads(capsys.readouterr().out.splitlines()[-1]))
     assert found[0].keys() == {'ridge', 'num_classes', 'checkpoint'}
@@ -219,7 +219,7 @@ def test_wrong_masks_and_options_end_with_one_message(scenes, folders, tmp_path,
         ([*scenes[:6]], '--train-masks and --val-masks go together'),
         ([*scenes, '--linear-probe', '--few-labels', '5'], '--linear-probe, --few-labels: of labeled images, without'),
         ([*scenes, '--whiten', '8', '--draws', '3'], '--whiten, --draws: of labeled images, without masks'),
-        ([*folders, '--stages', '0', '--method', 'knn'], '--method, --stages: of images with masks: give --train-m'),
+        ([*folders, '--stages', '0', '--probe', 'knn'], '--probe, --stages: of images with masks: give --train-m'),
         ([*folders, '--bank-size', '9', '--num-classes', '3'], '--num-classes, --bank-size: of images with masks'),
         ([*folders, '--ignore-index', '255'], '--ignore-index: of images with masks'),
         ([*folders, '--img-suffix', '.png', '--seg-map-suffix', '.png'], '--img-suffix, --seg-map-suffix: of images'),

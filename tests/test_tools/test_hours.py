@@ -30,7 +30,7 @@ def test_a_training_is_read_from_the_config_and_its_metafile():
 def test_a_row_of_the_page_is_what_the_tool_prints(row, capsys):
     name, epochs, *numbers = row
     (path,) = (ROOT / 'configs').glob(f'*/{name}.py')
-    hours.main([str(path), '--images', '100000', '--epochs', epochs])
+    hours.main([str(path), '--num-images', '100000', '--epochs', epochs])
     assert capsys.readouterr().out.splitlines()[-1] == f'| `{name}` | {" | ".join([epochs, *numbers])} |'
 
 

@@ -49,7 +49,7 @@ def channels_last(images):
 
 
 def test_reconstructions_of_the_configs_own_images(five_images, tmp_path, capsys):
-    image = draw(write_files(tmp_path), tmp_path, 'reconstruct', '--num-images', 2)
+    image = draw(write_files(tmp_path), tmp_path, 'reconstruct', '--num-mixtures', 2)
     assert '2 mixture(s) of 2 image(s) each. This flatters' in capsys.readouterr().out
     assert any((panel(image, 0, 0) == one).all() for one in channels_last(five_images[1]))
 
@@ -79,15 +79,15 @@ def test_ratios_are_rows_of_each_mixture(five_images, tmp_path):
 @pytest.mark.parametrize(
     ('method', 'options', 'expected', 'said'),
     [
-        (tiny_mixedae, [], 1 + 1 + 2, 'block 1 of 2 image(s)'),
-        (tiny_mixedae, ['--block', 0, -1, '--query', '0.5,0.5'], 1 + 2, 'block 0, block 1 of 2 image(s)'),
-        (tiny_mixedae, ['--mix', '--num-images', 1], 2 + 1 + 2, 'block 1 of 1 mixture(s)'),
-        (tiny_model, [], 1 + 4, 'stage 0 block 0, stage 1 block 0, stage 2 block 0, stage 3 block 0 of 2 image(s)'),
-        (tiny_model, ['--mix', '--num-images', 1, '--block', 3, '--query', '0.1,0.9'], 5, 'stage 3 block 0 of 1 mix'),
+        (tiny_mixedae, ['--num-images', 2], 1 + 1 + 2, 'block 1 of 2 image(s)'),
+        (tiny_mixedae, ['--block', 0, -1, '--query', '0.5,0.5'], 1 + 2, 'block 0, block 1 of 4 image(s)'),
+        (tiny_mixedae, ['--mix', '--num-mixtures', 1], 2 + 1 + 2, 'block 1 of 1 mixture(s)'),
+        (tiny_model, [], 1 + 4, 'stage 0 block 0, stage 1 block 0, stage 2 block 0, stage 3 block 0 of 4 image(s)'),
+        (tiny_model, ['--mix', '--num-mixtures', 1, '--block', 3, '--query', '0.1,0.9'], 5, 'stage 3 block 0 of 1 mix'),
     ],
 )
 def test_attention(five_images, tmp_path, capsys, method, options, expected, said):
-    image = draw(write_files(tmp_path, method), tmp_path, 'attention', '--num-images', 2, *options)
+    image = draw(write_files(tmp_path, method), tmp_path, 'attention', *options)
     assert said in capsys.readouterr().out
     assert columns(image) == expected
 
@@ -210,6 +210,8 @@ def test_features_of_another_encoder_or_none_are_refused(five_images, tmp_path):
         ('reconstruct', ['--cfg-options', 'model.neck.depth=2'], 'pth does not fit the model of .*config.py'),
         ('reconstruct', ['--mask-ratio', 1.5], 'masking ratio must be above 0 and below 1, got 1.5'),
         ('attention', ['--image-size', 20], 'images of 20 x 20 pixels: --image-size must be a multiple of 8'),
+        ('attention', ['--mix', '--num-images', 2], '--num-images .* with --mix, give --num-mixtures'),
+        ('attention', ['--num-mixtures', 2], '--num-mixtures needs --mix'),
         ('similarity', ['--images', 'a.png', 'missing.png', '--stage', 0], 'a.png'),
         ('pca', ['--stage', 2], 'out_indices'),
     ],
@@ -249,9 +251,9 @@ def of_five_channels(request, tmp_path):
 @pytest.mark.parametrize(
     ('what', 'options'),
     [
-        ('reconstruct', ['--num-images', 1]),
+        ('reconstruct', ['--num-mixtures', 1]),
         ('attention', ['--num-images', 1]),
-        ('attention', ['--num-images', 1, '--mix']),
+        ('attention', ['--num-mixtures', 1, '--mix']),
         ('pca', ['--num-images', 2, '--stage', 0]),
         ('similarity', ['--stage', 0, '--images', '{0}/0.npy', '{0}/1.npy']),
         ('neighbors', ['--of', '{0}', '--among', '{0}']),

@@ -111,7 +111,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     layouts.add_argument('--fold-segments', action='store_true', help='add the mean segment to the patch bias')
     layouts.add_argument('--ema', action='store_true', help='averaged weights, or an error if there are none')
     exports = parser.add_argument_group('exports')
-    exports.add_argument('--config', help='config of the model, or a name that get_model knows')
+    exports.add_argument('--config', type=expand, help='config of the model, or a name that get_model knows')
     exports.add_argument('--image-size', action=ImageSize, help="of the images, pixels (the model's)")
     exports.add_argument('--classifier', action='store_true', help='onnx, pt2: logits of the whole classifier')
     text = 'onnx, pt2: normalize in the graph, which takes photos in uint8, other images in float32'

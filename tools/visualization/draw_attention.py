@@ -18,10 +18,12 @@ from mixmae_mm.apis.feature_extractor import FeatureExtractor
 from mixmae_mm.apis.model import build_pretrainer, input_size
 from mixmae_mm.apis.reconstruction_inferencer import mix_once
 from mixmae_mm.datasets.image_reader import image_loader_of
+from mixmae_mm.utils.arguments import counted
 from mixmae_mm.visualization import Panel, draw_grid
 from mixmae_mm.visualization.image_grid import Color, mixture_panels
 
 QUERY: Color = (0, 230, 255)
+NUMBER = 4  # images or mixtures to draw at most
 Point = tuple[float, float]
 
 
@@ -36,14 +38,17 @@ class Looking(NamedTuple):
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this drawing."""
-    add_images(parser, 4)
+    add_images(parser)
     add_size(parser)
     blocks = 'blocks, from 0 over all stages or, if negative, from the end (the last; for a Swin, that of each stage)'
     parser.add_argument('--block', type=int, nargs='+', help=blocks)
     asked = parser.add_mutually_exclusive_group()
     asked.add_argument('--query', type=point, nargs='+', help='patches as queries: x,y, fractions of width and height')
     asked.add_argument('--received', action='store_true', help='what patches receive, even with a CLS token')
-    parser.add_argument('--mix', action='store_true', help='draw mixtures, --num-images of them, as in pre-training')
+    parser.add_argument('--mix', action='store_true', help='draw mixtures, as in pre-training')
+    for what, when in (('images', 'without'), ('mixtures', 'with')):
+        text = f'{what} to draw at most, {when} --mix ({NUMBER})'
+        parser.add_argument(f'--num-{what}', type=counted, help=text)
 
 
 def look_at_images(args: argparse.Namespace, config: Config, size: tuple[int, int]) -> Looking:
@@ -52,7 +57,7 @@ def look_at_images(args: argparse.Namespace, config: Config, size: tuple[int, in
     stride = getattr(extract.encoder, 'stride', getattr(extract.encoder, 'patch_size', 1))
     if any(side % stride for side in size):  # padding would shift the maps
         raise ValueError(f'images of {size[0]} x {size[1]} pixels: --image-size must be a multiple of {stride}')
-    pixels = extract.open_all(choose(args, config, extract.read.image_loader))
+    pixels = extract.open_all(choose(args, config, extract.read.image_loader, args.num_images or NUMBER))
     panels = [[Panel(image, 'image')] for image in extract.as_shown(pixels)]
     return Looking(panels, attention_of(extract.encoder, extract.normalize(pixels), args.block))
 
@@ -61,7 +66,8 @@ def look_at_mixtures(args: argparse.Namespace, config: Config, size: tuple[int, 
     """Encode mixtures, as the pre-training does."""
     model, image_loader = build_pretrainer(config, args.checkpoint, args.device), image_loader_of(config)
     num_sources = model.data_preprocessor.num_sources
-    images = image_loader.read_all(choose(args, config, image_loader, num_sources), size)
+    files = choose(args, config, image_loader, args.num_mixtures or NUMBER, num_sources)
+    images = image_loader.read_all(files, size)
     mixtures = mix_once(model.data_preprocessor, images.float(), args.seed)
     panels = mixture_panels(model.data_preprocessor.denormalize(mixtures.mixed), mixtures.assignment)
     shown = [pair[: 1 if num_sources == 1 else 2] for pair in panels]
@@ -118,6 +124,10 @@ def describe(looking: Looking, query: Point | None, received: bool) -> str:
 
 def draw(args: argparse.Namespace, config: Config) -> tuple[Image.Image, str]:
     """Return the image grid and a summary."""
+    if args.mix and args.num_images:
+        raise ValueError('--num-images does not count mixtures: with --mix, give --num-mixtures')
+    if args.num_mixtures and not args.mix:
+        raise ValueError('--num-mixtures needs --mix')
     looking = (look_at_mixtures if args.mix else look_at_images)(args, config, input_size(config, args.image_size))
     queries = args.query or [None]
     rows = [row_of(looking, i, query, args.received) for i in range(len(looking.panels)) for query in queries]

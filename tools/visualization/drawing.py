@@ -21,10 +21,14 @@ from mixmae_mm.visualization.image_grid import Color
 HEAT, FADED = 0.7, 0.6  # share of the color in a heat map, and of white where there is no value
 
 
-def add_images(parser: argparse.ArgumentParser, num: int | None, what: str = 'images') -> None:
-    """Add the options for images and for their number."""
+def add_images(parser: argparse.ArgumentParser) -> None:
+    """Add the option for images."""
     parser.add_argument('--images', nargs='+', type=expand, help="folders or files (the config's training images)")
-    parser.add_argument('--num-images', type=counted, default=num, help=f'{what} to draw at most (%(default)s)')
+
+
+def add_number(parser: argparse.ArgumentParser, what: str, number: int) -> None:
+    """Add the option for how many images or mixtures to draw."""
+    parser.add_argument(f'--num-{what}', type=counted, default=number, help=f'{what} to draw at most (%(default)s)')
 
 
 def add_size(parser: argparse.ArgumentParser) -> None:
@@ -38,13 +42,15 @@ def add_stage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--stage', type=int, help=text)
 
 
-def choose(args: argparse.Namespace, config: Config, image_loader: ImageLoader, num_sources: int = 1) -> list[str]:
-    """List the images that the command line asks for, `--num-images` groups of `num_sources`."""
+def choose(
+    args: argparse.Namespace, config: Config, image_loader: ImageLoader, wanted: int, num_sources: int = 1
+) -> list[str]:
+    """List the images that the command line asks for, up to `wanted` groups of `num_sources`."""
     own = config.get('train_dataloader', {}).get('dataset', {}).get('data_root')
     if not (args.images or own):
         raise ValueError(f'{config.filename} has no train_dataloader.dataset.data_root: add --images')
     return choose_image_files(
-        args.images or [own], args.num_images * num_sources, num_sources, args.seed, image_loader.extensions
+        args.images or [own], wanted * num_sources, num_sources, args.seed, image_loader.extensions
     )
 
 
