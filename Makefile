@@ -40,7 +40,7 @@ demo-dense:
 
 bench:
 	@$(PYTHON) tools/environment.py light
-	@.venv/bin/python tools/benchmarks/bench.py --json work_dirs/bench.json $(ARGS)
+	@.venv/bin/python tools/benchmarks/bench.py --out work_dirs/bench.json $(ARGS)
 
 test:
 	@$(PYTHON) tools/environment.py full $(if $(TORCH),--torch $(TORCH))

@@ -44,7 +44,7 @@ NEEDED = (
 """Modules without which pre-training cannot run."""
 
 
-class Finding(NamedTuple):
+class Diagnosis(NamedTuple):
     """An issue found: what it means, the command that fixes it, and whether it stops pre-training."""
 
     what: str
@@ -71,7 +71,7 @@ def failure(module: str) -> str:
     return ''
 
 
-def find_broken() -> Iterator[Finding]:
+def find_broken() -> Iterator[Diagnosis]:
     """Find missing or broken modules of pre-training, broken ones of mmdet and mmseg if installed, and failed fixes."""
     for module in (*NEEDED, 'mmdet.models', 'mmseg.models'):
         name, present = module.partition('.')[0], util.find_spec(module.partition('.')[0]) is not None
@@ -82,41 +82,41 @@ def find_broken() -> Iterator[Finding]:
             package = STACK.get(lost[1], lost.groups())[0] if other else next(iter(installed(name)), STACK[name][0])
             again = '--force-reinstall --no-deps ' if present and not other else ''
             what = f'{name} is broken ({reason})' if present else f'{name} is missing'
-            yield Finding(what, f'{PIP} install {again}{package}', module in NEEDED)
+            yield Diagnosis(what, f'{PIP} install {again}{package}', module in NEEDED)
     for name, error in compat.FAILED.items() if util.find_spec('mmengine') else ():
         wanted = str(error).partition('pip install ')[2]
         remedy = 'remove the folder ~/.cache/YAPF' if isinstance(error, EOFError) else 'see the error'
-        yield Finding(
+        yield Diagnosis(
             f'mixmae_mm could not {name.replace("_", " ")} ({type(error).__name__}: {error})',
             f'{PIP} install {wanted}' if wanted else remedy,
         )
 
 
-def find_mismatched() -> Iterator[Finding]:
+def find_mismatched() -> Iterator[Diagnosis]:
     """Find compiled parts that do not load with this torch, a GPU that it does not see, and duplicate distributions."""
     reason = util.find_spec('mmcv') and failure('mmcv._ext')
     if reason:
         own = next(iter(installed('mmcv')), 'onedl-mmcv').removesuffix('-lite')
-        yield Finding(
+        yield Diagnosis(
             f'mmcv has no ops, or was compiled against another torch ({reason}): enough for pre-training '
             'and classification, not for detection and segmentation',
             f'MMCV_WITH_OPS=1 {PIP} install --no-build-isolation --no-cache-dir --no-deps --force-reinstall '
             f'--no-binary {own} {own}  (takes minutes to compile; needs setuptools<81 and ninja)',
         )
     if compat.torchvision_is_crippled():
-        yield Finding(
+        yield Diagnosis(
             'the compiled part of torchvision does not load with this torch: its operators do not work',
             f'{PIP} install --force-reinstall --no-deps torchvision',
         )
     if shutil.which('nvidia-smi') and not failure('torch') and not sys.modules['torch'].cuda.is_available():
-        yield Finding(
+        yield Diagnosis(
             'there is a driver for NVIDIA GPUs, but this torch sees none: it is built for CPUs, or is newer '
             'than the driver',
             f'{PIP} install --force-reinstall torch torchvision',
         )
     for twins in filter(lambda found: len(found) > 1, map(installed, STACK)):
         keep = next(iter(twins))
-        yield Finding(
+        yield Diagnosis(
             f'{" and ".join(twins)} are both installed and overwrite one another',
             f'{PIP} uninstall -y {" ".join(twins)} && {PIP} install --no-cache-dir --no-deps {keep}=={twins[keep]}',
         )

@@ -174,18 +174,18 @@ def homologous(assignment: Tensor) -> Tensor:
 
 def patchify(images: Tensor, cell_size: int) -> Tensor:
     """Split images into cells, row by row, each flattened as (row, column, channel): (..., C, H, W) -> (..., N, P)."""
-    cut = images.unflatten(-1, (-1, cell_size)).unflatten(-3, (-1, cell_size))
+    split = images.unflatten(-1, (-1, cell_size)).unflatten(-3, (-1, cell_size))
     lead = tuple(range(images.ndim - 3))
     channel, row, y, column, x = (len(lead) + i for i in range(5))
-    return cut.permute(*lead, row, column, y, x, channel).flatten(-3).flatten(-3, -2)
+    return split.permute(*lead, row, column, y, x, channel).flatten(-3).flatten(-3, -2)
 
 
 def unpatchify(cells: Tensor, cell_size: int, grid: Sequence[int]) -> Tensor:
     """Reverse `patchify`: (..., N, P) -> (..., C, H, W) for a grid (h, w)."""
-    cut = cells.unflatten(-2, tuple(grid)).unflatten(-1, (cell_size, cell_size, -1))
+    split = cells.unflatten(-2, tuple(grid)).unflatten(-1, (cell_size, cell_size, -1))
     lead = tuple(range(cells.ndim - 2))
     row, column, y, x, channel = (len(lead) + i for i in range(5))
-    return cut.permute(*lead, channel, row, y, column, x).flatten(-2).flatten(-3, -2)
+    return split.permute(*lead, channel, row, y, column, x).flatten(-2).flatten(-3, -2)
 
 
 def visible_ids(assignment: Tensor, num_visible: int) -> Tensor:

@@ -26,7 +26,7 @@ class Reconstructions(NamedTuple):
     """The source of each cell, (G or 1, h, w)."""
 
 
-class Recognition(NamedTuple):
+class HomologousMaps(NamedTuple):
     """The keys that an attention block kept in mixtures."""
 
     mixed: Tensor

@@ -202,13 +202,13 @@ def without_ops(wheel):
     make_wheel(wheel, 'mmcv/__init__.py')
 
 
-@pytest.mark.parametrize('spoil', [half, without_ops, None])
-def test_spoilt_wheel_is_compiled_anew(clone, calls, kept, spoil, capsys, monkeypatch):
+@pytest.mark.parametrize('damage', [half, without_ops, None])
+def test_corrupt_wheel_is_compiled_anew(clone, calls, kept, damage, capsys, monkeypatch):
     wheel = kept / 'onedl_mmcv-2.3.6-cp311-cp311-linux_x86_64.whl'
     make_wheel(wheel)
     assert environment.has_ops(wheel)
-    if spoil:
-        spoil(wheel)
+    if damage:
+        damage(wheel)
     else:  # a whole one, whose ops do not load
         answers = iter([False, True])
         monkeypatch.setattr(environment.Environment, 'try_ops', lambda self, wheel: next(answers))

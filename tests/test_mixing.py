@@ -69,7 +69,7 @@ def test_cells_by_shares(cells, shares, counts):
     ],
 )
 def test_splits_that_leave_a_source_out_are_refused(cells, sources, settings, wish):
-    with pytest.raises(ValueError, match=f'{cells} cells with {wish} cannot be split among {sources} sources'):
+    with pytest.raises(ValueError, match=f'{cells} cells with {wish} .* {sources} sources'):
         split_cells(cells, sources, **settings)
 
 
@@ -157,7 +157,7 @@ def test_a_grid_that_cuts_cells_is_refused():
 
 @pytest.mark.parametrize(('batch', 'sources'), [(7, 2), (6, 4), (0, 2)])
 def test_an_uneven_batch_is_refused(batch, sources):
-    with pytest.raises(ValueError, match=f'batch of {batch} images cannot be split into groups of {sources}'):
+    with pytest.raises(ValueError, match=f'batch of {batch} images .* groups of {sources}'):
         group_images(torch.zeros(batch, 3), sources)
 
 

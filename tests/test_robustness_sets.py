@@ -119,11 +119,11 @@ def test_the_sets_are_complete_and_the_classifier_is_that_of_imagenet(family):
 
 @pytest.mark.parametrize('state', [{}, {'head.fc.weight': torch.zeros(200, 8), 'head.fc.bias': torch.zeros(200)}])
 def test_a_checkpoint_without_these_classes_is_refused(state):
-    with pytest.raises(ValueError, match=r'^classes up to 988 are needed from this checkpoint, which has '):
+    with pytest.raises(ValueError, match=r'^classes up to 988 .*which has '):
         ClassSubsetHook([6, 988]).after_load_checkpoint(None, dict(state_dict=state))
 
 
 def test_images_outside_of_a_corruption_are_refused():
     sample = dict(img_path='data/imagenet/val/n01440764/x.jpg')
-    with pytest.raises(ValueError, match='x.jpg names no corruption: its folders should be CORRUPTION/SEVERITY/CLASS'):
+    with pytest.raises(ValueError, match=r'x\.jpg .*CORRUPTION/SEVERITY/CLASS'):
         CorruptionError().process(None, [sample])

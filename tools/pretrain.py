@@ -121,7 +121,7 @@ def start_from(args: argparse.Namespace, recipe: 'Config', settings: dict) -> No
     """
     from mmengine.registry import MODELS, init_default_scope
 
-    from mixmae_mm.apis.undisturbed import quiet_log
+    from mixmae_mm.apis.contexts import quiet_log
     from mixmae_mm.checkpoint.key_mapping import has_decoder
     from mixmae_mm.utils.cfg_options import put_options
     from mixmae_mm.utils.launching import say

@@ -18,11 +18,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from mixmae_mm.apis.homologous_maps import recognize
+from mixmae_mm.apis.homologous_maps import homologous_maps_of
 from mixmae_mm.apis.model import build_pretrainer
 from mixmae_mm.mixing import homologous, mix_images, random_assignment, resize_assignment, visible
 from mixmae_mm.registry import MODELS
-from mixmae_mm.structures import Recognition
+from mixmae_mm.structures import HomologousMaps
+from mixmae_mm.utils.arguments import expanded
 from mixmae_mm.utils.launching import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,7 +87,7 @@ def draw_mixmae(images: Tensor) -> Figure:
     return figure
 
 
-def draw_mixedae(pixels: Tensor, found: dict[str, Recognition]) -> Figure:
+def draw_mixedae(pixels: Tensor, found: dict[str, HomologousMaps]) -> Figure:
     """Draw four sources, assignment, mixture, and the keys that one patch keeps in the last block of each model."""
     figure = Figure(figsize=(2 * (6 + len(found)), 2.8), **DRAWING)
     panels, first = figure.subplots(1, 6 + len(found)), next(iter(found.values()))
@@ -94,14 +95,14 @@ def draw_mixedae(pixels: Tensor, found: dict[str, Recognition]) -> Figure:
         show(panels[k], image, f'source {k + 1}', COLORS[k])
     show_assignment(panels[4], first.assignment[0])
     show(panels[5], first.mixed[0] / 255, 'mixture')
-    for axes, (name, recognition) in zip(panels[6:], found.items(), strict=True):
-        show_keys(axes, recognition, name)
+    for axes, (name, maps) in zip(panels[6:], found.items(), strict=True):
+        show_keys(axes, maps, name)
     return figure
 
 
-def show_keys(axes: Axes, recognition: Recognition, name: str) -> None:
+def show_keys(axes: Axes, maps: HomologousMaps, name: str) -> None:
     """Frame the keys that the middle patch keeps in the colors of their sources; the others are pale."""
-    mixed, owners, share = recognition.mixed[0] / 255, recognition.assignment[0], recognition.kept[0]
+    mixed, owners, share = maps.mixed[0] / 255, maps.assignment[0], maps.kept[0]
     query, cell = len(share) // 2 + owners.shape[1] // 2, mixed.shape[-1] // owners.shape[1]
     best = share[query].topk(round(len(share) / 4)).indices
     chosen = torch.zeros(len(share)).index_fill(0, best, 1).view(1, *owners.shape)
@@ -117,7 +118,7 @@ def show_keys(axes: Axes, recognition: Recognition, name: str) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Draw both figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--out', type=Path, default=ROOT / 'docs/images', help='folder to write into')
+    parser.add_argument('--out', type=expanded, default=ROOT / 'docs/images', help='folder to write into')
     parser.add_argument('--mixedae', nargs=2, metavar=('CONFIG', 'CHECKPOINT'), help='a pre-trained MixedAE')
     args = parser.parse_args(arguments)
     config = load_config(args.mixedae[0] if args.mixedae else MICRO)
@@ -128,7 +129,7 @@ def main(arguments: list[str] | None = None) -> None:
     pixels = scenes(4, config.model.backbone.img_size)
     args.out.mkdir(parents=True, exist_ok=True)
     draw_mixmae(scenes(2, 224)).savefig(args.out / 'how_mixmae_works.png')
-    found = {name: recognize(model, pixels * 255, seed=0) for name, model in models.items()}
+    found = {name: homologous_maps_of(model, pixels * 255, seed=0) for name, model in models.items()}
     draw_mixedae(pixels, found).savefig(args.out / 'how_mixedae_works.png')
 
 

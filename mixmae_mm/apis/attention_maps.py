@@ -19,7 +19,7 @@ from mixmae_mm.structures import Size
 NOWHERE = -1  # the place of tokens that are not patches: CLS, padding
 
 
-class Attended(NamedTuple):
+class AttentionWeights(NamedTuple):
     """The attention weights of one block, and the places of its tokens in the image."""
 
     weights: Tensor
@@ -92,7 +92,7 @@ def last_blocks(encoder: nn.Module) -> list[int]:
 @torch.no_grad()
 def attention_of(
     encoder: nn.Module, images: Tensor | MixedImages, blocks: Sequence[int] | None = None
-) -> dict[str, Attended]:
+) -> dict[str, AttentionWeights]:
     """Encode normalized images (B, C, H, W), or mixtures, and return the attention of blocks by name.
 
     The encoder should be in evaluation mode. `blocks` are counted over all stages, from 0 or, if negative, from the
@@ -113,19 +113,19 @@ def attention_of(
         raise ValueError(f'{unseen} is not run: out_indices {encoder.out_indices} only needs earlier ones')
     mixed, ids_keep = (images.mixed, images.ids_keep) if isinstance(images, MixedImages) else (images, None)
     grid = tuple(-(-side // encoder.patch_size) for side in mixed.shape[-2:])
-    attended = {}
+    result = {}
     for name, (x, rule) in inputs.items():
         attention = wanted[name].attn
         if isinstance(attention, WindowAttention):
             bias = attention.bias_of(rule.size)
             keep = attention.keys_of(*split_heads(attention.qkv(x), attention.num_heads)[:2], bias, rule)
-            attended[name] = _in_windows(attention, x, bias, rule, keep)
+            result[name] = _in_windows(attention, x, bias, rule, keep)
         elif isinstance(attention, WindowedAttention):
             keep = None if rule.keep is None else rule.keep[:, :, None]
-            attended[name] = _in_windows(attention, rule.partition(x.unflatten(1, rule.grid)), 0, rule, keep)
+            result[name] = _in_windows(attention, rule.partition(x.unflatten(1, rule.grid)), 0, rule, keep)
         else:
-            attended[name] = _among_all(attention, x, rule, grid, ids_keep)
-    return {name: attended[name] for name in wanted}
+            result[name] = _among_all(attention, x, rule, grid, ids_keep)
+    return {name: result[name] for name in wanted}
 
 
 def _record_inputs(
@@ -152,21 +152,23 @@ def _record_inputs(
     return recorded
 
 
-def _in_windows(attention: nn.Module, x: Tensor, bias: Tensor | int, windows: Windows, keep: Tensor | None) -> Attended:
+def _in_windows(
+    attention: nn.Module, x: Tensor, bias: Tensor | int, windows: Windows, keep: Tensor | None
+) -> AttentionWeights:
     """Compute the attention weights inside windows, for tokens (B, W, T, C)."""
-    numbers = torch.arange(windows.grid[0] * windows.grid[1], device=x.device).view(1, *windows.grid, 1)
-    places = windows.partition(numbers - NOWHERE)[..., 0] + NOWHERE  # partition() pads with zeros
-    return Attended(*_weigh(attention, x, bias, keep), places.expand(len(x), -1, -1), windows.grid, 0, keep)
+    indices = torch.arange(windows.grid[0] * windows.grid[1], device=x.device).view(1, *windows.grid, 1)
+    places = windows.partition(indices - NOWHERE)[..., 0] + NOWHERE  # partition() pads with zeros
+    return AttentionWeights(*_weigh(attention, x, bias, keep), places.expand(len(x), -1, -1), windows.grid, 0, keep)
 
 
-def _among_all(attention: Attention, x: Tensor, rule: object, grid: Size, visible: Tensor | None) -> Attended:
+def _among_all(attention: Attention, x: Tensor, rule: object, grid: Size, visible: Tensor | None) -> AttentionWeights:
     """Compute the attention weights over the whole sequence, as a single window."""
     patches = torch.arange(grid[0] * grid[1], device=x.device)[None] if visible is None else visible
     extra = x.shape[1] - patches.shape[1]
     query, key, _ = split_heads(attention.qkv(x), attention.num_heads)
     keep = None if rule is None else rule(query, key)[:, None]
     places = nn.functional.pad(patches, (extra, 0), value=NOWHERE)[:, None].expand(len(x), -1, -1)
-    return Attended(*_weigh(attention, x[:, None], 0, keep), places, grid, extra, keep)
+    return AttentionWeights(*_weigh(attention, x[:, None], 0, keep), places, grid, extra, keep)
 
 
 def _weigh(attention: nn.Module, x: Tensor, bias: Tensor | int, keep: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -30,7 +30,7 @@ OF_TRAINING = ('init_cfg', 'drop_path_rate', 'frozen_stages', 'with_cp')
 WEIGHTS, CONFIG = 'model.safetensors', 'config.json'
 METADATA = 'mixmae_mm'
 MODEL_CARD = """---
-{licence}library_name: mixmae_mm
+{license}library_name: mixmae_mm
 pipeline_tag: image-feature-extraction
 tags: [mixmae_mm, masked-image-modeling, self-supervised-learning]
 ---
@@ -130,15 +130,15 @@ def load_encoder(path: str | Path, **settings: object) -> nn.Module:
 
 
 def save_pretrained(
-    encoder: nn.Module, folder: str | Path, card: EncoderCard | None = None, licence: str | None = None, name: str = ''
+    encoder: nn.Module, folder: str | Path, card: EncoderCard | None = None, license: str | None = None, name: str = ''
 ) -> Path:
-    """Write model.safetensors, config.json and README.md to a folder; `licence` and `name` go into the model card."""
+    """Write model.safetensors, config.json and README.md to a folder; `license` and `name` go into the model card."""
     folder, card = Path(folder), card or describe_encoder(encoder)
     save_encoder(encoder, folder / WEIGHTS, card)
     digest = sha256_of(folder / WEIGHTS)
     config = dict(architectures=[card.type], library_name='mixmae_mm', **card._asdict(), sha256=digest)
-    licence = f'license: {licence}\n' if licence else ''
-    readme = MODEL_CARD.format(card=card, licence=licence, name=name or folder.name)
+    license_line = f'license: {license}\n' if license else ''
+    readme = MODEL_CARD.format(card=card, license=license_line, name=name or folder.name)
     for file, text in ((CONFIG, json.dumps(config, indent=2) + '\n'), ('README.md', readme)):
         with atomic_write(folder / file) as stream:
             stream.write(text.encode())

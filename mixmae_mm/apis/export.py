@@ -25,7 +25,7 @@ TOLERANCE = 1e-4
 METADATA = 'mixmae_mm.json'
 
 
-class Portable(nn.Module):
+class ExportableModel(nn.Module):
     """A model in the form that is exported: from images (B, C, H, W) to a tensor for each of `outputs`, on the CPU.
 
     An encoder returns its maps (B, C, h, w) as `map_0`, `map_1`, ..., and the mean of the last as `pooled` (B, C); a
@@ -67,16 +67,16 @@ class Portable(nn.Module):
         return (noise / 64 - 2) * self.std + self.mean if self.normalizes else noise / 64 - 2
 
 
-def trace(portable: Portable, size: Size) -> ExportedProgram:
+def trace(exportable: ExportableModel, size: Size) -> ExportedProgram:
     """Trace a model for one image size and any batch size."""
     with torch.no_grad():
         dynamic = ({0: Dim('batch')},)
-        return torch.export.export(portable, (portable.example(size),), dynamic_shapes=dynamic, strict=False)
+        return torch.export.export(exportable, (exportable.example(size),), dynamic_shapes=dynamic, strict=False)
 
 
-def export_program(portable: Portable, out: str | Path, size: Size, metadata: Mapping | None = None) -> Path:
+def export_program(exportable: ExportableModel, out: str | Path, size: Size, metadata: Mapping | None = None) -> Path:
     """Write a file for `torch.export.load`, which reads `metadata` with `extra_files={'mixmae_mm.json': ''}`."""
-    program = trace(portable, size)
+    program = trace(exportable, size)
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(out) as file:
         torch.export.save(program, file, extra_files={METADATA: json.dumps(metadata or {})})
@@ -84,7 +84,7 @@ def export_program(portable: Portable, out: str | Path, size: Size, metadata: Ma
 
 
 def export_onnx(
-    portable: Portable, out: str | Path, size: Size, metadata: Mapping | None = None, opset: int = OPSET
+    exportable: ExportableModel, out: str | Path, size: Size, metadata: Mapping | None = None, opset: int = OPSET
 ) -> float:
     """Write a valid ONNX file if onnxruntime agrees with PyTorch, and return the largest relative difference.
 
@@ -92,8 +92,8 @@ def export_onnx(
     'mixmae_mm.json'. If the outputs differ, raise ValueError and write nothing.
     """
     onnx, *_ = (need(name, 'export to ONNX') for name in ('onnx', 'onnxscript', 'onnxruntime'))
-    program = trace(portable, size)
-    names = dict(input_names=['images'], output_names=portable.outputs, dynamic_shapes=({0: 'batch'},))
+    program = trace(exportable, size)
+    names = dict(input_names=['images'], output_names=exportable.outputs, dynamic_shapes=({0: 'batch'},))
     graph = torch.onnx.export(program, **names, opset_version=opset, dynamo=True, verbose=False)
     graph.model.metadata_props[METADATA] = json.dumps(metadata or {})
     out = Path(out)
@@ -102,7 +102,7 @@ def export_onnx(
         file = Path(folder, out.name)
         graph.save(str(file))
         onnx.checker.check_model(str(file), full_check=True)
-        differences = compare_onnx(file, portable, size)
+        differences = compare_onnx(file, exportable, size)
         if max(differences.values()) > TOLERANCE:
             raise ValueError(f'onnxruntime and PyTorch differ by {differences} of the largest value: nothing written')
         for written in sorted(Path(folder).iterdir(), reverse=True):  # out.data first: the other file needs it
@@ -110,16 +110,18 @@ def export_onnx(
     return max(differences.values())
 
 
-def compare_onnx(path: str | Path, portable: Portable, size: Size, batches: Sequence[int] = (1, 3)) -> dict[str, float]:
+def compare_onnx(
+    path: str | Path, exportable: ExportableModel, size: Size, batches: Sequence[int] = (1, 3)
+) -> dict[str, float]:
     """Return the largest difference between onnxruntime and PyTorch for each output, relative to its largest value."""
     session = need('onnxruntime', 'to compare').InferenceSession(str(path), providers=['CPUExecutionProvider'])
-    furthest = dict.fromkeys(portable.outputs, 0.0)
+    furthest = dict.fromkeys(exportable.outputs, 0.0)
     for batch in batches:
-        images = portable.example(size, batch, seed=batch)
+        images = exportable.example(size, batch, seed=batch)
         with torch.no_grad():
-            expected = portable(images)
-        given = session.run(portable.outputs, {'images': images.numpy()})
-        for name, theirs, ours in zip(portable.outputs, given, expected, strict=True):
+            expected = exportable(images)
+        given = session.run(exportable.outputs, {'images': images.numpy()})
+        for name, theirs, ours in zip(exportable.outputs, given, expected, strict=True):
             difference = float(np.abs(theirs - ours.numpy()).max() / ours.abs().max())
             furthest[name] = max(furthest[name], difference if np.isfinite(difference) else float('inf'))
     return furthest

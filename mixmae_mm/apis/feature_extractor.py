@@ -15,11 +15,11 @@ from mixmae_mm.apis.model import build_encoder, device_of, get_model, input_size
 from mixmae_mm.datasets.image_reader import (
     IMAGENET,
     ImageLikes,
+    ImageLoader,
     ImageReader,
-    Reading,
+    image_loader_for,
+    image_loader_of,
     normalization,
-    reading_for,
-    reading_of,
 )
 from mixmae_mm.models.utils.pos_embed import pair
 from mixmae_mm.utils.denormalize import first_three, to_show
@@ -37,9 +37,9 @@ class FeatureExtractor:
         extract.save('folder', 'features.npz')         # features and file names
 
     Images are turned upright, resized, center-cropped to `image_size` and normalized by `mean` and `std`, which are in
-    the images' units (0 to 255 for RGB). `reading` states how files are read: by default as gray or RGB if channels,
-    mean and std can be those of photos, otherwise as multispectral images. `precision`, one of `PRECISIONS`, is the
-    autocast dtype; features are always float32.
+    the images' units (0 to 255 for RGB). `image_loader` states how files are read: by default as gray or RGB if
+    channels, mean and std can be those of photos, otherwise as multispectral images. `precision`, one of `PRECISIONS`,
+    is the autocast dtype; features are always float32.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class FeatureExtractor:
         device: str | None = None,
         batch_size: int = 32,
         threads: int = 4,
-        reading: Reading | None = None,
+        image_loader: ImageLoader | None = None,
         precision: str = 'fp32',
     ) -> None:
         if pretrained is not None and not isinstance(model, str):
@@ -63,10 +63,10 @@ class FeatureExtractor:
         self.encoder = encoder.to(self.device)
         self.encoder.eval()  # eval() of other libraries may return None
         self.mean, self.std = (torch.tensor(x, device=self.device).view(-1, 1, 1) for x in (mean, std))
-        if reading is None:  # for encoders of other libraries, `mean` has as many channels as images
+        if image_loader is None:  # for encoders of other libraries, `mean` has as many channels as images
             embed = getattr(getattr(encoder, 'patch_embed', None), 'proj', None)
-            reading = reading_for(getattr(embed, 'in_channels', len(mean)), mean, std)
-        self.read = ImageReader(self.size, reading, batch_size, threads)
+            image_loader = image_loader_for(getattr(embed, 'in_channels', len(mean)), mean, std)
+        self.read = ImageReader(self.size, image_loader, batch_size, threads)
 
     @classmethod
     def from_config(cls, config: str | Config, checkpoint: str | None = None, **settings: object) -> 'FeatureExtractor':
@@ -75,7 +75,7 @@ class FeatureExtractor:
         `settings` are arguments of the class, and override all of these but the encoder.
         """
         config = Config.fromfile(config) if isinstance(config, str) else config
-        own = dict(image_size=input_size(config), reading=reading_of(config), **normalization(config))
+        own = dict(image_size=input_size(config), image_loader=image_loader_of(config), **normalization(config))
         return cls(build_encoder(config, checkpoint), **(own | settings))
 
     @classmethod
@@ -116,7 +116,7 @@ class FeatureExtractor:
 
     def open_all(self, paths: Sequence[str]) -> Tensor:
         """Read files, resized and cropped, in their own units: (B, C, H, W); raise ValueError if one cannot be read."""
-        return self.read.reading.read_all(paths, self.size)
+        return self.read.image_loader.read_all(paths, self.size)
 
     @torch.no_grad()
     def encode(self, pixels: Tensor, kind: str = 'pooled') -> np.ndarray:
@@ -134,7 +134,7 @@ class FeatureExtractor:
 
     def as_shown(self, pixels: Tensor) -> np.ndarray:
         """Return images (B, C, H, W) for display: uint8 (B, H, W, 3), the first three channels if there are more."""
-        photos = not self.read.reading.is_multispectral
+        photos = not self.read.image_loader.is_multispectral
         display = first_three(to_show(self.normalize(pixels), self.mean, self.std, photos))
         return display.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy()
 

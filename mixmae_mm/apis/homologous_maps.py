@@ -11,11 +11,11 @@ from mixmae_mm.apis.attention_maps import attention_of
 from mixmae_mm.apis.reconstruction_inferencer import mix_once
 from mixmae_mm.mixing import resize_assignment, scatter_tokens
 from mixmae_mm.models import MixingViT
-from mixmae_mm.structures import Recognition
+from mixmae_mm.structures import HomologousMaps
 
 
 @torch.no_grad()
-def recognize(model: BaseModel, images: Tensor, seed: int) -> Recognition | None:
+def homologous_maps_of(model: BaseModel, images: Tensor, seed: int) -> HomologousMaps | None:
     """Mix images (B, C, H, W) as `reconstruct` does; return the keys kept by the last block that selects any."""
     encoder = model.backbone
     if getattr(encoder, 'attention', None) != 'homologous' or not isinstance(encoder, MixingViT):
@@ -26,12 +26,12 @@ def recognize(model: BaseModel, images: Tensor, seed: int) -> Recognition | None
     if block is None:
         return None
     mixtures = mix_once(model.data_preprocessor, images, seed)
-    (attended,) = attention_of(encoder, mixtures, [block]).values()
-    kept = attended.keep[:, 0].float().mean(1)[:, attended.extra :, attended.extra :]
+    (attention,) = attention_of(encoder, mixtures, [block]).values()
+    kept = attention.keep[:, 0].float().mean(1)[:, attention.extra :, attention.extra :]
     if mixtures.ids_keep is not None:  # masked patches keep no key and are kept by no query
-        num_patches = attended.grid[0] * attended.grid[1]
+        num_patches = attention.grid[0] * attention.grid[1]
         kept = scatter_tokens(kept.mT, mixtures.ids_keep, num_patches)
         kept = scatter_tokens(kept.mT, mixtures.ids_keep, num_patches)
-    owners = resize_assignment(mixtures.assignment, attended.grid).expand(len(mixtures.mixed), -1, -1)
+    owners = resize_assignment(mixtures.assignment, attention.grid).expand(len(mixtures.mixed), -1, -1)
     mixed = model.data_preprocessor.denormalize(mixtures.mixed)
-    return Recognition(mixed, owners, kept, block, attended.weights.shape[2])
+    return HomologousMaps(mixed, owners, kept, block, attention.weights.shape[2])

@@ -10,8 +10,8 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import nn
 
+from mixmae_mm.apis.contexts import quiet_log
 from mixmae_mm.apis.encoder_file import load_encoder
-from mixmae_mm.apis.undisturbed import quiet_log
 from mixmae_mm.checkpoint.loading import load_backbone, load_by_name
 from mixmae_mm.models import MixingViT, MixMIMSwin
 from mixmae_mm.models.backbones.archs import SWIN_ARCHS, VIT_ARCHS
@@ -23,7 +23,7 @@ from mixmae_mm.utils.seed import kept_randomness
 
 MODELS_BY_NAME = {
     **{f'mixmim-swin-{arch}': (MixMIMSwin, arch) for arch in SWIN_ARCHS},
-    **{f'mixedae-vit-{arch}': (MixingViT, arch) for arch in VIT_ARCHS},
+    **{f'mixing-vit-{arch}': (MixingViT, arch) for arch in VIT_ARCHS},
 }
 
 

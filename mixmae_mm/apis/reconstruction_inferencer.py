@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mixmae_mm.apis.model import build_pretrainer, input_size
 from mixmae_mm.datasets import ImageFolder
-from mixmae_mm.datasets.image_reader import ImageLikes, ImageReader, reading_of
+from mixmae_mm.datasets.image_reader import ImageLikes, ImageReader, image_loader_of
 from mixmae_mm.mixing import MixedImages, resize_assignment, visible
 from mixmae_mm.structures import Reconstructions
 from mixmae_mm.utils.names import expand
@@ -26,7 +26,7 @@ from mixmae_mm.visualization import describe, draw_rows
 from mixmae_mm.visualization.image_grid import can_be_written
 
 
-class Reconstructed(NamedTuple):
+class ReconstructionResult(NamedTuple):
     """Reconstructions, uint8, channels last; multispectral images as utils/denormalize.py displays them.
 
     `names` are paths, or indices among the given images. A reconstruction is the prediction where the image was masked,
@@ -59,14 +59,14 @@ class ReconstructionInferencer:
     ) -> None:
         config = Config.fromfile(config) if isinstance(config, str) else config
         self.model = build_pretrainer(config, checkpoint, device)
-        self.read = ImageReader(input_size(config), reading_of(config), batch_size * self.num_sources, threads)
+        self.read = ImageReader(input_size(config), image_loader_of(config), batch_size * self.num_sources, threads)
 
     @property
     def num_sources(self) -> int:
         """Number of images in a mixture, K."""
         return self.model.data_preprocessor.num_sources
 
-    def __call__(self, images: ImageLikes, seed: int = 0) -> Reconstructed:
+    def __call__(self, images: ImageLikes, seed: int = 0) -> ReconstructionResult:
         """Reconstruct images; `seed` decides which cells are masked.
 
         Raise ValueError if there are too few images for one mixture.
@@ -74,7 +74,7 @@ class ReconstructionInferencer:
         names, result = self._reconstruct(images, seed)
         sources, mixed, reconstructed = (x.movedim(-3, -1).cpu().numpy() for x in result[:3])
         assignment = result.assignment.cpu().numpy()
-        return Reconstructed(names, sources, mixed, reconstructed, assignment, masked_errors(result))
+        return ReconstructionResult(names, sources, mixed, reconstructed, assignment, masked_errors(result))
 
     def visualize(self, images: ImageLikes, seed: int = 0) -> Image.Image:
         """Draw a row for each mixture: the originals, what the encoder saw, and the reconstructions."""
@@ -115,7 +115,7 @@ def masked_errors(result: Reconstructions) -> np.ndarray:
     return ((squares * masked).sum((2, 3, 4)) / masked.sum((2, 3, 4))).sqrt().cpu().numpy()
 
 
-def find_images(
+def choose_image_files(
     places: Sequence[str], wanted: int, num_sources: int, seed: int, extensions: tuple[str, ...] | None = None
 ) -> list[str]:
     """List files, and images below folders, in whole groups; if more than `wanted`, draw that many by `seed`.

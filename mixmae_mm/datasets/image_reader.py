@@ -32,8 +32,8 @@ ImageLike = str | os.PathLike | np.ndarray | Image.Image
 ImageLikes = ImageLike | Iterable[ImageLike]
 
 
-class Reading(NamedTuple):
-    """How to read images, and the extensions of image files in a folder; None for the usual ones."""
+class ImageLoader(NamedTuple):
+    """Loader of single images: the transform that reads, and the extensions in a folder, None for the usual ones."""
 
     load: LoadImage
     extensions: tuple[str, ...] | None = None
@@ -64,25 +64,25 @@ def normalization(config: Config) -> dict[str, tuple[float, ...]]:
     return {name: tuple(settings.get(name, IMAGENET[name])) for name in IMAGENET}
 
 
-def reading_for(channels: int, mean: Sequence[float], std: Sequence[float]) -> Reading:
-    """Return how to read gray or RGB photos if channels, mean and std fit them, else images of that many channels."""
+def image_loader_for(channels: int, mean: Sequence[float], std: Sequence[float]) -> ImageLoader:
+    """Return a loader of gray or RGB photos if channels, mean and std fit them, else of images of so many channels."""
     if channels in (1, 3) and is_of_photos(*(torch.tensor(x).expand(channels) for x in (mean, std))):
-        return Reading(LoadImage('L' if channels == 1 else 'RGB'))
-    return Reading(LoadMultispectral(channels=channels), LoadMultispectral.extensions)
+        return ImageLoader(LoadImage('L' if channels == 1 else 'RGB'))
+    return ImageLoader(LoadMultispectral(channels=channels), LoadMultispectral.extensions)
 
 
-def reading_of(config: Config) -> Reading:
-    """Return how a config's training reads files, without its crops; if it does not say, infer it from mean and std."""
+def image_loader_of(config: Config) -> ImageLoader:
+    """Return a loader that reads as a config's training does, without its crops; else infer it from mean and std."""
     own = normalization(config)
     channels = len(own['mean']) if len(own['mean']) > 1 else config.model.get('backbone', {}).get('in_channels', 3)
-    usual = reading_for(channels, **own)
+    usual = image_loader_for(channels, **own)
     dataset = next(unwrapped((config.get('train_dataloader') or {}).get('dataset') or {}))
     load = whole_reader(dataset.get('pipeline') or ())
     if isinstance(load, LoadMultispectral):
-        usual = Reading(load, LoadMultispectral.extensions)
+        usual = ImageLoader(load, LoadMultispectral.extensions)
     elif load is not None:
         load.mode = 'L' if 'L' in (load.mode, usual.load.mode) else 'RGB'
-        usual = Reading(load)
+        usual = ImageLoader(load)
     extensions = dataset.get('extensions')
     return usual._replace(extensions=tuple(one.lower() for one in extensions)) if extensions else usual
 
@@ -124,18 +124,18 @@ def fit(pixels: np.ndarray, size: Size) -> np.ndarray:
     return fitted if fitted.ndim == 3 else fitted[..., None]
 
 
-def list_all(images: ImageLikes, reading: Reading) -> Iterable[ImageLike]:
+def list_all(images: ImageLikes, image_loader: ImageLoader) -> Iterable[ImageLike]:
     """List the single images of a folder, array or nested list; raise `ValueError` if a folder or array has none."""
     if isinstance(images, str | os.PathLike):
         path = expand(images)
-        folder = list_images(path, reading.extensions) if os.path.isdir(path) else [dict(img_path=path)]
+        folder = list_images(path, image_loader.extensions) if os.path.isdir(path) else [dict(img_path=path)]
         return (entry['img_path'] for entry in folder)
     if isinstance(images, Image.Image):
         return [images]
     if not isinstance(images, np.ndarray):
-        return (single for image in images for single in list_all(image, reading))
+        return (single for image in images for single in list_all(image, image_loader))
     is_photo = images.dtype == np.uint8 and images.ndim in (3, 4) and images.shape[-1] in (1, 3)
-    if not is_photo and not reading.is_multispectral:
+    if not is_photo and not image_loader.is_multispectral:
         kind = f'{images.dtype} {images.shape}'
         raise ValueError(f'an array of {kind} holds no images: use RGB or gray, uint8 ([B,] H, W, 3 or 1)')
     return images if images.ndim == 4 else [images]
@@ -144,13 +144,15 @@ def list_all(images: ImageLikes, reading: Reading) -> Iterable[ImageLike]:
 class ImageReader:
     """Reader of images in batches, with several threads; scales and center-crops to `size` = (h, w)."""
 
-    def __init__(self, size: Size, reading: Reading | None = None, batch_size: int = 32, threads: int = 4) -> None:
+    def __init__(
+        self, size: Size, image_loader: ImageLoader | None = None, batch_size: int = 32, threads: int = 4
+    ) -> None:
         self.size, self.batch_size, self.threads = size, batch_size, threads
-        self.reading = reading or Reading(LoadImage())
+        self.image_loader = image_loader or ImageLoader(LoadImage())
 
     def __call__(self, images: ImageLikes) -> Iterator[tuple[list[str], np.ndarray]]:
-        """Yield batches of names (paths or numbers) and pixels (B, H, W, C); skip corrupt images with a warning."""
-        listed = iter(enumerate(list_all(images, self.reading)))
+        """Yield batches of names (paths or indices) and pixels (B, H, W, C); skip corrupt images with a warning."""
+        listed = iter(enumerate(list_all(images, self.image_loader)))
         with ThreadPoolExecutor(self.threads) as pool:
             while chunk := list(islice(listed, self.batch_size)):
                 read = [one for one in pool.map(self._read, chunk) if one is not None]
@@ -158,12 +160,12 @@ class ImageReader:
                     names, pixels = zip(*read, strict=True)
                     yield list(names), np.stack(pixels)
 
-    def _read(self, numbered: tuple[int, ImageLike]) -> tuple[str, np.ndarray] | None:
+    def _read(self, indexed: tuple[int, ImageLike]) -> tuple[str, np.ndarray] | None:
         """Return an image's name and its pixels (H, W, C); None if it is corrupt."""
-        number, image = numbered
-        name = os.fspath(image) if isinstance(image, str | os.PathLike) else str(number)
+        index, image = indexed
+        name = os.fspath(image) if isinstance(image, str | os.PathLike) else str(index)
         try:
-            return name, self.reading.read(image, self.size)
+            return name, self.image_loader.read(image, self.size)
         except CorruptImageError as error:
             print_log(f'left out: {error}', 'current', logging.WARNING)
             return None

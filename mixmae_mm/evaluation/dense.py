@@ -14,7 +14,7 @@ from mixmae_mm.evaluation.functional.dense_probe import (
     NeighborProbe,
     RidgeProbe,
     classify_pixels,
-    join_maps,
+    concatenate_maps,
     label_counts,
 )
 
@@ -63,4 +63,4 @@ def each_image(encode: Encode, batches: Batches) -> Iterator[tuple[Tensor, Tenso
     """Yield the concatenated maps (D, h, w) and the labels (H, W) of each image."""
     for images, labels in batches:
         for *maps, its in zip(*encode(images), labels, strict=True):
-            yield join_maps(maps).float(), its.to(maps[0].device)
+            yield concatenate_maps(maps).float(), its.to(maps[0].device)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mixmae_mm.datasets.decoding import open_image
 from mixmae_mm.datasets.file_list import list_images
-from mixmae_mm.datasets.image_reader import ImageReader, Reading, fit
+from mixmae_mm.datasets.image_reader import ImageLoader, ImageReader, fit
 from mixmae_mm.datasets.skip_corrupt import mask_fault
 from mixmae_mm.datasets.transforms.load_image import CorruptImageError
 from mixmae_mm.evaluation.labeled_images import draw_parts
@@ -30,10 +30,10 @@ LABELS = ('1', 'L', 'P')
 """Pillow modes that can hold labels from 0 to 255."""
 
 
-class MaskedReading(NamedTuple):
-    """How to read images with masks as their last channel, scaled and cropped alike, labels by nearest neighbor."""
+class MaskedImageLoader(NamedTuple):
+    """Loader of images with masks as their last channel, scaled and cropped alike, labels by nearest neighbor."""
 
-    reading: Reading
+    image_loader: ImageLoader
     masks: Masked
     num_classes: int
     ignore_index: int = 255
@@ -41,14 +41,14 @@ class MaskedReading(NamedTuple):
     @property
     def is_multispectral(self) -> bool:
         """Whether images are multispectral."""
-        return self.reading.is_multispectral
+        return self.image_loader.is_multispectral
 
     def read(self, path: str, size: Size) -> np.ndarray:
         """Return an image and its mask, scaled and cropped to `size` = (h, w): (h, w, C + 1).
 
         Raise `CorruptImageError` if a file is corrupt, and `ValueError` if the mask does not fit image or classes.
         """
-        image = self.reading.load.transform(dict(img_path=path))['img']
+        image = self.image_loader.load.transform(dict(img_path=path))['img']
         labels = load_mask(self.masks[path])
         fault = mask_fault(dict(gt_seg_map=labels, ori_shape=image.shape), self.num_classes, self.ignore_index)
         if fault:
@@ -107,7 +107,7 @@ def split_masked(
     """
     parts = [[os.path.join(expand(folder), part) for folder in (images, masks)] for part in ('train', 'val')]
     places = parts if all(os.path.isdir(folder) for part in parts for folder in part) else [[images, masks]]
-    listed = [list(pair_masks(*place, reader.reading.extensions, **suffixes).items()) for place in places]
+    listed = [list(pair_masks(*place, reader.image_loader.extensions, **suffixes).items()) for place in places]
     return draw_parts(listed, max_images, seed, images)
 
 
@@ -125,7 +125,7 @@ def read_masked(
     names: Iterable[str], reader: ImageReader, masks: Mapping[str, str], num_classes: int, ignore_index: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield batches of images (B, C, H, W) and their labels (B, H, W); corrupt images are left out, with a warning."""
-    reading = MaskedReading(reader.reading, masks, num_classes, ignore_index)
-    for _, pixels in ImageReader(reader.size, reading, reader.batch_size, reader.threads)(names):
+    image_loader = MaskedImageLoader(reader.image_loader, masks, num_classes, ignore_index)
+    for _, pixels in ImageReader(reader.size, image_loader, reader.batch_size, reader.threads)(names):
         both = torch.from_numpy(pixels).permute(0, 3, 1, 2)
         yield both[:, :-1], both[:, -1].long()

@@ -17,7 +17,7 @@ from mixmae_mm.evaluation.functional.knn import knn_accuracy
 from mixmae_mm.evaluation.functional.linear_probe import probe_accuracy, whiten
 from mixmae_mm.evaluation.masked_images import Masked, count_classes, read_masked
 
-METHODS = ('ridge', 'knn')
+PROBES = ('ridge', 'knn')
 """Classifiers of patches."""
 
 
@@ -76,22 +76,22 @@ def report_segmentation(
     reader: ImageReader,
     train: Masked,
     val: Masked,
-    methods: Sequence[str] = ('ridge',),
+    probes: Sequence[str] = ('ridge',),
     num_classes: int | None = None,
     ignore_index: int = 255,
     vote: Vote = VOTE,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> dict:
-    """Compute how well frozen patch features predict pixel labels, as the `SegmentationScores` of each method.
+    """Compute how well frozen patch features predict pixel labels, as the `SegmentationScores` of each probe.
 
     If `num_classes` is not given, it is 1 plus the largest label of the training masks. `progress` wraps the names of
     the images, to show how many are read.
     """
     classes = num_classes or count_classes(train, ignore_index)
-    probes = dict(ridge=RidgeProbe(classes), knn=NeighborProbe(classes, *vote[:4]))
+    made = dict(ridge=RidgeProbe(classes), knn=NeighborProbe(classes, *vote[:4]))
     parts = (read_masked(progress(part), reader, part, classes, ignore_index) for part in (train, val))
-    found = evaluate_dense(encode, *parts, {method: probes[method] for method in methods}, ignore_index)
-    result = {method: scores._asdict() for method, scores in found.items()}
+    found = evaluate_dense(encode, *parts, {probe: made[probe] for probe in probes}, ignore_index)
+    result = {probe: scores._asdict() for probe, scores in found.items()}
     for scores in result.values():
         scores['iou'] = [None if math.isnan(one) else one for one in scores['iou']]  # JSON has no NaN
         scores['miou_error'] = None if math.isnan(scores['miou_error']) else scores['miou_error']

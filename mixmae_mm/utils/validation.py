@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from numbers import Integral
 
 
-def check_whole(least: int = 1, **settings: int) -> None:
-    """Raise a `ValueError` for settings that are not integers of at least `least`."""
-    _check(settings, lambda x: isinstance(x, Integral) and x >= least, f'must be a whole number, {least} or more')
+def check_whole(minimum: int = 1, **settings: int) -> None:
+    """Raise a `ValueError` for settings that are not integers of at least `minimum`."""
+    _check(settings, lambda x: isinstance(x, Integral) and x >= minimum, f'must be a whole number, {minimum} or more')
 
 
 def check_positive(**settings: float) -> None:

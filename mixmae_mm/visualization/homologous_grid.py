@@ -8,25 +8,25 @@ from PIL import Image
 from torch import Tensor
 
 from mixmae_mm.mixing import NOBODY, homologous, resize_assignment
-from mixmae_mm.structures import Recognition
+from mixmae_mm.structures import HomologousMaps
 from mixmae_mm.visualization.image_grid import MASKED, Mark, Panel, color_of, draw_grid, mixture_panels, tint, to_array
 
 PALE = 0.8  # share of white in a key that no head keeps
 
 
-def draw_homologous(recognition: Recognition, num_sources: int, seed: int, preface: str = '') -> Image.Image:
+def draw_homologous(maps: HomologousMaps, num_sources: int, seed: int, preface: str = '') -> Image.Image:
     """Draw a row for each mixture, with the precision of each query below its panel, and a caption."""
-    rows, grid = mixture_panels(recognition.mixed, recognition.assignment), recognition.assignment.shape[-2:]
-    precision = recognition.precision()
-    for source, queries in enumerate(choose_queries(recognition.assignment, num_sources, seed).T):
-        images = to_array(light_up(recognition, queries.clamp(min=0)))
+    rows, grid = mixture_panels(maps.mixed, maps.assignment), maps.assignment.shape[-2:]
+    precision = maps.precision()
+    for source, queries in enumerate(choose_queries(maps.assignment, num_sources, seed).T):
+        images = to_array(light_up(maps, queries.clamp(min=0)))
         for g, (row, query) in enumerate(zip(rows, queries.tolist(), strict=True)):
             panel = Panel(images[g], f'a patch of {source + 1}', frame=color_of(source))
             if query >= 0:
                 mark = Mark(*divmod(query, grid[1]), grid, (0, 0, 0))
                 panel = panel._replace(below=f'{precision[g, query]:.0%} of its own image', marks=[mark])
             row.append(panel)
-    return draw_grid(rows, preface + describe_recognition(recognition))
+    return draw_grid(rows, preface + describe_homologous(maps))
 
 
 def choose_queries(assignment: Tensor, num_sources: int, seed: int) -> Tensor:
@@ -37,27 +37,27 @@ def choose_queries(assignment: Tensor, num_sources: int, seed: int) -> Tensor:
     return torch.stack([torch.where(values < 0, -1, indices) for values, indices in best], dim=1)
 
 
-def light_up(recognition: Recognition, queries: Tensor) -> Tensor:
+def light_up(maps: HomologousMaps, queries: Tensor) -> Tensor:
     """Draw how many heads of queries (G,) keep each key, from pale gray to its source's color: uint8 (G, 3, H, W)."""
-    size = tuple(recognition.mixed.shape[-2:])
-    owners = resize_assignment(recognition.assignment, size)
-    rows = torch.arange(len(queries), device=recognition.kept.device)
-    shares = recognition.kept[rows, queries.to(rows.device)].view_as(recognition.assignment)
+    size = tuple(maps.mixed.shape[-2:])
+    owners = resize_assignment(maps.assignment, size)
+    rows = torch.arange(len(queries), device=maps.kept.device)
+    shares = maps.kept[rows, queries.to(rows.device)].view_as(maps.assignment)
     shares = resize_assignment(shares, size)[:, None]
-    pale = (1 - PALE) * recognition.mixed.float().mean(1, keepdim=True) + PALE * 255
-    lit = shares * tint(recognition.mixed, owners) + (1 - shares) * pale
+    pale = (1 - PALE) * maps.mixed.float().mean(1, keepdim=True) + PALE * 255
+    lit = shares * tint(maps.mixed, owners) + (1 - shares) * pale
     return torch.where(owners[:, None] == NOBODY, MASKED, lit.round()).to(torch.uint8)
 
 
-def describe_recognition(recognition: Recognition) -> str:
+def describe_homologous(maps: HomologousMaps) -> str:
     """Describe the grid, with the precision over all patches and that of random keys."""
-    owners = recognition.assignment.flatten(1)
+    owners = maps.assignment.flatten(1)
     owned = owners != NOBODY
     pairs = owned[:, :, None] & owned[:, None, :]
     chance = (homologous(owners) & pairs).sum() / pairs.sum()
-    precision = recognition.precision()[owned].mean()
+    precision = maps.precision()[owned].mean()
     return (
-        f'Block {recognition.block}, mean of {recognition.num_heads} heads: the keys that a query (framed) keeps, in '
+        f'Block {maps.block}, mean of {maps.num_heads} heads: the keys that a query (framed) keeps, in '
         f'the colors of their true images. Of the keys kept by all patches, {precision:.0%} are of their own image '
         f'(by chance {chance:.0%}).'
     )

@@ -53,7 +53,7 @@ def test_settings_given_go_before_those_of_the_file(tmp_path):
     path = save_encoder(build('swin'), tmp_path / 'swin.safetensors')
     images = torch.randn(1, 3, 32, 48)
     assert torch.equal(load_encoder(path, out_indices=(1,))(images)[0], load_encoder(path)(images)[1])
-    with pytest.raises(ValueError, match=r"MixMIMSwin cannot be built with .*'color'.*: .*unexpected keyword"):
+    with pytest.raises(ValueError, match=r"MixMIMSwin .*'color'.*unexpected keyword"):
         load_encoder(path, color=1)
 
 
@@ -109,17 +109,17 @@ def test_files_that_say_something_else_are_refused(tmp_path, changes, message):
 
 def test_other_files_are_refused(tmp_path):
     torch.save(build('vit').state_dict(), tmp_path / 'vit.pth')
-    with pytest.raises(ValueError, match='vit.pth is not a .safetensors file, so it cannot describe its encoder'):
+    with pytest.raises(ValueError, match=r'vit\.pth .*\.safetensors'):
         get_model(pretrained=str(tmp_path / 'vit.pth'))
     with pytest.raises(FileNotFoundError, match='there is no file .*no.safetensors'):
         load_encoder(tmp_path / 'no.safetensors')
     with pytest.raises(ValueError, match='vit.pth should end in .safetensors'):
         save_encoder(build('vit'), tmp_path / 'vit.pth')
-    with pytest.raises(ValueError, match='a Linear cannot be described: use a MixMIMSwin or MixingViT'):
+    with pytest.raises(ValueError, match='Linear .*: use a MixMIMSwin or MixingViT'):
         save_encoder(torch.nn.Linear(1, 1), tmp_path / 'linear.safetensors')
     assert not Path(tmp_path, 'linear.safetensors').exists()
     torch.save(build('vit').state_dict(), tmp_path / 'pytorch_model.bin')
-    with pytest.raises(ValueError, match=r'holds no model.safetensors, and other files could run code'):
+    with pytest.raises(ValueError, match=r'no model\.safetensors'):
         from_hub(tmp_path)
 
 
@@ -146,19 +146,19 @@ def test_a_folder_gives_the_encoder_back_without_the_library(tmp_path, monkeypat
     assert equal(encoder, from_hub(folder))
     assert from_hub(folder, out_indices=(0, 1)).out_indices == (0, 1)
     assert FeatureExtractor.from_file(fetch(folder)).size == (32, 32)
-    with pytest.raises(ImportError, match='the hub needs huggingface_hub: pip install huggingface_hub'):
+    with pytest.raises(ImportError, match='pip install huggingface_hub'):
         from_hub('user/name')
 
 
-@pytest.mark.parametrize('licence', [None, 'cc-by-nc-4.0'])
-def test_config_and_model_card_say_what_is_there(tmp_path, licence):
+@pytest.mark.parametrize('license', [None, 'cc-by-nc-4.0'])
+def test_config_and_model_card_say_what_is_there(tmp_path, license):
     huggingface_hub = pytest.importorskip('huggingface_hub', reason='needs huggingface_hub')
     card = describe_encoder(build('vit'), (32, 64), source='epoch_300.pth')
-    folder = save_pretrained(build('vit'), tmp_path / 'vit-micro', card, licence)
+    folder = save_pretrained(build('vit'), tmp_path / 'vit-micro', card, license)
     config = json.loads((folder / 'config.json').read_text())
     assert (config['architectures'], config['image_size'], config['settings']) == (['MixingViT'], [32, 64], VIT)
     data = huggingface_hub.ModelCard.load(folder / 'README.md').data
-    assert (data.license, data.library_name, data.tags[0]) == (licence, 'mixmae_mm', 'mixmae_mm')
+    assert (data.license, data.library_name, data.tags[0]) == (license, 'mixmae_mm', 'mixmae_mm')
     text = (folder / 'README.md').read_text()
     assert 'images of 32 x 64 pixels' in text
     assert 'epoch_300.pth' in text
@@ -171,7 +171,7 @@ def test_a_changed_bit_is_found(tmp_path):
     content = file.read_bytes()
     assert json.loads((folder / 'config.json').read_text())['sha256'] == hashlib.sha256(content).hexdigest()
     file.write_bytes(content[:-5] + bytes([content[-5] ^ 1]) + content[-4:])
-    with pytest.raises(ValueError, match=r'model.safetensors is damaged: config.json has a different sha256'):
+    with pytest.raises(ValueError, match=r'model\.safetensors .*config\.json .*sha256'):
         from_hub(folder)
     (folder / 'config.json').unlink()
     assert not equal(build('vit'), from_hub(folder))

@@ -2,17 +2,17 @@ import pytest
 import torch
 from tiny_mixmae import build, tiny_mixedae, tiny_model
 
-from mixmae_mm.apis.homologous_maps import recognize
+from mixmae_mm.apis.homologous_maps import homologous_maps_of
 from mixmae_mm.apis.reconstruction_inferencer import reconstruct
 from mixmae_mm.mixing import NOBODY
-from mixmae_mm.structures import Recognition
+from mixmae_mm.structures import HomologousMaps
 from mixmae_mm.utils.seed import seed_everything
 
 
 def test_precision_by_loops():
     kept = torch.rand(2, 6, 6)
     assignment = torch.tensor([[[0, 1, 1], [2, 0, 1]], [[0, 0, 0], [1, 1, 2]]])
-    found = Recognition(torch.zeros(2, 3, 4, 6), assignment, kept, 3, 2).precision()
+    found = HomologousMaps(torch.zeros(2, 3, 4, 6), assignment, kept, 3, 2).precision()
     for g in range(2):
         whose = assignment[g].flatten().tolist()
         for query in range(6):
@@ -24,7 +24,7 @@ def test_precision_by_loops():
 def test_precision_of_all_queries_is_what_training_logs(settings):
     model = build(tiny_mixedae, **settings)
     images = torch.randint(0, 256, (8, 3, 32, 32)).float()
-    found = recognize(model, images, seed=5)
+    found = homologous_maps_of(model, images, seed=5)
     seed_everything(5)
     losses = model(**model.data_preprocessor({'inputs': images}, training=True), mode='loss')
     num_sources = settings.get('num_sources', 4)
@@ -39,14 +39,14 @@ def test_precision_of_all_queries_is_what_training_logs(settings):
 def test_the_mixtures_are_those_of_the_reconstructions():
     model = build(tiny_mixedae)
     images = torch.randint(0, 256, (8, 3, 32, 32)).float()
-    found, drawn = recognize(model, images, seed=2), reconstruct(model, images, seed=2)
+    found, drawn = homologous_maps_of(model, images, seed=2), reconstruct(model, images, seed=2)
     assert torch.equal(found.mixed, drawn.mixed)
     assert torch.equal(found.assignment, drawn.assignment)
 
 
 def test_patches_of_nobody_neither_keep_nor_are_kept():
     model = build(tiny_mixedae, num_sources=2, shares=(0.25, 0.25))
-    found = recognize(model, torch.randint(0, 256, (4, 3, 32, 32)).float(), seed=0)
+    found = homologous_maps_of(model, torch.randint(0, 256, (4, 3, 32, 32)).float(), seed=0)
     nobody = found.assignment.flatten(1) == NOBODY
     assert nobody.sum(1).tolist() == [8, 8]
     for g in range(2):
@@ -57,8 +57,8 @@ def test_patches_of_nobody_neither_keep_nor_are_kept():
 
 def test_models_that_choose_no_keys_return_nothing():
     images = torch.randint(0, 256, (4, 3, 32, 32)).float()
-    assert recognize(build(tiny_model), images, 0) is None
-    assert recognize(build(tiny_mixedae, num_sources=1, mask_ratio=0.5), images, 0) is None
+    assert homologous_maps_of(build(tiny_model), images, 0) is None
+    assert homologous_maps_of(build(tiny_mixedae, num_sources=1, mask_ratio=0.5), images, 0) is None
     model = build(tiny_mixedae)
     model.backbone.attention = 'true'
-    assert recognize(model, images, 0) is None
+    assert homologous_maps_of(model, images, 0) is None

@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from mixmae_mm.apis import FeatureExtractor, ReconstructionInferencer, get_model, save_pretrained
 from mixmae_mm.apis.attention_maps import attention_of
-from mixmae_mm.apis.export import Portable
-from mixmae_mm.apis.homologous_maps import recognize
+from mixmae_mm.apis.export import ExportableModel
+from mixmae_mm.apis.homologous_maps import homologous_maps_of
 from mixmae_mm.apis.model import build_encoder
 from mixmae_mm.apis.reconstruction_inferencer import mix_once
 from mixmae_mm.evaluation.labeled_images import extract
@@ -41,12 +41,12 @@ IMAGES = torch.from_numpy(pixels()).permute(0, 3, 1, 2).float()
 CALLS = {
     'inferencer': lambda files, model, saved: ReconstructionInferencer(*files, device='cpu')([*pixels()], seed=3),
     'mix_once': lambda files, model, saved: mix_once(model.data_preprocessor, IMAGES, 3),
-    'recognize': lambda files, model, saved: draw_homologous(recognize(model, IMAGES, 3), 4, 5),
+    'homologous_maps_of': lambda files, model, saved: draw_homologous(homologous_maps_of(model, IMAGES, 3), 4, 5),
     'from_file': lambda files, model, saved: FeatureExtractor.from_file(saved)([*pixels()]),
     'get_model': lambda files, model, saved: get_model(pretrained=str(saved)),
     'build_encoder': lambda files, model, saved: build_encoder(Config.fromfile(files[0]), files[1]),
     'attention_of': lambda files, model, saved: attention_of(model.backbone, IMAGES),
-    'example': lambda files, model, saved: Portable(model.backbone).example((32, 32)),
+    'example': lambda files, model, saved: ExportableModel(model.backbone).example((32, 32)),
     'extract': lambda files, model, saved: extract(
         model.backbone, lambda x: x, DataLoader(TensorDataset(IMAGES, torch.arange(4)), 2, shuffle=True)
     ),
@@ -74,5 +74,5 @@ def test_the_log_continues_as_before(made, tmp_path, monkeypatch, with_weights):
     assert [*MMLogger._instance_dict] == names
     assert MMLogger.get_current_instance() is logger
     assert logger.level == level
-    print_log('the program goes on', logger='current')
-    assert 'the program goes on' in log.read_text()
+    print_log('the program continues', logger='current')
+    assert 'the program continues' in log.read_text()

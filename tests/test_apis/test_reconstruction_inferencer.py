@@ -9,7 +9,7 @@ from tiny_mixmae import build, tiny_mixedae, tiny_model, write_files
 
 from mixmae_mm.apis import ReconstructionInferencer
 from mixmae_mm.apis.model import build_pretrainer
-from mixmae_mm.apis.reconstruction_inferencer import find_images, mix_otherwise, reconstruct
+from mixmae_mm.apis.reconstruction_inferencer import choose_image_files, mix_otherwise, reconstruct
 from mixmae_mm.mixing import resize_assignment, visible
 from mixmae_mm.visualization import describe, draw_rows
 
@@ -90,12 +90,12 @@ def test_the_image_grid_is_drawn_and_saved(inferencer, files, five_images, tmp_p
     grid = np.asarray(draw_rows(expected, describe(inferencer.model, expected)))
     out = inferencer.save(paths, tmp_path / 'new' / 'grid.png', seed=1)
     assert np.array_equal(np.asarray(Image.open(out)), grid)
-    with pytest.raises(ValueError, match=r'grid.txt needs an image extension, such as .png'):
+    with pytest.raises(ValueError, match=r'grid\.txt .*extension.*\.png'):
         inferencer.save(paths, tmp_path / 'grid.txt')
 
 
 def test_what_cannot_be_reconstructed_is_reported(inferencer, files, five_images, tmp_path):
-    with pytest.raises(ValueError, match=r'a mixture takes 2 image\(s\), but 1 can be read'):
+    with pytest.raises(ValueError, match=r'takes 2 image.* 1 can be read'):
         inferencer(five_images[0][:1])
     config = Config.fromfile(files[0])
     config.model.data_preprocessor.pop('num_sources')
@@ -121,13 +121,13 @@ def test_each_group_is_led_by_its_first_image_and_mixed_as_the_assignment_says(f
 
 def test_named_files_keep_their_order_and_fill_whole_groups(five_images):
     paths = five_images[0]
-    assert find_images(paths[::-1], 6, 2, seed=0) == paths[:0:-1]
-    with pytest.raises(ValueError, match=r'^2 image\(s\) for mixtures of 3: give 3 or more'):
-        find_images(paths[:2], 6, 3, seed=0)
+    assert choose_image_files(paths[::-1], 6, 2, seed=0) == paths[:0:-1]
+    with pytest.raises(ValueError, match=r'^2 image.* mixtures of 3: give 3 or more'):
+        choose_image_files(paths[:2], 6, 3, seed=0)
 
 
 def test_folder_gives_a_seeded_choice_without_repeats(five_images, tmp_path):
-    choices = [find_images([str(tmp_path)], 4, 2, seed) for seed in (0, 0, 1, 2, 3)]
+    choices = [choose_image_files([str(tmp_path)], 4, 2, seed) for seed in (0, 0, 1, 2, 3)]
     assert choices[0] == choices[1]
     assert len({tuple(choice) for choice in choices}) > 2
     assert all(len(set(choice)) == 4 and set(choice) <= set(five_images[0]) for choice in choices)

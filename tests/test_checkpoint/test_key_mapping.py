@@ -37,10 +37,10 @@ def test_layouts_are_recognized(names, expected):
 
 def test_several_encoders_need_a_prefix_and_a_wrong_one_is_answered_by_the_right_one():
     names = [f'student.{ANCHOR}', f'teacher.{ANCHOR}']
-    with pytest.raises(ValueError, match="are 2 encoders, under 'student.', 'teacher.': choose one with `prefix`"):
+    with pytest.raises(ValueError, match=r"2 encoders.*'student\.', 'teacher\.'.*`prefix`"):
         find_layout(names)
     assert find_layout(names, 'teacher.').prefix == 'teacher.'
-    with pytest.raises(ValueError, match="there is no encoder under 'encoder.', only under ''"):
+    with pytest.raises(ValueError, match=r"no encoder under 'encoder\.', only under ''"):
         find_layout([ANCHOR], 'encoder.')
     assert find_layout([f'module.backbone.{ANCHOR}'], 'module.').prefix == 'module.backbone.'
 
@@ -110,7 +110,7 @@ def test_blocks_that_hold_more_are_refused(tmp_path):
     file = random_mae() | {f'blocks.{block}.ls1.gamma': torch.ones(8) for block in range(2)}
     encoder = MODELS.build(vit())
     before = {name: x.clone() for name, x in encoder.state_dict().items()}
-    with pytest.raises(ValueError, match=r"this model lacks 2 of its tensors, such as \['blocks.0.ls1.gamma', "):
+    with pytest.raises(ValueError, match=r"lacks 2 .*\['blocks\.0\.ls1\.gamma', "):
         load_backbone(encoder, saved(tmp_path, file))
     assert equal(before, encoder.state_dict())
 

@@ -18,7 +18,7 @@ from mixmae_mm.models.utils.pos_embed import (
 )
 
 GRIDS = list(itertools.product(range(1, 21), repeat=2))
-TRAPS = [(1, 3), (3, 5), (5, 3), (2, 8), (4, 9), (8, 18), (4, 4), (1, 4), (6, 1), (2, 7)]
+AMBIGUOUS_GRIDS = [(1, 3), (3, 5), (5, 3), (2, 8), (4, 9), (8, 18), (4, 4), (1, 4), (6, 1), (2, 7)]
 """With CLS, or without, as many rows as a square has; squares; rows, columns, and an ordinary one."""
 
 
@@ -80,7 +80,7 @@ def test_every_grid_comes_back_from_every_naming(build, naming):
             assert [*back.get(f'{name}_grid', grid)] == [*grid]
 
 
-@pytest.mark.parametrize('grid', TRAPS)
+@pytest.mark.parametrize('grid', AMBIGUOUS_GRIDS)
 @pytest.mark.parametrize('build', [vit, swin])
 def test_features_after_a_round_trip(tmp_path, build, grid):
     encoder, images = trained(build(grid)), random_images(grid, build)
@@ -141,10 +141,10 @@ def test_sides_that_the_file_does_not_say_are_assumed_aloud(tmp_path, grid, made
 
 def test_sides_that_cannot_be_known_or_are_of_another_embedding_are_refused(tmp_path):
     torch.save(foreign((3, 6)), tmp_path / 'file.pth')
-    with pytest.raises(ValueError, match=r'pos_embed holds 18 entries: neither the 4 x 4 of this model nor a square'):
+    with pytest.raises(ValueError, match=r'pos_embed .*18 .* 4 x 4 '):
         load_backbone(vit((4, 4)), str(tmp_path / 'file.pth'))
     weights = vit((3, 5)).state_dict() | dict(pos_embed_grid=torch.tensor((3, 6)))
-    with pytest.raises(ValueError, match=r'holds 15 entries, but pos_embed_grid says \(3, 6\): it is damaged'):
+    with pytest.raises(ValueError, match=r' 15 .* pos_embed_grid .*\(3, 6\)'):
         fit(vit((3, 5)), weights)
 
 

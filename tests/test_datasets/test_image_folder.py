@@ -24,7 +24,7 @@ def broken(folder, *paths):
 
 
 def test_a_missing_folder():
-    with pytest.raises(ValueError, match=r"^data_root 'no/such' does not exist \(looked for /.*no/such\); set it in"):
+    with pytest.raises(ValueError, match=r"^data_root 'no/such' .*/no/such\); set it"):
         ImageFolder('no/such')
 
 
@@ -33,7 +33,7 @@ def test_a_folder_without_images_says_what_it_holds(tmp_path):
         ImageFolder(str(tmp_path))
     for name in ('a.txt', 'b.TXT', 'c.gz', 'd'):
         (tmp_path / name).write_text('')
-    with pytest.raises(ValueError, match=r'it holds 4 files \(2 \.txt, 1 \.gz, 1 without extension\); images end in'):
+    with pytest.raises(ValueError, match=r'4 files \(2 \.txt, 1 \.gz, 1 without extension\)'):
         ImageFolder(str(tmp_path))
 
 
@@ -43,7 +43,7 @@ def test_extensions_of_ones_own(tmp_path):
         (tmp_path / name).touch()
     assert len(ImageFolder(str(tmp_path), extensions=['.npy'])) == 2
     for wrong in ('.npy', [], ['npy'], ['.tar.gz']):
-        with pytest.raises(ValueError, match=r"^extensions must be a list like \['.npy'\], with one dot, got "):
+        with pytest.raises(ValueError, match=r"^extensions .*\['\.npy'\].*, got "):
             ImageFolder(str(tmp_path), extensions=wrong)
 
 

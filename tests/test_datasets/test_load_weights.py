@@ -61,7 +61,7 @@ def test_an_image_without_a_fitting_map_is_corrupt(folders):
     load = LoadWeights(f'{folders}/images', f'{folders}/maps')
     results = dict(img_path=f'{folders}/images/a/1.bmp', img=np.zeros((40, 48, 3), np.uint8))
     assert load(dict(results))['img'].shape == (40, 48, 4)
-    with pytest.raises(CorruptImageError, match=r'1.png: it is \(40, 48\), expected \(48, 40\) and one channel'):
+    with pytest.raises(CorruptImageError, match=r'1\.png: .*\(40, 48\), expected \(48, 40\)'):
         load(results | dict(img=np.zeros((48, 40, 3), np.uint8)))
     with pytest.raises(CorruptImageError, match='2.png'):
         load(results | dict(img_path=f'{folders}/images/a/2.bmp'))

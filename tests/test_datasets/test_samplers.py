@@ -85,7 +85,7 @@ def test_seeding_decides_all_three_generators():
 
 
 def test_an_index_without_seed_is_refused_with_the_way_out():
-    with pytest.raises(ValueError, match=r'needs an index with a seed, got 3: set .*mixmae_mm\.SeededSampler'):
+    with pytest.raises(ValueError, match=r'got 3: set .*mixmae_mm\.SeededSampler'):
         SeedSample()(dict(sample_idx=3))
 
 
@@ -158,5 +158,5 @@ def test_a_seeded_choice_without_repeats_comes_as_training_crops_it(image_folder
 
 
 def test_a_stream_is_refused():
-    with pytest.raises(ValueError, match='^list_iterator is a stream, so images cannot be chosen'):
+    with pytest.raises(ValueError, match='^list_iterator is a stream'):
         choose_images(iter([]), 2, 0)

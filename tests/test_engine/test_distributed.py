@@ -38,7 +38,7 @@ def test_both_begin_with_the_weights_of_the_file_and_end_equal(ranks):
     assert all(torch.equal(value, two['weights'][name]) for name, value in one['weights'].items())
 
 
-def test_ranks_share_out_the_images_of_each_epoch(ranks):
+def test_the_images_of_each_epoch_are_split_among_the_ranks(ranks):
     (one, two), *_ = ranks
     for epoch in range(EPOCHS):
         steps = slice(epoch * ITERATIONS, (epoch + 1) * ITERATIONS)

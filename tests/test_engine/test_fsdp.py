@@ -19,7 +19,7 @@ from mixmae_mm.utils.safe_io.checksum import MARK
 pytestmark = pytest.mark.slow
 
 BASE = re.compile(r"^_base_ = '(.*)'$", re.MULTILINE)
-WATCHED = """
+MONITORING = """
 default_hooks['reconstruction'] = dict(type='mixmae_mm.ReconstructionHook', interval=1)
 default_hooks['online'] = dict(type='mixmae_mm.OnlineEvaluationHook', interval=1)
 """
@@ -42,7 +42,7 @@ model['backbone'] = dict(
 def write_config(folder, strategy=None, settings=''):
     """Write a config with a strategy and other settings into `folder`, which holds the images."""
     path = folder / f'{strategy or "copies"}{len(settings)}.py'
-    text = (folder / 'micro.py').read_text() + SETTINGS + WATCHED + settings
+    text = (folder / 'micro.py').read_text() + SETTINGS + MONITORING + settings
     if strategy:
         text = BASE.sub(rf"_base_ = ['\1', '{ROOT}/configs/_base_/strategies/{strategy}.py']", text)
     path.write_text(text)
@@ -156,11 +156,11 @@ def strategy_in(folder, **settings):
 def test_optimizers_that_look_at_whole_tensors_are_refused(tmp_path, kind):
     strategy, model = strategy_in(tmp_path), torch.nn.Linear(1, 1)
     strategy._built = OptimWrapper(kind(model.parameters(), lr=1.0))
-    with pytest.raises(ValueError, match=f'{kind.__name__} needs whole tensors, of which each process has a part'):
+    with pytest.raises(ValueError, match=f'{kind.__name__} needs whole tensors'):
         strategy.build_optim_wrapper({}, model)
 
 
 @pytest.mark.parametrize('settings', [dict(state_dict_cfg='local'), dict(model_wrapper=dict(use_orig_params=False))])
 def test_what_would_not_write_whole_checkpoints_is_refused(tmp_path, settings):
-    with pytest.raises(ValueError, match=r'writes whole checkpoints of parameters by name'):
+    with pytest.raises(ValueError, match=r'whole checkpoints .* by name'):
         strategy_in(tmp_path, **settings)

@@ -171,7 +171,7 @@ def test_a_stream_cannot_be_resumed_within_an_epoch(tmp_path, by_epoch):
     config.train_dataloader.dataset = dict(type='ToyStream')
     stopped(config, 15)
     if by_epoch:
-        with pytest.raises(ValueError, match='stream of images cannot be resumed within an epoch'):
+        with pytest.raises(ValueError, match='stream .*cannot be resumed within an epoch'):
             run_until(config, resume=True)
     else:
         assert run_until(config, resume=True).iter == 24
@@ -429,7 +429,7 @@ def test_another_run_does_not_resume_unless_it_may(tmp_path, changed, message):
     pipeline = config_of(tmp_path).train_dataloader.dataset.pipeline
     if 'dataset' in changed.get('loader', {}):
         changed['loader']['dataset']['pipeline'] = pipeline
-    with pytest.raises(ValueError, match=f'belongs to another run: .*{message}.*--allow-changes'):
+    with pytest.raises(ValueError, match=f'another run: .*{message}.*--allow-changes'):
         run_until(identified(tmp_path, **changed), resume=True)
     runner, said = resumed(identified(tmp_path, allow=True, **changed))
     assert any(message in line for line in said)

@@ -9,7 +9,7 @@ from mixmae_mm.evaluation.functional.dense_probe import (
     NeighborProbe,
     RidgeProbe,
     classify_pixels,
-    join_maps,
+    concatenate_maps,
     label_counts,
 )
 
@@ -23,7 +23,7 @@ def test_labels_are_counted_in_the_patch_that_they_lie_in():
             if labels[y, x] != 255:
                 expected[y // 2, x // 4, labels[y, x]] += 1
     assert torch.equal(label_counts(labels, (3, 2), 3, 255), expected.flatten(0, 1))
-    with pytest.raises(ValueError, match=r'^6 x 8 pixels cannot be split into 4 x 2 equal patches: use an image size'):
+    with pytest.raises(ValueError, match=r'^6 x 8 pixels .* 4 x 2 .*: use an image size'):
         label_counts(labels, (4, 2), 3, 255)
 
 
@@ -80,16 +80,16 @@ def test_the_bank_is_a_uniform_choice_of_bounded_size():
     assert kept.sum() == 200 * 12
     assert kept.min() > 20  # of 40 +- 5.7
     assert kept.max() < 60
-    with pytest.raises(ValueError, match='^k must be from 1 to the 12 training patches, got 20$'):
+    with pytest.raises(ValueError, match='^k .* 1 to .* 12 training patches, got 20$'):
         probe.score(torch.eye(60))
 
 
-def test_maps_of_several_depths_are_joined_at_the_finest():
+def test_maps_of_several_depths_are_concatenated_at_the_finest():
     fine, coarse = torch.randn(2, 4, 6), torch.randn(3, 2, 3)
-    joined = join_maps([coarse, fine])
-    assert torch.equal(joined[3:], fine)
-    assert torch.equal(joined[:3], F.interpolate(coarse[None], (4, 6), mode='bilinear')[0])
-    assert join_maps([coarse]) is coarse
+    concatenated = concatenate_maps([coarse, fine])
+    assert torch.equal(concatenated[3:], fine)
+    assert torch.equal(concatenated[:3], F.interpolate(coarse[None], (4, 6), mode='bilinear')[0])
+    assert concatenate_maps([coarse]) is coarse
 
 
 def test_normalized_patches_have_mean_0_and_variance_1():
@@ -98,7 +98,7 @@ def test_normalized_patches_have_mean_0_and_variance_1():
     torch.testing.assert_close(maps.var(dim=1, correction=0), torch.ones(2, 3, 4), atol=1e-4, rtol=0)
 
 
-def scenes(count, seed, hidden=False):
+def scenes(count, seed):
     """Images of two colors, left and right of an edge between patches, and their labels; some pixels have none."""
     generator, batches = torch.Generator().manual_seed(seed), []
     for _ in range(count):
@@ -107,7 +107,7 @@ def scenes(count, seed, hidden=False):
         images = torch.stack([labels, 1 - labels, 0 * labels], dim=1) + 0.1 * torch.randn(
             2, 3, 8, 16, generator=generator
         )
-        labels[:, 0] = 9 if not hidden else 9 * (labels[:, 0] * 0 + 1)
+        labels[:, 0] = 9
         batches.append((images, labels))
     return batches
 

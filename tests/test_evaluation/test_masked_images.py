@@ -72,20 +72,18 @@ def test_masks_that_do_not_go_with_their_images_are_refused(folders):
     def read(num_classes=4):
         return list(read_masked(pairs, ImageReader((16, 16)), pairs, num_classes, 255))
 
-    with pytest.raises(ValueError, match=r'labels.png: the mask has label 3, but classes are 0 to 2$'):
+    with pytest.raises(ValueError, match=r'labels\.png: .*label 3.* 0 to 2$'):
         read(3)
     whole = Image.open(pairs[last])
     whole.crop((0, 0, 16, 8)).save(pairs[last])
-    with pytest.raises(ValueError, match=r'labels.png: the mask is 16 x 8, the image \d+ x \d+$'):
+    with pytest.raises(ValueError, match=r'labels\.png: .*mask is 16 x 8, .*image \d+ x \d+$'):
         read()
     whole.convert('RGB').save(pairs[last])
-    with pytest.raises(ValueError, match=r'has mode RGB, but a mask is one 8-bit channel of labels'):
+    with pytest.raises(ValueError, match=r'mode RGB, .*one 8-bit channel'):
         read()
     whole.save(pairs[last])
     os.remove(pairs[first])
-    with pytest.raises(
-        ValueError, match=r'1 of 4 images have no mask: .*0_photo.png needs .*0_labels.png; check the suff'
-    ):
+    with pytest.raises(ValueError, match=r'1 of 4 .*: .*0_photo\.png .*0_labels\.png; check'):
         pairs_of(folders)
     with pytest.raises(ValueError, match=r'there is no folder .*nowhere'):
         pair_masks(folders[0], f'{folders[1]}/nowhere')

@@ -30,7 +30,7 @@ def by_loops(query, key, value, bias, keep):
 def types(request, monkeypatch):
     """Choose the kernel, and list the types of the biases it is given."""
     types = []
-    monkeypatch.setattr(attention, 'prefers_fused', lambda query, joined: types.append(joined.dtype) or request.param)
+    monkeypatch.setattr(attention, 'prefers_fused', lambda query, bias: types.append(bias.dtype) or request.param)
     return types
 
 
@@ -49,7 +49,7 @@ def test_masked_attention_and_its_gradients_against_loops(keep_of):
 
 
 def test_attention_keeps_the_type_of_the_query(types):
-    """Biases are parameters in float32: joined with the mask, (B, W, S, T, T), twice the memory unless cast."""
+    """Biases are parameters in float32: with the mask, (B, W, S, T, T), twice the memory unless cast."""
     query, key, value, bias, keep = draw(1)
     query, key, value = (x.detach().bfloat16() for x in (query, key, value))
     for kept in (keep, None):

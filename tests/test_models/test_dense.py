@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from mixmae_mm.models import MixingViT, MixMIMSwin, ViTPyramid
-from mixmae_mm.models.utils.padding import blank_pixels, find_images, place_pos_embed
+from mixmae_mm.models.utils.padding import blank_pixels, image_sizes, place_pos_embed
 from mixmae_mm.models.utils.pos_embed import resize_pos_embed
 
 PAD = -1000.0
@@ -80,10 +80,10 @@ def test_images_are_measured_by_their_padding():
     images = torch.full((3, 2, 6, 8), PAD)
     images[0, 1, :4, :5] = 1.0
     images[1, 0, 5, 7] = PAD + 1
-    assert find_images(images, PAD).tolist() == [[4, 5], [6, 8], [6, 8]]  # the last holds nothing: taken as whole
-    assert find_images(images, None) == (6, 8)
-    assert find_images(torch.randn(2, 3, 6, 8), PAD) == (6, 8)
-    assert find_images(images[1:], PAD) == (6, 8)
+    assert image_sizes(images, PAD).tolist() == [[4, 5], [6, 8], [6, 8]]  # the last holds nothing: taken as whole
+    assert image_sizes(images, None) == (6, 8)
+    assert image_sizes(torch.randn(2, 3, 6, 8), PAD) == (6, 8)
+    assert image_sizes(images[1:], PAD) == (6, 8)
     blank = blank_pixels(images[:1], torch.tensor([(4, 5)]))
     assert torch.equal(blank[0, 0, :4, :5], torch.full((4, 5), PAD))
     assert blank.sum() == 20 + 20 * PAD

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from mixmae_mm.mixing import homologous, random_assignment
-from mixmae_mm.models.utils.attention import Attention, Select
+from mixmae_mm.models.utils.attention import Attention, KeySelection
 from mixmae_mm.models.utils.homologous_attention import TopKeys, top_keys
 
 NEEDS_HALF = pytest.mark.skipif(torch.__version__ < '2.4', reason='no products of float16 on the CPU before torch 2.4')
@@ -111,7 +111,7 @@ def test_attention_on_a_cpu_is_that_by_a_mask(ratio, extra, levels):
     if levels:
         inputs[:2] = torch.randint(0, levels, inputs[:2].shape).float()
     for ours, masked in zip(
-        attended(inputs, ratio, extra), attended(inputs, ratio, extra, way=Select.attend), strict=True
+        attended(inputs, ratio, extra), attended(inputs, ratio, extra, way=KeySelection.attend), strict=True
     ):
         torch.testing.assert_close(ours, masked, rtol=1e-5, atol=1e-6)
 

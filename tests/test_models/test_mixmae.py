@@ -135,7 +135,7 @@ def test_a_stage_that_is_not_returned_has_no_features():
     contrast = dict(type='mixmae_mm.HomologousContrastiveLoss')
     backbone = dict(type='mixmae_mm.MixMIMSwin', arch=TINY, img_size=64, window_sizes=(4, 4, 4, 2))
     model = MixMAE(**parts(32, 2, 32), backbone=backbone, contrast=contrast, contrast_stage=1)
-    with pytest.raises(ValueError, match=r'returns 1 map\(s\), but contrast_stage is 1: .* out_indices'):
+    with pytest.raises(ValueError, match=r'1 map.*contrast_stage is 1: .*out_indices'):
         model.loss(draw(maps=2))
 
 
@@ -159,7 +159,7 @@ def test_of_two_sources_one_may_be_reconstructed(masked_only):
 
 def test_more_reconstructions_than_images_are_refused():
     backbone = dict(type='mixmae_mm.MixMIMSwin', arch=TINY, img_size=64, window_sizes=(4, 4, 4, 2))
-    with pytest.raises(ValueError, match='num_reconstructed 3 of the head is more than 2 images'):
+    with pytest.raises(ValueError, match='num_reconstructed 3 .*more than 2 images'):
         MixMAE(**parts(32, 2, 32, head=dict(num_reconstructed=3)), backbone=backbone)
 
 
@@ -196,7 +196,7 @@ class StandIn(nn.Module):
 
 
 def test_masked_attention_needs_attention_that_is_known():
-    with pytest.raises(ValueError, match='StandIn has no attention that is known here, so its attention cannot'):
+    with pytest.raises(ValueError, match='StandIn has no attention that is known'):
         MixMAE(**parts(64, 2, 32), backbone=dict(type='mixmae_mm.StandIn'))
 
 

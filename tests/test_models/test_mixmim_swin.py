@@ -122,5 +122,5 @@ def test_what_no_output_needs_is_neither_run_nor_trained(out_indices):
 
 @pytest.mark.parametrize(('size', 'cells'), [(128, 8), (100, 4), (100, 2)])
 def test_cells_that_the_last_stride_cuts_are_refused(size, cells):
-    with pytest.raises(ValueError, match=f'images of {size} x {size} pixels with {cells} x {cells} cells do not fit'):
+    with pytest.raises(ValueError, match=f'{size} x {size} pixels .*{cells} x {cells} cells'):
         tiny()(torch.randn(1, 3, size, size), torch.zeros(1, cells, cells, dtype=torch.int64))

@@ -112,10 +112,10 @@ def test_a_channel_of_weights_is_for_training_alone_and_needed_there():
     expected = MixingDataPreprocessor()(dict(inputs=images))['inputs']
     assert torch.equal(preprocessor(dict(inputs=torch.cat([images, -images[:, :1]], dim=1)))['inputs'], expected)
     assert not preprocessor(dict(inputs=torch.cat([images, -images[:, :1]], dim=1)), True)['inputs'].weights.any()
-    with pytest.raises(ValueError, match='needs images of 3 channels and one of weights, got 3: .*LoadWeights'):
+    with pytest.raises(ValueError, match='3 channels and one of weights, got 3: .*LoadWeights'):
         preprocessor(dict(inputs=images), training=True)
     assert preprocessor.eval()(dict(inputs=images), training=True)['inputs'].weights is None
-    with pytest.raises(ValueError, match="needs images that are RGB already: load them with mode='RGB'"):
+    with pytest.raises(ValueError, match="RGB already: load them with mode='RGB'"):
         MixingDataPreprocessor(weights='last_channel', bgr_to_rgb=True)
 
 
@@ -136,7 +136,7 @@ def test_a_function_of_the_image_weighs_the_loss_of_a_model(method):
 
 
 def test_weights_that_are_no_weights_are_refused():
-    with pytest.raises(ValueError, match=r"weights='last': use 'last_channel', or dict\(type=...\) of a module"):
+    with pytest.raises(ValueError, match=r"weights='last': use 'last_channel', or dict\("):
         MixingDataPreprocessor(weights='last')
     preprocessor, images = MixingDataPreprocessor(cell_size=8), torch.rand(2, 3, 16, 16)
     for weigh, said in [
@@ -181,5 +181,5 @@ def test_variance_of_windows_by_loops_and_whatever_the_units():
 
 @pytest.mark.parametrize('settings', [dict(window=4), dict(window=1), dict(floor=-1.0)])
 def test_a_window_has_a_middle_and_no_weight_is_negative(settings):
-    with pytest.raises(ValueError, match='window must be odd and 3 or more, and floor 0 or more'):
+    with pytest.raises(ValueError, match='window .*odd and 3 or more, .*floor 0 or more'):
         VarianceWeights(**settings)

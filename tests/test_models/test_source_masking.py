@@ -314,7 +314,7 @@ def test_what_else_mixes_tokens_is_refused(operator, name):
     masking = SourceMasking(encoder)
     encoder(images)
     with (
-        pytest.raises(ValueError, match=f'Pooled has {name}.* outside the known layouts.* set masked_attention=False'),
+        pytest.raises(ValueError, match=f'Pooled has {name}.* set masked_attention=False'),
         masking.encoding(images, assignment, 2, False),
     ):
         encoder(images)
@@ -387,7 +387,7 @@ def test_logits_of_another_layout_are_refused(monkeypatch):
     monkeypatch.setitem(LAYOUTS, 'Attending', whole)
     module = Attending(lambda x: (x @ x.transpose(1, 2))[:, None, :, :3].softmax(-1))
     with (
-        pytest.raises(ValueError, match=r'logits \(2, 1, 4, 3\), but its tokens were laid out as \(2, 4, 4\)'),
+        pytest.raises(ValueError, match=r'logits \(2, 1, 4, 3\), .*\(2, 4, 4\)'),
         SourceMasking(module).encoding(torch.zeros(2, 3, 64, 64), torch.zeros(1, 2, 2, dtype=torch.int64), 1, False),
     ):
         module(torch.randn(2, 4, 8))
@@ -420,7 +420,7 @@ def test_tokens_that_cross_cells_are_refused(name, settings, size, cells, messag
 def test_cells_smaller_than_the_stride_are_refused():
     encoder, (images, _) = build('mmdet.SwinTransformer'), draw('mmdet.SwinTransformer')
     with (
-        pytest.raises(ValueError, match='an assignment of 4 x 8 cells does not fit a grid of 2 x 4'),
+        pytest.raises(ValueError, match='4 x 8 cells does not fit .*2 x 4'),
         SourceMasking(encoder).encoding(images, torch.zeros(2, 4, 8, dtype=torch.int64), 1, False),
     ):
         encoder(images)

@@ -74,7 +74,7 @@ HARM = {
 
 def test_nothing_is_said_of_what_is_right(tmp_path, capsys):
     coco(tmp_path)
-    for options in ((), ('--kind', 'coco'), ('--quick',)):
+    for options in ((), ('--layout', 'coco'), ('--quick',)):
         status, problems, text = check(capsys, tmp_path, *options)
         assert (status, problems, cells(text)) == (0, [], [['train', '2', '0', '3', '2', '2']])
 

@@ -190,11 +190,11 @@ CIFAR = 'train_dataloader = dict(dataset=dict(type="mmpretrain.CIFAR10"))'
     ('arguments', 'config', 'reason'),
     [
         (['gone'], '', 'there is no folder gone (looked for '),
-        (['.', '--kind', 'coco'], '', '. is not laid out as coco: it holds above'),
+        (['.', '--layout', 'coco'], '', '. is not laid out as coco: it holds above'),
         (['.'], '', 'the data is one folder deeper: give ./above (imagenet)'),
         ([], '', 'name one of: a folder, --config CONFIG, or --ann FILE with --images FOLDER'),
         (['--ann', 'x.json'], '', 'name one of: a folder'),
-        (['--config', 'x.py', '--kind', 'coco'], '', '--kind and --classes are for a folder: '),
+        (['--config', 'x.py', '--layout', 'coco'], '', '--layout and --num-classes are for a folder: '),
         (['.', '--cfg-options', 'a=1'], '', '--cfg-options go with --config'),
         (['--config', 'x.py'], '', 'there is no config file x.py (looked for in '),
         (['--config', 'c.py'], 'model = dict()', 'has no train_dataloader, val_dataloader or test_dataloader'),

@@ -83,7 +83,7 @@ HARM = [
     ),
 ]
 SETS = dict(imagenet=class_folders, ade20k=masks, images=random_images)
-OPTIONS = dict(ade20k=('--classes', '3'))
+OPTIONS = dict(ade20k=('--num-classes', '3'))
 COUNTS = dict(
     imagenet=[['train', '2', '3', '1', '2'], ['val', '2', '2', '1', '1']],
     ade20k=[['train', '2', '2', '0', 'to', '2', '3', '25.0%'], ['val', '1', '1', '0', 'to', '2', '3', '25.0%']],
@@ -94,7 +94,7 @@ COUNTS = dict(
 @pytest.mark.parametrize('kind', SETS)
 def test_nothing_is_said_of_what_is_right(tmp_path, capsys, kind):
     SETS[kind](tmp_path)
-    for options in ((), ('--kind', kind)):
+    for options in ((), ('--layout', kind)):
         status, problems, text = check(capsys, tmp_path, *options, *OPTIONS.get(kind, ()))
         assert (status, problems, cells(text)) == (0, [], COUNTS[kind])
         assert text.splitlines()[-1] == 'Nothing is wrong.'
@@ -151,7 +151,7 @@ def test_masks_of_ade20k_hold_no_class_0(tmp_path, capsys):
     where = '1 (annotations/training/a.png: 151)'
     labels = f'masks with labels other than 1 to 150, 0 for none of them, and 255: {where}'
     assert check(capsys, tmp_path)[:2] == (1, [f'error: training: {labels}'])
-    assert check(capsys, tmp_path, '--classes', '152')[0] == 0
+    assert check(capsys, tmp_path, '--num-classes', '152')[0] == 0
 
 
 def test_all_that_is_found_is_checked(tmp_path, capsys):

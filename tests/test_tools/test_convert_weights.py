@@ -100,7 +100,7 @@ def test_what_holds_nothing_by_name_is_refused(tmp_path, options):
 
 
 def test_without_an_average(tmp_path):
-    with pytest.raises(SystemExit, match='no averaged weights \\(EMA\\): it has model, epoch; average while'):
+    with pytest.raises(SystemExit, match=r'\(EMA\): it has model, epoch; average while'):
         run(tmp_path, dict(model=random_mae(), epoch=3), 'ours', '--ema')
     assert not (tmp_path / 'out.pth').exists()
 
@@ -366,7 +366,7 @@ def test_one_file_describes_itself_and_can_be_exported_again(files, tmp_path, ca
     assert (card.mean, card.std, card.source) == ((1.0, 2.0, 3.0), (50.0, 60.0, 70.0), 'checkpoint.pth')
     images = torch.randn(2, 3, 32, 32)
     assert torch.equal(get_model(pretrained=str(out))(images)[0], encoder(images)[0])
-    more = ['--image-size', '32', '64', '--licence', 'apache-2.0']
+    more = ['--image-size', '32', '64', '--license', 'apache-2.0']
     tool.main([str(out), str(tmp_path / 'folder'), '--to', 'hub', *more])
     again = read_card(tmp_path / 'folder' / 'model.safetensors')
     assert (again.image_size, again.mean, again.source) == ((32, 64), card.mean, 'vit.safetensors')
@@ -410,7 +410,7 @@ def test_a_classifier_gives_its_logits(tmp_path):
     pooled = classifier.backbone((images.float() - 1) / 2)[-1].mean((2, 3))
     torch.testing.assert_close(logits, classifier.head.fc(pooled), atol=1e-6, rtol=1e-5)
     config, checkpoint = write_files(tmp_path, tiny_mixedae)
-    with pytest.raises(SystemExit, match='builds a mixmae_mm.MixedAE, not an ImageClassifier with a head'):
+    with pytest.raises(SystemExit, match=r'mixmae_mm\.MixedAE, not an ImageClassifier'):
         tool.main([checkpoint, str(tmp_path / 'x.pt2'), '--to', 'pt2', '--config', config, '--classifier'])
 
 
@@ -447,7 +447,7 @@ def test_wrong_files_are_refused_and_nothing_written(tmp_path, kind):
     [
         (['x.onnx', '--to', 'ours'], 'x.onnx should end in .pth or .safetensors'),
         (['x.pth', '--to', 'hub'], 'x.pth should be a folder, without an extension'),
-        (['x.pt2', '--to', 'pt2', '--config', 'mixedae-vit-base', '--classifier'], '--classifier needs --config'),
+        (['x.pt2', '--to', 'pt2', '--config', 'mixing-vit-base', '--classifier'], '--classifier needs --config'),
         (['x', '--to', 'hub', '--with-normalization'], '--with-normalization has no effect with --to hub'),
         (['x.onnx', '--to', 'onnx', '--encoder-only'], '--encoder-only has no effect with --to onnx'),
         (['x.pt2', '--to', 'pt2', '--image-size', '0', '32'], 'argument --image-size: 0: give 1 or more'),

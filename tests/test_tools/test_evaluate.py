@@ -40,7 +40,7 @@ def folders(tmp_path):
 def test_labels_are_the_class_folders(folders):
     labeled = label_by_folder(ImageFolder(folders[1]).data_list, ['blue', 'red'])
     assert list(labeled.values()) == [0] * 8 + [1] * 8
-    with pytest.raises(ValueError, match=r'^red/0.png in .* is not one of the class folders blue$'):
+    with pytest.raises(ValueError, match=r'^red/0\.png in .*class folders blue$'):
         label_by_folder(ImageFolder(folders[1]).data_list, ['blue'])
 
 
@@ -90,16 +90,16 @@ def test_corrupt_images_are_left_out_and_counted(folders, tmp_path, capsys):
     printed = capsys.readouterr()
     assert json.loads(printed.out)['top1'] == 1.0
     assert '1 files (1 .txt) left out; 1 of 16 images corrupt' in printed.err
-    with pytest.raises(SystemExit, match='k must be from 1 to the 15 training images, got 16'):
+    with pytest.raises(SystemExit, match='k .* 1 to .* 15 training images, got 16'):
         evaluate.main([config, *folders, '--k', '16'])
 
 
 def test_wrong_inputs_end_with_one_message(folders, tmp_path):
     config, checkpoint = write_files(tmp_path)
-    with pytest.raises(SystemExit, match='k must be from 1 to the 16 training images, got 20'):
+    with pytest.raises(SystemExit, match='k .* 1 to .* 16 training images, got 20'):
         evaluate.main([config, *folders])
     torch.save(dict(state_dict={'other.weight': torch.zeros(3)}), tmp_path / 'other.pth')
-    with pytest.raises(SystemExit, match=r'does not fit this MixMIMSwin: no name ends in patch_embed'):
+    with pytest.raises(SystemExit, match=r'MixMIMSwin: no name ends in patch_embed'):
         evaluate.main([config, str(tmp_path / 'other.pth'), *folders])
     with pytest.raises(SystemExit, match='does not exist'):
         evaluate.main([config, checkpoint, '--train', folders[1], '--val', str(tmp_path / 'nowhere')])
@@ -171,7 +171,7 @@ def by_hand(extract, *folders):
 def test_pixels_are_classified_by_features_of_patches(scenes, tmp_path, capsys, method, stages):
     config, checkpoint = write_files(tmp_path, method)
     found = []
-    for options in ([], ['--stages', *map(str, stages), '--method', 'ridge', 'knn', '--precision', 'bf16']):
+    for options in ([], ['--stages', *map(str, stages), '--probe', 'ridge', 'knn', '--precision', 'bf16']):
         evaluate.main([config, checkpoint, *scenes, *DENSE, *options])
         found.append(json.loads(capsys.readouterr().out.splitlines()[-1]))
     assert found[0].keys() == {'ridge', 'num_classes', 'checkpoint'}
@@ -219,7 +219,7 @@ def test_wrong_masks_and_options_end_with_one_message(scenes, folders, tmp_path,
         ([*scenes[:6]], '--train-masks and --val-masks go together'),
         ([*scenes, '--linear-probe', '--few-labels', '5'], '--linear-probe, --few-labels: of labeled images, without'),
         ([*scenes, '--whiten', '8', '--draws', '3'], '--whiten, --draws: of labeled images, without masks'),
-        ([*folders, '--stages', '0', '--method', 'knn'], '--method, --stages: of images with masks: give --train-m'),
+        ([*folders, '--stages', '0', '--probe', 'knn'], '--probe, --stages: of images with masks: give --train-m'),
         ([*folders, '--bank-size', '9', '--num-classes', '3'], '--num-classes, --bank-size: of images with masks'),
         ([*folders, '--ignore-index', '255'], '--ignore-index: of images with masks'),
         ([*folders, '--img-suffix', '.png', '--seg-map-suffix', '.png'], '--img-suffix, --seg-map-suffix: of images'),

@@ -172,9 +172,7 @@ def test_interrupted_set_is_made_anew(materials, tmp_path, monkeypatch):
 @pytest.mark.parametrize('numbers', [{'train': -1}, {'val': 13}, {'size': -64}, {'seed': -1}])
 def test_impossible_numbers_are_refused(numbers):
     ((name, value),) = numbers.items()
-    with pytest.raises(
-        ValueError, match=f'{name} {value}.* at least 14 images are needed in each split, a size of 32 to 1024'
-    ):
+    with pytest.raises(ValueError, match=f'{name} {value}.* at least 14 images .*32 to 1024'):
         Settings(**numbers)
 
 

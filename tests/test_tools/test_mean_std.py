@@ -88,13 +88,13 @@ def test_chosen_channels_and_one_that_says_nothing(tmp_path, capsys):
 def test_different_numbers_of_channels(tmp_path, capsys):
     for channels in (2, 3):
         np.save(tmp_path / f'{channels}.npy', np.zeros((4, 4, channels), np.uint8))
-    with pytest.raises(SystemExit, match='error: some images have 2 channels and others 3: choose those that all have'):
+    with pytest.raises(SystemExit, match='error: .* 2 channels .* 3: choose those'):
         run(capsys, tmp_path, '--channels')
 
 
 def test_nothing_to_read(tmp_path, capsys):
     (tmp_path / 'x.png').write_text('no pixels')
-    with pytest.raises(SystemExit, match=r"none of 1 images of '.*' can be read; the first: .*/x\.png: not an image"):
+    with pytest.raises(SystemExit, match=r'none of 1 images .*/x\.png: not an image'):
         run(capsys, tmp_path)
     with pytest.raises(SystemExit, match='none of 0 images'):
         run(capsys, tmp_path, '--num-images', 0)

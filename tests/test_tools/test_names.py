@@ -1,5 +1,6 @@
 """Files with any name that a disk can hold: listed, read, logged, printed, listed as corrupt, saved and read again."""
 
+import ast
 import io
 import os
 import sys
@@ -10,7 +11,7 @@ import torch
 from draw_neighbors import read_saved
 from mmengine.logging import MMLogger
 from PIL import Image
-from tool_loading import load_tool
+from tool_loading import TOOLS, load_tool
 from torch import nn
 
 from mixmae_mm.apis import FeatureExtractor
@@ -86,7 +87,7 @@ def test_checks_print_any_name_to_any_terminal(folder, monkeypatch, encoding):
     os.rename(os.path.join(folder, NAMES[-1]), os.path.join(folder, '漢.png'))
     terminal = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.setattr(sys, 'stdout', terminal)
-    status = load_tool('dataset_tools/check_dataset.py').main([folder, '--kind', 'images', '--workers', '1'])
+    status = load_tool('dataset_tools/check_dataset.py').main([folder, '--layout', 'images', '--workers', '1'])
     terminal.flush()
     printed = terminal.buffer.getvalue().decode(encoding)
     assert status == 1
@@ -107,3 +108,30 @@ def test_a_tilde_is_the_home_folder_unless_it_is_a_name(tmp_path, monkeypatch):
     assert expand('a~') == 'a~'
     (tmp_path / '~').mkdir()
     assert expand('~') == '~'
+
+
+PATHS = {
+    'among', 'ann', 'checkpoint', 'config', 'configs', 'features', 'file', 'folder', 'from', 'images', 'masks',
+    'notebook', 'of', 'out', 'plot', 'resume', 'show-dir', 'study', 'train', 'train-masks', 'val', 'val-masks',
+    'work-dir', 'work_dirs',
+}  # fmt: skip
+"""Arguments of tools that are paths."""
+
+
+def arguments_of_tools():
+    """Yield where each argument of a tool is added, its name, and its settings, as code."""
+    for path in [*TOOLS.rglob('*.py'), *(TOOLS.parent / 'docs/figures').glob('*.py')]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, 'attr', '') == 'add_argument':
+                settings = {one.arg: ast.unparse(one.value) for one in node.keywords}
+                name = node.args[0].value.lstrip('-') if isinstance(node.args[0], ast.Constant) else ''
+                yield f'{path.relative_to(TOOLS.parent)}:{node.lineno}', name, settings
+
+
+def test_tools_expand_the_home_folder_in_every_path():
+    found = list(arguments_of_tools())
+    assert len({name for _, name, _ in found} & PATHS) > 20
+    for where, name, settings in found:
+        kind = settings.get('type')
+        assert kind != 'Path', where
+        assert name not in PATHS or kind in ('expand', 'expanded', 'image_file'), where

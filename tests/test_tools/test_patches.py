@@ -42,9 +42,7 @@ def test_components_are_those_of_all_images_whatever_the_order_of_patches(number
 
 def test_too_few_patches_or_channels():
     for shape in ((2, 3, 4, 2), (1, 1, 3, 6)):
-        with pytest.raises(
-            ValueError, match='^3 components of .* patches with .* channels: more patches than components'
-        ):
+        with pytest.raises(ValueError, match='^3 components .*: more patches than components'):
             principal_components(features(shape=shape))
 
 

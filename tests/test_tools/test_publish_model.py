@@ -129,7 +129,7 @@ def test_equal_weights_have_equal_names(tmp_path):
 def test_nothing_is_overwritten_unasked(tmp_path):
     path = published(tmp_path, WEIGHTS)
     path.write_text('mine')
-    with pytest.raises(SystemExit, match=f'{path.name} already exists: give another name, or --force'):
+    with pytest.raises(SystemExit, match=f'{path.name} already exists: .*--force'):
         published(tmp_path, WEIGHTS)
     assert [(file.name, file.read_text()) for file in path.parent.iterdir()] == [(path.name, 'mine')]
     assert same(torch.load(published(tmp_path, WEIGHTS, '--force'), weights_only=True)['state_dict'])
@@ -138,6 +138,6 @@ def test_nothing_is_overwritten_unasked(tmp_path):
 def test_wrong_names_and_files_are_refused(tmp_path):
     with pytest.raises(SystemExit):
         published(tmp_path, WEIGHTS, out='out/name.safetensors')
-    with pytest.raises(SystemExit, match="in.pth holds no weights, only .'epoch'.: it is not a checkpoint"):
+    with pytest.raises(SystemExit, match=r"in\.pth holds no weights, only .'epoch'"):
         published(tmp_path, dict(epoch=3))
     assert [path.name for path in tmp_path.iterdir()] == ['in.pth']

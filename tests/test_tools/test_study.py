@@ -145,7 +145,7 @@ def test_other_settings_make_results_anew(folder):
     assert len(lines) == 9
     assert all(line.startswith('evaluate') and '--train|z' in line for line in lines)
     (folder / 'study.py').write_text(SETTINGS.replace("'gain': 0.1", "'gain': 0.2"))
-    with pytest.raises(SystemExit, match=r'better/seed0/train was trained with .*0\.1.*, not .*0\.2.*move it away'):
+    with pytest.raises(SystemExit, match=r'better/seed0/train .*0\.1.*, not .*0\.2.*move it'):
         study.main([str(folder / 'study.py')])
     shutil.rmtree(folder / 'work_dirs/studies/study/better')
     study.main([str(folder / 'study.py')])

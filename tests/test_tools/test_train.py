@@ -156,9 +156,7 @@ def test_resume_finds_checkpoints_that_are_elsewhere(checkpoint, tmp_path):
 
 def test_resume_does_not_begin_anew_where_a_checkpoint_is_missing(tmp_path):
     (tmp_path / 'last_checkpoint').write_text('/gone/epoch_9.pth')
-    with pytest.raises(
-        ValueError, match=r'names /gone/epoch_9\.pth, but neither it nor another.*delete last_checkpoint'
-    ):
+    with pytest.raises(ValueError, match=r'/gone/epoch_9\.pth.*delete last_checkpoint'):
         resumed(tmp_path, 'auto')
 
 

@@ -39,7 +39,7 @@ def test_a_later_start_replaces_what_was_logged_after_the_point_where_it_resumes
 
 def test_a_run_without_training_is_refused(tmp_path):
     write_start(tmp_path, '20260101_000000', [{'accuracy/top1': 9.0, 'step': 1}])
-    with pytest.raises(SystemExit, match=r'^error: no training loss in .*scalars\.json: expected the work_dir'):
+    with pytest.raises(SystemExit, match=r'^error: .*scalars\.json: expected the work_dir'):
         curves.main([str(tmp_path), '--out', str(tmp_path / 'curves.png')])
     assert not (tmp_path / 'curves.png').exists()
 
@@ -101,6 +101,6 @@ def test_image_and_summary_from_the_command_line(tmp_path, capsys):
     assert '    lr: 0.8 at first' in printed  # not that of the first parameter group
     with Image.open(tmp_path / 'new/curves.png') as image:
         assert image.size == (960, 1020)
-    with pytest.raises(SystemExit, match=r'no run logged anything like acc\*; logged: loss, lr, mIoU'):
+    with pytest.raises(SystemExit, match=r'acc\*; logged: loss, lr, mIoU'):
         curves.main([str(folders[0]), '--out', str(tmp_path / 'other.png'), '--metrics', 'mIoU', 'acc*'])
     assert not (tmp_path / 'other.png').exists()

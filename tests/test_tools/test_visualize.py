@@ -18,7 +18,7 @@ from tool_loading import load_tool
 
 from mixmae_mm import evaluation
 from mixmae_mm.apis import FeatureExtractor, ReconstructionInferencer
-from mixmae_mm.apis.attention_maps import Attended
+from mixmae_mm.apis.attention_maps import AttentionWeights
 from mixmae_mm.apis.model import ask_for_maps
 from mixmae_mm.utils.launching import load_config
 from mixmae_mm.visualization import Panel
@@ -49,7 +49,7 @@ def channels_last(images):
 
 
 def test_reconstructions_of_the_configs_own_images(five_images, tmp_path, capsys):
-    image = draw(write_files(tmp_path), tmp_path, 'reconstruct', '--num-images', 2)
+    image = draw(write_files(tmp_path), tmp_path, 'reconstruct', '--num-mixtures', 2)
     assert '2 mixture(s) of 2 image(s) each. This flatters' in capsys.readouterr().out
     assert any((panel(image, 0, 0) == one).all() for one in channels_last(five_images[1]))
 
@@ -79,15 +79,15 @@ def test_ratios_are_rows_of_each_mixture(five_images, tmp_path):
 @pytest.mark.parametrize(
     ('method', 'options', 'expected', 'said'),
     [
-        (tiny_mixedae, [], 1 + 1 + 2, 'block 1 of 2 image(s)'),
-        (tiny_mixedae, ['--block', 0, -1, '--query', '0.5,0.5'], 1 + 2, 'block 0, block 1 of 2 image(s)'),
-        (tiny_mixedae, ['--mix', '--num-images', 1], 2 + 1 + 2, 'block 1 of 1 mixture(s)'),
-        (tiny_model, [], 1 + 4, 'stage 0 block 0, stage 1 block 0, stage 2 block 0, stage 3 block 0 of 2 image(s)'),
-        (tiny_model, ['--mix', '--num-images', 1, '--block', 3, '--query', '0.1,0.9'], 5, 'stage 3 block 0 of 1 mix'),
+        (tiny_mixedae, ['--num-images', 2], 1 + 1 + 2, 'block 1 of 2 image(s)'),
+        (tiny_mixedae, ['--block', 0, -1, '--query', '0.5,0.5'], 1 + 2, 'block 0, block 1 of 4 image(s)'),
+        (tiny_mixedae, ['--mix', '--num-mixtures', 1], 2 + 1 + 2, 'block 1 of 1 mixture(s)'),
+        (tiny_model, [], 1 + 4, 'stage 0 block 0, stage 1 block 0, stage 2 block 0, stage 3 block 0 of 4 image(s)'),
+        (tiny_model, ['--mix', '--num-mixtures', 1, '--block', 3, '--query', '0.1,0.9'], 5, 'stage 3 block 0 of 1 mix'),
     ],
 )
 def test_attention(five_images, tmp_path, capsys, method, options, expected, said):
-    image = draw(write_files(tmp_path, method), tmp_path, 'attention', '--num-images', 2, *options)
+    image = draw(write_files(tmp_path, method), tmp_path, 'attention', *options)
     assert said in capsys.readouterr().out
     assert columns(image) == expected
 
@@ -106,7 +106,7 @@ def test_maps_are_bright_where_the_weight_is_and_say_how_much(query, received, b
     weights[:, :, :, 0, 4] = 0.75
     weights[:, :, :, 0, 1] = 0.25
     weights[:, :, :, 1:, 3] = 1
-    attended = Attended(weights, torch.zeros(2, 1, 2, 5, 1), torch.tensor([[[-1, 0, 1, 2, 3]]] * 2), (2, 2), 1)
+    attended = AttentionWeights(weights, torch.zeros(2, 1, 2, 5, 1), torch.tensor([[[-1, 0, 1, 2, 3]]] * 2), (2, 2), 1)
     panels = [[Panel(np.full((8, 8, 3), 50, np.uint8), 'image')]] * 2
     looking = draw_attention.Looking(panels, {'block 0': attended})
     row = draw_attention.row_of(looking, 1, query, received)
@@ -210,6 +210,8 @@ def test_features_of_another_encoder_or_none_are_refused(five_images, tmp_path):
         ('reconstruct', ['--cfg-options', 'model.neck.depth=2'], 'pth does not fit the model of .*config.py'),
         ('reconstruct', ['--mask-ratio', 1.5], 'masking ratio must be above 0 and below 1, got 1.5'),
         ('attention', ['--image-size', 20], 'images of 20 x 20 pixels: --image-size must be a multiple of 8'),
+        ('attention', ['--mix', '--num-images', 2], '--num-images .* with --mix, give --num-mixtures'),
+        ('attention', ['--num-mixtures', 2], '--num-mixtures needs --mix'),
         ('similarity', ['--images', 'a.png', 'missing.png', '--stage', 0], 'a.png'),
         ('pca', ['--stage', 2], 'out_indices'),
     ],
@@ -249,9 +251,9 @@ def of_five_channels(request, tmp_path):
 @pytest.mark.parametrize(
     ('what', 'options'),
     [
-        ('reconstruct', ['--num-images', 1]),
+        ('reconstruct', ['--num-mixtures', 1]),
         ('attention', ['--num-images', 1]),
-        ('attention', ['--num-images', 1, '--mix']),
+        ('attention', ['--num-mixtures', 1, '--mix']),
         ('pca', ['--num-images', 2, '--stage', 0]),
         ('similarity', ['--stage', 0, '--images', '{0}/0.npy', '{0}/1.npy']),
         ('neighbors', ['--of', '{0}', '--among', '{0}']),
@@ -327,5 +329,5 @@ def test_without_stages_the_last_of_a_config_s_maps_is_drawn_and_masks_have_a_su
 
 def test_images_are_spread_over_a_list_that_is_sorted_by_class():
     pairs = {f'{i}.jpg': f'{i}.png' for i in range(10)}
-    assert list(draw_segmentation.spread(pairs, 4)) == ['0.jpg', '3.jpg', '6.jpg', '9.jpg']
-    assert draw_segmentation.spread(pairs, 99) == pairs
+    assert list(draw_segmentation.evenly_spaced(pairs, 4)) == ['0.jpg', '3.jpg', '6.jpg', '9.jpg']
+    assert draw_segmentation.evenly_spaced(pairs, 99) == pairs

@@ -119,7 +119,7 @@ def test_what_is_replaced_whole_keeps_what_is_given_beside(load):
 def test_a_config_that_is_not_python_and_a_work_dir_that_is_a_file_are_refused(tmp_path, place):
     (tmp_path / 'taken').touch()
     (tmp_path / 'torn.py').write_text('model = dict(')
-    with pytest.raises(ValueError, match='torn.py, or a file that it inherits from, is not valid Python'):
+    with pytest.raises(ValueError, match=r'torn\.py, .*is not valid Python'):
         load_config(tmp_path / 'torn.py')
     (tmp_path / 'config.py').write_text(CONFIG)
     arguments = [str(tmp_path / 'config.py'), '--work-dir', str(tmp_path / place)]

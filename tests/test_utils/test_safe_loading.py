@@ -285,7 +285,7 @@ def test_resuming_does_not_run_a_stored_config(tmp_path, marker):
 def test_an_inferencer_does_not_run_a_stored_config(tmp_path, marker):
     whole = dict(meta=dict(cfg=f'import os; os.system("touch {marker}")'), state_dict={})
     torch.save(whole, tmp_path / 'file.pth')
-    with pytest.raises(ValueError, match='file.pth alone is not enough: the config inside a checkpoint is a program'):
+    with pytest.raises(ValueError, match=r'file\.pth alone is not enough'):
         Inferencer(weights=str(tmp_path / 'file.pth'))
     assert not marker.exists()
 
@@ -301,7 +301,7 @@ def test_a_log_is_read_without_running_the_config_beside_it(tmp_path, marker):
 
 def test_checkpoints_of_deepspeed_are_refused(tmp_path):
     for method in (DeepSpeedStrategy.load_checkpoint, DeepSpeedStrategy.resume):
-        with pytest.raises(ValueError, match='DeepSpeed checkpoints may run code: shard with FSDP'):
+        with pytest.raises(ValueError, match='DeepSpeed .*may run code: shard with FSDP'):
             method(None, str(tmp_path))
 
 

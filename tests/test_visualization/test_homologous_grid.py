@@ -3,14 +3,14 @@ import pytest
 import torch
 
 from mixmae_mm.mixing import NOBODY
-from mixmae_mm.structures import Recognition
+from mixmae_mm.structures import HomologousMaps
 from mixmae_mm.visualization import homologous_grid, image_grid
 
 
 def two_by_two(kept, assignment=((0, 1), (1, 0)), lightness=100, channels=3):
     """A mixture of 4 x 4 px, all of a lightness, in four patches."""
     mixed = torch.full((1, channels, 4, 4), lightness, dtype=torch.uint8)
-    return Recognition(mixed, torch.tensor([assignment]), torch.tensor([kept]), 11, 2)
+    return HomologousMaps(mixed, torch.tensor([assignment]), torch.tensor([kept]), 11, 2)
 
 
 ALL = [[1.0, 0.0, 0.5, 1.0], [0.0, 1.0, 1.0, 0.0], [0.0] * 4, [0.25] * 4]
@@ -27,8 +27,8 @@ def test_keys_shine_in_their_owners_colors_as_many_heads_keep_them():
 
 
 def test_nobodys_patches_are_gray_and_one_channel_is_enough():
-    recognition = two_by_two(ALL, assignment=((0, NOBODY), (1, 0)), channels=1)
-    lit = homologous_grid.light_up(recognition, torch.tensor([0]))
+    maps = two_by_two(ALL, assignment=((0, NOBODY), (1, 0)), channels=1)
+    lit = homologous_grid.light_up(maps, torch.tensor([0]))
     assert (lit[0, :, :2, 2:] == image_grid.MASKED).all()
     assert (lit[0, :, :2, :2] != image_grid.MASKED).all()
 
@@ -56,9 +56,9 @@ def test_an_image_grid_holds_a_framed_panel_a_source_with_the_query_marked():
 
 
 def test_the_caption_gives_block_precision_and_chance():
-    said = homologous_grid.describe_recognition(two_by_two([[1.0, 0.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0]] * 2))
+    said = homologous_grid.describe_homologous(two_by_two([[1.0, 0.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0]] * 2))
     # patches 0 to 3 are of sources 0 1 1 0: of the keys of query 0 all are right, of 1 half, of 2 none, of 3 half
     assert said.startswith('Block 11, mean of 2 heads: the keys that a query (framed) keeps')
     assert said.endswith('Of the keys kept by all patches, 50% are of their own image (by chance 50%).')
     three = two_by_two(ALL, assignment=((0, NOBODY), (1, 0)))
-    assert homologous_grid.describe_recognition(three).endswith('(by chance 56%).')  # 5 of the 9 pairs that are shown
+    assert homologous_grid.describe_homologous(three).endswith('(by chance 56%).')  # 5 of the 9 pairs that are shown

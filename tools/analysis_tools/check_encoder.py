@@ -29,6 +29,7 @@ from mixmae_mm.models.utils.pos_embed import pair
 from mixmae_mm.utils.arguments import ImageSize
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import Settings, load_config
+from mixmae_mm.utils.names import expand
 
 
 class Check(NamedTuple):
@@ -115,7 +116,7 @@ def check_encoder(config: Config, size: tuple[int, int] | None = None) -> Iterat
 def main(arguments: list[str] | None = None) -> None:
     """Read the command line, check and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config')
+    parser.add_argument('config', type=expand)
     parser.add_argument('--image-size', action=ImageSize, help='pixels (those of its training)')
     parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
     parser.add_argument('--debug', action='store_true', help='show the traceback of an error')

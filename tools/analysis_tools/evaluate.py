@@ -3,7 +3,7 @@
     python tools/analysis_tools/evaluate.py CONFIG [CHECKPOINT] --train FOLDER --val FOLDER [--linear-probe] [--json]
         [--few-labels 1% 10% 5]
     python tools/analysis_tools/evaluate.py CONFIG [CHECKPOINT] --train IMAGES --val IMAGES --train-masks MASKS
-        --val-masks MASKS [--method ridge knn] [--stages 0 1 2]
+        --val-masks MASKS [--probe ridge knn] [--stages 0 1 2]
 
 FOLDER holds one folder per class; IMAGES and MASKS hold files at any depth, in mmseg's layout. Images are read as in
 the config's training. Without a checkpoint the encoder is untrained, as a baseline. The protocols are in
@@ -31,7 +31,7 @@ from mixmae_mm.apis import FeatureExtractor
 from mixmae_mm.apis.feature_extractor import PRECISIONS
 from mixmae_mm.apis.model import ask_for_maps, input_size
 from mixmae_mm.datasets import ImageFolder
-from mixmae_mm.evaluation.reports import METHODS, Vote
+from mixmae_mm.evaluation.reports import PROBES, Vote
 from mixmae_mm.utils.arguments import ImageSize, counted
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import Settings, load_config
@@ -40,14 +40,14 @@ from mixmae_mm.utils.seed import seed_everything
 
 KINDS = dict(top1='k-NN top-1', probe_top1='linear probe')
 OF_LABELS = dict(whiten=None, linear_probe=False, few_labels=(), draws=5)
-OF_MASKS = dict(img_suffix='', seg_map_suffix='.png', ignore_index=255, num_classes=None, method=['ridge'])
+OF_MASKS = dict(img_suffix='', seg_map_suffix='.png', ignore_index=255, num_classes=None, probe=['ridge'])
 OF_MASKS |= dict(stages=None, bank_size=2**15)
 progress = functools.partial(track, description='computing features', console=Console(stderr=True))
 
 
 def features_of(folder: str, classes: list[str], extract: FeatureExtractor) -> tuple[Tensor, Tensor]:
     """Compute the features (B, D) of a folder's images, and their labels (B,); corrupt images are left out."""
-    listing = ImageFolder(folder, extensions=extract.read.reading.extensions).data_list
+    listing = ImageFolder(folder, extensions=extract.read.image_loader.extensions).data_list
     labels = evaluation.label_by_folder(listing, classes)
     names, features = extract.with_names(progress(labels))
     corrupt = len(labels) - len(names)
@@ -65,14 +65,14 @@ def judge_images(args: argparse.Namespace, extract: FeatureExtractor, vote: Vote
 
 def judge_masks(args: argparse.Namespace, extract: FeatureExtractor, vote: Vote) -> dict:
     """Compute how well pixels are classified."""
-    suffixes = extract.read.reading.extensions, args.img_suffix, args.seg_map_suffix
+    suffixes = extract.read.image_loader.extensions, args.img_suffix, args.seg_map_suffix
     folders = (args.train, args.train_masks), (args.val, args.val_masks)
     pairs = [evaluation.pair_masks(*both, *suffixes) for both in folders]
 
     def encode(pixels: Tensor) -> list[Tensor]:
         return evaluation.normalize_patches(extract.maps(pixels)) if args.stages else extract.maps(pixels)[-1:]
 
-    settings = args.method, args.num_classes, args.ignore_index, vote, progress
+    settings = args.probe, args.num_classes, args.ignore_index, vote, progress
     return evaluation.report_segmentation(encode, extract.read, *pairs, *settings)
 
 
@@ -150,8 +150,8 @@ def add_evaluations(parser: argparse.ArgumentParser) -> None:
     masks.add_argument('--seg-map-suffix', help='suffix of mask names (.png)')
     masks.add_argument('--ignore-index', type=int, help='label of ignored pixels (255)')
     masks.add_argument('--num-classes', type=counted, help="classes (the training masks' largest label plus 1)")
-    masks.add_argument('--method', nargs='+', choices=METHODS, help='classifiers (ridge)')
-    text = 'stages of a hierarchical encoder, or blocks of a ViT, from 0, whose maps are joined (the last map)'
+    masks.add_argument('--probe', nargs='+', choices=PROBES, help='classifiers (ridge)')
+    text = 'stages of a hierarchical encoder, or blocks of a ViT, from 0, whose maps are concatenated (the last map)'
     masks.add_argument('--stages', type=int, nargs='+', help=text)
     masks.add_argument('--bank-size', type=counted, help='patches to search for neighbors (32768)')
 
@@ -161,7 +161,7 @@ def describe(result: dict) -> str:
     source = result['checkpoint'] or 'untrained encoder'
     if 'top1' not in result:
         text = '{}: mIoU {miou:.1%}, pixel accuracy {pixel_accuracy:.1%} ({} classes), {}'
-        found = {method: result[method] for method in METHODS if method in result}
+        found = {probe: result[probe] for probe in PROBES if probe in result}
         return '\n'.join(text.format(name, result['num_classes'], source, **its) for name, its in found.items())
     probe = f', linear probe {result["probe_top1"]:.1%}' if 'probe_top1' in result else ''
     lines = [f'k-NN top-1 {result["top1"]:.1%}{probe} (chance {result["chance"]:.1%}), {source}']

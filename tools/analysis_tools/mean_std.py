@@ -25,7 +25,7 @@ from rich.progress import track
 from torch.utils.data import DataLoader
 
 from mixmae_mm.datasets import CorruptImageError, ImageFolder, LoadImage, LoadMultispectral
-from mixmae_mm.datasets.image_reader import Reading, reading_of
+from mixmae_mm.datasets.image_reader import ImageLoader, image_loader_of
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import load_config
 from mixmae_mm.utils.names import expand
@@ -63,13 +63,15 @@ def measured(load: LoadImage, results: dict) -> Moments | str:
 
 def open_images(args: argparse.Namespace) -> ImageFolder:
     """Open the folder as a dataset that returns the moments of images."""
-    reading = Reading(LoadImage())
+    image_loader = ImageLoader(LoadImage())
     if args.config:
-        reading = reading_of(load_config(args.config))
+        image_loader = image_loader_of(load_config(args.config))
     elif args.channels is not None:
         load = LoadMultispectral(args.channels or None, channels_first=args.channels_first)
-        reading = Reading(load, load.extensions)
-    return ImageFolder(args.folder, [partial(measured, reading.load)], extensions=args.extensions or reading.extensions)
+        image_loader = ImageLoader(load, load.extensions)
+    return ImageFolder(
+        args.folder, [partial(measured, image_loader.load)], extensions=args.extensions or image_loader.extensions
+    )
 
 
 def measure(args: argparse.Namespace) -> dict:

@@ -20,8 +20,9 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
-from mixmae_mm.apis.undisturbed import quiet_log
+from mixmae_mm.apis.contexts import quiet_log
 from mixmae_mm.engine.hooks.nan_guard import find_nonfinite
+from mixmae_mm.utils.arguments import expanded
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.safe_io.allow_list import allow_checkpoint_types
 from mixmae_mm.utils.safe_io.weights_file import explain, read_weights
@@ -92,7 +93,7 @@ def replay(folder: Path, rank: int, device: str) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Replay an event and print what comes out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('folder', type=Path, help='what NanGuardHook wrote: WORK_DIR/nonfinite/iter_N')
+    parser.add_argument('folder', type=expanded, help='what NanGuardHook wrote: WORK_DIR/nonfinite/iter_N')
     parser.add_argument('--rank', type=int, default=0, help='the process whose batch is run (0)')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu', help='where (a GPU if any)')
     parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')

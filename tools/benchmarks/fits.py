@@ -20,12 +20,13 @@ from mixmae_mm.utils import compat
 compat.apply()  # before torch and the libraries that it fixes
 
 import torch
-from measuring import ALLOCATOR, held_during, machine, options
+from measuring import ALLOCATOR, PRECISIONS, held_during, machine, options
 from mmengine.registry import MODELS, init_default_scope
 from one_step import loss_of
 
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import Settings, load_config
+from mixmae_mm.utils.names import expand
 
 USABLE = 0.9  # of a GPU: the rest is for the driver, fragments and the libraries' workspaces
 
@@ -84,9 +85,9 @@ def needs(args: argparse.Namespace) -> Iterator[Need]:
             for checkpointing in (False, True):
                 config.model.backbone.with_cp = checkpointing
                 settings, side = config.model.to_dict(), config.model.backbone.get('img_size', 224)
-                calls = [(settings, side, batch, not args.float32, args.threads) for batch in args.batches]
+                calls = [(settings, side, batch, args.precision == 'bf16', args.threads) for batch in args.batches]
                 measured = zip(args.batches, pool.starmap(passes, calls, chunksize=1), strict=True)
-                yield describe(file, settings, side, slope(*measured), not args.float32)
+                yield describe(file, settings, side, slope(*measured), args.precision == 'bf16')
 
 
 def describe(file: str, settings: dict, side: int, image: float, half: bool) -> Need:
@@ -103,10 +104,10 @@ def describe(file: str, settings: dict, side: int, image: float, half: bool) -> 
 def main(arguments: list[str] | None = None) -> None:
     """Measure and print a Markdown table, each line as soon as it is known."""
     parser = options(__doc__)
-    parser.add_argument('configs', nargs='+')
+    parser.add_argument('configs', nargs='+', type=expand)
     parser.add_argument('--batches', type=int, nargs=2, default=(4, 8), help='multiples of the images of a mixture')
     parser.add_argument('--gigabytes', type=float, nargs='+', default=[8, 12, 16, 24, 40, 80])
-    parser.add_argument('--float32', action='store_true', help='without autocast')
+    parser.add_argument('--precision', choices=PRECISIONS, default='bf16', help='(%(default)s)')
     parser.add_argument('--cfg-options', nargs='+', action=Settings)
     parser.add_argument('--debug', action='store_true', help='print tracebacks')
     args = parser.parse_args(arguments)

@@ -25,6 +25,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from mixmae_mm.utils.arguments import expanded
 from mixmae_mm.utils.atomic_write import atomic_write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -185,15 +186,17 @@ def run_part(name: str, rows: Path, args: argparse.Namespace) -> None:
 def main() -> None:
     """Run the plan or a part of it, or pack the wheels that it needs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--golden', type=Path, help='folder of numbers of the official code')
-    parser.add_argument('--data', type=Path, help='folder of photos with classes, train and val')
-    parser.add_argument('--out', type=Path, default='work_dirs/gpu.json', help='(%(default)s)')
+    parser.add_argument('--golden', type=expanded, help='folder of numbers of the official code')
+    parser.add_argument('--data', type=expanded, help='folder of photos with classes, train and val')
+    parser.add_argument('--out', type=expanded, default='work_dirs/gpu.json', help='(%(default)s)')
     parser.add_argument(
         '--parts', nargs='+', choices=PLAN, default=list(PLAN), metavar='PART', help=f'(all) of {", ".join(PLAN)}'
     )
     parser.add_argument('--rehearse', action='store_true', help='small run on the CPU (the default without CUDA)')
-    parser.add_argument('--pack', type=Path, metavar='FOLDER', help='build the wheels for a machine without network')
-    parser.add_argument('--rows', type=Path, help=argparse.SUPPRESS)
+    parser.add_argument(
+        '--pack', type=expanded, metavar='FOLDER', help='build the wheels for a machine without network'
+    )
+    parser.add_argument('--rows', type=expanded, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.pack:
         subprocess.run(pack_command(args.pack), check=True)

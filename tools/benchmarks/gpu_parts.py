@@ -131,7 +131,7 @@ def parity(setup: Setup) -> Rows:
         ('MixedAE', homologous(setup)),
     ):
         torch.manual_seed(0)
-        model, images = contender.build().to(setup.device), images_of(setup)[:8]
+        model, images = contender.build().to(setup.device), random_images(setup)[:8]
         (single, _), (half, _) = (passes(contender, model, images, precision) for precision in (False, True))
         yield dict(
             what=f'{name}: loss in float32, bfloat16',
@@ -187,7 +187,7 @@ def homologous(setup: Setup) -> Contender:
     return mixedae(4, True, setup.vit, setup.size, setup.decoder)
 
 
-def images_of(setup: Setup) -> Tensor:
+def random_images(setup: Setup) -> Tensor:
     """Draw a batch of noise."""
     return torch.randn(setup.batch, 3, setup.size, setup.size, device=setup.device)
 
@@ -208,8 +208,8 @@ def compare(contender: Contender, model: nn.Module, images: Tensor, half: bool, 
     loss, shipped = passes(contender, model, images, half)
     with variant(model):
         other, gradients = passes(contender, model, images, half)
-    least = 1e-6 * max(gradient.norm() for gradient in shipped.values())
-    differences = {name: (gradients[name] - x).norm() / (x.norm() + least) for name, x in shipped.items()}
+    minimum = 1e-6 * max(gradient.norm() for gradient in shipped.values())
+    differences = {name: (gradients[name] - x).norm() / (x.norm() + minimum) for name, x in shipped.items()}
     return dict(loss=abs(other / loss - 1), gradients=max(differences.values()).item())
 
 
@@ -239,7 +239,7 @@ def tried(what: str, call: Callable[[], dict]) -> dict:
 def time_case(setup: Setup, peak: float, contender: Contender, variant: Variant | None, as_timed: bool) -> dict:
     """Time a case; MFU is the shipped model's operations per second over those of a large matrix product here."""
     torch.manual_seed(0)
-    model, images = contender.build().to(setup.device), images_of(setup)
+    model, images = contender.build().to(setup.device), random_images(setup)
     with torch.no_grad():
         counted = operations(contender, model, images[: contender.few])
     found = {}

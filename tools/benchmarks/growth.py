@@ -1,7 +1,7 @@
 """Measure how the cost per source image grows in pre-training, and whether anything grows faster than it must.
 
     python tools/benchmarks/growth.py [--methods mixmae mixedae] [--factors batch resolution sources size window]
-        [--small] [--repeats 3] [--threads 2] [--json FILE] [--plot FILE.png]
+        [--small] [--repeats 3] [--threads 2] [--out FILE] [--plot FILE.png]
 
 A forward and backward pass is measured in float32; one factor at a time is varied around the base model at 224 px. The
 settings of a factor take turns in one process; times are medians. Memory is the most that a separate process held
@@ -31,6 +31,7 @@ from measuring import ALLOCATOR, in_turns, machine, operations, options, peak_me
 from rich.console import Console
 from rich.table import Table
 
+from mixmae_mm.utils.arguments import expanded
 from mixmae_mm.utils.malloc import keep_freed_memory
 
 COSTS = 'seconds', 'bytes', 'multiply_adds'
@@ -76,7 +77,7 @@ def list_settings(method: str, factor: str, small: bool) -> list[Setting]:
     return [BASES[method]._replace(**change) for change in changes]
 
 
-def images_of(setting: Setting, device: str) -> torch.Tensor:
+def random_images(setting: Setting, device: str) -> torch.Tensor:
     """Make the images of a step: (B, 3, H, W)."""
     return torch.randn(setting.batch, 3, setting.resolution, setting.resolution, device=device)
 
@@ -84,14 +85,14 @@ def images_of(setting: Setting, device: str) -> torch.Tensor:
 def peak(setting: Setting, device: str, threads: int) -> int:
     """Measure the bytes of a setting's step in this process."""
     torch.set_num_threads(threads)
-    return peak_memory(setting.contender(), images_of(setting, device), half=False)['step']
+    return peak_memory(setting.contender(), random_images(setting, device), half=False)['step']
 
 
 def measure(factor: str, settings: list[Setting], memory: list[int], args: argparse.Namespace) -> list[dict]:
     """Return a row for each setting of a factor: the costs per image, also relative to those of the base."""
     calls, rows = {}, []
     for setting, most in zip(settings, memory, strict=True):
-        contender, images = setting.contender(), images_of(setting, args.device)
+        contender, images = setting.contender(), random_images(setting, args.device)
         model = contender.build().to(args.device).train()
         counted = operations(contender, model, images[: setting.sources]) / 6  # three passes, two operations each
         calls[setting] = partial(step, contender, model, images, False)
@@ -149,8 +150,8 @@ def main() -> None:
     parser.add_argument('--methods', nargs='+', choices=BASES, default=list(BASES))
     parser.add_argument('--factors', nargs='+', choices=FACTORS, default=FACTORS)
     parser.add_argument('--small', action='store_true', help='skip batch 32, 448 px and the huge models')
-    parser.add_argument('--json', type=Path, help='write all measurements to this file')
-    parser.add_argument('--plot', type=Path, help='draw the costs into this file')
+    parser.add_argument('--out', type=expanded, help='write all measurements to this JSON file')
+    parser.add_argument('--plot', type=expanded, help='draw the costs into this file')
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     os.environ.update(ALLOCATOR)  # for the processes whose memory is measured
@@ -165,8 +166,8 @@ def main() -> None:
                 measured.append(measure(factor, settings, memory, args))
                 Console(width=120).print(lay_out(measured[-1], fit(measured[-1])))
     print(machine(args.device))
-    if args.json:
-        args.json.write_text(json.dumps(dict(machine=machine(args.device), rows=measured), indent=2))
+    if args.out:
+        args.out.write_text(json.dumps(dict(machine=machine(args.device), rows=measured), indent=2))
     if args.plot:
         draw(measured, machine(args.device), args.plot)
 

@@ -1,6 +1,6 @@
 """Estimate how long training a config takes on one GPU, from the multiply-adds that its metafile states.
 
-    python tools/benchmarks/hours.py CONFIG [CONFIG ...] [--images 100000] [--epochs 300] [--rates 25 50 125 400]
+    python tools/benchmarks/hours.py CONFIG [CONFIG ...] [--num-images 100000] [--epochs 300] [--rates 25 50 125 400]
 
 An operation is a multiplication or an addition: two per multiply-add. A forward and backward pass cost as much as three
 forward passes, or four with `with_cp`. `--rates` are the operations per second that training reaches, in 10^12; they
@@ -18,6 +18,7 @@ from mixmae_mm.utils import compat
 
 compat.apply()  # before torch and the libraries that it fixes
 
+from mixmae_mm.utils.arguments import expanded
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import load_config
 
@@ -56,8 +57,9 @@ def rounded(hours: float) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('configs', nargs='+', type=Path)
-    parser.add_argument('--images', type=int, default=1_281_167, help='of the training set (ImageNet-1k: %(default)s)')
+    parser.add_argument('configs', nargs='+', type=expanded)
+    text = 'images in the training set (ImageNet-1k: %(default)s)'
+    parser.add_argument('--num-images', type=int, default=1_281_167, help=text)
     parser.add_argument('--epochs', type=int, help="(the config's)")
     parser.add_argument('--rates', type=float, nargs='+', default=[25, 50, 125, 400], help='10^12 operations a second')
     args = parser.parse_args(arguments)
@@ -67,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
         for path in args.configs:
             training = training_of(path)
             training = training._replace(epochs=args.epochs or training.epochs)
-            hours = [rounded(training.hours(args.images, rate * 1e12)) for rate in args.rates]
+            hours = [rounded(training.hours(args.num_images, rate * 1e12)) for rate in args.rates]
             adds = f'{training.multiply_adds / 1e9:.1f}'
             print(f'| `{path.stem}` | {training.epochs} | {adds} | {" | ".join(hours)} |')
 

@@ -1,6 +1,6 @@
 """Startup time and memory of a dataset of many images, compared with mmengine's ways to store the list.
 
-    python tools/benchmarks/listing.py [--images 1300000] [--folders 1000] [--workers 0 2 8]
+    python tools/benchmarks/listing.py [--num-images 1300000] [--folders 1000] [--workers 0 2 8]
 
 A tree of empty files is made in a temporary folder. Memory is what the process and its loader workers hold together
 (PSS: a page shared by three counts a third for each) after each has read random entries.
@@ -77,7 +77,7 @@ def measure(name: str, root: str, workers: int) -> tuple[float, float]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--images', type=int, default=1_300_000)
+    parser.add_argument('--num-images', type=int, default=1_300_000)
     parser.add_argument('--folders', type=int, default=1000)
     parser.add_argument('--workers', type=int, nargs='+', default=[0, 2, 8], help='numbers of loader workers')
     args = parser.parse_args()
@@ -85,7 +85,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as root:
         for part in range(args.folders):
             os.mkdir(f'{root}/n{part:08d}')
-            for number in range(part, args.images, args.folders):
+            for number in range(part, args.num_images, args.folders):
                 Path(f'{root}/n{part:08d}/n{part:08d}_{number:08d}.JPEG').touch()
         for name in DATASETS:
             found = []

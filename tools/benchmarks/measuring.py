@@ -18,13 +18,15 @@ if TYPE_CHECKING:  # it imports mmpretrain, which would add to the memory of mea
 
 # with a fixed threshold, glibc returns every large block at once; otherwise the peak of memory depends on chance
 ALLOCATOR = {'MALLOC_MMAP_THRESHOLD_': '65536'}
+PRECISIONS = ('fp32', 'bf16')
+"""float32, or bfloat16 autocast."""
 
 
 def options(doc: str, **defaults: object) -> argparse.ArgumentParser:
     """Make a parser with options for threads, a device, and integers with these defaults."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in {'threads': 2, **defaults}.items():
-        parser.add_argument(f'--{name}', type=int, default=default, help='(%(default)s)')
+        parser.add_argument(f'--{name.replace("_", "-")}', type=int, default=default, help='(%(default)s)')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu', help='(%(default)s)')
     return parser
 

@@ -1,10 +1,11 @@
 """Measure one whole training step of a config here: whether it fits, and how long it takes.
 
-    MALLOC_MMAP_THRESHOLD_=65536 python tools/benchmarks/one_step.py CONFIG --batch 2 [--size 224] [--float32]
+    MALLOC_MMAP_THRESHOLD_=65536 python tools/benchmarks/one_step.py CONFIG --batch-size 2 [--image-size 224]
+        [--precision fp32]
 
-A step mixes random images, runs forward and backward under bfloat16 autocast, and updates the weights, on the GPU or,
-if there is none, on the CPU. The first step allocates the optimizer's state; the last one is measured. Without the
-environment variable, glibc can hold more memory than is in use.
+A step mixes random images, runs forward and backward, by default under bfloat16 autocast, and updates the weights, on
+the GPU or, if there is none, on the CPU. The first step allocates the optimizer's state; the last one is measured.
+Without the environment variable, glibc can hold more memory than is in use.
 """
 
 from functools import partial
@@ -14,7 +15,7 @@ from mixmae_mm.utils import compat
 compat.apply()  # before torch and the libraries that it fixes
 
 import torch
-from measuring import held_during, machine, options, seconds
+from measuring import PRECISIONS, held_during, machine, options, seconds
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, build_optim_wrapper
@@ -23,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mixmae_mm.utils.launching import Settings, load_config
+from mixmae_mm.utils.names import expand
 
 
 def build(config: Config, device: str) -> tuple[BaseModel, OptimWrapper]:
@@ -57,18 +59,19 @@ def bytes_of(tensors: list[torch.Tensor]) -> int:
 
 def main() -> None:
     """Measure and print."""
-    parser = options(__doc__, batch=8, size=224, steps=2)
-    parser.add_argument('config')
-    parser.add_argument('--float32', action='store_true', help='without autocast')
+    parser = options(__doc__, batch_size=8, image_size=224, steps=2)
+    parser.add_argument('config', type=expand)
+    parser.add_argument('--precision', choices=PRECISIONS, default='bf16', help='(%(default)s)')
     parser.add_argument('--cfg-options', nargs='+', action=Settings)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     model, optimizer = build(load_config(args.config, args.cfg_options), args.device)
-    images = torch.randint(0, 256, (args.batch, 3, args.size, args.size), dtype=torch.uint8, device=args.device)
+    shape, half = (args.batch_size, 3, args.image_size, args.image_size), args.precision == 'bf16'
+    images = torch.randint(0, 256, shape, dtype=torch.uint8, device=args.device)
     for _ in range(args.steps - 1):
-        one_step(model, optimizer, images, not args.float32)
+        one_step(model, optimizer, images, half)
     passed: dict[str, float] = {}
-    last = partial(one_step, model, optimizer, images, not args.float32)
+    last = partial(one_step, model, optimizer, images, half)
     before, most = held_during(lambda: passed.update(last()), images.device)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     states = [value for state in optimizer.optimizer.state.values() for value in state.values()]

@@ -1,15 +1,15 @@
 """Print in plain words what is wrong with a dataset, before hours are lost; nothing is written.
 
-    python tools/dataset_tools/check_dataset.py FOLDER [--kind imagenet|coco|ade20k|images] [--quick] [--json]
+    python tools/dataset_tools/check_dataset.py FOLDER [--layout imagenet|coco|ade20k|images] [--quick] [--json]
     python tools/dataset_tools/check_dataset.py --config CONFIG      what the config's three loaders would read
     python tools/dataset_tools/check_dataset.py --ann FILE --images FOLDER      COCO's JSON, wherever it lies
 
-Without --kind, the tool looks for these layouts and checks all that it finds, or the images alone if it finds none:
+Without --layout, the tool looks for these layouts and checks all that it finds, or the images alone if it finds none:
 
     imagenet   train/<class>/, val/<class>/; or meta/train.txt, meta/val.txt beside them
     coco       annotations/instances_<split>.json, <split>.json or <split>/_annotations.coco.json
-    ade20k     images and index masks in images/<split> and annotations/<split> (ADE20K, unless --classes is given),
-               img_dir/<split> and ann_dir/<split>, images/<split> and masks/<split>, ...; --classes N for N classes
+    ade20k     images and index masks in images/<split> and annotations/<split> (ADE20K, unless --num-classes is given),
+               img_dir/<split> and ann_dir/<split>, images/<split> and masks/<split>, ...; --num-classes N for N classes
 
 The exit status is 0 if there are no errors, even with warnings; 1 if there are errors; 2 for wrong arguments.
 """
@@ -29,7 +29,7 @@ from mixmae_mm.utils import compat
 
 compat.apply()  # before torch and the libraries that it fixes
 
-from dataset_checks.folders import KINDS, coco_split, find_splits
+from dataset_checks.folders import LAYOUTS, coco_split, find_splits
 from dataset_checks.from_config import config_splits
 from dataset_checks.split import Split
 from rich.console import Console
@@ -85,8 +85,8 @@ def read_arguments(arguments: list[str] | None) -> tuple[argparse.Namespace, lis
     parser.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
     parser.add_argument('--ann', type=expand, help="a JSON file in COCO's format")
     parser.add_argument('--images', type=expand, help='the folder its file names are relative to')
-    parser.add_argument('--kind', choices=KINDS, help='(found by itself)')
-    parser.add_argument('--classes', type=counted, default=0, help='classes in masks, whose labels start at 0')
+    parser.add_argument('--layout', choices=LAYOUTS, help='(found by itself)')
+    parser.add_argument('--num-classes', type=counted, default=0, help='classes in masks, whose labels start at 0')
     parser.add_argument('--quick', action='store_true', help='read the headers of images only')
     parser.add_argument('--json', action='store_true', help='print JSON')
     parser.add_argument('--workers', type=counted, default=cores, help='processes (one a core)')
@@ -102,14 +102,14 @@ def _asked_for(options: argparse.Namespace) -> list[Callable[[], Split]]:
     """Find what to check; raise ValueError if options contradict each other."""
     if sum(map(bool, (options.folder, options.config, options.ann))) != 1 or bool(options.ann) != bool(options.images):
         raise ValueError('name one of: a folder, --config CONFIG, or --ann FILE with --images FOLDER')
-    if not options.folder and (options.kind or options.classes):
-        raise ValueError('--kind and --classes are for a folder: a config or JSON file states them itself')
+    if not options.folder and (options.layout or options.num_classes):
+        raise ValueError('--layout and --num-classes are for a folder: a config or JSON file states them itself')
     if options.cfg_options and not options.config:
         raise ValueError('--cfg-options go with --config')
     if options.ann:
         return [partial(coco_split, Path(options.ann).stem, options.ann, options.images)]
     if options.folder:
-        return find_splits(options.folder, options.kind, options.classes)
+        return find_splits(options.folder, options.layout, options.num_classes)
     options.config = load_config(options.config, options.cfg_options)
     return config_splits(options.config)
 

@@ -5,7 +5,7 @@ on it. Colors, scale, rotation and light are drawn independently of the material
 material can be recognized only by its texture, not by its colors.
 
     python tools/dataset_tools/make_materials.py data/materials
-    python tools/dataset_tools/make_materials.py data/materials224 --size 224 --train 1000 --val 200
+    python tools/dataset_tools/make_materials.py data/materials224 --image-size 224 --train 1000 --val 200
 
 It is read by three libraries:
 
@@ -33,6 +33,8 @@ from materials.scenes import draw_scene
 from materials.surfaces import CLASSES
 from PIL import Image
 from rich.progress import track
+
+from mixmae_mm.utils.arguments import expanded
 
 SPLITS = ('train', 'val')
 GENERATOR = 2  # increase it whenever the set changes, so that an older set is not mistaken for the current one
@@ -127,12 +129,12 @@ def make_materials(out: str | Path, settings: Settings, workers: int = 1) -> boo
 def main(arguments: list[str] | None = None) -> None:
     """Run from the command line; exit with a one-line message if the arguments are invalid."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('out', type=Path, help='folder to make')
-    for name, default in (('train', 2800), ('val', 1400), ('size', 64), ('seed', 0), ('workers', os.cpu_count())):
+    parser.add_argument('out', type=expanded, help='folder to make')
+    for name, default in (('train', 2800), ('val', 1400), ('image-size', 64), ('seed', 0), ('workers', os.cpu_count())):
         parser.add_argument(f'--{name}', type=int, default=default, help='(%(default)s)')
     args = parser.parse_args(arguments)
     try:
-        made = make_materials(args.out, Settings(args.train, args.val, args.size, args.seed), args.workers)
+        made = make_materials(args.out, Settings(args.train, args.val, args.image_size, args.seed), args.workers)
     except (ValueError, OSError) as error:
         raise SystemExit(f'make_materials: {error}') from error
     print(f'{args.out}: {args.train} + {args.val} scenes, {"made" if made else "already there"}')

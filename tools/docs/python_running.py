@@ -114,10 +114,10 @@ def write_files(folder: Path, text: str) -> dict:
         torch.save(encoder.state_dict(), folder / 'pretrained.pth')
         save_encoder(encoder, folder / 'encoder.safetensors')
     if 'encoder.onnx' in text:
-        portable = export.Portable(encoder)
+        exportable = export.ExportableModel(encoder)
         with mock.patch.object(export, 'trace', cache(export.trace)):  # which takes longer than the rest
-            export.export_program(portable, folder / 'encoder.pt2', (224, 224))
-            export.export_onnx(portable, folder / 'encoder.onnx', (224, 224))
+            export.export_program(exportable, folder / 'encoder.pt2', (224, 224))
+            export.export_onnx(exportable, folder / 'encoder.onnx', (224, 224))
     return dict(array=array, pillow_image=Image.fromarray(array))
 
 

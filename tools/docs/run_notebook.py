@@ -12,9 +12,10 @@ import base64
 import contextlib
 import io
 import json
-from pathlib import Path
 
 from python_running import empty_folder
+
+from mixmae_mm.utils.arguments import expanded
 
 
 def code_cells(notebook: dict) -> list[dict]:
@@ -51,7 +52,7 @@ def run_cell(source: str, names: dict[str, object]) -> list[dict]:
 def main() -> None:
     """Run, and with `--write` store the outputs in the cells."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('notebook', type=Path)
+    parser.add_argument('notebook', type=expanded)
     parser.add_argument('--write', action='store_true', help='store the outputs in the file')
     args = parser.parse_args()
     path = args.notebook.resolve()

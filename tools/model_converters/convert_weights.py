@@ -22,7 +22,7 @@ from reading import PROGRESS, add_options, check_free, left_out_lines, plain, re
 from torch import nn
 
 from mixmae_mm.apis import encoder_file
-from mixmae_mm.apis.export import OPSET, Portable, export_onnx, export_program
+from mixmae_mm.apis.export import OPSET, ExportableModel, export_onnx, export_program
 from mixmae_mm.apis.model import build_classifier, build_encoder, get_model, input_size
 from mixmae_mm.datasets.image_reader import normalization
 from mixmae_mm.utils.arguments import ImageSize, expanded
@@ -35,7 +35,7 @@ SUFFIXES = dict.fromkeys(('ours', 'official', 'mmpretrain', 'mae', 'timm', 'back
 SUFFIXES |= dict(onnx=('.onnx',), pt2=('.pt2',), safetensors=('.safetensors',), hub=('',))
 """Suffixes of OUT, by format."""
 OF_LAYOUTS, OF_GRAPHS = ('prefix', 'encoder_only', 'fold_segments'), ('classifier', 'with_normalization')
-OF_EXPORTS = ('config', 'image_size', 'licence', 'cfg_options')
+OF_EXPORTS = ('config', 'image_size', 'license', 'cfg_options')
 """Options that have an effect on some formats only."""
 
 
@@ -67,18 +67,18 @@ def export(args: argparse.Namespace) -> list[str]:
     compared = ''
     if args.to in ('onnx', 'pt2'):
         inside = dict(mean=card.mean, std=card.std) if args.with_normalization else None
-        portable = Portable(model, inside)
-        takes = 'uint8' if portable.takes_bytes else 'float32'
-        metadata = dict(card._asdict(), normalizes=portable.normalizes, takes=takes)
+        exportable = ExportableModel(model, inside)
+        takes = 'uint8' if exportable.takes_bytes else 'float32'
+        metadata = dict(card._asdict(), normalizes=exportable.normalizes, takes=takes)
         if args.to == 'pt2':
-            export_program(portable, args.out, card.image_size, metadata)
+            export_program(exportable, args.out, card.image_size, metadata)
         else:
-            difference = export_onnx(portable, args.out, card.image_size, metadata, args.opset)
+            difference = export_onnx(exportable, args.out, card.image_size, metadata, args.opset)
             compared = f'; onnxruntime differs by {difference:.1e} of the largest value'
     elif args.to == 'safetensors':
         encoder_file.save_encoder(model, args.out, card)
     else:
-        encoder_file.save_pretrained(model, args.out, card, args.licence)
+        encoder_file.save_pretrained(model, args.out, card, args.license)
     height, width = card.image_size
     return [f'{args.out}: {card.type}, images of {height} x {width}{compared}']
 
@@ -111,13 +111,13 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     layouts.add_argument('--fold-segments', action='store_true', help='add the mean segment to the patch bias')
     layouts.add_argument('--ema', action='store_true', help='averaged weights, or an error if there are none')
     exports = parser.add_argument_group('exports')
-    exports.add_argument('--config', help='config of the model, or a name that get_model knows')
+    exports.add_argument('--config', type=expand, help='config of the model, or a name that get_model knows')
     exports.add_argument('--image-size', action=ImageSize, help="of the images, pixels (the model's)")
     exports.add_argument('--classifier', action='store_true', help='onnx, pt2: logits of the whole classifier')
     text = 'onnx, pt2: normalize in the graph, which takes photos in uint8, other images in float32'
     exports.add_argument('--with-normalization', action='store_true', help=text)
     exports.add_argument('--opset', type=int, default=OPSET, help='of ONNX (%(default)s)')
-    exports.add_argument('--licence', help='hub: license for the model card: apache-2.0, cc-by-nc-4.0, ...')
+    exports.add_argument('--license', help='hub: license for the model card: apache-2.0, cc-by-nc-4.0, ...')
     exports.add_argument('--cfg-options', nargs='+', action=Settings, help='config settings to override: a.b=value')
     add_options(parser)
     args = parser.parse_args(arguments)

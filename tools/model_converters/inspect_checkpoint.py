@@ -23,8 +23,8 @@ from mmengine.registry import MODELS, init_default_scope
 from reading import PROGRESS, Contents, Model, left_out_lines, read_contents, read_model, whose
 from torch import Tensor
 
+from mixmae_mm.apis.contexts import quiet_log
 from mixmae_mm.apis.model import MODELS_BY_NAME
-from mixmae_mm.apis.undisturbed import quiet_log
 from mixmae_mm.checkpoint.key_mapping import DECODER, ENCODER, OFFICIAL_DECODER
 from mixmae_mm.checkpoint.loading import MIN_SHARE, load_backbone
 from mixmae_mm.checkpoint.report import LoadReport

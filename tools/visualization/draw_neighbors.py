@@ -15,7 +15,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from mixmae_mm.apis.feature_extractor import FeatureExtractor
-from mixmae_mm.apis.reconstruction_inferencer import find_images
+from mixmae_mm.apis.reconstruction_inferencer import choose_image_files
 from mixmae_mm.evaluation.functional.linear_probe import whiten
 from mixmae_mm.utils.arguments import counted
 from mixmae_mm.utils.names import expand, printable
@@ -98,7 +98,7 @@ def draw(args: argparse.Namespace, config: Config) -> tuple[Image.Image, str]:
     """Return the image grid, and a line for each image with its nearest neighbor."""
     settings = dict(batch_size=args.batch_size, device=args.device)
     extract = FeatureExtractor.from_config(config, args.checkpoint, **settings)
-    asked = find_images(args.of, args.num_images, 1, args.seed, extract.read.reading.extensions)
+    asked = choose_image_files(args.of, args.num_images, 1, args.seed, extract.read.image_loader.extensions)
     of_asked = extract.encode(extract.open_all(asked))
     names, known = read_saved(args.features) if args.features else extract.with_names(args.among)
     if args.features:

@@ -6,7 +6,7 @@ The components are those of all images together, so patches of similar color are
 import argparse
 
 import numpy as np
-from drawing import add_images, add_size, add_stage, choose, patch_features, resize
+from drawing import add_images, add_number, add_size, add_stage, choose, patch_features, resize
 from mmengine.config import Config
 from PIL import Image
 
@@ -39,7 +39,8 @@ def scale_robustly(scores: np.ndarray, cut: float = 2.0) -> np.ndarray:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this drawing."""
-    add_images(parser, 6)
+    add_images(parser)
+    add_number(parser, 'images', 6)
     add_size(parser)
     add_stage(parser)
 
@@ -54,7 +55,7 @@ def row_of(image: np.ndarray, scaled: np.ndarray, shares: np.ndarray) -> list[Pa
 def draw(args: argparse.Namespace, config: Config) -> tuple[Image.Image, str]:
     """Return the image grid and a summary."""
     extract, compute = patch_features(args, config)
-    images = extract.open_all(choose(args, config, extract.read.reading))
+    images = extract.open_all(choose(args, config, extract.read.image_loader, args.num_images))
     features = compute(images)
     scores, shares = principal_components(features)
     parts = zip(extract.as_shown(images), scale_robustly(scores), strict=True)

@@ -3,7 +3,7 @@
 import argparse
 
 import torch
-from drawing import add_images, choose
+from drawing import add_images, add_number, choose
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from PIL import Image
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mixmae_mm.apis.model import build_pretrainer, input_size
 from mixmae_mm.apis.reconstruction_inferencer import mix_otherwise, reconstruct
-from mixmae_mm.datasets.image_reader import reading_of
+from mixmae_mm.datasets.image_reader import image_loader_of
 from mixmae_mm.structures import Reconstructions
 from mixmae_mm.utils.arguments import counted
 from mixmae_mm.visualization import describe, draw_rows, flattery, masked_labels
@@ -19,7 +19,8 @@ from mixmae_mm.visualization import describe, draw_rows, flattery, masked_labels
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this drawing."""
-    add_images(parser, 6, 'mixtures')
+    add_images(parser)
+    add_number(parser, 'mixtures', 6)
     parser.add_argument('--num-sources', type=counted, help="images per mixture, in equal shares (the config's)")
     ratio = parser.add_mutually_exclusive_group()
     ratio.add_argument('--mask-ratio', type=float, help="masking ratio of a mixture's first image (the config's)")
@@ -42,11 +43,12 @@ def reconstruct_at(model: BaseModel, images: Tensor, ratios: list[float | None],
 
 def draw(args: argparse.Namespace, config: Config) -> tuple[Image.Image, str]:
     """Return the image grid and a summary."""
-    model, reading = build_pretrainer(config, args.checkpoint, args.device), reading_of(config)
+    model, image_loader = build_pretrainer(config, args.checkpoint, args.device), image_loader_of(config)
     ratios = args.ratios or [args.mask_ratio]
     mix_otherwise(model, args.num_sources, ratios[0])
     num_sources = model.data_preprocessor.num_sources
-    images = reading.read_all(choose(args, config, reading, num_sources), input_size(config)).float()
+    files = choose(args, config, image_loader, args.num_mixtures, num_sources)
+    images = image_loader.read_all(files, input_size(config)).float()
     result = reconstruct_at(model, images, ratios, args.seed)
     labels = masked_labels(result) if args.ratios else ()
     summary = f'{len(images) // num_sources} mixture(s) of {num_sources} image(s) each. {flattery(model)}'

@@ -33,7 +33,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f'--{name}', type=expand, required=True, help=f'folder of {text}')
     for name, what in (('train-masks', '--train'), ('masks', '--images')):
         parser.add_argument(f'--{name}', type=expand, required=True, help=f'folder of the masks of {what}')
-    parser.add_argument('--stages', type=int, nargs='+', help='stages or blocks whose maps are joined (the last map)')
+    parser.add_argument(
+        '--stages', type=int, nargs='+', help='stages or blocks whose maps are concatenated (the last map)'
+    )
     parser.add_argument('--img-suffix', default='', help='suffix of image names, if it is more than an extension')
     parser.add_argument('--seg-map-suffix', default='.png', help='suffix of mask names (%(default)s)')
     parser.add_argument('--ignore-index', type=int, default=255, help='label of pixels that do not count')
@@ -42,7 +44,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_size(parser)
 
 
-def spread(pairs: Masked, count: int) -> Masked:
+def evenly_spaced(pairs: Masked, count: int) -> Masked:
     """Take at most `count` images, evenly spaced, because they may be sorted by class."""
     chosen = np.linspace(0, len(pairs) - 1, min(count, len(pairs))).astype(int)
     listed = list(pairs.items())
@@ -85,9 +87,9 @@ def draw(args: argparse.Namespace, config: Config) -> tuple[Image.Image, str]:
             title: FeatureExtractor.from_config(config, file, image_size=size, device=args.device)
             for title, file in (('untrained', None), ('trained', args.checkpoint))
         }
-    names = extractors['trained'].read.reading.extensions, args.img_suffix, args.seg_map_suffix
-    train = spread(evaluation.pair_masks(args.train, args.train_masks, *names), args.num_train)
-    asked = spread(evaluation.pair_masks(args.images, args.masks, *names), args.num_images)
+    names = extractors['trained'].read.image_loader.extensions, args.img_suffix, args.seg_map_suffix
+    train = evenly_spaced(evaluation.pair_masks(args.train, args.train_masks, *names), args.num_train)
+    asked = evenly_spaced(evaluation.pair_masks(args.images, args.masks, *names), args.num_images)
     classes = evaluation.count_classes(train, args.ignore_index)
     found = {title: predict(extract, train, asked, classes, args) for title, extract in extractors.items()}
     images, labels, _ = found['trained']

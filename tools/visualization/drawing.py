@@ -10,8 +10,8 @@ from torch import Tensor
 
 from mixmae_mm.apis.feature_extractor import FeatureExtractor
 from mixmae_mm.apis.model import ask_for_maps, input_size
-from mixmae_mm.apis.reconstruction_inferencer import find_images
-from mixmae_mm.datasets.image_reader import Reading
+from mixmae_mm.apis.reconstruction_inferencer import choose_image_files
+from mixmae_mm.datasets.image_reader import ImageLoader
 from mixmae_mm.structures import Size
 from mixmae_mm.utils.arguments import ImageSize, counted
 from mixmae_mm.utils.names import expand
@@ -21,10 +21,14 @@ from mixmae_mm.visualization.image_grid import Color
 HEAT, FADED = 0.7, 0.6  # share of the color in a heat map, and of white where there is no value
 
 
-def add_images(parser: argparse.ArgumentParser, num: int | None, what: str = 'images') -> None:
-    """Add the options for images and for their number."""
+def add_images(parser: argparse.ArgumentParser) -> None:
+    """Add the option for images."""
     parser.add_argument('--images', nargs='+', type=expand, help="folders or files (the config's training images)")
-    parser.add_argument('--num-images', type=counted, default=num, help=f'{what} to draw at most (%(default)s)')
+
+
+def add_number(parser: argparse.ArgumentParser, what: str, number: int) -> None:
+    """Add the option for how many images or mixtures to draw."""
+    parser.add_argument(f'--num-{what}', type=counted, default=number, help=f'{what} to draw at most (%(default)s)')
 
 
 def add_size(parser: argparse.ArgumentParser) -> None:
@@ -38,12 +42,16 @@ def add_stage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--stage', type=int, help=text)
 
 
-def choose(args: argparse.Namespace, config: Config, reading: Reading, num_sources: int = 1) -> list[str]:
-    """List the images that the command line asks for, `--num-images` groups of `num_sources`."""
+def choose(
+    args: argparse.Namespace, config: Config, image_loader: ImageLoader, wanted: int, num_sources: int = 1
+) -> list[str]:
+    """List the images that the command line asks for, up to `wanted` groups of `num_sources`."""
     own = config.get('train_dataloader', {}).get('dataset', {}).get('data_root')
     if not (args.images or own):
         raise ValueError(f'{config.filename} has no train_dataloader.dataset.data_root: add --images')
-    return find_images(args.images or [own], args.num_images * num_sources, num_sources, args.seed, reading.extensions)
+    return choose_image_files(
+        args.images or [own], wanted * num_sources, num_sources, args.seed, image_loader.extensions
+    )
 
 
 def point(text: str) -> tuple[float, float]:

@@ -97,7 +97,7 @@ def choose_images(dataset: Dataset, wanted: int, seed: int) -> Tensor:
     """
     if not hasattr(dataset, '__len__'):
         raise ValueError(f'{type(dataset).__name__} is a stream, so images cannot be chosen: name a folder')
-    numbers = np.random.default_rng(seed).permutation(len(dataset))[:wanted]
-    visits = (SeededIndex(int(number), fold(seed, int(number))) for number in numbers)
+    indices = np.random.default_rng(seed).permutation(len(dataset))[:wanted]
+    visits = (SeededIndex(int(index), fold(seed, int(index))) for index in indices)
     with seeded(seed):
         return torch.stack([dataset[visit]['inputs'] for visit in visits])

@@ -11,11 +11,11 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mixmae_mm.apis.homologous_maps import recognize
+from mixmae_mm.apis.contexts import preserve_training_state
+from mixmae_mm.apis.homologous_maps import homologous_maps_of
 from mixmae_mm.apis.model import input_size
-from mixmae_mm.apis.reconstruction_inferencer import find_images, reconstruct
-from mixmae_mm.apis.undisturbed import undisturbed
-from mixmae_mm.datasets.image_reader import reading_of
+from mixmae_mm.apis.reconstruction_inferencer import choose_image_files, reconstruct
+from mixmae_mm.datasets.image_reader import image_loader_of
 from mixmae_mm.datasets.samplers.seeded import choose_images
 from mixmae_mm.registry import HOOKS
 from mixmae_mm.visualization import describe, draw_homologous, draw_rows
@@ -71,7 +71,7 @@ class MonitorHook(Hook):
             return
         self.seen_at, name = step, type(self).__name__
         try:
-            with undisturbed(self.model):
+            with preserve_training_state(self.model):
                 line = self.monitor(runner, self.model, step)
             runner.logger.info(f'{name}: {line} after iteration {step}')
         except Exception:  # no error in monitoring may stop the training
@@ -101,9 +101,9 @@ class ReconstructionHook(MonitorHook):
             self.images = self._find(runner, model)
         result, preface = reconstruct(model, self.images, self.seed), f'After iteration {step}. '
         grids = dict(reconstructions=draw_rows(result, preface + describe(model, result)))
-        if recognition := recognize(model, self.images, self.seed):
+        if maps := homologous_maps_of(model, self.images, self.seed):
             sources = model.data_preprocessor.num_sources
-            grids['homologous_map'] = draw_homologous(recognition, sources, self.seed, preface)
+            grids['homologous_map'] = draw_homologous(maps, sources, self.seed, preface)
         for name, grid in grids.items():
             runner.visualizer.add_image(name, np.array(grid), step)
         return f'{len(result.mixed)} reconstruction(s) drawn'
@@ -113,9 +113,11 @@ class ReconstructionHook(MonitorHook):
         preprocessor = model.data_preprocessor
         wanted = self.num * preprocessor.num_sources
         if self.places:
-            reading = reading_of(runner.cfg)
-            paths = find_images(self.places, wanted, preprocessor.num_sources, self.seed, reading.extensions)
-            return reading.read_all(paths, input_size(runner.cfg)).float()
+            image_loader = image_loader_of(runner.cfg)
+            paths = choose_image_files(
+                self.places, wanted, preprocessor.num_sources, self.seed, image_loader.extensions
+            )
+            return image_loader.read_all(paths, input_size(runner.cfg)).float()
         chosen = choose_images(runner.train_loop.dataloader.dataset, wanted, self.seed)
         whole = len(chosen) // preprocessor.num_sources * preprocessor.num_sources
         if not whole:

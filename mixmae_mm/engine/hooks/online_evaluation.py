@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mixmae_mm import evaluation
 from mixmae_mm.apis.model import input_size
-from mixmae_mm.datasets.image_reader import ImageReader, reading_of
+from mixmae_mm.datasets.image_reader import ImageReader, image_loader_of
 from mixmae_mm.datasets.samplers.seeded import choose_images
 from mixmae_mm.engine.hooks.monitor import MonitorHook
 from mixmae_mm.registry import HOOKS
@@ -71,10 +71,10 @@ class OnlineEvaluationHook(MonitorHook):
 
     def _read_labeled(self, runner: Runner, model: BaseModel) -> list[tuple[Tensor, Tensor]]:
         """Read the labeled images (B, C, H, W) for training and for validation, with their labels (B,)."""
-        reading, flip = reading_of(runner.cfg), model.data_preprocessor.bgr_to_rgb
-        settings = self.data_root, reading.extensions, self.max_labeled, self.seed
+        image_loader, flip = image_loader_of(runner.cfg), model.data_preprocessor.bgr_to_rgb
+        settings = self.data_root, image_loader.extensions, self.max_labeled, self.seed
         *listed, self.num_classes = evaluation.split_labeled(*settings)
-        read = [evaluation.read_labeled(part, ImageReader(input_size(runner.cfg), reading)) for part in listed]
+        read = [evaluation.read_labeled(part, ImageReader(input_size(runner.cfg), image_loader)) for part in listed]
         return [(images.flip(1) if flip else images, labels) for images, labels in read]
 
     def _take_training(self, runner: Runner) -> list[tuple[Tensor, Tensor]]:
@@ -89,7 +89,7 @@ class OnlineEvaluationHook(MonitorHook):
         names = dict(self.segmentation)
         ignored = names.pop('ignore_index', 255)
         if self.scenes is None:
-            reader = ImageReader(input_size(runner.cfg), reading_of(runner.cfg), BATCH)
+            reader = ImageReader(input_size(runner.cfg), image_loader_of(runner.cfg), BATCH)
             parts = evaluation.split_masked(**names, reader=reader, max_images=self.max_labeled, seed=self.seed)
             self.classes = evaluation.count_classes(parts[0] | parts[1], ignored)
             read = (evaluation.read_masked(one, reader, one, self.classes, ignored) for one in parts)

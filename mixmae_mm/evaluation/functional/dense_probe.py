@@ -115,7 +115,7 @@ def classify_pixels(scores: Tensor, grid: Size, size: Size) -> Tensor:
     return F.interpolate(maps, size=size, mode='bilinear', align_corners=False)[0].argmax(dim=0)
 
 
-def join_maps(maps: Sequence[Tensor]) -> Tensor:
+def concatenate_maps(maps: Sequence[Tensor]) -> Tensor:
     """Concatenate an image's maps from several depths, (D, h, w) each, resized to the finest: (sum of D, h, w)."""
     size = max(tuple(one.shape[1:]) for one in maps)
     resized = (F.interpolate(one[None], size=size, mode='bilinear', align_corners=False)[0] for one in maps)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from mixmae_mm.checkpoint.loading import load_pretrained
 from mixmae_mm.models.utils.mixins import HasPosEmbed
-from mixmae_mm.models.utils.padding import blank_pixels, count_tokens, find_images, image_labels, place_pos_embed
+from mixmae_mm.models.utils.padding import blank_pixels, count_tokens, image_labels, image_sizes, place_pos_embed
 
 
 class Encoder(HasPosEmbed, BaseModule):
@@ -36,7 +36,7 @@ class Encoder(HasPosEmbed, BaseModule):
 
         Padding is recognized by `pad_value` and set to 0; zeros then pad the batch to multiples of `multiple` pixels.
         """
-        sizes = find_images(images, pad_value)
+        sizes = image_sizes(images, pad_value)
         pixels, (bottom, right) = blank_pixels(images, sizes), (-side % multiple for side in images.shape[-2:])
         x = self.patch_embed(F.pad(pixels, (0, right, 0, bottom)) if bottom or right else pixels)
         grid, own_grids = tuple(x.shape[1:3]), count_tokens(sizes, self.patch_size)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from mixmae_mm.mixing import gather_tokens, homologous, resize_assignment
 from mixmae_mm.models.backbones.plain_vit import EXTRA, PlainViT
-from mixmae_mm.models.utils.attention import FixedKeys, Select
+from mixmae_mm.models.utils.attention import FixedKeys, KeySelection
 from mixmae_mm.models.utils.homologous_attention import TopKeys
 from mixmae_mm.registry import MODELS
 from mixmae_mm.structures import Fitted
@@ -106,7 +106,7 @@ class MixingViT(PlainViT):
         measured = {i: rule.precision for i, rule in rules.items() if getattr(rule, 'precision', None) is not None}
         return Encoded(self.lay_out(outputs, grid, ids_keep), outputs[self.out_indices[-1]][:, 0], measured)
 
-    def _rules(self, same: Tensor) -> dict[int, Select]:
+    def _rules(self, same: Tensor) -> dict[int, KeySelection]:
         """Return the attention rule of each block that has one; `same` marks pairs from one source, bool (B, n, n)."""
         if self.attention == 'global':
             return {}

@@ -74,7 +74,7 @@ class MixMIMSwin(Encoder):
     ) -> None:
         super().__init__(init_cfg)
         check_whole(patch_size=patch_size, in_channels=in_channels)
-        check_whole(least=0, num_segments=num_segments)
+        check_whole(minimum=0, num_segments=num_segments)
         check_rate(drop_path_rate=drop_path_rate)
         self.arch = read_swin_arch(arch, window_sizes)
         self.patch_size, self.pad_value = patch_size, pad_value

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from mixmae_mm.mixing import scatter_tokens
 from mixmae_mm.models.backbones.archs import read_vit_arch
 from mixmae_mm.models.backbones.base import Encoder, drop_path_rates
-from mixmae_mm.models.utils.attention import Attention, FixedKeys, Select
+from mixmae_mm.models.utils.attention import Attention, FixedKeys, KeySelection
 from mixmae_mm.models.utils.layers import Block, PatchEmbed, init_linear_layers
 from mixmae_mm.models.utils.padding import PADDING, blank_tokens
 from mixmae_mm.models.utils.pos_embed import pair
@@ -131,7 +131,7 @@ class PlainViT(Encoder):
         x, _ = self.embed_images(images, None, self.patch_size)
         return x.flatten(1, 2), tuple(x.shape[1:3])
 
-    def _plan(self, grid: Size, padding: Tensor | None, device: torch.device) -> dict[int, Select | Windows]:
+    def _plan(self, grid: Size, padding: Tensor | None, device: torch.device) -> dict[int, KeySelection | Windows]:
         """Return the attention rule of each block that has one: its windows, or the mask of padding."""
         rules = {}
         if padding is not None:
@@ -141,7 +141,9 @@ class PlainViT(Encoder):
             rules |= dict.fromkeys(self.windowed, plan_windows(grid, self.window, padding, device))
         return rules
 
-    def run_blocks(self, tokens: Tensor, rules: Mapping[int, Select | Windows] | None = None) -> dict[int, Tensor]:
+    def run_blocks(
+        self, tokens: Tensor, rules: Mapping[int, KeySelection | Windows] | None = None
+    ) -> dict[int, Tensor]:
         """Prepend CLS, if it is used, to patches (B, n, C) and run the blocks.
 
         `rules` are the attention rules of blocks without global attention. Returns the tokens after each block of

@@ -14,10 +14,10 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, keep: Tensor
     `bias` (S, T, T) is added to the logits of every window. `keep` is True where a query (rows) keeps a key
     (columns), bool (B or 1, W, S or 1, T, T); None keeps all. Every query must keep a key.
     """
-    joined = bias.to(query.dtype)
+    masked_bias = bias.to(query.dtype)
     if keep is not None:
-        joined = joined.masked_fill(~keep, float('-inf'))
-    return (_fused if prefers_fused(query, joined) else _explicit)(query, key, value, joined)
+        masked_bias = masked_bias.masked_fill(~keep, float('-inf'))
+    return (_fused if prefers_fused(query, masked_bias) else _explicit)(query, key, value, masked_bias)
 
 
 def attend_sequence(query: Tensor, key: Tensor, value: Tensor, keep: Tensor | None = None) -> Tensor:
@@ -53,18 +53,18 @@ def _explicit(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) ->
     return logits.softmax(dim=-1) @ value
 
 
-def _fused(query: Tensor, key: Tensor, value: Tensor, joined: Tensor) -> Tensor:
+def _fused(query: Tensor, key: Tensor, value: Tensor, masked_bias: Tensor) -> Tensor:
     """Attend with PyTorch's kernels, which take one batch dimension and one head dimension."""
-    if joined.ndim == 3:
+    if masked_bias.ndim == 3:
         windows = [x.flatten(0, 1) for x in (query, key, value)]
-        mixed = F.scaled_dot_product_attention(*windows, attn_mask=joined[None])
+        mixed = F.scaled_dot_product_attention(*windows, attn_mask=masked_bias[None])
         return mixed.unflatten(0, query.shape[:2])
     heads = [x.flatten(1, 2) for x in (query, key, value)]
-    mixed = F.scaled_dot_product_attention(*heads, attn_mask=joined.flatten(1, 2))
+    mixed = F.scaled_dot_product_attention(*heads, attn_mask=masked_bias.flatten(1, 2))
     return mixed.unflatten(1, query.shape[1:3])
 
 
-class Select:
+class KeySelection:
     """A rule that selects the keys that each query of a plain sequence keeps."""
 
     def __call__(self, query: Tensor, key: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ class Select:
         return attend_sequence(query, key, value, self(query, key))
 
 
-class FixedKeys(Select):
+class FixedKeys(KeySelection):
     """A rule that keeps the same keys whatever the tokens: `keep` is bool (B or 1, S or 1, T or 1, T)."""
 
     def __init__(self, keep: Tensor) -> None:
@@ -97,7 +97,7 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(dims, 3 * dims)
         self.proj = nn.Linear(dims, dims)
 
-    def forward(self, x: Tensor, select: Select | None = None) -> Tensor:
+    def forward(self, x: Tensor, select: KeySelection | None = None) -> Tensor:
         """Attend to all keys, or to those that `select` keeps: (B, N, C) -> (B, N, C)."""
         attend = attend_sequence if select is None else select.attend
         return self.proj(merge_heads(attend(*split_heads(self.qkv(x), self.num_heads))))

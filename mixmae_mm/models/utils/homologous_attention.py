@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mixmae_mm.models.utils.attention import Select
+from mixmae_mm.models.utils.attention import KeySelection
 from mixmae_mm.models.utils.autocast import without_autocast
 from mixmae_mm.models.utils.cpu_kernels import Logits, runs_plainly
 from mixmae_mm.models.utils.padding import PADDING
@@ -19,7 +19,7 @@ def top_keys(logits: Tensor, num_keys: int) -> Tensor:
     return torch.zeros_like(logits, dtype=torch.bool).scatter_(-1, best, True)
 
 
-class TopKeys(Select):
+class TopKeys(KeySelection):
     """A rule by which each query keeps the share `ratio` of patch keys with the largest logits.
 
     Keys are chosen in float32 and without gradients. The first `extra` tokens (CLS) are never dropped, never counted,

@@ -19,7 +19,7 @@ SHARPNESS = -0.75
 """The parameter `a` of cubic convolution, as in PyTorch."""
 
 
-def find_images(images: Tensor, pad_value: float | None) -> Size | Tensor:
+def image_sizes(images: Tensor, pad_value: float | None) -> Size | Tensor:
     """Return the size of each image in a batch (B, C, H, W), or one size for all.
 
     Padding has `pad_value` in all channels; None means no padding. An image of only that value counts as unpadded.

@@ -60,7 +60,7 @@ def test_classes_that_are_not_there(tmp_path, names, found):
 
 
 def test_tools_that_read_no_folders_need_the_written_config():
-    with pytest.raises(ValueError, match=r"custom.py has num_classes='auto': use the config that its training wrote"):
+    with pytest.raises(ValueError, match=r"custom\.py .*num_classes='auto': use the config"):
         build_classifier(Config.fromfile(CUSTOM[0]), 'none.pth')
 
 
@@ -79,7 +79,7 @@ def test_other_numbers_and_metrics(tmp_path):
     config.model.data_preprocessor.num_classes = 4
     fill_num_classes(config)
     assert (config.val_evaluator[0].num_classes, config.model.data_preprocessor.num_classes) == (3, 4)
-    with pytest.raises(ValueError, match='settings with different numbers of classes: .*=4, .*=3'):
+    with pytest.raises(ValueError, match='different numbers of classes: .*=4, .*=3'):
         check_config(config, ('train', 'val')).refuse()
     before = config.to_dict()
     fill_num_classes(config)

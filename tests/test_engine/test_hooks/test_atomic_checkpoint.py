@@ -22,12 +22,12 @@ def test_the_oldest_goes_after_the_newest_has_come(tmp_path, monkeypatch, keep):
     seen = []
 
     @contextmanager
-    def watch(path):
+    def recorded_write(path):
         with checked_write(path) as file:
             yield file
         seen.append(names(tmp_path))
 
-    monkeypatch.setattr(safe_saving, 'checked_write', watch)
+    monkeypatch.setattr(safe_saving, 'checked_write', recorded_write)
     config = toy_config(tmp_path)
     config.default_hooks.checkpoint = dict(type='mixmae_mm.AtomicCheckpointHook', interval=1, max_keep_ckpts=keep)
     run_until(config, 15)

@@ -21,7 +21,7 @@ def test_its_own_checkpoint_fits_and_another_head_up_to_the_share(prefix):
     guard(dict(state_dict=own), min_ratio=1)
     guard(dict(state_dict=model(classes=5).state_dict()))
     own.popitem()
-    with pytest.raises(ValueError, match='of the 4 tensors of ModuleDict only 3 are in it'):
+    with pytest.raises(ValueError, match='4 tensors of ModuleDict only 3 '):
         guard(dict(state_dict=own), min_ratio=1)
 
 
@@ -30,7 +30,7 @@ def test_its_own_checkpoint_fits_and_another_head_up_to_the_share(prefix):
     [(dict(state_dict=model(width=9).state_dict()), 1), ({'conv.weight': torch.zeros(3)}, 0)],
 )
 def test_another_model_is_refused_also_with_the_same_names(checkpoint, fitting):
-    with pytest.raises(ValueError, match=rf'only {fitting} are in it .*missing, e.g.: backbone.weight;'):
+    with pytest.raises(ValueError, match=rf'only {fitting} .*missing, .*: backbone\.weight;'):
         guard(checkpoint)
 
 

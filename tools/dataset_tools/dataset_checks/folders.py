@@ -16,8 +16,8 @@ from mixmae_mm.engine.checks.classes import SPLITS, list_findings, read_list
 from mixmae_mm.engine.checks.coco import CocoFile, load_coco
 from mixmae_mm.engine.checks.report import Finding
 
-KINDS = ('imagenet', 'coco', 'ade20k', 'images')
-LAYOUTS = (
+LAYOUTS = ('imagenet', 'coco', 'ade20k', 'images')
+MASK_FOLDERS = (
     ('images/{}', 'annotations/{}'),
     ('img_dir/{}', 'ann_dir/{}'),
     ('images/{}', 'masks/{}'),
@@ -46,21 +46,21 @@ OTHER_EXTENSIONS = Finding('warning', 'images that do not end in img_suffix, whi
 LOSSY = Finding('error', 'masks are JPEG files, which blurs the labels', 'make them again as PNG')
 
 
-def find_splits(folder: str, kind: str | None, classes: int = 0) -> list[Callable[[], Split]]:
-    """Find the splits in a folder, of one of `KINDS` or of all; raise ValueError if there is none of that kind."""
+def find_splits(folder: str, layout: str | None, num_classes: int = 0) -> list[Callable[[], Split]]:
+    """Find the splits in a folder, of one of `LAYOUTS` or of all; raise ValueError if there is none of that layout."""
     if not os.path.isdir(folder):
         raise ValueError(f'there is no folder {folder} (looked for {os.path.abspath(folder)})')
-    finders = dict(imagenet=_find_classes, coco=_find_coco, ade20k=partial(_find_masks, classes=classes))
-    if kind == 'images':
+    finders = dict(imagenet=_find_classes, coco=_find_coco, ade20k=partial(_find_masks, num_classes=num_classes))
+    if layout == 'images':
         return [partial(image_split, folder)]
-    found = [split for name in ([kind] if kind else finders) for split in finders[name](folder)]
-    if kind and not found:
+    found = [split for name in ([layout] if layout else finders) for split in finders[name](folder)]
+    if layout and not found:
         names = ', '.join(sorted(os.listdir(folder))[:5]) or 'nothing'
-        raise ValueError(f'{folder} is not laid out as {kind}: it holds {names}; see --help for the layouts')
+        raise ValueError(f'{folder} is not laid out as {layout}: it holds {names}; see --help for the layouts')
     for name in [] if found else class_folders(folder):
         deeper = os.path.join(folder, name)
-        if kinds := [kind for kind, find in finders.items() if find(deeper)]:
-            raise ValueError(f'the data is one folder deeper: give {deeper} ({", ".join(kinds)})')
+        if layouts := [name for name, find in finders.items() if find(deeper)]:
+            raise ValueError(f'the data is one folder deeper: give {deeper} ({", ".join(layouts)})')
     return found or [partial(image_split, folder)]
 
 
@@ -167,15 +167,15 @@ def coco_findings(file: CocoFile, data: dict) -> tuple[list[Finding], dict[str, 
     )
 
 
-def _find_masks(folder: str, classes: int = 0) -> list[Callable[[], Split]]:
+def _find_masks(folder: str, num_classes: int = 0) -> list[Callable[[], Split]]:
     """Find images with masks in the usual places."""
     splits = []
-    for layout in LAYOUTS:
+    for layout in MASK_FOLDERS:
         for name in SPLITS:
             paths = [os.path.join(folder, part.format(name)) for part in layout]
             if all(os.path.isdir(path) and any(map(_is_image, files_below(path))) for path in paths):
-                is_ade = layout[1] == 'annotations/{}' and name in ADE and not classes
-                labels = Labels(ADE_CLASSES, zero_is_none=True) if is_ade else Labels(classes)
+                is_ade = layout[1] == 'annotations/{}' and name in ADE and not num_classes
+                labels = Labels(ADE_CLASSES, zero_is_none=True) if is_ade else Labels(num_classes)
                 splits.append(partial(mask_split, name, *paths, labels))
     return splits
 
