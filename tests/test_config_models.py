@@ -49,7 +49,8 @@ SETS = {
 CLASSES = {'in1k': 1000, 'inat18': 8142, 'inat19': 1010, 'places205': 205, 'places365': 365}
 CLASSES |= {'imagenette': 10, 'materials': 14, 'custom': 2}
 CLASSES |= {name: classes for name, (_, classes, _, _) in SETS.items()}
-# MixMIM: measured with the official code; MAE: mmpretrain's; MixedAE: a vector a source more; ViT: timm's
+# MixMIM: measured with the official code; MAE: mmpretrain's; MixedAE: a vector a source more; ViT, Swin, Twins: timm's;
+# PVT: mmdet's class and a linear layer, 61.4 M in its paper
 OFFICIAL = {
     'mixmae_mixmim-swin-base-w14': 114_665_784, 'mixmae_mixmim-swin-large-w14': 223_468_244,
     'mixmae_mixmim-swin-huge-w14': 684_709_594, 'mixmim-swin-base-w14': 88_344_352,
@@ -57,6 +58,8 @@ OFFICIAL = {
     'mae_vit-base-p16': 111_907_840, 'mae_vit-large-p16': 329_541_888,
     'mixedae_vit-base-p16': 111_907_840 + 3_072, 'mixedae_vit-large-p16': 329_541_888 + 4_096,
     'vit-base-p16': 86_567_656, 'vit-large-p16': 304_326_632, 'vit-huge-p14': 632_045_800,
+    'swin-tiny-w7': 28_288_354, 'swin-small-w7': 49_606_258, 'swin-base-w7': 87_768_224,
+    'swin-large-w7': 196_532_476, 'twins-svt-large': 99_271_400, 'pvt-large': 61_367_272,
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from references import build_pretrainer, load_reference, loss_by_loops
+from stock_encoders import STOCK, pretrainer
 from tiny_mixmae import parts
 from torch import nn
 
@@ -14,9 +15,9 @@ TINY = dict(embed_dims=4, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1))
 MICRO = load_reference('mixmim_pretrain_micro.pt')['config']
 
 
-def draw(groups=2, sources=2, size=64, maps=1):
+def draw(groups=2, sources=2, size=64, maps=1, cell=32):
     images = torch.randn(groups, sources, 3, size, size)
-    assignment = random_assignment(maps, (size // 32, size // 32), sources)
+    assignment = random_assignment(maps, (size // cell, size // cell), sources)
     return MixedImages(mix_images(images, assignment), images, assignment)
 
 
@@ -107,21 +108,26 @@ def test_stock_encoders_can_stand_in(masked, backbone):
     assert next(model.backbone.parameters()).grad.any()
 
 
-@pytest.mark.parametrize('stage', [0, 2, -1])
-def test_tokens_of_a_source_may_attract_each_other(stage):
+@pytest.mark.parametrize(
+    ('name', 'stage'), [(None, 0), (None, 2), (None, -1), *((name, stage) for name in STOCK for stage in (0, -1))]
+)
+def test_tokens_of_a_source_may_attract_each_other(name, stage):
     """By the cosines of all pairs, written out."""
     contrast = dict(type='mixmae_mm.HomologousContrastiveLoss', temperature=0.5, weight=0.2)
+    settings = dict(contrast=contrast, contrast_stage=stage)
     backbone = dict(
         type='mixmae_mm.MixMIMSwin', arch=TINY, img_size=64, window_sizes=(4, 4, 4, 2), out_indices=range(4)
     )
-    model = MixMAE(**parts(32, 2, 32), backbone=backbone, contrast=contrast, contrast_stage=stage).eval()
-    images = draw(maps=2)
+    pytest.importorskip((name or 'torch').partition('.')[0])
+    model = (pretrainer(name, **settings) if name else MixMAE(**parts(32, 2, 32), backbone=backbone, **settings)).eval()
+    cell = model.data_preprocessor.cell_size
+    images = draw(maps=2, cell=cell)
     losses = model.loss(images)
     torch.testing.assert_close(losses['loss_reconstruction'], loss_by_loops(model.decode(images), images))
     features, terms = model.encode(images)[stage], []
-    side = features.shape[-1] // 2
+    side = features.shape[-1] * cell // 64
     for group, tokens in enumerate(features.flatten(2).transpose(1, 2)):
-        labels = images.assignment[group].repeat_interleave(side, 0).repeat_interleave(side, 1).flatten()
+        labels = images.assignment[group].repeat_interleave(side, 0).repeat_interleave(side, 1).flatten().tolist()
         for i, token in enumerate(tokens):
             others = [j for j in range(len(tokens)) if j != i]
             logits = torch.cosine_similarity(token[None], tokens[others], dim=1) / 0.5
@@ -129,6 +135,10 @@ def test_tokens_of_a_source_may_attract_each_other(stage):
             if same:
                 terms.append(logits.logsumexp(0) - logits[same].mean())
     torch.testing.assert_close(losses['loss_contrastive'], 0.2 * torch.stack(terms).mean())
+    losses['loss_contrastive'].backward()
+    gradients = [parameter.grad for parameter in model.backbone.parameters() if parameter.grad is not None]
+    assert any(gradient.any() for gradient in gradients)
+    assert all(gradient.isfinite().all() for gradient in gradients)
 
 
 def test_a_stage_that_is_not_returned_has_no_features():

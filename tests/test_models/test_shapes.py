@@ -15,9 +15,10 @@ SETTINGS = dict(
 ENCODER = dict(img_size=SIZE, in_channels=CHANNELS)
 
 
-def swin(**settings):
-    sizes = dict(grid_size=(7, 10), cell_size=32, neck=dict(image_channels=CHANNELS))
-    return mixmae(dict(arch=SWIN, **ENCODER), 64, **sizes, **SETTINGS, **settings)
+def swin(size=SIZE, depth=1, **settings):
+    grid = size[0] // 32, size[1] // 32
+    sizes = dict(grid_size=grid, cell_size=32, neck=dict(image_channels=CHANNELS, depth=depth))
+    return mixmae(dict(arch=SWIN, **ENCODER) | dict(img_size=size), 64, **sizes, **SETTINGS, **settings)
 
 
 def vit(num_sources=4, **settings):
@@ -27,14 +28,20 @@ def vit(num_sources=4, **settings):
 
 @pytest.mark.parametrize(
     'config',
-    [swin(), vit(), vit(block_size=2), vit(1, mask_ratio=0.75), vit(1, mask_ratio=0.75, block_size=2)],
-    ids=['MixMAE', 'MixedAE', 'MixedAE in blocks', 'MAE', 'MAE in blocks'],
+    [
+        *(swin(), swin((256, 320), depth=2, block_size=2), vit(), vit(block_size=2)),
+        *(vit(1, mask_ratio=0.75), vit(1, mask_ratio=0.75, block_size=2)),
+    ],
+    ids=['MixMAE', 'MixMAE in blocks, deeper', 'MixedAE', 'MixedAE in blocks', 'MAE', 'MAE in blocks'],
 )
 def test_a_step_reaches_every_weight(config):
     init_default_scope('mmpretrain')
-    model, pixels = MODELS.build(config), torch.randint(0, 256, (4, CHANNELS, *SIZE), dtype=torch.uint8)
+    size, block = config['backbone']['img_size'], config['data_preprocessor'].get('block_size', 1)
+    model, pixels = MODELS.build(config), torch.randint(0, 256, (4, CHANNELS, *size), dtype=torch.uint8)
     images = model.data_preprocessor(dict(inputs=pixels), training=True)['inputs']
     assert tuple(images.assignment.shape[1:]) == config['neck']['grid_size']
+    blocks = images.assignment.unflatten(2, (-1, block)).unflatten(1, (-1, block))
+    assert (blocks == blocks[:, :, :1, :, :1]).all()
     losses = model(images, mode='loss')
     sum(value for name, value in losses.items() if name.startswith('loss')).backward()
     assert all(torch.isfinite(value).all() for value in losses.values())

@@ -1,17 +1,19 @@
 """Encoders of the libraries, pre-trained by MixMAE, are loaded whole by the libraries' own classes."""
 
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.config import ConfigDict
-from stock_encoders import CELLS, STOCK, stock_config
-from tiny_mixmae import parts
+from stock_encoders import STOCK, pretrainer, stock_config
 from tool_loading import load_tool
 
-from mixmae_mm.models import MixMAE
 from mixmae_mm.registry import MODELS
 
 pytest.importorskip('mmdet', reason='needs the detection library')
-pytest.importorskip('mmseg', reason='needs the segmentation library')
+mmseg = pytest.importorskip('mmseg', reason='needs the segmentation library')
 
 tool = load_tool('model_converters/convert_weights.py')
 LOADED_BY = {'mmpretrain.SwinTransformer': ('mmdet.SwinTransformer', 'mmseg.SwinTransformer')}
@@ -21,13 +23,6 @@ WITHOUT_PREFIX = {'mmdet.SwinTransformer', 'mmseg.SwinTransformer'}
 BARE = {'mmdet.PyramidVisionTransformer', 'mmdet.PyramidVisionTransformerV2', 'mmseg.MixVisionTransformer'}
 """Classes that want the encoder alone in a file: `mixmae convert --to backbone`."""
 CASES = [(name, other) for name in STOCK for other in (name, *LOADED_BY.get(name, ()))]
-
-
-def pretrainer(name, **settings):
-    """MixMAE around an encoder for images of 64 px."""
-    dims = {'mmseg.MixVisionTransformer': 128, 'mmdet.PyramidVisionTransformer': 128}
-    cell = CELLS.get(name, 32)
-    return MixMAE(**parts(dims.get(name, 64), 64 // cell, cell), backbone=stock_config(name) | settings)
 
 
 @pytest.mark.parametrize('name', STOCK)
@@ -41,17 +36,92 @@ def test_weights_of_the_librarys_class_are_a_start(name, tmp_path):
     torch.save(dict(state_dict=weights), tmp_path / 'official.pth')
     named = {} if name in BARE | WITHOUT_PREFIX else dict(prefix=prefix)
     init = dict(type='Pretrained', checkpoint=str(tmp_path / 'official.pth'), **named)
-    model = pretrainer(name, init_cfg=ConfigDict(init))
+    model = pretrainer(name, dict(init_cfg=ConfigDict(init)))
     model.init_weights()
     for key, x in model.backbone.state_dict().items():
         assert torch.equal(x, weights[prefix + key]), key
+
+
+# names of parameters here, and in the repositories of the encoders' authors, in the order in which they are replaced
+STAGED = {
+    f'layers.{stage}.{part}.': f'{name}{stage + 1}.'
+    for stage in range(4)
+    for part, name in enumerate(('patch_embed', 'block', 'norm'))
+}
+ATTENTION = {'attn.attn.': 'attn.', 'out_proj': 'proj', 'projection': 'proj'}
+DEEP = {'ffn.layers.0.0': 'mlp.fc1', 'ffn.layers.1': 'mlp.fc2'}
+CONVOLVED = {'ffn.layers.0': 'mlp.fc1', 'ffn.layers.1': 'mlp.dwconv.dwconv', 'ffn.layers.4': 'mlp.fc2'}
+TWINS = DEEP | {'layers.': 'blocks.'} | {f'encodings.{n}.proj': f'encodings.{n}.proj.0' for n in range(4)}
+TWINS |= {'position_encodings': 'pos_block'} | ATTENTION
+FIRST = {f'layers.{n}.1.0.pos_embed': f'pos_embed{n + 1}' for n in range(4)}
+FIRST |= {f'layers.{n}.1.{block + 1}.': f'layers.{n}.1.{block}.' for n in range(4) for block in range(2)}
+NAMES = {
+    'mmdet.SwinTransformer': {'stages': 'layers', 'w_msa.': ''} | DEEP | ATTENTION,
+    'mmdet.PyramidVisionTransformer': FIRST
+    | {'ffn.layers.0': 'mlp.fc1', 'ffn.layers.3': 'mlp.fc2'}
+    | STAGED
+    | ATTENTION,
+    'mmdet.PyramidVisionTransformerV2': CONVOLVED | STAGED | ATTENTION,
+    'mmseg.MixVisionTransformer': CONVOLVED | STAGED | ATTENTION,
+    'mmseg.PCPVT': TWINS,
+    'mmseg.SVT': TWINS,
+}
+NAMES['mmseg.SwinTransformer'] = NAMES['mmdet.SwinTransformer']
+CONVERTERS = {'mmseg.SwinTransformer': 'swin', 'mmseg.MixVisionTransformer': 'mit'}
+CONVERTERS |= {'mmseg.PCPVT': 'twins', 'mmseg.SVT': 'twins'}
+"""Tools of mmseg; mmdet's classes convert what they load."""
+
+
+def as_published(weights, names):
+    """An encoder's weights as its authors publish them."""
+    published = {}
+    for key, x in weights.items():
+        for ours, theirs in names.items():
+            key = key.replace(ours, theirs)
+        if 'downsample' in key:  # the four tokens that are merged: theirs are ordered by column, row and channel
+            x = x.unflatten(-1, (-1, 2, 2)).transpose(-3, -1).flatten(-3)
+        if 'pos_embed4' in key:
+            x = torch.cat([torch.zeros_like(x[:, :1]), x], dim=1)  # of CLS
+        if 'in_proj' in key:
+            q, kv = x.tensor_split([len(x) // 3])
+            published |= {key.replace('in_proj_', 'q.'): q, key.replace('in_proj_', 'kv.'): kv}
+        else:
+            published[key] = x[:, :, 0, 0] if '.fc' in key and x.ndim == 4 else x
+    return published
+
+
+@pytest.mark.parametrize('name', NAMES)
+@torch.no_grad()
+def test_weights_of_the_authors_are_a_start(name, tmp_path):
+    settings = dict(pretrain_img_size=224) if name.endswith('.PyramidVisionTransformer') else {}
+    encoder = MODELS.build(stock_config(name) | settings)
+    for parameter in encoder.parameters():
+        parameter.normal_()
+    # classifiers have one norm after all stages
+    weights = {key: x for key, x in encoder.state_dict().items() if not key.startswith('norm')}
+    published = as_published(weights, NAMES[name]) | {'head.weight': torch.zeros(1)}
+    assert any('mlp.fc1' in key for key in published)
+    if name in CONVERTERS:
+        tool = f'.mim/tools/model_converters/{CONVERTERS[name]}2mmseg.py'
+        convert = runpy.run_path(Path(mmseg.__file__).parent / tool)[f'convert_{CONVERTERS[name]}']
+        kind = [SimpleNamespace(model=name.partition('.')[2].lower())] if CONVERTERS[name] == 'twins' else []
+        published = convert(*kind, published)
+    elif 'Swin' in name:
+        settings = dict(convert_weights=True)
+    torch.save(dict(model=published) if 'Swin' in name else published, tmp_path / 'x.pth')
+    init = dict(type='Pretrained', checkpoint=str(tmp_path / 'x.pth'))
+    model = pretrainer(name, settings | dict(init_cfg=ConfigDict(init)))
+    model.init_weights()
+    loaded = model.backbone.state_dict()
+    for key, x in weights.items():
+        assert torch.equal(loaded[key], x), key
 
 
 @pytest.mark.parametrize(('name', 'other'), CASES)
 @torch.no_grad()
 def test_the_librarys_class_loads_what_was_pre_trained(name, other, tmp_path):
     torch.manual_seed(1)
-    model = pretrainer(name)
+    model = pretrainer(name, {} if other == name else dict(out_indices=(3,)))
     for parameter in model.parameters():
         parameter.normal_()
     weights = model.state_dict()

@@ -15,7 +15,8 @@ class CompileBackboneHook(Hook):
         python tools/train.py CONFIG --cfg-options default_hooks.compile.type=mixmae_mm.CompileBackboneHook
 
     Args:
-        options: Arguments of `torch.compile`, such as `backend`, `mode` and `dynamic`; by default, graph breaks raise.
+        options: Arguments of `torch.compile`, such as `backend`, `mode` and `dynamic`; by default, graph breaks raise,
+            except in encoders of other libraries that are masked by source, whose graph breaks at each attention.
     """
 
     priority = 'LOW'
@@ -25,13 +26,15 @@ class CompileBackboneHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Compile the backbone; raise `ValueError` for one with `pad_value`, which cannot be compiled."""
-        self.backbone = getattr(runner.model, 'module', runner.model).backbone
+        model = getattr(runner.model, 'module', runner.model)
+        self.backbone = model.backbone
         if getattr(self.backbone, 'pad_value', None) is not None:
             raise ValueError(
                 f'a backbone with pad_value (here {self.backbone.pad_value}) measures the images of each batch, which '
                 'cannot be compiled: leave CompileBackboneHook out, or set pad_value=None where no image is padded'
             )
-        compile_backbone(self.backbone, **self.options)
+        whole = getattr(model, 'masking', None) is None
+        compile_backbone(self.backbone, **dict(fullgraph=whole) | self.options)
 
     def after_train(self, runner: Runner) -> None:
         """Remove the compiled `encode`, because in a copy of the backbone it would still use the original's weights."""

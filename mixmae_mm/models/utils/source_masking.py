@@ -37,6 +37,8 @@ REFUSED = {
 """Operators that mix tokens and that no supported encoder needs."""
 NAMES = 'query', 'key', 'value', 'attn_mask', 'dropout_p', 'is_causal'
 """The parameters of `scaled_dot_product_attention`, in order."""
+UNTRACED = {'AbsolutePositionEmbedding'}
+"""Classes that `torch.compile` cannot trace under a mode."""
 
 
 class KeptApart(TorchFunctionMode):
@@ -149,6 +151,8 @@ class SourceMasking:
                 module.kernel_size, module.stride, module.padding, module.dilation
             ):
                 module.forward = BySource(self, module)
+            elif type(module).__name__ in UNTRACED:
+                module.forward = Replaced(self, module)
         encoder.register_forward_hook(self._bind)
 
     @property
@@ -202,6 +206,7 @@ class Replaced:
         self.masking, self.module, self.forward = masking, module, module.forward
         self.signature = inspect.signature(module.forward)
 
+    @torch.compiler.disable
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the module, through `masked` while a mixture is being encoded."""
         mixture = self.masking.mixture
@@ -211,7 +216,7 @@ class Replaced:
 
     def masked(self, mixture: Mixture, *inputs: Any) -> Any:
         """Run the module while a mixture is encoded."""
-        raise NotImplementedError
+        return self.forward(*inputs)
 
 
 class MaskedForward(Replaced):

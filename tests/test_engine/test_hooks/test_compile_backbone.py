@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from stock_encoders import STOCK, pretrainer
 from tiny_mixmae import tiny_mixedae, tiny_model
 from torch import nn
 
@@ -52,6 +53,30 @@ def test_compiled_without_a_break_it_does_the_same(method):
         torch.testing.assert_close(found_gradients, gradients, atol=1e-6, rtol=1e-4)
     assert len(graphs) == 1  # a second mixture is served by what the first was compiled to
     assert list(model.state_dict()) == names
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', STOCK)
+def test_compiled_an_encoder_of_a_library_does_the_same(name):
+    pytest.importorskip(name.partition('.')[0])
+    torch.manual_seed(0)
+    model = pretrainer(name).train()
+    batches = [model.data_preprocessor.mix(torch.randn(4, 3, 64, 64)) for _ in range(2)]
+
+    def results():
+        torch.manual_seed(1)  # of drop path
+        return [losses_and_gradients(model, images) for images in batches]
+
+    expected, graphs = results(), []
+
+    def count(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    CompileBackboneHook(backend=count).before_train(SimpleNamespace(model=model))
+    with torch._dynamo.config.patch(recompile_limit=1):  # each graph for one stage, which saves minutes
+        torch.testing.assert_close(results(), expected, atol=1e-6, rtol=1e-4)
+    assert graphs
 
 
 def test_after_training_a_copy_has_weights_of_its_own():
