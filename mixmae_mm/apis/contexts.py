@@ -12,7 +12,7 @@ from mixmae_mm.utils.seed import kept_randomness
 
 
 @contextmanager
-def preserve_training_state(model: nn.Module) -> Iterator[None]:
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Put a model into evaluation mode, uncompiled and without gradients; restore modes and random states on exit.
 
     Every module gets its own mode back, because frozen ones stay in evaluation mode in training. Compiling for other

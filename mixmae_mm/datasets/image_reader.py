@@ -72,7 +72,7 @@ def image_loader_for(channels: int, mean: Sequence[float], std: Sequence[float])
 
 
 def image_loader_of(config: Config) -> ImageLoader:
-    """Return a loader that reads as a config's training does, without its crops; else infer it from mean and std."""
+    """Return a loader that reads as a config's training does, without crops; if it has none, mean and std decide."""
     own = normalization(config)
     channels = len(own['mean']) if len(own['mean']) > 1 else config.model.get('backbone', {}).get('in_channels', 3)
     usual = image_loader_for(channels, **own)

@@ -88,9 +88,9 @@ def report_segmentation(
     the images, to show how many are read.
     """
     classes = num_classes or count_classes(train, ignore_index)
-    made = dict(ridge=RidgeProbe(classes), knn=NeighborProbe(classes, *vote[:4]))
+    classifiers = dict(ridge=RidgeProbe(classes), knn=NeighborProbe(classes, *vote[:4]))
     parts = (read_masked(progress(part), reader, part, classes, ignore_index) for part in (train, val))
-    found = evaluate_dense(encode, *parts, {probe: made[probe] for probe in probes}, ignore_index)
+    found = evaluate_dense(encode, *parts, {probe: classifiers[probe] for probe in probes}, ignore_index)
     result = {probe: scores._asdict() for probe, scores in found.items()}
     for scores in result.values():
         scores['iou'] = [None if math.isnan(one) else one for one in scores['iou']]  # JSON has no NaN

@@ -48,4 +48,4 @@ transfers = dict(
     )
 )
 measures = ['knn.top1', 'knn.probe_top1', 'camvid.ridge.miou', 'finetune', 'train.step']
-baseline = 'simmim'
+baseline = 'mixmae'

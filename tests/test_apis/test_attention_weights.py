@@ -43,9 +43,9 @@ def listen(encoder, run):
     return heard
 
 
-def put_out(attention, attended, rule):
+def put_out(attention, found, rule):
     """Compute the module's output from the attention weights."""
-    seen = attention.proj(merge_heads(attended.weights @ attended.values))
+    seen = attention.proj(merge_heads(found.weights @ found.values))
     if isinstance(attention, WindowAttention):
         return seen
     if isinstance(attention, WindowedAttention):
@@ -54,16 +54,16 @@ def put_out(attention, attended, rule):
 
 
 def check_against_the_modules(encoder, images, run):
-    attended = attention_of(encoder, images, range(len(blocks_of(encoder))))
+    found = attention_of(encoder, images, range(len(blocks_of(encoder))))
     assert not any(module._forward_pre_hooks or module._forward_hooks for module in encoder.modules())
     blocks, heard = blocks_of(encoder), listen(encoder, run)
-    assert list(attended) == list(blocks)
-    for (name, one), (_, rule, out) in zip(attended.items(), heard, strict=True):
+    assert list(found) == list(blocks)
+    for (name, one), (_, rule, out) in zip(found.items(), heard, strict=True):
         assert torch.allclose(one.weights.sum(-1), torch.ones(1), atol=1e-5)
         assert one.weights.min() >= 0
         assert (one.weights * one.weights.shape[-1]).max() > 1.5  # far from equal
         assert torch.allclose(put_out(blocks[name].attn, one, rule), out, atol=1e-5)
-    return attended
+    return found
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def mixed_by(model, count):
 def test_mixmae_gives_no_weight_to_another_source():
     model = build(shared_assignment=False, num_sources=2)
     images = mixed_by(model, 6)
-    attended = check_against_the_modules(model.backbone, images, lambda: model.encode(images))
-    for one in attended.values():
+    found = check_against_the_modules(model.backbone, images, lambda: model.encode(images))
+    for one in found.values():
         owners = resize_assignment(images.assignment, one.grid).flatten(1)
         for image in range(3):
             for window, places in enumerate(one.places[0]):
@@ -102,16 +102,16 @@ def test_mixmae_gives_no_weight_to_another_source():
                 weights = one.weights[image, window]
                 assert (weights[:, apart] == 0).all()
                 assert (weights[:, ~apart] > 0).all()
-    assert (attended['stage 3 block 0'].weights == 0).any()  # windows of earlier ones lie within a cell
+    assert (found['stage 3 block 0'].weights == 0).any()  # windows of earlier ones lie within a cell
 
 
 def test_mixedae_keeps_as_many_keys_as_its_rule_says():
     model = build(tiny_mixedae)
     images = mixed_by(model, 8)
-    attended = check_against_the_modules(model.backbone, images, lambda: model.encode(images))
-    kept = {name: (one.weights[..., 1:, 1:] > 0).sum(-1).unique().tolist() for name, one in attended.items()}
+    found = check_against_the_modules(model.backbone, images, lambda: model.encode(images))
+    kept = {name: (one.weights[..., 1:, 1:] > 0).sum(-1).unique().tolist() for name, one in found.items()}
     assert kept == {'block 0': [16], 'block 1': [4]}
-    assert (attended['block 1'].weights[..., 0, :] > 0).all()  # CLS sees all
+    assert (found['block 1'].weights[..., 0, :] > 0).all()  # CLS sees all
 
 
 def test_mae_knows_where_the_visible_patches_are():
@@ -132,11 +132,11 @@ def test_maps_by_hand():
     """Two windows of 1 x 2 on a grid of 1 x 3, with one head; the last token of the second window is padding."""
     first, second = [[0.25, 0.75], [0.5, 0.5]], [[1.0, 0.0], [0.0, 1.0]]
     places = torch.tensor([[[0, 1], [2, NOWHERE]]])
-    attended = AttentionWeights(torch.tensor([[[first], [second]]]), torch.zeros(1, 2, 1, 2, 1), places, (1, 3), 0)
-    assert torch.equal(attended.of_patch(0, 0, 0).nan_to_num(9), torch.tensor([[[0.25, 0.75, 9]]]))
-    assert torch.equal(attended.of_patch(0, 0, 2).nan_to_num(9), torch.tensor([[[9.0, 9, 1]]]))
-    assert torch.equal(attended.received(0), torch.tensor([[[0.375, 0.625, 1]]]))
-    assert attended.equal_share(0) == 0.5
+    found = AttentionWeights(torch.tensor([[[first], [second]]]), torch.zeros(1, 2, 1, 2, 1), places, (1, 3), 0)
+    assert torch.equal(found.of_patch(0, 0, 0).nan_to_num(9), torch.tensor([[[0.25, 0.75, 9]]]))
+    assert torch.equal(found.of_patch(0, 0, 2).nan_to_num(9), torch.tensor([[[9.0, 9, 1]]]))
+    assert torch.equal(found.received(0), torch.tensor([[[0.375, 0.625, 1]]]))
+    assert found.equal_share(0) == 0.5
 
 
 def test_blocks_are_counted_over_all_stages():

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mixmae_mm.apis.contexts import preserve_training_state
+from mixmae_mm.apis.contexts import evaluation_mode
 
 
 def states():
@@ -18,7 +18,7 @@ def test_modes_gradients_and_random_states_are_restored_also_after_an_error():
     before, modes = states(), [module.training for module in model.modules()]
     for fails in (False, True):
         try:
-            with preserve_training_state(model):
+            with evaluation_mode(model):
                 assert not any(module.training for module in model.modules())
                 assert not model(torch.ones(2, 3)).requires_grad
                 random.random(), np.random.rand(), torch.rand(())
@@ -46,7 +46,7 @@ def test_what_is_compiled_for_training_is_not_compiled_again():
     model.compile(backend=backend, fullgraph=True)
     model(torch.ones(2, 3))
     assert len(graphs) == 1
-    with preserve_training_state(model):
+    with evaluation_mode(model):
         model(torch.ones(5, 3))
         model(torch.ones(4, 2, 3))
     model(torch.ones(2, 3))

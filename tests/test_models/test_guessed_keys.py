@@ -125,12 +125,12 @@ def test_drawn_attention_keeps_what_is_guessed():
     torch.manual_seed(0)
     model = build(lambda: model_of(attention='homologous'))
     images = model.data_preprocessor.mix(torch.randn(2, 3, 32, 32))
-    (attended,) = attention_of(model.backbone, images, [0]).values()
-    dropped = ~attended.keep
+    (found,) = attention_of(model.backbone, images, [0]).values()
+    dropped = ~found.keep
     assert dropped.any()
-    assert not attended.weights[dropped.expand_as(attended.weights)].any()
-    same = resize_assignment(images.assignment, (32, 32)).flatten(1)[:, attended.places[0]]
-    assert not torch.equal(attended.keep[:, :, 0], (same[..., None] == same[:, :, None]).expand(2, -1, -1, -1))
+    assert not found.weights[dropped.expand_as(found.weights)].any()
+    same = resize_assignment(images.assignment, (32, 32)).flatten(1)[:, found.places[0]]
+    assert not torch.equal(found.keep[:, :, 0], (same[..., None] == same[:, :, None]).expand(2, -1, -1, -1))
 
 
 @pytest.mark.parametrize('settings', [dict(num_segments=2), dict(attention='homologous')])

@@ -111,9 +111,9 @@ def test_a_tilde_is_the_home_folder_unless_it_is_a_name(tmp_path, monkeypatch):
 
 
 PATHS = {
-    'among', 'ann', 'checkpoint', 'config', 'configs', 'features', 'file', 'folder', 'from', 'images', 'masks',
-    'notebook', 'of', 'out', 'plot', 'resume', 'show-dir', 'study', 'train', 'train-masks', 'val', 'val-masks',
-    'work-dir', 'work_dirs',
+    'among', 'ann', 'checkpoint', 'config', 'configs', 'features', 'file', 'folder', 'from', 'golden', 'images',
+    'masks', 'notebook', 'of', 'out', 'pack', 'plot', 'resume', 'rows', 'show-dir', 'study', 'train', 'train-masks',
+    'val', 'val-masks', 'work-dir', 'work_dirs',
 }  # fmt: skip
 """Arguments of tools that are paths."""
 

@@ -44,7 +44,8 @@ gain = float(options.get('gain', 0)) + 0.01 * int(options['randomness.seed'])
 start = options.get('model.backbone.init_cfg.checkpoint')
 top1 = (50 if start is None else float(open(start).read()) * 100)
 epochs = int(options.get('train_cfg.max_epochs', 9))
-lines = [{'time': 0.3 + i % 3 / 10, 'loss': i, 'topk_precision/block_1': 0.5, 'lr': 1, 'step': 7} for i in range(12)]
+lines = [{'time': 0.3 + i % 3 / 10, 'loss': i, 'topk_precision/block_1': 0.5, 'step': 7} for i in range(12)]
+lines[-1]['memory'] = 1  # logged once
 lines += [{'accuracy/top1': 1, 'time': 9, 'step': epochs - 1}, {'accuracy/top1': top1, 'time': 9, 'step': epochs}]
 lines = lines[:-1] if pathlib.Path('cut').exists() else lines
 (folder / '1/vis_data/scalars.json').write_text('\\n'.join(map(json.dumps, lines)))

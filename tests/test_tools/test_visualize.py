@@ -106,9 +106,9 @@ def test_maps_are_bright_where_the_weight_is_and_say_how_much(query, received, b
     weights[:, :, :, 0, 4] = 0.75
     weights[:, :, :, 0, 1] = 0.25
     weights[:, :, :, 1:, 3] = 1
-    attended = AttentionWeights(weights, torch.zeros(2, 1, 2, 5, 1), torch.tensor([[[-1, 0, 1, 2, 3]]] * 2), (2, 2), 1)
+    attention = AttentionWeights(weights, torch.zeros(2, 1, 2, 5, 1), torch.tensor([[[-1, 0, 1, 2, 3]]] * 2), (2, 2), 1)
     panels = [[Panel(np.full((8, 8, 3), 50, np.uint8), 'image')]] * 2
-    looking = draw_attention.Looking(panels, {'block 0': attended})
+    looking = draw_attention.Looking(panels, {'block 0': attention})
     row = draw_attention.row_of(looking, 1, query, received)
     assert [one.title for one in row] == ['image', 'mean of heads', 'head 0', 'head 1']
     for one in row[1:]:

@@ -7,8 +7,8 @@ Results go to STUDY.json beside the study, with the settings that they were made
 change; runs go to work_dirs/studies/. A study is a file of settings, such as projects/studies/simmim.py:
 
     seeds; options, as in --cfg-options, for the training of every run
-    runs = dict(NAME=dict(config=PRETRAINING, options={}, encoder=CONFIG)): `encoder` is the config of the evaluation,
-        if another; without `config`, the encoder is untrained
+    runs = dict(NAME=dict(config=PRETRAINING, options={}, encoder=CONFIG)): `encoder` is the config for the evaluation
+        (default: `config`); without `config`, the encoder is untrained
     evaluations = dict(NAME='arguments of mixmae evaluate')
     transfers = dict(NAME=dict(config=FINETUNING, options={}, metric='accuracy/top1')), from the checkpoint
     measures = ['EVALUATION.key', 'TRANSFER', 'train.loss', 'train.step']: columns; a loss is the mean of the last ten
@@ -46,7 +46,7 @@ from mixmae_mm.utils.errors import readable_errors
 
 TOOLS = Path(__file__).resolve().parents[1]
 KNOWN = dict(runs={'config', 'options', 'encoder'}, transfers={'config', 'metric', 'options'})
-KNOWN['a study'] = {*KNOWN, 'seeds', 'options', 'evaluations', 'measures', 'baseline'}
+KNOWN['a study'] = {'seeds', 'options', 'runs', 'evaluations', 'transfers', 'measures', 'baseline'}
 
 
 class Study:
@@ -86,8 +86,8 @@ class Study:
             options = self.options | run.get('options', {})
             checkpoint = [str(self.train(run['config'], folder / 'train', seed, options))]
             lines = [line for line in logged(folder / 'train') if 'loss' in line]
-            means = {key: statistics.mean(line[key] for line in lines[-10:]) for key in lines[-1]}
-            found = {f'train.{key}': mean for key, mean in means.items() if key.startswith(('loss', 'topk'))}
+            keys = [key for key in lines[-1] if key.startswith(('loss', 'topk'))]
+            found = {f'train.{key}': statistics.mean(line[key] for line in lines[-10:]) for key in keys}
             self.note(name, seed, 'train', found | {'train.step': statistics.median(line['time'] for line in lines)})
         for title in missing:
             if title in self.evaluations:

@@ -93,10 +93,12 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument('suites', nargs='*', metavar='suite', help=f'(all but compiled, which takes long) of {names}')
     parser.add_argument('--out', type=expanded, help='write all measurements to this JSON file')
     parser.add_argument('--only', help='measure the peak memory of one contender and print it')
-    parser.add_argument('--precision', choices=PRECISIONS, default='fp32', help='with --only (%(default)s)')
+    parser.add_argument('--precision', choices=PRECISIONS, help='with --only (fp32)')
     args = parser.parse_args()
     if set(args.suites) - set(SUITES) or args.batch_size % 4 or args.batch_size < 4:
         parser.error(f'suites are {names} (got {args.suites}), --batch-size a multiple of 4 (got {args.batch_size})')
+    if args.precision and not args.only:
+        parser.error('--precision is for --only: the suites measure both precisions')
     args.suites = args.suites or [suite for suite in SUITES if suite != 'compiled']
     return args
 

@@ -11,7 +11,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mixmae_mm.apis.contexts import preserve_training_state
+from mixmae_mm.apis.contexts import evaluation_mode
 from mixmae_mm.apis.homologous_maps import homologous_maps_of
 from mixmae_mm.apis.model import input_size
 from mixmae_mm.apis.reconstruction_inferencer import choose_image_files, reconstruct
@@ -71,7 +71,7 @@ class MonitorHook(Hook):
             return
         self.seen_at, name = step, type(self).__name__
         try:
-            with preserve_training_state(self.model):
+            with evaluation_mode(self.model):
                 line = self.monitor(runner, self.model, step)
             runner.logger.info(f'{name}: {line} after iteration {step}')
         except Exception:  # no error in monitoring may stop the training

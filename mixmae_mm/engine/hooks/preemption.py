@@ -238,7 +238,7 @@ class PreemptionHook(Hook):
     def _run_epoch(self, loop: EpochBasedTrainLoop) -> None:
         """Run the rest of an epoch: `EpochBasedTrainLoop.run_epoch` without the batches already seen.
 
-        Raise ValueError if there are any and the data are a stream, whose batches cannot be skipped.
+        Raise ValueError if batches were already seen and the data are a stream, whose batches cannot be skipped.
         """
         loop.runner.call_hook('before_train_epoch')
         loop.runner.model.train()

@@ -152,7 +152,7 @@ class SourceMasking:
             ):
                 module.forward = BySource(self, module)
             elif type(module).__name__ in UNTRACED:
-                module.forward = Replaced(self, module)
+                module.forward = Untraced(self, module)
         encoder.register_forward_hook(self._bind)
 
     @property
@@ -216,6 +216,14 @@ class Replaced:
 
     def masked(self, mixture: Mixture, *inputs: Any) -> Any:
         """Run the module while a mixture is encoded."""
+        raise NotImplementedError
+
+
+class Untraced(Replaced):
+    """A module that runs as it is, but is not traced by `torch.compile`."""
+
+    def masked(self, mixture: Mixture, *inputs: Any) -> Any:
+        """Run the module."""
         return self.forward(*inputs)
 
 
