@@ -27,7 +27,7 @@ def make(root, **splits):
 
 def test_there_is_one_for_each_family_and_size():
     names = {path.stem.partition('_')[0] for path in CUSTOM}
-    assert names == {'mixmim-swin-base-w14', 'mixmim-swin-micro', 'vit-base-p16', 'vit-micro-p8'}
+    assert names == {'mixmim-swin-base-w14', 'mixmim-swin-micro', 'swin-tiny-w7', 'vit-base-p16', 'vit-micro-p8'}
 
 
 @EACH
