@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -19,11 +20,12 @@ sys.path.append(str(TOOLS / 'benchmarks'))
 import gpu
 import gpu_attention
 import gpu_parts
+import torchvision_ops
 from contenders import mixedae, mixmae
 from gpu_attention import as_on_gpu, bisect_keys, bucketed, by_threshold, compiled, explicit, flexible
 
 from mixmae_mm.models.utils.homologous_attention import top_keys
-from mixmae_mm.utils import atomic_write
+from mixmae_mm.utils import atomic_write, compat
 
 DATA = Path(__file__).parents[1] / 'data'
 TOY = gpu_parts.TOY
@@ -37,6 +39,7 @@ VARIANTS = {
     'explicit ViT': (MIXEDAE, explicit, None),
     'keys by bisection': (MIXEDAE, by_threshold, 'bisect_keys'),
 }
+NEEDS_OPS = pytest.mark.skipif(compat.torchvision_is_crippled(), reason='this torchvision has no compiled ops')
 
 
 @pytest.mark.filterwarnings('ignore:flex_attention called without torch.compile')
@@ -152,18 +155,80 @@ def test_the_plan_takes_nine_minutes_and_names_all_parts():
 
 
 def test_the_pack_has_what_the_stack_needs_and_fits(tmp_path):
-    command = gpu.pack_command(tmp_path)
-    assert {'onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain', str(gpu.ROOT), '--no-deps'} <= {*command}
-    pinned = {line.partition('==')[0] for line in (gpu.ROOT / 'requirements/mminstall.txt').read_text().splitlines()}
-    assert {name for name in pinned if name.strip('# ') and name[0] != '#'} - {'pyyaml'} <= {*gpu.WHEELS}
+    build, download = gpu.pack_commands(tmp_path)
+    assert {'onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain', str(gpu.ROOT), '--no-deps'} <= {*build}
+    assert {'--only-binary=:all:', '--python-version=312', '--no-deps'} <= {*download}
+    packed = {*gpu.WHEELS, *gpu.COMPILED}
+    lines = [*(gpu.ROOT / 'requirements/mminstall.txt').open(), *(gpu.ROOT / 'requirements/dense.txt').open()]
+    pinned = {line.partition('==')[0] for line in lines if '==' in line and line[0] != '#'}
+    there = {'imageio', 'lazy-loader', 'ninja', 'pyyaml', 'regex', 'scikit-image', 'scipy', 'six', 'tifffile', 'tqdm'}
+    assert pinned - packed == there
     with pytest.raises(ValueError, match='has 0 wheels'):
         gpu.check_wheels(tmp_path)
     (tmp_path / 'pure-1-py3-none-any.whl').write_bytes(b'0' * 2**20)
-    assert gpu.check_wheels(tmp_path) == '1 wheels, 1.0 MiB'
+    (tmp_path / 'bound-1-cp312-cp312-linux_x86_64.whl').write_bytes(b'0')
+    (tmp_path / 'stable-1-cp310-abi3-manylinux2014_x86_64.whl').write_bytes(b'0')
+    assert gpu.check_wheels(tmp_path) == '3 wheels, 1.0 MiB'
     os.truncate(tmp_path / 'pure-1-py3-none-any.whl', gpu.MOST_BYTES + 1)
     with pytest.raises(ValueError, match=r'64\.0 MiB'):
         gpu.check_wheels(tmp_path)
     os.truncate(tmp_path / 'pure-1-py3-none-any.whl', 1)
     (tmp_path / 'bound-1-cp311-cp311-linux_x86_64.whl').write_bytes(b'0')
-    with pytest.raises(ValueError, match='bound-1-cp311'):
+    with pytest.raises(ValueError, match='1 are for another Python than 312 .bound-1-cp311'):
         gpu.check_wheels(tmp_path)
+
+
+WITHOUT_OPS = """
+import importlib.util, sys
+sys.path.insert(0, sys.argv[1])
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *package: None if name == 'mmcv._ext' else find(name, *package)
+from mixmae_mm.utils import compat
+compat.apply()
+import gpu_parts
+assert gpu_parts.OPS == "torchvision's"
+for row in gpu_parts.run('dense', gpu_parts.TOY):
+    print(row)
+import mmcv.ops, torch
+try:
+    mmcv.ops.sigmoid_focal_loss(torch.zeros(1, 1), torch.zeros(1).long())
+except NotImplementedError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+@NEEDS_OPS
+def test_detectors_are_trained_without_mmcvs_ops():
+    pytest.importorskip('mmdet')
+    command = [sys.executable, '-W', 'ignore', '-c', WITHOUT_OPS, str(TOOLS / 'benchmarks')]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said.count("'passed': True") == 2, said
+    assert "mmcv's op sigmoid_focal_loss_forward is not compiled here" in said
+
+
+@NEEDS_OPS
+def test_torchvisions_ops_are_mmcvs(monkeypatch):
+    ops = pytest.importorskip('mmcv.ops')
+    generator = torch.Generator().manual_seed(0)
+    corners = torch.rand(50, 4, generator=generator) * 20
+    boxes = torch.cat([corners[:, :2], corners[:, :2] + corners[:, 2:]], dim=1)
+    scores, images = torch.rand(50, generator=generator), torch.rand(2, 3, 16, 20, generator=generator)
+    owners = torch.cat([torch.arange(50)[:, None] % 2, boxes], dim=1)
+
+    def results():
+        leaf = images.clone().requires_grad_()
+        pooled = ops.roi_align(leaf, owners, (7, 5), 0.5, 0, 'avg', True)
+        pooled.square().sum().backward()
+        return pooled.detach(), leaf.grad, ops.nms(boxes, scores, 0.3)[1]
+
+    theirs = results()
+    for module in ('nms', 'roi_align'):
+        monkeypatch.setattr(sys.modules[f'mmcv.ops.{module}'], 'ext_module', torchvision_ops.Ops('mmcv._ext'))
+    ours = results()
+    torch.testing.assert_close(ours, theirs)
+    assert 0 < len(ours[2]) < 50
+    with pytest.raises(NotImplementedError, match='pool_mode=0'):
+        ops.roi_align(images, owners, (7, 5), 0.5, 0, 'max', True)
+    with pytest.raises(NotImplementedError, match='offset=1'):
+        ops.nms(boxes, scores, 0.3, 1)

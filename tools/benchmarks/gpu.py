@@ -4,10 +4,11 @@
     pip install --no-index --no-deps --target FOLDER/site FOLDER/*.whl
     PYTHONPATH=FOLDER/site python tools/benchmarks/gpu.py --golden GOLDEN --data IMAGENETTE --out gpu.json
 
-The last two run on that machine, in a clone; it must have torch, torchvision, timm, numpy, OpenCV, Matplotlib, Pillow,
-rich and TensorBoard. GOLDEN is a folder with numbers of the official code; IMAGENETTE has class folders in `train` and
-`val`; what needs a missing folder is skipped. Each part runs in a separate process, so that it survives failures of
-earlier parts; it is started during the previous part, imports, and waits. The JSON is rewritten after each part.
+The last two run on that machine, in a clone; it must have Python 3.12, torch, torchvision, timm, numpy, SciPy,
+scikit-image, OpenCV, Matplotlib, Pillow, rich and TensorBoard. GOLDEN is a folder with numbers of the official code;
+IMAGENETTE has class folders in `train` and `val`; what needs a missing folder is skipped. Each part runs in a separate
+process, so that it survives failures of earlier parts; it is started during the previous part, imports, and waits. The
+JSON is rewritten after each part.
 """
 
 import argparse
@@ -45,6 +46,8 @@ WHEELS = (
     'onedl-mmengine',
     'onedl-mmcv',
     'onedl-mmpretrain',
+    'onedl-mmdetection',
+    'onedl-mmsegmentation',
     'addict',
     'einops',
     'importlib-metadata',
@@ -57,16 +60,28 @@ WHEELS = (
     'termcolor',
     'yapf',
     'platformdirs',
+    'ftfy',
+    'imaug',
+    'prettytable',
+    'terminaltables',
 )
-"""Packages that a machine with PyTorch, timm and TensorBoard lacks; this project's own wheel is made with them."""
+"""Packages that a machine with PyTorch and timm lacks; this project's own wheel is made with them."""
+COMPILED = ('pycocotools', 'shapely', 'wcwidth')
+"""The same, fetched for that machine's Python and Linux."""
+PYTHON = '312'
 MOST_BYTES = 64 * 2**20
 
 
-def pack_command(folder: Path) -> list[str]:
-    """Return the command that makes the wheels; mmcv stays pure Python, because its isolated build finds no torch."""
-    options = ['--no-deps', '--no-cache-dir', '--quiet', '--wheel-dir', str(folder)]
-    pins = ['--constraint', str(ROOT / 'requirements/mminstall.txt')]
-    return [sys.executable, '-m', 'pip', 'wheel', *options, *pins, *WHEELS, str(ROOT)]
+def pack_commands(folder: Path) -> list[list[str]]:
+    """Return the commands that make the wheels; mmcv stays pure Python, because its isolated build finds no torch."""
+    pip, options = [sys.executable, '-m', 'pip'], ['--no-deps', '--no-cache-dir', '--quiet']
+    options += [f'--constraint={ROOT / "requirements" / name}.txt' for name in ('mminstall', 'dense')]
+    target = ['--only-binary=:all:', '--implementation=cp', f'--python-version={PYTHON}']
+    target += [f'--platform=manylinux{version}_x86_64' for version in ('2014', '_2_17', '_2_27', '_2_28')]
+    return [
+        [*pip, 'wheel', *options, '--wheel-dir', str(folder), *WHEELS, str(ROOT)],
+        [*pip, 'download', *options, *target, '--dest', str(folder), *COMPILED],
+    ]
 
 
 def check_wheels(folder: Path) -> str:
@@ -77,11 +92,12 @@ def check_wheels(folder: Path) -> str:
     """
     wheels = sorted(folder.glob('*.whl'))
     size = sum(path.stat().st_size for path in wheels)
-    bound = [path.name for path in wheels if not path.name.endswith('-none-any.whl')]
-    if not wheels or bound or size > MOST_BYTES:
+    fits = ('-none-any.whl', '-abi3-', f'-cp{PYTHON}-')
+    others = [path.name for path in wheels if not any(part in path.name for part in fits)]
+    if not wheels or others or size > MOST_BYTES:
         raise ValueError(
-            f'{folder} has {len(wheels)} wheels of {size / 2**20:.1f} MiB in all, and {len(bound)} are not for any '
-            f'Python 3 ({", ".join(bound)}): the limit is 64 MiB, in an empty folder'
+            f'{folder} has {len(wheels)} wheels of {size / 2**20:.1f} MiB in all, and {len(others)} are for another '
+            f'Python than {PYTHON} ({", ".join(others)}): the limit is 64 MiB, in an empty folder'
         )
     return f'{len(wheels)} wheels, {size / 2**20:.1f} MiB'
 
@@ -175,6 +191,7 @@ def run_part(name: str, rows: Path, args: argparse.Namespace) -> None:
     from mmpretrain.utils import register_all_modules
 
     register_all_modules()
+    gpu_parts.prepare(name)
     if not sys.stdin.readline():
         return  # the parent process is gone
     setup = replace(gpu_parts.TOY if args.rehearse else gpu_parts.FULL, golden=args.golden, data=args.data)
@@ -199,7 +216,8 @@ def main() -> None:
     parser.add_argument('--rows', type=expanded, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.pack:
-        subprocess.run(pack_command(args.pack), check=True)
+        for command in pack_commands(args.pack):
+            subprocess.run(command, check=True)
         print(check_wheels(args.pack))
         return
     if args.rows:

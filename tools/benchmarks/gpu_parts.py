@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
@@ -20,6 +20,10 @@ from pathlib import Path
 from mixmae_mm.utils import compat
 
 compat.apply()  # before torch and the libraries that it fixes
+
+from torchvision_ops import stand_in
+
+OPS = "torchvision's" if stand_in() else "mmcv's"  # before libraries that import mmcv's
 
 import numpy as np
 import torch
@@ -307,33 +311,37 @@ def same_keys(logits: Tensor) -> dict:
 
 
 def dense(setup: Setup) -> Rows:
-    """Train a detector and a segmentor for three steps on made-up images, in bfloat16."""
-    missing = [name for name in ('mmcv._ext', 'mmdet', 'mmseg') if importlib.util.find_spec(name) is None]
+    """Train a detector and a segmentor for three steps on made-up images, in their configs' precision."""
+    missing = [name for name in ('mmdet', 'mmseg') if importlib.util.find_spec(name) is None]
     if missing:
         yield dict(what='detection, segmentation', skipped=f'not installed: {", ".join(missing)}')
         return
+    yield dict(what='ops', text=OPS)
     for name, side in zip((setup.detector, setup.segmentor), setup.sides, strict=True):
-        yield tried(f'{Path(name).stem}, {side} px', partial(three_steps, name, side, setup.device, setup.half))
+        yield tried(f'{Path(name).stem}, {side} px', partial(three_steps, name, side, setup.device))
 
 
-def three_steps(name: str, side: int, device: str, half: bool) -> dict:
+def three_steps(name: str, side: int, device: str) -> dict:
     """Train a config's model for three steps on one made-up batch."""
     config = load_config(ROOT / 'configs' / name)
     model, optimizer = build(config, device)
     model = revert_sync_batchnorm(model).to(device)
     batch = (made_up_boxes if 'detection' in name else made_up_masks)(config.train_dataloader.batch_size, side)
+    precision = config.optim_wrapper.get('dtype', 'float32')
+    scaler = torch.amp.GradScaler(device, enabled=precision == 'float16')
     losses, seconds = [], []
     for _ in range(3):
         start = time.perf_counter()
-        with torch.autocast(device, torch.bfloat16, enabled=half):
+        with torch.autocast(device, getattr(torch, precision), enabled=precision != 'float32'):
             named = model(**model.data_preprocessor(dict(batch), True), mode='loss')
         loss = model.parse_losses(named)[0]
-        loss.backward()
-        optimizer.step()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
         optimizer.zero_grad()
         losses.append(loss.item())
         seconds.append(time.perf_counter() - start)
-    return dict(losses=losses, seconds=seconds, passed=bool(np.isfinite(losses).all()))
+    return dict(losses=losses, seconds=seconds, precision=precision, passed=bool(np.isfinite(losses).all()))
 
 
 def made_up_boxes(batch: int, side: int) -> dict:
@@ -477,6 +485,14 @@ def pretraining(setup: Setup) -> Rows:
             loss, knn = (runner.message_hub.get_scalar(key).current() for key in ('train/loss', 'online/knn_top1'))
             row = dict(what=f'{method}, seed {seed}', seconds=time.perf_counter() - start, epochs=epochs)
             yield dict(row, loss=float(loss), knn=float(knn))
+
+
+def prepare(name: str) -> None:
+    """Import what a part alone needs, before its time begins."""
+    if name == 'dense':
+        with suppress(ImportError):
+            importlib.import_module('mmdet.models')
+            importlib.import_module('mmseg.models')
 
 
 def run(name: str, setup: Setup) -> Rows:
