@@ -65,9 +65,12 @@ MICRO = {
     'mixmae': 'mixmae/mixmae_mixmim-swin-micro',
     'mixedae': 'mixedae/mixedae_vit-micro-p8',
     'mae': 'mae/mae_vit-micro-p8',
-    'naive': 'mixedae/mixedae_vit-micro-p8-naive',
 }
 """Configs that are trained, without the end of their names."""
+
+
+STUDY, FINALISTS = 'projects/studies/mixedae_screening.py', ('mae', 'naive', 'mixedae')
+"""Runs of a study that are repeated in a larger encoder."""
 
 
 @dataclass(frozen=True)
@@ -460,7 +463,7 @@ def nan_guard(setup: Setup) -> Rows:
 
 
 def pretraining(setup: Setup) -> Rows:
-    """Pre-train MAE, naive mixing and MixedAE on photos with classes, seed by seed, until the time is over."""
+    """Pre-train the finalists of a study on photos with classes, seed by seed, until the time is over."""
     if setup.data is None:
         yield dict(what='photos', skipped='no folder of photos: --data is not given')
         return
@@ -478,12 +481,15 @@ def pretraining(setup: Setup) -> Rows:
         'train_cfg.max_epochs': epochs,
         'optim_wrapper.optimizer.lr': 5e-4,  # untuned
     }
+    runs = Config.fromfile(ROOT / STUDY).runs
     with tempfile.TemporaryDirectory() as folder:
-        for seed, method in product(range(10 if setup.device == 'cuda' else 1), ('mae', 'naive', 'mixedae')):
-            start = time.perf_counter()
-            runner = train(method, setup.data / 'train', folder, **settings, **{'randomness.seed': seed})
+        for seed, name in product(range(10 if setup.device == 'cuda' else 1), FINALISTS):
+            start, run = time.perf_counter(), runs[name]
+            method = Path(run.config).name.partition('_')[0]
+            options = settings | run.get('options', {}) | {'randomness.seed': seed}
+            runner = train(method, setup.data / 'train', folder, **options)
             loss, knn = (runner.message_hub.get_scalar(key).current() for key in ('train/loss', 'online/knn_top1'))
-            row = dict(what=f'{method}, seed {seed}', seconds=time.perf_counter() - start, epochs=epochs)
+            row = dict(what=f'{name}, seed {seed}', seconds=time.perf_counter() - start, epochs=epochs)
             yield dict(row, loss=float(loss), knn=float(knn))
 
 
