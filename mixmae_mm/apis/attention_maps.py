@@ -96,10 +96,8 @@ def attention_of(
     """Encode normalized images (B, C, H, W), or mixtures, and return the attention of blocks by name.
 
     The encoder should be in evaluation mode. `blocks` are counted over all stages, from 0 or, if negative, from the
-    end; None for `last_blocks`.
-
-    Raises:
-        ValueError: a block does not exist or does not run, or the encoder is another library's.
+    end; None for `last_blocks`. Raise ValueError if a block does not exist or does not run, or the encoder is another
+    library's.
     """
     named = list(blocks_of(encoder).items())
     chosen = last_blocks(encoder) if blocks is None else blocks

@@ -44,14 +44,12 @@ class ShardingStrategy(FSDPStrategy):
     """mmengine's `FSDPStrategy`, extended to run on CPUs and to share checkpoints with unsharded runs.
 
     The original decides on weight decay by the shapes of shards, which are flat, clips by the norms of shards, stores
-    the optimizer's parameters in a different order, and cannot resume with current versions of PyTorch.
+    the optimizer's parameters in a different order, and cannot resume with current versions of PyTorch. Settings that
+    would make checkpoints incomplete raise ValueError.
 
     Args:
         model_wrapper: Arguments of `MMFullyShardedDataParallel`, such as `auto_wrap_policy` and `sharding_strategy`.
         kwargs: Arguments of mmengine's `FSDPStrategy`; `state_dict_cfg` is 'full'.
-
-    Raises:
-        ValueError: the settings would make checkpoints incomplete.
     """
 
     def __init__(self, *, model_wrapper: dict | None = None, **kwargs: object) -> None:

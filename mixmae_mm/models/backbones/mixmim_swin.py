@@ -120,11 +120,10 @@ class MixMIMSwin(Encoder):
     def forward(self, images: Tensor, assignment: Tensor | None = None) -> tuple[Tensor, ...]:
         """Encode images (B, C, H, W), or mixtures, with masked attention, if an assignment (B or 1, h, w) is given.
 
+        Raise ValueError if the sides of a cell are not multiples of the last stride.
+
         Returns:
             A map (B, C, ceil(H / stride), ceil(W / stride)) for each of `out_indices`, with the stride of its stage.
-
-        Raises:
-            ValueError: the sides of a cell are not multiples of the last stride.
         """
         self._check_cells(images, assignment)
         x, padding = self.embed_images(images, self.pad_value if assignment is None else None, self.stride)

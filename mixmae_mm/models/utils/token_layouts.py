@@ -32,8 +32,7 @@ class Mixture(NamedTuple):
     def at(self, grid: Size) -> Tensor:
         """Return the source of each token of a map (h, w): int64 (B, h, w).
 
-        Raises:
-            ValueError: the tokens do not cover equal parts of the image, or some cross the borders of cells.
+        Raise ValueError if the tokens do not cover equal parts of the image, or some cross the borders of cells.
         """
         if any(side % tokens for side, tokens in zip(self.image_size, grid, strict=True)):
             raise ValueError(
@@ -61,8 +60,7 @@ def whole(module: nn.Module, mixture: Mixture, inputs: tuple[Any, ...]) -> tuple
 def reduced(module: nn.Module, mixture: Mixture, inputs: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
     """Lay out attention to keys that each stand for `sr_ratio` x `sr_ratio` tokens (PVT, Twins).
 
-    Raises:
-        ValueError: these squares cross the borders of cells.
+    Raise ValueError if these squares cross the borders of cells.
     """
     (height, width), ratio = inputs[1], int(module.sr_ratio)
     cells = tuple(mixture.assignment.shape[-2:])
