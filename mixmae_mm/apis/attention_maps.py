@@ -115,7 +115,7 @@ def attention_of(
     for name, (x, rule) in inputs.items():
         attention = wanted[name].attn
         if isinstance(attention, WindowAttention):
-            bias = attention.bias_of(rule.size)
+            x, bias = rule.partition(x), attention.bias_of(rule.size)
             keep = attention.keys_of(*split_heads(attention.qkv(x), attention.num_heads)[:2], bias, rule)
             result[name] = _in_windows(attention, x, bias, rule, keep)
         elif isinstance(attention, WindowedAttention):

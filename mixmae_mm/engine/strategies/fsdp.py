@@ -10,7 +10,6 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
 from mixmae_mm.models.utils.layers import Block
-from mixmae_mm.models.utils.swin_layers import SwinBlock
 from mixmae_mm.models.utils.token_layouts import LAYOUTS
 from mixmae_mm.registry import FUNCTIONS, STRATEGIES
 
@@ -21,7 +20,7 @@ BY_WHOLE_TENSORS = 'LARS', 'LAMB', 'LAMBMM', 'ADAFACTOR'
 @FUNCTIONS.register_module()
 def wrap_blocks(module: nn.Module, recurse: bool, nonwrapped_numel: int) -> bool:
     """Return whether FSDP wraps or enters a module: each block (ours or a library's) is one unit, the rest another."""
-    return recurse or isinstance(module, Block | SwinBlock) or _is_stock_block(module)
+    return recurse or isinstance(module, Block) or _is_stock_block(module)
 
 
 def _is_stock_block(module: nn.Module) -> bool:
