@@ -43,10 +43,8 @@ def split_cells(
     `mask_ratio`, floor(num_cells * mask_ratio) cells of the leading source are masked and split equally among the other
     sources, as in the official MixMIM, where a ratio of 0.5 masks 24 of 49 cells; with a single source, nothing fills
     them, as in MAE. `shares` instead states the share of the cells that each source fills, rounded so that their sum is
-    preserved; no source fills the cells that remain.
-
-    Raises:
-        ValueError: a source would get no cell, or `shares` are not one per source or add up to more than 1.
+    preserved; no source fills the cells that remain. Raise ValueError if a source would get no cell, or `shares` are
+    not one per source or add up to more than 1.
     """
     if shares is not None:
         counts = _split_by_shares(num_cells, shares)

@@ -252,10 +252,7 @@ LINEAR = 'classification/vit-base-p16-linear_8xb2048-amp-coslr-90e_in1k.py'
 
 @pytest.mark.parametrize(
     ('path', 'std'),
-    [
-        ('vit-base-p16_8xb128-amp-coslr-100e_in1k.py', 2e-5),
-        ('vit-base-p16-linear_8xb2048-amp-coslr-90e_in1k.py', 1e-2),
-    ],
+    [('vit-base-p16_8xb128-amp-coslr-100e_in1k.py', 2e-5), ('vit-base-p16-linear_8xb2048-amp-coslr-90e_in1k.py', 1e-2)],
 )
 def test_heads_begin_as_officially(path, std):
     fc = tiny(read(f'classification/{path}')).head.fc

@@ -42,10 +42,7 @@ CLAIMS = {
     r'windows of (\d+)': lambda config: first(windows(config.model.backbone)),
 }
 # the same, in its first line only
-TITLES = {
-    r'\b(\d+) epochs': epochs,
-    r'(?<!patches )(?:at|of|:) (\d+) px': lambda config: first(image_size(config)),
-}
+TITLES = {r'\b(\d+) epochs': epochs, r'(?<!patches )(?:at|of|:) (\d+) px': lambda config: first(image_size(config))}
 
 
 def claims():

@@ -38,7 +38,4 @@ def test_the_ten_lines_print_what_they_say(capsys):
     blocks = re.findall(r'```python\n(.*?)```', (ROOT / 'docs/how-it-works.md').read_text(), re.DOTALL)
     exec(blocks[0], {})
     printed = capsys.readouterr().out.splitlines()
-    assert printed == [
-        '[(1, 96, 50, 75), (1, 192, 25, 38), (1, 384, 13, 19), (1, 768, 7, 10)]',
-        '(1, 768, 7, 7)',
-    ]
+    assert printed == ['[(1, 96, 50, 75), (1, 192, 25, 38), (1, 384, 13, 19), (1, 768, 7, 10)]', '(1, 768, 7, 7)']

@@ -56,17 +56,6 @@ class Method:
     """Whether k-NN is in the table, in which each row must improve by two standard errors with each of three seeds."""
 
 
-@dataclass(frozen=True)
-class Task:
-    """A dense task, its configs, and the logged metrics that it is judged by."""
-
-    title: str
-    config: str
-    scratch: str
-    metrics: dict[str, tuple[str, float]]
-    """For each metric's name in the table: its name in the log, and the factor that makes it a percentage."""
-
-
 class Row(NamedTuple):
     """A line of the final table, in percent; `error` is the standard error of the last number."""
 
@@ -90,16 +79,9 @@ METHODS = dict(
         knn=False,
     ),
 )
-TASKS = dict(
-    detection=Task(
-        'Mask R-CNN',
-        'configs/detection/mask-rcnn_mixmim-swin-micro_fpn_1xb16-20e_materials276-64px.py',
-        'configs/detection/mask-rcnn_mixmim-swin-micro-scratch_fpn_1xb16-20e_materials276-64px.py',
-        {'mask AP': ('coco/segm_mAP', 100)},
-    ),
-)
-"""Only tasks and metrics that improve by two standard errors with each of three seeds (docs/results.md)."""
-DENSE = OUT / 'dense'
+DETECTOR = 'configs/detection/mask-rcnn_mixmim-swin-micro_fpn_1xb16-20e_materials276-64px.py'
+FROM_SCRATCH = 'configs/detection/mask-rcnn_mixmim-swin-micro-scratch_fpn_1xb16-20e_materials276-64px.py'
+DETECTION = OUT / 'dense/detection'
 SHOWN = 12  # images with predictions
 
 
@@ -195,7 +177,7 @@ def evaluate(method: Method, checkpoint: Path, seed: int) -> list[Row]:
     by_pixel = [*folders, *MASKS, '--val-masks', f'{IMAGES}/masks/val', '--stages', *method.stages]
     encoders = [method.pretrain], [method.pretrain, checkpoint]
     images, pixels = (
-        [last_json(text) for text in run(*([EVALUATE, *encoder, *options] for encoder in encoders))]
+        [json.loads(text.rstrip().splitlines()[-1]) for text in run(*([EVALUATE, *of, *options] for of in encoders))]
         for options in (by_image, by_pixel)
     )
     histograms, scores = color_histograms(), [one['ridge'] for one in pixels]
@@ -225,11 +207,6 @@ def few_labels(result: dict) -> dict:
     """Return the k-NN accuracy with few labels, the mean of several draws."""
     few = result['few_labels'][str(PER_CLASS)]['top1']
     return dict(top1=few['mean'], std=few['std'])
-
-
-def last_json(output: str) -> dict:
-    """Read the JSON in the last line of an output."""
-    return json.loads(output.rstrip().rpartition('\n')[2])
 
 
 def color_histograms() -> tuple[float, float]:
@@ -330,42 +307,41 @@ def conclude(method: Method, rows: Sequence[Row]) -> None:
     console.print('Next, on your own images: make demo DATA=/your/folder, or docs/pretrain.md')
 
 
-def compare(name: str, encoder: Path, seed: int) -> list[Row]:
-    """Train a task from scratch and from the encoder; return each metric of both, 0 if nothing is logged."""
-    task = TASKS[name]
-    headline(f'{task.title}: from scratch against pre-trained')
+def compare(encoder: Path, seed: int) -> Row:
+    """Train a detector from scratch and from the encoder; return the mask AP of both, 0 if nothing is logged.
+
+    It is the metric that improves by two standard errors with each of three seeds (docs/results.md).
+    """
+    headline('Mask R-CNN: from scratch against pre-trained')
     weights = f'model.backbone.init_cfg.checkpoint={encoder}'
-    runs = [task.scratch, DENSE / name / 'scratch'], [task.config, DENSE / name / 'pretrained', weights]
+    runs = [FROM_SCRATCH, DETECTION / 'scratch'], [DETECTOR, DETECTION / 'pretrained', weights]
     results = train_anew(*([*settings, *ONE_WORKER, f'randomness.seed={seed}'] for settings in runs))
-    return [
-        Row(f'{task.title}, {metric}', [logged.get(key, 0.0) * factor for logged in results])
-        for metric, (key, factor) in task.metrics.items()
-    ]
+    return Row('Mask R-CNN, mask AP', [100 * logged.get('coco/segm_mAP', 0.0) for logged in results])
 
 
-def draw_predictions(name: str) -> Path:
-    """Draw the predictions of the pre-trained model on some images, and return their folder."""
-    folder, work_dir = DENSE / name / 'predictions', DENSE / name / 'pretrained'
+def draw_predictions() -> Path:
+    """Draw the predictions of the pre-trained detector on some images, and return their folder."""
+    folder = DETECTION / 'predictions'
     shutil.rmtree(ROOT / folder, ignore_errors=True)
     number = sum(1 for path in (ROOT / IMAGES / 'val').rglob('*.*') if path.is_file())
     chosen = ','.join(str(index * number // SHOWN) for index in range(SHOWN))  # images may be sorted by class
-    folders = ['--work-dir', DENSE / name / 'test', '--show-dir', ROOT / folder]
+    folders = ['--work-dir', DETECTION / 'test', '--show-dir', ROOT / folder]
     settings = ['--cfg-options', f'test_dataloader.dataset.indices=[{chosen}]']
-    run(['tools/test.py', TASKS[name].config, last_checkpoint(work_dir), *folders, '--quiet', *settings])
+    run(['tools/test.py', DETECTOR, last_checkpoint(DETECTION / 'pretrained'), *folders, '--quiet', *settings])
     return folder
 
 
-def demo_of_dense_tasks(seed: int) -> None:
-    """Train dense tasks on the built-in set, from scratch and from the demo's encoder."""
+def demo_of_detection(seed: int) -> None:
+    """Train a detector on the built-in set, from scratch and from the demo's encoder."""
     found = OUT / 'mixmae/pretrain'
     done = (ROOT / found / 'finished').exists()
     encoder = last_checkpoint(found) if done else pretrain_on_built_in_images('mixmae', seed)
-    rows = [row for name in TASKS for row in compare(name, encoder, seed)]
+    row = compare(encoder, seed)
     headline('Drawing predictions')
-    folders = [draw_predictions(name) for name in TASKS]
+    folder = draw_predictions()
     headline('What came out')
     title = f'After training on a tenth of the labels, on {NUM_VAL} validation images, %'
-    report(title, ('from scratch', 'pre-trained'), rows, folders)
+    report(title, ('from scratch', 'pre-trained'), [row], [folder])
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -383,7 +359,7 @@ def main(arguments: list[str] | None = None) -> None:
             headline('Drawing the built-in images')
             run(['tools/dataset_tools/make_materials.py', IMAGES], show=True)
         if args.dense:
-            demo_of_dense_tasks(args.seed)
+            demo_of_detection(args.seed)
         elif args.data:
             demo_on_own_images(args.method, str(Path(args.data).expanduser().resolve()))
         else:

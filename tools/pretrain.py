@@ -84,8 +84,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def settings_of(args: argparse.Namespace, recipe: dict) -> dict:
     """Return the settings that a config adds to its recipe to do what the command line asks for.
 
-    Raises:
-        ValueError: the image size is not a multiple of the size of the masked cells.
+    Raise ValueError if the image size is not a multiple of the size of the masked cells.
     """
     loader: dict = dict(dataset=dict(data_root=os.path.abspath(args.data)))
     settings = dict(train_dataloader=loader, auto_scale_lr=dict(enable=True))
@@ -148,8 +147,7 @@ def start_from(args: argparse.Namespace, recipe: 'Config', settings: dict) -> No
 def write_config(args: argparse.Namespace) -> Path:
     """Write the config that does what the command line asks for.
 
-    Raises:
-        ValueError: as in `settings_of` and `start_from`; the device is missing, or the folder has another config.
+    Raise ValueError as `settings_of` and `start_from` do, or if the device is missing or the folder has another config.
     """
     from mixmae_mm.utils import compat
 

@@ -37,8 +37,7 @@ def parse_args() -> argparse.Namespace:
 def check_testable(config: Config, out: str | None) -> None:
     """Check that there is something to test on, and that predictions can be written.
 
-    Raises:
-        ValueError: the config has no test set, or `out` is no pickle file.
+    Raise ValueError if the config has no test set, or `out` is no pickle file.
     """
     missing = [name for name in ('test_dataloader', 'test_cfg', 'test_evaluator') if config.get(name) is None]
     if missing:
@@ -48,11 +47,7 @@ def check_testable(config: Config, out: str | None) -> None:
 
 
 def draw_predictions(config: Config, folder: str) -> None:
-    """Enable the visualization hook of mmpretrain, mmdet or mmseg, each of which has its own.
-
-    Raises:
-        ValueError: the config has no such hook.
-    """
+    """Enable the visualization hook of mmpretrain, mmdet or mmseg, which differ; raise ValueError if there is none."""
     hook = config.get('default_hooks', {}).get('visualization') or {}
     kind = str(hook.get('type', '')).rpartition('.')[-1]
     if kind == 'VisualizationHook':

@@ -96,10 +96,8 @@ def attention_of(
     """Encode normalized images (B, C, H, W), or mixtures, and return the attention of blocks by name.
 
     The encoder should be in evaluation mode. `blocks` are counted over all stages, from 0 or, if negative, from the
-    end; None for `last_blocks`.
-
-    Raises:
-        ValueError: a block does not exist or does not run, or the encoder is another library's.
+    end; None for `last_blocks`. Raise ValueError if a block does not exist or does not run, or the encoder is another
+    library's.
     """
     named = list(blocks_of(encoder).items())
     chosen = last_blocks(encoder) if blocks is None else blocks
@@ -117,7 +115,7 @@ def attention_of(
     for name, (x, rule) in inputs.items():
         attention = wanted[name].attn
         if isinstance(attention, WindowAttention):
-            bias = attention.bias_of(rule.size)
+            x, bias = rule.partition(x), attention.bias_of(rule.size)
             keep = attention.keys_of(*split_heads(attention.qkv(x), attention.num_heads)[:2], bias, rule)
             result[name] = _in_windows(attention, x, bias, rule, keep)
         elif isinstance(attention, WindowedAttention):

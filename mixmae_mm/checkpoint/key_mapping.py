@@ -69,12 +69,9 @@ class Layout(NamedTuple):
 def find_layout(names: Collection[str], prefix: str | None = None) -> Layout:
     """Recognize the layout of a file by all its names.
 
-    `prefix` is that of the encoder's names, or of all names of the model that contains it. None finds the prefix if
-    the file has only one encoder, or one behind `backbone.` among copies.
-
-    Raises:
-        ValueError: there is no encoder of ours, none with this prefix, or, without `prefix`, several encoders of which
-            none is behind `backbone.`.
+    `prefix` is that of the encoder's names, or of all names of the model that contains it. None finds the prefix if the
+    file has only one encoder, or one behind `backbone.` among copies. Raise ValueError if there is no encoder of ours,
+    none with this prefix, or, without `prefix`, several encoders of which none is behind `backbone.`.
     """
     found = {
         name.removesuffix(anchor): naming

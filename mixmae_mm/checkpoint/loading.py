@@ -128,10 +128,8 @@ def _load(module: nn.Module, checkpoint: str, prefix: str | None, min_share: flo
 def fit(module: nn.Module, weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Fitted]]:
     """Resize stored position embeddings to those of a module; the given weights stay as they are.
 
-    Returns the weights to load, and how each position embedding was resized, by name.
-
-    Raises:
-        ValueError: a position embedding cannot be resized.
+    Returns the weights to load, and how each position embedding was resized, by name; raises ValueError for one that
+    cannot be resized.
     """
     fitted, positions = dict(weights), {}
     for name, part in module.named_modules():

@@ -36,15 +36,13 @@ def split_labeled(
     """Return labeled images to train on, others to validate on, and the number of classes.
 
     If the folder has `train` and `val`, each with one folder per class, they are used; otherwise it is split at random.
+    Raise ValueError if there is no such folder, or it has fewer than two classes or too few images to split.
 
     Args:
         folder: Folder of the images.
         extensions: Extensions of image files; None for those of the usual formats.
         max_images: Maximum number of images in total; if there are more, this many are drawn at random.
         seed: Seed of the draw.
-
-    Raises:
-        ValueError: there is no such folder, or it has fewer than two classes or too few images to split.
     """
     root = Path(expand(folder))
     if not root.is_dir():

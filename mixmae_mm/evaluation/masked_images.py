@@ -70,11 +70,7 @@ def load_mask(path: str) -> np.ndarray:
 
 
 def pair_masks(
-    images: str,
-    masks: str,
-    extensions: Sequence[str] | None = None,
-    img_suffix: str = '',
-    seg_map_suffix: str = '.png',
+    images: str, masks: str, extensions: Sequence[str] | None = None, img_suffix: str = '', seg_map_suffix: str = '.png'
 ) -> Masked:
     """Pair the images below a folder with the masks of the same names below another, as mmseg does.
 

@@ -47,7 +47,7 @@ def put_out(attention, found, rule):
     """Compute the module's output from the attention weights."""
     seen = attention.proj(merge_heads(found.weights @ found.values))
     if isinstance(attention, WindowAttention):
-        return seen
+        return rule.reverse(seen)
     if isinstance(attention, WindowedAttention):
         return rule.reverse(seen).flatten(1, 2)
     return seen[:, 0]

@@ -243,10 +243,7 @@ def test_parts_load_their_own_files_and_the_whole_goes_over_them(tmp_path):
 @pytest.mark.parametrize(
     ('part', 'message'),
     [
-        (
-            ('mask_token', 'decoder_'),
-            r"holds \d\d% of .* Missing: \['neck.decoder_blocks.0.attn.proj.bias'",
-        ),
+        (('mask_token', 'decoder_'), r"holds \d\d% of .* Missing: \['neck.decoder_blocks.0.attn.proj.bias'"),
         (('decoder_pos_embed',), r"all are needed. Missing: \['neck.decoder_pos_embed'"),
         (('blocks.1.', 'norm.'), r"all are needed. Missing: \['backbone.blocks.1.attn.proj.bias'"),
         (dict(depth=3), r"MixedAE: this model lacks 12 of .*\['backbone.blocks.2.attn.proj.bias'"),

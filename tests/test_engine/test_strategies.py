@@ -7,7 +7,7 @@ from torch import nn
 
 from mixmae_mm.engine.strategies import fit_strategy, wrap_blocks
 from mixmae_mm.models.utils.layers import Block
-from mixmae_mm.models.utils.swin_layers import SwinBlock
+from mixmae_mm.models.utils.swin_layers import SwinStage
 
 SHARDING = Config.fromfile(ROOT / 'configs/_base_/strategies/fsdp.py').strategy.type
 
@@ -45,7 +45,7 @@ def test_what_cannot_be_sharded_is_refused(settings, said):
 
 
 def test_blocks_are_gathered_alone():
-    blocks = Block(8, 2, mlp_ratio=2.0, drop_path=0.0), SwinBlock(8, 2, (4, 4), 2.0, 0.0)
+    blocks = Block(8, 2, mlp_ratio=2.0, drop_path=0.0), SwinStage(8, 2, [(4, 4)], [0.0], 2.0, False, False).blocks[0]
     assert all(wrap_blocks(block, recurse=False, nonwrapped_numel=0) for block in blocks)
     assert not wrap_blocks(nn.Linear(8, 8), recurse=False, nonwrapped_numel=10**9)
     assert wrap_blocks(nn.Linear(8, 8), recurse=True, nonwrapped_numel=0)

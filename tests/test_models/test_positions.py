@@ -3,12 +3,7 @@
 import pytest
 import torch
 
-from mixmae_mm.models.utils.pos_embed import (
-    relative_index,
-    resize_bias_table,
-    resize_pos_embed,
-    sin_cos_pos_embed,
-)
+from mixmae_mm.models.utils.pos_embed import relative_index, resize_bias_table, resize_pos_embed, sin_cos_pos_embed
 
 
 def test_official_values():

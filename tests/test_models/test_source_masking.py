@@ -233,8 +233,7 @@ RERUN = [name for name in STOCK if 'Swin' in name or name.endswith(('MixVisionTr
 
 
 @pytest.mark.parametrize(
-    ('name', 'order'),
-    [(RERUN[0], order) for order in ORDERS] + [(name, 'the first one first') for name in RERUN[1:]],
+    ('name', 'order'), [(RERUN[0], order) for order in ORDERS] + [(name, 'the first one first') for name in RERUN[1:]]
 )
 def test_blocks_that_run_again_are_masked_by_their_own_mixture(name, order):
     (images, one), (_, other) = (draw(name) for _ in range(2))

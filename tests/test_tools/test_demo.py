@@ -179,7 +179,7 @@ def dense_calls(calls, tmp_path, monkeypatch):
     return calls
 
 
-def test_dense_tasks_go_the_whole_way(dense_calls, tmp_path, capsys):
+def test_detection_goes_the_whole_way(dense_calls, tmp_path, capsys):
     for number in range(24):
         path = tmp_path / 'data/materials/val' / f'{number % 3}/{number}.png'
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -200,7 +200,7 @@ def test_dense_tasks_go_the_whole_way(dense_calls, tmp_path, capsys):
 
 def test_a_run_that_predicts_and_logs_nothing_counts_as_0(monkeypatch):
     monkeypatch.setattr(demo, 'train_anew', lambda *runs: [{}, {'coco/segm_mAP': 0.25}])
-    assert [row.numbers for row in demo.compare('detection', Path('encoder.pth'), 0)] == [[0, 25]]
+    assert demo.compare(Path('encoder.pth'), 0).numbers == [0, 25]
 
 
 def test_an_encoder_that_is_there_is_taken(dense_calls, tmp_path):
@@ -212,10 +212,9 @@ def test_an_encoder_that_is_there_is_taken(dense_calls, tmp_path):
     assert dense_calls[2][3].endswith('work_dirs/demo/mixmae/pretrain/epoch_7.pth')
 
 
-@pytest.mark.parametrize('name', demo.TASKS)
-def test_configs_of_a_task_differ_in_the_encoders_weights_alone(name):
-    task = demo.TASKS[name]
-    pretrained, scratch = (Config.fromfile(TOOLS.parent / path).to_dict() for path in (task.config, task.scratch))
+def test_configs_of_the_detectors_differ_in_the_encoders_weights_alone():
+    configs = demo.DETECTOR, demo.FROM_SCRATCH
+    pretrained, scratch = (Config.fromfile(TOOLS.parent / path).to_dict() for path in configs)
     assert pretrained['model']['backbone'].pop('init_cfg')['type'] == 'Pretrained'
     assert scratch['model']['backbone'].pop('init_cfg') is None
     assert pretrained == scratch

@@ -166,11 +166,7 @@ def test_what_fails_is_kept_and_leaves_the_rest_alone(monkeypatch):
 
 @pytest.mark.parametrize(
     ('given', 'expected'),
-    [
-        ({}, 'PASSIVE 10000'),
-        ({'GOMP_SPINCOUNT': '7'}, 'PASSIVE 7'),
-        ({'OMP_WAIT_POLICY': 'ACTIVE'}, 'ACTIVE None'),
-    ],
+    [({}, 'PASSIVE 10000'), ({'GOMP_SPINCOUNT': '7'}, 'PASSIVE 7'), ({'OMP_WAIT_POLICY': 'ACTIVE'}, 'ACTIVE None')],
 )
 def test_waiting_threads_spin_for_a_while_unless_set_otherwise(monkeypatch, given, expected):
     for name in ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT'):

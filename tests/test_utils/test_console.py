@@ -173,13 +173,7 @@ def test_of_a_library_s_warnings_deprecations_are_hidden(warned):
             called_by(place, warnings.warn, f'of {kind.__name__}', kind)
     called_by('/site-packages/torch.py', warnings.warn, 'TypedStorage is deprecated')
     shown = [line.rpartition('of ')[-1] for line in warned[1].getvalue().splitlines()]
-    assert shown == [
-        'UserWarning',
-        'UserWarning',
-        'DeprecationWarning',
-        'PendingDeprecationWarning',
-        'FutureWarning',
-    ]
+    assert shown == ['UserWarning', 'UserWarning', 'DeprecationWarning', 'PendingDeprecationWarning', 'FutureWarning']
 
 
 def test_an_error_before_there_is_a_log_file_shows_the_warnings_that_wait_for_it(warned, monkeypatch, capsys):

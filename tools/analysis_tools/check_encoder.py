@@ -92,8 +92,7 @@ def largest(one: Sequence[Tensor], other: Sequence[Tensor], images: MixedImages,
 def check_encoder(config: Config, size: tuple[int, int] | None = None) -> Iterator[Check]:
     """Check the encoder of a config on images of `size` (H, W), by default that of its training.
 
-    Raises:
-        ValueError: the model of the config does not mask attention by source.
+    Raise ValueError if the model of the config does not mask attention by source.
     """
     init_default_scope(config.default_scope)
     model = MODELS.build(config.model)

@@ -61,11 +61,7 @@ def mixmae(
 
 
 def mixedae(
-    sources: int,
-    recognition: bool = False,
-    arch: str | dict = 'base',
-    size: int = SIZE,
-    decoder: dict | None = None,
+    sources: int, recognition: bool = False, arch: str | dict = 'base', size: int = SIZE, decoder: dict | None = None
 ) -> Contender:
     """Make MixedAE (with `recognition`), naive mixing or, with one source, MAE, all with MAE's decoder."""
     mixing = dict(num_sources=sources, take_turns=False, shared_assignment=False)
@@ -97,12 +93,7 @@ def mixmim(arch: str | dict = 'B', dims: int = 128, size: int = SIZE, **backbone
     return _peer(
         type='mmpretrain.MixMIM',
         backbone=dict(
-            type='MixMIMPretrainTransformer',
-            arch=arch,
-            img_size=size,
-            drop_rate=0.0,
-            drop_path_rate=0.0,
-            **backbone,
+            type='MixMIMPretrainTransformer', arch=arch, img_size=size, drop_rate=0.0, drop_path_rate=0.0, **backbone
         ),
         neck=dict(type='MixMIMPretrainDecoder', num_patches=(size // 32) ** 2, encoder_stride=32, embed_dim=dims * 8),
         head=dict(type='MixMIMPretrainHead', norm_pix=True, loss=PIXELS),

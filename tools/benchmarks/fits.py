@@ -57,8 +57,7 @@ def fixed_bytes(parameters: int, trained: int, half: bool) -> int:
 def slope(small: tuple[int, int], large: tuple[int, int]) -> float:
     """Return the bytes that one more image takes, from two pairs (number of images, bytes).
 
-    Raises:
-        ValueError: the batches are the same, or the larger one took less.
+    Raise ValueError if the batches are the same, or the larger one took less.
     """
     if large[0] <= small[0] or large[1] <= small[1]:
         raise ValueError(f'{small} and {large} images and bytes: two batches are needed, the larger one second')

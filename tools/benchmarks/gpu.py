@@ -87,8 +87,7 @@ def pack_commands(folder: Path) -> list[list[str]]:
 def check_wheels(folder: Path) -> str:
     """Describe the wheels of a folder.
 
-    Raises:
-        ValueError: there are none, they are too large, or one is for another Python or system.
+    Raise ValueError if there are none, they are too large, or one is for another Python or system.
     """
     wheels = sorted(folder.glob('*.whl'))
     size = sum(path.stat().st_size for path in wheels)

@@ -144,7 +144,7 @@ def flex_windows(grid: Size, window: Size, labels: Tensor) -> FlexWindows:
 
 
 def flex_forward(self: swin_layers.WindowAttention, x: Tensor, windows: FlexWindows) -> Tensor:
-    """Attend within segments: (B, W, T, C) -> (B, W, T, C)."""
+    """Attend within segments: (B, h, w, C) -> (B, h, w, C)."""
     table, places = self.relative_position_bias_table, windows.places
     middle = len(table) // 2
 
@@ -152,9 +152,11 @@ def flex_forward(self: swin_layers.WindowAttention, x: Tensor, windows: FlexWind
         """Add the bias of a query and a key."""
         return score + table[places[query] - places[key] + middle, head]
 
+    x = windows.partition(x)
     heads = split_heads(self.qkv(x.flatten(1, 2)), self.num_heads)
     attend = flex_kernel() if x.is_cuda else flex.flex_attention
-    return self.proj(merge_heads(attend(*heads, score_mod=biased, block_mask=windows.blocks)).view(x.shape))
+    out = merge_heads(attend(*heads, score_mod=biased, block_mask=windows.blocks)).view(x.shape)
+    return windows.reverse(self.proj(out))
 
 
 @functools.cache

@@ -38,8 +38,7 @@ class Training(NamedTuple):
 def training_of(path: Path) -> Training:
     """Read a config of ours and the metafile beside it.
 
-    Raises:
-        ValueError: the metafile does not state the multiply-adds of this config, or the config does not count epochs.
+    Raise ValueError if the metafile lacks the multiply-adds of this config, or the config does not count epochs.
     """
     config, metafile = load_config(path), path.with_name('metafile.yml')
     listed = yaml.safe_load(metafile.read_text())['Models'] if metafile.is_file() else []

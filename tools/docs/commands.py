@@ -98,8 +98,7 @@ def words_of(command: Command) -> list[str]:
 def read(command: Command) -> str:
     """Check a command; return its class: 'parsed', 'launched', or 'outside' for a program that is not ours.
 
-    Raises:
-        ReadError: it cannot work, or it is unknown.
+    Raise `ReadError` if it cannot work, or is unknown.
     """
     program, *words = words_of(command)
     program = re.sub(r'^(?:\./)?(?:\.venv/bin/)?', '', program)

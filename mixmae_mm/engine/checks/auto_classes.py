@@ -14,10 +14,8 @@ AUTO = 'auto'
 def fill_num_classes(config: Config) -> None:
     """Replace every `num_classes='auto'` by the number of classes in the training set, or else in another split.
 
-    Thus heads, Mixup's preprocessor and metrics agree, and the config that a run writes states the number.
-
-    Raises:
-        ValueError: there are no classes, or only one.
+    Thus heads, Mixup's preprocessor and metrics agree, and the config that a run writes states the number. Raise
+    ValueError if there are no classes, or only one.
     """
     undecided = [*_undecided(config._cfg_dict)]
     if not undecided:

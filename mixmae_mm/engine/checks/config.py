@@ -5,13 +5,7 @@ from collections.abc import Sequence
 from mmengine.config import Config
 
 from mixmae_mm.engine.checks.classes import Classes, compare_numbers, compare_splits
-from mixmae_mm.engine.checks.datasets import (
-    class_names,
-    dataset_findings,
-    distinct_settings,
-    json_labels,
-    open_dataset,
-)
+from mixmae_mm.engine.checks.datasets import class_names, dataset_findings, distinct_settings, json_labels, open_dataset
 from mixmae_mm.engine.checks.metrics import class_numbers, metric_findings, metrics
 from mixmae_mm.engine.checks.report import Report
 

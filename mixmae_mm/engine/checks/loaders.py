@@ -29,11 +29,9 @@ TRIED, OPENED = 1000, 16  # about how many samples have their files looked for, 
 def open_loaders(runner: Runner, *splits: str, doubts: Sequence[str] = ()) -> None:
     """Build the loaders of a runner's splits as the runner would, and refuse unusable ones, naming the setting.
 
-    `doubts` are warnings for the run's log.
-
-    Raises:
-        ValueError: a dataset is empty, lacks its files, has images or masks that contradict its annotations or
-            `num_classes`, or gives no batch, or batches too small to be mixed or for batch norm.
+    `doubts` are warnings for the run's log. Raise ValueError if a dataset is empty, lacks its files, has images or
+    masks that contradict its annotations or `num_classes`, or gives no batch, or batches too small to be mixed or for
+    batch norm.
     """
     report = Report()
     num_classes = min(class_numbers(runner.cfg).values(), default=None)

@@ -63,11 +63,7 @@ class Report:
         return sorted(self.found.values(), key=lambda problem: problem.severity)
 
     def refuse(self) -> list[str]:
-        """Return the warnings, unless there are errors.
-
-        Raises:
-            ValueError: there are errors; the message has a line for each.
-        """
+        """Return the warnings; if there are errors, raise ValueError with a line for each."""
         if errors := [problem.text() for problem in self.problems() if problem.severity == 'error']:
             raise ValueError('\nerror: '.join(errors))
         return [problem.text() for problem in self.problems()]

@@ -1,7 +1,7 @@
 """Checkpoints at any iteration, on a signal or every few minutes, and resuming from them within an epoch."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -100,16 +100,11 @@ class PreemptionHook(Hook):
             return
         self.loop = loop
         if self.checkpoints is not None and isinstance(loop, BaseLoop):
-            loop.run = partial(self._listen, loop.run)
+            loop.run = self.signals.noted()(loop.run)
         if runs_epochs(loop) and hasattr(wrapper, 'initialize_count_status'):
             # mmengine would count from the start of training, and warn that gradients were lost
             count, length = wrapper.initialize_count_status, len(loop.dataloader)
             wrapper.initialize_count_status = lambda model, *counts: count(model, self.seen, length)
-
-    def _listen(self, run: Callable[[], object]) -> object:
-        """Run a loop, and note the signals that arrive meanwhile."""
-        with self.signals.noted():
-            return run()
 
     def before_train(self, runner: Runner) -> None:
         """Make an epoch-based loop resume where the checkpoint was written, and run a validation that is due."""

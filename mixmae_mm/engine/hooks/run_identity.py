@@ -51,8 +51,7 @@ class RunIdentityHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compare the identity stored in a resumed checkpoint with that of this run.
 
-        Raises:
-            ValueError: they differ, and changes are not allowed.
+        Raise ValueError if they differ, and changes are not allowed.
         """
         if not getattr(runner, '_resume', False):
             return

@@ -11,16 +11,14 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """Learning rates that decay from the head to the patch embedding, for models of mmpretrain, mmdet and mmseg.
 
     The backbone gives the depth of each parameter by `get_layer_depth`. As in the official MixMIM and MAE,
-    one-dimensional parameters (biases, norms) get no weight decay; all others do, except those in `no_decay`.
+    one-dimensional parameters (biases, norms) get no weight decay; all others do, except those in `no_decay`. Unknown
+    or invalid settings, and a backbone without `get_layer_depth`, raise ValueError.
 
     `paramwise_cfg` takes:
         layer_decay_rate: Factor from one layer to the layer below; 1 leaves all learning rates unchanged. Required.
         head_decay: Whether parameters outside the backbone get the rate of its last block, which is below the base
             rate (the official rule); otherwise they train at the base rate.
         no_decay: Substrings of names; matching parameters get no weight decay, such as `relative_position_bias_table`.
-
-    Raises:
-        ValueError: unknown or invalid settings, or a backbone without `get_layer_depth`.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:

@@ -34,8 +34,7 @@ class CpuAmpOptimWrapper(OptimWrapper):
 def set_precision(config: Config, amp: bool) -> None:
     """Adapt a config's optimizer wrapper to the precision that the config or `amp` asks for, and to the device.
 
-    Raises:
-        ValueError: `amp` asks for mixed precision where it is not available, or bfloat16 would be used with RoIAlign.
+    Raise ValueError if `amp` asks for mixed precision that is not available, or bfloat16 would meet RoIAlign.
     """
     wrapper = config.get('optim_wrapper')
     if wrapper is None:

@@ -10,7 +10,6 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
 from mixmae_mm.models.utils.layers import Block
-from mixmae_mm.models.utils.swin_layers import SwinBlock
 from mixmae_mm.models.utils.token_layouts import LAYOUTS
 from mixmae_mm.registry import FUNCTIONS, STRATEGIES
 
@@ -21,7 +20,7 @@ BY_WHOLE_TENSORS = 'LARS', 'LAMB', 'LAMBMM', 'ADAFACTOR'
 @FUNCTIONS.register_module()
 def wrap_blocks(module: nn.Module, recurse: bool, nonwrapped_numel: int) -> bool:
     """Return whether FSDP wraps or enters a module: each block (ours or a library's) is one unit, the rest another."""
-    return recurse or isinstance(module, Block | SwinBlock) or _is_stock_block(module)
+    return recurse or isinstance(module, Block) or _is_stock_block(module)
 
 
 def _is_stock_block(module: nn.Module) -> bool:
@@ -44,14 +43,12 @@ class ShardingStrategy(FSDPStrategy):
     """mmengine's `FSDPStrategy`, extended to run on CPUs and to share checkpoints with unsharded runs.
 
     The original decides on weight decay by the shapes of shards, which are flat, clips by the norms of shards, stores
-    the optimizer's parameters in a different order, and cannot resume with current versions of PyTorch.
+    the optimizer's parameters in a different order, and cannot resume with current versions of PyTorch. Settings that
+    would make checkpoints incomplete raise ValueError.
 
     Args:
         model_wrapper: Arguments of `MMFullyShardedDataParallel`, such as `auto_wrap_policy` and `sharding_strategy`.
         kwargs: Arguments of mmengine's `FSDPStrategy`; `state_dict_cfg` is 'full'.
-
-    Raises:
-        ValueError: the settings would make checkpoints incomplete.
     """
 
     def __init__(self, *, model_wrapper: dict | None = None, **kwargs: object) -> None:

@@ -22,8 +22,7 @@ def plain_type(settings: dict | None, default: str = '') -> str:
 def fit_strategy(config: Config) -> None:
     """Check that a config is compatible with the strategy that it names, if any.
 
-    Raises:
-        ValueError: the strategy is DeepSpeed's, there is no launcher, or a hook needs the whole model.
+    Raise ValueError if the strategy is DeepSpeed's, there is no launcher, or a hook needs the whole model.
     """
     kind = plain_type(config.get('strategy'))
     if not kind:
@@ -48,10 +47,8 @@ def fit_strategy(config: Config) -> None:
 def scale_rate(config: Config) -> None:
     """Scale the learning rate of a config linearly, from the batch size it is meant for to that of this job.
 
-    The config is changed in place. mmengine's own scaling, which ignores accumulated iterations, stays off.
-
-    Raises:
-        ValueError: the config has no learning rate, or does not say which batch size it is meant for.
+    The config is changed in place. mmengine's own scaling, which ignores accumulated iterations, stays off. Raise
+    ValueError if the config has no learning rate, or does not say which batch size it is meant for.
     """
     base = (config.get('auto_scale_lr') or {}).get('base_batch_size')
     optimizer = (config.get('optim_wrapper') or {}).get('optimizer') or {}

@@ -55,7 +55,9 @@ class RidgeSums:
             raise ValueError('there are no labeled pixels to learn from')
         mean, center = sums / total, self.products[0] / total
         covariance = self.squares[1:, 1:] / total - mean[:, None] * mean
-        scale = _inverse_std(covariance.diagonal(), mean)
+        variance = covariance.diagonal()  # of constant features, it is only rounding error
+        varies = variance > torch.maximum(1e-12 * mean.square(), 1e-16 * variance.max())
+        scale = torch.where(varies, variance.clamp(min=1e-300).rsqrt(), 0)
         values, vectors = torch.linalg.eigh(covariance * scale[:, None] * scale)
         turned = vectors.T @ (scale[:, None] * (self.products[1:] / total - mean[:, None] * center))
         shrunk = (vectors @ (turned / (values.clamp(min=0) + strength)[:, None]) for strength in strengths)
@@ -77,9 +79,3 @@ def fit_best(sums: RidgeSums, held_out: RidgeSums) -> tuple[Linear, float]:
     errors = [held_out.error(fit) for fit in sums.fit(STRENGTHS)]
     strength = STRENGTHS[errors.index(min(errors))]
     return (sums + held_out).fit([strength])[0], strength
-
-
-def _inverse_std(variance: Tensor, mean: Tensor) -> Tensor:
-    """Compute 1 / standard deviation, (D,); 0 for constant features, whose variance is only rounding error."""
-    varies = variance > torch.maximum(1e-12 * mean.square(), 1e-16 * variance.max())
-    return torch.where(varies, variance.clamp(min=1e-300).rsqrt(), 0)

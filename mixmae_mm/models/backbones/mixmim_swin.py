@@ -120,11 +120,10 @@ class MixMIMSwin(Encoder):
     def forward(self, images: Tensor, assignment: Tensor | None = None) -> tuple[Tensor, ...]:
         """Encode images (B, C, H, W), or mixtures, with masked attention, if an assignment (B or 1, h, w) is given.
 
+        Raise ValueError if the sides of a cell are not multiples of the last stride.
+
         Returns:
             A map (B, C, ceil(H / stride), ceil(W / stride)) for each of `out_indices`, with the stride of its stage.
-
-        Raises:
-            ValueError: the sides of a cell are not multiples of the last stride.
         """
         self._check_cells(images, assignment)
         x, padding = self.embed_images(images, self.pad_value if assignment is None else None, self.stride)
@@ -133,7 +132,8 @@ class MixMIMSwin(Encoder):
         in_segments = self.attention == 'true' and prefers_segments(x, assignment, self.training)
         outputs = {}
         for index, stage in enumerate(self.layers):
-            x = x if assignment is None else self._add_segments(x, labels, index)
+            if self.num_segments and assignment is not None:  # the vector of its source; none for no source (-1)
+                x = x + F.pad(self.segment_embed[index], (0, 0, 0, 1))[labels].to(x.dtype)
             x = stage(x, None if self.attention == 'global' and assignment is not None else labels, in_segments, guess)
             if index in self.out_indices:
                 outputs[index] = self._to_map(x, padding, index, tuple(images.shape[-2:]))
@@ -143,10 +143,6 @@ class MixMIMSwin(Encoder):
             # a merged token takes the label of its first token, because cells and images begin at even tokens
             labels, padding = (None if which is None else which[:, ::2, ::2] for which in (labels, padding))
         return tuple(outputs[index] for index in self.out_indices)
-
-    def _add_segments(self, x: Tensor, labels: Tensor, stage: int) -> Tensor:
-        """Add to each token the vector of its source, if the model has any; tokens of no source (-1) stay the same."""
-        return x + F.pad(self.segment_embed[stage], (0, 0, 0, 1))[labels].to(x.dtype) if self.num_segments else x
 
     def _to_map(self, x: Tensor, padding: Tensor | None, stage: int, canvas: Size) -> Tensor:
         """Normalize a stage's output, set padding to 0 and crop the map to that of `canvas` = (H, W) pixels."""

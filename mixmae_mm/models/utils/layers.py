@@ -3,6 +3,8 @@
 Letters: B images, N tokens, C channels, h x w grid of tokens.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -39,7 +41,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """A pre-norm transformer block over a plain sequence, with the parameter names of timm and MAE."""
+    """A pre-norm transformer block, with the parameter names of timm and MAE."""
 
     def __init__(
         self,
@@ -48,7 +50,7 @@ class Block(nn.Module):
         mlp_ratio: float = 4.0,
         drop_path: float = 0.0,
         norm_eps: float = 1e-5,
-        attention: type[Attention] = Attention,
+        attention: Callable[[int, int], nn.Module] = Attention,
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dims, norm_eps)
@@ -58,7 +60,7 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, rule: object = None) -> Tensor:
-        """Attend as the attention interprets `rule`, then transform each token: (B, N, C) -> (B, N, C)."""
+        """Attend as the attention interprets `rule`, then transform each token: (B, ..., C) -> (B, ..., C)."""
         x = x + self.drop_path(self.attn(self.norm1(x), rule))
         return x + self.drop_path(self.mlp(self.norm2(x)))
 

@@ -89,7 +89,11 @@ def fit_stored_biases(state_dict: dict[str, Tensor], prefix: str, window: Size) 
     table = state_dict[name]
     known = windows_of_index(len(table), state_dict.get(index))
     known = known if sides is None else [size for size in known if size == tuple(sides.tolist())]
-    stored = window if window in known else known[0] if known else _guess_window(len(table), window, name)
+    if known:
+        stored = window if window in known else known[0]
+    else:  # this window if it fits the number of entries, otherwise a square
+        offsets = guess_grid(len(table), (2 * window[0] - 1, 2 * window[1] - 1), name)
+        stored = (offsets[0] + 1) // 2, (offsets[1] + 1) // 2
     state_dict[name] = resize_bias_table(table, stored, window)
     state_dict[index] = relative_index(window, window, table.device)
     if 1 in window and window != (1, 1):
@@ -103,9 +107,3 @@ def windows_of_index(entries: int, index: Tensor | None) -> list[Size]:
     windows = [(tokens // width, width) for width in range(1, tokens + 1) if tokens % width == 0]
     fitting = [window for window in windows if (2 * window[0] - 1) * (2 * window[1] - 1) == entries]
     return [window for window in fitting if torch.equal(relative_index(window, window), index.cpu())]
-
-
-def _guess_window(entries: int, expected: Size, name: str) -> Size:
-    """Guess the window of a bias table from its length: the expected window if it fits, otherwise a square."""
-    offsets = guess_grid(entries, (2 * expected[0] - 1, 2 * expected[1] - 1), name)
-    return (offsets[0] + 1) // 2, (offsets[1] + 1) // 2

@@ -29,14 +29,11 @@ def image_sizes(images: Tensor, pad_value: float | None) -> Size | Tensor:
         return whole
     valid = (images != pad_value).any(dim=1)
     empty = ~valid.any(dim=2, keepdim=True).any(dim=1, keepdim=True)
-    sizes = torch.stack([_length((valid | empty).any(dim=dim)) for dim in (2, 1)], dim=1)
+    sides = [(valid | empty).any(dim=dim) for dim in (2, 1)]
+    ends = [(side * torch.arange(1, side.shape[1] + 1, device=side.device)).amax(dim=1) for side in sides]
+    sizes = torch.stack(ends, dim=1)  # the position of the last row and column of an image, counted from 1
     filled = images.device.type == 'cpu' and all(size == [*whole] for size in sizes.tolist())  # a GPU would synchronize
     return whole if filled else sizes
-
-
-def _length(valid: Tensor) -> Tensor:
-    """Return the position of the last True, counted from 1: (B, L) -> (B,)."""
-    return (valid * torch.arange(1, valid.shape[1] + 1, device=valid.device)).amax(dim=1)
 
 
 def inside(sizes: Size | Tensor, grid: Size, device: torch.device) -> Tensor:

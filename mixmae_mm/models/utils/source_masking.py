@@ -123,14 +123,12 @@ def _unknown(encoder: str, what: str) -> str:
 class SourceMasking:
     """Mask the attention of an encoder by source, and hold the mixture that is being encoded.
 
-    Checkpointed blocks run again in the backward pass, with the mixture of their own forward pass.
+    Checkpointed blocks run again in the backward pass, with the mixture of their own forward pass. An encoder without
+    attention from `LAYOUTS` raises ValueError.
 
     Args:
         encoder: An encoder of mmpretrain, mmdet, mmseg or timm with attention from `LAYOUTS`. Its modules are changed
             in place, but behave as before unless a mixture is being encoded.
-
-    Raises:
-        ValueError: the encoder has no attention from `LAYOUTS`.
     """
 
     def __init__(self, encoder: nn.Module) -> None:

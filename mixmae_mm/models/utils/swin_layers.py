@@ -1,9 +1,10 @@
-"""Window attention with relative position bias, and the blocks and stages built from it.
+"""Window attention with relative position bias, without shifts, and the stages built from it.
 
 Letters: B images, h x w tokens, C channels, W windows in an image, T tokens in a window.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from mixmae_mm.models.utils.attention import attend, check_heads, merge_heads, split_heads
 from mixmae_mm.models.utils.cpu_kernels import SortedWindows, attend_segments, sort_once, sort_windows
 from mixmae_mm.models.utils.homologous_attention import guess_keys
-from mixmae_mm.models.utils.layers import DropPath, Mlp, PatchMerging
+from mixmae_mm.models.utils.layers import Block, PatchMerging
 from mixmae_mm.models.utils.mixins import FitsStored, fit_stored_biases, keep_grid
 from mixmae_mm.models.utils.pos_embed import relative_index
 from mixmae_mm.models.utils.windows import Windows, plan_windows
@@ -39,13 +40,16 @@ class WindowAttention(FitsStored, nn.Module):
         self.proj = nn.Linear(dims, dims)
 
     def forward(self, x: Tensor, windows: Windows) -> Tensor:
-        """Attend inside each window, to the keys that `windows` keeps: (B, W, T, C) -> (B, W, T, C)."""
+        """Attend inside each window, to the keys that `windows` keeps: (B, h, w, C) -> (B, h, w, C)."""
+        x = windows.partition(x)
         if isinstance(windows, SortedWindows):
             qkv, bias = self.qkv(x.flatten(1, 2)), self._bias(windows.pairs)
-            return self.proj(attend_segments(qkv, self.num_heads, bias, windows.segments).view(x.shape))
-        query, key, value = split_heads(self.qkv(x), self.num_heads)
-        bias = self.bias_of(windows.size)
-        return self.proj(merge_heads(attend(query, key, value, bias, self.keys_of(query, key, bias, windows))))
+            out = attend_segments(qkv, self.num_heads, bias, windows.segments).view(x.shape)
+        else:
+            query, key, value = split_heads(self.qkv(x), self.num_heads)
+            bias = self.bias_of(windows.size)
+            out = merge_heads(attend(query, key, value, bias, self.keys_of(query, key, bias, windows)))
+        return windows.reverse(self.proj(out))
 
     def keys_of(self, query: Tensor, key: Tensor, bias: Tensor, windows: Windows) -> Tensor | None:
         """Return which keys each query keeps, bool (B or 1, W, S or 1, T, T); None for all.
@@ -73,23 +77,6 @@ class WindowAttention(FitsStored, nn.Module):
         return fit_stored_biases(state_dict, prefix, self.window)
 
 
-class SwinBlock(nn.Module):
-    """A pre-norm transformer block whose attention stays inside windows, without shifts."""
-
-    def __init__(self, dims: int, num_heads: int, window: Size, mlp_ratio: float, drop_path: float) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(dims)
-        self.attn = WindowAttention(dims, num_heads, window)
-        self.norm2 = nn.LayerNorm(dims)
-        self.mlp = Mlp(dims, int(dims * mlp_ratio))
-        self.drop_path = DropPath(drop_path)
-
-    def forward(self, x: Tensor, windows: Windows) -> Tensor:
-        """Attend inside windows, then transform each token: (B, h, w, C) -> (B, h, w, C)."""
-        x = x + self.drop_path(windows.reverse(self.attn(windows.partition(self.norm1(x)), windows)))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
-
-
 class SwinStage(nn.Module):
     """The blocks at one resolution, each with its window and drop path rate, and the patch merging to the next."""
 
@@ -105,8 +92,10 @@ class SwinStage(nn.Module):
     ) -> None:
         super().__init__()
         self.with_cp = with_cp
-        blocks = zip(windows, drop_paths, strict=True)
-        self.blocks = nn.ModuleList(SwinBlock(dims, num_heads, window, mlp_ratio, rate) for window, rate in blocks)
+        self.blocks = nn.ModuleList(
+            Block(dims, num_heads, mlp_ratio, rate, attention=partial(WindowAttention, window=window))
+            for window, rate in zip(windows, drop_paths, strict=True)
+        )
         self.downsample = PatchMerging(dims) if merge else nn.Identity()
 
     def forward(

@@ -32,8 +32,7 @@ class Mixture(NamedTuple):
     def at(self, grid: Size) -> Tensor:
         """Return the source of each token of a map (h, w): int64 (B, h, w).
 
-        Raises:
-            ValueError: the tokens do not cover equal parts of the image, or some cross the borders of cells.
+        Raise ValueError if the tokens do not cover equal parts of the image, or some cross the borders of cells.
         """
         if any(side % tokens for side, tokens in zip(self.image_size, grid, strict=True)):
             raise ValueError(
@@ -42,11 +41,6 @@ class Mixture(NamedTuple):
             )
         return resize_assignment(self.assignment, grid).expand(self.batch, -1, -1)
 
-    def grid_of(self, tokens: int) -> Size:
-        """Return the grid (h, w) of this many tokens, which has the aspect ratio of the image."""
-        stride = math.isqrt(math.prod(self.image_size) // tokens)
-        return self.image_size[0] // stride, self.image_size[1] // stride
-
 
 Layout = Callable[[nn.Module, Mixture, tuple[Any, ...]], tuple[Tensor, Tensor]]
 """Function of an attention module, the mixture and the inputs: the labels of queries (R, T) and keys (R, U)."""
@@ -54,15 +48,16 @@ Layout = Callable[[nn.Module, Mixture, tuple[Any, ...]], tuple[Tensor, Tensor]]
 
 def whole(module: nn.Module, mixture: Mixture, inputs: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
     """Lay out global attention: all tokens (B, T, C) to all tokens."""
-    labels = mixture.at(mixture.grid_of(inputs[0].shape[1])).flatten(1)
+    height, width = mixture.image_size  # the grid of tokens has its aspect ratio
+    stride = math.isqrt(height * width // inputs[0].shape[1])
+    labels = mixture.at((height // stride, width // stride)).flatten(1)
     return labels, labels
 
 
 def reduced(module: nn.Module, mixture: Mixture, inputs: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
     """Lay out attention to keys that each stand for `sr_ratio` x `sr_ratio` tokens (PVT, Twins).
 
-    Raises:
-        ValueError: these squares cross the borders of cells.
+    Raise ValueError if these squares cross the borders of cells.
     """
     (height, width), ratio = inputs[1], int(module.sr_ratio)
     cells = tuple(mixture.assignment.shape[-2:])

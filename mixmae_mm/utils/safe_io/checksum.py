@@ -41,8 +41,7 @@ def add_checksum(path: str | Path) -> None:
 def check_sum(path: str | Path) -> None:
     """Compare a file with its checksum, if it has one (about 1 s per GB), unless MIXMAE_MM_CHECKSUM=0 is set.
 
-    Raises:
-        ValueError: they differ.
+    Raise ValueError if they differ.
     """
     if os.environ.get('MIXMAE_MM_CHECKSUM') == '0':
         return

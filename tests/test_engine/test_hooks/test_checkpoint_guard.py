@@ -26,8 +26,7 @@ def test_its_own_checkpoint_fits_and_another_head_up_to_the_share(prefix):
 
 
 @pytest.mark.parametrize(
-    ('checkpoint', 'fitting'),
-    [(dict(state_dict=model(width=9).state_dict()), 1), ({'conv.weight': torch.zeros(3)}, 0)],
+    ('checkpoint', 'fitting'), [(dict(state_dict=model(width=9).state_dict()), 1), ({'conv.weight': torch.zeros(3)}, 0)]
 )
 def test_another_model_is_refused_also_with_the_same_names(checkpoint, fitting):
     with pytest.raises(ValueError, match=rf'only {fitting} .*missing, .*: backbone\.weight;'):

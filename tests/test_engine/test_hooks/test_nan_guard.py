@@ -182,8 +182,7 @@ def test_in_bfloat16_bad_gradients_are_skipped_and_no_scaler_runs(tmp_path, amp)
 
 
 @pytest.mark.parametrize(
-    ('first', 'then', 'scale'),
-    [('float16', 'bfloat16', 1), ('bfloat16', 'float16', 64), ('float16', 'float16', 512)],
+    ('first', 'then', 'scale'), [('float16', 'bfloat16', 1), ('bfloat16', 'float16', 64), ('float16', 'float16', 512)]
 )
 def test_a_run_resumes_with_and_without_the_state_of_a_scaler(tmp_path, amp, first, then, scale):
     config = fragile_config(tmp_path, optim_wrapper=amp(dtype=first, loss_scale=dict(init_scale=512.0)))
