@@ -182,7 +182,8 @@ LENGTHS |= {f'-{epochs}e_': epochs for epochs in (6, 12, 20, 40)}
 def test_numbers_are_those_of_the_name_and_of_the_data(path):
     config, (gpus, batch) = read(path), BATCH.search(path.name).group('gpus', 'batch')
     assert config.train_dataloader.batch_size == int(batch)
-    assert config.auto_scale_lr.base_batch_size == int(gpus) * int(batch)
+    accumulation = config.optim_wrapper.get('accumulative_counts', 1)
+    assert config.auto_scale_lr.base_batch_size == int(gpus) * int(batch) * accumulation
     named = [length for name, length in LENGTHS.items() if name in path.name]
     assert named == [config.train_cfg.get('max_epochs', config.train_cfg.get('max_iters'))]
     model, size = config.model, re.search(r'-(\d+)(px|x\d+)\.py', path.name)
