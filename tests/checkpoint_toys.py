@@ -4,6 +4,7 @@ import re
 
 import torch
 from references import load_reference
+from tiny_mixmae import parts
 
 from mixmae_mm.registry import MODELS
 
@@ -45,32 +46,10 @@ def vit(dims=8, depth=2, grid=4, **settings):
 
 
 def build_mae(init_cfg=None, num_sources=1, grid=4, backbone_init=None):
-    masking = dict(mask_ratio=0.75) if num_sources == 1 else {}
-    return MODELS.build(
-        dict(
-            type='mixmae_mm.MixedAE',
-            data_preprocessor=dict(
-                type='mixmae_mm.MixingDataPreprocessor',
-                num_sources=num_sources,
-                cell_size=4,
-                take_turns=False,
-                **masking,
-            ),
-            backbone=vit(grid=grid, num_sources=num_sources, init_cfg=backbone_init),
-            neck=dict(
-                type='mixmae_mm.MixDecoder',
-                in_channels=8,
-                grid_size=grid,
-                cell_size=4,
-                embed_dims=8,
-                depth=1,
-                num_heads=2,
-                cls_token=True,
-            ),
-            head=dict(type='mixmae_mm.MixReconstructionHead', cell_size=4),
-            init_cfg=init_cfg,
-        )
-    )
+    mixing = dict(num_sources=num_sources, take_turns=False) | (dict(mask_ratio=0.75) if num_sources == 1 else {})
+    backbone = vit(grid=grid, num_sources=num_sources, init_cfg=backbone_init)
+    model = dict(type='mixmae_mm.MixedAE', backbone=backbone, init_cfg=init_cfg)
+    return MODELS.build(model | parts(8, grid, 4, neck=dict(embed_dims=8, cls_token=True), **mixing))
 
 
 RENAMED = {'patch_embed.proj': 'patch_embed.projection', '.mlp.fc1': '.ffn.layers.0.0', '.mlp.fc2': '.ffn.layers.1',

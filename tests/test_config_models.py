@@ -217,7 +217,7 @@ def test_simmim_has_the_encoder_the_images_and_the_schedule_that_mixmae_is_compa
     assert shapes == wanted | {'mask_token': (1, 1, 32)}
     windows = [module.window_size for module in model.modules() if type(module).__name__ == 'ShiftWindowMSA']
     assert windows == [module.window_size for module in other.modules() if type(module).__name__ == 'ShiftWindowMSA']
-    for key in ('optim_wrapper', 'param_scheduler', 'train_cfg'):
+    for key in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'auto_scale_lr'):
         assert theirs[key] == ours[key]
     loaders = [copy.deepcopy(config.train_dataloader) for config in (ours, theirs)]
     steps = [loader.dataset.pop('pipeline') for loader in loaders]

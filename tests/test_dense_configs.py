@@ -30,6 +30,7 @@ from shipped_configs import (
     settings_with,
     without_weights,
 )
+from stock_encoders import TWINS
 
 from mixmae_mm.models.backbones.archs import SWIN_ARCHS as SWINS
 
@@ -72,18 +73,7 @@ def divided(value):
 SMALL_STOCK = {
     'SwinTransformer': dict(embed_dims=8, depths=(1, 1, 2, 1), num_heads=(1, 1, 2, 2)),
     'PyramidVisionTransformer': dict(embed_dims=8, num_layers=[1, 1, 2, 1], num_heads=[1, 2, 4, 8]),
-    'SVT': dict(
-        arch=dict(
-            embed_dims=[8, 16, 32, 64],
-            depths=[1, 1, 2, 1],
-            num_heads=[1, 1, 2, 2],
-            patch_sizes=[4, 2, 2, 2],
-            strides=[4, 2, 2, 2],
-            mlp_ratios=[4] * 4,
-            sr_ratios=[8, 4, 2, 1],
-            window_sizes=[7] * 4,
-        )
-    ),
+    'SVT': dict(arch=TWINS | dict(embed_dims=[8, 16, 32, 64], window_sizes=[7] * 4)),
 }
 
 
@@ -182,7 +172,8 @@ LENGTHS |= {f'-{epochs}e_': epochs for epochs in (6, 12, 20, 40)}
 def test_numbers_are_those_of_the_name_and_of_the_data(path):
     config, (gpus, batch) = read(path), BATCH.search(path.name).group('gpus', 'batch')
     assert config.train_dataloader.batch_size == int(batch)
-    assert config.auto_scale_lr.base_batch_size == int(gpus) * int(batch)
+    accumulation = config.optim_wrapper.get('accumulative_counts', 1)
+    assert config.auto_scale_lr.base_batch_size == int(gpus) * int(batch) * accumulation
     named = [length for name, length in LENGTHS.items() if name in path.name]
     assert named == [config.train_cfg.get('max_epochs', config.train_cfg.get('max_iters'))]
     model, size = config.model, re.search(r'-(\d+)(px|x\d+)\.py', path.name)

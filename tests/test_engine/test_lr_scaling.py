@@ -1,18 +1,15 @@
 """The learning rate for the batch of a job: in the optimizer, in its schedule, and in the log."""
 
-import re
 import uuid
 
 import pytest
 from mmengine.registry import MODELS
 from mmengine.runner import FlexibleRunner, Runner
-from shipped_configs import FILES, TESTS, read
 from torch import nn
 from training_toys import ToyModel, toy_config
 
 from mixmae_mm.engine.strategies import scale_rate
 
-CONFIGS = [path for path in FILES if path not in TESTS]
 RATE, BASE = 0.012, 64
 OURS = 'mixmae_mm.LayerDecayOptimWrapperConstructor'
 CONSTRUCTORS = {
@@ -119,14 +116,3 @@ def test_a_config_without_its_batch_or_rate_is_refused(tmp_path, base, wrapper, 
     config.optim_wrapper = wrapper or config.optim_wrapper
     with pytest.raises(ValueError, match=said):
         scale_rate(config)
-
-
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
-def test_for_the_job_that_its_name_gives_a_config_has_the_rate_already(path, monkeypatch):
-    monkeypatch.setenv('WORLD_SIZE', re.search(r'_(\d+)xb\d+', path.name)[1])
-    config = read(path)
-    config.launcher = 'pytorch'
-    rate, base = config.optim_wrapper.optimizer.lr, config.auto_scale_lr.base_batch_size
-    scale_rate(config)
-    assert config.optim_wrapper.optimizer.lr == rate
-    assert config.auto_scale_lr == dict(base_batch_size=base, enable=False)

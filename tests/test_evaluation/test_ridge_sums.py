@@ -1,6 +1,5 @@
 import pytest
 import torch
-from sklearn.linear_model import Ridge
 
 from mixmae_mm.evaluation.functional.linear_probe import STRENGTHS
 from mixmae_mm.evaluation.functional.ridge_sums import RidgeSums, fit_best
@@ -53,15 +52,6 @@ def test_patches_count_as_the_pixels_in_them(strength):
     error = sums_of(*patches(seed=1)).error(fit)
     asked, truth = as_pixels(*patches(seed=1))
     assert error == pytest.approx(float((fit(asked) - truth).square().sum(1).mean()), rel=1e-9)
-
-
-def test_the_fit_is_scikit_learns():
-    features, counts = patches()
-    rows, targets = as_pixels(features[:, :4], counts)
-    x = (rows - rows.mean(0)) / rows.std(0, correction=0)
-    theirs = Ridge(alpha=0.1 * len(x)).fit(x.numpy(), targets.numpy()).predict(x.numpy())
-    (fit,) = sums_of(features[:, :4], counts).fit([0.1])
-    torch.testing.assert_close(fit(rows), torch.from_numpy(theirs), rtol=1e-6, atol=1e-8)
 
 
 def test_the_strength_is_the_best_on_what_is_held_out_and_all_is_fitted_by_it():

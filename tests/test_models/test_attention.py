@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mixmae_mm.models.utils import attention
-from mixmae_mm.models.utils.attention import Attention, attend
+from mixmae_mm.models.utils.attention import attend
 
 SIZES = dict(images=2, windows=3, heads=2, tokens=5, dims=4)
 
@@ -69,23 +69,3 @@ def test_half_precision_keeps_masked_keys_out():
     keep[:, 0, 0] = torch.tensor([True, False, False, False, False])
     first, second = (attend(*halves[:2], v, bias, keep[:, :, None])[:, 0, :, 0] for v in (halves[2], other))
     assert torch.equal(first, second)
-
-
-def test_plain_attention_against_pytorch():
-    ours = Attention(12, 3)
-    theirs = torch.nn.MultiheadAttention(12, 3, batch_first=True)
-    theirs.load_state_dict(
-        {
-            'in_proj_weight': ours.qkv.weight,
-            'in_proj_bias': ours.qkv.bias,
-            'out_proj.weight': ours.proj.weight,
-            'out_proj.bias': ours.proj.bias,
-        }
-    )
-    x = torch.randn(2, 7, 12)
-    torch.testing.assert_close(ours(x), theirs(x, x, x)[0], atol=1e-6, rtol=1e-5)
-
-
-def test_heads_that_do_not_divide_the_channels_are_refused():
-    with pytest.raises(ValueError, match='10 channels cannot be split among 3 heads'):
-        Attention(10, 3)

@@ -1,4 +1,4 @@
-"""The homologous contrastive loss: constants of the specification, loops written out, properties."""
+"""The homologous contrastive loss: against loops, without positives, under autocast."""
 
 import math
 
@@ -7,8 +7,6 @@ import torch
 from torch.nn import functional as F
 
 from mixmae_mm.models import HomologousContrastiveLoss
-
-LABELS = torch.arange(196)[None] % 4
 
 
 def loss(temperature=0.25):
@@ -31,19 +29,6 @@ def by_loops(features, labels, temperature):
     return sum(terms) / len(terms)
 
 
-def test_equal_features_cannot_tell():
-    value = loss()(torch.ones(2, 196, 8), LABELS)
-    assert value.item() == pytest.approx(math.log(195), abs=1e-5) == pytest.approx(5.2730, abs=1e-4)
-
-
-@pytest.mark.parametrize(
-    ('temperature', 'value'), [(0.07, 3.8712), (0.1, 3.8713), (0.25, 3.9258), (0.5, 4.2180), (1.0, 4.6257)]
-)
-def test_orthogonal_clusters(temperature, value):
-    features = torch.eye(4)[LABELS]
-    assert loss(temperature)(features, LABELS).item() == pytest.approx(value, abs=1e-4)
-
-
 def test_against_loops():
     features = torch.randn(2, 12, 5, dtype=torch.float64)
     labels = torch.randint(0, 4, (2, 12))
@@ -56,13 +41,6 @@ def test_against_loops():
 
 def test_without_positives_the_loss_is_0():
     assert loss()(torch.randn(1, 3, 4), torch.arange(3)[None]).item() == 0
-
-
-def test_order_and_length_change_nothing():
-    features, labels = torch.randn(3, 20, 6), torch.randint(0, 4, (3, 20))
-    order = torch.randperm(20)
-    resized = features[:, order] * (torch.rand(3, 20, 1) + 0.5)
-    torch.testing.assert_close(loss()(features, labels), loss()(resized, labels[:, order]))
 
 
 def test_it_is_computed_in_float32_under_autocast():

@@ -5,7 +5,6 @@ import torch
 from references import build_pretrainer, load_reference, loss_by_loops
 from stock_encoders import STOCK, pretrainer
 from tiny_mixmae import parts
-from torch import nn
 
 from mixmae_mm.mixing import MixedImages, mix_images, patchify, random_assignment, resize_assignment
 from mixmae_mm.models import MixDecoder, MixMAE, MixReconstructionHead
@@ -195,19 +194,6 @@ def test_modes():
     assert not torch.equal(result.reconstructed[:, 0][..., ~where], pixels[..., ~where])
     with pytest.raises(ValueError, match="mode 'train' is unknown"):
         model(images, mode='train')
-
-
-@MODELS.register_module()
-class StandIn(nn.Module):
-    """An encoder that knows nothing of assignments."""
-
-    def forward(self, x):
-        raise NotImplementedError
-
-
-def test_masked_attention_needs_attention_that_is_known():
-    with pytest.raises(ValueError, match='StandIn has no attention that is known'):
-        MixMAE(**parts(64, 2, 32), backbone=dict(type='mixmae_mm.StandIn'))
 
 
 def test_cells_are_of_32_pixels_by_default():

@@ -94,17 +94,6 @@ def test_corrupt_images_are_left_out_and_counted(folders, tmp_path, capsys):
         evaluate.main([config, *folders, '--k', '16'])
 
 
-def test_wrong_inputs_end_with_one_message(folders, tmp_path):
-    config, checkpoint = write_files(tmp_path)
-    with pytest.raises(SystemExit, match='k .* 1 to .* 16 training images, got 20'):
-        evaluate.main([config, *folders])
-    torch.save(dict(state_dict={'other.weight': torch.zeros(3)}), tmp_path / 'other.pth')
-    with pytest.raises(SystemExit, match=r'MixMIMSwin: no name ends in patch_embed'):
-        evaluate.main([config, str(tmp_path / 'other.pth'), *folders])
-    with pytest.raises(SystemExit, match='does not exist'):
-        evaluate.main([config, checkpoint, '--train', folders[1], '--val', str(tmp_path / 'nowhere')])
-
-
 @pytest.mark.parametrize('method', [tiny_model, tiny_mixedae])
 def test_what_is_written_is_what_the_extractor_computes(five_images, tmp_path, capsys, method):
     files, _ = five_images
