@@ -20,7 +20,7 @@ def in_the_repository(monkeypatch):
 
 
 @each(FILES)
-def test_each_run_trains_another_model_or_for_another_time(path):
+def test_each_run_trains_another_model_or_otherwise(path):
     settings, trained = study.Study(path), []
     for part in [*settings.runs.values(), *settings.transfers.values()]:
         config = Config.fromfile(part.get('config', part.get('encoder')))
@@ -29,7 +29,7 @@ def test_each_run_trains_another_model_or_for_another_time(path):
         config.model.backbone.init_cfg = None
         build_model(config)
         if 'config' in part:
-            trained.append((config.model.to_dict(), config.train_cfg.to_dict()))
+            trained.append([config[key].to_dict() for key in ('model', 'train_cfg', 'optim_wrapper')])
     assert all(one != other for one, other in combinations(trained, 2))
 
 
