@@ -120,6 +120,17 @@ def test_official_pretraining_layouts(size):
     assert count(model) == (official['params'], official['trainable'])
 
 
+@pytest.mark.parametrize(
+    ('size', 'total', 'trainable'),
+    [('base', 114_665_784, 114_239_288), ('large', 223_468_244, 222_841_044), ('huge', 684_709_594, 683_580_634)],
+)
+def test_parameter_counts(size, total, trainable):
+    with on_meta():
+        model = build_full_pretrainer(size)
+    assert count(model) == (total, trainable)
+    assert len(model.state_dict()) == 456
+
+
 def build_full_pretrainer(size):
     channels = {'base': 1024, 'large': 1536, 'huge': 2816}[size]
     decoder = dict(embed_dims=512, depth=8, num_heads=16)

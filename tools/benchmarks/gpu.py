@@ -5,16 +5,17 @@
     PYTHONPATH=FOLDER/site python tools/benchmarks/gpu.py --golden GOLDEN --data IMAGENETTE --out gpu.json
 
 The last two run on that machine, in a clone; it must have Python 3.12, torch, torchvision, timm, numpy, SciPy,
-scikit-image, OpenCV, Matplotlib, Pillow, rich and TensorBoard. GOLDEN is a folder with numbers of the official code;
-IMAGENETTE has class folders in `train` and `val`; what needs a missing folder is skipped. Each part runs in a separate
-process, so that it survives failures of earlier parts; it is started during the previous part, imports, and waits. The
-JSON is rewritten after each part.
+scikit-image, OpenCV, Matplotlib, Pillow, rich, TensorBoard, regex, six and tqdm. GOLDEN is a folder with numbers of the
+official code; IMAGENETTE has class folders in `train` and `val`; what needs a missing folder is skipped. Each part runs
+in a separate process, so that it survives failures of earlier parts; it is started during the previous part, imports,
+and waits. The JSON is rewritten after each part.
 """
 
 import argparse
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from mixmae_mm.utils import compat
 from mixmae_mm.utils.arguments import expanded
 from mixmae_mm.utils.atomic_write import atomic_write
 
@@ -91,12 +93,12 @@ def check_wheels(folder: Path) -> str:
     """
     wheels = sorted(folder.glob('*.whl'))
     size = sum(path.stat().st_size for path in wheels)
-    fits = ('-none-any.whl', '-abi3-', f'-cp{PYTHON}-')
-    others = [path.name for path in wheels if not any(part in path.name for part in fits)]
+    fits = re.compile(rf'-none-any|-(abi3|cp{PYTHON})-manylinux[^-]*x86_64')
+    others = [path.name for path in wheels if not fits.search(path.name)]
     if not wheels or others or size > MOST_BYTES:
         raise ValueError(
             f'{folder} has {len(wheels)} wheels of {size / 2**20:.1f} MiB in all, and {len(others)} are for another '
-            f'Python than {PYTHON} ({", ".join(others)}): the limit is 64 MiB, in an empty folder'
+            f'Python than {PYTHON} or another system ({", ".join(others)}): the limit is 64 MiB, in an empty folder'
         )
     return f'{len(wheels)} wheels, {size / 2**20:.1f} MiB'
 
@@ -186,6 +188,10 @@ def run_part(name: str, rows: Path, args: argparse.Namespace) -> None:
     """Import what the parts need, wait for a line on stdin, and run one of them."""
     from dataclasses import replace
 
+    from torchvision_ops import stand_in
+
+    compat.apply()
+    stand_in()  # before what imports mmcv's ops
     import gpu_parts
     from mmpretrain.utils import register_all_modules
 

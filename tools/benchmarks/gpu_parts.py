@@ -21,10 +21,6 @@ from mixmae_mm.utils import compat
 
 compat.apply()  # before torch and the libraries that it fixes
 
-from torchvision_ops import stand_in
-
-OPS = "torchvision's" if stand_in() else "mmcv's"  # before libraries that import mmcv's
-
 import numpy as np
 import torch
 from contenders import Contender, mae, mixedae, mixmae, mixmim
@@ -47,6 +43,7 @@ from mmengine.runner import Runner
 from one_step import build
 from PIL import Image
 from torch import Tensor, nn
+from torchvision_ops import Ops
 
 from mixmae_mm.mixing import mix_images, random_assignment
 from mixmae_mm.models.backbones.archs import VIT_ARCHS
@@ -70,7 +67,7 @@ MICRO = {
 
 
 STUDY, FINALISTS = 'projects/studies/mixedae_screening.py', ('mae', 'naive', 'mixedae')
-"""Runs of a study that are repeated in a larger encoder."""
+"""Runs of a study whose options are tried in a larger encoder."""
 
 
 @dataclass(frozen=True)
@@ -319,7 +316,7 @@ def dense(setup: Setup) -> Rows:
     if missing:
         yield dict(what='detection, segmentation', skipped=f'not installed: {", ".join(missing)}')
         return
-    yield dict(what='ops', text=OPS)
+    yield dict(what='ops', text="torchvision's" if isinstance(sys.modules.get('mmcv._ext'), Ops) else "mmcv's")
     for name, side in zip((setup.detector, setup.segmentor), setup.sides, strict=True):
         yield tried(f'{Path(name).stem}, {side} px', partial(three_steps, name, side, setup.device))
 
@@ -331,8 +328,10 @@ def three_steps(name: str, side: int, device: str) -> dict:
     model = revert_sync_batchnorm(model).to(device)
     batch = (made_up_boxes if 'detection' in name else made_up_masks)(config.train_dataloader.batch_size, side)
     precision = config.optim_wrapper.get('dtype', 'float32')
-    scaler = torch.amp.GradScaler(device, enabled=precision == 'float16')
+    scaler = torch.amp.GradScaler(device, init_scale=2.0**7, enabled=precision == 'float16')
     losses, seconds = [], []
+    weight = next(x for x in model.backbone.parameters() if x.requires_grad)  # its gradient went through all others
+    before = weight.detach().clone()
     for _ in range(3):
         start = time.perf_counter()
         with torch.autocast(device, getattr(torch, precision), enabled=precision != 'float32'):
@@ -344,7 +343,8 @@ def three_steps(name: str, side: int, device: str) -> dict:
         optimizer.zero_grad()
         losses.append(loss.item())
         seconds.append(time.perf_counter() - start)
-    return dict(losses=losses, seconds=seconds, precision=precision, passed=bool(np.isfinite(losses).all()))
+    finite = bool(np.isfinite(losses).all()) and scaler.get_scale() >= 2.0**7 * scaler.is_enabled()
+    return dict(losses=losses, seconds=seconds, precision=precision, passed=finite and not weight.equal(before))
 
 
 def made_up_boxes(batch: int, side: int) -> dict:
@@ -494,7 +494,7 @@ def pretraining(setup: Setup) -> Rows:
 
 
 def prepare(name: str) -> None:
-    """Import what a part alone needs, before its time begins."""
+    """Import what a part alone needs, while the part before it runs."""
     if name == 'dense':
         with suppress(ImportError):
             importlib.import_module('mmdet.models')

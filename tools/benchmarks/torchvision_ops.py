@@ -59,7 +59,8 @@ class Ops(ModuleType):
         _refuse(pool_mode, AVERAGE, 'pool_mode')
         grad, size = argmax_and_grad[-1], (aligned_height, aligned_width)
         backward = torch.ops.torchvision._roi_align_backward
-        grad.copy_(backward(grad_output, boxes, spatial_scale, *size, *grad.shape, sampling_ratio, aligned))
+        inputs = grad_output.float(), boxes.float()  # sums in float16 overflow early
+        grad.copy_(backward(*inputs, spatial_scale, *size, *grad.shape, sampling_ratio, aligned))
 
     def __getattr__(self, name: str) -> object:
         """Return a function that raises."""
@@ -81,6 +82,7 @@ def _refuse(value: int, possible: int, name: str) -> None:
 def stand_in() -> bool:
     """Stand in for the compiled ops, or return False where they are there."""
     if 'mmcv._ext' not in sys.modules and importlib.util.find_spec('mmcv._ext') is None:
+        importlib.import_module('torchvision')  # for `torch.ops.torchvision`
         ops = Ops('mmcv._ext')
         ops.__spec__ = ModuleSpec(ops.__name__, None)
         sys.modules[ops.__name__] = ops

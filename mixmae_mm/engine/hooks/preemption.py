@@ -100,7 +100,7 @@ class PreemptionHook(Hook):
             return
         self.loop = loop
         if self.checkpoints is not None and isinstance(loop, BaseLoop):
-            loop.run = self.signals.noted()(loop.run)
+            loop.run = self.signals.noted()(loop.run)  # a decorator: signals are noted during each run
         if runs_epochs(loop) and hasattr(wrapper, 'initialize_count_status'):
             # mmengine would count from the start of training, and warn that gradients were lost
             count, length = wrapper.initialize_count_status, len(loop.dataloader)

@@ -34,7 +34,7 @@ class CpuAmpOptimWrapper(OptimWrapper):
 def set_precision(config: Config, amp: bool) -> None:
     """Adapt a config's optimizer wrapper to the precision that the config or `amp` asks for, and to the device.
 
-    Raise ValueError if `amp` asks for mixed precision that is not available, or bfloat16 would meet RoIAlign.
+    Raise ValueError if `amp` asks for mixed precision that is not available, or bfloat16 for a model with RoIAlign.
     """
     wrapper = config.get('optim_wrapper')
     if wrapper is None:

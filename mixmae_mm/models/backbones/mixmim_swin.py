@@ -132,7 +132,7 @@ class MixMIMSwin(Encoder):
         in_segments = self.attention == 'true' and prefers_segments(x, assignment, self.training)
         outputs = {}
         for index, stage in enumerate(self.layers):
-            if self.num_segments and assignment is not None:  # the vector of its source; none for no source (-1)
+            if self.num_segments and assignment is not None:  # a vector by source; 0 for no source (-1)
                 x = x + F.pad(self.segment_embed[index], (0, 0, 0, 1))[labels].to(x.dtype)
             x = stage(x, None if self.attention == 'global' and assignment is not None else labels, in_segments, guess)
             if index in self.out_indices:

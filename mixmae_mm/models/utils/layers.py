@@ -1,6 +1,6 @@
 """Small layers that both encoders and the decoder share.
 
-Letters: B images, N tokens, C channels, h x w grid of tokens.
+Letters: B images, C channels, h x w grid of tokens.
 """
 
 from collections.abc import Callable

@@ -40,7 +40,10 @@ class WindowAttention(FitsStored, nn.Module):
         self.proj = nn.Linear(dims, dims)
 
     def forward(self, x: Tensor, windows: Windows) -> Tensor:
-        """Attend inside each window, to the keys that `windows` keeps: (B, h, w, C) -> (B, h, w, C)."""
+        """Attend inside each window, to the keys that `windows` keeps: (B, h, w, C) -> (B, h, w, C).
+
+        Tokens that the stage has sorted once come and go as windows (B, W, T, C).
+        """
         x = windows.partition(x)
         if isinstance(windows, SortedWindows):
             qkv, bias = self.qkv(x.flatten(1, 2)), self._bias(windows.pairs)
