@@ -188,9 +188,9 @@ def run_part(name: str, rows: Path, args: argparse.Namespace) -> None:
     """Import what the parts need, wait for a line on stdin, and run one of them."""
     from dataclasses import replace
 
+    compat.apply()  # before torch
     from torchvision_ops import stand_in
 
-    compat.apply()
     stand_in()  # before what imports mmcv's ops
     import gpu_parts
     from mmpretrain.utils import register_all_modules

@@ -25,42 +25,17 @@ class Ops(ModuleType):
         return torch.ops.torchvision.nms(boxes, scores, iou_threshold)
 
     @staticmethod
-    def roi_align_forward(
-        images: Tensor,
-        boxes: Tensor,
-        output: Tensor,
-        *argmax: Tensor,
-        aligned_height: int,
-        aligned_width: int,
-        spatial_scale: float,
-        sampling_ratio: int,
-        pool_mode: int,
-        aligned: bool,
-    ) -> None:
+    def roi_align_forward(images: Tensor, boxes: Tensor, output: Tensor, *argmax: Tensor, **pooling: object) -> None:
         """Fill the output (N, C, h, w) with the means of boxes (N, 5) of images (B, C, H, W)."""
-        _refuse(pool_mode, AVERAGE, 'pool_mode')
-        size = aligned_height, aligned_width
-        pooled = torch.ops.torchvision.roi_align(images, boxes, spatial_scale, *size, sampling_ratio, aligned)
-        output.copy_(pooled)
+        size, rest = _read(**pooling)
+        output.copy_(torch.ops.torchvision.roi_align(images, boxes, *size, *rest))
 
     @staticmethod
-    def roi_align_backward(
-        grad_output: Tensor,
-        boxes: Tensor,
-        *argmax_and_grad: Tensor,
-        aligned_height: int,
-        aligned_width: int,
-        spatial_scale: float,
-        sampling_ratio: int,
-        pool_mode: int,
-        aligned: bool,
-    ) -> None:
+    def roi_align_backward(grad_output: Tensor, boxes: Tensor, *argmax_and_grad: Tensor, **pooling: object) -> None:
         """Fill the last tensor, the gradient of the images."""
-        _refuse(pool_mode, AVERAGE, 'pool_mode')
-        grad, size = argmax_and_grad[-1], (aligned_height, aligned_width)
-        backward = torch.ops.torchvision._roi_align_backward
+        (size, rest), grad = _read(**pooling), argmax_and_grad[-1]
         inputs = grad_output.float(), boxes.float()  # sums in float16 overflow early
-        grad.copy_(backward(*inputs, spatial_scale, *size, *grad.shape, sampling_ratio, aligned))
+        grad.copy_(torch.ops.torchvision._roi_align_backward(*inputs, *size, *grad.shape, *rest))
 
     def __getattr__(self, name: str) -> object:
         """Return a function that raises."""
@@ -71,6 +46,20 @@ class Ops(ModuleType):
             raise NotImplementedError(f"mmcv's op {name} is not compiled here")
 
         return missing
+
+
+def _read(
+    *,
+    aligned_height: int,
+    aligned_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    pool_mode: int,
+    aligned: bool,
+) -> tuple[tuple[float, int, int], tuple[int, bool]]:
+    """Return mmcv's settings of a pooling in the order of torchvision's, before and after the sizes of the images."""
+    _refuse(pool_mode, AVERAGE, 'pool_mode')
+    return (spatial_scale, aligned_height, aligned_width), (sampling_ratio, aligned)
 
 
 def _refuse(value: int, possible: int, name: str) -> None:
