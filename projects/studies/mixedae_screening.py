@@ -12,7 +12,8 @@ _camvid = 'data/camvid11_384x288'
 _nuclei = 'data/nuclei_masks'
 _no_segments = {'model.backbone.segment_embedding': False}
 _no_contrast = {'model.contrast': None}
-_naive = _no_segments | _no_contrast | {'model.backbone.attention': 'global'}
+_global = {'model.backbone.attention': 'global'}
+_naive = _no_segments | _no_contrast | _global
 _blocks = {'model.data_preprocessor.block_size': 2}
 _eight = {'model.data_preprocessor.num_sources': 8, 'model.backbone.num_sources': 8}
 
@@ -35,16 +36,22 @@ runs = dict(
         encoder=_mae,
         options=_naive | {'model.backbone.attention': 'true', 'model.backbone.homologous_layers': [0, 1, 2, 3, 4, 5]},
     ),
-    projection=dict(config=_mixedae, encoder=_mae, options={'model.projection_dims': 128}),
+    # of the default, one part left out
     no_contrast=dict(config=_mixedae, encoder=_mae, options=_no_contrast),
-    no_attention=dict(config=_mixedae, encoder=_mae, options={'model.backbone.attention': 'global'}),
-    no_segments_blocks=dict(config=_mixedae, encoder=_mae, options=_no_segments | _blocks),
+    no_attention=dict(config=_mixedae, encoder=_mae, options=_global),
+    # without segment embedding, one part left out or one setting changed
+    attention_alone=dict(config=_mixedae, encoder=_mae, options=_no_segments | _no_contrast),
+    contrast_alone=dict(config=_mixedae, encoder=_mae, options=_no_segments | _global),
+    heavier=dict(config=_mixedae, encoder=_mae, options=_no_segments | {'model.contrast.weight': 1.0}),
+    colder=dict(config=_mixedae, encoder=_mae, options=_no_segments | {'model.contrast.temperature': 0.07}),
+    blocks=dict(config=_mixedae, encoder=_mae, options=_no_segments | _blocks),
     mae_blocks=dict(config=_mae, options=_blocks),
-    more_keys=dict(config=_mixedae, encoder=_mae, options={'model.backbone.topk_ratio': 0.5}),
-    from_the_middle=dict(config=_mixedae, encoder=_mae, options={'model.backbone.homologous_layers': [3, 4, 5]}),
-    colder=dict(config=_mixedae, encoder=_mae, options={'model.contrast.temperature': 0.07}),
-    heavier=dict(config=_mixedae, encoder=_mae, options={'model.contrast.weight': 1.0}),
-    eight_sources=dict(config=_mixedae, encoder=_mae, options=_eight),
+    from_the_middle=dict(
+        config=_mixedae, encoder=_mae, options=_no_segments | {'model.backbone.homologous_layers': [3, 4, 5]}
+    ),
+    projection=dict(config=_mixedae, encoder=_mae, options=_no_segments | {'model.projection_dims': 128}),
+    more_keys=dict(config=_mixedae, encoder=_mae, options=_no_segments | {'model.backbone.topk_ratio': 0.5}),
+    eight_sources=dict(config=_mixedae, encoder=_mae, options=_no_segments | _eight),
     mae_eighth=dict(config=_mae, options={'model.data_preprocessor.mask_ratio': 0.875}),
 )
 evaluations = dict(

@@ -1,0 +1,96 @@
+"""The tool that asks trained models whether patches of other images help: masks are equal, shares of attention exact."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from mmengine.config import Config
+from PIL import Image
+from tiny_mixmae import build, tiny_mixedae, write_files
+from tool_loading import load_tool
+
+tool = load_tool('../projects/studies/tools/mixture_losses.py')
+
+
+def model_with(**backbone):
+    """A MixedAE for mixtures of four images, with settings of its encoder."""
+    settings = tiny_mixedae()
+    settings['backbone'] |= backbone
+    return build(lambda: settings)
+
+
+def images_of(number):
+    return torch.randint(256, (number, 3, 32, 32), generator=torch.Generator().manual_seed(0)).float()
+
+
+def test_rows_are_of_one_class_and_successive_rows_of_others():
+    files = [f'{place}/{name}{number}.png' for name in 'ab' for number in range(5) for place in [f'x/{name}']]
+    assert tool.rows_by_class(files, 2) == [
+        ['x/a/a0.png', 'x/a/a1.png'],
+        ['x/b/b0.png', 'x/b/b1.png'],
+        ['x/a/a2.png', 'x/a/a3.png'],
+        ['x/b/b2.png', 'x/b/b3.png'],
+    ]
+    with pytest.raises(ValueError, match=r'2 class\(es\) for mixtures of 3 images: give as many or more'):
+        tool.rows_by_class(files, 3)
+
+
+def test_images_are_moved_apart_in_their_slots():
+    rows = torch.tensor([[0, 10], [20, 30], [40, 50]]).flatten()
+    assert tool.apart(rows, 2).unflatten(0, (-1, 2)).tolist() == [[0, 50], [20, 10], [40, 30]]
+
+
+def test_both_arrangements_have_the_same_masks(monkeypatch):
+    model, seen = model_with(), []
+    loss = type(model).loss
+    monkeypatch.setattr(type(model), 'loss', lambda self, mixtures: seen.append(mixtures) or loss(self, mixtures))
+    images = images_of(20)
+    losses = [tool.loss_of(model, arranged, seed=3) for arranged in (images, tool.apart(images, 4))]
+    own, other = seen
+    assert len(own.assignment) == 1 and own.assignment.equal(other.assignment) and losses[0] != losses[1]
+    assert all(own.sources.roll(slot, 0)[:, slot].equal(other.sources[:, slot]) for slot in range(4))
+    assert not model.data_preprocessor.shared_assignment  # as it was
+
+
+@pytest.mark.parametrize(('attention', 'share'), [('global', 0.75), ('true', 0.0)])
+def test_the_share_of_uniform_attention_is_that_of_other_images(attention, share):
+    model = model_with(attention=attention, homologous_layers=[0, 1] if attention == 'true' else None)
+    for block in model.backbone.blocks:
+        torch.nn.init.zeros_(block.attn.qkv.weight)
+    found = tool.foreign_attention(model, images_of(8), seed=0)
+    assert found == pytest.approx({'block 0': share, 'block 1': share})
+
+
+def test_masked_images_pay_no_attention_to_others():
+    model = build(tiny_mixedae, num_sources=1, mask_ratio=0.5)
+    assert set(tool.foreign_attention(model, images_of(3), seed=0).values()) == {0.0}
+
+
+def write_run(folder, images):
+    """A run as its training leaves it."""
+    config, checkpoint = write_files(folder, tiny_mixedae, num_sources=2)
+    settings = Config.fromfile(config)
+    settings.train_dataloader.dataset.update(data_root=str(images), indices=8)
+    run = folder / 'run'
+    run.mkdir()
+    settings.dump(run / 'tiny.py')
+    shutil.copy(checkpoint, run / 'epoch_1.pth')
+    (run / 'last_checkpoint').write_text(str(run / 'epoch_1.pth'))
+    return run
+
+
+def test_a_run_is_measured(tmp_path, capsys):
+    for name in 'ab':
+        (tmp_path / 'images' / name).mkdir(parents=True)
+        for number, image in enumerate(images_of(6)):
+            pixels = image.to(torch.uint8).permute(1, 2, 0).numpy()
+            Image.fromarray(pixels).save(tmp_path / f'images/{name}/{number}.png')
+    run = write_run(tmp_path, tmp_path / 'images')
+    words = [str(run), '--unseen', str(tmp_path / 'images'), '--json', str(tmp_path / 'found.json')]
+    tool.main(words)
+    (found,) = json.loads((tmp_path / 'found.json').read_text()).values()
+    assert [*found] == ['seen', 'unseen', 'foreign', 'block 0', 'block 1']
+    assert f'{found["foreign"][0]:.4f} +- {found["foreign"][1]:.4f}' in capsys.readouterr().out
+    # both classes have the same images, and pairs of the slots are mixed either way: only the order of rows differs
+    assert found['foreign'][0] == pytest.approx(0, abs=1e-6)
