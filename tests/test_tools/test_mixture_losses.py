@@ -1,4 +1,4 @@
-"""The tool that asks trained models whether patches of other images help: masks are equal, shares of attention exact."""
+"""The tool that tests whether patches of other images help: masks are equal, shares of attention exact."""
 
 import json
 import shutil
@@ -48,7 +48,8 @@ def test_both_arrangements_have_the_same_masks(monkeypatch):
     images = images_of(20)
     losses = [tool.loss_of(model, arranged, seed=3) for arranged in (images, tool.apart(images, 4))]
     own, other = seen
-    assert len(own.assignment) == 1 and own.assignment.equal(other.assignment) and losses[0] != losses[1]
+    assert len(own.assignment) == 1 and own.assignment.equal(other.assignment)
+    assert losses[0] != losses[1]
     assert all(own.sources.roll(slot, 0)[:, slot].equal(other.sources[:, slot]) for slot in range(4))
     assert not model.data_preprocessor.shared_assignment  # as it was
 
