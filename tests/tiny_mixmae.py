@@ -1,6 +1,7 @@
 """A MixMAE and a MixedAE of a few thousand parameters for images of 32 px, as models and as files."""
 
 import json
+from pathlib import Path
 
 import torch
 from mmengine.config import Config
@@ -60,3 +61,14 @@ def write_files(folder, method=tiny_model, **settings):
     config.dump(folder / 'config.py')
     torch.save(dict(state_dict=build(method, **settings).state_dict()), folder / 'checkpoint.pth')
     return str(folder / 'config.py'), str(folder / 'checkpoint.pth')
+
+
+def write_run(folder, images, method=tiny_model, **settings):
+    """Write a folder as a training on eight images leaves it, and return it."""
+    folder.mkdir()
+    config, checkpoint = map(Path, write_files(folder, method, **settings))
+    text = Config.fromfile(config)
+    text.train_dataloader.dataset.update(data_root=str(images), indices=8)
+    text.dump(config)
+    (folder / 'last_checkpoint').write_text(str(checkpoint))
+    return folder

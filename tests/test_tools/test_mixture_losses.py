@@ -1,13 +1,11 @@
 """The tool that tests whether patches of other images help: masks are equal, shares of attention exact."""
 
 import json
-import shutil
 
 import pytest
 import torch
-from mmengine.config import Config
 from PIL import Image
-from tiny_mixmae import build, tiny_mixedae, write_files
+from tiny_mixmae import build, tiny_mixedae, write_run
 from tool_loading import load_tool
 
 tool = load_tool('../projects/studies/tools/mixture_losses.py')
@@ -48,7 +46,8 @@ def test_both_arrangements_have_the_same_masks(monkeypatch):
     images = images_of(20)
     losses = [tool.loss_of(model, arranged, seed=3) for arranged in (images, tool.apart(images, 4))]
     own, other = seen
-    assert len(own.assignment) == 1 and own.assignment.equal(other.assignment)
+    assert len(own.assignment) == 1
+    assert own.assignment.equal(other.assignment)
     assert losses[0] != losses[1]
     assert all(own.sources.roll(slot, 0)[:, slot].equal(other.sources[:, slot]) for slot in range(4))
     assert not model.data_preprocessor.shared_assignment  # as it was
@@ -68,26 +67,13 @@ def test_masked_images_pay_no_attention_to_others():
     assert set(tool.foreign_attention(model, images_of(3), seed=0).values()) == {0.0}
 
 
-def write_run(folder, images):
-    """A run as its training leaves it."""
-    config, checkpoint = write_files(folder, tiny_mixedae, num_sources=2)
-    settings = Config.fromfile(config)
-    settings.train_dataloader.dataset.update(data_root=str(images), indices=8)
-    run = folder / 'run'
-    run.mkdir()
-    settings.dump(run / 'tiny.py')
-    shutil.copy(checkpoint, run / 'epoch_1.pth')
-    (run / 'last_checkpoint').write_text(str(run / 'epoch_1.pth'))
-    return run
-
-
 def test_a_run_is_measured(tmp_path, capsys):
     for name in 'ab':
         (tmp_path / 'images' / name).mkdir(parents=True)
         for number, image in enumerate(images_of(6)):
             pixels = image.to(torch.uint8).permute(1, 2, 0).numpy()
             Image.fromarray(pixels).save(tmp_path / f'images/{name}/{number}.png')
-    run = write_run(tmp_path, tmp_path / 'images')
+    run = write_run(tmp_path / 'run', tmp_path / 'images', tiny_mixedae, num_sources=2)
     words = [str(run), '--unseen', str(tmp_path / 'images'), '--json', str(tmp_path / 'found.json')]
     tool.main(words)
     (found,) = json.loads((tmp_path / 'found.json').read_text()).values()

@@ -66,7 +66,7 @@ MICRO = {
 """Configs that are trained, without the end of their names."""
 
 
-STUDY, FINALISTS = 'projects/studies/mixedae_screening.py', ('mae', 'naive', 'mixedae')
+STUDY, FINALISTS = 'projects/studies/mixedae_screening.py', ('mae', 'no_segments', 'mixedae', 'naive')
 """Runs of a study whose options are tried in a larger encoder."""
 
 
