@@ -2,8 +2,8 @@
 
     python docs/figures/recognition.py NAME=RUN ... --images FILE FILE FILE FILE [--out docs/images]
 
-A RUN is the folder of a pre-training, with its config and last checkpoint. Writes finalists_attention.png, of all runs,
-and finalists_homologous.png, of those with homologous attention, whose mixture is of the first images.
+A RUN is the folder of a pre-training, with its config and last checkpoint. Writes study_attention.png, of all runs,
+and study_homologous.png, of those with homologous attention, whose mixture is of the first images.
 """
 
 import argparse
@@ -81,9 +81,9 @@ def main(arguments: list[str] | None = None) -> None:
         found = homologous_maps_of(model, images[: model.data_preprocessor.num_sources].float(), seed=2)
         if found is not None:
             maps.append(draw_homologous(found, model.data_preprocessor.num_sources, seed=2, preface=f'{name}. '))
-    draw_grid([*zip(*columns, strict=True)], CAPTION).save(Path(args.out, 'finalists_attention.png'))
+    draw_grid([*zip(*columns, strict=True)], CAPTION).save(Path(args.out, 'study_attention.png'))
     if maps:
-        stacked(maps).save(Path(args.out, 'finalists_homologous.png'))
+        stacked(maps).save(Path(args.out, 'study_homologous.png'))
 
 
 if __name__ == '__main__':

@@ -10,7 +10,8 @@ _mae = 'projects/studies/configs/mae_vit-micro_imagenette-96px.py'
 _camvid = 'data/camvid11_384x288'
 _nuclei = 'data/nuclei_masks'
 _no_segments = {'model.backbone.segment_embedding': False}
-_naive = _no_segments | {'model.contrast': None, 'model.backbone.attention': 'global'}
+_global = {'model.backbone.attention': 'global'}
+_naive = _no_segments | _global | {'model.contrast': None}
 
 seeds = [0, 1, 2]
 options = {
@@ -22,9 +23,10 @@ options = {
 runs = dict(
     untrained=dict(encoder=_mae),
     mae=dict(config=_mae),
-    mixedae=dict(config=_mixedae, encoder=_mae),
     no_segments=dict(config=_mixedae, encoder=_mae, options=_no_segments),
+    mixedae=dict(config=_mixedae, encoder=_mae),
     naive=dict(config=_mixedae, encoder=_mae, options=_naive),
+    contrast_alone=dict(config=_mixedae, encoder=_mae, options=_no_segments | _global),
 )
 evaluations = dict(
     knn='--train data/imagenette_96/train --val data/imagenette_96/val --linear-probe --few-labels 1%',

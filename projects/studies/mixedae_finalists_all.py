@@ -17,7 +17,8 @@ options = {
 runs = dict(
     _delete_=True,
     mae=dict(config=_mae),
-    mixedae=dict(config=_mixedae, encoder=_mae),
     no_segments=dict(config=_mixedae, encoder=_mae, options=_base_.runs.no_segments.options),
+    mixedae=dict(config=_mixedae, encoder=_mae),
     naive=dict(config=_mixedae, encoder=_mae, options=_base_.runs.naive.options),
+    contrast_alone=dict(config=_mixedae, encoder=_mae, options=_base_.runs.contrast_alone.options),
 )

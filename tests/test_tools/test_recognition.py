@@ -25,10 +25,10 @@ def test_both_figures_are_written(tmp_path, photos):
     runs += [write_run(tmp_path / f'mixed{number}', tmp_path, tiny_mixedae) for number in range(2)]
     words = [f'{run.name}={run}' for run in runs]
     drawing.main([*words, '--images', *photos, '--out', str(tmp_path)])
-    attention, one = (Image.open(tmp_path / f'finalists_{name}.png') for name in ('attention', 'homologous'))
+    attention, one = (Image.open(tmp_path / f'study_{name}.png') for name in ('attention', 'homologous'))
     drawing.main([*words[:2], '--images', *photos, '--out', str(tmp_path)])
-    assert Image.open(tmp_path / 'finalists_attention.png').width < attention.width
-    assert 2 * Image.open(tmp_path / 'finalists_homologous.png').height == one.height
+    assert Image.open(tmp_path / 'study_attention.png').width < attention.width
+    assert 2 * Image.open(tmp_path / 'study_homologous.png').height == one.height
 
 
 def test_uniform_attention_is_drawn_evenly():
