@@ -24,6 +24,7 @@ runs = dict(
     untrained=dict(encoder=_mae),
     mae=dict(config=_mae),
     no_segments=dict(config=_mixedae, encoder=_mae, options=_no_segments),
+    projection=dict(config=_mixedae, encoder=_mae, options=_no_segments | {'model.projection_dims': 128}),
     mixedae=dict(config=_mixedae, encoder=_mae),
     naive=dict(config=_mixedae, encoder=_mae, options=_naive),
     contrast_alone=dict(config=_mixedae, encoder=_mae, options=_no_segments | _global),

@@ -18,7 +18,7 @@ runs = dict(
     _delete_=True,
     mae=dict(config=_mae),
     no_segments=dict(config=_mixedae, encoder=_mae, options=_base_.runs.no_segments.options),
+    projection=dict(config=_mixedae, encoder=_mae, options=_base_.runs.projection.options),
     mixedae=dict(config=_mixedae, encoder=_mae),
     naive=dict(config=_mixedae, encoder=_mae, options=_base_.runs.naive.options),
-    contrast_alone=dict(config=_mixedae, encoder=_mae, options=_base_.runs.contrast_alone.options),
 )
