@@ -1,6 +1,6 @@
 """Draw what encoders of a study attend to in whole photos, and which keys they keep in a mixture, run beside run.
 
-    python docs/figures/recognition.py NAME=RUN ... --images FILE FILE FILE FILE [--out docs/images]
+    python docs/figures/recognition.py NAME=RUN ... --images FILE FILE FILE FILE --out FOLDER
 
 A RUN is the folder of a pre-training, with its config and last checkpoint. Writes study_attention.png, of all runs,
 and study_homologous.png, of those with homologous attention, whose mixture is of the first images.
@@ -33,7 +33,7 @@ CAPTION = (
 def load(run: Path) -> tuple[Config, BaseModel]:
     """Return the config and the trained model of a run."""
     (config,) = (Config.fromfile(file) for file in run.glob('*.py'))
-    return config, build_pretrainer(config, find_latest_checkpoint(str(run)))
+    return config, build_pretrainer(config, find_latest_checkpoint(str(run)), 'cpu')
 
 
 def attention_panels(model: BaseModel, images: Tensor, shown: np.ndarray, title: str) -> list[Panel]:
@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('runs', nargs='+', metavar='NAME=RUN')
     parser.add_argument('--images', type=expanded, nargs='+', required=True, metavar='FILE')
-    parser.add_argument('--out', type=expanded, default='docs/images', metavar='FOLDER')
+    parser.add_argument('--out', type=expanded, required=True, metavar='FOLDER')
     args = parser.parse_args(arguments)
     columns, maps = [], []
     for text in args.runs:

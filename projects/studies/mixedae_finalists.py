@@ -2,7 +2,7 @@
 
 python tools/analysis_tools/study.py projects/studies/mixedae_finalists.py
 
-2,900 updates with 1,894 photos; mixedae_finalists_all.py has as many with all photos.
+2,900 updates with 1,894 photos; mixedae_finalists_all.py has about as many with all photos.
 """
 
 _mixedae = 'projects/studies/configs/mixedae_vit-micro_imagenette-96px.py'

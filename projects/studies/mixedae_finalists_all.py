@@ -1,4 +1,4 @@
-"""The runs of mixedae_finalists.py with all 9,469 photos of Imagenette, each seen 20 times.
+"""The main runs of mixedae_finalists.py with all 9,469 photos of Imagenette, each seen 20 times.
 
 python tools/analysis_tools/study.py projects/studies/mixedae_finalists_all.py
 """

@@ -39,6 +39,16 @@ def test_images_are_moved_apart_in_their_slots():
     assert tool.apart(rows, 2).unflatten(0, (-1, 2)).tolist() == [[0, 50], [20, 10], [40, 30]]
 
 
+def test_copies_are_of_the_first_image_of_each_row():
+    rows = torch.tensor([[0, 10], [20, 30]]).flatten()
+    assert tool.copied(rows, 2).tolist() == [0, 0, 20, 20]
+
+
+def test_a_measure_is_a_mean_and_its_standard_error():
+    assert tool.measured([1, 3]) == pytest.approx((2, 1))
+    assert tool.measured([1, 3, 1, 3]) == pytest.approx((2, 1 / 3**0.5))
+
+
 def test_both_arrangements_have_the_same_masks(monkeypatch):
     model, seen = model_with(), []
     loss = type(model).loss
@@ -50,7 +60,12 @@ def test_both_arrangements_have_the_same_masks(monkeypatch):
     assert own.assignment.equal(other.assignment)
     assert losses[0] != losses[1]
     assert all(own.sources.roll(slot, 0)[:, slot].equal(other.sources[:, slot]) for slot in range(4))
-    assert not model.data_preprocessor.shared_assignment  # as it was
+    model.head.num_reconstructed = 3
+    one = model.head.loss(model.decode(own), own)['loss_reconstruction']
+    assert tool.loss_of(model, images, seed=3, counted=3) == pytest.approx(float(one))
+    assert losses[0] != pytest.approx(float(one))
+    assert model.head.num_reconstructed == 3  # as it was
+    assert not model.data_preprocessor.shared_assignment
 
 
 @pytest.mark.parametrize(('attention', 'share'), [('global', 0.75), ('true', 0.0)])
@@ -67,17 +82,35 @@ def test_masked_images_pay_no_attention_to_others():
     assert set(tool.foreign_attention(model, images_of(3), seed=0).values()) == {0.0}
 
 
-def test_a_run_is_measured(tmp_path, capsys):
-    for name in 'ab':
+@pytest.fixture
+def run(tmp_path):
+    """A run, and photos: those of one class are black, those of the other white."""
+    for name, color in (('black', 0), ('white', 255)):
         (tmp_path / 'images' / name).mkdir(parents=True)
-        for number, image in enumerate(images_of(6)):
-            pixels = image.to(torch.uint8).permute(1, 2, 0).numpy()
-            Image.fromarray(pixels).save(tmp_path / f'images/{name}/{number}.png')
-    run = write_run(tmp_path / 'run', tmp_path / 'images', tiny_mixedae, num_sources=2)
-    words = [str(run), '--unseen', str(tmp_path / 'images'), '--json', str(tmp_path / 'found.json')]
-    tool.main(words)
+        for number in range(6):
+            Image.new('RGB', (32, 32), (color,) * 3).save(tmp_path / f'images/{name}/{number}.png')
+    return write_run(tmp_path / 'run', tmp_path / 'images', tiny_mixedae, num_sources=2)
+
+
+def test_a_run_is_measured(tmp_path, run, capsys):
+    tool.main([str(run), '--unseen', str(tmp_path / 'images'), '--json', str(tmp_path / 'found.json')])
     (found,) = json.loads((tmp_path / 'found.json').read_text()).values()
-    assert [*found] == ['seen', 'unseen', 'foreign', 'block 0', 'block 1']
-    assert f'{found["foreign"][0]:.4f} +- {found["foreign"][1]:.4f}' in capsys.readouterr().out
-    # both classes have the same images, and pairs of the slots are mixed either way: only the order of rows differs
-    assert found['foreign'][0] == pytest.approx(0, abs=1e-6)
+    assert [*found] == ['seen', 'unseen', 'foreign', 'copies', 'block 0', 'block 1']
+    assert '{:.5f} +- {:.5f}'.format(*found['foreign']) in capsys.readouterr().out
+
+
+def test_differences_are_of_mixtures_that_differ_minus_those_that_do_not(tmp_path, run, monkeypatch):
+    def share_of_unlike(model, images, seed, counted=None):
+        rows = images.float().mean((1, 2, 3)).unflatten(0, (-1, 2))
+        return float((rows[:, 0] != rows[:, 1]).float().mean()) + (10 if counted else 0)
+
+    monkeypatch.setattr(tool, 'loss_of', share_of_unlike)
+    found = tool.statistics_of(run, tool.files_of(tool.ImageFolder(str(tmp_path / 'images'))))
+    assert found['unseen'] == found['foreign'] == found['copies'] == (1, 0)
+    assert 0 < found['seen'][0] < 1  # drawn: some pairs are alike
+
+
+def test_only_mixedae_and_mae_are_measured(tmp_path):
+    other = write_run(tmp_path / 'mixmae', tmp_path)
+    with pytest.raises(ValueError, match='mixmae has a MixMAE: give runs of MixedAE or MAE'):
+        tool.statistics_of(other, [])

@@ -1,16 +1,18 @@
-"""Test on trained models what the paper says of mixing: do patches of other images help, and is it an augmentation?
+"""Test trained models: do patches of other images help to reconstruct, and are training photos learned by heart?
 
     python projects/studies/tools/mixture_losses.py RUN ... --unseen FOLDER [--json FILE]
 
-A RUN is the folder of a pre-training, with its config and last checkpoint. Reconstruction losses are of whole images,
-without augmentation, with the mixtures of the training:
+A RUN is the folder of a pre-training of MixedAE or MAE, with its config and last checkpoint. Reconstruction losses are
+of whole images, without augmentation, with mixtures as in training, and standard errors over batches:
 
     seen, unseen: of the photos that the run was trained with, and of others. A large gap: photos are learned by heart
-    foreign: unseen photos mixed with photos of other classes, minus mixed with photos of their own class, whose masks
-        and positions in the mixture are the same. Positive: patches of other images help
-    foreign attention: the share of other images in the attention of patches to patches, for each block
+    foreign: of unseen photos mixed with photos of other classes, minus mixed with photos of their own class, with the
+        same masks. Positive: patches of similar images help
+    copies: of unseen photos mixed with photos of other classes, minus mixed with copies of themselves, which show what
+        is masked, with the same masks. What a model can gain from the patches of other images at most
+    foreign attention: the share of other images in the attention of patches to patches, for each block from 0
 
-with standard errors over batches. Unseen photos lie in one folder for each class.
+Unseen photos lie in one folder for each class.
 """
 
 import argparse
@@ -39,6 +41,7 @@ from mixmae_mm.apis.reconstruction_inferencer import mix_once
 from mixmae_mm.datasets import ImageFolder
 from mixmae_mm.datasets.image_reader import image_loader_of
 from mixmae_mm.mixing import homologous
+from mixmae_mm.models import MixedAE
 from mixmae_mm.registry import DATASETS
 from mixmae_mm.utils.arguments import expanded
 
@@ -69,18 +72,29 @@ def apart(images: Tensor, num_sources: int) -> Tensor:
     return torch.stack([rows[:, source].roll(source, 0) for source in range(num_sources)], dim=1).flatten(0, 1)
 
 
+def copied(images: Tensor, num_sources: int) -> Tensor:
+    """Replace each row's images (G * K images) by copies of its first."""
+    rows = images.unflatten(0, (-1, num_sources))
+    return rows[:, :1].expand_as(rows).flatten(0, 1)
+
+
 @torch.no_grad()
-def loss_of(model: BaseModel, images: Tensor, seed: int) -> float:
-    """Return the reconstruction loss of images (B, C, H, W), in RGB, with one assignment for all."""
-    shared, model.data_preprocessor.shared_assignment = model.data_preprocessor.shared_assignment, True
-    mixtures = mix_once(model.data_preprocessor, images.float(), seed)
-    model.data_preprocessor.shared_assignment = shared
-    return float(model.loss(mixtures)['loss_reconstruction'])
+def loss_of(model: BaseModel, images: Tensor, seed: int, counted: int | None = None) -> float:
+    """Return the reconstruction loss of images (B, C, H, W), in RGB, with one assignment for all.
+
+    Only the first `counted` images of each mixture count; None for all.
+    """
+    preprocessor, head = model.data_preprocessor, model.head
+    shared, preprocessor.shared_assignment = preprocessor.shared_assignment, True
+    usual, head.num_reconstructed = head.num_reconstructed, counted
+    loss = float(model.loss(mix_once(preprocessor, images.float(), seed))['loss_reconstruction'])
+    preprocessor.shared_assignment, head.num_reconstructed = shared, usual
+    return loss
 
 
 @torch.no_grad()
 def foreign_attention(model: BaseModel, images: Tensor, seed: int) -> dict[str, float]:
-    """Return for each block the share of other images in the attention of patches to patches."""
+    """Return for each block the share of other images in the attention of patches to patches, CLS apart."""
     mixtures = mix_once(model.data_preprocessor, images.float(), seed)
     encoder, found = model.backbone, {}
     owners = mixtures.assignment.flatten(1).expand(len(mixtures.mixed), -1)
@@ -109,7 +123,9 @@ def batches(images: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
 def statistics_of(run: Path, unseen: list[str]) -> dict[str, Measure | float]:
     """Measure one run."""
     (config,) = (Config.fromfile(file) for file in run.glob('*.py'))
-    model = build_pretrainer(config, find_latest_checkpoint(str(run)))
+    model = build_pretrainer(config, find_latest_checkpoint(str(run)), 'cpu')
+    if not isinstance(model, MixedAE):
+        raise ValueError(f'{run} has a {type(model).__name__}: give runs of MixedAE or MAE')
     num_sources, loader, size = model.data_preprocessor.num_sources, image_loader_of(config), input_size(config)
     rows = rows_by_class(unseen, num_sources)
     together = loader.read_all([file for row in rows for file in row], size)
@@ -117,19 +133,25 @@ def statistics_of(run: Path, unseen: list[str]) -> dict[str, Measure | float]:
     seen = files_of(DATASETS.build(config.train_dataloader.dataset))
     order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(0)).tolist()
     photos = loader.read_all([seen[number] for number in order], size)
-    losses = [loss_of(model, images, number) for number, images in batches(photos, batch)]
-    mixed = [loss_of(model, apart(images, num_sources), number) for number, images in batches(together, batch)]
-    result: dict[str, Measure | float] = dict(seen=measured(losses), unseen=measured(mixed))
+    seen_losses = [loss_of(model, images, number) for number, images in batches(photos, batch)]
+    foreign, copies, unseen_losses = [], [], []
+    for number, images in batches(together, batch):
+        mixed = apart(images, num_sources)
+        unseen_losses.append(loss_of(model, mixed, number))
+        if num_sources > 1:
+            foreign.append(unseen_losses[-1] - loss_of(model, images, number))
+            first = [loss_of(model, version, number, 1) for version in (mixed, copied(mixed, num_sources))]
+            copies.append(first[0] - first[1])
+    result: dict[str, Measure | float] = dict(seen=measured(seen_losses), unseen=measured(unseen_losses))
     if num_sources > 1:
-        own = [loss_of(model, images, number) for number, images in batches(together, batch)]
-        result['foreign'] = measured([other - same for other, same in zip(mixed, own, strict=True)])
+        result |= dict(foreign=measured(foreign), copies=measured(copies))
         result |= foreign_attention(model, apart(together[: 10 * batch], num_sources), seed=0)
     return result
 
 
 def described(measure: Measure) -> str:
     """Format a mean and its standard error."""
-    return '{:.4f} +- {:.4f}'.format(*measure)
+    return '{:.5f} +- {:.5f}'.format(*measure)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -141,10 +163,11 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     unseen = files_of(ImageFolder(str(args.unseen)))
     found = {}
-    table = Table('run', 'seen', 'unseen', 'foreign', 'foreign attention')
+    measures = ('seen', 'unseen', 'foreign', 'copies')
+    table = Table('run', *measures, 'foreign attention')
     for run in args.runs:
         found[str(run)] = row = statistics_of(run, unseen)
-        texts = [described(row[key]) if key in row else '-' for key in ('seen', 'unseen', 'foreign')]
+        texts = [described(row[key]) if key in row else '-' for key in measures]
         table.add_row(str(run), *texts, ' '.join(f'{row[key]:.2f}' for key in row if key.startswith('block')))
     Console(width=160).print(table)
     if args.json:
