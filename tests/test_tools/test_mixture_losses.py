@@ -61,7 +61,8 @@ def test_both_arrangements_have_the_same_masks(monkeypatch):
     assert losses[0] != losses[1]
     assert all(own.sources.roll(slot, 0)[:, slot].equal(other.sources[:, slot]) for slot in range(4))
     model.head.num_reconstructed = 3
-    one = model.head.loss(model.decode(own), own)['loss_reconstruction']
+    with torch.no_grad():
+        one = model.head.loss(model.decode(own), own)['loss_reconstruction']
     assert tool.loss_of(model, images, seed=3, counted=3) == pytest.approx(float(one))
     assert losses[0] != pytest.approx(float(one))
     assert model.head.num_reconstructed == 3  # as it was
