@@ -11,34 +11,27 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from mmengine.config import Config
 from mmengine.model import BaseModel
-from mmengine.runner import find_latest_checkpoint
 from PIL import Image
 from torch import Tensor
 
 from mixmae_mm.apis.attention_maps import attention_of
 from mixmae_mm.apis.homologous_maps import homologous_maps_of
-from mixmae_mm.apis.model import build_pretrainer, input_size
+from mixmae_mm.apis.model import input_size
 from mixmae_mm.datasets.image_reader import image_loader_of
 from mixmae_mm.utils.arguments import expanded
 from mixmae_mm.visualization import Panel, draw_grid, draw_homologous
 
+ROOT = Path(__file__).resolve().parents[2]
 CAPTION = (
     'What CLS attends to in the last block, mean of heads, by the square root of weights. Black: nothing; brightest: '
     'the largest weight of the panel, given below as a multiple of uniform weights.'
 )
 
 
-def load(run: Path) -> tuple[Config, BaseModel]:
-    """Return the config and the trained model of a run."""
-    (config,) = (Config.fromfile(file) for file in run.glob('*.py'))
-    return config, build_pretrainer(config, find_latest_checkpoint(str(run)), 'cpu')
-
-
 def attention_panels(model: BaseModel, images: Tensor, shown: np.ndarray, title: str) -> list[Panel]:
     """Draw the attention of CLS in images (B, C, H, W), in RGB, as a panel for each."""
-    sys.path.append(str(Path(__file__).resolve().parents[2] / 'tools/visualization'))
+    sys.path.append(str(ROOT / 'tools/visualization'))
     from drawing import heat_map
 
     preprocessor = model.data_preprocessor
@@ -65,11 +58,15 @@ def stacked(images: list[Image.Image]) -> Image.Image:
 
 def main(arguments: list[str] | None = None) -> None:
     """Draw both figures."""
+    sys.path.append(str(ROOT / 'projects/studies/tools'))
+    from mixture_losses import load
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('runs', nargs='+', metavar='NAME=RUN')
     parser.add_argument('--images', type=expanded, nargs='+', required=True, metavar='FILE')
     parser.add_argument('--out', type=expanded, required=True, metavar='FOLDER')
     args = parser.parse_args(arguments)
+    Path(args.out).mkdir(parents=True, exist_ok=True)
     columns, maps = [], []
     for text in args.runs:
         name, _, folder = text.partition('=')

@@ -5,36 +5,24 @@ python tools/analysis_tools/study.py projects/studies/mixedae_finalists.py
 2,900 updates with 1,894 photos; mixedae_finalists_all.py has about as many with all photos.
 """
 
+_base_ = './mixedae_screening.py'
+
 _mixedae = 'projects/studies/configs/mixedae_vit-micro_imagenette-96px.py'
 _mae = 'projects/studies/configs/mae_vit-micro_imagenette-96px.py'
-_camvid = 'data/camvid11_384x288'
-_nuclei = 'data/nuclei_masks'
-_no_segments = {'model.backbone.segment_embedding': False}
-_global = {'model.backbone.attention': 'global'}
-_naive = _no_segments | _global | {'model.contrast': None}
 
 seeds = [0, 1, 2]
-options = {
-    'train_cfg.max_epochs': 100,
-    'train_dataloader.num_workers': 1,
-    'default_hooks.checkpoint.interval': 10,
-    'default_hooks.checkpoint.max_keep_ckpts': 1,
-}
 runs = dict(
+    _delete_=True,
     untrained=dict(encoder=_mae),
     mae=dict(config=_mae),
-    no_segments=dict(config=_mixedae, encoder=_mae, options=_no_segments),
-    projection=dict(config=_mixedae, encoder=_mae, options=_no_segments | {'model.projection_dims': 128}),
+    no_segments=dict(config=_mixedae, encoder=_mae, options=_base_.runs.no_segments.options),
+    projection=dict(config=_mixedae, encoder=_mae, options=_base_.runs.projection.options),
     mixedae=dict(config=_mixedae, encoder=_mae),
-    naive=dict(config=_mixedae, encoder=_mae, options=_naive),
-    contrast_alone=dict(config=_mixedae, encoder=_mae, options=_no_segments | _global),
+    naive=dict(config=_mixedae, encoder=_mae, options=_base_.runs.naive.options),
+    contrast_alone=dict(config=_mixedae, encoder=_mae, options=_base_.runs.contrast_alone.options),
 )
 evaluations = dict(
     knn='--train data/imagenette_96/train --val data/imagenette_96/val --linear-probe --few-labels 1%',
-    camvid=f'--train {_camvid}/img_dir/train --val {_camvid}/img_dir/test --train-masks {_camvid}/ann_dir/train '
-    f'--val-masks {_camvid}/ann_dir/test --image-size 192 256 --stages 1 3 5 --batch-size 16',
-    nuclei=f'--train {_nuclei}/img/train --val {_nuclei}/img/val --train-masks {_nuclei}/ann/train '
-    f'--val-masks {_nuclei}/ann/val --image-size 128 --stages 1 3 5 --batch-size 16',
 )
 transfers = dict(
     finetune=dict(
@@ -44,4 +32,3 @@ transfers = dict(
     )
 )
 measures = ['knn.top1', 'knn.probe_top1', 'camvid.ridge.miou', 'nuclei.ridge.miou', 'finetune']
-baseline = 'mae'

@@ -115,3 +115,10 @@ def test_only_mixedae_and_mae_are_measured(tmp_path):
     other = write_run(tmp_path / 'mixmae', tmp_path)
     with pytest.raises(ValueError, match='mixmae has a MixMAE: give runs of MixedAE or MAE'):
         tool.statistics_of(other, [])
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r'has 0 config\(s\) and no last checkpoint: give the folder of one training'):
+        tool.load(tmp_path)
+    with pytest.raises(ValueError, match='there is no folder .*nowhere, make it first'):
+        tool.main([str(tmp_path), '--unseen', str(tmp_path), '--json', str(tmp_path / 'nowhere/found.json')])

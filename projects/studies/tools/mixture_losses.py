@@ -49,6 +49,19 @@ Measure = tuple[float, float]
 """A mean and its standard error."""
 
 
+def load(run: Path) -> tuple[Config, BaseModel]:
+    """Return the config and the trained model of a run; raise ValueError if the folder is no run of MixedAE or MAE."""
+    configs, checkpoint = [*run.glob('*.py')], find_latest_checkpoint(str(run))
+    if len(configs) != 1 or checkpoint is None:
+        found = f'{len(configs)} config(s) and {"no" if checkpoint is None else "a"} last checkpoint'
+        raise ValueError(f'{run} has {found}: give the folder of one training, with one of each')
+    config = Config.fromfile(configs[0])
+    model = build_pretrainer(config, checkpoint, 'cpu')
+    if not isinstance(model, MixedAE):
+        raise ValueError(f'{run} has a {type(model).__name__}: give runs of MixedAE or MAE')
+    return config, model
+
+
 def files_of(dataset: ImageFolder) -> list[str]:
     """List the files of a dataset."""
     return [dataset.get_data_info(number)['img_path'] for number in range(len(dataset))]
@@ -122,10 +135,7 @@ def batches(images: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
 
 def statistics_of(run: Path, unseen: list[str]) -> dict[str, Measure | float]:
     """Measure one run."""
-    (config,) = (Config.fromfile(file) for file in run.glob('*.py'))
-    model = build_pretrainer(config, find_latest_checkpoint(str(run)), 'cpu')
-    if not isinstance(model, MixedAE):
-        raise ValueError(f'{run} has a {type(model).__name__}: give runs of MixedAE or MAE')
+    config, model = load(run)
     num_sources, loader, size = model.data_preprocessor.num_sources, image_loader_of(config), input_size(config)
     rows = rows_by_class(unseen, num_sources)
     together = loader.read_all([file for row in rows for file in row], size)
@@ -161,6 +171,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--unseen', type=expanded, required=True, metavar='FOLDER')
     parser.add_argument('--json', type=expanded, metavar='FILE', help='write the results, too')
     args = parser.parse_args(arguments)
+    if args.json and not Path(args.json).parent.is_dir():
+        raise ValueError(f'--json {args.json}: there is no folder {Path(args.json).parent}, make it first')
     unseen = files_of(ImageFolder(str(args.unseen)))
     found = {}
     measures = ('seen', 'unseen', 'foreign', 'copies')
