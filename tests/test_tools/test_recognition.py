@@ -38,4 +38,10 @@ def test_uniform_attention_is_drawn_evenly():
     images = torch.zeros(2, 3, 32, 32)
     panels = drawing.attention_panels(model, images, np.zeros((2, 32, 32, 3), np.uint8), 'MAE')
     assert [panel.title for panel in panels] == ['MAE', 'MAE']
-    assert all((panel.image == panel.image[0, 0]).all() and panel.image[0, 0].max() > 0 for panel in panels)
+    assert all((panel.image == panel.image[0, 0]).all() and panel.image[0, 0].max() > 100 for panel in panels)
+
+
+def test_drawings_are_stacked():
+    drawn = drawing.stacked([Image.new('RGB', (2, 1), 'red'), Image.new('RGB', (1, 2), 'blue')])
+    red, blue, white = (255, 0, 0), (0, 0, 255), (255, 255, 255)
+    assert [*map(tuple, np.asarray(drawn).reshape(-1, 3).tolist())] == [red, red, blue, white, blue, white]
