@@ -19,7 +19,6 @@ runs = dict(
     projection=dict(config=_mixedae, encoder=_mae, options=_base_.runs.projection.options),
     mixedae=dict(config=_mixedae, encoder=_mae),
     naive=dict(config=_mixedae, encoder=_mae, options=_base_.runs.naive.options),
-    contrast_alone=dict(config=_mixedae, encoder=_mae, options=_base_.runs.contrast_alone.options),
 )
 evaluations = dict(
     knn='--train data/imagenette_96/train --val data/imagenette_96/val --linear-probe --few-labels 1%',
@@ -29,6 +28,11 @@ transfers = dict(
         config='configs/classification/vit-micro-p8_1xb64-coslr-10e_imagenette-96px.py',
         metric='accuracy/top1',
         options={'train_cfg.max_epochs': 5, 'train_dataloader.num_workers': 1, 'val_dataloader.num_workers': 1},
-    )
+    ),
+    upernet=dict(
+        config='configs/segmentation/upernet_vit-micro_1xb16-40e_camvid11-192px.py',
+        metric='mIoU',
+        options={'train_cfg.max_epochs': 10, 'train_dataloader.num_workers': 1},
+    ),
 )
-measures = ['knn.top1', 'knn.probe_top1', 'camvid.ridge.miou', 'nuclei.ridge.miou', 'finetune']
+measures = ['knn.top1', 'knn.probe_top1', 'camvid.ridge.miou', 'nuclei.ridge.miou', 'finetune', 'upernet']
