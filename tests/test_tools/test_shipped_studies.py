@@ -56,7 +56,10 @@ def test_masks_are_rendered_for_the_dense_probe(tmp_path):
         images = [dict(id=5, file_name=f'{split}.png', width=4, height=3)]
         settings = dict(images=images, annotations=instances, categories=[dict(id=7, name='b'), dict(id=3, name='a')])
         (tmp_path / f'{split}.json').write_text(json.dumps(settings))
-    render.main(str(tmp_path), str(tmp_path / 'masks'))
+    command = [str(tmp_path), str(tmp_path / 'masks')]
+    render.main(command)
     mask = np.asarray(Image.open(tmp_path / 'masks/ann/val/val.png'))
     assert mask.tolist() == [[2, 2, 0, 0], [2, 1, 1, 1], [0, 1, 1, 1]]
     assert Image.open(tmp_path / 'masks/img/train/train.png').size == (4, 3)
+    with pytest.raises(SystemExit, match=r'masks is not empty: give a new folder'):
+        render.main(command)

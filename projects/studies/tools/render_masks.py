@@ -6,12 +6,15 @@ For each of train.json and val.json in the first folder, the second gets img/SPL
 ann/SPLIT, PNG masks in which 0 is background and 1, 2, ... are the categories in the order of their ids.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from pycocotools.coco import COCO
+
+from mixmae_mm.utils.arguments import expanded
+from mixmae_mm.utils.errors import readable_errors
 
 
 def render(coco: COCO, image: dict) -> np.ndarray:
@@ -23,18 +26,31 @@ def render(coco: COCO, image: dict) -> np.ndarray:
     return mask
 
 
-def main(source: str, target: str) -> None:
-    """Render both splits."""
+def render_all(source: Path, target: Path) -> None:
+    """Link the images of both splits and write their masks; raise ValueError if the target is not empty."""
+    if target.exists() and any(target.iterdir()):
+        raise ValueError(f'{target} is not empty: give a new folder')
     for split in ('train', 'val'):
-        images, masks = (Path(target, kind, split) for kind in ('img', 'ann'))
-        coco = COCO(Path(source, f'{split}.json'))
+        images, masks = (target / kind / split for kind in ('img', 'ann'))
+        coco = COCO(source / f'{split}.json')
         for folder in (images, masks):
             folder.mkdir(parents=True)
         for image in coco.imgs.values():
             name = Path(image['file_name'])
-            (images / name.name).symlink_to(Path(source, 'images', name).resolve(strict=True))
+            (images / name.name).symlink_to((source / 'images' / name).resolve(strict=True))
             Image.fromarray(render(coco, image)).save(masks / f'{name.stem}.png')
 
 
+def main(arguments: list[str] | None = None) -> None:
+    """Read the command line and render."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', type=expanded, help='folder with images/, train.json and val.json')
+    parser.add_argument('target', type=expanded, help='new folder')
+    parser.add_argument('--debug', action='store_true', help='show errors with their whole traceback')
+    args = parser.parse_args(arguments)
+    with readable_errors(args.debug):
+        render_all(args.source, args.target)
+
+
 if __name__ == '__main__':
-    main(*sys.argv[1:])
+    main()
