@@ -1,4 +1,4 @@
-"""SimMIM by mmpretrain on Imagenette at 96 px, on a CPU: a baseline to compare MixMAE with (docs/results.md).
+"""SimMIM by mmpretrain on Imagenette at 96 px, on a CPU: a baseline to compare MixMAE with (docs/studies.md).
 
     python tools/train.py configs/simmim/simmim_swin-micro_1xb64-coslr-40e_imagenette-96px.py
 
