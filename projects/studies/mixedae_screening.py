@@ -2,8 +2,8 @@
 
 python tools/analysis_tools/study.py projects/studies/mixedae_screening.py
 
-The first rung of a successive halving: one seed, 100 epochs of 1,894 photos at 64 px (2,900 updates). The choices are
-tried without segment embedding, which was better by far. All encoders are evaluated as MAE's, without it.
+A first screening: one seed, 100 epochs of 1,894 images at 64 px (2,900 updates). The choices are tried without segment
+embedding, which was better by far. All encoders are evaluated as MAE's, without it.
 """
 
 _mixedae = 'projects/studies/configs/mixedae_vit-micro_imagenette-64px.py'

@@ -23,7 +23,7 @@ runs = dict(
     simmim_same_flops=dict(config=_simmim, encoder=_mixmae, options={'train_cfg.max_epochs': 12}),
     mixmae=dict(config=_mixmae),
     unmasked=dict(config=_mixmae, options={'model.masked_attention': False}),
-    # a learned token replaces the other image's cells: the embedding of zeros is the bias
+    # gray in place of the other image's cells: the embedding of zeros is the bias
     token=dict(
         config=_mixmae,
         options={

@@ -63,3 +63,19 @@ def test_masks_are_rendered_for_the_dense_probe(tmp_path):
     assert Image.open(tmp_path / 'masks/img/train/train.png').size == (4, 3)
     with pytest.raises(SystemExit, match=r'masks is not empty: give a new folder'):
         render.main(command)
+
+
+@pytest.mark.parametrize(
+    ('images', 'categories', 'message'),
+    [
+        (['a/x.png', 'b/x.jpg'], 2, 'train.json has several images named x: masks are found by the name of the image'),
+        (['x.png'], 255, 'train.json has 255 categories, but masks have at most 254'),
+    ],
+)
+def test_what_masks_cannot_show_is_refused_before_anything_is_written(images, categories, message, tmp_path):
+    images = [dict(id=id, file_name=name, width=4, height=3) for id, name in enumerate(images)]
+    categories = [dict(id=id, name=str(id)) for id in range(categories)]
+    (tmp_path / 'train.json').write_text(json.dumps(dict(images=images, annotations=[], categories=categories)))
+    with pytest.raises(SystemExit, match=message):
+        load_tool('../projects/studies/tools/render_masks.py').main([str(tmp_path), str(tmp_path / 'masks')])
+    assert not (tmp_path / 'masks').exists()

@@ -1,11 +1,11 @@
-"""Test trained models: do patches of other images help to reconstruct, and are training photos learned by heart?
+"""Test trained models: do patches of other images help to reconstruct, and are training images memorized?
 
     python projects/studies/tools/mixture_losses.py RUN ... --unseen FOLDER [--json FILE]
 
 A RUN is the folder of a pre-training of MixedAE or MAE, with its config and last checkpoint. Reconstruction losses are
 of whole images, without augmentation, with mixtures as in training, and standard errors over batches:
 
-    seen, unseen: of the photos that the run was trained with, and of others. A large gap: photos are learned by heart
+    seen, unseen: of the images that the run was trained with, and of others. A large gap: they are memorized
     foreign: of unseen photos mixed with photos of other classes, minus mixed with photos of their own class, with the
         same masks. Positive: patches of similar images help
     copies: of unseen photos mixed with photos of other classes, minus mixed with copies of themselves, which show what
