@@ -1,8 +1,8 @@
-"""MAE, naive mixing and the best MixedAEs of mixedae_screening.py at 96 px: few photos, each seen 100 times.
+"""MAE, naive mixing and the best MixedAEs of mixedae_screening.py at 96 px: few images, each seen 100 times.
 
 python tools/analysis_tools/study.py projects/studies/mixedae_finalists.py
 
-2,900 updates with 1,894 photos; mixedae_finalists_all.py has about as many with all photos.
+2,900 updates with 1,894 images; mixedae_finalists_all.py has about as many with all images.
 """
 
 _base_ = './mixedae_screening.py'

@@ -1,4 +1,4 @@
-"""The main runs of mixedae_finalists.py with all 9,469 photos of Imagenette, each seen 20 times; no classifiers.
+"""The main runs of mixedae_finalists.py with all 9,469 images of Imagenette, each seen 20 times; no classifiers.
 
 python tools/analysis_tools/study.py projects/studies/mixedae_finalists_all.py
 """
@@ -18,7 +18,7 @@ runs = dict(
     _delete_=True,
     mae=dict(config=_mae),
     no_segments=dict(config=_mixedae, encoder=_mae, options=_base_.runs.no_segments.options),
-    mixedae=dict(config=_mixedae, encoder=_mae),
+    projection=dict(config=_mixedae, encoder=_mae, options=_base_.runs.projection.options),
     naive=dict(config=_mixedae, encoder=_mae, options=_base_.runs.naive.options),
 )
 transfers = dict(_delete_=True, upernet=_base_.transfers.upernet)
