@@ -82,8 +82,9 @@ def _tidy(node: Any) -> None:
 
 
 def say(message: str, level: int = logging.INFO) -> None:
-    """Print a message on rank 0 only, before the run's log is open."""
-    if os.environ.get('RANK', '0') == '0':
+    """Print a message on rank 0 only, before the run's log is open and, under Slurm or MPI, before RANK is set."""
+    ranks = [os.environ[rank] for rank, *_ in VARIABLES.values() if rank in os.environ]
+    if ranks[:1] in ([], ['0']):
         print_log(message, level=level)
 
 

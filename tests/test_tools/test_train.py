@@ -103,6 +103,18 @@ def test_torchruns_variables_are_left_alone_within_a_slurm_job(monkeypatch):
     assert {name: os.environ[name] for name in values} == values
 
 
+@pytest.mark.parametrize('launcher', launching.VARIABLES)
+@pytest.mark.parametrize('rank', '01')
+def test_only_rank_0_prints_before_the_log_is_open(launcher, rank, monkeypatch, capsys):
+    """RANK goes first, because torchrun can run within Slurm."""
+    for other, (name, *_) in launching.VARIABLES.items():
+        monkeypatch.setenv(name, rank if other == launcher else '3')
+        if [*launching.VARIABLES].index(other) < [*launching.VARIABLES].index(launcher):
+            monkeypatch.delenv(name)
+    launching.say('a message')
+    assert ('a message' in capsys.readouterr().out) == (rank == '0')
+
+
 def resumed(work_dir, resume, load_from=None, **settings):
     config = Config(dict(work_dir=str(work_dir), load_from=load_from, resume=False, **settings))
     load_tool('train.py').set_resume(config, resume)
