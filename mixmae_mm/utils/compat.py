@@ -30,6 +30,7 @@ def apply() -> None:
         read_safely,
         write_atomically,
         let_configs_inherit_ours,
+        end_short_warm_ups,
         draw_any_name,
     ):
         try:
@@ -124,6 +125,29 @@ def let_configs_inherit_ours() -> None:
         return str(Path(__file__).parents[1]) if package == 'mixmae_mm' else found(package)
 
     config.get_installed_path = utils.get_installed_path = get_installed_path
+
+
+def end_short_warm_ups() -> None:
+    """Let mmengine's warm-ups of a single step reach their last value, as longer ones do in their last step.
+
+    Otherwise the learning rate stays at its first value, nearly 0, for the whole training.
+    """
+    from mmengine.optim.scheduler import ConstantParamScheduler, LinearParamScheduler
+    from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+
+    construct = _ParamScheduler.__init__
+
+    @functools.wraps(construct)
+    def construct_ended(self: _ParamScheduler, *args: object, **settings: object) -> None:
+        """Construct a scheduler, after its own settings have been set."""
+        if getattr(self, 'total_iters', None) == 0:
+            if isinstance(self, LinearParamScheduler):
+                self.start_factor = self.end_factor
+            elif isinstance(self, ConstantParamScheduler):
+                self.factor = 1.0
+        construct(self, *args, **settings)
+
+    _ParamScheduler.__init__ = construct_ended
 
 
 def draw_any_name() -> None:

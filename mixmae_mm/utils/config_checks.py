@@ -47,9 +47,20 @@ def check_schedule(config: Config, epoch_length: int | None = None) -> list[str]
                 f'{place} ({one.type}) counts epochs, but the training iterations (train_cfg.max_iters={length}): set '
                 f'{place}.by_epoch=False, no convert_to_iter_based, begin and end in iterations'
             )
+        _check_span(place, one, epoch_length if one.get('convert_to_iter_based') else None)
         if (own == unit) == (not epoch_length) and (own, unit) != ('epoch', 'iteration'):
             warnings += _check_scheduler(place, named, own, length * (epoch_length or 1))
     return warnings
+
+
+def _check_span(place: str, one: dict, epoch_length: int | None) -> None:
+    """Check that a schedule ends after its begin; `epoch_length` is the length of its unit in iterations, if known."""
+    begin, end = one.get('begin') or 0, one.get('end')
+    if end is None or (int(end * epoch_length) > int(begin * epoch_length) if epoch_length else end > begin):
+        return
+    short = f', less than one of the {epoch_length} iterations of an epoch' if end > begin else ''
+    without = f' (for no warm-up, {place}.end=1 {place}.start_factor=1)' if one.type == 'LinearLR' else ''
+    raise ValueError(f'{place} ({one.type}) lasts from {begin} to {end}{short}: let it end later{without}')
 
 
 def _check_scheduler(place: str, named: dict[str, dict], unit: str, length: int) -> Iterator[str]:

@@ -13,6 +13,7 @@ import torch
 from mmengine import utils
 from mmengine.config import config
 from mmengine.logging import HistoryBuffer
+from mmengine.registry import PARAM_SCHEDULERS
 
 from mixmae_mm.utils import compat
 
@@ -175,3 +176,21 @@ def test_waiting_threads_spin_for_a_while_unless_set_otherwise(monkeypatch, give
         monkeypatch.setenv(name, value)
     compat.let_waiting_threads_sleep()
     assert f'{os.environ.get("OMP_WAIT_POLICY")} {os.environ.get("GOMP_SPINCOUNT")}' == expected
+
+
+# short warm-ups
+
+
+@pytest.mark.parametrize('kind', [dict(type='LinearLR', start_factor=1e-3), dict(type='ConstantLR', factor=1e-3)])
+@pytest.mark.parametrize('length', [1, 2, 3])
+def test_a_warm_up_reaches_the_full_rate_in_its_last_step(kind, length):
+    compat.apply()
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=2.0)
+    scheduler = PARAM_SCHEDULERS.build(dict(kind, end=length, by_epoch=False), default_args=dict(optimizer=optimizer))
+    rates = []
+    for _ in range(5):
+        rates.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        scheduler.step()
+    assert rates[length - 1 :] == pytest.approx([2.0] * (6 - length))
+    assert rates[: length - 1] == pytest.approx([[], [2e-3], [2e-3, rates[1]]][length - 1])

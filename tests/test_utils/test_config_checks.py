@@ -63,6 +63,17 @@ def test_a_warm_up_longer_than_training_is_refused_in_iterations():
     assert check(dict(max_epochs=3), BY_ITERATION, 40) == []
 
 
+def test_a_schedule_without_a_step_is_refused():
+    for end, length, said in ((0, None, 'from 0 to 0:'), (0.5, 1, 'from 0 to 0.5, less than one of the 1 iterations')):
+        schedulers = [dict(WARM_UP, end=end), dict(COSINE, begin=end)]
+        with pytest.raises(ValueError, match=rf'param_scheduler\.0 \(LinearLR\) lasts {said}') as refused:
+            check(dict(max_epochs=3), schedulers, length)
+        assert str(refused.value).endswith('(for no warm-up, param_scheduler.0.end=1 param_scheduler.0.start_factor=1)')
+    assert check(dict(max_epochs=3), [dict(WARM_UP, end=0.5), dict(COSINE, begin=0.5)], 2) == []
+    with pytest.raises(ValueError, match=r'param_scheduler\.0 \(StepLR\) lasts from 5 to 4: let it end later$'):
+        check(dict(max_epochs=9), [dict(type='StepLR', step_size=1, begin=5, end=4)])
+
+
 @pytest.mark.parametrize(
     'scheduler',
     [
