@@ -1,7 +1,8 @@
 """Settings given as `--cfg-options a.b=value`, each parsed according to the value that it replaces.
 
 `None` is always None. Paths are taken as typed, and so is text that replaces a string, with all its blanks, commas and
-digits, unless it is in brackets. Anything else is parsed as in mmengine, but a string cannot replace a number.
+digits, unless it is in brackets, and each word of a list of names. Anything else is parsed as in mmengine, but a string
+cannot replace a number, nor a list a number with a decimal point.
 """
 
 import argparse
@@ -17,6 +18,8 @@ from mixmae_mm.utils.config_keys import check_options, current_value
 
 PATH = re.compile(r'(?:^|[_.])(?:root|dir|path|file|folder|checkpoint|from|prefix)s?$|^data_prefix\.')
 """Pattern for the last parts of keys whose values are paths."""
+NAMES = re.compile(r'(?:^|\.)classes$')
+"""Pattern for keys whose values are lists of names."""
 DECIDING = ('.type', '._delete_', 'train_cfg.by_epoch')
 """Last parts of keys that decide which other settings are valid."""
 KEYWORDS = ('auto', 'dynamic')
@@ -54,12 +57,20 @@ def read_value(key: str, text: str, old: object) -> object:
         return text
     if isinstance(old, str) and old not in KEYWORDS and not _is_bracketed(text):
         return text
-    value = _guess(text)
-    if isinstance(old, bool | int | float) and isinstance(value, str):
+    words = isinstance(old, list | tuple) and old and all(isinstance(item, str) for item in old)
+    if (words or NAMES.search(key)) and (',' in text or _is_bracketed(text)):
+        return (tuple if text[0] == '(' or (isinstance(old, tuple) and text[0] != '[') else list)(_split(text))
+    try:
+        value = _guess(text)
+    except RecursionError as error:  # mmengine's answer to brackets that it cannot match
+        raise ValueError(
+            f'{key}={text} is neither a number, a list, a dict nor a plain string: write it out'
+        ) from error
+    one = isinstance(old, float) and isinstance(value, list | tuple)  # as with a comma for the decimal point
+    if one or (isinstance(old, bool | int | float) and isinstance(value, str)):
         raise ValueError(f'{key} is {old!r} in the config and takes a value of type {type(old).__name__}, got {text!r}')
     if isinstance(old, list | tuple) and isinstance(value, list | tuple):
-        items = map(str, value) if old and all(isinstance(item, str) for item in old) else value
-        return type(value if _is_bracketed(text) else old)(items)
+        return type(value if _is_bracketed(text) else old)(value)
     return value
 
 
@@ -72,9 +83,13 @@ def _guess(text: str) -> object:
         pass
     if not _is_bracketed(text) and (',' not in text or set(text) & set('/\\{')):
         return DictAction._parse_int_float_bool(text)
-    if re.search(r'\w \w', text):  # mmengine would remove the blanks
-        return [part.strip(' \'"') for part in text.strip('[]()').split(',')]
-    return DictAction._parse_iterable(text)
+    return _split(text) if re.search(r'\w \w', text) else DictAction._parse_iterable(text)  # which removes blanks
+
+
+def _split(text: str) -> list[str]:
+    """Split a list of words at its commas, without brackets and quotes."""
+    words = [word.strip(' \'"') for word in text.strip('[]()').split(',')]
+    return words if words[-1] else words[:-1]
 
 
 def _is_bracketed(text: str) -> bool:

@@ -22,8 +22,18 @@ INSIDE = {
     'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
     'env_cfg.mp_cfg': {'mp_start_method', 'opencv_num_threads'},
     'auto_scale_lr': {'enable', 'base_batch_size'},
+    'optim_wrapper.clip_grad': {'type', 'max_norm', 'norm_type', 'error_if_nonfinite', 'foreach', 'clip_value'},
 }
-"""For the parts that mmengine only looks into, the settings that it reads; it ignores all others."""
+"""The settings of parts that mmengine only looks into, ignoring others, or passes on long after the start."""
+OLD = dict(
+    optimizer='optim_wrapper.optimizer',
+    optimizer_config='optim_wrapper',
+    lr_config='param_scheduler',
+    checkpoint_config='default_hooks.checkpoint',
+    log_config='default_hooks.logger',
+    evaluation='train_cfg.val_interval and val_evaluator',
+)
+"""Top-level keys of mmcv 1, which nothing reads any more, and what replaced them."""
 
 
 def parameters(*makers: Callable) -> set[str]:
@@ -40,7 +50,7 @@ def parameters(*makers: Callable) -> set[str]:
 
 TOP = parameters(Runner, FlexibleRunner) | {
     *('runner_type', 'custom_imports', 'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn', 'tta_model'),
-    *('tta_pipeline', 'strategy', 'compile', 'optimizer', '_delete_', '_scope_'),
+    *('tta_pipeline', 'strategy', 'compile', '_delete_', '_scope_'),
 }
 """Top-level keys of a config that mmengine or our tools read."""
 
@@ -160,5 +170,11 @@ def check_names(config: Config) -> list[str]:
     if isinstance(kind, str) and not _makers(kind, scope):
         near = nearest(kind, registry.OPTIMIZERS.module_dict)
         raise ValueError(f'optim_wrapper.optimizer.type: there is no optimizer {kind}; did you mean {near}?')
-    near = {name: nearest(name, TOP - set(config), 0.9) for name in sorted(set(config) - TOP)}  # for any variable
+    for name, hook in (config.get('default_hooks') or {}).items():
+        if isinstance(hook, dict) and 'type' not in hook:
+            near = nearest(name, set(config.default_hooks) - {name})
+            raise ValueError(f'default_hooks.{name} has no type{near and f"; did you mean {near}?"}')
+    near = {name: OLD.get(name) or nearest(name, TOP, 0.9) for name in sorted(set(config) - TOP)}  # for any variable
+    if config.get('optimizer') == settings:  # a variable that the config has used
+        near.pop('optimizer', None)
     return [f'nothing reads {name} of {config.filename}: did you mean {one}?' for name, one in near.items() if one]

@@ -65,6 +65,13 @@ def test_the_home_folder_is_expanded(load, monkeypatch):
         ('milestones', '[]', [8, 11], []),
         ('classes', '[traffic light, 2024]', ['cat'], ['traffic light', '2024']),
         ('metric', '[bbox,segm]', 'bbox', ['bbox', 'segm']),
+        ('classes', '01,02', ['cat'], ['01', '02']),
+        ('metainfo.classes', '01,1e3', None, ['01', '1e3']),
+        ('metainfo.classes', "('a b','02')", None, ('a b', '02')),
+        ('metainfo.classes', 'cat,', ('dog',), ('cat',)),
+        ('metainfo.classes', '[]', ('dog',), []),
+        ('metainfo.classes', 'classes.txt', None, 'classes.txt'),
+        ('num_classes', '3,4', None, [3, 4]),
         ('scales', '[(1,2),[a,b],d]', None, [(1, 2), ['a', 'b'], 'd']),
         ('names', 'a,b c', None, ['a', 'b c']),
         ('names', 'x/a,b', None, 'x/a,b'),
@@ -101,6 +108,8 @@ def test_options_given_twice_add_up(tmp_path):
         ('param_scheduler.gamma=1', 'param_scheduler has 1 entries'),
         ('train_cfg.max_epochs.end=1', 'train_cfg.max_epochs is 3'),
         ('load_from.checkpoint=x', 'load_from is None'),
+        ('optim_wrapper.optimizer.lr=1,5', "lr is 0.001 in the config and takes a value of type float, got '1,5'"),
+        ('train_dataloader.dataset.indices=range(0,9)', r'indices=range\(0,9\) is neither a number, a list'),
     ],
 )
 def test_a_word_for_a_number_and_a_setting_that_leads_nowhere_are_refused(load, option, message):

@@ -80,6 +80,28 @@ def test_a_variable_is_refused_with_the_settings_of_its_name(tmp_path, config, k
         assert meant in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ('name', 'near'),
+    [
+        *(('optim_wraper', 'optim_wrapper'), ('param_schedulers', 'param_scheduler'), ('randomnes', 'randomness')),
+        *(('optimizer', 'optim_wrapper.optimizer'), ('lr_config', 'param_scheduler')),
+    ],
+)
+def test_a_misspelt_or_old_key_of_a_file_that_inherits_the_right_one_is_warned_of(tmp_path, name, near):
+    (tmp_path / 'own.py').write_text(f'_base_ = {str(MICRO)!r}\n{name} = dict(lr=3)\n')
+    (warning,) = check_names(Config.fromfile(tmp_path / 'own.py'))
+    assert f'nothing reads {name} of ' in warning
+    assert warning.endswith(f'did you mean {near}?')
+
+
+def test_a_variable_that_became_the_optimizer_is_not_warned_of(tmp_path):
+    optimizer = "optimizer = dict(type='SGD', lr=1.0)\noptim_wrapper = dict(optimizer=optimizer)\n"
+    (tmp_path / 'own.py').write_text(optimizer)
+    assert check_names(Config.fromfile(tmp_path / 'own.py')) == []
+    with pytest.raises(ValueError, match=r'such as optim_wrapper\.optimizer=\.\.\.'):
+        load_config(tmp_path / 'own.py', {'optimizer.lr': '3'})
+
+
 def test_what_only_code_of_your_own_can_read_and_near_misses_are_warned_of(tmp_path):
     (tmp_path / 'own.py').write_text('own = dict(x=1)\ntrain_dataloder = dict(batch_size=2)\nhelper = 3\n')
     config = Config.fromfile(tmp_path / 'own.py')
@@ -96,6 +118,8 @@ def test_what_only_code_of_your_own_can_read_and_near_misses_are_warned_of(tmp_p
         ('auto_scale_lr = dict(enabled=True)', 'enable'),
         ('train_cfg = dict(max_epochs=3, max_iters=7)', 'max_epochs'),
         ('train_cfg = dict(by_epoch=False, max_epochs=7)', 'by_epoch'),
+        ('optim_wrapper = dict(clip_grad=dict(max_nrom=1.0))', 'max_norm'),
+        ("default_hooks = dict(logger=dict(type='LoggerHook'), loger=dict(interval=1))", 'logger'),
     ],
 )
 def test_what_mmengine_does_not_read_is_refused_in_a_file(tmp_path, setting, near):
