@@ -153,6 +153,8 @@ def test_a_config_that_was_edited_is_not_written_over(tmp_path, images):
     edited = file.read_text().replace('max_epochs=3', 'max_epochs=5')
     assert edited != file.read_text()
     file.write_text(edited)
-    with pytest.raises(ValueError, match=r'pretrain\.py already exists .*mixmae train, .*--out'):
-        written(tmp_path, images, '--epochs', '3')
+    for made, said in (('', 'needed, delete it, as no checkpoint was made with it, or'), ('epoch_1.pth', 'needed, or')):
+        (tmp_path / 'out' / made).touch()
+        with pytest.raises(ValueError, match=rf'pretrain\.py already exists .*mixmae train, .*{said} name .*--out'):
+            written(tmp_path, images, '--epochs', '3')
     assert file.read_text() == edited

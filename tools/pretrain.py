@@ -168,9 +168,10 @@ def write_config(args: argparse.Namespace) -> Path:
     path = Path(args.out, 'configs', 'pretrain.py')
     content = f"_base_ = 'mixmae_mm::{base}'\n\n{Config(settings).pretty_text}"
     if path.exists() and path.read_text(encoding='utf-8').partition('\n')[2] != content:
+        unused = not any(Path(args.out).glob('*.pth'))
         raise ValueError(
-            f'{path} already exists with other settings: run it with mixmae train, after editing it if needed, or '
-            'name another folder with --out'
+            f'{path} already exists with other settings: run it with mixmae train, after editing it if needed, '
+            f'{"delete it, as no checkpoint was made with it, " if unused else ""}or name another folder with --out'
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f'# {command}\n{content}', encoding='utf-8')

@@ -35,6 +35,8 @@ class ImageDataset(BaseDataset):
         max_corrupt: float = LARGEST,
         extensions: Sequence[str] | None = None,
     ) -> None:
+        if not isinstance(data_root, str | os.PathLike):
+            raise ValueError(f'data_root must be the path of a folder or file, got {data_root!r}')
         if not 0 <= max_corrupt <= 1:
             raise ValueError(f'max_corrupt must be a fraction of images, 0 to 1, got {max_corrupt}')
         if extensions is not None and not (extensions and all(one.rfind('.') == 0 for one in extensions)):

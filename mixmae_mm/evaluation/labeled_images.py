@@ -13,7 +13,7 @@ from mixmae_mm.datasets.image_reader import ImageReader
 from mixmae_mm.utils.names import expand, printable
 from mixmae_mm.utils.seed import kept_randomness
 
-VAL_SHARE = 0.25
+VAL_SHARE, SHOWN = 0.25, 10
 Labeled = dict[str, int]
 """Image files, each with its label."""
 
@@ -25,7 +25,8 @@ def label_by_folder(listing: Listing, classes: Sequence[str]) -> Labeled:
         inside = Path(entry['img_path']).relative_to(listing.root)
         if inside.parts[0] not in labels:
             name, where = printable(str(inside)), printable(listing.root)
-            raise ValueError(f'{name} in {where} is not one of the class folders {", ".join(classes[:10])}')
+            shown = ', '.join(classes[:SHOWN]) + ', ...' * (len(classes) > SHOWN)
+            raise ValueError(f'{name} in {where} is not in one of the {len(classes)} class folders {shown}')
         found[entry['img_path']] = labels[inside.parts[0]]
     return found
 

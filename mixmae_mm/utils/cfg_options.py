@@ -63,9 +63,7 @@ def read_value(key: str, text: str, old: object) -> object:
     try:
         value = _guess(text)
     except RecursionError as error:  # mmengine's answer to brackets that it cannot match
-        raise ValueError(
-            f'{key}={text} is neither a number, a list, a dict nor a plain string: write it out'
-        ) from error
+        raise ValueError(f'{key}={text} is no number, list, dict or plain string: write it out') from error
     one = isinstance(old, float) and isinstance(value, list | tuple)  # as with a comma for the decimal point
     if one or (isinstance(old, bool | int | float) and isinstance(value, str)):
         raise ValueError(f'{key} is {old!r} in the config and takes a value of type {type(old).__name__}, got {text!r}')

@@ -2,7 +2,7 @@
 
 python tools/analysis_tools/study.py projects/studies/mixedae_194_images.py
 
-As many updates (2,901) as in mixedae_screening.py, with a tenth of its images. Is mixing an augmentation that pays there?
+As many updates (2,901) as in mixedae_screening.py, with a tenth of its images: does mixing pay as an augmentation?
 """
 
 _base_ = './mixedae_screening.py'

@@ -26,6 +26,8 @@ def broken(folder, *paths):
 def test_a_missing_folder():
     with pytest.raises(ValueError, match=r"^data_root 'no/such' .*/no/such\); set it"):
         ImageFolder('no/such')
+    with pytest.raises(ValueError, match=r'^data_root must be the path of a folder or file, got None$'):
+        ImageFolder(None)
 
 
 def test_a_folder_without_images_says_what_it_holds(tmp_path):

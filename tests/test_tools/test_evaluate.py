@@ -40,8 +40,17 @@ def folders(tmp_path):
 def test_labels_are_the_class_folders(folders):
     labeled = label_by_folder(ImageFolder(folders[1]).data_list, ['blue', 'red'])
     assert list(labeled.values()) == [0] * 8 + [1] * 8
-    with pytest.raises(ValueError, match=r'^red/0\.png in .*class folders blue$'):
+    with pytest.raises(ValueError, match=r'^red/0\.png in .* is not in one of the 1 class folders blue$'):
         label_by_folder(ImageFolder(folders[1]).data_list, ['blue'])
+
+
+def test_a_class_that_only_validation_has_is_refused_before_features_are_computed(folders, tmp_path, monkeypatch):
+    (tmp_path / 'train/red').rename(tmp_path / 'red')
+    for name in map(str, range(10)):
+        (tmp_path / 'train' / name).mkdir()
+    monkeypatch.setattr(evaluate.FeatureExtractor, 'with_names', None)
+    with pytest.raises(SystemExit, match=r'red/0\.png in .*val is not in one of the 11 class folders 0, .*, 9, \.\.\.'):
+        evaluate.main([write_files(tmp_path)[0], *folders])
 
 
 def test_json_and_text_give_accuracies_and_chance(folders, tmp_path, capsys):

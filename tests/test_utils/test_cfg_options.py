@@ -109,7 +109,7 @@ def test_options_given_twice_add_up(tmp_path):
         ('train_cfg.max_epochs.end=1', 'train_cfg.max_epochs is 3'),
         ('load_from.checkpoint=x', 'load_from is None'),
         ('optim_wrapper.optimizer.lr=1,5', "lr is 0.001 in the config and takes a value of type float, got '1,5'"),
-        ('train_dataloader.dataset.indices=range(0,9)', r'indices=range\(0,9\) is neither a number, a list'),
+        ('train_dataloader.dataset.indices=range(0,9)', r'indices=range\(0,9\) is no number, list'),
     ],
 )
 def test_a_word_for_a_number_and_a_setting_that_leads_nowhere_are_refused(load, option, message):

@@ -31,6 +31,7 @@ from mixmae_mm.apis import FeatureExtractor
 from mixmae_mm.apis.feature_extractor import PRECISIONS
 from mixmae_mm.apis.model import ask_for_maps, input_size
 from mixmae_mm.datasets import ImageFolder
+from mixmae_mm.datasets.file_list import Listing
 from mixmae_mm.evaluation.reports import PROBES, Vote
 from mixmae_mm.utils.arguments import ImageSize, counted
 from mixmae_mm.utils.errors import readable_errors
@@ -45,20 +46,23 @@ OF_MASKS |= dict(stages=None, bank_size=2**15)
 progress = functools.partial(track, description='computing features', console=Console(stderr=True))
 
 
-def features_of(folder: str, classes: list[str], extract: FeatureExtractor) -> tuple[Tensor, Tensor]:
-    """Compute the features (B, D) of a folder's images, and their labels (B,); corrupt images are left out."""
-    listing = ImageFolder(folder, extensions=extract.read.image_loader.extensions).data_list
-    labels = evaluation.label_by_folder(listing, classes)
+def features_of(listing: Listing, labels: dict[str, int], extract: FeatureExtractor) -> tuple[Tensor, Tensor]:
+    """Compute the features (B, D) of labeled images, and their labels (B,); corrupt images are left out."""
     names, features = extract.with_names(progress(labels))
     corrupt = len(labels) - len(names)
-    print(f'{printable(folder)}: {listing.contents}; {corrupt:,} of {len(labels):,} images corrupt', file=sys.stderr)
+    print(
+        f'{printable(listing.root)}: {listing.contents}; {corrupt:,} of {len(labels):,} images corrupt', file=sys.stderr
+    )
     return torch.from_numpy(features), torch.tensor([labels[name] for name in names])
 
 
 def judge_images(args: argparse.Namespace, extract: FeatureExtractor, vote: Vote) -> dict:
     """Compute accuracies on labeled images."""
     classes = evaluation.class_folders(args.train)
-    known, asked = (features_of(folder, classes, extract) for folder in (args.train, args.val))
+    extensions = extract.read.image_loader.extensions
+    listings = [ImageFolder(folder, extensions=extensions).data_list for folder in (args.train, args.val)]
+    labeled = [evaluation.label_by_folder(listing, classes) for listing in listings]  # before features are computed
+    known, asked = (features_of(*part, extract) for part in zip(listings, labeled, strict=True))
     settings = dict(linear_probe=args.linear_probe, few_labels=args.few_labels, draws=args.draws)
     return evaluation.report_accuracy(known, asked, len(classes), vote, **settings)
 

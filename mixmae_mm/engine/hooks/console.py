@@ -37,6 +37,14 @@ class ConsoleHook(Hook):
         precision = f' in {precision_of(runner)}' if training else ''
         self.console.say(f'{"training" if training else "testing "}  {images}{length}, on {device}{precision}')
 
+    def before_train(self, runner: Runner) -> None:
+        """Say so if a resumed run has ended already."""
+        if runner.iter >= runner.max_iters:
+            self.console.say(
+                f'nothing is left to train: all {runner.max_iters:,} iterations were done before. For more, raise '
+                'train_cfg.max_epochs or max_iters, or start a new run from the weights: load_from=FILE without --resume'
+            )
+
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Show the progress of training."""
         place = f'iteration {runner.iter + 1}/{runner.max_iters}'

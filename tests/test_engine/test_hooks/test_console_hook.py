@@ -26,17 +26,22 @@ def stream(monkeypatch):
     return shown
 
 
-@pytest.mark.parametrize('by_epoch', [True, False])
-def test_each_step_is_shown_and_then_the_checkpoint(tmp_path, stream, monkeypatch, by_epoch):
-    build = toy_config(tmp_path, by_epoch=by_epoch)
+@pytest.fixture
+def followed(monkeypatch):
+    """Each runner is followed."""
     register = module.Runner.register_default_hooks
 
-    def followed(runner, hooks=None):
+    def register_and_follow(runner, hooks=None):
         register(runner, hooks)
         follow(runner)
 
-    monkeypatch.setattr(module.Runner, 'register_default_hooks', followed)
-    runner = run_until(build)
+    monkeypatch.setattr(module.Runner, 'register_default_hooks', register_and_follow)
+
+
+@pytest.mark.parametrize('by_epoch', [True, False])
+@pytest.mark.usefixtures('followed')
+def test_each_step_is_shown_and_then_the_checkpoint(tmp_path, stream, by_epoch):
+    runner = run_until(toy_config(tmp_path, by_epoch=by_epoch))
     lines = stream.getvalue().splitlines()
     assert lines[1] == f'work_dir  {tmp_path}'
     assert tmp_path.joinpath(lines[2].removeprefix('log file  ')).is_file()
@@ -47,6 +52,15 @@ def test_each_step_is_shown_and_then_the_checkpoint(tmp_path, stream, monkeypatc
     losses = runner.message_hub.get_scalar('train/loss')
     assert f'  loss {np.mean(losses.data[0][14:24]):.4f}  lr 4.28e-05  eta 0:00:00' in lines[-2]
     assert lines[-1] == f'checkpoint: {tmp_path / ("epoch_4.pth" if by_epoch else "iter_24.pth")}'
+
+
+@pytest.mark.parametrize('by_epoch', [True, False])
+@pytest.mark.usefixtures('followed')
+def test_a_resumed_run_that_has_ended_says_so(tmp_path, stream, by_epoch):
+    for resume in (False, True):
+        assert 'nothing is left' not in stream.getvalue()
+        run_until(toy_config(tmp_path, by_epoch=by_epoch), resume=resume)
+    assert '\nnothing is left to train: all 24 iterations were done before. ' in stream.getvalue()
 
 
 def test_a_runner_of_ones_own_is_left_alone(tmp_path, monkeypatch):
