@@ -42,7 +42,7 @@ class ConsoleHook(Hook):
         if runner.iter >= runner.max_iters:
             self.console.say(
                 f'nothing is left to train: all {runner.max_iters:,} iterations were done before. For more, raise '
-                'train_cfg.max_epochs or max_iters, or start a new run from the weights: load_from=FILE without --resume'
+                'train_cfg.max_epochs or max_iters, or start a run from the weights: load_from=FILE without --resume'
             )
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
