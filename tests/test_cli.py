@@ -138,6 +138,7 @@ def test_pretraining_leaves_weights_and_the_config_that_made_them(tmp_path, imag
         (['--image-size', '100'], 'give multiples of 32, the side of a masked cell'),
         (['--image-size', '64', '64', '64'], '--image-size takes H, or H and W'),
         (['--device', 'tpu'], 'tpu: give cpu, cuda or cuda:N'),
+        (['--cfg-options', 'seed'], '--cfg-options takes key=value pairs, got seed'),
     ],
 )
 def test_pretraining_refuses_what_cannot_be_and_says_what_can(tmp_path, images, options, message, capsys):

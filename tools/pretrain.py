@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import mixmae_mm
 from mixmae_mm.utils import console
-from mixmae_mm.utils.arguments import ImageSize, add_output_options, counted
+from mixmae_mm.utils.arguments import ImageSize, Settings, add_output_options, counted
 from mixmae_mm.utils.names import expand, printable
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--from', dest='start', metavar='CHECKPOINT', type=expand, help=text)
     text = 'resume from this checkpoint; without a value, from the last one in DIR'
     parser.add_argument('--resume', nargs='?', const='auto', type=expand, help=text)
-    parser.add_argument('--cfg-options', nargs='+', action='extend', default=[], help='config settings: a.b=value')
+    parser.add_argument('--cfg-options', nargs='+', action=Settings, default={}, help='config settings: a.b=value')
     add_output_options(parser)
     args = parser.parse_args(arguments)
     if args.size not in recipes[args.method]:
@@ -134,7 +134,7 @@ def start_from(args: argparse.Namespace, recipe: 'Config', settings: dict) -> No
     optimizer.lr *= SHARE_OF_RATE
     wrapper['optimizer'] = dict(wrapper.get('optimizer', {}), lr=optimizer.lr)
     recipe.merge_from_dict(dict(model=model))
-    put_options(recipe, dict(option.split('=', 1) for option in args.cfg_options if '=' in option))
+    put_options(recipe, args.cfg_options)
     init_default_scope(recipe.default_scope)
     with quiet_log():
         MODELS.build(recipe.model).init_weights()  # raises if the weights do not fit, before anything is written
@@ -188,7 +188,8 @@ def main() -> None:
 
     with readable_errors(args.debug):
         config = write_config(args)
-    options = ['--cfg-options', *args.cfg_options] if args.cfg_options else []
+    given = [f'{key}={value}' for key, value in args.cfg_options.items()]
+    options = ['--cfg-options', *given] if given else []
     resume = ['--resume', args.resume] if args.resume else []
     shown = [f'--{name}' for name in ('debug', 'verbose', 'quiet') if getattr(args, name)]
     sys.argv = [sys.argv[0], str(config), '--work-dir', args.out, *resume, *options, *shown]

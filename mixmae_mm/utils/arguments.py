@@ -1,6 +1,7 @@
 """Arguments that several tools take; nothing here imports torch."""
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,3 +42,15 @@ class ImageSize(argparse.Action):
         if len(values) > 2:
             parser.error(f'{args[0]} takes H, or H and W')
         setattr(namespace, self.dest, (values[0], values[-1]))
+
+
+class Settings(argparse.Action):
+    """An action that collects `key=value` pairs as typed; `load_config` parses the values."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *args: Any) -> None:
+        """Add the pairs to those given before."""
+        wrong = [value for value in values if not re.match(r'[^=]+=', value)]
+        if wrong:
+            parser.error(f'{args[0]} takes key=value pairs, got {wrong[0]}')
+        pairs = dict(value.split('=', 1) for value in values)
+        setattr(namespace, self.dest, {**(getattr(namespace, self.dest, None) or {}), **pairs})

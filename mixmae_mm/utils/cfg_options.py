@@ -5,11 +5,9 @@ digits, unless it is in brackets, and each word of a list of names. Anything els
 cannot replace a number, nor a list a number with a decimal point.
 """
 
-import argparse
 import ast
 import logging
 import re
-from typing import Any
 
 from mmengine.config import Config, DictAction
 from mmengine.logging import print_log
@@ -24,18 +22,6 @@ DECIDING = ('.type', '._delete_', 'train_cfg.by_epoch')
 """Last parts of keys that decide which other settings are valid."""
 KEYWORDS = ('auto', 'dynamic')
 """Strings that configs may have in place of a number."""
-
-
-class Settings(argparse.Action):
-    """An action that collects `key=value` pairs as typed; `load_config` parses the values."""
-
-    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *args: Any) -> None:
-        """Add the pairs to those given before."""
-        wrong = [value for value in values if not re.match(r'[^=]+=', value)]
-        if wrong:
-            parser.error(f'{args[0]} takes key=value pairs, got {wrong[0]}')
-        pairs = dict(value.split('=', 1) for value in values)
-        setattr(namespace, self.dest, {**(getattr(namespace, self.dest, None) or {}), **pairs})
 
 
 def put_options(config: Config, options: dict[str, str]) -> None:

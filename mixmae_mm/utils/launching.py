@@ -12,8 +12,8 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import print_log
 
-from mixmae_mm.utils.arguments import add_output_options
-from mixmae_mm.utils.cfg_options import Settings, put_options
+from mixmae_mm.utils.arguments import Settings, add_output_options
+from mixmae_mm.utils.cfg_options import put_options
 from mixmae_mm.utils.config_checks import settle_loaders
 from mixmae_mm.utils.config_keys import check_names
 from mixmae_mm.utils.names import expand

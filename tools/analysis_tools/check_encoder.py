@@ -26,9 +26,9 @@ from torch import Tensor
 from mixmae_mm.mixing import MixedImages, resize_assignment
 from mixmae_mm.models.selfsup.base import MixingPretrainer
 from mixmae_mm.models.utils.pos_embed import pair
-from mixmae_mm.utils.arguments import ImageSize
+from mixmae_mm.utils.arguments import ImageSize, Settings
 from mixmae_mm.utils.errors import readable_errors
-from mixmae_mm.utils.launching import Settings, load_config
+from mixmae_mm.utils.launching import load_config
 from mixmae_mm.utils.names import expand
 
 

@@ -33,9 +33,9 @@ from mixmae_mm.apis.model import ask_for_maps, input_size
 from mixmae_mm.datasets import ImageFolder
 from mixmae_mm.datasets.file_list import Listing
 from mixmae_mm.evaluation.reports import PROBES, Vote
-from mixmae_mm.utils.arguments import ImageSize, counted
+from mixmae_mm.utils.arguments import ImageSize, Settings, counted
 from mixmae_mm.utils.errors import readable_errors
-from mixmae_mm.utils.launching import Settings, load_config
+from mixmae_mm.utils.launching import load_config
 from mixmae_mm.utils.names import expand, printable
 from mixmae_mm.utils.seed import seed_everything
 

@@ -15,9 +15,9 @@ compat.apply()  # before torch and the libraries that it fixes
 from mixmae_mm.apis import FeatureExtractor
 from mixmae_mm.apis.feature_extractor import KINDS
 from mixmae_mm.apis.model import input_size
-from mixmae_mm.utils.arguments import ImageSize, counted, expanded
+from mixmae_mm.utils.arguments import ImageSize, Settings, counted, expanded
 from mixmae_mm.utils.errors import readable_errors
-from mixmae_mm.utils.launching import Settings, load_config
+from mixmae_mm.utils.launching import load_config
 from mixmae_mm.utils.names import expand
 
 

@@ -24,8 +24,9 @@ from measuring import ALLOCATOR, PRECISIONS, held_during, machine, options
 from mmengine.registry import MODELS, init_default_scope
 from one_step import loss_of
 
+from mixmae_mm.utils.arguments import Settings
 from mixmae_mm.utils.errors import readable_errors
-from mixmae_mm.utils.launching import Settings, load_config
+from mixmae_mm.utils.launching import load_config
 from mixmae_mm.utils.names import expand
 
 USABLE = 0.9  # of a GPU: the rest is for the driver, fragments and the libraries' workspaces

@@ -23,7 +23,8 @@ from mmengine.registry import MODELS, init_default_scope
 from rich.console import Console
 from rich.table import Table
 
-from mixmae_mm.utils.launching import Settings, load_config
+from mixmae_mm.utils.arguments import Settings
+from mixmae_mm.utils.launching import load_config
 from mixmae_mm.utils.names import expand
 
 

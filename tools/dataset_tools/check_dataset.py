@@ -38,9 +38,9 @@ from rich.table import Table
 from mixmae_mm.engine.checks import check_config
 from mixmae_mm.engine.checks.classes import Classes, compare_splits
 from mixmae_mm.engine.checks.report import Problem, Report
-from mixmae_mm.utils.arguments import counted
+from mixmae_mm.utils.arguments import Settings, counted
 from mixmae_mm.utils.errors import readable_errors
-from mixmae_mm.utils.launching import Settings, load_config
+from mixmae_mm.utils.launching import load_config
 from mixmae_mm.utils.names import expand
 
 

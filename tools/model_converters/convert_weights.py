@@ -25,9 +25,9 @@ from mixmae_mm.apis import encoder_file
 from mixmae_mm.apis.export import OPSET, ExportableModel, export_onnx, export_program
 from mixmae_mm.apis.model import build_classifier, build_encoder, get_model, input_size
 from mixmae_mm.datasets.image_reader import normalization
-from mixmae_mm.utils.arguments import ImageSize, expanded
+from mixmae_mm.utils.arguments import ImageSize, Settings, expanded
 from mixmae_mm.utils.errors import readable_errors
-from mixmae_mm.utils.launching import Settings, load_config
+from mixmae_mm.utils.launching import load_config
 from mixmae_mm.utils.names import expand
 
 WEIGHTS = ('.pth', '.safetensors')

@@ -24,9 +24,9 @@ import draw_patch_similarity
 import draw_reconstructions
 import draw_segmentation
 
-from mixmae_mm.utils.arguments import expanded
+from mixmae_mm.utils.arguments import Settings, expanded
 from mixmae_mm.utils.errors import readable_errors
-from mixmae_mm.utils.launching import Settings, load_config
+from mixmae_mm.utils.launching import load_config
 from mixmae_mm.utils.names import expand
 from mixmae_mm.visualization.image_grid import can_be_written
 
