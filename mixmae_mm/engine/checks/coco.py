@@ -40,8 +40,10 @@ class CocoFile:
         names = {x.get('id'): x.get('name') for x in data['categories']}
         self.categories = tuple(names.values())  # in the order of the file, which is that of the labels
         self.used = Counter(names.get(x.get('category_id')) for x in annotations)
-        known = dict(image_id=self.images, category_id=names)
-        self.unmatched = {key: sum(x[key] not in ids for x in annotations if key in x) for key, ids in known.items()}
+        self.ids = dict(image_id=self.images, category_id=names)
+        pairs = [(key, x[key]) for x in annotations for key, ids in self.ids.items() if key in x and x[key] not in ids]
+        self.unmatched = Counter(key for key, _ in pairs)
+        self.unknown = dict(reversed(pairs))  # the first of each key
         times = Counter((key, x.get('id')) for key in FIELDS for x in data[key])
         self.repeated = [f'{key} id {one}' for (key, one), count in times.items() if count > 1]
 
@@ -51,10 +53,13 @@ class CocoFile:
             if count := self.lacking[key, field]:
                 what = f"'{field}' is missing in {count:,} of {self.total[key]:,} {key} of {self.path}"
                 yield Finding('error', what, ADVICE.get(field, f'add it to the entries of "{key}"'))
-        for key, count in self.unmatched.items():
-            if count:  # mmdet drops them silently
-                what = f'{count:,} of {self.total["annotations"]:,} annotations of {self.path} have an unknown {key}'
-                yield Finding('warning', f'{what}, and are left out', 'correct it, or delete them')
+        for key, count in self.unmatched.items():  # mmdet drops them silently
+            severity = 'error' if count == self.total['annotations'] else 'warning'
+            what = f'{count:,} of {self.total["annotations"]:,} annotations of {self.path} have an unknown {key}'
+            known = f'such as {next(iter(self.ids[key]))!r}' if self.ids[key] else 'of which there are none'
+            place = dict(image_id='images', category_id='categories')[key]
+            advice = f'write ids of "{place}", {known}, in place of {self.unknown[key]!r}; or delete them'
+            yield Finding(severity, f'{what}, and are left out', advice)
         yield from map(REPEATED.at, self.repeated)
 
     def compare_classes(self, classes: Sequence[str]) -> Iterator[Finding]:

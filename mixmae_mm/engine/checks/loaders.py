@@ -1,13 +1,11 @@
 """Checks of a run's loaders before it starts: they must find files and fill batches, and will skip corrupt samples."""
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from json import JSONDecodeError
 
 import torch
-from mmengine.config import ConfigDict
 from mmengine.dataset import BaseDataset, InfiniteSampler
 from mmengine.evaluator import Evaluator
 from mmengine.fileio import LocalBackend
@@ -15,9 +13,10 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from mixmae_mm.datasets.file_list import describe, extension, files_below, is_hidden
+from mixmae_mm.datasets.file_list import is_hidden
 from mixmae_mm.datasets.skip_corrupt import inner_datasets, mask_fault, skip_corrupt
-from mixmae_mm.engine.checks.datasets import open_dataset, settings_of
+from mixmae_mm.engine.checks.datasets import settings_of
+from mixmae_mm.engine.checks.empty import empty_reason, subset_reason
 from mixmae_mm.engine.checks.metrics import class_numbers
 from mixmae_mm.engine.checks.report import Finding, Report
 from mixmae_mm.evaluation.partial import PartialEvaluator
@@ -87,40 +86,6 @@ def without_hidden_folders() -> Iterator[None]:
         yield
     finally:
         LocalBackend.list_dir_or_file = listing
-
-
-def empty_reason(settings: ConfigDict, scope: str | None) -> str | None:
-    """Return which setting leaves a dataset without samples; None if it has some or cannot be opened."""
-    dataset = open_dataset(settings, scope, serialize_data=False)
-    if dataset is None or _count(dataset):
-        return None
-    if count := _count(open_dataset(settings, scope, serialize_data=False, filter_cfg=None, indices=None)):
-        kept = ', '.join(f'{key}={settings[key]}' for key in ('filter_cfg', 'indices') if settings.get(key) is not None)
-        return f'{kept} keeps none of {count:,} images: change it, or check the sizes in the JSON'
-    folder = next((path for path in dataset.data_prefix.values() if path), dataset.data_root)
-    names = [f'{key}={getattr(dataset, key)!r}' for key in ('img_suffix', 'extensions') if hasattr(dataset, key)]
-    if dataset.ann_file or not os.path.isdir(folder):
-        return f'no sample in ann_file={dataset.ann_file!r}, data_prefix={folder!r}'
-    seen = describe(Counter(map(extension, files_below(folder))))
-    return f'no file below {folder} has {" or ".join(names) or "the extension of an image"}: there are {seen}'
-
-
-def subset_reason(settings: ConfigDict, scope: str | None) -> str | None:
-    """Return which of its `indices` a dataset lacks; None if it has all, is empty or cannot be opened."""
-    dataset = open_dataset(settings, scope, serialize_data=False, indices=None)
-    count = _count(dataset) if dataset is not None else 0
-    beyond = next((index for index in settings.get('indices') or () if not -count <= index < count), None)
-    if beyond is None or not count:
-        return None
-    return f'indices has {beyond}, but there are {count:,} images: use indices below that, or leave it out'
-
-
-def _count(dataset: BaseDataset) -> int:
-    """Count the samples of a dataset that was opened without them; return 0 if it refuses to be empty."""
-    with suppress(ValueError, RuntimeError):
-        dataset.full_init()
-        return len(dataset)
-    return 0
 
 
 def file_findings(dataset: Dataset, num_classes: int | None) -> Iterator[Finding]:

@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from mixmae_mm.engine.checks import check_config
+from mixmae_mm.engine.checks.empty import empty_reason
 
 CONFIGS = Path(__file__).parents[3] / 'configs'
 CLASSIFICATION = CONFIGS / 'classification/mixmim-swin-micro-scratch_1xb64-coslr-10e_materials-64px.py'
@@ -180,6 +181,42 @@ def test_annotations_that_do_not_fit(tmp_path, coco, changes, severity, words):
     coco('val', **changes)
     found = detection(tmp_path)
     assert any(one[:2] == (severity, 'val') and re.search(words, one[2]) for one in found), found
+
+
+@pytest.mark.dense
+@pytest.mark.parametrize(
+    ('key', 'wrong', 'right'), [('image_id', '0', '"images", such as 0'), ('category_id', 0, '"categories", such as 1')]
+)
+def test_annotations_that_are_all_left_out(tmp_path, coco, key, wrong, right):
+    data = json.loads((tmp_path / 'train.json').read_text())
+    for one in data['annotations']:
+        one[key] = wrong
+    (tmp_path / 'train.json').write_text(json.dumps(data))
+    (text,) = [text for severity, *_, text in detection(tmp_path, 'train') if severity == 'error']
+    assert text == (
+        f'train: 3 of 3 annotations of {tmp_path}/train.json have an unknown {key}, and are left out. '
+        f'What to do: write ids of {right}, in place of {wrong!r}; or delete them.'
+    )
+
+
+@pytest.mark.dense
+def test_what_leaves_a_filtered_set_empty_is_named(tmp_path, coco):
+    coco('train', category_id=9)
+    data = json.loads((tmp_path / 'train.json').read_text())
+    data['annotations'][0]['image_id'] = '0'
+    (tmp_path / 'train.json').write_text(json.dumps(data))
+    settings = dict(
+        type='mmdet.CocoDataset',
+        ann_file='train.json',
+        data_root=str(tmp_path),
+        data_prefix=dict(img=''),
+        metainfo=dict(classes=NAMES),
+    )
+    reason = empty_reason(ConfigDict(settings, filter_cfg=dict(filter_empty_gt=True)), 'mmdet')
+    assert reason.startswith("filter_cfg={'filter_empty_gt': True} keeps none of 2 images: ")
+    assert '1 of 3 annotations of ' in reason
+    assert '2 of 3 annotations of ' in reason
+    assert 'unknown category_id, and are left out (write ids of "categories", such as 1, in place of 9' in reason
 
 
 HEADS = 'model.roi_head.{}_head.num_classes'

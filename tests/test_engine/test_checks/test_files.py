@@ -12,7 +12,8 @@ from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
 from torch.utils.data import TensorDataset
 
-from mixmae_mm.engine.checks.loaders import empty_reason, file_findings
+from mixmae_mm.engine.checks.empty import empty_reason
+from mixmae_mm.engine.checks.loaders import file_findings
 
 
 @pytest.fixture

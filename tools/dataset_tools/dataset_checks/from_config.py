@@ -17,7 +17,8 @@ from mixmae_mm.datasets.image_reader import whole_reader
 from mixmae_mm.datasets.transforms.random_resized_crop import OPENCV_MOST
 from mixmae_mm.engine.checks.coco import CocoFile, load_coco
 from mixmae_mm.engine.checks.datasets import distinct_settings, folders_of, is_a
-from mixmae_mm.engine.checks.loaders import subset_reason, without_hidden_folders
+from mixmae_mm.engine.checks.empty import subset_reason
+from mixmae_mm.engine.checks.loaders import without_hidden_folders
 from mixmae_mm.engine.checks.report import Finding
 
 KNOWN = ('ImageDataset', 'CustomDataset', 'CocoDataset', 'BaseSegDataset')
