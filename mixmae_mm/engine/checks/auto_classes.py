@@ -7,6 +7,8 @@ from mmengine.config import Config
 
 from mixmae_mm.engine.checks.config import ALL
 from mixmae_mm.engine.checks.datasets import class_names, distinct_settings, open_dataset
+from mixmae_mm.engine.checks.report import Report
+from mixmae_mm.engine.checks.settings import name_findings
 
 AUTO = 'auto'
 
@@ -15,18 +17,20 @@ def fill_num_classes(config: Config) -> None:
     """Replace every `num_classes='auto'` by the number of classes in the training set, or else in another split.
 
     Thus heads, Mixup's preprocessor and metrics agree, and the config that a run writes states the number. Raise
-    ValueError if there are no classes, or only one.
+    ValueError if there are no classes, or only one, or if their names cannot be used.
     """
     undecided = [*_undecided(config._cfg_dict)]
     if not undecided:
         return
-    looked, names = [], ()
-    for _, settings in distinct_settings(config, ALL):
+    looked, names, report = [], (), Report()
+    for where, settings in distinct_settings(config, ALL):
         dataset = open_dataset(settings, config.get('default_scope'))
         if dataset is not None and not names:
             looked.append(getattr(dataset, 'img_prefix', None) or dataset.data_root)
             names = class_names(dataset)
+            report.add(', '.join(where), name_findings(dataset.metainfo.get('classes')))
     if len(names) < 2:
+        report.refuse()
         found = f'1 ({names[0]})' if names else 'none'
         raise ValueError(
             f"num_classes='{AUTO}' needs two or more class folders, but there is {found} in "

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from mixmae_mm.engine.checks.classes import Classes, compare_splits
 from mixmae_mm.engine.checks.report import Finding
+from mixmae_mm.engine.checks.settings import name_findings
 
 FIELDS = dict(
     images=('id', 'file_name', 'width', 'height'),
@@ -61,6 +62,7 @@ class CocoFile:
             advice = f'write ids of "{place}", {known}, in place of {self.unknown[key]!r}; or delete them'
             yield Finding(severity, f'{what}, and are left out', advice)
         yield from map(REPEATED.at, self.repeated)
+        yield from name_findings([name for name in self.categories if name is not None])
 
     def compare_classes(self, classes: Sequence[str]) -> Iterator[Finding]:
         """Compare the categories with the classes that a config asks for; () asks for all.
@@ -68,7 +70,7 @@ class CocoFile:
         mmdet assigns labels in the order of the file, but names in the order of the config.
         """
         yield from (NOT_THERE.at(name) for name in classes if name not in self.categories)
-        yield from (NOT_ASKED.at(name) for name in self.categories if classes and name not in classes)
+        yield from (NOT_ASKED.at(str(name)) for name in self.categories if classes and name not in classes)
         kept = tuple(name for name in self.categories if name in classes)
         if sorted(kept) == sorted(classes):
             yield from compare_splits([Classes('the JSON', kept), Classes('the config', tuple(classes))])

@@ -1,5 +1,6 @@
 """Problems that a config, its lists and its folders reveal before a run builds anything."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from mmengine.config import Config
@@ -8,12 +9,15 @@ from mixmae_mm.engine.checks.classes import Classes, compare_numbers, compare_sp
 from mixmae_mm.engine.checks.datasets import class_names, dataset_findings, distinct_settings, json_labels, open_dataset
 from mixmae_mm.engine.checks.metrics import class_numbers, metric_findings, metrics
 from mixmae_mm.engine.checks.report import Report
+from mixmae_mm.engine.checks.settings import settings_findings
 
 ALL = ('train', 'val', 'test')
 
 
 def check_config(config: Config, splits: Sequence[str] = ALL, report: Report | None = None) -> Report:
     """Compare classes across folders, lists, JSON, splits, heads, preprocessor and metrics; check what metrics need.
+
+    Settings of datasets that would be misread, or that nothing reads, are reported too.
 
     Args:
         config: The config.
@@ -24,9 +28,11 @@ def check_config(config: Config, splits: Sequence[str] = ALL, report: Report | N
     outputs, named = min(class_numbers(config).values(), default=0), {}
     for where, settings in distinct_settings(config, ALL):
         dataset = open_dataset(settings, config.get('default_scope'))
+        read = ', '.join(split for split in where if split in splits)
+        labels = json_labels(dataset) if dataset is not None else Counter()  # which names the classes, too
+        report.add(read, settings_findings(settings, dataset) if read else ())
         if dataset is None:
             continue
-        labels, read = json_labels(dataset), ', '.join(split for split in where if split in splits)
         report.add(read, dataset_findings(dataset, settings, read, outputs, labels) if read else ())
         for split in where if (names := class_names(dataset)) else ():
             named.setdefault((split in ('train', *splits), names), {})[split] = None

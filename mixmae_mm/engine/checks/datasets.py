@@ -16,6 +16,7 @@ from mixmae_mm.datasets.image_reader import unwrapped
 from mixmae_mm.engine.checks.classes import compare_folders, compare_labels, list_findings
 from mixmae_mm.engine.checks.coco import read_coco
 from mixmae_mm.engine.checks.report import Finding
+from mixmae_mm.engine.checks.settings import name_findings
 
 
 def settings_of(config: Config, split: str) -> list[ConfigDict]:
@@ -54,8 +55,14 @@ def folders_of(dataset: BaseDataset) -> list[str]:
 
 def class_names(dataset: BaseDataset) -> tuple[str, ...]:
     """Return the class names in the order of the labels; () if they are unknown or there are no labels."""
-    named = dataset.metainfo.get('classes') or folders_of(dataset)
-    return tuple(named) if getattr(dataset, 'with_label', True) and not isinstance(named, str) else ()
+    named = _named(dataset) or folders_of(dataset)
+    return tuple(named) if getattr(dataset, 'with_label', True) else ()
+
+
+def _named(dataset: BaseDataset) -> tuple[str, ...]:
+    """Return the class names of a dataset's metainfo; () if there are none, or none that can be used."""
+    named = dataset.metainfo.get('classes') or ()
+    return () if any(name_findings(named)) else tuple(named)
 
 
 def json_labels(dataset: BaseDataset) -> Counter:
@@ -75,12 +82,9 @@ def dataset_findings(
 
     `labels` counts the labels in its JSON file.
     """
-    named = dataset.metainfo.get('classes') or ()
-    if isinstance(named, str):
-        what = 'classes are one string, which is read letter by letter'
-        yield Finding('error', what, "write a tuple: classes=('nucleus',)", named)
-    elif folders := folders_of(dataset):
-        yield from compare_folders(split, folders, tuple(named))
+    named = _named(dataset)
+    if folders := folders_of(dataset):
+        yield from compare_folders(split, folders, named)
         inside = sum(len(class_folders(os.path.join(dataset.img_prefix, name))) for name in folders)
         if inside == number != len(folders):
             what = f'{len(folders)} class folders, which hold the {number} folders that the head is made for'
@@ -88,8 +92,8 @@ def dataset_findings(
     elif is_a(dataset, 'CustomDataset') and dataset.ann_file and dataset.with_label:
         yield from list_findings(dataset.ann_file, len(named) or number)
     elif is_a(dataset, 'CocoDataset'):
-        yield from _coco_findings(dataset, settings, tuple(named))
-    elif is_a(dataset, 'BaseSegDataset') and not named and split != 'train':
+        yield from _coco_findings(dataset, settings, named)
+    elif is_a(dataset, 'BaseSegDataset') and not dataset.metainfo.get('classes') and split != 'train':
         advice = 'set metainfo=dict(classes=(...)) of the dataset'
         yield Finding('error', 'no classes are named, which IoUMetric needs', advice)
     elif labels:

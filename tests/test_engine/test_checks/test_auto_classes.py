@@ -59,6 +59,21 @@ def test_classes_that_are_not_there(tmp_path, names, found):
         fill_num_classes(for_folder(CUSTOM[0], tmp_path))
 
 
+def test_classes_whose_names_are_numbers(tmp_path):
+    make(tmp_path, train=['01', '02'])
+    config = for_folder(CUSTOM[0], tmp_path)
+    for split in ('train', 'val', 'test'):
+        config[f'{split}_dataloader'].dataset.metainfo = dict(classes=[1])
+    fill_num_classes(config)  # by the folders
+    assert config.model.head.num_classes == 2
+    with pytest.raises(ValueError, match=r'train: class names that are not strings: 1 \(1\)\. What to do: write them'):
+        check_config(config, ('train', 'val')).refuse()
+    config = for_folder(CUSTOM[0], tmp_path / 'none')
+    config.train_dataloader.dataset.metainfo = dict(classes=[1, 2])
+    with pytest.raises(ValueError, match=r'train: class names that are not strings: 2 \(1, 2\)'):
+        fill_num_classes(config)
+
+
 def test_tools_that_read_no_folders_need_the_written_config():
     with pytest.raises(ValueError, match=r"custom\.py .*num_classes='auto': use the config"):
         build_classifier(Config.fromfile(CUSTOM[0]), 'none.pth')

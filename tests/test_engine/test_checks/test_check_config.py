@@ -90,6 +90,13 @@ def test_class_folders_that_hold_the_classes(root):
             'train',
             'label 0 is cat in folders of train and dog in metainfo',
         ),
+        (
+            for_each_split(**{'metainfo.classes': [1, 2]}),
+            'error',
+            'train',
+            'class names that are not strings: 2 (1, 2)',
+        ),
+        ({'train_dataloader.dataset.metainfo.classes': [1, 2, 3]}, 'error', 'train', 'not strings: 3 (1, 2, 3)'),
         ({'train_dataloader.dataset.metainfo.classes': 'cat'}, 'error', 'train', "classes=('nucleus',)"),
         ({'train_dataloader.dataset.data_prefix': ''}, 'error', 'train', 'named like splits: 3 (test, train, val)'),
     ],
