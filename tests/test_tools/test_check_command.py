@@ -52,6 +52,22 @@ def test_the_custom_config_of_detection(tmp_path, capsys):
     assert f'{tmp_path}/val.json' in problem
 
 
+def test_a_config_whose_json_lacks_a_field(tmp_path, capsys):
+    pytest.importorskip('mmcv._ext', reason=DENSE)
+    for split in ('train', 'val'):
+        data = coco_data()
+        for one in data['annotations'] if split == 'val' else ():
+            del one['area']
+        (tmp_path / f'{split}.json').write_text(json.dumps(data))
+    for name in 'ab':
+        image(tmp_path / f'images/{name}.jpg')
+    status, problems, _ = check(capsys, *command_of(DETECTION, f'{tmp_path}/'))
+    assert (status, problems) == (
+        1,
+        [f"error: val, test: 'area' is missing in 3 of 3 annotations of {tmp_path}/val.json"],
+    )
+
+
 def test_the_custom_config_of_segmentation(tmp_path, capsys):
     pytest.importorskip('mmcv._ext', reason=DENSE)
     for split in ('train', 'val'):

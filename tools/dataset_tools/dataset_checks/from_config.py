@@ -16,10 +16,18 @@ from mixmae_mm.datasets import LoadImage
 from mixmae_mm.datasets.image_reader import whole_reader
 from mixmae_mm.datasets.transforms.random_resized_crop import OPENCV_MOST
 from mixmae_mm.engine.checks.coco import CocoFile, load_coco
-from mixmae_mm.engine.checks.datasets import distinct_settings, folders_of, is_a
+from mixmae_mm.engine.checks.datasets import (
+    dataset_findings,
+    distinct_settings,
+    folders_of,
+    is_a,
+    json_labels,
+    open_dataset,
+)
 from mixmae_mm.engine.checks.empty import subset_reason
 from mixmae_mm.engine.checks.loaders import without_hidden_folders
 from mixmae_mm.engine.checks.report import Finding
+from mixmae_mm.engine.checks.settings import settings_findings
 
 KNOWN = ('ImageDataset', 'CustomDataset', 'CocoDataset', 'BaseSegDataset')
 NOT_OPENED = Finding('error', 'cannot be opened', 'do what it says; or correct data_root and the other settings')
@@ -51,6 +59,8 @@ def _read(name: str, settings: ConfigDict, scope: str | None) -> Split:
         with redirect_stdout(sys.stderr), without_hidden_folders():
             dataset = DATASETS.build({'_scope_': scope} | own | dict(pipeline=[]))
     except Exception as error:  # of any library
+        if _is_explained(error, name, own, scope):
+            return Split(name, 'images')
         reason = subset_reason(own, scope) if isinstance(error, IndexError) else None
         return Split(name, 'images', findings=[NOT_OPENED.at(reason or f'{type(error).__name__}: {error}')])
     dense = is_a(dataset, 'CocoDataset', 'BaseSegDataset')
@@ -69,3 +79,14 @@ def _read(name: str, settings: ConfigDict, scope: str | None) -> Split:
         sizes = Counter(dataset.get_data_info(index)['gt_label'] for index in range(len(dataset)))
         split.kind, split.counts = 'imagenet', class_counts(sizes)
     return split
+
+
+def _is_explained(error: Exception, name: str, settings: ConfigDict, scope: str | None) -> bool:
+    """Return whether `check_config` will report errors that explain why a dataset cannot be opened."""
+    if isinstance(error, OSError | IndexError):  # of missing files or indices, on which these findings say nothing
+        return False
+    dataset = open_dataset(settings, scope)
+    findings = [*settings_findings(settings, dataset)]
+    if dataset is not None:
+        findings += dataset_findings(dataset, settings, name, 0, json_labels(dataset))
+    return any(finding.severity == 'error' for finding in findings)
