@@ -16,6 +16,8 @@ EXTENSIONS = (
     '.ppm', '.tif', '.tiff', '.webp',
 )  # fmt: skip
 """Extensions of the images that are read in pre-training, fine-tuning (configs/_base_/datasets) and all tools."""
+OTHER_IMAGES = ('.dng', '.exr', '.heic', '.heif', '.jxl', '.psd', '.svg', '.tga')
+"""Extensions of images that are not read, for messages about files that are left out."""
 SYSTEM_FOLDERS = ('__MACOSX', '@eaDir')  # added by macOS and network disks
 
 

@@ -57,6 +57,8 @@ HARM = [
     (random_images, empty('a.jpg'), 'error: all', 'empty files (0 bytes): 1 (a.jpg)'),
     (random_images, text_in('a.jpg'), 'error: all', 'as images: 1 (a.jpg: not an image, whatever its name says)'),
     (random_images, text_in('notes.txt'), 'warning: all', f'{OTHERS}(notes.txt)'),
+    (random_images, text_in('b.heic'), 'warning: all', 'left out because of their extension: 1 (b.heic)'),
+    (class_folders, text_in('val/cat/b.HEIC'), 'warning: val', 'because of their extension: 1 (val/cat/b.HEIC)'),
     (class_folders, heap, 'error: val', 'images in one folder, without class folders'),
     (class_folders, lose_class, 'error: train, val', 'not in all splits: 1 (dog (only in train))'),
     (class_folders, without('val/dog/c.jpg'), 'error: val', 'class folders without images: 1 (val/dog)'),
@@ -134,7 +136,8 @@ def test_fine_tuning_takes_the_extensions_of_pretraining(tmp_path, capsys):
     (tmp_path / 'config.py').write_text(config)
     _, (problem,), text = check(capsys, '--config', tmp_path / 'config.py')
     assert cells(text)[0][2] == '3'
-    assert problem.startswith("warning: train: images that the config's dataset leaves out by their extension: 3 (")
+    left_out = f'3 files (1 .gif, 1 .jp2, 1 .webp) below {tmp_path}/train are left out because of their extension'
+    assert problem == f'warning: train: {left_out}, such as {tmp_path}/train/cat/z.gif'
 
 
 def test_lossy_masks(tmp_path, capsys):

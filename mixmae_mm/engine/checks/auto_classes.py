@@ -6,7 +6,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mixmae_mm.engine.checks.config import ALL
-from mixmae_mm.engine.checks.datasets import class_names, distinct_settings, open_dataset
+from mixmae_mm.engine.checks.datasets import class_names, distinct_settings, image_folder, open_dataset
 from mixmae_mm.engine.checks.report import Report
 from mixmae_mm.engine.checks.settings import name_findings
 
@@ -26,7 +26,7 @@ def fill_num_classes(config: Config) -> None:
     for where, settings in distinct_settings(config, ALL):
         dataset = open_dataset(settings, config.get('default_scope'))
         if dataset is not None and not names:
-            looked.append(getattr(dataset, 'img_prefix', None) or dataset.data_root)
+            looked.append(image_folder(dataset) or dataset.data_root)
             names = class_names(dataset)
             report.add(', '.join(where), name_findings(dataset.metainfo.get('classes')))
     if len(names) < 2:

@@ -7,6 +7,7 @@ from mmengine.config import Config
 
 from mixmae_mm.engine.checks.classes import Classes, compare_numbers, compare_splits
 from mixmae_mm.engine.checks.datasets import class_names, dataset_findings, distinct_settings, json_labels, open_dataset
+from mixmae_mm.engine.checks.left_out import left_out_findings
 from mixmae_mm.engine.checks.metrics import class_numbers, metric_findings, metrics
 from mixmae_mm.engine.checks.report import Report
 from mixmae_mm.engine.checks.settings import settings_findings
@@ -17,7 +18,8 @@ ALL = ('train', 'val', 'test')
 def check_config(config: Config, splits: Sequence[str] = ALL, report: Report | None = None) -> Report:
     """Compare classes across folders, lists, JSON, splits, heads, preprocessor and metrics; check what metrics need.
 
-    Settings of datasets that would be misread, or that nothing reads, are reported too.
+    Settings of datasets that would be misread, or that nothing reads, and images that are left out because of their
+    extension are reported too.
 
     Args:
         config: The config.
@@ -34,6 +36,7 @@ def check_config(config: Config, splits: Sequence[str] = ALL, report: Report | N
         if dataset is None:
             continue
         report.add(read, dataset_findings(dataset, settings, read, outputs, labels) if read else ())
+        report.add(read, left_out_findings(dataset) if read else ())
         for split in where if (names := class_names(dataset)) else ():
             named.setdefault((split in ('train', *splits), names), {})[split] = None
     found = [(is_read, Classes(', '.join(where), names)) for (is_read, names), where in named.items()]

@@ -47,10 +47,16 @@ def is_a(dataset: object, *names: str) -> bool:
     return any(parent.__name__ in names for parent in type(dataset).__mro__)
 
 
+def image_folder(dataset: BaseDataset) -> str:
+    """Return the folder in which mmpretrain's and mmseg's datasets look for images; '' if none is set."""
+    prefix = dataset.data_prefix
+    return (prefix.get('img_path') if isinstance(prefix, dict) else prefix) or ''
+
+
 def folders_of(dataset: BaseDataset) -> list[str]:
     """Return the class folders that a dataset takes its labels from."""
     labeled = is_a(dataset, 'CustomDataset') and dataset.with_label and not dataset.ann_file
-    return class_folders(dataset.img_prefix) if labeled else []
+    return class_folders(image_folder(dataset)) if labeled else []
 
 
 def class_names(dataset: BaseDataset) -> tuple[str, ...]:
@@ -86,7 +92,7 @@ def dataset_findings(
     if folders := folders_of(dataset):
         yield from compare_folders(split, folders, named)
         inside = sum(len(class_folders(os.path.join(dataset.img_prefix, name))) for name in folders)
-        if inside == number != len(folders):
+        if number and inside == number != len(folders):
             what = f'{len(folders)} class folders, which hold the {number} folders that the head is made for'
             yield Finding('error', what, 'move these up: only the first level counts as classes')
     elif is_a(dataset, 'CustomDataset') and dataset.ann_file and dataset.with_label:

@@ -1,10 +1,11 @@
 """Settings of datasets that their library would misread, or that nothing reads."""
 
 import pytest
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
+from mixmae_mm.engine.checks import check_config
 from mixmae_mm.engine.checks.coco import CocoFile
 from mixmae_mm.engine.checks.datasets import open_dataset
 from mixmae_mm.engine.checks.settings import name_findings, prefixes_read, settings_findings
@@ -70,6 +71,16 @@ def test_keys_of_data_prefix_that_nothing_reads(kind, right, wrong, severity, re
     assert found(kind, data_prefix=prefix) == []
     what = f'nothing reads data_prefix.{wrong}: {reads}'
     assert found(kind, data_prefix=prefix | {wrong: 'train'}) == [(severity, what, advice)]
+
+
+def test_a_folder_of_images_under_another_key(tmp_path):
+    pytest.importorskip('mmpretrain', reason='named in configs, not needed by the package')
+    dataset = dict(type='mmpretrain.CustomDataset', data_root=str(tmp_path), data_prefix=dict(img='train'))
+    config = Config(dict(train_dataloader=dict(dataset=dataset)))
+    with pytest.raises(
+        ValueError, match=r'^train: nothing reads data_prefix\.img: .*: set data_prefix\.img_path instead'
+    ):
+        check_config(config, ['train']).refuse()
 
 
 def test_keys_of_metainfo_that_nothing_reads():

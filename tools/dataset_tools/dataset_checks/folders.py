@@ -14,6 +14,7 @@ from mixmae_mm.datasets.file_list import EXTENSIONS, class_folders, extension, f
 from mixmae_mm.datasets.transforms.random_resized_crop import OPENCV_MOST
 from mixmae_mm.engine.checks.classes import SPLITS, list_findings, read_list
 from mixmae_mm.engine.checks.coco import CocoFile, load_coco
+from mixmae_mm.engine.checks.left_out import IMAGES
 from mixmae_mm.engine.checks.report import Finding
 
 LAYOUTS = ('imagenet', 'coco', 'ade20k', 'images')
@@ -35,9 +36,7 @@ NO_CLASSES = Finding(
 )
 NO_CLASS_IMAGES = Finding('error', 'class folders without images', 'unpack them, or delete the folders')
 LOOSE = Finding('warning', 'images outside the class folders, which are not read', 'move them, or delete them')
-UNREAD = Finding(
-    'warning', "images that the config's dataset leaves out by their extension", 'add it to `extensions` of the dataset'
-)
+UNREAD = Finding('warning', 'images that are left out because of their extension', 'convert them to JPEG or PNG')
 HIDDEN = Finding(
     'warning', 'hidden folders, which are left out', "delete them: mmpretrain's tools take them for classes"
 )
@@ -68,7 +67,7 @@ def image_split(folder: str, name: str = 'all') -> Split:
     """List the images at any depth of a folder, which is all that pre-training needs."""
     files = list(files_below(folder))
     images = [path for path in files if _is_image(path)]
-    findings = [OTHERS.at(path) for path in files if not _is_image(path)]
+    findings = [_unread(path) for path in files if not _is_image(path)]
     findings += [] if images else [NO_IMAGES.at(folder)]
     return Split(name, 'images', Listed(dict(img_path=path) for path in images), findings, dict(images=len(images)))
 
@@ -114,7 +113,7 @@ def sort_files(folder: str, extensions: Sequence[str] = EXTENSIONS) -> tuple[dic
     for path in files_below(folder):
         name = path.removeprefix(root).partition(os.sep)[0]
         if extension(os.path.basename(path)) not in extensions:
-            findings.append((UNREAD if _is_image(path) else OTHERS).at(path))
+            findings.append(_unread(path))
         else:
             found.get(name, loose).append(path)
     if found:
@@ -198,6 +197,11 @@ def mask_split(name: str, folder: str, masks: str, labels: Labels) -> Split:
 def _is_image(path: str) -> bool:
     """Return whether a file's extension is that of an image."""
     return extension(os.path.basename(path)) in EXTENSIONS
+
+
+def _unread(path: str) -> Finding:
+    """Report a file that is not read, because it is no image or one of another extension."""
+    return (UNREAD if extension(os.path.basename(path)) in IMAGES else OTHERS).at(path)
 
 
 def _usual_extension(folder: str) -> str:

@@ -9,7 +9,7 @@ from functools import partial
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DATASETS
 
-from dataset_checks.folders import class_counts, coco_findings, sort_files
+from dataset_checks.folders import UNREAD, class_counts, coco_findings, sort_files
 from dataset_checks.samples import labels_of, turns_images
 from dataset_checks.split import Split
 from mixmae_mm.datasets import LoadImage
@@ -73,7 +73,8 @@ def _read(name: str, settings: ConfigDict, scope: str | None) -> Split:
     elif is_a(dataset, 'BaseSegDataset'):
         split.kind, split.labels = 'ade20k', labels_of(dataset)
     elif folders_of(dataset):
-        files, split.findings = sort_files(dataset.img_prefix, dataset.extensions)
+        files, findings = sort_files(dataset.img_prefix, dataset.extensions)
+        split.findings = [one for one in findings if one.what != UNREAD.what]  # which `check_config` counts
         split.kind, split.counts = 'imagenet', class_counts({name: len(paths) for name, paths in files.items()})
     elif is_a(dataset, 'CustomDataset') and dataset.with_label:
         sizes = Counter(dataset.get_data_info(index)['gt_label'] for index in range(len(dataset)))
