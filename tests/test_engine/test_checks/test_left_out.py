@@ -36,7 +36,9 @@ def test_images_in_class_folders(tmp_path):
     what = f'4 files (2 .heic, 1 .HEIC, 1 .avif) below {tmp_path} {WHY} {tmp_path}/cat/c.heic'
     assert found(tmp_path, FOLDER) == [(what, 'convert or rename them')]
     assert found(tmp_path, FOLDER, ann_file='list.txt') == found(tmp_path / 'gone', FOLDER) == []
-    assert found('https://bucket.invalid/', FOLDER) == []
+    remote = DATASETS.build(FOLDER | dict(data_root=str(tmp_path), lazy_init=True))
+    remote.data_prefix['img_path'] = 's3://bucket'
+    assert list(left_out_findings(remote)) == []
 
 
 def test_they_are_a_warning_of_the_config(tmp_path):
