@@ -44,7 +44,7 @@ def read_value(key: str, text: str, old: object) -> object:
     if isinstance(old, str) and old not in KEYWORDS and not _is_bracketed(text):
         return text
     words = isinstance(old, list | tuple) and old and all(isinstance(item, str) for item in old)
-    if (words or NAMES.search(key)) and (',' in text or _is_bracketed(text)):
+    if (words or NAMES.search(key)) and (',' in text or _is_bracketed(text)) and text[0] != '{':
         return (tuple if text[0] == '(' or (isinstance(old, tuple) and text[0] != '[') else list)(_split(text))
     try:
         value = _guess(text)

@@ -173,7 +173,8 @@ def check_names(config: Config) -> list[str]:
     for name, hook in (config.get('default_hooks') or {}).items():
         if isinstance(hook, dict) and 'type' not in hook:
             near = nearest(name, set(config.default_hooks) - {name})
-            raise ValueError(f'default_hooks.{name} has no type{near and f"; did you mean {near}?"}')
+            hint = f'did you mean {near}?' if near else 'name the class of the hook'
+            raise ValueError(f'default_hooks.{name} has no type; {hint}')
     near = {name: OLD.get(name) or nearest(name, TOP, 0.9) for name in sorted(set(config) - TOP)}  # for any variable
     if config.get('optimizer') == settings:  # a variable that the config has used
         near.pop('optimizer', None)

@@ -70,6 +70,7 @@ def test_the_home_folder_is_expanded(load, monkeypatch):
         ('metainfo.classes', "('a b','02')", None, ('a b', '02')),
         ('metainfo.classes', 'cat,', ('dog',), ('cat',)),
         ('metainfo.classes', '[]', ('dog',), []),
+        ('metric', "{'a': 1, 'b': 2}", ['bbox'], {'a': 1, 'b': 2}),
         ('metainfo.classes', 'classes.txt', None, 'classes.txt'),
         ('num_classes', '3,4', None, [3, 4]),
         ('scales', '[(1,2),[a,b],d]', None, [(1, 2), ['a', 'b'], 'd']),

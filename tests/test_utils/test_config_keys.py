@@ -94,6 +94,12 @@ def test_a_misspelt_or_old_key_of_a_file_that_inherits_the_right_one_is_warned_o
     assert warning.endswith(f'did you mean {near}?')
 
 
+def test_a_hook_without_type_that_resembles_no_other_is_refused(tmp_path):
+    (tmp_path / 'own.py').write_text('default_hooks = dict(mine=dict(interval=1))\n')
+    with pytest.raises(ValueError, match=r'^default_hooks\.mine has no type; name the class of the hook$'):
+        check_names(Config.fromfile(tmp_path / 'own.py'))
+
+
 def test_a_variable_that_became_the_optimizer_is_not_warned_of(tmp_path):
     optimizer = "optimizer = dict(type='SGD', lr=1.0)\noptim_wrapper = dict(optimizer=optimizer)\n"
     (tmp_path / 'own.py').write_text(optimizer)

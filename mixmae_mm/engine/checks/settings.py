@@ -41,11 +41,14 @@ def settings_findings(settings: ConfigDict, dataset: BaseDataset | None) -> Iter
 
 
 def prefixes_read(kind: type[BaseDataset]) -> set[str]:
-    """Return the keys of `data_prefix` that the code of a library's dataset looks up; none if it takes any key."""
+    """Return the keys of `data_prefix` that the code of a library's dataset looks up; none if any, or unknown."""
     if kind.load_data_list is BaseDataset.load_data_list:  # and mmengine's `parse_data_info`
         return set()
     parents = (parent for parent in kind.__mro__ if parent.__module__.partition('.')[0] in LIBRARIES)
-    return {key for parent in parents for key in LOOK_UP.findall(re.sub('#.*', '', inspect.getsource(parent)))}
+    try:
+        return {key for parent in parents for key in LOOK_UP.findall(re.sub('#.*', '', inspect.getsource(parent)))}
+    except OSError:  # installed without its source
+        return set()
 
 
 def _unread_prefixes(kind: type[BaseDataset], given: object) -> Iterator[Finding]:

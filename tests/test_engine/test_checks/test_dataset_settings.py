@@ -102,3 +102,10 @@ def test_nothing_is_known_of_what_others_wrote():
     mine = type('Mine', (DATASETS.get('mmpretrain.CustomDataset'),), dict(__module__='mine'))
     DATASETS.register_module(module=mine, force=True)
     assert found('Mine', data_prefix=dict(img_path='a', img='b'), metainfo=dict(CLASSES=('a', 'b'))) == []
+
+
+def test_nothing_is_known_of_a_library_without_its_source(monkeypatch):
+    kind = DATASETS.get('mmdet.CocoDataset')
+    assert prefixes_read(kind) == {'img', 'seg'}
+    monkeypatch.setattr('linecache.getlines', lambda *_: [])
+    assert prefixes_read(kind) == set()
