@@ -117,4 +117,4 @@ def kinds(seen: Counter) -> str:
 
 def describe(seen: Counter) -> str:
     """Format the number of files, in total and of each extension."""
-    return f'{seen.total():,} files ({kinds(seen)})' if seen else 'no files'
+    return f'{seen.total():,} file{"s" * (seen.total() > 1)} ({kinds(seen)})' if seen else 'no files'

@@ -178,4 +178,4 @@ def check_names(config: Config) -> list[str]:
     near = {name: OLD.get(name) or nearest(name, TOP, 0.9) for name in sorted(set(config) - TOP)}  # for any variable
     if config.get('optimizer') == settings:  # a variable that the config has used
         near.pop('optimizer', None)
-    return [f'nothing reads {name} of {config.filename}: did you mean {one}?' for name, one in near.items() if one]
+    return [f'nothing reads {name} of {config.filename}: write {one}' for name, one in near.items() if one]

@@ -26,13 +26,17 @@ def for_each_split(setting):
     return [f'{split}_dataloader.dataset.{setting}' for split in ('train', 'val', 'test')]
 
 
+def metrics_of(root):
+    return [f'{split}_evaluator.ann_file={root}/val.json' for split in ('val', 'test')]
+
+
 def test_the_custom_config_of_detection(tmp_path, capsys):
     pytest.importorskip('mmcv._ext', reason=DENSE)
     for split in ('train', 'val'):
         (tmp_path / f'{split}.json').write_text(json.dumps(coco_data()))
     for name in 'ab':
         image(tmp_path / f'images/{name}.jpg')
-    command = command_of(DETECTION, f'{tmp_path}/')
+    command = (*command_of(DETECTION, f'{tmp_path}/'), *metrics_of(tmp_path))
     status, problems, text = check(capsys, *command)
     assert (status, problems) == (0, [])
     numbers = ['2', '0', '3', '2', '2']
@@ -61,7 +65,7 @@ def test_a_config_whose_json_lacks_a_field(tmp_path, capsys):
         (tmp_path / f'{split}.json').write_text(json.dumps(data))
     for name in 'ab':
         image(tmp_path / f'images/{name}.jpg')
-    status, problems, _ = check(capsys, *command_of(DETECTION, f'{tmp_path}/'))
+    status, problems, _ = check(capsys, *command_of(DETECTION, f'{tmp_path}/'), *metrics_of(tmp_path))
     assert (status, problems) == (
         1,
         [f"error: val, test: 'area' is missing in 3 of 3 annotations of {tmp_path}/val.json"],
@@ -226,6 +230,16 @@ def test_wrong_arguments(tmp_path, capsys, monkeypatch, arguments, config, reaso
         load_tool('dataset_tools/check_dataset.py').main(arguments)
     assert end.value.code == 2
     assert reason in capsys.readouterr().err
+
+
+def test_names_that_nothing_reads(tmp_path, capsys):
+    image(tmp_path / 'images/a.jpg')
+    own = PRETRAINING.format(root=f'{tmp_path}/images', other=f'{tmp_path}/images')
+    (tmp_path / 'config.py').write_text(f'{own}\nlr_config = dict(policy="step")\n')
+    status, problems, text = check(capsys, '--config', tmp_path / 'config.py')
+    assert (status, problems) == (0, [f'warning: config: nothing reads lr_config of {tmp_path}/config.py'])
+    assert 'What to do: write param_scheduler.' in text
+    assert check(capsys, '--config', tmp_path / 'config.py', '--cfg-options', 'lr_config=1')[0] == 0
 
 
 def test_as_a_script_with_two_processes(tmp_path):

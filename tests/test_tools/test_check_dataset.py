@@ -136,7 +136,7 @@ def test_fine_tuning_takes_the_extensions_of_pretraining(tmp_path, capsys):
     (tmp_path / 'config.py').write_text(config)
     _, (problem,), text = check(capsys, '--config', tmp_path / 'config.py')
     assert cells(text)[0][2] == '3'
-    left_out = f'3 files (1 .gif, 1 .jp2, 1 .webp) below {tmp_path}/train are left out because of their extension'
+    left_out = f'the extension leaves out 3 files (1 .gif, 1 .jp2, 1 .webp) below {tmp_path}/train'
     assert problem == f'warning: train: {left_out}, such as {tmp_path}/train/cat/z.gif'
 
 

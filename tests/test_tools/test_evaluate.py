@@ -98,7 +98,7 @@ def test_corrupt_images_are_left_out_and_counted(folders, tmp_path, capsys):
     evaluate.main([config, *folders, '--k', '15', '--json'])
     printed = capsys.readouterr()
     assert json.loads(printed.out)['top1'] == 1.0
-    assert '1 files (1 .txt) left out; 1 of 16 images corrupt' in printed.err
+    assert '1 file (1 .txt) left out; 1 of 16 images corrupt' in printed.err
     with pytest.raises(SystemExit, match='k .* 1 to .* 15 training images, got 16'):
         evaluate.main([config, *folders, '--k', '16'])
 

@@ -37,8 +37,9 @@ from rich.table import Table
 
 from mixmae_mm.engine.checks import check_config
 from mixmae_mm.engine.checks.classes import Classes, compare_splits
-from mixmae_mm.engine.checks.report import Problem, Report
+from mixmae_mm.engine.checks.report import Finding, Problem, Report
 from mixmae_mm.utils.arguments import Settings, counted
+from mixmae_mm.utils.config_keys import check_names
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.launching import load_config
 from mixmae_mm.utils.names import expand
@@ -111,6 +112,7 @@ def _asked_for(options: argparse.Namespace) -> list[Callable[[], Split]]:
     if options.folder:
         return find_splits(options.folder, options.layout, options.num_classes)
     options.config = load_config(options.config, options.cfg_options)
+    options.doubts = check_names(options.config)
     return config_splits(options.config)
 
 
@@ -124,6 +126,8 @@ def main(arguments: list[str] | None = None) -> int:
         for split in splits:
             split.check(report, options.workers, options.quick)
         if options.config:
+            doubts = (doubt.rpartition(': ') for doubt in options.doubts)
+            report.add('config', (Finding('warning', what, advice) for what, _, advice in doubts))
             check_config(options.config, report=report)
         else:
             classes = [Classes(split.name, tuple(split.classes)) for split in splits if split.classes]

@@ -58,5 +58,5 @@ def _finding(folder: str, found: list[str], advice: str) -> Iterator[Finding]:
     """Report how many files of which extensions are left out, if any."""
     if found:
         seen = describe(Counter(os.path.splitext(path)[1] for path in found))
-        what = f'{seen} below {folder.rstrip("/")} are left out because of their extension, such as {found[0]}'
+        what = f'the extension leaves out {seen} below {folder.rstrip("/")}, such as {found[0]}'
         yield Finding('warning', printable(what), advice)

@@ -1,5 +1,6 @@
 """Checks that the metrics of a config, and the one for the best checkpoint, can be computed; numbers of classes."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -56,9 +57,11 @@ def metric_findings(config: Config, split: str, outputs: int) -> Iterator[Findin
     for metric in metrics(config, split):
         kind = str(metric.get('type', '')).rpartition('.')[2]
         faults = list(_faults(config, split, kind, metric, outputs))
-        if kind == 'CocoMetric' and (file := read_coco(metric.get('ann_file') or '')[0]):
-            yield from file.findings('iscrowd', *(['segmentation'] if 'segm' in metric.get('metric', 'bbox') else []))
-            faults += _file_faults(config, split, file)
+        if kind == 'CocoMetric' and metric.get('ann_file') and not metric.get('backend_args'):
+            if file := read_coco(metric['ann_file'])[0]:
+                fields = ['segmentation'] if 'segm' in metric.get('metric', 'bbox') else []
+                yield from file.findings('iscrowd', *fields)
+            faults += _file_faults(config, split, metric['ann_file'], file)
         yield from (Finding('error', f'{split}_evaluator: {kind} {what}', advice) for what, advice in faults)
     if split == 'val':
         yield from _awaited_findings(config)
@@ -81,16 +84,20 @@ def _faults(config: Config, split: str, kind: str, metric: Mapping, outputs: int
             yield 'has no masks to compare with', 'set data_prefix.seg_map_path of the dataset, or format_only=True'
 
 
-def _file_faults(config: Config, split: str, file: CocoFile) -> Iterator[tuple[str, str]]:
+def _file_faults(config: Config, split: str, path: str, file: CocoFile | None) -> Iterator[tuple[str, str]]:
     """Yield each reason why the JSON file of a metric does not match the data, with advice."""
-    if not file.total['annotations']:
-        yield f'has no annotations in {file.path}', 'name the file with the objects'
+    if file and not file.total['annotations']:
+        yield f'has no annotations in {path}', 'name the file with the objects'
+    advice = f'set {split}_evaluator.ann_file to the file of the dataset'
     for settings in settings_of(config, split):
         dataset = open_dataset(settings, config.get('default_scope'))
         other = read_coco(dataset.ann_file or '')[0] if dataset is not None else None
-        if other and (other.categories != file.categories or not other.images.items() <= file.images.items()):
-            what = f'reads {file.path}, which lacks images or categories of {other.path}'
-            yield what, f'set {split}_evaluator.ann_file to the file of the dataset'
+        if other is None:
+            continue
+        if not os.path.isfile(path):
+            yield f'reads {path}, which does not exist', advice
+        elif file and (other.categories != file.categories or not other.images.items() <= file.images.items()):
+            yield f'reads {path}, which lacks images or categories of {other.path}', advice
 
 
 def _topk(metric: Mapping) -> list[int]:

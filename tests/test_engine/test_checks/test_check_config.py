@@ -235,6 +235,7 @@ HEADS = 'model.roi_head.{}_head.num_classes'
     [
         (BOXES, "val_evaluator: CocoMetric is asked for 'segm', but the model gives boxes only"),
         ({'val_evaluator.ann_file': '{root}/train.json'}, 'reads {root}/train.json, which lacks images or'),
+        ({'val_evaluator.ann_file': '{root}/gone.json'}, 'CocoMetric reads {root}/gone.json, which does not exist'),
         ({HEADS.format('mask'): 80}, f'{HEADS.format("bbox")}=3, {HEADS.format("mask")}=80'),
         # of a class that is not in the JSON the metric looks for the category, after an epoch of training
         ({HEADS.format(one): 80 for one in ('bbox', 'mask')}, f'3 classes, where {HEADS.format("bbox")} is 80'),

@@ -9,13 +9,17 @@ from mixmae_mm.engine.checks.left_out import left_out_findings
 
 FOLDER = dict(type='mmpretrain.CustomDataset', extensions=['.jpg', '.png'])
 MASKS = dict(type='mmseg.BaseSegDataset', data_prefix=dict(img_path='images', seg_map_path='masks'))
-WHY = 'are left out because of their extension, such as'
 
 
 def write(root, *names):
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
+
+
+def left_out(files, folder, first):
+    """What the warning says of files."""
+    return f'the extension leaves out {files} below {folder}, such as {first}'
 
 
 def found(root, dataset, **settings):
@@ -33,7 +37,7 @@ def test_images_in_class_folders(tmp_path):
     write(tmp_path, 'cat/notes.txt', 'cat/.hidden.heic', '.hidden/d.heic', 'cat/all.json', 'cat/mask.npy', 'cat/a.webp')
     assert found(tmp_path, FOLDER) == []
     write(tmp_path, 'cat/c.heic', 'cat/d.heic', 'dog/deep/e.HEIC', 'dog/z.avif')
-    what = f'4 files (2 .heic, 1 .HEIC, 1 .avif) below {tmp_path} {WHY} {tmp_path}/cat/c.heic'
+    what = left_out('4 files (2 .heic, 1 .HEIC, 1 .avif)', tmp_path, f'{tmp_path}/cat/c.heic')
     assert found(tmp_path, FOLDER) == [(what, 'convert or rename them')]
     assert found(tmp_path, FOLDER, ann_file='list.txt') == found(tmp_path / 'gone', FOLDER) == []
     remote = DATASETS.build(FOLDER | dict(data_root=str(tmp_path), lazy_init=True))
@@ -47,7 +51,8 @@ def test_they_are_a_warning_of_the_config(tmp_path):
     settings = dict(dataset=dict(FOLDER, data_root=str(tmp_path)))
     config = Config(dict(train_dataloader=settings, val_dataloader=settings))
     (warning,) = check_config(config, ('train', 'val')).refuse()
-    assert warning.startswith(f'train, val: 1 files (1 .heic) below {tmp_path} {WHY} {tmp_path}/dog/a.heic. What to do')
+    what = left_out('1 file (1 .heic)', tmp_path, f'{tmp_path}/dog/a.heic')
+    assert warning.startswith(f'train, val: {what}. What to do')
 
 
 @pytest.mark.dense
@@ -57,7 +62,7 @@ def test_images_with_masks(tmp_path):
     write(tmp_path, 'images/a.jpg', 'images/deep/b.jpg', 'masks/a.png', 'masks/deep/b.png', 'images/a.png')
     assert found(tmp_path, MASKS) == []
     write(tmp_path, 'images/c.JPG', 'images/deep/d.jpeg', 'images/e.heic', 'images/f.png', 'images/g.txt')
-    what = f'4 files (1 .JPG, 1 .jpeg, 1 .heic, 1 .png) below {tmp_path}/images {WHY} {tmp_path}/images/'
+    what = left_out('4 files (1 .JPG, 1 .jpeg, 1 .heic, 1 .png)', tmp_path / 'images', f'{tmp_path}/images/')
     ((text, advice),) = found(tmp_path, MASKS)
     assert text in [f'{what}{name}' for name in ('c.JPG', 'deep/d.jpeg')]
     assert advice == 'convert or rename them'
@@ -81,4 +86,4 @@ def test_masks_among_images(tmp_path, masks, suffix, names):
     assert found(tmp_path, MASKS, **settings) == []
     write(tmp_path, 'all/b.bmp')
     ((what, _),) = found(tmp_path, MASKS, **settings)
-    assert what.startswith('1 files (1 .bmp) below ')
+    assert what.startswith('the extension leaves out 1 file (1 .bmp) below ')
