@@ -94,16 +94,16 @@ def pair_masks(
 
 
 def split_masked(
-    images: str, masks: str, reader: ImageReader, max_images: int, seed: int, **suffixes: str
+    images: str, masks: str, extensions: Sequence[str] | None, max_images: int, seed: int, **suffixes: str
 ) -> tuple[Masked, Masked]:
     """Pair training and validation images with their masks, as `pair_masks` does with its `suffixes`.
 
-    If both folders have `train` and `val`, these are used; otherwise the images are split at random. If there are more
-    than `max_images` together, this many are drawn.
+    `extensions` are those of the images, None for the usual ones. If both folders have `train` and `val`, these are
+    used; otherwise the images are split at random. If there are more than `max_images` together, this many are drawn.
     """
     parts = [[os.path.join(expand(folder), part) for folder in (images, masks)] for part in ('train', 'val')]
     places = parts if all(os.path.isdir(folder) for part in parts for folder in part) else [[images, masks]]
-    listed = [list(pair_masks(*place, reader.image_loader.extensions, **suffixes).items()) for place in places]
+    listed = [list(pair_masks(*place, extensions, **suffixes).items()) for place in places]
     return draw_parts(listed, max_images, seed, images)
 
 

@@ -25,7 +25,8 @@ class MonitorHook(Hook):
     """Base class of hooks that examine the model every few epochs and once at the end, on rank 0 only.
 
     The final weights are bit-equal to those of a run without the hook, because modes and random states are restored.
-    Errors are logged, never raised. Sharded models are not monitored, because a single process cannot run them.
+    Errors are logged, never raised; but before training, a `ValueError` says if images that are named cannot be found.
+    Sharded models are not monitored, because a single process cannot run them.
 
     Args:
         interval: Number of epochs, or of passes through the images in an iteration-based run; 0 disables the hook.
@@ -41,15 +42,22 @@ class MonitorHook(Hook):
         """Examine a model in evaluation mode after `step` iterations, and return a line to log."""
         raise NotImplementedError
 
+    def find(self, runner: Runner) -> None:
+        """Find the images that the settings name, without reading them; raise OSError or ValueError if it fails."""
+
     def before_train(self, runner: Runner) -> None:
-        """Choose the model to monitor, if any."""
+        """Choose the model to monitor, if any, and find the images; raise ValueError if that fails."""
         self.model, self.seen_at = None, None
         if runner.rank or self.interval <= 0:
             return
         if is_model_wrapper(runner.model) and not isinstance(runner.model, DistributedDataParallel):
             runner.logger.info(f'{type(self).__name__} is disabled: the model is sharded across processes')
-        else:
-            self.model = getattr(runner.model, 'module', runner.model)
+            return
+        self.model = getattr(runner.model, 'module', runner.model)
+        try:
+            self.find(runner)
+        except (OSError, TypeError, ValueError) as error:
+            raise ValueError(f'{type(self).__name__}: {error}') from error
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Monitor the model every `interval` epochs."""
@@ -93,12 +101,18 @@ class ReconstructionHook(MonitorHook):
     def __init__(self, images: str | Sequence[str] | None = None, num: int = 4, **settings: int) -> None:
         super().__init__(**settings)
         self.places = [images] if isinstance(images, str) else images
-        self.num, self.images = num, None
+        self.num, self.paths, self.images = num, None, None
+
+    def find(self, runner: Runner) -> None:
+        """Choose among the files that `images` names."""
+        if self.places:
+            sources, extensions = self.model.data_preprocessor.num_sources, image_loader_of(runner.cfg).extensions
+            self.paths = choose_image_files(self.places, self.num * sources, sources, self.seed, extensions)
 
     def monitor(self, runner: Runner, model: BaseModel, step: int) -> str:
         """Draw reconstructions of the same images as before, and pass them to the visualizer."""
         if self.images is None:
-            self.images = self._find(runner, model)
+            self.images = self._read(runner, model)
         result, preface = reconstruct(model, self.images, self.seed), f'After iteration {step}. '
         grids = dict(reconstructions=draw_rows(result, preface + describe(model, result)))
         if maps := homologous_maps_of(model, self.images, self.seed):
@@ -108,16 +122,12 @@ class ReconstructionHook(MonitorHook):
             runner.visualizer.add_image(name, np.array(grid), step)
         return f'{len(result.mixed)} reconstruction(s) drawn'
 
-    def _find(self, runner: Runner, model: BaseModel) -> Tensor:
+    def _read(self, runner: Runner, model: BaseModel) -> Tensor:
         """Return as many images as fill whole mixtures: RGB (B, C, H, W)."""
+        if self.paths:
+            return image_loader_of(runner.cfg).read_all(self.paths, input_size(runner.cfg)).float()
         preprocessor = model.data_preprocessor
         wanted = self.num * preprocessor.num_sources
-        if self.places:
-            image_loader = image_loader_of(runner.cfg)
-            paths = choose_image_files(
-                self.places, wanted, preprocessor.num_sources, self.seed, image_loader.extensions
-            )
-            return image_loader.read_all(paths, input_size(runner.cfg)).float()
         chosen = choose_images(runner.train_loop.dataloader.dataset, wanted, self.seed)
         whole = len(chosen) // preprocessor.num_sources * preprocessor.num_sources
         if not whole:

@@ -49,6 +49,18 @@ class OnlineEvaluationHook(MonitorHook):
         self.k, self.temperature, self.parts = k, temperature, None
         self.segmentation, self.scenes = segmentation, None
 
+    def find(self, runner: Runner) -> None:
+        """List the labeled images, and pair those for segmentation with their masks."""
+        image_loader = image_loader_of(runner.cfg)
+        if self.data_root:
+            settings = self.data_root, image_loader.extensions, self.max_labeled, self.seed
+            *self.labeled, self.num_classes = evaluation.split_labeled(*settings)
+        if self.segmentation:
+            names = dict(self.segmentation)
+            self.ignored = names.pop('ignore_index', 255)
+            settings = dict(extensions=image_loader.extensions, max_images=self.max_labeled, seed=self.seed)
+            self.pairs = evaluation.split_masked(**names, **settings)
+
     def monitor(self, runner: Runner, model: BaseModel, step: int) -> str:
         """Evaluate the features of the same images as before, and log the results."""
         if self.parts is None:
@@ -72,9 +84,8 @@ class OnlineEvaluationHook(MonitorHook):
     def _read_labeled(self, runner: Runner, model: BaseModel) -> list[tuple[Tensor, Tensor]]:
         """Read the labeled images (B, C, H, W) for training and for validation, with their labels (B,)."""
         image_loader, flip = image_loader_of(runner.cfg), model.data_preprocessor.bgr_to_rgb
-        settings = self.data_root, image_loader.extensions, self.max_labeled, self.seed
-        *listed, self.num_classes = evaluation.split_labeled(*settings)
-        read = [evaluation.read_labeled(part, ImageReader(input_size(runner.cfg), image_loader)) for part in listed]
+        reader = ImageReader(input_size(runner.cfg), image_loader)
+        read = [evaluation.read_labeled(part, reader) for part in self.labeled]
         return [(images.flip(1) if flip else images, labels) for images, labels in read]
 
     def _take_training(self, runner: Runner) -> list[tuple[Tensor, Tensor]]:
@@ -86,13 +97,10 @@ class OnlineEvaluationHook(MonitorHook):
 
     def _segment(self, runner: Runner, model: BaseModel) -> float:
         """Compute the mIoU of ridge regression on the last feature map."""
-        names = dict(self.segmentation)
-        ignored = names.pop('ignore_index', 255)
         if self.scenes is None:
             reader = ImageReader(input_size(runner.cfg), image_loader_of(runner.cfg), BATCH)
-            parts = evaluation.split_masked(**names, reader=reader, max_images=self.max_labeled, seed=self.seed)
-            self.classes = evaluation.count_classes(parts[0] | parts[1], ignored)
-            read = (evaluation.read_masked(one, reader, one, self.classes, ignored) for one in parts)
+            self.classes = evaluation.count_classes(self.pairs[0] | self.pairs[1], self.ignored)
+            read = (evaluation.read_masked(one, reader, one, self.classes, self.ignored) for one in self.pairs)
             self.scenes = [[(images, labels.byte()) for images, labels in part] for part in read]
         preprocessor, device = model.data_preprocessor, next(model.backbone.parameters()).device
 
@@ -102,4 +110,4 @@ class OnlineEvaluationHook(MonitorHook):
 
         probes = dict(ridge=evaluation.RidgeProbe(self.classes))
         scenes = (((images, labels.long()) for images, labels in part) for part in self.scenes)
-        return evaluation.evaluate_dense(encode, *scenes, probes, ignored)['ridge'].miou
+        return evaluation.evaluate_dense(encode, *scenes, probes, self.ignored)['ridge'].miou

@@ -19,7 +19,7 @@ from torch.utils.data import BatchSampler, DataLoader
 from training_toys import TRAINED, last_checkpoint, run_until, trained_alike
 
 from mixmae_mm import evaluation
-from mixmae_mm.datasets.image_reader import IMAGENET, ImageReader
+from mixmae_mm.datasets.image_reader import IMAGENET
 from mixmae_mm.engine.hooks import OnlineEvaluationHook, ReconstructionHook
 from mixmae_mm.evaluation import split_masked
 from mixmae_mm.visualization.image_grid import panel_place
@@ -166,6 +166,7 @@ def test_scenes_reach_the_encoder_in_the_order_of_its_channels(tmp_path, monkeyp
     scores = dict(ridge=SimpleNamespace(miou=0.5))
     monkeypatch.setattr(evaluation, 'evaluate_dense', lambda *given: seen.extend(given) or scores)
     hook = OnlineEvaluationHook(segmentation=make_scenes(tmp_path / 'scenes'))
+    hook.find(runner)
     assert hook._segment(runner, model) == 0.5
     encode, (images, labels) = seen[0], next(seen[1])
     kept = hook.scenes[0][0][1]
@@ -178,15 +179,15 @@ def test_scenes_reach_the_encoder_in_the_order_of_its_channels(tmp_path, monkeyp
 
 
 def test_scenes_are_split_as_labeled_images_are(tmp_path):
-    reader, folders = ImageReader((32, 32)), make_scenes(tmp_path, ('train', 'val'))
+    folders = make_scenes(tmp_path, ('train', 'val'))
     folders.pop('ignore_index')
-    parts = split_masked(**folders, reader=reader, max_images=8, seed=0)
+    parts = split_masked(**folders, extensions=None, max_images=8, seed=0)
     assert [len(part) for part in parts] == [6, 2]
     assert all('/train/' in image and '/train/' in mask for image, mask in parts[0].items())
     assert all('/val/' in image and '/val/' in mask for image, mask in parts[1].items())
     for kind in ('images', 'masks'):
         folders[kind] = f'{folders[kind]}/train'
-    known, asked = split_masked(**folders, reader=reader, max_images=100, seed=0)
+    known, asked = split_masked(**folders, extensions=None, max_images=100, seed=0)
     assert (len(known), len(asked), len(known | asked)) == (6, 2, 8)
 
 
@@ -204,10 +205,7 @@ def test_a_backend_that_fails_ends_nothing(tmp_path, shown, monkeypatch):
 @pytest.mark.parametrize(
     ('hook', 'said'),
     [
-        (dict(DRAWING, images='nowhere'), "data_root 'nowhere' does not exist"),
         (dict(DRAWING, images='{}/broken'), 'not an image, whatever its name says'),
-        (dict(MEASURING, data_root='{}/one'), r'holds 1 class folder\(s\): two or more are needed'),
-        (dict(MEASURING, segmentation=dict(images='{}/one', masks='{}/one/a')), '16 of 16 images have no mask'),
         (dict(DRAWING, num=20), 'ReconstructionHook: 8 reconstruction.s. drawn after iteration 4'),  # all there are
     ],
 )
@@ -215,10 +213,31 @@ def test_images_that_are_not_as_they_should_be_end_nothing(tmp_path, hook, said)
     (tmp_path / 'broken').mkdir()
     for number in range(4):
         (tmp_path / f'broken/{number}.png').write_text('no image')
-    make_images(tmp_path / 'one', ('a',))
-    hook = json.loads(json.dumps(hook).replace('{}', str(tmp_path)))
-    assert train(tmp_path, hook, length=2)['meta']['iter'] == 4
+    assert train(tmp_path, placed(hook, tmp_path), length=2)['meta']['iter'] == 4
     assert re.search(said, log_of(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ('hook', 'said'),
+    [
+        (dict(DRAWING, images='nowhere'), "data_root 'nowhere' does not exist"),
+        (dict(DRAWING, images='{}/one/a/0.png'), r'1 image\(s\) for mixtures of 2'),
+        (dict(MEASURING, data_root='{}/gone'), 'there is no folder {}/gone of labeled images'),
+        (dict(MEASURING, data_root='{}/one'), r'{}/one holds 1 class folder\(s\): two or more are needed'),
+        (dict(MEASURING, segmentation=dict(images='{}/one', masks='{}/one/a')), '16 of 16 images have no mask'),
+        (dict(MEASURING, segmentation=dict(images='{}/one')), "missing 1 required positional argument: 'masks'"),
+    ],
+)
+def test_images_that_cannot_be_found_are_refused_before_training(tmp_path, hook, said):
+    make_images(tmp_path / 'one', ('a',))
+    with pytest.raises(ValueError, match=f'^{hook["type"].rpartition(".")[2]}: .*{said.format(tmp_path)}'):
+        train(tmp_path / 'work', placed(hook, tmp_path), length=2)
+    assert not list((tmp_path / 'work').glob('*.pth'))
+
+
+def placed(hook, root):
+    """A hook's settings, whose paths are below a folder."""
+    return json.loads(json.dumps(hook).replace('{}', str(root)))
 
 
 @MODEL_WRAPPERS.register_module(force=True)
