@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mixmae_mm.mixing import MixedImages
 from mixmae_mm.models import MixingViT, MixMIMSwin
 from mixmae_mm.models.utils.attention import Attention, split_heads
+from mixmae_mm.models.utils.padding import PADDING, count_tokens
 from mixmae_mm.models.utils.swin_layers import WindowAttention
 from mixmae_mm.models.utils.windows import WindowedAttention, Windows
 from mixmae_mm.structures import Size
@@ -42,12 +43,16 @@ class AttentionWeights(NamedTuple):
     def of_patch(self, image: int, row: int, column: int) -> Tensor:
         """Return how much a patch attends to each patch, NaN outside its window: (S, h, w).
 
-        Raise ValueError if the encoder does not see the patch.
+        Raise ValueError if there is no such patch, or the encoder does not see it.
         """
+        if not (0 <= row < self.grid[0] and 0 <= column < self.grid[1]):
+            raise ValueError(f'no patch is in row {row}, column {column}: there are {self.grid[0]} x {self.grid[1]}')
         places = self.places[image]
         found = (places == row * self.grid[1] + column).nonzero().tolist()
         if not found:
-            raise ValueError(f'the encoder does not see the patch in row {row}, column {column}: it is masked')
+            raise ValueError(
+                f'the encoder does not see the patch in row {row}, column {column}: it is masked or padding'
+            )
         window, token = found[0]
         return self._on_grid(self.weights[image, window, :, token], places[window])
 
@@ -110,19 +115,23 @@ def attention_of(
     if unseen:
         raise ValueError(f'{unseen} is not run: out_indices {encoder.out_indices} only needs earlier ones')
     mixed, ids_keep = (images.mixed, images.ids_keep) if isinstance(images, MixedImages) else (images, None)
-    grid = tuple(-(-side // encoder.patch_size) for side in mixed.shape[-2:])
+    labels = _label_patches(encoder, mixed, encoder.pad_value if mixed is images else None)
     result = {}
     for name, (x, rule) in inputs.items():
         attention = wanted[name].attn
+        ratio = labels.shape[1] // rule.grid[0] if isinstance(rule, Windows) else 1  # from the first stage to this one
+        grid = count_tokens(tuple(mixed.shape[-2:]), encoder.patch_size * ratio)
+        places = _find_places(labels[:, ::ratio, ::ratio], grid)
         if isinstance(attention, WindowAttention):
             x, bias = rule.partition(x), attention.bias_of(rule.size)
             keep = attention.keys_of(*split_heads(attention.qkv(x), attention.num_heads)[:2], bias, rule)
-            result[name] = _in_windows(attention, x, bias, rule, keep)
+            result[name] = _in_windows(attention, x, bias, rule, keep, places, grid)
         elif isinstance(attention, WindowedAttention):
             keep = None if rule.keep is None else rule.keep[:, :, None]
-            result[name] = _in_windows(attention, rule.partition(x.unflatten(1, rule.grid)), 0, rule, keep)
+            x = rule.partition(x.unflatten(1, rule.grid))
+            result[name] = _in_windows(attention, x, 0, rule, keep, places, grid)
         else:
-            result[name] = _among_all(attention, x, rule, grid, ids_keep)
+            result[name] = _among_all(attention, x, rule, places.flatten(1) if ids_keep is None else ids_keep, grid)
     return {name: result[name] for name in wanted}
 
 
@@ -150,18 +159,34 @@ def _record_inputs(
     return recorded
 
 
+def _label_patches(encoder: nn.Module, images: Tensor, pad_value: float | None) -> Tensor:
+    """Return the labels of the patches of the first stage, 0 or `PADDING`: int64 (B or 1, h, w)."""
+    tokens, labels = encoder.embed_images(images, pad_value, getattr(encoder, 'stride', encoder.patch_size))
+    return torch.zeros(1, *tokens.shape[1:3], dtype=torch.int64, device=images.device) if labels is None else labels
+
+
+def _find_places(labels: Tensor, grid: Size) -> Tensor:
+    """Return the index of each token's patch on a grid, or `NOWHERE` for padding: int64 (B or 1, h, w)."""
+    rows, columns = (torch.arange(side, device=labels.device) for side in labels.shape[1:])
+    return (rows[:, None] * grid[1] + columns).where(labels != PADDING, NOWHERE)
+
+
 def _in_windows(
-    attention: nn.Module, x: Tensor, bias: Tensor | int, windows: Windows, keep: Tensor | None
+    attention: nn.Module,
+    x: Tensor,
+    bias: Tensor | int,
+    windows: Windows,
+    keep: Tensor | None,
+    places: Tensor,
+    grid: Size,
 ) -> AttentionWeights:
-    """Compute the attention weights inside windows, for tokens (B, W, T, C)."""
-    indices = torch.arange(windows.grid[0] * windows.grid[1], device=x.device).view(1, *windows.grid, 1)
-    places = windows.partition(indices - NOWHERE)[..., 0] + NOWHERE  # partition() pads with zeros
-    return AttentionWeights(*_weigh(attention, x, bias, keep), places.expand(len(x), -1, -1), windows.grid, 0, keep)
+    """Compute the attention weights inside windows, for tokens (B, W, T, C) and their places (B or 1, h, w)."""
+    places = windows.partition((places - NOWHERE)[..., None])[..., 0] + NOWHERE  # partition() pads with zeros
+    return AttentionWeights(*_weigh(attention, x, bias, keep), places.expand(len(x), -1, -1), grid, 0, keep)
 
 
-def _among_all(attention: Attention, x: Tensor, rule: object, grid: Size, visible: Tensor | None) -> AttentionWeights:
-    """Compute the attention weights over the whole sequence, as a single window."""
-    patches = torch.arange(grid[0] * grid[1], device=x.device)[None] if visible is None else visible
+def _among_all(attention: Attention, x: Tensor, rule: object, patches: Tensor, grid: Size) -> AttentionWeights:
+    """Compute the attention weights over the whole sequence, as one window, for patches' places (B or 1, n)."""
     extra = x.shape[1] - patches.shape[1]
     query, key, _ = split_heads(attention.qkv(x), attention.num_heads)
     keep = None if rule is None else rule(query, key)[:, None]

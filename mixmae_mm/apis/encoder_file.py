@@ -78,7 +78,7 @@ def describe_encoder(
         raise ValueError(f'a {kind} cannot be described: use a {" or ".join(ENCODERS)}')
     settings = {name: x for name, x in encoder.settings.items() if name not in OF_TRAINING}
     settings = json.loads(json.dumps(settings, default=dict))  # as they will be read
-    size = pair(image_size or tuple(side * encoder.patch_size for side in encoder.grid))
+    size = pair(image_size or settings.get('img_size') or tuple(side * encoder.patch_size for side in encoder.grid))
     return EncoderCard(kind, settings, size, tuple(map(float, mean)), tuple(map(float, std)), source=source)
 
 

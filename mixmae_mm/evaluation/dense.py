@@ -17,6 +17,7 @@ from mixmae_mm.evaluation.functional.dense_probe import (
     concatenate_maps,
     label_counts,
 )
+from mixmae_mm.evaluation.functional.finite import finite
 
 DenseProbe = RidgeProbe | NeighborProbe
 Encode = Callable[[Tensor], Sequence[Tensor]]
@@ -63,4 +64,4 @@ def each_image(encode: Encode, batches: Batches) -> Iterator[tuple[Tensor, Tenso
     """Yield the concatenated maps (D, h, w) and the labels (H, W) of each image."""
     for images, labels in batches:
         for *maps, its in zip(*encode(images), labels, strict=True):
-            yield concatenate_maps(maps).float(), its.to(maps[0].device)
+            yield finite(concatenate_maps(maps)).float(), its.to(maps[0].device)

@@ -124,7 +124,7 @@ def test_mae_knows_where_the_visible_patches_are():
         assert torch.allclose(of_cls.nansum((1, 2)), 1 - one.weights[image, 0, :, 0, 0], atol=1e-6)
         assert one.equal_share(image) == 1 / 4
     row, column = (images.assignment[0] != 0).nonzero()[0].tolist()
-    with pytest.raises(ValueError, match=f'row {row}, column {column}: .*masked'):
+    with pytest.raises(ValueError, match=f'row {row}, column {column} is masked'):
         one.of_patch(0, row, column)
 
 
@@ -159,3 +159,50 @@ def test_blocks_are_counted_over_all_stages():
 def test_blocks_that_there_are_not(encoder, block, said):
     with pytest.raises(ValueError, match=said):
         attention_of(encoder.eval(), torch.zeros(1, 3, 32, 32), [block])
+
+
+@pytest.mark.parametrize(('row', 'column'), [(0, 3), (1, 0), (0, -1), (-1, 2)])
+def test_patches_outside_the_grid_are_refused(row, column):
+    places = torch.tensor([[[NOWHERE, 0, 1, 2]]])
+    found = AttentionWeights(torch.full((1, 1, 1, 4, 4), 0.25), torch.zeros(1, 1, 1, 4, 1), places, (1, 3), 1)
+    with pytest.raises(ValueError, match=f'^no patch is in row {row}, column {column}: there are 1 x 3$'):
+        found.of_patch(0, row, column)
+
+
+@torch.no_grad()
+def test_padding_is_no_patch():
+    """Windows of 4 x 4 patches over 5 x 9 of them, which the encoder pads to 8 x 12; then 3 x 5 and 2 x 3."""
+    encoder = sharpen(swin())
+    found = attention_of(encoder, torch.randn(1, 3, 10, 18), range(4))
+    grids = [one.grid for one in found.values()]
+    assert grids == [(5, 9), (3, 5), (3, 5), (2, 3)]
+    for one in found.values():
+        count = one.grid[0] * one.grid[1]
+        assert sorted(one.places[one.places != NOWHERE].tolist()) == list(range(count))
+        given = torch.zeros(one.weights.shape[2], count)
+        for weights, places in zip(one.weights[0], one.places[0].tolist(), strict=True):
+            real = [token for token, place in enumerate(places) if place != NOWHERE]
+            for token in real:
+                given[:, places[token]] = sum(weights[:, query, token] for query in real) / len(real)
+                assert weights[:, token, real].sum(1).allclose(torch.ones(1))
+        torch.testing.assert_close(one.received(0).flatten(1), given)
+    assert found['stage 0 block 0'].equal_share(0) == 1 / 16
+    assert found['stage 2 block 0'].equal_share(0) == 1 / 6
+
+
+@pytest.mark.parametrize('build_encoder', [swin, vit, lambda **given: vit(window_size=3, global_blocks=(2,), **given)])
+@torch.no_grad()
+def test_padding_within_a_batch_is_no_patch(build_encoder):
+    encoder = sharpen(build_encoder(pad_value=0.0))
+    images = torch.randn(2, 3, 32, 32)
+    images[1, :, 16:] = 0
+    images[1, :, :, 24:] = 0
+    together = attention_of(encoder, images, range(len(blocks_of(encoder))))
+    alone = attention_of(encoder, images[1:, :, :16, :24], range(len(blocks_of(encoder))))
+    for name, one in together.items():
+        height, width = alone[name].grid
+        received = one.received(1)
+        assert torch.isnan(received[:, height:]).all()
+        assert torch.isnan(received[:, :, width:]).all()
+        assert not torch.isnan(one.received(0)).any()
+        assert torch.allclose(one.of_patch(1, 0, 0).nansum((1, 2)), torch.ones(1)) or one.extra

@@ -80,6 +80,9 @@ def test_the_card_has_what_is_needed_and_no_more(tmp_path):
         )
     assert read_card(path) == card
     assert describe_encoder(encoder).image_size == (32, 48)
+    assert describe_encoder(MixMIMSwin(**SWIN | dict(img_size=(36, 50)))).image_size == (36, 50)
+    assert describe_encoder(MixingViT(**VIT | dict(img_size=35))).image_size == (35, 35)
+    assert describe_encoder(MixingViT(dict(embed_dims=8, depth=1, num_heads=2))).image_size == (224, 224)
 
 
 INIT = VIT | dict(init_cfg=dict(type='Pretrained', checkpoint='no.pth'))

@@ -95,9 +95,10 @@ def test_the_graph_takes_photos_as_bytes_and_channels_as_they_are(mean, std, kin
             check_rounding(given, expected)
 
 
-def test_a_loaded_program_normalizes_and_gives_the_same_for_any_batch(tmp_path):
+@pytest.mark.parametrize('windows', [{}, dict(window_size=2, global_blocks=(1,))])  # of which the last are padded
+def test_a_loaded_program_normalizes_and_gives_the_same_for_any_batch(tmp_path, windows):
     arch = dict(embed_dims=8, depth=2, num_heads=2)
-    vit = MixingViT(arch, img_size=32, patch_size=8, out_indices=(0, 1), num_sources=4)
+    vit = MixingViT(arch, img_size=32, patch_size=8, out_indices=(0, 1), num_sources=4, **windows)
     exportable = export.ExportableModel(vit, NORMALIZATION)
     path = export.export_program(exportable, tmp_path / 'new' / 'vit.pt2', (24, 36), dict(name='vit'))
     metadata = {export.METADATA: ''}

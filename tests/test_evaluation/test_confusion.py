@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mixmae_mm.evaluation.functional.confusion import confusion_matrix, segmentation_scores
+from mixmae_mm.evaluation.functional.dense_probe import label_counts
 
 
 def test_counts_and_scores_equal_the_loops():
@@ -24,6 +25,25 @@ def test_counts_and_scores_equal_the_loops():
     assert scores.iou == pytest.approx(iou)
     assert scores.miou == pytest.approx(sum(iou) / 4)
     assert scores.pixel_accuracy == pytest.approx(sum(expected[i][i] for i in range(4)) / (labels != 255).sum().item())
+
+
+@pytest.mark.parametrize('dtype', [torch.uint8, torch.int16, torch.int32])
+def test_labels_may_be_of_any_integer_type(dtype):
+    labels = torch.arange(21).repeat(3, 2)
+    labels[0, :5] = 255
+    expected = confusion_matrix(labels % 21, labels, 21, 255)
+    assert expected.sum() == 121
+    assert torch.equal(confusion_matrix(labels % 21, labels.to(dtype), 21, 255), expected)
+
+
+@pytest.mark.parametrize('label', [-1, 4, 254])
+def test_labels_of_no_class_are_refused(label):
+    labels = torch.tensor([[0, label], [255, 3]])
+    match = f'labels are .*{label}.*, but there are 4 classes, and 255 is ignored'
+    with pytest.raises(ValueError, match=match):
+        confusion_matrix(torch.zeros(2, 2, dtype=torch.int64), labels, 4, 255)
+    with pytest.raises(ValueError, match=match):
+        label_counts(labels, (1, 1), 4, 255)
 
 
 def test_by_hand_classes_that_occur_nowhere_do_not_count():

@@ -134,3 +134,14 @@ def test_every_fourth_image_and_of_two_the_second_is_held_out():
     for number in range(1, 10):
         probe.add(torch.full((1, 1), float(number)), torch.tensor([[1, 0]]))
     assert [part.squares[0, 1].item() for part in probe.parts] == [1 + 3 + 5 + 6 + 7 + 9, 2 + 4 + 8]
+
+
+def test_images_without_labels_take_no_turn():
+    probe, other = RidgeProbe(2), RidgeProbe(2)
+    for number in range(1, 10):
+        one = torch.full((1, 1), float(number)), torch.tensor([[1, 0]])
+        for of_all in (probe, other):
+            of_all.add(*one)
+        probe.add(one[0] + 100, torch.zeros(1, 2, dtype=torch.int64))
+    pairs = zip(probe.parts, other.parts, strict=True)
+    assert all(torch.equal(one.squares, its.squares) for one, its in pairs)

@@ -3,7 +3,17 @@ import math
 import pytest
 import torch
 
-from mixmae_mm.evaluation import feature_std, mean_cosine, rank_me
+from mixmae_mm.evaluation import (
+    NeighborProbe,
+    RidgeProbe,
+    evaluate_dense,
+    feature_std,
+    knn_accuracy,
+    mean_cosine,
+    probe_accuracy,
+    rank_me,
+)
+from mixmae_mm.evaluation.functional.linear_probe import whiten
 
 
 def test_rank_by_hand_and_of_extremes():
@@ -41,3 +51,32 @@ def test_what_cannot_be_measured_is_refused(measure):
     if measure is not feature_std:
         with pytest.raises(ValueError, match='all features are 0|no pair'):
             measure(torch.zeros(3, 4) if measure is rank_me else torch.ones(1, 4))
+
+
+@pytest.mark.parametrize('number', [math.nan, math.inf])
+@pytest.mark.parametrize('place', [0, 1])
+def test_classifiers_refuse_features_that_are_not_finite(number, place):
+    """One of them would be the nearest neighbor of all images."""
+    features, labels = [torch.randn(8, 3), torch.randn(8, 3)], torch.arange(8) % 2
+    features[place][5, 1] = number
+    with pytest.raises(ValueError, match='^features are not finite'):
+        knn_accuracy(features[0], labels, features[1], labels, 3, 0.07, 2)
+    with pytest.raises(ValueError, match='^features are not finite'):
+        probe_accuracy(features[0], labels, features[1], labels, 2)
+    with pytest.raises(ValueError, match='^features are not finite'):
+        whiten(*features, 2)
+    maps = [one.T.reshape(1, 3, 2, 4) for one in features]
+    batches = [[(one, torch.arange(8).view(1, 2, 4) % 2)] * 2 for one in maps]
+    for probe in (RidgeProbe(2), NeighborProbe(2, k=3)):
+        with pytest.raises(ValueError, match='^features are not finite'):
+            evaluate_dense(lambda x: [x], *batches, dict(a=probe))
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_neighbors_of_features_in_half_precision_vote_in_float32(dtype):
+    generator = torch.Generator().manual_seed(0)
+    features = [torch.randn(300, 16, generator=generator).to(dtype) for _ in range(2)]
+    features[0][0] = 0
+    labels = torch.arange(300) % 3
+    expected = knn_accuracy(features[0].float(), labels, features[1].float(), labels, 20, 0.07, 3)
+    assert knn_accuracy(features[0], labels, features[1], labels, 20, 0.07, 3) == expected

@@ -76,6 +76,16 @@ def test_pooling_leaves_padding_out():
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+@torch.no_grad()
+def test_pooling_leaves_padding_out_in_half_precision(dtype):
+    encoder, images = vit(out_type='avg_featmap', out_indices=(2,)), [torch.randn(3, *size) for size in SIZES[:2]]
+    (expected,) = encoder(batch(images, (160, 192)))
+    (pooled,) = encoder.to(dtype)(batch(images, (160, 192)).to(dtype))
+    assert pooled.dtype == dtype
+    torch.testing.assert_close(pooled.float(), expected, atol=0.1, rtol=0.05)
+
+
 def test_images_are_measured_by_their_padding():
     images = torch.full((3, 2, 6, 8), PAD)
     images[0, 1, :4, :5] = 1.0

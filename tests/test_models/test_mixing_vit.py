@@ -82,6 +82,19 @@ def test_segments_are_added_by_the_assignment():
     assert torch.equal(seen[0][:, :1], vit.cls_token.expand(2, -1, -1))  # CLS has no place and no source
 
 
+def test_cells_of_no_source_have_no_segment():
+    vit = build(num_sources=3, attention='global')
+    images, assignment = torch.randn(1, 3, 32, 32), torch.arange(16).view(1, 4, 4) % 4 - 1
+    expected, _ = vit.embed(images)
+    for cell in range(16):
+        source = assignment.flatten()[cell]
+        expected[0, cell] += vit.segment_embed[source] if source >= 0 else 0
+    seen = []
+    vit.blocks[0].register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    vit(images, assignment)
+    torch.testing.assert_close(seen[0][:, 1:], expected)
+
+
 @pytest.mark.parametrize(
     ('attention', 'cls', 'leaks'), [('true', False, False), ('true', True, True), ('global', False, True)]
 )

@@ -175,8 +175,10 @@ def test_more_reconstructions_than_images_are_refused():
 def test_cells_of_no_source_have_none_to_attract():
     backbone = dict(type='mixmae_mm.MixMIMSwin', arch=TINY, img_size=64, window_sizes=(4, 4, 4, 2))
     contrast = dict(type='mixmae_mm.HomologousContrastiveLoss')
-    with pytest.raises(ValueError, match=r'shares \(0.25, 0.5\) leave unassigned cells'):
+    with pytest.raises(ValueError, match=r'^a mixture by shares \(0.25, 0.5\) leaves cells without a source'):
         MixMAE(**parts(32, 2, 32, shares=(0.25, 0.5)), backbone=backbone, contrast=contrast)
+    with pytest.raises(ValueError, match='^one image in a mixture leaves cells without a source'):
+        MixMAE(**parts(32, 2, 32, num_sources=1, mask_ratio=0.5), backbone=backbone, contrast=contrast)
     MixMAE(**parts(32, 2, 32, shares=(0.25, 0.75)), backbone=backbone, contrast=contrast)
 
 

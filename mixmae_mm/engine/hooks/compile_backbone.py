@@ -16,7 +16,8 @@ class CompileBackboneHook(Hook):
 
     Args:
         options: Arguments of `torch.compile`, such as `backend`, `mode` and `dynamic`; by default, graph breaks raise,
-            except in encoders of other libraries that are masked by source, whose graph breaks at each attention.
+            except in encoders of other libraries that are masked by source, whose graph breaks at each attention, and
+            with `with_cp` and homologous attention, which keeps its precision inside a checkpoint.
     """
 
     priority = 'LOW'
@@ -33,7 +34,9 @@ class CompileBackboneHook(Hook):
                 f'a backbone with pad_value (here {self.backbone.pad_value}) measures the images of each batch, which '
                 'cannot be compiled: leave CompileBackboneHook out, or set pad_value=None where no image is padded'
             )
-        whole = getattr(model, 'masking', None) is None
+        guesses = getattr(self.backbone, 'attention', None) == 'homologous'
+        measured = guesses and self.backbone.settings.get('with_cp')
+        whole = getattr(model, 'masking', None) is None and not measured
         compile_backbone(self.backbone, **dict(fullgraph=whole) | self.options)
 
     def after_train(self, runner: Runner) -> None:

@@ -24,9 +24,19 @@ class SegmentationScores(NamedTuple):
 
 def confusion_matrix(predicted: Tensor, labels: Tensor, num_classes: int, ignore_index: int) -> Tensor:
     """Count pixels by label (row) and prediction (column): two of (H, W) -> (K, K); ignored labels do not count."""
-    kept = labels != ignore_index
-    pairs = labels[kept] * num_classes + predicted[kept]
+    kept, known = labeled(labels, num_classes, ignore_index)
+    pairs = known * num_classes + predicted[kept]
     return torch.bincount(pairs, minlength=num_classes**2).view(num_classes, num_classes)
+
+
+def labeled(labels: Tensor, num_classes: int, ignore_index: int) -> tuple[Tensor, Tensor]:
+    """Return which labels are not ignored, bool like `labels`, and these, int64; raise `ValueError` for wrong ones."""
+    kept = labels != ignore_index
+    known = labels[kept].long()  # the uint8 of masks would overflow
+    if len(known) and not (known.min() >= 0 and known.max() < num_classes):
+        found = f'{int(known.min())} to {int(known.max())}'
+        raise ValueError(f'labels are {found}, but there are {num_classes} classes, and {ignore_index} is ignored')
+    return kept, known
 
 
 def segmentation_scores(matrices: Tensor) -> SegmentationScores:

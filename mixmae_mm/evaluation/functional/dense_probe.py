@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mixmae_mm.evaluation.functional.confusion import labeled
 from mixmae_mm.evaluation.functional.knn import check_neighbors, nearest
 from mixmae_mm.evaluation.functional.ridge_sums import Linear, RidgeSums, fit_best
 from mixmae_mm.structures import Size
@@ -34,6 +35,8 @@ class RidgeProbe:
 
     def add(self, features: Tensor, counts: Tensor) -> None:
         """Learn from an image: features (N, D) and pixel counts of each class (N, K)."""
+        if not counts.any():  # without labels it would take the turn of an image that is held out
+            return
         if not self.parts:
             self.parts = [RidgeSums(features.shape[1], self.num_classes, features.device) for _ in range(2)]
         self.images += 1
@@ -97,14 +100,14 @@ class NeighborProbe:
 def label_counts(labels: Tensor, grid: Size, num_classes: int, ignore_index: int) -> Tensor:
     """Count the pixels of each class in each patch of a grid (h, w): labels (H, W) -> (N, K).
 
-    Raise `ValueError` if patches do not consist of whole pixels.
+    Raise `ValueError` if patches do not consist of whole pixels, or for labels of no class.
     """
     _check_grid(tuple(labels.shape), grid)
     sides = zip(labels.shape, grid, strict=True)
     rows, columns = (torch.arange(size, device=labels.device) * patches // size for size, patches in sides)
     cells = rows[:, None] * grid[1] + columns
-    kept = labels != ignore_index
-    found = torch.bincount(cells[kept] * num_classes + labels[kept], minlength=grid[0] * grid[1] * num_classes)
+    kept, known = labeled(labels, num_classes, ignore_index)
+    found = torch.bincount(cells[kept] * num_classes + known, minlength=grid[0] * grid[1] * num_classes)
     return found.view(-1, num_classes)
 
 

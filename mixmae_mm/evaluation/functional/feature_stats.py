@@ -6,6 +6,8 @@ They reveal collapse long before the loss does.
 from torch import Tensor, linalg
 from torch.nn import functional as F
 
+from mixmae_mm.evaluation.functional.finite import finite
+
 EPSILON = 1e-7  # as in the RankMe paper
 
 
@@ -14,7 +16,7 @@ def rank_me(features: Tensor) -> float:
 
     RankMe of Garrido et al. 2023 (arXiv 2210.02885): exp of the entropy of the singular values, normalized to sum 1.
     """
-    values = linalg.svdvals(_finite(features))
+    values = linalg.svdvals(finite(features).double())
     if not values.sum() > 0:
         raise ValueError('all features are 0, and have no rank')
     shares = values / values.sum() + EPSILON
@@ -26,7 +28,7 @@ def feature_std(features: Tensor) -> float:
 
     It is taken over the images, averaged over the D features and scaled by sqrt(D) (as in SimSiam, arXiv 2011.10566).
     """
-    directions = F.normalize(_finite(features), dim=1)
+    directions = F.normalize(finite(features).double(), dim=1)
     return float(directions.std(dim=0, correction=0).mean() * features.shape[1] ** 0.5)
 
 
@@ -35,12 +37,5 @@ def mean_cosine(features: Tensor) -> float:
     count = len(features)
     if count < 2:
         raise ValueError(f'{count} image(s) make no pair: two or more are needed')
-    directions = F.normalize(_finite(features), dim=1)
+    directions = F.normalize(finite(features).double(), dim=1)
     return float((directions.sum(dim=0).square().sum() - directions.square().sum()) / (count * (count - 1)))
-
-
-def _finite(features: Tensor) -> Tensor:
-    """Return features in double precision; raise `ValueError` if they are not finite."""
-    if not features.isfinite().all():
-        raise ValueError('features are not finite: has the training diverged?')
-    return features.double()

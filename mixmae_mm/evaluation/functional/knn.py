@@ -3,6 +3,8 @@
 from torch import Tensor, zeros
 from torch.nn import functional as F
 
+from mixmae_mm.evaluation.functional.finite import finite
+
 
 def knn_accuracy(
     train_features: Tensor,
@@ -19,7 +21,7 @@ def knn_accuracy(
     weight exp(similarity / temperature).
     """
     check_neighbors(k, temperature, len(train_features), 'images')
-    train, val = F.normalize(train_features, dim=1), F.normalize(val_features, dim=1)
+    train, val = (F.normalize(finite(features), dim=1) for features in (train_features, val_features))
     chunks = zip(val.split(1024), val_labels.split(1024), strict=True)
     right = sum((_vote(x @ train.T, train_labels, k, temperature, num_classes) == y).sum() for x, y in chunks)
     return float(right) / len(val_labels)

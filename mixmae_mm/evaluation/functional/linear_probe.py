@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mixmae_mm.evaluation.functional.finite import finite
+
 STRENGTHS = tuple(10.0**power for power in range(-4, 3))  # relative to the mean square of a standardized feature
 
 
@@ -15,7 +17,7 @@ def probe_accuracy(
     train_features: Tensor, train_labels: Tensor, val_features: Tensor, val_labels: Tensor, num_classes: int
 ) -> float:
     """Return the accuracy of a linear classifier on the validation images: features (N, D), labels (N,)."""
-    train, val = standardize(train_features.double(), val_features.double())
+    train, val = standardize(*(finite(features).double() for features in (train_features, val_features)))
     targets = F.one_hot(train_labels, num_classes).to(train)
     center = targets.mean(dim=0)
     weights = ridge(train, targets - center)
@@ -34,7 +36,7 @@ def whiten(train: Tensor, val: Tensor, components: int) -> tuple[Tensor, Tensor]
 
     Otherwise, a few directions of high variance, such as brightness and color, decide which features are neighbors.
     """
-    count = min(components, *train.shape)
+    train, val, count = finite(train), finite(val), min(components, *train.shape)
     center = train.mean(dim=0)
     _, values, right = torch.linalg.svd((train - center).double(), full_matrices=False)
     kept = values[:count] > 1e-5 * values[0]  # the others are rounding errors

@@ -100,7 +100,7 @@ class MixingViT(PlainViT):
             tokens = gather_tokens(tokens, ids_keep)
             sources = None if sources is None else gather_tokens(sources[..., None], ids_keep)[..., 0]
         if sources is not None and self.segment_embed is not None:
-            tokens = tokens + self.segment_embed[sources]
+            tokens = tokens + F.pad(self.segment_embed, (0, 0, 0, 1))[sources]  # 0 for no source (-1)
         rules = {} if sources is None else self._rules(homologous(sources))
         outputs = self.run_blocks(tokens, rules)
         measured = {i: rule.precision for i, rule in rules.items() if getattr(rule, 'precision', None) is not None}

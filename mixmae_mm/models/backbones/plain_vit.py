@@ -178,7 +178,7 @@ class PlainViT(Encoder):
             return x[:, 0, :, None, None]
         if out_type == 'avg_featmap':
             share = 1 if padding is None else (padding != PADDING).flatten(1).float().mean(dim=1, keepdim=True)
-            return self.fc_norm(patches.mean(dim=1) / share)[..., None, None]
+            return self.fc_norm((patches.mean(dim=1) / share).to(patches.dtype))[..., None, None]
         patches = patches if ids_keep is None else scatter_tokens(patches, ids_keep, grid[0] * grid[1])
         return patches.transpose(1, 2).unflatten(2, grid).contiguous()  # mmcv's RoIAlign misreads non-contiguous maps
 

@@ -26,8 +26,8 @@ class MixMAE(MixingPretrainer):
         contrast_stage: Index of the returned map whose tokens are the features.
 
     Raises:
-        ValueError: the encoder's attention cannot be masked, settings of the parts contradict each other, or shares
-            leave cells without a source although there is a contrastive loss.
+        ValueError: the encoder's attention cannot be masked, settings of the parts contradict each other, or cells are
+            left without a source although there is a contrastive loss.
     """
 
     def __init__(
@@ -47,10 +47,7 @@ class MixMAE(MixingPretrainer):
         self.masking = SourceMasking(self.backbone) if masked_attention and not takes_assignment else None
         self.contrast = None if contrast is None else MODELS.build(contrast)
         self.contrast_stage = contrast_stage
-        shares = self.data_preprocessor.shares
         self._check_parts()
-        if contrast is not None and shares is not None and sum(shares) < 1 - 1e-6:
-            raise ValueError(f'shares {tuple(shares)} leave unassigned cells, which a contrastive loss cannot label')
 
     def _check_parts(self) -> None:
         """Check settings of encoder and head that depend on the number of images in a mixture or on an assignment."""
@@ -64,6 +61,13 @@ class MixMAE(MixingPretrainer):
             raise ValueError(
                 'masked_attention=False gives the encoder no assignment, which its num_segments and '
                 "attention='homologous' need: leave it out, and set the encoder's attention='global' to mask nothing"
+            )
+        shares = self.data_preprocessor.shares or (1 / mixed,) * mixed
+        if self.contrast is not None and (mixed == 1 or sum(shares) < 1 - 1e-6):
+            given = 'one image in a mixture' if mixed == 1 else f'a mixture by shares {tuple(shares)}'
+            raise ValueError(
+                f'{given} leaves cells without a source, which a contrastive loss cannot label: mix two images or more, '
+                'with shares that add up to 1'
             )
         if (self.head.num_reconstructed or 0) > mixed:
             raise ValueError(f'num_reconstructed {self.head.num_reconstructed} of the head is more than {mixed} images')

@@ -79,6 +79,6 @@ class WindowedAttention(Attention):
         parts = windows.partition(x.unflatten(1, windows.grid))
         keep = windows.keep
         if keep is not None:
-            keep = keep.expand(len(x), -1, -1, -1).flatten(0, 1)[:, None]
+            keep = keep.expand(x.shape[0], -1, -1, -1).flatten(0, 1)[:, None]
         out = super().forward(parts.flatten(0, 1), None if keep is None else FixedKeys(keep))
         return windows.reverse(out.unflatten(0, parts.shape[:2])).flatten(1, 2)

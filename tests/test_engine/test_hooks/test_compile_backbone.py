@@ -56,6 +56,21 @@ def test_compiled_without_a_break_it_does_the_same(method):
 
 
 @pytest.mark.slow
+def test_compiled_with_checkpoints_homologous_attention_does_the_same():
+    torch.manual_seed(0)
+    config = tiny_mixedae()
+    config['backbone']['with_cp'] = True
+    model = MODELS.build(config).train()
+    images = model.data_preprocessor.mix(torch.randn(8, 3, 32, 32))
+    losses, gradients = losses_and_gradients(model, images)
+    HOOKS.build(dict(type='mixmae_mm.CompileBackboneHook', backend='eager')).before_train(SimpleNamespace(model=model))
+    found, found_gradients = losses_and_gradients(model, images)
+    assert any(name.startswith('topk_precision') for name in losses)
+    torch.testing.assert_close(found, losses, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found_gradients, gradients, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize('name', STOCK)
 def test_compiled_an_encoder_of_a_library_does_the_same(name):
     pytest.importorskip(name.partition('.')[0])
