@@ -14,6 +14,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from mixmae_mm import __main__ as cli
+from mixmae_mm.utils.cfg_options import put_options
 from mixmae_mm.utils.launching import load_config
 
 ROOT = Path(__file__).parents[1]
@@ -103,6 +104,31 @@ def test_options_are_settings_of_the_config(tmp_path, images):
     assert [step.scale for step in config.train_dataloader.dataset.pipeline if 'scale' in step] == [(192, 256)]
     assert (config.model.backbone.img_size, config.model.neck.grid_size) == ((192, 256), (6, 8))
     assert written(tmp_path / 'other', images, '--image-size', '96').model.neck.grid_size == (3, 3)
+
+
+@pytest.mark.parametrize('options', [[], ['--precision', 'bf16', '--image-size', '192', '--epochs', '60']])
+@pytest.mark.parametrize(
+    'settings',
+    [
+        ['optim_wrapper.accumulative_counts=8', 'randomness.seed=3', 'optim_wrapper.optimizer.lr=1e-3'],
+        ['train_dataloader.dataset.pipeline.1.crop_ratio_range=0.3,1', 'train_dataloader.dataset.pipeline.1.scale=64'],
+        ["optim_wrapper.optimizer={'type': 'SGD', 'lr': 0.1, '_delete_': True}"],
+        [
+            "model.neck={'depth': 2}",
+            'default_hooks.online=None',
+            'find_unused_parameters=True',
+            'env_cfg.cudnn_benchmark=True',
+        ],
+    ],
+)
+def test_settings_are_written_into_the_config(tmp_path, images, options, settings):
+    plain = written(tmp_path / 'plain', images, *options)
+    put_options(plain, dict(one.split('=', 1) for one in settings))
+    config = written(tmp_path, images, *options, '--cfg-options', *settings)
+    assert config._cfg_dict.to_dict() == plain._cfg_dict.to_dict()
+    assert '_delete_' not in str(config._cfg_dict)
+    with pytest.raises(ValueError, match=r'pretrain\.py already exists with other settings'):
+        written(tmp_path, images, *options, '--cfg-options', 'randomness.seed=4')
 
 
 @pytest.mark.parametrize('size', ['micro', 'base'])

@@ -9,6 +9,7 @@ edit it and run it with tools/train.py. The learning rate is scaled with the bat
 """
 
 import argparse
+import copy
 import os
 import re
 import runpy
@@ -144,10 +145,36 @@ def start_from(args: argparse.Namespace, recipe: 'Config', settings: dict) -> No
     say(f'--from {printable(checkpoint)}: {what}' + f"; at {SHARE_OF_RATE} of the recipe's learning rate" * kept)
 
 
+def add_options(settings: dict, recipe: 'Config', options: dict[str, str]) -> None:
+    """Add what `--cfg-options` changes to the settings of a config that inherits the recipe.
+
+    Raise ValueError for a setting that nothing reads, or a value of another type.
+    """
+    from mixmae_mm.utils.cfg_options import put_options
+
+    inherited = recipe._cfg_dict.to_dict()
+    recipe.merge_from_dict(copy.deepcopy(settings))
+    put_options(recipe, options)
+    changed = recipe._cfg_dict.to_dict()
+    for key in options:
+        *places, name = key.split('.')
+        here, base, value = settings, inherited, changed
+        for place in places:
+            if isinstance(value[place], list | tuple):  # which a config can only replace as a whole
+                name = place
+                break
+            base = {} if here.get('_delete_') else base.get(place) or {}
+            here, value = here.setdefault(place, {}), value[place]
+        here[name] = value[name]
+        if isinstance(value[name], dict) and isinstance(base.get(name), dict) and not here.get('_delete_'):
+            here[name] = dict(_delete_=True, **value[name])
+
+
 def write_config(args: argparse.Namespace) -> Path:
     """Write the config that does what the command line asks for.
 
-    Raise ValueError as `settings_of` and `start_from` do, or if the device is missing or the folder has another config.
+    Raise ValueError as `settings_of`, `start_from` and `add_options` do, or if the device is missing or the folder has
+    another config.
     """
     from mixmae_mm.utils import compat
 
@@ -163,6 +190,7 @@ def write_config(args: argparse.Namespace) -> Path:
     settings = settings_of(args, recipe._cfg_dict.to_dict())
     if args.start:
         start_from(args, recipe, settings)
+    add_options(settings, load_config(args.recipe), args.cfg_options)
     command = printable(shlex.join(['mixmae', 'pretrain', *sys.argv[1:]]))
     base = args.recipe.relative_to(CONFIGS).as_posix()
     path = Path(args.out, 'configs', 'pretrain.py')
@@ -188,11 +216,9 @@ def main() -> None:
 
     with readable_errors(args.debug):
         config = write_config(args)
-    given = [f'{key}={value}' for key, value in args.cfg_options.items()]
-    options = ['--cfg-options', *given] if given else []
     resume = ['--resume', args.resume] if args.resume else []
     shown = [f'--{name}' for name in ('debug', 'verbose', 'quiet') if getattr(args, name)]
-    sys.argv = [sys.argv[0], str(config), '--work-dir', args.out, *resume, *options, *shown]
+    sys.argv = [sys.argv[0], str(config), '--work-dir', args.out, *resume, *shown]
     runpy.run_path(str(Path(__file__).with_name('train.py')), run_name='__main__')
 
 

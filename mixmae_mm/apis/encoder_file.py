@@ -72,10 +72,19 @@ def describe_encoder(
     std: Sequence[float] = IMAGENET['std'],
     source: str = 'not known',
 ) -> EncoderCard:
-    """Return the card of a `MixMIMSwin` or `MixingViT`; by default for the image size that it was built for."""
+    """Return the card of a `MixMIMSwin` or `MixingViT`; by default for the image size that it was built for.
+
+    Raise ValueError for other encoders, and if mean and std, by default ImageNet's, are of another number of channels.
+    """
     kind = type(encoder).__name__
     if type(encoder) is not ENCODERS.get(kind):
         raise ValueError(f'a {kind} cannot be described: use a {" or ".join(ENCODERS)}')
+    channels = encoder.patch_embed.proj.in_channels
+    if not {len(mean), len(std)} <= {1, channels}:
+        raise ValueError(
+            f'mean and std have {len(mean)} and {len(std)} numbers, but images have {channels} channels: pass '
+            'card=describe_encoder(encoder, mean=..., std=...) with those of the training'
+        )
     settings = {name: x for name, x in encoder.settings.items() if name not in OF_TRAINING}
     settings = json.loads(json.dumps(settings, default=dict))  # as they will be read
     size = pair(image_size or settings.get('img_size') or tuple(side * encoder.patch_size for side in encoder.grid))

@@ -21,6 +21,7 @@ from mixmae_mm.datasets.image_reader import (
     image_loader_of,
     normalization,
 )
+from mixmae_mm.models.utils.data_preprocessor import LAST_CHANNEL
 from mixmae_mm.models.utils.pos_embed import pair
 from mixmae_mm.utils.denormalize import first_three, to_show
 from mixmae_mm.utils.validation import check_one_of
@@ -67,6 +68,7 @@ class FeatureExtractor:
             embed = getattr(getattr(encoder, 'patch_embed', None), 'proj', None)
             image_loader = image_loader_for(getattr(embed, 'in_channels', len(mean)), mean, std)
         self.read = ImageReader(self.size, image_loader, batch_size, threads)
+        self.has_weights = False
 
     @classmethod
     def from_config(cls, config: str | Config, checkpoint: str | None = None, **settings: object) -> 'FeatureExtractor':
@@ -76,7 +78,9 @@ class FeatureExtractor:
         """
         config = Config.fromfile(config) if isinstance(config, str) else config
         own = dict(image_size=input_size(config), image_loader=image_loader_of(config), **normalization(config))
-        return cls(build_encoder(config, checkpoint), **(own | settings))
+        extract = cls(build_encoder(config, checkpoint), **(own | settings))
+        extract.has_weights = (config.model.get('data_preprocessor') or {}).get('weights') == LAST_CHANNEL
+        return extract
 
     @classmethod
     def from_file(cls, path: str | os.PathLike, **settings: object) -> 'FeatureExtractor':
@@ -139,5 +143,10 @@ class FeatureExtractor:
         return display.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy()
 
     def normalize(self, pixels: Tensor) -> Tensor:
-        """Normalize pixels (B, C, H, W) for the encoder, on its device."""
+        """Normalize pixels (B, C, H, W) for the encoder, on its device; a channel of weights is dropped."""
+        channels = len(self.mean)
+        if self.has_weights and pixels.shape[1] == channels + 1:
+            pixels = pixels[:, :channels]
+        if channels not in (1, pixels.shape[1]):
+            raise ValueError(f'images have {pixels.shape[1]} channels, but mean and std are for {channels}')
         return (pixels.to(self.device).float() - self.mean) / self.std

@@ -17,6 +17,11 @@ ENCODER, DECODER, CLASSIFIER = 'backbone.', 'neck.', 'head.fc.'
 
 ANCHORS = {'patch_embed.proj.weight': 'official', 'patch_embed.projection.weight': 'mmpretrain'}
 """Suffixes of the name of a weight that every encoder has, and the naming that each belongs to."""
+BLOCKS = {
+    'official': ('layers.0.blocks.0.', 'blocks.0.attn.'),
+    'mmpretrain': ('layers.0.blocks.0.', 'layers.0.attn.'),
+}
+"""Beginnings of names in the first block of MixMIM and of a plain ViT, which tell them from other encoders."""
 
 POSITIONS = ENCODER + 'pos_embed'
 OFFICIAL_DECODER = ('mask_token', 'decoder_')
@@ -72,6 +77,7 @@ def find_layout(names: Collection[str], prefix: str | None = None) -> Layout:
     `prefix` is that of the encoder's names, or of all names of the model that contains it. None finds the prefix if the
     file has only one encoder, or one behind `backbone.` among copies. Raise ValueError if there is no encoder of ours,
     none with this prefix, or, without `prefix`, several encoders of which none is behind `backbone.`.
+    An encoder of another library, whose patch embedding may have the same name, is none of ours.
     """
     found = {
         name.removesuffix(anchor): naming
@@ -89,7 +95,21 @@ def find_layout(names: Collection[str], prefix: str | None = None) -> Layout:
     elif prefix not in found and prefix + ENCODER not in found:
         raise ValueError(f"there is no encoder under '{prefix}', only under {there}")
     prefix = prefix if prefix in found else prefix + ENCODER
+    if not _is_ours(names, prefix, found[prefix]):
+        raise ValueError(
+            f"the encoder under '{prefix}' is neither MixMIM's nor a plain ViT: only their names are translated; "
+            'mixmae convert --to backbone extracts an encoder of another library under its own names'
+        )
     return Layout(found[prefix], _kind(names, prefix), prefix)
+
+
+def _is_ours(names: Collection[str], prefix: str, naming: str) -> bool:
+    """Return whether an encoder is MixMIM or a plain ViT. timm's Swin has the same blocks, but merges before stages."""
+
+    def has(*starts: str) -> bool:
+        return any(name.startswith(tuple(prefix + start for start in starts)) for name in names)
+
+    return has(*BLOCKS[naming]) and (has('layers.0.downsample.') or not has('layers.1.downsample.'))
 
 
 def _kind(names: Iterable[str], prefix: str) -> str:

@@ -17,6 +17,8 @@ MIN_SHARE = 0.95
 NEW_IN_TRANSFER = re.compile(r'(norm\d+|fc_norm)\.(weight|bias)|segment_embed(\.\d+)?')
 """Names that a file can lack: the norms of intermediate outputs and of pooled features, which only transfer uses, and
 the segment embedding, which only mixtures need."""
+OF_MAPS = re.compile(r'norm\d\.(weight|bias)')
+"""Norms of the maps of an encoder of another library."""
 POSITION_EMBEDDINGS = re.compile(r'(.*\.)?(absolute_pos_embed|pos_embed|decoder_pos_embed)')
 """Names that every file must hold, because weights depend on the position embedding that they were trained with."""
 WITHOUT_PLACE = re.compile(
@@ -56,21 +58,23 @@ def load_pretrainer(model: nn.Module, checkpoint: str, prefix: str | None = None
     return _load(model, checkpoint, prefix, 1.0, '', hint)
 
 
-def load_by_name(backbone: nn.Module, checkpoint: str) -> None:
-    """Load an encoder of another library by its own names, with or without `backbone.`; skip all other tensors.
+def load_by_name(module: nn.Module, checkpoint: str, prefix: str = ENCODER) -> str:
+    """Load an encoder of another library, or with prefix '' a model of it, by its own names; return what was loaded.
 
-    Norms of maps before the last (`norm0`, ...) that pre-training did not return stay as built, as when the libraries
+    The names in the file may have the prefix; all other tensors are skipped. Norms of an encoder's maps (`norm0`, ...)
+    before the last one that is known stay as built if pre-training did not return them, as when the libraries
     themselves load them.
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: it lacks a weight of the encoder, or has it in another shape.
+        ValueError: it lacks a weight of the module, or has it in another shape.
     """
-    file, name = read_weights(checkpoint), type(backbone).__name__
-    weights = {key.removeprefix(ENCODER): x for key, x in file.items() if key.startswith(ENCODER)} or file
-    wanted = backbone.state_dict()
-    norms = sorted(key for key in wanted if re.fullmatch(r'norm\d\.(weight|bias)', key))
-    fresh = [key for key in norms[:-2] if key not in weights]
+    file, name = read_weights(checkpoint), type(module).__name__
+    weights = {key.removeprefix(prefix): x for key, x in file.items() if key.startswith(prefix)} or file
+    wanted = module.state_dict()
+    norms = sorted(key for key in wanted if OF_MAPS.fullmatch(key))
+    last = max((key.partition('.')[0] for key in [*wanted, *weights] if OF_MAPS.fullmatch(key)), default='')
+    fresh = [key for key in norms if key not in weights and not key.startswith(last)]
     missing = [key for key in wanted if key not in weights and key not in fresh]
     misfits = [key for key in wanted if key in weights and weights[key].shape != wanted[key].shape]
     if missing or misfits:
@@ -80,9 +84,11 @@ def load_by_name(backbone: nn.Module, checkpoint: str) -> None:
             'same encoder'
         )
     # not strict, because Swin v2 drops buffers that it computes itself
-    backbone.load_state_dict({key: weights[key] for key in wanted if key not in fresh}, strict=False)
+    module.load_state_dict({key: weights[key] for key in wanted if key not in fresh}, strict=False)
     said = f'{len(wanted) - len(fresh)} of its {len(wanted)} tensors, by name'
-    print_log(f'{checkpoint} -> {name}: {said}{"; not loaded: " * bool(fresh)}{", ".join(fresh)}', 'current')
+    said = f'{checkpoint} -> {name}: {said}{"; not loaded: " * bool(fresh)}{", ".join(fresh)}'
+    print_log(said, 'current')
+    return said
 
 
 def load_pretrained(backbone: BaseModule) -> None:
@@ -92,8 +98,17 @@ def load_pretrained(backbone: BaseModule) -> None:
 
 
 def take_pretrained(module: BaseModule) -> list[dict]:
-    """Remove `Pretrained`, with which mmengine would load whatever fits, from an `init_cfg`, and return it."""
-    configs = [module.init_cfg] if isinstance(module.init_cfg, dict) else module.init_cfg or []
+    """Remove `Pretrained`, with which mmengine would load whatever fits, from an `init_cfg`, and return it.
+
+    Raise ValueError for an `init_cfg` without type.
+    """
+    configs = module.init_cfg if isinstance(module.init_cfg, list | tuple) else [module.init_cfg]
+    configs = [config for config in configs if config]
+    if not all(isinstance(config, dict) and 'type' in config for config in configs):
+        raise ValueError(
+            f'init_cfg of {type(module).__name__} is {module.init_cfg}: it must be a dict with a type, such as '
+            "dict(type='Pretrained', checkpoint=FILE); with --cfg-options, set init_cfg.type=Pretrained, too"
+        )
     module.init_cfg = [config for config in configs if config['type'] != 'Pretrained']
     return [config for config in configs if config['type'] == 'Pretrained']
 

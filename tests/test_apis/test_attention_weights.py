@@ -124,7 +124,7 @@ def test_mae_knows_where_the_visible_patches_are():
         assert torch.allclose(of_cls.nansum((1, 2)), 1 - one.weights[image, 0, :, 0, 0], atol=1e-6)
         assert one.equal_share(image) == 1 / 4
     row, column = (images.assignment[0] != 0).nonzero()[0].tolist()
-    with pytest.raises(ValueError, match=f'row {row}, column {column} is masked'):
+    with pytest.raises(ValueError, match=f'row {row}, column {column}: it is masked'):
         one.of_patch(0, row, column)
 
 

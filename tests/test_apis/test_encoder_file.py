@@ -85,6 +85,15 @@ def test_the_card_has_what_is_needed_and_no_more(tmp_path):
     assert describe_encoder(MixingViT(dict(embed_dims=8, depth=1, num_heads=2))).image_size == (224, 224)
 
 
+def test_mean_and_std_of_another_number_of_channels_are_refused(tmp_path):
+    encoder = MixingViT(**VIT, in_channels=5)
+    with pytest.raises(ValueError, match=r'^mean and std have 3 and 3 numbers, but images have 5 channels: pass card='):
+        save_encoder(encoder, tmp_path / 'vit.safetensors')
+    card = describe_encoder(encoder, mean=range(5), std=range(1, 6), source='weights.pth')
+    path = save_encoder(encoder, tmp_path / 'vit.safetensors', card)
+    assert FeatureExtractor.from_file(path)(np.ones((1, 32, 32, 5), np.float32)).shape == (1, 8)
+
+
 INIT = VIT | dict(init_cfg=dict(type='Pretrained', checkpoint='no.pth'))
 
 

@@ -81,6 +81,30 @@ def test_a_config_gives_size_and_normalization():
     assert [x.flatten().tolist() for x in (extract.mean, extract.std)] == [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
 
 
+def test_a_channel_of_weights_is_read_but_not_encoded(tmp_path):
+    preprocessor = dict(mean=[1.0] * 5, std=[2.0] * 5)
+    backbone = dict(type='mixmae_mm.MixMIMSwin', **SETTINGS, in_channels=5)
+    pixels = np.random.default_rng(0).random((32, 32, 6)).astype(np.float32)
+    np.save(tmp_path / 'a.npy', pixels)
+    features = []
+    for channels, weights in ((6, 'last_channel'), (5, None), (6, None)):
+        reading = dict(type='mixmae_mm.LoadMultispectralRandomResizedCrop', scale=32, channels=channels)
+        dataset = dict(type='mixmae_mm.ImageFolder', data_root=str(tmp_path), pipeline=[reading])
+        model = dict(backbone=backbone, data_preprocessor=preprocessor | dict(weights=weights))
+        torch.manual_seed(0)
+        extract = FeatureExtractor.from_config(Config(dict(model=model, train_dataloader=dict(dataset=dataset))))
+        if channels == 6 and weights is None:
+            with pytest.raises(ValueError, match='^images have 6 channels, but mean and std are for 5$'):
+                extract(str(tmp_path))
+        else:
+            np.save(tmp_path / 'a.npy', pixels[..., :channels])
+            features.append(extract(str(tmp_path)))
+            shown = extract.as_shown(extract.open_all([str(tmp_path / 'a.npy')]))
+            assert shown.shape == (1, 32, 32, 3)
+            np.save(tmp_path / 'a.npy', pixels)
+    np.testing.assert_array_equal(*features)
+
+
 def test_weights_come_from_a_file_of_the_same_model(tmp_path, encoder):
     tiny = get_model('mixmim-swin-tiny', img_size=32)
     with torch.no_grad():

@@ -5,7 +5,9 @@ from argparse import Namespace
 import pytest
 import torch
 from checkpoint_toys import build_mae, random_mae, vit
+from mmengine.config import ConfigDict
 from references import build_encoder, build_pretrainer, load_reference, our_name
+from tiny_mixmae import tiny_model
 
 from mixmae_mm.checkpoint.loading import load_backbone
 from mixmae_mm.checkpoint.report import joined
@@ -224,3 +226,12 @@ def test_a_report_counts_tensors_of_all_blocks_together_and_names_twelve_kinds()
     assert joined(['blocks.0.w', 'blocks.11.w', 'norm']) == ['blocks.*.w (2)', 'norm']
     assert joined(letters) == letters
     assert joined([*letters, 'm', 'n']) == [*letters, '... and 2 more kinds']
+
+
+@pytest.mark.parametrize('init', [dict(checkpoint='file.pth'), 'file.pth', [dict(checkpoint='file.pth')]])
+@pytest.mark.parametrize('part', ['backbone', 'model'])
+def test_an_init_cfg_without_type_is_refused(part, init):
+    config = tiny_model()
+    (config['backbone'] if part == 'backbone' else config)['init_cfg'] = init
+    with pytest.raises(ValueError, match=r"^init_cfg of MixM.* must be a dict with a type, such as dict\(type='Pretr"):
+        MODELS.build(ConfigDict(config)).init_weights()

@@ -449,6 +449,8 @@ def test_wrong_files_are_refused_and_nothing_written(tmp_path, kind):
         (['x.pth', '--to', 'hub'], 'x.pth should be a folder, without an extension'),
         (['x.pt2', '--to', 'pt2', '--config', 'mixing-vit-base', '--classifier'], '--classifier needs --config'),
         (['x', '--to', 'hub', '--with-normalization'], '--with-normalization has no effect with --to hub'),
+        (['x.onnx', '--to', 'onnx', '--license', 'mit'], '--license has no effect without --to hub'),
+        (['x', '--to', 'hub', '--config', 'mixing-vit-base', '--cfg-options', 'a=1'], '--cfg-options need --config C'),
         (['x.onnx', '--to', 'onnx', '--encoder-only'], '--encoder-only has no effect with --to onnx'),
         (['x.pt2', '--to', 'pt2', '--image-size', '0', '32'], 'argument --image-size: 0: give 1 or more'),
     ],

@@ -121,7 +121,9 @@ def test_settings_of_the_command_line_are_those_of_the_model_that_is_checked(tmp
 def test_the_share_of_the_rate_is_said_where_the_run_has_it(tmp_path, capsys):
     torch.save(build(SWIN).state_dict(), tmp_path / 'weights.pth')
     for settings, said in (['train_cfg.max_epochs=9'], True), (['optim_wrapper.optimizer.lr=1e-3'], False):
-        pretrain.write_config(args_of(tmp_path, tmp_path / 'weights.pth', '--cfg-options', *settings))
+        path = pretrain.write_config(args_of(tmp_path, tmp_path / 'weights.pth', '--cfg-options', *settings))
+        assert load_config(path).optim_wrapper.optimizer.lr == (pytest.approx(5e-4) if said else 1e-3)
+        path.unlink()
         assert ("; at 0.25 of the recipe's learning rate" in capsys.readouterr().out) is said
 
 

@@ -1,15 +1,17 @@
 """Encoders of the libraries, pre-trained by MixMAE, are loaded whole by the libraries' own classes."""
 
+import re
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from stock_encoders import STOCK, pretrainer, stock_config
 from tool_loading import load_tool
 
+from mixmae_mm.checkpoint.loading import OF_MAPS, load_by_name
 from mixmae_mm.registry import MODELS
 
 pytest.importorskip('mmdet', reason='needs the detection library')
@@ -40,6 +42,55 @@ def test_weights_of_the_librarys_class_are_a_start(name, tmp_path):
     model.init_weights()
     for key, x in model.backbone.state_dict().items():
         assert torch.equal(x, weights[prefix + key]), key
+
+
+@pytest.mark.parametrize('name', [name for name in STOCK if name.endswith('SwinTransformer')])
+def test_an_earlier_stage_is_loaded_without_its_norm_and_no_other_weight_may_lack(name, tmp_path):
+    model = pretrainer(name, dict(out_indices=(3,)))
+    torch.save(model.state_dict(), tmp_path / 'model.pth')
+    shallow = MODELS.build(ConfigDict(stock_config(name) | dict(out_indices=(0, 1))))
+    fresh = {key: x.clone() for key, x in shallow.state_dict().items() if OF_MAPS.fullmatch(key)}
+    said = load_by_name(shallow, str(tmp_path / 'model.pth'))
+    assert said.endswith('; not loaded: norm0.bias, norm0.weight, norm1.bias, norm1.weight')
+    for key, x in shallow.state_dict().items():
+        assert torch.equal(x, fresh[key] if key in fresh else model.backbone.state_dict()[key]), key
+    for lost in ('norm3.weight', 'patch_embed.projection.bias'):
+        weights = {key: x for key, x in model.state_dict().items() if not key.endswith(lost)}
+        torch.save(weights, tmp_path / 'less.pth')
+        with pytest.raises(ValueError, match=f'1 are missing and 0 have other shapes, e.g. {lost}'):
+            load_by_name(pretrainer(name, dict(out_indices=(3,))).backbone, str(tmp_path / 'less.pth'))
+
+
+@pytest.mark.parametrize('name', STOCK)
+def test_whole_models_are_loaded_by_their_names(name, tmp_path):
+    model = pretrainer(name)
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'model.pth')
+    init = ConfigDict(type='Pretrained', checkpoint=str(tmp_path / 'model.pth'))
+    again = pretrainer(name, init_cfg=init)
+    again.init_weights()
+    assert all(torch.equal(x, model.state_dict()[key]) for key, x in again.state_dict().items())
+    torch.save({key: x for key, x in model.state_dict().items() if key != 'neck.mask_token'}, tmp_path / 'model.pth')
+    with pytest.raises(ValueError, match=r'does not fit this MixMAE: .* 1 are missing .* neck\.mask_token'):
+        pretrainer(name, init_cfg=init).init_weights()
+
+
+@pytest.mark.parametrize('to', ['ours', 'official', 'mmpretrain', 'timm'])
+@pytest.mark.parametrize('name', STOCK)
+def test_names_of_other_libraries_are_not_translated(name, to, tmp_path):
+    torch.save(pretrainer(name).state_dict(), tmp_path / 'model.pth')
+    with pytest.raises(SystemExit, match='neither MixMIM|which all our encoders have|several encoders'):
+        tool.main([str(tmp_path / 'model.pth'), str(tmp_path / 'out.pth'), '--to', to])
+    assert not (tmp_path / 'out.pth').exists()
+
+
+def test_what_a_config_loads_is_told(tmp_path, capsys):
+    name = 'mmpretrain.SwinTransformer'
+    torch.save(pretrainer(name).state_dict(), tmp_path / 'model.pth')
+    Config(dict(model=dict(backbone=stock_config(name)), default_scope='mmpretrain')).dump(tmp_path / 'config.py')
+    load_tool('model_converters/inspect_checkpoint.py').main(
+        [str(tmp_path / 'model.pth'), '--config', str(tmp_path / 'config.py')]
+    )
+    assert re.search(r'model.pth -> SwinTransformer: (\d+) of its \1 tensors, by name', capsys.readouterr().out)
 
 
 # names of parameters here, and in the repositories of the encoders' authors, in the order in which they are replaced

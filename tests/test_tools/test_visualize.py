@@ -92,6 +92,22 @@ def test_attention(five_images, tmp_path, capsys, method, options, expected, sai
     assert columns(image) == expected
 
 
+@pytest.mark.parametrize('masked', [False, True])
+def test_mixtures_are_encoded_as_in_pretraining(five_images, tmp_path, monkeypatch, masked):
+    given, seen = [], draw_attention.attention_of
+
+    def spy(encoder, images, blocks):
+        given.append((images, seen(encoder, images, [3])))
+        return given[-1][1]
+
+    monkeypatch.setattr(draw_attention, 'attention_of', spy)
+    files = write_files(tmp_path, lambda: tiny_model() | dict(masked_attention=masked))
+    draw(files, tmp_path, 'attention', '--mix')
+    ((images, found),) = given
+    assert isinstance(images, torch.Tensor) != masked
+    assert (found['stage 3 block 0'].weights == 0).any() == masked
+
+
 @pytest.mark.parametrize(
     ('query', 'received', 'brightest', 'below', 'what'),
     [

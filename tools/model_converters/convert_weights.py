@@ -136,6 +136,10 @@ def check(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     given = [f'--{name.replace("_", "-")}' for name in idle if getattr(args, name)]
     if given:
         parser.error(f'{", ".join(given)} has no effect with --to {args.to}')
+    if args.license and args.to != 'hub':
+        parser.error('--license has no effect without --to hub')
+    if args.cfg_options and not str(args.config).endswith('.py'):
+        parser.error('--cfg-options need --config CONFIG.py')
     if args.classifier and not str(args.config).endswith('.py'):
         parser.error('--classifier needs --config CONFIG.py')
 

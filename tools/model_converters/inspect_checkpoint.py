@@ -26,9 +26,10 @@ from torch import Tensor
 from mixmae_mm.apis.contexts import quiet_log
 from mixmae_mm.apis.model import MODELS_BY_NAME
 from mixmae_mm.checkpoint.key_mapping import DECODER, ENCODER, OFFICIAL_DECODER
-from mixmae_mm.checkpoint.loading import MIN_SHARE, load_backbone
+from mixmae_mm.checkpoint.loading import MIN_SHARE, load_backbone, load_by_name
 from mixmae_mm.checkpoint.report import LoadReport
 from mixmae_mm.models.backbones.archs import SWIN_ARCHS, VIT_ARCHS
+from mixmae_mm.models.backbones.base import Encoder
 from mixmae_mm.utils.errors import readable_errors
 from mixmae_mm.utils.names import expand
 
@@ -75,7 +76,7 @@ def sizes(weights: Mapping[str, Tensor], kind: str) -> dict[str, str]:
     return {'sizes': shape} | ({'get_model': names[0]} if names else {})
 
 
-def try_config(config: Config, file: str, prefix: str | None) -> LoadReport:
+def try_config(config: Config, file: str, prefix: str | None) -> LoadReport | str:
     """Load the file into the backbone of a config, with the prefix and `min_share` of its `init_cfg`."""
     if 'backbone' not in config.get('model', {}):
         raise ValueError(f'{config.filename} has no model.backbone to load weights into')
@@ -84,7 +85,10 @@ def try_config(config: Config, file: str, prefix: str | None) -> LoadReport:
     load = load if isinstance(load, dict) and load.get('type') == 'Pretrained' else {}
     share = load.get('min_share', MIN_SHARE)
     with quiet_log(logging.ERROR):  # the report is printed
-        return load_backbone(MODELS.build(config.model.backbone), file, prefix or load.get('prefix'), share)
+        backbone = MODELS.build(config.model.backbone)
+        if not isinstance(backbone, Encoder):
+            return load_by_name(backbone, file, prefix or load.get('prefix') or ENCODER)
+        return load_backbone(backbone, file, prefix or load.get('prefix'), share)
 
 
 def main(arguments: list[str] | None = None) -> None:

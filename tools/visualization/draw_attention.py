@@ -71,7 +71,8 @@ def look_at_mixtures(args: argparse.Namespace, config: Config, size: tuple[int, 
     mixtures = mix_once(model.data_preprocessor, images.float(), args.seed)
     panels = mixture_panels(model.data_preprocessor.denormalize(mixtures.mixed), mixtures.assignment)
     shown = [pair[: 1 if num_sources == 1 else 2] for pair in panels]
-    return Looking(shown, attention_of(model.backbone, mixtures, args.block))
+    seen = mixtures if getattr(model, 'masked_attention', True) else mixtures.mixed
+    return Looking(shown, attention_of(model.backbone, seen, args.block))
 
 
 def is_query(attention: AttentionWeights, query: Point | None, received: bool) -> bool:

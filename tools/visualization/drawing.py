@@ -38,7 +38,7 @@ def add_size(parser: argparse.ArgumentParser) -> None:
 
 def add_stage(parser: argparse.ArgumentParser) -> None:
     """Add the option for the depth of patch features."""
-    text = 'stage of a MixMIMSwin, or block of a ViT, from 0 or, if negative, from the end (the last map)'
+    text = 'stage of a Swin, from 0, or block of a ViT, from 0 or, if negative, from the end (the last map)'
     parser.add_argument('--stage', type=int, help=text)
 
 

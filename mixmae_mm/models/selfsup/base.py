@@ -6,8 +6,9 @@ Letters: B images, G mixtures, K sources, N cells, C channels, H x W pixels, P =
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from mixmae_mm.checkpoint.loading import load_pretrainer, take_pretrained
+from mixmae_mm.checkpoint.loading import load_by_name, load_pretrainer, take_pretrained
 from mixmae_mm.mixing import MixedImages
+from mixmae_mm.models.backbones.base import Encoder
 from mixmae_mm.registry import MODELS
 from mixmae_mm.structures import Reconstructions
 
@@ -38,7 +39,10 @@ class MixingPretrainer(BaseModel):
         files = take_pretrained(self)
         super().init_weights()
         for file in files:
-            load_pretrainer(self, file['checkpoint'], file.get('prefix'))
+            if isinstance(self.backbone, Encoder):
+                load_pretrainer(self, file['checkpoint'], file.get('prefix'))
+            else:
+                load_by_name(self, file['checkpoint'], file.get('prefix', ''))
 
     def forward(
         self, inputs: Tensor | MixedImages, data_samples: object = None, mode: str = 'tensor'

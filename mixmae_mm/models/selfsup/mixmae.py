@@ -66,8 +66,8 @@ class MixMAE(MixingPretrainer):
         if self.contrast is not None and (mixed == 1 or sum(shares) < 1 - 1e-6):
             given = 'one image in a mixture' if mixed == 1 else f'a mixture by shares {tuple(shares)}'
             raise ValueError(
-                f'{given} leaves cells without a source, which a contrastive loss cannot label: mix two images or more, '
-                'with shares that add up to 1'
+                f'{given} leaves cells without a source, which a contrastive loss cannot label: mix two images or '
+                'more, with shares that add up to 1'
             )
         if (self.head.num_reconstructed or 0) > mixed:
             raise ValueError(f'num_reconstructed {self.head.num_reconstructed} of the head is more than {mixed} images')
