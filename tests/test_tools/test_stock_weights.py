@@ -87,9 +87,10 @@ def test_what_a_config_loads_is_told(tmp_path, capsys):
     name = 'mmpretrain.SwinTransformer'
     torch.save(pretrainer(name).state_dict(), tmp_path / 'model.pth')
     Config(dict(model=dict(backbone=stock_config(name)), default_scope='mmpretrain')).dump(tmp_path / 'config.py')
-    load_tool('model_converters/inspect_checkpoint.py').main(
-        [str(tmp_path / 'model.pth'), '--config', str(tmp_path / 'config.py')]
-    )
+    inspect = load_tool('model_converters/inspect_checkpoint.py').main
+    inspect([str(tmp_path / 'model.pth')])
+    assert "layout          the encoder under 'backbone.' is neither MixMIM's nor a plain" in capsys.readouterr().out
+    inspect([str(tmp_path / 'model.pth'), '--config', str(tmp_path / 'config.py')])
     assert re.search(r'model.pth -> SwinTransformer: (\d+) of its \1 tensors, by name', capsys.readouterr().out)
 
 

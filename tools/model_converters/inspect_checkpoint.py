@@ -104,7 +104,13 @@ def main(arguments: list[str] | None = None) -> None:
             print(try_config(Config.fromfile(args.config), args.file, args.prefix))
             return
         contents = read_contents(args.file)
-        rows = facts(contents) | parts(read_model(contents.weights, args.prefix))
+        rows = facts(contents)
+        try:
+            rows |= parts(read_model(contents.weights, args.prefix))
+        except ValueError as error:
+            if args.prefix or not any(name.startswith(ENCODER) for name in contents.weights):
+                raise
+            rows['layout'] = str(error)  # a model around an encoder of another library
     print(args.file, *(f'{name:15} {row}' for name, row in rows.items()), sep='\n')
 
 
