@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from mmengine.dist import broadcast_object_list
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel, is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
@@ -47,17 +48,22 @@ class MonitorHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Choose the model to monitor, if any, and find the images; raise ValueError if that fails."""
-        self.model, self.seen_at = None, None
-        if runner.rank or self.interval <= 0:
+        self.model, self.seen_at, failure = None, None, [None]
+        if self.interval <= 0:
             return
         if is_model_wrapper(runner.model) and not isinstance(runner.model, DistributedDataParallel):
-            runner.logger.info(f'{type(self).__name__} is disabled: the model is sharded across processes')
+            if not runner.rank:
+                runner.logger.info(f'{type(self).__name__} is disabled: the model is sharded across processes')
             return
-        self.model = getattr(runner.model, 'module', runner.model)
-        try:
-            self.find(runner)
-        except (OSError, TypeError, ValueError) as error:
-            raise ValueError(f'{type(self).__name__}: {error}') from error
+        if not runner.rank:
+            self.model = getattr(runner.model, 'module', runner.model)
+            try:
+                self.find(runner)
+            except (OSError, TypeError, ValueError) as error:
+                failure = [f'{type(self).__name__}: {error}']
+        broadcast_object_list(failure)  # the others would wait for a process that has ended
+        if failure[0]:
+            raise ValueError(failure[0])
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Monitor the model every `interval` epochs."""

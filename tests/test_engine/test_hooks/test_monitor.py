@@ -20,7 +20,7 @@ from training_toys import TRAINED, last_checkpoint, run_until, trained_alike
 
 from mixmae_mm import evaluation
 from mixmae_mm.datasets.image_reader import IMAGENET
-from mixmae_mm.engine.hooks import OnlineEvaluationHook, ReconstructionHook
+from mixmae_mm.engine.hooks import OnlineEvaluationHook, ReconstructionHook, monitor
 from mixmae_mm.evaluation import split_masked
 from mixmae_mm.visualization.image_grid import panel_place
 
@@ -233,6 +233,12 @@ def test_images_that_cannot_be_found_are_refused_before_training(tmp_path, hook,
     with pytest.raises(ValueError, match=f'^{hook["type"].rpartition(".")[2]}: .*{said.format(tmp_path)}'):
         train(tmp_path / 'work', placed(hook, tmp_path), length=2)
     assert not list((tmp_path / 'work').glob('*.pth'))
+
+
+def test_all_processes_end_where_the_first_does_not_find_images(monkeypatch):
+    monkeypatch.setattr(monitor, 'broadcast_object_list', lambda said: said.__setitem__(0, 'there is no folder'))
+    with pytest.raises(ValueError, match='^there is no folder$'):
+        ReconstructionHook().before_train(SimpleNamespace(model=nn.Linear(1, 1), rank=1))
 
 
 def placed(hook, root):
